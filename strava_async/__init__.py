@@ -1,0 +1,1 @@
+"""Strava for asyncio and trio."""

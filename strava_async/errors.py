@@ -1,0 +1,284 @@
+"""Every failure this library raises.
+
+::
+
+    StravaError
+    ├─ InputError               the call itself is wrong; nothing was sent (a ValueError too)
+    ├─ OAuthError               the grant, or the credentials of the application
+    │   ├─ AuthorizationDeniedError    the athlete refused, or Strava sent an error to the redirect
+    │   ├─ InvalidGrantError           the code or refresh token is dead: connect the athlete again
+    │   ├─ InvalidClientError          client id or client secret is wrong: the grant is still good
+    │   └─ MissingScopeError           the athlete did not grant what the call needs
+    ├─ QuotaExceededError       not sent: the wait for quota would exceed max_wait
+    ├─ TransportError           no reply: connection, timeout, protocol
+    ├─ FaultError               a reply that is no success
+    │   ├─ BadRequestError             400
+    │   ├─ UnauthorizedError           401
+    │   │   └─ InsufficientScopeError  ... because of a scope: a MissingScopeError too
+    │   ├─ PaymentRequiredError        402  the athlete needs a Strava subscription
+    │   ├─ ForbiddenError              403
+    │   │   ├─ ApplicationInactiveError    the owner of the application needs a subscription
+    │   │   └─ AthleteCapacityError        the application has as many athletes as it may have
+    │   ├─ NotFoundError               404
+    │   ├─ RateLimitedError            429
+    │   └─ ServerError                 5xx
+    ├─ UploadError              Strava refused a file
+    │   └─ DuplicateUploadError        ... because the activity exists already
+    └─ DecodeError              a success that is not of the documented shape
+
+The first split is by whose turn it is: the caller's (InputError), the athlete's (OAuthError), the clock's
+(QuotaExceededError), the network's (TransportError), Strava's (FaultError and the rest).
+
+No message, attribute or repr holds an access token, refresh token, client secret or authorization code.
+Errors can be copied and pickled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+Sent = Literal["never", "maybe"]
+ErrorDetails = Sequence[Mapping[str, Any]]
+
+
+def _rebuild(kind: type[StravaError], args: tuple[Any, ...], state: dict[str, Any]) -> StravaError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
+
+
+class StravaError(Exception):
+    """The base of every error of this library."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception's own way calls __init__ with the message alone, which keyword-only arguments refuse.
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+class InputError(StravaError, ValueError):
+    """An argument is wrong. Nothing was sent and no quota was spent."""
+
+
+class OAuthError(StravaError):
+    """The grant of an athlete, or the credentials of the application, did not do.
+
+    Attributes:
+        status_code: the HTTP status of Strava's answer; None where no answer was involved.
+        errors: Strava's list of ``{resource, field, code}``; may be empty.
+    """
+
+    def __init__(self, message: str, *, status_code: int | None = None, errors: ErrorDetails = ()) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+        self.errors = errors
+
+
+class AuthorizationDeniedError(OAuthError):
+    """The redirect brought an error instead of a code (RFC 6749 §4.1.2.1).
+
+    Attributes:
+        error: the value of the ``error`` parameter, ``access_denied`` when the athlete refused.
+    """
+
+    def __init__(self, error: str) -> None:
+        super().__init__(f"the athlete did not authorize the application: {error}")
+        self.error = error
+
+
+class InvalidGrantError(OAuthError):
+    """The authorization code or the refresh token is dead. The athlete has to connect again."""
+
+
+class InvalidClientError(OAuthError):
+    """Strava does not accept the client id or the client secret. The athletes' grants are still good."""
+
+
+class MissingScopeError(OAuthError):
+    """The athlete did not grant a scope that is needed. A refresh does not help; a new authorization may.
+
+    Attributes:
+        missing: the names of the scopes, as far as they are known.
+    """
+
+    def __init__(self, message: str, *, missing: Iterable[str] = (), **details: Any) -> None:
+        super().__init__(message, **details)
+        self.missing = frozenset(missing)
+
+
+class QuotaExceededError(StravaError):
+    """The call was not sent, because its turn would come later than ``max_wait`` allows. No quota was spent.
+
+    Attributes:
+        quota_class: the class of the call, a ``QuotaClass``.
+        window: the meter that has no room, named as on ``Quota``: ``read_15min``, ``read_day``, ``overall_15min``
+            or ``overall_day``.
+        resume_at: when the call could start at the earliest; epoch seconds on Strava's clock.
+        wait_seconds: how long that is from now.
+    """
+
+    def __init__(self, *, quota_class: str, window: str, resume_at: float, wait_seconds: float) -> None:
+        super().__init__(f"no quota left in {window}: a {quota_class} call could start in {wait_seconds:.0f} s")
+        self.quota_class = quota_class
+        self.window = window
+        self.resume_at = resume_at
+        self.wait_seconds = wait_seconds
+
+
+class TransportError(StravaError):
+    """No reply came. The library's own exception is the ``__cause__``.
+
+    Attributes:
+        sent: ``never`` when the request surely did not reach Strava, else ``maybe``.
+        method: the HTTP method.
+        path: the path asked for, without its query.
+        attempts: how often the request was tried.
+    """
+
+    def __init__(self, message: str, *, sent: Sent, method: str = "", path: str = "", attempts: int = 1) -> None:
+        super().__init__(message)
+        self.sent: Sent = sent
+        self.method = method
+        self.path = path
+        self.attempts = attempts
+
+
+class FaultError(StravaError):
+    """Strava answered, and not with a success.
+
+    Attributes:
+        status_code: the HTTP status.
+        message: Strava's own message; empty where the answer had none.
+        errors: Strava's list of ``{resource, field, code}``; may be empty.
+        method: the HTTP method of the call.
+        path: the path asked for, without its query.
+        attempts: how many requests were sent for this call.
+    """
+
+    def __init__(
+        self,
+        *,
+        status_code: int,
+        message: str = "",
+        errors: ErrorDetails = (),
+        method: str = "",
+        path: str = "",
+        attempts: int = 1,
+    ) -> None:
+        super().__init__(_fault_text(status_code, message, errors, method, path))
+        self.status_code = status_code
+        self.message = message
+        self.errors = errors
+        self.method = method
+        self.path = path
+        self.attempts = attempts
+
+
+def _fault_text(status_code: int, message: str, errors: ErrorDetails, method: str, path: str) -> str:
+    text = f"{status_code}"
+    if method:
+        text += f" for {method} {path}"
+    if message:
+        text += f": {message}"
+    if errors:
+        causes = ("/".join(str(error.get(key, "")) for key in ("resource", "field", "code")) for error in errors)
+        text += f" ({', '.join(causes)})"
+    return text
+
+
+class BadRequestError(FaultError):
+    """400: a parameter is wrong."""
+
+
+class UnauthorizedError(FaultError):
+    """401: the access token is not accepted, or the endpoint is closed to this application."""
+
+
+class InsufficientScopeError(UnauthorizedError, MissingScopeError):
+    """401 because the athlete did not grant a scope (RFC 6750 §3.1, insufficient_scope)."""
+
+    def __init__(self, *, missing: Iterable[str] = (), **details: Any) -> None:
+        UnauthorizedError.__init__(self, **details)
+        self.missing = frozenset(missing)
+
+
+class PaymentRequiredError(FaultError):
+    """402: the athlete needs a Strava subscription for this."""
+
+
+class ForbiddenError(FaultError):
+    """403: not allowed."""
+
+
+class ApplicationInactiveError(ForbiddenError):
+    """403 for every call, until the application's owner subscribes. No athlete is disconnected by it."""
+
+
+class AthleteCapacityError(ForbiddenError):
+    """403: the application has as many connected athletes as Strava allows it."""
+
+
+class NotFoundError(FaultError):
+    """404: missing, deleted, or not visible with the scopes granted."""
+
+
+class RateLimitedError(FaultError):
+    """429: over a limit, although the limiter saw room; someone else spends the same quota.
+
+    Attributes:
+        quota_class: the class of the call, a ``QuotaClass``.
+        window: the meter that has no room, named as on ``Quota``; None where the answer does not tell.
+        resume_at: when a call of this class may be sent again; epoch seconds on Strava's clock, None if unknown.
+    """
+
+    def __init__(
+        self, *, quota_class: str = "", window: str | None = None, resume_at: float | None = None, **details: Any
+    ) -> None:
+        super().__init__(**details)
+        self.quota_class = quota_class
+        self.window = window
+        self.resume_at = resume_at
+
+
+class ServerError(FaultError):
+    """5xx: Strava, or what stands in front of it, is in trouble."""
+
+
+class UploadError(StravaError):
+    """Strava refused a file.
+
+    Attributes:
+        upload_id: the upload's id; None where it never got one.
+        error: Strava's text, cleaned of HTML.
+    """
+
+    def __init__(self, error: str, *, upload_id: int | None = None) -> None:
+        super().__init__(error)
+        self.error = error
+        self.upload_id = upload_id
+
+
+class DuplicateUploadError(UploadError):
+    """The file's activity exists already; often that is as good as a success.
+
+    Attributes:
+        activity_id: the existing activity.
+    """
+
+    def __init__(self, error: str, *, activity_id: int, upload_id: int | None = None) -> None:
+        super().__init__(error, upload_id=upload_id)
+        self.activity_id = activity_id
+
+
+class DecodeError(StravaError):
+    """A success whose body is not what Strava documents: HTML, cut off, not JSON.
+
+    Attributes:
+        path: the path asked for, without its query.
+        body_excerpt: the beginning of the body as text; empty where it could hold a token.
+    """
+
+    def __init__(self, message: str, *, path: str = "", body_excerpt: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+        self.body_excerpt = body_excerpt
