@@ -64,13 +64,11 @@ class OAuthError(StravaError):
     """The grant of an athlete, or the credentials of the application, did not do.
 
     Attributes:
-        status_code: the HTTP status of Strava's answer; None where no answer was involved.
         errors: Strava's list of ``{resource, field, code}``; may be empty.
     """
 
-    def __init__(self, message: str, *, status_code: int | None = None, errors: ErrorDetails = ()) -> None:
+    def __init__(self, message: str, *, errors: ErrorDetails = ()) -> None:
         super().__init__(message)
-        self.status_code = status_code
         self.errors = errors
 
 
