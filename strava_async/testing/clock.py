@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import anyio
@@ -79,7 +79,7 @@ class FakeClock:
         self._now = target
 
     @asynccontextmanager
-    async def autojump(self) -> AsyncIterator[TaskGroup]:
+    async def autojump(self) -> AsyncGenerator[TaskGroup, None]:
         """Let time jump to the next sleeper whenever every task waits for something.
 
         Yields:
