@@ -1,0 +1,198 @@
+"""The exchange: the only place where the order of a request lives.
+
+::
+
+    1 acquire   a permit: quota is reserved before anything is sent; the wait may be long
+    2 bearer    chosen after the wait, because a wait may be longer than a token lives
+    3 send      one HTTP request
+    4 settle    the permit, with what the reply says; released only if nothing left this machine
+    5 decide    return, wait, refresh or raise: pure, in ``retry``
+
+A reply in hand is returned at once; only the next request waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+import anyio
+import anyio.lowlevel
+
+from strava_async._http import Sender
+from strava_async.calls import Call
+from strava_async.clock import Clock
+from strava_async.errors import FaultError, RateLimitedError, StravaError, TransportError
+from strava_async.limiter import Limiter, Permit, Unlimited
+from strava_async.quota import Priority, QuotaClass
+from strava_async.retry import (
+    Attempt,
+    Failure,
+    Outcome,
+    Raise,
+    Refresh,
+    RetryPolicy,
+    Return,
+    Success,
+    Wait,
+    decide,
+)
+from strava_async.tokens import TokenSource
+from strava_async.wire import Reply, read, read_leniently
+
+# A stream set of an hour is larger, a page of activities is not: decoding that takes a millisecond or more.
+LARGE_BODY_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a call is made.
+
+    Attributes:
+        retry: when and how often to try again.
+        timeout: seconds without a sign of the other side before an attempt is given up.
+        max_wait: seconds that the call may queue for quota, all its attempts together; None means no bound.
+        priority: its rank in that queue.
+    """
+
+    retry: RetryPolicy = RetryPolicy()
+    timeout: float = 30.0
+    max_wait: float | None = None
+    priority: Priority = Priority.NORMAL
+
+
+class Exchange:
+    """Turns a ``Call`` into its value. One for all athletes of an application.
+
+    Args:
+        limiter: hands out permits.
+        sender: speaks HTTP.
+        clock: the waits between attempts.
+        random: returns jitter from [0, 1).
+    """
+
+    def __init__(self, limiter: Limiter, sender: Sender, clock: Clock, random: Callable[[], float]) -> None:
+        self._limiter = limiter
+        self._sender = sender
+        self._clock = clock
+        self._random = random
+        self._unmetered = Unlimited()
+        self._decoding = anyio.Lock()
+
+    async def run(
+        self, call: Call, tokens: TokenSource | None, options: Options, *, check_for_errors: bool = True
+    ) -> Any:
+        """Make the call, with whatever waiting, refreshing and repeating it takes.
+
+        Args:
+            call: what to ask.
+            tokens: where the bearer comes from; None sends none.
+            options: how to ask.
+            check_for_errors: False returns the body of a refusal instead of raising.
+
+        Raises:
+            StravaError: see the tree in ``errors``.
+        """
+        turn = _Turn(self._limiter if call.quota_class else self._unmetered, self._clock, call, options)
+        attempt, renewed = 1, False
+        while True:
+            outcome, reply, bearer = await self._attempt(call, tokens, options, await turn.permit())
+            state = Attempt(attempt, call.idempotent, call.replayable, tokens is not None and not renewed)
+            match decide(state, outcome, options.retry, self._random()):
+                case Return(value):
+                    return value
+                case Wait(seconds):
+                    attempt += 1
+                    if seconds:
+                        await self._clock.sleep(seconds)
+                case Refresh(error) if tokens is not None:
+                    renewed = True
+                    if not await _renewed(tokens, bearer, error):
+                        return _give_up(error, reply, turn.attempts, check_for_errors)
+                case Refresh(error) | Raise(error):
+                    return _give_up(error, reply, turn.attempts, check_for_errors)
+                case never:
+                    assert_never(never)
+
+    async def _attempt(
+        self, call: Call, tokens: TokenSource | None, options: Options, permit: Permit
+    ) -> tuple[Outcome, Reply | None, str | None]:
+        with permit:
+            try:
+                bearer = None if tokens is None else await tokens.bearer()
+            except BaseException:
+                permit.release()
+                raise
+            try:
+                reply = await self._sender.send(call, bearer, options.timeout)
+            except TransportError as error:
+                if error.sent == "never":
+                    permit.release()
+                return Failure(error), None, bearer
+            permit.settle(reply.status_code, reply.headers)
+        try:
+            return Success(await self._read(call, reply, bearer)), reply, bearer
+        except StravaError as error:
+            if isinstance(error, RateLimitedError) and call.quota_class is not None:
+                self._explain(error, call.quota_class)
+            return Failure(error), reply, bearer
+
+    async def _read(self, call: Call, reply: Reply, bearer: str | None) -> Any:
+        if len(reply.body) < LARGE_BODY_BYTES:
+            return read(call, reply, bearer)
+        # A hundred large bodies that arrive together are decoded one per turn of the loop; else all would stall it.
+        async with self._decoding:
+            await anyio.lowlevel.checkpoint()
+            return read(call, reply, bearer)
+
+    def _explain(self, error: RateLimitedError, quota_class: QuotaClass) -> None:
+        blocked = self._limiter.blocked(quota_class)
+        if blocked is not None:
+            error.window, error.resume_at = blocked.window, blocked.resume_at
+
+
+class _Turn:
+    """A call's place in the queue: one permit per attempt, one budget of waiting for all of them."""
+
+    __slots__ = ("_call", "_clock", "_left", "_limiter", "_options", "_previous", "attempts")
+
+    def __init__(self, limiter: Limiter, clock: Clock, call: Call, options: Options) -> None:
+        self._limiter = limiter
+        self._clock = clock
+        self._call = call
+        self._options = options
+        self._left = options.max_wait
+        self._previous: Permit | None = None
+        self.attempts = 0
+
+    async def permit(self) -> Permit:
+        started = 0.0 if self._left is None else self._clock.monotonic()
+        permit = await self._limiter.acquire(
+            self._call.quota_class or QuotaClass.READ,
+            priority=self._options.priority,
+            max_wait=self._left,
+            retry_of=self._previous,
+        )
+        if self._left is not None:
+            self._left = max(0.0, self._left - (self._clock.monotonic() - started))
+        self.attempts += 1
+        self._previous = permit
+        return permit
+
+
+async def _renewed(tokens: TokenSource, bearer: str | None, refused: StravaError) -> bool:
+    try:
+        return await tokens.renew(bearer)
+    except StravaError as error:
+        if error.__cause__ is None:
+            error.__cause__ = refused
+        raise
+
+
+def _give_up(error: StravaError, reply: Reply | None, attempts: int, check_for_errors: bool) -> Any:
+    if reply is not None and not check_for_errors:
+        return read_leniently(reply)
+    if isinstance(error, FaultError | TransportError):
+        error.attempts = attempts
+    raise error

@@ -1,0 +1,257 @@
+"""The only module that knows an HTTP library: httpx, or httpx2 in its place. One request out, one reply in.
+
+No retry, no redirect, no cookie policy of its own. A caller's client is used as it is: never changed, never closed.
+
+Why it is built so (figures: ``python -m benchmarks``):
+
+- One TLS context per process, made on first use: loading the trust store stalls the loop for 20 ms.
+- At most ``MAX_CONNECTIONS`` requests on the way, gated here: httpcore's pool goes through all its connections and all
+  its queue on every request, so that a long queue costs more than the requests.
+- Bodies are taken as they came, packed: a client that has a hundred large ones arriving unpacks them in its own time.
+"""
+
+from __future__ import annotations
+
+import importlib
+import ssl
+import sys
+from functools import cache
+from types import ModuleType, TracebackType
+from typing import Any, Protocol, Self, cast
+
+import anyio
+import httpx
+import sniffio
+
+from strava_async.calls import Call
+from strava_async.errors import DecodeError, InputError, Sent, TransportError
+from strava_async.wire import Reply, redacted
+
+MAX_CONNECTIONS = 50
+MAX_KEEPALIVE_CONNECTIONS = 10
+USER_AGENT = "strava_async (Python)"
+
+_RAW_CODINGS = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
+_FIELDS = frozenset(
+    {
+        b"content-encoding",
+        b"content-type",
+        b"date",
+        b"retry-after",
+        b"x-ratelimit-limit",
+        b"x-ratelimit-usage",
+        b"x-readratelimit-limit",
+        b"x-readratelimit-usage",
+    }
+)
+
+
+class Sender(Protocol):
+    """What the exchange needs to know about HTTP."""
+
+    async def send(self, call: Call, bearer: str | None, timeout: float) -> Reply:
+        """Make one request and return its reply, whatever the status.
+
+        Raises:
+            TransportError: no reply came.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close what this sender opened itself."""
+        ...
+
+
+class HttpClient(Protocol):
+    """What is used of an ``httpx.AsyncClient``, or an ``httpx2.AsyncClient``."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether ``aclose`` was called."""
+        ...
+
+    def build_request(
+        self, method: str, url: str, *, content: Any, data: Any, files: Any, headers: Any, timeout: Any
+    ) -> Any:
+        """Return a request with the client's own settings merged in."""
+        ...
+
+    async def send(self, request: Any, *, stream: bool, auth: Any, follow_redirects: bool) -> Any:
+        """Return the response as soon as its fields are there."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the pool."""
+        ...
+
+
+class HttpSender:
+    """A sender over an HTTP client: the caller's, or one of its own that is made on first use.
+
+    Args:
+        client: None means one of its own.
+    """
+
+    def __init__(self, client: HttpClient | None = None) -> None:
+        self._client = client
+        self._owned = client is None
+        self._gate: anyio.Semaphore | None = None
+        self._closed = False
+        self._library: Any = httpx if client is None else _library(type(client))
+
+    async def send(self, call: Call, bearer: str | None, timeout: float) -> Reply:
+        """Make one request; see ``Sender``. Waits for one of ``MAX_CONNECTIONS`` places, without a limit of time."""
+        client = self._client or await self._open()
+        if self._closed or client.is_closed:
+            raise InputError("the HTTP client is closed; make a new one")
+        if self._gate is None:
+            return await self._send(client, call, bearer, timeout)
+        async with self._gate:
+            return await self._send(client, call, bearer, timeout)
+
+    async def aclose(self) -> None:
+        """Close the pool, if it is this sender's own. Sending afterwards raises InputError."""
+        self._closed = True
+        if self._owned and self._client is not None:
+            await self._client.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _open(self) -> HttpClient:
+        if not self._closed:
+            tls = await anyio.to_thread.run_sync(_tls_context)
+            if self._client is None:
+                self._client = _own_client(tls)
+                self._gate = anyio.Semaphore(MAX_CONNECTIONS, fast_acquire=True)
+        if self._client is None:
+            raise InputError("the HTTP client is closed; make a new one")
+        return self._client
+
+    async def _send(self, client: HttpClient, call: Call, bearer: str | None, timeout: float) -> Reply:
+        try:
+            request = self._request(client, call, bearer, timeout)
+            response = await client.send(request, stream=True, auth=None, follow_redirects=False)
+            try:
+                return await _reply(response)
+            finally:
+                await response.aclose()
+        except self._library.InvalidURL as error:
+            raise InputError(f"{call.path} makes no valid URL") from error
+        except self._library.DecodingError as error:
+            _forget_request(error, self._library, call)
+            raise DecodeError(f"the body of {call.path} cannot be unpacked", path=call.path) from error
+        except (self._library.HTTPError, self._library.StreamError, OSError, *_aiohttp_errors()) as error:
+            _forget_request(error, self._library, call)
+            raise _transport_error(error, self._library, call, bearer) from error
+
+    def _request(self, client: HttpClient, call: Call, bearer: str | None, timeout: float) -> Any:
+        headers: dict[str, str] = {}
+        if call.basic is not None:
+            headers["Authorization"] = call.basic
+        elif bearer is not None:
+            headers["Authorization"] = f"Bearer {bearer}"
+        if call.content_type is not None:
+            headers["Content-Type"] = call.content_type
+        request = client.build_request(
+            call.method,
+            call.url,
+            content=call.content,
+            data=call.fields,
+            files=call.files,
+            headers=headers,
+            timeout=self._library.Timeout(timeout, pool=None),
+        )
+        if "Authorization" not in headers and "Authorization" in request.headers:
+            del request.headers["Authorization"]  # the caller's client has one for everything; OAuth calls carry none
+        return request
+
+
+def asgi_client(app: Any, base_url: str) -> httpx.AsyncClient:
+    """Return an httpx client whose requests are answered by an ASGI application in this process, without a socket."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base_url, trust_env=False)
+
+
+async def _reply(response: Any) -> Reply:
+    headers: dict[str, str] = {}
+    for name, value in response.headers.raw:
+        lowered = name.lower()
+        if lowered in _FIELDS:
+            key, text = lowered.decode("ascii"), value.decode("latin-1")
+            headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    if not response.is_stream_consumed and headers.get("content-encoding", "").lower() in _RAW_CODINGS:
+        chunks = [chunk async for chunk in response.aiter_raw()]
+        return Reply(response.status_code, headers, chunks[0] if len(chunks) == 1 else b"".join(chunks))
+    # A coding that only the library knows, or a response that a mock transport has read already.
+    headers.pop("content-encoding", None)
+    return Reply(response.status_code, headers, await response.aread())
+
+
+def _transport_error(error: Exception, library: Any, call: Call, bearer: str | None) -> TransportError:
+    reason = redacted(str(error), (*call.secrets, bearer or ""))
+    text = f"no reply to {call.method} {call.path}: {type(error).__name__}{': ' if reason else ''}{reason}"
+    return TransportError(text, sent=_sent(error, library), method=call.method, path=call.path)
+
+
+def _sent(error: Exception, library: Any) -> Sent:
+    before_sending = (
+        library.ConnectError,
+        library.ConnectTimeout,
+        library.PoolTimeout,
+        library.ProxyError,
+        ConnectionRefusedError,
+    )
+    aiohttp = sys.modules.get("aiohttp")
+    if aiohttp is not None:
+        cause = error if error.__cause__ is None else error.__cause__
+        if isinstance(cause, aiohttp.ClientError):
+            # httpx-aiohttp calls it a ConnectTimeout too when the server hangs up on a request that it has.
+            connecting = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+            return "never" if isinstance(cause, connecting) else "maybe"
+    return "never" if isinstance(error, before_sending) else "maybe"
+
+
+def _forget_request(error: Exception, library: Any, call: Call) -> None:
+    """Replace the request that httpx hangs on its errors: its fields and body hold tokens and secrets."""
+    if isinstance(error, library.RequestError):
+        cast(Any, error).request = library.Request(call.method, call.url)
+
+
+def _aiohttp_errors() -> tuple[type[Exception], ...]:
+    aiohttp = sys.modules.get("aiohttp")
+    return () if aiohttp is None else (aiohttp.ClientError,)
+
+
+@cache
+def _library(client: type) -> ModuleType:
+    """Return httpx or httpx2, whichever the client's class comes from."""
+    for base in client.__mro__:
+        root = base.__module__.partition(".")[0]
+        if root in ("httpx", "httpx2"):
+            return importlib.import_module(root)
+    raise InputError(f"http_client is an httpx.AsyncClient or an httpx2.AsyncClient, not a {client.__name__}")
+
+
+@cache
+def _tls_context() -> ssl.SSLContext:
+    return httpx.create_ssl_context()
+
+
+def _own_client(tls: ssl.SSLContext) -> httpx.AsyncClient:
+    """Return a client on the fastest transport that is installed and runs on this event loop."""
+    kind = httpx.AsyncClient
+    if sniffio.current_async_library() == "asyncio":
+        try:
+            kind = importlib.import_module("httpx_aiohttp").HttpxAiohttpClient
+        except ImportError:
+            pass  # the extra `fast` is not installed
+    return kind(
+        verify=tls,
+        limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_KEEPALIVE_CONNECTIONS),
+        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip, deflate", "Accept": "*/*"},
+    )

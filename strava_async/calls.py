@@ -1,0 +1,286 @@
+"""From the arguments of ``get``, ``post``, ``put`` and ``delete`` to a ``Call``: a plain value, nothing sent yet.
+
+Rules:
+
+- ``{name}`` in a path is filled from the keyword of that name, as one percent-encoded segment. No value changes the
+  path's shape, and a path never holds ``.`` or ``..`` as a segment.
+- What is left goes to the query (GET, PUT, DELETE) or to the form (POST). None is dropped; booleans become ``true`` and
+  ``false``, lists are joined by commas, an aware datetime becomes epoch seconds.
+- An absolute URL has to be of the API's own origin: a bearer goes nowhere else.
+- No secret is put into a URL.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from functools import lru_cache
+from typing import Any, Literal
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
+
+from strava_async.errors import InputError
+from strava_async.quota import QuotaClass
+
+Method = Literal["GET", "POST", "PUT", "DELETE"]
+
+_FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_DOT_SEGMENT = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
+_NEVER_IN_A_URL = frozenset({"access_token", "refresh_token", "client_secret"})
+_FORM = "application/x-www-form-urlencoded"
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+# Strava's own list of what the read limits leave out. https://developers.strava.com/docs/rate-limits/
+_UPLOADS = frozenset({"/activities", "/uploads"})
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to be made, as often as it takes.
+
+    Attributes:
+        method: the HTTP method.
+        url: the whole address, query included.
+        path: what errors show: the path below the API, without query.
+        quota_class: which meters it spends; None for the OAuth endpoints, which spend none and carry no bearer.
+        content: the body as bytes, with its content_type; or
+        fields, files: the parts of a multipart body, as the HTTP library takes them.
+        basic: the value of an Authorization field of the Basic scheme; a secret.
+        idempotent: sending it twice does no harm.
+        replayable: its body can be sent a second time.
+        secrets: what no error may show, whatever the answer echoes.
+    """
+
+    method: Method
+    url: str = field(repr=False)
+    path: str
+    quota_class: QuotaClass | None
+    content: bytes | None = field(default=None, repr=False)
+    content_type: str | None = None
+    fields: Mapping[str, str] | None = field(default=None, repr=False)
+    files: Any = field(default=None, repr=False)
+    basic: str | None = field(default=None, repr=False)
+    idempotent: bool = True
+    replayable: bool = True
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+def api_call(
+    method: Method,
+    url: str,
+    params: Mapping[str, Any],
+    *,
+    api_url: str,
+    files: Any = None,
+    body: Any = None,
+) -> Call:
+    """Return the call that the arguments mean.
+
+    Args:
+        method: the HTTP method.
+        url: a path below the API, with ``{names}`` to fill, or an absolute URL of the API's origin.
+        params: the values for the names, and whatever else is to be sent.
+        api_url: the API's base, without a slash at the end.
+        files: multipart files, in any form the HTTP library takes.
+        body: what to send as JSON.
+
+    Raises:
+        InputError: the path, a name or a value cannot be sent as it is.
+    """
+    template = _template(url, api_url)
+    rest = dict(params)
+    path = _fill(template, rest)
+    encoded = {name: encode(name, value) for name, value in rest.items() if value is not None}
+    if "access_token" in encoded:
+        raise InputError("an access token travels in the Authorization field only, never as a parameter")
+    below = path.removeprefix(_parse(api_url).path).rstrip("/") or "/"
+    address = f"{_origin(api_url)}{path}"
+    if method != "POST":
+        query = _query(template.query, encoded)
+        return Call(
+            method,
+            f"{address}?{query}" if query else address,
+            below,
+            QuotaClass.READ,
+            content=None if body is None else _json(body),
+            content_type=None if body is None else "application/json",
+        )
+    query = _query(template.query, {})
+    return Call(
+        method,
+        f"{address}?{query}" if query else address,
+        below,
+        QuotaClass.UPLOAD if below in _UPLOADS or below.endswith("/upload_media") else QuotaClass.READ,
+        content=None if files else urlencode(encoded).encode("ascii"),
+        content_type=None if files else _FORM,
+        fields=encoded if files else None,
+        files=files or None,
+        idempotent=False,
+        replayable=_replayable(files),
+    )
+
+
+def oauth_call(
+    url: str, form: Mapping[str, str], *, idempotent: bool, credentials: tuple[int | str, str] | None = None
+) -> Call:
+    """Return a POST to an OAuth endpoint: secrets in the form, or in a Basic Authorization field (RFC 6749 §2.3.1).
+
+    Args:
+        url: the endpoint.
+        form: the fields.
+        idempotent: whether it may be sent again when its fate is unknown.
+        credentials: client id and client secret, for the Basic scheme.
+    """
+    basic = None
+    secrets = [form[name] for name in ("client_secret", "code", "refresh_token", "token") if form.get(name)]
+    if credentials is not None:
+        client_id, client_secret = credentials
+        basic = "Basic " + b64encode(f"{client_id}:{client_secret}".encode()).decode("ascii")
+        secrets += [client_secret, basic.removeprefix("Basic ")]
+    content = urlencode(form).encode("ascii")
+    path = urlsplit(url).path
+    return Call("POST", url, path, None, content, _FORM, basic=basic, idempotent=idempotent, secrets=tuple(secrets))
+
+
+def base_url(url: str) -> str:
+    """Return the base of an API without a slash at its end.
+
+    Raises:
+        InputError: it is no absolute http or https URL, or it holds a query, a fragment or credentials.
+    """
+    parts = _parse(url)
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+        raise InputError(f"not an absolute http or https URL: {url!r}")
+    if parts.query or parts.fragment or parts.username is not None:
+        raise InputError("the base URL holds a query, a fragment or credentials")
+    return url.rstrip("/")
+
+
+def encode(name: str, value: Any) -> str:
+    """Return one parameter as text.
+
+    Raises:
+        InputError: it is of a kind that has no agreed form.
+    """
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case Enum():
+            return encode(name, value.value)
+        case str():
+            return _encodable(name, value)
+        case int() | Decimal():
+            return str(value)
+        case float() if math.isfinite(value):
+            return repr(value)
+        case datetime() if value.tzinfo is not None:
+            return str(int(value.timestamp()))
+        case datetime():
+            raise InputError(f"{name} is a datetime without a time zone")
+        case list() | tuple() | set() | frozenset():
+            items: list[Any] = sorted(value) if isinstance(value, set | frozenset) else list(value)
+            return ",".join(encode(name, item) for item in items)
+        case _:
+            raise InputError(f"{name} cannot be sent: it is a {type(value).__name__}")
+
+
+def _encodable(name: str, value: str) -> str:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InputError(f"{name} holds half a surrogate pair, which UTF-8 has no form for") from None
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """A path as it was asked for: the whole of it below the origin, its names, and the query it brought along."""
+
+    path: str
+    names: tuple[str, ...]
+    query: str
+
+
+@lru_cache(maxsize=512)
+def _template(url: str, api_url: str) -> _Template:
+    if "#" in url:
+        raise InputError(f"a fragment is never sent: {url!r}")
+    path, _, query = url.partition("?")
+    if "://" in path or path.startswith("//"):
+        if _origin(path) != _origin(api_url):
+            raise InputError(f"not of the API's origin, so no token goes there: {_origin(path)}")
+        path = _parse(path).path
+    else:
+        path = f"{_parse(api_url).path}/{path.strip('/')}"
+    if re.search(r"[{}]", _FIELD.sub("", path)):
+        raise InputError(f"only plain {{names}} are filled in: {url!r}")
+    return _Template(quote(path, safe="/%:@!$&'()*+,;=~{}"), tuple(_FIELD.findall(path)), query)
+
+
+def _fill(template: _Template, values: dict[str, Any]) -> str:
+    path = template.path
+    for name in template.names:
+        value = values.pop(name, None)
+        text = "" if value is None else encode(name, value)
+        if not text:
+            raise InputError(f"the path needs {name}")
+        path = path.replace(f"{{{name}}}", quote(text, safe=""))
+    if _DOT_SEGMENT.search(path):
+        raise InputError(f"a path holds no '.' or '..': {path!r}")
+    return path
+
+
+@lru_cache(maxsize=64)
+def _origin(url: str) -> str:
+    """Return scheme, host and port; credentials in the URL make it an origin of its own."""
+    parts = _parse(url)
+    user = "" if parts.username is None else "user@"
+    return f"{parts.scheme}://{user}{_host(parts)}"
+
+
+def _host(parts: SplitResult) -> str:
+    host = parts.hostname or ""
+    if ":" in host:
+        host = f"[{host}]"
+    port = parts.port
+    return host if port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f"{host}:{port}"
+
+
+def _parse(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _host(parts)  # a port that is no number shows only when it is asked for
+    except ValueError:
+        raise InputError(f"not a URL: {url!r}") from None
+    return parts
+
+
+def _query(brought: str, params: Mapping[str, str]) -> str:
+    own = urlencode(params, quote_via=quote, safe=",:") if params else ""
+    query = f"{brought}&{own}" if brought and own else brought or own
+    for pair in query.split("&"):
+        if pair.partition("=")[0].lower() in _NEVER_IN_A_URL:
+            raise InputError("a secret is never put into a URL")
+    return quote(query, safe="%&=,:+;/?@!$'()*~-._") if brought else query
+
+
+def _json(body: Any) -> bytes:
+    try:
+        return json.dumps(body, separators=(",", ":"), allow_nan=False).encode("utf-8")
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the body cannot be sent as JSON: {error}") from None
+
+
+def _replayable(files: Any) -> bool:
+    """Say whether every file is text or bytes; a stream is used up by the first attempt."""
+    if not files:
+        return True
+    values = files.values() if isinstance(files, Mapping) else [value for _, value in files]
+    contents = (value[1] if isinstance(value, tuple) else value for value in values)
+    return all(isinstance(content, str | bytes) for content in contents)

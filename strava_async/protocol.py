@@ -1,0 +1,418 @@
+"""``ApiV3``: the async twin of ``stravalib.protocol.ApiV3``."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import AsyncGenerator, Callable, Iterable
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+
+from strava_async import oauth
+from strava_async._exchange import Exchange, Options
+from strava_async._http import HttpClient, HttpSender
+from strava_async.calls import Call, Method, api_call, base_url, oauth_call
+from strava_async.clock import Clock
+from strava_async.errors import InputError
+from strava_async.limiter import Limiter, RateLimiter
+from strava_async.oauth import AccessInfo, TokenSet
+from strava_async.paging import PageWalk
+from strava_async.quota import Priority, Quota
+from strava_async.retry import RetryPolicy
+from strava_async.tokens import OnTokenRefresh, TokenSource
+
+
+class _Unset:
+    """Stands for an option that was not given, where None means something."""
+
+
+_UNSET = _Unset()
+
+
+class ApiV3:
+    """Strava's API for one athlete: every request with its quota reserved and its token renewed.
+
+    Usable on asyncio and trio. Objects of one application share a ``rate_limiter``; objects of one athlete share
+    ``tokens``.
+
+    Args:
+        access_token: goes along with every API call; None sends none until there is one.
+        http_client: an ``httpx.AsyncClient`` or ``httpx2.AsyncClient`` of the caller's, never changed nor closed. None
+            makes one on first use, which ``aclose`` closes.
+        rate_limiter: None means one of its own.
+        refresh_token: brings the next access token.
+        token_expires: when the access token dies; epoch seconds.
+        client_id, client_secret: the application; both given, tokens are renewed automatically.
+        tokens: a ``TokenSource`` in place of the three about tokens, the credentials and ``on_token_refresh``.
+        on_token_refresh: sync or async; gets each renewed ``TokenSet``, and has returned before it is used.
+        retry: when and how often to try again.
+        timeout: seconds without a sign of the other side before an attempt is given up.
+        max_wait: seconds that a call may queue for quota; None means as long as it takes.
+        priority: the rank in that queue.
+        clock: None means the limiter's.
+        random: returns jitter from [0, 1); None means the limiter's.
+        api_url: None means ``https://{server}{api_base}``.
+        oauth_url: None means ``https://{server}/oauth``.
+
+    Raises:
+        InputError: an argument makes no sense, or two contradict each other.
+    """
+
+    server = "www.strava.com"
+    api_base = "/api/v3"
+
+    def __init__(
+        self,
+        access_token: str | None = None,
+        http_client: HttpClient | None = None,
+        rate_limiter: Limiter | None = None,
+        *,
+        refresh_token: str | None = None,
+        token_expires: float | None = None,
+        client_id: int | str | None = None,
+        client_secret: str | None = None,
+        tokens: TokenSource | None = None,
+        on_token_refresh: OnTokenRefresh | None = None,
+        retry: RetryPolicy = RetryPolicy(),
+        timeout: float = 30.0,
+        max_wait: float | None = None,
+        priority: Priority = Priority.NORMAL,
+        clock: Clock | None = None,
+        random: Callable[[], float] | None = None,
+        api_url: str | None = None,
+        oauth_url: str | None = None,
+    ) -> None:
+        self._options = _checked(Options(retry, timeout, max_wait, priority))
+        self._api_url = base_url(api_url or f"https://{self.server}{self.api_base}")
+        self._oauth_url = base_url(oauth_url or f"https://{self.server}/oauth")
+        limiter = RateLimiter(clock=clock, random=random) if rate_limiter is None else rate_limiter
+        clock = clock or limiter.clock
+        self._limiter = limiter
+        self._sender = HttpSender(http_client)
+        self._exchange = Exchange(limiter, self._sender, clock, random or limiter.random)
+        if tokens is None:
+            expires_at = None if token_expires is None else int(token_expires)
+            tokens = TokenSource(
+                TokenSet(access_token or "", refresh_token, expires_at), on_refresh=on_token_refresh, clock=clock
+            )
+        elif any(value is not None for value in (access_token, refresh_token, token_expires, on_token_refresh)):
+            raise InputError("give either tokens, or access_token and its companions")
+        self._tokens = tokens
+        self._credentials: tuple[int | str, str] | None = None
+        if client_id is not None and client_secret is not None:
+            self._renew_with(client_id, client_secret)
+
+    @property
+    def tokens(self) -> TokenSource:
+        """Where the bearer comes from; pass it on to share it."""
+        return self._tokens
+
+    @property
+    def access_token(self) -> str | None:
+        """The access token as it is now."""
+        return self._tokens.token.access_token or None
+
+    @access_token.setter
+    def access_token(self, value: str | None) -> None:
+        self._tokens.token = replace(self._tokens.token, access_token=value or "")
+
+    @property
+    def refresh_token(self) -> str | None:
+        """The refresh token as it is now; it may change with every renewal."""
+        return self._tokens.token.refresh_token
+
+    @refresh_token.setter
+    def refresh_token(self, value: str | None) -> None:
+        self._tokens.token = replace(self._tokens.token, refresh_token=value)
+
+    @property
+    def token_expires(self) -> int | None:
+        """When the access token dies; epoch seconds, None if unknown."""
+        return self._tokens.token.expires_at
+
+    @token_expires.setter
+    def token_expires(self, value: float | None) -> None:
+        self._tokens.token = replace(self._tokens.token, expires_at=None if value is None else int(value))
+
+    @property
+    def quota(self) -> Quota:
+        """The four meters as the limiter knows them now."""
+        return self._limiter.quota
+
+    async def authorization_url(
+        self,
+        client_id: int | str,
+        redirect_uri: str,
+        approval_prompt: str = "auto",
+        scope: str | Iterable[str] | None = None,
+        state: str | None = None,
+    ) -> str:
+        """Return the address to send an athlete to. Nothing is requested.
+
+        Args:
+            client_id: the application's id.
+            redirect_uri: where Strava sends the athlete back to; inside the application's callback domain.
+            approval_prompt: ``force`` shows the page even to those who have granted everything.
+            scope: a string or ``Scope`` values; None means ``read`` and ``activity:read``.
+            state: comes back with the redirect; bind it to the athlete's session.
+
+        Raises:
+            InputError: an unknown scope or approval prompt, or a redirect URI that is not absolute. It is a ValueError.
+
+        Source:
+            https://developers.strava.com/docs/authentication/ and RFC 6749 §4.1.1.
+        """
+        return oauth.authorization_url(
+            self._oauth_url,
+            client_id=client_id,
+            redirect_uri=redirect_uri,
+            approval_prompt=approval_prompt,
+            scope=scope,
+            state=state,
+        )
+
+    async def exchange_code_for_token(self, client_id: int | str, client_secret: str, code: str) -> AccessInfo:
+        """Exchange the code of a redirect for tokens, and use them from now on. Costs no quota.
+
+        The request is made once: a code is used up by it, whether or not the answer arrives. It is carried to its end
+        even if the caller is cancelled.
+
+        Raises:
+            InvalidGrantError: the code is wrong, used or too old.
+            InvalidClientError: the client id or secret is wrong.
+            AthleteCapacityError: the application has as many athletes as it may have.
+            TransportError, ServerError, DecodeError: no usable answer came; the code may be used up.
+
+        Source:
+            https://developers.strava.com/docs/authentication/ and RFC 6749 §4.1.3.
+        """
+        form = oauth.code_grant(client_id, client_secret, code)
+        info = await self._tokens.replace(lambda _: self._token_grant(form, idempotent=False), save=False)
+        self._renew_with(client_id, client_secret)
+        return info
+
+    async def refresh_access_token(self, client_id: int | str, client_secret: str, refresh_token: str) -> AccessInfo:
+        """Exchange a refresh token for the next tokens, and use them from now on. Costs no quota.
+
+        More than an hour before the access token dies Strava answers with the same one. ``on_token_refresh`` has
+        returned before this does. It is carried to its end even if the caller is cancelled.
+
+        Raises:
+            InvalidGrantError: the refresh token is dead; the athlete has to connect again.
+            InvalidClientError: the client id or secret is wrong; the grant is still good.
+            TransportError, ServerError, DecodeError: no usable answer came, after the retries.
+
+        Source:
+            https://developers.strava.com/docs/authentication/ and RFC 6749 §6.
+        """
+        form = oauth.refresh_grant(client_id, client_secret, refresh_token)
+        info = await self._tokens.replace(lambda _: self._token_grant(form, idempotent=True), save=True)
+        self._renew_with(client_id, client_secret)
+        return info
+
+    async def revoke(
+        self, client_id: int | str | None = None, client_secret: str | None = None, token: str | None = None
+    ) -> None:
+        """Revoke a grant at Strava: both tokens of the athlete die. Costs no quota, needs no living access token.
+
+        Args:
+            client_id, client_secret: the application; None means those given before.
+            token: either token of the grant; None means this object's refresh token, else its access token. Those are
+                forgotten afterwards.
+
+        Raises:
+            InputError: there is no token, or the credentials are not known.
+            InvalidClientError: the client id or secret is wrong.
+            TransportError, ServerError: no usable answer came, after the retries; revoking again does no harm.
+
+        Source:
+            https://developers.strava.com/docs/authentication/ (``POST /oauth/revoke``, since June 2026), RFC 7009.
+        """
+        known_id, known_secret = self._credentials or (None, None)
+        client_id = known_id if client_id is None else client_id
+        client_secret = known_secret if client_secret is None else client_secret
+        if client_id is None or client_secret is None:
+            raise InputError("revoking needs client_id and client_secret")
+        token = token or self.refresh_token or self.access_token
+        if not token:
+            raise InputError("there is no token to revoke")
+        call = oauth_call(
+            f"{self._oauth_url}/revoke", {"token": token}, idempotent=True, credentials=(client_id, client_secret)
+        )
+        await self._exchange.run(call, None, self._options)
+        if token in (self.refresh_token, self.access_token):
+            self._tokens.token = TokenSet("")
+
+    async def get(self, url: str, check_for_errors: bool = True, **kwargs: Any) -> Any:
+        """Ask for something.
+
+        Waits for quota, for a renewal of the token, and between retries. Costs one request of the read class, and one
+        more per retry.
+
+        Args:
+            url: a path below the API such as ``/activities/{id}``, or an absolute URL of its origin.
+            check_for_errors: False returns the body of a refusal instead of raising.
+            **kwargs: fill the names in the path; the rest goes to the query. None is left out.
+
+        Returns:
+            JSON decoded; ``{}`` for an empty success; ``str`` for text and XML; ``bytes`` for anything else.
+
+        Raises:
+            InputError: the path or a value cannot be sent; nothing was.
+            QuotaExceededError: not within ``max_wait``; nothing was sent.
+            TransportError, FaultError, OAuthError, DecodeError: see ``strava_async.errors``.
+        """
+        return await self._call("GET", url, kwargs, check_for_errors)
+
+    async def post(self, url: str, files: Any = None, check_for_errors: bool = True, **kwargs: Any) -> Any:
+        """Send a form, or with ``files`` a multipart body. Waits, returns and raises as ``get`` does.
+
+        Costs one request: of the upload class for ``/activities`` and ``/uploads``, of the read class otherwise. It is
+        not sent again once it may have reached Strava, except after a 401 or 429, by which Strava refused it.
+
+        Args:
+            url: see ``get``.
+            files: multipart files, as httpx takes them; bytes can be sent again, a stream is sent once.
+            check_for_errors: see ``get``.
+            **kwargs: fill the names in the path; the rest is the form.
+        """
+        return await self._call("POST", url, kwargs, check_for_errors, files=files)
+
+    async def put(self, url: str, check_for_errors: bool = True, body: Any = None, **kwargs: Any) -> Any:
+        """Change something. Costs one request of the read class; waits, returns and raises as ``get`` does.
+
+        Args:
+            url: see ``get``.
+            check_for_errors: see ``get``.
+            body: what to send as JSON; None sends no body.
+            **kwargs: fill the names in the path; the rest goes to the query.
+        """
+        return await self._call("PUT", url, kwargs, check_for_errors, body=body)
+
+    async def delete(self, url: str, check_for_errors: bool = True, **kwargs: Any) -> Any:
+        """Delete something. Costs one request of the read class; arguments, waits and errors as in ``get``."""
+        return await self._call("DELETE", url, kwargs, check_for_errors)
+
+    def paginate(
+        self, url: str, *, per_page: int = 200, limit: int | None = None, prefetch: int = 0, **kwargs: Any
+    ) -> AsyncGenerator[Any, None]:
+        """Walk over a list that comes in numbered pages.
+
+        Each page costs one request of the read class, the empty one at the end included. Waits as ``get`` does.
+
+        Args:
+            url: see ``get``; the endpoint has to be one that is paged.
+            per_page: items to ask for at a time; 200 is Strava's maximum and is not exceeded.
+            limit: items wanted at the most; None means all. The walk ends there without asking for more.
+            prefetch: how many more pages to ask for at the same time. Up to that many may be asked for in vain.
+            **kwargs: as in ``get``.
+
+        Returns:
+            an async iterator of items, in Strava's order, up to the first empty page. For ``/athlete/activities`` give
+            a ``before``, so that an activity that arrives meanwhile does not push others to the next page.
+
+        Raises:
+            InputError: at once, for a number that makes no sense.
+            StravaError: while iterating, as ``get`` does; DecodeError too where a page is no list.
+        """
+        if "page" in kwargs:
+            raise InputError("paginate counts the pages itself")
+        return self._items(url, PageWalk(per_page, limit, prefetch), kwargs)
+
+    def with_options(
+        self,
+        *,
+        priority: Priority | _Unset = _UNSET,
+        max_wait: float | None | _Unset = _UNSET,
+        timeout: float | _Unset = _UNSET,
+        retry: RetryPolicy | _Unset = _UNSET,
+    ) -> ApiV3:
+        """Return a view of this object that makes its calls with other options.
+
+        Pool, limiter and tokens are the same; closing either closes both.
+        """
+        given = {"priority": priority, "max_wait": max_wait, "timeout": timeout, "retry": retry}
+        view = copy.copy(self)
+        changes: dict[str, Any] = {name: value for name, value in given.items() if not isinstance(value, _Unset)}
+        view._options = _checked(replace(self._options, **changes))
+        return view
+
+    async def aclose(self) -> None:
+        """Close the connections that this object opened, after a renewal of tokens under way has ended."""
+        with anyio.CancelScope(shield=True):
+            await self._tokens.settled()
+            await self._sender.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} for {self._api_url}: {self._tokens.token}>"
+
+    async def _call(
+        self, method: Method, url: str, params: dict[str, Any], check: bool, *, files: Any = None, body: Any = None
+    ) -> Any:
+        call = api_call(method, url, params, api_url=self._api_url, files=files, body=body)
+        return await self._exchange.run(call, self._tokens, self._options, check_for_errors=check)
+
+    async def _items(self, url: str, walk: PageWalk, params: dict[str, Any]) -> AsyncGenerator[Any, None]:
+        while numbers := walk.next_pages():
+            for page in await self._pages(url, {**params, "per_page": walk.per_page}, numbers):
+                for item in walk.take(page, url):
+                    yield item
+
+    async def _pages(self, url: str, params: dict[str, Any], numbers: range) -> list[Any]:
+        """Ask for pages at the same time; the first error cancels the others."""
+        if len(numbers) == 1:
+            return [await self.get(url, **params, page=numbers[0])]
+        pages: dict[int, Any] = {}
+        failed: list[Exception] = []
+
+        async def fetch(number: int) -> None:
+            try:
+                pages[number] = await self.get(url, **params, page=number)
+            except Exception as error:
+                failed.append(error)
+                group.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            for number in numbers:
+                group.start_soon(fetch, number)
+        if failed:
+            raise failed[0]
+        return [pages[number] for number in numbers]
+
+    def _renew_with(self, client_id: int | str, client_secret: str) -> None:
+        self._credentials = (client_id, client_secret)
+        if self._tokens.refresh is None:
+            self._tokens.refresh = self._refresh
+
+    async def _refresh(self, tokens: TokenSet) -> AccessInfo:
+        client_id, client_secret = self._credentials or ("", "")
+        form = oauth.refresh_grant(client_id, client_secret, tokens.refresh_token or "")
+        return await self._token_grant(form, idempotent=True)
+
+    async def _token_grant(self, form: dict[str, str], *, idempotent: bool) -> AccessInfo:
+        call: Call = oauth_call(f"{self._oauth_url}/token", form, idempotent=idempotent)
+        return oauth.access_info(await self._exchange.run(call, None, self._options))
+
+
+def _checked(options: Options) -> Options:
+    """Return the options.
+
+    Raises:
+        InputError: a duration that is negative or not a number.
+    """
+    if not (math.isfinite(options.timeout) and options.timeout > 0):
+        raise InputError("timeout is a positive number of seconds")
+    if options.max_wait is not None and not options.max_wait >= 0:
+        raise InputError("max_wait is not negative, or None")
+    return options

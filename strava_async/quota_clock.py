@@ -1,0 +1,72 @@
+"""Strava's clock, as far as the ``Date`` fields of its answers tell.
+
+Rules:
+
+- An answer with ``Date: d`` to a request sent at s and received at t was stamped somewhere in [s, t], while the server's
+  clock showed something in [d, d + 1). So the offset ``server - monotonic`` lies in [d - t, d + 1 - s).
+- The interval known is the intersection of all of these. It widens slowly, because two clocks never run alike.
+- An empty intersection (another host, a clock that was set, a stale answer) is replaced by the union: the lower bound
+  stays safe, and the next answer narrows it again.
+- The machine's own idea of Unix time serves only until the first ``Date``.
+"""
+
+from __future__ import annotations
+
+_DRIFT = 1e-5  # seconds per second; a crystal that NTP steers stays below a tenth of that
+_MAX_DRIFT_SECONDS = 0.25  # what a wait for midnight may add; a request too early by more costs one 429
+
+
+class ServerClock:
+    """The bounds of the offset between Strava's clock and ours. Instants passed in are readings of the monotonic clock.
+
+    Attributes:
+        heard: whether an answer has told the time yet.
+        heard_at: when the bounds last changed.
+        low: the lower bound of ``server - monotonic`` at ``heard_at``.
+        high: the upper bound.
+    """
+
+    __slots__ = ("heard", "heard_at", "high", "low")
+
+    def __init__(self, now: float, low: float, high: float) -> None:
+        self.heard = False
+        self.heard_at = now
+        self.low = low
+        self.high = high
+
+    def drift(self, now: float) -> float:
+        """Return by how much each bound has widened since it was learnt."""
+        return min(abs(now - self.heard_at) * _DRIFT, _MAX_DRIFT_SECONDS)
+
+    def earliest(self, now: float) -> float:
+        """Return the earliest that Strava's clock can show at ``now``."""
+        return now + self.low - self.drift(now)
+
+    def latest(self, now: float) -> float:
+        """Return the latest that Strava's clock can show at ``now``."""
+        return now + self.high + self.drift(now)
+
+    def surely_at(self, server_instant: float, now: float) -> float:
+        """Return the monotonic instant from which on Strava's clock surely shows ``server_instant`` or later."""
+        at = server_instant - self.low
+        return at + self.drift(max(at, now))
+
+    def learn(self, date: float, sent_at: float, received_at: float) -> bool:
+        """Take in one ``Date``.
+
+        Returns:
+            whether it told anything new.
+        """
+        low, high = date - received_at, date + 1 - sent_at
+        if self.heard:
+            drift = self.drift(received_at)
+            known_low, known_high = self.low - drift, self.high + drift
+            if low <= known_low and high >= known_high:
+                return False
+            if low > known_high or high < known_low:
+                low, high = min(low, known_low), max(high, known_high)
+            else:
+                low, high = max(low, known_low), min(high, known_high)
+        self.heard = True
+        self.low, self.high, self.heard_at = low, high, received_at
+        return True

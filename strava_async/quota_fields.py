@@ -1,0 +1,129 @@
+"""What an answer says about the quota: the header fields, read strictly.
+
+Rules:
+
+- A rate-limit field is two decimal numbers and a comma: the quarter hour's, then the day's. Anything else
+  (empty, ``","``, joined duplicates, signs, ten digits and more) is as good as absent.
+- Each field stands alone: a bad one does not spoil the others.
+- ``Date`` counts only in the form that RFC 9110 §5.6.7 tells servers to send.
+- Nothing here raises, whatever the bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+_NAMES = frozenset(
+    {
+        "date",
+        "retry-after",
+        "x-ratelimit-limit",
+        "x-ratelimit-usage",
+        "x-readratelimit-limit",
+        "x-readratelimit-usage",
+    }
+)
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_IMF_FIXDATE = re.compile(
+    r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT", re.ASCII
+)
+_MAX_DIGITS = 9
+
+
+class Fields(NamedTuple):
+    """The fields that matter, as text; None where absent."""
+
+    date: str | None
+    overall_limit: str | None
+    overall_usage: str | None
+    read_limit: str | None
+    read_usage: str | None
+    retry_after: str | None
+
+
+def pick_fields(headers: Mapping[str, str]) -> Fields:
+    """Return the six fields of an answer, whatever the case of their names.
+
+    A plain dict that holds nothing else, with lower-case names, is read directly: the exchange passes one.
+    """
+    if type(headers) is dict:
+        get = headers.get
+        fields = Fields(
+            get("date"),
+            get("x-ratelimit-limit"),
+            get("x-ratelimit-usage"),
+            get("x-readratelimit-limit"),
+            get("x-readratelimit-usage"),
+            get("retry-after"),
+        )
+        if len(headers) + fields.count(None) == len(fields):
+            return fields
+    return _search(headers)
+
+
+def _search(headers: Mapping[str, str]) -> Fields:
+    found: dict[str, str] = {}
+    for name, value in headers.items():
+        key = _text(name).lower()
+        if key in _NAMES:
+            # The same field in two spellings is a duplicate: neither can be trusted.
+            found[key] = "" if key in found else _text(value)
+    return Fields(
+        found.get("date"),
+        found.get("x-ratelimit-limit"),
+        found.get("x-ratelimit-usage"),
+        found.get("x-readratelimit-limit"),
+        found.get("x-readratelimit-usage"),
+        found.get("retry-after"),
+    )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def parse_pair(text: object) -> tuple[int, int] | None:
+    """Return the numbers of ``"66,209"``; None if the text is anything but two numbers."""
+    if not isinstance(text, str):
+        return None
+    first, _, second = text.partition(",")
+    if not (first.isdecimal() and second.isdecimal()):
+        first, second = first.strip(" \t"), second.strip(" \t")
+        if not (first.isdecimal() and second.isdecimal()):
+            return None
+    # isdecimal() accepts the digits of every script; int() would take them too.
+    if len(first) > _MAX_DIGITS or len(second) > _MAX_DIGITS or not text.isascii():
+        return None
+    return int(first), int(second)
+
+
+def parse_date(text: object) -> float | None:
+    """Return the Unix seconds of ``"Tue, 06 Jan 2026 10:00:00 GMT"``; None if the text is not such a date."""
+    match = _IMF_FIXDATE.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        return None
+    day, month, year, hour, minute, second = match.groups()
+    if month not in _MONTHS:
+        return None
+    try:
+        return datetime(
+            int(year), _MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second), tzinfo=UTC
+        ).timestamp()
+    except ValueError:
+        return None
+
+
+def parse_retry_after(text: object, now: float) -> float | None:
+    """Return the seconds to wait that a ``Retry-After`` field asks for (RFC 9110 §10.2.3).
+
+    Args:
+        text: the field; seconds or a date.
+        now: Unix seconds on the server's clock.
+    """
+    if isinstance(text, str) and text.isdecimal() and text.isascii() and len(text) <= _MAX_DIGITS:
+        return float(text)
+    at = parse_date(text)
+    return None if at is None else max(0.0, at - now)

@@ -1,0 +1,159 @@
+"""What to do after an attempt: a pure decision, so that the table can be checked by eye.
+
+Rules:
+
+==================================  ==========================================================================
+outcome                             decision
+==================================  ==========================================================================
+a value                             return it
+the access token was refused        refresh, once per call, if the body can be sent again; else raise
+429                                 try again (the limiter makes it wait), if the body can be sent again
+5xx                                 wait and try again, if the method is idempotent
+no reply, surely never sent         wait and try again, whatever the method
+no reply, maybe sent                wait and try again, if the method is idempotent
+anything else                       raise
+==================================  ==========================================================================
+
+Every repetition but the one after a refresh is bounded by ``RetryPolicy.max_attempts``. A body that is a stream can
+be sent once. 401 and 429 are refusals: the request did nothing, so that even a POST may follow them.
+
+The wait before attempt n + 1 is ``jitter * min(max_seconds, base_seconds * 2 ** (n - 1))`` with jitter from [0, 1):
+exponential backoff with full jitter, which keeps many callers from coming back at the same moment.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from strava_async.errors import (
+    InputError,
+    RateLimitedError,
+    ServerError,
+    StravaError,
+    TransportError,
+    UnauthorizedError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how patiently a call is tried again.
+
+    Attributes:
+        max_attempts: requests per call at the most, not counting the one after a refresh; 1 means no retry.
+        base_seconds: the backoff before the second attempt is at most this long.
+        max_seconds: no backoff is longer.
+
+    Raises:
+        InputError: fewer than one attempt, or a duration that is negative or not finite.
+    """
+
+    max_attempts: int = 4
+    base_seconds: float = 0.5
+    max_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1:
+            raise InputError("max_attempts is at least 1")
+        if not all(math.isfinite(value) and value >= 0 for value in (self.base_seconds, self.max_seconds)):
+            raise InputError("the seconds of a RetryPolicy are finite and not negative")
+
+    def backoff(self, attempt: int, jitter: float) -> float:
+        """Return the seconds to wait after that attempt (1 is the first); jitter is from [0, 1)."""
+        # 2 ** 1100 is no float any more; by then the minimum was reached long ago.
+        doublings = min(attempt - 1, 64)
+        return jitter * min(self.max_seconds, self.base_seconds * 2.0**doublings)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What the decision needs to know about the request just made.
+
+    Attributes:
+        number: 1 for the first of its call.
+        idempotent: sending it twice does no harm.
+        replayable: its body can be sent a second time.
+        refreshable: the bearer can be renewed, and was not yet renewed for this call.
+    """
+
+    number: int
+    idempotent: bool
+    replayable: bool
+    refreshable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """The call is done; this is its value."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The attempt failed."""
+
+    error: StravaError
+
+
+Outcome = Success | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """Hand the value to the caller."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Try again after that many seconds, with a permit of its own."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """Renew the bearer, then try again."""
+
+    error: StravaError
+
+
+@dataclass(frozen=True, slots=True)
+class Raise:
+    """Give up."""
+
+    error: StravaError
+
+
+Decision = Return | Wait | Refresh | Raise
+
+
+def decide(attempt: Attempt, outcome: Outcome, policy: RetryPolicy, jitter: float) -> Decision:
+    """Return what follows from an outcome; see the table above."""
+    if isinstance(outcome, Success):
+        return Return(outcome.value)
+    error = outcome.error
+    if is_expired_token(error):
+        return Refresh(error) if attempt.refreshable and attempt.replayable else Raise(error)
+    if attempt.number >= policy.max_attempts:
+        return Raise(error)
+    match error:
+        case RateLimitedError() if attempt.replayable:
+            return Wait(0.0)
+        case TransportError(sent="never"):
+            return Wait(policy.backoff(attempt.number, jitter))
+        case ServerError() | TransportError() if attempt.idempotent and attempt.replayable:
+            return Wait(policy.backoff(attempt.number, jitter))
+        case _:
+            return Raise(error)
+
+
+def is_expired_token(error: StravaError) -> bool:
+    """Say whether a 401 is about the access token; only then does a refresh help."""
+    return isinstance(error, UnauthorizedError) and any(
+        detail.get("resource") == "Athlete" and detail.get("field") == "access_token" for detail in error.errors
+    )

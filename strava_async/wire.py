@@ -1,0 +1,279 @@
+"""From status, fields and bytes to a value or an error. Pure: no I/O, no state.
+
+Rules:
+
+====================================  ==================================================
+2xx with no body, or 204              ``{}``
+2xx, JSON                             the decoded value
+2xx, text or XML (GPX, TCX)           ``str``
+2xx, HTML                             DecodeError
+2xx, anything else                    ``bytes``
+every other status, 3xx included      a FaultError (or OAuthError), by status and ``errors``
+====================================  ==================================================
+
+Source:
+    https://developers.strava.com/docs/reference/ (Fault), and what Strava was seen to send: ``errors`` that are
+    missing, empty, an object or a string, bodies that are HTML or nothing, a status of 597.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from strava_async.calls import Call
+from strava_async.errors import (
+    ApplicationInactiveError,
+    AthleteCapacityError,
+    BadRequestError,
+    DecodeError,
+    DuplicateUploadError,
+    FaultError,
+    ForbiddenError,
+    InsufficientScopeError,
+    NotFoundError,
+    PaymentRequiredError,
+    RateLimitedError,
+    ServerError,
+    StravaError,
+    UnauthorizedError,
+    UploadError,
+)
+from strava_async.oauth import grant_error
+
+try:
+    import orjson
+except ImportError:
+    _fast_loads: Callable[[bytes], Any] | None = None
+else:
+    _fast_loads = orjson.loads
+
+EXCERPT_CHARACTERS = 200
+# Nothing that Strava sends comes near; what does is a decompression bomb.
+MAX_BODY_BYTES = 512 * 1024 * 1024
+
+_HTML_START = re.compile(rb"\s*(?:<!doctype\s+html|<html)", re.IGNORECASE)
+_DUPLICATE = re.compile(r"/activities/(\d+)|duplicate of activity (\d+)")
+_TAG = re.compile(r"<[^>]*>")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP answer.
+
+    Attributes:
+        status_code: the HTTP status.
+        headers: the fields that the library reads, by lower-case name.
+        body: the bytes as they came; still packed if ``headers`` has a ``content-encoding``.
+    """
+
+    status_code: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def read(call: Call, reply: Reply, bearer: str | None = None) -> Any:
+    """Return the value that a successful reply stands for.
+
+    Args:
+        call: what was asked.
+        reply: what came back.
+        bearer: the access token that went along; no error shows it, whatever the reply echoes.
+
+    Raises:
+        StravaError: the reply is no success, or its body is not of the documented shape.
+    """
+    if not 200 <= reply.status_code < 300:
+        raise fault(call, reply, bearer)
+    try:
+        return _value(reply.status_code, reply.headers.get("content-type", ""), unpacked(reply))
+    except (ValueError, RecursionError, zlib.error) as error:
+        raise _undecodable(call, reply, bearer, type(error).__name__) from error
+
+
+def read_leniently(reply: Reply) -> Any:
+    """Return the body whatever the status; text where it cannot be decoded."""
+    try:
+        body = unpacked(reply)
+    except (ValueError, zlib.error):
+        body = reply.body
+    try:
+        return _value(reply.status_code, reply.headers.get("content-type", ""), body)
+    except (ValueError, RecursionError):
+        return body.decode("utf-8", "replace")
+
+
+def unpacked(reply: Reply) -> bytes:
+    """Return the body without its content coding (RFC 9110 §8.4).
+
+    Raises:
+        ValueError: the coding is unknown, the body is cut off, or it grows beyond all measure.
+        zlib.error: the body is not what the coding says.
+    """
+    body = reply.body
+    for coding in reversed(reply.headers.get("content-encoding", "").lower().split(",")):
+        match coding.strip():
+            case "" | "identity":
+                pass
+            case "gzip" | "x-gzip":
+                body = _inflate(body, zlib.MAX_WBITS | 16)
+            case "deflate":
+                # Servers disagree whether the zlib frame belongs to it; the first byte tells.
+                framed = body[:1] and body[0] & 0x0F == 8
+                body = _inflate(body, zlib.MAX_WBITS if framed else -zlib.MAX_WBITS)
+            case other:
+                raise ValueError(f"unknown content coding {other!r}")
+    return body
+
+
+def _inflate(body: bytes, wbits: int) -> bytes:
+    if not body:
+        return body
+    inflater = zlib.decompressobj(wbits)
+    plain = inflater.decompress(body, MAX_BODY_BYTES)
+    if inflater.unconsumed_tail:
+        raise ValueError("the body is larger than anything Strava sends")
+    if not inflater.eof:
+        raise ValueError("the body is cut off")
+    return plain
+
+
+def _value(status_code: int, content_type: str, body: bytes) -> Any:
+    if status_code == 204 or not body:
+        return {}
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type in ("text/html", "application/xhtml+xml") or _HTML_START.match(body):
+        raise ValueError("HTML instead of data")
+    if media_type == "application/json" or media_type.endswith("+json") or not media_type:
+        return _json(body)
+    if media_type.startswith("text/") or media_type.endswith(("/xml", "+xml")):
+        return body.decode("utf-8")
+    return body
+
+
+def _json(body: bytes) -> Any:
+    if _fast_loads is not None:
+        try:
+            return _fast_loads(body)
+        except ValueError:
+            pass  # the standard library takes integers beyond 64 bits and lone surrogates, and has the better message
+    return json.loads(body)
+
+
+def _undecodable(call: Call, reply: Reply, bearer: str | None, reason: str) -> DecodeError:
+    # What a token endpoint sends may hold a token that nobody here knows yet.
+    excerpt = "" if call.quota_class is None else redacted(_excerpt(reply), _secrets(call, bearer))
+    return DecodeError(
+        f"{call.method} {call.path} answered {reply.status_code} with a body that cannot be read ({reason})",
+        path=call.path,
+        body_excerpt=excerpt,
+    )
+
+
+def _secrets(call: Call, bearer: str | None) -> tuple[str, ...]:
+    return (*call.secrets, bearer) if bearer else call.secrets
+
+
+def _excerpt(reply: Reply) -> str:
+    try:
+        body = unpacked(reply)
+    except (ValueError, zlib.error):
+        body = reply.body
+    return body[: 4 * EXCERPT_CHARACTERS].decode("utf-8", "replace")[:EXCERPT_CHARACTERS]
+
+
+def fault(call: Call, reply: Reply, bearer: str | None = None) -> StravaError:
+    """Return the error that a reply without success stands for; the arguments are those of ``read``."""
+    secrets = _secrets(call, bearer)
+    parsed = read_leniently(reply)
+    body: Mapping[str, Any] = parsed if isinstance(parsed, Mapping) else {}
+    message = body.get("message")
+    details: dict[str, Any] = {
+        "status_code": reply.status_code,
+        "message": redacted(message, secrets) if isinstance(message, str) else "",
+        "errors": _errors(body.get("errors"), secrets),
+        "method": call.method,
+        "path": call.path,
+    }
+    if call.quota_class is None:
+        return grant_error(reply.status_code, details["errors"]) or _by_status(call, details)
+    if call.path == "/uploads" and isinstance(body.get("error"), str):
+        return upload_error(body["error"], upload_id=body.get("id"))
+    return _by_status(call, details)
+
+
+def _by_status(call: Call, details: dict[str, Any]) -> FaultError:
+    status_code: int = details["status_code"]
+    errors: tuple[Mapping[str, str], ...] = details["errors"]
+    if status_code == 429 or (status_code == 403 and _over_limit(errors)):
+        return RateLimitedError(quota_class=call.quota_class or "", **details)
+    if status_code == 401:
+        missing = [error["field"].removesuffix("_permission") for error in errors if error["resource"] == "AccessToken"]
+        return InsufficientScopeError(missing=missing, **details) if missing else UnauthorizedError(**details)
+    if status_code == 403:
+        return _forbidden(details["message"], errors)(**details)
+    if status_code >= 500:
+        return ServerError(**details)
+    kinds: dict[int, type[FaultError]] = {400: BadRequestError, 402: PaymentRequiredError, 404: NotFoundError}
+    return kinds.get(status_code, FaultError)(**details)
+
+
+def _over_limit(errors: tuple[Mapping[str, str], ...]) -> bool:
+    """Say whether a 403 is the rate limit's; it was until 2018, with the body that the 429 has today."""
+    return any(error["code"] == "exceeded" and "rate limit" in error["field"] for error in errors)
+
+
+def _forbidden(message: str, errors: tuple[Mapping[str, str], ...]) -> type[ForbiddenError]:
+    if any(error["resource"] == "Application" and error["field"].lower() == "status" for error in errors):
+        return ApplicationInactiveError
+    if re.search(r"connected athletes|too many athletes", message, re.IGNORECASE):
+        return AthleteCapacityError
+    return ForbiddenError
+
+
+def _errors(errors: Any, secrets: tuple[str, ...]) -> tuple[Mapping[str, str], ...]:
+    """Return the list of ``{resource, field, code}`` with all three as text, whatever was sent in its place."""
+    if isinstance(errors, Mapping):
+        errors = [errors]
+    if not isinstance(errors, list):
+        return ()
+    entries: list[Any] = errors
+    return tuple(
+        {key: redacted(str(entry.get(key) or ""), secrets) for key in ("resource", "field", "code")}
+        for entry in entries
+        if isinstance(entry, Mapping)
+    )
+
+
+def redacted(text: str, secrets: tuple[str, ...]) -> str:
+    """Return the text without any of the secrets."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    return text
+
+
+def upload_error(text: str, *, upload_id: Any = None) -> UploadError:
+    """Return what Strava's words about a refused file mean.
+
+    Args:
+        text: the ``error`` of an upload; English prose, with HTML in it at times.
+        upload_id: the upload's id; anything but an integer counts as unknown.
+
+    Source:
+        https://developers.strava.com/docs/uploads/ and recorded texts: ``<file> duplicate of activity 123``, or the
+        same with a link to ``/activities/123``.
+    """
+    known_id = upload_id if isinstance(upload_id, int) else None
+    cleaned = html.unescape(_TAG.sub("", html.unescape(text))).strip()
+    duplicate = _DUPLICATE.search(html.unescape(text))
+    if duplicate and "duplicate" in text:
+        return DuplicateUploadError(
+            cleaned, activity_id=int(duplicate.group(1) or duplicate.group(2)), upload_id=known_id
+        )
+    return UploadError(cleaned, upload_id=known_id)

@@ -1,0 +1,185 @@
+"""Scopes, the authorization URL, redirects, token answers."""
+
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from strava_async import oauth
+from strava_async.errors import (
+    AuthorizationDeniedError,
+    DecodeError,
+    InputError,
+    InvalidClientError,
+    InvalidGrantError,
+    MissingScopeError,
+)
+from strava_async.oauth import AccessInfo, Scope, TokenSet
+
+ANSWER = {"access_token": "a1", "refresh_token": "r1", "expires_at": 1_800_000_000}
+
+
+def url(**changes: Any) -> str:
+    arguments: dict[str, Any] = {"client_id": 7, "redirect_uri": "http://localhost:8000/back?x=1", **changes}
+    return oauth.authorization_url("https://www.strava.com/oauth", **arguments)
+
+
+def query(address: str) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(address).query)
+
+
+def test_the_authorization_url_holds_what_strava_asks_for() -> None:
+    address = url(state="a&b=c", approval_prompt="force")
+    assert address.startswith("https://www.strava.com/oauth/authorize?")
+    assert query(address) == {
+        "client_id": ["7"],
+        "redirect_uri": ["http://localhost:8000/back?x=1"],
+        "response_type": ["code"],
+        "approval_prompt": ["force"],
+        "scope": ["read,activity:read"],
+        "state": ["a&b=c"],
+    }
+
+
+def test_no_state_means_no_parameter() -> None:
+    assert "state" not in query(url())
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        "read,activity:write",
+        "read activity:write",
+        ["read", "activity:write"],
+        [Scope.READ, Scope.ACTIVITY_WRITE, Scope.READ],
+    ],
+)
+def test_scopes_go_out_comma_separated(scope: Any) -> None:
+    assert query(url(scope=scope))["scope"] == ["read,activity:write"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scope": "read,activity:delete"},
+        {"scope": ""},
+        {"scope": []},
+        {"approval_prompt": "maybe"},
+        {"redirect_uri": "/callback"},
+    ],
+)
+def test_what_strava_does_not_know_is_a_value_error(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        url(**changes)
+    assert isinstance(caught.value, InputError)
+
+
+@pytest.mark.parametrize("text", ["read,activity:read", "read activity:read", " read, activity:read "])
+def test_granted_scopes_are_read_with_either_separator(text: str) -> None:
+    assert oauth.parse_scope(text) == {"read", "activity:read"}
+
+
+def test_a_missing_scope_is_named() -> None:
+    with pytest.raises(MissingScopeError, match="activity:write") as caught:
+        oauth.check_scope(frozenset({"read"}), [Scope.READ, Scope.ACTIVITY_WRITE])
+    assert caught.value.missing == {"activity:write"}
+
+
+def test_a_redirect_brings_code_scope_and_state() -> None:
+    redirect = oauth.parse_redirect("http://localhost/?state=s&code=c0de&scope=read,activity:read")
+    assert (redirect.code, redirect.scope, redirect.state) == ("c0de", {"read", "activity:read"}, "s")
+    assert "c0de" not in repr(redirect)
+
+
+def test_a_refusal_is_an_error_of_its_own() -> None:
+    with pytest.raises(AuthorizationDeniedError) as caught:
+        oauth.parse_redirect("http://localhost/?state=s&error=access_denied")
+    assert caught.value.error == "access_denied"
+
+
+def test_a_redirect_without_code_is_refused() -> None:
+    with pytest.raises(InputError):
+        oauth.parse_redirect("http://localhost/?state=s")
+
+
+def test_the_answer_keeps_what_is_documented() -> None:
+    answer = {**ANSWER, "expires_in": 21600, "token_type": "Bearer", "scope": "read", "athlete": {"id": 5}, "new": 1}
+    info = oauth.access_info(answer)
+    assert info == {key: value for key, value in answer.items() if key != "new"}
+    assert info.token_set() == TokenSet("a1", "r1", 1_800_000_000, frozenset({"read"}), 5)
+
+
+def test_the_repr_of_an_answer_masks_the_tokens() -> None:
+    text = repr(oauth.access_info({**ANSWER, "access_token": "sekret-a", "refresh_token": "sekret-r"}))
+    assert "sekret" not in text
+    assert "1800000000" in text
+
+
+def test_a_refresh_keeps_scope_and_athlete() -> None:
+    before = TokenSet("a0", "r0", 1, frozenset({"read"}), 5)
+    assert oauth.access_info(ANSWER).token_set(before) == TokenSet("a1", "r1", 1_800_000_000, frozenset({"read"}), 5)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        [],
+        "text",
+        {},
+        {**ANSWER, "access_token": None},
+        {**ANSWER, "access_token": ""},
+        {**ANSWER, "access_token": 5},
+        {**ANSWER, "access_token": "a\nb"},
+        {**ANSWER, "refresh_token": None},
+        {**ANSWER, "expires_at": "soon"},
+        {**ANSWER, "expires_at": True},
+    ],
+)
+def test_an_answer_without_usable_tokens_is_refused_without_showing_it(answer: Any) -> None:
+    with pytest.raises(DecodeError) as caught:
+        oauth.access_info(answer)
+    assert caught.value.body_excerpt == ""
+    assert "r1" not in str(caught.value)
+
+
+def test_a_token_set_shows_no_token() -> None:
+    text = repr(TokenSet("sekret-a", "sekret-r", 5, frozenset({"read"}), 7))
+    assert "sekret" not in text
+    assert "7" in text
+
+
+@pytest.mark.parametrize("tokens", [("with\nbreak", None), ("fine", "with space"), ("ünicode", None)])
+def test_a_token_that_no_header_can_carry_is_refused_without_showing_it(tokens: tuple[str, str | None]) -> None:
+    with pytest.raises(InputError) as caught:
+        TokenSet(*tokens)
+    assert "break" not in str(caught.value)
+
+
+def resource(name: str) -> list[dict[str, str]]:
+    return [{"resource": name, "field": "x", "code": "invalid"}]
+
+
+@pytest.mark.parametrize("name", ["RefreshToken", "AuthorizationCode", "RequestToken"])
+def test_a_400_about_the_grant_means_connect_again(name: str) -> None:
+    assert isinstance(oauth.grant_error(400, resource(name)), InvalidGrantError)
+
+
+@pytest.mark.parametrize("status_code", [400, 401])
+def test_a_refusal_of_the_application_leaves_the_grant_alone(status_code: int) -> None:
+    assert isinstance(oauth.grant_error(status_code, resource("Application")), InvalidClientError)
+
+
+def test_a_401_without_errors_is_about_the_client() -> None:
+    assert isinstance(oauth.grant_error(401, []), InvalidClientError)
+
+
+@pytest.mark.parametrize("status_code", [400, 403, 429, 500])
+def test_anything_else_says_nothing_about_the_grant(status_code: int) -> None:
+    assert oauth.grant_error(status_code, resource("Something")) is None
+
+
+def test_access_info_is_a_plain_dict_for_json() -> None:
+    info = AccessInfo(ANSWER)
+    assert isinstance(info, dict)
+    assert info["access_token"] == "a1"

@@ -1,0 +1,285 @@
+"""From status, fields and bytes to a value or an error."""
+
+import gzip
+import json
+import pickle
+import zlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from strava_async import errors
+from strava_async.calls import api_call, oauth_call
+from strava_async.errors import (
+    DecodeError,
+    DuplicateUploadError,
+    FaultError,
+    InsufficientScopeError,
+    MissingScopeError,
+    RateLimitedError,
+    StravaError,
+    UnauthorizedError,
+    UploadError,
+)
+from strava_async.quota import QuotaClass
+from strava_async.wire import Reply, fault, read, read_leniently, upload_error
+
+JSON = "application/json; charset=utf-8"
+GET = api_call("GET", "/athlete", {}, api_url="https://www.strava.com/api/v3")
+UPLOAD = api_call("POST", "/uploads", {}, api_url="https://www.strava.com/api/v3")
+TOKEN = oauth_call(
+    "https://www.strava.com/oauth/token",
+    {"client_secret": "sekret-c", "refresh_token": "sekret-r", "grant_type": "refresh_token"},
+    idempotent=True,
+)
+
+
+def reply(status_code: int = 200, body: bytes | str = b"", content_type: str = JSON, **headers: str) -> Reply:
+    fields = {"content-type": content_type, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    return Reply(status_code, fields, body.encode() if isinstance(body, str) else body)
+
+
+def refusal(status_code: int, message: str = "", **detail: str) -> Reply:
+    return reply(status_code, json.dumps({"message": message, "errors": [detail] if detail else []}))
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "value"),
+    [
+        ('{"id": 3329485690369457990}', JSON, {"id": 3329485690369457990}),
+        ("[]", JSON, []),
+        ("null", JSON, None),
+        ('{"id": 1}', "", {"id": 1}),
+        ('{"a": 1}', "application/vnd.api+json", {"a": 1}),
+        ("<gpx/>", "application/gpx+xml", "<gpx/>"),
+        ("<tcx/>", "text/xml", "<tcx/>"),
+        ("hällo", "text/plain; charset=utf-8", "hällo"),
+        (b"\x00\xff", "application/octet-stream", b"\x00\xff"),
+        ("", JSON, {}),
+        ('{"n": 123456789012345678901234567890}', JSON, {"n": 123456789012345678901234567890}),
+    ],
+)
+def test_a_success_has_the_value_of_its_media_type(body: bytes | str, content_type: str, value: Any) -> None:
+    assert read(GET, reply(200, body, content_type)) == value
+
+
+def test_204_is_an_empty_object() -> None:
+    assert read(GET, reply(204, "ignored")) == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        ("<html>maintenance</html>", "text/html"),
+        ("<!DOCTYPE html><p>maintenance", JSON),
+        ('{"id": 1', JSON),
+        (b'{"name": "\xff\xfe"}', JSON),
+        (b"\xff\xfe", "text/plain"),
+        ("not json", ""),
+        ("[" * 200_000, JSON),
+    ],
+)
+def test_a_success_that_cannot_be_read_is_a_decode_error(body: bytes | str, content_type: str) -> None:
+    with pytest.raises(DecodeError) as caught:
+        read(GET, reply(200, body, content_type))
+    assert caught.value.path == "/athlete"
+    assert caught.value.body_excerpt
+    assert len(caught.value.body_excerpt) <= 200
+    assert caught.value.__cause__ is not None
+
+
+@pytest.mark.parametrize(
+    ("packed", "coding"),
+    [
+        (gzip.compress(b'{"id": 1}'), "gzip"),
+        (gzip.compress(b'{"id": 1}'), "X-GZIP"),
+        (zlib.compress(b'{"id": 1}'), "deflate"),
+        (zlib.compress(b'{"id": 1}')[2:-4], "deflate"),
+        (gzip.compress(zlib.compress(b'{"id": 1}')), "deflate, gzip"),
+        (b'{"id": 1}', "identity"),
+    ],
+)
+def test_content_codings_are_undone(packed: bytes, coding: str) -> None:
+    assert read(GET, reply(200, packed, content_encoding=coding)) == {"id": 1}
+
+
+@pytest.mark.parametrize(
+    ("packed", "coding"),
+    [(gzip.compress(b'{"id": 1}')[:-6], "gzip"), (b"plain", "gzip"), (b"x", "zstd"), (b"\x00", "deflate")],
+)
+def test_a_broken_content_coding_is_a_decode_error(packed: bytes, coding: str) -> None:
+    with pytest.raises(DecodeError):
+        read(GET, reply(200, packed, content_encoding=coding))
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (refusal(400, "Bad Request", resource="Application", field="after", code="future"), errors.BadRequestError),
+        (refusal(401, "Authorization Error"), UnauthorizedError),
+        (refusal(402, "Payment Required"), errors.PaymentRequiredError),
+        (refusal(403, "Forbidden"), errors.ForbiddenError),
+        (
+            refusal(403, "Forbidden", resource="Application", field="Status", code="Inactive"),
+            errors.ApplicationInactiveError,
+        ),
+        (refusal(403, "Limit of connected athletes exceeded"), errors.AthleteCapacityError),
+        (refusal(403, "Too many athletes"), errors.AthleteCapacityError),
+        (
+            refusal(403, "Rate Limit Exceeded", resource="Application", field="rate limit", code="exceeded"),
+            RateLimitedError,
+        ),
+        (reply(403, "<html>request could not be satisfied</html>", "text/html"), errors.ForbiddenError),
+        (refusal(404, "Resource Not Found"), errors.NotFoundError),
+        (reply(404), errors.NotFoundError),
+        (refusal(409), FaultError),
+        (refusal(429, "Rate Limit Exceeded"), RateLimitedError),
+        (refusal(500, "error"), errors.ServerError),
+        (reply(502, "<html>", "text/html"), errors.ServerError),
+        (reply(597), errors.ServerError),
+        (reply(302, "", location="https://evil.example/"), FaultError),
+        (reply(304), FaultError),
+        (reply(101), FaultError),
+    ],
+)
+def test_a_status_has_its_error(answer: Reply, kind: type[FaultError]) -> None:
+    error = fault(GET, answer)
+    assert type(error) is kind
+    assert isinstance(error, FaultError)
+    assert (error.status_code, error.method, error.path) == (answer.status_code, "GET", "/athlete")
+
+
+def test_a_missing_scope_is_unauthorized_and_missing_scope() -> None:
+    error = fault(GET, refusal(401, resource="AccessToken", field="activity:read_permission", code="missing"))
+    assert isinstance(error, InsufficientScopeError)
+    assert isinstance(error, UnauthorizedError)
+    assert isinstance(error, MissingScopeError)
+    assert error.missing == {"activity:read"}
+    assert error.status_code == 401
+
+
+def test_a_429_knows_its_class() -> None:
+    error = fault(UPLOAD, refusal(429))
+    assert isinstance(error, RateLimitedError)
+    assert error.quota_class == QuotaClass.UPLOAD
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'"text"',
+        b"{}",
+        b'{"message": 5, "errors": null}',
+        b'{"message": null, "errors": "text"}',
+        b'{"errors": {"resource": "Athlete"}}',
+        b'{"errors": [null, 5, "x", {"resource": null, "field": 7}]}',
+        b"<html>",
+        b"\xff\xfe",
+    ],
+)
+@pytest.mark.parametrize("status_code", [300, 400, 401, 403, 404, 418, 429, 500])
+def test_whatever_the_body_a_refusal_has_its_error(status_code: int, body: bytes) -> None:
+    error = fault(GET, reply(status_code, body))
+    assert isinstance(error, FaultError)
+    assert error.status_code == status_code
+
+
+@given(
+    status_code=st.integers(100, 999), body=st.binary(), content_type=st.text(), coding=st.sampled_from(["", "gzip"])
+)
+def test_no_bytes_leave_the_tree_of_errors(status_code: int, body: bytes, content_type: str, coding: str) -> None:
+    for call in (GET, UPLOAD, TOKEN):
+        answer = reply(status_code, body, content_type, content_encoding=coding)
+        read_leniently(answer)
+        try:
+            read(call, answer)
+        except StravaError as error:
+            assert str(error)
+
+
+def test_no_secret_that_an_answer_echoes_is_shown() -> None:
+    echo = refusal(400, "no sekret-c here", resource="sekret-r", field="sekret-c", code="x")
+    error = fault(TOKEN, echo)
+    assert "sekret" not in f"{error!r} {error} {vars(error)}"
+    echo = refusal(403, "no sekret-b here", resource="sekret-b")
+    error = fault(GET, echo, "sekret-b")
+    assert "sekret" not in f"{error!r} {error} {vars(error)}"
+
+
+def test_a_broken_token_answer_shows_nothing_of_itself() -> None:
+    with pytest.raises(DecodeError) as caught:
+        read(TOKEN, reply(200, '{"access_token": "sekret-new'))
+    assert caught.value.body_excerpt == ""
+    assert "sekret" not in str(caught.value)
+
+
+def test_a_broken_answer_does_not_show_the_bearer_it_echoes() -> None:
+    with pytest.raises(DecodeError) as caught:
+        read(GET, reply(200, "<html>Bearer sekret-b", "text/html"), "sekret-b")
+    assert "sekret" not in caught.value.body_excerpt
+
+
+@pytest.mark.parametrize(
+    ("text", "activity_id"),
+    [
+        ("a.fit duplicate of activity 8319193780", 8319193780),
+        ("a.fit duplicate of <a href='/activities/18106372042' target='_blank'>Title</a>", 18106372042),
+        ("a.fit duplicate of &lt;a href=&#39;/activities/18106372042&#39;&gt;Title&lt;/a&gt;", 18106372042),
+    ],
+)
+def test_a_duplicate_names_the_activity_that_exists(text: str, activity_id: int) -> None:
+    error = upload_error(text, upload_id=5)
+    assert isinstance(error, DuplicateUploadError)
+    assert error.activity_id == activity_id
+    assert error.upload_id == 5
+    assert "<" not in error.error
+
+
+def test_a_refused_file_is_an_upload_error() -> None:
+    answer = reply(400, '{"id": null, "status": "There was an error.", "error": "The file is &amp; malformed."}')
+    error = fault(UPLOAD, answer)
+    assert type(error) is UploadError
+    assert error.error == "The file is & malformed."
+    assert error.upload_id is None
+
+
+def test_an_upload_can_be_refused_by_a_fault_too() -> None:
+    error = fault(UPLOAD, refusal(400, "Bad Request", resource="Upload", field="data", code="empty"))
+    assert type(error) is errors.BadRequestError
+
+
+@pytest.mark.parametrize(
+    ("answer", "value"),
+    [
+        (refusal(404, "x"), {"message": "x", "errors": []}),
+        (reply(500, "<html>", "text/html"), "<html>"),
+        (reply(200, '{"id": ', JSON), '{"id": '),
+        (reply(503), {}),
+        (reply(200, b"\xff", JSON), "\ufffd"),
+    ],
+)
+def test_without_checks_any_body_is_a_value(answer: Reply, value: Any) -> None:
+    assert read_leniently(answer) == value
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        fault(GET, refusal(429, "x", resource="a", field="b", code="c")),
+        fault(GET, refusal(401, resource="AccessToken", field="read_permission", code="missing")),
+        upload_error("x duplicate of activity 5"),
+        errors.QuotaExceededError(quota_class="read", window="read_15min", resume_at=5.0, wait_seconds=2.0),
+        errors.TransportError("gone", sent="maybe"),
+        errors.AuthorizationDeniedError("access_denied"),
+    ],
+)
+def test_errors_survive_pickling(error: StravaError) -> None:
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)
+    assert vars(copy) == vars(error)
