@@ -15,6 +15,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from enum import Enum
 from typing import NamedTuple
@@ -22,28 +23,52 @@ from typing import NamedTuple
 from strava_async.quota_fields import parse_pair
 
 _BLIND_ANSWERS = 3  # answers without numbers until the documented limits are believed
+_HOLD_SECONDS = 5.0
+_MAX_HOLD_SECONDS = 300.0
+
+
+class Reservation:
+    """A permit as the books see it.
+
+    Attributes:
+        reads: whether it spends the read budget too.
+        number: permits count up.
+        given_at: monotonic.
+        earliest: the earliest that Strava's clock can have shown then, as known then.
+    """
+
+    __slots__ = ("earliest", "given_at", "number", "reads")
+
+    reads: bool
+    number: int
+    given_at: float
+    earliest: float
 
 
 class Placement(Enum):
-    """In which window of a meter a request was counted, seen from the window that the meter is in."""
+    """Where a request was counted, seen from the window that a meter is in."""
 
     CURRENT = "current"
     PAST = "past"
     UNSURE = "unsure"
 
 
-class Loose(NamedTuple):
-    """A request that may have been counted.
+class Ending(NamedTuple):
+    """How a permit ended, as far as windows go.
 
     Attributes:
-        number: the number of the youngest permit when it ended.
-        settled_at: the monotonic instant from which on it surely has been counted, if ever.
+        in_quarter: where it was counted, seen from the quarter-hour meters.
+        in_day: where it was counted, seen from the day meters.
         latest: the latest instant on Strava's clock at which it can have been counted.
+        youngest: the number of the youngest permit at the end.
+        arrived_at: the monotonic instant from which on it surely has been counted, if it ever is.
     """
 
-    number: int
-    settled_at: float
+    in_quarter: Placement
+    in_day: Placement
     latest: float
+    youngest: int
+    arrived_at: float = -math.inf
 
 
 class MeterState:
@@ -56,8 +81,8 @@ class MeterState:
         usage: the largest number reported; None until known.
         own: requests of ours that may be counted in this window, permits out included.
         foreign: how many requests of others the numbers prove.
-        foreign_before: as many of those were there before we looked for the first time.
-        loose: see the module.
+        foreign_before: how many of those there were when we looked for the first time.
+        loose: the ends of the loose requests, oldest first.
     """
 
     __slots__ = ("default_limit", "foreign", "foreign_before", "limit", "loose", "name", "own", "usage")
@@ -70,7 +95,7 @@ class MeterState:
         self.own = 0
         self.foreign = 0
         self.foreign_before = 0
-        self.loose: deque[Loose] = deque()
+        self.loose: deque[Ending] = deque()
 
     def spent(self, out: int) -> int:
         """Return the upper bound of what is spent, ``out`` permits excepted."""
@@ -79,19 +104,25 @@ class MeterState:
             return usage
         return max(usage, min(usage + len(self.loose), self.own - out + self.foreign))
 
-    def committed(self, out: int) -> int:
-        """Return the same with the permits out, each counted once; ``spent + out`` may count some twice."""
-        usage = self.usage or 0
-        return max(usage, min(usage + len(self.loose) + out, self.own + self.foreign))
+    def room(self, out: int) -> int:
+        """Return how many permits may be out; one, while limit or usage is unknown."""
+        if self.limit is None or self.usage is None:
+            return 1
+        return self.limit - (self.spent(out) if self.loose else self.usage)
 
-    def confirm(self, usage: int, number: int, began_at: float) -> None:
-        """Take in a number that surely belongs to this window.
+    def windows_to_wait(self, out: int, ahead: int) -> int:
+        """Return in how many windows' time one more request fits, after ``ahead`` others; 0 means in this one.
 
-        Args:
-            usage: the number.
-            number: that of the permit whose answer told it.
-            began_at: when that permit was given.
+        Here each permit out counts once, while ``spent + out`` may count those twice whose answers are under way.
         """
+        if self.limit is None or self.usage is None:
+            return 0
+        committed = max(self.usage, min(self.usage + len(self.loose) + out, self.own + self.foreign))
+        lacking = committed + ahead - self.limit
+        return 0 if lacking < 0 else 1 + lacking // self.limit
+
+    def confirm(self, usage: int, permit: Reservation) -> None:
+        """Take in a number that surely belongs to this window."""
         foreign = usage - self.own
         if self.usage is None:
             self.usage = usage
@@ -102,15 +133,21 @@ class MeterState:
             if foreign > self.foreign:
                 self.foreign = foreign
         loose = self.loose
-        while loose and loose[0].number < number and loose[0].settled_at <= began_at:
+        while loose and loose[0].youngest < permit.number and loose[0].arrived_at <= permit.given_at:
             loose.popleft()
+
+    def end(self, placement: Placement, ending: Ending) -> None:
+        """Count a request that ended without a number for this window."""
+        if placement is Placement.PAST:
+            self.own -= 1
+        else:
+            self.loose.append(ending)
 
     def turn(self, out: int, boundary: float) -> None:
         """Begin the window that starts at ``boundary`` on Strava's clock."""
         if self.usage is not None:
             self.usage = 0
-        if self.loose:
-            self.loose = deque(loose for loose in self.loose if loose.latest > boundary)
+        self.loose = deque(ending for ending in self.loose if ending.latest > boundary)
         self.own = out + len(self.loose)
         self.foreign = self.foreign_before = 0
 
@@ -123,26 +160,25 @@ class MeterState:
 
 
 class Budget:
-    """The two meters of one budget, and the permits out.
+    """The two meters of one budget, the permits out, and the hold after a 429 that no number explains.
 
     Attributes:
         quarter: the quarter-hour meter.
         day: the day meter.
         out: permits that spend this budget and have not ended.
-        ceiling: how many may be out at once, by all rules but the reserve; kept by the ledger.
-        strikes: 429s in a row that no number explains.
+        ceiling: how many may be out at once, by all rules but the reserve; the ledger's conclusion.
+        strikes: unexplained 429s in a row.
         hold_until: the monotonic instant until which nothing is sent because of them.
-        hold_number: the youngest permit when the hold began.
-        hold_asked: whether Strava named the length of the hold.
+        hold_number: the youngest permit when the hold began; older ones tell nothing about it.
     """
 
     __slots__ = (
+        "_asked",
         "_blind",
         "_limit_number",
         "_limit_text",
         "ceiling",
         "day",
-        "hold_asked",
         "hold_number",
         "hold_until",
         "out",
@@ -156,23 +192,12 @@ class Budget:
         self.out = 0
         self.ceiling = 1
         self.strikes = 0
-        self.hold_until = float("-inf")
+        self.hold_until = -math.inf
         self.hold_number = -1
-        self.hold_asked = False
+        self._asked = False
         self._blind = 0
         self._limit_number = -1
         self._limit_text: str | None = None
-
-    @property
-    def known(self) -> bool:
-        """Whether both limits and both usages are known."""
-        quarter, day = self.quarter, self.day
-        return not (quarter.usage is None or day.usage is None or quarter.limit is None or day.limit is None)
-
-    def room(self) -> int:
-        """Return how many permits may be out by the numbers; the budget must be known."""
-        quarter, day, out = self.quarter, self.day, self.out
-        return min((quarter.limit or 0) - quarter.spent(out), (day.limit or 0) - day.spent(out))
 
     def begin(self) -> None:
         """Count a permit given."""
@@ -186,9 +211,41 @@ class Budget:
         self.quarter.own -= 1
         self.day.own -= 1
 
-    def adopt(self, limit_text: str | None, number: int) -> None:
-        """Take in the limits that the answer to permit ``number`` told."""
-        if limit_text is None or number < self._limit_number:
+    def end(self, ending: Ending) -> None:
+        """End a permit without a number."""
+        self.out -= 1
+        self.quarter.end(ending.in_quarter, ending)
+        self.day.end(ending.in_day, ending)
+
+    def settle(
+        self, limit_text: str | None, usage_text: str | None, permit: Reservation, spends: bool, ending: Ending
+    ) -> bool:
+        """Take in what an answer tells of this budget, and end the permit if it spends it.
+
+        Returns:
+            whether the answer told a usage.
+        """
+        if limit_text is not None:
+            self._adopt(limit_text, permit.number)
+        usage = parse_pair(usage_text)
+        # An answer counts its own request: a zero comes from somewhere else.
+        if usage is None or (spends and 0 in usage):
+            if spends:
+                self.end(ending)
+            return False
+        self.out -= spends
+        if ending.in_quarter is Placement.CURRENT:
+            self.quarter.confirm(usage[0], permit)
+        elif spends:
+            self.quarter.end(ending.in_quarter, ending)
+        if ending.in_day is Placement.CURRENT:
+            self.day.confirm(usage[1], permit)
+        elif spends:
+            self.day.end(ending.in_day, ending)
+        return True
+
+    def _adopt(self, limit_text: str, number: int) -> None:
+        if number < self._limit_number:
             return
         if limit_text != self._limit_text:
             limits = parse_pair(limit_text)
@@ -197,32 +254,6 @@ class Budget:
             self._limit_text = limit_text
             self.quarter.limit, self.day.limit = limits
         self._limit_number = number
-
-    def end(self, loose: Loose, in_quarter: Placement, in_day: Placement) -> None:
-        """Count a request that ended without a number for this budget (``out`` is reduced already)."""
-        for meter, placement in ((self.quarter, in_quarter), (self.day, in_day)):
-            if placement is Placement.PAST:
-                meter.own -= 1
-            else:
-                meter.loose.append(loose)
-
-    def end_with(
-        self,
-        usage: tuple[int, int],
-        number: int,
-        began_at: float,
-        loose: Loose,
-        in_quarter: Placement,
-        in_day: Placement,
-    ) -> None:
-        """Count a request of this budget that ended with a number, in the windows that it belongs to."""
-        for meter, told, placement in ((self.quarter, usage[0], in_quarter), (self.day, usage[1], in_day)):
-            if placement is Placement.CURRENT:
-                meter.confirm(told, number, began_at)
-            elif placement is Placement.PAST:
-                meter.own -= 1
-            else:
-                meter.loose.append(loose)
 
     def go_blind(self) -> None:
         """Note an answer without numbers; after a few, believe the documented limits and count alone."""
@@ -235,21 +266,35 @@ class Budget:
             if meter.usage is None:
                 meter.usage = 0
 
-    def strike(self, now: float, seconds: float | None, number: int) -> None:
+    def turn(self, boundary: float, day_boundary: float | None) -> None:
+        """Begin a new quarter hour, and a new day where ``day_boundary`` is given."""
+        self.quarter.turn(self.out, boundary)
+        if day_boundary is not None:
+            self.day.turn(self.out, day_boundary)
+        if not self._asked:
+            self.hold_until = -math.inf
+
+    def forget(self) -> None:
+        """Begin a quarter hour and a day of which nothing is known."""
+        self.quarter.forget(self.out)
+        self.day.forget(self.out)
+
+    def strike(self, now: float, asked: float | None, youngest: int) -> None:
         """Hold this budget after a 429 that no number explains.
 
         Args:
             now: monotonic.
-            seconds: what Strava asked for; None means 5 s, 10 s, ... 300 s.
-            number: the youngest permit.
+            asked: the seconds that Strava asked for; None means 5 s, 10 s, ... 300 s.
+            youngest: the number of the youngest permit.
         """
+        seconds = min(_MAX_HOLD_SECONDS, _HOLD_SECONDS * 2.0 ** min(self.strikes, 10)) if asked is None else asked
         self.strikes += 1
-        self.hold_asked = seconds is not None
-        self.hold_until = now + (min(300.0, 5.0 * 2.0 ** min(self.strikes - 1, 10)) if seconds is None else seconds)
-        self.hold_number = number
+        self.hold_until = now + seconds
+        self.hold_number = youngest
+        self._asked = asked is not None
 
     def forgive(self) -> None:
         """End the hold: Strava answers again."""
         self.strikes = 0
-        self.hold_until = float("-inf")
-        self.hold_asked = False
+        self.hold_until = -math.inf
+        self._asked = False

@@ -161,7 +161,7 @@ def _json(body: bytes) -> Any:
         try:
             return _fast_loads(body)
         except ValueError:
-            pass  # the standard library takes integers beyond 64 bits and lone surrogates, and has the better message
+            pass  # the standard library takes half a surrogate pair, and NaN
     return json.loads(body)
 
 

@@ -58,7 +58,7 @@ def refusal(status_code: int, message: str = "", **detail: str) -> Reply:
         ("hällo", "text/plain; charset=utf-8", "hällo"),
         (b"\x00\xff", "application/octet-stream", b"\x00\xff"),
         ("", JSON, {}),
-        ('{"n": 123456789012345678901234567890}', JSON, {"n": 123456789012345678901234567890}),
+        ('{"name": "\\ud800"}', JSON, {"name": "\ud800"}),
     ],
 )
 def test_a_success_has_the_value_of_its_media_type(body: bytes | str, content_type: str, value: Any) -> None:

@@ -1,0 +1,105 @@
+"""Strava's quota: the words for it, and the rules by which the books of it are kept.
+
+Strava counts requests in four meters, {read, overall} x {quarter hour, UTC day}, which start again at zero at each
+natural boundary, and tells the counts in the header fields of each answer. In the field's words they are token buckets
+that refill whole.
+
+Rules:
+
+1. A request starts with a permit, and a permit is a reservation: a read takes one of both budgets, an upload one of the
+   overall budget. A permit may be given while, in each meter of its class, ``spent + out < limit``.
+2. A permit ends once: **settled** (an answer came), **released** (nothing was sent: all is undone), or **abandoned**
+   (sent, outcome unknown: counts as spent until a number says otherwise).
+3. A number counts for a window only if its request was surely counted in that window: the earliest that Strava's clock
+   can have shown when the permit was given, and the latest it can have shown when the answer was there, lie in it.
+   A request that may belong to either of two windows is spent in both, and its number is believed in neither.
+4. A window turns when Strava's clock has surely passed the boundary, plus a margin and a jitter that keeps the processes
+   of an application apart.
+5. Nothing known: one request at a time. Then a first flight of ten, growing by ten with each answer, and no more than a
+   quarter of what is left; after a hundred, no bound. The same after an hour without answers.
+6. Others spend too (the numbers rise by more than we sent): at most half of our share of what is left is out at a time.
+7. A 429 that the numbers explain needs no rule: the meter is full. One that they don't explain holds the budget for
+   5 s, 10 s, ... 300 s or for ``Retry-After``, then lets one request through at a time until Strava answers otherwise.
+8. Background work leaves a reserve to the others, which melts to nothing at the end of the window.
+
+Where they are kept, each module pure (instants come in as arguments): ``quota_fields`` reads an answer, ``quota_clock``
+keeps Strava's time (4), ``quota_budget`` counts (1, 2), ``quota_reserve`` holds back (8), ``quota_ledger`` decides
+(3, 5, 6, 7), ``quota_snapshot`` saves.
+
+Source:
+    https://developers.strava.com/docs/rate-limits/
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+QUARTER_SECONDS = 900
+QUARTERS_PER_DAY = 96
+
+
+class QuotaClass(StrEnum):
+    """What a request spends.
+
+    ``UPLOAD`` is ``POST /activities`` and ``POST /uploads``; every other request of the API is ``READ``, whatever its
+    method.
+    """
+
+    READ = "read"
+    UPLOAD = "upload"
+
+
+class Priority(IntEnum):
+    """Who goes first when quota is short."""
+
+    INTERACTIVE = 0
+    NORMAL = 1
+    BACKGROUND = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """One meter at an instant.
+
+    Attributes:
+        limit: requests that the window holds; None until known.
+        usage: requests spent, as far as they are known or must be assumed; None until known.
+        reserved: permits out.
+        resets_at: the end of the window; epoch seconds on Strava's clock.
+    """
+
+    limit: int | None
+    usage: int | None
+    reserved: int
+    resets_at: float
+
+    @property
+    def remaining(self) -> int | None:
+        """What is left: ``max(0, limit - usage - reserved)``; None until known."""
+        if self.limit is None or self.usage is None:
+            return None
+        return max(0, self.limit - self.usage - self.reserved)
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """The four meters at an instant."""
+
+    read_15min: Meter
+    read_day: Meter
+    overall_15min: Meter
+    overall_day: Meter
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """What keeps a call from starting now.
+
+    Attributes:
+        window: the meter without room, named as on ``Quota``.
+        resume_at: when it has room again; epoch seconds on Strava's clock.
+    """
+
+    window: str
+    resume_at: float

@@ -1,0 +1,346 @@
+"""The ledger: what may start now, and what an answer changes. The rules are in ``quota``, and so are their numbers.
+
+Every ``now`` is a reading of the monotonic clock, never smaller than the one before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from strava_async.quota import QUARTER_SECONDS, QUARTERS_PER_DAY, Meter, Quota
+from strava_async.quota_budget import Budget, Ending, MeterState, Placement, Reservation
+from strava_async.quota_clock import ServerClock
+from strava_async.quota_fields import Fields, parse_date, parse_retry_after, pick_fields
+from strava_async.quota_reserve import Reserve
+
+_DAY_SECONDS = QUARTER_SECONDS * QUARTERS_PER_DAY
+_MARGIN_SECONDS = 0.05  # between the hosts that stamp answers and the one that counts
+_JITTER_SECONDS = 0.25
+_LATE_SECONDS = 0.9  # jitter gives way to the uncertainty of the clock, so that both together stay below this
+_GRACE_SECONDS = 5.0  # how long after its abandonment a request may still arrive
+_STALE_SECONDS = 3_600.0
+_FLIGHT_STEP = 10
+_FULL_FLIGHT = 100
+_UNBOUNDED = 1 << 30
+
+
+class Wait(NamedTuple):
+    """What a call has to wait for.
+
+    Attributes:
+        until: monotonic.
+        window: the meter without room.
+        resume_at: epoch seconds on Strava's clock.
+    """
+
+    until: float
+    window: str
+    resume_at: float
+
+
+class Ledger:
+    """The books of one application.
+
+    Attributes:
+        read: the read budget.
+        overall: the overall budget.
+        clock: Strava's clock.
+        reserve: what background work leaves to the others.
+        quarter: the window that the books are in, in quarter hours since 1970.
+        turns_at: the monotonic instant at which the next window begins for us.
+
+    Args:
+        now: monotonic.
+        wall: what the machine believes Unix time to be; serves until the first ``Date``.
+        random: numbers in [0, 1), for the jitter.
+        reserve: the share of a quarter hour that background work leaves to the others.
+    """
+
+    def __init__(self, now: float, wall: float, *, random: Callable[[], float], reserve: float) -> None:
+        self.read = Budget("read", 100, 1_000)
+        self.overall = Budget("overall", 200, 2_000)
+        self.clock = ServerClock(now, wall - now, wall - now)
+        self.reserve = Reserve(reserve)
+        self._random = random
+        self._number = -1
+        self._flight = 1
+        self._answered_at = now
+        self._own_before = self._foreign_before = 0
+        self._date_text: str | None = None
+        self._date: float | None = None
+        self._dated = False
+        self._hold_ends = math.inf
+        self._label(int(wall // QUARTER_SECONDS), now)
+
+    # -- permits ------------------------------------------------------------------------------------------------------
+
+    def admits(self, reads: bool, background: bool, now: float) -> bool:
+        """Return whether a permit may be given now, in the window that ``catch_up`` found."""
+        overall, read = self.overall, self.read
+        if overall.out >= overall.ceiling or (reads and read.out >= read.ceiling):
+            return False
+        return not background or self.melts_at(reads, now) <= now
+
+    def give(self, permit: Reservation, reads: bool, now: float) -> None:
+        """Fill in a permit and count it as out."""
+        self._number += 1
+        permit.reads = reads
+        permit.number = self._number
+        permit.given_at = now
+        # Before the first Date nothing is known of Strava's clock: the answer itself will tell.
+        permit.earliest = self.clock.earliest(now) if self.clock.heard else -math.inf
+        self.overall.begin()
+        if reads:
+            self.read.begin()
+
+    def release(self, permit: Reservation, now: float) -> None:
+        """End a permit whose request never left this machine."""
+        self.overall.undo()
+        if permit.reads:
+            self.read.undo()
+        self.reckon(now)
+
+    def abandon(self, permit: Reservation, now: float) -> None:
+        """End a permit whose request was sent, with unknown outcome; it may yet arrive."""
+        arrived_at = now + _GRACE_SECONDS
+        ending = self._place(permit, self.clock.latest(arrived_at), now)._replace(arrived_at=arrived_at)
+        self.overall.end(ending)
+        if permit.reads:
+            self.read.end(ending)
+        self.reckon(now)
+
+    def settle(self, permit: Reservation, status_code: int, headers: Mapping[str, str], now: float) -> None:
+        """End a permit with its answer."""
+        fields = pick_fields(headers)
+        latest = self._hear(fields.date, permit, now)
+        if self._begins <= permit.earliest <= latest <= self._ends:
+            ending = Ending(Placement.CURRENT, Placement.CURRENT, latest, self._number)
+        else:
+            ending = self._place(permit, latest, now)
+        reads = permit.reads
+        told = self.overall.settle(fields.overall_limit, fields.overall_usage, permit, True, ending)
+        told_read = self.read.settle(fields.read_limit, fields.read_usage, permit, reads, ending)
+        self._answered_at = now
+        if status_code == 429:
+            self._refused(permit, fields, ending, told, told_read, now)
+        else:
+            self._served(self.overall, permit, told)
+            if reads:
+                self._served(self.read, permit, told_read)
+            if self._flight < _UNBOUNDED:
+                self._flight = self._flight + _FLIGHT_STEP if self._flight < _FULL_FLIGHT else _UNBOUNDED
+        self.reckon(now)
+
+    def _served(self, budget: Budget, permit: Reservation, told: bool) -> None:
+        if not told:
+            budget.go_blind()
+        if budget.strikes and permit.number > budget.hold_number:
+            budget.forgive()
+            self._flight = 1
+
+    def _refused(
+        self, permit: Reservation, fields: Fields, ending: Ending, told: bool, told_read: bool, now: float
+    ) -> None:
+        overall, read, reads = self.overall, self.read, permit.reads
+        if ending.in_quarter is not Placement.CURRENT:
+            if ending.in_quarter is Placement.UNSURE and ending.latest > self._ends:
+                # The refusal is the old window's, or the new one's: known as soon as the window has turned.
+                overall.hold_until = max(overall.hold_until, self.turns_at)
+            return
+        spends = (overall, read) if reads else (overall,)
+        if any(budget.quarter.room(budget.out) <= 0 or budget.day.room(budget.out) <= 0 for budget in spends):
+            for budget in spends:
+                if permit.number > budget.hold_number:
+                    budget.forgive()
+            return
+        culprit = read if reads and told and not told_read else overall
+        if permit.number > culprit.hold_number:
+            culprit.strike(now, parse_retry_after(fields.retry_after, self.clock.earliest(now)), self._number)
+
+    # -- how many may be out ------------------------------------------------------------------------------------------
+
+    def reckon(self, now: float) -> None:
+        """Conclude the ceilings from everything known; after every change."""
+        self._hold_ends = math.inf
+        for budget in (self.overall, self.read):
+            room = min(budget.quarter.room(budget.out), budget.day.room(budget.out))
+            if now < budget.hold_until:
+                budget.ceiling = min(room, 0)
+                self._hold_ends = min(self._hold_ends, budget.hold_until)
+            elif room <= 1:
+                budget.ceiling = room
+            elif budget.strikes:
+                budget.ceiling = 1
+            else:
+                budget.ceiling = self._bounded(room)
+
+    def _bounded(self, room: int) -> int:
+        bound = room
+        if self._flight < _UNBOUNDED:
+            bound = min(self._flight, max(1, room // 4))
+        quarter = self.overall.quarter
+        foreign = self._foreign_before + quarter.foreign - quarter.foreign_before
+        if foreign > 0:
+            own = self._own_before + quarter.own
+            bound = min(bound, max(1, room * own // (2 * (own + foreign))))
+        return bound
+
+    def melts_at(self, reads: bool, now: float) -> float:
+        """Return when the reserve lets the next background call pass, other rules apart; not after ``now`` if it does."""
+        server_now = self.clock.earliest(now)
+        left_quarter = self._ends - server_now
+        left_day = self._day_ends - server_now
+        rate = self.reserve.rate(server_now - self._begins)
+        wait = 0.0
+        for budget in (self.overall, self.read) if reads else (self.overall,):
+            quarter, day, out = budget.quarter, budget.day, budget.out
+            if quarter.limit is None or day.limit is None:
+                continue
+            free = quarter.room(out) - out
+            wait = max(wait, left_quarter - self.reserve.quarter_left(quarter.limit, free, rate))
+            free = day.room(out) - out
+            wait = max(wait, left_day - self.reserve.day_left(day.limit, free, rate))
+        return now + wait
+
+    # -- windows ------------------------------------------------------------------------------------------------------
+
+    def catch_up(self, now: float) -> None:
+        """Turn the windows that have ended, and end the holds."""
+        while now >= self.turns_at:
+            self._turn(max(self.quarter + 1, int(self.clock.earliest(now) // QUARTER_SECONDS) - 1), now)
+        if now >= self._hold_ends:
+            self.reckon(now)
+
+    def _turn(self, quarter: int, now: float) -> None:
+        following = quarter == self.quarter + 1
+        meter = self.overall.quarter
+        self._own_before = meter.own if following else 0
+        self._foreign_before = meter.foreign - meter.foreign_before if following else 0
+        day = quarter // QUARTERS_PER_DAY
+        day_boundary = float(day * _DAY_SECONDS) if day > self.quarter // QUARTERS_PER_DAY else None
+        for budget in (self.overall, self.read):
+            budget.turn(float(quarter * QUARTER_SECONDS), day_boundary)
+        self.reserve.turn(following)
+        if self._foreign_before or now - self._answered_at > _STALE_SECONDS:
+            self._flight = 1
+        self._label(quarter, now)
+        self.reckon(now)
+
+    def _label(self, quarter: int, now: float) -> None:
+        self.quarter = quarter
+        self._begins = float(quarter * QUARTER_SECONDS)
+        self._ends = self._begins + QUARTER_SECONDS
+        self._day_ends = float((quarter // QUARTERS_PER_DAY + 1) * _DAY_SECONDS)
+        self._jitter = self._random()
+        self._set_turn(now)
+
+    def _set_turn(self, now: float) -> None:
+        clock = self.clock
+        certain_at = clock.surely_at(self._ends, now)
+        width = clock.high - clock.low + 2 * clock.drift(certain_at)
+        spare = min(_JITTER_SECONDS, max(0.0, _LATE_SECONDS - _MARGIN_SECONDS - width))
+        self.turns_at = certain_at + _MARGIN_SECONDS + self._jitter * spare
+
+    def _hear(self, text: str | None, permit: Reservation, now: float) -> float:
+        """Take in a ``Date``; return the latest instant on Strava's clock at which the request can have been counted."""
+        if text is None:
+            return self.clock.latest(now)
+        if text != self._date_text:
+            self._date_text, self._date = text, parse_date(text)
+        date = self._date
+        if date is None:
+            return self.clock.latest(now)
+        first = not self.clock.heard
+        if self.clock.learn(date, permit.given_at, now):
+            self._adjust(first, now)
+        return min(self.clock.latest(now), date + 1)
+
+    def _adjust(self, first: bool, now: float) -> None:
+        """Follow a change of what is known of Strava's clock."""
+        if first:
+            quarter = int(self.clock.earliest(now) // QUARTER_SECONDS)
+            if self._dated and quarter > self.quarter:
+                self._turn(quarter, now)
+            else:
+                # What the machine's clock called the window was a guess; the numbers are this window's all the same.
+                self._label(quarter, now)
+        elif self.clock.latest(now) < self._begins - QUARTER_SECONDS:
+            # We were led far into the future, by a wrong Date or a clock that was set.
+            for budget in (self.overall, self.read):
+                budget.forget()
+            self._label(int(self.clock.earliest(now) // QUARTER_SECONDS), now)
+        else:
+            self._set_turn(now)
+
+    def _place(self, permit: Reservation, latest: float, now: float) -> Ending:
+        """Find the windows in which a request was counted; turn ours if it is surely over."""
+        earliest = max(permit.earliest, self.clock.earliest(permit.given_at))
+        if latest < earliest:
+            latest = self.clock.latest(now)
+            return Ending(Placement.UNSURE, Placement.UNSURE, latest, self._number)
+        first = int(earliest // QUARTER_SECONDS)
+        last = math.ceil(latest / QUARTER_SECONDS) - 1  # a bound that is not reached
+        if first > self.quarter:
+            self._turn(first, now)
+        return Ending(
+            _placement(first, last, self.quarter),
+            _placement(first // QUARTERS_PER_DAY, last // QUARTERS_PER_DAY, self.quarter // QUARTERS_PER_DAY),
+            latest,
+            self._number,
+        )
+
+    # -- what is told to others ---------------------------------------------------------------------------------------
+
+    def wait_for(self, reads: bool, now: float, ahead_read: int = 0, ahead_overall: int = 0) -> Wait | None:
+        """Return what keeps a call from starting when that many others start before it; None if nothing known does."""
+        longest = None
+        for budget, ahead in ((self.read, ahead_read), (self.overall, ahead_overall)) if reads else (
+            (self.overall, ahead_overall),
+        ):
+            for wait in (
+                self._hold(budget, now),
+                self._window(budget.quarter, budget.out, ahead, self._ends, QUARTER_SECONDS),
+                self._window(budget.day, budget.out, ahead, self._day_ends, _DAY_SECONDS),
+            ):
+                if wait is not None and (longest is None or wait.until > longest.until):
+                    longest = wait
+        return longest
+
+    def _window(self, meter: MeterState, out: int, ahead: int, ends: float, length: int) -> Wait | None:
+        windows = meter.windows_to_wait(out, ahead)
+        if windows == 0:
+            return None
+        resume_at = ends + (windows - 1) * length
+        return Wait(self.turns_at + resume_at - self._ends, meter.name, resume_at)
+
+    def _hold(self, budget: Budget, now: float) -> Wait | None:
+        if now >= budget.hold_until:
+            return None
+        return Wait(budget.hold_until, budget.quarter.name, self.clock.earliest(budget.hold_until))
+
+    def next_change(self) -> float:
+        """Return the monotonic instant, after that of ``catch_up``, at which time alone may let a call start."""
+        return min(self.turns_at, self._hold_ends)
+
+    def quota(self) -> Quota:
+        """Return the four meters, in the window that ``catch_up`` found."""
+        read, overall = self.read, self.overall
+        return Quota(
+            read_15min=_view(read.quarter, read.out, self._ends),
+            read_day=_view(read.day, read.out, self._day_ends),
+            overall_15min=_view(overall.quarter, overall.out, self._ends),
+            overall_day=_view(overall.day, overall.out, self._day_ends),
+        )
+
+
+def _placement(first: int, last: int, window: int) -> Placement:
+    if last < window:
+        return Placement.PAST
+    return Placement.CURRENT if first == last == window else Placement.UNSURE
+
+
+def _view(meter: MeterState, out: int, resets_at: float) -> Meter:
+    usage = None if meter.usage is None else meter.spent(out)
+    return Meter(limit=meter.limit, usage=usage, reserved=out, resets_at=resets_at)

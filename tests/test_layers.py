@@ -1,0 +1,94 @@
+"""Imports go downward only, the pure modules are pure, and nothing outside its extra imports an extra."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "strava_async"
+
+# From the ground up. A module imports from layers below its own, never from beside it.
+LAYERS: list[set[str]] = [
+    {"errors", "clock"},
+    {"oauth", "quota_clock", "quota_fields", "retry", "paging", "_shield"},
+    {"quota_budget"},
+    {"quota"},
+    {"calls", "limiter"},
+    {"wire", "tokens"},
+    {"_http"},
+    {"_exchange"},
+    {"protocol"},
+]
+PURE = {"oauth", "quota", "quota_budget", "quota_clock", "quota_fields", "retry", "paging", "calls", "wire"}
+IMPURE = {"anyio", "asyncio", "trio", "httpx", "httpx2", "time", "os", "random", "sniffio", "logging"}
+EXTRAS = {"starlette", "uvicorn", "fastapi", "pydantic", "redis", "rich", "typer", "multipart", "python_multipart"}
+ABOVE_THE_CORE = {"testing", "demo", "cli", "__main__"}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        yield ".".join(path.relative_to(PACKAGE).with_suffix("").parts), path
+
+
+def imports(path: Path) -> set[str]:
+    """Return the full names that a module imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names if node.module == "strava_async"}
+    return found
+
+
+def own(names: set[str]) -> set[str]:
+    """Return the modules of this package among the names, as ``LAYERS`` calls them."""
+    return {name.split(".")[1] for name in names if name.startswith("strava_async.")}
+
+
+CORE = [(name, path) for name, path in modules() if name.split(".")[0] not in ABOVE_THE_CORE and name != "__init__"]
+
+
+def test_every_core_module_has_its_layer() -> None:
+    assert {name for name, _ in CORE} == set.union(*LAYERS)
+
+
+@pytest.mark.parametrize(("name", "path"), CORE, ids=[name for name, _ in CORE])
+def test_a_module_imports_from_below(name: str, path: Path) -> None:
+    height = next(index for index, layer in enumerate(LAYERS) if name in layer)
+    below = set[str]().union(*LAYERS[:height])
+    assert own(imports(path)) <= below
+
+
+@pytest.mark.parametrize(("name", "path"), CORE, ids=[name for name, _ in CORE])
+def test_the_core_imports_no_extra(name: str, path: Path) -> None:
+    assert not {found.split(".")[0] for found in imports(path)} & EXTRAS
+
+
+@pytest.mark.parametrize(("name", "path"), [entry for entry in CORE if entry[0] in PURE], ids=sorted(PURE))
+def test_a_pure_module_imports_nothing_impure(name: str, path: Path) -> None:
+    assert not {found.split(".")[0] for found in imports(path)} & IMPURE
+
+
+def test_one_module_imports_the_http_library() -> None:
+    users = {name for name, path in modules() if {found.split(".")[0] for found in imports(path)} & {"httpx", "httpx2"}}
+    assert users == {"_http"}
+
+
+def test_nothing_inside_imports_the_package_root() -> None:
+    for name, path in modules():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module == "strava_async":
+                # `from strava_async import oauth` is a module; anything else would be a name of the root.
+                assert {alias.name for alias in node.names} <= set.union(*LAYERS), name
+
+
+def test_importing_the_package_imports_no_extra() -> None:
+    script = "import sys, strava_async; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert "strava_async" in loaded
+    assert not set(loaded) & (EXTRAS | {"aiohttp", "httpx_aiohttp", "httpx2", "trio"})
