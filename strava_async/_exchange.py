@@ -99,7 +99,8 @@ class Exchange:
         while True:
             outcome, reply, bearer = await self._attempt(call, tokens, options, await turn.permit())
             state = Attempt(attempt, call.idempotent, call.replayable, tokens is not None and not renewed)
-            match decide(state, outcome, options.retry, self._random()):
+            decision = decide(state, outcome, options.retry, self._random())
+            match decision:
                 case Return(value):
                     return value
                 case Wait(seconds):
@@ -112,8 +113,8 @@ class Exchange:
                         return _give_up(error, reply, turn.attempts, check_for_errors)
                 case Refresh(error) | Raise(error):
                     return _give_up(error, reply, turn.attempts, check_for_errors)
-                case never:
-                    assert_never(never)
+                case _:
+                    assert_never(decision)
 
     async def _attempt(
         self, call: Call, tokens: TokenSource | None, options: Options, permit: Permit

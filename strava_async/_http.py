@@ -15,6 +15,7 @@ from __future__ import annotations
 import importlib
 import ssl
 import sys
+from contextlib import suppress
 from functools import cache
 from types import ModuleType, TracebackType
 from typing import Any, Protocol, Self, cast
@@ -246,10 +247,8 @@ def _own_client(tls: ssl.SSLContext) -> httpx.AsyncClient:
     """Return a client on the fastest transport that is installed and runs on this event loop."""
     kind = httpx.AsyncClient
     if sniffio.current_async_library() == "asyncio":
-        try:
+        with suppress(ImportError):  # the extra `fast` is not installed
             kind = importlib.import_module("httpx_aiohttp").HttpxAiohttpClient
-        except ImportError:
-            pass  # the extra `fast` is not installed
     return kind(
         verify=tls,
         limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_KEEPALIVE_CONNECTIONS),

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import anyio
+import anyio.lowlevel
 import sniffio
 
 
@@ -31,6 +32,7 @@ async def run_to_end(work: Callable[[], Awaitable[None]], after: Callable[[], No
                 await work()
         finally:
             after()
+        await anyio.lowlevel.checkpoint_if_cancelled()
 
 
 # The event loop keeps only weak references to its tasks.

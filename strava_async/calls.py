@@ -16,13 +16,13 @@ import json
 import math
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from strava_async.errors import InputError
@@ -183,9 +183,10 @@ def encode(name: str, value: Any) -> str:
             return str(int(value.timestamp()))
         case datetime():
             raise InputError(f"{name} is a datetime without a time zone")
-        case list() | tuple() | set() | frozenset():
-            items: list[Any] = sorted(value) if isinstance(value, set | frozenset) else list(value)
-            return ",".join(encode(name, item) for item in items)
+        case list() | tuple():
+            return ",".join(encode(name, item) for item in cast("Iterable[Any]", value))
+        case set() | frozenset():
+            return ",".join(sorted(encode(name, item) for item in cast("Iterable[Any]", value)))
         case _:
             raise InputError(f"{name} cannot be sent: it is a {type(value).__name__}")
 
@@ -281,6 +282,6 @@ def _replayable(files: Any) -> bool:
     """Say whether every file is text or bytes; a stream is used up by the first attempt."""
     if not files:
         return True
-    values = files.values() if isinstance(files, Mapping) else [value for _, value in files]
-    contents = (value[1] if isinstance(value, tuple) else value for value in values)
-    return all(isinstance(content, str | bytes) for content in contents)
+    parts: dict[str, Any] | list[tuple[str, Any]] = files
+    values = parts.values() if isinstance(parts, Mapping) else [value for _, value in parts]
+    return all(isinstance(value[1] if isinstance(value, tuple) else value, str | bytes) for value in values)

@@ -6,7 +6,7 @@ Rules:
   of its first attempt.
 - The most urgent priority goes first; between its two lanes the older head, unless it must wait for something that the
   other does not need: an upload passes reads that wait for the read budget.
-- Every tenth start may be that of a call of a lower priority, if it has waited for longer than a window: nobody starves.
+- Every tenth start is that of a call of a lower priority, if one has waited for longer than a window: nobody starves.
 - A call with a deadline that cannot be met is refused as soon as that is known.
 - Leaving the line costs the same wherever one stands.
 """
@@ -14,10 +14,12 @@ Rules:
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 from collections.abc import Callable
 
 from strava_async.quota import QUARTER_SECONDS, Priority
+from strava_async.quota_budget import Reservation
 from strava_async.quota_ledger import Ledger, Wait
 
 _TURN_OF_THE_STARVED = 10
@@ -27,6 +29,7 @@ class Waiter:
     """A call in the line.
 
     Attributes:
+        permit: what it waits for; filled in when it is served.
         reads: whether it spends the read budget too.
         priority: who goes first.
         place: calls count up; smaller is older.
@@ -34,12 +37,27 @@ class Waiter:
         deadline: the monotonic instant until which it may start; inf for none.
         lane: where it stands; None when it has left.
         refusal: what it would have to wait for, once it is refused.
-        wake: called when it is served, refused, or has to keep the time.
+        wake: tells its task that it is served or refused, or has to keep the time; None while the task runs.
     """
 
-    __slots__ = ("asked_at", "deadline", "lane", "newer", "older", "place", "priority", "reads", "refusal", "wake")
+    __slots__ = (
+        "asked_at",
+        "deadline",
+        "lane",
+        "newer",
+        "older",
+        "permit",
+        "place",
+        "priority",
+        "reads",
+        "refusal",
+        "wake",
+    )
 
-    def __init__(self, reads: bool, priority: Priority, place: int, asked_at: float, deadline: float) -> None:
+    def __init__(
+        self, permit: Reservation, reads: bool, priority: Priority, place: int, asked_at: float, deadline: float
+    ) -> None:
+        self.permit = permit
         self.reads = reads
         self.priority = priority
         self.place = place
@@ -108,8 +126,9 @@ class Line:
         self._ledger = ledger
         self._lanes = tuple((Lane(), Lane()) for _ in Priority)  # per priority: uploads, reads
         self._since_starved = 0
-        # Those with a deadline, per class, the earliest first. Who has left stays in until its deadline, or until most have.
+        # Those with a deadline, per class, the earliest first; who has left may still be in.
         self._deadlines: tuple[list[tuple[float, int, Waiter]], ...] = ([], [])
+        self._entries = itertools.count()
 
     def enter(self, waiter: Waiter) -> None:
         """Put a call in its place."""
@@ -120,7 +139,7 @@ class Line:
             if len(deadlines) > 64 and len(deadlines) > 2 * self.length:
                 deadlines[:] = [entry for entry in deadlines if entry[2].lane is not None]
                 heapq.heapify(deadlines)
-            heapq.heappush(deadlines, (waiter.deadline, waiter.place, waiter))
+            heapq.heappush(deadlines, (waiter.deadline, next(self._entries), waiter))
 
     def leave(self, waiter: Waiter) -> None:
         """Take a call out, if it is in."""
@@ -170,33 +189,43 @@ class Line:
         for lanes in self._lanes[chosen.priority + 1 :]:
             for reads in (False, True):
                 head = lanes[reads].head
-                if head is not None and head.asked_at <= now - QUARTER_SECONDS and self._ledger.admits(reads, False, now):
+                if (
+                    head is not None
+                    and head.asked_at <= now - QUARTER_SECONDS
+                    and self._ledger.admits(reads, False, now)
+                ):
                     starved = _older(starved, head)
         return starved
 
     def next_refusal(self, now: float) -> Waiter | None:
         """Take out a call that cannot start before its deadline, and note why; None if there is none."""
-        for reads, deadlines in enumerate(self._deadlines):
+        for deadlines in self._deadlines:
             while deadlines and deadlines[0][2].lane is None:
                 heapq.heappop(deadlines)
             if not deadlines:
                 continue
-            deadline, _, waiter = deadlines[0]
-            wait = self._ledger.wait_for(bool(reads), now)
-            if deadline <= now or (wait is not None and wait.until > deadline):
+            waiter = deadlines[0][2]
+            wait = self._wait(waiter.reads, waiter.priority, now, 0, 0)
+            if waiter.deadline <= now or (wait is not None and wait.until > waiter.deadline):
                 heapq.heappop(deadlines)
-                waiter.refusal = wait or self._ledger.no_wait(bool(reads), now)
+                waiter.refusal = wait or self._ledger.soon(waiter.reads, now)
                 self.leave(waiter)
                 return waiter
         return None
 
     def wait_behind(self, reads: bool, priority: Priority, now: float) -> Wait | None:
-        """Return what a new call has to wait for, if all before it are served first; None if nothing known."""
+        """Return what a new call has to wait for, if all before it are served first; None if for nothing known."""
         uploads_before = reads_before = 0
         for lanes in self._lanes[: priority + 1]:
             uploads_before += lanes[False].length
             reads_before += lanes[True].length
-        return self._ledger.wait_for(reads, now, reads_before, uploads_before + reads_before)
+        return self._wait(reads, priority, now, reads_before, uploads_before)
+
+    def _wait(self, reads: bool, priority: Priority, now: float, reads_before: int, uploads_before: int) -> Wait | None:
+        wait = self._ledger.wait_for(reads, now, reads_before, reads_before + uploads_before)
+        if wait is None and priority is Priority.BACKGROUND:
+            return self._ledger.melting(reads, now)
+        return wait
 
     def next_change(self, now: float) -> float:
         """Return the monotonic instant, after ``now``, at which time alone may let a call start or end its wait."""
@@ -206,7 +235,9 @@ class Line:
                 at = min(at, deadlines[0][0])
         for reads in (False, True):
             if self._lanes[Priority.BACKGROUND][reads].head is not None and self._ledger.admits(reads, False, now):
-                at = min(at, self._ledger.melts_at(reads, now))
+                melting = self._ledger.melting(reads, now)
+                if melting is not None:
+                    at = min(at, melting.until)
         return at
 
 

@@ -15,12 +15,13 @@ Source:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
+from strava_async._shapes import is_object
 from strava_async.errors import (
     AuthorizationDeniedError,
     DecodeError,
@@ -98,7 +99,7 @@ class AccessInfo(dict[str, Any]):
             before: what was known; its scope and athlete hold where this answer does not name them.
         """
         athlete = self.get("athlete")
-        athlete_id = athlete.get("id") if isinstance(athlete, dict) else None
+        athlete_id = athlete.get("id") if is_object(athlete) else None
         scope = parse_scope(self["scope"]) if isinstance(self.get("scope"), str) else frozenset[str]()
         return TokenSet(
             self["access_token"],
@@ -212,22 +213,21 @@ def access_info(answer: object) -> AccessInfo:
     Raises:
         DecodeError: a token or the expiry is missing or of the wrong kind. Nothing of the body is shown.
     """
-    if not isinstance(answer, Mapping):
+    if not is_object(answer):
         raise DecodeError("the token endpoint did not answer with an object")
-    fields: Mapping[str, Any] = answer
     info = AccessInfo()
     for name in ("access_token", "refresh_token"):
-        token = fields.get(name)
+        token = answer.get(name)
         if not isinstance(token, str) or not token or not _HEADER_SAFE.fullmatch(token):
             raise DecodeError(f"the token endpoint sent no usable {name}")
         info[name] = token
-    expires_at = fields.get("expires_at")
+    expires_at = answer.get("expires_at")
     if isinstance(expires_at, bool) or not isinstance(expires_at, int | float):
         raise DecodeError("the token endpoint sent no usable expires_at")
     info["expires_at"] = int(expires_at)
     for name in ("expires_in", "token_type", "scope", "athlete"):
-        if fields.get(name) is not None:
-            info[name] = fields[name]
+        if answer.get(name) is not None:
+            info[name] = answer[name]
     return info
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from strava_async._shapes import is_list
 from strava_async.errors import DecodeError, InputError
 
 MAX_PER_PAGE = 200
@@ -64,9 +65,9 @@ class PageWalk:
         """
         if self._ended:
             return []
-        if not isinstance(page, list):
+        if not is_list(page):
             raise DecodeError(f"{path} did not answer with a list", path=path)
-        items: list[Any] = page
+        items = page
         if not items or items == self._last:
             self._ended = True
             return []

@@ -45,7 +45,8 @@ class ApiV3:
         rate_limiter: None means one of its own.
         refresh_token: brings the next access token.
         token_expires: when the access token dies; epoch seconds.
-        client_id, client_secret: the application; both given, tokens are renewed automatically.
+        client_id: the application's id.
+        client_secret: the application's secret; with both, tokens are renewed automatically.
         tokens: a ``TokenSource`` in place of the three about tokens, the credentials and ``on_token_refresh``.
         on_token_refresh: sync or async; gets each renewed ``TokenSet``, and has returned before it is used.
         retry: when and how often to try again.
@@ -219,7 +220,8 @@ class ApiV3:
         """Revoke a grant at Strava: both tokens of the athlete die. Costs no quota, needs no living access token.
 
         Args:
-            client_id, client_secret: the application; None means those given before.
+            client_id: the application's id; None means the one given before.
+            client_secret: the application's secret; None means the one given before.
             token: either token of the grant; None means this object's refresh token, else its access token. Those are
                 forgotten afterwards.
 
@@ -326,7 +328,7 @@ class ApiV3:
         self,
         *,
         priority: Priority | _Unset = _UNSET,
-        max_wait: float | None | _Unset = _UNSET,
+        max_wait: float | _Unset | None = _UNSET,
         timeout: float | _Unset = _UNSET,
         retry: RetryPolicy | _Unset = _UNSET,
     ) -> ApiV3:

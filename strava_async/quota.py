@@ -13,8 +13,8 @@ Rules:
 3. A number counts for a window only if its request was surely counted in that window: the earliest that Strava's clock
    can have shown when the permit was given, and the latest it can have shown when the answer was there, lie in it.
    A request that may belong to either of two windows is spent in both, and its number is believed in neither.
-4. A window turns when Strava's clock has surely passed the boundary, plus a margin and a jitter that keeps the processes
-   of an application apart.
+4. A window turns when Strava's clock has surely passed the boundary, plus a margin and a jitter that keeps the
+   processes of an application apart.
 5. Nothing known: one request at a time. Then a first flight of ten, growing by ten with each answer, and no more than a
    quarter of what is left; after a hundred, no bound. The same after an hour without answers.
 6. Others spend too (the numbers rise by more than we sent): at most half of our share of what is left is out at a time.

@@ -2,8 +2,8 @@
 
 Rules:
 
-- An answer with ``Date: d`` to a request sent at s and received at t was stamped somewhere in [s, t], while the server's
-  clock showed something in [d, d + 1). So the offset ``server - monotonic`` lies in [d - t, d + 1 - s).
+- An answer with ``Date: d`` to a request sent at s and received at t was stamped somewhere in [s, t], while the
+  server's clock showed something in [d, d + 1). So the offset ``server - monotonic`` lies in [d - t, d + 1 - s).
 - The interval known is the intersection of all of these. It widens slowly, because two clocks never run alike.
 - An empty intersection (another host, a clock that was set, a stale answer) is replaced by the union: the lower bound
   stays safe, and the next answer narrows it again.
@@ -11,6 +11,8 @@ Rules:
 """
 
 from __future__ import annotations
+
+import math
 
 _DRIFT = 1e-5  # seconds per second; a crystal that NTP steers stays below a tenth of that
 _MAX_DRIFT_SECONDS = 0.25  # what a wait for midnight may add; a request too early by more costs one 429
@@ -55,9 +57,10 @@ class ServerClock:
         """Take in one ``Date``.
 
         Returns:
-            whether it told anything new.
+            whether that moves the turn of a window: the lower bound changed, or the upper one by more than a second.
         """
         low, high = date - received_at, date + 1 - sent_at
+        known_low = known_high = math.inf
         if self.heard:
             drift = self.drift(received_at)
             known_low, known_high = self.low - drift, self.high + drift
@@ -69,4 +72,4 @@ class ServerClock:
                 low, high = max(low, known_low), min(high, known_high)
         self.heard = True
         self.low, self.high, self.heard_at = low, high, received_at
-        return True
+        return low != known_low or known_high - high > 1

@@ -49,7 +49,7 @@ def pick_fields(headers: Mapping[str, str]) -> Fields:
 
     A plain dict that holds nothing else, with lower-case names, is read directly: the exchange passes one.
     """
-    if type(headers) is dict:
+    if isinstance(headers, dict):
         get = headers.get
         fields = Fields(
             get("date"),

@@ -24,6 +24,7 @@ _STALE_SECONDS = 3_600.0
 _FLIGHT_STEP = 10
 _FULL_FLIGHT = 100
 _UNBOUNDED = 1 << 30
+_TICK_SECONDS = 0.001  # past an instant rather than on it
 
 
 class Wait(NamedTuple):
@@ -81,7 +82,7 @@ class Ledger:
         overall, read = self.overall, self.read
         if overall.out >= overall.ceiling or (reads and read.out >= read.ceiling):
             return False
-        return not background or self.melts_at(reads, now) <= now
+        return not background or self.melting(reads, now) is None
 
     def give(self, permit: Reservation, reads: bool, now: float) -> None:
         """Fill in a permit and count it as out."""
@@ -187,22 +188,23 @@ class Ledger:
             bound = min(bound, max(1, room * own // (2 * (own + foreign))))
         return bound
 
-    def melts_at(self, reads: bool, now: float) -> float:
-        """Return when the reserve lets the next background call pass, other rules apart; not after ``now`` if it does."""
+    def melting(self, reads: bool, now: float) -> Wait | None:
+        """Return how long the reserve holds back the next background call, other rules apart; None if it does not."""
         server_now = self.clock.earliest(now)
-        left_quarter = self._ends - server_now
-        left_day = self._day_ends - server_now
         rate = self.reserve.rate(server_now - self._begins)
-        wait = 0.0
+        longest = None
         for budget in (self.overall, self.read) if reads else (self.overall,):
-            quarter, day, out = budget.quarter, budget.day, budget.out
-            if quarter.limit is None or day.limit is None:
-                continue
-            free = quarter.room(out) - out
-            wait = max(wait, left_quarter - self.reserve.quarter_left(quarter.limit, free, rate))
-            free = day.room(out) - out
-            wait = max(wait, left_day - self.reserve.day_left(day.limit, free, rate))
-        return now + wait
+            out = budget.out
+            for meter, ends, left_at in (
+                (budget.quarter, self._ends, self.reserve.quarter_left),
+                (budget.day, self._day_ends, self.reserve.day_left),
+            ):
+                if meter.limit is None:
+                    continue
+                seconds = ends - server_now - left_at(meter.limit, meter.room(out) - out, rate)
+                if seconds >= 0 and (longest is None or now + seconds > longest.until):
+                    longest = Wait(now + seconds + _TICK_SECONDS, meter.name, server_now + seconds)
+        return longest
 
     # -- windows ------------------------------------------------------------------------------------------------------
 
@@ -212,6 +214,13 @@ class Ledger:
             self._turn(max(self.quarter + 1, int(self.clock.earliest(now) // QUARTER_SECONDS) - 1), now)
         if now >= self._hold_ends:
             self.reckon(now)
+
+    def resume(self, clock: ServerClock, quarter: int, now: float) -> None:
+        """Take up saved books, whose numbers are in place, in the window that they belong to."""
+        self.clock = clock
+        self._dated = True
+        self._label(quarter, now)
+        self.reckon(now)
 
     def _turn(self, quarter: int, now: float) -> None:
         following = quarter == self.quarter + 1
@@ -244,7 +253,7 @@ class Ledger:
         self.turns_at = certain_at + _MARGIN_SECONDS + self._jitter * spare
 
     def _hear(self, text: str | None, permit: Reservation, now: float) -> float:
-        """Take in a ``Date``; return the latest instant on Strava's clock at which the request can have been counted."""
+        """Take in a ``Date``; return the latest that Strava's clock can have shown when the request was counted."""
         if text is None:
             return self.clock.latest(now)
         if text != self._date_text:
@@ -296,8 +305,8 @@ class Ledger:
     def wait_for(self, reads: bool, now: float, ahead_read: int = 0, ahead_overall: int = 0) -> Wait | None:
         """Return what keeps a call from starting when that many others start before it; None if nothing known does."""
         longest = None
-        for budget, ahead in ((self.read, ahead_read), (self.overall, ahead_overall)) if reads else (
-            (self.overall, ahead_overall),
+        for budget, ahead in (
+            ((self.read, ahead_read), (self.overall, ahead_overall)) if reads else ((self.overall, ahead_overall),)
         ):
             for wait in (
                 self._hold(budget, now),
@@ -307,6 +316,11 @@ class Ledger:
                 if wait is not None and (longest is None or wait.until > longest.until):
                     longest = wait
         return longest
+
+    def soon(self, reads: bool, now: float) -> Wait:
+        """Return the wait for an answer under way, as a guess of one second."""
+        budget = self.read if reads else self.overall
+        return Wait(now + 1, budget.quarter.name, self.clock.earliest(now) + 1)
 
     def _window(self, meter: MeterState, out: int, ahead: int, ends: float, length: int) -> Wait | None:
         windows = meter.windows_to_wait(out, ahead)

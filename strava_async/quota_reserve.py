@@ -60,7 +60,7 @@ def _left(limit: int, free: int, rate: float, *, share: float, most: float, leng
     if share == 0 or free > most * limit:
         return math.inf
     if free <= 0:
-        return -math.inf
+        return 0.0
     left = free * length / (share * limit)
     if rate > 0:
         # x + 3 sqrt(x) = free, solved for x

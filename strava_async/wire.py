@@ -26,6 +26,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from strava_async._shapes import is_list, is_object
 from strava_async.calls import Call
 from strava_async.errors import (
     ApplicationInactiveError,
@@ -191,7 +192,7 @@ def fault(call: Call, reply: Reply, bearer: str | None = None) -> StravaError:
     """Return the error that a reply without success stands for; the arguments are those of ``read``."""
     secrets = _secrets(call, bearer)
     parsed = read_leniently(reply)
-    body: Mapping[str, Any] = parsed if isinstance(parsed, Mapping) else {}
+    body: Mapping[str, Any] = parsed if is_object(parsed) else {}
     message = body.get("message")
     details: dict[str, Any] = {
         "status_code": reply.status_code,
@@ -238,15 +239,11 @@ def _forbidden(message: str, errors: tuple[Mapping[str, str], ...]) -> type[Forb
 
 def _errors(errors: Any, secrets: tuple[str, ...]) -> tuple[Mapping[str, str], ...]:
     """Return the list of ``{resource, field, code}`` with all three as text, whatever was sent in its place."""
-    if isinstance(errors, Mapping):
-        errors = [errors]
-    if not isinstance(errors, list):
-        return ()
-    entries: list[Any] = errors
+    entries = errors if is_list(errors) else [errors]
     return tuple(
         {key: redacted(str(entry.get(key) or ""), secrets) for key in ("resource", "field", "code")}
         for entry in entries
-        if isinstance(entry, Mapping)
+        if is_object(entry)
     )
 
 

@@ -186,7 +186,7 @@ def test_a_stream_can_be_sent_once(files: Any) -> None:
 
 def test_a_put_sends_json_and_the_rest_in_the_query() -> None:
     made = call("/activities/{id}", "PUT", body={"name": "Köln", "gear_id": None}, id=5, x=1)
-    assert made.content == '{"name":"K\\u00f6ln","gear_id":null}'.encode()
+    assert made.content == b'{"name":"K\\u00f6ln","gear_id":null}'
     assert made.content_type == "application/json"
     assert made.url.endswith("/activities/5?x=1")
     assert made.idempotent

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "strava_async"
 
 # From the ground up. A module imports from layers below its own, never from beside it.
 LAYERS: list[set[str]] = [
-    {"errors", "clock"},
+    {"errors", "clock", "_shapes"},
     {"oauth", "quota_clock", "quota_fields", "retry", "paging", "_shield"},
     {"quota_budget"},
     {"quota"},

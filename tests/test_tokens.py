@@ -275,7 +275,9 @@ async def test_a_native_cancellation_of_everyone_loses_no_token() -> None:
     await anyio.wait_all_tasks_blocked()
     for caller in callers:
         caller.cancel()
-    assert all(isinstance(result, asyncio.CancelledError) for result in await asyncio.gather(*callers, return_exceptions=True))
+    assert all(
+        isinstance(result, asyncio.CancelledError) for result in await asyncio.gather(*callers, return_exceptions=True)
+    )
     setting.strava.gate.set()
     await setting.source.settled()
     assert saved == ["r1"]

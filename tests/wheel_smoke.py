@@ -1,0 +1,41 @@
+"""Run by ``.ci/run`` outside the tree, where the wheel and its required dependencies are all there is."""
+
+import asyncio
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+import strava_async
+from strava_async import ApiV3, RateLimiter, TransportError
+
+
+def answer(request: httpx.Request) -> httpx.Response:
+    fields = {"X-RateLimit-Limit": "200,2000", "X-RateLimit-Usage": "1,1"}
+    return httpx.Response(200, headers=fields, json={"path": request.url.path})
+
+
+async def main() -> None:
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http_client:
+        api = ApiV3("token", http_client, RateLimiter())
+        found: Any = await api.get("/athlete")
+        if found != {"path": "/api/v3/athlete"} or api.quota.overall_15min.usage != 1:
+            raise SystemExit(f"the wheel does not work: {found}")
+    async with ApiV3("token", api_url="http://127.0.0.1:9", retry=strava_async.RetryPolicy(max_attempts=1)) as api:
+        try:
+            await api.get("/athlete")
+        except TransportError as error:
+            if error.sent != "never":
+                raise SystemExit(f"a closed port got it? {error}") from error
+
+
+for extra in ("pydantic", "starlette", "rich", "typer", "aiohttp"):
+    if importlib.util.find_spec(extra):
+        raise SystemExit(f"{extra} is installed: this does not show that the core needs no extra")
+home = Path(strava_async.__file__).parent
+if not (home / "py.typed").is_file():
+    raise SystemExit("py.typed is not in the wheel")
+asyncio.run(main())
+print(json.dumps({"wheel": strava_async.__version__, "from": home.parent.name}))
