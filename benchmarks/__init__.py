@@ -1,0 +1,21 @@
+"""How fast the library is: ``python -m benchmarks`` (under a minute) or ``python -m benchmarks --full``.
+
+Everything runs over loopback against a small server of canned bytes; ``docs/performance.md`` says what the figures mean.
+The command itself needs the standard library alone: it makes an environment for each kind of client, once, in
+``benchmarks/.env``.
+
+==================  ====================================================================
+``environments``    the virtual environments
+``bodies``          what the server sends: an invented athlete's data
+``server``          the server, a process of its own
+``clients``         the clients that are compared
+``worker``          a process that measures one client, told what to do over its standard input
+``sequence``        the same for stravalib, which is synchronous
+``processes``       starting and asking those processes
+``request_cost``    T1, T2, T3
+``harvest``         T4, T5, T6, T7
+``start_cost``      T9, T10
+``limiter``         T11
+``table``           what is printed
+==================  ====================================================================
+"""

@@ -1,0 +1,206 @@
+"""The harvest's file: SQLite, written in batches by a thread, so that the event loop never waits for a disk.
+
+Tables ``activities``, ``details`` and ``streams``: Strava's JSON as it came, and when it came, so that it can be purged
+when Strava's policy asks for it. A NULL body says that Strava has none.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from strava_async.clock import Clock
+from strava_async.demo.harvest import Kind
+
+APPLICATION_ID = 0x53747276  # "Strv": SQLite's own mark for whose file it is
+VERSION = 1
+BUSY_SECONDS = 10.0
+
+_SCHEMA = f"""
+CREATE TABLE activities (
+    id INTEGER PRIMARY KEY, athlete_id INTEGER NOT NULL, start_date TEXT NOT NULL, body TEXT NOT NULL,
+    fetched_at REAL NOT NULL
+);
+CREATE INDEX activities_newest ON activities (athlete_id, start_date);
+CREATE TABLE details (activity_id INTEGER PRIMARY KEY, body TEXT, fetched_at REAL NOT NULL);
+CREATE TABLE streams (activity_id INTEGER PRIMARY KEY, body TEXT, fetched_at REAL NOT NULL);
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {VERSION};
+"""
+_TABLES = {Kind.DETAIL: "details", Kind.STREAMS: "streams"}
+
+T = TypeVar("T")
+Write = Callable[[sqlite3.Connection], None]
+
+
+class StoreError(Exception):
+    """The file cannot be used."""
+
+
+class SqliteStore:
+    """A ``harvest.Store`` in a file. ``open_store`` makes one.
+
+    Whoever comes while a batch is being written joins the next one: a commit for many answers, and none for nothing.
+
+    Args:
+        connection: to a file with the schema.
+        clock: tells when something was fetched.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, clock: Clock) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._turn = anyio.Lock()
+        self._batch = _Batch()
+
+    async def add_activities(self, activities: Sequence[dict[str, Any]]) -> int:
+        """Keep summaries; see ``harvest.Store``."""
+        fetched_at = self._clock.time()
+        new: list[int] = []
+
+        def write(connection: sqlite3.Connection) -> None:
+            new.clear()
+            for activity in activities:
+                row = activity["athlete"]["id"], activity["start_date"], json.dumps(activity), fetched_at
+                known = connection.execute(
+                    "UPDATE activities SET athlete_id = ?, start_date = ?, body = ?, fetched_at = ? WHERE id = ?",
+                    (*row, activity["id"]),
+                ).rowcount
+                if not known:
+                    connection.execute("INSERT INTO activities VALUES (?, ?, ?, ?, ?)", (activity["id"], *row))
+                    new.append(activity["id"])
+
+        await self._write(write)
+        return len(new)
+
+    async def newest(self, athlete_id: int, count: int) -> list[int]:
+        """Return ids; see ``harvest.Store``."""
+        query = "SELECT id FROM activities WHERE athlete_id = ? ORDER BY start_date DESC, id DESC LIMIT ?"
+        rows = await self._read(lambda connection: connection.execute(query, (athlete_id, count)).fetchall())
+        return [activity_id for (activity_id,) in rows]
+
+    async def lacking(self, kind: Kind, activity_ids: Sequence[int]) -> list[int]:
+        """Return ids; see ``harvest.Store``."""
+        query = f"SELECT activity_id FROM {_TABLES[kind]}"
+        stored = {row[0] for row in await self._read(lambda connection: connection.execute(query).fetchall())}
+        return [activity_id for activity_id in activity_ids if activity_id not in stored]
+
+    async def add(self, kind: Kind, activity_id: int, body: dict[str, Any] | None) -> None:
+        """Keep an answer; see ``harvest.Store``."""
+        fetched_at = self._clock.time()
+
+        def write(connection: sqlite3.Connection) -> None:
+            text = None if body is None else json.dumps(body, separators=(",", ":"))
+            connection.execute(
+                f"INSERT OR REPLACE INTO {_TABLES[kind]} VALUES (?, ?, ?)", (activity_id, text, fetched_at)
+            )
+
+        await self._write(write)
+
+    async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        async with self._turn:
+            return await anyio.to_thread.run_sync(query, self._connection)
+
+    async def _write(self, write: Write) -> None:
+        batch = self._batch
+        batch.writes.append(write)
+        async with self._turn:
+            if batch.written:
+                return  # somebody before us in this queue has written it
+            if self._batch is batch:
+                self._batch = _Batch()
+            await anyio.to_thread.run_sync(_commit, self._connection, batch)
+
+
+class _Batch:
+    """What is written by one transaction."""
+
+    __slots__ = ("writes", "written")
+
+    def __init__(self) -> None:
+        self.writes: list[Write] = []
+        self.written = False
+
+
+def _commit(connection: sqlite3.Connection, batch: _Batch) -> None:
+    with _transaction(connection):
+        for write in batch.writes:
+            write(connection)
+    batch.written = True
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        if connection.in_transaction:  # SQLite has undone it by itself where the disk is full
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+@asynccontextmanager
+async def open_store(path: Path, clock: Clock) -> AsyncGenerator[SqliteStore, None]:
+    """Open a harvest's file, or begin one, as long as the block lasts.
+
+    Args:
+        path: the file; its directory exists.
+        clock: tells when something was fetched.
+
+    Raises:
+        StoreError: the file belongs to something else, comes from a later version, or cannot be opened.
+    """
+    connection = await anyio.to_thread.run_sync(_open, path)
+    try:
+        yield SqliteStore(connection, clock)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(connection.close)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        # Several threads use it, one at a time.
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise StoreError(f"{path} cannot be opened: {error}") from error
+    try:
+        _prepare(connection, path)
+    except sqlite3.Error as error:
+        connection.close()
+        foreign = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB
+        raise StoreError(_foreign(path) if foreign else f"{path} cannot be used: {error}") from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    with _transaction(connection):
+        (owner,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if (owner, version, tables) == (0, 0, 0):
+            for statement in _SCHEMA.strip().split(";"):
+                connection.execute(statement)
+        elif owner != APPLICATION_ID:
+            raise StoreError(_foreign(path))
+        elif version != VERSION:
+            raise StoreError(f"{path} comes from another version of strava-async; name another file")
+    # A reader may look while a harvest writes; a process that is killed loses nothing that was committed.
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _foreign(path: Path) -> str:
+    return f"{path} is not a file of this program, and is left as it is; name another file"

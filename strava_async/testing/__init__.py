@@ -1,0 +1,59 @@
+"""A Strava for tests and demonstrations: the emulator, its meters, its faults, and clocks that can be moved.
+
+The clocks and meters need nothing; the emulator and ``serve`` need the extra ``testing``, which is why names are
+resolved on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from strava_async.testing.accounts import ALL_SCOPES, Application
+    from strava_async.testing.browser import PageError
+    from strava_async.testing.clock import FakeClock, FastClock
+    from strava_async.testing.emulator import Emulator
+    from strava_async.testing.faults import Fault, Faults
+    from strava_async.testing.front import Served
+    from strava_async.testing.meters import MeterLimits, Meters
+    from strava_async.testing.quirks import Quirks
+    from strava_async.testing.server import serve
+
+__all__ = [
+    "ALL_SCOPES",
+    "Application",
+    "Emulator",
+    "FakeClock",
+    "FastClock",
+    "Fault",
+    "Faults",
+    "MeterLimits",
+    "Meters",
+    "PageError",
+    "Quirks",
+    "Served",
+    "serve",
+]
+
+_HOMES = {
+    "ALL_SCOPES": "accounts",
+    "Application": "accounts",
+    "Emulator": "emulator",
+    "FakeClock": "clock",
+    "FastClock": "clock",
+    "Fault": "faults",
+    "Faults": "faults",
+    "MeterLimits": "meters",
+    "Meters": "meters",
+    "PageError": "browser",
+    "Quirks": "quirks",
+    "Served": "front",
+    "serve": "server",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

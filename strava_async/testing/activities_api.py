@@ -1,0 +1,237 @@
+"""Activities: lists, details and what hangs on them; creating and changing them.
+
+Source:
+    https://developers.strava.com/docs/reference/ (Activities, Streams).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from strava_async.testing import cursors
+from strava_async.testing.catalogue import Catalogue
+from strava_async.testing.quirks import Quirks
+from strava_async.testing.replies import RATE_FIELDS, Answer, RefusalError, bad_request, closed, json_answer, not_found
+from strava_async.testing.values import (
+    PER_PAGE,
+    PER_PAGE_LIMIT,
+    decimal,
+    instant,
+    integer,
+    page_of,
+    required,
+    sport_type,
+    text,
+    truth,
+)
+from strava_async.testing.visit import Visit, clean, decode_json
+
+CatalogueOf = Callable[[int, float], Catalogue]
+
+STREAM_KEYS = (
+    "time",
+    "distance",
+    "latlng",
+    "altitude",
+    "velocity_smooth",
+    "heartrate",
+    "cadence",
+    "watts",
+    "temp",
+    "moving",
+    "grade_smooth",
+)
+_RESOLUTIONS = ("low", "medium", "high")
+_NO_RATE_HEADERS = dict.fromkeys(RATE_FIELDS, "")
+_TEXTS = ("name", "description")
+_FLAGS = ("trainer", "commute", "hide_from_home")
+
+
+class ActivitiesApi:
+    """The endpoints below ``/activities`` and ``/athlete/activities``.
+
+    Args:
+        catalogue_of: gives the activities of an athlete as of an instant.
+        next_id: gives the id of a new activity.
+        quirks: see there.
+    """
+
+    def __init__(self, catalogue_of: CatalogueOf, next_id: Iterator[int], quirks: Quirks) -> None:
+        self._catalogue_of = catalogue_of
+        self._next_id = next_id
+        self._quirks = quirks
+
+    async def index(self, visit: Visit) -> Answer:
+        """GET /athlete/activities: newest first; oldest first with ``after`` alone.
+
+        Bounds are exclusive. The order with ``after`` alone is what users report; Strava does not document it.
+        """
+        visit.require("activity:read", "activity:read_all")
+        page, per_page = page_of(visit, clamp=self._quirks.clamp_per_page)
+        after, before = integer(visit.query, "after"), integer(visit.query, "before")
+        if after is not None and after > visit.now:
+            raise bad_request("Application", "after", "future")
+        count = max(1, per_page - visit.short_by)
+        body = self._catalogue_of(visit.athlete_id, visit.now).page(
+            after=after,
+            before=before,
+            private=visit.may("activity:read_all"),
+            skip=(page - 1) * count,
+            count=count,
+            oldest_first=after is not None and before is None,
+        )
+        return Answer(200, body)
+
+    async def detail(self, visit: Visit) -> Answer:
+        """GET /activities/{id}; ``include_all_efforts`` makes no difference here."""
+        return self._part(visit, "detail", lambda catalogue, number: catalogue.world.detail(number))
+
+    async def laps(self, visit: Visit) -> Answer:
+        """GET /activities/{id}/laps: not paged."""
+        return self._part(visit, "laps", lambda catalogue, number: catalogue.world.laps(number))
+
+    async def zones(self, visit: Visit) -> Answer:
+        """GET /activities/{id}/zones: not paged; needs the athlete to be a subscriber."""
+        catalogue, _ = self._seen(visit)
+        if not catalogue.world.profile.get("summit", True):
+            raise RefusalError(402, "Payment Required")
+        return self._part(visit, "zones", lambda catalogue, number: catalogue.world.activity_zones(number))
+
+    async def kudos(self, visit: Visit) -> Answer:
+        """GET /activities/{id}/kudos: paged."""
+        catalogue, number = self._seen(visit)
+        page, per_page = page_of(visit, clamp=self._quirks.clamp_per_page)
+        count = max(1, per_page - visit.short_by)
+        return json_answer(catalogue.world.kudos(number)[(page - 1) * count : page * count])
+
+    async def comments(self, visit: Visit) -> Answer:
+        """GET /activities/{id}/comments: oldest first; by ``after_cursor``, or by ``page`` as of old.
+
+        Each comment carries a cursor only if one of the paging parameters was sent.
+        """
+        catalogue, number = self._seen(visit)
+        comments = catalogue.world.comments(number)
+        query = visit.query
+        if "page" in query or "per_page" in query:
+            page, count = page_of(visit, clamp=self._quirks.clamp_per_page)
+            skip = (page - 1) * count
+        else:
+            size = integer(query, "page_size")
+            count = PER_PAGE if size is None else size
+            if not 1 <= count <= PER_PAGE_LIMIT:
+                raise bad_request("Application", "page_size")
+            skip = cursors.position(query["after_cursor"], comments) if query.get("after_cursor") else 0
+        paged = any(name in query for name in ("page", "per_page", "page_size", "after_cursor"))
+        chosen = comments[skip : skip + max(1, count - visit.short_by)]
+        return json_answer([{**c, "cursor": cursors.cursor_of(c) if paged else None} for c in chosen])
+
+    async def streams(self, visit: Visit) -> Answer:
+        """GET /activities/{id}/streams.
+
+        Without ``keys`` it is the distance alone. An activity without distance is a 404, unless ``series_type=time`` is
+        sent. ``resolution`` is checked and otherwise ignored. Rate-limit fields are missing (see ``Quirks``).
+        """
+        catalogue, number = self._seen(visit)
+        query = visit.query
+        if query.get("resolution", "high") not in _RESOLUTIONS:
+            raise bad_request("Application", "resolution")
+        series_type = query.get("series_type", "distance")
+        if series_type not in ("time", "distance"):
+            raise bad_request("Application", "series_type")
+        asked = set(query.get("keys", "distance").split(","))
+        keys = tuple(key for key in STREAM_KEYS if key in asked)
+        by_type = truth(query, "key_by_type")
+
+        def choose() -> Any:
+            streams = catalogue.world.streams(number)
+            if streams is None or (series_type == "distance" and "distance" not in streams):
+                raise RefusalError(404, "Resource Not Found")
+            return _chosen(streams, keys, by_type=by_type)
+
+        body = catalogue.body(number, ("streams", keys, by_type, series_type), choose)
+        return Answer(200, body, headers={} if self._quirks.streams_send_rate_headers else _NO_RATE_HEADERS)
+
+    async def create(self, visit: Visit) -> Answer:
+        """POST /activities: a manual activity; upload class."""
+        visit.require("activity:write")
+        values = await visit.parameters()
+        name = required(values, "name", "Activity")
+        sport = sport_type(values, "Activity")
+        if sport is None:
+            raise bad_request("Activity", "sport_type", "missing")
+        written = required(values, "start_date_local", "Activity")
+        instant(written, bad_request("Activity", "start_date_local"))
+        elapsed_time = integer(values, "elapsed_time", "Activity")
+        if elapsed_time is None or not 0 < elapsed_time <= 31_536_000:
+            raise bad_request("Activity", "elapsed_time", "missing" if elapsed_time is None else "invalid")
+        fields: dict[str, Any] = {
+            "name": name,
+            "sport_type": sport,
+            "start_date_local": written,
+            "elapsed_time": elapsed_time,
+            "distance": decimal(values, "distance", "Activity", low=0.0, high=1e8) or 0.0,
+            "description": text(values, "description", "Activity"),
+            "trainer": truth(values, "trainer"),
+            "commute": truth(values, "commute"),
+        }
+        catalogue = self._catalogue_of(visit.athlete_id, visit.now)
+        activity_id = next(self._next_id)
+        try:
+            detail = catalogue.world.add_manual(fields, activity_id=activity_id, now=visit.now)
+        except ValueError as error:
+            raise bad_request("Activity", str(error).partition(":")[0]) from error
+        catalogue.refresh(activity_id)
+        # So in the recording of 2025-10: an empty pair, which a client has to live with.
+        return json_answer(detail, 201, {"X-Readratelimit-Usage": ","})
+
+    async def update(self, visit: Visit) -> Answer:
+        """PUT /activities/{id}: a JSON body; flags in the query are ignored, as by Strava."""
+        visit.require("activity:write")
+        catalogue, number = self._own(visit)
+        raw = await visit.body()
+        changes = self._changes(catalogue, decode_json(raw) if raw.strip() else {})
+        detail = catalogue.world.update(number, changes)
+        catalogue.refresh(number)
+        return json_answer(detail)
+
+    async def delete(self, visit: Visit) -> Answer:
+        """DELETE /activities/{id}: closed since 2017."""
+        raise closed()
+
+    def _changes(self, catalogue: Catalogue, sent: dict[str, Any]) -> dict[str, Any]:
+        changes: dict[str, Any] = {}
+        texts = {name: clean(value) for name, value in sent.items() if isinstance(value, str)}
+        for name in _TEXTS:
+            if (value := text(texts, name, "Activity")) is not None:
+                changes[name] = value
+        for name in _FLAGS:
+            if isinstance(sent.get(name), bool):
+                changes[name] = sent[name]
+        if (sport := sport_type(texts, "Activity")) is not None:
+            changes["sport_type"] = sport
+        if (gear_id := texts.get("gear_id")) is not None:
+            if gear_id != "none" and gear_id not in catalogue.world.gear:
+                raise bad_request("Activity", "gear_id")
+            changes["gear_id"] = gear_id
+        return changes
+
+    def _own(self, visit: Visit) -> tuple[Catalogue, int]:
+        number = visit.number_in_path(not_found("Activity"))
+        catalogue = self._catalogue_of(visit.athlete_id, visit.now)
+        if catalogue.find(number, private=visit.may("activity:read_all")) is None:
+            raise not_found("Activity")
+        return catalogue, number
+
+    def _seen(self, visit: Visit) -> tuple[Catalogue, int]:
+        visit.require("activity:read", "activity:read_all")
+        return self._own(visit)
+
+    def _part(self, visit: Visit, kind: str, make: Callable[[Catalogue, int], Any]) -> Answer:
+        catalogue, number = self._seen(visit)
+        return Answer(200, catalogue.body(number, (kind,), lambda: make(catalogue, number)))
+
+
+def _chosen(streams: dict[str, dict[str, Any]], keys: tuple[str, ...], *, by_type: bool) -> Any:
+    chosen = {key: streams[key] for key in keys if key in streams}
+    return chosen if by_type else [{"type": key, **stream} for key, stream in chosen.items()]

@@ -1,0 +1,114 @@
+"""The activities of one athlete, sorted and encoded once, ready to be served many times."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from strava_async.testing.replies import Encoded, json_bytes
+from strava_async.testing.world import AthleteWorld, start_of
+
+SHELF_BYTES = 128 << 20
+
+
+class Shelf:
+    """Keeps encoded bodies, the ones used last, up to a number of bytes."""
+
+    def __init__(self, limit_bytes: int = SHELF_BYTES) -> None:
+        self._limit_bytes = limit_bytes
+        self._size = 0
+        self._bodies: OrderedDict[tuple[Any, ...], Encoded] = OrderedDict()
+
+    def get(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Encoded:
+        """Return what is kept under the key; if there is nothing, encode what ``make`` returns and keep it."""
+        body = self._bodies.get(key)
+        if body is not None:
+            self._bodies.move_to_end(key)
+            return body
+        body = Encoded(json_bytes(make()))
+        self._bodies[key] = body
+        self._size += len(body.plain)
+        while self._size > self._limit_bytes and len(self._bodies) > 1:
+            _, dropped = self._bodies.popitem(last=False)
+            self._size -= len(dropped.plain)
+        return body
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._bodies.clear()
+        self._size = 0
+
+
+class _View:
+    """Activities by start, oldest first."""
+
+    def __init__(self, activities: list[dict[str, Any]]) -> None:
+        rows = sorted((start_of(activity), activity["id"]) for activity in activities)
+        self.starts = [start for start, _ in rows]
+        self.ids = [activity_id for _, activity_id in rows]
+
+    def between(self, after: float | None, before: float | None) -> tuple[int, int]:
+        """Return the bounds of the activities that start later than ``after`` and earlier than ``before``."""
+        low = 0 if after is None else bisect_right(self.starts, after)
+        high = len(self.starts) if before is None else bisect_left(self.starts, before)
+        return low, max(low, high)
+
+
+class Catalogue:
+    """The activities of one athlete.
+
+    Args:
+        world: where they come from.
+        shelf: where bodies are kept; may be shared.
+    """
+
+    def __init__(self, world: AthleteWorld, shelf: Shelf) -> None:
+        self.world = world
+        self._shelf = shelf
+        self._version = 0
+        self._encoded: dict[int, bytes] = {}
+        self.refresh()
+
+    def refresh(self, changed: int | None = None) -> None:
+        """Take notice of a new or changed activity."""
+        activities = self.world.activities
+        self._by_id: dict[int, dict[str, Any]] = {activity["id"]: activity for activity in activities}
+        self._everything = _View(activities)
+        self._shared = _View([activity for activity in activities if not is_private(activity)])
+        self._version += 1  # of all: an activity's detail shows its gear, which any other activity wears out
+        if changed is not None:
+            self._encoded.pop(changed, None)
+
+    def find(self, activity_id: int, *, private: bool) -> dict[str, Any] | None:
+        """Return the summary of an activity; None if there is none, or if it is private and ``private`` is false."""
+        activity = self._by_id.get(activity_id)
+        return None if activity is None or (is_private(activity) and not private) else activity
+
+    def page(
+        self, *, after: float | None, before: float | None, private: bool, skip: int, count: int, oldest_first: bool
+    ) -> Encoded:
+        """Return ``count`` summaries as a JSON array, after having passed over ``skip`` of them."""
+        view = self._everything if private else self._shared
+        low, high = view.between(after, before)
+        if oldest_first:
+            ids = view.ids[min(low + skip, high) : min(low + skip + count, high)]
+        else:
+            ids = view.ids[max(high - skip - count, low) : max(high - skip, low)][::-1]
+        return Encoded(b"[" + b",".join(self._summary(activity_id) for activity_id in ids) + b"]")
+
+    def body(self, activity_id: int, kind: tuple[Any, ...], make: Callable[[], Any]) -> Encoded:
+        """Return a body that belongs to an activity, encoded once as long as nothing changes and the shelf has room."""
+        return self._shelf.get((activity_id, self._version, *kind), make)
+
+    def _summary(self, activity_id: int) -> bytes:
+        encoded = self._encoded.get(activity_id)
+        if encoded is None:
+            encoded = self._encoded[activity_id] = json_bytes(self._by_id[activity_id])
+        return encoded
+
+
+def is_private(activity: dict[str, Any]) -> bool:
+    """Say whether only the athlete may see it ("Only You")."""
+    return bool(activity.get("private")) or activity.get("visibility") == "only_me"

@@ -1,0 +1,164 @@
+"""``/oauth/authorize``: checks the request, asks the athlete, sends the browser back.
+
+Source:
+    https://developers.strava.com/docs/authentication/ ("Requesting access"). What the page refuses with is reported for
+    the client id only; the other Faults follow its pattern.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+from strava_async.testing.accounts import Accounts, Application, in_order
+from strava_async.testing.consent_page import PAGE_HEADERS, capacity_page, consent_page
+from strava_async.testing.replies import Answer, bad_request, empty_answer, html_answer
+from strava_async.testing.visit import Visit
+
+QUESTION_LIFETIME_SECONDS = 1_800
+QUESTIONS_KEPT = 10_000
+
+_LOCAL_HOSTS = ("localhost", "127.0.0.1")
+_FORBIDDEN_SCHEMES = ("javascript", "data", "vbscript", "file", "")
+_NOT_IN_A_URI = re.compile(r"[\x00-\x20\x7f\\<>\"]")
+_COOKIE = "emulator_athlete"
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What an application asks of an athlete."""
+
+    application: Application
+    redirect_uri: str
+    scope: tuple[str, ...]
+    state: str | None
+    expires_at: float
+
+
+class Consent:
+    """The authorization endpoint.
+
+    Args:
+        accounts: where grants are kept.
+        names: gives the name of each athlete by id; asked when a page is shown.
+        first_athlete: who is signed in to a browser that has not been seen before.
+    """
+
+    def __init__(self, accounts: Accounts, names: Callable[[], Mapping[int, str]], first_athlete: int) -> None:
+        self._accounts = accounts
+        self._names = names
+        self._first_athlete = first_athlete
+        self._questions: OrderedDict[str, _Question] = OrderedDict()
+
+    async def ask(self, visit: Visit) -> Answer:
+        """GET: show the page, or send the browser straight back where all has been granted already."""
+        question = self._read(visit)
+        names = self._names()
+        chosen = self._signed_in(visit, names)
+        granted = self._accounts.grant_of(question.application.client_id, chosen)
+        certain = len(names) == 1 or _COOKIE in visit.request.cookies
+        automatic = certain and visit.query.get("approval_prompt", "auto") == "auto"
+        if automatic and granted and set(question.scope) <= set(granted.scope):
+            return self._send_back(question, chosen, granted.scope, visit.now)
+        if certain and self._accounts.is_full_for(question.application, chosen):
+            return html_answer(capacity_page(), 403, PAGE_HEADERS)
+        request_id = secrets.token_urlsafe(24)
+        self._questions[request_id] = question
+        if len(self._questions) > QUESTIONS_KEPT:
+            self._questions.popitem(last=False)
+        page = consent_page(
+            application=f"application {question.application.client_id}",
+            request_id=request_id,
+            scope=question.scope,
+            athletes=names,
+            chosen=chosen,
+            destination=urlsplit(question.redirect_uri).hostname or "",
+        )
+        return html_answer(page, 200, PAGE_HEADERS)
+
+    async def decide(self, visit: Visit) -> Answer:
+        """POST: what the athlete said. Works once for each page shown."""
+        form = _read_form(await visit.body())
+        question = self._questions.pop(form.get("request_id", [""])[0], None)
+        if question is None or question.expires_at <= visit.now:
+            raise bad_request("Authorize", "request_id")
+        if form.get("action") != ["authorize"]:
+            return _redirect(question, {"error": "access_denied"})
+        athlete_id = _known_athlete(form.get("athlete_id", [""])[0], self._names())
+        if self._accounts.is_full_for(question.application, athlete_id):
+            return html_answer(capacity_page(), 403, PAGE_HEADERS)
+        ticked = set(form.get("scope", []))
+        return self._send_back(question, athlete_id, tuple(s for s in question.scope if s in ticked), visit.now)
+
+    def _read(self, visit: Visit) -> _Question:
+        query = visit.query
+        application = self._accounts.application(query.get("client_id", ""))
+        if application is None:
+            raise bad_request("Application", "client_id")
+        redirect_uri = query.get("redirect_uri", "")
+        if not allows_redirect(redirect_uri, application.callback_domain):
+            raise bad_request("Application", "redirect_uri")
+        if query.get("response_type") != "code":
+            raise bad_request("Authorize", "response_type")
+        if query.get("approval_prompt", "auto") not in ("auto", "force"):
+            raise bad_request("Authorize", "approval_prompt")
+        try:
+            scope = in_order(query.get("scope", "").replace(",", " ").split())
+        except ValueError as error:
+            raise bad_request("Authorize", "scope") from error
+        if not scope:
+            raise bad_request("Authorize", "scope", "missing")
+        expires_at = visit.now + QUESTION_LIFETIME_SECONDS
+        return _Question(application, redirect_uri, scope, query.get("state"), expires_at)
+
+    def _signed_in(self, visit: Visit, names: Mapping[int, str]) -> int:
+        cookie = visit.request.cookies.get(_COOKIE, "")
+        return next((athlete_id for athlete_id in names if str(athlete_id) == cookie), self._first_athlete)
+
+    def _send_back(self, question: _Question, athlete_id: int, scope: tuple[str, ...], now: float) -> Answer:
+        code = self._accounts.issue_code(question.application.client_id, athlete_id, scope, now)
+        cookie = f"{_COOKIE}={athlete_id}; Path=/oauth; HttpOnly; SameSite=Lax"
+        return _redirect(question, {"code": code, "scope": ",".join(scope)}, {"Set-Cookie": cookie})
+
+
+def allows_redirect(redirect_uri: str, callback_domain: str) -> bool:
+    """Say whether a browser may be sent there: to the callback domain, below it, or to the local machine."""
+    if _NOT_IN_A_URI.search(redirect_uri):
+        return False
+    try:
+        parts = urlsplit(redirect_uri)
+        host = parts.hostname or ""
+        _ = parts.port  # raises ValueError for one that is no number
+    except ValueError:
+        return False
+    if parts.scheme in _FORBIDDEN_SCHEMES or "@" in parts.netloc or parts.fragment:
+        return False
+    domain = callback_domain.lower()
+    return host in (*_LOCAL_HOSTS, domain) or (bool(domain) and host.endswith(f".{domain}"))
+
+
+def _read_form(raw: bytes) -> dict[str, list[str]]:
+    try:
+        return parse_qs(raw.decode("utf-8", "replace"), max_num_fields=50)
+    except ValueError as error:
+        raise bad_request("Authorize", "request_id") from error
+
+
+def _known_athlete(value: str, names: Mapping[int, str]) -> int:
+    for athlete_id in names:
+        if str(athlete_id) == value:
+            return athlete_id
+    raise bad_request("Athlete", "id")
+
+
+def _redirect(question: _Question, values: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Answer:
+    given = {} if question.state is None else {"state": question.state}
+    query = urlencode({**given, **values}, safe=",:", quote_via=quote)
+    # Non-ASCII characters of the caller's URI go out escaped; what is escaped already stays.
+    target = quote(question.redirect_uri, safe="!#$%&'()*+,/:;=?@[]~")
+    location = f"{target}{'&' if urlsplit(target).query else '?'}{query}"
+    return empty_answer(302, {"Location": location, "Cache-Control": "no-store", **(headers or {})})

@@ -1,0 +1,273 @@
+"""The emulator: a Strava in the process, wired together.
+
+In a test::
+
+    emulator = Emulator(clock=FakeClock())
+    transport = httpx.ASGITransport(app=emulator.app)
+
+``serve`` puts it behind a socket.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import deque
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import Any
+
+from starlette.types import ASGIApp
+
+from strava_async.clock import Clock, SystemClock
+from strava_async.testing import browser
+from strava_async.testing.accounts import ALL_SCOPES, TOKEN_LIFETIME_SECONDS, Accounts, Application, in_order
+from strava_async.testing.activities_api import ActivitiesApi
+from strava_async.testing.athlete_api import AthleteApi
+from strava_async.testing.catalogue import Catalogue
+from strava_async.testing.consent import Consent
+from strava_async.testing.faults import Faults
+from strava_async.testing.front import Front, Routes, Served
+from strava_async.testing.gate import Gate
+from strava_async.testing.meters import MeterLimits, Meters, RateClass
+from strava_async.testing.population import Population
+from strava_async.testing.quirks import Quirks
+from strava_async.testing.tokens_api import TokensApi, token_values
+from strava_async.testing.uploads import UploadsApi
+from strava_async.testing.world import AthleteWorld
+
+# Far above what generated athletes have, so that what a test creates is told apart at a glance.
+FIRST_NEW_ID = 90_000_000_001
+
+
+class Emulator:
+    """A Strava: OAuth pages and tokens, meters, athletes with years of activities, uploads, faults on demand.
+
+    Its data depend on ``seed`` and the clock's time at the beginning alone; tokens are random. An athlete's data are
+    made when first asked for. Not safe for use from several threads.
+
+    Args:
+        seed: of the athletes, and of the first application's id and secret.
+        clock: the time that all goes by; None means the system's.
+        limits: the quota of the first application; None means that of a new one.
+        athletes: how many athletes there are.
+        years: how far back their activities reach.
+        api_prefix: where the API begins; empty for a base URL without a path.
+        latency_seconds: how long each request takes on the clock.
+        upload_seconds: how long an upload is processed on the clock.
+        quirks: how it behaves where Strava's behaviour is not documented.
+
+    Attributes:
+        app: the ASGI application; it answers below ``api_prefix`` and ``/oauth``.
+        clock: see above.
+        faults: where things that go wrong are ordered.
+        requests: what was answered, in order; the last 100,000.
+        quirks: see above; may be changed at any time.
+        client_id: of the first application.
+        client_secret: of the first application.
+        athlete_ids: the ids of the athletes.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 1,
+        clock: Clock | None = None,
+        limits: MeterLimits | None = None,
+        athletes: int = 1,
+        years: float = 5.0,
+        api_prefix: str = "/api/v3",
+        latency_seconds: float = 0.0,
+        upload_seconds: float = 2.0,
+        quirks: Quirks | None = None,
+    ) -> None:
+        if athletes < 1:
+            raise ValueError("there must be an athlete")
+        self.clock: Clock = clock or SystemClock()
+        self.faults = Faults()
+        self.quirks = quirks or Quirks()
+        self._rng = random.Random(f"emulator {seed}")
+        self.athlete_ids: tuple[int, ...] = tuple(self._rng.sample(range(10_000_000, 100_000_000), athletes))
+        self._people = Population(self.athlete_ids, seed=seed, now=self.clock.time(), years=years)
+        self._accounts = Accounts(self.quirks)
+        first = self.register_application(limits=limits)
+        self.client_id = first.client_id
+        self.client_secret = first.client_secret
+
+        prefix = api_prefix.rstrip("/")
+        gate = Gate(self._accounts)
+        ids = itertools.count(FIRST_NEW_ID)
+        self._front = Front(self.clock, gate, self.faults, api_prefix=prefix, latency_seconds=latency_seconds)
+        self._uploads = UploadsApi(self._people.catalogue, ids, self.quirks, upload_seconds)
+        activities = ActivitiesApi(self._catalogue_at, ids, self.quirks)
+        _add_api(self._front.api, AthleteApi(self._people.world, self.quirks), activities, self._uploads)
+        tokens = TokensApi(self._accounts, gate, self.quirks, self._people.summary)
+        _add_pages(self._front.pages, prefix, Consent(self._accounts, self._people.names, self.athlete_ids[0]), tokens)
+        self.app: ASGIApp = self._front
+
+    @property
+    def requests(self) -> deque[Served]:
+        """What was answered, in order."""
+        return self._front.requests
+
+    def count(self, method: str | None = None, path: str | None = None) -> int:
+        """Return how many of ``requests`` match.
+
+        Args:
+            method: None means any.
+            path: with or without the API's prefix; ``*`` stands for any characters, slashes too; None means any.
+        """
+        return sum(
+            1
+            for served in self.requests
+            if (method is None or served.method == method.upper())
+            and (path is None or any(fnmatchcase(name, path) for name in self._front.names(served.path)))
+        )
+
+    def register_application(
+        self,
+        *,
+        client_id: int | None = None,
+        client_secret: str | None = None,
+        limits: MeterLimits | None = None,
+        callback_domain: str = "localhost",
+        active: bool = True,
+        athlete_capacity: int | None = None,
+    ) -> Application:
+        """Add an application; id and secret are made up if None."""
+        applications = self._accounts.applications
+        client_id = 10_000 + self._rng.randrange(900_000) if client_id is None else client_id
+        if client_id in applications:
+            raise ValueError(f"there is an application {client_id} already")
+        application = applications[client_id] = Application(
+            client_id=client_id,
+            client_secret=f"{self._rng.getrandbits(160):040x}" if client_secret is None else client_secret,
+            callback_domain=callback_domain,
+            active=active,
+            athlete_capacity=athlete_capacity,
+            meters=Meters(limits),
+        )
+        return application
+
+    def application(self, client_id: int | None = None) -> Application:
+        """Return an application; None means the first."""
+        return self._accounts.applications[self.client_id if client_id is None else client_id]
+
+    def meters_of(self, client_id: int | None = None) -> Meters:
+        """Return the meters of an application; None means the first."""
+        return self.application(client_id).meters
+
+    def spend(self, n: int, rate_class: RateClass = "read", *, client_id: int | None = None) -> None:
+        """Count ``n`` requests that other processes of the application send at this instant."""
+        meters, now = self.meters_of(client_id), self.clock.time()
+        for _ in range(n):
+            meters.count(rate_class, now)
+
+    def world(self, athlete_id: int | None = None) -> AthleteWorld:
+        """Return the data of an athlete; None means the first. Call ``refresh`` after having changed them by hand."""
+        return self._people.world(self._athlete(athlete_id))
+
+    def refresh(self, athlete_id: int | None = None) -> None:
+        """Take notice of changes that a test made to a world's activities by hand."""
+        self._people.refresh(self._athlete(athlete_id))
+
+    def grant(
+        self,
+        athlete_id: int | None = None,
+        *,
+        scope: Iterable[str] = ALL_SCOPES,
+        expires_in: float = TOKEN_LIFETIME_SECONDS,
+        client_id: int | None = None,
+    ) -> dict[str, Any]:
+        """Connect an athlete without page and code; return what ``/oauth/token`` would answer.
+
+        Each call makes a new access token; earlier ones live on. The refresh token is that of the grant, if there was
+        one.
+
+        Args:
+            athlete_id: None means the first.
+            scope: what the athlete grants.
+            expires_in: how long the access token lives, in seconds.
+            client_id: of the application; None means the first.
+        """
+        athlete_id = self._athlete(athlete_id)
+        now = self.clock.time()
+        client_id = self.application(client_id).client_id
+        grant = self._accounts.mint(client_id, athlete_id, in_order(scope), now, lifetime_seconds=expires_in)
+        values = token_values(grant, now, with_scope=self.quirks.scope_in_token_answer)
+        return {**values, "athlete": dict(self._people.summary(athlete_id))}
+
+    def expire_access_tokens(self, athlete_id: int | None = None) -> None:
+        """Do what six hours do, at once; None means all athletes. Refresh tokens live on."""
+        self._accounts.expire_access_tokens(athlete_id)
+
+    def disconnect(self, athlete_id: int | None = None, *, client_id: int | None = None) -> None:
+        """Let an athlete remove an application in the settings: the grant is gone with all its tokens."""
+        athlete_id = self._athlete(athlete_id)
+        self._accounts.disconnect(self.application(client_id).client_id, athlete_id)
+
+    async def approve(
+        self,
+        authorization_url: str,
+        *,
+        scope: Iterable[str] | None = None,
+        deny: bool = False,
+        athlete_id: int | None = None,
+    ) -> str:
+        """Play the athlete in the browser: open the page, tick, submit.
+
+        Args:
+            authorization_url: where the application sends the athlete.
+            scope: what is ticked; None means all that is asked.
+            deny: press Cancel.
+            athlete_id: who is chosen, where there are several; None means whom the page proposes.
+
+        Returns:
+            where the browser is sent, without going there.
+
+        Raises:
+            PageError: the emulator refused to show the page, or the application has no room for the athlete.
+            ValueError: the page does not offer that scope or athlete.
+        """
+        return await browser.approve(self.app, authorization_url, scope=scope, deny=deny, athlete_id=athlete_id)
+
+    def _athlete(self, athlete_id: int | None) -> int:
+        return self.athlete_ids[0] if athlete_id is None else athlete_id
+
+    def _catalogue_at(self, athlete_id: int, now: float) -> Catalogue:
+        self._uploads.settle(now)
+        return self._people.catalogue(athlete_id)
+
+
+def _add_pages(routes: Routes, prefix: str, consent: Consent, tokens: TokensApi) -> None:
+    for path in ("/oauth/authorize", "/oauth/mobile/authorize"):
+        routes.add("GET", path, consent.ask)
+        routes.add("POST", path, consent.decide)
+    for path in dict.fromkeys(("/oauth/token", f"{prefix}/oauth/token")):
+        routes.add("POST", path, tokens.token)
+    routes.add("POST", "/oauth/revoke", tokens.revoke)
+    routes.add("POST", "/oauth/deauthorize", tokens.deauthorize)
+
+
+def _add_api(routes: Routes, athlete: AthleteApi, activities: ActivitiesApi, uploads: UploadsApi) -> None:
+    for method, path, handler in (
+        ("GET", "/athlete", athlete.profile),
+        ("PUT", "/athlete", athlete.update),
+        ("GET", "/athlete/zones", athlete.zones),
+        ("GET", "/athlete/clubs", athlete.clubs),
+        ("GET", "/athletes/{}/stats", athlete.stats),
+        ("GET", "/gear/{}", athlete.gear),
+        ("GET", "/athlete/activities", activities.index),
+        ("POST", "/activities", activities.create),
+        ("GET", "/activities/{}", activities.detail),
+        ("PUT", "/activities/{}", activities.update),
+        ("DELETE", "/activities/{}", activities.delete),
+        ("GET", "/activities/{}/laps", activities.laps),
+        ("GET", "/activities/{}/zones", activities.zones),
+        ("GET", "/activities/{}/streams", activities.streams),
+        ("GET", "/activities/{}/comments", activities.comments),
+        ("GET", "/activities/{}/kudos", activities.kudos),
+        ("POST", "/uploads", uploads.create),
+        ("GET", "/uploads/{}", uploads.status),
+    ):
+        routes.add(method, path, handler)

@@ -1,0 +1,207 @@
+"""The ASGI application: from a request to a route, past gate and faults, and back as an answer."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from email.utils import formatdate
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive, Scope, Send
+
+from strava_async.clock import Clock
+from strava_async.testing.faults import Fault, Faults
+from strava_async.testing.gate import UPLOAD_CLASS, Gate, bearer_of
+from strava_async.testing.replies import GZIP_MINIMUM_BYTES, Answer, RefusalError, unknown_path
+from strava_async.testing.visit import Visit
+
+Handler = Callable[[Visit], Awaitable[Answer]]
+
+REQUESTS_KEPT = 100_000
+_SECRET_PARAMETERS = frozenset({"access_token", "client_secret", "code", "refresh_token", "token"})
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A request that was answered.
+
+    Attributes:
+        method: its method.
+        path: its path, as asked for.
+        status_code: the status of the answer, be it delivered or lost.
+        at: when it was processed; Unix seconds on the emulator's clock.
+        athlete_id: whose token it brought; None without a known token.
+        client_id: which application's; None without a known token.
+        query: the parameters of the query; secrets are masked.
+    """
+
+    method: str
+    path: str
+    status_code: int
+    at: float
+    athlete_id: int | None
+    client_id: int | None
+    query: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+class Routes:
+    """Which handler answers which method and path. ``{}`` in a pattern stands for one segment."""
+
+    def __init__(self) -> None:
+        self._patterns: dict[tuple[str, int], list[tuple[list[str], Handler]]] = {}
+
+    def add(self, method: str, pattern: str, handler: Handler) -> None:
+        """Add a route; of two that fit, the one added first answers."""
+        segments = pattern.split("/")
+        self._patterns.setdefault((method, len(segments)), []).append((segments, handler))
+
+    def find(self, method: str, path: str) -> tuple[Handler, tuple[str, ...]] | None:
+        """Return the handler, and the segments in the places of ``{}``."""
+        segments = path.split("/")
+        for pattern, handler in self._patterns.get((method, len(segments)), ()):
+            if all(place in ("{}", segment) for place, segment in zip(pattern, segments, strict=True)):
+                return handler, tuple(s for place, s in zip(pattern, segments, strict=True) if place == "{}")
+        return None
+
+
+class Front:
+    """The ASGI application.
+
+    Args:
+        clock: the time that windows, tokens and ``Date`` fields go by.
+        gate: asked before every call of the API.
+        faults: what goes wrong.
+        api_prefix: where the API begins; empty if it begins at the root.
+        latency_seconds: how long a request takes on the clock, half of it before and half after it is processed.
+    """
+
+    def __init__(self, clock: Clock, gate: Gate, faults: Faults, *, api_prefix: str, latency_seconds: float) -> None:
+        self.api = Routes()
+        self.pages = Routes()
+        self.requests: deque[Served] = deque(maxlen=REQUESTS_KEPT)
+        self.latency_seconds = latency_seconds
+        self._clock = clock
+        self._gate = gate
+        self._faults = faults
+        self._prefix = api_prefix
+        self._date = (0, "")
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """Return the path as asked for and, for one of the API, as the documents name it."""
+        below = path.removeprefix(self._prefix) if path.startswith(f"{self._prefix}/") else path
+        return (path,) if below == path else (path, below)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection of the ASGI protocol."""
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+        elif scope["type"] == "http":
+            visit = Visit(Request(scope, receive), _path_below_mount(scope))
+            try:
+                answer = await self._answer(visit)
+            except ClientDisconnect:
+                return
+            await _send(visit, answer, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _answer(self, visit: Visit) -> Answer:
+        faults = self._faults.take(visit.method, self.names(visit.path))
+        for fault in faults:
+            if fault.refusal is not None:
+                raise fault.refusal()
+        half = self.latency_seconds / 2
+        # Without latency this is a mere checkpoint: requests that are sent together are under way together.
+        await self._clock.sleep(half + sum(fault.delay_seconds for fault in faults))
+        visit.now = self._clock.time()
+        answer = self._complete(visit, await self._process(visit, faults))
+        for fault in faults:
+            answer = fault.alter(answer) if fault.alter is not None else answer
+        self._record(visit, answer)
+        for fault in faults:
+            if fault.loss is not None:
+                raise fault.loss()
+        if half > 0:
+            await self._clock.sleep(half)
+        return answer
+
+    async def _process(self, visit: Visit, faults: Iterable[Fault]) -> Answer:
+        visit.short_by = max((fault.short_by for fault in faults), default=0)
+        try:
+            for fault in faults:
+                if fault.instead is not None:
+                    if fault.counted:
+                        self._pass_gate(visit, checked=False)
+                    return fault.instead
+            _ = visit.query  # a query that cannot be read is refused whether it is needed or not
+            return await self._dispatch(visit)
+        except RefusalError as refusal:
+            return refusal.answer()
+
+    async def _dispatch(self, visit: Visit) -> Answer:
+        page = self.pages.find(visit.method, visit.path)
+        if page is None and (below := self._pass_gate(visit, checked=True)) is not None:
+            page = self.api.find(visit.method, below)
+        if page is None:
+            raise unknown_path()
+        handler, visit.path_values = page
+        return await handler(visit)
+
+    def _pass_gate(self, visit: Visit, *, checked: bool) -> str | None:
+        """Identify, count and (if ``checked``) check; return the path below the API, None for one outside."""
+        if not visit.path.startswith(f"{self._prefix}/") or visit.path.startswith("/oauth/"):
+            return None
+        below = visit.path.removeprefix(self._prefix)
+        if below.startswith("/oauth/"):
+            return None
+        self._gate.identify(visit, bearer_of(visit))
+        refusal = self._gate.count(visit, "upload" if (visit.method, below) in UPLOAD_CLASS else "read")
+        if checked:
+            if refusal is not None:
+                raise refusal
+            self._gate.check(visit)
+        return below
+
+    def _complete(self, visit: Visit, answer: Answer) -> Answer:
+        second = int(visit.now)
+        if self._date[0] != second:
+            self._date = (second, formatdate(second, usegmt=True))
+        # What a handler says of a rate-limit field goes before what the meters say; an empty value leaves it out.
+        headers = {"Date": self._date[1], **(visit.rate_headers or {}), **answer.headers}
+        return replace(answer, headers={name: value for name, value in headers.items() if value})
+
+    def _record(self, visit: Visit, answer: Answer) -> None:
+        query = {name: "***" if name in _SECRET_PARAMETERS else value for name, value in visit.query.items()}
+        token = visit.token
+        athlete_id, client_id = (token.athlete_id, token.client_id) if token else (None, None)
+        served = Served(visit.method, visit.path, answer.status_code, visit.now, athlete_id, client_id, query)
+        self.requests.append(served)
+
+
+def _path_below_mount(scope: Scope) -> str:
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path[len(root) :] if root and path.startswith(f"{root}/") else path
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+async def _send(visit: Visit, answer: Answer, send: Send) -> None:
+    body = answer.body.plain
+    fields = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in answer.headers.items()]
+    if answer.content_type:
+        fields.append((b"Content-Type", answer.content_type.encode("latin-1")))
+    if len(body) >= GZIP_MINIMUM_BYTES and "gzip" in visit.request.headers.get("accept-encoding", ""):
+        body = answer.body.gzipped()
+        fields.append((b"Content-Encoding", b"gzip"))
+        fields.append((b"Vary", b"Accept-Encoding"))
+    fields.append((b"Content-Length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": answer.status_code, "headers": fields})
+    await send({"type": "http.response.body", "body": b"" if visit.method == "HEAD" else body})

@@ -1,0 +1,49 @@
+"""What stands before every call of the API: the token, the meters, the state of the application."""
+
+from __future__ import annotations
+
+from strava_async.testing.accounts import Accounts
+from strava_async.testing.meters import RateClass
+from strava_async.testing.replies import RATE_FIELDS, RefusalError, inactive, rate_limited, unauthorized
+from strava_async.testing.visit import Visit
+
+UPLOAD_CLASS = frozenset({("POST", "/activities"), ("POST", "/uploads")})
+
+_ON_THE_WIRE = {name.lower(): name for name in RATE_FIELDS}
+
+
+def bearer_of(visit: Visit) -> str:
+    """Return the access token in the ``Authorization`` field; empty if there is none."""
+    scheme, _, value = visit.request.headers.get("authorization", "").partition(" ")
+    return value.strip() if scheme.lower() == "bearer" else ""
+
+
+class Gate:
+    """Knows callers by their tokens and counts them."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+
+    def identify(self, visit: Visit, token: str) -> None:
+        """Find out who calls; a token that never existed leaves the caller unknown."""
+        visit.token = self._accounts.access_token(token) if token else None
+        if visit.token is not None:
+            visit.application = self._accounts.applications[visit.token.client_id]
+
+    def count(self, visit: Visit, rate_class: RateClass = "read") -> RefusalError | None:
+        """Count the request to its application; return a 429 if it is one too many.
+
+        A request without a known token belongs to no application: it is not counted.
+        """
+        if visit.application is None:
+            return None
+        verdict = visit.application.meters.count(rate_class, visit.now)
+        visit.rate_headers = {_ON_THE_WIRE[name.lower()]: value for name, value in verdict.headers.items()}
+        return None if verdict.exceeded is None else rate_limited(verdict.exceeded)
+
+    def check(self, visit: Visit) -> None:
+        """Refuse a caller whose application is inactive, or whose token is not valid."""
+        if visit.application is not None and not visit.application.active:
+            raise inactive()
+        if visit.token is None or not visit.token.is_live(visit.now):
+            raise unauthorized()

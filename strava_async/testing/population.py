@@ -1,0 +1,74 @@
+"""The emulator's athletes: made when first asked for, and kept."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from strava_async.testing.catalogue import Catalogue, Shelf
+from strava_async.testing.world import AthleteWorld, generate_athlete
+from strava_async.testing.world.people import make_person, summary_profile
+
+YEAR_SECONDS = 365.25 * 86_400
+
+
+class Population:
+    """Athletes and their data.
+
+    Args:
+        ids: who there is.
+        seed: of all their data.
+        now: up to when they have been active; Unix seconds.
+        years: how far back their activities reach.
+    """
+
+    def __init__(self, ids: tuple[int, ...], *, seed: int, now: float, years: float) -> None:
+        self.ids = ids
+        self._known = frozenset(ids)
+        self._seed = seed
+        self._now = now
+        self._years = years
+        self._shelf = Shelf()
+        self._worlds: dict[int, AthleteWorld] = {}
+        self._catalogues: dict[int, Catalogue] = {}
+
+    def world(self, athlete_id: int) -> AthleteWorld:
+        """Return the data of an athlete; ``KeyError`` if there is none of that id."""
+        world = self._worlds.get(athlete_id)
+        if world is None:
+            self._check(athlete_id)
+            world = generate_athlete(athlete_id, seed=self._seed, now=self._now, years=self._years)
+            self._worlds[athlete_id] = world
+        return world
+
+    def summary(self, athlete_id: int) -> dict[str, Any]:
+        """Return the SummaryAthlete, without making years of activities: the person comes first in any world."""
+        world = self._worlds.get(athlete_id)
+        if world is not None:
+            return world.summary_profile
+        self._check(athlete_id)
+        since = self._now - self._years * YEAR_SECONDS
+        someone = make_person(random.Random(f"{self._seed}:{athlete_id}"), athlete_id, since=since)
+        return summary_profile(someone, now=self._now)
+
+    def names(self) -> Mapping[int, str]:
+        """Return everybody's name by id."""
+        profiles = {athlete_id: self.summary(athlete_id) for athlete_id in self.ids}
+        return {athlete_id: f"{p['firstname']} {p['lastname']}" for athlete_id, p in profiles.items()}
+
+    def catalogue(self, athlete_id: int) -> Catalogue:
+        """Return an athlete's activities, ready to be served."""
+        catalogue = self._catalogues.get(athlete_id)
+        if catalogue is None:
+            catalogue = self._catalogues[athlete_id] = Catalogue(self.world(athlete_id), self._shelf)
+        return catalogue
+
+    def refresh(self, athlete_id: int) -> None:
+        """Forget what was prepared of an athlete's activities."""
+        self._catalogues.pop(athlete_id, None)
+        self._shelf.clear()
+
+    def _check(self, athlete_id: int) -> None:
+        if athlete_id not in self._known:
+            raise KeyError(f"there is no athlete {athlete_id}")

@@ -1,0 +1,31 @@
+"""Where Strava's behaviour is not documented, or varies: what the emulator does, as switches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Quirks:
+    """Behaviour that a client must not depend on. May be changed at any time.
+
+    Attributes:
+        rotate_refresh_tokens: a refresh that mints an access token brings a new refresh token too, and the old one is
+            dead at once. False: the refresh token stays.
+        end_old_access_tokens: minting an access token ends the one before. False: it lives until it expires.
+            Which of both Strava does is not known.
+        scope_in_token_answer: the token answer has the field ``scope``, separated by spaces (so since 2026-04-23).
+        streams_send_rate_headers: answers with the streams of an activity carry the rate-limit fields. Recordings
+            show none; that they are counted is an assumption.
+        clamp_per_page: ``per_page`` above 200 is taken as 200. False: it is answered with 400. Which is not known.
+        html_in_upload_errors: the error of a duplicate upload links to the activity. False: the plain text of old.
+        code_lifetime_seconds: how long an authorization code lives; Strava says "short-lived" only.
+    """
+
+    rotate_refresh_tokens: bool = True
+    end_old_access_tokens: bool = True
+    scope_in_token_answer: bool = True
+    streams_send_rate_headers: bool = False
+    clamp_per_page: bool = False
+    html_in_upload_errors: bool = True
+    code_lifetime_seconds: float = 600.0

@@ -1,0 +1,139 @@
+"""Answers as Strava writes them: JSON, Faults, HTML; and the exception that carries a Fault out of a handler."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+JSON_TYPE = "application/json; charset=utf-8"
+HTML_TYPE = "text/html; charset=utf-8"
+GZIP_MINIMUM_BYTES = 1_024
+
+# The spelling of the recordings of 2025-10; the documents write X-RateLimit-Limit.
+RATE_FIELDS: tuple[str, ...] = (
+    "X-Ratelimit-Limit",
+    "X-Ratelimit-Usage",
+    "X-Readratelimit-Limit",
+    "X-Readratelimit-Usage",
+)
+
+
+class Encoded:
+    """The bytes of a body, and once somebody has asked for it, the same compressed."""
+
+    __slots__ = ("_gzipped", "plain")
+
+    def __init__(self, plain: bytes) -> None:
+        self.plain = plain
+        self._gzipped: bytes | None = None
+
+    def gzipped(self) -> bytes:
+        """Return the body compressed, quickly rather than well: the time of a test is at stake, not a network."""
+        if self._gzipped is None:
+            self._gzipped = gzip.compress(self.plain, compresslevel=1, mtime=0)
+        return self._gzipped
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer before it is sent.
+
+    Attributes:
+        status_code: the status.
+        body: the bytes.
+        content_type: the field of that name; empty for none.
+        headers: further fields.
+    """
+
+    status_code: int
+    body: Encoded
+    content_type: str = JSON_TYPE
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def json_bytes(value: Any) -> bytes:
+    """Encode as Strava does: compact, in UTF-8."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+
+
+def json_answer(value: Any, status_code: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+    """Return an answer with that value."""
+    return Answer(status_code, Encoded(json_bytes(value)), headers=headers or {})
+
+
+def html_answer(page: str, status_code: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+    """Return a page."""
+    return Answer(status_code, Encoded(page.encode("utf-8", "replace")), HTML_TYPE, headers or {})
+
+
+def empty_answer(status_code: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+    """Return an answer without a body."""
+    return Answer(status_code, Encoded(b""), "", headers or {})
+
+
+class RefusalError(Exception):
+    """A Fault on its way to the caller. Each of ``errors`` is (resource, field, code)."""
+
+    def __init__(self, status_code: int, message: str, *errors: tuple[str, str, str]) -> None:
+        super().__init__(status_code, message, errors)
+        self.status_code = status_code
+        self.message = message
+        self.errors = errors
+
+    def answer(self) -> Answer:
+        """Return the Fault as an answer."""
+        errors = [{"resource": resource, "field": name, "code": code} for resource, name, code in self.errors]
+        return json_answer({"message": self.message, "errors": errors}, self.status_code)
+
+
+def bad_request(resource: str, name: str, code: str = "invalid") -> RefusalError:
+    """400: a parameter is wrong."""
+    return RefusalError(400, "Bad Request", (resource, name, code))
+
+
+def unauthorized() -> RefusalError:
+    """401: no access token, or one that is not valid."""
+    return RefusalError(401, "Authorization Error", ("Athlete", "access_token", "invalid"))
+
+
+def wrong_secret() -> RefusalError:
+    """401: the client id is known, the secret is not its."""
+    return RefusalError(401, "Authorization Error", ("Application", "", "invalid"))
+
+
+def missing_scope(scope: str) -> RefusalError:
+    """401: the athlete did not grant that."""
+    return RefusalError(401, "Authorization Error", ("AccessToken", f"{scope}_permission", "missing"))
+
+
+def closed() -> RefusalError:
+    """401: the endpoint is not open to ordinary applications."""
+    return RefusalError(401, "Authorization Error", ("Application", "internal", "invalid"))
+
+
+def inactive() -> RefusalError:
+    """403: the owner of the application has no subscription."""
+    return RefusalError(403, "Forbidden", ("Application", "Status", "Inactive"))
+
+
+def over_capacity() -> RefusalError:
+    """403: as many athletes as the application may have. The shape around the message is not documented."""
+    return RefusalError(403, "Limit of connected athletes exceeded", ("Application", "athletes", "exceeded"))
+
+
+def not_found(resource: str) -> RefusalError:
+    """404: missing, or not to be seen by this caller."""
+    return RefusalError(404, "Resource Not Found", (resource, "", "not found"))
+
+
+def unknown_path() -> RefusalError:
+    """404: there is no such endpoint."""
+    return RefusalError(404, "Record Not Found", ("resource", "path", "invalid"))
+
+
+def rate_limited(exceeded: Literal["overall", "read"]) -> RefusalError:
+    """429: over the limit of that budget. There is no ``Retry-After``."""
+    return RefusalError(429, "Rate Limit Exceeded", ("Application", f"{exceeded} rate limit", "exceeded"))

@@ -1,0 +1,130 @@
+"""``/oauth/token``, ``/oauth/revoke`` and ``/oauth/deauthorize``.
+
+Source:
+    https://developers.strava.com/docs/authentication/; the failure bodies as seen by a probe of 2026-07.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from typing import Any
+
+from strava_async.testing.accounts import Accounts, Application, Grant
+from strava_async.testing.gate import Gate, bearer_of
+from strava_async.testing.quirks import Quirks
+from strava_async.testing.replies import (
+    Answer,
+    RefusalError,
+    bad_request,
+    empty_answer,
+    json_answer,
+    over_capacity,
+    unauthorized,
+    wrong_secret,
+)
+from strava_async.testing.visit import Visit
+
+_PRIVATE = {"Cache-Control": "max-age=0, private, must-revalidate"}
+
+SummaryOf = Callable[[int], dict[str, Any]]
+
+
+def token_values(grant: Grant, now: float, *, with_scope: bool) -> dict[str, Any]:
+    """Return what a token answer says of a grant."""
+    values: dict[str, Any] = {
+        "token_type": "Bearer",
+        "access_token": grant.access.value,
+        "expires_at": int(grant.access.expires_at),
+        "expires_in": max(0, int(grant.access.expires_at) - int(now)),
+        "refresh_token": grant.refresh_token,
+    }
+    return {**values, "scope": " ".join(grant.scope)} if with_scope else values
+
+
+class TokensApi:
+    """The endpoints that hand out tokens and take them back.
+
+    Args:
+        accounts: where grants are kept.
+        gate: counts the legacy ``deauthorize``, the only one of the three that spends quota.
+        quirks: see there.
+        summary_of: gives the SummaryAthlete of an athlete.
+    """
+
+    def __init__(self, accounts: Accounts, gate: Gate, quirks: Quirks, summary_of: SummaryOf) -> None:
+        self._accounts = accounts
+        self._gate = gate
+        self._quirks = quirks
+        self._summary_of = summary_of
+
+    async def token(self, visit: Visit) -> Answer:
+        """POST /oauth/token: trade a code or a refresh token. The parameters may come as form, JSON or query."""
+        values = await visit.parameters()
+        application = self._authenticated(values)
+        grant_type = values.get("grant_type")
+        if grant_type == "authorization_code":
+            return self._redeem(application, values.get("code", ""), visit.now)
+        if grant_type == "refresh_token":
+            grant = self._accounts.refresh(application.client_id, values.get("refresh_token", ""), visit.now)
+            if grant is None:
+                raise bad_request("RefreshToken", "refresh_token")
+            return json_answer(self._values(grant, visit.now), headers=_PRIVATE)
+        # What a known application gets for a wrong grant_type has not been reported.
+        raise bad_request("Application", "grant_type")
+
+    async def revoke(self, visit: Visit) -> Answer:
+        """POST /oauth/revoke: end a grant by one of its tokens; 200 also for a token that is not known."""
+        application = self._basic(visit.request.headers.get("authorization", ""))
+        token = (await visit.parameters()).get("token", "")
+        if not token:
+            raise bad_request("Token", "token", "missing")
+        self._accounts.revoke(application.client_id, token)
+        return empty_answer()
+
+    async def deauthorize(self, visit: Visit) -> Answer:
+        """POST /oauth/deauthorize: the legacy way, by access token as parameter or bearer; spends quota."""
+        token = (await visit.parameters()).get("access_token") or bearer_of(visit)
+        self._gate.identify(visit, token)
+        refusal = self._gate.count(visit)
+        if refusal is not None:
+            raise refusal
+        if visit.token is None or not visit.token.is_live(visit.now):
+            raise unauthorized()
+        self._accounts.revoke(visit.token.client_id, token)
+        return json_answer({"access_token": token})
+
+    def _authenticated(self, values: dict[str, str]) -> Application:
+        application = self._accounts.application(values.get("client_id", ""))
+        secret = values.get("client_secret", "")
+        if application is None or not secret:
+            raise bad_request("Application", "client_id")
+        if not application.accepts(secret):
+            raise wrong_secret()
+        return application
+
+    def _basic(self, header: str) -> Application:
+        scheme, _, value = header.partition(" ")
+        try:
+            pair = base64.b64decode(value.strip(), validate=True).decode() if scheme.lower() == "basic" else ""
+        except (binascii.Error, ValueError):
+            pair = ""
+        client_id, _, secret = pair.partition(":")
+        application = self._accounts.application(client_id)
+        if application is None or not application.accepts(secret):
+            raise RefusalError(401, "Authorization Error")
+        return application
+
+    def _redeem(self, application: Application, code: str, now: float) -> Answer:
+        athlete_id = self._accounts.athlete_of_code(application.client_id, code, now)
+        if athlete_id is not None and self._accounts.is_full_for(application, athlete_id):
+            raise over_capacity()
+        grant = self._accounts.redeem(application.client_id, code, now)
+        if grant is None:
+            raise bad_request("AuthorizationCode", "code")
+        athlete = self._summary_of(grant.athlete_id)
+        return json_answer({**self._values(grant, now), "athlete": athlete}, headers=_PRIVATE)
+
+    def _values(self, grant: Grant, now: float) -> dict[str, Any]:
+        return token_values(grant, now, with_scope=self._quirks.scope_in_token_answer)

@@ -1,0 +1,197 @@
+"""Uploads: accepted at once, processed a while later, refused if the same file came before.
+
+Source:
+    https://developers.strava.com/docs/uploads/; error texts as users report them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+from strava_async.testing.catalogue import Catalogue
+from strava_async.testing.quirks import Quirks
+from strava_async.testing.replies import Answer, bad_request, json_answer, not_found
+from strava_async.testing.track_files import FileError
+from strava_async.testing.upload_files import DATA_TYPES, Recording, check_header, read_file, unpack
+from strava_async.testing.values import sport_type, text, truth
+from strava_async.testing.visit import SentFile, Visit
+
+BODY_LIMIT_BYTES = 32 << 20
+
+PROCESSING = "Your activity is still being processed."
+READY = "Your activity is ready."
+FAILED = "There was an error processing your activity."
+
+
+@dataclass(slots=True)
+class _Upload:
+    upload_id: int
+    athlete_id: int
+    client_id: int
+    file_name: str
+    external_id: str
+    digest: str
+    ready_at: float
+    recording: Recording | None
+    fields: dict[str, Any] = field(repr=False)
+    error: str | None = None
+    activity_id: int | None = None
+    done: bool = False
+
+    def values(self) -> dict[str, Any]:
+        failed = self.done and self.error is not None
+        return {
+            "id": self.upload_id,
+            "id_str": str(self.upload_id),
+            "external_id": self.external_id if self.done else None,
+            "error": self.error if self.done else None,
+            "status": FAILED if failed else READY if self.done else PROCESSING,
+            "activity_id": self.activity_id,
+        }
+
+
+class UploadsApi:
+    """The endpoints of tag Uploads.
+
+    Args:
+        catalogue_of: gives the activities of an athlete, without looking for finished uploads first.
+        next_id: gives the ids of uploads and activities.
+        quirks: see there.
+        upload_seconds: how long an upload is processed, on the emulator's clock.
+    """
+
+    def __init__(
+        self,
+        catalogue_of: Callable[[int], Catalogue],
+        next_id: Iterator[int],
+        quirks: Quirks,
+        upload_seconds: float,
+    ) -> None:
+        self.upload_seconds = upload_seconds
+        self._catalogue_of = catalogue_of
+        self._next_id = next_id
+        self._quirks = quirks
+        self._uploads: dict[int, _Upload] = {}
+        self._waiting: deque[_Upload] = deque()
+        self._known: dict[tuple[int, str], int] = {}
+
+    async def create(self, visit: Visit) -> Answer:
+        """POST /uploads: multipart; upload class. What is plainly no file of its type is a 400 at once."""
+        visit.require("activity:write")
+        values = await visit.parameters(BODY_LIMIT_BYTES)
+        data_type = values.get("data_type", "").lower()
+        if data_type not in DATA_TYPES:
+            raise bad_request("Upload", "data_type", "invalid" if data_type else "missing")
+        sent = visit.files.get("file")
+        if sent is None or not sent.content:
+            raise bad_request("Upload", "data", "empty")
+        sport = sport_type({"sport_type": values.get("sport_type") or values.get("activity_type", "")}, "Upload")
+        fields = {
+            "name": text(values, "name", "Upload"),
+            "description": text(values, "description", "Upload"),
+            "sport_type": sport,
+            "trainer": truth(values, "trainer"),
+            "commute": truth(values, "commute"),
+        }
+        external_id = text(values, "external_id", "Upload")
+        try:
+            content = unpack(sent.content, data_type)
+            check_header(content, data_type)
+        except FileError as error:
+            return json_answer(_refused(str(error)), 400)
+        upload = self._accept(visit, sent, content, data_type, external_id, fields)
+        return json_answer(upload.values(), 201)
+
+    async def status(self, visit: Visit) -> Answer:
+        """GET /uploads/{id}."""
+        visit.require("activity:write")
+        missing = not_found("Upload")
+        upload = self._uploads.get(visit.number_in_path(missing))
+        if upload is None or (upload.athlete_id, upload.client_id) != (visit.athlete_id, visit.bearer.client_id):
+            raise missing
+        self.settle(visit.now)
+        return json_answer(upload.values())
+
+    def settle(self, now: float) -> None:
+        """Finish the uploads whose time has come, in the order they came in."""
+        while self._waiting and self._waiting[0].ready_at <= now:
+            upload = self._waiting.popleft()
+            self._finish(upload)
+            upload.done = True
+
+    def _accept(
+        self,
+        visit: Visit,
+        sent: SentFile,
+        content: bytes,
+        data_type: str,
+        external_id: str | None,
+        fields: dict[str, Any],
+    ) -> _Upload:
+        file_name = sent.name or f"upload.{data_type}"
+        identifier = external_id or file_name
+        upload = _Upload(
+            upload_id=next(self._next_id),
+            athlete_id=visit.athlete_id,
+            client_id=visit.bearer.client_id,
+            file_name=file_name,
+            external_id=identifier if identifier.lower().endswith(f".{data_type}") else f"{identifier}.{data_type}",
+            digest=hashlib.sha256(content).hexdigest(),
+            ready_at=visit.now + self.upload_seconds,
+            recording=None,
+            fields=fields,
+        )
+        try:
+            upload.recording = read_file(content, data_type, fields["sport_type"])
+        except FileError as error:
+            upload.error = str(error)
+        else:
+            if upload.recording.start_at is not None and upload.recording.start_at > visit.now + 86_400:
+                upload.error = "The activity is in the future."
+        self._uploads[upload.upload_id] = upload
+        self._waiting.append(upload)
+        return upload
+
+    def _finish(self, upload: _Upload) -> None:
+        if upload.error is not None or upload.recording is None:
+            return
+        catalogue = self._catalogue_of(upload.athlete_id)
+        existing = self._known.get((upload.athlete_id, upload.digest))
+        if existing is not None:
+            upload.error = self._duplicate(upload.file_name, existing, catalogue)
+            return
+        recording, fields = upload.recording, upload.fields
+        start_at = upload.ready_at - 3_600 if recording.start_at is None else recording.start_at
+        upload.activity_id = next(self._next_id)
+        catalogue.world.add_uploaded(
+            activity_id=upload.activity_id,
+            upload_id=upload.upload_id,
+            name=fields["name"] or recording.name,
+            sport_type=fields["sport_type"] or recording.sport_type or "Ride",
+            start_at=start_at,
+            samples=recording.samples,
+            external_id=upload.external_id,
+            description=fields["description"],
+            trainer=fields["trainer"],
+            commute=fields["commute"],
+            now=upload.ready_at,
+        )
+        catalogue.refresh(upload.activity_id)
+        self._known[upload.athlete_id, upload.digest] = upload.activity_id
+        upload.recording = None
+
+    def _duplicate(self, file_name: str, activity_id: int, catalogue: Catalogue) -> str:
+        if not self._quirks.html_in_upload_errors:
+            return f"{file_name} duplicate of activity {activity_id}"
+        activity = catalogue.find(activity_id, private=True) or {}
+        title = escape(str(activity.get("name", "")))
+        return f"{escape(file_name)} duplicate of <a href='/activities/{activity_id}' target='_blank'>{title}</a>"
+
+
+def _refused(error: str) -> dict[str, Any]:
+    return {"id": None, "id_str": None, "external_id": None, "error": error, "status": FAILED, "activity_id": None}

@@ -1,0 +1,265 @@
+"""The athlete's world: what the emulator asks, and the few things that change it."""
+
+from __future__ import annotations
+
+import bisect
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from strava_async.testing.world import detail as details
+from strava_async.testing.world import social
+from strava_async.testing.world.diary import Diary
+from strava_async.testing.world.forms import apply_changes, read_manual
+from strava_async.testing.world.gear import Locker
+from strava_async.testing.world.habits import Outing
+from strava_async.testing.world.names import default_title
+from strava_async.testing.world.people import Person
+from strava_async.testing.world.routes import Atlas
+from strava_async.testing.world.samples import Json, Sample
+from strava_async.testing.world.shelf import Shelf
+from strava_async.testing.world.sports import sport_named
+from strava_async.testing.world.stats import athlete_stats
+from strava_async.testing.world.streams import Streams
+from strava_async.testing.world.summaries import Facts, summarize
+from strava_async.testing.world.tape import Tape, wind
+from strava_async.testing.world.timezones import DAY, start_of
+from strava_async.testing.world.uploaded import streams_of, with_streams
+from strava_async.testing.world.zones import activity_zones
+
+_UPLOAD_SECONDS = 2_400.0  # how long an upload was whose file nobody here can read
+_SIMILAR = 12
+
+
+@dataclass(eq=False)
+class AthleteWorld:
+    """Everything that Strava knows of one athlete. Made by ``generate_athlete``.
+
+    The dictionaries and lists are the world's own: read them, change them through the methods (``profile["weight"]``
+    may be set). Methods with an ``activity_id`` raise ``KeyError`` for one that doesn't exist.
+
+    Attributes:
+        athlete_id: the athlete's id.
+        profile: DetailedAthlete, as ``GET /athlete`` answers.
+        summary_profile: SummaryAthlete, as a token answer carries it.
+        zones: as ``GET /athlete/zones`` answers.
+        gear: DetailedGear by id.
+        activities: SummaryActivity, oldest first.
+    """
+
+    athlete_id: int
+    profile: Json = field(repr=False)
+    summary_profile: Json = field(repr=False)
+    zones: Json = field(repr=False)
+    gear: dict[str, Json] = field(repr=False)
+    activities: list[Json] = field(repr=False)
+    _key: str = field(repr=False)
+    _someone: Person = field(repr=False)
+    _atlas: Atlas = field(repr=False)
+    _locker: Locker = field(repr=False)
+    _shelf: Shelf = field(repr=False)
+    _span: tuple[float, float] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        self._by_id = {activity["id"]: activity for activity in self.activities}
+        self._said: dict[int, Json] = {}
+        self._weigh()
+
+    def stats(self, now: float) -> Json:
+        """Return the ActivityStats at ``now`` (Unix seconds), of the activities that everyone may see."""
+        return athlete_stats(self.activities, now=now)
+
+    def detail(self, activity_id: int) -> Json:
+        """Return the DetailedActivity."""
+        summary = self._by_id[activity_id]
+        tape = self._tape(activity_id)
+        streams = self.streams(activity_id) or {}
+        sources = details.Sources(
+            tape=tape,
+            track=streams["latlng"]["data"] if "latlng" in streams else (),
+            recording=self._shelf.recording(activity_id),
+            gear=self.gear.get(summary["gear_id"]),
+            similar=self._similar(activity_id),
+            said=self._said.get(activity_id, {}),
+        )
+        return details.detailed(self._rng("detail", activity_id), self._someone, summary, sources)
+
+    def laps(self, activity_id: int) -> list[Json]:
+        """Return the laps; none for a manual entry."""
+        tape = self._tape(activity_id)
+        if tape is None:
+            return []
+        return details.laps(self._someone, self._by_id[activity_id], tape, self._shelf.recording(activity_id))
+
+    def activity_zones(self, activity_id: int) -> list[Json]:
+        """Return how long the activity stayed in each zone, for each measurement that has zones."""
+        tape = self._tape(activity_id)
+        return [] if tape is None else activity_zones(tape, self.zones)
+
+    def streams(self, activity_id: int) -> Streams | None:
+        """Return all streams by type; None for a manual entry. An hour's take some tens of milliseconds to make."""
+        return self._shelf.streams(self._by_id[activity_id]["id"])
+
+    def comments(self, activity_id: int) -> list[Json]:
+        """Return the comments, oldest first, without ``cursor``."""
+        activity = self._by_id[activity_id]
+        return social.comments(self._rng("comments", activity_id), self._someone, activity, now=self._span[1])
+
+    def kudos(self, activity_id: int) -> list[Json]:
+        """Return who gave kudos: first names and initials, no ids, as Strava does."""
+        return social.kudos(self._rng("kudos", activity_id), self._someone, self._by_id[activity_id])
+
+    def add_manual(self, fields: Mapping[str, Any], *, activity_id: int, now: float) -> Json:
+        """Add what ``POST /activities`` says and return the DetailedActivity.
+
+        Args:
+            fields: the form: ``name``, ``sport_type`` (or ``type``), ``start_date_local``, ``elapsed_time`` (seconds),
+                and optionally ``description``, ``distance`` (metres), ``trainer``, ``commute``.
+            activity_id: a new id.
+            now: Unix seconds; nothing may be in the future but a day (a wall clock may be ahead).
+
+        Raises:
+            ValueError: a field is missing or can't be read; the message is ``field: what is wrong``.
+        """
+        entry = read_manual(fields)
+        zone = self._someone.home.zone
+        at = zone.at_wall(entry.wall)
+        if at > now + DAY:
+            raise ValueError("start_date_local: in the future")
+        facts = Facts(
+            athlete_id=self.athlete_id,
+            activity_id=activity_id,
+            name=entry.name,
+            sport=entry.sport,
+            start_at=at,
+            zone=zone,
+            metres=entry.metres,
+            moving_seconds=entry.seconds,
+            elapsed_seconds=entry.seconds,
+            trainer=entry.trainer,
+            commute=entry.commute,
+            manual=True,
+            gear_id=self._locker.default(entry.sport),
+        )
+        return self._add(summarize(facts), {"description": entry.description})
+
+    def add_uploaded(
+        self,
+        *,
+        activity_id: int,
+        upload_id: int,
+        name: str | None,
+        sport_type: str,
+        start_at: float,
+        samples: Sequence[Sample] | None,
+        external_id: str | None,
+        description: str | None,
+        trainer: bool,
+        commute: bool,
+        now: float,
+    ) -> Json:
+        """Add what an uploaded file holds and return the DetailedActivity.
+
+        Args:
+            activity_id: a new id.
+            upload_id: the upload's.
+            name: None or empty for one by the time of day.
+            sport_type: Strava's, known or not.
+            start_at: Unix seconds; the samples' own time only says how far they are apart.
+            samples: in any order; None or none at all (a file that can't be read here) invents a believable activity.
+            external_id: as given with the upload.
+            description: likewise.
+            trainer: likewise.
+            commute: likewise.
+            now: Unix seconds; an upload may start a day later, for clocks that are ahead.
+
+        Raises:
+            ValueError: it starts before 1970 or in the future.
+        """
+        if not 0 <= start_at <= now + DAY:
+            raise ValueError("start: out of range")
+        sport = sport_named(sport_type)
+        zone = self._someone.home.zone
+        wall = start_at + zone.offset_at(start_at)
+        said: Json = {"description": description}
+        if samples:
+            streams = streams_of(samples)
+            self._shelf.add_upload(activity_id, streams)
+            empty = Facts(
+                athlete_id=self.athlete_id,
+                activity_id=activity_id,
+                name="",
+                sport=sport,
+                start_at=start_at,
+                zone=zone,
+                metres=0.0,
+                moving_seconds=0,
+                elapsed_seconds=0,
+                workout_type=sport.workout_type,
+                upload_id=upload_id,
+            )
+            summary = summarize(with_streams(empty, streams, zone))
+        else:
+            metres = sport.speed * _UPLOAD_SECONDS if sport.metres else 0.0
+            outing = Outing(sport, self._someone.home, wall, metres=metres, seconds=_UPLOAD_SECONDS)
+            summary = self._invent(outing, activity_id, start_at)
+        summary |= {
+            "name": name or default_title(sport_type, wall % DAY / 3600),
+            "upload_id": upload_id,
+            "upload_id_str": str(upload_id),
+            "external_id": external_id,
+            "trainer": trainer,
+            "commute": commute,
+            "gear_id": self._locker.default(sport),
+        }
+        return self._add(summary, said)
+
+    def update(self, activity_id: int, changes: Mapping[str, Any]) -> Json:
+        """Apply what ``PUT /activities/{id}`` says and return the DetailedActivity.
+
+        Args:
+            activity_id: which.
+            changes: ``name``, ``description``, ``sport_type`` or ``type``, ``gear_id`` (``"none"`` clears it),
+                ``trainer``, ``commute``, ``hide_from_home``; others, and values of a wrong type, change nothing.
+        """
+        said = apply_changes(self._by_id[activity_id], changes, self.gear)
+        self._said[activity_id] = self._said.get(activity_id, {}) | said
+        self._weigh()
+        return self.detail(activity_id)
+
+    def _add(self, summary: Json, said: Json) -> Json:
+        self._by_id[summary["id"]] = summary
+        self._said[summary["id"]] = said
+        bisect.insort(self.activities, summary, key=start_of)
+        self._weigh()
+        return self.detail(summary["id"])
+
+    def _invent(self, outing: Outing, activity_id: int, at: float) -> Json:
+        since, now = self._span
+        rng = self._rng("upload", activity_id)
+        diary = Diary(rng, self._key, self._someone, self._atlas, self._locker, since=since, now=now)
+        summary, recording = diary.record(outing, activity_id, at)
+        self._shelf.add(activity_id, recording)
+        nobody_yet = dict.fromkeys(
+            ("achievement_count", "pr_count", "kudos_count", "comment_count", "total_photo_count"), 0
+        )
+        return summary | nobody_yet | {"visibility": "everyone", "private": False, "athlete_count": 1}
+
+    def _weigh(self) -> None:
+        self._locker.weigh(self.activities)
+        self.profile["bikes"] = self._locker.summaries("b")
+        self.profile["shoes"] = self._locker.summaries("g")
+
+    def _rng(self, purpose: str, activity_id: int) -> random.Random:
+        return random.Random(f"{self._key}:{activity_id}:{purpose}")
+
+    def _tape(self, activity_id: int) -> Tape | None:
+        streams = self.streams(activity_id)
+        return None if streams is None else wind(self._by_id[activity_id], streams)
+
+    def _similar(self, activity_id: int) -> tuple[list[float], int] | None:
+        ids = self._shelf.same_course(activity_id)[-_SIMILAR:]
+        if not ids or self._by_id[activity_id]["type"] not in ("Run", "Ride"):
+            return None
+        return [self._by_id[other]["average_speed"] for other in ids], len(ids) - 1

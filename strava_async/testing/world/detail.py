@@ -1,0 +1,150 @@
+"""The DetailedActivity: a summary, and what only a single activity's page shows."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from strava_async.testing.world import splits
+from strava_async.testing.world.gear import summary as gear_summary
+from strava_async.testing.world.names import DESCRIPTIONS
+from strava_async.testing.world.people import PICTURES, Person
+from strava_async.testing.world.polyline import encode, thin
+from strava_async.testing.world.recording import Recording
+from strava_async.testing.world.samples import Json
+from strava_async.testing.world.segments import efforts
+from strava_async.testing.world.tape import Tape
+from strava_async.testing.world.zones import pace_zone
+
+_POLYLINE_POINTS = 700
+_VISIBLE = ("heart_rate", "pace", "power", "speed", "calories")
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a detail is made from.
+
+    Attributes:
+        tape: None for a manual entry.
+        track: degrees; empty without GPS.
+        recording: None for an upload with samples and for a manual entry.
+        similar: the average speeds of the activities along the same course, oldest first, with this one's index.
+        said: what the athlete or the upload said: ``description``, ``hide_from_home``, ``device_name``.
+    """
+
+    tape: Tape | None
+    track: Sequence[Any] = ()
+    recording: Recording | None = None
+    gear: Json | None = None
+    similar: tuple[list[float], int] | None = None
+    said: Json = field(default_factory=dict[str, Any])
+
+
+def detailed(rng: random.Random, someone: Person, summary: Json, sources: Sources) -> Json:
+    """Return the DetailedActivity. Laps, splits and efforts are cut from the streams."""
+    invented = rng.choice(DESCRIPTIONS) if rng.random() < 0.3 else None
+    said = {"description": invented, "hide_from_home": False} | sources.said
+    tape, recording = sources.tape, sources.recording
+    points = [(point[0], point[1]) for point in sources.track]
+    detail = summary | {"resource_state": 3, "athlete": dict(summary["athlete"])}
+    detail["map"] = {
+        "id": summary["map"]["id"],
+        "polyline": encode(thin(points, _POLYLINE_POINTS)),
+        "resource_state": 3,
+        "summary_polyline": summary["map"]["summary_polyline"],
+    }
+    detail |= {
+        "description": said["description"],
+        "calories": _calories(someone, summary),
+        "perceived_exertion": None,
+        "prefer_perceived_exertion": None,
+        "segment_efforts": efforts(tape, recording) if tape and recording else [],
+    }
+    if tape is not None and tape.distance and summary["type"] != "Swim":
+        detail["splits_metric"] = splits.splits(tape, 1000.0)
+        detail["splits_standard"] = splits.splits(tape, splits.MILE)
+    if tape is not None:
+        detail["laps"] = laps(someone, summary, tape, recording)
+    if tape is not None and tape.distance and summary["type"] == "Run":
+        detail["best_efforts"] = splits.best_efforts(tape)
+    if sources.gear is not None:
+        detail["gear"] = gear_summary(sources.gear)
+    detail |= {
+        "photos": _photos(rng, summary["total_photo_count"]),
+        "stats_visibility": [{"type": name, "visibility": "everyone"} for name in _VISIBLE],
+        "hide_from_home": said["hide_from_home"],
+    }
+    device = said.get("device_name", recording.device if recording else None)
+    if device is not None:
+        detail["device_name"] = device
+    detail["embed_token"] = f"{rng.getrandbits(160):040x}"
+    if sources.similar is not None:
+        detail["similar_activities"] = _similar(*sources.similar)
+    detail["available_zones"] = _zones(summary, tape)
+    return detail
+
+
+def laps(someone: Person, summary: Json, tape: Tape, recording: Recording | None) -> list[Json]:
+    """Return the laps: a watch makes one per kilometre (mile), five on a bike; other devices a single one."""
+    every = None
+    if recording is not None and recording.device.startswith("Garmin") and not recording.pool:
+        every = someone.metres_per_unit * (5 if recording.sport.on_bike else 1)
+    found = splits.laps(tape, every)
+    if summary["type"] == "Run":
+        average = summary["average_speed"]
+        return [lap | {"pace_zone": pace_zone(lap["average_speed"], average)} for lap in found]
+    return found
+
+
+def _calories(someone: Person, summary: Json) -> float:
+    if "kilojoules" in summary:
+        return float(round(summary["kilojoules"] * 1.1))
+    if summary["type"] in ("Run", "Walk", "Hike"):
+        return float(round(summary["distance"] / 1000 * someone.weight))
+    return float(round(summary["moving_time"] / 60 * 7.5))
+
+
+def _photos(rng: random.Random, count: int) -> Json:
+    if not count:
+        return {"primary": None, "count": 0}
+    name = f"{rng.getrandbits(64):016x}"
+    urls = {size: f"{PICTURES}/photos/{name}-{size}.jpg" for size in ("600", "100")}
+    unique_id = f"{rng.getrandbits(32):08x}-0000-4000-8000-{rng.getrandbits(48):012x}"
+    primary = {"unique_id": unique_id, "urls": urls, "source": 1, "media_type": 1}
+    return {"primary": primary, "use_primary_photo": True, "count": count}
+
+
+def _similar(speeds: list[float], current: int) -> Json:
+    least, most = min(speeds), max(speeds)
+    middle = sorted(speeds)[len(speeds) // 2]
+    return {
+        "effort_count": len(speeds),
+        "average_speed": sum(speeds) / len(speeds),
+        "min_average_speed": least,
+        "mid_average_speed": middle,
+        "max_average_speed": most,
+        "pr_rank": 1 if speeds[current] == most else None,
+        "frequency_milestone": None,
+        "trend": {
+            "speeds": speeds,
+            "current_activity_index": current,
+            "min_speed": least,
+            "mid_speed": middle,
+            "max_speed": most,
+            "direction": (speeds[-1] > speeds[0]) - (speeds[-1] < speeds[0]),
+        },
+        "resource_state": 2,
+    }
+
+
+def _zones(summary: Json, tape: Tape | None) -> list[str]:
+    if tape is None:
+        return []
+    measured = (
+        ("heartrate", tape.heartrate),
+        ("pace", tape.speed and summary["type"] == "Run"),
+        ("power", tape.watts),
+    )
+    return [name for name, values in measured if values]

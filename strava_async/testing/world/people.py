@@ -1,0 +1,179 @@
+"""The athlete as Strava shows one, and the others who applaud."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from strava_async.testing.world.names import person
+from strava_async.testing.world.places import HOMES, Place
+from strava_async.testing.world.samples import Json
+from strava_async.testing.world.timezones import iso
+
+PICTURES = "https://pictures.strava-emulator.invalid"
+CIRCLE = 90  # people who may applaud
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """An athlete's body and circumstances.
+
+    Attributes:
+        ability: factor on every sport's typical speed.
+        rest_heartrate, max_heartrate: beats per minute.
+        weight: kilograms.
+        ftp: watts for an hour.
+        circle: first and last names of the people around.
+    """
+
+    athlete_id: int
+    firstname: str
+    lastname: str
+    sex: str
+    home: Place
+    imperial: bool
+    ability: float
+    rest_heartrate: int
+    max_heartrate: int
+    weight: float
+    ftp: int
+    joined_at: float
+    circle: tuple[tuple[str, str], ...]
+
+    @property
+    def metres_per_unit(self) -> float:
+        """Metres in what the athlete counts distances in."""
+        return 1609.344 if self.imperial else 1000.0
+
+    def heartrate_at(self, effort: float) -> float:
+        """Return the heart rate at a share of the reserve, in beats per minute."""
+        return self.rest_heartrate + effort * (self.max_heartrate - self.rest_heartrate)
+
+
+def make_person(rng: random.Random, athlete_id: int, *, since: float) -> Person:
+    """Invent an athlete who joined some weeks before ``since``."""
+    firstname, lastname = person(rng)
+    home = rng.choice(HOMES)
+    return Person(
+        athlete_id=athlete_id,
+        firstname=firstname,
+        lastname=lastname,
+        sex=rng.choice(("F", "M")),
+        home=home,
+        imperial=home.country in ("United States", "United Kingdom"),
+        ability=rng.uniform(0.88, 1.14),
+        rest_heartrate=rng.randint(44, 58),
+        max_heartrate=rng.randint(181, 198),
+        weight=round(rng.uniform(54.0, 84.0), 3),
+        ftp=rng.randint(185, 305),
+        joined_at=since - rng.uniform(10, 90) * 86_400,
+        circle=tuple(person(rng) for _ in range(CIRCLE)),
+    )
+
+
+def summary_profile(someone: Person, *, now: float) -> Json:
+    """Return the SummaryAthlete that comes with a token."""
+    home = someone.home
+    return {
+        "id": someone.athlete_id,
+        "username": f"{someone.firstname}.{someone.athlete_id}".lower(),
+        "resource_state": 2,
+        "firstname": someone.firstname,
+        "lastname": someone.lastname,
+        "bio": "Runs, rides & swims – mostly uphill.",
+        "city": home.town,
+        "state": home.state,
+        "country": home.country,
+        "sex": someone.sex,
+        "premium": True,
+        "summit": True,
+        "created_at": iso(someone.joined_at),
+        "updated_at": iso(now - 3 * 86_400),
+        "badge_type_id": 1,
+        "weight": someone.weight,
+        "profile_medium": f"{PICTURES}/athletes/{someone.athlete_id}/medium.jpg",
+        "profile": f"{PICTURES}/athletes/{someone.athlete_id}/large.jpg",
+        "friend": None,
+        "follower": None,
+    }
+
+
+def profile(rng: random.Random, someone: Person, *, now: float) -> Json:
+    """Return the DetailedAthlete; ``bikes`` and ``shoes`` are for the owner of the gear to fill."""
+    detail = summary_profile(someone, now=now) | {"resource_state": 3}
+    clubs = [_club(rng, someone, index) for index in range(rng.randint(2, 4))]
+    return detail | {
+        "blocked": False,
+        "can_follow": True,
+        "follower_count": CIRCLE,
+        "friend_count": CIRCLE + rng.randint(-30, 60),
+        "mutual_friend_count": 0,
+        "athlete_type": 1,
+        "date_preference": "%m/%d/%Y" if someone.imperial else "%d/%m/%Y",
+        "measurement_preference": "feet" if someone.imperial else "meters",
+        "clubs": clubs,
+        "postable_clubs_count": len(clubs) - 1,
+        "ftp": someone.ftp,
+        "bikes": [],
+        "shoes": [],
+    }
+
+
+_CLUBS: tuple[tuple[str, str, str, list[str], str], ...] = (
+    ("{town} Road Runners", "running", "Running", ["Run", "VirtualRun", "Wheelchair"], "sports_run_normal"),
+    ("Early Birds {town} 🐦", "triathlon", "Triathlon", ["Run", "Ride", "Swim"], "sports_triathlon_normal"),
+    ("Hill & Dale Cycling", "cycling", "Cycling", ["Ride", "VirtualRide", "GravelRide"], "sports_bike_normal"),
+    ("The Office 'Athletes'", "other", "Other", [], "sports_multi_normal"),
+)
+
+
+def _club(rng: random.Random, someone: Person, index: int) -> Json:
+    name, sport_type, localized, activity_types, icon = _CLUBS[index]
+    home = someone.home
+    club_id = 100_000 + index * 7_919 + sum(map(ord, home.town))
+    return {
+        "id": club_id,
+        "resource_state": 2,
+        "name": name.format(town=home.town),
+        "profile_medium": f"{PICTURES}/clubs/{club_id}/medium.jpg",
+        "profile": f"{PICTURES}/clubs/{club_id}/large.jpg",
+        "cover_photo": None,
+        "cover_photo_small": None,
+        "activity_types": list(activity_types),
+        "activity_types_icon": icon,
+        "dimensions": [
+            "distance",
+            "num_activities",
+            "best_activities_distance",
+            "moving_time",
+            "velocity",
+            "elev_gain",
+        ],
+        "sport_type": sport_type,
+        "localized_sport_type": localized,
+        "city": home.town,
+        "state": home.state,
+        "country": home.country,
+        "private": index == 3,
+        "member_count": 0,  # as Strava sends it inside an athlete
+        "featured": False,
+        "verified": rng.random() < 0.3,
+        "url": f"club-{club_id}",
+        "membership": "member",
+        "admin": index == 3,
+        "owner": False,
+    }
+
+
+def zones(someone: Person) -> Json:
+    """Return the athlete's zones; the top of the last is -1."""
+    tops = [round(someone.max_heartrate * share) for share in (0.60, 0.75, 0.82, 0.90)]
+    watts = [round(someone.ftp * share) for share in (0.55, 0.75, 0.90, 1.05, 1.20, 1.50)]
+    bounds = list(zip([0, *(top + 1 for top in watts)], [*watts, -1], strict=True))
+    return {
+        "heart_rate": {
+            "custom_zones": False,
+            "zones": [{"min": low, "max": high} for low, high in zip([0, *tops], [*tops, -1], strict=True)],
+        },
+        "power": {"zones": [{"min": low, "max": high} for low, high in bounds]},
+    }

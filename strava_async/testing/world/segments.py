@@ -1,0 +1,98 @@
+"""The segments on an athlete's routes, and the efforts of one activity on them."""
+
+from __future__ import annotations
+
+import bisect
+import random
+
+from strava_async.testing.world.recording import Recording
+from strava_async.testing.world.routes import Route
+from strava_async.testing.world.samples import Json
+from strava_async.testing.world.tape import Tape
+
+_NAMES = (
+    "{town} Wall",
+    "Old Mill Sprint",
+    "Bridge to Church",
+    "Cemetery Road Climb",
+    "River Path (north)",
+    "Don't look back",
+    "Last lamp post",
+    "Reservoir ½ lap",
+    "Zig & Zag",
+    "Chemin des vignes",
+)
+
+
+def segment(route: Route, span: tuple[int, int], activity_type: str) -> Json:
+    """Return the SummarySegment of a span of a route: the same for each activity that passes it."""
+    start, end = span
+    rng = random.Random(f"{route.key}:{start}:{end}")
+    metres = route.along[end] - route.along[start]
+    heights = route.altitude[start : end + 1]
+    grade = 100 * (heights[-1] - heights[0]) / metres
+    climb = metres * grade if grade > 3 else 0.0
+    place = route.place
+    return {
+        "id": 1_000_000 + rng.getrandbits(34),
+        "resource_state": 2,
+        "name": rng.choice(_NAMES).format(town=place.town),
+        "activity_type": activity_type,
+        "distance": round(metres, 1),
+        "average_grade": round(grade, 1),
+        "maximum_grade": round(abs(grade) + rng.uniform(1, 6), 1),
+        "elevation_high": round(max(heights), 1),
+        "elevation_low": round(min(heights), 1),
+        "start_latlng": [round(route.lat[start], 6), round(route.lng[start], 6)],
+        "end_latlng": [round(route.lat[end], 6), round(route.lng[end], 6)],
+        "elevation_profile": None,
+        "elevation_profiles": None,
+        "climb_category": bisect.bisect_right((8_000, 16_000, 32_000, 64_000), climb),
+        "city": place.town,
+        "state": place.state,
+        "country": place.country,
+        "private": False,
+        "hazardous": rng.random() < 0.03,
+        "starred": rng.random() < 0.1,
+    }
+
+
+def efforts(tape: Tape, recording: Recording) -> list[Json]:
+    """Return the efforts on the segments passed; achievements and records are as many as the summary says."""
+    course = recording.course
+    if course is None or not tape.distance:
+        return []
+    activity = tape.activity
+    scale = recording.metres / course.length
+    found: list[Json] = []
+    for number, span in enumerate(course.spans()):
+        start, end = (bisect.bisect_left(tape.distance, course.route.along[i] * scale) for i in span)
+        start, end = min(start, tape.last - 1), min(end, tape.last)
+        rank = _rank(number, activity)
+        found.append(
+            {
+                "id": activity["id"] * 200 + number,
+                "resource_state": 2,
+                "name": "",
+                **tape.owners(),
+                **tape.times(start, end),
+                "distance": tape.metres(start, end),
+                "start_index": start,
+                "end_index": end,
+                **tape.sensors(start, end),
+                "segment": segment(course.route, span, activity["type"]),
+                "pr_rank": rank,
+                "achievements": [{"type_id": 3, "type": "pr", "rank": rank}] if rank else [],
+                "visibility": activity["visibility"],
+                "kom_rank": None,
+                "hidden": number % 11 == 10,
+            }
+        )
+        found[-1]["name"] = found[-1]["segment"]["name"]
+    return found
+
+
+def _rank(number: int, activity: Json) -> int | None:
+    if number < activity["pr_count"]:
+        return 1
+    return 2 + number % 2 if number < activity["achievement_count"] else None

@@ -1,0 +1,65 @@
+"""Where the streams come from: recipes for what was invented, lists for what was uploaded."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+
+from strava_async.testing.world.recording import Recording
+from strava_async.testing.world.routes import Course
+from strava_async.testing.world.streams import Streams, record
+
+_KEPT = 4  # a long ride's streams are several megabytes
+
+
+class Shelf:
+    """The streams of one athlete's activities, made when asked; the last few are kept.
+
+    Args:
+        recordings: the recipes by activity id, oldest first.
+    """
+
+    def __init__(self, recordings: Mapping[int, Recording]) -> None:
+        self._recordings: dict[int, Recording] = {}
+        self._along: dict[Course, list[int]] = {}
+        self._uploads: dict[int, Streams] = {}
+        self._made: OrderedDict[int, Streams] = OrderedDict()
+        for activity_id, recording in recordings.items():
+            self.add(activity_id, recording)
+
+    def add(self, activity_id: int, recording: Recording) -> None:
+        """Keep a recipe."""
+        self._recordings[activity_id] = recording
+        if recording.course is not None:
+            self._along.setdefault(recording.course, []).append(activity_id)
+
+    def add_upload(self, activity_id: int, streams: Streams) -> None:
+        """Keep the streams of a file: nothing could make them again."""
+        self._uploads[activity_id] = streams
+
+    def recording(self, activity_id: int) -> Recording | None:
+        """Return the recipe; None for uploads and manual entries."""
+        return self._recordings.get(activity_id)
+
+    def same_course(self, activity_id: int) -> list[int]:
+        """Return the activities along the same course up to this one, oldest first; none without a course."""
+        recording = self._recordings.get(activity_id)
+        if recording is None or recording.course is None:
+            return []
+        ids = self._along[recording.course]
+        return ids[: ids.index(activity_id) + 1]
+
+    def streams(self, activity_id: int) -> Streams | None:
+        """Return all streams by type; None if there are none."""
+        if activity_id in self._uploads:
+            return self._uploads[activity_id]
+        if activity_id in self._made:
+            self._made.move_to_end(activity_id)
+            return self._made[activity_id]
+        recording = self._recordings.get(activity_id)
+        if recording is None:
+            return None
+        made = self._made[activity_id] = record(recording)
+        if len(self._made) > _KEPT:
+            self._made.popitem(last=False)
+        return made

@@ -1,0 +1,161 @@
+"""The streams of a recording: one list per measurement, aligned by index."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from strava_async.testing.world.fitting import fit
+from strava_async.testing.world.motion import Timeline, Way, timeline, way
+from strava_async.testing.world.recording import Recording
+from strava_async.testing.world.samples import Json
+
+Streams = dict[str, Json]
+
+# The order in which Strava's own lists name them.
+KEYS = (
+    "time",
+    "distance",
+    "latlng",
+    "altitude",
+    "velocity_smooth",
+    "heartrate",
+    "cadence",
+    "watts",
+    "temp",
+    "moving",
+    "grade_smooth",
+)
+_WINDOW = 4  # samples to either side that a smooth value is taken over
+
+
+def record(recording: Recording) -> Streams:
+    """Make the streams of a recording. A recording of an hour takes some tens of milliseconds."""
+    line = timeline(recording)
+    where = way(recording, line)
+    data: dict[str, Sequence[Any]] = {"time": line.time, "moving": line.moving}
+    speed: list[float] = []
+    if where is not None:
+        speed = _speed(recording, line, where.distance)
+        data |= {"distance": where.distance, "velocity_smooth": speed}
+        if where.altitude is not None and where.grade is not None and where.track is not None:
+            data["altitude"], data["grade_smooth"] = where.altitude, where.grade
+            data["latlng"] = [[lat, lng] for lat, lng in where.track]
+    return assemble(data | _sensors(recording, line, where, speed))
+
+
+def assemble(data: Mapping[str, Sequence[Any]]) -> Streams:
+    """Wrap lists of equal length as a StreamSet keyed by type.
+
+    Without a distance ``series_type`` is ``time``: such streams are told only to those who ask for that.
+    """
+    series = "distance" if "distance" in data else "time"
+    return {
+        key: {"data": data[key], "series_type": series, "original_size": len(data[key]), "resolution": "high"}
+        for key in KEYS
+        if key in data
+    }
+
+
+def smooth_speed(time: Sequence[float], distance: Sequence[float], moving: Sequence[bool]) -> list[float]:
+    """Return metres per second over a few samples to either side; 0 where nothing moves."""
+    last = len(time) - 1
+    speeds: list[float] = []
+    for i, moves in enumerate(moving):
+        before, after = max(i - _WINDOW, 0), min(i + _WINDOW, last)
+        seconds = time[after] - time[before]
+        speeds.append((distance[after] - distance[before]) / seconds if moves and seconds > 0 else 0.0)
+    return speeds
+
+
+def _speed(recording: Recording, line: Timeline, distance: list[float]) -> list[float]:
+    """Smooth speed whose maximum is the summary's: what is above the average is stretched or pressed."""
+    if recording.pool:
+        steady = round(recording.metres / recording.moving_seconds, 3)
+        speeds = [steady if moves else 0.0 for moves in line.moving]
+        speeds[len(speeds) // 2] = recording.top_speed
+        return speeds
+    speeds = smooth_speed(line.moved, distance, line.moving)
+    average, top = recording.metres / recording.moving_seconds, max(speeds)
+    stretch = (recording.top_speed - average) / (top - average) if top > average else 1.0
+    return [round(average + (v - average) * stretch if v > average else v, 3) for v in speeds]
+
+
+def _sensors(recording: Recording, line: Timeline, where: Way | None, speed: list[float]) -> dict[str, list[int]]:
+    sensors: dict[str, list[int]] = {}
+    effort = _effort(recording, line, where, speed)
+    if recording.heartrate is not None:
+        average, peak = recording.heartrate
+        sensors["heartrate"] = fit(
+            _heart(effort, recording.rng("heart")), average=average, peak=peak, floor=round(0.62 * average)
+        )
+    if recording.cadence is not None:
+        sensors["cadence"] = _cadence(recording, line, where)
+    if recording.watts is not None:
+        rng = recording.rng("watts")
+        raw = [max(0.0, value + rng.gauss(0.0, 0.12)) if value > 0.05 else 0.0 for value in effort]
+        average, peak = recording.watts
+        sensors["watts"] = fit(raw, average=average, peak=peak)
+    if recording.temp is not None:
+        slow = _waves(recording.rng("temp"), len(line.time), 900.0)
+        sensors["temp"] = fit(slow, average=recording.temp, peak=recording.temp + 2, floor=recording.temp - 3)
+    return sensors
+
+
+def _effort(recording: Recording, line: Timeline, where: Way | None, speed: list[float]) -> list[float]:
+    """Return how hard it was, about 1 on average: the work against slope and air, or moods indoors."""
+    count = len(line.time)
+    moods = _waves(recording.rng("effort"), count, 240.0)
+    if where is None or recording.pool:
+        return [1.0 + 0.35 * mood if moves else 0.4 for mood, moves in zip(moods, line.moving, strict=True)]
+    average = recording.metres / recording.moving_seconds
+    if where.grade is None:
+        return [0.4 * v / average + 0.6 + 0.25 * mood if v else 0.0 for v, mood in zip(speed, moods, strict=True)]
+    slope = 0.10 if recording.sport.on_bike else 0.045
+    return [
+        max(0.0, v / average * (1.0 + slope * grade) + 0.12 * mood) if v else 0.0
+        for v, grade, mood in zip(speed, where.grade, moods, strict=True)
+    ]
+
+
+def _heart(effort: Sequence[float], rng: random.Random) -> list[float]:
+    """Follow the effort with delay, faster up than down, from rest, with a slow drift upwards."""
+    heart, drift = 0.25, 0.12 / len(effort)
+    values: list[float] = []
+    for i, value in enumerate(effort):
+        target = value + drift * i
+        heart += (target - heart) * (0.03 if target > heart else 0.02)
+        values.append(heart + rng.random() * 0.01)
+    return values
+
+
+def _cadence(recording: Recording, line: Timeline, where: Way | None) -> list[int]:
+    """Return turns per minute: 0 when standing, and downhill on a bike; the average is of the others."""
+    coasting = where.grade if where is not None and recording.sport.on_bike else None
+    turning = [
+        i for i, moves in enumerate(line.moving) if moves and (coasting is None or coasting[i] > -2.5 or i % 20 == 0)
+    ]
+    cadence = [0] * len(line.moving)
+    if turning and recording.cadence is not None:
+        average = recording.cadence
+        raw = _waves(recording.rng("cadence"), len(turning), 30.0)
+        for i, value in zip(
+            turning, fit(raw, average=average, peak=int(average * 1.2), floor=int(average * 0.6)), strict=True
+        ):
+            cadence[i] = value
+    return cadence
+
+
+def _waves(rng: random.Random, count: int, seconds: float) -> list[float]:
+    """Return a random series between about -1 and 1 that changes over that many samples."""
+    keep = math.exp(-1 / seconds)
+    push = math.sqrt(1 - keep * keep) * 0.45
+    value = 0.0
+    values: list[float] = []
+    gauss = rng.gauss
+    for _ in range(count):
+        value = keep * value + gauss(0.0, push)
+        values.append(value)
+    return values

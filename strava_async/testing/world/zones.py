@@ -1,0 +1,78 @@
+"""How long an activity stayed in each zone, as ``GET /activities/{id}/zones`` answers."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Sequence
+
+from strava_async.testing.world.samples import Json
+from strava_async.testing.world.tape import Tape
+
+_PACES = (0.86, 0.98, 1.07, 1.15, 1.24)  # of the activity's average speed
+
+
+def pace_zone(speed: float, average: float) -> int:
+    """Return the zone of a speed, 1 to 6."""
+    return bisect.bisect_right(_PACES, speed / average) + 1 if average else 1
+
+
+def activity_zones(tape: Tape, athlete_zones: Json) -> list[Json]:
+    """Return the distributions of heart rate, pace (on foot) and power, as far as they were measured.
+
+    The heart-rate buckets count whole seconds as floats and don't touch; the top of the last is -1. Pace has float
+    bounds and neither ``points`` nor ``custom_zones``.
+    """
+    found: list[Json] = []
+    activity = tape.activity
+    if tape.heartrate:
+        bounds = [zone["max"] for zone in athlete_zones["heart_rate"]["zones"][:-1]]
+        times = [float(seconds) for seconds in _spent(tape, tape.heartrate, bounds)]
+        lows = [0, *(bound + 1 for bound in bounds)]
+        score = activity.get("suffer_score", 0.0)
+        found.append(
+            {
+                "score": score,
+                "distribution_buckets": _buckets(lows, [*bounds, -1], times),
+                "type": "heartrate",
+                "resource_state": 3,
+                "sensor_based": True,
+                "points": int(score * 0.9),
+                "custom_zones": athlete_zones["heart_rate"]["custom_zones"],
+            }
+        )
+    if tape.speed and activity["type"] == "Run":
+        paces = [round(activity["average_speed"] * share, 3) for share in _PACES]
+        buckets = _buckets([0, *paces], [*paces, -1], _spent(tape, tape.speed, paces))
+        found.append(
+            {
+                "score": max(1, activity["moving_time"] // 600),
+                "distribution_buckets": [{key: bucket[key] for key in ("max", "min", "time")} for bucket in buckets],
+                "type": "pace",
+                "resource_state": 3,
+                "sensor_based": True,
+            }
+        )
+    if tape.watts and "power" in athlete_zones:
+        tops = [zone["max"] for zone in athlete_zones["power"]["zones"][:-1]]
+        watts_times = _spent(tape, tape.watts, tops)
+        found.append(
+            {
+                "distribution_buckets": _buckets([0, *(top + 1 for top in tops)], [*tops, -1], watts_times),
+                "type": "power",
+                "resource_state": 3,
+                "sensor_based": True,
+            }
+        )
+    return found
+
+
+def _spent(tape: Tape, values: Sequence[float], tops: Sequence[float]) -> list[int]:
+    """Return the seconds spent up to each bound, and beyond the last; together the moving time."""
+    seconds = [0] * (len(tops) + 1)
+    for i in range(1, len(values)):
+        seconds[bisect.bisect_left(tops, values[i])] += tape.moved[i] - tape.moved[i - 1]
+    return seconds
+
+
+def _buckets(lows: Sequence[float], highs: Sequence[float], times: Sequence[float]) -> list[Json]:
+    return [{"min": low, "max": high, "time": time} for low, high, time in zip(lows, highs, times, strict=True)]

@@ -1,0 +1,448 @@
+"""What holds whatever happens: hypothesis plays callers, network, other processes and time against ledger and line."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass, field
+from email.utils import formatdate
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from strava_async.limiter_line import Line, Waiter
+from strava_async.quota import Priority
+from strava_async.quota_budget import Budget, MeterState, Reservation
+from strava_async.quota_ledger import Ledger
+from strava_async.quota_snapshot import load, save
+from strava_async.testing.meters import MeterLimits, Meters
+
+QUARTER, DAY = 900, 86_400
+NOON = 1_767_700_800.0
+GRACE = 5.0
+SMALL = MeterLimits(overall_15min=8, overall_day=40, read_15min=5, read_day=25)
+
+NONSENSE = st.one_of(
+    st.sampled_from(["", ",", "1", "1,2,3", "-1,5", "+1,5", "1.0,2", "0,0", "١,٢", "9" * 5_000 + ",1", "1,1000000000"]),
+    st.text(max_size=12),
+)
+NAMES = ["Date", "X-RateLimit-Limit", "X-RateLimit-Usage", "X-ReadRateLimit-Limit", "X-ReadRateLimit-Usage"]
+
+
+@dataclass(eq=False)
+class Call:
+    """A call on its way, and what the server knows of it."""
+
+    reads: bool
+    priority: Priority
+    waiter: Waiter
+    cold: bool = False
+    given_at: float | None = None
+    counted_at: float | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    rejected: bool = False
+    ended: str = ""
+
+
+@dataclass
+class Refused:
+    """A call that was refused for its deadline."""
+
+    place: int
+    reads: bool
+    priority: Priority
+    deadline: float
+
+
+class LimiterMachine(RuleBasedStateMachine):
+    """One process against Strava's meters."""
+
+    queued: list[Call]
+
+    @initialize(
+        seconds=st.floats(0, DAY),
+        mono=st.floats(0, 1e6),
+        skew=st.floats(-120, 120),
+        seed=st.integers(0, 99),
+        used=st.integers(0, 9),
+    )
+    def begin(self, seconds: float, mono: float, skew: float, seed: int, used: int) -> None:
+        self.now = mono
+        self.offset = NOON - seconds - mono
+        self.meters = Meters(SMALL)
+        self.ledger = Ledger(self.now, self.server_now + skew, random=random.Random(seed).random, reserve=0.2)
+        self.line = Line(self.ledger)
+        self.places = 0
+        self.queued = []
+        self.out: list[Call] = []
+        self.stray: list[tuple[float, Call]] = []
+        self.counted: list[Call] = []
+        self.refused: list[Refused] = []
+        self.quiet = True  # no foreign traffic, no cut of limits: a 429 would be our fault
+        self.usages: dict[str, tuple[int, int]] = {}
+        for _ in range(used):
+            self.meters.count("read", self.server_now)
+
+    # -- the world ----------------------------------------------------------------------------------------------------
+
+    @property
+    def server_now(self) -> float:
+        return self.now + self.offset
+
+    def serve(self) -> None:
+        self.ledger.catch_up(self.now)
+        while True:
+            admissible = {
+                (priority, reads): self.ledger.admits(reads, priority is Priority.BACKGROUND, self.now)
+                for priority in Priority
+                for reads in (False, True)
+            }
+            waiter = self.line.next_start(self.now)
+            if waiter is None:
+                break
+            call = next(call for call in self.queued if call.waiter is waiter)
+            self.check_order(call, admissible)
+            known = all(
+                meter.limit is not None and meter.usage is not None
+                for budget in self.budgets(call.reads)
+                for meter in (budget.quarter, budget.day)
+            )
+            self.ledger.give(waiter.permit, waiter.reads, self.now)
+            self.queued.remove(call)
+            call.cold = not known
+            call.given_at = self.now
+            self.out.append(call)
+            self.check_room(call)
+        while (waiter := self.line.next_refusal(self.now)) is not None:
+            call = next(call for call in self.queued if call.waiter is waiter)
+            self.queued.remove(call)
+            self.note_refused(call)
+
+    def budgets(self, reads: bool) -> tuple[Budget, ...]:
+        return (self.ledger.overall, self.ledger.read) if reads else (self.ledger.overall,)
+
+    def meter_states(self) -> list[tuple[MeterState, Budget, int]]:
+        return [
+            (meter, budget, length)
+            for budget in (self.ledger.read, self.ledger.overall)
+            for meter, length in ((budget.quarter, QUARTER), (budget.day, DAY))
+        ]
+
+    def note_refused(self, call: Call) -> None:
+        call.ended = "refused"
+        if call.waiter.deadline > self.now:
+            self.refused.append(Refused(call.waiter.place, call.reads, call.priority, call.waiter.deadline))
+
+    # -- callers ------------------------------------------------------------------------------------------------------
+
+    @rule(
+        reads=st.booleans(),
+        priority=st.sampled_from(Priority),
+        max_wait=st.one_of(st.just(math.inf), st.just(math.inf), st.floats(0, 3_000)),
+        count=st.integers(1, 4),
+    )
+    def ask(self, reads: bool, priority: Priority, max_wait: float, count: int) -> None:
+        for _ in range(count):
+            self.places += 1
+            self.enter(self.places, reads, priority, max_wait)
+        self.serve()
+
+    def enter(self, place: int, reads: bool, priority: Priority, max_wait: float) -> None:
+        self.ledger.catch_up(self.now)
+        waiter = Waiter(Reservation(), reads, priority, place, self.now, self.now + max_wait)
+        call = Call(reads, priority, waiter)
+        if max_wait < math.inf:
+            wait = self.line.wait_behind(reads, priority, self.now)
+            if wait is not None and wait.until > waiter.deadline:
+                self.note_refused(call)
+                return
+        self.line.enter(waiter)
+        self.queued.append(call)
+
+    @precondition(lambda self: self.queued)
+    @rule(data=st.data())
+    def cancel_queued(self, data: st.DataObject) -> None:
+        call = data.draw(st.sampled_from(self.queued))
+        before = self.estimates()
+        self.line.leave(call.waiter)
+        self.queued.remove(call)
+        assert self.estimates() == before
+        self.refused.clear()
+        self.serve()
+
+    @precondition(lambda self: any(call.counted_at is None for call in self.out))
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        call = data.draw(st.sampled_from([call for call in self.out if call.counted_at is None]))
+        self.ledger.catch_up(self.now)
+        before = self.estimates()
+        self.ledger.release(call.waiter.permit, self.now)
+        after = self.estimates()
+        for budget in self.budgets(call.reads):
+            for meter in (budget.quarter, budget.day):
+                assert before[meter.name] - 1 <= after[meter.name] <= before[meter.name]
+        self.out.remove(call)
+        self.refused.clear()
+        self.serve()
+
+    @rule(reads=st.booleans())
+    def cancel_granted(self, reads: bool) -> None:
+        """A permit that is given and taken back in the same instant leaves no trace, and its unit goes to the next."""
+        self.ledger.catch_up(self.now)
+        if self.queued or not self.ledger.admits(reads, False, self.now):
+            return
+        before = self.estimates()
+        permit = Reservation()
+        self.ledger.give(permit, reads, self.now)
+        self.ledger.release(permit, self.now)
+        assert self.estimates() == before
+        assert self.ledger.admits(reads, False, self.now)
+
+    def estimates(self) -> dict[str, int]:
+        return {meter.name: meter.spent(budget.out) + budget.out for meter, budget, _ in self.meter_states()}
+
+    # -- the network --------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: any(call.counted_at is None for call in self.out))
+    @rule(data=st.data(), count=st.integers(1, 5))
+    def arrive(self, data: st.DataObject, count: int) -> None:
+        for _ in range(count):
+            coming = [call for call in self.out if call.counted_at is None]
+            if coming:
+                self.count(data.draw(st.sampled_from(coming)))
+
+    def count(self, call: Call) -> None:
+        verdict = self.meters.count("read" if call.reads else "upload", self.server_now)
+        call.counted_at = self.server_now
+        call.headers = dict(verdict.headers)
+        call.rejected = not verdict.accepted
+        self.counted.append(call)
+        if self.quiet and not call.cold:
+            assert verdict.accepted, "a 429 that this process caused"
+
+    @precondition(lambda self: any(call.counted_at is not None for call in self.out))
+    @rule(
+        data=st.data(),
+        count=st.integers(1, 5),
+        kind=st.sampled_from(["whole", "whole", "whole", "no date", "no numbers", "nothing", "nonsense"]),
+        stamped_late=st.booleans(),
+    )
+    def answer(self, data: st.DataObject, count: int, kind: str, stamped_late: bool) -> None:
+        for _ in range(count):
+            there = [call for call in self.out if call.counted_at is not None]
+            if not there:
+                return
+            call = data.draw(st.sampled_from(there))
+            headers = dict(call.headers)
+            stamp = self.server_now if stamped_late else (call.counted_at or 0.0)
+            headers["Date"] = formatdate(math.floor(stamp), usegmt=True)
+            if kind == "no date":
+                del headers["Date"]
+            elif kind == "no numbers":
+                headers = {"Date": headers["Date"]}
+            elif kind == "nothing":
+                headers = {}
+            elif kind == "nonsense":
+                headers[data.draw(st.sampled_from(NAMES))] = data.draw(NONSENSE)
+            self.settle(call, headers)
+
+    def settle(self, call: Call, headers: dict[str, str]) -> None:
+        before = {meter.name: meter.usage for meter, _, _ in self.meter_states()}
+        quarter = self.ledger.quarter
+        self.ledger.settle(call.waiter.permit, 429 if call.rejected else 200, headers, self.now)
+        self.out.remove(call)
+        if self.ledger.quarter == quarter and self.ledger.clock.heard and "Date" in headers:
+            self.check_straddle(call, before)
+        if call.rejected:
+            self.enter(call.waiter.place, call.reads, call.priority, math.inf)
+        self.serve()
+
+    @precondition(lambda self: self.out)
+    @rule(data=st.data(), arrives=st.one_of(st.none(), st.floats(0, GRACE - 0.1)))
+    def lose(self, data: st.DataObject, arrives: float | None) -> None:
+        call = data.draw(st.sampled_from(self.out))
+        self.ledger.catch_up(self.now)
+        self.ledger.abandon(call.waiter.permit, self.now)
+        self.out.remove(call)
+        if call.counted_at is None and arrives is not None:
+            self.stray.append((self.now + arrives, call))
+        self.serve()
+
+    # -- others, and time ---------------------------------------------------------------------------------------------
+
+    @rule(count=st.integers(1, 4), reads=st.booleans())
+    def others(self, count: int, reads: bool) -> None:
+        self.quiet = False
+        for _ in range(count):
+            self.meters.count("read" if reads else "upload", self.server_now)
+
+    @rule(factor=st.sampled_from([1, 2, 3]), cut=st.booleans())
+    def change_limits(self, factor: int, cut: bool) -> None:
+        limits = MeterLimits(*(getattr(SMALL, name) * factor for name in MeterLimits.__slots__))
+        if limits.read_15min < self.meters.limits.read_15min:
+            if not cut:
+                return
+            self.quiet = False
+        self.meters.limits = limits
+        self.refused.clear()
+
+    @rule(seconds=st.one_of(st.floats(0, 2), st.floats(0, 1_000), st.floats(0, 2 * DAY)))
+    def advance(self, seconds: float) -> None:
+        self.move(self.now + seconds)
+
+    @rule(seconds=st.floats(-1.5, 1.5), day=st.booleans())
+    def to_boundary(self, seconds: float, day: bool) -> None:
+        length = DAY if day else QUARTER
+        boundary = (self.server_now // length + 1) * length - self.offset
+        self.move(max(self.now, boundary + seconds))
+
+    def move(self, target: float) -> None:
+        """Let time pass, with everything that happens on the way."""
+        while True:
+            events = [when for when, _ in self.stray]
+            if self.line.length:
+                events.append(self.line.next_change(self.now))
+            when = min(events, default=math.inf)
+            if when > target:
+                break
+            self.now = max(self.now, when)
+            for stray in [stray for stray in self.stray if stray[0] <= self.now]:
+                self.stray.remove(stray)
+                self.count(stray[1])
+            self.serve()
+        self.now = target
+        self.serve()
+
+    # -- what must hold -----------------------------------------------------------------------------------------------
+
+    def check_order(self, call: Call, admissible: dict[tuple[Priority, bool], bool]) -> None:
+        place = call.waiter.place
+        starved = False
+        for other in self.queued:
+            if other.reads != call.reads:
+                continue
+            if other.priority == call.priority:
+                assert other.waiter.place >= place, "first come, first served"
+            elif other.priority < call.priority and admissible[other.priority, other.reads]:
+                starved = True
+        if starved:
+            assert call.waiter.asked_at <= self.now - QUARTER, "a lower priority passes only after a whole window"
+        for refused in self.refused:
+            if refused.reads == call.reads and refused.priority <= call.priority and refused.place < place:
+                assert self.now > refused.deadline, "refused, though it could have started in time"
+
+    def check_room(self, call: Call) -> None:
+        for budget in self.budgets(call.reads):
+            for meter in (budget.quarter, budget.day):
+                if meter.limit is not None and meter.usage is not None:
+                    assert meter.spent(budget.out) + budget.out <= meter.limit
+
+    def check_straddle(self, call: Call, before: dict[str, int | None]) -> None:
+        for meter, _, length in self.meter_states():
+            window = self.ledger.quarter * QUARTER // length
+            if (call.counted_at or 0.0) // length != window:
+                assert (meter.usage or 0) == (before[meter.name] or 0), "a number of another window"
+
+    @invariant()
+    def books_are_complete(self) -> None:
+        for budget, calls in (
+            (self.ledger.overall, self.out),
+            (self.ledger.read, [call for call in self.out if call.reads]),
+        ):
+            assert budget.out == len(calls)
+        for meter, budget, length in self.meter_states():
+            assert meter.own >= budget.out >= 0
+            if meter.usage is None or self.ledger.quarter * QUARTER // length != self.server_now // length:
+                continue
+            own = sum(
+                1
+                for call in self.counted
+                if (call.reads or meter.name.startswith("overall"))
+                and (call.counted_at or 0.0) // length == self.server_now // length
+            )
+            assert meter.spent(budget.out) + budget.out >= own, meter.name
+
+    @invariant()
+    def usage_only_rises(self) -> None:
+        for meter, _, length in self.meter_states():
+            window = self.ledger.quarter * QUARTER // length
+            usage = meter.usage or 0
+            before = self.usages.get(meter.name)
+            if before is not None and before[0] == window:
+                assert usage >= before[1]
+            self.usages[meter.name] = (window, usage)
+
+    @invariant()
+    def clock_is_right(self) -> None:
+        clock = self.ledger.clock
+        if clock.heard:
+            assert clock.earliest(self.now) <= self.server_now + 1e-3
+            assert self.server_now <= clock.latest(self.now) + 1e-3
+            assert self.ledger.quarter <= self.server_now // QUARTER, "a window never begins early"
+
+    @invariant()
+    def somebody_wakes_up(self) -> None:
+        if not self.line.length:
+            return
+        at = self.line.next_change(self.now)
+        assert at > self.now
+        if self.ledger.clock.heard:
+            width = self.ledger.clock.high - self.ledger.clock.low
+            boundary = (self.ledger.quarter + 1) * QUARTER - self.offset
+            assert at <= boundary + width + 0.5 + 0.05 + 0.25
+
+    @invariant()
+    def nobody_waits_in_vain(self) -> None:
+        for call in self.queued:
+            budgets = self.budgets(call.reads)
+            if call.priority is Priority.BACKGROUND or any(budget.out for budget in budgets):
+                continue
+            held = any(budget.hold_until > self.now for budget in budgets)
+            room = all(meter.room(0) > 0 for budget in budgets for meter in (budget.quarter, budget.day))
+            assert held or not room
+
+    @invariant()
+    def polling_again_changes_nothing(self) -> None:
+        out = len(self.out)
+        self.serve()
+        assert len(self.out) == out
+
+    @invariant()
+    def snapshot_is_the_identity(self) -> None:
+        if self.out or not self.ledger.clock.heard:
+            return
+        saved = save(self.ledger, self.now, self.server_now)
+        ledger = Ledger(self.now, self.server_now, random=lambda: 0.5, reserve=0.2)
+        load(ledger, saved, self.now, self.server_now)
+        again = save(ledger, self.now, self.server_now)
+        assert again["read"] == saved["read"]
+        assert again["overall"] == saved["overall"]
+        assert again["quarter"] == saved["quarter"]
+
+    def teardown(self) -> None:
+        """Everybody is served in the end."""
+        if not hasattr(self, "ledger"):
+            return
+        self.quiet = False
+        days = 3 + len(self.queued) // SMALL.read_day
+        end = self.now + days * DAY
+        while (self.queued or self.out) and self.now < end:
+            for call in list(self.out):
+                if call.counted_at is None:
+                    self.count(call)
+                headers = {**call.headers, "Date": formatdate(math.floor(self.server_now), usegmt=True)}
+                self.settle(call, headers)
+            if self.queued:
+                self.move(self.line.next_change(self.now))
+        assert not self.queued
+
+
+LimiterMachine.TestCase.settings = settings(
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+TestLimiter = LimiterMachine.TestCase
