@@ -248,10 +248,13 @@ def _errors(errors: Any, secrets: tuple[str, ...]) -> tuple[Mapping[str, str], .
 
 
 def redacted(text: str, secrets: tuple[str, ...]) -> str:
-    """Return the text without any of the secrets."""
+    """Return the text without any of the secrets, where they stand as words of their own.
+
+    A secret inside a longer word is left: a token that is called "token" must not garble "access_token".
+    """
     for secret in secrets:
-        if secret:
-            text = text.replace(secret, "***")
+        if secret and secret in text:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
     return text
 
 

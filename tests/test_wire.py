@@ -210,6 +210,12 @@ def test_no_secret_that_an_answer_echoes_is_shown() -> None:
     assert "sekret" not in f"{error!r} {error} {vars(error)}"
 
 
+def test_a_token_called_token_does_not_garble_the_answer() -> None:
+    error = fault(GET, refusal(401, "", resource="Athlete", field="access_token", code="invalid"), "token")
+    assert isinstance(error, UnauthorizedError)
+    assert error.errors[0]["field"] == "access_token"
+
+
 def test_a_broken_token_answer_shows_nothing_of_itself() -> None:
     with pytest.raises(DecodeError) as caught:
         read(TOKEN, reply(200, '{"access_token": "sekret-new'))
