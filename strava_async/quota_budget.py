@@ -46,11 +46,16 @@ class Reservation:
 
 
 class Placement(Enum):
-    """Where a request was counted, seen from the window that a meter is in."""
+    """Where a request was counted, seen from the window that a meter is in.
 
-    CURRENT = "current"
-    PAST = "past"
-    UNSURE = "unsure"
+    ``BEFORE_OR_IN`` happens around the beginning of the window, ``IN_OR_AFTER`` around its end, or while little is
+    known of Strava's clock.
+    """
+
+    IN = "in"
+    BEFORE = "before"
+    BEFORE_OR_IN = "before or in"
+    IN_OR_AFTER = "in or after"
 
 
 class Ending(NamedTuple):
@@ -110,16 +115,21 @@ class MeterState:
             return 1
         return self.limit - (self.spent(out) if self.loose else self.usage)
 
-    def windows_to_wait(self, out: int, ahead: int) -> int:
-        """Return in how many windows' time one more request fits, after ``ahead`` others; 0 means in this one.
+    def free(self, out: int) -> float:
+        """Return how many more permits there will be in this window; inf while limit or usage is unknown.
 
-        Here each permit out counts once, while ``spent + out`` may count those twice whose answers are under way.
+        Each permit out counts once here, while ``room - out`` may count those twice whose answers are under way.
         """
         if self.limit is None or self.usage is None:
+            return math.inf
+        return self.limit - max(self.usage, min(self.usage + len(self.loose) + out, self.own + self.foreign))
+
+    def windows_to_wait(self, out: int, ahead: int) -> int:
+        """Return in how many windows' time one more request fits, after ``ahead`` others; 0 means in this one."""
+        lacking = ahead - self.free(out)
+        if lacking < 0 or self.limit is None:
             return 0
-        committed = max(self.usage, min(self.usage + len(self.loose) + out, self.own + self.foreign))
-        lacking = committed + ahead - self.limit
-        return 0 if lacking < 0 else 1 + lacking // self.limit
+        return 1 + int(lacking // self.limit)
 
     def confirm(self, usage: int, permit: Reservation) -> None:
         """Take in a number that surely belongs to this window."""
@@ -138,10 +148,17 @@ class MeterState:
 
     def end(self, placement: Placement, ending: Ending) -> None:
         """Count a request that ended without a number for this window."""
-        if placement is Placement.PAST:
+        if placement is Placement.BEFORE:
             self.own -= 1
         else:
             self.loose.append(ending)
+
+    def doubt(self, placement: Placement, ending: Ending) -> None:
+        """Count a request that ended with a number that may be of another window."""
+        self.end(placement, ending)
+        if placement is Placement.BEFORE_OR_IN and self.usage is None:
+            # The window has only just begun: what it held before that request was nothing yet.
+            self.usage = 0
 
     def turn(self, out: int, boundary: float) -> None:
         """Begin the window that starts at ``boundary`` on Strava's clock."""
@@ -234,14 +251,14 @@ class Budget:
                 self.end(ending)
             return False
         self.out -= spends
-        if ending.in_quarter is Placement.CURRENT:
+        if ending.in_quarter is Placement.IN:
             self.quarter.confirm(usage[0], permit)
         elif spends:
-            self.quarter.end(ending.in_quarter, ending)
-        if ending.in_day is Placement.CURRENT:
+            self.quarter.doubt(ending.in_quarter, ending)
+        if ending.in_day is Placement.IN:
             self.day.confirm(usage[1], permit)
         elif spends:
-            self.day.end(ending.in_day, ending)
+            self.day.doubt(ending.in_day, ending)
         return True
 
     def _adopt(self, limit_text: str, number: int) -> None:

@@ -18,6 +18,7 @@ from strava_async.quota_reserve import Reserve
 _DAY_SECONDS = QUARTER_SECONDS * QUARTERS_PER_DAY
 _MARGIN_SECONDS = 0.05  # between the hosts that stamp answers and the one that counts
 _JITTER_SECONDS = 0.25
+TURN_SECONDS = _MARGIN_SECONDS + _JITTER_SECONDS  # within these after a boundary, the books turn
 _LATE_SECONDS = 0.9  # jitter gives way to the uncertainty of the clock, so that both together stay below this
 _GRACE_SECONDS = 5.0  # how long after its abandonment a request may still arrive
 _STALE_SECONDS = 3_600.0
@@ -117,7 +118,7 @@ class Ledger:
         fields = pick_fields(headers)
         latest = self._hear(fields.date, permit, now)
         if self._begins <= permit.earliest <= latest <= self._ends:
-            ending = Ending(Placement.CURRENT, Placement.CURRENT, latest, self._number)
+            ending = Ending(Placement.IN, Placement.IN, latest, self._number)
         else:
             ending = self._place(permit, latest, now)
         reads = permit.reads
@@ -145,10 +146,11 @@ class Ledger:
         self, permit: Reservation, fields: Fields, ending: Ending, told: bool, told_read: bool, now: float
     ) -> None:
         overall, read, reads = self.overall, self.read, permit.reads
-        if ending.in_quarter is not Placement.CURRENT:
-            if ending.in_quarter is Placement.UNSURE and ending.latest > self._ends:
-                # The refusal is the old window's, or the new one's: known as soon as the window has turned.
-                overall.hold_until = max(overall.hold_until, self.turns_at)
+        if ending.in_quarter in (Placement.BEFORE, Placement.BEFORE_OR_IN):
+            return  # by a window that is over
+        if ending.latest > self._ends:
+            # By this window or by the next: the refusal is over when this one is.
+            overall.hold_until = max(overall.hold_until, self.turns_at)
             return
         spends = (overall, read) if reads else (overall,)
         if any(budget.quarter.room(budget.out) <= 0 or budget.day.room(budget.out) <= 0 for budget in spends):
@@ -188,8 +190,14 @@ class Ledger:
             bound = min(bound, max(1, room * own // (2 * (own + foreign))))
         return bound
 
-    def melting(self, reads: bool, now: float) -> Wait | None:
-        """Return how long the reserve holds back the next background call, other rules apart; None if it does not."""
+    def melting(self, reads: bool, now: float, *, landed: bool = False) -> Wait | None:
+        """Return how long the reserve holds back the next background call, other rules apart; None if it does not.
+
+        Args:
+            reads: whether the call spends the read budget too.
+            now: monotonic.
+            landed: whether to look at the books as they will be when the answers under way are there.
+        """
         server_now = self.clock.earliest(now)
         rate = self.reserve.rate(server_now - self._begins)
         longest = None
@@ -201,7 +209,8 @@ class Ledger:
             ):
                 if meter.limit is None:
                     continue
-                seconds = ends - server_now - left_at(meter.limit, meter.room(out) - out, rate)
+                free = meter.free(out) if landed else meter.room(out) - out
+                seconds = ends - server_now - left_at(meter.limit, free, rate)
                 if seconds >= 0 and (longest is None or now + seconds > longest.until):
                     longest = Wait(now + seconds + _TICK_SECONDS, meter.name, server_now + seconds)
         return longest
@@ -288,7 +297,7 @@ class Ledger:
         earliest = max(permit.earliest, self.clock.earliest(permit.given_at))
         if latest < earliest:
             latest = self.clock.latest(now)
-            return Ending(Placement.UNSURE, Placement.UNSURE, latest, self._number)
+            return Ending(Placement.IN_OR_AFTER, Placement.IN_OR_AFTER, latest, self._number)
         first = int(earliest // QUARTER_SECONDS)
         last = math.ceil(latest / QUARTER_SECONDS) - 1  # a bound that is not reached
         if first > self.quarter:
@@ -351,8 +360,10 @@ class Ledger:
 
 def _placement(first: int, last: int, window: int) -> Placement:
     if last < window:
-        return Placement.PAST
-    return Placement.CURRENT if first == last == window else Placement.UNSURE
+        return Placement.BEFORE
+    if last > window:
+        return Placement.IN_OR_AFTER
+    return Placement.IN if first == window else Placement.BEFORE_OR_IN
 
 
 def _view(meter: MeterState, out: int, resets_at: float) -> Meter:

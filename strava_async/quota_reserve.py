@@ -45,18 +45,18 @@ class Reserve:
         """Return the interactive calls per second, ``elapsed`` seconds into the quarter hour."""
         return (self._before + self._starts) / (QUARTER_SECONDS + max(elapsed, 0.0))
 
-    def quarter_left(self, limit: int, free: int, rate: float) -> float:
+    def quarter_left(self, limit: int, free: float, rate: float) -> float:
         """Return the seconds before the end of the quarter hour at which the reserve falls below ``free``."""
         most = max(_MOST_OF_QUARTER, self._share)
         return _left(limit, free, rate, share=self._share, most=most, length=QUARTER_SECONDS)
 
-    def day_left(self, limit: int, free: int, rate: float) -> float:
+    def day_left(self, limit: int, free: float, rate: float) -> float:
         """Return the same for the day."""
         share = self._share / 2
         return _left(limit, free, rate, share=share, most=share, length=_DAY_SECONDS)
 
 
-def _left(limit: int, free: int, rate: float, *, share: float, most: float, length: int) -> float:
+def _left(limit: int, free: float, rate: float, *, share: float, most: float, length: int) -> float:
     if share == 0 or free > most * limit:
         return math.inf
     if free <= 0:

@@ -17,7 +17,7 @@ from strava_async.errors import InputError
 from strava_async.quota import QUARTER_SECONDS, QUARTERS_PER_DAY
 from strava_async.quota_budget import Budget, MeterState
 from strava_async.quota_clock import ServerClock
-from strava_async.quota_ledger import Ledger
+from strava_async.quota_ledger import TURN_SECONDS, Ledger
 
 _VERSION = 1
 _MAX_COUNT = 10**9
@@ -85,7 +85,7 @@ def load(ledger: Ledger, snapshot: Mapping[str, Any], now: float, wall: float) -
         raise InputError("this is no snapshot of a rate limiter: its clock contradicts itself")
     earliest = max(wall + low, saved_at)
     clock = ServerClock(now, earliest - now, max(earliest, wall + high) - now)
-    current = max(quarter, int(earliest // QUARTER_SECONDS))
+    current = max(quarter, int((earliest - TURN_SECONDS) // QUARTER_SECONDS))
     for meter, limit, usage, length in told:
         meter.limit = limit
         meter.usage = usage if quarter // length == current // length else None

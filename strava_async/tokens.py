@@ -23,13 +23,14 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from functools import partial
 
 import anyio
 
 from strava_async._shield import run_to_end
 from strava_async.clock import Clock, SystemClock
-from strava_async.errors import InvalidGrantError, StravaError, TransportError
+from strava_async.errors import InputError, InvalidGrantError, StravaError, TransportError
 from strava_async.oauth import AccessInfo, TokenSet
 
 Refresh = Callable[[TokenSet], Awaitable[AccessInfo]]
@@ -50,6 +51,9 @@ class _Renewal:
         self.error: Exception | None = TransportError("the event loop stopped a renewal of tokens", sent="maybe")
 
 
+_inside: ContextVar[_Renewal | None] = ContextVar("renewal of tokens", default=None)
+
+
 class TokenSource:
     """Where the requests of one athlete get their bearer from. Share it between ``ApiV3`` objects of that athlete.
 
@@ -58,7 +62,8 @@ class TokenSource:
         refresh: asks Strava for the next tokens; None means that tokens are used as long as they live.
             Can be given later, as the attribute of that name.
         on_refresh: sync or async; gets each renewed TokenSet, and has returned before it is used. What it raises
-            reaches every caller that waits, and it is called again before the next use.
+            reaches every caller that waits, and it is called again before the next use. It cannot make requests
+            with these tokens.
         clock: None means the system's.
         leeway_seconds: renew that long before the expiry.
     """
@@ -144,7 +149,7 @@ class TokenSource:
             StravaError: what ``ask`` raises; the present tokens stay.
         """
         while self._renewal is not None:
-            await self._renewal.done.wait()
+            await self._join(self._renewal)
         answer: list[AccessInfo] = []
 
         async def work() -> None:
@@ -172,9 +177,14 @@ class TokenSource:
         if renewal is None:
             await self._lead(self._next_tokens)
         else:
-            await renewal.done.wait()
+            await self._join(renewal)
             if renewal.error is not None:
                 raise _own_copy(renewal.error)
+
+    async def _join(self, renewal: _Renewal) -> None:
+        if _inside.get() is renewal:
+            raise InputError("on_refresh cannot use the tokens that it is to save: it would wait for itself")
+        await renewal.done.wait()
 
     async def _lead(self, work: Callable[[], Awaitable[None]]) -> None:
         renewal = self._renewal = _Renewal()
@@ -183,6 +193,7 @@ class TokenSource:
             raise _own_copy(renewal.error)
 
     async def _carry_out(self, renewal: _Renewal, work: Callable[[], Awaitable[None]]) -> None:
+        mark = _inside.set(renewal)
         try:
             await work()
             await self._save()
@@ -190,6 +201,8 @@ class TokenSource:
             renewal.error = error
         else:
             renewal.error = None
+        finally:
+            _inside.reset(mark)
 
     def _end(self, renewal: _Renewal) -> None:
         self._renewal = None

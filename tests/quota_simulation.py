@@ -294,10 +294,7 @@ class World:
             job.rejections += 1
             self.rejections.append((self.now, job))
         headers = {**verdict.headers, "Date": formatdate(math.floor(server_now), usegmt=True)}
-        if self.spoil is not None:
-            spoilt = self.spoil(self.rng, headers)
-        else:
-            spoilt = headers
+        spoilt = headers if self.spoil is None else self.spoil(self.rng, headers)
         status = 200 if verdict.accepted else 429
         self.at(self.now + job.back, lambda: self._answer(client, job, status, spoilt))
 

@@ -91,6 +91,7 @@ async def test_scopes_may_be_separated_by_spaces(emulator):
         ({"client_id": "1"}, "Application", "client_id"),
         ({"client_id": "1 OR 1=1"}, "Application", "client_id"),
         ({"client_id": None}, "Application", "client_id"),
+        ({"redirect_uri": "https://evil.example@localhost/"}, "Application", "redirect_uri"),
         ({"redirect_uri": "https://evil.example/"}, "Application", "redirect_uri"),
         ({"redirect_uri": "https://localhost.evil.example/"}, "Application", "redirect_uri"),
         ({"redirect_uri": "https://localhost@evil.example/"}, "Application", "redirect_uri"),

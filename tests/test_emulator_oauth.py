@@ -359,6 +359,7 @@ def test_the_same_seed_makes_the_same_application_and_athletes():
     first, second = Emulator(seed=7, athletes=3), Emulator(seed=7, athletes=3)
     assert (first.client_id, first.client_secret) == (second.client_id, second.client_secret)
     assert first.athlete_ids == second.athlete_ids
+    assert Emulator(seed=7).client_id == first.client_id
     assert Emulator(seed=8).athlete_ids != Emulator(seed=7).athlete_ids
 
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 import aiohttp
 import anyio
 import anyio.abc
+import anyio.to_thread
 import httpx
 import httpx2
 import pytest
@@ -237,6 +238,19 @@ async def test_a_closed_client_of_the_callers_says_so() -> None:
     await http_client.aclose()
     with pytest.raises(InputError, match="closed"):
         await HttpSender(http_client).send(GET, "b", 5.0)
+
+
+async def test_another_event_loop_is_told_so() -> None:
+    call = api_call("GET", "/x", {}, api_url="http://127.0.0.1:9")
+
+    async def send() -> None:
+        with pytest.raises(InputError, match="event loop"):
+            await sender.send(call, "b", 5.0)
+
+    async with HttpSender() as sender:
+        with pytest.raises(TransportError):
+            await sender.send(call, "b", 5.0)
+        await anyio.to_thread.run_sync(anyio.run, send)
 
 
 async def test_httpx2_does_as_well() -> None:

@@ -30,7 +30,7 @@ NONSENSE = st.one_of(
 NAMES = ["Date", "X-RateLimit-Limit", "X-RateLimit-Usage", "X-ReadRateLimit-Limit", "X-ReadRateLimit-Usage"]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Call:
     """A call on its way, and what the server knows of it."""
 
@@ -69,6 +69,7 @@ class LimiterMachine(RuleBasedStateMachine):
     )
     def begin(self, seconds: float, mono: float, skew: float, seed: int, used: int) -> None:
         self.now = mono
+        self.skew = skew
         self.offset = NOON - seconds - mono
         self.meters = Meters(SMALL)
         self.ledger = Ledger(self.now, self.server_now + skew, random=random.Random(seed).random, reserve=0.2)
@@ -80,6 +81,7 @@ class LimiterMachine(RuleBasedStateMachine):
         self.counted: list[Call] = []
         self.refused: list[Refused] = []
         self.quiet = True  # no foreign traffic, no cut of limits: a 429 would be our fault
+        self.timeless = False  # windows turned by a wrong clock, before any Date: nobody can know what belongs where
         self.usages: dict[str, tuple[int, int]] = {}
         for _ in range(used):
             self.meters.count("read", self.server_now)
@@ -218,7 +220,7 @@ class LimiterMachine(RuleBasedStateMachine):
         call.headers = dict(verdict.headers)
         call.rejected = not verdict.accepted
         self.counted.append(call)
-        if self.quiet and not call.cold:
+        if self.quiet and not call.cold and not self.timeless:
             assert verdict.accepted, "a 429 that this process caused"
 
     @precondition(lambda self: any(call.counted_at is not None for call in self.out))
@@ -249,9 +251,14 @@ class LimiterMachine(RuleBasedStateMachine):
 
     def settle(self, call: Call, headers: dict[str, str]) -> None:
         before = {meter.name: meter.usage for meter, _, _ in self.meter_states()}
+        limits = [meter.limit for meter, _, _ in self.meter_states()]
+        loose = any(meter.loose for meter, _, _ in self.meter_states())
+        held = any(budget.hold_until > self.now for budget in self.budgets(True))
         quarter = self.ledger.quarter
         self.ledger.settle(call.waiter.permit, 429 if call.rejected else 200, headers, self.now)
         self.out.remove(call)
+        if held or loose or limits != [meter.limit for meter, _, _ in self.meter_states()]:
+            self.refused.clear()  # what was known then is known better now
         if self.ledger.quarter == quarter and self.ledger.clock.heard and "Date" in headers:
             self.check_straddle(call, before)
         if call.rejected:
@@ -299,6 +306,11 @@ class LimiterMachine(RuleBasedStateMachine):
 
     def move(self, target: float) -> None:
         """Let time pass, with everything that happens on the way."""
+        wall, wall_then = self.server_now + self.skew, target + self.offset + self.skew
+        if not self.ledger.clock.heard and (
+            wall // QUARTER != wall_then // QUARTER or self.server_now // QUARTER != (target + self.offset) // QUARTER
+        ):
+            self.timeless |= bool(self.counted or self.out or self.stray)
         while True:
             events = [when for when, _ in self.stray]
             if self.line.length:
@@ -353,7 +365,11 @@ class LimiterMachine(RuleBasedStateMachine):
             assert budget.out == len(calls)
         for meter, budget, length in self.meter_states():
             assert meter.own >= budget.out >= 0
-            if meter.usage is None or self.ledger.quarter * QUARTER // length != self.server_now // length:
+            if (
+                self.timeless
+                or meter.usage is None
+                or self.ledger.quarter * QUARTER // length != self.server_now // length
+            ):
                 continue
             own = sum(
                 1

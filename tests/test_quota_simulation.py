@@ -1,12 +1,11 @@
 """Simulated days: the library's limiter against an oracle that reads the server's books (``quota_simulation``).
 
-``speed`` is the oracle's mean time from wish to answer, divided by ours. A 429 is foreseeable where this client is alone,
-no limit is cut, and it was not told nothing at all (its very first request).
+``speed`` is the oracle's mean time from wish to answer, divided by ours. A 429 is foreseeable where this client is
+alone and no limit is cut.
 """
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -98,7 +97,9 @@ def spoil_some(rng: random.Random, headers: dict[str, str]) -> dict[str, str] | 
         return {"Date": headers["Date"]} if lot < 0.15 else {}
     if lot < 0.35:
         name = rng.choice(list(headers))
-        nonsense = rng.choice(["", ",", "12", "-1,-1", "1,2,3", "١,٢", "9" * 5_000 + ",1", "100, 1000, 100, 1000", "0,0"])
+        nonsense = rng.choice(
+            ["", ",", "12", "-1,-1", "1,2,3", "١,٢", "9" * 5_000 + ",1", "100, 1000, 100, 1000", "0,0"]
+        )
         return {**headers, name: nonsense}
     if lot < 0.45:
         del headers["Date"]
@@ -114,7 +115,9 @@ class Scenario:
     world: tuple[tuple[str, Any], ...] = ()
 
 
-def scenario(name: str, build: Build, *, foreseeable: bool = True, least_speed: float = 0.998, **world: Any) -> Scenario:
+def scenario(
+    name: str, build: Build, *, foreseeable: bool = True, least_speed: float = 0.998, **world: Any
+) -> Scenario:
     return Scenario(name, build, foreseeable, least_speed, tuple(world.items()))
 
 

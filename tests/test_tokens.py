@@ -7,7 +7,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from strava_async.errors import InvalidGrantError, StravaError, TransportError
+from strava_async.errors import InputError, InvalidGrantError, StravaError, TransportError
 from strava_async.oauth import AccessInfo, TokenSet
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from strava_async.tokens import TokenSource
@@ -231,6 +231,15 @@ async def test_tokens_that_could_not_be_saved_are_saved_again_before_their_use()
     assert await setting.source.bearer() == "a1"
     assert [tokens.refresh_token for tokens in saved] == ["r1"]
     assert setting.strava.asked == ["r0"]
+
+
+async def test_a_callback_that_wants_the_tokens_it_is_to_save_is_told_so() -> None:
+    async def use(tokens: TokenSet) -> None:
+        await setting.source.bearer()
+
+    setting = Setting(on_refresh=use)
+    with pytest.raises(InputError, match="itself"):
+        await setting.source.bearer()
 
 
 async def test_a_cancelled_leader_does_not_stop_the_renewal() -> None:

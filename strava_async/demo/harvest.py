@@ -21,7 +21,7 @@ import anyio
 from strava_async.errors import NotFoundError
 from strava_async.protocol import ApiV3
 
-CALLERS = 100
+CALLERS = 50
 
 
 class Kind(StrEnum):

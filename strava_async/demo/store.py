@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -104,9 +104,14 @@ class SqliteStore:
 
         await self._write(write)
 
+    async def counts(self) -> dict[str, int]:
+        """Return how many activities, details, stream sets, and activities without streams are stored."""
+        return await self._read(_count)
+
     async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         async with self._turn:
-            return await anyio.to_thread.run_sync(query, self._connection)
+            with _explained():
+                return await anyio.to_thread.run_sync(query, self._connection)
 
     async def _write(self, write: Write) -> None:
         batch = self._batch
@@ -116,7 +121,18 @@ class SqliteStore:
                 return  # somebody before us in this queue has written it
             if self._batch is batch:
                 self._batch = _Batch()
-            await anyio.to_thread.run_sync(_commit, self._connection, batch)
+            with _explained():
+                await anyio.to_thread.run_sync(_commit, self._connection, batch)
+
+
+def _count(connection: sqlite3.Connection) -> dict[str, int]:
+    queries = {
+        "activities": "SELECT count(*) FROM activities",
+        "details": "SELECT count(body) FROM details",
+        "streams": "SELECT count(body) FROM streams",
+        "no_streams": "SELECT count(*) - count(body) FROM streams",
+    }
+    return {name: connection.execute(query).fetchone()[0] for name, query in queries.items()}
 
 
 class _Batch:
@@ -137,7 +153,15 @@ def _commit(connection: sqlite3.Connection, batch: _Batch) -> None:
 
 
 @contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def _explained() -> Generator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(f"the file cannot be written or read: {error}") from error
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Generator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield

@@ -72,7 +72,7 @@ _CONSENT = """<p class="note">Strava emulator</p>
 <input type="hidden" name="request_id" value="{request_id}">
 {athlete}
 <fieldset>
-<legend>{application} will be able to</legend>
+<legend>It will be able to</legend>
 {scopes}
 </fieldset>
 <div class="choice">

@@ -18,6 +18,7 @@ from strava_async.testing.replies import bad_request
 def cursor_of(comment: dict[str, Any]) -> str:
     """Return the cursor that stands for a comment."""
     content = json.dumps({"id": comment["id"], "created_at": comment["created_at"]}, separators=(",", ":"))
+    content += " " * ((1 - len(content)) % 3)  # always two signs of padding, so that every client meets the escapes
     return quote(base64.b64encode(content.encode()).decode(), safe="")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -98,7 +97,7 @@ def decimal(values: Mapping[str, str], name: str, resource: str, *, low: float, 
         number = float(text)
     except ValueError as error:
         raise bad_request(resource, name) from error
-    if not (math.isfinite(number) and low <= number <= high):
+    if not low <= number <= high:  # so it is for what is no number, too
         raise bad_request(resource, name)
     return number
 

@@ -1,0 +1,219 @@
+"""What can be seen of a harvest: at an instant, and when it is over. No drawing here."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from strava_async.clock import Clock
+from strava_async.demo.harvest import Kind, Progress
+from strava_async.limiter import Limiter
+from strava_async.quota import Quota, QuotaClass
+
+RATE_SECONDS = 2.0  # the span of real time that the rate is taken over
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What Strava has counted.
+
+    Attributes:
+        requests: those that spend quota.
+        refused: those among them that got a 429.
+        renewals: access tokens handed out for a refresh token.
+    """
+
+    requests: int
+    refused: int
+    renewals: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A wait for quota.
+
+    Attributes:
+        window: the meter without room, named as on ``Quota``.
+        seconds: until it has room again, on Strava's clock.
+        calls: how many wait.
+    """
+
+    window: str
+    seconds: float
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A harvest at an instant.
+
+    Attributes:
+        now: epoch seconds on Strava's clock.
+        speed: how much faster that clock goes.
+        progress: how far the harvest is.
+        quota: the four meters.
+        waiting: None while nobody waits for a window.
+        books: what Strava has counted.
+        rate: requests per real second, of late.
+    """
+
+    now: float
+    speed: float
+    progress: Progress
+    quota: Quota
+    waiting: Waiting | None
+    books: Books
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A harvest that has come to its end.
+
+    Attributes:
+        path: the file.
+        stored: what is in it now, by table; ``no_streams`` counts activities of which Strava has none.
+        size_bytes: how large it is.
+        progress: what has come.
+        books: what Strava has counted.
+        windows: how many windows were waited for.
+        real_seconds: how long it took.
+        virtual_seconds: how long it took on Strava's clock.
+    """
+
+    path: Path
+    stored: dict[str, int]
+    size_bytes: int
+    progress: Progress
+    books: Books
+    windows: int
+    real_seconds: float
+    virtual_seconds: float
+
+
+class Screen(Protocol):
+    """Shows a harvest to somebody."""
+
+    def say(self, text: str) -> None:
+        """Tell of something that has happened."""
+        ...
+
+    def show(self, frame: Frame) -> None:
+        """Show the harvest as it is now; called several times a second."""
+        ...
+
+    def finish(self, outcome: Outcome) -> None:
+        """Show what has come of it."""
+        ...
+
+    def __enter__(self) -> Self:
+        """Begin to show frames."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End showing frames; the last one stays."""
+        ...
+
+
+class Observer:
+    """Looks at a harvest from outside.
+
+    Args:
+        progress: that of the harvest.
+        limiter: that of the harvest.
+        books: asks Strava for its books.
+        clock: Strava's clock.
+        speed: how much faster it goes than the machine's.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        limiter: Limiter,
+        books: Callable[[], Books],
+        *,
+        clock: Clock,
+        speed: float,
+    ) -> None:
+        self._progress = progress
+        self._limiter = limiter
+        self._books = books
+        self._clock = clock
+        self._speed = speed
+        self._marks: deque[tuple[float, int]] = deque()
+        self._ends: set[float] = set()
+
+    @property
+    def windows(self) -> int:
+        """For how many windows somebody was seen waiting."""
+        return len(self._ends)
+
+    def frame(self) -> Frame:
+        """Look now."""
+        quota, books, now = self._limiter.quota, self._books(), self._clock.time()
+        return Frame(
+            now=now,
+            speed=self._speed,
+            progress=self._progress,
+            quota=quota,
+            waiting=self._waiting(quota, now),
+            books=books,
+            rate=self._rate(books.requests, now / self._speed),
+        )
+
+    def _waiting(self, quota: Quota, now: float) -> Waiting | None:
+        calls = self._progress.asking - quota.read_15min.reserved
+        blocked = self._limiter.blocked(QuotaClass.READ)
+        # While answers are under way, the room may still come back; only an empty road means a wait for the window.
+        if blocked is None or calls <= 0 or quota.read_15min.reserved:
+            return None
+        self._ends.add(blocked.resume_at)
+        return Waiting(blocked.window, max(0.0, blocked.resume_at - now), calls)
+
+    def _rate(self, requests: int, now: float) -> float:
+        self._marks.append((now, requests))
+        while len(self._marks) > 2 and self._marks[1][0] <= now - RATE_SECONDS:
+            self._marks.popleft()
+        since, before = self._marks[0]
+        return (requests - before) / (now - since) if now > since else 0.0
+
+
+def on_the_clock(at: float) -> str:
+    """Return an instant as the time of day in UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
+
+
+def span(seconds: float) -> str:
+    """Return a duration as ``4:12`` or ``11:04:12``."""
+    whole = round(seconds)
+    minutes, hours = whole // 60 % 60, whole // 3600
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """Return a count with its noun, such as ``1 call`` or ``2,000 calls``."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def results(outcome: Outcome) -> list[tuple[str, str, str]]:
+    """Return what has come of a harvest, as rows of a name, a figure and what there is to say of it."""
+    stored, progress, books = outcome.stored, outcome.progress, outcome.books
+    details, streams = progress.parts[Kind.DETAIL], progress.parts[Kind.STREAMS]
+    without = plural(stored["no_streams"], "activity", "activities")
+    return [
+        ("activities", f"{stored['activities']:,}", f"{progress.new:,} new"),
+        ("details", f"{stored['details']:,}", f"{details.added - details.empty:,} new"),
+        ("stream sets", f"{stored['streams']:,}", f"{streams.added - streams.empty:,} new; {without} without any"),
+        ("requests", f"{books.requests:,}", f"429s: {books.refused}"),
+        ("token renewals", f"{books.renewals}", ""),
+        ("windows waited for", f"{outcome.windows}", ""),
+        ("time", f"{outcome.real_seconds:.0f} s", f"{span(outcome.virtual_seconds)} on Strava's clock"),
+        ("file", f"{outcome.size_bytes / 1e6:.1f} MB", str(outcome.path)),
+    ]

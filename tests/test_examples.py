@@ -1,0 +1,168 @@
+"""What the README and the examples show is what happens."""
+
+import ast
+import asyncio
+import contextlib
+import inspect
+import os
+import re
+import runpy
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+
+import strava_async
+from strava_async import ApiV3
+from strava_async.testing import Emulator, MeterLimits, serve
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+PROGRAMS = [block for block in BLOCKS if re.search(r"^(asyncio|trio)\.run\(", block, re.MULTILINE)]
+TESTS = [block for block in BLOCKS if "def test_" in block]
+FRAGMENTS = [block for block in BLOCKS if block not in PROGRAMS and block not in TESTS]
+ONLINE = [block for block in PROGRAMS if "input(" in block]
+OFFLINE = [block for block in PROGRAMS if block not in ONLINE]
+
+
+def environment(**variables):
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **variables}
+
+
+def first_line(block):
+    return block.splitlines()[0]
+
+
+def test_every_kind_of_block_is_there():
+    assert [len(kind) for kind in (OFFLINE, ONLINE, TESTS, FRAGMENTS)] == [2, 1, 1, 4]
+
+
+def test_the_first_twenty_lines_hold_a_program():
+    assert BLOCKS[0] in OFFLINE
+    assert BLOCKS[0] in "\n".join(README.splitlines()[:20])
+
+
+def test_there_are_two_commands_for_a_fresh_machine():
+    shells = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    assert [shell.count("\n") for shell in shells] == [1, 1]
+    assert [shell.split()[-1] for shell in shells] == ["demo", "-q"]
+
+
+@pytest.mark.parametrize("block", OFFLINE, ids=first_line)
+def test_an_offline_program_of_the_readme_runs(block, capsys):
+    exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})
+    assert capsys.readouterr().out.count("\n") in (1, 5)
+
+
+@pytest.mark.parametrize("block", TESTS, ids=first_line)
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_test_of_the_readme_passes(block, backend):
+    names = {}
+    exec(compile(block, "README.md", "exec"), names)
+    (test,) = (value for name, value in names.items() if name.startswith("test_"))
+    anyio.run(test, backend=backend)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("block", FRAGMENTS, ids=first_line)
+async def test_a_fragment_of_the_readme_runs(block):
+    strava = Emulator(years=0.2, athletes=2)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(strava.app)) as http_client:
+        names = {name: getattr(strava_async, name) for name in strava_async.__all__}
+        names |= {
+            "asyncio": asyncio,
+            "http_client": http_client,
+            "api": ApiV3(strava.grant()["access_token"], http_client),
+            "access_tokens": [strava.grant(athlete_id)["access_token"] for athlete_id in strava.athlete_ids],
+            "activity_id": next(a["id"] for a in strava.world().activities if a["distance"] and not a["manual"]),
+        }
+        running = eval(compile(block, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
+        if inspect.isawaitable(running):
+            await running
+    assert strava.requests
+    assert {served.status_code for served in strava.requests} == {200}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("block", ONLINE, ids=first_line)
+async def test_the_program_for_strava_itself_runs_against_a_served_emulator(block):
+    strava = Emulator(years=0.5)
+    async with serve(strava) as url:
+        variables = {
+            "STRAVA_CLIENT_ID": str(strava.client_id),
+            "STRAVA_CLIENT_SECRET": strava.client_secret,
+            "STRAVA_API_URL": f"{url}/api/v3",
+            "STRAVA_OAUTH_URL": f"{url}/oauth",
+        }
+        command = [sys.executable, "-u", "-c", block]
+        async with await anyio.open_process(command, stderr=None, env=environment(**variables)) as process:
+            page = b""
+            while not page.endswith(b"\n"):
+                page += await process.stdout.receive()
+            page = page.split(b"\n")[0].decode()
+            await process.stdin.send((await strava.approve(page)).encode() + b"\n")
+            rest = b""
+            with contextlib.suppress(anyio.EndOfStream):
+                while True:
+                    rest += await process.stdout.receive()
+    assert process.returncode == 0
+    assert [line.split("Z ")[1] for line in rest.decode().splitlines()][-9:] == [
+        activity["name"] for activity in strava.world().activities[-10:][::-1]
+    ][-9:]
+
+
+def test_the_quickstart_runs(capsys):
+    path = ROOT / "examples" / "quickstart.py"
+    runpy.run_path(str(path), run_name="__main__")
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) == 1 + 5 + 4
+    assert shown[-4].split() == ["read_15min", "2", "of", "100", "requests", "used"]
+    assert len(path.read_text().splitlines()) < 40
+
+
+def harvest_example(*arguments, **variables):
+    command = [sys.executable, str(ROOT / "examples" / "harvest.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment(**variables), timeout=60)
+
+
+def rows(path, query):
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        return db.execute(query).fetchall()
+
+
+def test_the_example_of_a_harvest_runs_offline_and_is_short(tmp_path):
+    file = tmp_path / "harvest.sqlite"
+    assert harvest_example(file, "--emulator", "--newest", 3).returncode == 0
+    assert rows(file, "SELECT count(*) FROM activities")[0][0] > 1_000
+    assert rows(file, "SELECT count(*) FROM details")[0][0] == 3
+    assert len((ROOT / "examples" / "harvest.py").read_text().splitlines()) < 120
+
+
+@pytest.mark.asyncio
+async def test_the_example_of_a_harvest_goes_on_with_the_rotated_token(tmp_path):
+    file = tmp_path / "harvest.sqlite"
+    strava = Emulator(years=0.2, limits=MeterLimits(2_000, 20_000, 1_000, 10_000))
+    grant = strava.grant(expires_in=1_000)
+    variables = {"STRAVA_CLIENT_ID": str(strava.client_id), "STRAVA_CLIENT_SECRET": strava.client_secret}
+    variables["STRAVA_REFRESH_TOKEN"] = grant["refresh_token"]
+
+    async def run(newest):
+        result = await anyio.to_thread.run_sync(lambda: harvest_example(file, "--newest", newest, **variables))
+        assert (result.returncode, "Traceback" in result.stderr) == (0, False)
+
+    async with serve(strava) as url:
+        variables |= {"STRAVA_API_URL": f"{url}/api/v3", "STRAVA_OAUTH_URL": f"{url}/oauth"}
+        await run(2)
+        assert strava.count("GET", "/activities/*") == 4
+        await run(3)
+    assert strava.count("GET", "/activities/*") == 6
+    assert [served.status_code for served in strava.requests if served.path == "/oauth/token"] == [200, 200]
+    assert rows(file, "SELECT refresh_token FROM grants") != [(grant["refresh_token"],)]
+    assert [
+        count for (count,) in rows(file, "SELECT count(*) FROM details UNION ALL SELECT count(*) FROM streams")
+    ] == [3, 3]
