@@ -1,7 +1,7 @@
 """How fast the library is: ``python -m benchmarks`` (under a minute) or ``python -m benchmarks --full``.
 
-Everything runs over loopback against a small server of canned bytes; ``docs/performance.md`` says what the figures mean.
-The command itself needs the standard library alone: it makes an environment for each kind of client, once, in
+Everything runs over loopback against a small server of canned bytes; ``docs/performance.md`` says what the figures
+mean. The command itself needs the standard library alone: it makes an environment for each kind of client, once, in
 ``benchmarks/.env``.
 
 ==================  ====================================================================

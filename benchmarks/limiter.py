@@ -128,9 +128,13 @@ def main() -> None:
     """Print the figures and the targets."""
     figures = measure()
     print(f"acquire + settle, uncontended   {figures['acquire_settle_us']:8.1f} µs     (target 12)")
-    print(f"a waiter among {WAITERS:,}         {figures['waiter_bytes']:8.0f} bytes  (target 650; a bare task excepted)")
-    print(f"  to queue it                   {figures['waiter_us']:8.1f} µs     (among {WAITERS // 10:,}: "
-          f"{figures['waiter_us_of_a_tenth']:.1f})")
+    print(
+        f"a waiter among {WAITERS:,}         {figures['waiter_bytes']:8.0f} bytes  (target 650; a bare task excepted)"
+    )
+    print(
+        f"  to queue it                   {figures['waiter_us']:8.1f} µs     (among {WAITERS // 10:,}: "
+        f"{figures['waiter_us_of_a_tenth']:.1f})"
+    )
     print(f"  to serve it                   {figures['serve_us']:8.1f} µs")
 
 

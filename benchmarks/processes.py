@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from benchmarks.environments import CHECKOUT, CORE, STRAVALIB, Environment, clean_environ
@@ -77,14 +77,6 @@ async def running(python: str, module: str, *arguments: str) -> AsyncIterator[Pr
         await child.end()
 
 
-@asynccontextmanager
-async def serving(python: str = CORE.python) -> AsyncIterator[Bench]:
-    """Run the server, until the block is left."""
-    async with running(python, "benchmarks.server") as server:
-        urls = await server.answer()
-        yield Bench(urls["prompt"], urls["distant"])
-
-
 class Bench:
     """Starts clients against a running server.
 
@@ -96,13 +88,21 @@ class Bench:
     def __init__(self, prompt_url: str, distant_url: str) -> None:
         self._urls = (prompt_url, distant_url)
 
-    def worker(self, environment: Environment, kind: str) -> Any:
+    def worker(self, environment: Environment, kind: str) -> AbstractAsyncContextManager[Process]:
         """Return the context of a process that measures a client; see ``worker``."""
         return running(environment.python, "benchmarks.worker", kind, *self._urls)
 
-    def stravalib(self) -> Any:
+    def stravalib(self) -> AbstractAsyncContextManager[Process]:
         """Return the context of a process that harvests with stravalib; see ``sequence``."""
         return running(STRAVALIB.python, "benchmarks.sequence", self._urls[1])
+
+
+@asynccontextmanager
+async def serving(python: str = CORE.python) -> AsyncIterator[Bench]:
+    """Run the server, until the block is left."""
+    async with running(python, "benchmarks.server") as server:
+        urls = await server.answer()
+        yield Bench(urls["prompt"], urls["distant"])
 
 
 async def run_python(python: str, code: str) -> str:

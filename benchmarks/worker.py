@@ -92,7 +92,7 @@ class Worker:
             return {"wall_s": time.perf_counter() - wall}
 
     async def construct(self) -> Figures:
-        """Make further ``ApiV3`` objects after a first one; and what a first request on them costs more than a later."""
+        """Make further ``ApiV3`` objects after a first one, and find what the first request on each costs more."""
         api_type = import_module("strava_async").ApiV3
         async with api_type(self._token, api_url=self._prompt_url) as first:
             await first.get("/athlete")
@@ -136,10 +136,12 @@ async def _small_requests(get: Get, concurrency: int, requests: int) -> None:
 
 async def _harvest(get: Get, pages: int, details: int, streams: int, counts: dict[str, int]) -> None:
     async def page(number: int) -> None:
-        counts["activities"] += len(await get("/athlete/activities", per_page=200, page=number))
+        activities = await get("/athlete/activities", per_page=200, page=number)
+        counts["activities"] += len(activities)
 
     async def detail(number: int) -> None:
-        counts["activities"] += (await get(f"/activities/{number}"))["id"] > 0
+        activity = await get(f"/activities/{number}")
+        counts["activities"] += activity["id"] > 0
 
     async def stream_set(number: int) -> None:
         streams = await get(f"/activities/{number}/streams", keys="time,latlng,heartrate", key_by_type="true")
@@ -174,7 +176,7 @@ async def _construct(api_type: Any, url: str) -> float:
 
 
 def _memory(field: str) -> float:
-    """Return bytes of this process from Linux's books: VmRSS is what it has now, VmHWM the most since the last reset."""
+    """Return this process's bytes, as Linux has them: VmRSS is what it has now, VmHWM the most since the last reset."""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith(f"{field}:"):
             return float(line.split()[1]) * 1024

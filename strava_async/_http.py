@@ -1,38 +1,28 @@
-"""The only module that knows an HTTP library: httpx, or httpx2 in its place. One request out, one reply in.
+"""One request out, one reply in, over httpx, or httpx2 in its place.
 
 No retry, no redirect, no cookie policy of its own. A caller's client is used as it is: never changed, never closed.
 
-Why it is built so (figures: ``python -m benchmarks``):
-
-- One TLS context per process, made on first use: loading the trust store stalls the loop for 20 ms.
-- At most ``MAX_CONNECTIONS`` requests on the way, gated here: httpcore's pool goes through all its connections and all
-  its queue on every request, so that a long queue costs more than the requests.
+- At most ``MAX_CONNECTIONS`` requests of a client of its own are on the way, gated here: a queue inside of httpx costs
+  more than its requests.
 - Bodies are taken as they came, packed: a client that has a hundred large ones arriving unpacks them in its own time.
 """
 
 from __future__ import annotations
 
 import importlib
-import ssl
 import sys
-from contextlib import suppress
 from functools import cache
-from http.cookiejar import CookieJar
 from types import ModuleType, TracebackType
 from typing import Any, Protocol, Self, cast
 
 import anyio
 import httpx
-import sniffio
 from anyio.lowlevel import current_token
 
+from strava_async._pool import MAX_CONNECTIONS, own_client, tls_context
 from strava_async.calls import Call
 from strava_async.errors import DecodeError, InputError, Sent, TransportError
 from strava_async.wire import Reply, redacted
-
-MAX_CONNECTIONS = 50
-MAX_KEEPALIVE_CONNECTIONS = 10
-USER_AGENT = "strava_async (Python)"
 
 _RAW_CODINGS = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 _FIELDS = frozenset(
@@ -131,9 +121,9 @@ class HttpSender:
 
     async def _open(self) -> HttpClient:
         if not self._closed:
-            tls = await anyio.to_thread.run_sync(_tls_context)
+            tls = await tls_context()
             if self._client is None:
-                self._client = _own_client(tls)
+                self._client = own_client(tls)
                 self._loop = current_token()
                 self._gate = anyio.Semaphore(MAX_CONNECTIONS, fast_acquire=True)
         if self._client is None:
@@ -242,35 +232,3 @@ def _library(client: type) -> ModuleType:
         if root in ("httpx", "httpx2"):
             return importlib.import_module(root)
     raise InputError(f"http_client is an httpx.AsyncClient or an httpx2.AsyncClient, not a {client.__name__}")
-
-
-@cache
-def _tls_context() -> ssl.SSLContext:
-    return httpx.create_ssl_context()
-
-
-class _NoCookies(CookieJar):
-    """Keeps and sends none: those of one athlete's answers are not to go along with another's requests.
-
-    httpx takes a tenth of a request's time to look for them.
-    """
-
-    def extract_cookies(self, response: Any, request: Any) -> None:
-        """Keep nothing."""
-
-    def add_cookie_header(self, request: Any) -> None:
-        """Send nothing."""
-
-
-def _own_client(tls: ssl.SSLContext) -> httpx.AsyncClient:
-    """Return a client on the fastest transport that is installed and runs on this event loop."""
-    kind = httpx.AsyncClient
-    if sniffio.current_async_library() == "asyncio":
-        with suppress(ImportError):  # the extra `fast` is not installed
-            kind = importlib.import_module("httpx_aiohttp").HttpxAiohttpClient
-    return kind(
-        verify=tls,
-        limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_KEEPALIVE_CONNECTIONS),
-        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip, deflate", "Accept": "*/*"},
-        cookies=_NoCookies(),
-    )

@@ -158,14 +158,16 @@ class Gate:
         """Serve the line whenever time alone changes something, until ``waiter`` has left it."""
         self._keeper = waiter
         try:
-            while waiter.lane is not None:
+            while True:
                 now = self._clock.monotonic()
+                self._serve(now)
+                if waiter.lane is None:
+                    return
                 self._keeps_until = self._line.next_change(now)
                 with anyio.CancelScope() as scope:
                     waiter.wake = scope.cancel
                     await self._clock.sleep(max(self._keeps_until - now, _SHORTEST_SLEEP))
                 waiter.wake = None
-                self._serve(self._clock.monotonic())
         finally:
             self._keeper = None
 

@@ -153,13 +153,6 @@ class MeterState:
         else:
             self.loose.append(ending)
 
-    def doubt(self, placement: Placement, ending: Ending) -> None:
-        """Count a request that ended with a number that may be of another window."""
-        self.end(placement, ending)
-        if placement is Placement.BEFORE_OR_IN and self.usage is None:
-            # The window has only just begun: what it held before that request was nothing yet.
-            self.usage = 0
-
     def turn(self, out: int, boundary: float) -> None:
         """Begin the window that starts at ``boundary`` on Strava's clock."""
         if self.usage is not None:
@@ -254,11 +247,11 @@ class Budget:
         if ending.in_quarter is Placement.IN:
             self.quarter.confirm(usage[0], permit)
         elif spends:
-            self.quarter.doubt(ending.in_quarter, ending)
+            self.quarter.end(ending.in_quarter, ending)
         if ending.in_day is Placement.IN:
             self.day.confirm(usage[1], permit)
         elif spends:
-            self.day.doubt(ending.in_day, ending)
+            self.day.end(ending.in_day, ending)
         return True
 
     def _adopt(self, limit_text: str, number: int) -> None:

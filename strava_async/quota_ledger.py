@@ -22,9 +22,7 @@ TURN_SECONDS = _MARGIN_SECONDS + _JITTER_SECONDS  # within these after a boundar
 _LATE_SECONDS = 0.9  # jitter gives way to the uncertainty of the clock, so that both together stay below this
 _GRACE_SECONDS = 5.0  # how long after its abandonment a request may still arrive
 _STALE_SECONDS = 3_600.0
-_FLIGHT_STEP = 10
-_FULL_FLIGHT = 100
-_UNBOUNDED = 1 << 30
+_FLIGHTS = (1, 10)  # after these, no bound
 _TICK_SECONDS = 0.001  # past an instant rather than on it
 
 
@@ -67,7 +65,8 @@ class Ledger:
         self.reserve = Reserve(reserve)
         self._random = random
         self._number = -1
-        self._flight = 1
+        self._flight = 0
+        self._landed = 0
         self._answered_at = now
         self._own_before = self._foreign_before = 0
         self._date_text: str | None = None
@@ -131,8 +130,7 @@ class Ledger:
             self._served(self.overall, permit, told)
             if reads:
                 self._served(self.read, permit, told_read)
-            if self._flight < _UNBOUNDED:
-                self._flight = self._flight + _FLIGHT_STEP if self._flight < _FULL_FLIGHT else _UNBOUNDED
+            self._landed += 1
         self.reckon(now)
 
     def _served(self, budget: Budget, permit: Reservation, told: bool) -> None:
@@ -140,7 +138,10 @@ class Ledger:
             budget.go_blind()
         if budget.strikes and permit.number > budget.hold_number:
             budget.forgive()
-            self._flight = 1
+            self._start_anew()
+
+    def _start_anew(self) -> None:
+        self._flight = self._landed = 0
 
     def _refused(
         self, permit: Reservation, fields: Fields, ending: Ending, told: bool, told_read: bool, now: float
@@ -181,8 +182,14 @@ class Ledger:
 
     def _bounded(self, room: int) -> int:
         bound = room
-        if self._flight < _UNBOUNDED:
-            bound = min(self._flight, max(1, room // 4))
+        if self._flight < len(_FLIGHTS):
+            # Nobody follows until most have landed: so their numbers show who else is in the air.
+            size = min(_FLIGHTS[self._flight], max(1, room // 4))
+            if 4 * self._landed >= 3 * size:
+                self._flight += 1
+                self._landed = 0
+                return self._bounded(room)
+            bound = size - self._landed
         quarter = self.overall.quarter
         foreign = self._foreign_before + quarter.foreign - quarter.foreign_before
         if foreign > 0:
@@ -242,7 +249,7 @@ class Ledger:
             budget.turn(float(quarter * QUARTER_SECONDS), day_boundary)
         self.reserve.turn(following)
         if self._foreign_before or now - self._answered_at > _STALE_SECONDS:
-            self._flight = 1
+            self._start_anew()
         self._label(quarter, now)
         self.reckon(now)
 

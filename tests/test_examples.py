@@ -102,7 +102,7 @@ async def test_the_program_for_strava_itself_runs_against_a_served_emulator(bloc
         command = [sys.executable, "-u", "-c", block]
         async with await anyio.open_process(command, stderr=None, env=environment(**variables)) as process:
             page = b""
-            while not page.endswith(b"\n"):
+            while b"\n" not in page:
                 page += await process.stdout.receive()
             page = page.split(b"\n")[0].decode()
             await process.stdin.send((await strava.approve(page)).encode() + b"\n")

@@ -210,7 +210,8 @@ def test_the_bounds_widen_with_time_but_not_without_end() -> None:
 # -- cold start and ramp -----------------------------------------------------------------------------------------------
 
 
-def test_guarantee_06_it_learns_before_it_floods(books: Books) -> None:
+def test_guarantee_06_it_learns_before_it_floods() -> None:
+    books = Books(start=TEN + 100)
     flights = []
     used = 0
     for _ in range(4):
@@ -224,6 +225,24 @@ def test_guarantee_06_it_learns_before_it_floods(books: Books) -> None:
     assert 1 < flights[1] <= 25
     assert flights[2] > flights[1]
     assert sum(flights) == 100
+
+
+def test_guarantee_06_a_flight_is_no_more_than_a_quarter_of_what_is_left() -> None:
+    books = Books(start=TEN + 100)
+    books.answer(books.give(), (92, 92), (92, 92))
+    assert len(books.burst()) == 2
+
+
+def test_guarantee_06_nobody_follows_until_most_of_a_flight_have_landed() -> None:
+    books = Books(start=TEN + 100)
+    books.answer(books.give(), (1, 1), (1, 1))
+    flight = books.burst()
+    assert len(flight) == 10
+    for used, permit in enumerate(flight[:7], start=2):
+        books.answer(permit, (used, used), (used, used))
+        assert not books.admits()
+    books.answer(flight[7], (9, 9), (9, 9))
+    assert len(books.burst()) > 50
 
 
 def test_with_nothing_known_nothing_is_claimed(books: Books) -> None:

@@ -42,7 +42,7 @@ def main(settings: Settings, write: Callable[[str], None]) -> int:
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
-        print(f"strava-async emulate: {settings.host}:{settings.port}: {error.strerror or error}", file=sys.stderr)
+        print(f"strava-async emulate: {error.strerror or error}", file=sys.stderr)
     return 1
 
 

@@ -161,6 +161,6 @@ def _wait_line(frame: Frame) -> Text:
 
 def _traffic_line(frame: Frame) -> Text:
     books = frame.books
-    rate = f"{frame.rate:.0f}/s here, {frame.rate / frame.speed:.1f}/s on Strava's clock"
-    renewed = plural(books.renewals, "token renewal")
-    return Text(f"{plural(books.requests, 'request')}, {rate}; 429s: {books.refused}; {renewed}")
+    rate = f"{frame.rate:.0f}/s ({frame.rate / frame.speed:.1f}/s on its clock)"
+    text = f"{plural(books.requests, 'request')}, {rate}; 429s: {books.refused}; token renewals: {books.renewals}"
+    return Text(text, no_wrap=True, overflow="ellipsis")

@@ -206,11 +206,11 @@ def results(outcome: Outcome) -> list[tuple[str, str, str]]:
     """Return what has come of a harvest, as rows of a name, a figure and what there is to say of it."""
     stored, progress, books = outcome.stored, outcome.progress, outcome.books
     details, streams = progress.parts[Kind.DETAIL], progress.parts[Kind.STREAMS]
-    without = plural(stored["no_streams"], "activity", "activities")
+    without = f"; {plural(stored['no_streams'], 'activity', 'activities')} without any" if stored["no_streams"] else ""
     return [
         ("activities", f"{stored['activities']:,}", f"{progress.new:,} new"),
         ("details", f"{stored['details']:,}", f"{details.added - details.empty:,} new"),
-        ("stream sets", f"{stored['streams']:,}", f"{streams.added - streams.empty:,} new; {without} without any"),
+        ("stream sets", f"{stored['streams']:,}", f"{streams.added - streams.empty:,} new{without}"),
         ("requests", f"{books.requests:,}", f"429s: {books.refused}"),
         ("token renewals", f"{books.renewals}", ""),
         ("windows waited for", f"{outcome.windows}", ""),

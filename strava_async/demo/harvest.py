@@ -197,7 +197,8 @@ async def _fetch(api: ApiV3, store: Store, kind: Kind, activity_id: int, progres
         body = await _ask(api, kind, activity_id)
     finally:
         progress.asking -= 1
-    await store.add(kind, activity_id, body)
+    with anyio.CancelScope(shield=True):  # the answer has cost quota: it is kept whatever stops us
+        await store.add(kind, activity_id, body)
     part = progress.parts[kind]
     part.added += 1
     part.empty += body is None

@@ -1,0 +1,83 @@
+"""Measures, and prints each target with its figure."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import platform
+import time
+from dataclasses import dataclass
+
+from benchmarks import environments, harvest, request_cost, start_cost
+from benchmarks.environments import CORE
+from benchmarks.processes import run_python, say, serving
+from benchmarks.table import Row, render
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is done.
+
+    Attributes:
+        request_rounds, requests: for the cost of a request.
+        harvest_rounds: harvests on each transport.
+        stravalib_share: stravalib does one in so many requests of the harvest.
+        import_rounds: imports.
+    """
+
+    request_rounds: int
+    requests: int
+    harvest_rounds: int
+    stravalib_share: int
+    import_rounds: int
+
+
+QUICK = Plan(request_rounds=5, requests=100, harvest_rounds=1, stravalib_share=25, import_rounds=5)
+FULL = Plan(request_rounds=21, requests=300, harvest_rounds=7, stravalib_share=1, import_rounds=21)
+
+_LIMITER = "import json; from benchmarks.limiter import measure; print(json.dumps(measure()))"
+
+
+async def measure(plan: Plan) -> list[Row]:
+    """Return all rows."""
+    async with serving() as bench:
+        say("the cost of a request ...")
+        rows = await request_cost.measure(bench, rounds=plan.request_rounds, requests=plan.requests)
+        say("the harvest ...")
+        rows += await harvest.measure(bench, rounds=plan.harvest_rounds, stravalib_share=plan.stravalib_share)
+        say("the cost of a start ...")
+        rows += await start_cost.measure(bench, rounds=plan.import_rounds)
+    say("the limiter ...")
+    return rows + await _limiter()
+
+
+async def _limiter() -> list[Row]:
+    figures: dict[str, float] = json.loads(await run_python(CORE.python, _LIMITER))
+    return [
+        Row("T11", "limiter: acquire and settle", figures["acquire_settle_us"], "us", at_most=12.0),
+        Row("T11", "limiter: a waiter among 10,000", figures["waiter_bytes"], "bytes", at_most=650.0),
+        Row("", "limiter: queueing it", figures["waiter_us"], "us"),
+        Row("", "limiter: queueing one of 1,000", figures["waiter_us_of_a_tenth"], "us"),
+        Row("", "limiter: serving it", figures["serve_us"], "us"),
+    ]
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Print each target with its figure.")
+    parser.add_argument("--full", action="store_true", help="more rounds, and stravalib's whole harvest: some minutes")
+    full: bool = parser.parse_args().full
+    environments.make_all()
+    began = time.monotonic()
+    rows = asyncio.run(measure(FULL if full else QUICK))
+    print(f"{'full' if full else 'quick'} run on {platform.python_implementation()} {platform.python_version()}")
+    for environment in environments.ALL:
+        print(environments.versions(environment))
+    print()
+    print(render(rows))
+    print(f"\n{time.monotonic() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

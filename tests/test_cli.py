@@ -1,0 +1,97 @@
+"""The command line."""
+
+import contextlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+import strava_async
+from strava_async.cli import main
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_version_is_printed(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{strava_async.__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"], ["emulate", "--help"]])
+def test_help_is_printed(arguments, capsys):
+    assert main(arguments) == 0
+    assert "Usage: strava-async" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["dance"], ["demo", "--details", "-1"], ["demo", "--speed", "0"]])
+def test_a_wrong_argument_is_refused(arguments, capsys):
+    assert main(arguments) == 2
+    assert "Usage: strava-async" in capsys.readouterr().err
+
+
+def test_the_demo_writes_lines_where_there_is_no_terminal(tmp_path, capsys):
+    path = tmp_path / "demo.sqlite"
+    assert main(["demo", "--file", str(path), "--details", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert re.search(r"^  details +2  2 new$", shown, re.MULTILINE)
+
+
+@pytest.mark.parametrize("missing", ["typer", "rich", "uvicorn"])
+def test_without_the_extra_a_sentence_says_how_to_get_it(missing):
+    script = f"import sys; sys.modules[{missing!r}] = None; from strava_async.cli import main; sys.exit(main(['demo']))"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 2
+    assert result.stderr == 'This command needs more packages: pip install "strava-async[cli]"\n'
+    assert result.stdout == ""
+
+
+def test_importing_the_command_imports_no_extra():
+    script = "import sys, strava_async.cli; print({'typer', 'starlette', 'uvicorn'} & {*sys.modules})"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert result.stdout == "set()\n"
+
+
+@contextlib.contextmanager
+def emulated(*options):
+    """Run ``strava-async emulate`` and hand over what it prints."""
+    command = [sys.executable, "-m", "strava_async", "emulate", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line == "  )\n":
+                break
+        try:
+            yield process, "".join(lines)
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
+def test_emulate_serves_a_strava_and_says_how_to_use_it():
+    with emulated("--port", "0", "--athletes", "2") as (process, shown):
+        page = re.search(r"^  (http\S+/oauth/authorize\S+)$", shown, re.MULTILINE)[1]
+        assert httpx.get(page).text.count('type="checkbox"') == 2
+        token, url = re.search(r'Bearer (\w+)" "(\S+)"', shown).groups()
+        assert len(httpx.get(url, headers={"Authorization": f"Bearer {token}"}).json()) == 3
+        secret = re.search(r"client secret +(\w+)", shown)[1]
+        form = {"client_id": re.search(r"client id +(\d+)", shown)[1], "client_secret": secret}
+        refused = httpx.post(re.search(r"OAuth +(\S+)", shown)[1] + "/token", data={**form, "grant_type": "x"})
+        assert refused.json()["errors"][0]["field"] == "grant_type"  # id and secret are right
+    assert process.wait(timeout=30) == 130
+    assert process.stderr.closed
+
+
+def test_a_port_that_is_taken_is_told_in_a_sentence():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "strava_async", "emulate", "--port", str(port)]
+        result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=30)
+    assert result.returncode == 1
+    assert result.stderr.startswith("strava-async emulate: Address already in use")
+    assert result.stderr.count("\n") == 1

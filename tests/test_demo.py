@@ -1,0 +1,442 @@
+"""The demo: the harvest, its file, what it shows, and what is left when it is stopped."""
+
+import contextlib
+import io
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+from rich.console import Console
+
+from strava_async._http import asgi_client
+from strava_async.demo.display import LiveScreen, panel
+from strava_async.demo.frame import Books, Frame, Observer, Waiting, plural, span
+from strava_async.demo.harvest import Kind, Progress, harvest
+from strava_async.demo.plain import PlainScreen
+from strava_async.demo.run import Settings, main
+from strava_async.demo.store import APPLICATION_ID, SqliteStore, StoreError, open_store
+from strava_async.errors import ServerError
+from strava_async.limiter import RateLimiter, Unlimited
+from strava_async.protocol import ApiV3
+from strava_async.quota import Meter, Quota, QuotaClass
+from strava_async.retry import RetryPolicy
+from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits
+
+ROOT = Path(__file__).parent.parent
+DETAIL = "/activities/*"
+
+
+class Job:
+    """One process's harvest after the other, against one Strava."""
+
+    def __init__(self, path, *, limits=None, years=0.1):
+        self.path = path
+        self.clock = FakeClock()
+        self.strava = Emulator(clock=self.clock, limits=limits, years=years)
+        self.athlete_id = self.strava.athlete_ids[0]
+        self.manual = self.add_manual()
+
+    def add_manual(self):
+        fields = {
+            "name": "Gym",
+            "sport_type": "Workout",
+            "start_date_local": "2026-01-06T00:00:00Z",
+            "elapsed_time": 60,
+        }
+        self.strava.world().add_manual(fields, activity_id=90_000_000_000, now=self.clock.time())
+        self.strava.refresh()
+        return 90_000_000_000
+
+    async def run(self, newest=10, *, limiter=None, retry=RetryPolicy()):
+        progress, failed = Progress(), None
+        limiter = limiter or RateLimiter(clock=self.clock)
+        token = self.strava.grant()["access_token"]
+        async with (
+            open_store(self.path, self.clock) as store,
+            asgi_client(self.strava.app, "https://www.strava.com") as http_client,
+            self.clock.autojump(),
+        ):
+            api = ApiV3(token, http_client, limiter, retry=retry)
+            now = self.clock.time()
+            try:
+                await harvest(api, store, self.athlete_id, before=now, newest=newest, progress=progress)
+            except ServerError as error:
+                failed = error
+        if failed is not None:
+            raise failed
+        return progress
+
+
+def rows(path, query):
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        return db.execute(query).fetchall()
+
+
+@pytest.mark.anyio
+async def test_everything_asked_for_is_stored_with_the_time_it_came(tmp_path):
+    job = Job(tmp_path / "h.sqlite")
+    progress = await job.run(10)
+    activities = job.strava.world().activities
+    assert progress.listed == progress.new == len(activities)
+    assert rows(job.path, "SELECT id FROM activities ORDER BY start_date") == [(a["id"],) for a in activities]
+    newest = [(activity["id"],) for activity in activities[-10:]]
+    assert sorted(rows(job.path, "SELECT activity_id FROM details WHERE body IS NOT NULL")) == sorted(newest)
+    assert sorted(rows(job.path, "SELECT activity_id FROM streams")) == sorted(newest)
+    began = min(served.at for served in job.strava.requests)
+    for table in ("activities", "details", "streams"):
+        assert rows(job.path, f"SELECT count(*) FROM {table} WHERE fetched_at < {began}") == [(0,)]
+    (body,) = rows(job.path, "SELECT body ->> '$.name' FROM details ORDER BY activity_id DESC LIMIT 1")[0]
+    assert body == "Gym"
+
+
+@pytest.mark.anyio
+async def test_an_activity_without_streams_is_noted_and_not_asked_about_again(tmp_path):
+    job = Job(tmp_path / "h.sqlite")
+    progress = await job.run(3)
+    assert progress.parts[Kind.STREAMS].empty == 1
+    assert rows(job.path, "SELECT activity_id FROM streams WHERE body IS NULL") == [(job.manual,)]
+    job.strava.requests.clear()
+    again = await job.run(3)
+    assert again.parts[Kind.STREAMS].kept == 3
+    assert job.strava.count("GET", DETAIL) == 0
+
+
+@pytest.mark.anyio
+async def test_an_indoor_activity_gives_its_streams_by_time(tmp_path):
+    job = Job(tmp_path / "h.sqlite", years=0.3)
+    activities = job.strava.world().activities[::-1]
+    indoor = next(n for n, activity in enumerate(activities) if not activity["manual"] and not activity["distance"])
+    await job.run(indoor + 1)
+    (body,) = rows(job.path, f"SELECT body FROM streams WHERE activity_id = {activities[indoor]['id']}")[0]
+    assert "distance" not in json.loads(body)
+    assert json.loads(body)["time"]["data"]
+
+
+@pytest.mark.anyio
+async def test_a_second_harvest_asks_for_the_list_alone(tmp_path):
+    job = Job(tmp_path / "h.sqlite")
+    await job.run(10)
+    job.strava.requests.clear()
+    progress = await job.run(10)
+    assert progress.new == 0
+    assert [part.added for part in progress.parts.values()] == [0, 0]
+    assert {served.path for served in job.strava.requests} == {"/api/v3/athlete/activities"}
+
+
+@pytest.mark.anyio
+async def test_a_harvest_that_fails_keeps_what_it_has_and_the_next_goes_on(tmp_path):
+    job = Job(tmp_path / "h.sqlite")
+    job.strava.faults.add(Fault.server_error(), path=DETAIL, after=35, times=None)
+    with pytest.raises(ServerError):
+        await job.run(20, retry=RetryPolicy(max_attempts=1))
+    stored = rows(job.path, "SELECT activity_id FROM details UNION ALL SELECT activity_id FROM streams")
+    assert 0 < len(stored) <= 35
+    job.strava.faults.clear()
+    job.strava.requests.clear()
+    progress = await job.run(20)
+    assert [part.done for part in progress.parts.values()] == [20, 20]
+    assert sum(part.added for part in progress.parts.values()) == 40 - len(stored)
+    paths = [served.path for served in job.strava.requests if served.path.startswith("/api/v3/activities/")]
+    assert len(set(paths)) == 40 - len(stored)
+
+
+@pytest.mark.anyio
+async def test_an_error_stops_those_too_who_wait_for_quota(tmp_path):
+    job = Job(tmp_path / "h.sqlite", limits=MeterLimits(read_15min=15))
+    job.strava.faults.add(Fault.server_error(), path=DETAIL, after=5, times=1)
+    with pytest.raises(ServerError):
+        await job.run(20, retry=RetryPolicy(max_attempts=1))
+    assert len({served.at // 900 for served in job.strava.requests}) == 1
+
+
+@pytest.mark.anyio
+async def test_an_answer_in_hand_is_kept_whatever_stops_the_harvest():
+    strava = Emulator(years=0.1)
+    kept = []
+
+    class Stopping:
+        async def add_activities(self, activities):
+            return len(activities)
+
+        async def newest(self, athlete_id, count):
+            return [activity["id"] for activity in strava.world().activities[-count:]]
+
+        async def lacking(self, kind, activity_ids):
+            return activity_ids
+
+        async def add(self, kind, activity_id, body):
+            scope.cancel()
+            await anyio.lowlevel.checkpoint()
+            kept.append(activity_id)
+
+    progress = Progress()
+    async with asgi_client(strava.app, "https://www.strava.com") as http_client:
+        api = ApiV3(strava.grant()["access_token"], http_client)
+        with anyio.CancelScope() as scope:
+            await harvest(api, Stopping(), 1, before=2e9, newest=5, progress=progress)
+    assert scope.cancelled_caught
+    assert len(kept) == sum(part.done for part in progress.parts.values()) == 1
+
+
+@pytest.mark.anyio
+async def test_the_next_window_is_waited_for_and_no_429_comes(tmp_path):
+    job = Job(tmp_path / "h.sqlite", limits=MeterLimits(read_15min=20, overall_15min=40))
+    progress = await job.run(20)
+    assert progress.parts[Kind.DETAIL].done == progress.parts[Kind.STREAMS].done == 20
+    statuses = [served.status_code for served in job.strava.requests]
+    assert 429 not in statuses
+    windows = {served.at // 900 for served in job.strava.requests}
+    assert len(windows) == -(-len(statuses) // 20)
+
+
+@pytest.mark.anyio
+async def test_what_comes_together_is_written_together_and_counted_once_it_is(tmp_path):
+    clock = FakeClock()
+    async with open_store(tmp_path / "h.sqlite", clock) as store:
+        async with anyio.create_task_group() as tasks:
+            for activity_id in range(100):
+                tasks.start_soon(store.add, Kind.DETAIL, activity_id, {"id": activity_id})
+        assert await store.lacking(Kind.DETAIL, [*range(101)]) == [100]
+        assert await store.counts() == {"activities": 0, "details": 100, "streams": 0, "no_streams": 0}
+
+
+@pytest.mark.anyio
+async def test_a_hundred_answers_at_once_take_two_commits(tmp_path):
+    statements = []
+    async with open_store(tmp_path / "h.sqlite", FakeClock()):
+        pass
+    with contextlib.closing(
+        sqlite3.connect(tmp_path / "h.sqlite", isolation_level=None, check_same_thread=False)
+    ) as db:
+        db.set_trace_callback(statements.append)
+        store = SqliteStore(db, FakeClock())
+        async with anyio.create_task_group() as tasks:
+            for activity_id in range(100):
+                tasks.start_soon(store.add, Kind.DETAIL, activity_id, {})
+    assert statements.count("COMMIT") <= 2
+    assert sum(statement.startswith("INSERT") for statement in statements) == 100
+
+
+@pytest.mark.anyio
+async def test_a_caller_who_gives_up_takes_nobody_elses_answer_along(tmp_path):
+    async with open_store(tmp_path / "h.sqlite", FakeClock()) as store:
+        async with anyio.create_task_group() as tasks, anyio.create_task_group() as doomed:
+            for activity_id in range(20):
+                group = doomed if activity_id % 2 else tasks
+                group.start_soon(store.add, Kind.DETAIL, activity_id, {})
+            await anyio.lowlevel.checkpoint()
+            doomed.cancel_scope.cancel()
+        assert set(await store.lacking(Kind.DETAIL, [*range(20)])) <= {*range(1, 20, 2)}
+
+
+@pytest.mark.anyio
+async def test_a_summary_that_comes_again_replaces_the_old_one(tmp_path):
+    activity = {"id": 1, "athlete": {"id": 7}, "start_date": "2026-01-01T00:00:00Z", "name": "Run"}
+    async with open_store(tmp_path / "h.sqlite", FakeClock()) as store:
+        assert await store.add_activities([activity]) == 1
+        assert await store.add_activities([{**activity, "name": "Race"}]) == 0
+        assert await store.newest(7, 5) == [1]
+        assert await store.newest(8, 5) == []
+    assert rows(tmp_path / "h.sqlite", "SELECT body ->> '$.name' FROM activities") == [("Race",)]
+
+
+def not_sqlite(path):
+    path.write_bytes(b"my thesis\n" * 200)
+
+
+def somebody_elses(path):
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE recipes (id)")
+
+
+def from_the_future(path):
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.executescript(f"CREATE TABLE a (id); PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 99")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("write", "told"),
+    [(not_sqlite, "not a file of"), (somebody_elses, "not a file of"), (from_the_future, "another version")],
+)
+async def test_a_foreign_file_is_refused_and_left_as_it_is(write, told, tmp_path):
+    path = tmp_path / "h.sqlite"
+    write(path)
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=rf"h\.sqlite .*{told}"):
+        async with open_store(path, FakeClock()):
+            raise AssertionError
+    assert path.read_bytes() == before
+
+
+@pytest.mark.anyio
+async def test_a_place_without_a_file_is_refused(tmp_path):
+    with pytest.raises(StoreError, match="cannot be opened"):
+        async with open_store(tmp_path / "nowhere" / "h.sqlite", FakeClock()):
+            raise AssertionError
+
+
+def frame(*, waiting=None, renewals=0, details=97, listed=1_202, complete=True, usage=200):
+    progress = Progress(listed=listed, new=listed, list_complete=complete)
+    for part in progress.parts.values():
+        part.wanted, part.added = 200, details
+    spent, fresh = Meter(200, usage, 0, 1_780_315_200.0), Meter(None, None, 0, 1_780_358_400.0)
+    quota = Quota(read_15min=spent, read_day=fresh, overall_15min=spent, overall_day=fresh)
+    return Frame(1_780_314_948.0, 45.0, progress, quota, waiting, Books(208, 0, renewals), 12.0)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_the_panel_fits_its_width_and_tells_of_the_wait(width):
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(panel(frame(waiting=Waiting("read_15min", 252.0, 50)), width))
+    drawn = console.file.getvalue()
+    assert max(map(len, drawn.splitlines())) == width
+    for text in ("waiting for the next window: 4:12", "97 / 200", "200 / 200", "unknown", "resets 12:00"):
+        assert text in drawn
+
+
+def test_the_live_screen_draws_in_place_and_leaves_the_last_frame():
+    console = Console(file=io.StringIO(), width=80, force_terminal=True)
+    with LiveScreen(console) as screen:
+        screen.say("something happened")
+        screen.show(frame(details=1))
+        screen.show(frame(details=2))
+    drawn = console.file.getvalue()
+    assert drawn.index("something happened") < drawn.index("1 / 200") < drawn.index("2 / 200")
+    assert drawn.endswith("\x1b[?25h")  # the cursor is back
+
+
+def test_plain_lines_are_written_when_something_changes():
+    lines = []
+    screen = PlainScreen(lines.append)
+    wait = Waiting("read_15min", 252.0, 50)
+    for shown in (
+        frame(complete=False, details=0),
+        frame(details=0),
+        frame(details=0),
+        frame(),
+        frame(waiting=wait),
+        frame(waiting=wait),
+        frame(),
+        frame(details=98),
+        frame(details=200),
+    ):
+        screen.show(shown)
+    assert lines == [
+        "11:55:48 1,202 activities on the list, 1,202 new",
+        "11:55:48 details 97/200, stream sets 97/200, 12 requests/s",
+        "11:55:48 read_15min is spent: next window in 4:12, 50 calls waiting",
+        "11:55:48 the window has turned",
+        "11:55:48 details 200/200, stream sets 200/200, 12 requests/s",
+    ]
+
+
+@pytest.mark.anyio
+async def test_the_observer_sees_who_waits_and_for_how_many_windows(tmp_path):
+    clock = FakeClock()
+    strava = Emulator(clock=clock, years=0.1, limits=MeterLimits(read_15min=2))
+    limiter, progress = RateLimiter(clock=clock), Progress(asking=5)
+    observer = Observer(progress, limiter, lambda: Books(2, 0, 0), clock=clock, speed=1.0)
+    assert observer.frame().waiting is None
+    async with asgi_client(strava.app, "https://www.strava.com") as http_client:
+        api = ApiV3(strava.grant()["access_token"], http_client, limiter)
+        await api.get("/athlete")
+        assert observer.frame().waiting is None
+        permit = await limiter.acquire()
+        assert limiter.blocked(QuotaClass.READ) is not None
+        assert observer.frame().waiting is None  # one is under way; it may yet give its permit back
+        permit.release()
+        await api.get("/athlete")
+    waiting = observer.frame().waiting
+    assert (waiting.window, waiting.calls, observer.windows) == ("read_15min", 5, 1)
+    assert 0 < waiting.seconds <= 900
+    assert observer.frame().waiting == waiting
+    assert observer.windows == 1
+
+
+def test_an_observer_of_an_unlimited_harvest_sees_nobody_wait():
+    observer = Observer(Progress(asking=5), Unlimited(), lambda: Books(0, 0, 0), clock=FakeClock(), speed=1.0)
+    assert observer.frame().waiting is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (252.4, "4:12"), (3_599.6, "1:00:00"), (43_449, "12:04:09")]
+)
+def test_a_span_is_written_as_on_a_watch(seconds, text):
+    assert span(seconds) == text
+
+
+def test_a_noun_goes_with_its_count():
+    assert [plural(1, "call"), plural(2_000, "call"), plural(2, "activity", "activities")] == [
+        "1 call",
+        "2,000 calls",
+        "2 activities",
+    ]
+
+
+def test_the_demo_harvests_renews_and_finds_nothing_new_the_second_time(tmp_path):
+    path, lines = tmp_path / "demo.sqlite", []
+    settings = Settings(path, details=5, speed=10_000.0)  # at that speed the access token ends soon
+    assert main(settings, PlainScreen(lines.append)) == 0
+    assert any("access token renewed, once for" in line for line in lines)
+    assert any(line.split()[:3] == ["stream", "sets", "5"] for line in lines)
+    assert "  requests                  " in "\n".join(lines)
+    assert all("429s: 0" in line for line in lines if line.startswith("  requests"))
+    again = []
+    assert main(settings, PlainScreen(again.append)) == 0
+    assert [line.split(" new")[0].split()[-1] for line in again if " new" in line and line.startswith("  ")] == [
+        "0"
+    ] * 3
+
+
+def test_an_error_is_told_in_a_sentence(tmp_path, capsys):
+    path = tmp_path / "demo.sqlite"
+    not_sqlite(path)
+    assert main(Settings(path), PlainScreen(print)) == 1
+    assert capsys.readouterr().err.startswith(f"strava-async demo: {path} is not a file of this program")
+
+
+@contextlib.contextmanager
+def running_demo(path, *options):
+    """Start the demo in a process and let it get to work."""
+    command = [sys.executable, "-m", "strava_async", "demo", "--file", str(path), "--speed", "10", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        for line in process.stdout:
+            if " details " in line:
+                break
+        yield process
+
+
+def test_a_demo_that_is_killed_goes_on_where_it_was(tmp_path):
+    path = tmp_path / "demo.sqlite"
+    with running_demo(path, "--details", "60") as process:
+        process.kill()
+    had = rows(path, "SELECT (SELECT count(*) FROM details), (SELECT count(*) FROM streams)")[0]
+    assert sum(had) >= 25
+    assert rows(path, "PRAGMA integrity_check") == [("ok",)]
+    fetched_at = rows(path, "SELECT activity_id, fetched_at FROM details")
+    lines = []
+    newest = max(had) + 2
+    assert main(Settings(path, details=newest), PlainScreen(lines.append)) == 0
+    new = [int(line.split(" new")[0].split()[-1]) for line in lines if " new" in line and line.startswith("  ")]
+    assert new[0] == 0
+    assert new[1] == newest - had[0]
+    assert set(fetched_at) < set(rows(path, "SELECT activity_id, fetched_at FROM details"))
+
+
+def test_ctrl_c_ends_the_demo_with_a_word(tmp_path):
+    path = tmp_path / "demo.sqlite"
+    with running_demo(path) as process:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors.startswith("Stopped. ")
+    assert errors.endswith(f"were added to {path}; the same command goes on from there.\n")
+    assert errors.count("\n") == 1
+    added = int(errors.split(" details")[0].split()[-1])
+    assert rows(path, "SELECT count(*) >= ? FROM details".replace("?", str(added))) == [(1,)]
