@@ -64,7 +64,7 @@ class HttpClient(Protocol):
         ...
 
     def build_request(
-        self, method: str, url: str, *, content: Any, data: Any, files: Any, headers: Any, timeout: Any
+        self, method: str, url: str, *, content: Any, data: Any, files: Any, headers: Any, extensions: Any
     ) -> Any:
         """Return a request with the client's own settings merged in."""
         ...
@@ -148,23 +148,20 @@ class HttpSender:
             raise _transport_error(error, self._library, call, bearer) from error
 
     def _request(self, client: HttpClient, call: Call, bearer: str | None, timeout: float) -> Any:
-        headers: dict[str, str] = {}
-        if call.basic is not None:
-            headers["Authorization"] = call.basic
-        elif bearer is not None:
-            headers["Authorization"] = f"Bearer {bearer}"
-        if call.content_type is not None:
-            headers["Content-Type"] = call.content_type
         request = client.build_request(
             call.method,
             call.url,
             content=call.content,
             data=call.fields,
             files=call.files,
-            headers=headers,
-            timeout=self._library.Timeout(timeout, pool=None),
+            headers=None if call.content_type is None else {"Content-Type": call.content_type},
+            extensions={"timeout": {"connect": timeout, "read": timeout, "write": timeout, "pool": None}},
         )
-        if "Authorization" not in headers and "Authorization" in request.headers:
+        if call.basic is not None:
+            request.headers["Authorization"] = call.basic
+        elif bearer is not None:
+            request.headers["Authorization"] = f"Bearer {bearer}"
+        elif "Authorization" in request.headers:
             del request.headers["Authorization"]  # the caller's client has one for everything; OAuth calls carry none
         return request
 
@@ -175,18 +172,19 @@ def asgi_client(app: Any, base_url: str) -> httpx.AsyncClient:
 
 
 async def _reply(response: Any) -> Reply:
-    headers: dict[str, str] = {}
+    fields: dict[str, str] = {}
     for name, value in response.headers.raw:
         lowered = name.lower()
         if lowered in _FIELDS:
             key, text = lowered.decode("ascii"), value.decode("latin-1")
-            headers[key] = f"{headers[key]}, {text}" if key in headers else text
-    if not response.is_stream_consumed and headers.get("content-encoding", "").lower() in _RAW_CODINGS:
+            fields[key] = f"{fields[key]}, {text}" if key in fields else text
+    content_type, coding = fields.pop("content-type", ""), fields.pop("content-encoding", "")
+    if not response.is_stream_consumed and coding.lower() in _RAW_CODINGS:
         chunks = [chunk async for chunk in response.aiter_raw()]
-        return Reply(response.status_code, headers, chunks[0] if len(chunks) == 1 else b"".join(chunks))
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return Reply(response.status_code, fields, body, content_type, coding)
     # A coding that only the library knows, or a response that a mock transport has read already.
-    headers.pop("content-encoding", None)
-    return Reply(response.status_code, headers, await response.aread())
+    return Reply(response.status_code, fields, await response.aread(), content_type)
 
 
 def _transport_error(error: Exception, library: Any, call: Call, bearer: str | None) -> TransportError:

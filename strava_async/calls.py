@@ -253,6 +253,7 @@ def _host(parts: SplitResult) -> str:
     return host if port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f"{host}:{port}"
 
 
+@lru_cache(maxsize=64)
 def _parse(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)

@@ -69,13 +69,17 @@ class Reply:
 
     Attributes:
         status_code: the HTTP status.
-        headers: the fields that the library reads, by lower-case name.
-        body: the bytes as they came; still packed if ``headers`` has a ``content-encoding``.
+        headers: the fields that the limiter reads, by lower-case name.
+        body: the bytes as they came, packed if they came packed.
+        content_type: the media type of the body, with its parameters.
+        content_encoding: how it is packed; empty if it is not.
     """
 
     status_code: int
     headers: Mapping[str, str]
     body: bytes
+    content_type: str = ""
+    content_encoding: str = ""
 
 
 def read(call: Call, reply: Reply, bearer: str | None = None) -> Any:
@@ -92,7 +96,7 @@ def read(call: Call, reply: Reply, bearer: str | None = None) -> Any:
     if not 200 <= reply.status_code < 300:
         raise fault(call, reply, bearer)
     try:
-        return _value(reply.status_code, reply.headers.get("content-type", ""), unpacked(reply))
+        return _value(reply.status_code, reply.content_type, unpacked(reply))
     except (ValueError, RecursionError, zlib.error) as error:
         raise _undecodable(call, reply, bearer, type(error).__name__) from error
 
@@ -104,7 +108,7 @@ def read_leniently(reply: Reply) -> Any:
     except (ValueError, zlib.error):
         body = reply.body
     try:
-        return _value(reply.status_code, reply.headers.get("content-type", ""), body)
+        return _value(reply.status_code, reply.content_type, body)
     except (ValueError, RecursionError):
         return body.decode("utf-8", "replace")
 
@@ -117,7 +121,7 @@ def unpacked(reply: Reply) -> bytes:
         zlib.error: the body is not what the coding says.
     """
     body = reply.body
-    for coding in reversed(reply.headers.get("content-encoding", "").lower().split(",")):
+    for coding in reversed(reply.content_encoding.lower().split(",")):
         match coding.strip():
             case "" | "identity":
                 pass

@@ -32,14 +32,15 @@ pytestmark = pytest.mark.anyio
 API = "https://www.strava.com/api/v3"
 GET = api_call("GET", "/athlete", {}, api_url=API)
 POST = api_call("POST", "/activities", {"name": "x"}, api_url=API)
-OK = Reply(200, {"content-type": "application/json"}, b'{"id": 1}')
+OK = Reply(200, {}, b'{"id": 1}', "application/json")
 EXPIRED = Reply(
     401,
-    {"content-type": "application/json"},
+    {},
     b'{"message": "", "errors": [{"resource": "Athlete", "field": "access_token", "code": "invalid"}]}',
+    "application/json",
 )
-LIMITED = Reply(429, {"content-type": "application/json"}, b'{"message": "Rate Limit Exceeded", "errors": []}')
-BROKEN = Reply(503, {"content-type": "text/html"}, b"<html>")
+LIMITED = Reply(429, {}, b'{"message": "Rate Limit Exceeded", "errors": []}', "application/json")
+BROKEN = Reply(503, {}, b"<html>", "text/html")
 
 
 class World:
@@ -234,10 +235,10 @@ async def test_a_missing_thing_is_raised_at_once() -> None:
 
 
 async def test_without_checks_the_body_comes_back_after_the_usual_retries() -> None:
-    world = World(BROKEN, Reply(404, {"content-type": "application/json"}, b'{"message": "no"}'))
+    world = World(BROKEN, Reply(404, {}, b'{"message": "no"}', "application/json"))
     async with world.clock.autojump():
         assert await world.run(check_for_errors=False) == {"message": "no"}
-    world = World(Reply(200, {"content-type": "application/json"}, b'{"cut": '))
+    world = World(Reply(200, {}, b'{"cut": ', "application/json"))
     assert await world.run(check_for_errors=False) == '{"cut": '
 
 
@@ -332,7 +333,7 @@ class Hanging:
 
 
 async def test_large_bodies_are_decoded_one_per_turn_of_the_loop() -> None:
-    large = Reply(200, {"content-type": "application/json"}, b"[" + b"1," * 60_000 + b"1]")
+    large = Reply(200, {}, b"[" + b"1," * 60_000 + b"1]", "application/json")
     world = World(*[large] * 5)
     turns: list[int] = []
     order: list[str] = []
