@@ -42,16 +42,16 @@ async def _uncontended() -> float:
     rounds: list[float] = []
     answers = [_headers(count) for count in range(200, 200 + CALLS)]
     for _ in range(ROUNDS):
-        began = time.perf_counter()
+        began = time.process_time()
         for headers in answers:
             permit = await limiter.acquire(QuotaClass.READ, priority=Priority.NORMAL, max_wait=None)
             permit.settle(200, headers)
-        rounds.append((time.perf_counter() - began) / CALLS * 1e6)
+        rounds.append((time.process_time() - began) / CALLS * 1e6)
     return statistics.median(rounds)
 
 
-async def _parked(wait: Callable[[], Awaitable[object]], count: int) -> tuple[float, float]:
-    """Return bytes and microseconds for each of ``count`` tasks that wait."""
+async def _size(wait: Callable[[], Awaitable[object]], count: int) -> float:
+    """Return the bytes for each of ``count`` tasks that wait."""
 
     async def task() -> None:
         await wait()
@@ -67,15 +67,7 @@ async def _parked(wait: Callable[[], Awaitable[object]], count: int) -> tuple[fl
         size = (tracemalloc.get_traced_memory()[0] - before) / count
         tracemalloc.stop()
         tasks.cancel_scope.cancel()
-    async with anyio.create_task_group() as tasks:
-        began = time.perf_counter()
-        for _ in range(count):
-            tasks.start_soon(task)
-        for _ in range(3):
-            await anyio.lowlevel.checkpoint()
-        took = (time.perf_counter() - began) / count * 1e6
-        tasks.cancel_scope.cancel()
-    return size, took
+    return size
 
 
 async def _full(clock: FakeClock) -> RateLimiter:
@@ -85,57 +77,64 @@ async def _full(clock: FakeClock) -> RateLimiter:
     return limiter
 
 
-async def _queued() -> dict[str, float]:
+async def _queued() -> float:
+    """Return the bytes of a waiter, beyond those of a task that waits for an event which all share."""
     event = anyio.Event()
-    bare_size, bare_time = await _parked(event.wait, WAITERS)
-    few = await _full(FakeClock())
-    _, few_time = await _parked(few.acquire, WAITERS // 10)
-    many = await _full(FakeClock())
-    size, many_time = await _parked(many.acquire, WAITERS)
-    return {
-        "waiter_bytes": size - bare_size,
-        "waiter_us": many_time - bare_time,
-        "waiter_us_of_a_tenth": few_time - bare_time,
-    }
+    limiter = await _full(FakeClock())
+    return await _size(limiter.acquire, WAITERS) - await _size(event.wait, WAITERS)
 
 
-async def _served() -> float:
-    """Return the microseconds to serve one of many that wait, from the turn of the window to its answer."""
+async def _served(count: int) -> tuple[float, float]:
+    """Return the microseconds of one of ``count`` waiters: until it stands in line, and from there to its answer."""
     clock = FakeClock()
     limiter = await _full(clock)
-    began = 0.0
 
     async def call() -> None:
         permit = await limiter.acquire()
         permit.settle(200, _headers(2) | {"date": "Tue, 06 Jan 2026 10:15:05 GMT"})
 
-    async with anyio.create_task_group() as tasks:
-        for _ in range(WAITERS):
-            tasks.start_soon(call)
-        await anyio.wait_all_tasks_blocked()
-        began = time.perf_counter()
-        clock.advance(905)
-    return (time.perf_counter() - began) / WAITERS * 1e6
+    gc.disable()
+    try:
+        async with anyio.create_task_group() as tasks:
+            began = time.process_time()
+            for _ in range(count):
+                tasks.start_soon(call)
+            for _ in range(3):
+                await anyio.lowlevel.checkpoint()
+            in_line = time.process_time()
+            clock.advance(905)
+        served = time.process_time()
+    finally:
+        gc.enable()
+    return (in_line - began) / count * 1e6, (served - in_line) / count * 1e6
 
 
 def measure() -> dict[str, float]:
     """Return all figures; times in microseconds, sizes in bytes."""
-    figures = {"acquire_settle_us": anyio.run(_uncontended), "serve_us": anyio.run(_served)}
-    return figures | anyio.run(_queued)
+    queue_few, serve_few = anyio.run(_served, WAITERS // 10)
+    queue, serve = anyio.run(_served, WAITERS)
+    return {
+        "acquire_settle_us": anyio.run(_uncontended),
+        "waiter_bytes": anyio.run(_queued),
+        "queue_us": queue,
+        "queue_us_among_a_tenth": queue_few,
+        "serve_us": serve,
+        "serve_us_among_a_tenth": serve_few,
+    }
 
 
 def main() -> None:
     """Print the figures and the targets."""
     figures = measure()
-    print(f"acquire + settle, uncontended   {figures['acquire_settle_us']:8.1f} µs     (target 12)")
-    print(
-        f"a waiter among {WAITERS:,}         {figures['waiter_bytes']:8.0f} bytes  (target 650; a bare task excepted)"
-    )
-    print(
-        f"  to queue it                   {figures['waiter_us']:8.1f} µs     (among {WAITERS // 10:,}: "
-        f"{figures['waiter_us_of_a_tenth']:.1f})"
-    )
-    print(f"  to serve it                   {figures['serve_us']:8.1f} µs")
+    for name, figure, unit, remark in (
+        ("acquire + settle, uncontended", "acquire_settle_us", "µs", "target 12"),
+        (f"a waiter among {WAITERS:,}", "waiter_bytes", "bytes", "target 650, its task excepted"),
+        ("  its task and its place", "queue_us", "µs", ""),
+        (f"  the same among {WAITERS // 10:,}", "queue_us_among_a_tenth", "µs", ""),
+        ("  its turn, answer and end", "serve_us", "µs", ""),
+        (f"  the same among {WAITERS // 10:,}", "serve_us_among_a_tenth", "µs", ""),
+    ):
+        print(f"{name:32}{figures[figure]:8.1f} {unit:6}{remark}".rstrip())
 
 
 if __name__ == "__main__":

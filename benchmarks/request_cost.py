@@ -44,7 +44,7 @@ async def measure(bench: Bench, *, rounds: int, requests: int) -> list[Row]:
     Args:
         bench: starts the clients.
         rounds: of all clients in turn.
-        requests: of one client in one round.
+        requests: of one client in one round; at least two for each that are under way at a time.
     """
     async with AsyncExitStack() as stack:
         processes = {
@@ -55,7 +55,7 @@ async def measure(bench: Bench, *, rounds: int, requests: int) -> list[Row]:
             f"{name} at {concurrency}": _load(process, concurrency, requests)
             for concurrency in CONCURRENCIES
             for name, process in processes.items()
-            if concurrency < 100 or name.startswith("ours")
+            if concurrency < 100 or name in PAIRS
         }
         await alternate(1, jobs)  # every client has made its connections
         figures = await alternate(rounds, jobs)
@@ -94,4 +94,4 @@ async def measure(bench: Bench, *, rounds: int, requests: int) -> list[Row]:
 
 
 def _load(process: Process, concurrency: int, requests: int) -> Callable[[], Awaitable[Mapping[str, Any]]]:
-    return partial(process.ask, "load", concurrency=concurrency, requests=requests)
+    return partial(process.ask, "load", concurrency=concurrency, requests=max(requests, 2 * concurrency))

@@ -1,8 +1,7 @@
 """A server of canned bytes with Strava's header fields: ``python -m benchmarks.server``.
 
 Raw on asyncio's sockets, so that it is never what is measured. It knows GET alone, on loopback, on two ports: one
-answers at once, one after ``LATENCY_SECONDS``. The former does not sleep between two requests: on a virtual machine it
-costs the sender up to 100 µs to wake somebody, more or less by chance. Each bearer has meters of its own with room for everything. It ends when
+answers at once, one after ``LATENCY_SECONDS``. Each bearer has meters of its own with room for everything. It ends when
 its standard input ends, after ``MAX_SECONDS`` or after ``MAX_REQUESTS``.
 """
 
@@ -10,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import sys
 import time
@@ -22,7 +20,6 @@ from strava_async.testing.meters import MeterLimits, Meters
 LATENCY_SECONDS = 0.150
 MAX_SECONDS = 1_800.0
 MAX_REQUESTS = 2_000_000
-AWAKE_SECONDS = 0.005
 
 _LIMIT = 90_000_000
 _BEARER = re.compile(rb"\r\nauthorization: *([^\r]*)", re.IGNORECASE)
@@ -94,40 +91,17 @@ class Answers:
         return self._meters[key]
 
 
-class Vigil:
-    """Keeps the running loop turning for ``AWAKE_SECONDS`` after each request, where there is a processor to spare."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._until = 0.0
-        self._turning = (os.cpu_count() or 1) < 2
-
-    def prolong(self) -> None:
-        """Stay awake from now on for that long."""
-        self._until = self._loop.time() + AWAKE_SECONDS
-        if not self._turning:
-            self._turning = True
-            self._turn()
-
-    def _turn(self) -> None:
-        self._turning = self._loop.time() < self._until
-        if self._turning:
-            self._loop.call_soon(self._turn)
-
-
 class Connection(asyncio.Protocol):
     """One connection.
 
     Args:
         answers: shared by all.
         latency: seconds before each answer.
-        vigil: shared by all.
     """
 
-    def __init__(self, answers: Answers, latency: float, vigil: Vigil) -> None:
+    def __init__(self, answers: Answers, latency: float) -> None:
         self._answers = answers
         self._latency = latency
-        self._vigil = vigil
         self._received = b""
         self._transport: asyncio.Transport | None = None
 
@@ -145,7 +119,6 @@ class Connection(asyncio.Protocol):
                 asyncio.get_running_loop().call_later(self._latency, self._answer, request)
             else:
                 self._answer(request)
-                self._vigil.prolong()
 
     def _answer(self, request: bytes) -> None:
         transport = self._transport
@@ -159,8 +132,8 @@ class Connection(asyncio.Protocol):
 
 async def listen(answers: Answers, latency: float) -> asyncio.Server:
     """Return a server on a free port of loopback."""
-    loop, vigil = asyncio.get_running_loop(), Vigil()
-    return await loop.create_server(lambda: Connection(answers, latency, vigil), "127.0.0.1", 0, backlog=512)
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(lambda: Connection(answers, latency), "127.0.0.1", 0, backlog=512)
 
 
 def url_of(server: asyncio.Server) -> str:

@@ -44,17 +44,22 @@ class Worker:
         self._distant_url = distant_url
         self._token = f"{kind}-{os.getpid()}"
         self._opened = AsyncExitStack()
-        self._get: Get | None = None
+        self._clients: dict[int, Get] = {}
 
     async def load(self, concurrency: int, requests: int) -> Figures:
-        """Make small requests, so many at a time; the client stays open from one such job to the next."""
-        if self._get is None:
+        """Make small requests, so many at a time.
+
+        The client stays open from one such job to the next; there is one for each ``concurrency``, because connections
+        that lie idle cost httpcore's pool time.
+        """
+        if concurrency not in self._clients:
             client = open_client(self._kind, self._prompt_url, self._token)
-            self._get = await self._opened.enter_async_context(client)
-            await _small_requests(self._get, concurrency, WARM_UP_REQUESTS)
+            self._clients[concurrency] = await self._opened.enter_async_context(client)
+            await _small_requests(self._clients[concurrency], concurrency, WARM_UP_REQUESTS)
+        get = self._clients[concurrency]
         gc.collect()
         cpu, wall = time.process_time(), time.perf_counter()
-        await _small_requests(self._get, concurrency, requests)
+        await _small_requests(get, concurrency, requests)
         return {
             "cpu_us": (time.process_time() - cpu) / requests * 1e6,
             "wall_us": (time.perf_counter() - wall) / requests * 1e6,
@@ -110,7 +115,7 @@ class Worker:
         return (first - began) - (second - first)
 
     async def aclose(self) -> None:
-        """Close the client of ``load``."""
+        """Close the clients of ``load``."""
         await self._opened.aclose()
 
     async def _limiter(self, warm: bool) -> Any:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.lowlevel
 import sniffio
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 async def run_to_end(work: Callable[[], Awaitable[None]], after: Callable[[], None]) -> None:
@@ -21,6 +24,8 @@ async def run_to_end(work: Callable[[], Awaitable[None]], after: Callable[[], No
         after: called when it has ended, however it ended, even if the event loop stopped before it began.
     """
     if sniffio.current_async_library() == "asyncio":
+        import asyncio  # a third of this package's import time, and here it is there already
+
         task = asyncio.ensure_future(work())
         task.add_done_callback(lambda _: after())
         _running.add(task)

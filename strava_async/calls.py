@@ -19,7 +19,6 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
 from typing import Any, Literal, cast
@@ -175,7 +174,7 @@ def encode(name: str, value: Any) -> str:
             return encode(name, value.value)
         case str():
             return _encodable(name, value)
-        case int() | Decimal():
+        case int():
             return str(value)
         case float() if math.isfinite(value):
             return repr(value)

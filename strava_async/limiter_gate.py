@@ -24,7 +24,6 @@ from strava_async.clock import Clock
 from strava_async.errors import QuotaExceededError
 from strava_async.limiter_line import Line, Waiter
 from strava_async.limiter_log import WaitLog
-from strava_async.limiter_park import park
 from strava_async.quota import Priority, QuotaClass
 from strava_async.quota_budget import Reservation
 from strava_async.quota_ledger import Ledger, Wait
@@ -137,6 +136,9 @@ class Gate:
                 if self._keeper is None:
                     await self._keep_time(waiter)
                 else:
+                    # Here, because it brings asyncio along, which a program on trio, or one that never waits, can spare.
+                    from strava_async.limiter_park import park
+
                     spot = park()
                     waiter.wake = spot.wake
                     await spot

@@ -222,7 +222,7 @@ class Line:
         return self._wait(reads, priority, now, reads_before, uploads_before)
 
     def _wait(self, reads: bool, priority: Priority, now: float, reads_before: int, uploads_before: int) -> Wait | None:
-        wait = self._ledger.wait_for(reads, now, reads_before, reads_before + uploads_before)
+        wait = self._ledger.wait_for(reads, now, reads_before, uploads_before)
         if wait is None and priority is Priority.BACKGROUND:
             return self._ledger.melting(reads, now, landed=True)
         return wait

@@ -49,13 +49,14 @@ class Placement(Enum):
     """Where a request was counted, seen from the window that a meter is in.
 
     ``BEFORE_OR_IN`` happens around the beginning of the window, ``IN_OR_AFTER`` around its end, or while little is
-    known of Strava's clock.
+    known of Strava's clock. ``UNKNOWN``: the answer contradicts the clock.
     """
 
     IN = "in"
     BEFORE = "before"
     BEFORE_OR_IN = "before or in"
     IN_OR_AFTER = "in or after"
+    UNKNOWN = "unknown"
 
 
 class Ending(NamedTuple):

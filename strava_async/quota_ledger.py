@@ -22,6 +22,7 @@ TURN_SECONDS = _MARGIN_SECONDS + _JITTER_SECONDS  # within these after a boundar
 _LATE_SECONDS = 0.9  # jitter gives way to the uncertainty of the clock, so that both together stay below this
 _GRACE_SECONDS = 5.0  # how long after its abandonment a request may still arrive
 _STALE_SECONDS = 3_600.0
+_SKEW_SECONDS = 120.0  # how wrong the machine's clock may be, as long as there is no other
 _FLIGHTS = (1, 10)  # after these, no bound
 _TICK_SECONDS = 0.001  # past an instant rather than on it
 
@@ -149,7 +150,7 @@ class Ledger:
         overall, read, reads = self.overall, self.read, permit.reads
         if ending.in_quarter in (Placement.BEFORE, Placement.BEFORE_OR_IN):
             return  # by a window that is over
-        if ending.latest > self._ends:
+        if ending.in_quarter is Placement.IN_OR_AFTER:
             # By this window or by the next: the refusal is over when this one is.
             overall.hold_until = max(overall.hold_until, self.turns_at)
             return
@@ -304,7 +305,7 @@ class Ledger:
         earliest = max(permit.earliest, self.clock.earliest(permit.given_at))
         if latest < earliest:
             latest = self.clock.latest(now)
-            return Ending(Placement.IN_OR_AFTER, Placement.IN_OR_AFTER, latest, self._number)
+            return Ending(Placement.UNKNOWN, Placement.UNKNOWN, latest, self._number)
         first = int(earliest // QUARTER_SECONDS)
         last = math.ceil(latest / QUARTER_SECONDS) - 1  # a bound that is not reached
         if first > self.quarter:
@@ -312,18 +313,20 @@ class Ledger:
         return Ending(
             _placement(first, last, self.quarter),
             _placement(first // QUARTERS_PER_DAY, last // QUARTERS_PER_DAY, self.quarter // QUARTERS_PER_DAY),
-            latest,
+            latest if self.clock.heard else latest + _SKEW_SECONDS,
             self._number,
         )
 
     # -- what is told to others ---------------------------------------------------------------------------------------
 
-    def wait_for(self, reads: bool, now: float, ahead_read: int = 0, ahead_overall: int = 0) -> Wait | None:
-        """Return what keeps a call from starting when that many others start before it; None if nothing known does."""
+    def wait_for(self, reads: bool, now: float, reads_ahead: int = 0, uploads_ahead: int = 0) -> Wait | None:
+        """Return what, at least, keeps a call from starting when those ahead start first; None if nothing known."""
+        read = self.read
+        # Reads that must wait for the read budget are passed by what needs the overall budget only.
+        passing = min(reads_ahead, max(0, read.quarter.free(read.out)), max(0, read.day.free(read.out)))
+        overall = (self.overall, uploads_ahead + int(passing))
         longest = None
-        for budget, ahead in (
-            ((self.read, ahead_read), (self.overall, ahead_overall)) if reads else ((self.overall, ahead_overall),)
-        ):
+        for budget, ahead in ((read, reads_ahead), overall) if reads else (overall,):
             for wait in (
                 self._hold(budget, now),
                 self._window(budget.quarter, budget.out, ahead, self._ends, QUARTER_SECONDS),

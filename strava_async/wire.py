@@ -18,7 +18,6 @@ Source:
 
 from __future__ import annotations
 
-import html
 import json
 import re
 import zlib
@@ -273,6 +272,8 @@ def upload_error(text: str, *, upload_id: Any = None) -> UploadError:
         https://developers.strava.com/docs/uploads/ and recorded texts: ``<file> duplicate of activity 123``, or the
         same with a link to ``/activities/123``.
     """
+    import html  # its table of entities takes a millisecond to load, for a text that hardly ever comes
+
     known_id = upload_id if isinstance(upload_id, int) else None
     cleaned = html.unescape(_TAG.sub("", html.unescape(text))).strip()
     duplicate = _DUPLICATE.search(html.unescape(text))

@@ -411,7 +411,7 @@ async def test_a_call_with_a_deadline_waits_as_long_as_there_is_hope(
     permit.release()
 
 
-async def test_waiting_calls_are_refused_when_their_hope_ends(
+async def test_guarantee_09_waiting_calls_are_refused_when_their_hope_ends(
     clock: FakeClock, limiter: RateLimiter, strava: Strava
 ) -> None:
     permit = await limiter.acquire()
@@ -432,7 +432,7 @@ async def test_waiting_calls_are_refused_when_their_hope_ends(
         assert [error.window for error in refused] == ["read_15min"]
 
 
-async def test_the_place_in_the_queue_decides_about_a_deadline(
+async def test_guarantee_09_the_place_in_the_queue_decides_about_a_deadline(
     clock: FakeClock, limiter: RateLimiter, strava: Strava
 ) -> None:
     await spend(limiter, strava)
@@ -454,7 +454,7 @@ async def test_the_place_in_the_queue_decides_about_a_deadline(
         tasks.cancel_scope.cancel()
 
 
-async def test_a_retry_keeps_its_place(clock: FakeClock, limiter: RateLimiter) -> None:
+async def test_guarantee_07_a_retry_keeps_its_place(clock: FakeClock, limiter: RateLimiter) -> None:
     first = await last_unit(limiter, clock)
     first.release()
     second = await limiter.acquire()

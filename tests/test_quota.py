@@ -233,6 +233,14 @@ def test_guarantee_06_a_flight_is_no_more_than_a_quarter_of_what_is_left() -> No
     assert len(books.burst()) == 2
 
 
+def test_guarantee_06_what_is_unknown_is_probed_whatever_else_is_known() -> None:
+    books = Books(start=TEN + 100)
+    for used in range(1, 15):
+        books.answer(books.give(reads=False), (used, used))
+    assert len(books.burst()) == 1
+    assert len(books.burst(reads=False)) > 100
+
+
 def test_guarantee_06_nobody_follows_until_most_of_a_flight_have_landed() -> None:
     books = Books(start=TEN + 100)
     books.answer(books.give(), (1, 1), (1, 1))
@@ -532,14 +540,14 @@ def test_guarantee_08_a_released_permit_leaves_no_trace(books: Books) -> None:
 def test_guarantee_08_an_abandoned_permit_counts_until_an_answer_says_otherwise(books: Books) -> None:
     books.learn(20)
     books.ledger.abandon(books.give(), books.now)
-    assert books.quota.read_15min.usage == 21
-    assert books.quota.read_15min.reserved == 0
+    for meter in (books.quota.read_15min, books.quota.read_day, books.quota.overall_15min, books.quota.overall_day):
+        assert (meter.usage, meter.reserved) == (21, 0)
     books.now += 6
     books.answer(books.give(), (21, 21), (21, 21))
     assert books.quota.read_15min.usage == 21, "it was never counted; this answer's request was the twenty-first"
 
 
-def test_an_abandoned_request_may_still_be_on_its_way(books: Books) -> None:
+def test_guarantee_08_an_abandoned_request_may_still_be_on_its_way(books: Books) -> None:
     books.learn(20)
     books.ledger.abandon(books.give(), books.now)
     books.now += 0.1
