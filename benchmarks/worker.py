@@ -153,9 +153,13 @@ async def _harvest(get: Get, pages: int, details: int, streams: int, counts: dic
         counts["samples"] += len(streams["time"]["data"])
 
     async with asyncio.TaskGroup() as tasks:
-        for job, count in ((page, pages), (detail, details), (stream_set, streams)):
-            for number in range(1, count + 1):
-                tasks.create_task(job(number))
+        for number in range(1, pages + 1):
+            tasks.create_task(page(number))
+        for number in range(1, max(details, streams) + 1):
+            if number <= details:
+                tasks.create_task(detail(number))
+            if number <= streams:
+                tasks.create_task(stream_set(number))
 
 
 async def _worst_lag() -> float:

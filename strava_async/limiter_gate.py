@@ -136,7 +136,7 @@ class Gate:
                 if self._keeper is None:
                     await self._keep_time(waiter)
                 else:
-                    # Here, because it brings asyncio along, which a program on trio, or one that never waits, can spare.
+                    # Not above: it brings asyncio along, a third of what importing this package takes.
                     from strava_async.limiter_park import park
 
                     spot = park()
