@@ -127,10 +127,11 @@ class MeterState:
 
     def windows_to_wait(self, out: int, ahead: int) -> int:
         """Return in how many windows' time one more request fits, after ``ahead`` others; 0 means in this one."""
-        lacking = ahead - self.free(out)
-        if lacking < 0 or self.limit is None:
+        free = self.free(out)
+        if self.limit is None or ahead < free:
             return 0
-        return 1 + int(lacking // self.limit)
+        # What was used beyond the limit is no debt: the next window is whole.
+        return 1 + int((ahead - max(0, free)) // self.limit)
 
     def confirm(self, usage: int, permit: Reservation) -> None:
         """Take in a number that surely belongs to this window."""

@@ -576,6 +576,14 @@ def test_a_429_that_the_numbers_explain_blocks_until_the_reset(books: Books) -> 
     assert wait.resume_at == TEN + 900
 
 
+def test_use_far_beyond_the_limit_is_no_debt(books: Books) -> None:
+    books.learn(20)
+    books.answer(books.give(), (692, 692), (591, 591), status=429)
+    wait = books.ledger.wait_for(True, books.now)
+    assert wait is not None
+    assert wait.resume_at == TEN + 900
+
+
 def test_a_429_of_the_day_blocks_until_midnight(books: Books) -> None:
     books.learn(20)
     books.answer(books.give(), (30, 1_100), (30, 1_001), status=429)
