@@ -6,7 +6,7 @@ import anyio
 import httpx
 import pytest
 
-from strava_async._pool import KEEPALIVE_SECONDS, Lanes, own_client, tls_context
+from strava_async._http.pool import KEEPALIVE_SECONDS, Lanes, own_client, tls_context
 
 URL = "http://strava.example/"
 

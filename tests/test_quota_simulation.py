@@ -124,7 +124,7 @@ def scenario(
 
 SCENARIOS = [
     scenario("a thousand waiters at once", backlog(1_000)),
-    scenario("ten thousand, large limits", backlog(3_000), limits=LARGE),
+    scenario("three thousand, large limits", backlog(3_000), limits=LARGE),
     scenario("a day's trickle", trickle(1_400, 80_000.0)),
     scenario("two days and a half", several_days),
     scenario("cancellation storm", cancellations),

@@ -19,7 +19,7 @@ import anyio
 import httpx
 from anyio.lowlevel import current_token
 
-from strava_async._pool import MAX_CONNECTIONS, own_client, tls_context
+from strava_async._http.pool import MAX_CONNECTIONS, own_client, tls_context
 from strava_async.calls import Call
 from strava_async.errors import DecodeError, InputError, Sent, TransportError
 from strava_async.wire import Reply, redacted
