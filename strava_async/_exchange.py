@@ -6,7 +6,7 @@
     2 bearer    chosen after the wait, because a wait may be longer than a token lives
     3 send      one HTTP request
     4 settle    the permit, with what the reply says; released only if nothing left this machine
-    5 decide    return, wait, refresh or raise: pure, in ``retry``
+    5 decide    return a value; after an error wait, refresh or raise: pure, in ``retry``
 
 A reply in hand is returned at once; only the next request waits.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 import anyio
 import anyio.lowlevel
@@ -26,18 +26,7 @@ from strava_async.clock import Clock
 from strava_async.errors import FaultError, RateLimitedError, StravaError, TransportError
 from strava_async.limiter import Limiter, Permit, Unlimited
 from strava_async.quota import Priority, QuotaClass
-from strava_async.retry import (
-    Attempt,
-    Failure,
-    Outcome,
-    Raise,
-    Refresh,
-    RetryPolicy,
-    Return,
-    Success,
-    Wait,
-    decide,
-)
+from strava_async.retry import Attempt, RetryPolicy, Step, decide
 from strava_async.tokens import TokenSource
 from strava_async.wire import Reply, read, read_leniently
 
@@ -60,6 +49,15 @@ class Options:
     timeout: float = 30.0
     max_wait: float | None = None
     priority: Priority = Priority.NORMAL
+
+
+class _Ended(NamedTuple):
+    """How an attempt ended: with a value or an error, with a reply or none, and which bearer went along."""
+
+    value: Any
+    error: StravaError | None
+    reply: Reply | None
+    bearer: str | None
 
 
 class Exchange:
@@ -97,28 +95,26 @@ class Exchange:
         turn = _Turn(self._limiter if call.quota_class else self._unmetered, self._clock, call, options)
         attempt, renewed = 1, False
         while True:
-            outcome, reply, bearer = await self._attempt(call, tokens, options, await turn.permit())
+            ended = await self._attempt(call, tokens, options, await turn.permit())
+            if ended.error is None:
+                return ended.value
             state = Attempt(attempt, call.idempotent, call.replayable, tokens is not None and not renewed)
-            decision = decide(state, outcome, options.retry, self._random())
-            match decision:
-                case Return(value):
-                    return value
-                case Wait(seconds):
+            decision = decide(state, ended.error, options.retry, self._random())
+            match decision.step:
+                case Step.WAIT:
                     attempt += 1
-                    if seconds:
-                        await self._clock.sleep(seconds)
-                case Refresh(error) if tokens is not None:
+                    if decision.seconds:
+                        await self._clock.sleep(decision.seconds)
+                case Step.REFRESH:
                     renewed = True
-                    if not await _renewed(tokens, bearer, error):
-                        return _give_up(error, reply, turn.attempts, check_for_errors)
-                case Refresh(error) | Raise(error):
-                    return _give_up(error, reply, turn.attempts, check_for_errors)
+                    if not await _renewed(tokens, ended):
+                        return _give_up(ended.error, ended.reply, turn.attempts, check_for_errors)
+                case Step.RAISE:
+                    return _give_up(ended.error, ended.reply, turn.attempts, check_for_errors)
                 case _:
-                    assert_never(decision)
+                    assert_never(decision.step)
 
-    async def _attempt(
-        self, call: Call, tokens: TokenSource | None, options: Options, permit: Permit
-    ) -> tuple[Outcome, Reply | None, str | None]:
+    async def _attempt(self, call: Call, tokens: TokenSource | None, options: Options, permit: Permit) -> _Ended:
         with permit:
             try:
                 bearer = None if tokens is None else await tokens.bearer()
@@ -130,14 +126,14 @@ class Exchange:
             except TransportError as error:
                 if error.sent == "never":
                     permit.release()
-                return Failure(error), None, bearer
+                return _Ended(None, error, None, bearer)
             permit.settle(reply.status_code, reply.headers)
         try:
-            return Success(await self._read(call, reply, bearer)), reply, bearer
+            return _Ended(await self._read(call, reply, bearer), None, reply, bearer)
         except StravaError as error:
             if isinstance(error, RateLimitedError) and call.quota_class is not None:
                 self._explain(error, call.quota_class)
-            return Failure(error), reply, bearer
+            return _Ended(None, error, reply, bearer)
 
     async def _read(self, call: Call, reply: Reply, bearer: str | None) -> Any:
         if len(reply.body) < LARGE_BODY_BYTES:
@@ -182,12 +178,14 @@ class _Turn:
         return permit
 
 
-async def _renewed(tokens: TokenSource, bearer: str | None, refused: StravaError) -> bool:
+async def _renewed(tokens: TokenSource | None, ended: _Ended) -> bool:
+    if tokens is None:
+        return False
     try:
-        return await tokens.renew(bearer)
+        return await tokens.renew(ended.bearer)
     except StravaError as error:
         if error.__cause__ is None:
-            error.__cause__ = refused
+            error.__cause__ = ended.error
         raise
 
 

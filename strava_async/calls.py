@@ -22,15 +22,14 @@ from datetime import datetime
 from enum import Enum
 from functools import lru_cache
 from typing import Any, Literal, cast
-from urllib.parse import SplitResult, quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
 from strava_async.errors import InputError
 from strava_async.quota import QuotaClass
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 
-_FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_DOT_SEGMENT = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
+_FIELD = r"\{([A-Za-z_][A-Za-z0-9_]*)\}"
 _NEVER_IN_A_URL = frozenset({"access_token", "refresh_token", "client_secret"})
 _FORM = "application/x-www-form-urlencoded"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -218,9 +217,9 @@ def _template(url: str, api_url: str) -> _Template:
         path = _parse(path).path
     else:
         path = f"{_parse(api_url).path}/{path.strip('/')}"
-    if re.search(r"[{}]", _FIELD.sub("", path)):
+    if re.search(r"[{}]", re.sub(_FIELD, "", path)):
         raise InputError(f"only plain {{names}} are filled in: {url!r}")
-    return _Template(quote(path, safe="/%:@!$&'()*+,;=~{}"), tuple(_FIELD.findall(path)), query)
+    return _Template(quote(path, safe="/%:@!$&'()*+,;=~{}"), tuple(re.findall(_FIELD, path)), query)
 
 
 def _fill(template: _Template, values: dict[str, Any]) -> str:
@@ -231,7 +230,7 @@ def _fill(template: _Template, values: dict[str, Any]) -> str:
         if not text:
             raise InputError(f"the path needs {name}")
         path = path.replace(f"{{{name}}}", quote(text, safe=""))
-    if _DOT_SEGMENT.search(path):
+    if not {".", ".."}.isdisjoint(map(unquote, path.split("/"))):
         raise InputError(f"a path holds no '.' or '..': {path!r}")
     return path
 

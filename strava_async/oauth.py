@@ -35,8 +35,6 @@ from strava_async.errors import (
 
 ApprovalPrompt = Literal["auto", "force"]
 
-# What a header field can carry; a line break in a token would otherwise surface in some library's error message.
-_HEADER_SAFE = re.compile(r"[\x21-\x7e]*")
 _MASK = "***"
 
 
@@ -78,8 +76,13 @@ class TokenSet:
 
     def __post_init__(self) -> None:
         for name, token in (("access", self.access_token), ("refresh", self.refresh_token)):
-            if token is not None and not _HEADER_SAFE.fullmatch(token):
+            if token is not None and not _fits_a_field(token):
                 raise InputError(f"the {name} token holds white space or a character outside ASCII")
+
+
+def _fits_a_field(token: str) -> bool:
+    """Say whether a header field can carry it; a line break would surface in some library's error message."""
+    return token.isascii() and token.isprintable() and " " not in token
 
 
 class AccessInfo(dict[str, Any]):
@@ -218,7 +221,7 @@ def access_info(answer: object) -> AccessInfo:
     info = AccessInfo()
     for name in ("access_token", "refresh_token"):
         token = answer.get(name)
-        if not isinstance(token, str) or not token or not _HEADER_SAFE.fullmatch(token):
+        if not isinstance(token, str) or not token or not _fits_a_field(token):
             raise DecodeError(f"the token endpoint sent no usable {name}")
         info[name] = token
     expires_at = answer.get("expires_at")

@@ -27,9 +27,7 @@ _NAMES = frozenset(
     }
 )
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_IMF_FIXDATE = re.compile(
-    r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT", re.ASCII
-)
+_IMF_FIXDATE = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT"
 _MAX_DIGITS = 9
 
 
@@ -102,7 +100,7 @@ def parse_pair(text: object) -> tuple[int, int] | None:
 
 def parse_date(text: object) -> float | None:
     """Return the Unix seconds of ``"Tue, 06 Jan 2026 10:00:00 GMT"``; None if the text is not such a date."""
-    match = _IMF_FIXDATE.fullmatch(text) if isinstance(text, str) else None
+    match = re.fullmatch(_IMF_FIXDATE, text, re.ASCII) if isinstance(text, str) else None
     if match is None:
         return None
     day, month, year, hour, minute, second = match.groups()

@@ -1,11 +1,10 @@
-"""What to do after an attempt: a pure decision, so that the table can be checked by eye.
+"""What to do after an attempt that failed: a pure decision, so that the table can be checked by eye.
 
 Rules:
 
 ==================================  ==========================================================================
 outcome                             decision
 ==================================  ==========================================================================
-a value                             return it
 the access token was refused        refresh, once per call, if the body can be sent again; else raise
 429                                 try again (the limiter makes it wait), if the body can be sent again
 5xx                                 wait and try again, if the method is idempotent
@@ -25,7 +24,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from enum import Enum
+from typing import NamedTuple
 
 from strava_async.errors import (
     InputError,
@@ -67,8 +67,7 @@ class RetryPolicy:
         return jitter * min(self.max_seconds, self.base_seconds * 2.0**doublings)
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """What the decision needs to know about the request just made.
 
     Attributes:
@@ -84,72 +83,44 @@ class Attempt:
     refreshable: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Success:
-    """The call is done; this is its value."""
+class Step(Enum):
+    """What can follow an attempt that failed."""
 
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """The attempt failed."""
-
-    error: StravaError
+    WAIT = "try again, after a while and with a permit of its own"
+    REFRESH = "renew the bearer, then try again"
+    RAISE = "give up"
 
 
-Outcome = Success | Failure
+class Decision(NamedTuple):
+    """What does follow an attempt that failed.
+
+    Attributes:
+        step: see there.
+        seconds: for ``WAIT``, how long.
+    """
+
+    step: Step
+    seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Return:
-    """Hand the value to the caller."""
-
-    value: Any
+_RAISE = Decision(Step.RAISE)
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Try again after that many seconds, with a permit of its own."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Refresh:
-    """Renew the bearer, then try again."""
-
-    error: StravaError
-
-
-@dataclass(frozen=True, slots=True)
-class Raise:
-    """Give up."""
-
-    error: StravaError
-
-
-Decision = Return | Wait | Refresh | Raise
-
-
-def decide(attempt: Attempt, outcome: Outcome, policy: RetryPolicy, jitter: float) -> Decision:
-    """Return what follows from an outcome; see the table above."""
-    if isinstance(outcome, Success):
-        return Return(outcome.value)
-    error = outcome.error
+def decide(attempt: Attempt, error: StravaError, policy: RetryPolicy, jitter: float) -> Decision:
+    """Return what follows an attempt that ended with this error; see the table above."""
     if is_expired_token(error):
-        return Refresh(error) if attempt.refreshable and attempt.replayable else Raise(error)
+        return Decision(Step.REFRESH) if attempt.refreshable and attempt.replayable else _RAISE
     if attempt.number >= policy.max_attempts:
-        return Raise(error)
+        return _RAISE
     match error:
         case RateLimitedError() if attempt.replayable:
-            return Wait(0.0)
+            return Decision(Step.WAIT)
         case TransportError(sent="never"):
-            return Wait(policy.backoff(attempt.number, jitter))
+            return Decision(Step.WAIT, policy.backoff(attempt.number, jitter))
         case ServerError() | TransportError() if attempt.idempotent and attempt.replayable:
-            return Wait(policy.backoff(attempt.number, jitter))
+            return Decision(Step.WAIT, policy.backoff(attempt.number, jitter))
         case _:
-            return Raise(error)
+            return _RAISE
 
 
 def is_expired_token(error: StravaError) -> bool:

@@ -57,9 +57,8 @@ EXCERPT_CHARACTERS = 200
 # Nothing that Strava sends comes near; what does is a decompression bomb.
 MAX_BODY_BYTES = 512 * 1024 * 1024
 
-_HTML_START = re.compile(rb"\s*(?:<!doctype\s+html|<html)", re.IGNORECASE)
-_DUPLICATE = re.compile(r"/activities/(\d+)|duplicate of activity (\d+)")
-_TAG = re.compile(r"<[^>]*>")
+_DUPLICATE = r"/activities/(\d+)|duplicate of activity (\d+)"
+_TAG = r"<[^>]*>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +150,17 @@ def _value(status_code: int, content_type: str, body: bytes) -> Any:
     if status_code == 204 or not body:
         return {}
     media_type = content_type.partition(";")[0].strip().lower()
-    if media_type in ("text/html", "application/xhtml+xml") or _HTML_START.match(body):
+    if media_type in ("text/html", "application/xhtml+xml") or _begins_like_html(body):
         raise ValueError("HTML instead of data")
     if media_type == "application/json" or media_type.endswith("+json") or not media_type:
         return _json(body)
     if media_type.startswith("text/") or media_type.endswith(("/xml", "+xml")):
         return body.decode("utf-8")
     return body
+
+
+def _begins_like_html(body: bytes) -> bool:
+    return body[:64].lstrip().lower().startswith((b"<!doctype html", b"<html"))
 
 
 def _json(body: bytes) -> Any:
@@ -275,8 +278,8 @@ def upload_error(text: str, *, upload_id: Any = None) -> UploadError:
     import html  # its table of entities takes a millisecond to load, for a text that hardly ever comes
 
     known_id = upload_id if isinstance(upload_id, int) else None
-    cleaned = html.unescape(_TAG.sub("", html.unescape(text))).strip()
-    duplicate = _DUPLICATE.search(html.unescape(text))
+    cleaned = html.unescape(re.sub(_TAG, "", html.unescape(text))).strip()
+    duplicate = re.search(_DUPLICATE, html.unescape(text))
     if duplicate and "duplicate" in text:
         return DuplicateUploadError(
             cleaned, activity_id=int(duplicate.group(1) or duplicate.group(2)), upload_id=known_id
