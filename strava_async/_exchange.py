@@ -28,7 +28,7 @@ from strava_async.limiter import Limiter, Permit, Unlimited
 from strava_async.quota import Priority, QuotaClass
 from strava_async.retry import Attempt, RetryPolicy, Step, decide
 from strava_async.tokens import TokenSource
-from strava_async.wire import Reply, read, read_leniently
+from strava_async.wire import Reply, opened_reply, read, read_leniently
 
 # Packed, as bodies come; what is larger takes half a millisecond or more to decode.
 LARGE_BODY_BYTES = 8 * 1024
@@ -138,10 +138,13 @@ class Exchange:
     async def _read(self, call: Call, reply: Reply, bearer: str | None) -> Any:
         if len(reply.body) < LARGE_BODY_BYTES:
             return read(call, reply, bearer)
-        # A hundred large bodies that arrive together are decoded one per turn of the loop; else all would stall it.
+        # A hundred large bodies that arrive together are unpacked and decoded one per turn of the loop, and each of the
+        # two in a turn of its own; else all would stall it.
         async with self._decoding:
             await anyio.lowlevel.checkpoint()
-            return read(call, reply, bearer)
+            opened = opened_reply(reply)
+            await anyio.lowlevel.checkpoint()
+            return read(call, opened, bearer)
 
     def _explain(self, error: RateLimitedError, quota_class: QuotaClass) -> None:
         blocked = self._limiter.blocked(quota_class)

@@ -22,7 +22,7 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from strava_async._shapes import is_list, is_object
@@ -109,6 +109,14 @@ def read_leniently(reply: Reply) -> Any:
         return _value(reply.status_code, reply.content_type, body)
     except (ValueError, RecursionError):
         return body.decode("utf-8", "replace")
+
+
+def opened_reply(reply: Reply) -> Reply:
+    """Return the reply with its body unpacked; as it came where that fails, for ``read`` to say why."""
+    try:
+        return replace(reply, body=unpacked(reply), content_encoding="")
+    except (ValueError, zlib.error):
+        return reply
 
 
 def unpacked(reply: Reply) -> bytes:

@@ -25,7 +25,7 @@ from strava_async.errors import (
     UploadError,
 )
 from strava_async.quota import QuotaClass
-from strava_async.wire import Reply, fault, read, read_leniently, upload_error
+from strava_async.wire import Reply, fault, opened_reply, read, read_leniently, upload_error
 
 JSON = "application/json; charset=utf-8"
 GET = api_call("GET", "/athlete", {}, api_url="https://www.strava.com/api/v3")
@@ -114,6 +114,13 @@ def test_content_codings_are_undone(packed: bytes, coding: str) -> None:
 def test_a_broken_content_coding_is_a_decode_error(packed: bytes, coding: str) -> None:
     with pytest.raises(DecodeError):
         read(GET, reply(200, packed, content_encoding=coding))
+
+
+def test_a_reply_is_opened_once_and_one_that_cannot_be_stays_as_it_is() -> None:
+    packed = reply(200, gzip.compress(b'{"id": 1}'), content_encoding="gzip")
+    assert opened_reply(packed) == reply(200, '{"id": 1}')
+    broken = reply(200, b"plain", content_encoding="gzip")
+    assert opened_reply(broken) is broken
 
 
 @pytest.mark.parametrize(
