@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import AsyncGenerator, Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,6 +23,14 @@ from strava_async.paging import PageWalk
 from strava_async.quota import Priority, Quota
 from strava_async.retry import RetryPolicy
 from strava_async.tokens import OnTokenRefresh, TokenSource
+
+
+@dataclass(slots=True, repr=False)
+class _Application:
+    """The credentials, as far as they are known; shared by an object and its views."""
+
+    client_id: int | str | None = None
+    client_secret: str | None = None
 
 
 class _Unset:
@@ -102,7 +110,7 @@ class ApiV3:
         elif any(value is not None for value in (access_token, refresh_token, token_expires, on_token_refresh)):
             raise InputError("give either tokens, or access_token and its companions")
         self._tokens = tokens
-        self._credentials: tuple[int | str, str] | None = None
+        self._application = _Application()
         if client_id is not None and client_secret is not None:
             self._renew_with(client_id, client_secret)
 
@@ -233,9 +241,8 @@ class ApiV3:
         Source:
             https://developers.strava.com/docs/authentication/ (``POST /oauth/revoke``, since June 2026), RFC 7009.
         """
-        known_id, known_secret = self._credentials or (None, None)
-        client_id = known_id if client_id is None else client_id
-        client_secret = known_secret if client_secret is None else client_secret
+        client_id = self._application.client_id if client_id is None else client_id
+        client_secret = self._application.client_secret if client_secret is None else client_secret
         if client_id is None or client_secret is None:
             raise InputError("revoking needs client_id and client_secret")
         token = token or self.refresh_token or self.access_token
@@ -393,13 +400,15 @@ class ApiV3:
         return [pages[number] for number in numbers]
 
     def _renew_with(self, client_id: int | str, client_secret: str) -> None:
-        self._credentials = (client_id, client_secret)
+        self._application.client_id, self._application.client_secret = client_id, client_secret
         if self._tokens.refresh is None:
             self._tokens.refresh = self._refresh
 
     async def _refresh(self, tokens: TokenSet) -> AccessInfo:
-        client_id, client_secret = self._credentials or ("", "")
-        form = oauth.refresh_grant(client_id, client_secret, tokens.refresh_token or "")
+        application = self._application
+        form = oauth.refresh_grant(
+            application.client_id or "", application.client_secret or "", tokens.refresh_token or ""
+        )
         return await self._token_grant(form, idempotent=True)
 
     async def _token_grant(self, form: dict[str, str], *, idempotent: bool) -> AccessInfo:

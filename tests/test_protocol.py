@@ -386,6 +386,15 @@ async def test_options_share_everything_else(service: Service) -> None:
     assert view.quota == api.quota
 
 
+async def test_credentials_learnt_by_a_view_are_known_to_the_object_it_came_from(service: Service) -> None:
+    emulator, api = service.emulator, service.bare_api()
+    view = api.with_options(timeout=5.0)
+    code = oauth.parse_redirect(await emulator.approve(await api.authorization_url(emulator.client_id, BACK))).code
+    await view.exchange_code_for_token(emulator.client_id, emulator.client_secret, code)
+    await api.revoke()
+    assert view.access_token is None
+
+
 @pytest.mark.parametrize("options", [{"timeout": 0.0}, {"timeout": float("nan")}, {"max_wait": -1.0}])
 async def test_options_that_make_no_sense_are_refused(service: Service, options: dict[str, Any]) -> None:
     with pytest.raises(InputError):
