@@ -26,22 +26,10 @@ from strava_async.testing.values import (
     truth,
 )
 from strava_async.testing.visit import Visit, clean, decode_json
+from strava_async.testing.world.streams import KEYS
 
 CatalogueOf = Callable[[int, float], Catalogue]
 
-STREAM_KEYS = (
-    "time",
-    "distance",
-    "latlng",
-    "altitude",
-    "velocity_smooth",
-    "heartrate",
-    "cadence",
-    "watts",
-    "temp",
-    "moving",
-    "grade_smooth",
-)
 _RESOLUTIONS = ("low", "medium", "high")
 _NO_RATE_HEADERS = dict.fromkeys(RATE_FIELDS, "")
 _TEXTS = ("name", "description")
@@ -140,7 +128,7 @@ class ActivitiesApi:
         if series_type not in ("time", "distance"):
             raise bad_request("Application", "series_type")
         asked = set(query.get("keys", "distance").split(","))
-        keys = tuple(key for key in STREAM_KEYS if key in asked)
+        keys = tuple(key for key in KEYS if key in asked)
         by_type = truth(query, "key_by_type")
 
         def choose() -> Any:
