@@ -8,7 +8,10 @@
     │   ├─ AuthorizationDeniedError    the athlete refused, or Strava sent an error to the redirect
     │   ├─ InvalidGrantError           the code or refresh token is dead: connect the athlete again
     │   ├─ InvalidClientError          client id or client secret is wrong: the grant is still good
-    │   └─ MissingScopeError           the athlete did not grant what the call needs
+    │   ├─ MissingScopeError           the athlete did not grant what the call needs
+    │   ├─ InvalidStateError           a redirect that answers no question of ours, or answers too late
+    │   └─ AuthorizationTimeoutError   the athlete did not come back from Strava's page
+    ├─ TokenStoreError          the tokens could not be read or kept: nothing was overwritten
     ├─ QuotaExceededError       not sent: the wait for quota would exceed max_wait
     ├─ TransportError           no reply: connection, timeout, protocol
     ├─ FaultError               a reply that is no success
@@ -26,8 +29,8 @@
     │   └─ DuplicateUploadError        ... because the activity exists already
     └─ DecodeError              a success that is not of the documented shape
 
-The first split is by whose turn it is: the caller's (InputError), the athlete's (OAuthError), the clock's
-(QuotaExceededError), the network's (TransportError), Strava's (FaultError and the rest).
+The first split is by whose turn it is: the caller's (InputError), the athlete's (OAuthError), the operator's
+(TokenStoreError), the clock's (QuotaExceededError), the network's (TransportError), Strava's (FaultError and the rest).
 
 No message, attribute or repr holds an access token, refresh token, client secret or authorization code.
 Errors can be copied and pickled.
@@ -96,12 +99,41 @@ class MissingScopeError(OAuthError):
     """The athlete did not grant a scope that is needed. A refresh does not help; a new authorization may.
 
     Attributes:
-        missing: the names of the scopes, as far as they are known.
+        missing: the names of the scopes, as far as they are known. Where several would do, the least of them.
+        athlete_id: who did not grant it; None where that is not known.
     """
 
-    def __init__(self, message: str, *, missing: Iterable[str] = (), **details: Any) -> None:
+    athlete_id: int | None = None
+
+    def __init__(
+        self, message: str, *, missing: Iterable[str] = (), athlete_id: int | None = None, **details: Any
+    ) -> None:
         super().__init__(message, **details)
         self.missing = frozenset(missing)
+        self.athlete_id = athlete_id
+
+
+class InvalidStateError(OAuthError):
+    """The ``state`` of a redirect is not one that was given out, or not to this session, or too old (RFC 6749 §10.12).
+
+    Attributes:
+        reason: ``missing``, ``forged`` (which includes another session's) or ``expired``.
+    """
+
+    def __init__(self, reason: Literal["missing", "forged", "expired"]) -> None:
+        super().__init__(f"the state of the redirect is {reason}: begin the authorization again")
+        self.reason = reason
+
+
+class AuthorizationTimeoutError(OAuthError):
+    """The athlete did not come back from Strava's page in time. Nothing was changed; it can be begun again."""
+
+
+class TokenStoreError(StravaError):
+    """A token store cannot be read or written, or is none. What it holds was left as it was.
+
+    Tokens that were renewed and could not be kept stay in memory, and are offered to the store again.
+    """
 
 
 class QuotaExceededError(StravaError):
