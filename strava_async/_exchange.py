@@ -2,6 +2,7 @@
 
 ::
 
+    0 prepare   what the athlete did not grant is told; tokens that other processes share are read
     1 acquire   a permit: quota is reserved before anything is sent; the wait may be long
     2 bearer    chosen after the wait, because a wait may be longer than a token lives
     3 send      one HTTP request
@@ -23,6 +24,7 @@ import anyio.lowlevel
 from strava_async._http import Sender
 from strava_async.calls import Call
 from strava_async.clock import Clock
+from strava_async.endpoints import scope_of
 from strava_async.errors import FaultError, RateLimitedError, StravaError, TransportError
 from strava_async.limiter import Limiter, Permit, Unlimited
 from strava_async.quota import Priority, QuotaClass
@@ -92,6 +94,8 @@ class Exchange:
         Raises:
             StravaError: see the tree in ``errors``.
         """
+        if tokens is not None:
+            await tokens.prepare(scope_of(call.method, call.path))
         turn = _Turn(self._limiter if call.quota_class else self._unmetered, self._clock, call, options)
         attempt, renewed = 1, False
         while True:

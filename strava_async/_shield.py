@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -11,6 +13,11 @@ import sniffio
 
 if TYPE_CHECKING:
     import asyncio
+
+T = TypeVar("T")
+
+# The scope that shields the work, on trio.
+_scope: ContextVar[anyio.CancelScope | None] = ContextVar("scope of work that is carried to its end", default=None)
 
 
 async def run_to_end(work: Callable[[], Awaitable[None]], after: Callable[[], None]) -> None:
@@ -33,11 +40,63 @@ async def run_to_end(work: Callable[[], Awaitable[None]], after: Callable[[], No
         await asyncio.shield(task)
     else:
         try:
-            with anyio.CancelScope(shield=True):
-                await work()
+            with anyio.CancelScope(shield=True) as scope:
+                mark = _scope.set(scope)
+                try:
+                    await work()
+                finally:
+                    _scope.reset(mark)
         finally:
             after()
         await anyio.lowlevel.checkpoint_if_cancelled()
+
+
+@contextmanager
+def cancellable() -> Iterator[None]:
+    """Let a part of such work be cancelled with whoever asked for it on trio: a wait in which nothing is begun yet.
+
+    On asyncio nothing changes: there nobody waits for the work to end.
+    """
+    scope = _scope.get()
+    if scope is None:
+        yield
+        return
+    scope.shield = False
+    try:
+        yield
+    finally:
+        scope.shield = True
+
+
+@asynccontextmanager
+async def after_waiting_for(lock: AbstractAsyncContextManager[object]) -> AsyncGenerator[None, None]:
+    """Hold a lock for a part of such work; waiting for it is ``cancellable``, holding it is not."""
+    async with AsyncExitStack() as stack:
+        with cancellable():
+            await stack.enter_async_context(lock)
+        yield
+
+
+async def carry_out(work: Callable[[], Awaitable[T]], after: Callable[[], None]) -> T:
+    """Return what ``work()`` does, or raise what it raises; cancelling the caller does not cancel it.
+
+    Args:
+        work: what to do.
+        after: see ``run_to_end``.
+    """
+    results: list[T] = []
+    errors: list[Exception] = []
+
+    async def noted() -> None:
+        try:
+            results.append(await work())
+        except Exception as error:
+            errors.append(error)
+
+    await run_to_end(noted, after)
+    if errors:
+        raise errors[0]
+    return results[0]
 
 
 # The event loop keeps only weak references to its tasks.

@@ -52,6 +52,8 @@ class Scope(StrEnum):
 
 DEFAULT_SCOPE = (Scope.READ, Scope.ACTIVITY_READ)
 
+_KNOWN = frozenset(name.value for name in Scope)
+
 
 @dataclass(frozen=True, slots=True)
 class TokenSet:
@@ -99,9 +101,12 @@ class AccessInfo(dict[str, Any]):
         """Return the tokens as a value.
 
         Args:
-            before: what was known; its scope and athlete hold where this answer does not name them.
+            before: what was known; its scope and athlete hold where this answer does not name them. An answer with an
+                athlete begins a new grant: nothing of the one before holds.
         """
         athlete = self.get("athlete")
+        if athlete is not None:
+            before = None
         athlete_id = athlete.get("id") if is_object(athlete) else None
         scope = parse_scope(self["scope"]) if isinstance(self.get("scope"), str) else frozenset[str]()
         return TokenSet(
@@ -127,10 +132,9 @@ def scope_names(scope: str | Iterable[str] | None) -> tuple[str, ...]:
     if scope is None:
         scope = DEFAULT_SCOPE
     asked = re.split(r"[\s,]+", scope.strip()) if isinstance(scope, str) else [str(name) for name in scope]
-    known = {name.value for name in Scope}
     for name in asked:
-        if name not in known:
-            raise InputError(f"unknown scope {name!r}; Strava knows {', '.join(sorted(known))}")
+        if name not in _KNOWN:
+            raise InputError(f"unknown scope {name!r}; Strava knows {', '.join(sorted(_KNOWN))}")
     if not asked:
         raise InputError("the scope is empty")
     return tuple(dict.fromkeys(asked))
@@ -141,6 +145,15 @@ def check_scope(granted: frozenset[str], required: Iterable[str]) -> None:
     missing = frozenset(str(name) for name in required) - granted
     if missing:
         raise MissingScopeError(f"the athlete did not grant {', '.join(sorted(missing))}", missing=missing)
+
+
+def lacks_scope(granted: frozenset[str], any_of: tuple[str, ...]) -> bool:
+    """Say whether it is known that none of these was granted; never of no scopes at all.
+
+    It is not known where nothing is said about what was granted, or where it holds names that Strava's documents do not:
+    those may include what is asked.
+    """
+    return bool(any_of and granted) and granted <= _KNOWN and granted.isdisjoint(any_of)
 
 
 def authorization_url(
@@ -196,6 +209,11 @@ def parse_redirect(url: str) -> Redirect:
     if not query.get("code"):
         raise InputError("the redirect holds neither a code nor an error")
     return Redirect(query["code"], parse_scope(query.get("scope", "")), query.get("state"))
+
+
+def redirect_state(url: str) -> str | None:
+    """Return the ``state`` in the address that Strava sent the athlete back to, before anything in it is believed."""
+    return dict(parse_qsl(urlsplit(url).query)).get("state")
 
 
 def code_grant(client_id: int | str, client_secret: str, code: str) -> dict[str, str]:

@@ -101,6 +101,7 @@ class ApiV3:
         clock = clock or limiter.clock
         self._limiter = limiter
         self._sender = HttpSender(http_client)
+        self._owns_pool = True
         self._exchange = Exchange(limiter, self._sender, clock, random or limiter.random)
         if tokens is None:
             expires_at = None if token_expires is None else int(token_expires)
@@ -349,11 +350,28 @@ class ApiV3:
         view._options = _checked(replace(self._options, **changes))
         return view
 
+    def with_tokens(self, tokens: TokenSource) -> ApiV3:
+        """Return the same API for another athlete of the application.
+
+        Pool, limiter, credentials and options are the same; closing it does not close this one. ``Strava`` does this
+        for the athletes of a token store.
+
+        Args:
+            tokens: where its bearer comes from. Without a ``refresh`` of its own it is renewed with the credentials.
+        """
+        view = copy.copy(self)
+        view._tokens = tokens
+        view._owns_pool = False
+        if tokens.refresh is None and self._application.client_secret is not None:
+            tokens.refresh = self._refresh
+        return view
+
     async def aclose(self) -> None:
         """Close the connections that this object opened, after a renewal of tokens under way has ended."""
         with anyio.CancelScope(shield=True):
             await self._tokens.settled()
-            await self._sender.aclose()
+            if self._owns_pool:
+                await self._sender.aclose()
 
     async def __aenter__(self) -> Self:
         return self

@@ -3,13 +3,17 @@
 Cases, in the order in which ``TokenSource.bearer`` looks at them:
 
 1. A renewal is under way: wait for it and share its result, be it tokens or an error.
-2. Renewed tokens could not be handed to ``on_refresh`` before: hand them over first; they are used only after that.
-3. The access token is good for longer than the leeway, or its expiry is unknown: use it.
-4. It is not, and it can be renewed: renew it; this caller leads, those who come meanwhile wait (case 1).
-5. It is not, and nothing can renew it: use it; Strava's answer decides.
+2. Renewed tokens could not be kept before: that comes first; they are used only after that.
+3. The tokens were not read yet: read them.
+4. The access token is good for longer than the leeway, or its expiry is unknown: use it.
+5. It is not, and it can be renewed: renew it; this caller leads, those who come meanwhile wait (case 1).
+6. It is not, and nothing can renew it: use it; Strava's answer decides.
 
 ``renew`` is for a token that Strava refused. The refused one is passed in: what somebody else has renewed meanwhile is
 not renewed again. A refresh token that Strava called dead is not tried again.
+
+Where a ``TokenKeeper`` is shared with other processes, a renewal is: look, lock, look again, ask, save, unlock. A refresh
+token that Strava calls dead is looked up once more, because somebody without the lock may have been faster.
 
 Strava hands out a new access token only in the last hour of the old one, and the same one before that. A leeway of
 five minutes is inside that hour, and covers a local clock that is two minutes wrong.
@@ -23,15 +27,17 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import ContextVar
 from functools import partial
+from typing import Protocol
 
 import anyio
 
-from strava_async._shield import run_to_end
+from strava_async._shield import after_waiting_for, run_to_end
 from strava_async.clock import Clock, SystemClock
-from strava_async.errors import InputError, InvalidGrantError, StravaError, TransportError
-from strava_async.oauth import AccessInfo, TokenSet
+from strava_async.errors import InputError, InvalidGrantError, MissingScopeError, StravaError, TransportError
+from strava_async.oauth import AccessInfo, TokenSet, lacks_scope
 
 Refresh = Callable[[TokenSet], Awaitable[AccessInfo]]
 OnTokenRefresh = Callable[[TokenSet], object]
@@ -41,14 +47,57 @@ LEEWAY_SECONDS = 300.0
 SAME_TOKEN_SECONDS = 60.0
 
 
+class TokenKeeper(Protocol):
+    """Where the tokens of one athlete are kept, and who may renew them now."""
+
+    def lock(self) -> AbstractAsyncContextManager[object]:
+        """Return a context that excludes everybody else who renews these tokens."""
+        ...
+
+    async def load(self, present: TokenSet) -> TokenSet:
+        """Return what is kept.
+
+        Args:
+            present: what the caller has; returned where nothing else is known.
+
+        Raises:
+            InvalidGrantError: the athlete is not connected, or not any more.
+        """
+        ...
+
+    async def save(self, token: TokenSet) -> None:
+        """Keep renewed tokens; when it returns they are safe."""
+        ...
+
+
+class _Handover:
+    """A keeper that keeps nothing: it hands renewed tokens to a function of the caller's."""
+
+    def __init__(self, on_refresh: OnTokenRefresh | None) -> None:
+        self._on_refresh = on_refresh
+
+    def lock(self) -> AbstractAsyncContextManager[object]:
+        return nullcontext()
+
+    async def load(self, present: TokenSet) -> TokenSet:
+        return present
+
+    async def save(self, token: TokenSet) -> None:
+        if self._on_refresh is not None:
+            result = self._on_refresh(token)
+            if inspect.isawaitable(result):
+                await result
+
+
 class _Renewal:
     """One renewal under way: those who wait for it, and how it ended."""
 
-    __slots__ = ("done", "error")
+    __slots__ = ("done", "ended", "error")
 
     def __init__(self) -> None:
         self.done = anyio.Event()
-        self.error: Exception | None = TransportError("the event loop stopped a renewal of tokens", sent="maybe")
+        self.ended = False  # False when done: it was cancelled before it began anything, or with its event loop
+        self.error: Exception | None = None
 
 
 _inside: ContextVar[_Renewal | None] = ContextVar("renewal of tokens", default=None)
@@ -58,14 +107,18 @@ class TokenSource:
     """Where the requests of one athlete get their bearer from. Share it between ``ApiV3`` objects of that athlete.
 
     Args:
-        token: what to begin with; None if the athlete is not connected yet.
+        token: what to begin with; None if the athlete is not connected yet, or if ``keeper`` knows.
         refresh: asks Strava for the next tokens; None means that tokens are used as long as they live.
             Can be given later, as the attribute of that name.
         on_refresh: sync or async; gets each renewed TokenSet, and has returned before it is used. What it raises
             reaches every caller that waits, and it is called again before the next use. It cannot make requests
             with these tokens.
+        keeper: in place of ``on_refresh``: where the tokens are read before their first use, and kept.
         clock: None means the system's.
         leeway_seconds: renew that long before the expiry.
+
+    Raises:
+        InputError: both ``on_refresh`` and ``keeper`` are given.
     """
 
     def __init__(
@@ -74,17 +127,23 @@ class TokenSource:
         *,
         refresh: Refresh | None = None,
         on_refresh: OnTokenRefresh | None = None,
+        keeper: TokenKeeper | None = None,
         clock: Clock | None = None,
         leeway_seconds: float = LEEWAY_SECONDS,
     ) -> None:
+        if keeper is not None and on_refresh is not None:
+            raise InputError("give either keeper or on_refresh: both are told of renewed tokens")
         self._token = token or TokenSet("")
         self.refresh = refresh
-        self._on_refresh = on_refresh
+        self._keeper: TokenKeeper = keeper or _Handover(on_refresh)
         self._clock = clock or SystemClock()
         self._leeway = leeway_seconds
         self._skew = 0.0  # Strava's clock minus ours, as the last answer told it
         self._not_before = 0.0
+        self._shared = keeper is not None
+        self._unread = self._shared and token is None
         self._unsaved = False
+        self._replaced: TokenSet | None = None  # what was kept when the unsaved tokens were got; None if nothing was
         self._dead: InvalidGrantError | None = None
         self._renewal: _Renewal | None = None
 
@@ -96,6 +155,7 @@ class TokenSource:
     @token.setter
     def token(self, token: TokenSet) -> None:
         self._token = token
+        self._unread = False
         self._unsaved = False
         self._dead = None
         self._not_before = 0.0
@@ -104,6 +164,11 @@ class TokenSource:
     def refreshable(self) -> bool:
         """Whether there is a refresh token, and a way to use it."""
         return self.refresh is not None and bool(self._token.refresh_token)
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether renewed tokens are in hand that could not be kept yet."""
+        return self._unsaved
 
     async def bearer(self) -> str | None:
         """Return an access token that should be good, renewing it first if need be; None if there is none.
@@ -114,8 +179,8 @@ class TokenSource:
             InvalidGrantError: the refresh token is dead; the athlete has to connect again.
             StravaError: the renewal failed for another reason; the next call tries again.
         """
-        if self._renewal is not None or self._unsaved or self._is_due():
-            await self._renew()
+        if self._renewal is not None or self._unsaved or self._unread or self._is_due():
+            await self._share(partial(self._next_tokens, None))
         return self._token.access_token or None
 
     async def renew(self, stale: str | None) -> bool:
@@ -133,7 +198,7 @@ class TokenSource:
             StravaError: the renewal failed for another reason.
         """
         if (self._token.access_token or None) == stale and (self._renewal is not None or self.refreshable):
-            await self._renew()
+            await self._share(partial(self._next_tokens, stale))
         return self._token.access_token not in ("", stale)
 
     async def replace(self, ask: Refresh, *, save: bool) -> AccessInfo:
@@ -143,7 +208,7 @@ class TokenSource:
 
         Args:
             ask: makes the request; gets the present tokens.
-            save: whether ``on_refresh`` is to have them before they are used.
+            save: whether ``keeper`` or ``on_refresh`` is to have them before they are used.
 
         Raises:
             StravaError: what ``ask`` raises; the present tokens stay.
@@ -153,15 +218,47 @@ class TokenSource:
         answer: list[AccessInfo] = []
 
         async def work() -> None:
-            answer.append(await self._adopt(ask, save))
+            async with after_waiting_for(self._keeper.lock()):
+                answer.append(await self._adopt(ask, save, await self._kept()))
 
         await self._lead(work)
         return answer[0]
+
+    async def prepare(self, any_of: tuple[str, ...] = ()) -> None:
+        """Do and tell what can be done and told before a call takes its place in the queue for quota. Costs none.
+
+        Tokens with a keeper are read, and renewed if need be: another process may hold them for long, and a permit is
+        not held meanwhile. They are read again before the athlete is blamed: somebody may have connected them anew.
+
+        Args:
+            any_of: scopes of which the call needs one; none if empty.
+
+        Raises:
+            MissingScopeError: it is known that none of them was granted; a new authorization may help.
+            StravaError: as in ``bearer``, where there is a keeper.
+        """
+        if self._shared:
+            await self.bearer()
+        if lacks_scope(self._token.scope, any_of):
+            await self._share(self._read)
+            if lacks_scope(self._token.scope, any_of):
+                message = f"this call needs {' or '.join(any_of)}, which the athlete did not grant"
+                raise MissingScopeError(message, missing=any_of[:1], athlete_id=self._token.athlete_id)
+
+    def reread(self) -> None:
+        """Forget the tokens; what is kept is read before the next use."""
+        self.token = TokenSet("")
+        self._unread = True
 
     async def settled(self) -> None:
         """Wait until no renewal is under way, so that what it uses may be closed."""
         if self._renewal is not None:
             await self._renewal.done.wait()
+
+    async def hand_over(self) -> None:
+        """Offer renewed tokens once more that could not be kept; nothing happens if there are none."""
+        if self._unsaved:
+            await self._share(self._save_at_last)
 
     def _is_due(self) -> bool:
         token = self._token
@@ -172,18 +269,19 @@ class TokenSource:
         now = self._clock.time() + self._skew
         return token.expires_at is not None and token.expires_at - self._leeway <= now and now >= self._not_before
 
-    async def _renew(self) -> None:
-        renewal = self._renewal
-        if renewal is None:
-            await self._lead(self._next_tokens)
-        else:
+    async def _share(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do the work, or wait for what is under way and share how it ends."""
+        while (renewal := self._renewal) is not None:
             await self._join(renewal)
             if renewal.error is not None:
                 raise _own_copy(renewal.error)
+            if renewal.ended:
+                return
+        await self._lead(work)
 
     async def _join(self, renewal: _Renewal) -> None:
         if _inside.get() is renewal:
-            raise InputError("on_refresh cannot use the tokens that it is to save: it would wait for itself")
+            raise InputError("what is to save the tokens cannot use them: it would wait for itself")
         await renewal.done.wait()
 
     async def _lead(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -191,37 +289,72 @@ class TokenSource:
         await run_to_end(partial(self._carry_out, renewal, work), partial(self._end, renewal))
         if renewal.error is not None:
             raise _own_copy(renewal.error)
+        if not renewal.ended:
+            raise TransportError("the event loop stopped a renewal of tokens", sent="maybe")
 
     async def _carry_out(self, renewal: _Renewal, work: Callable[[], Awaitable[None]]) -> None:
         mark = _inside.set(renewal)
         try:
             await work()
-            await self._save()
         except Exception as error:
             renewal.error = error
-        else:
-            renewal.error = None
         finally:
             _inside.reset(mark)
+        renewal.ended = True
 
     def _end(self, renewal: _Renewal) -> None:
         self._renewal = None
         renewal.done.set()
 
-    async def _next_tokens(self) -> None:
+    async def _next_tokens(self, refused: str | None) -> None:
+        if not self._unsaved and await self._will_do(refused):
+            return
+        # Another process may hold it for as long as Strava takes.
+        async with after_waiting_for(self._keeper.lock()):
+            await self._save_unless_superseded()
+            while not await self._will_do(refused) and not await self._ask():
+                pass
+
+    async def _will_do(self, refused: str | None) -> bool:
+        """Read what is kept, and say whether there is nothing to ask Strava for."""
+        await self._read()
+        if self._token.access_token not in ("", refused) and not self._is_due():
+            return True
         if self._dead is not None:
             raise self._dead
+        return not self.refreshable
+
+    async def _read(self) -> None:
+        while not self._unsaved:
+            before = self._token
+            try:
+                kept = await self._keeper.load(before)
+            except InvalidGrantError:
+                self.reread()
+                raise
+            if self._token is before:
+                if kept != before:
+                    self.token = kept
+                self._unread = False
+                return
+
+    async def _ask(self) -> bool:
+        """Ask Strava for the next tokens and keep them; False if somebody else got them first."""
         before = self._token
-        if self._unsaved or self.refresh is None or not before.refresh_token:
-            return
+        if self.refresh is None:
+            return True
         try:
-            await self._adopt(self.refresh, save=True)
+            await self._adopt(self.refresh, True, before)
         except InvalidGrantError as error:
+            kept = await self._kept()
+            if kept is not None and kept.refresh_token != before.refresh_token:
+                return False
             if self._token is before:
                 self._dead = error
             raise
+        return True
 
-    async def _adopt(self, ask: Refresh, save: bool) -> AccessInfo:
+    async def _adopt(self, ask: Refresh, save: bool, replaced: TokenSet | None) -> AccessInfo:
         before = self._token
         info = await ask(before)
         if self._token is not before:
@@ -231,17 +364,37 @@ class TokenSource:
         if isinstance(expires_in, int | float):
             self._skew = info["expires_at"] - expires_in - self._clock.time()
         self.token = token
-        self._unsaved = save and token != before
         if token.access_token == before.access_token:
             self._not_before = self._clock.time() + self._skew + SAME_TOKEN_SECONDS
+        if save and token != before:
+            self._unsaved, self._replaced = True, replaced
+            await self._save()
         return info
 
     async def _save(self) -> None:
-        if self._unsaved and self._on_refresh is not None:
-            result = self._on_refresh(self._token)
-            if inspect.isawaitable(result):
-                await result
-        self._unsaved = False
+        token = self._token
+        await self._keeper.save(token)
+        if self._token is token:
+            self._unsaved = False
+
+    async def _save_at_last(self) -> None:
+        async with after_waiting_for(self._keeper.lock()):
+            await self._save_unless_superseded()
+
+    async def _save_unless_superseded(self) -> None:
+        """Keep what could not be kept before, unless the athlete was connected anew, or disconnected, meanwhile."""
+        if self._unsaved:
+            kept = await self._kept()
+            if kept in (self._replaced, self._token):
+                await self._save()
+            else:
+                self.reread()
+
+    async def _kept(self) -> TokenSet | None:
+        try:
+            return await self._keeper.load(self._token)
+        except InvalidGrantError:
+            return None
 
 
 def _own_copy(error: Exception) -> Exception:

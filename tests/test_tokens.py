@@ -1,13 +1,14 @@
 """One renewal for any number of callers, and no token lost whoever is cancelled."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from strava_async.errors import InputError, InvalidGrantError, StravaError, TransportError
+from strava_async.errors import InputError, InvalidGrantError, MissingScopeError, StravaError, TransportError
 from strava_async.oauth import AccessInfo, TokenSet
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from strava_async.tokens import TokenSource
@@ -386,3 +387,287 @@ def test_a_source_outlives_the_event_loop_that_stopped_its_renewal() -> None:
 
     asyncio.run(stop_amid_renewal())
     assert asyncio.run(use()) == "a1"
+
+
+class Kept:
+    """A keeper as several processes share it: what is kept, and the order of what was done with it."""
+
+    def __init__(self, token: TokenSet | None) -> None:
+        self.token = token
+        self.done: list[str] = []
+        self.free = anyio.Lock()
+        self.fail_with: Exception | None = None
+        self.loading: Callable[[], Awaitable[object]] | None = None
+
+    @asynccontextmanager
+    async def lock(self) -> AsyncGenerator[None, None]:
+        async with self.free:
+            self.done.append("lock")
+            yield
+            self.done.append("unlock")
+
+    async def load(self, present: TokenSet) -> TokenSet:
+        self.done.append("load")
+        token = self.token
+        if self.loading is not None:
+            await self.loading()
+        if token is None:
+            raise InvalidGrantError("not connected")
+        return token
+
+    async def save(self, token: TokenSet) -> None:
+        if self.fail_with is not None:
+            raise self.fail_with
+        self.done.append(f"save {token.refresh_token}")
+        self.token = token
+
+
+class Shared:
+    """An athlete whose tokens are kept where others can change them."""
+
+    def __init__(self, expires_at: int = NOW - 1) -> None:
+        self.clock = FakeClock()
+        self.strava = Strava(self.clock)
+        self.kept = Kept(TokenSet("a0", "r0", expires_at, athlete_id=7))
+        self.source = self.other_process()
+
+    def other_process(self) -> TokenSource:
+        return TokenSource(keeper=self.kept, refresh=self.strava.refresh, clock=self.clock)
+
+
+async def test_kept_tokens_are_read_before_their_first_use_and_no_lock_is_taken() -> None:
+    shared = Shared(expires_at=NOW + 3600)
+    for _ in range(2):
+        assert await shared.source.bearer() == "a0"
+    assert shared.kept.done == ["load"]
+
+
+async def test_a_thousand_first_callers_read_once() -> None:
+    shared = Shared(expires_at=NOW + 3600)
+    assert await gather(1000, shared.source.bearer) == ["a0"] * 1000
+    assert shared.kept.done == ["load"]
+
+
+async def test_a_renewal_looks_locks_looks_again_asks_saves_and_unlocks() -> None:
+    shared = Shared()
+    assert await shared.source.bearer() == "a1"
+    assert shared.kept.done == ["load", "lock", "load", "save r1", "unlock"]
+
+
+async def test_what_another_process_renewed_is_not_renewed_again() -> None:
+    shared = Shared()
+    other = shared.other_process()
+    results = await gather(25, shared.source.bearer) + await gather(25, other.bearer)
+    assert results == ["a1"] * 50
+    assert shared.strava.asked == ["r0"]
+
+
+async def test_processes_that_renew_at_the_same_time_ask_once() -> None:
+    shared = Shared()
+    sources = [shared.other_process() for _ in range(4)]
+    results: list[object] = []
+    shared.strava.gate = anyio.Event()
+
+    async def call(source: TokenSource) -> None:
+        results.append(await source.bearer())
+
+    async with anyio.create_task_group() as tasks:
+        for source in sources:
+            for _ in range(25):
+                tasks.start_soon(call, source)
+        await anyio.wait_all_tasks_blocked()
+        assert results == []
+        shared.strava.gate.set()
+    assert results == ["a1"] * 100
+    assert shared.strava.asked == ["r0"]
+
+
+async def test_a_refused_token_that_another_process_replaced_is_read_and_not_renewed() -> None:
+    shared = Shared(expires_at=NOW + 3600)
+    await shared.source.bearer()
+    shared.kept.token = TokenSet("b0", "s0", NOW + 3600)
+    assert await shared.source.renew("a0")
+    assert await shared.source.bearer() == "b0"
+    assert shared.strava.asked == []
+
+
+async def test_a_lost_race_reads_again_before_the_grant_is_called_dead() -> None:
+    shared = Shared()
+
+    async def overtaken(tokens: TokenSet) -> AccessInfo:
+        shared.kept.token = TokenSet("b0", "s0", NOW + 3600)  # by somebody who does not know the lock
+        raise InvalidGrantError("dead")
+
+    shared.source.refresh = overtaken
+    assert await shared.source.bearer() == "b0"
+
+
+async def test_a_lost_race_goes_on_with_what_it_finds_even_if_that_is_old() -> None:
+    shared = Shared()
+    asked: list[str | None] = []
+
+    async def overtaken(tokens: TokenSet) -> AccessInfo:
+        asked.append(tokens.refresh_token)
+        if tokens.refresh_token == "r0":
+            shared.kept.token = TokenSet("b0", "s0", NOW - 1)
+            raise InvalidGrantError("dead")
+        return info("b1", "s1", NOW + 3600)
+
+    shared.source.refresh = overtaken
+    assert await shared.source.bearer() == "b1"
+    assert asked == ["r0", "s0"]
+
+
+async def test_a_dead_grant_is_asked_for_once_and_lives_again_when_somebody_connects() -> None:
+    shared = Shared()
+    shared.strava.latest = "r7"
+    for _ in range(3):
+        with pytest.raises(InvalidGrantError):
+            await shared.source.bearer()
+    assert shared.strava.asked == ["r0"]
+    shared.kept.token = TokenSet("b0", "s0", NOW + 3600)
+    assert await shared.source.bearer() == "b0"
+
+
+async def test_an_athlete_who_is_not_connected_is_told_each_time_until_there_are_tokens() -> None:
+    shared = Shared()
+    shared.kept.token = None
+    for _ in range(2):
+        with pytest.raises(InvalidGrantError, match="not connected"):
+            await shared.source.bearer()
+    shared.kept.token = TokenSet("b0", "s0", NOW + 3600)
+    assert await shared.source.bearer() == "b0"
+
+
+async def test_a_disconnection_elsewhere_shows_when_strava_refuses_the_token() -> None:
+    shared = Shared(expires_at=NOW + 3600)
+    await shared.source.bearer()
+    shared.kept.token = None
+    with pytest.raises(InvalidGrantError, match="not connected"):
+        await shared.source.renew("a0")
+    assert shared.source.token.access_token == ""
+
+
+async def test_tokens_that_could_not_be_kept_are_kept_before_their_next_use() -> None:
+    shared = Shared()
+    shared.kept.fail_with = OSError("disk full")
+    for _ in range(2):
+        with pytest.raises(OSError, match="disk full"):
+            await shared.source.bearer()
+    assert shared.source.unsaved
+    shared.kept.fail_with = None
+    assert await shared.source.bearer() == "a1"
+    assert not shared.source.unsaved
+    assert shared.kept.token == shared.source.token
+    assert shared.strava.asked == ["r0"]
+
+
+@pytest.mark.parametrize("since", [TokenSet("b0", "s0", NOW + 3600), None])
+async def test_tokens_in_hand_give_way_to_what_happened_since(since: TokenSet | None) -> None:
+    shared = Shared()
+    shared.kept.fail_with = OSError("disk full")
+    with pytest.raises(OSError, match="disk full"):
+        await shared.source.bearer()
+    shared.kept.fail_with, shared.kept.token = None, since
+    await shared.source.hand_over()
+    assert not shared.source.unsaved
+    assert shared.kept.token is since
+
+
+async def test_handing_over_saves_what_is_in_hand_and_asks_nobody() -> None:
+    shared = Shared()
+    await shared.source.hand_over()
+    assert shared.kept.done == []
+    shared.kept.fail_with = OSError("disk full")
+    with pytest.raises(OSError, match="disk full"):
+        await shared.source.bearer()
+    shared.kept.fail_with = None
+    await shared.source.hand_over()
+    assert shared.kept.done[-3:] == ["load", "save r1", "unlock"]
+
+
+async def test_tokens_that_were_forgotten_while_they_were_read_are_read_again() -> None:
+    shared = Shared(expires_at=NOW + 3600)
+
+    async def reconnect() -> None:
+        shared.kept.loading = None
+        shared.kept.token = TokenSet("b0", "s0", NOW + 3600)
+        shared.source.reread()
+
+    shared.kept.loading = reconnect
+    assert await shared.source.bearer() == "b0"
+
+
+async def test_waiting_for_another_process_can_be_cancelled_and_the_next_takes_over() -> None:
+    shared = Shared()
+    results: list[object] = []
+    leader = anyio.CancelScope()
+
+    async def lead() -> None:
+        with leader:
+            await shared.source.bearer()
+
+    async def follow() -> None:
+        results.append(await shared.source.bearer())
+
+    async with anyio.create_task_group() as tasks:
+        async with shared.kept.free:  # another process has the lock
+            tasks.start_soon(lead)
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(follow)
+            await anyio.wait_all_tasks_blocked()
+            leader.cancel()
+            await anyio.wait_all_tasks_blocked()
+            assert leader.cancelled_caught
+            assert results == []
+    assert results == ["a1"]
+    assert shared.strava.asked == ["r0"]
+
+
+async def test_a_cancelled_renewal_keeps_what_strava_answered() -> None:
+    shared = Shared()
+    shared.strava.gate = anyio.Event()
+    leader = anyio.CancelScope()
+
+    async def lead() -> None:
+        with leader:
+            await shared.source.bearer()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lead)
+        await anyio.wait_all_tasks_blocked()
+        leader.cancel()
+        await anyio.wait_all_tasks_blocked()
+        shared.strava.gate.set()
+    await shared.source.settled()
+    assert shared.kept.token is not None
+    assert shared.kept.token.refresh_token == "r1"
+
+
+async def test_a_scope_known_to_be_missing_is_told_after_reading_once_more() -> None:
+    shared = Shared(expires_at=NOW + 3600)
+    shared.kept.token = TokenSet("a0", "r0", NOW + 3600, frozenset({"read"}), 7)
+    with pytest.raises(MissingScopeError, match="activity:read or activity:read_all") as caught:
+        await shared.source.prepare(("activity:read", "activity:read_all"))
+    assert caught.value.missing == {"activity:read"}
+    assert caught.value.athlete_id == 7
+    shared.kept.token = TokenSet("b0", "s0", NOW + 3600, frozenset({"read", "activity:read_all"}), 7)
+    await shared.source.prepare(("activity:read", "activity:read_all"))
+    assert await shared.source.bearer() == "b0"
+
+
+@pytest.mark.parametrize("granted", [frozenset[str](), frozenset({"read", "view_private"})])
+async def test_what_was_granted_is_not_judged_where_it_is_not_known(granted: frozenset[str]) -> None:
+    await TokenSource(TokenSet("a0", scope=granted)).prepare(("activity:write",))
+
+
+async def test_kept_tokens_are_prepared_before_a_call_waits_and_others_are_not() -> None:
+    shared, alone = Shared(), Setting()
+    await shared.source.prepare()
+    await alone.source.prepare()
+    assert (shared.strava.asked, alone.strava.asked) == (["r0"], [])
+
+
+async def test_a_keeper_and_a_callback_contradict_each_other() -> None:
+    with pytest.raises(InputError, match="either"):
+        TokenSource(keeper=Kept(None), on_refresh=print)

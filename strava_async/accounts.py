@@ -1,0 +1,123 @@
+"""The token sources of an application's athletes, over one store.
+
+Rules:
+
+- One source per athlete, for as long as anything uses it; then it is forgotten, and read again from the store.
+- A source with tokens that the store could not take is not forgotten: nobody else has them.
+- Whatever replaces or ends a grant is done under the store's lock, so that no other process renews it meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from weakref import WeakValueDictionary
+
+from strava_async._shield import after_waiting_for
+from strava_async.clock import Clock
+from strava_async.errors import InputError, InvalidGrantError
+from strava_async.oauth import AccessInfo, TokenSet
+from strava_async.stores.base import TokenStore
+from strava_async.tokens import TokenSource
+
+
+class Accounts:
+    """Hands out token sources, and ends grants.
+
+    Args:
+        store: where tokens are kept.
+        clock: by which they expire.
+    """
+
+    def __init__(self, store: TokenStore, clock: Clock) -> None:
+        self.store = store
+        self._clock = clock
+        self._sources: WeakValueDictionary[int, TokenSource] = WeakValueDictionary()
+        self._unsaved: dict[int, TokenSource] = {}
+
+    def source(self, athlete_id: int) -> TokenSource:
+        """Return where the athlete's bearers come from; whether the athlete is connected shows at first use.
+
+        Raises:
+            InputError: that is no athlete's id.
+        """
+        if type(athlete_id) is not int or athlete_id <= 0:  # True is an int to Python
+            raise InputError(f"an athlete's id is a positive integer, not {athlete_id!r}")
+        source = self._sources.get(athlete_id)
+        if source is None:
+            source = self._sources[athlete_id] = TokenSource(keeper=_Keeper(self, athlete_id), clock=self._clock)
+        return source
+
+    async def connect(self, athlete_id: int, info: AccessInfo) -> None:
+        """Keep the tokens of a new grant in place of whatever was kept.
+
+        Raises:
+            Exception: what the store raises; the tokens stay in hand, and are offered again at the next use.
+        """
+
+        async def given(_: TokenSet) -> AccessInfo:
+            return info
+
+        await self.source(athlete_id).replace(given, save=True)
+
+    async def drop(self, athlete_id: int, revoke: Callable[[str], Awaitable[None]] | None) -> None:
+        """Delete an athlete's tokens; nothing happens if there are none.
+
+        Args:
+            athlete_id: whose.
+            revoke: is given one of the tokens before; if it raises, nothing is deleted. None revokes nothing.
+        """
+        async with after_waiting_for(self.store.lock(athlete_id)):
+            in_hand = self._unsaved.get(athlete_id)
+            token = in_hand.token if in_hand is not None and in_hand.unsaved else await self.store.load(athlete_id)
+            if token is not None and revoke is not None:
+                await revoke(token.refresh_token or token.access_token)
+            await self.store.delete(athlete_id)
+            self._unsaved.pop(athlete_id, None)
+            source = self._sources.get(athlete_id)
+            if source is not None:
+                source.reread()
+
+    async def settled(self) -> None:
+        """Wait until nothing is being renewed, and offer the store once more what it could not take.
+
+        Raises:
+            Exception: what the store raises, after all were offered.
+        """
+        failed: list[Exception] = []
+        for source in list(self._sources.values()):
+            await source.settled()
+            try:
+                await source.hand_over()
+            except Exception as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
+
+    async def save(self, athlete_id: int, token: TokenSet) -> None:
+        """Save renewed tokens; until that has worked their source is not forgotten."""
+        source = self._sources.get(athlete_id)
+        if source is not None:
+            self._unsaved[athlete_id] = source
+        await self.store.save(athlete_id, token)
+        self._unsaved.pop(athlete_id, None)
+
+
+class _Keeper:
+    """One athlete's place in the store."""
+
+    def __init__(self, accounts: Accounts, athlete_id: int) -> None:
+        self._accounts = accounts
+        self._athlete_id = athlete_id
+
+    def lock(self) -> AbstractAsyncContextManager[object]:
+        return self._accounts.store.lock(self._athlete_id)
+
+    async def load(self, present: TokenSet) -> TokenSet:
+        token = await self._accounts.store.load(self._athlete_id)
+        if token is None:
+            raise InvalidGrantError(f"athlete {self._athlete_id} is not connected: there are no tokens in the store")
+        return token
+
+    async def save(self, token: TokenSet) -> None:
+        await self._accounts.save(self._athlete_id, token)

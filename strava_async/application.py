@@ -1,0 +1,360 @@
+"""``Strava``: one application and its athletes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from types import TracebackType
+from typing import Literal, Self, TypeVar
+
+import anyio
+
+from strava_async._http import HttpClient
+from strava_async._shield import carry_out
+from strava_async.accounts import Accounts
+from strava_async.client import Client
+from strava_async.clock import Clock
+from strava_async.errors import DecodeError, InputError, MissingScopeError
+from strava_async.limiter import Limiter, RateLimiter
+from strava_async.oauth import (
+    AccessInfo,
+    TokenSet,
+    check_scope,
+    parse_redirect,
+    parse_scope,
+    redirect_state,
+    scope_names,
+)
+from strava_async.protocol import ApiV3
+from strava_async.quota import Priority, Quota
+from strava_async.retry import RetryPolicy
+from strava_async.state import check_state
+from strava_async.stores.base import TokenStore
+from strava_async.stores.memory import MemoryTokenStore
+from strava_async.tokens import TokenSource
+
+IfMissing = Literal["keep", "revoke"]
+T = TypeVar("T")
+
+
+class Strava:
+    """One application of Strava's, with any number of athletes: one pool, one limiter, one token store for all.
+
+    Athletes cost memory only while something uses their ``ApiV3``. Two applications in a process are two objects; they
+    share nothing. Usable on asyncio and trio.
+
+    Args:
+        client_id: the application's id.
+        client_secret: the application's secret.
+        token_store: where the athletes' tokens are kept; None keeps them in memory. It belongs to this application
+            alone, and is not closed.
+        rate_limiter: None means one of its own.
+        http_client: an ``httpx.AsyncClient`` or ``httpx2.AsyncClient`` of the caller's, never changed nor closed. None
+            makes one on first use, which ``aclose`` closes.
+        retry: when and how often to try again.
+        timeout: seconds without a sign of the other side before an attempt is given up.
+        max_wait: seconds that a call may queue for quota; None means as long as it takes.
+        priority: the rank in that queue.
+        clock: None means the limiter's.
+        random: returns jitter from [0, 1); None means the limiter's.
+        api_url: None means Strava's.
+        oauth_url: None means Strava's.
+
+    Raises:
+        InputError: an argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        client_id: int | str,
+        client_secret: str,
+        *,
+        token_store: TokenStore | None = None,
+        rate_limiter: Limiter | None = None,
+        http_client: HttpClient | None = None,
+        retry: RetryPolicy = RetryPolicy(),
+        timeout: float = 30.0,
+        max_wait: float | None = None,
+        priority: Priority = Priority.NORMAL,
+        clock: Clock | None = None,
+        random: Callable[[], float] | None = None,
+        api_url: str | None = None,
+        oauth_url: str | None = None,
+    ) -> None:
+        self._client_id, self._client_secret = _credentials(client_id, client_secret)
+        self._limiter = RateLimiter(clock=clock, random=random) if rate_limiter is None else rate_limiter
+        clock = clock or self._limiter.clock
+        self._api = ApiV3(
+            http_client=http_client,
+            rate_limiter=self._limiter,
+            client_id=client_id,
+            client_secret=client_secret,
+            retry=retry,
+            timeout=timeout,
+            max_wait=max_wait,
+            priority=priority,
+            clock=clock,
+            random=random,
+            api_url=api_url,
+            oauth_url=oauth_url,
+        )
+        self._clock = clock
+        self._accounts = Accounts(MemoryTokenStore() if token_store is None else token_store, clock)
+        self._under_way: set[anyio.Event] = set()
+        self._closed = False
+
+    @property
+    def client_id(self) -> int | str:
+        """The application's id."""
+        return self._client_id
+
+    @property
+    def quota(self) -> Quota:
+        """The application's four meters as the limiter knows them now."""
+        return self._limiter.quota
+
+    @property
+    def rate_limiter(self) -> Limiter:
+        """The limiter that all athletes share; its snapshot outlives the process."""
+        return self._limiter
+
+    @property
+    def token_store(self) -> TokenStore:
+        """Where the athletes' tokens are kept."""
+        return self._accounts.store
+
+    async def authorization_url(
+        self,
+        redirect_uri: str,
+        scope: str | Iterable[str] | None = None,
+        state: str | None = None,
+        approval_prompt: str = "auto",
+    ) -> str:
+        """Return the address to send an athlete to. Nothing is requested.
+
+        Args:
+            redirect_uri: where Strava sends the athlete back to; inside the application's callback domain.
+            scope: a string or ``Scope`` values; None means ``read`` and ``activity:read``.
+            state: comes back with the redirect; see ``StateSigner``.
+            approval_prompt: ``force`` shows the page even to those who have granted everything.
+
+        Raises:
+            InputError: an unknown scope or approval prompt, or a redirect URI that is not absolute.
+
+        Source:
+            https://developers.strava.com/docs/authentication/ and RFC 6749 §4.1.1.
+        """
+        return await self._api.authorization_url(self._client_id, redirect_uri, approval_prompt, scope, state)
+
+    async def connect(
+        self,
+        code: str,
+        scope: str | Iterable[str] | None = None,
+        *,
+        granted_scope: str | Iterable[str] | None = None,
+        if_missing: IfMissing = "keep",
+    ) -> Client:
+        """Exchange the code of a redirect, save the tokens, and return the athlete's client.
+
+        Costs no quota. Waits for another process that renews this athlete's tokens. What was begun is carried to its
+        end even if the caller is cancelled: a code can be used once.
+
+        Args:
+            code: from the redirect.
+            scope: what the athlete must have granted; None requires nothing.
+            granted_scope: the ``scope`` of the redirect. It counts where Strava's answer does not tell.
+            if_missing: what becomes of the tokens if something required was not granted: they are kept, or revoked at
+                Strava and, if there were others of this athlete, deleted with them.
+
+        Raises:
+            MissingScopeError: something required was not granted; ``athlete_id`` says by whom.
+            InvalidGrantError: the code is wrong, used or too old.
+            InvalidClientError: the client id or secret is wrong.
+            AthleteCapacityError: the application has as many athletes as it may have.
+            TokenStoreError: the store does not take the tokens; this object has them and offers them again at the
+                athlete's next call, and when it is closed.
+            TransportError, ServerError, DecodeError: no usable answer came; the code may be used up.
+
+        Source:
+            https://developers.strava.com/docs/authentication/ and RFC 6749 §4.1.3.
+        """
+        required = () if scope is None else scope_names(scope)
+        if if_missing not in ("keep", "revoke"):
+            raise InputError(f"if_missing is 'keep' or 'revoke', not {if_missing!r}")
+        if not code:
+            raise InputError("the authorization code is empty")
+        granted = _granted(granted_scope)
+        return self.client(await self._carry_out(partial(self._connect, code, required, granted, if_missing)))
+
+    async def connect_redirect(
+        self,
+        url: str,
+        scope: str | Iterable[str] | None = None,
+        *,
+        state: str,
+        if_missing: IfMissing = "keep",
+    ) -> Client:
+        """Connect the athlete whom Strava sent back to this address.
+
+        Args:
+            url: the whole address, query included.
+            scope: see ``connect``.
+            state: what was given to ``authorization_url``; compared in constant time.
+            if_missing: see ``connect``.
+
+        Raises:
+            InvalidStateError: the redirect answers another question.
+            AuthorizationDeniedError: the athlete refused.
+            InputError: there is neither a code nor an error in it.
+            StravaError: as in ``connect``.
+        """
+        check_state(redirect_state(url), state)
+        redirect = parse_redirect(url)
+        return await self.connect(redirect.code, scope, granted_scope=redirect.scope, if_missing=if_missing)
+
+    def api(self, athlete_id: int) -> ApiV3:
+        """Return the API for one athlete. Nothing is requested; it need not be closed.
+
+        All that it is asked shares the athlete's tokens and the application's quota with every other ``ApiV3`` of this
+        object. An athlete who is not connected shows at the first call, as InvalidGrantError, before it costs quota.
+
+        Raises:
+            InputError: that is no athlete's id, or this object is closed.
+        """
+        self._check_open()
+        return self._api.with_tokens(self._accounts.source(athlete_id))
+
+    def client(self, athlete_id: int) -> Client:
+        """Return one athlete's client; as ``api``, which it holds."""
+        return Client(self.api(athlete_id), athlete_id)
+
+    async def athlete_ids(self) -> list[int]:
+        """Return the connected athletes, in ascending order."""
+        self._check_open()
+        return await self._accounts.store.athlete_ids()
+
+    async def disconnect(self, athlete_id: int) -> None:
+        """Revoke an athlete's grant at Strava, then delete the tokens. Nothing happens if there are none.
+
+        Costs no quota. Works for expired tokens and for a grant that is dead already. It is carried to its end even if
+        the caller is cancelled.
+
+        Raises:
+            InvalidClientError: the client id or secret is wrong; the tokens are kept.
+            TransportError, ServerError: no usable answer came, after the retries; the tokens are kept, and
+                disconnecting again does no harm.
+
+        Source:
+            https://developers.strava.com/docs/authentication/ (``POST /oauth/revoke``), RFC 7009.
+        """
+        self._accounts.source(athlete_id)  # a bad id is told before anything is done
+        await self._carry_out(partial(self._accounts.drop, athlete_id, self._revoke))
+
+    async def forget(self, athlete_id: int) -> None:
+        """Delete an athlete's tokens without asking Strava, as when the athlete has removed the application there."""
+        self._accounts.source(athlete_id)
+        await self._carry_out(partial(self._accounts.drop, athlete_id, None))
+
+    async def aclose(self) -> None:
+        """Close the connections that this object opened, after what was begun has ended.
+
+        Tokens that the store could not take are offered to it once more. Using this object or its athletes' APIs
+        afterwards raises InputError.
+
+        Raises:
+            TokenStoreError: the store still does not take them.
+        """
+        self._closed = True
+        with anyio.CancelScope(shield=True):
+            for done in list(self._under_way):
+                await done.wait()
+            try:
+                await self._accounts.settled()
+            finally:
+                await self._api.aclose()
+
+    async def __aenter__(self) -> Self:
+        self._check_open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} application {self._client_id}>"
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InputError("this Strava object is closed; make a new one")
+
+    async def _carry_out(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do what must not be left half done; ``aclose`` waits for it."""
+        self._check_open()
+        done = anyio.Event()
+        self._under_way.add(done)
+
+        def after() -> None:
+            self._under_way.discard(done)
+            done.set()
+
+        return await carry_out(work, after)
+
+    async def _connect(
+        self, code: str, required: tuple[str, ...], granted: frozenset[str], if_missing: IfMissing
+    ) -> int:
+        tokens = TokenSource(clock=self._clock)
+        api = self._api.with_tokens(tokens)
+        info = await api.exchange_code_for_token(self._client_id, self._client_secret, code)
+        if granted and not info.get("scope"):
+            info["scope"] = " ".join(sorted(granted))
+        athlete_id = await _athlete_id(api, info)
+        missing = _missing(info.token_set(), required)
+        if missing is not None and if_missing == "revoke":
+            await self._revoke(info["refresh_token"])
+            await self._accounts.drop(athlete_id, None)
+        else:
+            await self._accounts.connect(athlete_id, info)
+        if missing is not None:
+            raise missing
+        return athlete_id
+
+    async def _revoke(self, token: str) -> None:
+        await self._api.revoke(token=token)
+
+
+def _credentials(client_id: int | str, client_secret: str) -> tuple[int | str, str]:
+    if not str(client_id).strip() or isinstance(client_id, bool):
+        raise InputError("the client id is empty")
+    if not client_secret or client_secret != client_secret.strip():
+        raise InputError("the client secret is empty, or has white space around it")
+    return client_id, client_secret
+
+
+def _granted(scope: str | Iterable[str] | None) -> frozenset[str]:
+    if scope is None:
+        return frozenset()
+    return parse_scope(scope) if isinstance(scope, str) else frozenset(str(name) for name in scope)
+
+
+async def _athlete_id(api: ApiV3, info: AccessInfo) -> int:
+    """Return whose tokens these are; an answer that does not tell costs a request to find out."""
+    athlete_id = info.token_set().athlete_id
+    if athlete_id is None:
+        athlete = await api.get("/athlete")
+        info["athlete"] = athlete
+        athlete_id = info.token_set().athlete_id
+    if athlete_id is None:
+        raise DecodeError("Strava does not say whose tokens these are", path="/athlete")
+    return athlete_id
+
+
+def _missing(token: TokenSet, required: tuple[str, ...]) -> MissingScopeError | None:
+    """Return what is to be raised if something required was not granted; not telling what was is no reason."""
+    try:
+        check_scope(token.scope or frozenset(required), required)
+    except MissingScopeError as error:
+        error.athlete_id = token.athlete_id
+        return error
+    return None
