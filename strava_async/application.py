@@ -34,6 +34,7 @@ from strava_async.stores.memory import MemoryTokenStore
 from strava_async.tokens import TokenSource
 
 IfMissing = Literal["keep", "revoke"]
+OpenUrl = Callable[[str], object]
 T = TypeVar("T")
 
 
@@ -211,6 +212,53 @@ class Strava:
         check_state(redirect_state(url), state)
         redirect = parse_redirect(url)
         return await self.connect(redirect.code, scope, granted_scope=redirect.scope, if_missing=if_missing)
+
+    async def authorize_locally(
+        self,
+        scope: str | Iterable[str] | None = None,
+        *,
+        port: int = 0,
+        timeout: float | None = 300.0,
+        open_url: OpenUrl | None = None,
+        if_missing: IfMissing = "keep",
+        approval_prompt: str = "auto",
+    ) -> Client:
+        """Connect the athlete at this machine: show Strava's page in the browser, and take the redirect.
+
+        A server on 127.0.0.1 waits for that one redirect; whatever does not carry the right ``state`` does not end the
+        wait. The browser sees what came of it.
+
+        Args:
+            scope: what is asked, and required; None means ``read`` and ``activity:read``.
+            port: of the server; 0 takes a free one.
+            timeout: seconds until the athlete has to be back; None waits for ever.
+            open_url: sync or async; is given the address of Strava's page. None opens the browser of this machine.
+            if_missing: see ``connect``.
+            approval_prompt: ``force`` shows the page even to those who have granted everything.
+
+        Raises:
+            InputError: the port is taken, or there is no browser.
+            AuthorizationDeniedError: the athlete refused.
+            AuthorizationTimeoutError: the athlete did not come back in time.
+            MissingScopeError: the athlete unticked something.
+            StravaError: as in ``connect``.
+
+        Source:
+            RFC 8252 §7.3 and https://developers.strava.com/docs/authentication/
+        """
+        # Only who logs in at a terminal needs the server's parser and the browsers' names.
+        from strava_async.login import log_in, open_in_browser
+
+        self._check_open()
+        return await log_in(
+            self,
+            scope_names(scope),
+            port=port,
+            timeout=timeout,
+            open_url=open_url or open_in_browser,
+            if_missing=if_missing,
+            approval_prompt=approval_prompt,
+        )
 
     def api(self, athlete_id: int) -> ApiV3:
         """Return the API for one athlete. Nothing is requested; it need not be closed.

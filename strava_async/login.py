@@ -1,0 +1,127 @@
+"""A login on the athlete's own machine: the browser shows Strava's page, a server on 127.0.0.1 takes the redirect.
+
+Source:
+    RFC 8252 §7.3; https://developers.strava.com/docs/authentication/ (``127.0.0.1`` is always an allowed domain).
+"""
+
+from __future__ import annotations
+
+import inspect
+import secrets
+import webbrowser
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import Literal, Protocol, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from strava_async.client import Client
+from strava_async.errors import InputError, MissingScopeError
+from strava_async.oauth import Redirect
+from strava_async.redirect_server import Page, redirect_server
+
+IfMissing = Literal["keep", "revoke"]
+OpenUrl = Callable[[str], object]
+
+T = TypeVar("T")
+
+STATE_BYTES = 32
+
+
+class Application(Protocol):
+    """What a login needs of ``Strava``."""
+
+    async def authorization_url(
+        self, redirect_uri: str, scope: str | Iterable[str] | None, state: str | None, approval_prompt: str
+    ) -> str:
+        """Return the address of Strava's page."""
+        ...
+
+    async def connect(
+        self,
+        code: str,
+        scope: str | Iterable[str] | None,
+        *,
+        granted_scope: str | Iterable[str] | None,
+        if_missing: IfMissing,
+    ) -> Client:
+        """Exchange the code and save the tokens."""
+        ...
+
+
+async def open_in_browser(url: str) -> None:
+    """Show a page in the browser of this machine.
+
+    Raises:
+        InputError: there is none.
+    """
+    # A browser in a terminal stays until its user ends it; the login does not wait for that.
+    if not await anyio.to_thread.run_sync(webbrowser.open, url, abandon_on_cancel=True):
+        raise InputError("no browser can be opened here: show the address by an open_url of your own")
+
+
+async def log_in(
+    application: Application,
+    scope: str | Iterable[str],
+    *,
+    port: int,
+    timeout: float | None,
+    open_url: OpenUrl,
+    if_missing: IfMissing,
+    approval_prompt: str,
+    new_state: Callable[[int], str] = secrets.token_urlsafe,
+) -> Client:
+    """Carry out ``Strava.authorize_locally``; see there."""
+
+    async def finish(redirect: Redirect) -> tuple[Page, Client | MissingScopeError]:
+        try:
+            client = await application.connect(
+                redirect.code, scope, granted_scope=redirect.scope, if_missing=if_missing
+            )
+        except MissingScopeError as error:
+            if if_missing == "revoke":
+                raise
+            left_out = ", ".join(sorted(error.missing))
+            return Page("Connected, with less", f"You left out {left_out}. Log in again to grant that too."), error
+        return Page("Connected", "You can close this page. The terminal goes on."), client
+
+    state = new_state(STATE_BYTES)
+    async with redirect_server(port) as server:
+        url = await application.authorization_url(server.redirect_uri, scope, state, approval_prompt)
+        result = await _while_open(
+            partial(_call, open_url, url), partial(server.wait_for, state, finish, timeout=timeout)
+        )
+    if isinstance(result, MissingScopeError):
+        raise result
+    return result
+
+
+async def _call(open_url: OpenUrl, url: str) -> None:
+    opened = open_url(url)
+    if inspect.isawaitable(opened):
+        await opened
+
+
+async def _while_open(opening: Callable[[], Awaitable[None]], waiting: Callable[[], Awaitable[T]]) -> T:
+    """Return what was waited for; if the page cannot be opened, there is nothing to wait for."""
+    results: list[T] = []
+    errors: list[Exception] = []
+
+    async def open_page() -> None:
+        try:
+            await opening()
+        except Exception as error:
+            errors.append(error)
+            tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(open_page)
+        try:
+            results.append(await waiting())
+        except Exception as error:  # raised below: the task group would wrap it
+            errors.append(error)
+        tasks.cancel_scope.cancel()
+    if errors:
+        raise errors[0]
+    return results[0]

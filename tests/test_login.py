@@ -1,0 +1,195 @@
+"""A login in a terminal, through the real redirect server."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import anyio
+import anyio.abc
+import httpx
+import pytest
+
+from strava_async import (
+    AuthorizationDeniedError,
+    AuthorizationTimeoutError,
+    InputError,
+    InvalidClientError,
+    MemoryTokenStore,
+    MissingScopeError,
+    Strava,
+)
+from strava_async.testing import Emulator
+
+pytestmark = pytest.mark.anyio
+
+BASE = "https://strava.test"
+
+
+class Athlete:
+    """Somebody with a browser.
+
+    Attributes:
+        urls: the pages that were opened.
+        shown: what the browser showed in the end.
+    """
+
+    def __init__(self, emulator: Emulator) -> None:
+        self.emulator = emulator
+        self.urls: list[str] = []
+        self.shown: list[httpx.Response] = []
+
+    async def open(self, url: str, **decision: Any) -> None:
+        self.urls.append(url)
+        await self.follow(await self.emulator.approve(url, **decision))
+
+    async def follow(self, redirect: str) -> None:
+        async with httpx.AsyncClient(trust_env=False) as browser:
+            self.shown.append(await browser.get(redirect))
+
+
+class Setting:
+    def __init__(self) -> None:
+        self.emulator = Emulator(years=0.1, athletes=2)
+        self.http_client = httpx.AsyncClient(transport=httpx.ASGITransport(app=self.emulator.app))
+        self.store = MemoryTokenStore()
+        self.athlete = Athlete(self.emulator)
+
+    def strava(self, client_secret: str | None = None) -> Strava:
+        return Strava(
+            self.emulator.client_id,
+            client_secret or self.emulator.client_secret,
+            token_store=self.store,
+            http_client=self.http_client,
+            api_url=f"{BASE}/api/v3",
+            oauth_url=f"{BASE}/oauth",
+        )
+
+
+@pytest.fixture
+async def setting() -> AsyncIterator[Setting]:
+    made = Setting()
+    async with made.http_client:
+        yield made
+
+
+async def test_the_athlete_at_this_machine_is_connected(setting: Setting) -> None:
+    async with setting.strava() as strava:
+        client = await strava.authorize_locally("read,activity:read_all", open_url=setting.athlete.open)
+        assert client.athlete_id == setting.emulator.athlete_ids[0]
+        assert (await client.api.get("/athlete"))["id"] == client.athlete_id
+    kept = await setting.store.load(client.athlete_id)
+    assert kept is not None
+    assert kept.scope == {"read", "activity:read_all"}
+    assert [page.status_code for page in setting.athlete.shown] == [200]
+    assert "Connected" in setting.athlete.shown[0].text
+
+
+async def test_every_login_asks_with_a_state_and_a_port_of_its_own(setting: Setting) -> None:
+    async with setting.strava() as strava, anyio.create_task_group() as tasks:
+        for _ in range(2):
+            tasks.start_soon(lambda: strava.authorize_locally(open_url=setting.athlete.open))
+    asked = [parse_qs(urlsplit(url).query) for url in setting.athlete.urls]
+    assert len({query["state"][0] for query in asked}) == 2
+    assert len({query["redirect_uri"][0] for query in asked}) == 2
+    assert all(query["redirect_uri"][0].startswith("http://127.0.0.1:") for query in asked)
+
+
+async def test_a_refusal_ends_the_login(setting: Setting) -> None:
+    async with setting.strava() as strava:
+        with pytest.raises(AuthorizationDeniedError):
+            await strava.authorize_locally(open_url=lambda url: setting.athlete.open(url, deny=True))
+        assert await strava.athlete_ids() == []
+    assert [page.status_code for page in setting.athlete.shown] == [403]
+
+
+@pytest.mark.parametrize(("if_missing", "kept", "status"), [("keep", 1, 200), ("revoke", 0, 403)])
+async def test_an_unticked_scope_is_told_to_the_caller_and_to_the_browser(
+    setting: Setting, if_missing: Any, kept: int, status: int
+) -> None:
+    async with setting.strava() as strava:
+        with pytest.raises(MissingScopeError) as caught:
+            await strava.authorize_locally(
+                "read,activity:read",
+                open_url=lambda url: setting.athlete.open(url, scope=["read"]),
+                if_missing=if_missing,
+            )
+        assert caught.value.missing == {"activity:read"}
+        assert len(await strava.athlete_ids()) == kept
+    assert [page.status_code for page in setting.athlete.shown] == [status]
+    assert "activity:read" in setting.athlete.shown[0].text
+
+
+async def test_a_wrong_state_does_not_end_the_login(setting: Setting) -> None:
+    async def open_two(url: str) -> None:
+        await setting.athlete.follow(parse_qs(urlsplit(url).query)["redirect_uri"][0] + "?code=stolen&state=guessed")
+        await setting.athlete.open(url)
+
+    async with setting.strava() as strava:
+        await strava.authorize_locally(open_url=open_two)
+    assert [page.status_code for page in setting.athlete.shown] == [400, 200]
+    assert setting.emulator.count("POST", "/oauth/token") == 1
+
+
+async def test_nobody_coming_back_is_told(setting: Setting) -> None:
+    async with setting.strava() as strava:
+        with pytest.raises(AuthorizationTimeoutError):
+            await strava.authorize_locally(open_url=lambda url: None, timeout=0.01)
+
+
+async def test_a_port_that_is_taken_is_told(setting: Setting) -> None:
+    async with setting.strava() as strava, await anyio.create_tcp_listener(local_host="127.0.0.1") as taken:
+        port = taken.extra(anyio.abc.SocketAttribute.local_port)
+        with pytest.raises(InputError, match=f"{port} is taken"):
+            await strava.authorize_locally(port=port, open_url=setting.athlete.open)
+    assert setting.athlete.urls == []
+
+
+async def test_a_failed_exchange_reaches_the_caller_and_the_browser(setting: Setting) -> None:
+    async with setting.strava("wrong-secret") as strava:
+        with pytest.raises(InvalidClientError):
+            await strava.authorize_locally(open_url=setting.athlete.open)
+    assert [page.status_code for page in setting.athlete.shown] == [500]
+
+
+async def test_a_browser_that_cannot_be_opened_ends_the_login(setting: Setting) -> None:
+    def fail(url: str) -> None:
+        raise InputError("no browser")
+
+    async with setting.strava() as strava:
+        with pytest.raises(InputError, match="no browser"):
+            await strava.authorize_locally(open_url=fail)
+
+
+async def test_a_browser_that_stays_open_does_not_hold_up_the_login(setting: Setting) -> None:
+    async def open_and_stay(url: str) -> None:
+        await setting.athlete.open(url)
+        await anyio.sleep_forever()
+
+    async with setting.strava() as strava:
+        await strava.authorize_locally(open_url=open_and_stay)
+
+
+async def test_an_unknown_scope_is_told_before_anything_is_opened(setting: Setting) -> None:
+    async with setting.strava() as strava:
+        with pytest.raises(InputError, match="unknown scope"):
+            await strava.authorize_locally("everything", open_url=setting.athlete.open)
+    with pytest.raises(InputError, match="closed"):
+        await strava.authorize_locally(open_url=setting.athlete.open)
+    assert setting.athlete.urls == []
+
+
+async def test_a_cancelled_login_leaves_nothing_behind(setting: Setting) -> None:
+    opened: list[str] = []
+    shown = anyio.Event()
+
+    def show(url: str) -> None:
+        opened.append(url)
+        shown.set()
+
+    async with setting.strava() as strava, anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: strava.authorize_locally(open_url=show))
+        await shown.wait()
+        tasks.cancel_scope.cancel()
+    port = urlsplit(parse_qs(urlsplit(opened[0]).query)["redirect_uri"][0]).port
+    with pytest.raises(OSError, match="attempts failed"):
+        await anyio.connect_tcp("127.0.0.1", port or 0)
