@@ -1,0 +1,62 @@
+"""What the stores keep: an athlete's id, and a token set as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from strava_async._shapes import is_list, is_object
+from strava_async.errors import InputError
+from strava_async.oauth import TokenSet
+
+
+def check_athlete_id(athlete_id: int) -> None:
+    """Raise InputError unless it is an integer that fits a database's 64 bits."""
+    # A caller without a type checker may pass anything; True is an int to Python.
+    if type(athlete_id) is not int or not -(2**63) <= athlete_id < 2**63:
+        raise InputError("an athlete id is an int of 64 bits")
+
+
+def to_json(token: TokenSet) -> dict[str, Any]:
+    """Return the tokens as a JSON object.
+
+    Raises:
+        InputError: a field is of another type than TokenSet's, so it would not come back.
+    """
+    value = {
+        "access_token": token.access_token,
+        "refresh_token": token.refresh_token,
+        "expires_at": token.expires_at,
+        "scope": sorted(token.scope),
+        "athlete_id": token.athlete_id,
+    }
+    if from_json(value) != token:
+        raise InputError("a field of these tokens is of another type than TokenSet names, such as a float expires_at")
+    return value
+
+
+def from_json(value: object) -> TokenSet | None:
+    """Return the tokens, or None if the value is not such an object. No error carries a part of it."""
+    if not is_object(value):
+        return None
+    access_token, refresh_token = value.get("access_token"), value.get("refresh_token")
+    expires_at, athlete_id, scope = value.get("expires_at"), value.get("athlete_id"), value.get("scope")
+    if not isinstance(access_token, str) or not isinstance(refresh_token, str | None):
+        return None
+    if not isinstance(expires_at, int | None) or not isinstance(athlete_id, int | None):
+        return None
+    if not is_list(scope) or not all(isinstance(name, str) for name in scope):
+        return None
+    try:
+        return TokenSet(access_token, refresh_token, expires_at, frozenset(scope), athlete_id)
+    except InputError:
+        return None
+
+
+def parse(text: str) -> object:
+    """Return the JSON value, or None if the text is none. A JSONDecodeError would carry the text."""
+    try:
+        value: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value

@@ -1,0 +1,82 @@
+"""Encryption of what a store keeps, with Fernet of the ``cryptography`` package (AES-128-CBC and HMAC-SHA256)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from strava_async.errors import InputError
+
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet
+
+Key = str | bytes
+
+
+class Seal:
+    """One key at work. Its repr does not show it.
+
+    Args:
+        key: 32 bytes in URL-safe base64.
+
+    Raises:
+        InputError: the key is none, or the extra ``encryption`` is not installed.
+    """
+
+    __slots__ = ("_fernet",)
+
+    def __init__(self, key: Key) -> None:
+        self._fernet = _fernet(key)
+
+    def seal(self, text: str) -> str:
+        """Return the text encrypted and signed."""
+        return self._fernet.encrypt(text.encode()).decode()
+
+    def open(self, sealed: str) -> str | None:
+        """Return the text, or None if it was not sealed with this key or was changed since."""
+        from cryptography.fernet import InvalidToken
+
+        try:
+            return self._fernet.decrypt(sealed.encode()).decode()
+        except (InvalidToken, UnicodeError):
+            return None
+
+
+def seals(key: Key | Sequence[Key] | None) -> tuple[Seal, ...]:
+    """Return what seals and opens, in the order of the keys; nothing for None.
+
+    Raises:
+        InputError: a key is none, there is none in a sequence, or the extra ``encryption`` is not installed.
+    """
+    if key is None:
+        return ()
+    keys = (key,) if isinstance(key, str | bytes) else tuple(key)
+    if not keys:
+        raise InputError("the sequence of keys is empty: pass None to keep tokens as they are, unencrypted")
+    return tuple(Seal(each) for each in keys)
+
+
+def generate_key() -> str:
+    """Return a new key. Keep it where the tokens are not.
+
+    Raises:
+        InputError: the extra ``encryption`` is not installed.
+    """
+    return _library().generate_key().decode()
+
+
+def _library() -> type[Fernet]:
+    try:
+        from cryptography.fernet import Fernet
+    except ImportError as error:
+        raise InputError('encryption needs another package: pip install "strava-async[encryption]"') from error
+    return Fernet
+
+
+def _fernet(key: Key) -> Fernet:
+    library = _library()
+    try:
+        return library(key)
+    except (ValueError, TypeError):
+        pass  # raised below, where no error that carries the key is its context
+    raise InputError("a key is 32 bytes in URL-safe base64; SqliteTokenStore.generate_key() makes one")

@@ -1,0 +1,209 @@
+"""Tokens in an SQLite file, shared by all processes of a machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypeVar
+
+import anyio
+
+from strava_async.clock import Clock, SystemClock
+from strava_async.errors import InputError, TokenStoreError
+from strava_async.oauth import TokenSet
+from strava_async.stores._threads import finish_in_thread
+from strava_async.stores._turns import Turns
+from strava_async.stores._values import check_athlete_id
+from strava_async.stores.file_lock import FileLock
+from strava_async.stores.sealing import Key, generate_key, seals
+from strava_async.stores.sqlite_file import SqliteFile
+from strava_async.stores.sqlite_rows import Rows
+
+T = TypeVar("T")
+
+
+class SqliteTokenStore:
+    """A ``TokenStore`` in one file. Needs no closing: each operation opens the file, does one transaction, closes it.
+
+    The first operation makes the file (mode 0600; its directory has to be there). One object can be used by several
+    event loops and threads at once, and after a fork. While a lock is held, there is a file for it in the directory
+    ``<path>-locks``. The file belongs on a local disk: SQLite's WAL does not work over a network.
+
+    To change the key while processes run:
+
+    1. Restart them one by one with ``key=[new, old]``. All go on with the old key, which the file has.
+    2. Call ``rotate`` once. The file has the new key now, which all of them know.
+    3. Restart them one by one with ``key=new``. Destroy the old key when its backups are no longer needed.
+
+    A file without a key takes the key of the first save with one; processes without it are refused from then on. So
+    give the key to all of them at the same time, then call ``rotate`` once for the rows that were there.
+
+    Args:
+        path: the file. "~" is not expanded, and refused at the beginning: pass ``Path(...).expanduser()``.
+        key: encrypts the tokens; from ``generate_key``, in URL-safe base64. Of a sequence all open, and the first
+            is what begins a file and what ``rotate`` changes to. Needs the extra ``encryption``.
+        application: tells applications apart that share the file, and its key; the client id, for example.
+        lock_timeout: how long to wait for ``lock``; seconds.
+        busy_timeout: how long to wait for another process's transaction, or for it to make the file; seconds.
+        clock: tells when tokens were saved; None means the system's.
+
+    Raises:
+        InputError: an argument is wrong, or the extra is not installed. Operations raise it for what is no athlete id,
+            and TokenStoreError for a file that cannot be used; they leave it as it is then.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        key: Key | Sequence[Key] | None = None,
+        application: str = "",
+        lock_timeout: float = 120.0,
+        busy_timeout: float = 5.0,
+        clock: Clock | None = None,
+    ) -> None:
+        if not lock_timeout >= 0 or not busy_timeout >= 0:
+            raise InputError("lock_timeout and busy_timeout are seconds, zero or more")
+        self._path = _checked_path(os.fspath(path))
+        self._seals = seals(key)
+        self._application = application
+        self._lock_prefix = _lock_prefix(application)
+        self._lock_timeout = lock_timeout
+        self._busy_timeout = busy_timeout
+        self._clock = clock or SystemClock()
+        self._turns = Turns()
+
+    def __repr__(self) -> str:
+        return f"<SqliteTokenStore {self._path!r}>"
+
+    @staticmethod
+    def generate_key() -> str:
+        """Return a new key. Keep it apart from the file, and from its backups.
+
+        Raises:
+            InputError: the extra ``encryption`` is not installed.
+        """
+        return generate_key()
+
+    async def load(self, athlete_id: int) -> TokenSet | None:
+        """Return the athlete's tokens, or None if the athlete is not connected."""
+        check_athlete_id(athlete_id)
+        return await self._read(lambda rows: rows.load(athlete_id))
+
+    async def save(self, athlete_id: int, token: TokenSet) -> None:
+        """Keep the tokens, in place of those that were there. They survive a power failure when it has returned.
+
+        If it is cancelled, it was done or was not begun, and returns no earlier than that is settled.
+        """
+        check_athlete_id(athlete_id)
+        await self._write(lambda rows: rows.save(athlete_id, token, float(self._clock.time())))
+
+    async def delete(self, athlete_id: int) -> None:
+        """Forget the athlete's tokens; nothing happens if there are none."""
+        check_athlete_id(athlete_id)
+        await self._write(lambda rows: rows.delete(athlete_id))
+
+    async def athlete_ids(self) -> list[int]:
+        """Return the connected athletes, in ascending order."""
+        return await self._read(lambda rows: rows.athlete_ids())
+
+    async def rotate(self) -> int:
+        """Encrypt all rows of the file with the first key, those of other applications and plain ones included.
+
+        One transaction: either all of them or none. What was plain is overwritten; while other processes are reading,
+        it may stay in the file ``<path>-wal`` until the last of them is done.
+
+        Returns:
+            how many rows there are.
+
+        Raises:
+            InputError: the store was made without a key.
+            TokenStoreError: a row cannot be read.
+        """
+        if not self._seals:
+            raise InputError("rotate() needs a key: pass key=[new, old] when making the store")
+        count = await self._write(lambda rows: rows.rotate())
+        file = await self._file()
+        await finish_in_thread(file.empty_wal)  # plain rows may be in it still
+        return count
+
+    @asynccontextmanager
+    async def lock(self, athlete_id: int) -> AsyncGenerator[None]:
+        """Return a context that one holder at a time is in, among all processes; a process that dies loses it.
+
+        Waits for ``lock_timeout`` at most; tasks of one event loop that use one object come in in order. Before it lets
+        anybody in, it makes sure that the file can be written.
+
+        Raises:
+            TokenStoreError: somebody else has held it all that time, or the file cannot be written.
+        """
+        check_athlete_id(athlete_id)
+        file = await self._file()
+        async with self._exclusive(file, f"{self._lock_prefix}{athlete_id}", self._lock_timeout):
+            await self._write(lambda _: None)
+            yield
+
+    async def _read(self, work: Callable[[Rows], T]) -> T:
+        file = await self._file()
+
+        def transaction() -> T:
+            with file.reading() as connection:
+                return work(Rows(connection, file.path, self._application, self._seals))
+
+        return await finish_in_thread(transaction)
+
+    async def _write(self, work: Callable[[Rows], T]) -> T:
+        file = await self._file()
+
+        def transaction() -> T:
+            with file.reading() as connection:
+                Rows(connection, file.path, self._application, self._seals)  # what it refuses is left untouched
+            with file.writing() as connection:
+                return work(Rows(connection, file.path, self._application, self._seals))
+
+        return await finish_in_thread(transaction)
+
+    async def _file(self) -> SqliteFile:
+        """Return the file; make it if there is none."""
+        file = self._resolved()
+        if not file.exists():
+            async with self._exclusive(file, "new", self._busy_timeout):
+                await finish_in_thread(file.create)
+        return file
+
+    def _resolved(self) -> SqliteFile:
+        # Every name of a file, symbolic links included, has to lead to the same locks.
+        return SqliteFile(os.path.realpath(self._path), self._busy_timeout)
+
+    @asynccontextmanager
+    async def _exclusive(self, file: SqliteFile, name: str, timeout: float) -> AsyncGenerator[None]:
+        async with AsyncExitStack() as stack:
+            with anyio.move_on_after(timeout) as waiting:
+                await stack.enter_async_context(self._turns.turn(name))
+                with file.explained():
+                    await stack.enter_async_context(FileLock(os.path.join(f"{file.path}-locks", name)))
+            if waiting.cancelled_caught:
+                raise TokenStoreError(f"lock {name} of {file.path} was not free for {timeout:g} s: see who holds it")
+            yield
+
+
+def _checked_path(path: object) -> str:
+    """Return it as an absolute path."""
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise InputError("the path of a token store is a text that names a file")
+    if path == ":memory:":
+        raise InputError("each operation opens the file anew, so it cannot be in memory: use MemoryTokenStore")
+    if path.startswith("~"):
+        raise InputError("the path begins with ~: pass Path(...).expanduser(), or ./~ if that is its name")
+    return os.path.abspath(path)
+
+
+def _lock_prefix(application: str) -> str:
+    """Return what tells the locks of applications apart, in letters that any file name may have."""
+    try:
+        digest = hashlib.sha256(application.encode()).hexdigest()
+    except UnicodeError as error:
+        raise InputError("the name of the application is not valid Unicode") from error
+    return f"{digest[:16]}-" if application else ""

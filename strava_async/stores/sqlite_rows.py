@@ -1,0 +1,124 @@
+"""What is in the SQLite file: the rows of athletes, and the canary that tells whether a key is the right one.
+
+Rules:
+
+- The canary is a known word, sealed. The key that opens it is the key in force: all sealed rows of the file, whichever
+  application's, are sealed with it. Only ``rotate`` puts another in force, for all rows at once.
+- It is written together with the first sealed row. A file that has one is neither read nor written without its key.
+- Rows from before it are plain, and are read as they are.
+- A sealed row names its place, so that none can be passed off as another athlete's.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+
+from strava_async._shapes import is_list
+from strava_async.errors import TokenStoreError
+from strava_async.oauth import TokenSet
+from strava_async.stores._values import from_json, parse, to_json
+from strava_async.stores.sealing import Seal
+
+_CANARY = "strava-async"
+
+
+class Rows:
+    """The rows of one application, as one transaction sees them.
+
+    Args:
+        connection: the transaction.
+        path: the file, for error messages.
+        application: whose rows.
+        seals: one for each key, the first of which begins a file and is what ``rotate`` puts in force.
+
+    Raises:
+        TokenStoreError: the file is sealed, and not with one of these.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: str, application: str, seals: Sequence[Seal]) -> None:
+        self._connection = connection
+        self._path = path
+        self._application = application
+        self._seals = seals
+        self._seal = self._in_force()
+
+    def load(self, athlete_id: int) -> TokenSet | None:
+        """Return the athlete's tokens, or None."""
+        query = "SELECT value, sealed FROM tokens WHERE application = ? AND athlete_id = ?"
+        row = self._connection.execute(query, (self._application, athlete_id)).fetchone()
+        return None if row is None else self._decoded(self._application, athlete_id, *row)
+
+    def save(self, athlete_id: int, token: TokenSet, saved_at: float) -> None:
+        """Write the athlete's row, and the canary if it is the first one sealed."""
+        if self._seal is None and self._seals:
+            self._put_in_force(self._seals[0])
+        value = self._encoded(self._application, athlete_id, token)
+        self._connection.execute(
+            "REPLACE INTO tokens (application, athlete_id, value, sealed, saved_at) VALUES (?, ?, ?, ?, ?)",
+            (self._application, athlete_id, value, int(self._seal is not None), saved_at),
+        )
+
+    def delete(self, athlete_id: int) -> None:
+        """Remove the athlete's row, if there is one."""
+        query = "DELETE FROM tokens WHERE application = ? AND athlete_id = ?"
+        self._connection.execute(query, (self._application, athlete_id))
+
+    def athlete_ids(self) -> list[int]:
+        """Return the athletes in ascending order."""
+        query = "SELECT athlete_id FROM tokens WHERE application = ? ORDER BY athlete_id"
+        return [athlete_id for (athlete_id,) in self._connection.execute(query, (self._application,))]
+
+    def rotate(self) -> int:
+        """Seal every row of the file, of all applications, with the first key; return how many."""
+        query = "SELECT rowid, application, athlete_id, value, sealed FROM tokens"
+        rows = [
+            (rowid, application, athlete_id, self._decoded(application, athlete_id, value, sealed))
+            for rowid, application, athlete_id, value, sealed in self._connection.execute(query)
+        ]
+        self._put_in_force(self._seals[0])
+        for rowid, application, athlete_id, token in rows:
+            value = self._encoded(application, athlete_id, token)
+            self._connection.execute("UPDATE tokens SET value = ?, sealed = 1 WHERE rowid = ?", (value, rowid))
+        return len(rows)
+
+    def _in_force(self) -> Seal | None:
+        row = self._connection.execute("SELECT value FROM meta WHERE name = 'canary'").fetchone()
+        if row is None:
+            return None
+        if not self._seals:
+            raise TokenStoreError(f"the tokens in {self._path} are encrypted: pass the key")
+        for seal in self._seals:
+            if seal.open(row[0]) == _CANARY:
+                return seal
+        raise TokenStoreError(f"the tokens in {self._path} are encrypted with another key: pass that key")
+
+    def _put_in_force(self, seal: Seal) -> None:
+        self._connection.execute("REPLACE INTO meta (name, value) VALUES ('canary', ?)", (seal.seal(_CANARY),))
+        self._seal = seal
+
+    def _encoded(self, application: str, athlete_id: int, token: TokenSet) -> str:
+        text = json.dumps([application, athlete_id, to_json(token)])
+        return text if self._seal is None else self._seal.seal(text)
+
+    def _decoded(self, application: str, athlete_id: int, value: str, sealed: int) -> TokenSet:
+        text = None
+        if not sealed:
+            text = value
+        elif self._seal is not None:
+            text = self._seal.open(value)
+        token = None if text is None else _token(parse(text), application, athlete_id)
+        if token is None:
+            raise TokenStoreError(
+                f"the row of athlete {athlete_id} in {self._path} cannot be read: restore a backup, "
+                "or delete it and connect the athlete again"
+            )
+        return token
+
+
+def _token(value: object, application: str, athlete_id: int) -> TokenSet | None:
+    """Return the tokens of a row, if it is one and of that place."""
+    if is_list(value) and len(value) == 3 and value[:2] == [application, athlete_id]:
+        return from_json(value[2])
+    return None
