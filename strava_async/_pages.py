@@ -1,0 +1,123 @@
+"""What the browser shows at the end of a login in a terminal.
+
+The pages load nothing and show no code, token or message of an exception. The authorization code stands in the address
+of the page; a script of one line takes it out of the address bar and of the way back. A redirect to an address without
+it would keep it out of the list of visited pages too. But the code in that list is spent, and worth nothing without the
+client secret; and the server would have to wait for a second request, which may never come.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+from dataclasses import dataclass
+
+from strava_async.errors import AuthorizationDeniedError, MissingScopeError
+
+_FORGET = 'history.replaceState(null, "", location.pathname)'
+
+_CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; "
+    f"script-src 'sha256-{base64.b64encode(hashlib.sha256(_FORGET.encode()).digest()).decode()}'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+_TEMPLATE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<script>{script}</script>
+<style>
+:root {{ color-scheme: light dark; --ground: #f2f3f5; --card: #fff; --line: #dcdfe4; --title: #16181d;
+  --text: #4a505c }}
+@media (prefers-color-scheme: dark) {{
+  :root {{ --ground: #131519; --card: #1d2026; --line: #32363f; --title: #f3f4f6; --text: #b4bac5 }}
+}}
+body {{
+  box-sizing: border-box; min-height: 100vh; margin: 0; padding: 1.5rem; display: grid; place-items: center;
+  background: var(--ground); color: var(--text); font: 1.0625rem/1.55 system-ui, sans-serif
+}}
+main {{
+  box-sizing: border-box; width: 100%; max-width: 30rem; padding: clamp(1.5rem, 6vw, 2.5rem);
+  background: var(--card); border: 1px solid var(--line); border-radius: 1rem; overflow-wrap: anywhere
+}}
+h1 {{ margin: 0 0 .6rem; color: var(--title); font-size: 1.5rem; line-height: 1.25 }}
+p {{ margin: 0 }}
+</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+<p>{text}</p>
+</main>
+</body>
+</html>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What the browser is to show. Both are plain text.
+
+    Attributes:
+        title: a few words.
+        text: a sentence.
+    """
+
+    title: str
+    text: str
+
+    def html(self) -> bytes:
+        """Return the document."""
+        document = _TEMPLATE.format(title=html.escape(self.title), text=html.escape(self.text), script=_FORGET)
+        return document.encode("utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A page with its status, and for 405 the methods that would do."""
+
+    status_code: int
+    page: Page
+    allow: str | None = None
+
+    def fields(self, content_length: int) -> list[tuple[str, str]]:
+        """Return the header fields."""
+        fields = [
+            ("Content-Type", "text/html; charset=utf-8"),
+            ("Content-Length", str(content_length)),
+            ("Cache-Control", "no-store"),
+            ("Referrer-Policy", "no-referrer"),
+            ("Content-Security-Policy", _CONTENT_SECURITY_POLICY),
+            ("Connection", "close"),
+        ]
+        return fields if self.allow is None else [*fields, ("Allow", self.allow)]
+
+
+NOT_FOUND = Reply(404, Page("Nothing here", "This address only waits for the answer of a login."))
+METHOD_NOT_ALLOWED = Reply(405, Page("Not this way", "A browser comes here with GET, and nothing else does."), "GET")
+OTHER_HOST = Reply(400, Page("Another address", "This server answers only under the address of this machine."))
+OTHER_LOGIN = Reply(400, Page("Another login", "This answer belongs to another login. Begin again in the terminal."))
+INCOMPLETE = Reply(400, Page("Not an answer", "Strava's answer is not whole. Begin again in the terminal."))
+
+
+def unreadable(status_code: int) -> Reply:
+    """Return the reply to what is no HTTP."""
+    return Reply(status_code, Page("Not understood", "This is no request that a browser would send."))
+
+
+def failure(error: Exception) -> Reply:
+    """Return what to show of a login that failed: what the athlete can do about it, or where to look."""
+    if isinstance(error, MissingScopeError):
+        left_out = ", ".join(sorted(error.missing)) or "something that is needed"
+        return Reply(
+            403,
+            Page("Not connected", f"You left out {left_out}. Begin again in the terminal and leave every box ticked."),
+        )
+    if isinstance(error, AuthorizationDeniedError) and error.error == "access_denied":
+        return Reply(403, Page("Not connected", "You said no, and nothing was changed. You can close this page."))
+    return Reply(500, Page("Not connected", "The login failed. The terminal says why."))
