@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import strava_async
 from strava_async.cli import main
 
 ROOT = Path(__file__).parent.parent
+COMMANDS = ("demo", "emulate", "login", "accounts", "logout")
 
 
 def test_the_version_is_printed(capsys):
@@ -22,7 +24,7 @@ def test_the_version_is_printed(capsys):
     assert capsys.readouterr().out == f"{strava_async.__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"], ["emulate", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in COMMANDS)])
 def test_help_is_printed(arguments, capsys):
     assert main(arguments) == 0
     assert "Usage: strava-async" in capsys.readouterr().out
@@ -73,7 +75,7 @@ def emulated(*options):
             process.send_signal(signal.SIGINT)
 
 
-def test_emulate_serves_a_strava_and_says_how_to_use_it():
+def test_emulate_serves_a_strava_and_says_how_to_use_it(tmp_path):
     with emulated("--port", "0", "--athletes", "2") as (process, shown):
         page = re.search(r"^  (http\S+/oauth/authorize\S+)$", shown, re.MULTILINE)[1]
         assert httpx.get(page).text.count('type="checkbox"') == 2
@@ -83,6 +85,12 @@ def test_emulate_serves_a_strava_and_says_how_to_use_it():
         form = {"client_id": re.search(r"client id +(\d+)", shown)[1], "client_secret": secret}
         refused = httpx.post(re.search(r"OAuth +(\S+)", shown)[1] + "/token", data={**form, "grant_type": "x"})
         assert refused.json()["errors"][0]["field"] == "grant_type"  # id and secret are right
+        login = shlex.split(re.search(r"^  strava-async (login .+)$", shown, re.MULTILINE)[1])
+        command = [sys.executable, "-m", "strava_async", *login, "--no-browser", "--store", str(tmp_path / "tokens")]
+        asked = subprocess.run(command, input="", capture_output=True, text=True, cwd=ROOT, timeout=30)
+        assert (
+            httpx.get(re.search(r"^  (http\S+/oauth/authorize\S+)$", asked.stdout, re.MULTILINE)[1]).status_code == 200
+        )
     assert process.wait(timeout=30) == 130
     assert process.stderr.closed
 

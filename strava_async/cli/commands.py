@@ -5,6 +5,7 @@ Each imports what it needs when it runs, so that ``--help`` comes at once.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,35 @@ import typer
 from rich.console import Console
 
 import strava_async
+from strava_async.cli.config import CONFIG, STORE, Options
+from strava_async.cli.terminal import this_terminal
+from strava_async.oauth import DEFAULT_SCOPE
+
+ClientId = Annotated[
+    str | None, typer.Option(envvar="STRAVA_CLIENT_ID", show_default=False, help="The application's client id.")
+]
+ClientSecret = Annotated[
+    str | None,
+    typer.Option(
+        envvar="STRAVA_CLIENT_SECRET",
+        show_default=False,
+        help="Its client secret. A command line can be read by every user of the machine; the other ways cannot.",
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(show_default=False, help=f"A TOML file with client_id and client_secret, mode 600. Else {CONFIG}."),
+]
+Store = Annotated[
+    Path,
+    typer.Option(
+        show_default=False, help=f"The tokens, encrypted if STRAVA_TOKEN_KEY holds a Fernet key. Else {STORE}."
+    ),
+]
+EmulatorUrl = Annotated[
+    str | None,
+    typer.Option("--emulator", metavar="URL", show_default=False, help="A served emulator in place of Strava."),
+]
 
 # Tracebacks of typer's own kind would show local variables, and with them tokens.
 app = typer.Typer(
@@ -82,6 +112,71 @@ def emulate(
     from strava_async.cli.emulate import Settings, main
 
     raise typer.Exit(main(Settings(host, port, seed, athletes), _write_line))
+
+
+@app.command()
+def login(
+    client_id: ClientId = None,
+    client_secret: ClientSecret = None,
+    config: Config = None,
+    store: Store = STORE,
+    emulator: EmulatorUrl = None,
+    scope: Annotated[str, typer.Option(help="What to ask for, with commas between.")] = ",".join(DEFAULT_SCOPE),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where the answer comes; 0 takes a free port.")] = 0,
+    timeout: Annotated[float, typer.Option(min=1, help="How many seconds to wait for the answer.")] = 300.0,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Take the answer from the keyboard.")] = False,
+    remember: Annotated[bool, typer.Option("--remember", help="Write id and secret to the config file.")] = False,
+    all_or_nothing: Annotated[
+        bool, typer.Option("--all-or-nothing", help="Keep nothing if something is not granted.")
+    ] = False,
+) -> None:
+    """Connect an athlete: in the browser of this machine, or in any other."""
+    from strava_async.cli.login import Settings, main
+
+    options = _application(client_id, client_secret, config, store, emulator)
+    settings = Settings(options, scope, port, timeout, not no_browser, remember, all_or_nothing)
+    raise typer.Exit(main(settings, this_terminal()))
+
+
+@app.command()
+def accounts(
+    client_id: ClientId = None,
+    client_secret: ClientSecret = None,
+    config: Config = None,
+    store: Store = STORE,
+    emulator: EmulatorUrl = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write a line of JSON for each, without tokens.")] = False,
+) -> None:
+    """List the connected athletes. Nothing is asked of the network, and the client secret is not needed."""
+    from strava_async.cli.accounts import accounts as list_accounts
+
+    options = _application(client_id, client_secret, config, store, emulator)
+    raise typer.Exit(list_accounts(options, this_terminal(), as_json=as_json))
+
+
+@app.command()
+def logout(
+    athlete_id: Annotated[int | None, typer.Argument(min=1, help="Who; not needed if there is only one.")] = None,
+    client_id: ClientId = None,
+    client_secret: ClientSecret = None,
+    config: Config = None,
+    store: Store = STORE,
+    emulator: EmulatorUrl = None,
+    everybody: Annotated[bool, typer.Option("--all", help="Log out all athletes of the application.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Delete tokens even if Strava cannot be told.")] = False,
+) -> None:
+    """Revoke an athlete's grant at Strava, and delete the tokens."""
+    from strava_async.cli.accounts import Logout
+    from strava_async.cli.accounts import logout as log_out
+
+    options = _application(client_id, client_secret, config, store, emulator)
+    raise typer.Exit(log_out(Logout(options, athlete_id, everybody, force), this_terminal()))
+
+
+def _application(
+    client_id: str | None, client_secret: str | None, config: Path | None, store: Path, emulator: str | None
+) -> Options:
+    return Options(client_id, client_secret, config, store, emulator, os.environ.get("STRAVA_TOKEN_KEY"))
 
 
 def _write_line(text: str) -> None:

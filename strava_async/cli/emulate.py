@@ -69,6 +69,9 @@ A Strava is served at {url} until Ctrl-C. Its athletes, tokens and secrets are m
 Where an athlete connects:
   {page}
 
+To connect one from another terminal; accounts and logout take the same options:
+  strava-async login --emulator {url} --client-id {emulator.client_id} --client-secret {emulator.client_secret}
+
 An access token, to try it at once:
   curl -H "Authorization: Bearer {token}" "{url}/api/v3/athlete/activities?per_page=3"
 

@@ -1,0 +1,252 @@
+"""Which application a command works for, and where its tokens are.
+
+Rules:
+
+- Options (which typer also reads from the environment) come before the configuration file, the file before asking.
+- A secret belongs to an id: the file's is not used with another one.
+- The default file is about Strava. With an emulator it is not read, so that its secret goes nowhere else.
+- A file that others may read is refused. The secret is shown nowhere, whatever is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import sys
+import tempfile
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import typer
+
+from strava_async.application import Strava
+from strava_async.cli.terminal import Ask, UsageError
+from strava_async.errors import InputError
+from strava_async.protocol import ApiV3
+from strava_async.stores.sqlite import SqliteTokenStore
+
+DIRECTORY = Path(typer.get_app_dir("strava-async"))
+CONFIG = DIRECTORY / "config.toml"
+STORE = DIRECTORY / "tokens.sqlite"
+
+MakeStrava = Callable[..., Strava]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What ``login``, ``accounts`` and ``logout`` have in common. Its repr shows no secret.
+
+    Attributes:
+        client_id: the application's id, as it was given.
+        client_secret: the application's secret.
+        config: the configuration file; None means the default one, and none with an emulator.
+        store: where the tokens are kept.
+        emulator: the base URL of a served emulator; None means Strava.
+        token_key: encrypts the tokens; None leaves them as they are.
+    """
+
+    client_id: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
+    config: Path | None = None
+    store: Path = STORE
+    emulator: str | None = None
+    token_key: str | None = field(default=None, repr=False)
+
+    @property
+    def config_path(self) -> Path | None:
+        """The configuration file that counts; None if there is none."""
+        if self.config is not None:
+            return self.config.expanduser()
+        return CONFIG if self.emulator is None else None
+
+    @property
+    def store_path(self) -> Path:
+        """The file of the tokens."""
+        return self.store.expanduser()
+
+    @property
+    def api_url(self) -> str:
+        """Where requests go."""
+        return (
+            f"https://{ApiV3.server}{ApiV3.api_base}" if self.emulator is None else f"{_origin(self.emulator)}/api/v3"
+        )
+
+    @property
+    def oauth_url(self) -> str:
+        """Where athletes and tokens go."""
+        return f"https://{ApiV3.server}/oauth" if self.emulator is None else f"{_origin(self.emulator)}/oauth"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """An application's id and secret; None is what is not known. Its repr shows no secret."""
+
+    client_id: int | None = None
+    client_secret: str | None = field(default=None, repr=False)
+
+
+def find_client_id(options: Options, ask: Ask | None) -> int:
+    """Return the application's id.
+
+    Raises:
+        UsageError: there is none, it is none, or the configuration file does not do.
+    """
+    if options.client_id:
+        return _checked_id(options.client_id, "the client id")
+    client_id = _kept(options).client_id
+    return _asked_id(options, ask) if client_id is None else client_id
+
+
+def find_credentials(options: Options, ask: Ask | None) -> tuple[int, str]:
+    """Return the application's id and secret; as ``find_client_id``."""
+    client_id = find_client_id(options, ask)
+    if options.client_secret:
+        return client_id, _checked_secret(options.client_secret, "the client secret")
+    kept = _kept(options)
+    if kept.client_secret is not None and kept.client_id in (client_id, None):
+        return client_id, kept.client_secret
+    return client_id, _asked_secret(options, ask)
+
+
+def application_name(options: Options, client_id: int) -> str:
+    """Return what tells the application's tokens from those of others in the same file."""
+    return str(client_id) if options.emulator is None else f"{client_id}@{_origin(options.emulator)}"
+
+
+def token_store(options: Options, client_id: int) -> SqliteTokenStore:
+    """Return where the application's tokens are kept; nothing is opened."""
+    key = options.token_key or None
+    try:
+        return SqliteTokenStore(options.store_path, key=key, application=application_name(options, client_id))
+    except InputError as error:
+        raise UsageError(f"STRAVA_TOKEN_KEY: {error}" if key else str(error)) from None
+
+
+def open_strava(options: Options, client_id: int, client_secret: str, make: MakeStrava) -> Strava:
+    """Return the application, with its tokens."""
+    return make(
+        client_id,
+        client_secret,
+        token_store=token_store(options, client_id),
+        api_url=options.api_url,
+        oauth_url=options.oauth_url,
+    )
+
+
+def read_config(path: Path) -> Credentials:
+    """Return what the configuration file says; nothing if there is none.
+
+    Raises:
+        UsageError: it cannot be read, others may read it too, or it says something else.
+    """
+    content = _content(path)
+    unknown = sorted(content.keys() - {"client_id", "client_secret"})
+    if unknown:
+        raise UsageError(f"{path} has the unknown key {unknown[0]!r}: it may hold client_id and client_secret")
+    client_id, client_secret = content.get("client_id"), content.get("client_secret")
+    return Credentials(
+        None if client_id is None else _checked_id(client_id, f"client_id in {path}"),
+        None if client_secret is None else _checked_secret(client_secret, f"client_secret in {path}"),
+    )
+
+
+def write_config(path: Path, client_id: int, client_secret: str) -> None:
+    """Write the configuration file so that nobody but its user can read it, not for a moment, nor see half of it."""
+    # ASCII without controls, as checked: there JSON's strings are TOML's.
+    text = f"client_id = {client_id}\nclient_secret = {json.dumps(client_secret)}\n"
+    target = os.path.realpath(path)  # a link stays one
+    try:
+        make_directory(Path(target).parent)
+        fd, building = tempfile.mkstemp(prefix=".config-", dir=os.path.dirname(target))  # mode 0600
+        try:
+            with os.fdopen(fd, "w", encoding="ascii") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(building, target)
+        except BaseException:
+            os.unlink(building)
+            raise
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory that is its user's alone, unless there is one."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"the directory {path} cannot be made: {error.strerror}") from error
+
+
+def _kept(options: Options) -> Credentials:
+    path = options.config_path
+    return Credentials() if path is None else read_config(path)
+
+
+def _asked_id(options: Options, ask: Ask | None) -> int:
+    if ask is None:
+        raise UsageError(_missing("client id", options))
+    return _checked_id(ask("Client ID: ", False), "the client id")
+
+
+def _asked_secret(options: Options, ask: Ask | None) -> str:
+    if ask is None:
+        raise UsageError(_missing("client secret", options))
+    return _checked_secret(ask("Client secret (not shown): ", True), "the client secret")
+
+
+def _missing(what: str, options: Options) -> str:
+    name = what.replace(" ", "_")
+    place = options.config_path or "a file named by --config"
+    return f"no {what}: give --{what.replace(' ', '-')}, set STRAVA_{name.upper()}, or put {name} into {place}"
+
+
+def _checked_id(value: object, what: str) -> int:
+    # The value is not shown: it may be the secret, in the wrong place.
+    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,18}", str(value).strip(), re.ASCII) or not int(str(value)):
+        raise UsageError(f"{what} is not a number such as https://www.strava.com/settings/api shows")
+    return int(str(value))
+
+
+def _checked_secret(value: object, what: str) -> str:
+    secret = value.strip() if isinstance(value, str) else ""
+    if not secret or " " in secret or not (secret.isascii() and secret.isprintable()):
+        raise UsageError(f"{what} is not a text such as https://www.strava.com/settings/api shows")
+    return secret
+
+
+def _content(path: Path) -> dict[str, Any]:
+    place = ""
+    try:
+        with path.open("rb") as file:
+            if sys.platform != "win32" and os.fstat(file.fileno()).st_mode & 0o077:
+                raise UsageError(f"other users may read or write {path}: chmod 600 {shlex.quote(str(path))}")
+            return tomllib.load(file)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        if isinstance(error, UsageError):
+            raise
+        place = "".join(re.findall(r" \(at [^()]*\)$", str(error)))
+    raise UsageError(f"{path} is not valid TOML{place}")  # here, where no error that carries its text is the context
+
+
+def _origin(url: str) -> str:
+    """Return the base URL of an emulator in its one spelling."""
+    try:
+        parts = urlsplit(url.strip())
+        whole = bool(parts.scheme in ("http", "https") and parts.hostname and parts.port != 0)
+    except ValueError:
+        parts, whole = urlsplit(""), False
+    if not whole or parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
+        raise UsageError("--emulator is a URL without a path, such as http://127.0.0.1:8000")
+    return f"{parts.scheme}://{parts.netloc.lower()}"

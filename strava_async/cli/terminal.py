@@ -1,0 +1,116 @@
+"""What the commands say and ask, and how they end."""
+
+from __future__ import annotations
+
+import re
+import sys
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from strava_async.errors import InputError, StravaError
+
+DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+
+Ask = Callable[[str, bool], str]
+
+_UNBOUNDED = 10_000  # columns: what is no terminal has no width to fit into
+
+
+class UsageError(InputError):
+    """What the user gave does not do: an option, a variable of the environment, the configuration file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """Who is in front of a command.
+
+    Attributes:
+        out: for what was asked for.
+        err: for what goes wrong.
+        read_line: returns the next line of the input, with its line break; nothing at the end.
+        ask: is given a question, and whether the answer must not be seen; returns the answer. None where nobody is.
+    """
+
+    out: Console
+    err: Console
+    read_line: Callable[[], str]
+    ask: Ask | None = None
+
+    def say(self, text: str = "", style: str = "") -> None:
+        """Write a text. On a terminal lines break between words, so that an address stays whole; elsewhere nowhere."""
+        _write(self.out, text, style)
+
+    def complain(self, text: str) -> None:
+        """Write what goes wrong."""
+        _write(self.err, text, "")
+
+    def show(self, table: Table) -> None:
+        """Write a table, as wide as the terminal allows."""
+        self.out.print(table)
+
+
+def this_terminal() -> Terminal:
+    """Return the terminal of this process, or the pipes in its place."""
+    out = _console(stderr=False)
+    there = sys.stdin is not None and sys.stdin.isatty()
+    return Terminal(out, _console(stderr=True), _read_line, _asker(out) if there else None)
+
+
+def run(command: str, terminal: Terminal, work: Callable[[], int]) -> int:
+    """Do the work and return the exit status: that of the work, 1 or 2 with a sentence, 130 after Ctrl-C."""
+    try:
+        return work()
+    except KeyboardInterrupt:
+        if terminal.ask is not None:
+            terminal.complain("")  # after the ^C of the terminal
+        return INTERRUPTED
+    except StravaError as error:
+        terminal.complain(f"strava-async {command}: {error}")
+        return MISUSED if isinstance(error, UsageError) else FAILED
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _UNBOUNDED
+    return console
+
+
+def _write(console: Console, text: str, style: str) -> None:
+    # An athlete's name or Strava's message could hold what a terminal obeys, or what it has no letters for.
+    harmless = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    encodable = harmless.encode(console.encoding, "replace").decode(console.encoding)
+    fitted = "\n".join(_fitted(line, console.width) for line in encodable.split("\n"))
+    console.print(Text(fitted, style), soft_wrap=True)
+
+
+def _fitted(line: str, width: int) -> str:
+    """Return the line broken between words; one with a word that is too long stays as it is.
+
+    What follows the break of an entry (``  name   value``) stands below the value.
+    """
+    name = re.match(r"  \w.*? {2,}", line)
+    indent = " " * (name.end() if name else 0)
+    too_long = any(len(indent + word) > width for word in line.split())
+    return line if too_long else textwrap.fill(line, width, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def _read_line() -> str:
+    # The text layer would raise over bytes that are no text, with the line in the error.
+    return "" if sys.stdin is None else sys.stdin.buffer.readline().decode(errors="replace")
+
+
+def _asker(console: Console) -> Ask:
+    def ask(question: str, hidden: bool) -> str:
+        try:
+            return console.input(question, markup=False, emoji=False, password=hidden)
+        except EOFError:
+            console.print()
+        raise InputError("the input ended before the question was answered")
+
+    return ask

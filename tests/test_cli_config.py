@@ -1,0 +1,211 @@
+"""Where the client id and secret of a command come from."""
+
+import os
+import stat
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from strava_async.cli.config import (
+    CONFIG,
+    Options,
+    application_name,
+    find_client_id,
+    find_credentials,
+    read_config,
+    token_store,
+    write_config,
+)
+from strava_async.cli.terminal import UsageError
+
+SECRET = "5ecre7" * 6
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return tmp_path / "config.toml"
+
+
+def write(path: Path, text: str | bytes, mode: int = 0o600) -> Path:
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    path.chmod(mode)
+    return path
+
+
+def refusal(*arguments: Any) -> str:
+    with pytest.raises(UsageError) as caught:
+        find_credentials(*arguments)
+    chain = [caught.value, caught.value.__cause__, caught.value.__context__]
+    assert not any(SECRET in f"{error!r}{vars(error) if error else ''}" for error in chain)
+    return str(caught.value)
+
+
+def test_options_come_before_the_file(config: Path) -> None:
+    write(config, f'client_id = 5\nclient_secret = "{SECRET}"\n')
+    assert find_credentials(Options(config=config), None) == (5, SECRET)
+    assert find_credentials(Options("5", "other", config=config), None) == (5, "other")
+    assert find_credentials(Options(None, "other", config=config), None) == (5, "other")
+
+
+def test_the_secret_of_a_file_is_not_used_with_another_id(config: Path) -> None:
+    write(config, f'client_id = 5\nclient_secret = "{SECRET}"\n')
+    assert "no client secret" in refusal(Options("6", config=config), None)
+    assert find_credentials(Options("5", config=config), None) == (5, SECRET)
+    write(config, f'client_secret = "{SECRET}"\n')
+    assert find_credentials(Options("6", config=config), None) == (6, SECRET)
+
+
+def test_a_file_is_not_read_where_nothing_is_missing(config: Path) -> None:
+    write(config, "nonsense", 0o666)
+    assert find_credentials(Options("5", SECRET, config=config), None) == (5, SECRET)
+    assert find_client_id(Options("5", config=config), None) == 5
+
+
+def test_the_default_file_is_not_for_emulators(config: Path) -> None:
+    assert Options().config_path == CONFIG
+    assert Options(emulator="http://127.0.0.1:8000").config_path is None
+    assert Options(emulator="http://127.0.0.1:8000", config=config).config_path == config
+
+
+def test_what_is_missing_is_told_with_the_three_ways(config: Path) -> None:
+    message = refusal(Options(config=config), None)
+    assert all(way in message for way in ("--client-id", "STRAVA_CLIENT_ID", f"client_id into {config}"))
+    message = refusal(Options("5", config=config), None)
+    assert all(way in message for way in ("--client-secret", "STRAVA_CLIENT_SECRET", f"client_secret into {config}"))
+
+
+def test_what_is_missing_is_asked_at_a_terminal_and_the_secret_is_hidden(config: Path) -> None:
+    asked: list[tuple[str, bool]] = []
+
+    def ask(question: str, hidden: bool) -> str:
+        asked.append((question, hidden))
+        return f" {SECRET} " if hidden else " 5 "
+
+    assert find_credentials(Options(config=config), ask) == (5, SECRET)
+    assert [hidden for _, hidden in asked] == [False, True]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o602, 0o644])
+def test_a_file_that_others_may_read_is_refused_with_the_remedy(config: Path, mode: int) -> None:
+    write(config, f'client_id = 5\nclient_secret = "{SECRET}"\n', mode)
+    assert f"chmod 600 {config}" in refusal(Options(config=config), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"client_secret = {SECRET}", "not valid TOML (at line 1, column"),
+        (f'client_secret = "{SECRET}'.encode() + b'\xff"', "not valid TOML"),
+        (f'client_secret = "{SECRET}"\nclient_ids = 5', "unknown key 'client_ids'"),
+        (f'client_id = "{SECRET}"', "client_id in"),
+        (f'client_id = true\nclient_secret = "{SECRET}"', "client_id in"),
+        (f'client_id = 5.0\nclient_secret = "{SECRET}"', "client_id in"),
+        (f'client_id = 5\nclient_secret = ["{SECRET}"]', "client_secret in"),
+        (f'client_id = 5\nclient_secret = "{SECRET} x"', "client_secret in"),
+        (f'client_id = 0\nclient_secret = "{SECRET}"', "client_id in"),
+    ],
+)
+def test_a_wrong_file_is_told_in_a_sentence(config: Path, text: str | bytes, said: str) -> None:
+    message = refusal(Options(config=write(config, text)), None)
+    assert said in message
+    assert str(config) in message
+    assert "\n" not in message
+
+
+def test_a_directory_is_no_file(tmp_path: Path) -> None:
+    assert "cannot be read" in refusal(Options(config=tmp_path), None)
+
+
+def test_a_secret_in_the_place_of_the_id_is_not_shown() -> None:
+    assert "the client id is not a number" in refusal(Options(SECRET, SECRET), None)
+
+
+def test_no_repr_shows_a_secret(config: Path) -> None:
+    write(config, f'client_secret = "{SECRET}"')
+    assert SECRET not in f"{Options('5', SECRET, token_key=SECRET)!r}{read_config(config)!r}"
+
+
+@pytest.mark.parametrize("secret", [SECRET, 'a"b\\c', "'#[]=", "\\u0041"])
+def test_what_is_written_is_read_again(config: Path, secret: str) -> None:
+    write_config(config, 5, secret)
+    assert tomllib.loads(config.read_text()) == {"client_id": 5, "client_secret": secret}
+    assert find_credentials(Options(config=config), None) == (5, secret)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_what_is_written_is_its_users_alone(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "config.toml"
+    before = os.umask(0)
+    try:
+        write_config(path, 5, SECRET)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    write_config(write(path, "old", 0o644), 6, SECRET)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_writing_replaces_the_file_and_leaves_nothing_else(tmp_path: Path, config: Path) -> None:
+    write_config(config, 5, "old")
+    with config.open() as reader:
+        write_config(config, 6, SECRET)
+        assert "old" in reader.read()  # a new file, not the old one overwritten
+    assert os.listdir(tmp_path) == ["config.toml"]
+
+
+def test_a_link_to_the_file_stays_a_link(tmp_path: Path, config: Path) -> None:
+    link = tmp_path / "link.toml"
+    link.symlink_to(config)
+    write_config(link, 5, SECRET)
+    assert link.is_symlink()
+    assert find_credentials(Options(config=config), None) == (5, SECRET)
+
+
+def test_what_cannot_be_written_is_told_and_leaves_nothing(tmp_path: Path, config: Path) -> None:
+    config.mkdir()
+    with pytest.raises(UsageError, match="cannot be written"):
+        write_config(config, 5, SECRET)
+    assert os.listdir(tmp_path) == ["config.toml"]
+    file = write(tmp_path / "file", "")
+    with pytest.raises(UsageError, match="cannot be made"):
+        write_config(file / "config.toml", 5, SECRET)
+
+
+def test_an_emulator_has_applications_of_its_own() -> None:
+    assert application_name(Options(), 5) == "5"
+    for url in ("http://127.0.0.1:8000", "http://127.0.0.1:8000/", "HTTP://127.0.0.1:8000"):
+        assert application_name(Options(emulator=url), 5) == "5@http://127.0.0.1:8000"
+
+
+def test_requests_go_to_strava_or_to_the_emulator() -> None:
+    assert Options().oauth_url == "https://www.strava.com/oauth"
+    assert Options(emulator="http://127.0.0.1:8000/").api_url == "http://127.0.0.1:8000/api/v3"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "127.0.0.1:8000",
+        "ftp://a",
+        "http://",
+        "http://[",
+        "http://a:x",
+        "http://a/api/v3",
+        "http://u@a",
+        "http://a?b",
+    ],
+)
+def test_what_is_no_emulator_is_refused(url: str) -> None:
+    with pytest.raises(UsageError, match="--emulator"):
+        application_name(Options(emulator=url), 5)
+
+
+def test_a_wrong_key_is_told_by_the_name_of_its_variable() -> None:
+    with pytest.raises(UsageError, match=r"^STRAVA_TOKEN_KEY: ") as caught:
+        token_store(Options(token_key=SECRET), 5)
+    assert SECRET not in str(caught.value)
