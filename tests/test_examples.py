@@ -125,6 +125,13 @@ def test_the_quickstart_runs(capsys):
     assert len(path.read_text().splitlines()) < 40
 
 
+def test_the_example_of_a_token_store_renews_and_keeps(capsys):
+    runpy.run_path(str(ROOT / "examples" / "sqlalchemy_store.py"), run_name="__main__")
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) == 2
+    assert shown[1].endswith("True")
+
+
 def harvest_example(*arguments, **variables):
     command = [sys.executable, str(ROOT / "examples" / "harvest.py"), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment(**variables), timeout=60)
