@@ -1,13 +1,18 @@
 """Strava for asyncio and trio: inside the quota, one refresh for all, nothing lost.
 
-``ApiV3`` makes requests for one athlete; objects of one application share a ``RateLimiter``.
+``ApiV3`` makes requests for one athlete; ``Strava`` is an application with many.
 """
 
+from typing import TYPE_CHECKING
+
+from strava_async.application import Strava
+from strava_async.client import Client
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import (
     ApplicationInactiveError,
     AthleteCapacityError,
     AuthorizationDeniedError,
+    AuthorizationTimeoutError,
     BadRequestError,
     DecodeError,
     DuplicateUploadError,
@@ -17,6 +22,7 @@ from strava_async.errors import (
     InsufficientScopeError,
     InvalidClientError,
     InvalidGrantError,
+    InvalidStateError,
     MissingScopeError,
     NotFoundError,
     OAuthError,
@@ -25,6 +31,7 @@ from strava_async.errors import (
     RateLimitedError,
     ServerError,
     StravaError,
+    TokenStoreError,
     TransportError,
     UnauthorizedError,
     UploadError,
@@ -34,7 +41,22 @@ from strava_async.oauth import AccessInfo, Scope, TokenSet
 from strava_async.protocol import ApiV3
 from strava_async.quota import Priority, Quota, QuotaClass
 from strava_async.retry import RetryPolicy
-from strava_async.tokens import TokenSource
+from strava_async.state import StateSigner
+from strava_async.stores import MemoryTokenStore, TokenStore
+from strava_async.tokens import TokenKeeper, TokenSource
+
+if TYPE_CHECKING:
+    from strava_async.stores import SqliteTokenStore
+else:
+
+    def __getattr__(name):
+        # sqlite3 takes time to import; nobody pays for it who keeps tokens elsewhere.
+        if name == "SqliteTokenStore":
+            from strava_async.stores import SqliteTokenStore
+
+            return SqliteTokenStore
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __version__ = "0.1.0"
 
@@ -44,7 +66,9 @@ __all__ = [
     "ApplicationInactiveError",
     "AthleteCapacityError",
     "AuthorizationDeniedError",
+    "AuthorizationTimeoutError",
     "BadRequestError",
+    "Client",
     "Clock",
     "DecodeError",
     "DuplicateUploadError",
@@ -54,7 +78,9 @@ __all__ = [
     "InsufficientScopeError",
     "InvalidClientError",
     "InvalidGrantError",
+    "InvalidStateError",
     "Limiter",
+    "MemoryTokenStore",
     "MissingScopeError",
     "NotFoundError",
     "OAuthError",
@@ -69,10 +95,16 @@ __all__ = [
     "RetryPolicy",
     "Scope",
     "ServerError",
+    "SqliteTokenStore",
+    "StateSigner",
+    "Strava",
     "StravaError",
     "SystemClock",
+    "TokenKeeper",
     "TokenSet",
     "TokenSource",
+    "TokenStore",
+    "TokenStoreError",
     "TransportError",
     "UnauthorizedError",
     "Unlimited",

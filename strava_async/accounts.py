@@ -68,15 +68,17 @@ class Accounts:
             revoke: is given one of the tokens before; if it raises, nothing is deleted. None revokes nothing.
         """
         async with after_waiting_for(self.store.lock(athlete_id)):
-            in_hand = self._unsaved.get(athlete_id)
-            token = in_hand.token if in_hand is not None and in_hand.unsaved else await self.store.load(athlete_id)
-            if token is not None and revoke is not None:
+            if revoke is not None and (token := await self._newest(athlete_id)) is not None:
                 await revoke(token.refresh_token or token.access_token)
             await self.store.delete(athlete_id)
             self._unsaved.pop(athlete_id, None)
             source = self._sources.get(athlete_id)
             if source is not None:
                 source.reread()
+
+    async def _newest(self, athlete_id: int) -> TokenSet | None:
+        in_hand = self._unsaved.get(athlete_id)
+        return in_hand.token if in_hand is not None and in_hand.unsaved else await self.store.load(athlete_id)
 
     async def settled(self) -> None:
         """Wait until nothing is being renewed, and offer the store once more what it could not take.

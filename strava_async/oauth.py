@@ -150,8 +150,8 @@ def check_scope(granted: frozenset[str], required: Iterable[str]) -> None:
 def lacks_scope(granted: frozenset[str], any_of: tuple[str, ...]) -> bool:
     """Say whether it is known that none of these was granted; never of no scopes at all.
 
-    It is not known where nothing is said about what was granted, or where it holds names that Strava's documents do not:
-    those may include what is asked.
+    It is not known where nothing is said about what was granted, nor where that holds a name that Strava does not
+    document: it may include what is asked.
     """
     return bool(any_of and granted) and granted <= _KNOWN and granted.isdisjoint(any_of)
 
@@ -201,19 +201,32 @@ def parse_redirect(url: str) -> Redirect:
 
     Raises:
         AuthorizationDeniedError: the athlete refused, or Strava reports another error.
-        InputError: neither a code nor an error is in it.
+        InputError: that is no address, or neither a code nor an error is in it.
     """
-    query = dict(parse_qsl(urlsplit(url).query))
+    query = _query_of(url)
     if "error" in query:
-        raise AuthorizationDeniedError(query["error"])
+        # Anybody can write it, and it may be shown on a terminal (RFC 6749 §4.1.2.1 allows printable ASCII).
+        raise AuthorizationDeniedError(re.sub(r"[^ -~]", "?", query["error"])[:100])
     if not query.get("code"):
         raise InputError("the redirect holds neither a code nor an error")
     return Redirect(query["code"], parse_scope(query.get("scope", "")), query.get("state"))
 
 
 def redirect_state(url: str) -> str | None:
-    """Return the ``state`` in the address that Strava sent the athlete back to, before anything in it is believed."""
-    return dict(parse_qsl(urlsplit(url).query)).get("state")
+    """Return the ``state`` in the address that Strava sent the athlete back to, before anything in it is believed.
+
+    Raises:
+        InputError: that is no address.
+    """
+    return _query_of(url).get("state")
+
+
+def _query_of(url: str) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(urlsplit(url).query))
+    except ValueError:
+        pass  # its message would show the address, and with it the code
+    raise InputError("the redirect is no address")
 
 
 def code_grant(client_id: int | str, client_secret: str, code: str) -> dict[str, str]:

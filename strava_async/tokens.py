@@ -12,8 +12,8 @@ Cases, in the order in which ``TokenSource.bearer`` looks at them:
 ``renew`` is for a token that Strava refused. The refused one is passed in: what somebody else has renewed meanwhile is
 not renewed again. A refresh token that Strava called dead is not tried again.
 
-Where a ``TokenKeeper`` is shared with other processes, a renewal is: look, lock, look again, ask, save, unlock. A refresh
-token that Strava calls dead is looked up once more, because somebody without the lock may have been faster.
+Where a ``TokenKeeper`` is shared with other processes, a renewal is: look, lock, look again, ask, save, unlock. After a
+refresh token that Strava calls dead comes another look, because somebody without the lock may have been faster.
 
 Strava hands out a new access token only in the last hour of the old one, and the same one before that. A leeway of
 five minutes is inside that hour, and covers a local clock that is two minutes wrong.

@@ -466,7 +466,8 @@ async def test_two_applications_share_neither_quota_nor_tokens(setting: Setting)
         tasks.start_soon(use, second, 3)
     assert (first.quota.read_15min.usage, second.quota.read_15min.usage) == (7, 3)
     kept = [await strava.token_store.load(setting.marianne) for strava in (first, second)]
-    assert kept[0] and kept[1]
+    assert kept[0] is not None
+    assert kept[1] is not None
     assert kept[0].access_token != kept[1].access_token
     await first.disconnect(setting.marianne)
     await use(second, 1)

@@ -11,6 +11,7 @@ from strava_async._exchange import Exchange, Options
 from strava_async.calls import Call, api_call, oauth_call
 from strava_async.errors import (
     InvalidGrantError,
+    MissingScopeError,
     NotFoundError,
     QuotaExceededError,
     RateLimitedError,
@@ -356,3 +357,12 @@ async def test_large_bodies_are_decoded_one_per_turn_of_the_loop() -> None:
         tasks.cancel_scope.cancel()
     first, last = order.index("decoded"), len(order) - 1 - order[::-1].index("decoded")
     assert order[first:last].count("turn") >= 3
+
+
+async def test_a_scope_that_was_not_granted_costs_neither_a_permit_nor_a_request() -> None:
+    world = World(OK)
+    world.tokens.token = TokenSet("a0", "r0", None, frozenset({"read"}))
+    with pytest.raises(MissingScopeError):
+        await world.run(POST)
+    assert world.log == []
+    assert await world.run() == {"id": 1}

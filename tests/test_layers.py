@@ -13,9 +13,12 @@ PACKAGE = Path(__file__).parent.parent / "strava_async"
 # From the ground up. A module imports from layers below its own, never from beside it.
 LAYERS: list[set[str]] = [
     {"errors", "clock", "_shapes"},
-    {"oauth", "quota", "quota_clock", "quota_fields", "retry", "paging", "_shield", "_http.pool", "limiter_park"},
-    {"quota_budget", "quota_reserve", "calls"},
-    {"quota_ledger", "wire", "tokens"},
+    {"oauth", "quota", "quota_clock", "quota_fields", "retry", "paging", "state", "_pages"}
+    | {"_shield", "_http.pool", "limiter_park"}
+    | {"stores.file_lock", "stores.sealing", "stores.sqlite_file", "stores._threads", "stores._turns"},
+    {"quota_budget", "quota_reserve", "calls", "endpoints", "redirect_server", "stores.base", "stores._values"},
+    {"quota_ledger", "wire", "tokens", "stores.memory", "stores.sqlite_rows"},
+    {"stores.sqlite"},
     {"quota_snapshot", "limiter_line"},
     {"limiter_log"},
     {"limiter_gate"},
@@ -23,15 +26,19 @@ LAYERS: list[set[str]] = [
     {"_http.sender"},
     {"_http"},
     {"_exchange"},
-    {"protocol"},
+    {"stores", "protocol"},
+    {"accounts", "client"},
+    {"login"},
+    {"application"},
 ]
 PURE = {
-    *("oauth", "retry", "paging", "calls", "wire"),
+    *("oauth", "retry", "paging", "calls", "wire", "endpoints", "state", "_pages"),
     *("quota", "quota_budget", "quota_clock", "quota_fields", "quota_ledger", "quota_reserve", "quota_snapshot"),
     "limiter_line",
 }
 IMPURE = {"anyio", "asyncio", "trio", "httpx", "httpx2", "time", "os", "random", "sniffio", "logging"}
 EXTRAS = {"starlette", "uvicorn", "fastapi", "pydantic", "redis", "rich", "typer", "multipart", "python_multipart"}
+TAKEN_UP_WHERE_INSTALLED = {"orjson": "wire", "cryptography": "stores.sealing"}
 ABOVE_THE_CORE = {"testing", "demo", "cli", "__main__"}
 
 
@@ -88,6 +95,11 @@ def test_one_place_imports_the_http_library() -> None:
     assert users == {"_http.sender", "_http.pool"}
 
 
+@pytest.mark.parametrize(("library", "module"), TAKEN_UP_WHERE_INSTALLED.items())
+def test_one_place_takes_up_what_may_not_be_installed(library: str, module: str) -> None:
+    assert {name for name, path in modules() if library in {found.split(".")[0] for found in imports(path)}} == {module}
+
+
 def test_nothing_inside_imports_the_package_root() -> None:
     for name, path in modules():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -106,4 +118,5 @@ print(*{name.partition(".")[0] for name in set(sys.modules) - before})
 """
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert "strava_async" in loaded
-    assert not set(loaded) & (EXTRAS | {"aiohttp", "httpx_aiohttp", "httpx2", "asyncio", "trio"})
+    not_yet = {"aiohttp", "httpx_aiohttp", "httpx2", "asyncio", "trio", "sqlite3", "cryptography", "webbrowser"}
+    assert not set(loaded) & (EXTRAS | not_yet)

@@ -14,7 +14,7 @@ from strava_async.errors import (
     InvalidGrantError,
     MissingScopeError,
 )
-from strava_async.oauth import AccessInfo, Scope, TokenSet
+from strava_async.oauth import AccessInfo, Scope, TokenSet, lacks_scope, parse_redirect, redirect_state
 
 ANSWER = {"access_token": "a1", "refresh_token": "r1", "expires_at": 1_800_000_000}
 
@@ -183,3 +183,44 @@ def test_access_info_is_a_plain_dict_for_json() -> None:
     info = AccessInfo(ANSWER)
     assert isinstance(info, dict)
     assert info["access_token"] == "a1"
+
+
+def test_an_error_in_a_redirect_is_shown_without_control_characters() -> None:
+    with pytest.raises(AuthorizationDeniedError) as caught:
+        parse_redirect("http://localhost/?error=%1b[2Jgone%0a" + "x" * 500)
+    assert caught.value.error.startswith("?[2Jgone?xxx")
+    assert len(caught.value.error) == 100
+
+
+@pytest.mark.parametrize(
+    ("granted", "any_of", "lacks"),
+    [
+        ({"read"}, ("activity:read", "activity:read_all"), True),
+        ({"read", "activity:read_all"}, ("activity:read", "activity:read_all"), False),
+        (set(), ("activity:read",), False),  # nobody said
+        ({"view_private"}, ("activity:read",), False),  # a name of old may mean anything
+        ({"read"}, (), False),
+    ],
+)
+def test_a_scope_is_lacking_only_where_that_is_known(granted: set[str], any_of: tuple[str, ...], lacks: bool) -> None:
+    assert lacks_scope(frozenset(granted), any_of) is lacks
+
+
+def test_a_redirects_state_is_read_even_of_a_refusal() -> None:
+    assert redirect_state("http://localhost/?error=access_denied&state=s%2B1") == "s+1"
+    assert redirect_state("http://localhost/?code=c") is None
+
+
+def test_a_new_grant_inherits_nothing_of_the_one_before() -> None:
+    before = TokenSet("a", "r", 1, frozenset({"activity:read"}), 7)
+    answer = AccessInfo(access_token="b", refresh_token="s", expires_at=2)
+    assert answer.token_set(before).scope == {"activity:read"}
+    assert AccessInfo(answer, athlete={"id": 8}).token_set(before) == TokenSet("b", "s", 2, frozenset(), 8)
+
+
+@pytest.mark.parametrize("read", [parse_redirect, redirect_state])
+def test_what_is_no_address_is_told_without_showing_it(read: Any) -> None:
+    with pytest.raises(InputError) as caught:
+        read("http://[?code=secret-code&state=s")
+    assert "secret-code" not in repr(caught.value)
+    assert caught.value.__context__ is None

@@ -545,3 +545,18 @@ async def test_not_found(service: Service) -> None:
     with pytest.raises(NotFoundError) as caught:
         await service.api().get("/activities/{id}", id=1)
     assert caught.value.path == "/activities/1"
+
+
+async def test_an_api_for_another_athlete_shares_all_but_the_tokens(service: Service) -> None:
+    api = service.api()
+    granted = service.emulator.grant(expires_in=60)
+    tokens = TokenSource(
+        TokenSet(granted["access_token"], granted["refresh_token"], granted["expires_at"]), clock=service.clock
+    )
+    async with api.with_tokens(tokens) as other:
+        await other.get("/athlete")  # renewed with the credentials of the first
+        assert other.access_token != granted["access_token"]
+        assert other.quota is not api.quota
+        assert other.quota.read_15min.usage == api.quota.read_15min.usage == 1
+    await api.get("/athlete")  # closing the other has not closed the pool
+    assert api.access_token != other.access_token

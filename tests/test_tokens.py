@@ -611,15 +611,16 @@ async def test_waiting_for_another_process_can_be_cancelled_and_the_next_takes_o
         results.append(await shared.source.bearer())
 
     async with anyio.create_task_group() as tasks:
-        async with shared.kept.free:  # another process has the lock
-            tasks.start_soon(lead)
-            await anyio.wait_all_tasks_blocked()
-            tasks.start_soon(follow)
-            await anyio.wait_all_tasks_blocked()
-            leader.cancel()
-            await anyio.wait_all_tasks_blocked()
-            assert leader.cancelled_caught
-            assert results == []
+        await shared.kept.free.acquire()  # another process has the lock
+        tasks.start_soon(lead)
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(follow)
+        await anyio.wait_all_tasks_blocked()
+        leader.cancel()
+        await anyio.wait_all_tasks_blocked()
+        assert leader.cancelled_caught
+        assert results == []
+        shared.kept.free.release()
     assert results == ["a1"]
     assert shared.strava.asked == ["r0"]
 
