@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 import strava_async
-from strava_async import ApiV3
+from strava_async import ApiV3, Strava
 from strava_async.testing import Emulator, MeterLimits, serve
 
 ROOT = Path(__file__).parent.parent
@@ -26,7 +26,9 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 PROGRAMS = [block for block in BLOCKS if re.search(r"^(asyncio|trio)\.run\(", block, re.MULTILINE)]
 TESTS = [block for block in BLOCKS if "def test_" in block]
 FRAGMENTS = [block for block in BLOCKS if block not in PROGRAMS and block not in TESTS]
-ONLINE = [block for block in PROGRAMS if "input(" in block]
+ONLINE = [block for block in PROGRAMS if "authorize_locally" in block]
+# The browser of a test: it tells where it was sent, and whoever runs the test goes there.
+BROWSER = f"{sys.executable} -c 'import sys; print(sys.argv[1], flush=True)' %s"
 OFFLINE = [block for block in PROGRAMS if block not in ONLINE]
 
 
@@ -71,26 +73,30 @@ def test_a_test_of_the_readme_passes(block, backend):
 @pytest.mark.asyncio
 @pytest.mark.parametrize("block", FRAGMENTS, ids=first_line)
 async def test_a_fragment_of_the_readme_runs(block):
-    strava = Emulator(years=0.2, athletes=2)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(strava.app)) as http_client:
+    emulator = Emulator(years=0.2, athletes=2)
+    urls = {"api_url": "https://strava.test/api/v3", "oauth_url": "https://strava.test/oauth"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(emulator.app)) as http_client:
+        strava = Strava(emulator.client_id, emulator.client_secret, http_client=http_client, **urls)
+        page = await strava.authorization_url("http://localhost/callback", "read,activity:read", "a state")
         names = {name: getattr(strava_async, name) for name in strava_async.__all__}
         names |= {
             "asyncio": asyncio,
             "http_client": http_client,
-            "api": ApiV3(strava.grant()["access_token"], http_client),
-            "access_tokens": [strava.grant(athlete_id)["access_token"] for athlete_id in strava.athlete_ids],
-            "activity_id": next(a["id"] for a in strava.world().activities if a["distance"] and not a["manual"]),
+            "strava": strava,
+            "state": "a state",
+            "came_back_to": await emulator.approve(page),
+            "api": ApiV3(emulator.grant()["access_token"], http_client),
+            "activity_id": next(a["id"] for a in emulator.world().activities if a["distance"] and not a["manual"]),
         }
         running = eval(compile(block, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
         if inspect.isawaitable(running):
             await running
-    assert strava.requests
-    assert {served.status_code for served in strava.requests} == {200}
+    assert {served.status_code for served in emulator.requests if "authorize" not in served.path} == {200}
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("block", ONLINE, ids=first_line)
-async def test_the_program_for_strava_itself_runs_against_a_served_emulator(block):
+async def test_the_program_for_strava_itself_runs_against_a_served_emulator(block, tmp_path):
     strava = Emulator(years=0.5)
     async with serve(strava) as url:
         variables = {
@@ -98,22 +104,26 @@ async def test_the_program_for_strava_itself_runs_against_a_served_emulator(bloc
             "STRAVA_CLIENT_SECRET": strava.client_secret,
             "STRAVA_API_URL": f"{url}/api/v3",
             "STRAVA_OAUTH_URL": f"{url}/oauth",
+            "BROWSER": BROWSER,
         }
         command = [sys.executable, "-u", "-c", block]
-        async with await anyio.open_process(command, stderr=None, env=environment(**variables)) as process:
-            page = b""
-            while b"\n" not in page:
-                page += await process.stdout.receive()
-            page = page.split(b"\n")[0].decode()
-            await process.stdin.send((await strava.approve(page)).encode() + b"\n")
-            rest = b""
-            with contextlib.suppress(anyio.EndOfStream):
-                while True:
-                    rest += await process.stdout.receive()
-    assert process.returncode == 0
-    assert [line.split("Z ")[1] for line in rest.decode().splitlines()][-9:] == [
-        activity["name"] for activity in strava.world().activities[-10:][::-1]
-    ][-9:]
+        for run in ("the first asks the athlete", "the second knows who is connected"):
+            async with await anyio.open_process(
+                command, stderr=None, env=environment(**variables), cwd=tmp_path
+            ) as process:
+                shown = b""
+                with contextlib.suppress(anyio.EndOfStream):
+                    while True:
+                        shown += await process.stdout.receive()
+                        if shown.startswith(b"http") and shown.count(b"\n") == 1:
+                            page = shown.decode().strip()
+                            async with httpx.AsyncClient(trust_env=False) as browser:
+                                assert "Connected" in (await browser.get(await strava.approve(page))).text
+            assert process.returncode == 0, run
+            assert [line.split("Z ")[1] for line in shown.decode().splitlines()[-10:]] == [
+                activity["name"] for activity in strava.world().activities[-10:][::-1]
+            ]
+    assert strava.count("POST", "/oauth/token") == 1
 
 
 def test_the_quickstart_runs(capsys):
