@@ -25,7 +25,7 @@ from strava_async._http import Sender
 from strava_async.calls import Call
 from strava_async.clock import Clock
 from strava_async.endpoints import scope_of
-from strava_async.errors import FaultError, RateLimitedError, StravaError, TransportError
+from strava_async.errors import FaultError, InputError, RateLimitedError, StravaError, TransportError
 from strava_async.limiter import Limiter, Permit, Unlimited
 from strava_async.quota import Priority, QuotaClass
 from strava_async.retry import Attempt, RetryPolicy, Step, decide
@@ -127,6 +127,9 @@ class Exchange:
                 raise
             try:
                 reply = await self._sender.send(call, bearer, options.timeout)
+            except InputError:
+                permit.release()  # the client is closed
+                raise
             except TransportError as error:
                 if error.sent == "never":
                     permit.release()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 import anyio.lowlevel
 import sniffio
+from anyio.lowlevel import current_token
 
 if TYPE_CHECKING:
     import asyncio
@@ -52,7 +53,7 @@ async def run_to_end(work: Callable[[], Awaitable[None]], after: Callable[[], No
 
 
 @contextmanager
-def cancellable() -> Iterator[None]:
+def cancellable() -> Generator[None, None, None]:
     """Let a part of such work be cancelled with whoever asked for it on trio: a wait in which nothing is begun yet.
 
     On asyncio nothing changes: there nobody waits for the work to end.
@@ -97,6 +98,30 @@ async def carry_out(work: Callable[[], Awaitable[T]], after: Callable[[], None])
     if errors:
         raise errors[0]
     return results[0]
+
+
+class UnderWay:
+    """Things under way, so that closing can wait for them; those of an event loop that is gone do not count."""
+
+    def __init__(self) -> None:
+        self._ends: set[tuple[object, anyio.Event]] = set()
+
+    def begin(self) -> Callable[[], None]:
+        """Note that something begins; return what is to be called at its end."""
+        entry = (current_token(), anyio.Event())
+        self._ends.add(entry)
+
+        def end() -> None:
+            self._ends.discard(entry)
+            entry[1].set()
+
+        return end
+
+    async def settled(self) -> None:
+        """Wait until nothing is under way."""
+        loop = current_token()
+        while ends := [end for token, end in self._ends if token == loop]:
+            await ends[0].wait()
 
 
 # The event loop keeps only weak references to its tasks.

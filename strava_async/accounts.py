@@ -54,22 +54,20 @@ class Accounts:
         Raises:
             Exception: what the store raises; the tokens stay in hand, and are offered again at the next use.
         """
+        source = self._unsaved[athlete_id] = self.source(athlete_id)
+        await source.put(info)
 
-        async def given(_: TokenSet) -> AccessInfo:
-            return info
-
-        await self.source(athlete_id).replace(given, save=True)
-
-    async def drop(self, athlete_id: int, revoke: Callable[[str], Awaitable[None]] | None) -> None:
+    async def drop(self, athlete_id: int, revoke: Callable[[TokenSet | None], Awaitable[None]] | None) -> None:
         """Delete an athlete's tokens; nothing happens if there are none.
 
         Args:
             athlete_id: whose.
-            revoke: is given one of the tokens before; if it raises, nothing is deleted. None revokes nothing.
+            revoke: is given the tokens before, or None if there are none; if it raises, nothing is deleted. None
+                revokes nothing.
         """
         async with after_waiting_for(self.store.lock(athlete_id)):
-            if revoke is not None and (token := await self._newest(athlete_id)) is not None:
-                await revoke(token.refresh_token or token.access_token)
+            if revoke is not None:
+                await revoke(await self._newest(athlete_id))
             await self.store.delete(athlete_id)
             self._unsaved.pop(athlete_id, None)
             source = self._sources.get(athlete_id)
@@ -77,8 +75,8 @@ class Accounts:
                 source.reread()
 
     async def _newest(self, athlete_id: int) -> TokenSet | None:
-        in_hand = self._unsaved.get(athlete_id)
-        return in_hand.token if in_hand is not None and in_hand.unsaved else await self.store.load(athlete_id)
+        kept, source = await self.store.load(athlete_id), self._unsaved.get(athlete_id)
+        return (source and source.in_hand(kept)) or kept
 
     async def settled(self) -> None:
         """Wait until nothing is being renewed, and offer the store once more what it could not take.
@@ -95,6 +93,13 @@ class Accounts:
                 failed.append(error)
         if failed:
             raise failed[0]
+
+    async def load(self, athlete_id: int) -> TokenSet | None:
+        """Return what the store has."""
+        source = self._unsaved.get(athlete_id)
+        if source is not None and not source.unsaved:
+            del self._unsaved[athlete_id]  # what it had in hand was superseded
+        return await self.store.load(athlete_id)
 
     async def save(self, athlete_id: int, token: TokenSet) -> None:
         """Save renewed tokens; until that has worked their source is not forgotten."""
@@ -116,7 +121,7 @@ class _Keeper:
         return self._accounts.store.lock(self._athlete_id)
 
     async def load(self, present: TokenSet) -> TokenSet:
-        token = await self._accounts.store.load(self._athlete_id)
+        token = await self._accounts.load(self._athlete_id)
         if token is None:
             raise InvalidGrantError(f"athlete {self._athlete_id} is not connected: there are no tokens in the store")
         return token

@@ -10,7 +10,7 @@ from typing import Literal, Self, TypeVar
 import anyio
 
 from strava_async._http import HttpClient
-from strava_async._shield import carry_out
+from strava_async._shield import UnderWay, carry_out
 from strava_async.accounts import Accounts
 from strava_async.client import Client
 from strava_async.clock import Clock
@@ -36,6 +36,9 @@ from strava_async.tokens import TokenSource
 IfMissing = Literal["keep", "revoke"]
 OpenUrl = Callable[[str], object]
 T = TypeVar("T")
+
+# How long the one request may queue that finds out whose tokens came.
+LOOKUP_SECONDS = 60.0
 
 
 class Strava:
@@ -101,7 +104,7 @@ class Strava:
         )
         self._clock = clock
         self._accounts = Accounts(MemoryTokenStore() if token_store is None else token_store, clock)
-        self._under_way: set[anyio.Event] = set()
+        self._under_way = UnderWay()
         self._closed = False
 
     @property
@@ -174,7 +177,8 @@ class Strava:
             AthleteCapacityError: the application has as many athletes as it may have.
             TokenStoreError: the store does not take the tokens; this object has them and offers them again at the
                 athlete's next call, and when it is closed.
-            TransportError, ServerError, DecodeError: no usable answer came; the code may be used up.
+            TransportError, ServerError, DecodeError: no usable answer came; the code may be used up, and with it the
+                tokens of an earlier grant. Let the athlete connect again.
 
         Source:
             https://developers.strava.com/docs/authentication/ and RFC 6749 §4.1.3.
@@ -313,13 +317,7 @@ class Strava:
             TokenStoreError: the store still does not take them.
         """
         self._closed = True
-        with anyio.CancelScope(shield=True):
-            for done in list(self._under_way):
-                await done.wait()
-            try:
-                await self._accounts.settled()
-            finally:
-                await self._api.aclose()
+        await carry_out(self._close, lambda: None)
 
     async def __aenter__(self) -> Self:
         self._check_open()
@@ -337,17 +335,17 @@ class Strava:
         if self._closed:
             raise InputError("this Strava object is closed; make a new one")
 
+    async def _close(self) -> None:
+        await self._under_way.settled()
+        try:
+            await self._accounts.settled()
+        finally:
+            await self._api.aclose()
+
     async def _carry_out(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do what must not be left half done; ``aclose`` waits for it."""
         self._check_open()
-        done = anyio.Event()
-        self._under_way.add(done)
-
-        def after() -> None:
-            self._under_way.discard(done)
-            done.set()
-
-        return await carry_out(work, after)
+        return await carry_out(work, self._under_way.begin())
 
     async def _connect(
         self, code: str, required: tuple[str, ...], granted: frozenset[str], if_missing: IfMissing
@@ -360,16 +358,18 @@ class Strava:
         athlete_id = await _athlete_id(api, info)
         missing = _missing(info.token_set(), required)
         if missing is not None and if_missing == "revoke":
-            await self._revoke(info["refresh_token"])
-            await self._accounts.drop(athlete_id, None)
+            # The code is used up: waiting for the lock is not to be cancelled any more.
+            with anyio.CancelScope(shield=True):
+                await self._accounts.drop(athlete_id, lambda _: self._revoke(info.token_set()))
         else:
             await self._accounts.connect(athlete_id, info)
         if missing is not None:
             raise missing
         return athlete_id
 
-    async def _revoke(self, token: str) -> None:
-        await self._api.revoke(token=token)
+    async def _revoke(self, token: TokenSet | None) -> None:
+        if token is not None:
+            await self._api.revoke(token=token.refresh_token or token.access_token)
 
 
 def _credentials(client_id: int | str, client_secret: str) -> tuple[int | str, str]:
@@ -390,7 +390,7 @@ async def _athlete_id(api: ApiV3, info: AccessInfo) -> int:
     """Return whose tokens these are; an answer that does not tell costs a request to find out."""
     athlete_id = info.token_set().athlete_id
     if athlete_id is None:
-        athlete = await api.get("/athlete")
+        athlete = await api.with_options(priority=Priority.INTERACTIVE, max_wait=LOOKUP_SECONDS).get("/athlete")
         info["athlete"] = athlete
         athlete_id = info.token_set().athlete_id
     if athlete_id is None:

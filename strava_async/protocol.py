@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import AsyncGenerator, Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ import anyio
 from strava_async import oauth
 from strava_async._exchange import Exchange, Options
 from strava_async._http import HttpClient, HttpSender
+from strava_async._shield import UnderWay, carry_out
 from strava_async.calls import Call, Method, api_call, base_url, oauth_call
 from strava_async.clock import Clock
 from strava_async.errors import InputError
@@ -27,10 +28,12 @@ from strava_async.tokens import OnTokenRefresh, TokenSource
 
 @dataclass(slots=True, repr=False)
 class _Application:
-    """The credentials, as far as they are known; shared by an object and its views."""
+    """The credentials as far as they are known, and the token requests under way, of an object and its views."""
 
     client_id: int | str | None = None
     client_secret: str | None = None
+    requests: UnderWay = field(default_factory=UnderWay)
+    closed: bool = False
 
 
 class _Unset:
@@ -246,6 +249,8 @@ class ApiV3:
         client_secret = self._application.client_secret if client_secret is None else client_secret
         if client_id is None or client_secret is None:
             raise InputError("revoking needs client_id and client_secret")
+        if token is None and self._tokens.shared:
+            raise InputError("these tokens are kept in a store: disconnect the athlete with Strava.disconnect")
         token = token or self.refresh_token or self.access_token
         if not token:
             raise InputError("there is no token to revoke")
@@ -368,10 +373,7 @@ class ApiV3:
 
     async def aclose(self) -> None:
         """Close the connections that this object opened, after a renewal of tokens under way has ended."""
-        with anyio.CancelScope(shield=True):
-            await self._tokens.settled()
-            if self._owns_pool:
-                await self._sender.aclose()
+        await carry_out(self._close, lambda: None)
 
     async def __aenter__(self) -> Self:
         return self
@@ -383,6 +385,14 @@ class ApiV3:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} for {self._api_url}: {self._tokens.token}>"
+
+    async def _close(self) -> None:
+        await self._tokens.settled()
+        if self._owns_pool:
+            # What Strava has answered must arrive: the tokens before may be dead.
+            self._application.closed = True
+            await self._application.requests.settled()
+            await self._sender.aclose()
 
     async def _call(
         self, method: Method, url: str, params: dict[str, Any], check: bool, *, files: Any = None, body: Any = None
@@ -430,8 +440,14 @@ class ApiV3:
         return await self._token_grant(form, idempotent=True)
 
     async def _token_grant(self, form: dict[str, str], *, idempotent: bool) -> AccessInfo:
+        if self._application.closed:
+            raise InputError("the HTTP client is closed; make a new one")
         call: Call = oauth_call(f"{self._oauth_url}/token", form, idempotent=idempotent)
-        return oauth.access_info(await self._exchange.run(call, None, self._options))
+        end = self._application.requests.begin()
+        try:
+            return oauth.access_info(await self._exchange.run(call, None, self._options))
+        finally:
+            end()
 
 
 def _checked(options: Options) -> Options:

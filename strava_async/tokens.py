@@ -30,9 +30,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import ContextVar
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import anyio
+from anyio.lowlevel import current_token
 
 from strava_async._shield import after_waiting_for, run_to_end
 from strava_async.clock import Clock, SystemClock
@@ -41,6 +42,7 @@ from strava_async.oauth import AccessInfo, TokenSet, lacks_scope
 
 Refresh = Callable[[TokenSet], Awaitable[AccessInfo]]
 OnTokenRefresh = Callable[[TokenSet], object]
+E = TypeVar("E", bound=Exception)
 
 LEEWAY_SECONDS = 300.0
 # Strava gave the same token again although it should be near its end: somebody's clock is wrong. Do not ask at once.
@@ -90,17 +92,21 @@ class _Handover:
 
 
 class _Renewal:
-    """One renewal under way: those who wait for it, and how it ended."""
+    """One piece of work on the tokens under way: those who wait for it, and how it ended."""
 
-    __slots__ = ("done", "ended", "error")
+    __slots__ = ("asked", "done", "ended", "error", "loop", "private")
 
-    def __init__(self) -> None:
+    def __init__(self, private: bool) -> None:
+        self.loop = current_token()
         self.done = anyio.Event()
+        self.private = private  # its error concerns nobody but whoever leads it
+        self.asked = False  # Strava was asked for tokens; otherwise it may not be what those who wait need
         self.ended = False  # False when done: it was cancelled before it began anything, or with its event loop
         self.error: Exception | None = None
 
 
-_inside: ContextVar[_Renewal | None] = ContextVar("renewal of tokens", default=None)
+# A renewal may save tokens by a request that renews others: all of them are in one another.
+_inside: ContextVar[tuple[_Renewal, ...]] = ContextVar("renewals of tokens", default=())
 
 
 class TokenSource:
@@ -144,6 +150,7 @@ class TokenSource:
         self._unread = self._shared and token is None
         self._unsaved = False
         self._replaced: TokenSet | None = None  # what was kept when the unsaved tokens were got; None if nothing was
+        self._overrides = False  # the unsaved tokens are a new grant, and replace whatever is kept
         self._dead: InvalidGrantError | None = None
         self._renewal: _Renewal | None = None
 
@@ -157,8 +164,14 @@ class TokenSource:
         self._token = token
         self._unread = False
         self._unsaved = False
+        self._overrides = False
         self._dead = None
         self._not_before = 0.0
+
+    @property
+    def shared(self) -> bool:
+        """Whether the tokens have a keeper."""
+        return self._shared
 
     @property
     def refreshable(self) -> bool:
@@ -179,8 +192,9 @@ class TokenSource:
             InvalidGrantError: the refresh token is dead; the athlete has to connect again.
             StravaError: the renewal failed for another reason; the next call tries again.
         """
-        if self._renewal is not None or self._unsaved or self._unread or self._is_due():
-            await self._share(partial(self._next_tokens, None))
+        while self._renewal is not None or self._unsaved or self._unread or self._is_due():
+            if await self._share(partial(self._next_tokens, None)) and not self._unread:
+                break
         return self._token.access_token or None
 
     async def renew(self, stale: str | None) -> bool:
@@ -197,8 +211,9 @@ class TokenSource:
             InvalidGrantError: the refresh token is dead; the athlete has to connect again.
             StravaError: the renewal failed for another reason.
         """
-        if (self._token.access_token or None) == stale and (self._renewal is not None or self.refreshable):
-            await self._share(partial(self._next_tokens, stale))
+        while (self._token.access_token or None) == stale and (self._renewal is not None or self.refreshable):
+            if await self._share(partial(self._next_tokens, stale)):
+                break
         return self._token.access_token not in ("", stale)
 
     async def replace(self, ask: Refresh, *, save: bool) -> AccessInfo:
@@ -211,18 +226,38 @@ class TokenSource:
             save: whether ``keeper`` or ``on_refresh`` is to have them before they are used.
 
         Raises:
+            InputError: there is a ``keeper``, and it is not to have them.
             StravaError: what ``ask`` raises; the present tokens stay.
         """
-        while self._renewal is not None:
-            await self._join(self._renewal)
+        if self._shared and not save:
+            raise InputError("these tokens are kept in a store: connect the athlete with Strava.connect")
+        await self._free()
         answer: list[AccessInfo] = []
 
         async def work() -> None:
             async with after_waiting_for(self._keeper.lock()):
                 answer.append(await self._adopt(ask, save, await self._kept()))
 
-        await self._lead(work)
+        await self._lead(work, private=True)
         return answer[0]
+
+    async def put(self, info: AccessInfo) -> None:
+        """Keep the tokens of a new grant in place of whatever is kept, and use them from then on.
+
+        They are in hand at once, and stay so until they are kept. Waits for a renewal under way first; cancelling the
+        caller does not stop what was begun.
+
+        Raises:
+            Exception: what the keeper raises; see ``hand_over``.
+        """
+        await self._free()
+
+        async def work() -> None:
+            self._take(info, TokenSet(""))
+            self._unsaved = self._overrides = True
+            await self._save_at_last()
+
+        await self._lead(work, private=True)
 
     async def prepare(self, any_of: tuple[str, ...] = ()) -> None:
         """Do and tell what can be done and told before a call takes its place in the queue for quota. Costs none.
@@ -239,9 +274,8 @@ class TokenSource:
         """
         if self._shared:
             await self.bearer()
-        if lacks_scope(self._token.scope, any_of):
-            await self._share(self._read)
-            if lacks_scope(self._token.scope, any_of):
+        while lacks_scope(self._token.scope, any_of):
+            if await self._share(self._read) and lacks_scope(self._token.scope, any_of):
                 message = f"this call needs {' or '.join(any_of)}, which the athlete did not grant"
                 raise MissingScopeError(message, missing=any_of[:1], athlete_id=self._token.athlete_id)
 
@@ -252,13 +286,20 @@ class TokenSource:
 
     async def settled(self) -> None:
         """Wait until no renewal is under way, so that what it uses may be closed."""
-        if self._renewal is not None:
-            await self._renewal.done.wait()
+        await self._free()
 
     async def hand_over(self) -> None:
         """Offer renewed tokens once more that could not be kept; nothing happens if there are none."""
-        if self._unsaved:
-            await self._share(self._save_at_last)
+        while self._unsaved and not await self._share(self._save_at_last):
+            pass
+
+    def in_hand(self, kept: TokenSet | None) -> TokenSet | None:
+        """Return the tokens that are to replace what is kept and do not yet; None if what is kept counts.
+
+        It counts if the athlete was connected anew, or disconnected, since the tokens in hand were got.
+        """
+        counts = not self._unsaved or (not self._overrides and kept not in (self._replaced, self._token))
+        return None if counts else self._token
 
     def _is_due(self) -> bool:
         token = self._token
@@ -269,23 +310,38 @@ class TokenSource:
         now = self._clock.time() + self._skew
         return token.expires_at is not None and token.expires_at - self._leeway <= now and now >= self._not_before
 
-    async def _share(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do the work, or wait for what is under way and share how it ends."""
-        while (renewal := self._renewal) is not None:
+    async def _share(self, work: Callable[[], Awaitable[None]]) -> bool:
+        """Do the work, or wait for what is under way.
+
+        Returns:
+            whether that was all there is to do. False if what was under way may have been something else.
+        """
+        renewal = self._current()
+        if renewal is None:
+            await self._lead(work)
+            return True
+        await self._join(renewal)
+        if renewal.error is not None and not renewal.private:
+            raise _own_copy(renewal.error)
+        return renewal.asked and renewal.ended and renewal.error is None
+
+    async def _free(self) -> None:
+        while (renewal := self._current()) is not None:
             await self._join(renewal)
-            if renewal.error is not None:
-                raise _own_copy(renewal.error)
-            if renewal.ended:
-                return
-        await self._lead(work)
+
+    def _current(self) -> _Renewal | None:
+        """Return what is under way; an event loop that was closed left it behind for ever."""
+        if self._renewal is not None and self._renewal.loop != current_token():
+            self._renewal = None
+        return self._renewal
 
     async def _join(self, renewal: _Renewal) -> None:
-        if _inside.get() is renewal:
+        if renewal in _inside.get():
             raise InputError("what is to save the tokens cannot use them: it would wait for itself")
         await renewal.done.wait()
 
-    async def _lead(self, work: Callable[[], Awaitable[None]]) -> None:
-        renewal = self._renewal = _Renewal()
+    async def _lead(self, work: Callable[[], Awaitable[None]], *, private: bool = False) -> None:
+        renewal = self._renewal = _Renewal(private)
         await run_to_end(partial(self._carry_out, renewal, work), partial(self._end, renewal))
         if renewal.error is not None:
             raise _own_copy(renewal.error)
@@ -293,7 +349,7 @@ class TokenSource:
             raise TransportError("the event loop stopped a renewal of tokens", sent="maybe")
 
     async def _carry_out(self, renewal: _Renewal, work: Callable[[], Awaitable[None]]) -> None:
-        mark = _inside.set(renewal)
+        mark = _inside.set((*_inside.get(), renewal))
         try:
             await work()
         except Exception as error:
@@ -303,7 +359,8 @@ class TokenSource:
         renewal.ended = True
 
     def _end(self, renewal: _Renewal) -> None:
-        self._renewal = None
+        if self._renewal is renewal:
+            self._renewal = None
         renewal.done.set()
 
     async def _next_tokens(self, refused: str | None) -> None:
@@ -321,7 +378,7 @@ class TokenSource:
         if self._token.access_token not in ("", refused) and not self._is_due():
             return True
         if self._dead is not None:
-            raise self._dead
+            raise _own_copy(self._dead)
         return not self.refreshable
 
     async def _read(self) -> None:
@@ -350,32 +407,36 @@ class TokenSource:
             if kept is not None and kept.refresh_token != before.refresh_token:
                 return False
             if self._token is before:
-                self._dead = error
+                self._dead = _own_copy(error)  # each raise would add its frames
             raise
         return True
 
     async def _adopt(self, ask: Refresh, save: bool, replaced: TokenSet | None) -> AccessInfo:
-        before = self._token
+        before, unsaved = self._token, self._unsaved
+        if self._renewal is not None:
+            self._renewal.asked = True
         info = await ask(before)
         if self._token is not before:
             return info  # somebody set other tokens meanwhile: theirs count
-        token = info.token_set(before)
-        expires_in = info.get("expires_in")
-        if isinstance(expires_in, int | float):
-            self._skew = info["expires_at"] - expires_in - self._clock.time()
-        self.token = token
-        if token.access_token == before.access_token:
-            self._not_before = self._clock.time() + self._skew + SAME_TOKEN_SECONDS
-        if save and token != before:
+        self._take(info, before)
+        if save and (unsaved or self._token != replaced):
             self._unsaved, self._replaced = True, replaced
             await self._save()
         return info
+
+    def _take(self, info: AccessInfo, before: TokenSet) -> None:
+        expires_in = info.get("expires_in")
+        if isinstance(expires_in, int | float):
+            self._skew = info["expires_at"] - expires_in - self._clock.time()
+        self.token = info.token_set(before)
+        if self._token.access_token == before.access_token:
+            self._not_before = self._clock.time() + self._skew + SAME_TOKEN_SECONDS
 
     async def _save(self) -> None:
         token = self._token
         await self._keeper.save(token)
         if self._token is token:
-            self._unsaved = False
+            self._unsaved = self._overrides = False
 
     async def _save_at_last(self) -> None:
         async with after_waiting_for(self._keeper.lock()):
@@ -384,11 +445,10 @@ class TokenSource:
     async def _save_unless_superseded(self) -> None:
         """Keep what could not be kept before, unless the athlete was connected anew, or disconnected, meanwhile."""
         if self._unsaved:
-            kept = await self._kept()
-            if kept in (self._replaced, self._token):
-                await self._save()
-            else:
+            if self.in_hand(await self._kept()) is None:
                 self.reread()
+            else:
+                await self._save()
 
     async def _kept(self) -> TokenSet | None:
         try:
@@ -397,7 +457,7 @@ class TokenSource:
             return None
 
 
-def _own_copy(error: Exception) -> Exception:
+def _own_copy(error: E) -> E:
     """Return the error for one of several callers; one that all of them raised would collect all their tracebacks."""
     if not isinstance(error, StravaError):
         return error

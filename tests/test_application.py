@@ -4,7 +4,7 @@ import gc
 import json
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from strava_async import (
+    ApiV3,
     AthleteCapacityError,
     AuthorizationDeniedError,
     InputError,
@@ -27,7 +28,9 @@ from strava_async import (
     Strava,
     StravaError,
     TokenSet,
+    TokenSource,
     TokenStoreError,
+    Unlimited,
 )
 from strava_async.testing import ALL_SCOPES, Emulator, FakeClock, Fault, MeterLimits
 
@@ -44,7 +47,13 @@ class FussyStore(MemoryTokenStore):
     def __init__(self) -> None:
         super().__init__()
         self.full = False
+        self.locked = False
         self.saves = 0
+
+    def lock(self, athlete_id: int) -> AbstractAsyncContextManager[None]:
+        if self.locked:
+            raise TokenStoreError("somebody holds the lock")
+        return super().lock(athlete_id)
 
     async def save(self, athlete_id: int, token: TokenSet) -> None:
         if self.full:
@@ -54,12 +63,15 @@ class FussyStore(MemoryTokenStore):
 
 
 class Transport(httpx.ASGITransport):
-    """Brings the emulator's answers, if told so without saying whose tokens they hold."""
+    """Brings the emulator's answers; if told so, late, or without saying whose tokens they hold."""
 
     hides_athlete = False
+    hold: anyio.Event | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         response = await super().handle_async_request(request)
+        if self.hold is not None:
+            await self.hold.wait()
         if not self.hides_athlete or request.url.path != "/oauth/token":
             return response
         answer = json.loads(await response.aread())
@@ -590,3 +602,128 @@ async def test_nothing_shown_holds_a_secret(setting: Setting) -> None:
     assert token.refresh_token
     for secret in (setting.emulator.client_secret, token.access_token, token.refresh_token):
         assert secret not in shown
+
+
+async def test_connecting_again_keeps_what_is_in_hand_and_not_in_the_store(setting: Setting) -> None:
+    strava = setting.strava()
+    await strava.connect(await setting.code(strava))
+    setting.clock.advance(6 * 3600)
+    setting.store.full = True
+    api = strava.api(setting.marianne)
+    with pytest.raises(TokenStoreError):
+        await api.get("/athlete")
+    setting.store.full = False
+    await strava.connect(await setting.code(strava))
+    await strava.aclose()
+    assert await setting.is_alive(await setting.store.load(setting.marianne))
+
+
+async def test_connecting_again_keeps_what_another_process_has_forgotten(setting: Setting) -> None:
+    strava = setting.strava()
+    client = await strava.connect(await setting.code(strava))
+    await client.api.get("/athlete")
+    await setting.strava().forget(setting.marianne)
+    await strava.connect(await setting.code(strava))
+    assert await strava.athlete_ids() == [setting.marianne]
+
+
+@pytest.mark.parametrize("is_connected", [True, False])
+async def test_a_lock_that_cannot_be_had_at_connecting_loses_no_grant(setting: Setting, is_connected: bool) -> None:
+    strava = setting.strava()
+    if is_connected:
+        await strava.connect(await setting.code(strava))
+        setting.clock.advance(6 * 3600)
+    code = await setting.code(strava)
+    setting.store.locked = True
+    with pytest.raises(TokenStoreError):
+        await strava.connect(code)
+    gc.collect()
+    setting.store.locked = False
+    assert (await strava.api(setting.marianne).get("/athlete"))["id"] == setting.marianne
+    assert await setting.is_alive(await setting.store.load(setting.marianne))
+
+
+async def test_a_cancelled_connection_that_is_to_be_revoked_is_not_left_half_done(setting: Setting) -> None:
+    strava = setting.strava()
+    await strava.connect(await setting.code(strava))
+    code = await setting.code(strava, setting.marianne, ticked=["read"])
+    async with held(setting.store, setting.marianne) as release:
+
+        async def connect() -> None:
+            with suppress(MissingScopeError):
+                await strava.connect(code, "activity:read", if_missing="revoke")
+
+        await cancel_while_waiting(connect, release)
+    await strava.aclose()
+    assert await setting.store.athlete_ids() == []
+    assert setting.emulator.count("POST", "/oauth/revoke") == 1
+
+
+async def test_disconnecting_revokes_the_newer_grant_of_another_process(setting: Setting) -> None:
+    strava = setting.strava()
+    await setting.connected(setting.marianne, expired=True)
+    setting.emulator.expire_access_tokens()
+    setting.store.full = True
+    api = strava.api(setting.marianne)
+    with pytest.raises(TokenStoreError):
+        await api.get("/athlete")
+    setting.store.full = False
+    setting.emulator.disconnect(setting.marianne)
+    newer = await setting.connected(setting.marianne)  # by another process
+    await strava.disconnect(setting.marianne)
+    assert not await setting.is_alive(newer)
+    assert api.access_token is None
+
+
+async def test_tokens_in_hand_that_were_superseded_are_let_go(setting: Setting) -> None:
+    strava = setting.strava()
+    await setting.connected(setting.marianne, expired=True)
+    setting.emulator.expire_access_tokens()
+    setting.store.full = True
+    with pytest.raises(TokenStoreError):
+        await strava.api(setting.marianne).get("/athlete")
+    setting.store.full = False
+    await setting.connected(setting.marianne)
+    api = strava.api(setting.marianne)
+    await api.get("/athlete")
+    tokens = weakref.ref(api.tokens)
+    del api
+    gc.collect()
+    assert tokens() is None
+
+
+async def test_an_athletes_api_leaves_connecting_and_disconnecting_to_its_application(setting: Setting) -> None:
+    strava = setting.strava()
+    client = await strava.connect(await setting.code(strava))
+    code = await setting.code(strava, setting.pierre)
+    with pytest.raises(InputError, match=r"Strava\.connect"):
+        await client.api.exchange_code_for_token(setting.emulator.client_id, setting.emulator.client_secret, code)
+    with pytest.raises(InputError, match=r"Strava\.disconnect"):
+        await client.api.revoke()
+    assert (await client.api.get("/athlete"))["id"] == setting.marianne
+
+
+async def test_closing_a_pool_waits_for_every_answer_with_tokens(setting: Setting) -> None:
+    urls = {"api_url": f"{BASE}/api/v3", "oauth_url": f"{BASE}/oauth"}
+    credentials = {"client_id": setting.emulator.client_id, "client_secret": setting.emulator.client_secret}
+    token = await setting.connected(setting.marianne, expired=True)
+    setting.emulator.expire_access_tokens()
+    saved: list[TokenSet] = []
+    order: list[str] = []
+    setting.transport.hold = anyio.Event()
+
+    async def close() -> None:
+        await api.aclose()
+        order.append(f"closed, {len(saved)} saved")
+
+    api = ApiV3(http_client=setting.http_client, rate_limiter=Unlimited(clock=setting.clock), **urls, **credentials)
+    view = api.with_tokens(TokenSource(token, on_refresh=saved.append, clock=setting.clock))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(at_once, 1, lambda: view.get("/athlete"))
+        await anyio.wait_all_tasks_blocked()  # Strava has answered, the answer is on its way
+        tasks.start_soon(close)
+        await anyio.wait_all_tasks_blocked()
+        order.append("the answer comes")
+        setting.transport.hold.set()
+    assert order == ["the answer comes", "closed, 1 saved"]
+    assert await setting.is_alive(saved[0])

@@ -1,8 +1,10 @@
 """One renewal for any number of callers, and no token lost whoever is cancelled."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 import anyio.lowlevel
@@ -672,3 +674,156 @@ async def test_kept_tokens_are_prepared_before_a_call_waits_and_others_are_not()
 async def test_a_keeper_and_a_callback_contradict_each_other() -> None:
     with pytest.raises(InputError, match="either"):
         TokenSource(keeper=Kept(None), on_refresh=print)
+
+
+async def test_a_refused_caller_who_finds_others_reading_renews_all_the_same() -> None:
+    shared = Shared(expires_at=NOW + 3600)
+    await shared.source.bearer()
+    shared.kept.token = TokenSet("a0", "r0", NOW + 3600, frozenset({"read"}))
+    gate = anyio.Event()
+    shared.kept.loading = gate.wait
+    renewed: list[bool] = []
+
+    async def read() -> None:
+        shared.source.token = shared.kept.token or TokenSet("")
+        with pytest.raises(MissingScopeError):
+            await shared.source.prepare(("activity:write",))
+
+    async def renew() -> None:
+        renewed.append(await shared.source.renew("a0"))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(read)
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(renew)
+        await anyio.wait_all_tasks_blocked()
+        gate.set()
+    assert renewed == [True]
+    assert shared.strava.asked == ["r0"]
+
+
+async def test_a_replacement_that_fails_is_its_callers_affair() -> None:
+    setting = Setting(expires_at=NOW + 3600)
+    gate, results = anyio.Event(), list[object]()
+
+    async def refuse(tokens: TokenSet) -> AccessInfo:
+        await gate.wait()
+        raise InvalidGrantError("a wrong code")
+
+    async def replace() -> None:
+        with pytest.raises(InvalidGrantError):
+            await setting.source.replace(refuse, save=False)
+
+    async def call() -> None:
+        results.append(await setting.source.bearer())
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(replace)
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(call)
+        await anyio.wait_all_tasks_blocked()
+        gate.set()
+    assert results == ["a0"]
+
+
+async def test_a_source_with_a_dead_grant_is_freed_without_the_garbage_collector() -> None:
+    async def refuse(tokens: TokenSet) -> AccessInfo:
+        raise InvalidGrantError("dead")
+
+    source = TokenSource(TokenSet("a0", "r0", 1), refresh=refuse)
+    for _ in range(2):
+        with suppress(InvalidGrantError):
+            await source.bearer()
+    reference = weakref.ref(source)
+    gc.collect()  # what the test itself left behind
+    gc.disable()
+    try:
+        await anyio.lowlevel.checkpoint()
+        del source
+        assert reference() is None
+    finally:
+        gc.enable()
+
+
+async def test_tokens_in_hand_are_kept_although_strava_gives_the_same_again() -> None:
+    shared = Shared()
+    shared.kept.fail_with = OSError("disk full")
+    with pytest.raises(OSError, match="disk full"):
+        await shared.source.bearer()
+    shared.kept.fail_with = None
+    renewed = shared.source.token
+
+    async def the_same(tokens: TokenSet) -> AccessInfo:
+        return info(renewed.access_token, renewed.refresh_token or "", renewed.expires_at or 0)
+
+    await shared.source.replace(the_same, save=True)
+    assert shared.kept.token == renewed
+
+
+async def test_a_new_grant_is_in_hand_before_the_keeper_has_it() -> None:
+    shared = Shared()
+    shared.kept.loading = None
+    grant = AccessInfo(info("b0", "s0", NOW + 3600), athlete={"id": 7})
+    async with anyio.create_task_group() as tasks:
+        await shared.kept.free.acquire()
+        tasks.start_soon(shared.source.put, grant)
+        await anyio.wait_all_tasks_blocked()
+        assert shared.source.unsaved
+        assert shared.kept.token is not None
+        assert shared.kept.token.access_token == "a0"
+        shared.kept.free.release()
+    assert shared.kept.token == TokenSet("b0", "s0", NOW + 3600, athlete_id=7)
+
+
+async def test_waiting_for_the_end_of_a_renewal_from_inside_is_told() -> None:
+    async def close(tokens: TokenSet) -> None:
+        await setting.source.settled()
+
+    setting = Setting(on_refresh=close)
+    with pytest.raises(InputError, match="itself"):
+        await setting.source.bearer()
+
+
+async def test_renewals_that_need_each_other_are_told() -> None:
+    async def use_second(tokens: TokenSet) -> None:
+        await second.source.bearer()
+
+    async def use_first(tokens: TokenSet) -> None:
+        await first.source.bearer()
+
+    first, second = Setting(on_refresh=use_second), Setting(on_refresh=use_first)
+    with pytest.raises(InputError, match="itself"):
+        await first.source.bearer()
+
+
+def test_a_loop_that_was_closed_amid_a_renewal_does_not_block_the_next() -> None:
+    setting = Setting()
+
+    async def never(tokens: TokenSet) -> AccessInfo:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    setting.source.refresh = never
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(setting.source.bearer())
+    loop.run_until_complete(asyncio.sleep(0))
+    task.cancel()
+    loop.run_until_complete(asyncio.wait([task]))
+    left = asyncio.all_tasks(loop)
+    assert left  # the renewal goes on without its caller
+
+    setting.source.refresh = setting.strava.refresh
+    other = asyncio.new_event_loop()
+    assert other.run_until_complete(asyncio.wait_for(setting.source.bearer(), 5)) == "a1"
+    other.close()
+    for task in left:
+        task.cancel()
+    loop.run_until_complete(asyncio.wait(left))
+    loop.close()
+
+
+async def test_kept_tokens_cannot_be_replaced_behind_the_keepers_back() -> None:
+    shared = Shared()
+    with pytest.raises(InputError, match=r"Strava\.connect"):
+        await shared.source.replace(shared.strava.refresh, save=False)
+    assert shared.strava.asked == []
