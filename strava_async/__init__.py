@@ -3,10 +3,9 @@
 ``ApiV3`` makes requests for one athlete; ``Strava`` is an application with many.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from strava_async.application import Strava
-from strava_async.client import Client
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import (
     ApplicationInactiveError,
@@ -41,20 +40,27 @@ from strava_async.oauth import AccessInfo, Scope, TokenSet
 from strava_async.protocol import ApiV3
 from strava_async.quota import Priority, Quota, QuotaClass
 from strava_async.retry import RetryPolicy
-from strava_async.state import StateSigner
-from strava_async.stores import MemoryTokenStore, TokenStore
 from strava_async.tokens import TokenKeeper, TokenSource
 
 if TYPE_CHECKING:
-    from strava_async.stores import SqliteTokenStore
+    from strava_async.application import Strava
+    from strava_async.client import Client
+    from strava_async.state import StateSigner
+    from strava_async.stores import MemoryTokenStore, SqliteTokenStore, TokenStore
 else:
+    # Loaded when they are first asked for: an ApiV3 alone needs none of them.
+    _LATER = {
+        "Client": "client",
+        "MemoryTokenStore": "stores",
+        "SqliteTokenStore": "stores",
+        "StateSigner": "state",
+        "Strava": "application",
+        "TokenStore": "stores",
+    }
 
     def __getattr__(name):
-        # sqlite3 takes time to import; nobody pays for it who keeps tokens elsewhere.
-        if name == "SqliteTokenStore":
-            from strava_async.stores import SqliteTokenStore
-
-            return SqliteTokenStore
+        if name in _LATER:
+            return getattr(import_module(f"strava_async.{_LATER[name]}"), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -120,3 +120,18 @@ print(*{name.partition(".")[0] for name in set(sys.modules) - before})
     assert "strava_async" in loaded
     not_yet = {"aiohttp", "httpx_aiohttp", "httpx2", "asyncio", "trio", "sqlite3", "cryptography", "webbrowser"}
     assert not set(loaded) & (EXTRAS | not_yet)
+
+
+def test_an_api_alone_does_not_load_what_many_athletes_need() -> None:
+    script = """
+import sys, strava_async
+print(*sys.modules)
+print(strava_async.Strava.__name__, strava_async.Client.__name__, strava_async.StateSigner.__name__)
+assert all(hasattr(strava_async, name) for name in strava_async.__all__)
+assert not hasattr(strava_async, "Nothing")
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    modules, names = run.stdout.splitlines()
+    later = {f"strava_async.{name}" for name in ("application", "accounts", "stores", "state")}
+    assert not later & set(modules.split())
+    assert names == "Strava Client StateSigner"

@@ -3,13 +3,14 @@
 import asyncio
 import importlib.util
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 import strava_async
-from strava_async import ApiV3, RateLimiter, TransportError
+from strava_async import ApiV3, InputError, RateLimiter, SqliteTokenStore, Strava, TokenSet, TransportError
 
 
 def answer(request: httpx.Request) -> httpx.Response:
@@ -31,11 +32,26 @@ async def main() -> None:
                 raise SystemExit(f"a closed port got it? {error}") from error
 
 
-for extra in ("pydantic", "starlette", "rich", "typer", "aiohttp"):
+async def keep() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store = SqliteTokenStore(Path(folder) / "tokens.sqlite")
+        async with Strava(1, "secret", token_store=store) as strava:
+            await store.save(7, TokenSet("a", "r", 1))
+            if await strava.athlete_ids() != [7]:
+                raise SystemExit("the wheel keeps no tokens")
+        try:
+            SqliteTokenStore("tokens.sqlite", key="k")
+        except InputError as error:
+            if "strava-async[encryption]" not in str(error):
+                raise SystemExit(f"no hint at the extra: {error}") from error
+
+
+for extra in ("pydantic", "starlette", "rich", "typer", "aiohttp", "cryptography"):
     if importlib.util.find_spec(extra):
         raise SystemExit(f"{extra} is installed: this does not show that the core needs no extra")
 home = Path(strava_async.__file__).parent
 if not (home / "py.typed").is_file():
     raise SystemExit("py.typed is not in the wheel")
 asyncio.run(main())
+asyncio.run(keep())
 print(json.dumps({"wheel": strava_async.__version__, "from": home.parent.name}))
