@@ -54,8 +54,12 @@ class Accounts:
         Raises:
             Exception: what the store raises; the tokens stay in hand, and are offered again at the next use.
         """
-        source = self._unsaved[athlete_id] = self.source(athlete_id)
-        await source.put(info)
+        source = self.source(athlete_id)
+        try:
+            await source.put(info)
+        finally:
+            if source.unsaved:
+                self._unsaved[athlete_id] = source
 
     async def drop(self, athlete_id: int, revoke: Callable[[TokenSet | None], Awaitable[None]] | None) -> None:
         """Delete an athlete's tokens; nothing happens if there are none.

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from strava_async import (
+    AccessInfo,
     ApiV3,
     AthleteCapacityError,
     AuthorizationDeniedError,
@@ -32,6 +33,7 @@ from strava_async import (
     TokenStoreError,
     Unlimited,
 )
+from strava_async.accounts import Accounts
 from strava_async.testing import ALL_SCOPES, Emulator, FakeClock, Fault, MeterLimits
 
 pytestmark = pytest.mark.anyio
@@ -727,3 +729,34 @@ async def test_closing_a_pool_waits_for_every_answer_with_tokens(setting: Settin
         setting.transport.hold.set()
     assert order == ["the answer comes", "closed, 1 saved"]
     assert await setting.is_alive(saved[0])
+
+
+async def test_a_grant_that_comes_amid_a_renewal_and_finds_the_store_shut_is_not_lost(setting: Setting) -> None:
+    accounts = Accounts(setting.store, setting.clock)
+    await setting.store.save(7, TokenSet("a0", "r0", 1))
+    gate = anyio.Event()
+
+    async def refresh(_: TokenSet) -> AccessInfo:
+        await gate.wait()
+        return AccessInfo(access_token="a1", refresh_token="r1", expires_at=4_000_000_000)
+
+    async def connect() -> None:
+        with pytest.raises(TokenStoreError):
+            await accounts.connect(7, AccessInfo(access_token="b0", refresh_token="s0", expires_at=4_000_000_000))
+
+    source = accounts.source(7)
+    source.refresh = refresh
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(source.bearer)
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(connect)
+        await anyio.wait_all_tasks_blocked()
+        setting.store.locked = True
+        gate.set()
+    del source
+    gc.collect()
+    setting.store.locked = False
+    assert await accounts.source(7).bearer() == "b0"
+    kept = await setting.store.load(7)
+    assert kept is not None
+    assert kept.refresh_token == "s0"
