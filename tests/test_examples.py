@@ -111,12 +111,12 @@ async def test_the_program_for_strava_itself_runs_against_a_served_emulator(bloc
             async with await anyio.open_process(
                 command, stderr=None, env=environment(**variables), cwd=tmp_path
             ) as process:
-                shown = b""
+                shown, page = b"", ""
                 with contextlib.suppress(anyio.EndOfStream):
                     while True:
                         shown += await process.stdout.receive()
-                        if shown.startswith(b"http") and shown.count(b"\n") == 1:
-                            page = shown.decode().strip()
+                        if not page and shown.startswith(b"http") and b"\n" in shown:
+                            page = shown.decode().splitlines()[0]
                             async with httpx.AsyncClient(trust_env=False) as browser:
                                 assert "Connected" in (await browser.get(await strava.approve(page))).text
             assert process.returncode == 0, run
