@@ -30,7 +30,7 @@ from strava_async.limiter import Limiter, Permit, Unlimited
 from strava_async.quota import Priority, QuotaClass
 from strava_async.retry import Attempt, RetryPolicy, Step, decide
 from strava_async.tokens import TokenSource
-from strava_async.wire import Reply, opened_reply, read, read_leniently
+from strava_async.wire import Decode, Reply, opened_reply, read, read_json, read_leniently
 
 # Packed, as bodies come; what is larger takes half a millisecond or more to decode.
 LARGE_BODY_BYTES = 8 * 1024
@@ -81,7 +81,13 @@ class Exchange:
         self._decoding = anyio.Lock()
 
     async def run(
-        self, call: Call, tokens: TokenSource | None, options: Options, *, check_for_errors: bool = True
+        self,
+        call: Call,
+        tokens: TokenSource | None,
+        options: Options,
+        *,
+        check_for_errors: bool = True,
+        decode: Decode | None = None,
     ) -> Any:
         """Make the call, with whatever waiting, refreshing and repeating it takes.
 
@@ -90,6 +96,7 @@ class Exchange:
             tokens: where the bearer comes from; None sends none.
             options: how to ask.
             check_for_errors: False returns the body of a refusal instead of raising.
+            decode: reads the body of a success; None decodes it by its media type.
 
         Raises:
             StravaError: see the tree in ``errors``.
@@ -99,7 +106,7 @@ class Exchange:
         turn = _Turn(self._limiter if call.quota_class else self._unmetered, self._clock, call, options)
         attempt, renewed = 1, False
         while True:
-            ended = await self._attempt(call, tokens, options, await turn.permit())
+            ended = await self._attempt(call, tokens, options, await turn.permit(), decode)
             if ended.error is None:
                 return ended.value
             state = Attempt(attempt, call.idempotent, call.replayable, tokens is not None and not renewed)
@@ -118,7 +125,9 @@ class Exchange:
                 case _:
                     assert_never(decision.step)
 
-    async def _attempt(self, call: Call, tokens: TokenSource | None, options: Options, permit: Permit) -> _Ended:
+    async def _attempt(
+        self, call: Call, tokens: TokenSource | None, options: Options, permit: Permit, decode: Decode | None
+    ) -> _Ended:
         with permit:
             try:
                 bearer = None if tokens is None else await tokens.bearer()
@@ -136,22 +145,22 @@ class Exchange:
                 return _Ended(None, error, None, bearer)
             permit.settle(reply.status_code, reply.headers)
         try:
-            return _Ended(await self._read(call, reply, bearer), None, reply, bearer)
+            return _Ended(await self._read(call, reply, bearer, decode), None, reply, bearer)
         except StravaError as error:
             if isinstance(error, RateLimitedError) and call.quota_class is not None:
                 self._explain(error, call.quota_class)
             return _Ended(None, error, reply, bearer)
 
-    async def _read(self, call: Call, reply: Reply, bearer: str | None) -> Any:
+    async def _read(self, call: Call, reply: Reply, bearer: str | None, decode: Decode | None) -> Any:
         if len(reply.body) < LARGE_BODY_BYTES:
-            return read(call, reply, bearer)
+            return _value(call, reply, bearer, decode)
         # A hundred large bodies that arrive together are unpacked and decoded one per turn of the loop, and each of the
         # two in a turn of its own; else all would stall it.
         async with self._decoding:
             await anyio.lowlevel.checkpoint()
             opened = opened_reply(reply)
             await anyio.lowlevel.checkpoint()
-            return read(call, opened, bearer)
+            return _value(call, opened, bearer, decode)
 
     def _explain(self, error: RateLimitedError, quota_class: QuotaClass) -> None:
         blocked = self._limiter.blocked(quota_class)
@@ -186,6 +195,10 @@ class _Turn:
         self.attempts += 1
         self._previous = permit
         return permit
+
+
+def _value(call: Call, reply: Reply, bearer: str | None, decode: Decode | None) -> Any:
+    return read(call, reply, bearer) if decode is None else read_json(call, reply, bearer, decode)
 
 
 async def _renewed(tokens: TokenSource | None, ended: _Ended) -> bool:

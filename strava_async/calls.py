@@ -24,6 +24,7 @@ from functools import lru_cache
 from typing import Any, Literal, cast
 from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
+from strava_async.endpoints import quota_class_of
 from strava_async.errors import InputError
 from strava_async.quota import QuotaClass
 
@@ -33,9 +34,6 @@ _FIELD = r"\{([A-Za-z_][A-Za-z0-9_]*)\}"
 _NEVER_IN_A_URL = frozenset({"access_token", "refresh_token", "client_secret"})
 _FORM = "application/x-www-form-urlencoded"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-
-# Strava's own list of what the read limits leave out. https://developers.strava.com/docs/rate-limits/
-_UPLOADS = frozenset({"/activities", "/uploads"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +112,7 @@ def api_call(
         method,
         f"{address}?{query}" if query else address,
         below,
-        QuotaClass.UPLOAD if below in _UPLOADS or below.endswith("/upload_media") else QuotaClass.READ,
+        quota_class_of(method, below),
         content=None if files else urlencode(encoded).encode("ascii"),
         content_type=None if files else _FORM,
         fields=encoded if files else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
@@ -310,6 +310,30 @@ class ApiV3:
     async def delete(self, url: str, check_for_errors: bool = True, **kwargs: Any) -> Any:
         """Delete something. Costs one request of the read class; arguments, waits and errors as in ``get``."""
         return await self._call("DELETE", url, kwargs, check_for_errors)
+
+    async def request(
+        self,
+        method: Method,
+        url: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        files: Any = None,
+        body: Any = None,
+        decode: Callable[[bytes], Any] | None = None,
+    ) -> Any:
+        """Make any of the four calls above, with a decoder of your own. Costs, waits and raises as they do.
+
+        Args:
+            method: ``GET``, ``POST``, ``PUT`` or ``DELETE``.
+            url: see ``get``.
+            params: fill the names in the path; the rest goes to the query or the form. None is left out.
+            files: see ``post``.
+            body: see ``put``.
+            decode: makes the result out of the body of a success, unpacked; a ValueError of its own becomes a
+                DecodeError. Not called for a refusal. None decodes as ``get`` does.
+        """
+        call = api_call(method, url, params or {}, api_url=self._api_url, files=files, body=body)
+        return await self._exchange.run(call, self._tokens, self._options, decode=decode)
 
     def paginate(
         self, url: str, *, per_page: int = 200, limit: int | None = None, prefetch: int = 0, **kwargs: Any

@@ -57,6 +57,8 @@ EXCERPT_CHARACTERS = 200
 # Nothing that Strava sends comes near; what does is a decompression bomb.
 MAX_BODY_BYTES = 512 * 1024 * 1024
 
+Decode = Callable[[bytes], Any]
+
 _DUPLICATE = r"/activities/(\d+)|duplicate of activity (\d+)"
 _TAG = r"<[^>]*>"
 
@@ -95,6 +97,29 @@ def read(call: Call, reply: Reply, bearer: str | None = None) -> Any:
         raise fault(call, reply, bearer)
     try:
         return _value(reply.status_code, reply.content_type, unpacked(reply))
+    except (ValueError, RecursionError, zlib.error) as error:
+        raise _undecodable(call, reply, bearer, type(error).__name__) from error
+
+
+def read_json(call: Call, reply: Reply, bearer: str | None, decode: Decode) -> Any:
+    """Return what a caller's own decoder makes of the body of a successful reply.
+
+    Args:
+        call: what was asked.
+        reply: what came back.
+        bearer: see ``read``.
+        decode: gets the body unpacked, whatever its media type; raises ValueError for what is no JSON.
+
+    Raises:
+        StravaError: the reply is no success, or its body is no JSON.
+    """
+    if not 200 <= reply.status_code < 300:
+        raise fault(call, reply, bearer)
+    try:
+        return decode(unpacked(reply))
+    except DecodeError as error:
+        error.path = error.path or call.path
+        raise
     except (ValueError, RecursionError, zlib.error) as error:
         raise _undecodable(call, reply, bearer, type(error).__name__) from error
 

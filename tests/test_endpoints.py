@@ -2,7 +2,7 @@
 
 import pytest
 
-from strava_async.endpoints import SCOPES, scope_of
+from strava_async.endpoints import ENDPOINTS, endpoint_of, scope_of
 
 
 @pytest.mark.parametrize(
@@ -46,4 +46,12 @@ def test_nothing_is_made_up(method: str, path: str) -> None:
 
 
 def test_alternatives_name_the_narrower_scope_first() -> None:
-    assert all(scopes[0] in ("activity:read", "read_all") or len(scopes) == 1 for scopes in SCOPES.values())
+    several = [endpoint.scope for endpoint in ENDPOINTS if len(endpoint.scope) > 1]
+    assert several
+    assert set(several) == {("activity:read", "activity:read_all")}
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: f"{endpoint.method} {endpoint.path}")
+def test_an_endpoint_is_found_by_the_call_that_goes_there(endpoint):
+    path = endpoint.path.replace("{id}", "b17" if endpoint.path.startswith("/gear") else "17")
+    assert endpoint_of(endpoint.method, path) is endpoint
