@@ -30,6 +30,7 @@ from strava_async.testing.world.streams import KEYS
 
 CatalogueOf = Callable[[int, float], Catalogue]
 
+_THUMBNAIL_SIZE = 100  # pixels
 _RESOLUTIONS = ("low", "medium", "high")
 _NO_RATE_HEADERS = dict.fromkeys(RATE_FIELDS, "")
 _TEXTS = ("name", "description")
@@ -73,18 +74,18 @@ class ActivitiesApi:
 
     async def detail(self, visit: Visit) -> Answer:
         """GET /activities/{id}; ``include_all_efforts`` makes no difference here."""
-        return self._part(visit, "detail", lambda catalogue, number: catalogue.world.detail(number))
+        return self._part(visit, ("detail",), lambda catalogue, number: catalogue.world.detail(number))
 
     async def laps(self, visit: Visit) -> Answer:
         """GET /activities/{id}/laps: not paged."""
-        return self._part(visit, "laps", lambda catalogue, number: catalogue.world.laps(number))
+        return self._part(visit, ("laps",), lambda catalogue, number: catalogue.world.laps(number))
 
     async def zones(self, visit: Visit) -> Answer:
         """GET /activities/{id}/zones: not paged; needs the athlete to be a subscriber."""
         catalogue, _ = self._seen(visit)
-        if not catalogue.world.profile.get("summit", True):
+        if not (self._quirks.subscribed and catalogue.world.profile.get("summit", True)):
             raise RefusalError(402, "Payment Required")
-        return self._part(visit, "zones", lambda catalogue, number: catalogue.world.activity_zones(number))
+        return self._part(visit, ("zones",), lambda catalogue, number: catalogue.world.activity_zones(number))
 
     async def kudos(self, visit: Visit) -> Answer:
         """GET /activities/{id}/kudos: paged."""
@@ -114,11 +115,21 @@ class ActivitiesApi:
         chosen = comments[skip : skip + max(1, count - visit.short_by)]
         return json_answer([{**c, "cursor": cursors.cursor_of(c) if paged else None} for c in chosen])
 
+    async def photos(self, visit: Visit) -> Answer:
+        """GET /activities/{id}/photos: not paged and not documented; without ``size`` the pictures are thumbnails."""
+        self._seen(visit)
+        size = integer(visit.query, "size")
+        if size is not None and size < 1:
+            raise bad_request("Application", "size")
+        pixels = size or _THUMBNAIL_SIZE
+        kind = ("photos", pixels)
+        return self._part(visit, kind, lambda catalogue, number: catalogue.world.photos(number, size=pixels))
+
     async def streams(self, visit: Visit) -> Answer:
         """GET /activities/{id}/streams.
 
         Without ``keys`` it is the distance alone. An activity without distance is a 404, unless ``series_type=time`` is
-        sent. ``resolution`` is checked and otherwise ignored. Rate-limit fields are missing (see ``Quirks``).
+        sent. ``resolution`` is checked and otherwise ignored. Rate-limit fields are missing (for both see ``Quirks``).
         """
         catalogue, number = self._seen(visit)
         query = visit.query
@@ -130,14 +141,15 @@ class ActivitiesApi:
         asked = set(query.get("keys", "distance").split(","))
         keys = tuple(key for key in KEYS if key in asked)
         by_type = truth(query, "key_by_type")
+        needed = "distance" if series_type == "distance" and self._quirks.streams_need_distance else "time"
 
         def choose() -> Any:
             streams = catalogue.world.streams(number)
-            if streams is None or (series_type == "distance" and "distance" not in streams):
+            if streams is None or needed not in streams:
                 raise RefusalError(404, "Resource Not Found")
             return _chosen(streams, keys, by_type=by_type)
 
-        body = catalogue.body(number, ("streams", keys, by_type, series_type), choose)
+        body = catalogue.body(number, ("streams", keys, by_type, needed), choose)
         return Answer(200, body, headers={} if self._quirks.streams_send_rate_headers else _NO_RATE_HEADERS)
 
     async def create(self, visit: Visit) -> Answer:
@@ -215,9 +227,9 @@ class ActivitiesApi:
         visit.require("activity:read", "activity:read_all")
         return self._own(visit)
 
-    def _part(self, visit: Visit, kind: str, make: Callable[[Catalogue, int], Any]) -> Answer:
+    def _part(self, visit: Visit, kind: tuple[Any, ...], make: Callable[[Catalogue, int], Any]) -> Answer:
         catalogue, number = self._seen(visit)
-        return Answer(200, catalogue.body(number, (kind,), lambda: make(catalogue, number)))
+        return Answer(200, catalogue.body(number, kind, lambda: make(catalogue, number)))
 
 
 def _chosen(streams: dict[str, dict[str, Any]], keys: tuple[str, ...], *, by_type: bool) -> Any:

@@ -1,7 +1,7 @@
-"""The athlete's own data: profile, zones, stats, clubs, gear.
+"""The athlete's own data: profile, zones, stats, gear.
 
 Source:
-    https://developers.strava.com/docs/reference/ (Athletes, Clubs, Gears).
+    https://developers.strava.com/docs/reference/ (Athletes, Gears).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.replies import Answer, RefusalError, bad_request, json_answer, not_found
-from strava_async.testing.values import decimal, page_of
+from strava_async.testing.values import decimal
 from strava_async.testing.visit import Visit
 from strava_async.testing.world import AthleteWorld
 
@@ -18,7 +18,7 @@ WorldOf = Callable[[int], AthleteWorld]
 
 
 class AthleteApi:
-    """The endpoints of tags Athletes, Clubs and Gears."""
+    """The endpoints of tags Athletes and Gears; the athlete's routes and clubs are with theirs."""
 
     def __init__(self, world_of: WorldOf, quirks: Quirks) -> None:
         self._world_of = world_of
@@ -55,13 +55,6 @@ class AthleteApi:
         if visit.number_in_path(not_found("Athlete")) != visit.athlete_id:
             raise RefusalError(403, "Forbidden")
         return json_answer(self._world(visit).stats(visit.now))
-
-    async def clubs(self, visit: Visit) -> Answer:
-        """GET /athlete/clubs: paged."""
-        visit.require("read", "read_all")
-        page, per_page = page_of(visit, clamp=self._quirks.clamp_per_page)
-        clubs = self._world(visit).profile.get("clubs", [])
-        return json_answer(clubs[(page - 1) * per_page : page * per_page])
 
     async def gear(self, visit: Visit) -> Answer:
         """GET /gear/{id}."""

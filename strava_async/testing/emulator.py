@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -24,14 +24,20 @@ from strava_async.testing import browser
 from strava_async.testing.accounts import ALL_SCOPES, TOKEN_LIFETIME_SECONDS, Accounts, Application, in_order
 from strava_async.testing.activities_api import ActivitiesApi
 from strava_async.testing.athlete_api import AthleteApi
+from strava_async.testing.callbacks import AsgiCallbacks, Callbacks, NetworkCallbacks
 from strava_async.testing.catalogue import Catalogue
+from strava_async.testing.clubs_api import ClubsApi
 from strava_async.testing.consent import Consent
+from strava_async.testing.efforts_api import EffortsApi
 from strava_async.testing.faults import Faults
 from strava_async.testing.front import Front, Routes, Served
 from strava_async.testing.gate import Gate
 from strava_async.testing.meters import MeterLimits, Meters, RateClass
 from strava_async.testing.population import Population
 from strava_async.testing.quirks import Quirks
+from strava_async.testing.routes_api import RoutesApi
+from strava_async.testing.segments_api import SegmentsApi
+from strava_async.testing.subscriptions_api import PushSubscription, SubscriptionsApi
 from strava_async.testing.tokens_api import TokensApi, token_values
 from strava_async.testing.uploads import UploadsApi
 from strava_async.testing.world import AthleteWorld
@@ -56,6 +62,9 @@ class Emulator:
         latency_seconds: how long each request takes on the clock.
         upload_seconds: how long an upload is processed on the clock.
         quirks: how it behaves where Strava's behaviour is not documented.
+        callbacks: how it reaches the callbacks of webhook subscriptions: ASGI applications by origin, such as
+            ``{"https://service.test": app}``, or a ``Callbacks``. None means over the network. Where Strava waits for
+            2 s, so does it, in real time.
 
     Attributes:
         app: the ASGI application; it answers below ``api_prefix`` and ``/oauth``.
@@ -80,6 +89,7 @@ class Emulator:
         latency_seconds: float = 0.0,
         upload_seconds: float = 2.0,
         quirks: Quirks | None = None,
+        callbacks: Callbacks | Mapping[str, ASGIApp] | None = None,
     ) -> None:
         if athletes < 1:
             raise ValueError("there must be an athlete")
@@ -102,8 +112,16 @@ class Emulator:
         self._uploads = UploadsApi(self._people.catalogue, ids, self.quirks, upload_seconds)
         activities = ActivitiesApi(self._catalogue_at, ids, self.quirks)
         _add_api(self._front.api, AthleteApi(self._people.world, self.quirks), activities, self._uploads)
+        _add_routes(self._front.api, RoutesApi(self._people.world, self.quirks))
+        _add_clubs(self._front.api, ClubsApi(self._people.world, self.quirks))
+        segments, efforts = SegmentsApi(self._catalogue_at, self.quirks), EffortsApi(self._catalogue_at, self.quirks)
+        _add_segments(self._front.api, segments, efforts)
         tokens = TokensApi(self._accounts, gate, self.quirks, self._people.summary)
         _add_pages(self._front.pages, prefix, Consent(self._accounts, self._people.names, self.athlete_ids[0]), tokens)
+        if isinstance(callbacks, Mapping):
+            callbacks = AsgiCallbacks(callbacks)
+        self._subscriptions = SubscriptionsApi(self._accounts, callbacks or NetworkCallbacks())
+        _add_subscriptions(self._front.pages, prefix, self._subscriptions)
         self.app: ASGIApp = self._front
 
     @property
@@ -157,6 +175,14 @@ class Emulator:
     def meters_of(self, client_id: int | None = None) -> Meters:
         """Return the meters of an application; None means the first."""
         return self.application(client_id).meters
+
+    def subscription(self, client_id: int | None = None) -> PushSubscription | None:
+        """Return the webhook subscription of an application; None if it has none.
+
+        Args:
+            client_id: of the application; None means the first.
+        """
+        return self._subscriptions.of(self.application(client_id).client_id)
 
     def spend(self, n: int, rate_class: RateClass = "read", *, client_id: int | None = None) -> None:
         """Count ``n`` requests that other processes of the application send at this instant."""
@@ -250,12 +276,18 @@ def _add_pages(routes: Routes, prefix: str, consent: Consent, tokens: TokensApi)
     routes.add("POST", "/oauth/deauthorize", tokens.deauthorize)
 
 
+def _add_subscriptions(routes: Routes, prefix: str, subscriptions: SubscriptionsApi) -> None:
+    # Among the pages, which the gate does not guard: there is no bearer, and no quota is spent.
+    routes.add("POST", f"{prefix}/push_subscriptions", subscriptions.create)
+    routes.add("GET", f"{prefix}/push_subscriptions", subscriptions.index)
+    routes.add("DELETE", f"{prefix}/push_subscriptions/{{}}", subscriptions.delete)
+
+
 def _add_api(routes: Routes, athlete: AthleteApi, activities: ActivitiesApi, uploads: UploadsApi) -> None:
     for method, path, handler in (
         ("GET", "/athlete", athlete.profile),
         ("PUT", "/athlete", athlete.update),
         ("GET", "/athlete/zones", athlete.zones),
-        ("GET", "/athlete/clubs", athlete.clubs),
         ("GET", "/athletes/{}/stats", athlete.stats),
         ("GET", "/gear/{}", athlete.gear),
         ("GET", "/athlete/activities", activities.index),
@@ -265,10 +297,48 @@ def _add_api(routes: Routes, athlete: AthleteApi, activities: ActivitiesApi, upl
         ("DELETE", "/activities/{}", activities.delete),
         ("GET", "/activities/{}/laps", activities.laps),
         ("GET", "/activities/{}/zones", activities.zones),
+        ("GET", "/activities/{}/photos", activities.photos),
         ("GET", "/activities/{}/streams", activities.streams),
         ("GET", "/activities/{}/comments", activities.comments),
         ("GET", "/activities/{}/kudos", activities.kudos),
         ("POST", "/uploads", uploads.create),
         ("GET", "/uploads/{}", uploads.status),
+    ):
+        routes.add(method, path, handler)
+
+
+def _add_routes(routes: Routes, planned: RoutesApi) -> None:
+    for path, handler in (
+        ("/athletes/{}/routes", planned.index),
+        ("/routes/{}", planned.detail),
+        ("/routes/{}/streams", planned.streams),
+        ("/routes/{}/export_gpx", planned.export_gpx),
+        ("/routes/{}/export_tcx", planned.export_tcx),
+    ):
+        routes.add("GET", path, handler)
+
+
+def _add_clubs(routes: Routes, clubs: ClubsApi) -> None:
+    for path, handler in (
+        ("/athlete/clubs", clubs.index),
+        ("/clubs/{}", clubs.detail),
+        ("/clubs/{}/group_events", clubs.group_events),
+        ("/clubs/{}/members", clubs.people),
+        ("/clubs/{}/admins", clubs.people),
+    ):
+        routes.add("GET", path, handler)
+
+
+def _add_segments(routes: Routes, segments: SegmentsApi, efforts: EffortsApi) -> None:
+    for method, path, handler in (
+        ("GET", "/segments/starred", segments.starred),
+        ("GET", "/segments/explore", segments.explore),
+        ("GET", "/segments/{}", segments.detail),
+        ("PUT", "/segments/{}/starred", segments.star),
+        ("GET", "/segments/{}/streams", segments.streams),
+        ("GET", "/segments/{}/all_efforts", efforts.of_segment),
+        ("GET", "/segment_efforts", efforts.index),
+        ("GET", "/segment_efforts/{}", efforts.detail),
+        ("GET", "/segment_efforts/{}/streams", efforts.streams),
     ):
         routes.add(method, path, handler)

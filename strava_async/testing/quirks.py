@@ -19,6 +19,11 @@ class Quirks:
             show none; that they are counted is an assumption.
         clamp_per_page: ``per_page`` above 200 is taken as 200. False: it is answered with 400. Which is not known.
         html_in_upload_errors: the error of a duplicate upload links to the activity. False: the plain text of old.
+        subscribed: athletes are Strava's subscribers. False: what only these may see is answered with 402.
+        streams_need_distance: the streams of an activity without distance are a 404 unless ``series_type=time`` is
+            sent (reported in 2024-10). False: they are answered.
+        explore_open: the application is of the Extended Access tier, for which alone ``/segments/explore`` is since
+            2026-09-01. False: it is answered with 401 as other closed endpoints are; what Strava answers is not known.
         code_lifetime_seconds: how long an authorization code lives; Strava says "short-lived" only.
     """
 
@@ -28,4 +33,7 @@ class Quirks:
     streams_send_rate_headers: bool = False
     clamp_per_page: bool = False
     html_in_upload_errors: bool = True
+    subscribed: bool = True
+    streams_need_distance: bool = True
+    explore_open: bool = True
     code_lifetime_seconds: float = 600.0

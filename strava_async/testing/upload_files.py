@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
+from strava_async._shapes import is_list
 from strava_async.testing.replies import RefusalError
 from strava_async.testing.track_files import FileError, TrackReader
 from strava_async.testing.values import instant
@@ -93,13 +94,38 @@ def _read_strength(content: bytes, sport_type: str | None) -> Recording:
     except RefusalError as error:
         raise FileError("Time information is missing from file.") from error
     elapsed_time = values.get("elapsed_time")
-    if not isinstance(elapsed_time, int) or not 0 < elapsed_time <= LENGTH_LIMIT_SECONDS:
+    if not _is_whole(elapsed_time) or not 0 < elapsed_time <= LENGTH_LIMIT_SECONDS:
+        raise malformed
+    if not _is_whole(values.get("utc_offset")):
         raise malformed
     if not _are_sets(values.get("sets")):
         raise FileError("The file has no sets.")
-    return Recording(
-        start_at, [Sample(at=start_at), Sample(at=start_at + elapsed_time)], sport_type or "WeightTraining"
-    )
+    by_time = {start_at: Sample(at=start_at), start_at + elapsed_time: Sample(at=start_at + elapsed_time)}
+    for second, heartrate in _heartrates(values.get("streams"), malformed).items():
+        if 0 <= second <= elapsed_time:
+            by_time[start_at + second] = Sample(at=start_at + second, heartrate=heartrate)
+    samples = [by_time[at] for at in sorted(by_time)]
+    return Recording(start_at, samples, sport_type or "WeightTraining")
+
+
+def _heartrates(value: object, malformed: FileError) -> dict[int, int | None]:
+    """Return the heart rate by the second since the start; ``malformed`` if the streams do not fit together."""
+    if value is None:
+        return {}
+    streams = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    lengths = {len(column) if is_list(column) else -1 for column in streams.values()}
+    time: list[Any] = streams.get("time", [None])
+    if len(lengths) != 1 or lengths == {-1} or not all(map(_is_whole, time)):
+        raise malformed
+    heartrate: list[Any] = streams.get("heartrate", [None] * len(time))
+    return {
+        second: rate if _is_whole(rate) and 0 < rate < 300 else None
+        for second, rate in zip(time, heartrate, strict=True)
+    }
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _are_sets(value: Any) -> bool:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import bisect
+import functools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from strava_async.testing.world import clubs, photos, social
 from strava_async.testing.world import detail as details
-from strava_async.testing.world import social
 from strava_async.testing.world.diary import Diary
 from strava_async.testing.world.forms import apply_changes, read_manual
 from strava_async.testing.world.gear import Locker
 from strava_async.testing.world.habits import Outing
 from strava_async.testing.world.names import default_title
 from strava_async.testing.world.people import Person
-from strava_async.testing.world.routes import Atlas
+from strava_async.testing.world.planned import PlannedRoute, plan_routes
+from strava_async.testing.world.routes import Atlas, Route
 from strava_async.testing.world.samples import Json, Sample
+from strava_async.testing.world.segment_detail import detailed
+from strava_async.testing.world.segment_index import Segment, SegmentIndex
+from strava_async.testing.world.segments import efforts
 from strava_async.testing.world.shelf import Shelf
 from strava_async.testing.world.sports import sport_named
 from strava_async.testing.world.stats import athlete_stats
@@ -46,6 +51,7 @@ class AthleteWorld:
         zones: as ``GET /athlete/zones`` answers.
         gear: DetailedGear by id.
         activities: SummaryActivity, oldest first.
+        segments: what the activities and saved routes pass, and which of it is starred.
     """
 
     athlete_id: int
@@ -64,7 +70,14 @@ class AthleteWorld:
     def __post_init__(self) -> None:
         self._by_id = {activity["id"]: activity for activity in self.activities}
         self._said: dict[int, Json] = {}
+        self.segments = SegmentIndex(self.activities, self._shelf.recording, self._saved_ways, self._span)
+        self.profile["clubs"] = clubs.joined(self._someone.home, len(self.profile["clubs"]))
         self._weigh()
+
+    @functools.cached_property
+    def routes(self) -> dict[int, PlannedRoute]:
+        """The routes that the athlete saved, by id, newest first."""
+        return plan_routes(self._key, self._someone, self._atlas, now=self._span[1])
 
     def stats(self, now: float) -> Json:
         """Return the ActivityStats at ``now`` (Unix seconds), of the activities that everyone may see."""
@@ -83,7 +96,20 @@ class AthleteWorld:
             similar=self._similar(activity_id),
             said=self._said.get(activity_id, {}),
         )
-        return details.detailed(self._rng("detail", activity_id), self._someone, summary, sources)
+        detail = details.detailed(self._rng("detail", activity_id), self._someone, summary, sources)
+        self.segments.mark(effort["segment"] for effort in detail["segment_efforts"])
+        return detail
+
+    def segment(self, segment: Segment, *, now: float) -> Json:
+        """Return the DetailedSegment at ``now`` (Unix seconds) without what it says of the athlete."""
+        return detailed(segment, self.segments.passes(segment), self._someone, now=now)
+
+    def segment_efforts(self, activity_id: int) -> list[Json]:
+        """Return the efforts on segments, as the activity's detail shows them."""
+        tape, recording = self._tape(activity_id), self._shelf.recording(activity_id)
+        found = efforts(tape, recording) if tape and recording else []
+        self.segments.mark(effort["segment"] for effort in found)
+        return found
 
     def laps(self, activity_id: int) -> list[Json]:
         """Return the laps; none for a manual entry."""
@@ -109,6 +135,11 @@ class AthleteWorld:
     def kudos(self, activity_id: int) -> list[Json]:
         """Return who gave kudos: first names and initials, no ids, as Strava does."""
         return social.kudos(self._rng("kudos", activity_id), self._someone, self._by_id[activity_id])
+
+    def photos(self, activity_id: int, *, size: int) -> list[Json]:
+        """Return the photos, the detail's first; ``size`` is the longest side that is wanted, in pixels."""
+        primary = self.detail(activity_id)["photos"]["primary"]
+        return photos.photos(self._rng("photos", activity_id), self._by_id[activity_id], primary, size=size)
 
     def add_manual(self, fields: Mapping[str, Any], *, activity_id: int, now: float) -> Json:
         """Add what ``POST /activities`` says and return the DetailedActivity.
@@ -227,6 +258,9 @@ class AthleteWorld:
         self._said[activity_id] = self._said.get(activity_id, {}) | said
         self._weigh()
         return self.detail(activity_id)
+
+    def _saved_ways(self) -> list[tuple[Route, str]]:
+        return [(route.way, route.activity_type) for route in self.routes.values()]
 
     def _add(self, summary: Json, said: Json) -> Json:
         self._by_id[summary["id"]] = summary

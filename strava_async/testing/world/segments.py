@@ -6,10 +6,11 @@ import bisect
 import random
 
 from strava_async.testing.world.recording import Recording
-from strava_async.testing.world.routes import Route
+from strava_async.testing.world.routes import Course, Route
 from strava_async.testing.world.samples import Json
 from strava_async.testing.world.tape import Tape
 
+_EFFORTS_PER_ACTIVITY = 200
 _NAMES = (
     "{town} Wall",
     "Old Mill Sprint",
@@ -33,7 +34,7 @@ def segment(route: Route, span: tuple[int, int], activity_type: str) -> Json:
     grade = 100 * (heights[-1] - heights[0]) / metres
     climb = metres * grade if grade > 3 else 0.0
     place = route.place
-    return {
+    summary: Json = {
         "id": 1_000_000 + rng.getrandbits(34),
         "resource_state": 2,
         "name": rng.choice(_NAMES).format(town=place.town),
@@ -47,7 +48,7 @@ def segment(route: Route, span: tuple[int, int], activity_type: str) -> Json:
         "end_latlng": [round(route.lat[end], 6), round(route.lng[end], 6)],
         "elevation_profile": None,
         "elevation_profiles": None,
-        "climb_category": bisect.bisect_right((8_000, 16_000, 32_000, 64_000), climb),
+        "climb_category": bisect.bisect_right((8_000, 16_000, 32_000, 64_000, 80_000), climb),
         "city": place.town,
         "state": place.state,
         "country": place.country,
@@ -55,32 +56,53 @@ def segment(route: Route, span: tuple[int, int], activity_type: str) -> Json:
         "hazardous": rng.random() < 0.03,
         "starred": rng.random() < 0.1,
     }
+    return summary | {"private": rng.random() < 0.03}
+
+
+def effort_id(activity_id: int, number: int) -> int:
+    """Return the id of an activity's effort on the segment that it passes as number ``number``, counted from 0."""
+    return activity_id * _EFFORTS_PER_ACTIVITY + number
+
+
+def activity_of(effort: int) -> tuple[int, int]:
+    """Return what ``effort_id`` was made from."""
+    return divmod(effort, _EFFORTS_PER_ACTIVITY)
+
+
+def edges(course: Course, metres: float) -> list[tuple[float, float]]:
+    """Return where the segments that a course passes begin and end, in metres done, if it measured ``metres``."""
+    along, scale = course.route.along, metres / course.length
+    return [(along[start] * scale, along[end] * scale) for start, end in course.spans()]
 
 
 def efforts(tape: Tape, recording: Recording) -> list[Json]:
-    """Return the efforts on the segments passed; achievements and records are as many as the summary says."""
+    """Return the efforts on the segments passed.
+
+    Achievements and records are as many as the summary says; they are not reckoned from the times of other activities.
+    """
     course = recording.course
     if course is None or not tape.distance:
         return []
     activity = tape.activity
-    scale = recording.metres / course.length
     found: list[Json] = []
-    for number, span in enumerate(course.spans()):
-        start, end = (bisect.bisect_left(tape.distance, course.route.along[i] * scale) for i in span)
-        start, end = min(start, tape.last - 1), min(end, tape.last)
+    passed = zip(course.spans(), edges(course, recording.metres), strict=True)
+    for number, (span, (begins, ends)) in enumerate(passed):
+        start = min(bisect.bisect_left(tape.distance, begins), tape.last - 1)
+        end = min(bisect.bisect_left(tape.distance, ends), tape.last)
         rank = _rank(number, activity)
+        shown = segment(course.route, span, recording.sport.type)
         found.append(
             {
-                "id": activity["id"] * 200 + number,
+                "id": effort_id(activity["id"], number),
                 "resource_state": 2,
-                "name": "",
+                "name": shown["name"],
                 **tape.owners(),
                 **tape.times(start, end),
                 "distance": tape.metres(start, end),
                 "start_index": start,
                 "end_index": end,
                 **tape.sensors(start, end),
-                "segment": segment(course.route, span, activity["type"]),
+                "segment": shown,
                 "pr_rank": rank,
                 "achievements": [{"type_id": 3, "type": "pr", "rank": rank}] if rank else [],
                 "visibility": activity["visibility"],
@@ -88,7 +110,6 @@ def efforts(tape: Tape, recording: Recording) -> list[Json]:
                 "hidden": number % 11 == 10,
             }
         )
-        found[-1]["name"] = found[-1]["segment"]["name"]
     return found
 
 

@@ -1,0 +1,115 @@
+"""How the emulator reaches the callback of a webhook subscription.
+
+Whatever can answer an HTTP request will do::
+
+    Emulator()                                              # over the network, as Strava does
+    Emulator(callbacks={"https://service.test": app})       # an ASGI application in this process
+    Emulator(callbacks=answer)                              # async def answer(method, url, content) -> CallbackReply
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+import anyio
+from starlette.types import ASGIApp
+
+from strava_async._http import HttpSender, asgi_client
+from strava_async.calls import Call, Method
+from strava_async.errors import StravaError
+from strava_async.wire import opened_reply
+
+ANSWER_SECONDS = 2.0
+_JSON = "application/json"
+
+
+class CallbackReply(NamedTuple):
+    """What a callback answers.
+
+    Attributes:
+        status_code: the HTTP status.
+        body: the bytes, unpacked.
+    """
+
+    status_code: int
+    body: bytes = b""
+
+
+class Callbacks(Protocol):
+    """Makes the requests that Strava makes to callbacks."""
+
+    async def __call__(self, method: Method, url: str, content: bytes | None) -> CallbackReply:
+        """Make one request and return its answer; a redirect is one, and not followed.
+
+        Args:
+            method: GET for the handshake, POST for events.
+            url: the whole address.
+            content: the body, JSON; None for none.
+
+        Raises:
+            OSError, StravaError: there is no answer.
+        """
+        ...
+
+
+class NetworkCallbacks:
+    """Reaches callbacks over the network."""
+
+    async def __call__(self, method: Method, url: str, content: bytes | None) -> CallbackReply:
+        """See ``Callbacks``."""
+        # A connection of its own for each: what asks so rarely has nothing to keep, and nothing to close.
+        async with HttpSender() as sender:
+            return await _send(sender, method, url, content)
+
+
+class AsgiCallbacks:
+    """Reaches callbacks that are ASGI applications in this process.
+
+    Args:
+        apps: the applications by origin, such as ``https://service.test``. Nobody answers at other origins.
+    """
+
+    def __init__(self, apps: Mapping[str, ASGIApp]) -> None:
+        self._apps = {origin.rstrip("/").lower(): app for origin, app in apps.items()}
+
+    async def __call__(self, method: Method, url: str, content: bytes | None) -> CallbackReply:
+        """See ``Callbacks``."""
+        parts = urlsplit(url)
+        origin = f"{parts.scheme}://{parts.netloc}".lower()
+        if origin not in self._apps:
+            raise ConnectionRefusedError(f"no application at {origin}")
+        # Of an application that raises, Strava sees a 500.
+        async with asgi_client(self._apps[origin], origin, raise_app_exceptions=False) as client:
+            return await _send(HttpSender(client), method, url, content)
+
+
+async def ask(
+    callbacks: Callbacks, method: Method, url: str, content: bytes | None = None, *, seconds: float = ANSWER_SECONDS
+) -> CallbackReply | None:
+    """Return what a callback answers; None if it does not, or not in time.
+
+    Args:
+        callbacks: makes the request.
+        method: see ``Callbacks``.
+        url: see ``Callbacks``.
+        content: see ``Callbacks``.
+        seconds: how long it may take. They are real ones whatever the emulator's clock shows: the time that a
+            network, a thread or an application takes is real, and a clock that jumps would end it at once.
+    """
+    try:
+        with anyio.move_on_after(seconds):
+            return await callbacks(method, url, content)
+    except (OSError, StravaError):
+        pass
+    return None
+
+
+async def _send(sender: HttpSender, method: Method, url: str, content: bytes | None) -> CallbackReply:
+    # The query of a handshake holds the verify_token, which belongs in no log.
+    address, _, query = url.partition("?")
+    content_type = None if content is None else _JSON
+    call = Call(method, address, urlsplit(url).path, None, content, content_type, secret_query=query or None)
+    reply = opened_reply(await sender.send(call, None, ANSWER_SECONDS))
+    return CallbackReply(reply.status_code, reply.body)

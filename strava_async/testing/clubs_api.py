@@ -1,0 +1,57 @@
+"""Clubs: the athlete's own in a list, any that is not private by id, and what they do together.
+
+Source:
+    https://developers.strava.com/docs/reference/ (Clubs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from strava_async.testing.quirks import Quirks
+from strava_async.testing.replies import Answer, closed, json_answer, not_found
+from strava_async.testing.values import page_of
+from strava_async.testing.visit import Visit
+from strava_async.testing.world import AthleteWorld, Json, club_events, clubs
+
+WorldOf = Callable[[int], AthleteWorld]
+
+
+class ClubsApi:
+    """The endpoints below ``/clubs``, and ``/athlete/clubs``. ``/clubs/{id}/activities`` is a path no more."""
+
+    def __init__(self, world_of: WorldOf, quirks: Quirks) -> None:
+        self._world_of = world_of
+        self._quirks = quirks
+
+    async def index(self, visit: Visit) -> Answer:
+        """GET /athlete/clubs: paged."""
+        visit.require("read", "read_all")
+        page, per_page = page_of(visit, clamp=self._quirks.clamp_per_page)
+        count = max(1, per_page - visit.short_by)
+        mine: list[Json] = self._world_of(visit.athlete_id).profile["clubs"]
+        return json_answer(mine[(page - 1) * count : page * count])
+
+    async def detail(self, visit: Visit) -> Answer:
+        """GET /clubs/{id}: a private club is missing to those who are not in it."""
+        _, club = self._seen(visit)
+        return json_answer(club)
+
+    async def group_events(self, visit: Visit) -> Answer:
+        """GET /clubs/{id}/group_events: not paged and not documented."""
+        world, club = self._seen(visit)
+        routes = [route for route in world.routes.values() if not route.private]
+        return json_answer(club_events.events(club, world.summary_profile, routes, now=visit.now))
+
+    async def people(self, visit: Visit) -> Answer:
+        """GET /clubs/{id}/members and /clubs/{id}/admins: closed since 2026-09-01."""
+        raise closed()
+
+    def _seen(self, visit: Visit) -> tuple[AthleteWorld, Json]:
+        visit.require("read", "read_all")
+        number = visit.number_in_path(not_found("Club"))
+        world = self._world_of(visit.athlete_id)
+        club = clubs.detail(number, world.profile["clubs"])
+        if club is None:
+            raise not_found("Club")
+        return world, club

@@ -1,0 +1,96 @@
+"""Saved routes: the athlete's own in a list, anybody's that is not private by id, as files and as streams.
+
+Source:
+    https://developers.strava.com/docs/reference/ (Routes, Streams).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from urllib.parse import quote
+
+from strava_async.testing.quirks import Quirks
+from strava_async.testing.replies import Answer, Encoded, RefusalError, json_answer, not_found
+from strava_async.testing.segments_api import may_see
+from strava_async.testing.values import page_of
+from strava_async.testing.visit import Visit
+from strava_async.testing.world import AthleteWorld, Json, exports, planned_views
+from strava_async.testing.world.planned import PlannedRoute, owner_of
+
+WorldOf = Callable[[int], AthleteWorld]
+
+_ID = re.compile(r"[0-9]{1,19}", re.ASCII)  # a digit more than other ids have
+_IN_QUOTES, _IN_EXTENDED_VALUE = " !#$+.^_`|~-", "!#$&+.^_`|~-"  # what stays as it is; RFC 8187 for the latter
+
+
+class RoutesApi:
+    """The endpoints below ``/routes``, and ``/athletes/{id}/routes``.
+
+    Args:
+        world_of: gives an athlete's data; ``KeyError`` for an id that nobody has.
+        quirks: see there.
+    """
+
+    def __init__(self, world_of: WorldOf, quirks: Quirks) -> None:
+        self._world_of = world_of
+        self._quirks = quirks
+
+    async def index(self, visit: Visit) -> Answer:
+        """GET /athletes/{id}/routes: one's own, newest first, paged; private ones with ``read_all``."""
+        visit.require("read", "read_all")
+        if visit.number_in_path(not_found("Athlete")) != visit.athlete_id:
+            raise RefusalError(403, "Forbidden")
+        page, per_page = page_of(visit, clamp=self._quirks.clamp_per_page)
+        count = max(1, per_page - visit.short_by)
+        world, private = self._world_of(visit.athlete_id), visit.may("read_all")
+        routes = [route for route in world.routes.values() if private or not route.private]
+        chosen = routes[(page - 1) * count : page * count]
+        return json_answer([planned_views.summary(route, world.summary_profile) for route in chosen])
+
+    async def detail(self, visit: Visit) -> Answer:
+        """GET /routes/{id}: with the segments that the caller can ask for, so with none of another's world."""
+        route, owner = self._seen(visit)
+        known = self._world_of(visit.athlete_id).segments.all().values()
+        along = [segment.summary for segment in known if segment.route is route.way and may_see(visit, segment)]
+        return json_answer(planned_views.detail(route, owner, along))
+
+    async def streams(self, visit: Visit) -> Answer:
+        """GET /routes/{id}/streams: an array, whatever the query says."""
+        route, _ = self._seen(visit)
+        return json_answer(planned_views.streams(route))
+
+    async def export_gpx(self, visit: Visit) -> Answer:
+        """GET /routes/{id}/export_gpx."""
+        route, owner = self._seen(visit)
+        return _file(f"strava_{route.name}.gpx", "application/gpx+xml", exports.gpx(route, owner))
+
+    async def export_tcx(self, visit: Visit) -> Answer:
+        """GET /routes/{id}/export_tcx."""
+        route, _ = self._seen(visit)
+        return _file(f"strava_{route.name}.tcx", "application/tcx+xml", exports.tcx(route))
+
+    def _seen(self, visit: Visit) -> tuple[PlannedRoute, Json]:
+        """Return the route in the path and its owner, if the caller may see it."""
+        visit.require("read", "read_all")
+        missing = not_found("Route")
+        value = visit.path_values[0]
+        if not _ID.fullmatch(value):
+            raise missing
+        owner_id = owner_of(int(value))
+        try:
+            world = self._world_of(owner_id)
+            route = world.routes[int(value)]
+        except KeyError:
+            raise missing from None
+        if route.private and not (owner_id == visit.athlete_id and visit.may("read_all")):
+            raise missing
+        profile = world.summary_profile
+        return route, profile if owner_id == visit.athlete_id else planned_views.seen_by_others(profile)
+
+
+def _file(name: str, content_type: str, content: bytes) -> Answer:
+    plain = quote(name.encode("ascii", "replace"), safe=_IN_QUOTES)
+    disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe=_IN_EXTENDED_VALUE)}"
+    headers = {"Content-Disposition": disposition, "Content-Transfer-Encoding": "binary"}
+    return Answer(200, Encoded(content), content_type, headers)

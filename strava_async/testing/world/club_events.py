@@ -1,0 +1,109 @@
+"""What a club does together. The endpoint isn't documented; the shape is that of 2025."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+from strava_async.testing.world.clubs import place_of
+from strava_async.testing.world.people import make_person, summary_profile
+from strava_async.testing.world.places import Place
+from strava_async.testing.world.planned import PlannedRoute
+from strava_async.testing.world.planned_views import seen_by_others, summary
+from strava_async.testing.world.samples import Json
+from strava_async.testing.world.timezones import DAY, iso
+
+_FIRST_AT = 1_520_000_000  # spring of 2018
+_WEEK = 7 * DAY
+_OWN_EVENTS = 2
+_TITLES = ("Long run & coffee", "Intervalle 6×800", "After work (25 km/h)", "Beginners welcome!", "Vollmondlauf 🌕")
+_MEETING_POINTS = ("Station, {town}", "Car park by the lake", "Town hall", "")
+
+
+def events(club: Json, organizer: Json, routes: Sequence[PlannedRoute], *, now: float) -> list[Json]:
+    """Return the group events of a club: dozens in one list, by the day when they were first held.
+
+    Most are those of others, the same whoever asks; they are over, or come again each week. A member has organized
+    the last ones, along own routes.
+
+    Args:
+        club: as the asking athlete sees it.
+        organizer: the SummaryAthlete of the athlete who asks.
+        routes: of that athlete, those that everyone may see.
+        now: Unix seconds.
+    """
+    rng = random.Random(f"club {club['id']} events")
+    count = rng.randint(34, 48)
+    others = [_organizer(rng, place_of(club["id"]), now) for _ in range(3)]
+    found = [_event(rng, club, number, now) for number in range(count)]
+    for event in found:
+        event["organizing_athlete"] = rng.choice([*others, None])
+    if club["membership"] != "member":
+        return [event for event in found if not event["private"]]
+    rng = random.Random(f"club {club['id']} events of {organizer['id']}")
+    for number, route in enumerate(routes[:_OWN_EVENTS]):
+        event = _event(rng, club, count + number, now)
+        event |= {
+            "id": 10_000_000 + rng.getrandbits(40),
+            "organizing_athlete": seen_by_others(organizer),
+            "joined": True,
+        }
+        found.append(event | _along(route, organizer))
+    return found
+
+
+def _event(rng: random.Random, club: Json, number: int, now: float) -> Json:
+    place = place_of(club["id"])
+    first_day = _FIRST_AT // DAY * DAY + number * 9 * _WEEK + rng.randrange(7) * DAY
+    wall = first_day + rng.choice((8, 9, 18)) * 3600
+    occurrences = _weekly(place, wall, now) if rng.random() < 0.2 else [place.zone.at_wall(wall)]
+    return {
+        "id": 300_000 + club["id"] * 64 + number,
+        "resource_state": 2,
+        "title": rng.choice(_TITLES),
+        "description": rng.choice(("", "Lights on, please.\n\nNobody is left behind.")),
+        "club_id": club["id"],
+        "club": {"id": club["id"], "resource_state": 1, "name": club["name"]},
+        "organizing_athlete": None,
+        "activity_type": rng.choice(club["activity_types"] or ["Workout"]),
+        "created_at": iso(wall - _WEEK) if rng.random() < 0.3 else "",
+        "route_id": None,
+        "route": None,
+        "women_only": rng.random() < 0.1,
+        "private": rng.random() < 0.2,
+        "skill_levels": rng.choice((1, 2, 4)),
+        "terrain": rng.choice((0, 1, 2)),
+        "upcoming_occurrences": [iso(at) for at in occurrences],
+        "zone": place.zone.name,
+        "address": rng.choice(_MEETING_POINTS).format(town=place.town),
+        "joined": False,
+        "start_latlng": [
+            round(place.lat + rng.uniform(-0.02, 0.02), 5),
+            round(place.lng + rng.uniform(-0.02, 0.02), 5),
+        ],
+    }
+
+
+def _weekly(place: Place, wall: float, now: float) -> list[float]:
+    """Return when an event comes next, five times: at the same time of the clock on the wall each week."""
+    skipped = max(0, (now - wall) // _WEEK)
+    times = [place.zone.at_wall(wall + (skipped + week) * _WEEK) for week in range(7)]
+    return [at for at in times if at > now][:5]
+
+
+def _along(route: PlannedRoute, owner: Json) -> Json:
+    shown = summary(route, owner)
+    kept: Json = {key: shown[key] for key in ("id", "id_str", "resource_state", "name", "map", "map_urls")}
+    return {
+        "activity_type": route.activity_type,
+        "route_id": route.route_id,
+        "route": kept | {"resource_state": 1},
+        "private": False,
+        "start_latlng": list(route.points[0]),
+    }
+
+
+def _organizer(rng: random.Random, home: Place, now: float) -> Json:
+    someone = make_person(rng, rng.randrange(1_000_000, 10_000_000), since=_FIRST_AT - 400 * DAY)
+    return seen_by_others(summary_profile(replace(someone, home=home), now=now // DAY * DAY))

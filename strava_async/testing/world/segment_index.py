@@ -1,0 +1,110 @@
+"""The segments along an athlete's roads, by id; when the athlete passed them; which ones are starred."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from strava_async.testing.world.effort_times import Pass, passes
+from strava_async.testing.world.recording import Recording
+from strava_async.testing.world.routes import Course, Route
+from strava_async.testing.world.samples import Json
+from strava_async.testing.world.segments import segment
+
+RecordingOf = Callable[[int], Recording | None]
+WaysOf = Callable[[], Iterable[tuple[Route, str]]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segment:
+    """A segment, and the span of the route that it is.
+
+    Attributes:
+        summary: SummarySegment; ``starred`` is as the athlete left it last.
+        starred_at: since when it is starred, Unix seconds; None if it isn't.
+    """
+
+    route: Route
+    span: tuple[int, int]
+    summary: Json
+    starred_at: float | None
+
+    def rng(self, purpose: str) -> random.Random:
+        """Return the random numbers for one purpose."""
+        return random.Random(f"{self.summary['id']}:{purpose}")
+
+
+class SegmentIndex:
+    """The segments along the ways of an athlete's activities and saved routes: all that these name are here.
+
+    Args:
+        activities: the athlete's, oldest first; the list may grow.
+        recording_of: gives an activity's recipe; None where it has none.
+        saved: gives the ways of saved routes, each with the type of activity that its segments are for.
+        span: from when to when the athlete's story goes; Unix seconds.
+    """
+
+    def __init__(
+        self, activities: Sequence[Json], recording_of: RecordingOf, saved: WaysOf, span: tuple[float, float]
+    ) -> None:
+        self._activities = activities
+        self._recording_of = recording_of
+        self._saved = saved
+        self._span = span
+        self._routes: set[Route] = set()
+        self._segments: dict[int, Segment] = {}
+        self._passes: dict[int, list[Pass]] = {}
+        self._changed: dict[int, bool] = {}  # what is starred otherwise than it was made
+
+    def all(self) -> dict[int, Segment]:
+        """Return all segments by id."""
+        passed = [(course.route, recording.sport.type) for _, recording, course in self._on_course()]
+        for route, activity_type in (*passed, *self._saved()):
+            if route not in self._routes:
+                self._routes.add(route)
+                self._chart(route, activity_type)
+        return self._segments
+
+    def passes(self, of: Segment) -> list[Pass]:
+        """Return the efforts on a segment, the fastest first; of equal ones the oldest.
+
+        The first time takes some milliseconds for each activity that goes there.
+        """
+        found: list[Pass] = []
+        for activity, recording, course in self._on_course():
+            if course.route is of.route and of.span in (spans := course.spans()):
+                found.append(self._passes_of(activity, recording)[spans.index(of.span)])
+        return sorted(found, key=lambda effort: effort.elapsed_time)
+
+    def star(self, segment_id: int, *, starred: bool, now: float) -> Segment:
+        """Star a segment, or take the star away, and return it; one that is starred keeps its date."""
+        known = self.all()[segment_id]
+        since = known.starred_at if known.starred_at is not None else now
+        changed = replace(known, summary=known.summary | {"starred": starred}, starred_at=since if starred else None)
+        self._segments[segment_id] = changed
+        self._changed[segment_id] = starred
+        return changed
+
+    def mark(self, summaries: Iterable[Json]) -> None:
+        """Write into SummarySegments whether they are starred by now."""
+        for summary in summaries:
+            summary["starred"] = self._changed.get(summary["id"], summary["starred"])
+
+    def _on_course(self) -> list[tuple[Json, Recording, Course]]:
+        found = ((activity, self._recording_of(activity["id"])) for activity in self._activities)
+        return [(activity, rec, rec.course) for activity, rec in found if rec is not None and rec.course is not None]
+
+    def _chart(self, route: Route, activity_type: str) -> None:
+        for span in route.spans:
+            summary = segment(route, span, activity_type)
+            charted = Segment(route, span, summary, None)
+            if summary["starred"]:
+                charted = replace(charted, starred_at=charted.rng("star").uniform(*self._span))
+            self._segments[summary["id"]] = charted
+
+    def _passes_of(self, activity: Json, recording: Recording) -> list[Pass]:
+        known = self._passes.get(activity["id"])
+        if known is None:
+            known = self._passes[activity["id"]] = passes(activity, recording)
+        return known
