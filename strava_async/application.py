@@ -31,6 +31,7 @@ from strava_async.retry import RetryPolicy
 from strava_async.state import check_state
 from strava_async.stores.base import TokenStore
 from strava_async.stores.memory import MemoryTokenStore
+from strava_async.subscriptions import Webhooks
 from strava_async.tokens import TokenSource
 
 IfMissing = Literal["keep", "revoke"]
@@ -126,6 +127,11 @@ class Strava:
     def token_store(self) -> TokenStore:
         """Where the athletes' tokens are kept."""
         return self._accounts.store
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """The application's webhook subscription: made, seen, deleted."""
+        return Webhooks(self._api, self._client_id, self._client_secret)
 
     async def authorization_url(
         self,

@@ -7,7 +7,8 @@ Rules:
 - What is left goes to the query (GET, PUT, DELETE) or to the form (POST). None is dropped; booleans become ``true`` and
   ``false``, lists are joined by commas, an aware datetime becomes epoch seconds.
 - An absolute URL has to be of the API's own origin: a bearer goes nowhere else.
-- No secret is put into a URL.
+- No secret is put into a URL. The client secret that Strava wants in the query of ``/push_subscriptions`` is kept
+  apart, with the client id, as ``secret_query``.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from datetime import datetime
 from enum import Enum
 from functools import lru_cache
 from typing import Any, Literal, cast
-from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, quote_plus, unquote, urlencode, urlsplit
 
 from strava_async.endpoints import quota_class_of
 from strava_async.errors import InputError
@@ -32,6 +33,8 @@ Method = Literal["GET", "POST", "PUT", "DELETE"]
 
 _FIELD = r"\{([A-Za-z_][A-Za-z0-9_]*)\}"
 _NEVER_IN_A_URL = frozenset({"access_token", "refresh_token", "client_secret"})
+_CREDENTIALS = ("client_id", "client_secret")
+_SUBSCRIPTIONS = "/push_subscriptions"
 _FORM = "application/x-www-form-urlencoded"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -47,6 +50,7 @@ class Call:
         quota_class: which meters it spends; None for the OAuth endpoints, which spend none and carry no bearer.
         content: the body as bytes, with its content_type; or
         fields, files: the parts of a multipart body, as the HTTP library takes them.
+        secret_query: what is added to the query when the request is sent, and shown nowhere.
         basic: the value of an Authorization field of the Basic scheme; a secret.
         idempotent: sending it twice does no harm.
         replayable: its body can be sent a second time.
@@ -61,6 +65,7 @@ class Call:
     content_type: str | None = None
     fields: Mapping[str, str] | None = field(default=None, repr=False)
     files: Any = field(default=None, repr=False)
+    secret_query: str | None = field(default=None, repr=False)
     basic: str | None = field(default=None, repr=False)
     idempotent: bool = True
     replayable: bool = True
@@ -97,7 +102,9 @@ def api_call(
         raise InputError("an access token travels in the Authorization field only, never as a parameter")
     below = path.removeprefix(_parse(api_url).path).rstrip("/") or "/"
     address = f"{_origin(api_url)}{path}"
+    secrets = _secrets(encoded)
     if method != "POST":
+        secret_query = _take_credentials(encoded) if f"{below}/".startswith(f"{_SUBSCRIPTIONS}/") else None
         query = _query(template.query, encoded)
         return Call(
             method,
@@ -106,6 +113,8 @@ def api_call(
             QuotaClass.READ,
             content=None if body is None else _json(body),
             content_type=None if body is None else "application/json",
+            secret_query=secret_query,
+            secrets=secrets,
         )
     query = _query(template.query, {})
     return Call(
@@ -119,6 +128,7 @@ def api_call(
         files=files or None,
         idempotent=False,
         replayable=_replayable(files),
+        secrets=secrets,
     )
 
 
@@ -268,6 +278,17 @@ def _query(brought: str, params: Mapping[str, str]) -> str:
     return quote(query, safe="%&=,:+;/?@!$'()*~-._") if brought else query
 
 
+def _take_credentials(params: dict[str, str]) -> str | None:
+    taken = {name: params.pop(name) for name in _CREDENTIALS if name in params}
+    return urlencode(taken, quote_via=quote) if taken else None
+
+
+def _secrets(params: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the parameters that no error may show: plain, and as a query and a form hold them."""
+    values = (params[name] for name in ("client_secret", "verify_token") if params.get(name))
+    return tuple({text: None for value in values for text in (value, quote(value, safe=""), quote_plus(value))})
+
+
 def _json(body: Any) -> bytes:
     try:
         return json.dumps(body, separators=(",", ":"), allow_nan=False).encode("utf-8")
@@ -276,9 +297,10 @@ def _json(body: Any) -> bytes:
 
 
 def _replayable(files: Any) -> bool:
-    """Say whether every file is text or bytes; a stream is used up by the first attempt."""
+    """Say whether every file is text or bytes, or says itself that it is; a stream is used up by the first attempt."""
     if not files:
         return True
     parts: dict[str, Any] | list[tuple[str, Any]] = files
     values = parts.values() if isinstance(parts, Mapping) else [value for _, value in parts]
-    return all(isinstance(value[1] if isinstance(value, tuple) else value, str | bytes) for value in values)
+    contents: list[Any] = [value[1] if isinstance(value, tuple) else value for value in values]
+    return all(isinstance(content, str | bytes) or getattr(content, "replayable", False) for content in contents)

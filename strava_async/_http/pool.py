@@ -2,7 +2,7 @@
 
 - One TLS context per process, made on first use: loading the trust store stalls the loop for 20 ms.
 - Each connection of httpx has a pool of its own (``Lanes``), all are kept alive.
-- With the extra ``fast``, on asyncio, aiohttp has the connections.
+- With the extra ``fast``, on asyncio, aiohttp has the connections, except for URLs that are not to be shown.
 - No cookies: those of one athlete's answers are not to go along with another's requests.
 - Where the environment names a proxy it is httpx alone, which knows the rules for it.
 """
@@ -23,6 +23,8 @@ import anyio
 import anyio.to_thread
 import httpx
 import sniffio
+
+from strava_async._http.quiet import QuietUrl
 
 MAX_CONNECTIONS = 50
 MAX_KEEPALIVE_CONNECTIONS = 10  # of a pool behind a proxy
@@ -57,6 +59,8 @@ def own_client(tls: ssl.SSLContext) -> httpx.AsyncClient:
 
 
 def _transport(tls: ssl.SSLContext) -> httpx.AsyncBaseTransport:
+    one = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE_SECONDS)
+    lanes = Lanes(partial(httpx.AsyncHTTPTransport, verify=tls, limits=one))
     if sniffio.current_async_library() == "asyncio":
         try:
             transport: httpx.AsyncBaseTransport = importlib.import_module("httpx_aiohttp").AiohttpTransport(
@@ -65,15 +69,30 @@ def _transport(tls: ssl.SSLContext) -> httpx.AsyncBaseTransport:
         except ImportError:
             pass  # the extra `fast` is not installed
         else:
-            return transport
-    one = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE_SECONDS)
-    return Lanes(partial(httpx.AsyncHTTPTransport, verify=tls, limits=one))
+            return _Parted(transport, lanes)
+    return lanes
 
 
 def _aiohttp_session(tls: ssl.SSLContext) -> Any:
     aiohttp: Any = importlib.import_module("aiohttp")
     connector = aiohttp.TCPConnector(ssl=tls, limit=MAX_CONNECTIONS, keepalive_timeout=KEEPALIVE_SECONDS)
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+
+class _Parted(httpx.AsyncBaseTransport):
+    """aiohttp, and httpx for the URLs with a quiet part: aiohttp takes text, and shows it in its errors and traces."""
+
+    def __init__(self, aiohttp: httpx.AsyncBaseTransport, lanes: Lanes) -> None:
+        self._aiohttp = aiohttp
+        self._lanes = lanes
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        transport = self._lanes if isinstance(request.url, QuietUrl) else self._aiohttp
+        return await transport.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._lanes.aclose()
+        await self._aiohttp.aclose()
 
 
 class _NoCookies(CookieJar):

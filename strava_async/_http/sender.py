@@ -20,6 +20,7 @@ import httpx
 from anyio.lowlevel import current_token
 
 from strava_async._http.pool import MAX_CONNECTIONS, own_client, tls_context
+from strava_async._http.quiet import quiet_url
 from strava_async.calls import Call
 from strava_async.errors import DecodeError, InputError, Sent, TransportError
 from strava_async.wire import Reply, redacted
@@ -135,9 +136,11 @@ class HttpSender:
             request = self._request(client, call, bearer, timeout)
             response = await client.send(request, stream=True, auth=None, follow_redirects=False)
             try:
-                return await _reply(response)
+                reply = await _reply(response)
             finally:
                 await response.aclose()
+            _check_taken(request, call, reply)
+            return reply
         except self._library.InvalidURL as error:
             raise InputError(f"{call.path} makes no valid URL") from error
         except self._library.DecodingError as error:
@@ -163,12 +166,29 @@ class HttpSender:
             request.headers["Authorization"] = f"Bearer {bearer}"
         elif "Authorization" in request.headers:
             del request.headers["Authorization"]  # the caller's client has one for everything; OAuth calls carry none
+        if call.secret_query is not None:
+            request.url = quiet_url(request.url, call.secret_query)
         return request
 
 
-def asgi_client(app: Any, base_url: str) -> httpx.AsyncClient:
-    """Return an httpx client whose requests are answered by an ASGI application in this process, without a socket."""
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base_url, trust_env=False)
+def asgi_client(app: Any, base_url: str, *, raise_app_exceptions: bool = True) -> httpx.AsyncClient:
+    """Return an httpx client whose requests are answered by an ASGI application in this process, without a socket.
+
+    Args:
+        app: the application.
+        base_url: what relative URLs are relative to.
+        raise_app_exceptions: False answers 500 where the application raises, as a server does.
+    """
+    transport = httpx.ASGITransport(app, raise_app_exceptions=raise_app_exceptions)
+    return httpx.AsyncClient(transport=transport, base_url=base_url, trust_env=False)
+
+
+def _check_taken(request: Any, call: Call, reply: Reply) -> None:
+    """Raise InputError if the credentials were refused because the transport left them out; see ``quiet``."""
+    if call.secret_query is not None and reply.status_code in (400, 401) and not request.url.taken:
+        raise InputError(
+            "the transport of http_client takes URLs as text, which holds no secret: use one of httpx for this call"
+        )
 
 
 async def _reply(response: Any) -> Reply:
