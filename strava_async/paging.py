@@ -1,23 +1,31 @@
-"""Pages by number: which page comes next, and when is the end reached?
+"""Lists that come in pages: which request is next, and when is the end reached?
 
 Rules:
 
 - The end is an empty page. A page shorter than asked is not the end: Strava says so, and filters after paging.
 - ``limit`` ends the walk without asking whether there is more.
-- An endpoint that ignores ``page`` answers the same again and again. Two equal pages in a row are the end too.
+- What is new moves the rest towards later pages. An item that came before does not come again, and a page of such
+  items is not the end.
+- An endpoint that ignores ``page`` answers the same again and again. Three pages in a row that bring nothing new are
+  the end too; where items have no identity, two equal pages are.
+- A cursor that was followed before is not followed again.
 
 Source:
-    https://developers.strava.com/docs/ (pagination).
+    https://developers.strava.com/docs/ (pagination), and its changelog of 2022-10-18 (cursors of comments).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 from strava_async._shapes import is_list
 from strava_async.errors import DecodeError, InputError
 
 MAX_PER_PAGE = 200
+PAGES_IN_VAIN = 3
+
+Identity = Callable[[Any], Hashable | None]
 
 
 class PageWalk:
@@ -27,35 +35,33 @@ class PageWalk:
         per_page: items to ask for; more than 200 is asked as 200, which is Strava's maximum.
         limit: items wanted at the most; None means all.
         prefetch: how many pages may be asked for beside the one that is needed.
+        identity: what tells an item from the others; None where nothing does. Without it all items are taken.
 
     Raises:
         InputError: a number that makes no sense.
     """
 
-    def __init__(self, per_page: int, limit: int | None, prefetch: int) -> None:
-        if per_page < 1:
-            raise InputError("per_page is at least 1")
-        if limit is not None and limit < 0:
-            raise InputError("limit is not negative")
+    def __init__(self, per_page: int, limit: int | None, prefetch: int, identity: Identity | None = None) -> None:
         if prefetch < 0:
             raise InputError("prefetch is not negative")
-        self.per_page = min(per_page, MAX_PER_PAGE)
-        self._missing = limit
+        self.per_page = _per_page(per_page)
+        self._wanted = _Wanted(limit, identity)
         self._prefetch = prefetch
         self._next_page = 1
         self._last: list[Any] | None = None
-        self._ended = limit == 0
+        self._in_vain = 0
+        self._ended = False
 
-    def next_pages(self) -> range:
-        """Return the numbers of the pages to ask for together; empty when the walk is over."""
-        if self._ended:
-            return range(0)
+    def next_requests(self) -> list[dict[str, Any]]:
+        """Return the parameters of the pages to ask for together; none when the walk is over."""
+        if self._ended or self._wanted.missing == 0:
+            return []
         count = 1 + self._prefetch
-        if self._missing is not None:
-            count = min(count, -(-self._missing // self.per_page))
-        pages = range(self._next_page, self._next_page + count)
+        if self._wanted.missing is not None:
+            count = min(count, -(-self._wanted.missing // self.per_page))
+        first = self._next_page
         self._next_page += count
-        return pages
+        return [{"page": page, "per_page": self.per_page} for page in range(first, self._next_page)]
 
     def take(self, page: object, path: str) -> list[Any]:
         """Return the items of a page that belong to the walk; pages come in the order of their numbers.
@@ -63,17 +69,93 @@ class PageWalk:
         Raises:
             DecodeError: the page is not a list.
         """
-        if self._ended:
-            return []
-        if not is_list(page):
-            raise DecodeError(f"{path} did not answer with a list", path=path)
-        items = page
-        if not items or items == self._last:
+        items = _items(page, path)
+        if self._ended or not items:
             self._ended = True
             return []
+        picked = self._wanted.pick(items)
+        if picked and items == self._last:
+            self._ended = True  # the same again, and nothing to tell its items from new ones
+            return []
         self._last = items
-        if self._missing is not None:
-            items = items[: self._missing]
-            self._missing -= len(items)
-            self._ended = self._missing == 0
-        return items
+        self._in_vain = 0 if picked else self._in_vain + 1
+        self._ended = self._in_vain == PAGES_IN_VAIN
+        return picked
+
+
+class CursorWalk:
+    """The state of one walk from cursor to cursor: the last item of a page says where the next begins.
+
+    Args:
+        page_size: items to ask for; more than 200 is asked as 200.
+        limit: items wanted at the most; None means all.
+        cursor: what an item holds as its cursor; None if it holds none.
+        identity: as for ``PageWalk``.
+
+    Raises:
+        InputError: a number that makes no sense.
+    """
+
+    def __init__(
+        self, page_size: int, limit: int | None, cursor: Callable[[Any], str | None], identity: Identity | None = None
+    ) -> None:
+        self._page_size = _per_page(page_size)
+        self._wanted = _Wanted(limit, identity)
+        self._cursor = cursor
+        self._next: str | None = None
+        self._followed: set[str | None] = set()
+
+    def next_requests(self) -> list[dict[str, Any]]:
+        """Return the parameters of the page to ask for; none when the walk is over."""
+        if self._next in self._followed or self._wanted.missing == 0:
+            return []
+        self._followed.add(self._next)
+        return [{"page_size": self._page_size, "after_cursor": self._next}]
+
+    def take(self, page: object, path: str) -> list[Any]:
+        """Return the items of a page that belong to the walk.
+
+        Raises:
+            DecodeError: the page is not a list.
+        """
+        items = _items(page, path)
+        # Without a cursor there is no way on: the first page, which None stands for, was followed already.
+        self._next = self._cursor(items[-1]) if items else None
+        return self._wanted.pick(items)
+
+
+class _Wanted:
+    """What a walk still wants: how many items, and none twice."""
+
+    def __init__(self, limit: int | None, identity: Identity | None) -> None:
+        if limit is not None and limit < 0:
+            raise InputError("limit is not negative")
+        self.missing = limit
+        self._identity = identity
+        self._seen: set[Hashable] = set()
+
+    def pick(self, items: list[Any]) -> list[Any]:
+        picked = items if self._identity is None else list(self._new(items, self._identity))
+        if self.missing is not None:
+            picked = picked[: self.missing]
+            self.missing -= len(picked)
+        return picked
+
+    def _new(self, items: list[Any], identity: Identity) -> Iterator[Any]:
+        for item in items:
+            key = identity(item)
+            if key is None or key not in self._seen:
+                self._seen.add(key)
+                yield item
+
+
+def _per_page(number: int) -> int:
+    if number < 1:
+        raise InputError("per_page is at least 1")
+    return min(number, MAX_PER_PAGE)
+
+
+def _items(page: object, path: str) -> list[Any]:
+    if not is_list(page):
+        raise DecodeError(f"{path} did not answer with a list", path=path)
+    return page

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
-import anyio
-
 from strava_async import oauth
 from strava_async._exchange import Exchange, Options
 from strava_async._http import HttpClient, HttpSender
 from strava_async._shield import UnderWay, carry_out
+from strava_async._unset import UNSET, Unset
+from strava_async._walks import Pages
 from strava_async.calls import Call, Method, api_call, base_url, oauth_call
 from strava_async.clock import Clock
 from strava_async.errors import InputError
@@ -34,13 +34,6 @@ class _Application:
     client_secret: str | None = None
     requests: UnderWay = field(default_factory=UnderWay)
     closed: bool = False
-
-
-class _Unset:
-    """Stands for an option that was not given, where None means something."""
-
-
-_UNSET = _Unset()
 
 
 class ApiV3:
@@ -103,6 +96,7 @@ class ApiV3:
         limiter = RateLimiter(clock=clock, random=random) if rate_limiter is None else rate_limiter
         clock = clock or limiter.clock
         self._limiter = limiter
+        self._clock = clock
         self._sender = HttpSender(http_client)
         self._owns_pool = True
         self._exchange = Exchange(limiter, self._sender, clock, random or limiter.random)
@@ -122,6 +116,11 @@ class ApiV3:
     def tokens(self) -> TokenSource:
         """Where the bearer comes from; pass it on to share it."""
         return self._tokens
+
+    @property
+    def clock(self) -> Clock:
+        """The time that it goes by."""
+        return self._clock
 
     @property
     def access_token(self) -> str | None:
@@ -364,10 +363,10 @@ class ApiV3:
     def with_options(
         self,
         *,
-        priority: Priority | _Unset = _UNSET,
-        max_wait: float | _Unset | None = _UNSET,
-        timeout: float | _Unset = _UNSET,
-        retry: RetryPolicy | _Unset = _UNSET,
+        priority: Priority | Unset = UNSET,
+        max_wait: float | Unset | None = UNSET,
+        timeout: float | Unset = UNSET,
+        retry: RetryPolicy | Unset = UNSET,
     ) -> ApiV3:
         """Return a view of this object that makes its calls with other options.
 
@@ -375,7 +374,7 @@ class ApiV3:
         """
         given = {"priority": priority, "max_wait": max_wait, "timeout": timeout, "retry": retry}
         view = copy.copy(self)
-        changes: dict[str, Any] = {name: value for name, value in given.items() if not isinstance(value, _Unset)}
+        changes: dict[str, Any] = {name: value for name, value in given.items() if not isinstance(value, Unset)}
         view._options = _checked(replace(self._options, **changes))
         return view
 
@@ -425,31 +424,9 @@ class ApiV3:
         return await self._exchange.run(call, self._tokens, self._options, check_for_errors=check)
 
     async def _items(self, url: str, walk: PageWalk, params: dict[str, Any]) -> AsyncGenerator[Any, None]:
-        while numbers := walk.next_pages():
-            for page in await self._pages(url, {**params, "per_page": walk.per_page}, numbers):
-                for item in walk.take(page, url):
-                    yield item
-
-    async def _pages(self, url: str, params: dict[str, Any], numbers: range) -> list[Any]:
-        """Ask for pages at the same time; the first error cancels the others."""
-        if len(numbers) == 1:
-            return [await self.get(url, **params, page=numbers[0])]
-        pages: dict[int, Any] = {}
-        failed: list[Exception] = []
-
-        async def fetch(number: int) -> None:
-            try:
-                pages[number] = await self.get(url, **params, page=number)
-            except Exception as error:
-                failed.append(error)
-                group.cancel_scope.cancel()
-
-        async with anyio.create_task_group() as group:
-            for number in numbers:
-                group.start_soon(fetch, number)
-        if failed:
-            raise failed[0]
-        return [pages[number] for number in numbers]
+        async for page in Pages(walk, lambda numbers: self.get(url, **params, **numbers), url):
+            for item in page:
+                yield item
 
     def _renew_with(self, client_id: int | str, client_secret: str) -> None:
         self._application.client_id, self._application.client_secret = client_id, client_secret

@@ -19,8 +19,8 @@ def walk_over(items: list[Any], page_sizes: list[int], walk: PageWalk) -> tuple[
         rest = rest[size:]
     taken: list[Any] = []
     asked = 0
-    while numbers := walk.next_pages():
-        for number in numbers:
+    while requests := walk.next_requests():
+        for number in (request["page"] for request in requests):
             asked += 1
             taken += walk.take(pages[number - 1] if number <= len(pages) else [], "/things")
     return taken, asked
@@ -49,19 +49,19 @@ def test_no_items_wanted_means_no_request() -> None:
 def test_an_endpoint_that_ignores_the_page_is_taken_once() -> None:
     walk = PageWalk(200, None, 0)
     taken: list[Any] = []
-    while walk.next_pages():
+    while walk.next_requests():
         taken += walk.take([{"id": 1}, {"id": 2}], "/laps")
     assert taken == [{"id": 1}, {"id": 2}]
 
 
 def test_prefetch_asks_for_pages_together() -> None:
     walk = PageWalk(10, None, 3)
-    assert walk.next_pages() == range(1, 5)
-    assert walk.next_pages() == range(5, 9)
+    assert [request["page"] for request in walk.next_requests()] == [1, 2, 3, 4]
+    assert [request["page"] for request in walk.next_requests()] == [5, 6, 7, 8]
 
 
 def test_prefetch_does_not_ask_beyond_the_limit() -> None:
-    assert PageWalk(10, 15, 5).next_pages() == range(1, 3)
+    assert [request["page"] for request in PageWalk(10, 15, 5).next_requests()] == [1, 2]
 
 
 def test_more_per_page_than_strava_gives_is_not_asked_for() -> None:
@@ -70,7 +70,7 @@ def test_more_per_page_than_strava_gives_is_not_asked_for() -> None:
 
 def test_a_page_that_is_no_list_is_an_error() -> None:
     walk = PageWalk(10, None, 0)
-    walk.next_pages()
+    walk.next_requests()
     with pytest.raises(DecodeError) as caught:
         walk.take({"message": "?"}, "/things")
     assert caught.value.path == "/things"
