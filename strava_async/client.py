@@ -1,21 +1,119 @@
-"""``Client``: one athlete's view of Strava."""
+"""``Client``: one athlete's typed view of Strava."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Literal
+
+from strava_async.errors import InputError
 from strava_async.protocol import ApiV3
+
+if TYPE_CHECKING:
+    from strava_async.resources.activities import ActivitiesResource
+    from strava_async.resources.athlete import AthleteResource
+    from strava_async.resources.clubs import ClubsResource
+    from strava_async.resources.gear import GearResource
+    from strava_async.resources.routes import RoutesResource
+    from strava_async.resources.segment_efforts import SegmentEffortsResource
+    from strava_async.resources.segments import SegmentsResource
+    from strava_async.resources.streams import StreamsResource
+    from strava_async.resources.uploads import UploadsResource
+
+OnInvalid = Literal["keep", "raise"]
 
 
 class Client:
-    """One athlete of an application, as ``Strava`` hands it out. It opens nothing, so there is nothing to close.
+    """One athlete of an application, with Strava's endpoints by tag and typed answers.
 
-    Attributes:
+    It opens nothing, so there is nothing to close; ``api`` is closed by whoever made it. Everything but ``api`` needs
+    the extra ``models``, and loads it when first used.
+
+    Args:
         api: makes the requests; results as Strava sends them.
-        athlete_id: whose view it is.
+        athlete_id: whose view it is; None lets the token tell, or Strava where that is needed.
+        on_invalid: what to do about values of an answer that do not fit their model: ``keep`` them as they came, and
+            log each kind once; or ``raise`` a DecodeError.
+
+    Raises:
+        InputError: ``on_invalid`` is neither. From the tags: the extra ``models`` is not installed.
     """
 
-    def __init__(self, api: ApiV3, athlete_id: int) -> None:
-        self.api = api
-        self.athlete_id = athlete_id
+    def __init__(self, api: ApiV3, athlete_id: int | None = None, *, on_invalid: OnInvalid = "keep") -> None:
+        if on_invalid not in ("keep", "raise"):
+            raise InputError("on_invalid is 'keep' or 'raise'")
+        self._api = api
+        self.athlete_id = api.tokens.token.athlete_id if athlete_id is None else athlete_id
+        self.on_invalid: OnInvalid = on_invalid
+
+    @property
+    def api(self) -> ApiV3:
+        """What makes the requests: the raw way, to whatever is not here."""
+        return self._api
+
+    # A tag is made anew each time: held here, client and tag would hold each other until the garbage collector comes.
+
+    @property
+    def activities(self) -> ActivitiesResource:
+        """Activities, and what hangs on them."""
+        from strava_async.resources.activities import ActivitiesResource
+
+        return ActivitiesResource(self)
+
+    @property
+    def athlete(self) -> AthleteResource:
+        """Who the athlete is."""
+        from strava_async.resources.athlete import AthleteResource
+
+        return AthleteResource(self)
+
+    @property
+    def clubs(self) -> ClubsResource:
+        """The athlete's clubs."""
+        from strava_async.resources.clubs import ClubsResource
+
+        return ClubsResource(self)
+
+    @property
+    def gear(self) -> GearResource:
+        """Bikes and shoes."""
+        from strava_async.resources.gear import GearResource
+
+        return GearResource(self)
+
+    @property
+    def routes(self) -> RoutesResource:
+        """The routes that the athlete has planned."""
+        from strava_async.resources.routes import RoutesResource
+
+        return RoutesResource(self)
+
+    @property
+    def segment_efforts(self) -> SegmentEffortsResource:
+        """How long the athlete took for segments."""
+        from strava_async.resources.segment_efforts import SegmentEffortsResource
+
+        return SegmentEffortsResource(self)
+
+    @property
+    def segments(self) -> SegmentsResource:
+        """Segments, starred ones, and those on a map."""
+        from strava_async.resources.segments import SegmentsResource
+
+        return SegmentsResource(self)
+
+    @property
+    def streams(self) -> StreamsResource:
+        """What was recorded second by second."""
+        from strava_async.resources.streams import StreamsResource
+
+        return StreamsResource(self)
+
+    @property
+    def uploads(self) -> UploadsResource:
+        """Files that become activities."""
+        from strava_async.resources.uploads import UploadsResource
+
+        return UploadsResource(self)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of athlete {self.athlete_id}>"
+        whose = "an athlete" if self.athlete_id is None else f"athlete {self.athlete_id}"
+        return f"<{type(self).__name__} of {whose}>"

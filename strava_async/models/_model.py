@@ -1,0 +1,112 @@
+"""What all models are: every field optional, unknown fields kept, immutable, with the JSON they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self, get_args
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from strava_async._shapes import is_list, is_object
+from strava_async.models._origin import Body, Step
+
+# Both stand beside the fields in the instance's dictionary, where pydantic copies, pickles and compares around them.
+_ORIGIN = "_origin"
+_MISFITS = "_misfits"
+
+
+class StravaModel(BaseModel):
+    """An object of Strava's as it was read. It does not change.
+
+    A field that Strava did not send is None, and not in ``model_fields_set``. Fields that we do not know are kept: they
+    are attributes like the others, and stand in ``model_extra``. A value that does not fit its field is kept in it as
+    it came. Where an object belongs and something else came, there is an empty model, whose ``raw`` is what came.
+
+    ``model_dump()`` gives typed values. ``model_dump(mode="json", exclude_unset=True)`` gives back what Strava sent.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
+
+    nested_fields: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        cls.nested_fields = tuple(name for name, info in cls.model_fields.items() if _holds_models(info.annotation))
+
+    @property
+    def raw(self) -> Any:
+        """The JSON as it came. Of a model that you made yourself, what it would be."""
+        origin = vars(self).get(_ORIGIN)
+        if origin is None:
+            return self.model_dump(mode="json", exclude_unset=True)
+        body, path = origin
+        return body.at(path)
+
+    @property
+    def misfits(self) -> Mapping[str, Any]:
+        """The values that do not fit their fields, by the fields' names; the fields hold the same."""
+        misfits: Mapping[str, Any] = vars(self).get(_MISFITS, {})
+        return misfits
+
+    def linked(self, body: Body, path: tuple[Step, ...] = ()) -> Self:
+        """Note where this was read from, here and in the models inside; return self."""
+        values = vars(self)
+        values[_ORIGIN] = (body, path)
+        for name in self.nested_fields:
+            value = values[name]
+            if isinstance(value, StravaModel):
+                value.linked(body, (*path, name))
+            elif is_list(value):
+                for index, item in enumerate(value):
+                    if isinstance(item, StravaModel):
+                        item.linked(body, (*path, name, index))
+        return self
+
+    def keep_misfit(self, name: str, value: Any) -> None:
+        """Put a value into a field that it does not fit."""
+        values = vars(self)
+        values[name] = value
+        values.setdefault(_MISFITS, {})[name] = value
+        self.model_fields_set.add(name)
+
+    @model_serializer(mode="wrap")
+    def _as_it_came(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
+        misfits = self.misfits
+        if misfits:  # pydantic would warn of each
+            plain = self.model_copy()
+            vars(plain).update(dict.fromkeys(misfits))
+            dumped: dict[str, Any] = handler(plain)
+            dumped |= {name: value for name, value in misfits.items() if name in dumped}
+        else:
+            dumped = handler(self)
+        if info.mode != "json" or _ORIGIN not in vars(self):
+            return dumped
+        raw = self.raw
+        if not is_object(raw):
+            return raw
+        return {name: raw[name] if self._came_plain(name, raw) else value for name, value in dumped.items()}
+
+    def _came_plain(self, name: str, raw: Mapping[str, Any]) -> bool:
+        return name in raw and name not in self.nested_fields
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        # The serializer changes no shape; with it in the way, the schema would be that of anything.
+        without: Any = {key: value for key, value in core_schema.items() if key != "serialization"}
+        return handler(without)
+
+
+def _holds_models(annotation: Any) -> bool:
+    if isinstance(annotation, type) and issubclass(annotation, StravaModel):
+        return True
+    return any(_holds_models(inner) for inner in get_args(annotation))

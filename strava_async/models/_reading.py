@@ -1,0 +1,215 @@
+"""From a JSON body to models, whatever it holds.
+
+Bodies that fit, which is nearly all of them, are read by pydantic in one go. Only where something does not fit is the
+body read a second time, with the misfits taken out and put back as they came.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, reduce
+from operator import getitem
+from types import GenericAlias
+from typing import Any, Literal, TypeVar, cast, get_args
+
+from pydantic import TypeAdapter, ValidationError
+
+from strava_async._shapes import is_list
+from strava_async.errors import DecodeError
+from strava_async.models._model import StravaModel
+from strava_async.models._origin import Body, Step
+
+OnInvalid = Literal["keep", "raise"]
+Model = TypeVar("Model", bound=StravaModel)
+Path = tuple[Step, ...]
+
+_logger = logging.getLogger("strava_async.models")
+_NOT_AN_OBJECT = "model_type"
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ROUNDS = 4
+_REPORTED_AT_MOST = 1_000
+_reported: set[str] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """A value that does not fit.
+
+    Attributes:
+        where: the model, and the fields down to the value.
+        came: the kind of value that came; not the value, which may be personal.
+    """
+
+    where: str
+    came: str
+
+    def __str__(self) -> str:
+        return f"{self.where} is {self.came}"
+
+
+def read_one(kind: type[Model], text: bytes, on_invalid: OnInvalid = "keep") -> Model:
+    """Return the object that a body holds.
+
+    Args:
+        kind: the model.
+        text: the body.
+        on_invalid: what to do about values that do not fit: keep them and log each kind of them once, or raise.
+
+    Raises:
+        ValueError: the body is no JSON.
+        DecodeError: something does not fit, and ``on_invalid`` is "raise".
+    """
+    body = Body(text)
+    try:
+        return kind.model_validate_json(text).linked(body)
+    except ValidationError:
+        misfits: list[Misfit] = []
+        model = _fitted(kind, body.value(), json.loads(text), misfits).linked(body)
+        tell(misfits, on_invalid)
+        return model
+
+
+def read_many(kind: type[Model], text: bytes, on_invalid: OnInvalid = "keep") -> list[Model]:
+    """Return the objects of a body that holds a list; arguments and errors as for ``read_one``.
+
+    One bad item spoils no other. Something else in place of the list is read as its only item; null as none.
+    """
+    body = Body(text)
+    try:
+        models: list[Model] = _lists_of(kind).validate_json(text)
+    except ValidationError:
+        came, copy = body.value(), json.loads(text)
+        misfits: list[Misfit] = []
+        if came is None:
+            return []
+        if not is_list(came):
+            misfits.append(Misfit(f"the list of {kind.__name__}", kind_of(came)))
+            tell(misfits, on_invalid)
+            return [_fitted(kind, came, copy, misfits).linked(body)]
+        models = [_fitted(kind, came[index], copy[index], misfits) for index in range(len(came))]
+        tell(misfits, on_invalid)
+    for index, model in enumerate(models):
+        model.linked(body, (index,))
+    return models
+
+
+@lru_cache(maxsize=64)
+def _lists_of(kind: type[Any]) -> TypeAdapter[Any]:
+    listed: Any = GenericAlias(list, (kind,))
+    return TypeAdapter(listed)
+
+
+def _fitted(kind: type[Model], came: Any, copy: Any, misfits: list[Misfit]) -> Model:
+    """Return the model of a value. The copy is used up: what does not fit is taken out of it."""
+    _drop_unspeakable_names(copy)
+    taken: list[Path] = []
+    for _ in range(_ROUNDS):
+        try:
+            model = kind.model_validate(copy)
+        except ValidationError as error:
+            paths = {_within(copy, entry["loc"]): entry["type"] for entry in error.errors(include_url=False)}
+            if () in paths:
+                break
+            for path, reason in paths.items():
+                field = _up_to_a_field(kind, path)
+                misfits.append(Misfit(_named(kind, field, path), kind_of(_at(came, path))))
+                if reason == _NOT_AN_OBJECT:
+                    _at(copy, path[:-1])[path[-1]] = {}
+                else:
+                    _at(copy, field[:-1]).pop(field[-1], None)
+                    taken.append(field)
+        else:
+            for path in taken:
+                _model_at(model, path[:-1]).keep_misfit(str(path[-1]), _at(came, path))
+            return model
+    misfits.append(Misfit(kind.__name__, kind_of(came)))
+    return kind()
+
+
+def _drop_unspeakable_names(value: Any) -> None:
+    """Take out the fields whose names hold half a surrogate pair; no attribute can be called so."""
+    left: list[Any] = [value]
+    while left:
+        entry = left.pop()
+        if is_list(entry):
+            left.extend(entry)
+        elif isinstance(entry, dict):
+            fields = cast("dict[str, Any]", entry)
+            for name in [name for name in fields if _SURROGATE.search(name)]:
+                del fields[name]
+            left.extend(fields.values())
+
+
+def _within(value: Any, location: Iterable[Step]) -> Path:
+    """Return the part of an error's location that exists; below it pydantic names the members of unions."""
+    path: Path = ()
+    for step in location:
+        try:
+            _at(value, (*path, step))
+        except (LookupError, TypeError):
+            break
+        path = (*path, step)
+    return path
+
+
+def _up_to_a_field(kind: type[StravaModel], path: Path) -> Path:
+    """Return the part of a path that ends with a model's field; what is below it lies inside the field's value."""
+    end, inside = 0, kind
+    for index, step in enumerate(path):
+        if isinstance(step, str):
+            end = index + 1
+            within = _model_in(inside.model_fields[step].annotation)
+            if within is None:
+                break
+            inside = within
+    return path[:end]
+
+
+def _model_in(annotation: Any) -> type[StravaModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, StravaModel):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)
+
+
+def _at(value: Any, path: Path) -> Any:
+    return reduce(getitem, path, value)
+
+
+def _model_at(model: StravaModel, path: Path) -> StravaModel:
+    found: Any = model
+    for step in path:
+        found = getitem(found, step) if isinstance(step, int) else getattr(found, step)
+    return cast("StravaModel", found)
+
+
+def _named(kind: type[StravaModel], field: Path, path: Path) -> str:
+    """Return how a misfit is called. The keys inside a field's value are Strava's data, and not told."""
+    steps = ("[]" if isinstance(step, int) else f".{step}" for step in field)
+    return kind.__name__ + "".join(steps) + "[]" * (len(path) - len(field))
+
+
+def kind_of(value: Any) -> str:
+    """Return what a JSON value is, in words."""
+    if value is None:
+        return "null"
+    names = {bool: "a truth value", str: "a text", dict: "an object", list: "a list"}
+    return names.get(value.__class__, "a number out of its range or form")
+
+
+def tell(misfits: Sequence[Misfit], on_invalid: OnInvalid) -> None:
+    """Log each kind of misfit that was not logged before, or raise.
+
+    Raises:
+        DecodeError: there are misfits, and ``on_invalid`` is "raise".
+    """
+    if misfits and on_invalid == "raise":
+        told = "; ".join(map(str, dict.fromkeys(misfits)))
+        raise DecodeError(f"the answer does not fit its models: {told}") from None  # pydantic's error shows the values
+    for misfit in misfits:
+        if str(misfit) not in _reported and len(_reported) < _REPORTED_AT_MOST:
+            _reported.add(str(misfit))
+            _logger.warning("kept as it came, because it does not fit its model: %s (said once)", misfit)

@@ -1,0 +1,143 @@
+"""Activities as lists show them.
+
+``activity`` has the rest. It needs laps and efforts, and they need these.
+"""
+
+from __future__ import annotations
+
+from strava_async.models._fields import Instant, LocalTime, Place
+from strava_async.models._resource import Resource
+from strava_async.models.athlete import MetaAthlete
+from strava_async.models.map import PolylineMap
+from strava_async.models.sports import OpenActivityType, OpenSportType, OpenVisibility
+
+
+class MetaActivity(Resource):
+    """Which activity something belongs to."""
+
+    id: int | None = None
+    """The activity's id."""
+    visibility: OpenVisibility | None = None
+    """Who may see it."""
+
+
+class SummaryActivity(MetaActivity):
+    """An activity, as lists show it."""
+
+    athlete: MetaAthlete | None = None
+    """Whose it is."""
+    name: str | None = None
+    """Its title."""
+    distance: float | None = None
+    """How far; m."""
+    moving_time: int | None = None
+    """How long without stops; s."""
+    elapsed_time: int | None = None
+    """How long with stops; s."""
+    total_elevation_gain: float | None = None
+    """How much uphill; m."""
+    type: OpenActivityType | None = None
+    """The sport by its older, coarser name. Deprecated in favour of ``sport_type``."""
+    sport_type: OpenSportType | None = None
+    """The sport."""
+    workout_type: int | None = None
+    """Strava's number of the kind of workout, such as a race or a long run."""
+    device_name: str | None = None
+    """What recorded it. Strava wants Garmin's devices named wherever their activities are shown."""
+    start_date: Instant | None = None
+    """When it began. One second past midnight stands for a time that the athlete hides."""
+    start_date_local: LocalTime | None = None
+    """When it began, by the clock on the wall; without a time zone."""
+    timezone: str | None = None
+    """The time zone as Strava writes it, such as ``(GMT-05:00) America/New_York``; the offset is that of winter."""
+    utc_offset: float | None = None
+    """How far the clock on the wall was ahead of UTC then, daylight saving included; s."""
+    location_city: str | None = None
+    """The town; Strava sends none any more."""
+    location_state: str | None = None
+    """The state or region; likewise."""
+    location_country: str | None = None
+    """The country; likewise."""
+    achievement_count: int | None = None
+    """How many achievements it brought."""
+    pr_count: int | None = None
+    """How many of them are personal records on segments."""
+    kudos_count: int | None = None
+    """How many gave kudos."""
+    comment_count: int | None = None
+    """How many comments it has."""
+    athlete_count: int | None = None
+    """How many took part together, the athlete included."""
+    photo_count: int | None = None
+    """How many photos it has from Instagram."""
+    total_photo_count: int | None = None
+    """How many photos it has, those on Strava included."""
+    map: PolylineMap | None = None
+    """Its line on the map."""
+    trainer: bool | None = None
+    """Whether it was done on a machine, indoors."""
+    commute: bool | None = None
+    """Whether it was the way to work or back."""
+    manual: bool | None = None
+    """Whether it was entered by hand: without a recording."""
+    private: bool | None = None
+    """Whether only the athlete may see it."""
+    flagged: bool | None = None
+    """Whether somebody reported it as wrong."""
+    hide_from_home: bool | None = None
+    """Whether it is kept out of the feeds of others."""
+    gear_id: str | None = None
+    """The id of the bike or the shoes."""
+    start_latlng: Place = None
+    """Where it began; degrees."""
+    end_latlng: Place = None
+    """Where it ended; degrees."""
+    average_speed: float | None = None
+    """The speed; m/s."""
+    max_speed: float | None = None
+    """The highest speed; m/s."""
+    average_cadence: float | None = None
+    """The cadence; rpm (of runs, steps of one leg per minute)."""
+    average_temp: float | None = None
+    """The temperature; degrees C."""
+    average_watts: float | None = None
+    """The power; W."""
+    max_watts: int | None = None
+    """The highest power; W; with a power meter only."""
+    weighted_average_watts: int | None = None
+    """The power, weighted for how hard its changes are; W; with a power meter only."""
+    device_watts: bool | None = None
+    """Whether a power meter measured the power; else it is an estimate."""
+    kilojoules: float | None = None
+    """The work; kJ; rides only."""
+    has_heartrate: bool | None = None
+    """Whether the heart rate was measured."""
+    average_heartrate: float | None = None
+    """The heart rate; bpm."""
+    max_heartrate: float | None = None
+    """The highest heart rate; bpm."""
+    heartrate_opt_out: bool | None = None
+    """Whether the athlete hides the heart rate of this activity."""
+    display_hide_heartrate_option: bool | None = None
+    """Whether Strava offers the athlete to hide it."""
+    suffer_score: float | None = None
+    """Strava's number for how hard it was, from the heart rate (Relative Effort)."""
+    elev_high: float | None = None
+    """The highest place; m above the sea."""
+    elev_low: float | None = None
+    """The lowest place; m above the sea."""
+    upload_id: int | None = None
+    """The id of the upload that it came of; None if it was entered by hand."""
+    upload_id_str: str | None = None
+    """The same as text."""
+    external_id: str | None = None
+    """What the upload named the file."""
+    from_accepted_tag: bool | None = None
+    """Whether it is a copy that somebody else recorded and the athlete accepted."""
+    has_kudoed: bool | None = None
+    """Whether the caller gave kudos."""
+
+    @property
+    def timezone_name(self) -> str | None:
+        """The name in ``timezone``, such as ``America/New_York``; None if there is none."""
+        return self.timezone.rpartition(" ")[2] or None if isinstance(self.timezone, str) else None

@@ -1,0 +1,34 @@
+"""Comments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from strava_async.models._fields import Instant
+from strava_async.models._resource import Resource
+from strava_async.models.athlete import SummaryAthlete
+
+
+class Comment(Resource):
+    """What somebody wrote below an activity."""
+
+    id: int | None = None
+    """The comment's id."""
+    activity_id: int | None = None
+    """The id of the activity."""
+    post_id: int | None = None
+    """The id of the post, for comments on posts."""
+    text: str | None = None
+    """What it says."""
+    mentions_metadata: Any = None
+    """Who is mentioned in it; not documented."""
+    created_at: Instant | None = None
+    """When it was written."""
+    athlete: SummaryAthlete | None = None
+    """Who wrote it: first name and initial, without an id."""
+    cursor: str | None = None
+    """Where the next page begins; only if one was asked for by pages."""
+    reaction_count: int | None = None
+    """How many liked it."""
+    has_reacted: bool | None = None
+    """Whether the caller is one of them."""

@@ -1,0 +1,37 @@
+"""The line that an activity, a segment or a route draws on the map."""
+
+from __future__ import annotations
+
+from strava_async.models._fields import EncodedPolyline, LatLng
+from strava_async.models._resource import Resource
+
+
+class PolylineMap(Resource):
+    """A line on the map."""
+
+    id: str | None = None
+    """The map's id: a letter for what it belongs to, and that one's id."""
+    polyline: EncodedPolyline | None = None
+    """The whole line, encoded (precision 5); only where an object is shown in full."""
+    summary_polyline: EncodedPolyline | None = None
+    """The line with few points, encoded (precision 5)."""
+
+    def coordinates(self) -> list[LatLng]:
+        """Return the points of the line, the whole one if it is there.
+
+        Empty without a line. A line that is cut off or leads off the Earth counts as not there.
+        """
+        return _decoded(self.polyline) or _decoded(self.summary_polyline)
+
+
+def _decoded(line: str | None) -> list[LatLng]:
+    if not isinstance(line, str):
+        return []
+    import polyline  # few programs draw lines
+
+    try:
+        points = [LatLng(lat, lng) for lat, lng in polyline.decode(line)]
+    except (IndexError, OverflowError):  # it ends within a point, or holds a number beyond all numbers
+        return []
+    on_earth = all(abs(point.lat) <= 90 and abs(point.lng) <= 360 for point in points)  # past the date line is fine
+    return points if on_earth else []

@@ -1,0 +1,206 @@
+"""Segments."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from strava_async.models._fields import Day, EncodedPolyline, Instant, LeftToRight, LocalTime, Place
+from strava_async.models._model import StravaModel
+from strava_async.models._resource import Resource
+from strava_async.models.map import PolylineMap
+from strava_async.models.sports import OpenActivityType, OpenVisibility
+
+# Strava's reference has an instant; what was seen to come is a day.
+_DayOrInstant = Annotated[Day | Instant, LeftToRight]
+
+
+class AthleteSegmentStats(StravaModel):
+    """What an athlete has done on a segment."""
+
+    effort_count: int | None = None
+    """How often."""
+    pr_elapsed_time: int | None = None
+    """The fastest time; s."""
+    pr_date: _DayOrInstant | None = None
+    """The day of the fastest time."""
+    pr_visibility: OpenVisibility | None = None
+    """Who may see that effort."""
+    pr_activity_id: int | None = None
+    """The id of that activity."""
+    pr_activity_id_str: str | None = None
+    """The same as text."""
+    pr_activity_visibility: OpenVisibility | None = None
+    """Who may see that activity."""
+
+
+class PrEffort(StravaModel):
+    """An athlete's fastest effort on a segment."""
+
+    id: int | None = None
+    """The effort's id."""
+    activity_id: int | None = None
+    """The id of the activity."""
+    activity_id_str: str | None = None
+    """The same as text."""
+    elapsed_time: int | None = None
+    """How long with stops; s."""
+    distance: float | None = None
+    """How far; m."""
+    start_date: Instant | None = None
+    """When it began."""
+    start_date_local: LocalTime | None = None
+    """When it began, by the clock on the wall; without a time zone."""
+    is_kom: bool | None = None
+    """Whether it is the fastest of all."""
+    effort_count: int | None = None
+    """How often the athlete has done the segment. This and the following are as Strava's reference has it."""
+    pr_activity_id: int | None = None
+    """The id of the activity."""
+    pr_date: _DayOrInstant | None = None
+    """The day."""
+    pr_elapsed_time: int | None = None
+    """How long with stops; s."""
+
+
+class Xoms(StravaModel):
+    """The fastest times on a segment, as texts such as ``1:09`` (minutes and seconds)."""
+
+    kom: str | None = None
+    """The fastest man's."""
+    qom: str | None = None
+    """The fastest woman's."""
+    overall: str | None = None
+    """The fastest of all."""
+
+
+class LocalLegend(StravaModel):
+    """Who has done a segment most often in 90 days. The numbers are texts."""
+
+    athlete_id: int | None = None
+    """The athlete's id."""
+    athlete_id_str: str | None = None
+    """The same as text."""
+    title: str | None = None
+    """The athlete's name."""
+    profile: str | None = None
+    """URL of the athlete's picture."""
+    effort_description: str | None = None
+    """How often, as a sentence."""
+    effort_count: str | None = None
+    """How often."""
+    effort_counts: dict[str, str] | None = None
+    """How often, overall and among women, as texts."""
+    destination: str | None = None
+    """Where Strava's app shows more."""
+
+
+class SummarySegment(Resource):
+    """A segment, as lists and efforts show it."""
+
+    id: int | None = None
+    """The segment's id."""
+    name: str | None = None
+    """Its name."""
+    activity_type: OpenActivityType | None = None
+    """The sport."""
+    distance: float | None = None
+    """How long it is; m."""
+    average_grade: float | None = None
+    """The grade; percent."""
+    maximum_grade: float | None = None
+    """The steepest grade; percent."""
+    elevation_high: float | None = None
+    """The highest place; m above the sea."""
+    elevation_low: float | None = None
+    """The lowest place; m above the sea."""
+    start_latlng: Place = None
+    """Where it begins; degrees."""
+    end_latlng: Place = None
+    """Where it ends; degrees."""
+    elevation_profile: str | None = None
+    """URL of a picture of its heights."""
+    elevation_profiles: dict[str, str] | None = None
+    """URLs of the same picture, ``light_url`` and ``dark_url``."""
+    climb_category: int | None = None
+    """How hard a climb it is: 0 none, 1 (which cyclists call 4) to 5 (which they call HC)."""
+    city: str | None = None
+    """The town."""
+    state: str | None = None
+    """The state or region."""
+    country: str | None = None
+    """The country."""
+    private: bool | None = None
+    """Whether only who made it may see it."""
+    hazardous: bool | None = None
+    """Whether it is marked as dangerous."""
+    starred: bool | None = None
+    """Whether the athlete starred it."""
+    starred_date: Instant | None = None
+    """Since when; among the starred segments only."""
+    pr_time: int | None = None
+    """The athlete's fastest time; s; among the starred segments only."""
+    athlete_pr_effort: PrEffort | None = None
+    """The athlete's fastest effort; among the starred segments only."""
+    athlete_segment_stats: AthleteSegmentStats | None = None
+    """What the athlete has done on it."""
+
+
+class DetailedSegment(SummarySegment):
+    """A segment, all of it."""
+
+    created_at: Instant | None = None
+    """When it was made."""
+    updated_at: Instant | None = None
+    """When it last changed."""
+    total_elevation_gain: float | None = None
+    """How much uphill; m."""
+    map: PolylineMap | None = None
+    """Its line on the map."""
+    effort_count: int | None = None
+    """How often it was done, by everybody."""
+    athlete_count: int | None = None
+    """How many have done it."""
+    star_count: int | None = None
+    """How many starred it."""
+    xoms: Xoms | None = None
+    """The fastest times."""
+    local_legend: LocalLegend | None = None
+    """Who has done it most often of late."""
+
+
+class ExplorerSegment(Resource):
+    """A segment, as the explorer finds it."""
+
+    id: int | None = None
+    """The segment's id."""
+    name: str | None = None
+    """Its name."""
+    climb_category: int | None = None
+    """How hard a climb it is: 0 none to 5 the hardest."""
+    climb_category_desc: str | None = None
+    """The same as cyclists call it: ``NC``, ``4`` to ``1``, ``HC``."""
+    avg_grade: float | None = None
+    """The grade; percent."""
+    start_latlng: Place = None
+    """Where it begins; degrees."""
+    end_latlng: Place = None
+    """Where it ends; degrees."""
+    elev_difference: float | None = None
+    """From its lowest to its highest place; m."""
+    distance: float | None = None
+    """How long it is; m."""
+    points: EncodedPolyline | None = None
+    """Its line on the map, encoded (precision 5)."""
+    starred: bool | None = None
+    """Whether the athlete starred it."""
+    elevation_profile: str | None = None
+    """URL of a picture of its heights."""
+    local_legend_enabled: bool | None = None
+    """Whether it may have a local legend."""
+
+
+class ExplorerSegments(StravaModel):
+    """What the explorer finds: the ten most popular segments of an area, at the most."""
+
+    segments: list[ExplorerSegment] | None = None
+    """The segments."""

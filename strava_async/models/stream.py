@@ -1,0 +1,121 @@
+"""A stream: one measurement of a recording, sample by sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar, cast, overload
+
+from strava_async._shapes import is_list
+from strava_async.models._fields import LatLng
+from strava_async.models._stream_shapes import places
+from strava_async.models.stream_type import StreamType
+
+T = TypeVar("T")
+
+
+class Stream(Sequence[T | None]):
+    """A stream. It is the sequence of its samples; None is a gap.
+
+    Streams of one ``StreamSet`` align by index. A sample that does not fit is kept as it came.
+
+    Args:
+        kind: its type.
+        raw: the JSON object that came.
+    """
+
+    __slots__ = ("_data", "_raw", "_type")
+
+    def __init__(self, kind: str, raw: Mapping[str, Any]) -> None:
+        self._type = kind
+        self._raw = raw
+        came = raw.get("data")
+        self._data: list[T | None] | None = None
+        if not is_list(came):
+            self._data = []
+        elif kind != StreamType.LATLNG:
+            self._data = came
+
+    @property
+    def type(self) -> str:
+        """What is measured: a ``StreamType``, or one that is newer than this library."""
+        return self._type
+
+    @property
+    def data(self) -> list[T | None]:
+        """The samples; empty where Strava sent no list."""
+        if self._data is None:  # pairs of coordinates are made into places when somebody asks
+            self._data = cast("list[T | None]", places(self._raw["data"]))
+        return self._data
+
+    @property
+    def series_type(self) -> str | None:
+        """What a downsampled stream is spaced by: ``distance`` or ``time``."""
+        return self._raw.get("series_type")
+
+    @property
+    def original_size(self) -> int | None:
+        """How many samples the recording has, of which these may be some."""
+        return self._raw.get("original_size")
+
+    @property
+    def resolution(self) -> str | None:
+        """``low``, ``medium`` or ``high``. High ones can have more than the 10,000 samples that Strava tells of."""
+        return self._raw.get("resolution")
+
+    @property
+    def raw(self) -> Mapping[str, Any]:
+        """The JSON as it came. Samples other than coordinates are the same list as ``data``."""
+        return self._raw
+
+    @overload
+    def __getitem__(self, index: int) -> T | None: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[T | None]: ...
+    def __getitem__(self, index: int | slice) -> T | list[T | None] | None:
+        return self.data[index]
+
+    def __iter__(self) -> Iterator[T | None]:
+        return iter(self.data)
+
+    def __len__(self) -> int:
+        came = self._raw.get("data")
+        return len(came) if is_list(came) else 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stream) and (self._type, self._raw) == (other._type, other._raw)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._type, self._raw)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._type}: {len(self)} samples>"
+
+
+class Sample(NamedTuple):
+    """What the documented streams hold at one index. None where a stream is not there, or has a gap.
+
+    Attributes:
+        time: seconds since the start.
+        distance: metres since the start.
+        latlng: the place.
+        altitude: metres above the sea.
+        velocity_smooth: metres per second.
+        heartrate: beats per minute.
+        cadence: revolutions per minute; of a run, those of one leg.
+        watts: power.
+        temp: degrees Celsius.
+        moving: whether the athlete was moving.
+        grade_smooth: percent.
+    """
+
+    time: int | None = None
+    distance: float | None = None
+    latlng: LatLng | None = None
+    altitude: float | None = None
+    velocity_smooth: float | None = None
+    heartrate: int | None = None
+    cadence: int | None = None
+    watts: int | None = None
+    temp: int | None = None
+    moving: bool | None = None
+    grade_smooth: float | None = None

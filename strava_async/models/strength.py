@@ -1,0 +1,164 @@
+"""Strength workouts in Strava's JSON upload format: sets in place of a track. Pure.
+
+Source:
+    https://developers.strava.com/docs/uploads/ (JSON, version 1.0, since May 2026).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from strava_async.errors import InputError
+from strava_async.models.sports import SportType
+
+Seconds = float | timedelta
+StrengthStreams = Mapping[str, Sequence[int | bool]]
+
+STRENGTH_SPORT_TYPES = frozenset(
+    {
+        SportType.WEIGHT_TRAINING,
+        SportType.HIGH_INTENSITY_INTERVAL_TRAINING,
+        SportType.WORKOUT,
+        SportType.CROSSFIT,
+    }
+)
+_EXERCISE_TYPE = re.compile("[A-Z0-9_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class StrengthSet:
+    """One set of one exercise.
+
+    Attributes:
+        exercise_type: Strava's name, such as ``BENCH_PRESS``. There are more than 650, and new ones come: only the form
+            is checked.
+        repetitions: how many.
+        weight: kilograms.
+        duration: how long it took; seconds or a timedelta, sent in whole seconds.
+        start_time: when it began; an aware datetime.
+
+    Raises:
+        InputError: a value that makes no sense.
+    """
+
+    exercise_type: str
+    repetitions: int | None = None
+    weight: float | None = None
+    duration: Seconds | None = None
+    start_time: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if not _EXERCISE_TYPE.fullmatch(self.exercise_type):
+            raise InputError(f"an exercise type is written like BENCH_PRESS, not {self.exercise_type!r}")
+        _checked("repetitions", self.repetitions)
+        _checked("weight", self.weight)
+        self.document()
+
+    def document(self) -> dict[str, Any]:
+        """Return the set as the format has it."""
+        return _given(
+            exercise_type=self.exercise_type,
+            repetitions=self.repetitions,
+            weight=self.weight,
+            duration=_whole_seconds("duration", self.duration),
+            start_time=_instant("start_time", self.start_time),
+        )
+
+
+def strength_document(
+    *,
+    start_time: datetime,
+    elapsed_time: Seconds,
+    sets: Iterable[StrengthSet],
+    active_time: Seconds | None = None,
+    total_calories: float | None = None,
+    creator: str | None = None,
+    streams: StrengthStreams | None = None,
+    utc_offset: int | None = None,
+) -> dict[str, Any]:
+    """Return a workout as the format has it.
+
+    Args:
+        start_time: when it began; an aware datetime.
+        elapsed_time: how long it took; seconds or a timedelta, sent in whole seconds.
+        sets: at least one; Strava shows them in this order.
+        active_time: how much of it was exercise; likewise.
+        total_calories: kilocalories.
+        creator: what made the file.
+        streams: lists of equal lengths by name: ``time`` (whole seconds since the start), which has to be there,
+            ``active`` (truth values) and ``heartrate`` (beats per minute).
+        utc_offset: how far the clock on the wall is ahead of UTC; seconds. None means as ``start_time`` has it.
+
+    Raises:
+        InputError: a time without a zone, a number that makes no sense, no set, or streams of unequal lengths.
+    """
+    offset = start_time.utcoffset()
+    written = _instant("start_time", start_time)
+    if offset is not None and utc_offset is None:
+        utc_offset = round(offset.total_seconds())
+    elapsed_seconds = _whole_seconds("elapsed_time", elapsed_time)
+    if not elapsed_seconds:
+        raise InputError("elapsed_time is at least a second")
+    listed = [one.document() for one in sets]
+    if not listed:
+        raise InputError("a strength workout has at least one set")
+    return _given(
+        version="1.0",
+        start_time=written,
+        utc_offset=utc_offset,
+        elapsed_time=elapsed_seconds,
+        active_time=_whole_seconds("active_time", active_time),
+        total_calories=_checked("total_calories", total_calories),
+        creator=None if creator is None else {"name": creator},
+        streams=None if streams is None else _aligned(streams),
+        sets=listed,
+    )
+
+
+def check_strength_sport(sport_type: str) -> None:
+    """Refuse a sport that Strava is known to have, and not to take sets for; new ones pass.
+
+    Raises:
+        InputError: it is such a sport.
+    """
+    if sport_type in frozenset(SportType) - STRENGTH_SPORT_TYPES:
+        allowed = ", ".join(sorted(STRENGTH_SPORT_TYPES))
+        raise InputError(f"Strava takes sets for {allowed}; not for {sport_type}")
+
+
+def _aligned(streams: StrengthStreams) -> dict[str, list[int | bool]]:
+    if "time" not in streams:
+        raise InputError("streams need one that is called time")
+    lengths = {len(values) for values in streams.values()}
+    if len(lengths) > 1:
+        told = ", ".join(f"{name} {len(values)}" for name, values in streams.items())
+        raise InputError(f"the streams are of unequal lengths: {told}")
+    return {name: list(values) for name, values in streams.items()}
+
+
+def _checked(name: str, number: float | None) -> float | None:
+    if number is not None and not (math.isfinite(number) and number >= 0):
+        raise InputError(f"{name} is a number that is not negative")
+    return number
+
+
+def _whole_seconds(name: str, duration: Seconds | None) -> int | None:
+    seconds = _checked(name, duration.total_seconds() if isinstance(duration, timedelta) else duration)
+    return None if seconds is None else round(seconds)
+
+
+def _instant(name: str, moment: datetime | None) -> str | None:
+    if moment is None:
+        return None
+    if moment.utcoffset() is None:
+        raise InputError(f"{name} is a datetime without a time zone")
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,112 @@
+"""What all resources do: make a call, and read its answer into a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from datetime import datetime
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from strava_async._walks import Pages, Params, Walk
+from strava_async.errors import InputError
+from strava_async.models._model import StravaModel
+from strava_async.models._reading import OnInvalid, read_many, read_one
+from strava_async.models.athlete import MetaAthlete
+from strava_async.paging import PageWalk
+from strava_async.protocol import ApiV3
+from strava_async.resources._listing import Listing
+
+Model = TypeVar("Model", bound=StravaModel)
+
+
+class View(Protocol):
+    """Whose calls they are, and how their answers are read: the ``Client``.
+
+    Attributes:
+        api: makes the calls.
+        athlete_id: whose they are; None until it is known.
+        on_invalid: what to do about values that do not fit.
+    """
+
+    athlete_id: int | None
+    on_invalid: OnInvalid
+
+    @property
+    def api(self) -> ApiV3:
+        """What makes the calls."""
+        ...
+
+
+class Resource:
+    """The endpoints of one of Strava's tags.
+
+    Calls wait for quota, for a renewal of the token, and between retries, as those of ``ApiV3`` do, and cost one
+    request of the read class unless they say otherwise. Any of them raises what ``ApiV3.get`` raises; what is named
+    with a method is what is to be expected of it beyond that.
+    """
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    async def _get(self, kind: type[Model], url: str, **params: Any) -> Model:
+        decode = partial(read_one, kind, on_invalid=self._view.on_invalid)
+        model: Model = await self._view.api.request("GET", url, params, decode=decode)
+        return model
+
+    async def _get_list(self, kind: type[Model], url: str, **params: Any) -> list[Model]:
+        decode = partial(read_many, kind, on_invalid=self._view.on_invalid)
+        models: list[Model] = await self._view.api.request("GET", url, params, decode=decode)
+        return models
+
+    async def _post(self, kind: type[Model], url: str, files: Any = None, **params: Any) -> Model:
+        decode = partial(read_one, kind, on_invalid=self._view.on_invalid)
+        model: Model = await self._view.api.request("POST", url, params, files=files, decode=decode)
+        return model
+
+    async def _put(self, kind: type[Model], url: str, body: Any = None, **params: Any) -> Model:
+        decode = partial(read_one, kind, on_invalid=self._view.on_invalid)
+        model: Model = await self._view.api.request("PUT", url, params, body=body, decode=decode)
+        return model
+
+    def _listing(self, kind: type[Model], url: str, begin: Callable[[], Walk], **params: Any) -> Listing[Model]:
+        async def fetch(numbers: Params) -> list[Model]:
+            return await self._get_list(kind, url, **params, **numbers)
+
+        begin()  # a number that makes no sense is told now, not when the first item is asked for
+        return Listing(lambda: Pages(begin(), fetch, url))
+
+    def _numbered(
+        self, kind: type[Model], url: str, per_page: int, limit: int | None, prefetch: int, **params: Any
+    ) -> Listing[Model]:
+        return self._listing(kind, url, lambda: PageWalk(per_page, limit, prefetch, id_of), **params)
+
+    async def _own_id(self) -> int:
+        """Return the athlete's id; asks Strava the first time if it is not known, for one request."""
+        if self._view.athlete_id is None:
+            self._view.athlete_id = (await self._get(MetaAthlete, "/athlete")).id
+        if self._view.athlete_id is None:
+            raise InputError("Strava did not say whose token this is: pass athlete_id")
+        return self._view.athlete_id
+
+
+def id_of(item: Any) -> Hashable | None:
+    """Return what tells an item of a list from the others; None where it has no id, as athletes at times."""
+    found = getattr(item, "id", None)
+    return found if isinstance(found, int | str) else None
+
+
+def wall_time(name: str, moment: datetime | str) -> str:
+    """Return a local time as Strava writes it: what the clock on the wall shows, with a ``Z`` that means nothing.
+
+    Args:
+        name: for the error.
+        moment: naive, or aware, of which the zone is left away; or its text in ISO 8601.
+
+    Raises:
+        InputError: a text that is no time.
+    """
+    try:
+        given = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    except ValueError:
+        raise InputError(f"{name} is no time in ISO 8601: {moment!r}") from None
+    return given.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"

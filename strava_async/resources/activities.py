@@ -1,0 +1,266 @@
+"""``client.activities``: activities, and what hangs on them."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta
+from typing import Any
+
+from strava_async._unset import UNSET, Unset
+from strava_async.errors import InputError
+from strava_async.models.activity import DetailedActivity, SummaryActivity
+from strava_async.models.athlete import SummaryAthlete
+from strava_async.models.comment import Comment
+from strava_async.models.lap import Lap
+from strava_async.models.photo import Photo
+from strava_async.models.zones import ActivityZone
+from strava_async.paging import CursorWalk
+from strava_async.resources._listing import Listing
+from strava_async.resources._resource import Resource, id_of, wall_time
+
+Moment = datetime | float
+
+# A local clock may be behind by that much without hiding the activity that began this minute.
+CLOCK_SLACK_SECONDS = 120
+# In seconds that is the year 5138; in milliseconds it is 1973.
+_MILLISECONDS_FROM = 100_000_000_000
+
+_Laps = list[Lap]
+_ActivityZones = list[ActivityZone]
+_Photos = list[Photo]
+
+
+class ActivitiesResource(Resource):
+    """The athlete's activities.
+
+    Source:
+        https://developers.strava.com/docs/reference/#api-Activities
+    """
+
+    def list(
+        self,
+        *,
+        after: Moment | None = None,
+        before: Moment | None = None,
+        per_page: int = 200,
+        limit: int | None = None,
+        prefetch: int = 0,
+    ) -> Listing[SummaryActivity]:
+        """List the athlete's activities (``getLoggedInAthleteActivities``). Needs ``activity:read``.
+
+        Those that only the athlete may see need ``activity:read_all``. Strava's order: newest first. None comes twice,
+        even while new ones arrive. An activity that is uploaded late stands where it began: to find what is new since
+        a time, let ``after`` reach back, or use webhooks.
+
+        Args:
+            after: only what began later; an aware datetime or epoch seconds.
+            before: only what began earlier; None means now, so that what begins meanwhile does not move the pages.
+            per_page: items to ask for at a time, up to 200.
+            limit: items wanted at the most; None means all.
+            prefetch: how many more pages to ask for at the same time. Up to that many may be asked for in vain.
+
+        Raises:
+            InputError: at once, for a time without a zone, in milliseconds or out of range, or a number that makes no
+                sense.
+            MissingScopeError: while iterating: the athlete did not grant ``activity:read``.
+        """
+        if before is None:
+            before = math.ceil(self._view.api.clock.time()) + CLOCK_SLACK_SECONDS
+        return self._numbered(
+            SummaryActivity,
+            "/athlete/activities",
+            per_page,
+            limit,
+            prefetch,
+            after=_epoch_seconds("after", after),
+            before=_epoch_seconds("before", before),
+        )
+
+    async def get(self, activity_id: int, *, include_all_efforts: bool = False) -> DetailedActivity:
+        """Return an activity (``getActivityById``). Needs ``activity:read``.
+
+        Args:
+            activity_id: which.
+            include_all_efforts: also the segment efforts that Strava deems unimportant.
+
+        Raises:
+            NotFoundError: there is none, or the token may not see it.
+        """
+        return await self._get(
+            DetailedActivity, "/activities/{id}", id=activity_id, include_all_efforts=include_all_efforts or None
+        )
+
+    async def create(
+        self,
+        *,
+        name: str,
+        sport_type: str,
+        start_date_local: datetime | str,
+        elapsed_time: float | timedelta,
+        description: str | None = None,
+        distance: float | None = None,
+        trainer: bool | None = None,
+        commute: bool | None = None,
+    ) -> DetailedActivity:
+        """Enter an activity by hand (``createActivity``). Needs ``activity:write``.
+
+        Costs one request of the upload class. It is sent once: if no answer comes, look before you try again, or there
+        may be two.
+
+        Args:
+            name: its title.
+            sport_type: a ``SportType``, or one that is newer than this library.
+            start_date_local: when it began, by the clock on the wall; the zone of an aware datetime is left away.
+            elapsed_time: how long it took; seconds or a timedelta.
+            description: text.
+            distance: metres.
+            trainer: whether it was indoors.
+            commute: whether it was a commute.
+
+        Raises:
+            BadRequestError: Strava does not accept a value.
+            MissingScopeError: the athlete did not grant ``activity:write``.
+            TransportError, ServerError: no usable answer came; the activity may exist.
+        """
+        seconds = elapsed_time.total_seconds() if isinstance(elapsed_time, timedelta) else elapsed_time
+        return await self._post(
+            DetailedActivity,
+            "/activities",
+            name=name,
+            sport_type=sport_type,
+            start_date_local=wall_time("start_date_local", start_date_local),
+            elapsed_time=round(seconds),
+            description=description,
+            distance=distance,
+            trainer=None if trainer is None else int(trainer),
+            commute=None if commute is None else int(commute),
+        )
+
+    async def update(
+        self,
+        activity_id: int,
+        *,
+        name: str | Unset = UNSET,
+        description: str | Unset = UNSET,
+        sport_type: str | Unset = UNSET,
+        gear_id: str | Unset | None = UNSET,
+        trainer: bool | Unset = UNSET,
+        commute: bool | Unset = UNSET,
+        hide_from_home: bool | Unset = UNSET,
+    ) -> DetailedActivity:
+        """Change an activity (``updateActivityById``); what is not given stays. Needs ``activity:write``.
+
+        One that only the athlete may see needs ``activity:read_all`` too.
+
+        Args:
+            activity_id: which.
+            name: its title.
+            description: takes the place of the whole text.
+            sport_type: a ``SportType``, or one that is newer than this library.
+            gear_id: such as ``b123``; None takes the gear away.
+            trainer: whether it was indoors.
+            commute: whether it was a commute.
+            hide_from_home: whether followers' feeds leave it out.
+
+        Raises:
+            InputError: nothing was given.
+            NotFoundError: there is none, or the token may not see it.
+        """
+        given = {
+            "name": name,
+            "description": description,
+            "sport_type": sport_type,
+            "gear_id": "none" if gear_id is None else gear_id,
+            "trainer": trainer,
+            "commute": commute,
+            "hide_from_home": hide_from_home,
+        }
+        changes: dict[str, Any] = {name: value for name, value in given.items() if not isinstance(value, Unset)}
+        if not changes:
+            raise InputError("there is nothing to change")
+        return await self._put(DetailedActivity, "/activities/{id}", body=changes, id=activity_id)
+
+    async def laps(self, activity_id: int) -> _Laps:
+        """Return an activity's laps (``getLapsByActivityId``). Needs ``activity:read``.
+
+        Raises:
+            NotFoundError: there is no such activity, or the token may not see it.
+        """
+        return await self._get_list(Lap, "/activities/{id}/laps", id=activity_id)
+
+    async def zones(self, activity_id: int) -> _ActivityZones:
+        """Return how long an activity stayed in each zone (``getZonesByActivityId``). Needs ``activity:read``.
+
+        Raises:
+            PaymentRequiredError, ForbiddenError: the athlete has no subscription.
+            NotFoundError: there is no such activity, or the token may not see it.
+        """
+        return await self._get_list(ActivityZone, "/activities/{id}/zones", id=activity_id)
+
+    def comments(self, activity_id: int, *, page_size: int = 200, limit: int | None = None) -> Listing[Comment]:
+        """List an activity's comments, oldest first (``getCommentsByActivityId``). Needs ``activity:read``.
+
+        Args:
+            activity_id: which.
+            page_size: comments to ask for at a time, up to 200.
+            limit: comments wanted at the most; None means all.
+
+        Raises:
+            InputError: at once, for a number that makes no sense.
+            NotFoundError: while iterating: there is no such activity, or the token may not see it.
+        """
+        return self._listing(
+            Comment,
+            "/activities/{id}/comments",
+            lambda: CursorWalk(page_size, limit, _cursor_of, id_of),
+            id=activity_id,
+        )
+
+    def kudos(
+        self, activity_id: int, *, per_page: int = 200, limit: int | None = None, prefetch: int = 0
+    ) -> Listing[SummaryAthlete]:
+        """List who gave kudos to an activity (``getKudoersByActivityId``): names without ids. Needs ``activity:read``.
+
+        Args:
+            activity_id: which.
+            per_page: athletes to ask for at a time, up to 200.
+            limit: athletes wanted at the most; None means all.
+            prefetch: how many more pages to ask for at the same time.
+
+        Raises:
+            InputError: at once, for a number that makes no sense.
+            NotFoundError: while iterating: there is no such activity, or the token may not see it.
+        """
+        return self._numbered(SummaryAthlete, "/activities/{id}/kudos", per_page, limit, prefetch, id=activity_id)
+
+    async def photos(self, activity_id: int, *, size: int = 2048, photo_sources: bool | None = True) -> _Photos:
+        """Return an activity's photos, all at once. Not in Strava's reference; seen to answer in October 2025.
+
+        Args:
+            activity_id: which.
+            size: the longer side of the picture that ``urls`` names; pixels.
+            photo_sources: also those from elsewhere; None leaves it to Strava.
+
+        Raises:
+            NotFoundError: there is no such activity, or the token may not see it.
+        """
+        return await self._get_list(
+            Photo, "/activities/{id}/photos", id=activity_id, size=size, photo_sources=photo_sources
+        )
+
+
+def _cursor_of(comment: Comment) -> str | None:
+    cursor = comment.cursor
+    return cursor if isinstance(cursor, str) else None
+
+
+def _epoch_seconds(name: str, moment: Moment | None) -> int | None:
+    if moment is None:
+        return None
+    if isinstance(moment, datetime):
+        if moment.tzinfo is None:
+            raise InputError(f"{name} is a datetime without a time zone")
+        moment = moment.timestamp()
+    if not math.isfinite(moment) or moment >= _MILLISECONDS_FROM:
+        raise InputError(f"{name} is in epoch seconds; this looks like milliseconds")
+    return int(moment)

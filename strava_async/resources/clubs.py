@@ -1,0 +1,48 @@
+"""``client.clubs``: the athlete's clubs."""
+
+from __future__ import annotations
+
+from strava_async.models.club import DetailedClub, GroupEvent, SummaryClub
+from strava_async.resources._listing import Listing
+from strava_async.resources._resource import Resource
+
+_GroupEvents = list[GroupEvent]
+
+
+class ClubsResource(Resource):
+    """Clubs. Their members, admins and activities have not been open to applications since September 2026.
+
+    Source:
+        https://developers.strava.com/docs/reference/#api-Clubs
+    """
+
+    def list(self, *, per_page: int = 200, limit: int | None = None, prefetch: int = 0) -> Listing[SummaryClub]:
+        """List the clubs that the athlete is in (``getLoggedInAthleteClubs``).
+
+        Args:
+            per_page: clubs to ask for at a time, up to 200.
+            limit: clubs wanted at the most; None means all.
+            prefetch: how many more pages to ask for at the same time.
+
+        Raises:
+            InputError: at once, for a number that makes no sense.
+        """
+        return self._numbered(SummaryClub, "/athlete/clubs", per_page, limit, prefetch)
+
+    async def get(self, club_id: int) -> DetailedClub:
+        """Return a club (``getClubById``).
+
+        Raises:
+            NotFoundError: there is none, or the athlete may not see it.
+        """
+        return await self._get(DetailedClub, "/clubs/{id}", id=club_id)
+
+    async def group_events(self, club_id: int) -> _GroupEvents:
+        """Return a club's events, all at once; there can be hundreds.
+
+        Not in Strava's reference; seen to answer in October 2025.
+
+        Raises:
+            NotFoundError: there is no such club, or the athlete may not see it.
+        """
+        return await self._get_list(GroupEvent, "/clubs/{id}/group_events", id=club_id)

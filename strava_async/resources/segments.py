@@ -1,0 +1,131 @@
+"""``client.segments``: segments, starred ones, and those on a map."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from strava_async.errors import InputError
+from strava_async.models.segment import DetailedSegment, ExplorerSegment, ExplorerSegments, SummarySegment
+from strava_async.models.segment_effort import DetailedSegmentEffort
+from strava_async.resources._listing import Listing
+from strava_async.resources._resource import Resource, wall_time
+
+Coordinates = tuple[float, float]
+
+
+class SegmentsResource(Resource):
+    """Segments.
+
+    Source:
+        https://developers.strava.com/docs/reference/#api-Segments
+    """
+
+    async def get(self, segment_id: int) -> DetailedSegment:
+        """Return a segment (``getSegmentById``). A private one, and what it says of the athlete, need ``read_all``.
+
+        Raises:
+            NotFoundError: there is none, or the token may not see it.
+        """
+        return await self._get(DetailedSegment, "/segments/{id}", id=segment_id)
+
+    def starred(self, *, per_page: int = 200, limit: int | None = None, prefetch: int = 0) -> Listing[SummarySegment]:
+        """List the segments that the athlete has starred (``getLoggedInAthleteStarredSegments``).
+
+        Private ones need ``read_all``.
+
+        Args:
+            per_page: segments to ask for at a time, up to 200.
+            limit: segments wanted at the most; None means all.
+            prefetch: how many more pages to ask for at the same time.
+
+        Raises:
+            InputError: at once, for a number that makes no sense.
+        """
+        return self._numbered(SummarySegment, "/segments/starred", per_page, limit, prefetch)
+
+    async def star(self, segment_id: int, starred: bool = True) -> DetailedSegment:
+        """Star a segment, or take the star away (``starSegment``). Needs ``profile:write``.
+
+        Raises:
+            MissingScopeError: the athlete did not grant ``profile:write``.
+            NotFoundError: there is no such segment, or the token may not see it.
+        """
+        return await self._put(DetailedSegment, "/segments/{id}/starred", id=segment_id, starred=starred)
+
+    async def explore(
+        self,
+        south_west: Coordinates,
+        north_east: Coordinates,
+        *,
+        activity_type: Literal["riding", "running"] | None = None,
+        min_cat: int | None = None,
+        max_cat: int | None = None,
+    ) -> list[ExplorerSegment]:
+        """Return up to ten popular segments in a rectangle (``exploreSegments``).
+
+        Since September 2026 it is open to applications with Extended Access only.
+
+        Args:
+            south_west: latitude and longitude of that corner; degrees.
+            north_east: likewise.
+            activity_type: None means riding.
+            min_cat: the least climb category, 0 to 5 (hors catégorie).
+            max_cat: the greatest.
+
+        Raises:
+            InputError: a corner that is on no map, or corners the wrong way round.
+            FaultError: the application has no Extended Access; which it is, Strava does not say.
+        """
+        bounds = (*_on_the_map(south_west), *_on_the_map(north_east))
+        if bounds[0] > bounds[2]:
+            raise InputError("the first corner is the southern one")
+        answer = await self._get(
+            ExplorerSegments,
+            "/segments/explore",
+            bounds=bounds,
+            activity_type=activity_type,
+            min_cat=min_cat,
+            max_cat=max_cat,
+        )
+        return [] if answer.segments is None or "segments" in answer.misfits else answer.segments
+
+    def all_efforts(
+        self,
+        segment_id: int,
+        *,
+        start_date_local: datetime | str | None = None,
+        end_date_local: datetime | str | None = None,
+        per_page: int = 200,
+        limit: int | None = None,
+    ) -> Listing[DetailedSegmentEffort]:
+        """List the athlete's efforts on a segment. Not in Strava's reference; seen to answer in October 2025.
+
+        Args:
+            segment_id: which.
+            start_date_local: only efforts that began later, by the clock on the wall.
+            end_date_local: only efforts that began earlier.
+            per_page: efforts to ask for at a time, up to 200.
+            limit: efforts wanted at the most; None means all.
+
+        Raises:
+            InputError: at once, for a number that makes no sense, or a text that is no time.
+            PaymentRequiredError: while iterating: the athlete has no subscription.
+        """
+        return self._numbered(
+            DetailedSegmentEffort,
+            "/segments/{id}/all_efforts",
+            per_page,
+            limit,
+            0,
+            id=segment_id,
+            start_date_local=None if start_date_local is None else wall_time("start_date_local", start_date_local),
+            end_date_local=None if end_date_local is None else wall_time("end_date_local", end_date_local),
+        )
+
+
+def _on_the_map(corner: Coordinates) -> Coordinates:
+    lat, lng = corner
+    if not (-90 <= lat <= 90 and -180 <= lng <= 180):
+        raise InputError(f"a corner is (latitude, longitude) in degrees, not {corner!r}")
+    return float(lat), float(lng)

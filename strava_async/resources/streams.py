@@ -1,0 +1,144 @@
+"""``client.streams``: what was recorded, sample by sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from strava_async._shapes import is_object
+from strava_async.errors import InputError, NotFoundError
+from strava_async.models.stream_set import StreamSet, read_streams
+from strava_async.models.stream_type import StreamType
+from strava_async.resources._resource import Resource
+
+Keys = Iterable[StreamType | str]
+
+_OF_AN_ACTIVITY = "/activities/{id}/streams"
+_OF_SEGMENTS = (StreamType.DISTANCE, StreamType.LATLNG, StreamType.ALTITUDE)
+
+
+class StreamsResource(Resource):
+    """Streams. What was not recorded is left out of the answer.
+
+    Source:
+        https://developers.strava.com/docs/reference/#api-Streams
+    """
+
+    async def activity(
+        self,
+        activity_id: int,
+        keys: Keys | None = None,
+        *,
+        resolution: str | None = None,
+        series_type: str | None = None,
+    ) -> StreamSet:
+        """Return an activity's streams (``getActivityStreams``). Needs ``activity:read``.
+
+        What lies in the athlete's privacy zones, and activities that only the athlete may see, need
+        ``activity:read_all``.
+
+        An activity without streams has a set that is empty, and false. Strava says 404 then, as it does of an activity
+        that does not exist, and of one without distance, such as indoor rowing, until it is asked for its streams over
+        time. That is told apart at the price of more requests of the read class:
+
+        =======================================  ========================================
+        the activity                             requests
+        =======================================  ========================================
+        has streams                              1
+        does not exist                           1, or 2 if the first answer is not clear
+        was entered by hand                      2
+        has streams, but no distance             3, or 1 with ``series_type="time"``
+        was recorded, but has no streams         3, or 2 with a ``series_type``
+        =======================================  ========================================
+
+        Args:
+            activity_id: which.
+            keys: the streams wanted, ``StreamType`` or names that are newer than this library; None means all eleven.
+            resolution: how many samples: ``low`` (100), ``medium`` (1,000) or ``high`` (10,000). No longer documented.
+            series_type: what a lower resolution is spaced by: ``distance`` or ``time``. No longer documented.
+
+        Raises:
+            InputError: ``keys`` names nothing.
+            NotFoundError: there is no such activity, or the token may not see it.
+        """
+        names = _names(keys, StreamType)
+
+        async def ask(series_type: str | None) -> StreamSet | None:
+            try:
+                return await self._streams(
+                    _OF_AN_ACTIVITY,
+                    id=activity_id,
+                    keys=names,
+                    key_by_type=True,
+                    resolution=resolution,
+                    series_type=series_type,
+                )
+            except NotFoundError as error:
+                if not _may_mean_no_streams(error):
+                    raise
+                return None
+
+        streams = await ask(series_type)
+        if streams is None:
+            activity = await self._view.api.get("/activities/{id}", id=activity_id)
+            by_hand = is_object(activity) and activity.get("manual") is True
+            if series_type is None and not by_hand:
+                streams = await ask("time")
+        return StreamSet({}) if streams is None else streams
+
+    async def segment_effort(self, effort_id: int, keys: Keys | None = None) -> StreamSet:
+        """Return a segment effort's streams (``getSegmentEffortStreams``). Needs ``read_all``.
+
+        They are that piece of its activity's.
+
+        Args:
+            effort_id: which.
+            keys: as for ``activity``.
+
+        Raises:
+            InputError: ``keys`` names nothing.
+            NotFoundError: there is none, or the token may not see it.
+        """
+        names = _names(keys, StreamType)
+        return await self._streams("/segment_efforts/{id}/streams", id=effort_id, keys=names, key_by_type=True)
+
+    async def segment(self, segment_id: int, keys: Keys | None = None) -> StreamSet:
+        """Return a segment's streams (``getSegmentStreams``). Private ones need ``read_all``.
+
+        Args:
+            segment_id: which.
+            keys: the streams wanted; None means all that segments have: distance, latlng and altitude.
+
+        Raises:
+            InputError: ``keys`` names nothing.
+            NotFoundError: there is none, or the token may not see it.
+        """
+        names = _names(keys, _OF_SEGMENTS)
+        return await self._streams("/segments/{id}/streams", id=segment_id, keys=names, key_by_type=True)
+
+    async def route(self, route_id: int) -> StreamSet:
+        """Return a route's distance, latlng and altitude (``getRouteStreams``). Private ones need ``read_all``.
+
+        Raises:
+            NotFoundError: there is none, or the token may not see it.
+        """
+        return await self._streams("/routes/{id}/streams", id=route_id)
+
+    async def _streams(self, url: str, **params: Any) -> StreamSet:
+        decode = partial(read_streams, on_invalid=self._view.on_invalid)
+        streams: StreamSet = await self._view.api.request("GET", url, params, decode=decode)
+        return streams
+
+
+def _names(keys: Keys | None, default: Keys) -> list[str]:
+    given = default if keys is None else [keys] if isinstance(keys, str) else keys
+    names = list(dict.fromkeys(map(str, given)))
+    if not all(names) or not names:
+        raise InputError("keys names the streams that are wanted; None means all")
+    return names
+
+
+def _may_mean_no_streams(error: NotFoundError) -> bool:
+    """Say whether a 404 names neither the activity, which then is missing, nor the path, which then is gone."""
+    return not any(entry["resource"] == "Activity" or entry["field"] == "path" for entry in error.errors)
