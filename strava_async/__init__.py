@@ -34,6 +34,7 @@ from strava_async.errors import (
     TransportError,
     UnauthorizedError,
     UploadError,
+    UploadTimeoutError,
 )
 from strava_async.limiter import Limiter, Permit, RateLimiter, Unlimited
 from strava_async.oauth import AccessInfo, Scope, TokenSet
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from strava_async.client import Client
     from strava_async.state import StateSigner
     from strava_async.stores import MemoryTokenStore, SqliteTokenStore, TokenStore
+    from strava_async.subscriptions import Subscription, Webhooks
 else:
     # Loaded when they are first asked for: an ApiV3 alone needs none of them.
     _LATER = {
@@ -55,7 +57,9 @@ else:
         "SqliteTokenStore": "stores",
         "StateSigner": "state",
         "Strava": "application",
+        "Subscription": "subscriptions",
         "TokenStore": "stores",
+        "Webhooks": "subscriptions",
     }
 
     def __getattr__(name):
@@ -105,6 +109,7 @@ __all__ = [
     "StateSigner",
     "Strava",
     "StravaError",
+    "Subscription",
     "SystemClock",
     "TokenKeeper",
     "TokenSet",
@@ -115,5 +120,7 @@ __all__ = [
     "UnauthorizedError",
     "Unlimited",
     "UploadError",
+    "UploadTimeoutError",
+    "Webhooks",
     "__version__",
 ]

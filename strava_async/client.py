@@ -33,6 +33,10 @@ class Client:
         on_invalid: what to do about values of an answer that do not fit their model: ``keep`` them as they came, and
             log each kind once; or ``raise`` a DecodeError.
 
+    Attributes:
+        known_athlete_id: whose view it is; None until somebody has said.
+        on_invalid: see above; may be changed at any time.
+
     Raises:
         InputError: ``on_invalid`` is neither. From the tags: the extra ``models`` is not installed.
     """
@@ -41,8 +45,19 @@ class Client:
         if on_invalid not in ("keep", "raise"):
             raise InputError("on_invalid is 'keep' or 'raise'")
         self._api = api
-        self.athlete_id = api.tokens.token.athlete_id if athlete_id is None else athlete_id
+        self.known_athlete_id = api.tokens.token.athlete_id if athlete_id is None else athlete_id
         self.on_invalid: OnInvalid = on_invalid
+
+    @property
+    def athlete_id(self) -> int:
+        """Whose view it is.
+
+        Raises:
+            InputError: nobody has said yet; ``client.athlete.get()`` asks Strava.
+        """
+        if self.known_athlete_id is None:
+            raise InputError("whose token this is, is not known yet: pass athlete_id, or await client.athlete.get()")
+        return self.known_athlete_id
 
     @property
     def api(self) -> ApiV3:
@@ -115,5 +130,5 @@ class Client:
         return UploadsResource(self)
 
     def __repr__(self) -> str:
-        whose = "an athlete" if self.athlete_id is None else f"athlete {self.athlete_id}"
+        whose = "an athlete" if self.known_athlete_id is None else f"athlete {self.known_athlete_id}"
         return f"<{type(self).__name__} of {whose}>"

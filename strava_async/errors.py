@@ -25,8 +25,9 @@
     │   ├─ NotFoundError               404
     │   ├─ RateLimitedError            429
     │   └─ ServerError                 5xx
-    ├─ UploadError              Strava refused a file
-    │   └─ DuplicateUploadError        ... because the activity exists already
+    ├─ UploadError              a file has not become an activity
+    │   ├─ DuplicateUploadError        ... because the activity exists already
+    │   └─ UploadTimeoutError          ... so far: it is still being processed
     └─ DecodeError              a success that is not of the documented shape
 
 The first split is by whose turn it is: the caller's (InputError), the athlete's (OAuthError), the operator's
@@ -275,7 +276,7 @@ class ServerError(FaultError):
 
 
 class UploadError(StravaError):
-    """Strava refused a file.
+    """A file has not become an activity: Strava refused it, at once or later.
 
     Attributes:
         upload_id: the upload's id; None where it never got one.
@@ -298,6 +299,15 @@ class DuplicateUploadError(UploadError):
     def __init__(self, error: str, *, activity_id: int, upload_id: int | None = None) -> None:
         super().__init__(error, upload_id=upload_id)
         self.activity_id = activity_id
+
+
+class UploadTimeoutError(UploadError):
+    """The time to wait for an upload is over, and it is not known to be finished. It can be waited for again."""
+
+    def __init__(self, upload_id: int) -> None:
+        super().__init__(
+            f"upload {upload_id} is not known to be finished yet: wait for it again by its id", upload_id=upload_id
+        )
 
 
 class DecodeError(StravaError):

@@ -23,6 +23,7 @@ import re
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 from strava_async._shapes import is_list, is_object
@@ -59,8 +60,12 @@ MAX_BODY_BYTES = 512 * 1024 * 1024
 
 Decode = Callable[[bytes], Any]
 
-_DUPLICATE = r"/activities/(\d+)|duplicate of activity (\d+)"
-_TAG = r"<[^>]*>"
+# A link, or plain words; a file's name stands before either and may hold the words too.
+_DUPLICATE = (
+    r"duplicate of\s+(?:<a\b[^>]{0,200}?)?[^\s<>]{0,100}/activities/([0-9]{1,19})\b",
+    r"duplicate of activity ([0-9]{1,19})\b",
+)
+_TAG = r"</?[A-Za-z!][^>]*>?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +212,7 @@ def _json(body: bytes) -> Any:
 
 def _undecodable(call: Call, reply: Reply, bearer: str | None, reason: str) -> DecodeError:
     # What a token endpoint sends may hold a token that nobody here knows yet.
-    excerpt = "" if call.quota_class is None else redacted(_excerpt(reply), _secrets(call, bearer))
+    excerpt = "" if call.quota_class is None else _excerpt(reply, _secrets(call, bearer))
     return DecodeError(
         f"{call.method} {call.path} answered {reply.status_code} with a body that cannot be read ({reason})",
         path=call.path,
@@ -219,12 +224,14 @@ def _secrets(call: Call, bearer: str | None) -> tuple[str, ...]:
     return (*call.secrets, bearer) if bearer else call.secrets
 
 
-def _excerpt(reply: Reply) -> str:
+def _excerpt(reply: Reply, secrets: tuple[str, ...]) -> str:
     try:
         body = unpacked(reply)
     except (ValueError, zlib.error):
         body = reply.body
-    return body[: 4 * EXCERPT_CHARACTERS].decode("utf-8", "replace")[:EXCERPT_CHARACTERS]
+    # Redacted before it is cut: half a secret would not be found.
+    enough = 4 * EXCERPT_CHARACTERS + max(map(len, secrets), default=0)
+    return redacted(body[:enough].decode("utf-8", "replace"), secrets)[:EXCERPT_CHARACTERS]
 
 
 def fault(call: Call, reply: Reply, bearer: str | None = None) -> StravaError:
@@ -242,8 +249,8 @@ def fault(call: Call, reply: Reply, bearer: str | None = None) -> StravaError:
     }
     if call.quota_class is None:
         return grant_error(reply.status_code, details["errors"]) or _by_status(call, details)
-    if call.path == "/uploads" and isinstance(body.get("error"), str):
-        return upload_error(body["error"], upload_id=body.get("id"))
+    if call.path == "/uploads" and reply.status_code == 400 and isinstance(body.get("error"), str):
+        return upload_error(redacted(body["error"], secrets), upload_id=body.get("id"))
     return _by_status(call, details)
 
 
@@ -311,10 +318,11 @@ def upload_error(text: str, *, upload_id: Any = None) -> UploadError:
     import html  # its table of entities takes a millisecond to load, for a text that hardly ever comes
 
     known_id = upload_id if isinstance(upload_id, int) else None
-    cleaned = html.unescape(re.sub(_TAG, "", html.unescape(text))).strip()
-    duplicate = re.search(_DUPLICATE, html.unescape(text))
-    if duplicate and "duplicate" in text:
-        return DuplicateUploadError(
-            cleaned, activity_id=int(duplicate.group(1) or duplicate.group(2)), upload_id=known_id
-        )
+    unescaped = html.unescape(text)
+    cleaned = re.sub(_TAG, "", html.unescape(unescaped)).strip()
+    # As it came first: in a message that is not escaped as a whole, the names in it are, and hold no link.
+    for pattern, where in product(_DUPLICATE, (text, unescaped)):
+        found = re.findall(pattern, where)
+        if found:
+            return DuplicateUploadError(cleaned, activity_id=int(found[-1]), upload_id=known_id)
     return UploadError(cleaned, upload_id=known_id)

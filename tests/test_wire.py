@@ -231,6 +231,13 @@ def test_a_broken_token_answer_shows_nothing_of_itself() -> None:
     assert "sekret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("at", range(180, 205))
+def test_no_part_of_a_bearer_is_shown_at_the_end_of_an_excerpt(at: int) -> None:
+    with pytest.raises(DecodeError) as caught:
+        read(GET, reply(200, "<html>" + "." * (at - 7) + " sekret-bearer ", "text/html"), "sekret-bearer")
+    assert "sek" not in caught.value.body_excerpt
+
+
 def test_a_broken_answer_does_not_show_the_bearer_it_echoes() -> None:
     with pytest.raises(DecodeError) as caught:
         read(GET, reply(200, "<html>Bearer sekret-b", "text/html"), "sekret-b")

@@ -42,6 +42,7 @@ from strava_async.models.stats import ActivityStats, ActivityTotal
 from strava_async.models.stream import Sample, Stream
 from strava_async.models.stream_set import StreamSet
 from strava_async.models.stream_type import StreamType
+from strava_async.models.strength import StrengthSet
 from strava_async.models.upload import Upload, UploadState
 from strava_async.models.zones import (
     ActivityZone,
@@ -94,6 +95,7 @@ __all__ = [
     "Stream",
     "StreamSet",
     "StreamType",
+    "StrengthSet",
     "SummaryActivity",
     "SummaryAthlete",
     "SummaryClub",

@@ -24,11 +24,11 @@ class View(Protocol):
 
     Attributes:
         api: makes the calls.
-        athlete_id: whose they are; None until it is known.
+        known_athlete_id: whose they are; None until somebody has said.
         on_invalid: what to do about values that do not fit.
     """
 
-    athlete_id: int | None
+    known_athlete_id: int | None
     on_invalid: OnInvalid
 
     @property
@@ -82,11 +82,12 @@ class Resource:
 
     async def _own_id(self) -> int:
         """Return the athlete's id; asks Strava the first time if it is not known, for one request."""
-        if self._view.athlete_id is None:
-            self._view.athlete_id = (await self._get(MetaAthlete, "/athlete")).id
-        if self._view.athlete_id is None:
-            raise InputError("Strava did not say whose token this is: pass athlete_id")
-        return self._view.athlete_id
+        if self._view.known_athlete_id is None:
+            athlete = await self._get(MetaAthlete, "/athlete")
+            if not isinstance(athlete.id, int):
+                raise InputError("Strava did not say whose token this is: pass athlete_id")
+            self._view.known_athlete_id = athlete.id
+        return self._view.known_athlete_id
 
 
 def id_of(item: Any) -> Hashable | None:

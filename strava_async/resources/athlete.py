@@ -20,7 +20,10 @@ class AthleteResource(Resource):
 
         Without ``profile:read_all`` Strava sends the summary: the fields of the detail stay None.
         """
-        return await self._get(DetailedAthlete, "/athlete")
+        athlete = await self._get(DetailedAthlete, "/athlete")
+        if self._view.known_athlete_id is None and isinstance(athlete.id, int):
+            self._view.known_athlete_id = athlete.id
+        return athlete
 
     async def update(self, *, weight: float) -> DetailedAthlete:
         """Change the athlete's weight (``updateLoggedInAthlete``). Needs ``profile:write``.

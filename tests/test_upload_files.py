@@ -1,0 +1,281 @@
+"""The file of an upload: where it comes from, what it is called, how it is packed, and how it goes out."""
+
+import gzip
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from io import BytesIO, StringIO
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from strava_async.calls import api_call
+from strava_async.errors import InputError
+from strava_async.resources._files import FileToSend, OutgoingFile, check_progress, file_to_send
+
+pytestmark = pytest.mark.anyio
+
+CONTENT = b"<gpx>" + bytes(range(256)) * 10
+
+
+async def made(
+    source: Any, *, data_type: str | None = None, filename: str | None = None, gzip: bool = False
+) -> FileToSend:
+    return await file_to_send(source, data_type=data_type, filename=filename, gzip=gzip)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    written = tmp_path / "Lunch Ride.GPX"
+    written.write_bytes(CONTENT)
+    return written
+
+
+async def pieces() -> AsyncIterator[bytes]:
+    yield CONTENT[:5]
+    yield b""
+    yield CONTENT[5:]
+
+
+class Fragile:
+    """A file that breaks off, plain or as an async iterable."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def read(self) -> bytes:
+        raise self.error
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        yield CONTENT
+        raise self.error
+
+
+class BytesPath:
+    """A path as some systems have it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __fspath__(self) -> bytes:
+        return os.fsencode(self.path)
+
+
+@pytest.mark.parametrize("kind", [Path, str, anyio.Path, BytesPath])
+async def test_a_path_of_any_kind_is_read_and_tells_name_and_type(path: Path, kind: Callable[[Any], Any]) -> None:
+    assert await made(kind(path)) == FileToSend(CONTENT, "Lunch Ride.GPX", "gpx")
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, BytesIO, lambda _: pieces()])
+async def test_what_has_no_name_needs_a_type_and_gets_a_name(kind: Callable[[bytes], Any]) -> None:
+    source = kind(CONTENT)
+    with pytest.raises(InputError, match="data_type is one of fit, "):
+        await made(source)
+    assert await made(source, data_type="GPX") == FileToSend(CONTENT, "upload.gpx", "gpx")
+
+
+async def test_open_files_tell_their_names_and_are_left_open(path: Path) -> None:
+    with path.open("rb") as plain:
+        assert await made(plain) == FileToSend(CONTENT, "Lunch Ride.GPX", "gpx")
+        assert not plain.closed
+    async with await anyio.open_file(path, "rb") as opened:
+        assert await made(opened) == FileToSend(CONTENT, "Lunch Ride.GPX", "gpx")
+        assert not opened.wrapped.closed
+
+
+async def test_a_file_is_read_from_where_it_stands(path: Path) -> None:
+    with path.open("rb") as opened:
+        opened.seek(5)
+        assert (await made(opened)).content == CONTENT[5:]
+
+
+async def test_a_file_whose_name_is_a_number_has_none() -> None:
+    with tempfile.TemporaryFile() as opened:
+        opened.write(CONTENT)
+        opened.seek(0)
+        assert isinstance(opened.name, int)
+        assert (await made(opened, data_type="fit")).filename == "upload.fit"
+
+
+@pytest.mark.parametrize(
+    ("name", "data_type"),
+    [
+        ("a.fit", "fit"),
+        ("a.FIT.GZ", "fit.gz"),
+        ("a.tcx", "tcx"),
+        ("a.tcx.gz", "tcx.gz"),
+        ("a.b.Gpx", "gpx"),
+        ("a.gpx.gz", "gpx.gz"),
+        ("a.json", "json"),
+    ],
+)
+async def test_the_name_tells_the_type(name: str, data_type: str) -> None:
+    assert await made(CONTENT, filename=name) == FileToSend(CONTENT, name, data_type)
+
+
+async def test_what_is_said_outright_wins_over_the_name(path: Path) -> None:
+    assert (await made(path, data_type="TCX")).data_type == "tcx"
+    assert await made(path, filename="x.fit") == FileToSend(CONTENT, "x.fit", "fit")
+
+
+@pytest.mark.parametrize("name", ["a.exe", "fit", "a.gz", "a.fit.zip", "a.fit "])
+async def test_a_name_that_does_not_tell_the_type_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="does not tell it"):
+        await made(CONTENT, filename=name)
+
+
+async def test_strava_takes_no_packed_json() -> None:
+    wrong: list[dict[str, Any]] = [
+        {"filename": "a.json.gz"},
+        {"filename": "a.json", "gzip": True},
+        {"data_type": "json.gz"},
+    ]
+    for arguments in wrong:
+        with pytest.raises(InputError, match=r"json\.gz"):
+            await made(b"{}", **arguments)
+
+
+async def test_a_type_that_strava_has_not_is_refused_with_the_way_round_it() -> None:
+    with pytest.raises(InputError, match=r"not 'zwo'\. client\.api\.post"):
+        await made(CONTENT, data_type="zwo")
+
+
+@pytest.mark.parametrize("name", ["ride.gpx", "ride.gpx.gz"])
+async def test_packing_declares_itself_and_holds_the_same(name: str) -> None:
+    file = await made(CONTENT, filename=name, gzip=True)
+    assert (file.filename, file.data_type) == ("ride.gpx.gz", "gpx.gz")
+    assert gzip.decompress(file.content) == CONTENT
+
+
+@pytest.mark.parametrize("name", ["ride.fit", "ride.fit.gz"])
+async def test_what_is_packed_is_not_packed_twice(name: str) -> None:
+    packed = gzip.compress(CONTENT)
+    assert await made(packed, filename=name, gzip=True) == FileToSend(packed, "ride.fit.gz", "fit.gz")
+
+
+async def test_a_packed_file_holds_no_time_so_that_it_is_the_same_each_time() -> None:
+    assert (await made(CONTENT, filename="a.fit", gzip=True)).content[4:8] == bytes(4)
+
+
+async def test_a_missing_file_or_a_directory_is_the_callers_mistake(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nothing was sent: No such file") as caught:
+        await made(tmp_path / "none.fit")
+    assert isinstance(caught.value.__cause__, FileNotFoundError)
+    (tmp_path / "dir.fit").mkdir()
+    with pytest.raises(InputError, match="directory"):
+        await made(tmp_path / "dir.fit")
+    with pytest.raises(InputError, match="cannot be read"):
+        await made("\0.fit")
+
+
+async def test_a_file_that_has_become_empty_is_refused(path: Path) -> None:
+    await anyio.Path(path).write_bytes(b"")
+    for source in (path, b"", BytesIO()):
+        with pytest.raises(InputError, match="empty"):
+            await made(source, data_type="gpx")
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), OSError(), ValueError("t0ken"), RuntimeError("x")])
+async def test_a_stream_that_breaks_off_is_told_with_its_cause(error: Exception) -> None:
+    for source in (Fragile(error), Fragile(error).pieces()):
+        with pytest.raises(InputError, match="the file cannot be read, nothing was sent") as caught:
+            await made(source, data_type="fit")
+        assert caught.value.__cause__ is error
+        assert "t0ken" not in str(caught.value)
+
+
+async def test_text_is_no_file_to_upload(path: Path) -> None:
+    async def texts() -> AsyncIterator[Any]:
+        yield "<gpx>"
+
+    with path.open(encoding="latin-1") as opened:
+        for source in (opened, StringIO("<gpx>"), texts()):
+            with pytest.raises(InputError, match="not a str: open it in binary mode"):
+                await made(source, data_type="gpx")
+
+
+@pytest.mark.parametrize("source", [None, 5, [b"x"], object()])
+async def test_other_things_are_no_files(source: Any) -> None:
+    with pytest.raises(InputError, match="a file is a path, bytes"):
+        await made(source, data_type="gpx")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there may a name be any bytes")
+async def test_a_name_that_is_no_unicode_is_sent_as_well_as_can_be(tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"ride\xff.fit")
+    odd.write_bytes(CONTENT)
+    assert (await made(odd)).filename == "ride?.fit"
+
+
+@pytest.mark.parametrize("where", ["path", "file", "content"])
+async def test_neither_disk_nor_packing_stops_the_loop(path: Path, where: str) -> None:
+    # Each takes a thread: there is a turn for others before it is done.
+    turns: list[str] = []
+
+    async def other() -> None:
+        turns.append("other")
+
+    with path.open("rb") as opened:
+        source = {"path": path, "file": opened, "content": CONTENT}[where]
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(other)
+            await made(source, data_type="gpx", gzip=where == "content")
+            turns.append("made")
+    assert turns == ["other", "made"]
+
+
+def outgoing(told: list[tuple[int, int]] | None, content: bytes = CONTENT) -> OutgoingFile:
+    return OutgoingFile(content, None if told is None else lambda sent, total: told.append((sent, total)))
+
+
+def drained(file: OutgoingFile, size: int = 1000) -> bytes:
+    """Read as httpx does: from the start, until there is no more."""
+    file.seek(0)
+    return b"".join(iter(lambda: file.read(size), b""))
+
+
+async def test_progress_counts_up_to_the_end_and_from_the_start_again() -> None:
+    told: list[tuple[int, int]] = []
+    file = outgoing(told, b"x" * 2500)
+    assert drained(file) == drained(file) == b"x" * 2500
+    assert told == [(0, 2500), (1000, 2500), (2000, 2500), (2500, 2500)] * 2
+
+
+async def test_progress_that_fails_is_told_once_and_the_file_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    calls: list[int] = []
+
+    def progress(sent: int, total: int) -> None:
+        calls.append(sent)
+        if sent:
+            raise BrokenPipeError("no terminal")
+
+    with caplog.at_level(logging.WARNING, "strava_async.uploads"):
+        assert drained(OutgoingFile(b"x" * 2500, progress)) == b"x" * 2500
+    assert calls == [0, 1000]
+    assert [record.getMessage() for record in caplog.records] == [
+        "progress failed; the upload goes on and it is not called again"
+    ]
+
+
+async def test_an_async_progress_is_refused() -> None:
+    async def report(sent: int, total: int) -> None: ...
+
+    class Reporter:
+        async def __call__(self, sent: int, total: int) -> None: ...
+
+    for progress in (report, partial(report), Reporter()):
+        with pytest.raises(InputError, match="plain function"):
+            check_progress(progress)
+    for fine in (None, print, lambda sent, total: None, [].append):
+        check_progress(fine)
+
+
+async def test_the_outgoing_file_can_be_sent_again_and_another_stream_cannot() -> None:
+    for content, replayable in ((outgoing(None), True), (BytesIO(CONTENT), False)):
+        files = {"file": ("a.fit", content, "x/y")}
+        assert api_call("POST", "/uploads", {}, api_url="https://x/api", files=files).replayable is replayable
