@@ -17,7 +17,11 @@ ROOMY = MeterLimits(10**9, 10**9, 10**9, 10**9)
 EMULATOR = Emulator(clock=FakeClock(), years=0.1, limits=ROOMY)
 ACTIVITY = EMULATOR.world().activities[-1]["id"]
 
-WORDS = "athlete athletes activities streams zones laps comments kudos gear uploads stats oauth token authorize revoke"
+WORDS = """
+    athlete athletes activities streams zones laps comments kudos photos gear uploads stats oauth token authorize revoke
+    segments segment_efforts starred explore all_efforts routes export_gpx export_tcx clubs group_events members
+    push_subscriptions
+"""
 ODD_WORDS = "deauthorize api v3 .. %2e%2e %2F %00 %ff %C3%A9 {id.__class__} -1 1 b1 *"
 SEGMENTS = st.sampled_from(
     [
@@ -31,7 +35,8 @@ SEGMENTS = st.sampled_from(
 PARAMETERS = """
     page per_page page_size after_cursor after before keys key_by_type resolution series_type client_id client_secret
     grant_type code refresh_token redirect_uri scope state token response_type name sport_type start_date_local
-    elapsed_time distance weight data_type
+    elapsed_time distance weight data_type size starred bounds min_cat max_cat activity_type segment_id end_date_local
+    callback_url verify_token
 """
 NAMES = st.sampled_from(PARAMETERS.split())
 ODD_VALUES = "0 1 -1 1e309 nan true code read Run http://localhost/ 2026-01-05T00:00:00Z gpx % %ff \x00"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from strava_async.testing.accounts import ALL_SCOPES, Application
     from strava_async.testing.browser import PageError
+    from strava_async.testing.callbacks import CallbackReply, Callbacks
     from strava_async.testing.clock import FakeClock, FastClock
     from strava_async.testing.emulator import Emulator
     from strava_async.testing.faults import Fault, Faults
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
     from strava_async.testing.meters import MeterLimits, Meters
     from strava_async.testing.quirks import Quirks
     from strava_async.testing.server import serve
+    from strava_async.testing.subscriptions_api import PushSubscription
 
 __all__ = [
     "ALL_SCOPES",
     "Application",
+    "CallbackReply",
+    "Callbacks",
     "Emulator",
     "FakeClock",
     "FastClock",
@@ -31,6 +35,7 @@ __all__ = [
     "MeterLimits",
     "Meters",
     "PageError",
+    "PushSubscription",
     "Quirks",
     "Served",
     "serve",
@@ -39,6 +44,8 @@ __all__ = [
 _HOMES = {
     "ALL_SCOPES": "accounts",
     "Application": "accounts",
+    "CallbackReply": "callbacks",
+    "Callbacks": "callbacks",
     "Emulator": "emulator",
     "FakeClock": "clock",
     "FastClock": "clock",
@@ -47,6 +54,7 @@ _HOMES = {
     "MeterLimits": "meters",
     "Meters": "meters",
     "PageError": "browser",
+    "PushSubscription": "subscriptions_api",
     "Quirks": "quirks",
     "Served": "front",
     "serve": "server",

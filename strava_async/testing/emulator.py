@@ -20,7 +20,7 @@ from typing import Any
 from starlette.types import ASGIApp
 
 from strava_async.clock import Clock, SystemClock
-from strava_async.testing import browser
+from strava_async.testing import browser, wiring
 from strava_async.testing.accounts import ALL_SCOPES, TOKEN_LIFETIME_SECONDS, Accounts, Application, in_order
 from strava_async.testing.activities_api import ActivitiesApi
 from strava_async.testing.athlete_api import AthleteApi
@@ -30,7 +30,7 @@ from strava_async.testing.clubs_api import ClubsApi
 from strava_async.testing.consent import Consent
 from strava_async.testing.efforts_api import EffortsApi
 from strava_async.testing.faults import Faults
-from strava_async.testing.front import Front, Routes, Served
+from strava_async.testing.front import Front, Served
 from strava_async.testing.gate import Gate
 from strava_async.testing.meters import MeterLimits, Meters, RateClass
 from strava_async.testing.population import Population
@@ -111,17 +111,19 @@ class Emulator:
         self._front = Front(self.clock, gate, self.faults, api_prefix=prefix, latency_seconds=latency_seconds)
         self._uploads = UploadsApi(self._people.catalogue, ids, self.quirks, upload_seconds)
         activities = ActivitiesApi(self._catalogue_at, ids, self.quirks)
-        _add_api(self._front.api, AthleteApi(self._people.world, self.quirks), activities, self._uploads)
-        _add_routes(self._front.api, RoutesApi(self._people.world, self.quirks))
-        _add_clubs(self._front.api, ClubsApi(self._people.world, self.quirks))
+        wiring.add_api(self._front.api, AthleteApi(self._people.world, self.quirks), activities, self._uploads)
+        wiring.add_routes(self._front.api, RoutesApi(self._people.world, self.quirks))
+        wiring.add_clubs(self._front.api, ClubsApi(self._people.world, self.quirks))
         segments, efforts = SegmentsApi(self._catalogue_at, self.quirks), EffortsApi(self._catalogue_at, self.quirks)
-        _add_segments(self._front.api, segments, efforts)
+        wiring.add_segments(self._front.api, segments, efforts)
         tokens = TokensApi(self._accounts, gate, self.quirks, self._people.summary)
-        _add_pages(self._front.pages, prefix, Consent(self._accounts, self._people.names, self.athlete_ids[0]), tokens)
+        wiring.add_pages(
+            self._front.pages, prefix, Consent(self._accounts, self._people.names, self.athlete_ids[0]), tokens
+        )
         if isinstance(callbacks, Mapping):
             callbacks = AsgiCallbacks(callbacks)
         self._subscriptions = SubscriptionsApi(self._accounts, callbacks or NetworkCallbacks())
-        _add_subscriptions(self._front.pages, prefix, self._subscriptions)
+        wiring.add_subscriptions(self._front.pages, prefix, self._subscriptions)
         self.app: ASGIApp = self._front
 
     @property
@@ -264,81 +266,3 @@ class Emulator:
     def _catalogue_at(self, athlete_id: int, now: float) -> Catalogue:
         self._uploads.settle(now)
         return self._people.catalogue(athlete_id)
-
-
-def _add_pages(routes: Routes, prefix: str, consent: Consent, tokens: TokensApi) -> None:
-    for path in ("/oauth/authorize", "/oauth/mobile/authorize"):
-        routes.add("GET", path, consent.ask)
-        routes.add("POST", path, consent.decide)
-    for path in dict.fromkeys(("/oauth/token", f"{prefix}/oauth/token")):
-        routes.add("POST", path, tokens.token)
-    routes.add("POST", "/oauth/revoke", tokens.revoke)
-    routes.add("POST", "/oauth/deauthorize", tokens.deauthorize)
-
-
-def _add_subscriptions(routes: Routes, prefix: str, subscriptions: SubscriptionsApi) -> None:
-    # Among the pages, which the gate does not guard: there is no bearer, and no quota is spent.
-    routes.add("POST", f"{prefix}/push_subscriptions", subscriptions.create)
-    routes.add("GET", f"{prefix}/push_subscriptions", subscriptions.index)
-    routes.add("DELETE", f"{prefix}/push_subscriptions/{{}}", subscriptions.delete)
-
-
-def _add_api(routes: Routes, athlete: AthleteApi, activities: ActivitiesApi, uploads: UploadsApi) -> None:
-    for method, path, handler in (
-        ("GET", "/athlete", athlete.profile),
-        ("PUT", "/athlete", athlete.update),
-        ("GET", "/athlete/zones", athlete.zones),
-        ("GET", "/athletes/{}/stats", athlete.stats),
-        ("GET", "/gear/{}", athlete.gear),
-        ("GET", "/athlete/activities", activities.index),
-        ("POST", "/activities", activities.create),
-        ("GET", "/activities/{}", activities.detail),
-        ("PUT", "/activities/{}", activities.update),
-        ("DELETE", "/activities/{}", activities.delete),
-        ("GET", "/activities/{}/laps", activities.laps),
-        ("GET", "/activities/{}/zones", activities.zones),
-        ("GET", "/activities/{}/photos", activities.photos),
-        ("GET", "/activities/{}/streams", activities.streams),
-        ("GET", "/activities/{}/comments", activities.comments),
-        ("GET", "/activities/{}/kudos", activities.kudos),
-        ("POST", "/uploads", uploads.create),
-        ("GET", "/uploads/{}", uploads.status),
-    ):
-        routes.add(method, path, handler)
-
-
-def _add_routes(routes: Routes, planned: RoutesApi) -> None:
-    for path, handler in (
-        ("/athletes/{}/routes", planned.index),
-        ("/routes/{}", planned.detail),
-        ("/routes/{}/streams", planned.streams),
-        ("/routes/{}/export_gpx", planned.export_gpx),
-        ("/routes/{}/export_tcx", planned.export_tcx),
-    ):
-        routes.add("GET", path, handler)
-
-
-def _add_clubs(routes: Routes, clubs: ClubsApi) -> None:
-    for path, handler in (
-        ("/athlete/clubs", clubs.index),
-        ("/clubs/{}", clubs.detail),
-        ("/clubs/{}/group_events", clubs.group_events),
-        ("/clubs/{}/members", clubs.people),
-        ("/clubs/{}/admins", clubs.people),
-    ):
-        routes.add("GET", path, handler)
-
-
-def _add_segments(routes: Routes, segments: SegmentsApi, efforts: EffortsApi) -> None:
-    for method, path, handler in (
-        ("GET", "/segments/starred", segments.starred),
-        ("GET", "/segments/explore", segments.explore),
-        ("GET", "/segments/{}", segments.detail),
-        ("PUT", "/segments/{}/starred", segments.star),
-        ("GET", "/segments/{}/streams", segments.streams),
-        ("GET", "/segments/{}/all_efforts", efforts.of_segment),
-        ("GET", "/segment_efforts", efforts.index),
-        ("GET", "/segment_efforts/{}", efforts.detail),
-        ("GET", "/segment_efforts/{}/streams", efforts.streams),
-    ):
-        routes.add(method, path, handler)

@@ -71,7 +71,8 @@ class AthleteWorld:
         self._by_id = {activity["id"]: activity for activity in self.activities}
         self._said: dict[int, Json] = {}
         self.segments = SegmentIndex(self.activities, self._shelf.recording, self._saved_ways, self._span)
-        self.profile["clubs"] = clubs.joined(self._someone.home, len(self.profile["clubs"]))
+        joined = clubs.joined(self._someone.home, random.Random(f"{self._key}:clubs").randint(2, 4))
+        self.profile |= {"clubs": joined, "postable_clubs_count": len(joined) - 1}
         self._weigh()
 
     @functools.cached_property

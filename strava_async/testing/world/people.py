@@ -99,9 +99,8 @@ def summary_profile(someone: Person, *, now: float) -> Json:
 
 
 def profile(rng: random.Random, someone: Person, *, now: float) -> Json:
-    """Return the DetailedAthlete; ``bikes`` and ``shoes`` are for the owner of the gear to fill."""
+    """Return the DetailedAthlete; clubs, bikes and shoes are for those who know them to fill in."""
     detail = summary_profile(someone, now=now) | {"resource_state": 3}
-    clubs = [_club(rng, someone, index) for index in range(rng.randint(2, 4))]
     return detail | {
         "blocked": False,
         "can_follow": True,
@@ -111,57 +110,11 @@ def profile(rng: random.Random, someone: Person, *, now: float) -> Json:
         "athlete_type": 1,
         "date_preference": "%m/%d/%Y" if someone.imperial else "%d/%m/%Y",
         "measurement_preference": "feet" if someone.imperial else "meters",
-        "clubs": clubs,
-        "postable_clubs_count": len(clubs) - 1,
+        "clubs": [],
+        "postable_clubs_count": 0,
         "ftp": someone.ftp,
         "bikes": [],
         "shoes": [],
-    }
-
-
-_CLUBS: tuple[tuple[str, str, str, list[str], str], ...] = (
-    ("{town} Road Runners", "running", "Running", ["Run", "VirtualRun", "Wheelchair"], "sports_run_normal"),
-    ("Early Birds {town} 🐦", "triathlon", "Triathlon", ["Run", "Ride", "Swim"], "sports_triathlon_normal"),
-    ("Hill & Dale Cycling", "cycling", "Cycling", ["Ride", "VirtualRide", "GravelRide"], "sports_bike_normal"),
-    ("The Office 'Athletes'", "other", "Other", [], "sports_multi_normal"),
-)
-
-
-def _club(rng: random.Random, someone: Person, index: int) -> Json:
-    name, sport_type, localized, activity_types, icon = _CLUBS[index]
-    home = someone.home
-    club_id = 100_000 + index * 7_919 + sum(map(ord, home.town))
-    return {
-        "id": club_id,
-        "resource_state": 2,
-        "name": name.format(town=home.town),
-        "profile_medium": f"{PICTURES}/clubs/{club_id}/medium.jpg",
-        "profile": f"{PICTURES}/clubs/{club_id}/large.jpg",
-        "cover_photo": None,
-        "cover_photo_small": None,
-        "activity_types": list(activity_types),
-        "activity_types_icon": icon,
-        "dimensions": [
-            "distance",
-            "num_activities",
-            "best_activities_distance",
-            "moving_time",
-            "velocity",
-            "elev_gain",
-        ],
-        "sport_type": sport_type,
-        "localized_sport_type": localized,
-        "city": home.town,
-        "state": home.state,
-        "country": home.country,
-        "private": index == 3,
-        "member_count": 0,  # as Strava sends it inside an athlete
-        "featured": False,
-        "verified": rng.random() < 0.3,
-        "url": f"club-{club_id}",
-        "membership": "member",
-        "admin": index == 3,
-        "owner": False,
     }
 
 

@@ -1,0 +1,99 @@
+"""Which path the emulator answers with which handler. ``{}`` in a path stands for one segment."""
+
+from __future__ import annotations
+
+from strava_async.testing.activities_api import ActivitiesApi
+from strava_async.testing.athlete_api import AthleteApi
+from strava_async.testing.clubs_api import ClubsApi
+from strava_async.testing.consent import Consent
+from strava_async.testing.efforts_api import EffortsApi
+from strava_async.testing.front import Routes
+from strava_async.testing.routes_api import RoutesApi
+from strava_async.testing.segments_api import SegmentsApi
+from strava_async.testing.subscriptions_api import SubscriptionsApi
+from strava_async.testing.tokens_api import TokensApi
+from strava_async.testing.uploads import UploadsApi
+
+
+def add_pages(routes: Routes, prefix: str, consent: Consent, tokens: TokensApi) -> None:
+    """OAuth: the pages for the athlete, the endpoints for the application."""
+    for path in ("/oauth/authorize", "/oauth/mobile/authorize"):
+        routes.add("GET", path, consent.ask)
+        routes.add("POST", path, consent.decide)
+    for path in dict.fromkeys(("/oauth/token", f"{prefix}/oauth/token")):
+        routes.add("POST", path, tokens.token)
+    routes.add("POST", "/oauth/revoke", tokens.revoke)
+    routes.add("POST", "/oauth/deauthorize", tokens.deauthorize)
+
+
+def add_subscriptions(routes: Routes, prefix: str, subscriptions: SubscriptionsApi) -> None:
+    """The webhook subscription of an application."""
+    # Among the pages, which the gate does not guard: there is no bearer, and no quota is spent.
+    routes.add("POST", f"{prefix}/push_subscriptions", subscriptions.create)
+    routes.add("GET", f"{prefix}/push_subscriptions", subscriptions.index)
+    routes.add("DELETE", f"{prefix}/push_subscriptions/{{}}", subscriptions.delete)
+
+
+def add_api(routes: Routes, athlete: AthleteApi, activities: ActivitiesApi, uploads: UploadsApi) -> None:
+    """The athlete, activities and uploads."""
+    for method, path, handler in (
+        ("GET", "/athlete", athlete.profile),
+        ("PUT", "/athlete", athlete.update),
+        ("GET", "/athlete/zones", athlete.zones),
+        ("GET", "/athletes/{}/stats", athlete.stats),
+        ("GET", "/gear/{}", athlete.gear),
+        ("GET", "/athlete/activities", activities.index),
+        ("POST", "/activities", activities.create),
+        ("GET", "/activities/{}", activities.detail),
+        ("PUT", "/activities/{}", activities.update),
+        ("DELETE", "/activities/{}", activities.delete),
+        ("GET", "/activities/{}/laps", activities.laps),
+        ("GET", "/activities/{}/zones", activities.zones),
+        ("GET", "/activities/{}/photos", activities.photos),
+        ("GET", "/activities/{}/streams", activities.streams),
+        ("GET", "/activities/{}/comments", activities.comments),
+        ("GET", "/activities/{}/kudos", activities.kudos),
+        ("POST", "/uploads", uploads.create),
+        ("GET", "/uploads/{}", uploads.status),
+    ):
+        routes.add(method, path, handler)
+
+
+def add_routes(routes: Routes, planned: RoutesApi) -> None:
+    """Planned routes."""
+    for path, handler in (
+        ("/athletes/{}/routes", planned.index),
+        ("/routes/{}", planned.detail),
+        ("/routes/{}/streams", planned.streams),
+        ("/routes/{}/export_gpx", planned.export_gpx),
+        ("/routes/{}/export_tcx", planned.export_tcx),
+    ):
+        routes.add("GET", path, handler)
+
+
+def add_clubs(routes: Routes, clubs: ClubsApi) -> None:
+    """Clubs."""
+    for path, handler in (
+        ("/athlete/clubs", clubs.index),
+        ("/clubs/{}", clubs.detail),
+        ("/clubs/{}/group_events", clubs.group_events),
+        ("/clubs/{}/members", clubs.people),
+        ("/clubs/{}/admins", clubs.people),
+    ):
+        routes.add("GET", path, handler)
+
+
+def add_segments(routes: Routes, segments: SegmentsApi, efforts: EffortsApi) -> None:
+    """Segments and efforts."""
+    for method, path, handler in (
+        ("GET", "/segments/starred", segments.starred),
+        ("GET", "/segments/explore", segments.explore),
+        ("GET", "/segments/{}", segments.detail),
+        ("PUT", "/segments/{}/starred", segments.star),
+        ("GET", "/segments/{}/streams", segments.streams),
+        ("GET", "/segments/{}/all_efforts", efforts.of_segment),
+        ("GET", "/segment_efforts", efforts.index),
+        ("GET", "/segment_efforts/{}", efforts.detail),
+        ("GET", "/segment_efforts/{}/streams", efforts.streams),
+    ):
+        routes.add(method, path, handler)
