@@ -15,7 +15,9 @@ mean. The command itself needs the standard library alone: it makes an environme
 ``request_cost``    T1, T2, T3
 ``harvest``         T4, T5, T6, T7
 ``start_cost``      T9, T10
+``typed``           T8, with ``typed_ours`` and ``typed_theirs``, one for each environment
 ``limiter``         T11
+``timing``          how long something takes
 ``table``           what is printed
 ==================  ====================================================================
 """

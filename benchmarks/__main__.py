@@ -9,7 +9,7 @@ import platform
 import time
 from dataclasses import dataclass
 
-from benchmarks import environments, harvest, request_cost, start_cost
+from benchmarks import environments, harvest, request_cost, start_cost, typed
 from benchmarks.environments import CORE
 from benchmarks.processes import run_python, say, serving
 from benchmarks.table import Row, render
@@ -24,6 +24,7 @@ class Plan:
         harvest_rounds: harvests on each transport.
         stravalib_share: stravalib does one in so many requests of the harvest.
         import_rounds: imports.
+        typed_rounds: of reading bodies.
     """
 
     request_rounds: int
@@ -31,10 +32,11 @@ class Plan:
     harvest_rounds: int
     stravalib_share: int
     import_rounds: int
+    typed_rounds: int
 
 
-QUICK = Plan(request_rounds=9, requests=60, harvest_rounds=1, stravalib_share=25, import_rounds=5)
-FULL = Plan(request_rounds=61, requests=100, harvest_rounds=7, stravalib_share=1, import_rounds=21)
+QUICK = Plan(request_rounds=9, requests=60, harvest_rounds=1, stravalib_share=25, import_rounds=5, typed_rounds=3)
+FULL = Plan(request_rounds=61, requests=100, harvest_rounds=7, stravalib_share=1, import_rounds=21, typed_rounds=9)
 
 _LIMITER = "import json; from benchmarks.limiter import measure; print(json.dumps(measure()))"
 
@@ -48,6 +50,8 @@ async def measure(plan: Plan) -> list[Row]:
         rows += await harvest.measure(bench, rounds=plan.harvest_rounds, stravalib_share=plan.stravalib_share)
         say("the cost of a start ...")
         rows += await start_cost.measure(bench, rounds=plan.import_rounds)
+    say("dictionaries and models ...")
+    rows += await typed.measure(rounds=plan.typed_rounds)
     say("the limiter ...")
     return rows + await _limiter()
 

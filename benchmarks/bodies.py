@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from strava_async.testing.replies import json_bytes
@@ -12,6 +13,7 @@ from strava_async.testing.world import AthleteWorld, generate_athlete
 SMALL_BYTES = 2_500
 PAGE_ITEMS = 200
 DISTINCT = 40
+LONG_SECONDS = 3 * 3_600
 
 _NOW = 1_767_225_600.0  # any; the same data every time
 
@@ -51,6 +53,20 @@ def make_bodies(distinct: int = DISTINCT) -> Bodies:
         details=tuple(_packed(world.detail(number)) for number in chosen),
         streams=tuple(_packed(world.streams(number)) for number in chosen),
     )
+
+
+def write_long_bodies(folder: str) -> None:
+    """Write ``page.json``, an array of ``PAGE_ITEMS`` summaries, and ``streams.json``, the streams of three hours."""
+    world = generate_athlete(1_234_567, seed=7, now=_NOW)
+    samples = range(LONG_SECONDS)
+    streams = max(filter(None, (world.streams(number) for number in _recorded(world, DISTINCT))), key=len)
+    long = {kind: {**stream, "data": _as_long(stream["data"], samples)} for kind, stream in streams.items()}
+    Path(folder, "page.json").write_bytes(json_bytes(world.activities[:PAGE_ITEMS]))
+    Path(folder, "streams.json").write_bytes(json_bytes(long))
+
+
+def _as_long(data: list[Any], samples: range) -> list[Any]:
+    return [data[index % len(data)] for index in samples]
 
 
 def _recorded(world: AthleteWorld, count: int) -> list[int]:
