@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -11,16 +12,25 @@ import httpx
 import pytest
 
 import strava_async
-from strava_async import Client, SqliteTokenStore, Strava, TokenSet
+from docs import make_endpoints
+from strava_async import ApiV3, Client, SqliteTokenStore, Strava, TokenSet
 from strava_async.testing import Emulator, serve
 
 DOCS = Path(__file__).parent.parent / "docs"
 ACCOUNTS = re.findall(r"^```python\n(.*?)^```", (DOCS / "accounts.md").read_text(encoding="utf-8"), re.M | re.S)
+CLIENT = re.findall(r"^```python\n(.*?)^```", (DOCS / "client.md").read_text(encoding="utf-8"), re.M | re.S)
+PORTING = re.findall(r"^```python\n(.*?)^```", (DOCS / "porting.md").read_text(encoding="utf-8"), re.M | re.S)
 LINKS = [
     (page.name, link)
     for page in DOCS.glob("*.md")
     for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
 ]
+
+
+TRACK = """<?xml version="1.0"?><gpx version="1.1" creator="t"><trk><trkseg>
+<trkpt lat="47.0" lon="8.0"><ele>400</ele><time>2026-01-01T08:00:00Z</time></trkpt>
+<trkpt lat="47.001" lon="8.001"><ele>401</ele><time>2026-01-01T08:01:00Z</time></trkpt>
+</trkseg></trk></gpx>"""
 
 
 class AtHome(Strava):
@@ -66,3 +76,31 @@ async def test_the_blocks_on_accounts_run_one_after_the_other(tmp_path: Path) ->
     assert await names["store"].load(names["athlete_id"]) == token
     assert isinstance(names["store"], SqliteTokenStore)
     assert {served.status_code for served in emulator.requests} == {200, 302}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("blocks", [CLIENT, PORTING], ids=["client.md", "porting.md"])
+async def test_the_blocks_on_the_typed_client_run_one_after_the_other(blocks: list[str], tmp_path: Path) -> None:
+    emulator = Emulator(years=0.2, upload_seconds=0.0)
+    track = tmp_path / "run.gpx"
+    track.write_text(TRACK)
+    recorded = next(activity for activity in emulator.world().activities if activity["distance"])
+    async with serve(emulator) as url:
+
+        class Here(ApiV3):
+            def __init__(self, access_token: str) -> None:
+                super().__init__(access_token, api_url=f"{url}/api/v3")
+
+        names: dict[str, Any] = {name: getattr(strava_async, name) for name in strava_async.__all__}
+        names |= {"access_token": emulator.grant()["access_token"], "activity_id": recorded["id"], "path": track}
+        names["last_sync"] = datetime.fromisoformat(recorded["start_date"])
+        for block in blocks:
+            code = block.replace("import ApiV3, Client", "import Client")
+            names["ApiV3"] = Here
+            await eval(compile(code, "client.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
+        await names["api"].aclose()
+    assert {served.status_code for served in emulator.requests} <= {200, 201}
+
+
+def test_the_table_of_endpoints_is_that_of_the_code() -> None:
+    assert (DOCS / "endpoints.md").read_text(encoding="utf-8") == make_endpoints.page()

@@ -41,7 +41,7 @@ def first_line(block):
 
 
 def test_every_kind_of_block_is_there():
-    assert [len(kind) for kind in (OFFLINE, ONLINE, TESTS, FRAGMENTS)] == [2, 1, 1, 4]
+    assert [len(kind) for kind in (OFFLINE, ONLINE, TESTS, FRAGMENTS)] == [2, 1, 1, 5]
 
 
 def test_the_first_twenty_lines_hold_a_program():

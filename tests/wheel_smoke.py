@@ -46,6 +46,13 @@ async def keep() -> None:
                 raise SystemExit(f"no hint at the extra: {error}") from error
 
 
+try:
+    print(strava_async.Client(ApiV3("token")).activities)
+except InputError as error:
+    if "strava-async[models]" not in str(error):
+        raise SystemExit(f"no hint at the extra: {error}") from error
+else:
+    raise SystemExit("typed answers without pydantic?")
 for extra in ("pydantic", "starlette", "rich", "typer", "aiohttp", "cryptography"):
     if importlib.util.find_spec(extra):
         raise SystemExit(f"{extra} is installed: this does not show that the core needs no extra")
