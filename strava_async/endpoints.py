@@ -8,8 +8,8 @@ Rules:
 - Everything but uploads spends the read budget and the overall one; uploads spend the overall one alone.
 
 Source:
-    https://developers.strava.com/docs/reference/ and https://developers.strava.com/docs/rate-limits/; the endpoints that
-    are not in the reference were seen to answer in October 2025.
+    https://developers.strava.com/docs/reference/ and https://developers.strava.com/docs/rate-limits/; the endpoints
+    that are not in the reference were seen to answer in October 2025.
 """
 
 from __future__ import annotations
