@@ -31,8 +31,6 @@ _logger = logging.getLogger("strava_async.models")
 _NOT_AN_OBJECT = "model_type"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ROUNDS = 4
-_REPORTED_AT_MOST = 1_000
-_reported: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +47,28 @@ class Misfit:
 
     def __str__(self) -> str:
         return f"{self.where} is {self.came}"
+
+
+class Said:
+    """What was said already, up to a number; beyond it nothing is said any more.
+
+    Args:
+        at_most: that number.
+    """
+
+    def __init__(self, at_most: int = 1_000) -> None:
+        self._at_most = at_most
+        self._said: set[str] = set()
+
+    def for_the_first_time(self, text: str) -> bool:
+        """Say whether this is to be said now."""
+        if text in self._said or len(self._said) >= self._at_most:
+            return False
+        self._said.add(text)
+        return True
+
+
+_said = Said()
 
 
 def read_one(kind: type[Model], text: bytes, on_invalid: OnInvalid = "keep") -> Model:
@@ -210,6 +230,5 @@ def tell(misfits: Sequence[Misfit], on_invalid: OnInvalid) -> None:
         told = "; ".join(map(str, dict.fromkeys(misfits)))
         raise DecodeError(f"the answer does not fit its models: {told}") from None  # pydantic's error shows the values
     for misfit in misfits:
-        if str(misfit) not in _reported and len(_reported) < _REPORTED_AT_MOST:
-            _reported.add(str(misfit))
+        if _said.for_the_first_time(str(misfit)):
             _logger.warning("kept as it came, because it does not fit its model: %s (said once)", misfit)
