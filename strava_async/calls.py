@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from functools import lru_cache
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 from urllib.parse import SplitResult, quote, quote_plus, unquote, urlencode, urlsplit
 
 from strava_async.endpoints import quota_class_of
@@ -30,6 +30,7 @@ from strava_async.errors import InputError
 from strava_async.quota import QuotaClass
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
+_METHODS = get_args(Method)
 
 _FIELD = r"\{([A-Za-z_][A-Za-z0-9_]*)\}"
 _NEVER_IN_A_URL = frozenset({"access_token", "refresh_token", "client_secret"})
@@ -80,6 +81,7 @@ def api_call(
     api_url: str,
     files: Any = None,
     body: Any = None,
+    form: Mapping[str, Any] | None = None,
 ) -> Call:
     """Return the call that the arguments mean.
 
@@ -89,11 +91,18 @@ def api_call(
         params: the values for the names, and whatever else is to be sent.
         api_url: the API's base, without a slash at the end.
         files: multipart files, in any form the HTTP library takes.
-        body: what to send as JSON.
+        body: what to send as JSON, with PUT.
+        form: what to send as a form, with PUT; for POST that is what is left of ``params``.
 
     Raises:
-        InputError: the path, a name or a value cannot be sent as it is.
+        InputError: the method, the path, a name or a value cannot be sent as it is.
     """
+    if method not in _METHODS:
+        raise InputError(f"not a method of Strava's API: {method!r}")
+    if method != "PUT" and not (body is None and form is None):
+        raise InputError("a body of JSON and a form of their own go with PUT; a POST sends its parameters")
+    if method != "POST" and files:
+        raise InputError("files go with POST")
     template = _template(url, api_url)
     rest = dict(params)
     path = _fill(template, rest)
@@ -106,13 +115,14 @@ def api_call(
     if method != "POST":
         secret_query = _take_credentials(encoded) if f"{below}/".startswith(f"{_SUBSCRIPTIONS}/") else None
         query = _query(template.query, encoded)
+        content, content_type = _content(body, form)
         return Call(
             method,
             f"{address}?{query}" if query else address,
             below,
             QuotaClass.READ,
-            content=None if body is None else _json(body),
-            content_type=None if body is None else "application/json",
+            content=content,
+            content_type=content_type,
             secret_query=secret_query,
             secrets=secrets,
         )
@@ -287,6 +297,13 @@ def _secrets(params: Mapping[str, str]) -> tuple[str, ...]:
     """Return the parameters that no error may show: plain, and as a query and a form hold them."""
     values = (params[name] for name in ("client_secret", "verify_token") if params.get(name))
     return tuple({text: None for value in values for text in (value, quote(value, safe=""), quote_plus(value))})
+
+
+def _content(body: Any, form: Mapping[str, Any] | None) -> tuple[bytes | None, str | None]:
+    if form is not None:
+        fields = {name: encode(name, value) for name, value in form.items() if value is not None}
+        return urlencode(fields).encode("ascii"), _FORM
+    return (None, None) if body is None else (_json(body), "application/json")
 
 
 def _json(body: Any) -> bytes:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from strava_async.errors import InputError
 from strava_async.protocol import ApiV3
 
 if TYPE_CHECKING:
+    from strava_async.models._reading import OnInvalid
     from strava_async.resources.activities import ActivitiesResource
     from strava_async.resources.athlete import AthleteResource
     from strava_async.resources.clubs import ClubsResource
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from strava_async.resources.segments import SegmentsResource
     from strava_async.resources.streams import StreamsResource
     from strava_async.resources.uploads import UploadsResource
-
-OnInvalid = Literal["keep", "raise"]
 
 
 class Client:
@@ -35,18 +34,30 @@ class Client:
 
     Attributes:
         known_athlete_id: whose view it is; None until somebody has said.
-        on_invalid: see above; may be changed at any time.
 
     Raises:
         InputError: ``on_invalid`` is neither. From the tags: the extra ``models`` is not installed.
     """
 
     def __init__(self, api: ApiV3, athlete_id: int | None = None, *, on_invalid: OnInvalid = "keep") -> None:
-        if on_invalid not in ("keep", "raise"):
-            raise InputError("on_invalid is 'keep' or 'raise'")
         self._api = api
         self.known_athlete_id = api.tokens.token.athlete_id if athlete_id is None else athlete_id
-        self.on_invalid: OnInvalid = on_invalid
+        self.on_invalid = on_invalid
+
+    @property
+    def on_invalid(self) -> OnInvalid:
+        """What to do about values that do not fit. May be changed at any time.
+
+        Raises:
+            InputError: on setting it to anything but ``keep`` and ``raise``.
+        """
+        return self._on_invalid
+
+    @on_invalid.setter
+    def on_invalid(self, value: OnInvalid) -> None:
+        if value not in ("keep", "raise"):
+            raise InputError("on_invalid is 'keep' or 'raise'")
+        self._on_invalid: OnInvalid = value
 
     @property
     def athlete_id(self) -> int:

@@ -91,7 +91,13 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         paging="page",
         note=_ONLY_YOU,
     ),
-    Endpoint("GET", "/activities/{id}/photos", "", "client.activities.photos", note=_UNDOCUMENTED),
+    Endpoint(
+        "GET",
+        "/activities/{id}/photos",
+        "",
+        "client.activities.photos",
+        note=f"{_UNDOCUMENTED}; presumably `activity:read`",
+    ),
     Endpoint(
         *("GET", "/activities/{id}/streams", "getActivityStreams", "client.streams.activity", _READ),
         note=_ONLY_YOU,
@@ -120,7 +126,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         *("GET", "/segment_efforts", "getEffortsBySegmentId", "client.segment_efforts.list"),
-        note=_SUBSCRIPTION,
+        note=f"{_SUBSCRIPTION}; up to 200, and no second page",
     ),
     Endpoint(
         *("GET", "/segment_efforts/{id}", "getSegmentEffortById", "client.segment_efforts.get"),

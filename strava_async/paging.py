@@ -6,9 +6,9 @@ Rules:
 - ``limit`` ends the walk without asking whether there is more.
 - What is new moves the rest towards later pages. An item that came before does not come again, and a page of such
   items is not the end.
-- An endpoint that ignores ``page`` answers the same again and again. Three pages in a row that bring nothing new are
-  the end too; where items have no identity, two equal pages are.
-- A cursor that was followed before is not followed again.
+- An endpoint that ignores ``page`` answers the same again and again. Three equal pages in a row are the end too; two
+  are, where nothing tells their items from others and they are not full.
+- A cursor that was followed before is not followed again. After three pages in a row that bring nothing new none is.
 
 Source:
     https://developers.strava.com/docs/ (pagination), and its changelog of 2022-10-18 (cursors of comments).
@@ -23,6 +23,7 @@ from strava_async._shapes import is_list
 from strava_async.errors import DecodeError, InputError
 
 MAX_PER_PAGE = 200
+REPEATS = 2
 PAGES_IN_VAIN = 3
 
 Identity = Callable[[Any], Hashable | None]
@@ -44,12 +45,13 @@ class PageWalk:
     def __init__(self, per_page: int, limit: int | None, prefetch: int, identity: Identity | None = None) -> None:
         if prefetch < 0:
             raise InputError("prefetch is not negative")
-        self.per_page = _per_page(per_page)
+        self.per_page = checked_per_page(per_page)
         self._wanted = _Wanted(limit, identity)
         self._prefetch = prefetch
         self._next_page = 1
+        self._identity = identity
         self._last: list[Any] | None = None
-        self._in_vain = 0
+        self._repeats = 0
         self._ended = False
 
     def next_requests(self) -> list[dict[str, Any]]:
@@ -73,14 +75,16 @@ class PageWalk:
         if self._ended or not items:
             self._ended = True
             return []
-        picked = self._wanted.pick(items)
-        if picked and items == self._last:
-            self._ended = True  # the same again, and nothing to tell its items from new ones
+        told_apart = self._identity is not None and all(self._identity(item) is not None for item in items)
+        page_of = [self._identity(item) for item in items] if self._identity and told_apart else items
+        self._repeats = self._repeats + 1 if page_of == self._last else 0
+        self._last = page_of
+        # A full page of new arrivals shows the page before once more; so may people of one name. Others do not.
+        often = REPEATS if told_apart or len(items) == self.per_page else 1
+        if self._repeats >= often:
+            self._ended = True
             return []
-        self._last = items
-        self._in_vain = 0 if picked else self._in_vain + 1
-        self._ended = self._in_vain == PAGES_IN_VAIN
-        return picked
+        return self._wanted.pick(items)
 
 
 class CursorWalk:
@@ -99,11 +103,12 @@ class CursorWalk:
     def __init__(
         self, page_size: int, limit: int | None, cursor: Callable[[Any], str | None], identity: Identity | None = None
     ) -> None:
-        self._page_size = _per_page(page_size)
+        self._page_size = checked_per_page(page_size)
         self._wanted = _Wanted(limit, identity)
         self._cursor = cursor
         self._next: str | None = None
         self._followed: set[str | None] = set()
+        self._in_vain = 0
 
     def next_requests(self) -> list[dict[str, Any]]:
         """Return the parameters of the page to ask for; none when the walk is over."""
@@ -119,9 +124,14 @@ class CursorWalk:
             DecodeError: the page is not a list.
         """
         items = _items(page, path)
-        # Without a cursor there is no way on: the first page, which None stands for, was followed already.
-        self._next = self._cursor(items[-1]) if items else None
-        return self._wanted.pick(items)
+        # The last that there is: a bad item at the end must not cost the pages behind it. Without a cursor there is no
+        # way on: the first page, which None stands for, was followed already.
+        self._next = next(filter(None, map(self._cursor, reversed(items))), None)
+        picked = self._wanted.pick(items)
+        self._in_vain = 0 if picked else self._in_vain + 1
+        if self._in_vain == PAGES_IN_VAIN:
+            self._next = None
+        return picked
 
 
 class _Wanted:
@@ -149,9 +159,14 @@ class _Wanted:
                 yield item
 
 
-def _per_page(number: int) -> int:
-    if number < 1:
-        raise InputError("per_page is at least 1")
+def checked_per_page(number: int) -> int:
+    """Return how many items to ask for: Strava's maximum for what is more.
+
+    Raises:
+        InputError: it is no number of items.
+    """
+    if number.__class__ is not int or number < 1:
+        raise InputError("per_page is a whole number, at least 1")
     return min(number, MAX_PER_PAGE)
 
 

@@ -118,6 +118,11 @@ class ApiV3:
         return self._tokens
 
     @property
+    def timeout(self) -> float:
+        """Seconds without a sign of the other side before an attempt is given up."""
+        return self._options.timeout
+
+    @property
     def clock(self) -> Clock:
         """The time that it goes by."""
         return self._clock
@@ -318,6 +323,7 @@ class ApiV3:
         *,
         files: Any = None,
         body: Any = None,
+        form: Mapping[str, Any] | None = None,
         decode: Callable[[bytes], Any] | None = None,
     ) -> Any:
         """Make any of the four calls above, with a decoder of your own. Costs, waits and raises as they do.
@@ -328,10 +334,11 @@ class ApiV3:
             params: fill the names in the path; the rest goes to the query or the form. None is left out.
             files: see ``post``.
             body: see ``put``.
+            form: the fields of a form in place of ``body``, with PUT.
             decode: makes the result out of the body of a success, unpacked; a ValueError of its own becomes a
                 DecodeError. Not called for a refusal. None decodes as ``get`` does.
         """
-        call = api_call(method, url, params or {}, api_url=self._api_url, files=files, body=body)
+        call = api_call(method, url, params or {}, api_url=self._api_url, files=files, body=body, form=form)
         return await self._exchange.run(call, self._tokens, self._options, decode=decode)
 
     def paginate(

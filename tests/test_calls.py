@@ -241,3 +241,25 @@ def test_a_base_has_to_be_a_plain_http_url(url: str) -> None:
 
 def test_a_base_loses_the_slash_at_its_end() -> None:
     assert base_url("http://127.0.0.1:8000/api/v3/") == "http://127.0.0.1:8000/api/v3"
+
+
+@pytest.mark.parametrize(
+    ("method", "content"),
+    [
+        ("post", {}),
+        ("PATCH", {}),
+        ("POST", {"body": {"name": "x"}}),
+        ("POST", {"form": {"name": "x"}}),
+        ("GET", {"body": {}}),
+        ("PUT", {"files": {"file": b"x"}}),
+    ],
+)
+def test_what_a_method_cannot_send_is_refused(method: Any, content: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        api_call(method, "/activities", {}, api_url="https://strava.test/api/v3", **content)
+
+
+def test_a_put_can_send_a_form() -> None:
+    call = api_call("PUT", "/athlete", {}, api_url="https://strava.test/api/v3", form={"weight": 70.5, "ftp": None})
+    assert (call.content, call.content_type) == (b"weight=70.5", "application/x-www-form-urlencoded")
+    assert call.url == "https://strava.test/api/v3/athlete"

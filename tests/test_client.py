@@ -1,11 +1,14 @@
 """``Client`` and its tags against the emulator: every endpoint, typed."""
 
+import json
+import math
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx
 import pytest
@@ -61,10 +64,12 @@ async def world(**options: Any) -> AsyncIterator[World]:
     emulator = Emulator(clock=clock, years=0.4, limits=MeterLimits(10_000, 100_000, 10_000, 100_000), **options)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(emulator.app)) as http_client, clock.autojump():
         base = {"api_url": "https://strava.test/api/v3", "oauth_url": "https://strava.test/oauth"}
+        granted = emulator.grant()
         api = ApiV3(
-            emulator.grant()["access_token"],
+            granted["access_token"],
             http_client,
             RateLimiter(clock=clock),
+            refresh_token=granted["refresh_token"],
             client_id=emulator.client_id,
             client_secret=emulator.client_secret,
             **base,
@@ -356,10 +361,13 @@ async def test_every_endpoint_is_called_and_spends_what_the_table_says(endpoint:
 
 async def test_the_list_of_activities_has_a_bound_that_stays() -> None:
     async with world() as here:
-        await here.client.activities.list(per_page=20).collect()
-        befores = {served.query["before"] for served in here.emulator.requests}
-        assert len(befores) == 1
-        assert int(befores.pop()) >= here.emulator.clock.time()
+        listing = here.client.activities.list(per_page=20)
+        await listing.collect()
+        began = here.emulator.clock.time()
+        assert {int(served.query["before"]) for served in here.emulator.requests} == {math.ceil(began) + 120}
+        await here.emulator.clock.sleep(86_400)
+        await listing.collect()
+        assert int(here.emulator.requests[-1].query["before"]) == math.ceil(began) + 86_400 + 120
 
 
 async def test_after_and_before_bound_the_list() -> None:
@@ -375,6 +383,12 @@ async def test_after_and_before_bound_the_list() -> None:
     [
         {"after": datetime.fromisoformat("2026-01-01")},
         {"before": 1_790_000_000_000},
+        {"after": "2020-01-01"},
+        {"after": date(2020, 1, 1)},
+        {"after": 10**28},
+        {"after": -1},
+        {"after": True},
+        {"per_page": 1.5},
         {"after": float("nan")},
         {"per_page": 0},
         {"limit": -1},
@@ -384,6 +398,113 @@ async def test_after_and_before_bound_the_list() -> None:
 async def test_bounds_that_make_no_sense_are_told_at_once(bounds: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         Client(ApiV3("token")).activities.list(**bounds)
+
+
+ACTIVITY = {"name": "Run", "sport_type": "Run", "start_date_local": "2026-01-01T10:00", "elapsed_time": 60}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"name": None},
+        {"sport_type": ""},
+        {"start_date_local": None},
+        {"start_date_local": 5},
+        {"start_date_local": date(2026, 1, 1)},
+        {"start_date_local": "noon"},
+        {"elapsed_time": 0.4},
+        {"elapsed_time": float("nan")},
+        {"elapsed_time": float("inf")},
+        {"elapsed_time": timedelta(days=-1)},
+        {"elapsed_time": True},
+        {"description": "\ud800"},
+    ],
+)
+async def test_what_cannot_be_an_activity_is_told_before_anything_is_sent(odd: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        await Client(ApiV3("token")).activities.create(**{**ACTIVITY, **odd})
+
+
+@pytest.mark.parametrize("weight", [None, True, 0, -3, "70", float("nan")])
+async def test_what_cannot_be_a_weight_is_told_before_anything_is_sent(weight: Any) -> None:
+    with pytest.raises(InputError):
+        await Client(ApiV3("token")).athlete.update(weight=weight)
+
+
+def told(answer: httpx.Response) -> tuple[list[httpx.Request], Client]:
+    """Return a list of what is sent, and a client that always gets that answer."""
+    sent: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return answer
+
+    return sent, Client(ApiV3("token", httpx.AsyncClient(transport=httpx.MockTransport(handler))), 7)
+
+
+async def test_flags_of_a_new_activity_are_one_and_zero() -> None:
+    sent, client = told(httpx.Response(201, json={"id": 1}))
+    await client.activities.create(**ACTIVITY, trainer=True, commute=False)
+    assert dict(parse_qsl(sent[0].content.decode())) == {
+        "name": "Run",
+        "sport_type": "Run",
+        "start_date_local": "2026-01-01T10:00:00Z",
+        "elapsed_time": "60",
+        "trainer": "1",
+        "commute": "0",
+    }
+
+
+async def test_a_change_sends_json_and_clears_the_gear() -> None:
+    sent, client = told(httpx.Response(200, json={"id": 1}))
+    await client.activities.update(1, gear_id=None, trainer=False)
+    assert json.loads(sent[0].content) == {"gear_id": "none", "trainer": False}
+
+
+async def test_a_star_and_a_weight_go_as_forms() -> None:
+    sent, client = told(httpx.Response(200, json={"id": 1}))
+    await client.segments.star(5, False)
+    await client.athlete.update(weight=70.5)
+    assert [request.content for request in sent] == [b"starred=false", b"weight=70.5"]
+    assert {request.url.query for request in sent} == {b""}
+
+
+@pytest.mark.parametrize("answer", [httpx.Response(204), httpx.Response(200)])
+async def test_a_change_that_is_answered_without_a_body_has_happened(answer: httpx.Response) -> None:
+    _, client = told(answer)
+    assert (await client.segments.star(5)).id is None
+
+
+@pytest.mark.parametrize("athlete_id", [0, 12])
+async def test_another_athlete_can_be_asked_for(athlete_id: int) -> None:
+    sent, client = told(httpx.Response(200, json=[]))
+    await client.routes.list(athlete_id).collect()
+    client.on_invalid = "keep"
+    await client.athlete.stats(athlete_id)
+    assert [request.url.path.split("/")[4] for request in sent] == [str(athlete_id)] * 2
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<!DOCTYPE html><html>", b"<?xml version='1.0'?><HTML>", b"\xff\xfe\x00", b"{}"]
+)
+async def test_an_export_that_is_no_document_is_an_error(body: bytes) -> None:
+    _, client = told(httpx.Response(200, content=body, headers={"content-type": "application/gpx+xml"}))
+    with pytest.raises(DecodeError):
+        await client.routes.export_gpx(5)
+
+
+async def test_an_export_is_a_text_whatever_it_is_called() -> None:
+    _, client = told(httpx.Response(200, content=b"<gpx/>", headers={"content-type": "application/octet-stream"}))
+    assert await client.routes.export_gpx(5) == "<gpx/>"
+
+
+@pytest.mark.parametrize("number", [0, -1, 1.5, True])
+async def test_numbers_of_items_that_make_no_sense_are_refused(number: Any) -> None:
+    client = Client(ApiV3("token"))
+    with pytest.raises(InputError):
+        await client.segment_efforts.list(5, per_page=number)
+    with pytest.raises(InputError):
+        client.activities.comments(5, page_size=number)
 
 
 async def test_an_update_of_nothing_is_refused() -> None:
@@ -428,7 +549,9 @@ async def test_efforts_want_both_dates(dates: dict[str, Any]) -> None:
         await Client(ApiV3("token")).segment_efforts.list(5, **dates)
 
 
-@pytest.mark.parametrize("corners", [((91, 0), (92, 1)), ((50, 8), (40, 9)), ((0, 181), (1, 182))])
+@pytest.mark.parametrize(
+    "corners", [((91, 0), (92, 1)), ((50, 8), (40, 9)), ((0, 181), (1, 182)), ((1, 2, 3), (1, 1)), (None, (1, 1))]
+)
 async def test_corners_off_the_map_are_refused(corners: Any) -> None:
     with pytest.raises(InputError):
         await Client(ApiV3("token")).segments.explore(*corners)
@@ -453,6 +576,10 @@ async def test_a_client_of_a_token_learns_whose_it_is() -> None:
 async def test_on_invalid_is_one_of_two() -> None:
     with pytest.raises(InputError):
         Client(ApiV3("token"), on_invalid="shrug")
+    client = Client(ApiV3("token"))
+    with pytest.raises(InputError):
+        client.on_invalid = "bogus"
+    assert client.on_invalid == "keep"
 
 
 def test_a_client_loads_pydantic_when_an_answer_is_to_be_typed() -> None:

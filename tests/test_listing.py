@@ -86,7 +86,18 @@ async def test_a_page_of_nothing_new_does_not_end_the_walk(per_page: int) -> Non
     assert found == old
 
 
-async def test_an_endpoint_with_ids_that_ignores_the_page_is_asked_three_times_more() -> None:
+async def test_many_older_activities_that_arrive_do_not_end_the_walk() -> None:
+    feed = Feed(100)
+    old = list(feed.all)
+    found = []
+    async for page in feed.listing(per_page=10).pages():
+        found += page
+        if len(found) == 30:
+            feed.all[5:5] = items(*range(900, 930))  # a first synchronisation: three pages of what is known follow
+    assert [item for item in found if item["id"] < 900] == old
+
+
+async def test_an_endpoint_with_ids_that_ignores_the_page_is_asked_twice_more() -> None:
     asked = []
 
     async def page(params: dict[str, Any]) -> list[dict[str, Any]]:
@@ -95,7 +106,16 @@ async def test_an_endpoint_with_ids_that_ignores_the_page_is_asked_three_times_m
 
     listing = Listing(lambda: Pages(PageWalk(200, None, 0, id_of), page, "/feed"))
     assert await listing.collect() == items(1, 2)
-    assert asked == [1, 2, 3, 4]
+    assert asked == [1, 2, 3]
+
+
+async def test_full_pages_of_one_name_are_taken() -> None:
+    people = [{"name": "Anna S."}, {"name": "Anna S."}, {"name": "Bob T."}]
+
+    async def page(params: dict[str, Any]) -> list[dict[str, Any]]:
+        return people[params["page"] - 1 : params["page"]]
+
+    assert await Listing(lambda: Pages(PageWalk(1, None, 0, id_of), page, "/kudos")).collect() == people
 
 
 async def test_the_limit_counts_what_is_new() -> None:
@@ -243,8 +263,21 @@ async def test_a_cursor_is_not_followed_twice() -> None:
     assert [item["id"] for item in await comments.listing().collect()] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("last", [{}, {"id": 3, "cursor": None}])
+async def test_a_bad_item_at_the_end_does_not_cost_the_pages_behind_it(last: dict[str, Any]) -> None:
+    comments = Comments([said(1, "a"), last], [said(2, "b")], [])
+    assert [item["id"] for item in await comments.listing().collect() if "id" in item and item["id"] != 3] == [1, 2]
+    assert comments.asked == [None, "a", "b"]
+
+
+async def test_ever_new_cursors_to_the_same_comments_are_not_followed_for_ever() -> None:
+    comments = Comments(*([said(1, str(number))] for number in range(10)))
+    assert [item["id"] for item in await comments.listing().collect()] == [1]
+    assert len(comments.asked) == 4
+
+
 async def test_a_page_without_a_cursor_is_the_last() -> None:
-    comments = Comments([said(1, "a"), said(2, None)], [said(3, None)])
+    comments = Comments([said(1, None), said(2, None)], [said(3, None)])
     assert [item["id"] for item in await comments.listing().collect()] == [1, 2]
 
 

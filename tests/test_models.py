@@ -9,11 +9,11 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import polyline
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError, field_serializer
 
 from strava_async import models
 from strava_async.models import (
@@ -41,7 +41,7 @@ from strava_async.models import (
     Zones,
     ZoneType,
 )
-from strava_async.models._reading import read_one
+from strava_async.models._reading import read_many, read_one
 from tests.model_answers import Answered, answers
 
 MODELS = [
@@ -489,3 +489,66 @@ def test_every_field_is_explained_below_it() -> None:
                 for line, below in zip(made.body, [*made.body[1:], made], strict=True):
                     if isinstance(line, ast.AnnAssign):
                         assert isinstance(below, ast.Expr), ast.unparse(line)
+
+
+def as_read(text: bytes) -> SummaryActivity:
+    return read_one(SummaryActivity, text)
+
+
+PLACED = b"""{
+    "id": 1, "name": 5, "start_latlng": [1.5, 2.5], "map": {"summary_polyline": "_p~iF~ps|U"}, "new": {"a": 1, "b": 2}
+}"""
+
+
+def test_what_a_copy_leaves_out_does_not_come_back() -> None:
+    activity = as_read(PLACED)
+    assert activity.map is not None
+    blank = activity.map.model_copy(update={"summary_polyline": None})
+    for deep in (False, True):
+        shown = activity.model_copy(update={"start_latlng": None, "map": blank, "name": "x"}, deep=deep)
+        assert shown.raw == json.loads(shown.model_dump_json(exclude_unset=True))
+        assert (shown.raw["start_latlng"], shown.raw["map"]["summary_polyline"]) == (None, None)
+        assert (shown.raw["name"], dict(shown.misfits)) == ("x", {})
+    assert activity.raw == json.loads(PLACED)
+
+
+def test_a_copy_without_changes_came_from_strava_too() -> None:
+    assert as_read(PLACED).model_copy().raw == json.loads(PLACED)
+
+
+def test_a_serializer_of_a_subclass_has_the_last_word() -> None:
+    class Hidden(SummaryActivity):
+        @field_serializer("device_name")
+        def _stars(self, value: object) -> str:
+            return "***"
+
+    dumped = read_one(Hidden, b'{"id": 1, "device_name": "secret"}').model_dump(mode="json", exclude_unset=True)
+    assert dumped == {"id": 1, "device_name": "***"}
+
+
+@pytest.mark.parametrize("mode", ["json", "python"])
+def test_what_is_excluded_inside_of_a_value_is_left_out(mode: Literal["json", "python"]) -> None:
+    inside = {"new": {"a"}, "map": {"summary_polyline"}}
+    dumped = as_read(PLACED).model_dump(mode=mode, exclude_unset=True, exclude=inside)
+    assert (dumped["new"], dumped["map"]) == ({"b": 2}, {})
+
+
+@pytest.mark.parametrize("mode", ["json", "python"])
+def test_a_misfit_is_dumped_unless_it_is_excluded(mode: Literal["json", "python"]) -> None:
+    activity = as_read(PLACED)
+    assert activity.model_dump(mode=mode, exclude_none=True)["name"] == 5
+    assert activity.model_dump(mode=mode, exclude_defaults=True)["name"] == 5
+    assert "name" not in activity.model_dump(mode=mode, exclude={"name"})
+    assert activity.model_dump(mode=mode, include={"name"}) == {"name": 5}
+
+
+def test_a_pickle_of_one_does_not_carry_its_neighbours() -> None:
+    page = read_many(SummaryActivity, b'[{"id": 1, "map": {"id": "a1"}}, {"id": 2, "name": "next door"}]')
+    kept = pickle.dumps(page[0])
+    assert b"next door" not in kept
+    again = pickle.loads(kept)
+    assert (again, again.raw, again.map.raw) == (page[0], {"id": 1, "map": {"id": "a1"}}, {"id": "a1"})
+
+
+def test_models_can_be_put_into_sets() -> None:
+    assert len({as_read(b'{"id": 1}'), as_read(b'{"id": 1}'), as_read(b'{"id": 2}'), as_read(b'{"id": {}}')}) == 3

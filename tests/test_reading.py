@@ -183,12 +183,18 @@ def test_a_body_that_is_no_json_is_a_value_error(text: bytes) -> None:
 # --- odd JSON
 
 
-def test_half_a_surrogate_pair_is_kept() -> None:
-    text = rb'{"name": "\ud83d", "new": "\ude00", "map": {"id": "\ud83d"}, "description": "fine"}'
+def test_half_a_surrogate_pair_is_replaced_and_is_in_raw() -> None:
+    text = rb'{"name": "\ud83d", "new": "\ude00", "map": {"id": "\ud83d"}, "description": "\ud83d\ude00 fine"}'
     activity = read_one(DetailedActivity, text)
-    assert (field_of(activity, "name"), activity.description) == ("\ud83d", "fine")
-    assert activity.raw == dumped(activity) == json.loads(text)
-    assert field_of(activity, "map").id == "\ud83d"
+    assert (activity.name, activity.description) == ("\ufffd", "\U0001f600 fine")
+    assert field_of(activity, "map").id == "\ufffd"
+    assert activity.raw == json.loads(text)
+    assert json.loads(activity.model_dump_json(exclude_unset=True)) == {
+        "name": "\ufffd",
+        "new": "\ufffd",
+        "map": {"id": "\ufffd"},
+        "description": "\U0001f600 fine",
+    }
 
 
 def test_a_field_whose_name_is_half_a_surrogate_pair_is_in_raw() -> None:
@@ -196,6 +202,7 @@ def test_a_field_whose_name_is_half_a_surrogate_pair_is_in_raw() -> None:
     activity = read_one(SummaryActivity, text)
     assert activity.id == 5
     assert activity.raw == json.loads(text)
+    assert json.loads(activity.model_dump_json(exclude_unset=True))["\ufffd"] == 1
 
 
 def test_what_is_no_number_is_a_float_all_the_same() -> None:
@@ -322,3 +329,10 @@ def test_what_came_is_told_in_words(value: Any, words: str) -> None:
 def test_an_endless_variety_of_misfits_fills_no_memory() -> None:
     said = Said(at_most=2)
     assert [said.for_the_first_time(text) for text in ("a", "b", "a", "c", "b")] == [True, True, False, False, False]
+
+
+def test_one_misfit_on_a_page_leaves_the_other_items_as_they_were() -> None:
+    items = [{"id": number, "map": {"id": f"a{number}"}} for number in range(20)]
+    odd = [*items[:7], {"id": 7, "distance": {}}, *items[8:]]
+    assert [*read_many(SummaryActivity, encoded(odd))[:7]] == read_many(SummaryActivity, encoded(items))[:7]
+    assert [activity.raw for activity in read_many(SummaryActivity, encoded(odd))] == odd

@@ -2,6 +2,7 @@
 
 from strava_async.models._fields import LatLng
 from strava_async.models._model import StravaModel
+from strava_async.models._reading import read_many, read_one
 from strava_async.models.activity import (
     DetailedActivity,
     MetaActivity,
@@ -111,4 +112,6 @@ __all__ = [
     "ZoneRange",
     "ZoneType",
     "Zones",
+    "read_many",
+    "read_one",
 ]

@@ -38,7 +38,8 @@ class LatLng(NamedTuple):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
+        # Empty is what Strava writes where there is no place, and what a dump gives back.
+        return {"type": "array", "items": {"type": "number"}, "maxItems": 2}
 
 
 def _latlng(value: Any) -> LatLng:

@@ -17,7 +17,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from strava_async._shapes import is_list, is_object
-from strava_async.models._origin import Body, Step
+from strava_async.models._origin import Body, Step, speakable
 
 # Both stand beside the fields in the instance's dictionary, where pydantic copies, pickles and compares around them.
 _ORIGIN = "_origin"
@@ -37,11 +37,14 @@ class StravaModel(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
 
     nested_fields: ClassVar[tuple[str, ...]] = ()
+    _not_as_it_came: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         cls.nested_fields = tuple(name for name, info in cls.model_fields.items() if _holds_models(info.annotation))
+        own = cls.__pydantic_decorators__.field_serializers.values()
+        cls._not_as_it_came = frozenset(cls.nested_fields).union(*(serializer.info.fields for serializer in own))
 
     @property
     def raw(self) -> Any:
@@ -79,6 +82,29 @@ class StravaModel(BaseModel):
         values.setdefault(_MISFITS, {})[name] = value
         self.model_fields_set.add(name)
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy. One that is changed did not come from Strava: its ``raw`` and its dumps are its own."""
+        copy = super().model_copy(update=update, deep=deep)
+        if update:
+            vars(copy).pop(_ORIGIN, None)
+            misfits = {name: value for name, value in self.misfits.items() if name not in update}
+            vars(copy).pop(_MISFITS, None)
+            if misfits:
+                vars(copy)[_MISFITS] = misfits
+        return copy
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        origin = vars(self).get(_ORIGIN)
+        if origin is not None:  # of a page the own part alone
+            own = Body.of(self.raw, speakable=origin[0].speakable)
+            state = {**state, "__dict__": {**state["__dict__"], _ORIGIN: (own, ())}}
+        return state
+
+    def __hash__(self) -> int:
+        found = vars(self).get("id")
+        return hash((self.__class__, found if isinstance(found, int | str) else None))
+
     @model_serializer(mode="wrap")
     def _as_it_came(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
         misfits = self.misfits
@@ -86,24 +112,33 @@ class StravaModel(BaseModel):
             plain = self.model_copy()
             vars(plain).update(dict.fromkeys(misfits))
             dumped: dict[str, Any] = handler(plain)
-            dumped |= {name: value for name, value in misfits.items() if name in dumped}
+            dumped |= {name: value for name, value in misfits.items() if _is_wanted(name, info)}
         else:
             dumped = handler(self)
-        if info.mode != "json" or _ORIGIN not in vars(self):
+        origin = vars(self).get(_ORIGIN)
+        if info.mode != "json" or origin is None:
             return dumped
-        raw = self.raw
+        raw = self.raw if origin[0].speakable else speakable(self.raw)
         if not is_object(raw):
             return raw
-        return {name: raw[name] if self._came_plain(name, raw) else value for name, value in dumped.items()}
-
-    def _came_plain(self, name: str, raw: Mapping[str, Any]) -> bool:
-        return name in raw and name not in self.nested_fields
+        as_it_came = raw.keys() - self._not_as_it_came
+        if info.include is not None or info.exclude is not None:  # which may reach into a value
+            as_it_came = {name for name in as_it_came if not isinstance(raw[name], dict | list)}
+        return {name: raw[name] if name in as_it_came else value for name, value in dumped.items()}
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         # The serializer changes no shape; with it in the way, the schema would be that of anything.
         without: Any = {key: value for key, value in core_schema.items() if key != "serialization"}
         return handler(without)
+
+
+def _is_wanted(name: str, info: SerializationInfo) -> bool:
+    include: Any = info.include
+    exclude: Any = info.exclude
+    if include is not None and name not in include:
+        return False
+    return exclude is None or name not in exclude or (is_object(exclude) and exclude[name] not in (True, ...))
 
 
 def _holds_models(annotation: Any) -> bool:

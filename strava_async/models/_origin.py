@@ -3,30 +3,50 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 Step = str | int
 
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def speakable(value: Any) -> Any:
+    """Return a copy of a JSON value with U+FFFD wherever half a surrogate pair stands, which UTF-8 has no form for."""
+    return json.loads(_HALF.sub("\ufffd", json.dumps(value, ensure_ascii=False)))
+
 
 class Body:
-    """A JSON body. All models that were read from it share it; it is decoded at the most once.
+    """A JSON body. All models that were read from it share it.
 
     Args:
         text: the body as it came.
+
+    Attributes:
+        speakable: whether all of its texts can be written as UTF-8; half a surrogate pair cannot.
     """
 
-    __slots__ = ("_text", "_value")
+    __slots__ = ("_text", "_value", "speakable")
 
     def __init__(self, text: bytes) -> None:
         self._text: bytes | None = text
         self._value: Any = None
+        self.speakable = True
+
+    @classmethod
+    def of(cls, value: Any, *, speakable: bool) -> Self:
+        """Return the body that a decoded value would have come from."""
+        body = cls(b"")
+        body._text, body._value, body.speakable = None, value, speakable
+        return body
 
     def value(self) -> Any:
         """Return the body decoded."""
-        if self._text is not None:
-            self._value = json.loads(self._text)
-            self._text = None
+        text = self._text
+        if text is not None:
+            self._value = json.loads(text)
+            self._text = None  # last: another thread may be asking
         return self._value
 
     def at(self, path: Sequence[Step]) -> Any:
@@ -35,3 +55,6 @@ class Body:
         for step in path:
             found = found[step]
         return found
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self  # it does not change

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce
@@ -21,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from strava_async._shapes import is_list
 from strava_async.errors import DecodeError
 from strava_async.models._model import StravaModel
-from strava_async.models._origin import Body, Step
+from strava_async.models._origin import Body, Step, speakable
 
 OnInvalid = Literal["keep", "raise"]
 Model = TypeVar("Model", bound=StravaModel)
@@ -29,7 +28,6 @@ Path = tuple[Step, ...]
 
 _logger = logging.getLogger("strava_async.models")
 _NOT_AN_OBJECT = "model_type"
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _ROUNDS = 4
 
 
@@ -87,10 +85,12 @@ def read_one(kind: type[Model], text: bytes, on_invalid: OnInvalid = "keep") -> 
     try:
         return kind.model_validate_json(text).linked(body)
     except ValidationError:
-        misfits: list[Misfit] = []
-        model = _fitted(kind, body.value(), json.loads(text), misfits).linked(body)
-        tell(misfits, on_invalid)
-        return model
+        pass  # and is gone before anything is raised: it shows values
+    misfits: list[Misfit] = []
+    came, copy = _twice(body, text)
+    model = _fitted(kind, came, copy, misfits)
+    tell(misfits, on_invalid)
+    return model.linked(body)
 
 
 def read_many(kind: type[Model], text: bytes, on_invalid: OnInvalid = "keep") -> list[Model]:
@@ -101,20 +101,35 @@ def read_many(kind: type[Model], text: bytes, on_invalid: OnInvalid = "keep") ->
     body = Body(text)
     try:
         models: list[Model] = _lists_of(kind).validate_json(text)
-    except ValidationError:
-        came, copy = body.value(), json.loads(text)
-        misfits: list[Misfit] = []
-        if came is None:
-            return []
-        if not is_list(came):
-            misfits.append(Misfit(f"the list of {kind.__name__}", kind_of(came)))
-            tell(misfits, on_invalid)
-            return [_fitted(kind, came, copy, misfits).linked(body)]
-        models = [_fitted(kind, came[index], copy[index], misfits) for index in range(len(came))]
-        tell(misfits, on_invalid)
-    for index, model in enumerate(models):
-        model.linked(body, (index,))
+    except ValidationError as error:
+        bad = {entry["loc"][0] for entry in error.errors(include_url=False, include_input=False) if entry["loc"]}
+    else:
+        return [model.linked(body, (index,)) for index, model in enumerate(models)]
+    misfits: list[Misfit] = []
+    came, copy = _twice(body, text)
+    if is_list(came):
+        models = [
+            _fitted(kind, item, copy[index], misfits) if index in bad or not bad else kind.model_validate(copy[index])
+            for index, item in enumerate(came)
+        ]
+        models = [model.linked(body, (index,)) for index, model in enumerate(models)]
+    elif came is None:
+        models = []
+    else:
+        misfits.append(Misfit(f"the list of {kind.__name__}", kind_of(came)))
+        models = [_fitted(kind, came, copy, misfits).linked(body)]
+    tell(misfits, on_invalid)
     return models
+
+
+def _twice(body: Body, text: bytes) -> tuple[Any, Any]:
+    """Return the body decoded, once to look up what came, once to be used up; both with nothing that cannot be said."""
+    came = body.value()
+    if b"\\u" in text:  # the only way to write half a surrogate pair
+        clean = speakable(came)
+        body.speakable = clean == came
+        return clean, speakable(came)
+    return came, json.loads(text)
 
 
 @lru_cache(maxsize=64)
@@ -125,7 +140,6 @@ def _lists_of(kind: type[Any]) -> TypeAdapter[Any]:
 
 def _fitted(kind: type[Model], came: Any, copy: Any, misfits: list[Misfit]) -> Model:
     """Return the model of a value. The copy is used up: what does not fit is taken out of it."""
-    _drop_unspeakable_names(copy)
     taken: list[Path] = []
     for _ in range(_ROUNDS):
         try:
@@ -148,20 +162,6 @@ def _fitted(kind: type[Model], came: Any, copy: Any, misfits: list[Misfit]) -> M
             return model
     misfits.append(Misfit(kind.__name__, kind_of(came)))
     return kind()
-
-
-def _drop_unspeakable_names(value: Any) -> None:
-    """Take out the fields whose names hold half a surrogate pair; no attribute can be called so."""
-    left: list[Any] = [value]
-    while left:
-        entry = left.pop()
-        if is_list(entry):
-            left.extend(entry)
-        elif isinstance(entry, dict):
-            fields = cast("dict[str, Any]", entry)
-            for name in [name for name in fields if _SURROGATE.search(name)]:
-                del fields[name]
-            left.extend(fields.values())
 
 
 def _within(value: Any, location: Iterable[Step]) -> Path:
@@ -228,7 +228,7 @@ def tell(misfits: Sequence[Misfit], on_invalid: OnInvalid) -> None:
     """
     if misfits and on_invalid == "raise":
         told = "; ".join(map(str, dict.fromkeys(misfits)))
-        raise DecodeError(f"the answer does not fit its models: {told}") from None  # pydantic's error shows the values
+        raise DecodeError(f"the answer does not fit its models: {told}")
     for misfit in misfits:
         if _said.for_the_first_time(str(misfit)):
             _logger.warning("kept as it came, because it does not fit its model: %s (said once)", misfit)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from strava_async.models._model import StravaModel
-from strava_async.models._resource import Resource
+from strava_async.models._partial import PartialModel
 from strava_async.models.activity_summary import MetaActivity, SummaryActivity
 from strava_async.models.gear import SummaryGear
 from strava_async.models.lap import Lap
@@ -48,7 +48,7 @@ class SpeedTrend(StravaModel):
     """1 if the athlete gets faster, -1 if slower, else 0."""
 
 
-class SimilarActivities(Resource):
+class SimilarActivities(PartialModel):
     """How an activity compares with others of the athlete along the same way."""
 
     effort_count: int | None = None

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from strava_async.models._fields import Instant, LocalTime, Place
-from strava_async.models._resource import Resource
+from strava_async.models._partial import PartialModel
 from strava_async.models.athlete import MetaAthlete
 from strava_async.models.map import PolylineMap
 from strava_async.models.sports import OpenActivityType, OpenSportType, OpenVisibility
 
 
-class MetaActivity(Resource):
+class MetaActivity(PartialModel):
     """Which activity something belongs to."""
 
     id: int | None = None

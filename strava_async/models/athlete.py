@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from strava_async.models._fields import Instant
-from strava_async.models._resource import Resource
+from strava_async.models._partial import PartialModel
 from strava_async.models.club_summary import SummaryClub
 from strava_async.models.gear import SummaryGear
 from strava_async.models.sports import OpenMeasurementPreference
 
 
-class MetaAthlete(Resource):
+class MetaAthlete(PartialModel):
     """Who an athlete is."""
 
     id: int | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from strava_async.models._fields import Instant, InstantOrEmpty, Place
-from strava_async.models._resource import Resource
+from strava_async.models._partial import PartialModel
 from strava_async.models.athlete import SummaryAthlete
 from strava_async.models.club_summary import SummaryClub
 from strava_async.models.route import Route
@@ -25,7 +25,7 @@ class DetailedClub(SummaryClub):
     """How many of its members the athlete follows."""
 
 
-class GroupEvent(Resource):
+class GroupEvent(PartialModel):
     """A ride or run that a club invites to, once or each week. Strava does not document it."""
 
     id: int | None = None

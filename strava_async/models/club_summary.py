@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from strava_async.models._resource import Resource
+from strava_async.models._partial import PartialModel
 from strava_async.models.sports import OpenClubMembership, OpenSportType
 
 
-class SummaryClub(Resource):
+class SummaryClub(PartialModel):
     """A club, as lists show it."""
 
     id: int | None = None

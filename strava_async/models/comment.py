@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from strava_async.models._fields import Instant
-from strava_async.models._resource import Resource
+from strava_async.models._partial import PartialModel
 from strava_async.models.athlete import SummaryAthlete
 
 
-class Comment(Resource):
+class Comment(PartialModel):
     """What somebody wrote below an activity."""
 
     id: int | None = None

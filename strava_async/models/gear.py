@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from strava_async.models._resource import Resource
+from strava_async.models._partial import PartialModel
 
 
-class SummaryGear(Resource):
+class SummaryGear(PartialModel):
     """A bike or a pair of shoes, as an athlete's or an activity's page shows it."""
 
     id: str | None = None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from strava_async.models._fields import Instant, LocalTime
-from strava_async.models._resource import Resource
+from strava_async.models._partial import PartialModel
 from strava_async.models.activity_summary import MetaActivity
 from strava_async.models.athlete import MetaAthlete
 
 
-class Lap(Resource):
+class Lap(PartialModel):
     """A part of an activity, from one press of the lap button to the next."""
 
     id: int | None = None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from strava_async.models._fields import EncodedPolyline, LatLng
-from strava_async.models._resource import Resource
+from strava_async.models._partial import PartialModel
 
 
-class PolylineMap(Resource):
+class PolylineMap(PartialModel):
     """A line on the map."""
 
     id: str | None = None

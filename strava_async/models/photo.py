@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from strava_async.models._fields import Instant, LocalTime, Place
 from strava_async.models._model import StravaModel
-from strava_async.models._resource import Resource
+from strava_async.models._partial import PartialModel
 
 
 class PrimaryPhoto(StravaModel):
@@ -33,7 +33,7 @@ class PhotosSummary(StravaModel):
     """Whether the activity is shown with it instead of the map."""
 
 
-class Photo(Resource):
+class Photo(PartialModel):
     """A photo or a video. Strava does not document it."""
 
     unique_id: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from strava_async.models._fields import Instant, Place
 from strava_async.models._model import StravaModel
-from strava_async.models._resource import Resource
+from strava_async.models._partial import PartialModel
 from strava_async.models.athlete import SummaryAthlete
 from strava_async.models.map import PolylineMap
 from strava_async.models.segment import SummarySegment
@@ -27,7 +27,7 @@ class Waypoint(StravaModel):
     """How far along the route it is; m."""
 
 
-class Route(Resource):
+class Route(PartialModel):
     """A route."""
 
     id: int | None = None

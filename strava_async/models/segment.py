@@ -6,7 +6,7 @@ from typing import Annotated
 
 from strava_async.models._fields import Day, EncodedPolyline, Instant, LeftToRight, LocalTime, Place
 from strava_async.models._model import StravaModel
-from strava_async.models._resource import Resource
+from strava_async.models._partial import PartialModel
 from strava_async.models.map import PolylineMap
 from strava_async.models.sports import OpenActivityType, OpenVisibility
 
@@ -94,7 +94,7 @@ class LocalLegend(StravaModel):
     """Where Strava's app shows more."""
 
 
-class SummarySegment(Resource):
+class SummarySegment(PartialModel):
     """A segment, as lists and efforts show it."""
 
     id: int | None = None
@@ -168,7 +168,7 @@ class DetailedSegment(SummarySegment):
     """Who has done it most often of late."""
 
 
-class ExplorerSegment(Resource):
+class ExplorerSegment(PartialModel):
     """A segment, as the explorer finds it."""
 
     id: int | None = None

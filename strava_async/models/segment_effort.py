@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from strava_async.models._fields import Instant, LocalTime
 from strava_async.models._model import StravaModel
-from strava_async.models._resource import Resource
+from strava_async.models._partial import PartialModel
 from strava_async.models.activity_summary import SummaryActivity
 from strava_async.models.athlete import SummaryAthlete
 from strava_async.models.segment import AthleteSegmentStats, SummarySegment
@@ -24,7 +24,7 @@ class Achievement(StravaModel):
     """Of how many efforts, where Strava tells it."""
 
 
-class SummarySegmentEffort(Resource):
+class SummarySegmentEffort(PartialModel):
     """An effort in short."""
 
     id: int | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from strava_async.models._fields import UpperBound
 from strava_async.models._model import StravaModel
-from strava_async.models._resource import Resource
+from strava_async.models._partial import PartialModel
 from strava_async.models.sports import OpenZoneType
 
 
@@ -63,7 +63,7 @@ class TimedZoneRange(ZoneRange):
     """How long; s."""
 
 
-class ActivityZone(Resource):
+class ActivityZone(PartialModel):
     """How the time of an activity spreads over the zones of one measurement."""
 
     type: OpenZoneType | None = None

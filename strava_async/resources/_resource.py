@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, overload
 
 from strava_async._walks import Pages, Params, Walk
 from strava_async.errors import InputError
@@ -25,11 +25,14 @@ class View(Protocol):
     Attributes:
         api: makes the calls.
         known_athlete_id: whose they are; None until somebody has said.
-        on_invalid: what to do about values that do not fit.
     """
 
     known_athlete_id: int | None
-    on_invalid: OnInvalid
+
+    @property
+    def on_invalid(self) -> OnInvalid:
+        """What to do about values that do not fit."""
+        ...
 
     @property
     def api(self) -> ApiV3:
@@ -58,14 +61,19 @@ class Resource:
         models: list[Model] = await self._view.api.request("GET", url, params, decode=decode)
         return models
 
-    async def _post(self, kind: type[Model], url: str, files: Any = None, **params: Any) -> Model:
-        decode = partial(read_one, kind, on_invalid=self._view.on_invalid)
-        model: Model = await self._view.api.request("POST", url, params, files=files, decode=decode)
-        return model
+    async def _change(
+        self,
+        method: Literal["POST", "PUT"],
+        kind: type[Model],
+        url: str,
+        params: Mapping[str, Any],
+        **content: Any,
+    ) -> Model:
+        def decode(body: bytes) -> Model:
+            # What was done is done: an answer without a body must not look like a failure.
+            return read_one(kind, body or b"{}", self._view.on_invalid)
 
-    async def _put(self, kind: type[Model], url: str, body: Any = None, **params: Any) -> Model:
-        decode = partial(read_one, kind, on_invalid=self._view.on_invalid)
-        model: Model = await self._view.api.request("PUT", url, params, body=body, decode=decode)
+        model: Model = await self._view.api.request(method, url, params, decode=decode, **content)
         return model
 
     def _listing(self, kind: type[Model], url: str, begin: Callable[[], Walk], **params: Any) -> Listing[Model]:
@@ -96,18 +104,28 @@ def id_of(item: Any) -> Hashable | None:
     return found if isinstance(found, int | str) else None
 
 
-def wall_time(name: str, moment: datetime | str) -> str:
+@overload
+def wall_time(name: str, moment: datetime | str) -> str: ...
+@overload
+def wall_time(name: str, moment: datetime | str | None) -> str | None: ...
+def wall_time(name: str, moment: datetime | str | None) -> str | None:
     """Return a local time as Strava writes it: what the clock on the wall shows, with a ``Z`` that means nothing.
 
     Args:
         name: for the error.
-        moment: naive, or aware, of which the zone is left away; or its text in ISO 8601.
+        moment: naive, or aware, of which the zone is left away; or its text in ISO 8601. None stays None.
 
     Raises:
-        InputError: a text that is no time.
+        InputError: it is no time.
     """
-    try:
-        given = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
-    except ValueError:
-        raise InputError(f"{name} is no time in ISO 8601: {moment!r}") from None
+    if moment is None:
+        return None
+    given: object = moment
+    if isinstance(given, str):
+        try:
+            given = datetime.fromisoformat(given)
+        except ValueError:
+            raise InputError(f"{name} is no time in ISO 8601: {moment!r}") from None
+    if not isinstance(given, datetime):
+        raise InputError(f"{name} is a datetime, or its text in ISO 8601")
     return given.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"

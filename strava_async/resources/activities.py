@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from strava_async._unset import UNSET, Unset
+from strava_async._walks import Pages, Params
+from strava_async.clock import Clock
 from strava_async.errors import InputError
 from strava_async.models.activity import DetailedActivity, SummaryActivity
 from strava_async.models.athlete import SummaryAthlete
@@ -14,7 +16,7 @@ from strava_async.models.comment import Comment
 from strava_async.models.lap import Lap
 from strava_async.models.photo import Photo
 from strava_async.models.zones import ActivityZone
-from strava_async.paging import CursorWalk
+from strava_async.paging import CursorWalk, PageWalk
 from strava_async.resources._listing import Listing
 from strava_async.resources._resource import Resource, id_of, wall_time
 
@@ -25,9 +27,11 @@ CLOCK_SLACK_SECONDS = 120
 # In seconds that is the year 5138; in milliseconds it is 1973.
 _MILLISECONDS_FROM = 100_000_000_000
 
+# The method `list` hides the type of that name inside of its class.
 _Laps = list[Lap]
 _ActivityZones = list[ActivityZone]
 _Photos = list[Photo]
+_Summaries = list[SummaryActivity]
 
 
 class ActivitiesResource(Resource):
@@ -54,7 +58,8 @@ class ActivitiesResource(Resource):
 
         Args:
             after: only what began later; an aware datetime or epoch seconds.
-            before: only what began earlier; None means now, so that what begins meanwhile does not move the pages.
+            before: only what began earlier; None means the beginning of each loop, so that what begins during it does
+                not move the pages.
             per_page: items to ask for at a time, up to 200.
             limit: items wanted at the most; None means all.
             prefetch: how many more pages to ask for at the same time. Up to that many may be asked for in vain.
@@ -64,17 +69,19 @@ class ActivitiesResource(Resource):
                 sense.
             MissingScopeError: while iterating: the athlete did not grant ``activity:read``.
         """
-        if before is None:
-            before = math.ceil(self._view.api.clock.time()) + CLOCK_SLACK_SECONDS
-        return self._numbered(
-            SummaryActivity,
-            "/athlete/activities",
-            per_page,
-            limit,
-            prefetch,
-            after=_epoch_seconds("after", after),
-            before=_epoch_seconds("before", before),
-        )
+        url = "/athlete/activities"
+        after, before = _epoch_seconds("after", after), _epoch_seconds("before", before)
+
+        def begin() -> Pages[SummaryActivity]:
+            until = _now(self._view.api.clock) if before is None else before
+
+            async def fetch(numbers: Params) -> _Summaries:
+                return await self._get_list(SummaryActivity, url, after=after, before=until, **numbers)
+
+            return Pages(PageWalk(per_page, limit, prefetch, id_of), fetch, url)
+
+        begin()  # a number that makes no sense is told now, not when the first item is asked for
+        return Listing(begin)
 
     async def get(self, activity_id: int, *, include_all_efforts: bool = False) -> DetailedActivity:
         """Return an activity (``getActivityById``). Needs ``activity:read``.
@@ -118,23 +125,24 @@ class ActivitiesResource(Resource):
             commute: whether it was a commute.
 
         Raises:
+            InputError: something is missing, or no time; nothing was sent.
             BadRequestError: Strava does not accept a value.
             MissingScopeError: the athlete did not grant ``activity:write``.
             TransportError, ServerError: no usable answer came; the activity may exist.
         """
-        seconds = elapsed_time.total_seconds() if isinstance(elapsed_time, timedelta) else elapsed_time
-        return await self._post(
-            DetailedActivity,
-            "/activities",
-            name=name,
-            sport_type=sport_type,
-            start_date_local=wall_time("start_date_local", start_date_local),
-            elapsed_time=round(seconds),
-            description=description,
-            distance=distance,
-            trainer=None if trainer is None else int(trainer),
-            commute=None if commute is None else int(commute),
-        )
+        if not name or not sport_type or start_date_local is None:
+            raise InputError("an activity has a name, a sport_type and a start_date_local")
+        form = {
+            "name": name,
+            "sport_type": sport_type,
+            "start_date_local": wall_time("start_date_local", start_date_local),
+            "elapsed_time": _whole_seconds(elapsed_time),
+            "description": description,
+            "distance": distance,
+            "trainer": None if trainer is None else int(trainer),
+            "commute": None if commute is None else int(commute),
+        }
+        return await self._change("POST", DetailedActivity, "/activities", form)
 
     async def update(
         self,
@@ -178,7 +186,7 @@ class ActivitiesResource(Resource):
         changes: dict[str, Any] = {name: value for name, value in given.items() if not isinstance(value, Unset)}
         if not changes:
             raise InputError("there is nothing to change")
-        return await self._put(DetailedActivity, "/activities/{id}", body=changes, id=activity_id)
+        return await self._change("PUT", DetailedActivity, "/activities/{id}", {"id": activity_id}, body=changes)
 
     async def laps(self, activity_id: int) -> _Laps:
         """Return an activity's laps (``getLapsByActivityId``). Needs ``activity:read``.
@@ -254,13 +262,27 @@ def _cursor_of(comment: Comment) -> str | None:
     return cursor if isinstance(cursor, str) else None
 
 
-def _epoch_seconds(name: str, moment: Moment | None) -> int | None:
+def _now(clock: Clock) -> int:
+    return math.ceil(clock.time()) + CLOCK_SLACK_SECONDS
+
+
+def _epoch_seconds(name: str, moment: object) -> int | None:
     if moment is None:
         return None
     if isinstance(moment, datetime):
         if moment.tzinfo is None:
             raise InputError(f"{name} is a datetime without a time zone")
         moment = moment.timestamp()
-    if not math.isfinite(moment) or moment >= _MILLISECONDS_FROM:
-        raise InputError(f"{name} is in epoch seconds; this looks like milliseconds")
+    if isinstance(moment, bool) or not isinstance(moment, int | float):
+        raise InputError(f"{name} is an aware datetime or a number of epoch seconds")
+    if not 0 <= moment < _MILLISECONDS_FROM:
+        raise InputError(f"{name} is in epoch seconds; this is out of range, or in milliseconds")
     return int(moment)
+
+
+def _whole_seconds(duration: object) -> int:
+    if isinstance(duration, timedelta):
+        duration = duration.total_seconds()
+    if isinstance(duration, bool) or not isinstance(duration, int | float) or not 0.5 <= duration < _MILLISECONDS_FROM:
+        raise InputError("elapsed_time is a positive number of seconds, or a timedelta")
+    return round(duration)

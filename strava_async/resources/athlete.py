@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from strava_async.errors import InputError
 from strava_async.models.athlete import DetailedAthlete
 from strava_async.models.stats import ActivityStats
 from strava_async.models.zones import Zones
@@ -32,9 +33,12 @@ class AthleteResource(Resource):
             weight: kilograms.
 
         Raises:
+            InputError: that is no weight.
             MissingScopeError: the athlete did not grant ``profile:write``.
         """
-        return await self._put(DetailedAthlete, "/athlete", weight=weight)
+        if isinstance(weight, bool) or not isinstance(weight, float | int) or not weight > 0:
+            raise InputError("weight is a number of kilograms")
+        return await self._change("PUT", DetailedAthlete, "/athlete", {}, form={"weight": weight})
 
     async def zones(self) -> Zones:
         """Return the athlete's heart rate and power zones (``getLoggedInAthleteZones``). Needs ``profile:read_all``.
@@ -52,6 +56,7 @@ class AthleteResource(Resource):
                 asked for first: one more request, once.
 
         Raises:
-            ForbiddenError: of another athlete.
+            ForbiddenError, UnauthorizedError: of another athlete.
         """
-        return await self._get(ActivityStats, "/athletes/{id}/stats", id=athlete_id or await self._own_id())
+        whose = await self._own_id() if athlete_id is None else athlete_id
+        return await self._get(ActivityStats, "/athletes/{id}/stats", id=whose)

@@ -6,6 +6,7 @@ from strava_async.models.club import DetailedClub, GroupEvent, SummaryClub
 from strava_async.resources._listing import Listing
 from strava_async.resources._resource import Resource
 
+# The method `list` hides the type of that name inside of its class.
 _GroupEvents = list[GroupEvent]
 
 

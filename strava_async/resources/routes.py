@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from strava_async._walks import Pages, Params, Walk
 from strava_async.models.route import Route
 from strava_async.paging import PageWalk
@@ -11,6 +9,7 @@ from strava_async.resources._listing import Listing
 from strava_async.resources._resource import Resource, id_of
 
 _OF_AN_ATHLETE = "/athletes/{id}/routes"
+# The method `list` hides the type of that name inside of its class.
 _Routes = list[Route]
 
 
@@ -38,7 +37,7 @@ class RoutesResource(Resource):
         """
 
         async def fetch(numbers: Params) -> _Routes:
-            whose = athlete_id or await self._own_id()
+            whose = await self._own_id() if athlete_id is None else athlete_id
             return await self._get_list(Route, _OF_AN_ATHLETE, id=whose, **numbers)
 
         def begin() -> Walk:
@@ -61,7 +60,7 @@ class RoutesResource(Resource):
         Raises:
             NotFoundError: there is none, or the token may not see it.
         """
-        return cast("str", await self._view.api.get("/routes/{id}/export_gpx", id=route_id))
+        return await self._document("/routes/{id}/export_gpx", route_id)
 
     async def export_tcx(self, route_id: int) -> str:
         """Return a route as TCX (``getRouteAsTCX``): an XML document.
@@ -69,4 +68,16 @@ class RoutesResource(Resource):
         Raises:
             NotFoundError: there is none, or the token may not see it.
         """
-        return cast("str", await self._view.api.get("/routes/{id}/export_tcx", id=route_id))
+        return await self._document("/routes/{id}/export_tcx", route_id)
+
+    async def _document(self, url: str, route_id: int) -> str:
+        document: str = await self._view.api.request("GET", url, {"id": route_id}, decode=_xml)
+        return document
+
+
+def _xml(body: bytes) -> str:
+    """Return a document as text; ValueError for what is none, such as a page for people."""
+    text = body.decode()
+    if not text.lstrip("\ufeff \t\r\n").startswith("<") or "<html" in text[:1_000].lower():
+        raise ValueError("no XML")
+    return text

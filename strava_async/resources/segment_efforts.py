@@ -6,9 +6,10 @@ from datetime import datetime
 
 from strava_async.errors import InputError
 from strava_async.models.segment_effort import DetailedSegmentEffort
-from strava_async.paging import MAX_PER_PAGE
+from strava_async.paging import MAX_PER_PAGE, checked_per_page
 from strava_async.resources._resource import Resource, wall_time
 
+# The method `list` hides the type of that name inside of its class.
 _Efforts = list[DetailedSegmentEffort]
 
 
@@ -47,7 +48,7 @@ class SegmentEffortsResource(Resource):
             per_page: how many, up to 200.
 
         Raises:
-            InputError: one date without the other, or a text that is no time.
+            InputError: one date without the other, a text that is no time, or a number that makes no sense.
             PaymentRequiredError: the athlete has no subscription.
             NotFoundError: there is no such segment.
         """
@@ -57,7 +58,7 @@ class SegmentEffortsResource(Resource):
             DetailedSegmentEffort,
             "/segment_efforts",
             segment_id=segment_id,
-            start_date_local=None if start_date_local is None else wall_time("start_date_local", start_date_local),
-            end_date_local=None if end_date_local is None else wall_time("end_date_local", end_date_local),
-            per_page=min(per_page, MAX_PER_PAGE),
+            start_date_local=wall_time("start_date_local", start_date_local),
+            end_date_local=wall_time("end_date_local", end_date_local),
+            per_page=checked_per_page(per_page),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import Literal
 
@@ -51,7 +52,8 @@ class SegmentsResource(Resource):
             MissingScopeError: the athlete did not grant ``profile:write``.
             NotFoundError: there is no such segment, or the token may not see it.
         """
-        return await self._put(DetailedSegment, "/segments/{id}/starred", id=segment_id, starred=starred)
+        form = {"starred": bool(starred)}
+        return await self._change("PUT", DetailedSegment, "/segments/{id}/starred", {"id": segment_id}, form=form)
 
     async def explore(
         self,
@@ -119,13 +121,16 @@ class SegmentsResource(Resource):
             limit,
             0,
             id=segment_id,
-            start_date_local=None if start_date_local is None else wall_time("start_date_local", start_date_local),
-            end_date_local=None if end_date_local is None else wall_time("end_date_local", end_date_local),
+            start_date_local=wall_time("start_date_local", start_date_local),
+            end_date_local=wall_time("end_date_local", end_date_local),
         )
 
 
 def _on_the_map(corner: Coordinates) -> Coordinates:
-    lat, lng = corner
+    try:
+        lat, lng = map(float, corner)
+    except (TypeError, ValueError, OverflowError):
+        lat = lng = math.nan
     if not (-90 <= lat <= 90 and -180 <= lng <= 180):
         raise InputError(f"a corner is (latitude, longitude) in degrees, not {corner!r}")
-    return float(lat), float(lng)
+    return lat, lng

@@ -5,7 +5,7 @@ from __future__ import annotations
 from strava_async.models._model import StravaModel
 
 
-class Resource(StravaModel):
+class PartialModel(StravaModel):
     """An object that says how much of it is shown."""
 
     resource_state: int | None = None
