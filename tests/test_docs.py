@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 import re
 from datetime import datetime
 from pathlib import Path
@@ -51,9 +52,18 @@ def test_a_link_leads_somewhere(page: str, link: str) -> None:
     assert (DOCS / link).exists()
 
 
+async def answer_the_challenge(scope: Any, receive: Any, send: Any) -> None:
+    asked = dict(parse_qsl(scope["query_string"].decode()))
+    assert asked["hub.verify_token"] == "compare me"
+    fields = [(b"content-type", b"application/json")]
+    body = json.dumps({"hub.challenge": asked["hub.challenge"]}).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": fields})
+    await send({"type": "http.response.body", "body": body})
+
+
 @pytest.mark.asyncio
 async def test_the_blocks_on_accounts_run_one_after_the_other(tmp_path: Path) -> None:
-    emulator = Emulator(years=0.1)
+    emulator = Emulator(years=0.1, callbacks={"https://service.example": answer_the_challenge})
     granted = emulator.grant()
     token = TokenSet(granted["access_token"], granted["refresh_token"], granted["expires_at"])
     async with serve(emulator) as url:
@@ -64,6 +74,7 @@ async def test_the_blocks_on_accounts_run_one_after_the_other(tmp_path: Path) ->
             names |= {"parse_qsl": parse_qsl, "urlsplit": urlsplit, "urls": urls, "token": token}
             names |= {"client_id": emulator.client_id, "client_secret": emulator.client_secret}
             names |= {"athlete_id": emulator.athlete_ids[0], "state_secret": "0123456789abcdef", "cookie": "c"}
+            names["verify_token"] = "compare me"
             for number, block in enumerate(ACCOUNTS):
                 names |= {"path": tmp_path / str(number), "strava": strava}
                 running = eval(compile(block, "accounts.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
@@ -75,7 +86,7 @@ async def test_the_blocks_on_accounts_run_one_after_the_other(tmp_path: Path) ->
     assert names["go_to"] == "/dashboard"
     assert await names["store"].load(names["athlete_id"]) == token
     assert isinstance(names["store"], SqliteTokenStore)
-    assert {served.status_code for served in emulator.requests} == {200, 302}
+    assert {served.status_code for served in emulator.requests} == {200, 201, 204, 302}
 
 
 @pytest.mark.asyncio
