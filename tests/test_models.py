@@ -552,3 +552,7 @@ def test_a_pickle_of_one_does_not_carry_its_neighbours() -> None:
 
 def test_models_can_be_put_into_sets() -> None:
     assert len({as_read(b'{"id": 1}'), as_read(b'{"id": 1}'), as_read(b'{"id": 2}'), as_read(b'{"id": {}}')}) == 3
+
+
+def test_a_repr_shows_what_came() -> None:
+    assert repr(as_read(b'{"id": 1, "name": null, "new": 2}')) == "SummaryActivity(id=1, new=2)"

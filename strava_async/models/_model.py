@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self, get_args
 
 from pydantic import (
@@ -100,6 +100,10 @@ class StravaModel(BaseModel):
             own = Body.of(self.raw, speakable=origin[0].speakable)
             state = {**state, "__dict__": {**state["__dict__"], _ORIGIN: (own, ())}}
         return state
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        # Strava leaves much out: of sixty fields, what is None is most.
+        return ((name, value) for name, value in super().__repr_args__() if value is not None)
 
     def __hash__(self) -> int:
         found = vars(self).get("id")
