@@ -65,6 +65,11 @@ _DUPLICATE = (
     r"duplicate of\s+(?:<a\b[^>]{0,200}?)?[^\s<>]{0,100}/activities/([0-9]{1,19})\b",
     r"duplicate of activity ([0-9]{1,19})\b",
 )
+# What is shorter may be a part of a word by chance.
+LONG_SECRET_CHARACTERS = 12
+# The end of an encoded character is not the beginning of the word that follows it.
+_WORD_BEGINS = r"(?:(?<!\w)|(?<=%[0-9A-Fa-f]{2})|(?<=%25[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4})|(?<=\\[bfnrt]))"
+_HTML_NAMES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"}
 _TAG = r"</?[A-Za-z!][^>]*>?"
 
 
@@ -229,8 +234,8 @@ def _excerpt(reply: Reply, secrets: tuple[str, ...]) -> str:
         body = unpacked(reply)
     except (ValueError, zlib.error):
         body = reply.body
-    # Redacted before it is cut: half a secret would not be found.
-    enough = 4 * EXCERPT_CHARACTERS + max(map(len, secrets), default=0)
+    # Redacted before it is cut: half a secret would not be found. Three stars may stand for a long one, encoded twice.
+    enough = 8 * EXCERPT_CHARACTERS * (1 + max(map(len, secrets), default=0))
     return redacted(body[:enough].decode("utf-8", "replace"), secrets)[:EXCERPT_CHARACTERS]
 
 
@@ -250,7 +255,9 @@ def fault(call: Call, reply: Reply, bearer: str | None = None) -> StravaError:
     if call.quota_class is None:
         return grant_error(reply.status_code, details["errors"]) or _by_status(call, details)
     if call.path == "/uploads" and reply.status_code == 400 and isinstance(body.get("error"), str):
-        return upload_error(redacted(body["error"], secrets), upload_id=body.get("id"))
+        refusal = upload_error(redacted(body["error"], secrets), upload_id=body.get("id"))
+        if refusal.error:
+            return refusal
     return _by_status(call, details)
 
 
@@ -294,14 +301,29 @@ def _errors(errors: Any, secrets: tuple[str, ...]) -> tuple[Mapping[str, str], .
 
 
 def redacted(text: str, secrets: tuple[str, ...]) -> str:
-    """Return the text without any of the secrets, where they stand as words of their own.
+    """Return the text without any of the secrets, be they plain, quoted as in a URL (once or twice), JSON or HTML.
 
-    A secret inside a longer word is left: a token that is called "token" must not garble "access_token".
+    A short secret inside a longer word is left: a token that is called "token" must not garble "access_token".
     """
-    for secret in secrets:
-        if secret and secret in text:
-            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        pattern = "".join(map(_in_any_form, secret))
+        if len(secret) < LONG_SECRET_CHARACTERS:
+            pattern = rf"{_WORD_BEGINS}{pattern}(?!\w)"
+        text = re.sub(pattern, "***", text)
     return text
+
+
+def _in_any_form(character: str) -> str:
+    """Return a pattern for a character of a secret; letters and digits are not encoded by anybody."""
+    if character.isascii() and character.isalnum():
+        return character
+    quoted = "".join(f"%{byte:02x}" for byte in character.encode("utf-8", "surrogatepass"))
+    as_json = json.dumps(character)[1:-1]
+    forms = [quoted.replace("%", "%25"), quoted, as_json, f"\\u{ord(character):04x}", f"\\{character}", character]
+    forms += [f"&#{ord(character)};", f"&#x{ord(character):x};", _HTML_NAMES.get(character, character)]
+    forms += ["+", "%2b"] if character == " " else []
+    # The longest first, or a % would leave the rest of its %25.
+    return f"(?i:{'|'.join(map(re.escape, sorted(set(forms), key=len, reverse=True)))})"
 
 
 def upload_error(text: str, *, upload_id: Any = None) -> UploadError:

@@ -51,6 +51,11 @@ def test_what_is_not_given_is_left_out() -> None:
     assert set(document()) == {"version", "start_time", "utc_offset", "elapsed_time", "sets"}
 
 
+def test_times_may_stand_still_and_numbers_be_of_any_size() -> None:
+    assert document(streams={"time": [0, 0, 5]})["streams"] == {"time": [0, 0, 5]}
+    assert document(total_calories=10**400)["total_calories"] == 10**400
+
+
 def test_the_clock_on_the_wall_may_be_given_apart() -> None:
     made = document(start_time=START.astimezone(UTC), utc_offset=-3600)
     assert (made["start_time"], made["utc_offset"]) == ("2026-01-05T18:00:00Z", -3600)
@@ -73,6 +78,24 @@ def test_a_start_in_utc_has_no_offset() -> None:
         ({"total_calories": float("inf")}, "total_calories"),
         ({"streams": {"time": [0, 1], "heartrate": [90]}}, "time 2, heartrate 1"),
         ({"streams": {"heartrate": [90]}}, "called time"),
+        ({"streams": [0, 1]}, "by name"),
+        ({"streams": {"time": [0, 1], "heartrate": [90, "95"]}}, "heartrate is no list of numbers"),
+        ({"streams": {"time": [0, 1], "heartrate": [90, float("nan")]}}, "heartrate is no list of numbers"),
+        ({"streams": {"time": 5}}, "time is no list of numbers"),
+        ({"streams": {"time": "05"}}, "time is no list of numbers"),
+        ({"streams": {"time": [0, 0.5]}}, "whole seconds"),
+        ({"streams": {"time": [False, True]}}, "whole seconds"),
+        ({"streams": {"time": [-1, 0]}}, "whole seconds"),
+        ({"streams": {"time": [0, 2, 1]}}, "do not decrease"),
+        ({"utc_offset": 0.5}, "utc_offset"),
+        ({"utc_offset": True}, "utc_offset"),
+        ({"sets": [{"exercise_type": "PLANK"}]}, "make it a StrengthSet"),
+        ({"sets": None}, "list of StrengthSet"),
+        ({"start_time": "2026-01-05T19:00:00Z"}, "start_time is no datetime"),
+        ({"start_time": None}, "start_time"),
+        ({"start_time": datetime.min.replace(tzinfo=START.tzinfo)}, "start_time is out of"),
+        ({"elapsed_time": "1800"}, "elapsed_time"),
+        ({"elapsed_time": None}, "elapsed_time"),
     ],
 )
 def test_a_workout_that_makes_no_sense_is_refused(changes: dict[str, Any], told: str) -> None:
@@ -86,6 +109,13 @@ def test_a_workout_that_makes_no_sense_is_refused(changes: dict[str, Any], told:
         {"exercise_type": ""},
         {"exercise_type": "bench press"},
         {"exercise_type": "BENCH_PRESS\n"},
+        {"exercise_type": None},
+        {"repetitions": "8"},
+        {"repetitions": 8.5},
+        {"weight": "62.5"},
+        {"weight": True},
+        {"duration": "40"},
+        {"start_time": "2026-01-05T19:00:00Z"},
         {"repetitions": -1},
         {"weight": float("nan")},
         {"duration": -1},

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 import anyio
 import anyio.abc
@@ -80,8 +80,8 @@ class Setting:
     def strava(self, **arguments: Any) -> Strava:
         arguments.setdefault("client_id", self.emulator.client_id)
         arguments.setdefault("client_secret", self.emulator.client_secret)
-        urls = {"api_url": f"{BASE}/api/v3", "oauth_url": f"{BASE}/oauth"}
-        return Strava(http_client=self.http_client, rate_limiter=self.limiter, **urls, **arguments)
+        arguments |= {"api_url": f"{BASE}/api/v3", "oauth_url": f"{BASE}/oauth"}
+        return Strava(http_client=self.http_client, rate_limiter=self.limiter, **arguments)
 
 
 @pytest.fixture
@@ -306,7 +306,8 @@ class Wire:
             # What errors show of an answer must not show what the answer repeats.
             target = request.split(b" ")[1]
             if self.answer:
-                await stream.send(self.answer.replace(b"TARGET", target + (120 - len(target)) * b" "))
+                answer = self.answer.replace(b"TARGET", target.ljust(120))
+                await stream.send(answer.replace(b"QUOTED", quote(target, safe="").encode().ljust(120)))
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -319,7 +320,7 @@ class Wire:
 
 
 def reply(status: str, content_type: str, body: str, more: str = "") -> bytes:
-    size = len(body) + 114 * body.count("TARGET")
+    size = len(body) + 114 * (body.count("TARGET") + body.count("QUOTED"))
     head = f"HTTP/1.1 {status}\r\n{more}Content-Type: {content_type}\r\nContent-Length: {size}\r\nConnection: close"
     return f"{head}\r\n\r\n{body}".encode()
 
@@ -328,6 +329,7 @@ FAULT = '{"message":"Bad TARGET","errors":[{"resource":"Application","field":"x"
 ANSWERS = {
     "success": reply("200 OK", "application/json", "[]"),
     "page": reply("200 OK", "text/html", "<html>TARGET</html>"),
+    "page that quotes": reply("200 OK", "text/html", "<html>QUOTED</html>"),
     "server error": reply("503 Busy", "text/html", "<html>TARGET</html>"),
     "refusal": reply("403 Forbidden", "application/json", FAULT),
     "wrong credentials": reply("401 No", "application/json", '{"errors":[{"resource":"Application","field":""}]}'),

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from io import BytesIO, StringIO
@@ -12,11 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
+import anyio.to_thread
 import pytest
 
 from strava_async.calls import api_call
 from strava_async.errors import InputError
-from strava_async.resources._files import FileToSend, OutgoingFile, check_progress, file_to_send
+from strava_async.resources._files import (
+    READING_THREADS,
+    FileToSend,
+    OutgoingFile,
+    Progress,
+    check_progress,
+    file_to_send,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -36,10 +46,12 @@ def path(tmp_path: Path) -> Path:
     return written
 
 
-async def pieces() -> AsyncIterator[bytes]:
+async def pieces(times: int = 1) -> AsyncIterator[bytes]:
     yield CONTENT[:5]
     yield b""
     yield CONTENT[5:]
+    for _ in range(times - 1):
+        yield CONTENT
 
 
 class Fragile:
@@ -54,6 +66,16 @@ class Fragile:
     async def pieces(self) -> AsyncIterator[bytes]:
         yield CONTENT
         raise self.error
+
+
+class Promising(BytesIO):
+    """A plain ``read()`` that gives something to await."""
+
+    def read(self, size: int | None = -1, /) -> Any:
+        async def content() -> bytes:
+            return super(Promising, self).read(size)
+
+        return content()
 
 
 class BytesPath:
@@ -71,7 +93,7 @@ async def test_a_path_of_any_kind_is_read_and_tells_name_and_type(path: Path, ki
     assert await made(kind(path)) == FileToSend(CONTENT, "Lunch Ride.GPX", "gpx")
 
 
-@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, BytesIO, lambda _: pieces()])
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, BytesIO, lambda _: pieces(), Promising])
 async def test_what_has_no_name_needs_a_type_and_gets_a_name(kind: Callable[[bytes], Any]) -> None:
     source = kind(CONTENT)
     with pytest.raises(InputError, match="data_type is one of fit, "):
@@ -115,7 +137,33 @@ async def test_a_file_whose_name_is_a_number_has_none() -> None:
     ],
 )
 async def test_the_name_tells_the_type(name: str, data_type: str) -> None:
-    assert await made(CONTENT, filename=name) == FileToSend(CONTENT, name, data_type)
+    content = gzip.compress(CONTENT) if data_type.endswith(".gz") else CONTENT
+    assert await made(content, filename=name) == FileToSend(content, name, data_type)
+
+
+@pytest.mark.parametrize(
+    ("packed", "name", "data_type", "sent"),
+    [
+        (True, "a.fit", None, ("a.fit.gz", "fit.gz")),
+        (True, "a.fit", "fit", ("a.fit.gz", "fit.gz")),
+        (True, "a.fit.gz", "fit", ("a.fit.gz", "fit.gz")),
+        (True, None, "tcx", ("upload.tcx.gz", "tcx.gz")),
+        (False, "a.gpx.GZ", None, ("a.gpx", "gpx")),
+        (False, "a.gpx", "gpx.gz", ("a.gpx", "gpx")),
+        (False, None, "fit.gz", ("upload.fit", "fit")),
+        (True, "a.json", None, ("a.json", "json")),
+    ],
+)
+async def test_what_it_holds_decides_whether_it_is_called_packed(
+    packed: bool, name: str | None, data_type: str | None, sent: tuple[str, str]
+) -> None:
+    content = gzip.compress(CONTENT) if packed else CONTENT
+    assert await made(content, filename=name, data_type=data_type) == FileToSend(content, *sent)
+
+
+@pytest.mark.parametrize("name", ["/home/me/a.fit", "../a.fit", "b/a.fit/"])
+async def test_of_a_name_the_last_component_is_sent(name: str) -> None:
+    assert (await made(CONTENT, filename=name)).filename == "a.fit"
 
 
 async def test_what_is_said_outright_wins_over_the_name(path: Path) -> None:
@@ -199,6 +247,104 @@ async def test_text_is_no_file_to_upload(path: Path) -> None:
                 await made(source, data_type="gpx")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such paths")
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+async def test_a_path_that_is_no_regular_file_is_refused_before_it_is_opened(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "ride.fit" if kind == "pipe" else Path("/dev/zero")
+    if kind == "pipe":
+        os.mkfifo(path)
+    with anyio.fail_after(30), pytest.raises(InputError, match="open it yourself"):
+        await made(path, data_type="fit")
+
+
+async def test_a_file_beyond_all_measure_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "ride.fit"
+    with path.open("wb") as written:
+        written.truncate(1 << 42)  # without a byte on the disk; there is no memory to read it into
+    with pytest.raises(InputError, match="larger than 512 MB"):
+        await made(path)
+
+
+async def test_a_source_without_end_is_refused_when_it_is_beyond_all_measure() -> None:
+    closed: list[bool] = []
+    piece = bytes(32 << 20)
+
+    async def endless() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield piece
+        finally:
+            closed.append(True)
+
+    with pytest.raises(InputError, match="larger than 512 MB"):
+        await made(endless(), data_type="fit")
+    assert closed == [True]
+
+
+async def cancelled_reads(source: Any, count: int, begun: threading.Semaphore) -> None:
+    """Have so many reads begin, and cancel them."""
+    async with anyio.create_task_group() as tasks:
+        for _ in range(count):
+            tasks.start_soon(partial(made, source, data_type="fit"))
+        while count:
+            count -= begun.acquire(blocking=False)
+            await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+
+
+class Stuck:
+    """A file whose bytes come late."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Semaphore(0)
+        self.go_on = threading.Event()
+
+    def read(self) -> bytes:
+        self.begun.release()
+        self.go_on.wait(30)
+        return b""
+
+
+async def test_a_read_that_is_stuck_can_be_cancelled() -> None:
+    stuck = Stuck()
+    await cancelled_reads(stuck, 1, stuck.begun)
+    assert not stuck.go_on.is_set()
+    stuck.go_on.set()
+
+
+async def test_reads_that_are_stuck_leave_threads_to_others() -> None:
+    stuck = Stuck()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(100):
+            tasks.start_soon(partial(made, stuck, data_type="fit"))
+        for _ in range(READING_THREADS):
+            while not stuck.begun.acquire(blocking=False):
+                await anyio.lowlevel.checkpoint()
+        assert anyio.to_thread.current_default_thread_limiter().borrowed_tokens == 0
+        tasks.cancel_scope.cancel()
+    stuck.go_on.set()
+
+
+@pytest.mark.parametrize("where", ["alone", "in pieces"])
+async def test_memory_that_cannot_be_sent_is_the_callers_mistake(where: str) -> None:
+    async def one(view: memoryview) -> AsyncIterator[Any]:
+        yield view
+
+    released = memoryview(CONTENT)
+    released.release()
+    for view in (memoryview(CONTENT)[::2], released):
+        with pytest.raises(InputError, match="cannot be read"):
+            await made(view if where == "alone" else one(view), data_type="fit")
+
+
+async def test_what_is_no_text_names_nothing() -> None:
+    wrong: Any = 5
+    with pytest.raises(InputError, match="not 5"):
+        await made(CONTENT, data_type=wrong)
+    with pytest.raises(InputError, match="filename is a text"):
+        await made(CONTENT, data_type="fit", filename=wrong)
+
+
 @pytest.mark.parametrize("source", [None, 5, [b"x"], object()])
 async def test_other_things_are_no_files(source: Any) -> None:
     with pytest.raises(InputError, match="a file is a path, bytes"):
@@ -212,7 +358,7 @@ async def test_a_name_that_is_no_unicode_is_sent_as_well_as_can_be(tmp_path: Pat
     assert (await made(odd)).filename == "ride?.fit"
 
 
-@pytest.mark.parametrize("where", ["path", "file", "content"])
+@pytest.mark.parametrize("where", ["path", "file", "content", "pieces"])
 async def test_neither_disk_nor_packing_stops_the_loop(path: Path, where: str) -> None:
     # Each takes a thread: there is a turn for others before it is done.
     turns: list[str] = []
@@ -221,7 +367,7 @@ async def test_neither_disk_nor_packing_stops_the_loop(path: Path, where: str) -
         turns.append("other")
 
     with path.open("rb") as opened:
-        source = {"path": path, "file": opened, "content": CONTENT}[where]
+        source = {"path": path, "file": opened, "content": CONTENT, "pieces": pieces(500)}[where]
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(other)
             await made(source, data_type="gpx", gzip=where == "content")
@@ -271,8 +417,15 @@ async def test_an_async_progress_is_refused() -> None:
     for progress in (report, partial(report), Reporter()):
         with pytest.raises(InputError, match="plain function"):
             check_progress(progress)
-    for fine in (None, print, lambda sent, total: None, [].append):
+    plain: list[Progress | None] = [None, print, lambda sent, total: None, max]
+    for fine in plain:
         check_progress(fine)
+
+
+async def test_a_progress_that_cannot_be_called_is_refused() -> None:
+    progress: Any = "print"
+    with pytest.raises(InputError, match="a function"):
+        check_progress(progress)
 
 
 async def test_the_outgoing_file_can_be_sent_again_and_another_stream_cannot() -> None:

@@ -21,6 +21,7 @@ from strava_async import (
     ApiV3,
     Client,
     DuplicateUploadError,
+    ForbiddenError,
     InputError,
     MissingScopeError,
     NotFoundError,
@@ -332,6 +333,23 @@ async def test_a_body_goes_out_in_pieces_each_with_time_enough() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(("seconds", "used"), [(30.0, 120.0), (600.0, 600.0)])
+async def test_a_client_that_is_more_patient_is_so_with_uploads_too(seconds: float, used: float) -> None:
+    strava = Strava(PROCESSING)
+    await Client(strava.api.with_options(timeout=seconds)).uploads.create(fit(), data_type="fit")
+    assert strava.posts[0].timeout["write"] == used
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", ["trainer", "commute"])
+@pytest.mark.parametrize("value", [1, "false"])
+async def test_what_is_neither_true_nor_false_is_refused(service: Service, name: str, value: Any) -> None:
+    with pytest.raises(InputError, match=f"{name} is True or False"):
+        await service.client.uploads.create(fit(), data_type="fit", **{name: value})
+    assert service.emulator.count() == 0
+
+
+@pytest.mark.anyio
 async def test_an_upload_can_be_cancelled_in_every_place(service: Service) -> None:
     service.emulator.faults.add(Fault.latency(1_000), path="/uploads", times=1)
     async with anyio.create_task_group() as tasks:
@@ -558,6 +576,12 @@ async def test_an_upload_that_comes_to_nothing_is_an_error(answer: dict[str, Any
         {**PROCESSING, "status": None},
         {**PROCESSING, "status": 5},
         {**PROCESSING, "status": "Your activity is ready."},
+        {**PROCESSING, "activity_id": 0},
+        {**PROCESSING, "activity_id": -7},
+        {**PROCESSING, "activity_id": True},
+        {**PROCESSING, "activity_id": "soon", "status": "Your activity is ready."},
+        {**PROCESSING, "error": ""},
+        {**PROCESSING, "error": " <br/> "},
         {},
         httpx.Response(200, json=[]),
         httpx.Response(200, content=b"null"),
@@ -608,21 +632,95 @@ async def test_the_wait_may_have_no_end() -> None:
 async def test_what_cannot_be_waited_for_is_refused(service: Service) -> None:
     with pytest.raises(InputError, match="number of seconds"):
         await service.client.uploads.wait(5, timeout=float("nan"))
-    with pytest.raises(InputError, match="no id"):
-        await service.client.uploads.wait(Upload())
+    wrong: Any = "300"
+    with pytest.raises(InputError, match="number of seconds"):
+        await service.client.uploads.wait(5, timeout=wrong)
+    for upload in (Upload(), True):
+        with pytest.raises(InputError, match="no id"):
+            await service.client.uploads.wait(upload)
     async with service.clock.autojump():
         with pytest.raises(NotFoundError):
             await service.client.uploads.wait(5)
 
 
+@pytest.mark.parametrize(
+    ("error", "status", "activity_id", "state"),
+    [
+        ("bad", "The created activity has been deleted.", 7, "error"),
+        (None, "The created activity has been deleted.", 7, "deleted"),
+        (" ", "Your activity is still being processed.", 7, "ready"),
+        (None, "There was an error processing your activity.", 7, "ready"),
+        ("", "There was an error processing your activity.", None, "error"),
+        (None, "Your activity is ready.", None, "ready"),
+        (None, "Your activity is still being processed.", 0, "processing"),
+    ],
+)
+def test_an_error_counts_more_than_a_deletion_and_that_more_than_an_activity(
+    error: str | None, status: str, activity_id: int | None, state: str
+) -> None:
+    assert Upload(error=error, status=status, activity_id=activity_id).state == state
+
+
 @pytest.mark.anyio
-async def test_a_look_that_fails_for_a_moment_is_repeated_and_for_longer_is_told(service: Service) -> None:
+@pytest.mark.parametrize("fault", [Fault.server_error(), Fault.lost(), Fault.rate_limited(), Fault.truncated()])
+async def test_looks_that_fail_come_no_faster_than_others_and_tell_nothing(service: Service, fault: Fault) -> None:
     upload = await service.client.uploads.create(fit(), data_type="fit")
-    service.emulator.faults.add(Fault.server_error(), path="/uploads/*", times=3)
-    service.emulator.faults.add(Fault.lost(), path="/uploads/*", times=4)
+    service.emulator.faults.add(fault, path="/uploads/*", times=3)
+    async with service.clock.autojump():
+        assert (await service.client.uploads.wait(upload, timeout=10_000)).state == "ready"
+    assert service.looks() == 4
+    assert min(gaps(service)) >= 1
+
+
+@pytest.mark.anyio
+async def test_failures_are_counted_in_a_row() -> None:
+    busy = httpx.Response(503)
+    strava = Strava(*[busy] * 4, PROCESSING, *[busy] * 4, {**PROCESSING, "activity_id": 7})
+    async with strava.clock.autojump():
+        assert (await strava.uploads.wait(5)).activity_id == 7
+
+
+@pytest.mark.anyio
+async def test_a_wait_that_ends_amid_failures_tells_the_last_one() -> None:
+    strava = Strava(httpx.Response(503))
+    async with strava.clock.autojump():
+        with pytest.raises(UploadTimeoutError) as caught:
+            await strava.uploads.wait(5, timeout=3)
+    assert isinstance(caught.value.__cause__, ServerError)
+
+
+@pytest.mark.anyio
+async def test_a_refusal_to_look_is_raised_at_once() -> None:
+    strava = Strava(httpx.Response(403), PROCESSING)
+    async with strava.clock.autojump():
+        with pytest.raises(ForbiddenError):
+            await strava.uploads.wait(5)
+    assert len(strava.answers) == 1  # one look was made, and no second
+
+
+@pytest.mark.anyio
+async def test_a_look_does_not_queue_beyond_the_end_of_the_wait() -> None:
+    service = Service(MeterLimits(200, 2_000, 100, 1_000))
+    upload = await service.client.uploads.create(fit(), data_type="fit")
+    async with service.clock.autojump():
+        for _ in range(100):
+            await service.client.api.get("/athlete")
+        with pytest.raises(QuotaExceededError) as caught:
+            await service.client.api.with_options(max_wait=0).get("/athlete")
+        # The quota comes back half a second after the end: sooner than the whole timeout, counted from the look on.
+        with pytest.raises(UploadTimeoutError):
+            await service.client.uploads.wait(upload, timeout=caught.value.wait_seconds - 0.5)
+    assert service.looks() == 0
+
+
+@pytest.mark.anyio
+async def test_the_fifth_look_in_a_row_that_fails_is_told_and_the_wait_can_be_resumed(service: Service) -> None:
+    upload = await service.client.uploads.create(fit(), data_type="fit")
+    service.emulator.faults.add(Fault.lost(), path="/uploads/*", times=5)
     async with service.clock.autojump():
         with pytest.raises(TransportError):
             await service.client.uploads.wait(upload)
+        assert service.looks() == 5
         assert (await service.client.uploads.wait(upload.id or 0)).state == "ready"
 
 

@@ -1,11 +1,14 @@
 """From status, fields and bytes to a value or an error."""
 
 import gzip
+import html
 import json
 import pickle
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
@@ -25,7 +28,7 @@ from strava_async.errors import (
     UploadError,
 )
 from strava_async.quota import QuotaClass
-from strava_async.wire import Reply, fault, opened_reply, read, read_leniently, upload_error
+from strava_async.wire import Reply, fault, opened_reply, read, read_leniently, redacted, upload_error
 
 JSON = "application/json; charset=utf-8"
 GET = api_call("GET", "/athlete", {}, api_url="https://www.strava.com/api/v3")
@@ -218,6 +221,54 @@ def test_no_secret_that_an_answer_echoes_is_shown() -> None:
     assert "sekret" not in f"{error!r} {error} {vars(error)}"
 
 
+SECRET = "s3kret-0123456789"
+ODD_SECRET = 's3 k/r+e=t&"é\U0001f6b4'
+
+
+@pytest.mark.parametrize("before", ["client_secret%3D", "client_secret%253D", "\\u003d", "\\n", "secret=", "x", ""])
+@pytest.mark.parametrize("after", ["%26", "\\u0026", "x", ""])
+def test_a_long_secret_is_found_wherever_it_stands(before: str, after: str) -> None:
+    assert redacted(f"{before}{SECRET}{after}", (SECRET,)) == f"{before}***{after}"
+
+
+@pytest.mark.parametrize("before", ["a%3D", "a%253d", "\\u003d", "\\n", "a=", ""])
+def test_a_short_secret_is_found_after_what_stands_for_a_sign(before: str) -> None:
+    assert redacted(f"{before}code%26x", ("code",)) == f"{before}***%26x"
+    assert redacted(f"{before}encode coded", ("code",)) == f"{before}encode coded"
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        str,
+        quote,
+        quote_plus,
+        lambda secret: quote(secret, safe=""),
+        lambda secret: quote(secret, safe="").lower(),
+        lambda secret: quote(quote(secret, safe=""), safe=""),
+        lambda secret: quote(quote_plus(secret), safe=""),
+        lambda secret: json.dumps(secret)[1:-1],
+        lambda secret: json.dumps(secret, ensure_ascii=False)[1:-1].replace("/", "\\/"),
+        lambda secret: secret.replace("=", "\\u003D").replace("&", "\\u0026"),
+        html.escape,
+    ],
+)
+def test_an_odd_secret_is_found_in_every_form(encode: Callable[[str], str]) -> None:
+    assert redacted(f"<{encode(ODD_SECRET)}>", (ODD_SECRET,)) == "<***>"
+
+
+def test_of_secrets_that_begin_alike_the_longer_is_found() -> None:
+    assert redacted(f"{SECRET}-more", (SECRET, f"{SECRET}-more")) == "***"
+
+
+@pytest.mark.parametrize("encode", [str, lambda secret: quote(quote(secret, safe=""), safe="")])
+@pytest.mark.parametrize("secret", ["0123456789abcdef" * 3, "/+=&" * 10])
+def test_an_answer_full_of_secrets_shows_no_part_of_one(secret: str, encode: Callable[[str], str]) -> None:
+    with pytest.raises(DecodeError) as caught:
+        read(GET, reply(200, f"<html>{encode(secret) * 5_000}", "text/html"), secret)
+    assert set(caught.value.body_excerpt) == set("<html>*")
+
+
 def test_a_token_called_token_does_not_garble_the_answer() -> None:
     error = fault(GET, refusal(401, "", resource="Athlete", field="access_token", code="invalid"), "token")
     assert isinstance(error, UnauthorizedError)
@@ -266,6 +317,14 @@ def test_a_refused_file_is_an_upload_error() -> None:
     assert type(error) is UploadError
     assert error.error == "The file is & malformed."
     assert error.upload_id is None
+
+
+@pytest.mark.parametrize("error", ["", "  ", "<br/>", "&nbsp;"])
+def test_a_refusal_without_words_stays_what_its_fields_tell(error: str) -> None:
+    detail = {"resource": "Upload", "field": "data", "code": "empty"}
+    told = fault(UPLOAD, reply(400, json.dumps({"message": "Bad Request", "errors": [detail], "error": error})))
+    assert isinstance(told, errors.BadRequestError)
+    assert told.errors == (detail,)
 
 
 def test_an_upload_can_be_refused_by_a_fault_too() -> None:

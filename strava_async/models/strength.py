@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeGuard
 
+from strava_async._shapes import is_object
 from strava_async.errors import InputError
 from strava_async.models.sports import SportType
 
@@ -53,9 +54,9 @@ class StrengthSet:
     start_time: datetime | None = None
 
     def __post_init__(self) -> None:
-        if not _EXERCISE_TYPE.fullmatch(self.exercise_type):
-            raise InputError(f"an exercise type is written like BENCH_PRESS, not {self.exercise_type!r}")
-        _checked("repetitions", self.repetitions)
+        _check_exercise_type(self.exercise_type)
+        if self.repetitions is not None and not _is_whole(_checked("repetitions", self.repetitions)):
+            raise InputError("repetitions is a whole number")
         _checked("weight", self.weight)
         self.document()
 
@@ -90,23 +91,24 @@ def strength_document(
         active_time: how much of it was exercise; likewise.
         total_calories: kilocalories.
         creator: what made the file.
-        streams: lists of equal lengths by name: ``time`` (whole seconds since the start), which has to be there,
-            ``active`` (truth values) and ``heartrate`` (beats per minute).
-        utc_offset: how far the clock on the wall is ahead of UTC; seconds. None means as ``start_time`` has it.
+        streams: lists of equal lengths by name: ``time`` (whole seconds since the start, not decreasing), which has to
+            be there, ``active`` (truth values) and ``heartrate`` (beats per minute).
+        utc_offset: how far the clock on the wall is ahead of UTC; whole seconds. None means as ``start_time`` has it.
 
     Raises:
-        InputError: a time without a zone, a number that makes no sense, no set, or streams of unequal lengths.
+        InputError: a time without a zone, a value that makes no sense, no set, or streams of unequal lengths.
     """
-    offset = start_time.utcoffset()
     written = _instant("start_time", start_time)
+    if written is None:
+        raise InputError("start_time is a datetime with a time zone")
+    offset = start_time.utcoffset()
     if offset is not None and utc_offset is None:
         utc_offset = round(offset.total_seconds())
+    if not _is_whole(utc_offset):
+        raise InputError("utc_offset is a whole number of seconds")
     elapsed_seconds = _whole_seconds("elapsed_time", elapsed_time)
     if not elapsed_seconds:
         raise InputError("elapsed_time is at least a second")
-    listed = [one.document() for one in sets]
-    if not listed:
-        raise InputError("a strength workout has at least one set")
     return _given(
         version="1.0",
         start_time=written,
@@ -116,7 +118,7 @@ def strength_document(
         total_calories=_checked("total_calories", total_calories),
         creator=None if creator is None else {"name": creator},
         streams=None if streams is None else _aligned(streams),
-        sets=listed,
+        sets=_listed(sets),
     )
 
 
@@ -131,18 +133,58 @@ def check_strength_sport(sport_type: str) -> None:
         raise InputError(f"Strava takes sets for {allowed}; not for {sport_type}")
 
 
-def _aligned(streams: StrengthStreams) -> dict[str, list[int | bool]]:
-    if "time" not in streams:
+def _check_exercise_type(name: Any) -> None:
+    if not (isinstance(name, str) and _EXERCISE_TYPE.fullmatch(name)):
+        raise InputError(f"an exercise type is written like BENCH_PRESS, not {name!r}")
+
+
+def _listed(sets: Any) -> list[dict[str, Any]]:
+    if not hasattr(sets, "__iter__"):
+        raise InputError("sets is a list of StrengthSet")
+    listed: list[Any] = list(sets)
+    for one in listed:
+        if not isinstance(one, StrengthSet):
+            raise InputError(f"sets holds a {type(one).__name__}: make it a StrengthSet")
+    if not listed:
+        raise InputError("a strength workout has at least one set")
+    return [one.document() for one in listed]
+
+
+def _aligned(streams: Any) -> dict[str, list[Any]]:
+    if not is_object(streams):
+        raise InputError("streams are lists by name")
+    listed = {name: _numbers(name, values) for name, values in streams.items()}
+    if "time" not in listed:
         raise InputError("streams need one that is called time")
-    lengths = {len(values) for values in streams.values()}
-    if len(lengths) > 1:
-        told = ", ".join(f"{name} {len(values)}" for name, values in streams.items())
+    if len(set(map(len, listed.values()))) > 1:
+        told = ", ".join(f"{name} {len(values)}" for name, values in listed.items())
         raise InputError(f"the streams are of unequal lengths: {told}")
-    return {name: list(values) for name, values in streams.items()}
+    times = listed["time"]
+    if not all(map(_is_whole, times)) or times != sorted(times) or min(times, default=0) < 0:
+        raise InputError("the times of the streams are whole seconds since the start, and do not decrease")
+    return listed
 
 
-def _checked(name: str, number: float | None) -> float | None:
-    if number is not None and not (math.isfinite(number) and number >= 0):
+def _numbers(name: Any, values: Any) -> list[Any]:
+    if not _is_sequence(values) or not all(isinstance(value, bool) or _is_number(value) for value in values):
+        raise InputError(f"the stream {name} is no list of numbers")
+    return list(values)
+
+
+def _is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, Sequence)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _checked(name: str, number: Any) -> Any:
+    if number is not None and not (_is_number(number) and number >= 0):
         raise InputError(f"{name} is a number that is not negative")
     return number
 
@@ -152,12 +194,17 @@ def _whole_seconds(name: str, duration: Seconds | None) -> int | None:
     return None if seconds is None else round(seconds)
 
 
-def _instant(name: str, moment: datetime | None) -> str | None:
+def _instant(name: str, moment: Any) -> str | None:
     if moment is None:
         return None
+    if not isinstance(moment, datetime):
+        raise InputError(f"{name} is no datetime")
     if moment.utcoffset() is None:
         raise InputError(f"{name} is a datetime without a time zone")
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except OverflowError:
+        raise InputError(f"{name} is out of the years that there are") from None
 
 
 def _given(**values: Any) -> dict[str, Any]:

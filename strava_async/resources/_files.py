@@ -2,6 +2,8 @@
 
 All of it is in memory before anything is sent: a source that fails half-way sends nothing, an empty one is found out,
 and the body can be sent again after a refusal. What Strava's site takes is 25 MB.
+
+Reads have threads of their own: a pipe that nobody writes to, or a disk that is gone, holds up no other work.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+import stat
 from collections.abc import AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +20,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
 
+import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 from strava_async.errors import InputError
@@ -25,9 +30,16 @@ Progress = Callable[[int, int], object]
 
 DATA_TYPES = ("fit", "fit.gz", "tcx", "tcx.gz", "gpx", "gpx.gz", "json")
 
+# Far more than Strava takes, far less than memory.
+MAX_FILE_BYTES = 512 * 1024 * 1024
+# What is larger is put together in a thread.
+LARGE_BYTES = 1_000_000
+READING_THREADS = 16
+
 _GZIP_MAGIC = b"\x1f\x8b"
 _COMPRESSION = 6
 _logger = logging.getLogger("strava_async.uploads")
+_reading = anyio.lowlevel.RunVar[anyio.CapacityLimiter]("strava_async.uploads")
 
 
 class Readable(Protocol):
@@ -59,16 +71,19 @@ class FileToSend:
 async def file_to_send(source: UploadSource, *, data_type: str | None, filename: str | None, gzip: bool) -> FileToSend:
     """Read a file, and pack it if wanted. Disk and packing are a thread's work.
 
+    What it holds decides whether it is called packed: type and name get or lose their ``.gz`` accordingly.
+
     Args:
         source: a path, the content, a file object, or an async iterable of bytes; the latter two from where they are.
         data_type: see ``DATA_TYPES``, in any case; None takes it from the name.
-        filename: None means the source's own name.
+        filename: None means the source's own name. Directories before it are left away.
         gzip: whether to pack it; what is packed already is left as it is.
 
     Raises:
-        InputError: the type cannot be told or is none of Strava's, or the source cannot be read or is empty.
+        InputError: the type cannot be told or is none of Strava's, or the source cannot be read, is empty, or larger
+            than ``MAX_FILE_BYTES``.
     """
-    name = filename or _name_of(source)
+    name = _last_component(filename) or _name_of(source)
     declared = _known_type(data_type) if data_type is not None else _type_by(name)
     if gzip and declared == "json":
         raise InputError("Strava takes no json.gz: send json as it is")
@@ -76,12 +91,11 @@ async def file_to_send(source: UploadSource, *, data_type: str | None, filename:
     content = await _content_of(source)
     if not content:
         raise InputError("the file is empty")
-    if gzip:
-        if not content.startswith(_GZIP_MAGIC):
-            pack = partial(compress, content, _COMPRESSION, mtime=0)
-            content = await anyio.to_thread.run_sync(pack, abandon_on_cancel=True)
-        declared = f"{declared.removesuffix('.gz')}.gz"
-        name = name if name.lower().endswith(".gz") else f"{name}.gz"
+    if gzip and not content.startswith(_GZIP_MAGIC):
+        pack = partial(compress, content, _COMPRESSION, mtime=0)
+        content = await anyio.to_thread.run_sync(pack, abandon_on_cancel=True)
+    if declared != "json":
+        name, declared = _labelled(name, declared, packed=content.startswith(_GZIP_MAGIC))
     # A file system may have names that no Unicode text stands for.
     return FileToSend(content, name.encode("utf-8", "replace").decode(), declared)
 
@@ -114,9 +128,25 @@ class OutgoingFile(BytesIO):
 
 
 def check_progress(progress: Progress | None) -> None:
-    """Raise InputError for a function that would have to be awaited: HTTP libraries read files without awaiting."""
+    """Raise InputError for what is no function, or has to be awaited: HTTP libraries read files without awaiting."""
+    if progress is not None and not callable(progress):
+        raise InputError("progress is a function of two numbers")
     if progress is not None and any(map(inspect.iscoroutinefunction, (progress, type(progress).__call__))):
         raise InputError("progress is a plain function, not an async one")
+
+
+def _labelled(name: str, data_type: str, *, packed: bool) -> tuple[str, str]:
+    """Return name and type with ``.gz`` at the end of each or of neither."""
+    plain = data_type.removesuffix(".gz")
+    if packed:
+        return name if name.lower().endswith(".gz") else f"{name}.gz", f"{plain}.gz"
+    return name[:-3] if name.lower().endswith(".gz") else name, plain
+
+
+def _last_component(filename: Any) -> str:
+    if filename is not None and not isinstance(filename, str):
+        raise InputError(f"filename is a text, not {_kind(filename)}")
+    return Path(filename or "").name
 
 
 def _name_of(source: Any) -> str:
@@ -129,8 +159,8 @@ def _name_of(source: Any) -> str:
     return ""
 
 
-def _known_type(data_type: str) -> str:
-    lowered = data_type.lower()
+def _known_type(data_type: Any) -> str:
+    lowered = data_type.lower() if isinstance(data_type, str) else ""
     if lowered not in DATA_TYPES:
         raise InputError(
             f"Strava's data types are {', '.join(DATA_TYPES)}; not {data_type!r}. client.api.post sends any"
@@ -150,16 +180,8 @@ def _type_by(name: str) -> str:
 
 
 async def _content_of(source: Any) -> bytes:
-    if _is_content(source):
-        return _joined([source])
     try:
-        if isinstance(source, str | os.PathLike):
-            return await anyio.to_thread.run_sync(_path_of(source).read_bytes, abandon_on_cancel=True)
-        if hasattr(source, "read"):
-            return _joined([await _read_of(source.read)])
-        if hasattr(source, "__aiter__"):
-            chunks: AsyncIterable[Any] = source
-            return _joined([chunk async for chunk in chunks])
+        return await _joined(await _chunks_of(source))
     except InputError:
         raise
     except OSError as error:
@@ -167,6 +189,17 @@ async def _content_of(source: Any) -> bytes:
         raise InputError(f"the file cannot be read, nothing was sent: {reason}") from error
     except Exception as error:
         raise InputError(f"the file cannot be read, nothing was sent: {type(error).__name__}") from error
+
+
+async def _chunks_of(source: Any) -> list[Any]:
+    if _is_content(source):
+        return [source]
+    if isinstance(source, str | os.PathLike):
+        return [await _in_thread(partial(_read_path, _path_of(source)))]
+    if hasattr(source, "read"):
+        return [await _read_of(source.read)]
+    if hasattr(source, "__aiter__"):
+        return await _collected(source)
     raise InputError(f"a file is a path, bytes, a binary file or an async iterable of bytes: not {_kind(source)}")
 
 
@@ -174,15 +207,64 @@ def _path_of(path: Any) -> Path:
     return Path(os.fsdecode(path))
 
 
+def _read_path(path: Path) -> bytes:
+    # Before it is opened: to open a pipe waits for its other end.
+    status = path.stat()
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise InputError("the path is no regular file: open it yourself and pass the file")
+    _check_size(status.st_size)
+    return path.read_bytes()
+
+
 async def _read_of(read: Callable[[], Any]) -> Any:
-    return await read() if inspect.iscoroutinefunction(read) else await anyio.to_thread.run_sync(read)
+    if inspect.iscoroutinefunction(read):
+        return await read()
+    # In a list, because trio refuses a coroutine that comes out of a thread.
+    [content] = await _in_thread(lambda: [read()])
+    return await content if inspect.isawaitable(content) else content
 
 
-def _joined(chunks: list[Any]) -> bytes:
-    for chunk in chunks:
-        if not _is_content(chunk):
-            raise InputError(f"a file gives bytes, not {_kind(chunk)}: open it in binary mode")
-    return b"".join(chunks)
+async def _in_thread(work: Callable[[], Any]) -> Any:
+    """Do what may never end. A caller who is cancelled does not wait for it; its thread ends when it does."""
+    limiter = _reading.get(None)
+    if limiter is None:
+        limiter = anyio.CapacityLimiter(READING_THREADS)
+        _reading.set(limiter)
+    return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter)
+
+
+async def _collected(source: AsyncIterable[Any]) -> list[Any]:
+    chunks: list[Any] = []
+    size = 0
+    iterator = aiter(source)
+    try:
+        async for chunk in iterator:
+            chunks.append(chunk)
+            size += _size_of(chunk)
+            _check_size(size)
+    except Exception:
+        if inspect.isasyncgen(iterator):
+            await iterator.aclose()
+        raise
+    return chunks
+
+
+async def _joined(chunks: list[Any]) -> bytes:
+    size = sum(map(_size_of, chunks))
+    _check_size(size)
+    join = partial(b"".join, chunks)
+    return join() if size < LARGE_BYTES else await anyio.to_thread.run_sync(join, abandon_on_cancel=True)
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_FILE_BYTES:
+        raise InputError(f"the file is larger than {MAX_FILE_BYTES >> 20} MB: Strava takes 25 MB")
+
+
+def _size_of(chunk: Any) -> int:
+    if not _is_content(chunk):
+        raise InputError(f"a file gives bytes, not {_kind(chunk)}: open it in binary mode")
+    return chunk.nbytes if isinstance(chunk, memoryview) else len(chunk)
 
 
 def _is_content(value: object) -> bool:

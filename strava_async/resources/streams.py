@@ -49,14 +49,15 @@ class StreamsResource(Resource):
         does not exist                           1, or 2 if the first answer is not clear
         was entered by hand                      2
         has streams, but no distance             3, or 1 with ``series_type="time"``
-        was recorded, but has no streams         3, or 2 with a ``series_type``
+        was recorded, but has no streams         3, or 2 with ``series_type="time"``
         =======================================  ========================================
 
         Args:
             activity_id: which.
             keys: the streams wanted, ``StreamType`` or names that are newer than this library; None means all eleven.
             resolution: how many samples: ``low`` (100), ``medium`` (1,000) or ``high`` (10,000). No longer documented.
-            series_type: what a lower resolution is spaced by: ``distance`` or ``time``. No longer documented.
+            series_type: what a lower resolution is spaced by: ``distance`` or ``time``. No longer documented. What has
+                no streams over distance comes over time.
 
         Raises:
             InputError: ``keys`` names nothing.
@@ -83,7 +84,7 @@ class StreamsResource(Resource):
         if streams is None:
             activity = await self._view.api.get("/activities/{id}", id=activity_id)
             by_hand = is_object(activity) and activity.get("manual") is True
-            if series_type is None and not by_hand:
+            if series_type != "time" and not by_hand:
                 streams = await ask("time")
         return StreamSet({}) if streams is None else streams
 
@@ -133,10 +134,14 @@ class StreamsResource(Resource):
 
 def _names(keys: Keys | None, default: Keys) -> list[str]:
     given = default if keys is None else [keys] if isinstance(keys, str) else keys
-    names = list(dict.fromkeys(map(str, given)))
+    names = list(dict.fromkeys(map(_name, given)))
     if not all(names) or not names:
         raise InputError("keys names the streams that are wanted; None means all")
     return names
+
+
+def _name(key: object) -> str:
+    return str(key) if isinstance(key, str) else ""
 
 
 def _may_mean_no_streams(error: NotFoundError) -> bool:

@@ -7,8 +7,19 @@ import math
 from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
+from typing import Any
 
-from strava_async.errors import InputError, QuotaExceededError, UploadError, UploadTimeoutError
+from strava_async.errors import (
+    DecodeError,
+    InputError,
+    QuotaExceededError,
+    RateLimitedError,
+    ServerError,
+    StravaError,
+    TransportError,
+    UploadError,
+    UploadTimeoutError,
+)
 from strava_async.models._reading import read_one
 from strava_async.models.sports import SportType
 from strava_async.models.strength import (
@@ -18,9 +29,10 @@ from strava_async.models.strength import (
     check_strength_sport,
     strength_document,
 )
-from strava_async.models.upload import Upload
+from strava_async.models.upload import Upload, is_activity_id
 from strava_async.resources._files import OutgoingFile, Progress, UploadSource, check_progress, file_to_send
 from strava_async.resources._resource import Resource
+from strava_async.retry import RetryPolicy
 from strava_async.wire import upload_error
 
 # What the system holds back of a body that was written is still on its way when the wait for the answer begins.
@@ -29,6 +41,9 @@ UPLOAD_TIMEOUT_SECONDS = 120.0
 LEAST_PAUSE_SECONDS = 1.0
 MOST_PAUSE_SECONDS = 10.0
 PAUSE_GROWTH = 1.5
+# In a row; the pauses between them are those of the looks.
+MOST_FAILED_LOOKS = 5
+_TELLS_NOTHING = (TransportError, ServerError, RateLimitedError, DecodeError)
 
 
 class UploadsResource(Resource):
@@ -67,43 +82,49 @@ class UploadsResource(Resource):
         arrived: upload it again yourself, and if it had, ``wait`` raises a DuplicateUploadError with the activity.
 
         Args:
-            file: a path, bytes, a binary file object, plain or async, or an async iterable of bytes. A file object is
-                read from where it stands, and not closed.
+            file: the path of a regular file, bytes, a binary file object, plain or async, or an async iterable of
+                bytes; 512 MB at the most. A file object is read from where it stands, and not closed. If you cancel,
+                it stands anywhere afterwards, and a thread may still be reading it.
             data_type: ``fit``, ``tcx`` or ``gpx``, each also with ``.gz``, or ``json``; in any case. None means what
-                ``filename`` says, or the name of the file.
+                ``filename`` says, or the name of the file. Whether it ends in ``.gz`` is put right by what the file
+                holds, here and in the name.
             sport_type: a ``SportType``, or one that is newer than this library; case counts. None lets Strava see.
             name: the activity's title.
             description: text.
             trainer: whether it was indoors.
             commute: whether it was a commute.
             external_id: what you know it by; should be unique. Strava appends the ending; without one it takes
-                ``filename``.
-            filename: what Strava is told; None means the name of the file.
+                ``filename``, which for bytes that have no name is the same each time: give one or the other.
+            filename: what Strava is told, without its directories; None means the name of the file.
             gzip: whether to pack it on the way. What is packed already is sent as it is.
             progress: called with the bytes of the file that have gone out and those there are, from (0, total) up to
                 (total, total), and from 0 again if it is sent again. A plain function, to return soon. If it raises,
                 that is logged, and the upload goes on without it.
-            timeout: seconds without a sign of Strava before it is given up; None means 120.
+            timeout: seconds without a sign of Strava before it is given up; None means 120, or what the client has if
+                that is more.
 
         Raises:
-            InputError: the file is missing, empty or cannot be read, or its type is not known. Nothing was sent.
+            InputError: the file is missing, empty, too large or cannot be read, its type is not known, or an argument
+                makes no sense. Nothing was sent.
             DuplicateUploadError, UploadError: Strava refused it at once; mostly it does so later, see ``wait``.
             MissingScopeError: the athlete did not grant ``activity:write``.
             TransportError, ServerError: no usable answer came; it may have arrived.
         """
         check_progress(progress)
+        trainer_flag, commute_flag = _flag("trainer", trainer), _flag("commute", commute)
         sent = await file_to_send(file, data_type=data_type, filename=filename, gzip=gzip)
         form = {
             "data_type": sent.data_type,
             "sport_type": sport_type,
             "name": name,
             "description": description,
-            "trainer": None if trainer is None else int(trainer),
-            "commute": None if commute is None else int(commute),
+            "trainer": trainer_flag,
+            "commute": commute_flag,
             "external_id": external_id,
         }
         part = (sent.filename, OutgoingFile(sent.content, progress), "application/octet-stream")
-        api = self._view.api.with_options(timeout=UPLOAD_TIMEOUT_SECONDS if timeout is None else timeout)
+        least = max(UPLOAD_TIMEOUT_SECONDS, self._view.api.timeout)
+        api = self._view.api.with_options(timeout=least if timeout is None else timeout)
         decode = partial(read_one, Upload, on_invalid=self._view.on_invalid)
         upload: Upload = await api.request("POST", "/uploads", form, files={"file": part}, decode=decode)
         return upload
@@ -122,6 +143,10 @@ class UploadsResource(Resource):
         Looks after a second, then at growing distances up to ten; each look costs one request of the read class and
         waits for quota like any other. Strava takes two seconds on average. What is finished already costs nothing.
 
+        A look that fails (TransportError, ServerError, RateLimitedError, DecodeError) tells nothing: the next one comes
+        after the usual pause, and the fifth failure in a row is raised. So there is never more than one look a second,
+        but for one that is repeated after a renewal of the token. The client's retry policy does not count here.
+
         Args:
             upload: what ``create`` returned, or its id, from another process too.
             timeout: seconds until the last look begins, the wait for quota included: here it takes the place of
@@ -136,18 +161,16 @@ class UploadsResource(Resource):
                 counts more than ``activity_id``, should both be there; ``get`` shows them.
             UploadTimeoutError: it is still being processed, or there is no quota to look in time. Wait again by its id.
             NotFoundError: there is none, or it is not the athlete's.
-            TransportError, ServerError: a look failed, after the retries. Wait again by its id.
+            TransportError, ServerError, RateLimitedError, DecodeError: five looks in a row failed. Wait again by id.
+            InputError: ``upload`` has no id, or ``timeout`` is no number.
         """
-        if math.isnan(timeout):
-            raise InputError("timeout is a number of seconds")
+        _check_timeout(timeout)
         if isinstance(upload, Upload) and _is_ready(upload):
             return upload
-        upload_id = upload.id if isinstance(upload, Upload) else upload
-        if not isinstance(upload_id, int):
-            raise InputError("this upload has no id to wait for")
+        upload_id = _id_of(upload)
         clock = self._view.api.clock
         deadline = clock.monotonic() + timeout
-        pause = LEAST_PAUSE_SECONDS
+        pause, failed = LEAST_PAUSE_SECONDS, list[StravaError]()
         # Rounded, because a sum of floats may fall short of a second that is there.
         while (left := round(deadline - clock.monotonic(), 6)) >= LEAST_PAUSE_SECONDS:
             await clock.sleep(min(pause, left))
@@ -155,10 +178,16 @@ class UploadsResource(Resource):
                 seen = await self._look(upload_id, max(0.0, deadline - clock.monotonic()))
             except QuotaExceededError as error:
                 raise UploadTimeoutError(upload_id) from error
-            if _is_ready(seen):
-                return seen
+            except _TELLS_NOTHING as error:
+                failed.append(error)
+                if len(failed) == MOST_FAILED_LOOKS:
+                    raise
+            else:
+                if _is_ready(seen):
+                    return seen
+                failed.clear()
             pause = min(pause * PAUSE_GROWTH, MOST_PAUSE_SECONDS)
-        raise UploadTimeoutError(upload_id)
+        raise UploadTimeoutError(upload_id) from (failed[-1] if failed else None)
 
     async def strength(
         self,
@@ -190,8 +219,8 @@ class UploadsResource(Resource):
             active_time: how much of it was exercise; seconds or a timedelta.
             total_calories: kilocalories.
             creator: what made the workout's record, such as the name of your application.
-            streams: lists of equal lengths by name: ``time``, ``active``, ``heartrate``.
-            utc_offset: seconds that the clock on the wall is ahead of UTC; None means as ``start_time`` has it.
+            streams: lists of equal lengths by name: ``time``, ``active``, ``heartrate``; times do not decrease.
+            utc_offset: whole seconds that the clock on the wall is ahead of UTC; None means as ``start_time`` has it.
             name: see ``create``, as for the rest.
             description: text.
             trainer: whether it was indoors.
@@ -200,7 +229,7 @@ class UploadsResource(Resource):
             timeout: see ``create``.
 
         Raises:
-            InputError: a time without a zone, no set, streams of unequal lengths, a number that makes no sense, or a
+            InputError: a time without a zone, no set, streams of unequal lengths, a value that makes no sense, or a
                 sport that Strava is known to take no sets for. Nothing was sent.
         """
         check_strength_sport(sport_type)
@@ -229,7 +258,7 @@ class UploadsResource(Resource):
 
     async def _look(self, upload_id: int, max_wait: float) -> Upload:
         decode = partial(read_one, Upload, on_invalid=self._view.on_invalid)
-        api = self._view.api.with_options(max_wait=max_wait)
+        api = self._view.api.with_options(max_wait=max_wait, retry=RetryPolicy(max_attempts=1))
         upload: Upload = await api.request("GET", "/uploads/{id}", {"id": upload_id}, decode=decode)
         return upload
 
@@ -238,13 +267,32 @@ def _is_ready(upload: Upload) -> bool:
     """Say whether there is an activity; raise if there will be none."""
     match upload.state:
         case "ready":
-            return upload.activity_id is not None  # a text without the id is not enough
+            return is_activity_id(upload.activity_id)  # a text without the id is not enough
         case "processing":
             return False
         case "deleted":
             raise UploadError("the created activity has been deleted", upload_id=upload.id)
         case "error":
-            raise upload_error(str(upload.error or upload.status), upload_id=upload.id)
+            refusal = upload_error(str(upload.error or ""), upload_id=upload.id)
+            raise refusal if refusal.error else upload_error(str(upload.status), upload_id=upload.id)
+
+
+def _flag(name: str, value: Any) -> int | None:
+    if value is not None and not isinstance(value, bool):
+        raise InputError(f"{name} is True or False")
+    return None if value is None else int(value)
+
+
+def _check_timeout(timeout: Any) -> None:
+    if not isinstance(timeout, int | float) or math.isnan(timeout):
+        raise InputError("timeout is a number of seconds")
+
+
+def _id_of(upload: Any) -> int:
+    upload_id = upload.id if isinstance(upload, Upload) else upload
+    if not isinstance(upload_id, int) or isinstance(upload_id, bool):
+        raise InputError("this upload has no id to wait for")
+    return upload_id
 
 
 def _json(document: object) -> bytes:
