@@ -2,6 +2,7 @@
 
 import json
 
+import anyio
 import httpx
 import pytest
 
@@ -436,6 +437,21 @@ async def test_larger_answers_are_compressed_if_the_client_can(emulator):
     assert "Content-Encoding" not in plain.headers
     assert packed.content == plain.content
     assert int(packed.headers["Content-Length"]) < len(plain.content)
+
+
+async def test_others_are_served_while_many_details_are_made(emulator):
+    numbers = [activity["id"] for activity in emulator.world().activities[:8]]
+    answered = []
+
+    async def ask(path):
+        await api.get(path)
+        answered.append(path)
+
+    async with connect(emulator) as api, anyio.create_task_group() as tasks:
+        for number in numbers:
+            tasks.start_soon(ask, f"/activities/{number}")
+        tasks.start_soon(ask, "/athlete/zones")
+    assert answered.index("/athlete/zones") < len(numbers) // 2
 
 
 def test_a_shelf_keeps_what_was_used_last():

@@ -132,6 +132,23 @@ async def test_group_events_have_the_oddities_that_strava_sends(emulator):
         assert times == sorted(times)
 
 
+@pytest.mark.parametrize("now", [1_640_000_000.0, 1_767_693_600.0, 1_800_000_000.0])
+async def test_no_event_is_of_the_future_or_older_than_the_route_it_follows(now):
+    emulator = Emulator(clock=FakeClock(now), years=0.3)
+    found = []
+    async with connect(emulator) as api:
+        for club in emulator.world().profile["clubs"]:
+            found += (await api.get(f"/clubs/{club['id']}/group_events")).json()
+    written = [event for event in found if event["created_at"]]
+    assert len(written) > 5
+    assert all(datetime.fromisoformat(event["created_at"]).timestamp() <= emulator.clock.time() for event in written)
+    followed = [event for event in written if event["route_id"]]
+    assert followed
+    for event in followed:
+        created = emulator.world().routes[event["route_id"]].created_at
+        assert datetime.fromisoformat(event["created_at"]).timestamp() >= created
+
+
 async def test_a_weekly_event_keeps_its_time_on_the_wall(emulator):
     number = emulator.world().profile["clubs"][0]["id"]
     zone = clubs.place_of(number).zone

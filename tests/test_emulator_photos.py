@@ -32,7 +32,9 @@ async def test_there_are_as_many_photos_as_the_activity_counts_and_the_first_is_
             photos = (await api.get(f"/activities/{activity['id']}/photos?size=600&photo_sources=true")).json()
             summary = (await api.get(f"/activities/{activity['id']}")).json()["photos"]
             assert len(photos) == activity["total_photo_count"] == summary["count"]
+            small = (await api.get(f"/activities/{activity['id']}/photos?size=100")).json()
             assert photos[0]["unique_id"] == summary["primary"]["unique_id"]
+            assert summary["primary"]["urls"] == photos[0]["urls"] | small[0]["urls"]
             assert [photo["default_photo"] for photo in photos] == [True] + [False] * (len(photos) - 1)
             assert len({photo["unique_id"] for photo in photos}) == len(photos)
             assert set(summary["primary"]["urls"]) == {"100", "600"}

@@ -3,10 +3,13 @@
 from collections import Counter
 from datetime import datetime, timedelta
 
+import anyio
 import httpx
 import pytest
+from anyio.lowlevel import checkpoint
 
 from strava_async.testing import Emulator, FakeClock, MeterLimits, Quirks
+from strava_async.testing.catalogue import Catalogue, Shelf
 from strava_async.testing.world import segment_detail
 from strava_async.testing.world.polyline import decode
 
@@ -30,10 +33,10 @@ def fresh():
 
 @pytest.fixture(scope="module")
 def passed(emulator):
-    """What the activities' details say of efforts, by segment."""
+    """The efforts that the activities' details show, by segment."""
     world, found = emulator.world(), {}
     for activity in world.activities:
-        for effort in world.detail(activity["id"])["segment_efforts"]:
+        for effort in world.segment_efforts(activity["id"]):
             found.setdefault(effort["segment"]["id"], []).append(effort)
     return found
 
@@ -145,7 +148,6 @@ async def test_the_statistics_agree_with_the_efforts(emulator, busy):
         "pr_date": best["start_date_local"][:10],
         "pr_visibility": best["visibility"],
         "pr_activity_id": best["activity"]["id"],
-        "pr_activity_id_str": str(best["activity"]["id"]),
         "pr_activity_visibility": best["activity"]["visibility"],
         "effort_count": len(efforts),
     }
@@ -236,7 +238,6 @@ async def test_a_starred_segment_shows_the_best_effort(emulator, busy):
     assert first["athlete_pr_effort"] == {
         "id": best["id"],
         "activity_id": best["activity"]["id"],
-        "activity_id_str": str(best["activity"]["id"]),
         **{name: best[name] for name in ("elapsed_time", "distance", "start_date", "start_date_local")},
         "is_kom": False,
     }
@@ -420,6 +421,67 @@ async def test_an_effort_carries_its_activity_its_athlete_and_the_statistics(emu
     }
 
 
+async def test_statistics_need_read_all_wherever_they_are_shown(emulator, busy):
+    segment_id, efforts = busy
+    effort = next(effort for effort in efforts if effort["visibility"] != "only_me")
+    async with connect(emulator, "read", "activity:read") as api:
+        assert "athlete_segment_stats" not in (await api.get(f"/segment_efforts/{effort['id']}")).json()
+        assert "athlete_segment_stats" not in (await api.get(f"/segments/{segment_id}")).json()
+
+
+def test_timing_a_segments_efforts_goes_step_by_step(fresh):
+    segments = fresh.world().segments
+    segment = max(segments.all().values(), key=lambda segment: len(segments.passed_by(segment)))
+    count = len(segments.passed_by(segment))
+    assert sum(1 for _ in segments.timing(segment)) == count > 2
+    assert list(segments.timing(segment)) == []
+    assert segments.passes(segment) is segments.passes(segment)
+    assert [one.activity["id"] for one in sorted(segments.passes(segment), key=lambda one: one.start_at)] == (
+        segments.passed_by(segment)
+    )
+
+
+@pytest.mark.parametrize("path", ["/segments/starred", "/segments/{}", "/segment_efforts?segment_id={}"])
+async def test_others_get_a_turn_after_each_activity_that_is_timed(fresh, path):
+    segments = fresh.world().segments
+    busy = max(segments.all().values(), key=lambda segment: len(segments.passed_by(segment)))
+    segments.star(busy.summary["id"], starred=True, now=fresh.clock.time())
+
+    async def turns_of_others():
+        turns, replies = 0, []
+
+        async def ask():
+            replies.append(await api.get(path.format(busy.summary["id"])))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask)
+            while not replies:
+                await checkpoint()
+                turns += 1
+        assert replies[0].status_code == 200
+        return turns
+
+    async with connect(fresh) as api:
+        first, again = await turns_of_others(), await turns_of_others()
+    assert first - again >= len(segments.passed_by(busy)) - 1
+
+
+def test_a_change_that_some_activities_show_is_made_anew_for_these_alone(fresh):
+    catalogue, made = Catalogue(fresh.world(), Shelf()), []
+    first, second = (activity["id"] for activity in fresh.world().activities[:2])
+
+    def ask():
+        made.clear()
+        for number in (first, second):
+            catalogue.body(number, ("detail",), lambda number=number: made.append(number))
+        return list(made)
+
+    assert (ask(), ask()) == ([first, second], [])
+    catalogue.touch([second])
+    assert [catalogue.has_body(number, ("detail",)) for number in (first, second)] == [True, False]
+    assert (ask(), ask()) == ([second], [])
+
+
 async def test_efforts_are_for_subscribers(fresh):
     segment_id, efforts = busiest(fresh)
     paths = (
@@ -566,7 +628,9 @@ async def test_an_upload_passes_segments_too(fresh):
         "commute": False,
         "now": fresh.clock.time(),
     }
-    before = {number: len(world.segments.passes(segment)) for number, segment in world.segments.all().items()}
+    now, known = fresh.clock.time(), list(world.segments.all().items())
+    before = {number: len(world.segments.passes(segment)) for number, segment in known}
+    everybodys = {number: world.segment(segment, now=now)["effort_count"] for number, segment in known}
     for number in range(90_000_000_500, 90_000_000_508):
         world.add_uploaded(activity_id=number, sport_type="Ride", **upload)
     fresh.refresh()
@@ -574,8 +638,9 @@ async def test_an_upload_passes_segments_too(fresh):
     assert efforts
     async with connect(fresh) as api:
         for segment_id, count in Counter(effort["segment"]["id"] for effort in efforts).items():
-            stats = (await api.get(f"/segments/{segment_id}")).json()["athlete_segment_stats"]
-            assert stats["effort_count"] == before.get(segment_id, 0) + count
+            segment = (await api.get(f"/segments/{segment_id}")).json()
+            assert segment["athlete_segment_stats"]["effort_count"] == before.get(segment_id, 0) + count
+            assert segment["effort_count"] == everybodys.get(segment_id, segment["effort_count"] - count) + count
         assert (await api.get(f"/segment_efforts/{efforts[0]['id']}")).json()["activity"]["id"] >= 90_000_000_500
 
 

@@ -153,6 +153,17 @@ async def test_a_callback_that_takes_too_long_is_given_up():
     assert ended == [CALLBACK]
 
 
+async def test_a_callback_has_two_seconds():
+    left = []
+
+    async def answer(method, url, content):
+        left.append(anyio.current_effective_deadline() - anyio.current_time())
+        return CallbackReply(200)
+
+    await ask(answer, "GET", CALLBACK)
+    assert left == [pytest.approx(2.0, abs=0.5)]
+
+
 async def test_a_clock_that_jumps_does_not_hurry_the_callback(clock, service):
     began = clock.monotonic()
 

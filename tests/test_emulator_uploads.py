@@ -3,6 +3,7 @@
 import gzip
 import json
 
+import anyio
 import httpx
 import pytest
 
@@ -13,6 +14,7 @@ pytestmark = pytest.mark.anyio
 PROCESSING = "Your activity is still being processed."
 READY = "Your activity is ready."
 FAILED = "There was an error processing your activity."
+DELETED = "The created activity has been deleted."
 
 
 def gpx(name="Lunch <b>Run</b> & more", *, points=60, day=5, extra="", time=True):
@@ -180,6 +182,43 @@ async def test_two_of_the_same_file_under_way_make_one_activity(emulator, clock)
         uploads = [(await api.get(f"/uploads/{upload_id}")).json() for upload_id in ids]
     assert [upload["status"] for upload in uploads] == [READY, FAILED]
     assert str(uploads[0]["activity_id"]) in uploads[1]["error"]
+
+
+async def test_others_are_served_while_many_files_are_read(emulator):
+    answered = []
+
+    async def ask(number):
+        reply = await (api.get("/gear/none") if number is None else send(api, gpx(day=number)))
+        answered.append(reply.status_code)
+
+    async with connect(emulator) as api, anyio.create_task_group() as tasks:
+        for number in range(1, 9):
+            tasks.start_soon(ask, number)
+        tasks.start_soon(ask, None)
+    assert answered.index(404) < 4
+    assert answered.count(201) == 8
+
+
+async def test_an_upload_can_end_as_deleted_and_the_file_may_come_again(emulator, clock):
+    emulator.end_next_upload("deleted")
+    async with connect(emulator) as api:
+        before = len(emulator.world().activities)
+        gone, _ = await finish(api, clock, gpx())
+        assert (gone["status"], gone["error"], gone["activity_id"]) == (DELETED, None, None)
+        assert len(emulator.world().activities) == before
+        again, activity = await finish(api, clock, gpx())
+    assert (again["status"], again["activity_id"]) == (READY, activity["id"])
+
+
+async def test_an_upload_can_end_with_an_error_beside_its_activity(emulator, clock):
+    emulator.end_next_upload("error")
+    async with connect(emulator) as api:
+        failed, activity = await finish(api, clock, gpx())
+        fine, _ = await finish(api, clock, gpx(day=6))
+    assert failed["status"] == FAILED
+    assert failed["error"]
+    assert failed["activity_id"] == activity["id"]
+    assert (fine["status"], fine["error"]) == (READY, None)
 
 
 async def test_the_text_of_old_duplicates_can_be_had(emulator, clock):

@@ -53,8 +53,8 @@ def said(streams: StreamSet) -> list[str]:
 def test_a_stream_is_the_sequence_of_its_samples():
     heartrate = StreamSet({"heartrate": stream(90, None, 95, original_size=500, resolution="low")}).heartrate
     assert heartrate is not None
-    assert (list(heartrate), heartrate[0], heartrate[1:], len(heartrate)) == ([90, None, 95], 90, [None, 95], 3)
-    assert heartrate.data == [90, None, 95]
+    assert (list(heartrate), heartrate[0], heartrate[1:], len(heartrate)) == ([90, None, 95], 90, (None, 95), 3)
+    assert heartrate.data == (90, None, 95)
     assert 95 in heartrate
     about = (heartrate.type, heartrate.series_type, heartrate.original_size, heartrate.resolution)
     assert about == ("heartrate", "distance", 500, "low")
@@ -69,7 +69,7 @@ def test_every_documented_stream_is_an_attribute_and_a_field_of_the_sample():
 def test_coordinates_become_places_and_gaps_none():
     latlng = StreamSet({"latlng": stream([47.1, 8.1], None, [], [47, 8])}).latlng
     assert latlng is not None
-    assert latlng.data == [LatLng(47.1, 8.1), None, None, LatLng(47, 8)]
+    assert latlng.data == (LatLng(47.1, 8.1), None, None, LatLng(47, 8))
     assert isinstance(latlng[0], LatLng)
 
 
@@ -83,7 +83,7 @@ def test_a_list_of_streams_reads_as_an_object_of_them_does():
 def test_streams_are_found_by_name_also_new_ones():
     streams = StreamSet({"time": stream(0), "core_temp": stream({"c": 37.0})})
     assert streams["time"] == streams.time == streams.get("time")
-    assert streams["core_temp"].data == [{"c": 37.0}]
+    assert streams["core_temp"].data == ({"c": 37.0},)
     assert list(streams.keys()) == ["time", "core_temp"]
     assert "core_temp" in streams
     assert "watts" not in streams
@@ -107,6 +107,23 @@ def test_samples_are_rows_of_all_streams():
     assert [StreamSet(ride())[index] for index in (0, 1, -1)] == [first, second, third]
     with pytest.raises(IndexError):
         StreamSet(ride())[3]
+
+
+def test_a_slice_is_a_list_of_samples():
+    samples = list(StreamSet(ride()))
+    for piece in (slice(0, 2), slice(None), slice(None, None, -1), slice(2, 99), slice(5, 9)):
+        assert StreamSet(ride())[piece] == samples[piece]
+
+
+def test_who_changes_the_json_changes_no_samples():
+    raw = ride()
+    streams = StreamSet(raw)
+    before = list(streams)
+    for each in raw.values():
+        each["data"].append(7)
+    raw["watts"]["data"].clear()
+    assert list(streams) == [streams[0], streams[1], streams[2]] == before
+    assert [row["watts"] for row in streams.rows()] == streams.to_columns()["watts"] == [200, None, 210]
 
 
 def test_rows_are_dictionaries_of_what_is_there():
@@ -207,7 +224,7 @@ def test_a_body_that_is_no_json_is_an_error():
 
 
 def test_half_a_surrogate_pair_is_read():
-    assert read_streams(rb'{"new": {"data": ["\ud800"]}}')["new"].data == ["\ud800"]
+    assert read_streams(rb'{"new": {"data": ["\ud800"]}}')["new"].data == ("\ud800",)
 
 
 # JSON, equality, pickles.
@@ -220,6 +237,14 @@ def test_the_json_is_what_came(raw: Any):
     assert streams.raw == raw
     assert json.loads(streams.to_json()) == raw
     assert StreamSet(json.loads(streams.to_json())) == streams
+
+
+def test_what_json_has_no_number_for_is_written_as_null():
+    read = read_streams(b'{"altitude": {"data": [NaN, 1.5, -Infinity, 1e999]}, "NaN": "Infinity"}')
+    assert json.loads(read.to_json(), parse_constant=pytest.fail) == {
+        "altitude": {"data": [None, 1.5, None, None]},
+        "NaN": "Infinity",
+    }
 
 
 def test_sets_and_streams_are_equal_when_the_same_came():
@@ -268,9 +293,12 @@ def test_columns_are_new_lists_with_two_for_the_place():
     assert raw == ride()
 
 
-def test_the_place_has_its_columns_even_if_a_stream_is_called_so():
-    raw = {"lat": stream("x"), "latlng": stream([1.0, 2.0]), "lng": stream("y")}
-    assert StreamSet(raw).to_columns() == {"lat": [1.0], "lng": [2.0]}
+def test_a_stream_called_as_a_column_of_the_place_has_a_column_of_its_own():
+    raw = {"lat": stream("x"), "lng_": stream("z"), "latlng": stream([1.0, 2.0]), "lng": stream("y")}
+    columns = {"lat_": ["x"], "lng_": ["z"], "lat": [1.0], "lng": [2.0], "lng__": ["y"]}
+    streams = StreamSet(raw)
+    assert streams.to_columns() == columns
+    assert streams.to_pandas().to_dict("list") == streams.to_arrow().to_pydict() == columns
     assert StreamSet({"lat": stream("x")}).to_columns() == {"lat": ["x"]}
 
 
@@ -448,7 +476,7 @@ async def test_one_key_may_be_given_alone():
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("keys", [[], "", ["time", ""]])
+@pytest.mark.parametrize("keys", [[], "", ["time", ""], [None], ["time", None], [7]])
 async def test_keys_that_name_nothing_are_refused_before_anything_is_sent(keys: Any):
     async with opened() as setting:
         for ask in (setting.client.streams.activity, setting.client.streams.segment_effort):
@@ -493,12 +521,20 @@ async def test_a_recorded_activity_may_have_no_streams_whatever_the_series():
 
 
 @pytest.mark.anyio
-async def test_a_series_that_was_given_is_not_changed():
+async def test_an_activity_without_distance_is_asked_over_time_after_distance_was_asked_for():
+    async with opened() as setting:
+        yoga = setting.activity("Yoga")
+        assert (await setting.client.streams.activity(yoga, series_type="distance")).time
+        assert setting.asked == ["streams by distance", str(yoga), "streams by time"]
+
+
+@pytest.mark.anyio
+async def test_a_recorded_activity_without_streams_costs_two_requests_over_time():
     async with opened() as setting:
         run = setting.activity("Run")
         setting.refuse(UNCLEAR)
-        assert await setting.client.streams.activity(run, series_type="distance") == StreamSet({})
-        assert setting.asked == ["streams by distance", str(run)]
+        assert await setting.client.streams.activity(run, series_type="time") == StreamSet({})
+        assert setting.asked == ["streams by time", str(run)]
 
 
 @pytest.mark.anyio

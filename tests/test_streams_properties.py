@@ -71,7 +71,8 @@ def test_reading_and_iterating_never_fail_and_agree(answer: Any) -> None:
             assert value is (data[index] if index < len(data) else None)
             assert kind not in set(StreamType) or getattr(samples[index], kind) is value
     assert same(streams.raw, answer)
-    assert same(json.loads(streams.to_json()), answer)
+    finite = json.loads(json.dumps(answer), parse_constant=lambda _: None)
+    assert same(json.loads(streams.to_json(), parse_constant=pytest.fail), finite)
     assert list(pickle.loads(pickle.dumps(streams)).keys()) == list(streams.keys())
     repr(streams), [repr(each) for each in map(streams.get, streams.keys())]
 

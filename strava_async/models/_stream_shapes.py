@@ -5,7 +5,7 @@ Strava was seen to send an object by type, or a list of objects with their types
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, starmap
 from typing import Any
 
@@ -91,9 +91,9 @@ def _no_places(data: list[Any]) -> list[str]:
     return list(dict.fromkeys(_NO_PAIR if is_list(value) else kind_of(value) for value in strangers))
 
 
-def places(data: list[Any]) -> list[Any]:
+def places(data: Sequence[Any]) -> tuple[Any, ...]:
     """Return the samples of a ``latlng`` stream as places; gaps are None, what is no pair of numbers stays."""
-    return list(starmap(LatLng, data)) if _are_pairs(data) else [_place(value) for value in data]
+    return tuple(starmap(LatLng, data) if _are_pairs(data) else map(_place, data))
 
 
 def _place(value: Any) -> Any:
@@ -102,7 +102,7 @@ def _place(value: Any) -> Any:
     return LatLng(*value) if _are_pairs([value]) else value
 
 
-def _are_pairs(data: list[Any]) -> bool:
+def _are_pairs(data: Sequence[Any]) -> bool:
     return (
         _PAIR.issuperset(map(type, data))
         and _TWO.issuperset(map(len, data))

@@ -23,17 +23,14 @@ class Stream(Sequence[T | None]):
         raw: the JSON object that came.
     """
 
-    __slots__ = ("_data", "_raw", "_type")
+    __slots__ = ("_came", "_data", "_raw", "_type")
 
     def __init__(self, kind: str, raw: Mapping[str, Any]) -> None:
         self._type = kind
         self._raw = raw
         came = raw.get("data")
-        self._data: list[T | None] | None = None
-        if not is_list(came):
-            self._data = []
-        elif kind != StreamType.LATLNG:
-            self._data = came
+        self._came = tuple(came) if is_list(came) else ()
+        self._data: tuple[T | None, ...] | None = None if kind == StreamType.LATLNG else self._came
 
     @property
     def type(self) -> str:
@@ -41,10 +38,10 @@ class Stream(Sequence[T | None]):
         return self._type
 
     @property
-    def data(self) -> list[T | None]:
+    def data(self) -> tuple[T | None, ...]:
         """The samples; empty where Strava sent no list."""
         if self._data is None:  # pairs of coordinates are made into places when somebody asks
-            self._data = cast("list[T | None]", places(self._raw["data"]))
+            self._data = cast("tuple[T | None, ...]", places(self._came))
         return self._data
 
     @property
@@ -64,22 +61,21 @@ class Stream(Sequence[T | None]):
 
     @property
     def raw(self) -> Mapping[str, Any]:
-        """The JSON as it came. Samples other than coordinates are the same list as ``data``."""
+        """The JSON as it came. Who changes it changes no samples."""
         return self._raw
 
     @overload
     def __getitem__(self, index: int) -> T | None: ...
     @overload
-    def __getitem__(self, index: slice) -> list[T | None]: ...
-    def __getitem__(self, index: int | slice) -> T | list[T | None] | None:
+    def __getitem__(self, index: slice) -> tuple[T | None, ...]: ...
+    def __getitem__(self, index: int | slice) -> T | tuple[T | None, ...] | None:
         return self.data[index]
 
     def __iter__(self) -> Iterator[T | None]:
         return iter(self.data)
 
     def __len__(self) -> int:
-        came = self._raw.get("data")
-        return len(came) if is_list(came) else 0
+        return len(self._came)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Stream) and (self._type, self._raw) == (other._type, other._raw)

@@ -22,7 +22,8 @@ from strava_async.models.stream_type import ELEMENTS, StreamType
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_COLUMNS: Mapping[str, type] = {"lat": float, "lng": float, **ELEMENTS}
+_PLACE = ("lat", "lng")
+_COLUMNS: Mapping[str, type] = {**dict.fromkeys(_PLACE, float), **ELEMENTS}
 
 
 class StreamSet:
@@ -34,6 +35,7 @@ class StreamSet:
         streams["heartrate"]  # the same, or KeyError; so are streams that are newer than this library
         for sample in streams:  # sample by sample
             print(sample.time, sample.latlng)
+        streams[0], streams[:60]  # a Sample, and a list of them
 
     ``len`` is the number of samples, so a set without any is false. ``in`` and ``keys`` are about the streams' names.
 
@@ -135,12 +137,14 @@ class StreamSet:
     def __getitem__(self, key: str) -> Stream[Any]: ...
     @overload
     def __getitem__(self, key: int) -> Sample: ...
-    def __getitem__(self, key: str | int) -> Stream[Any] | Sample:
+    @overload
+    def __getitem__(self, key: slice) -> list[Sample]: ...
+    def __getitem__(self, key: str | int | slice) -> Stream[Any] | Sample | list[Sample]:
         if isinstance(key, str):
             return self._streams[key]
-        index = range(self._size)[key]
-        streams = map(self._streams.get, StreamType)
-        return Sample(*(stream[index] if stream and index < len(stream) else None for stream in streams))
+        if isinstance(key, slice):
+            return list(map(self._sample, range(self._size)[key]))
+        return self._sample(range(self._size)[key])
 
     def __iter__(self) -> Iterator[Sample]:
         return map(Sample, *map(self._aligned, StreamType))
@@ -151,7 +155,11 @@ class StreamSet:
         return (dict(zip(names, values, strict=True)) for values in zip(*map(self._aligned, names), strict=True))
 
     def to_columns(self) -> dict[str, list[Any]]:
-        """Return new lists of equal length by name; gaps are None. ``latlng`` becomes ``lat`` and ``lng``."""
+        """Return new lists of equal length by name; gaps are None. ``latlng`` becomes ``lat`` and ``lng``.
+
+        Should there be a stream of one of these names beside it, that one's column is called ``lat_`` or ``lng_``, with
+        more underscores if that is a stream's name too.
+        """
         columns: dict[str, list[Any]] = {}
         for kind in self._streams:
             values = list(self._aligned(kind))
@@ -159,7 +167,7 @@ class StreamSet:
                 columns["lat"] = [value.lat if isinstance(value, LatLng) else None for value in values]
                 columns["lng"] = [value.lng if isinstance(value, LatLng) else None for value in values]
             else:
-                columns.setdefault(kind, values)
+                columns[self._column(kind)] = values
         return columns
 
     def to_numpy(self) -> dict[str, NDArray[Any]]:
@@ -195,8 +203,15 @@ class StreamSet:
         return _frames.to_arrow(self.to_columns(), _COLUMNS)
 
     def to_json(self) -> str:
-        """Return the JSON as it came, as text. ``StreamSet(json.loads(text))`` is equal to this."""
-        return json.dumps(self._raw, separators=(",", ":"))
+        """Return the JSON as it came, as text. ``StreamSet(json.loads(text))`` is equal to this.
+
+        What JSON has no number for (NaN, infinities) is null.
+        """
+        try:
+            return json.dumps(self._raw, separators=(",", ":"), allow_nan=False)
+        except ValueError:
+            finite = json.loads(json.dumps(self._raw), parse_constant=lambda _: None)
+            return json.dumps(finite, separators=(",", ":"))
 
     def __contains__(self, kind: object) -> bool:
         return kind in self._streams
@@ -212,6 +227,17 @@ class StreamSet:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._size} samples: {', '.join(self._streams) or 'no streams'}>"
+
+    def _sample(self, index: int) -> Sample:
+        streams = map(self._streams.get, StreamType)
+        return Sample(*(stream[index] if stream and index < len(stream) else None for stream in streams))
+
+    def _column(self, kind: str) -> str:
+        if kind in _PLACE and StreamType.LATLNG in self._streams:
+            kind += "_"
+            while kind in self._streams:
+                kind += "_"
+        return kind
 
     def _aligned(self, kind: str) -> Iterator[Any]:
         data: Sequence[Any] = self._streams.get(kind, ())

@@ -12,7 +12,17 @@ from typing import Any
 from strava_async.testing import cursors
 from strava_async.testing.catalogue import Catalogue
 from strava_async.testing.quirks import Quirks
-from strava_async.testing.replies import RATE_FIELDS, Answer, RefusalError, bad_request, closed, json_answer, not_found
+from strava_async.testing.replies import (
+    RATE_FIELDS,
+    Answer,
+    Encoded,
+    RefusalError,
+    bad_request,
+    closed,
+    json_answer,
+    not_found,
+)
+from strava_async.testing.turns import Turns
 from strava_async.testing.values import (
     PER_PAGE,
     PER_PAGE_LIMIT,
@@ -50,6 +60,7 @@ class ActivitiesApi:
         self._catalogue_of = catalogue_of
         self._next_id = next_id
         self._quirks = quirks
+        self._turns = Turns()
 
     async def index(self, visit: Visit) -> Answer:
         """GET /athlete/activities: newest first; oldest first with ``after`` alone.
@@ -74,18 +85,18 @@ class ActivitiesApi:
 
     async def detail(self, visit: Visit) -> Answer:
         """GET /activities/{id}; ``include_all_efforts`` makes no difference here."""
-        return self._part(visit, ("detail",), lambda catalogue, number: catalogue.world.detail(number))
+        return await self._part(visit, ("detail",), lambda catalogue, number: catalogue.world.detail(number))
 
     async def laps(self, visit: Visit) -> Answer:
         """GET /activities/{id}/laps: not paged."""
-        return self._part(visit, ("laps",), lambda catalogue, number: catalogue.world.laps(number))
+        return await self._part(visit, ("laps",), lambda catalogue, number: catalogue.world.laps(number))
 
     async def zones(self, visit: Visit) -> Answer:
         """GET /activities/{id}/zones: not paged; needs the athlete to be a subscriber."""
         catalogue, _ = self._seen(visit)
         if not (self._quirks.subscribed and catalogue.world.profile.get("summit", True)):
             raise RefusalError(402, "Payment Required")
-        return self._part(visit, ("zones",), lambda catalogue, number: catalogue.world.activity_zones(number))
+        return await self._part(visit, ("zones",), lambda catalogue, number: catalogue.world.activity_zones(number))
 
     async def kudos(self, visit: Visit) -> Answer:
         """GET /activities/{id}/kudos: paged."""
@@ -123,7 +134,7 @@ class ActivitiesApi:
             raise bad_request("Application", "size")
         pixels = size or _THUMBNAIL_SIZE
         kind = ("photos", pixels)
-        return self._part(visit, kind, lambda catalogue, number: catalogue.world.photos(number, size=pixels))
+        return await self._part(visit, kind, lambda catalogue, number: catalogue.world.photos(number, size=pixels))
 
     async def streams(self, visit: Visit) -> Answer:
         """GET /activities/{id}/streams.
@@ -149,7 +160,7 @@ class ActivitiesApi:
                 raise RefusalError(404, "Resource Not Found")
             return _chosen(streams, keys, by_type=by_type)
 
-        body = catalogue.body(number, ("streams", keys, by_type, needed), choose)
+        body = await self._body(catalogue, number, ("streams", keys, by_type, needed), choose)
         return Answer(200, body, headers={} if self._quirks.streams_send_rate_headers else _NO_RATE_HEADERS)
 
     async def create(self, visit: Visit) -> Answer:
@@ -227,9 +238,14 @@ class ActivitiesApi:
         visit.require("activity:read", "activity:read_all")
         return self._own(visit)
 
-    def _part(self, visit: Visit, kind: tuple[Any, ...], make: Callable[[Catalogue, int], Any]) -> Answer:
+    async def _part(self, visit: Visit, kind: tuple[Any, ...], make: Callable[[Catalogue, int], Any]) -> Answer:
         catalogue, number = self._seen(visit)
-        return Answer(200, catalogue.body(number, kind, lambda: make(catalogue, number)))
+        return Answer(200, await self._body(catalogue, number, kind, lambda: make(catalogue, number)))
+
+    async def _body(self, catalogue: Catalogue, number: int, kind: tuple[Any, ...], make: Callable[[], Any]) -> Encoded:
+        if catalogue.has_body(number, kind):
+            return catalogue.body(number, kind, make)
+        return await self._turns.do(lambda: catalogue.body(number, kind, make))
 
 
 def _chosen(streams: dict[str, dict[str, Any]], keys: tuple[str, ...], *, by_type: bool) -> Any:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from strava_async.testing.replies import Encoded, json_bytes
@@ -34,6 +34,10 @@ class Shelf:
             _, dropped = self._bodies.popitem(last=False)
             self._size -= len(dropped.plain)
         return body
+
+    def has(self, key: tuple[Any, ...]) -> bool:
+        """Say whether something is kept under the key."""
+        return key in self._bodies
 
     def clear(self) -> None:
         """Forget everything."""
@@ -68,6 +72,7 @@ class Catalogue:
         self.world = world
         self._shelf = shelf
         self._version = 0
+        self._touched: Counter[int] = Counter()
         self._encoded: dict[int, bytes] = {}
         self.refresh()
 
@@ -80,6 +85,10 @@ class Catalogue:
         self._version += 1  # of all: an activity's detail shows its gear, which any other activity wears out
         if changed is not None:
             self._encoded.pop(changed, None)
+
+    def touch(self, activity_ids: Iterable[int]) -> None:
+        """Take notice of a change that the bodies of these activities show, and no summary."""
+        self._touched.update(activity_ids)
 
     def find(self, activity_id: int, *, private: bool) -> dict[str, Any] | None:
         """Return the summary of an activity; None if there is none, or if it is private and ``private`` is false."""
@@ -100,7 +109,14 @@ class Catalogue:
 
     def body(self, activity_id: int, kind: tuple[Any, ...], make: Callable[[], Any]) -> Encoded:
         """Return a body that belongs to an activity, encoded once as long as nothing changes and the shelf has room."""
-        return self._shelf.get((activity_id, self._version, *kind), make)
+        return self._shelf.get(self._key(activity_id, kind), make)
+
+    def has_body(self, activity_id: int, kind: tuple[Any, ...]) -> bool:
+        """Say whether such a body is at hand; else it takes the time to make it."""
+        return self._shelf.has(self._key(activity_id, kind))
+
+    def _key(self, activity_id: int, kind: tuple[Any, ...]) -> tuple[Any, ...]:
+        return activity_id, self._version, self._touched[activity_id], *kind
 
     def _summary(self, activity_id: int) -> bytes:
         encoded = self._encoded.get(activity_id)

@@ -10,17 +10,17 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
-
-from anyio.lowlevel import checkpoint
 
 from strava_async.testing.catalogue import Catalogue
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.replies import Answer, Encoded, RefusalError, bad_request, json_answer, not_found
-from strava_async.testing.segments_api import CatalogueOf, asked_streams, seen_efforts, seen_segment
+from strava_async.testing.segments_api import CatalogueOf, asked_streams, athlete_part, seen_efforts, seen_segment
+from strava_async.testing.turns import Turns
 from strava_async.testing.values import instant, integer, page_of
 from strava_async.testing.visit import Visit
-from strava_async.testing.world import segment_detail, segment_streams
+from strava_async.testing.world import segment_streams
 from strava_async.testing.world.effort_times import Pass
 from strava_async.testing.world.segments import activity_of
 
@@ -36,6 +36,7 @@ class EffortsApi:
     def __init__(self, catalogue_of: CatalogueOf, quirks: Quirks) -> None:
         self._catalogue_of = catalogue_of
         self._quirks = quirks
+        self._turns = Turns()
 
     async def index(self, visit: Visit) -> Answer:
         """GET /segment_efforts: the fastest first, as many as ``per_page`` says; there is no second page.
@@ -47,8 +48,8 @@ class EffortsApi:
         if segment_id is None:
             raise bad_request("SegmentEffort", "segment_id", "missing")
         _, per_page = page_of(visit, clamp=self._quirks.clamp_per_page)
-        efforts = _within(visit, catalogue, segment_id)
-        return await _listed(catalogue, efforts[: max(1, per_page - visit.short_by)])
+        efforts = await _within(visit, catalogue, segment_id)
+        return await self._listed(catalogue, efforts[: max(1, per_page - visit.short_by)])
 
     async def of_segment(self, visit: Visit) -> Answer:
         """GET /segments/{id}/all_efforts: the same, paged; not documented."""
@@ -56,25 +57,21 @@ class EffortsApi:
         segment_id = visit.number_in_path(not_found("Segment"))
         page, per_page = page_of(visit, clamp=self._quirks.clamp_per_page)
         count = max(1, per_page - visit.short_by)
-        efforts = _within(visit, catalogue, segment_id)
-        return await _listed(catalogue, efforts[(page - 1) * count : page * count])
+        efforts = await _within(visit, catalogue, segment_id)
+        return await self._listed(catalogue, efforts[(page - 1) * count : page * count])
 
     async def detail(self, visit: Visit) -> Answer:
-        """GET /segment_efforts/{id}: with the activity's summary and the athlete's."""
+        """GET /segment_efforts/{id}: with the activity's summary and the athlete's; statistics with ``read_all``."""
         catalogue = self._subscriber(visit)
-        effort = self._seen(visit, catalogue)
+        effort = await self._seen(visit, catalogue)
         world = catalogue.world
         segment = world.segments.all()[effort["segment"]["id"]]
-        stats = segment_detail.athlete_stats(seen_efforts(visit, catalogue, segment))
-        return json_answer(
-            effort
-            | {
-                "resource_state": 3,
-                "activity": catalogue.find(effort["activity"]["id"], private=True),
-                "athlete": world.summary_profile,
-                "athlete_segment_stats": stats,
-            }
-        )
+        part = {
+            "resource_state": 3,
+            "activity": catalogue.find(effort["activity"]["id"], private=True),
+            "athlete": world.summary_profile,
+        }
+        return json_answer(effort | part | await athlete_part(visit, catalogue, segment))
 
     async def streams(self, visit: Visit) -> Answer:
         """GET /segment_efforts/{id}/streams: the distance alone without ``keys``.
@@ -83,7 +80,7 @@ class EffortsApi:
         """
         visit.require("read_all")
         catalogue = self._catalogue_of(visit.athlete_id, visit.now)
-        effort = self._seen(visit, catalogue)
+        effort = await self._seen(visit, catalogue)
         keys, by_type = asked_streams(visit, ("distance",))
         streams = catalogue.world.streams(effort["activity"]["id"]) or {}
         piece = segment_streams.cut(streams, effort["start_index"], effort["end_index"])
@@ -96,34 +93,33 @@ class EffortsApi:
             raise RefusalError(402, "Payment Required")
         return catalogue
 
-    def _seen(self, visit: Visit, catalogue: Catalogue) -> dict[str, Any]:
+    async def _seen(self, visit: Visit, catalogue: Catalogue) -> dict[str, Any]:
         missing = not_found("SegmentEffort")
         activity_id, number = activity_of(visit.number_in_path(missing))
         if catalogue.find(activity_id, private=visit.may("activity:read_all")) is None:
             raise missing
-        efforts = catalogue.world.segment_efforts(activity_id)
+        efforts = await self._turns.do(lambda: catalogue.world.segment_efforts(activity_id))
         if number >= len(efforts):
             raise missing
         return _shown(efforts[number])
 
+    async def _listed(self, catalogue: Catalogue, efforts: Sequence[Pass]) -> Answer:
+        parts: list[bytes] = []
+        for effort in efforts:  # each may take the time of an activity's streams
+            body = await self._turns.do(partial(_body, catalogue, effort))
+            parts.append(body.plain)
+        return Answer(200, Encoded(b"[" + b",".join(parts) + b"]"))
 
-def _within(visit: Visit, catalogue: Catalogue, segment_id: int) -> list[Pass]:
+
+async def _within(visit: Visit, catalogue: Catalogue, segment_id: int) -> list[Pass]:
     since, until = _wall(visit, "start_date_local", 0.0), _wall(visit, "end_date_local", float("inf"))
     segment = seen_segment(visit, catalogue, segment_id)
-    return [effort for effort in seen_efforts(visit, catalogue, segment) if since <= effort.wall <= until]
+    return [effort for effort in await seen_efforts(visit, catalogue, segment) if since <= effort.wall <= until]
 
 
 def _wall(visit: Visit, name: str, default: float) -> float:
     written = visit.query.get(name)
     return instant(written, bad_request("SegmentEffort", name)) if written else default
-
-
-async def _listed(catalogue: Catalogue, efforts: Sequence[Pass]) -> Answer:
-    parts: list[bytes] = []
-    for effort in efforts:
-        await checkpoint()  # each may take the time of an activity's streams
-        parts.append(_body(catalogue, effort).plain)
-    return Answer(200, Encoded(b"[" + b",".join(parts) + b"]"))
 
 
 def _body(catalogue: Catalogue, effort: Pass) -> Encoded:

@@ -39,7 +39,7 @@ from strava_async.testing.routes_api import RoutesApi
 from strava_async.testing.segments_api import SegmentsApi
 from strava_async.testing.subscriptions_api import PushSubscription, SubscriptionsApi
 from strava_async.testing.tokens_api import TokensApi, token_values
-from strava_async.testing.uploads import UploadsApi
+from strava_async.testing.uploads import Ending, UploadsApi
 from strava_async.testing.world import AthleteWorld
 
 # Far above what generated athletes have, so that what a test creates is told apart at a glance.
@@ -225,6 +225,15 @@ class Emulator:
         grant = self._accounts.mint(client_id, athlete_id, in_order(scope), now, lifetime_seconds=expires_in)
         values = token_values(grant, now, with_scope=self.quirks.scope_in_token_answer)
         return {**values, "athlete": dict(self._people.summary(athlete_id))}
+
+    def end_next_upload(self, ending: Ending) -> None:
+        """Let the next upload of a good file end otherwise than ready; call it again for the one after.
+
+        Args:
+            ending: ``deleted``, as if the athlete had removed the activity at once, or ``error``: there is an error
+                beside the id of an activity.
+        """
+        self._uploads.endings.append(ending)
 
     def expire_access_tokens(self, athlete_id: int | None = None) -> None:
         """Do what six hours do, at once; None means all athletes. Refresh tokens live on."""

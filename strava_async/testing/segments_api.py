@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
+from anyio.lowlevel import checkpoint
+
 from strava_async.testing.catalogue import Catalogue
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.replies import Answer, bad_request, closed, json_answer, not_found
@@ -45,7 +47,7 @@ class SegmentsApi:
         """GET /segments/{id}: private ones, and ``athlete_segment_stats``, with ``read_all``."""
         visit.require("read", "read_all")
         catalogue, segment = self._seen(visit)
-        return json_answer(_detailed(visit, catalogue, segment))
+        return json_answer(await _detailed(visit, catalogue, segment))
 
     async def starred(self, visit: Visit) -> Answer:
         """GET /segments/starred: paged, the one starred last first; private ones and records with ``read_all``."""
@@ -53,14 +55,14 @@ class SegmentsApi:
         page, per_page = page_of(visit, clamp=self._quirks.clamp_per_page)
         count = max(1, per_page - visit.short_by)
         catalogue = self._catalogue_of(visit.athlete_id, visit.now)
+        known = catalogue.world.segments.all()
         starred = sorted(
             (segment.starred_at, segment_id)
-            for segment_id, segment in catalogue.world.segments.all().items()
+            for segment_id, segment in known.items()
             if segment.starred_at is not None and may_see(visit, segment)
         )
-        chosen = [segment_id for _, segment_id in starred[::-1][(page - 1) * count : page * count]]
-        found = [catalogue.world.segments.all()[segment_id] for segment_id in chosen]
-        return json_answer([segment.summary | _starred_part(visit, catalogue, segment) for segment in found])
+        found = [known[segment_id] for _, segment_id in starred[::-1][(page - 1) * count : page * count]]
+        return json_answer([segment.summary | await _starred_part(visit, catalogue, segment) for segment in found])
 
     async def star(self, visit: Visit) -> Answer:
         """PUT /segments/{id}/starred: a form with ``starred``; the answer is the segment, as it is then."""
@@ -70,8 +72,9 @@ class SegmentsApi:
         if sent is None or sent.lower() not in _WORDS:
             raise bad_request("Segment", "starred", "missing" if sent is None else "invalid")
         starred = catalogue.world.segments.star(segment.summary["id"], starred=_WORDS[sent.lower()], now=visit.now)
-        catalogue.refresh()  # the details of activities show whether it is starred
-        return json_answer(_detailed(visit, catalogue, starred) | _starred_part(visit, catalogue, starred))
+        catalogue.touch(catalogue.world.segments.passed_by(starred))  # their details show whether it is starred
+        detail = await _detailed(visit, catalogue, starred)
+        return json_answer(detail | await _starred_part(visit, catalogue, starred))
 
     async def explore(self, visit: Visit) -> Answer:
         """GET /segments/explore: the ten most ridden, or run, that begin within ``bounds``; public ones only.
@@ -127,8 +130,11 @@ def seen_segment(visit: Visit, catalogue: Catalogue, segment_id: int) -> Segment
     return segment
 
 
-def seen_efforts(visit: Visit, catalogue: Catalogue, segment: Segment) -> list[Pass]:
+async def seen_efforts(visit: Visit, catalogue: Catalogue, segment: Segment) -> list[Pass]:
     """Return the efforts on a segment whose activities the token shows, the fastest first."""
+    await checkpoint()
+    for _ in catalogue.world.segments.timing(segment):
+        await checkpoint()
     private = visit.may("activity:read_all")
     efforts = catalogue.world.segments.passes(segment)
     return [effort for effort in efforts if catalogue.find(effort.activity["id"], private=private)]
@@ -148,15 +154,19 @@ def asked_streams(visit: Visit, default: Collection[str]) -> tuple[Collection[st
     return keys, truth(query, "key_by_type")
 
 
-def _detailed(visit: Visit, catalogue: Catalogue, segment: Segment) -> dict[str, Any]:
-    detail = catalogue.world.segment(segment, now=visit.now)
-    if visit.may("read_all"):
-        detail["athlete_segment_stats"] = segment_detail.athlete_stats(seen_efforts(visit, catalogue, segment))
-    return detail
+async def athlete_part(visit: Visit, catalogue: Catalogue, segment: Segment) -> dict[str, Any]:
+    """Return ``athlete_segment_stats``, which takes ``read_all``; without it there is nothing."""
+    efforts = await seen_efforts(visit, catalogue, segment)
+    return {"athlete_segment_stats": segment_detail.athlete_stats(efforts)} if visit.may("read_all") else {}
 
 
-def _starred_part(visit: Visit, catalogue: Catalogue, segment: Segment) -> dict[str, Any]:
-    efforts = seen_efforts(visit, catalogue, segment) if visit.may("read_all") else []
+async def _detailed(visit: Visit, catalogue: Catalogue, segment: Segment) -> dict[str, Any]:
+    part = await athlete_part(visit, catalogue, segment)
+    return catalogue.world.segment(segment, now=visit.now) | part
+
+
+async def _starred_part(visit: Visit, catalogue: Catalogue, segment: Segment) -> dict[str, Any]:
+    efforts = await seen_efforts(visit, catalogue, segment) if visit.may("read_all") else []
     return segment_detail.starred_part(segment, efforts)
 
 

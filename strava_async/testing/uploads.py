@@ -11,12 +11,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any
+from typing import Any, Literal
 
 from strava_async.testing.catalogue import Catalogue
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.replies import Answer, bad_request, json_answer, not_found
 from strava_async.testing.track_files import FileError
+from strava_async.testing.turns import Turns
 from strava_async.testing.upload_files import DATA_TYPES, Recording, check_header, read_file, unpack
 from strava_async.testing.values import sport_type, text, truth
 from strava_async.testing.visit import SentFile, Visit
@@ -26,6 +27,10 @@ BODY_LIMIT_BYTES = 32 << 20
 PROCESSING = "Your activity is still being processed."
 READY = "Your activity is ready."
 FAILED = "There was an error processing your activity."
+DELETED = "The created activity has been deleted."
+UNEXPECTED = "An unexpected error occurred."
+
+Ending = Literal["deleted", "error"]
 
 
 @dataclass(slots=True)
@@ -42,15 +47,17 @@ class _Upload:
     error: str | None = None
     activity_id: int | None = None
     done: bool = False
+    ending: Ending | None = None
 
     def values(self) -> dict[str, Any]:
         failed = self.done and self.error is not None
+        ready = DELETED if self.ending == "deleted" else READY
         return {
             "id": self.upload_id,
             "id_str": str(self.upload_id),
             "external_id": self.external_id if self.done else None,
             "error": self.error if self.done else None,
-            "status": FAILED if failed else READY if self.done else PROCESSING,
+            "status": FAILED if failed else ready if self.done else PROCESSING,
             "activity_id": self.activity_id,
         }
 
@@ -63,6 +70,9 @@ class UploadsApi:
         next_id: gives the ids of uploads and activities.
         quirks: see there.
         upload_seconds: how long an upload is processed, on the emulator's clock.
+
+    Attributes:
+        endings: of the next uploads of good files; without one they are ready.
     """
 
     def __init__(
@@ -79,6 +89,8 @@ class UploadsApi:
         self._uploads: dict[int, _Upload] = {}
         self._waiting: deque[_Upload] = deque()
         self._known: dict[tuple[int, str], int] = {}
+        self._turns = Turns()
+        self.endings: deque[Ending] = deque()
 
     async def create(self, visit: Visit) -> Answer:
         """POST /uploads: multipart; upload class. What is plainly no file of its type is a 400 at once."""
@@ -104,7 +116,7 @@ class UploadsApi:
             check_header(content, data_type)
         except FileError as error:
             return json_answer(_refused(str(error)), 400)
-        upload = self._accept(visit, sent, content, data_type, external_id, fields)
+        upload = await self._accept(visit, sent, content, data_type, external_id, fields)
         return json_answer(upload.values(), 201)
 
     async def status(self, visit: Visit) -> Answer:
@@ -124,7 +136,7 @@ class UploadsApi:
             self._finish(upload)
             upload.done = True
 
-    def _accept(
+    async def _accept(
         self,
         visit: Visit,
         sent: SentFile,
@@ -147,7 +159,7 @@ class UploadsApi:
             fields=fields,
         )
         try:
-            upload.recording = read_file(content, data_type, fields["sport_type"])
+            upload.recording = await self._turns.do(lambda: read_file(content, data_type, fields["sport_type"]))
         except FileError as error:
             upload.error = str(error)
         else:
@@ -164,6 +176,9 @@ class UploadsApi:
         existing = self._known.get((upload.athlete_id, upload.digest))
         if existing is not None:
             upload.error = self._duplicate(upload.file_name, existing, catalogue)
+            return
+        upload.ending = self.endings.popleft() if self.endings else None
+        if upload.ending == "deleted":
             return
         recording, fields = upload.recording, upload.fields
         start_at = upload.ready_at - 3_600 if recording.start_at is None else recording.start_at
@@ -184,6 +199,7 @@ class UploadsApi:
         catalogue.refresh(upload.activity_id)
         self._known[upload.athlete_id, upload.digest] = upload.activity_id
         upload.recording = None
+        upload.error = UNEXPECTED if upload.ending == "error" else None
 
     def _duplicate(self, file_name: str, activity_id: int, catalogue: Catalogue) -> str:
         if not self._quirks.html_in_upload_errors:

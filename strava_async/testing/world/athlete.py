@@ -95,6 +95,7 @@ class AthleteWorld:
             recording=self._shelf.recording(activity_id),
             gear=self.gear.get(summary["gear_id"]),
             similar=self._similar(activity_id),
+            photos=photos.in_detail(self._key, summary),
             said=self._said.get(activity_id, {}),
         )
         detail = details.detailed(self._rng("detail", activity_id), self._someone, summary, sources)
@@ -139,8 +140,7 @@ class AthleteWorld:
 
     def photos(self, activity_id: int, *, size: int) -> list[Json]:
         """Return the photos, the detail's first; ``size`` is the longest side that is wanted, in pixels."""
-        primary = self.detail(activity_id)["photos"]["primary"]
-        return photos.photos(self._rng("photos", activity_id), self._by_id[activity_id], primary, size=size)
+        return photos.photos(self._key, self._by_id[activity_id], size=size)
 
     def add_manual(self, fields: Mapping[str, Any], *, activity_id: int, now: float) -> Json:
         """Add what ``POST /activities`` says and return the DetailedActivity.

@@ -14,7 +14,7 @@ from strava_async.testing.world.planned_views import seen_by_others, summary
 from strava_async.testing.world.samples import Json
 from strava_async.testing.world.timezones import DAY, iso
 
-_FIRST_AT = 1_520_000_000  # spring of 2018
+_FIRST_AT = 1_520_000_000  # when the first event was thought of: the spring of 2018
 _WEEK = 7 * DAY
 _OWN_EVENTS = 2
 _TITLES = ("Long run & coffee", "Intervalle 6×800", "After work (25 km/h)", "Beginners welcome!", "Vollmondlauf 🌕")
@@ -36,14 +36,16 @@ def events(club: Json, organizer: Json, routes: Sequence[PlannedRoute], *, now: 
     rng = random.Random(f"club {club['id']} events")
     count = rng.randint(34, 48)
     others = [_organizer(rng, place_of(club["id"]), now) for _ in range(3)]
-    found = [_event(rng, club, number, now) for number in range(count)]
+    thought_of = [_FIRST_AT + number * 9 * _WEEK + rng.randrange(7) * DAY for number in range(count)]
+    found = [_event(rng, club, number, created, now) for number, created in enumerate(thought_of) if created <= now]
     for event in found:
         event["organizing_athlete"] = rng.choice([*others, None])
     if club["membership"] != "member":
         return [event for event in found if not event["private"]]
     rng = random.Random(f"club {club['id']} events of {organizer['id']}")
     for number, route in enumerate(routes[:_OWN_EVENTS]):
-        event = _event(rng, club, count + number, now)
+        created = route.created_at + rng.randrange(1, 24) * 3600  # a saved route is a day old
+        event = _event(rng, club, count + number, created, now)
         event |= {
             "id": 10_000_000 + rng.getrandbits(40),
             "organizing_athlete": seen_by_others(organizer),
@@ -53,9 +55,9 @@ def events(club: Json, organizer: Json, routes: Sequence[PlannedRoute], *, now: 
     return found
 
 
-def _event(rng: random.Random, club: Json, number: int, now: float) -> Json:
+def _event(rng: random.Random, club: Json, number: int, created: float, now: float) -> Json:
     place = place_of(club["id"])
-    first_day = _FIRST_AT // DAY * DAY + number * 9 * _WEEK + rng.randrange(7) * DAY
+    first_day = created // DAY * DAY + rng.randint(1, 7) * _WEEK
     wall = first_day + rng.choice((8, 9, 18)) * 3600
     occurrences = _weekly(place, wall, now) if rng.random() < 0.2 else [place.zone.at_wall(wall)]
     return {
@@ -67,7 +69,7 @@ def _event(rng: random.Random, club: Json, number: int, now: float) -> Json:
         "club": {"id": club["id"], "resource_state": 1, "name": club["name"]},
         "organizing_athlete": None,
         "activity_type": rng.choice(club["activity_types"] or ["Workout"]),
-        "created_at": iso(wall - _WEEK) if rng.random() < 0.3 else "",
+        "created_at": iso(created) if rng.random() < 0.3 else "",
         "route_id": None,
         "route": None,
         "women_only": rng.random() < 0.1,

@@ -10,7 +10,7 @@ from typing import Any
 from strava_async.testing.world import splits
 from strava_async.testing.world.gear import summary as gear_summary
 from strava_async.testing.world.names import DESCRIPTIONS
-from strava_async.testing.world.people import PICTURES, Person
+from strava_async.testing.world.people import Person
 from strava_async.testing.world.polyline import encode, thin
 from strava_async.testing.world.recording import Recording
 from strava_async.testing.world.samples import Json
@@ -31,6 +31,7 @@ class Sources:
         track: degrees; empty without GPS.
         recording: None for an upload with samples and for a manual entry.
         similar: the average speeds of the activities along the same course, oldest first, with this one's index.
+        photos: what the detail says of them.
         said: what the athlete or the upload said: ``description``, ``hide_from_home``, ``device_name``.
     """
 
@@ -39,6 +40,7 @@ class Sources:
     recording: Recording | None = None
     gear: Json | None = None
     similar: tuple[list[float], int] | None = None
+    photos: Json = field(default_factory=dict[str, Any])
     said: Json = field(default_factory=dict[str, Any])
 
 
@@ -72,7 +74,7 @@ def detailed(rng: random.Random, someone: Person, summary: Json, sources: Source
     if sources.gear is not None:
         detail["gear"] = gear_summary(sources.gear)
     detail |= {
-        "photos": _photos(rng, summary["total_photo_count"]),
+        "photos": sources.photos,
         "stats_visibility": [{"type": name, "visibility": "everyone"} for name in _VISIBLE],
         "hide_from_home": said["hide_from_home"],
     }
@@ -104,16 +106,6 @@ def _calories(someone: Person, summary: Json) -> float:
     if summary["type"] in ("Run", "Walk", "Hike"):
         return float(round(summary["distance"] / 1000 * someone.weight))
     return float(round(summary["moving_time"] / 60 * 7.5))
-
-
-def _photos(rng: random.Random, count: int) -> Json:
-    if not count:
-        return {"primary": None, "count": 0}
-    name = f"{rng.getrandbits(64):016x}"
-    urls = {size: f"{PICTURES}/photos/{name}-{size}.jpg" for size in ("600", "100")}
-    unique_id = f"{rng.getrandbits(32):08x}-0000-4000-8000-{rng.getrandbits(48):012x}"
-    primary = {"unique_id": unique_id, "urls": urls, "source": 1, "media_type": 1}
-    return {"primary": primary, "use_primary_photo": True, "count": count}
 
 
 def _similar(speeds: list[float], current: int) -> Json:

@@ -15,23 +15,21 @@ _SHAPES = ((1536, 2048), (2048, 1536), (1366, 2048))
 _CAPTIONS = ("", "", "", "The view from the top", "Café stop ☕ & <3 cakes")
 
 
-def photos(rng: random.Random, activity: Json, primary: Json | None, *, size: int) -> list[Json]:
+def photos(key: str, activity: Json, *, size: int) -> list[Json]:
     """Return the photos in the order of the activity's page; the first is the one that its detail shows.
 
     Args:
-        rng: decides what the activity leaves open, in the same way whatever the size.
+        key: the seed of what the activity leaves open, in the same way whatever the size.
         activity: the SummaryActivity.
-        primary: ``photos.primary`` of the detail; None without photos.
         size: the longest side that is wanted, in pixels; no picture is enlarged.
     """
+    rng = random.Random(f"{key}:{activity['id']}:photos")
     track = decode(activity["map"]["summary_polyline"])
     found: list[Json] = []
-    for number in range(activity["total_photo_count"] if primary is not None else 0):
+    for number in range(activity["total_photo_count"]):
         seconds = rng.randint(0, activity["elapsed_time"])
         shape = rng.choice(_SHAPES)
         unique_id, stem = _name(rng)
-        if number == 0 and primary is not None:
-            unique_id, stem = primary["unique_id"], primary["urls"]["600"].removesuffix("-600.jpg")
         film = number > 1 and rng.random() < 0.3
         photo = _photo(activity, start_of(activity) + seconds, rng.choice(_CAPTIONS))
         photo |= {"unique_id": unique_id, "type": _VIDEO if film else _PHOTO, "default_photo": number == 0}
@@ -43,6 +41,16 @@ def photos(rng: random.Random, activity: Json, primary: Json | None, *, size: in
             photo["location"] = list(track[int(share * (len(track) - 1))])
         found.append(photo)
     return found
+
+
+def in_detail(key: str, activity: Json) -> Json:
+    """Return ``photos`` of the detail: how many there are, and the first of them; arguments as for ``photos``."""
+    large, small = photos(key, activity, size=600), photos(key, activity, size=100)
+    if not large:
+        return {"primary": None, "count": 0}
+    urls = {**large[0]["urls"], **small[0]["urls"]}
+    primary = {"unique_id": large[0]["unique_id"], "urls": urls, "source": large[0]["source"], "media_type": _PHOTO}
+    return {"primary": primary, "use_primary_photo": True, "count": len(large)}
 
 
 def _name(rng: random.Random) -> tuple[str, str]:

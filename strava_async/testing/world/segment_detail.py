@@ -67,7 +67,6 @@ def athlete_stats(efforts: Sequence[Pass]) -> Json:
         "pr_date": best.start_date_local[:10],
         "pr_visibility": visibility,
         "pr_activity_id": best.activity["id"],
-        "pr_activity_id_str": str(best.activity["id"]),
         "pr_activity_visibility": visibility,
         "effort_count": len(efforts),
     }
@@ -89,7 +88,6 @@ def starred_part(segment: Segment, efforts: Sequence[Pass]) -> Json:
         part["athlete_pr_effort"] = {
             "id": best.id,
             "activity_id": best.activity["id"],
-            "activity_id_str": str(best.activity["id"]),
             "elapsed_time": best.elapsed_time,
             "distance": best.distance,
             "start_date": best.start_date,
@@ -161,7 +159,6 @@ def _legend(segment: Segment, efforts: Sequence[Pass], someone: Person, *, now: 
     athlete_id = rng.randint(1_000_000, 9_999_999)  # the emulator's athletes have longer ones
     return {
         "athlete_id": athlete_id,
-        "athlete_id_str": str(athlete_id),
         "title": " ".join(rng.choice(someone.circle)),
         "profile": f"{PICTURES}/athletes/{athlete_id}/large.jpg",
         "effort_description": f"{count} efforts in the last {_LEGEND_DAYS} days",

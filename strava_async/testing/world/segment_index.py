@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from strava_async.testing.world.effort_times import Pass, passes
@@ -14,6 +14,7 @@ from strava_async.testing.world.segments import segment
 
 RecordingOf = Callable[[int], Recording | None]
 WaysOf = Callable[[], Iterable[tuple[Route, str]]]
+Place = tuple[Route, tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +56,9 @@ class SegmentIndex:
         self._routes: set[Route] = set()
         self._segments: dict[int, Segment] = {}
         self._passes: dict[int, list[Pass]] = {}
+        self._indexed = 0  # how many activities the next two know
+        self._passed: dict[Place, list[tuple[Json, Recording, int]]] = {}
+        self._ranked: dict[Place, list[Pass]] = {}
         self._changed: dict[int, bool] = {}  # what is starred otherwise than it was made
 
     def all(self) -> dict[int, Segment]:
@@ -69,13 +73,24 @@ class SegmentIndex:
     def passes(self, of: Segment) -> list[Pass]:
         """Return the efforts on a segment, the fastest first; of equal ones the oldest.
 
-        The first time takes some milliseconds for each activity that goes there.
+        The first time takes some milliseconds for each activity that goes there; see ``timing``.
         """
-        found: list[Pass] = []
-        for activity, recording, course in self._on_course():
-            if course.route is of.route and of.span in (spans := course.spans()):
-                found.append(self._passes_of(activity, recording)[spans.index(of.span)])
-        return sorted(found, key=lambda effort: effort.elapsed_time)
+        passed, place = self._passed_there(of), (of.route, of.span)
+        if place not in self._ranked:
+            found = [self._passes_of(activity, recording)[number] for activity, recording, number in passed]
+            self._ranked[place] = sorted(found, key=lambda effort: effort.elapsed_time)
+        return self._ranked[place]
+
+    def timing(self, of: Segment) -> Iterator[None]:
+        """Do what takes time in ``passes``: a step for each activity that is not timed yet."""
+        for activity, recording, _ in self._passed_there(of):
+            if activity["id"] not in self._passes:
+                self._passes_of(activity, recording)
+                yield
+
+    def passed_by(self, of: Segment) -> list[int]:
+        """Return the ids of the activities that pass a segment, oldest first."""
+        return [activity["id"] for activity, _, _ in self._passed_there(of)]
 
     def star(self, segment_id: int, *, starred: bool, now: float) -> Segment:
         """Star a segment, or take the star away, and return it; one that is starred keeps its date."""
@@ -94,6 +109,16 @@ class SegmentIndex:
     def _on_course(self) -> list[tuple[Json, Recording, Course]]:
         found = ((activity, self._recording_of(activity["id"])) for activity in self._activities)
         return [(activity, rec, rec.course) for activity, rec in found if rec is not None and rec.course is not None]
+
+    def _passed_there(self, of: Segment) -> list[tuple[Json, Recording, int]]:
+        """Return who passes a segment, and as number what of its segments."""
+        if self._indexed != len(self._activities):
+            self._indexed = len(self._activities)
+            self._passed, self._ranked = {}, {}
+            for activity, recording, course in self._on_course():
+                for number, span in enumerate(course.spans()):
+                    self._passed.setdefault((course.route, span), []).append((activity, recording, number))
+        return self._passed.get((of.route, of.span), [])
 
     def _chart(self, route: Route, activity_type: str) -> None:
         for span in route.spans:

@@ -78,7 +78,9 @@ def edges(course: Course, metres: float) -> list[tuple[float, float]]:
 def efforts(tape: Tape, recording: Recording) -> list[Json]:
     """Return the efforts on the segments passed.
 
-    Achievements and records are as many as the summary says; they are not reckoned from the times of other activities.
+    Achievements and records are as many as the summary says, on the first segments passed. They are not reckoned from
+    the times of other activities, so ``pr_rank`` may contradict the order of an athlete's efforts: the list of
+    activities counts them, and would have to time every activity to know.
     """
     course = recording.course
     if course is None or not tape.distance:

@@ -1,0 +1,73 @@
+"""Heavy work of the emulator is done in turns, and leaves room for what is light."""
+
+from itertools import pairwise
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+
+from strava_async.testing.turns import Turns
+
+pytestmark = pytest.mark.anyio
+
+SHARED = Turns()
+
+
+async def test_who_came_first_works_first_and_others_get_in_between():
+    turns, done = Turns(), []
+
+    async def light():
+        while len(done) - done.count("light") < 5:
+            done.append("light")
+            await checkpoint()
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(5):
+            tasks.start_soon(turns.do, lambda number=number: done.append(number))
+        tasks.start_soon(light)
+    heavy = [one for one in done if one != "light"]
+    assert sorted(heavy) == list(range(5))
+    places = [place for place, one in enumerate(done) if one != "light"]
+    assert all(later > earlier + 1 for earlier, later in pairwise(places))
+
+
+async def test_the_order_is_that_of_coming():
+    turns, done = Turns(), []
+    async with anyio.create_task_group() as tasks:
+        for number in range(5):
+            tasks.start_soon(turns.do, lambda number=number: done.append(number))
+            await checkpoint()
+    assert done == list(range(5))
+
+
+async def test_what_work_returns_or_raises_comes_back_and_the_next_one_goes_on():
+    def fail():
+        raise KeyError("broken")
+
+    turns = Turns()
+    with pytest.raises(KeyError, match="broken"):
+        await turns.do(fail)
+    assert await turns.do(lambda: 7) == 7
+
+
+async def test_who_gives_up_holds_nobody_up():
+    turns, done = Turns(), []
+    async with anyio.create_task_group() as tasks:
+        for number in range(3):
+            scope = anyio.CancelScope()
+            if number == 1:
+                scope.cancel()
+
+            async def work(number=number, scope=scope):
+                with scope:
+                    await turns.do(lambda: done.append(number))
+
+            tasks.start_soon(work)
+    assert sorted(done) == [0, 2]
+
+
+@pytest.mark.parametrize("round_", [1, 2])
+async def test_one_serves_several_event_loops_one_after_the_other(round_):
+    with anyio.move_on_after(0):
+        await SHARED.do(lambda: round_)
+    assert await SHARED.do(lambda: round_) == round_
