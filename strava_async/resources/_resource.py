@@ -118,14 +118,15 @@ def wall_time(name: str, moment: datetime | str | None) -> str | None:
     Raises:
         InputError: it is no time.
     """
-    if moment is None:
-        return None
-    given: object = moment
-    if isinstance(given, str):
+    return None if moment is None else _wall_text(name, moment)
+
+
+def _wall_text(name: str, moment: object) -> str:
+    if isinstance(moment, str):
         try:
-            given = datetime.fromisoformat(given)
+            moment = datetime.fromisoformat(moment)
         except ValueError:
             raise InputError(f"{name} is no time in ISO 8601: {moment!r}") from None
-    if not isinstance(given, datetime):
+    if not isinstance(moment, datetime):
         raise InputError(f"{name} is a datetime, or its text in ISO 8601")
-    return given.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+    return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"

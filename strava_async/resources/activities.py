@@ -130,12 +130,13 @@ class ActivitiesResource(Resource):
             MissingScopeError: the athlete did not grant ``activity:write``.
             TransportError, ServerError: no usable answer came; the activity may exist.
         """
-        if not name or not sport_type or start_date_local is None:
+        start = wall_time("start_date_local", start_date_local)
+        if not (name and sport_type and start):
             raise InputError("an activity has a name, a sport_type and a start_date_local")
         form = {
             "name": name,
             "sport_type": sport_type,
-            "start_date_local": wall_time("start_date_local", start_date_local),
+            "start_date_local": start,
             "elapsed_time": _whole_seconds(elapsed_time),
             "description": description,
             "distance": distance,

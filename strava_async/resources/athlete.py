@@ -36,8 +36,7 @@ class AthleteResource(Resource):
             InputError: that is no weight.
             MissingScopeError: the athlete did not grant ``profile:write``.
         """
-        if isinstance(weight, bool) or not isinstance(weight, float | int) or not weight > 0:
-            raise InputError("weight is a number of kilograms")
+        _check_weight(weight)
         return await self._change("PUT", DetailedAthlete, "/athlete", {}, form={"weight": weight})
 
     async def zones(self) -> Zones:
@@ -60,3 +59,8 @@ class AthleteResource(Resource):
         """
         whose = await self._own_id() if athlete_id is None else athlete_id
         return await self._get(ActivityStats, "/athletes/{id}/stats", id=whose)
+
+
+def _check_weight(weight: object) -> None:
+    if isinstance(weight, bool) or not isinstance(weight, float | int) or not weight > 0:
+        raise InputError("weight is a positive number of kilograms")
