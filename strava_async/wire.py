@@ -128,8 +128,8 @@ def read_json(call: Call, reply: Reply, bearer: str | None, decode: Decode) -> A
     try:
         return decode(unpacked(reply))
     except DecodeError as error:
-        error.path = error.path or call.path
-        raise
+        told = f"{call.method} {call.path}: {error}"
+        raise DecodeError(told, path=call.path, body_excerpt=error.body_excerpt) from error.__cause__
     except (ValueError, RecursionError, zlib.error) as error:
         raise _undecodable(call, reply, bearer, type(error).__name__) from error
 
