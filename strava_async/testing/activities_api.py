@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from strava_async.testing import cursors
-from strava_async.testing.catalogue import Catalogue
+from strava_async.testing.catalogue import Catalogue, CatalogueOf
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.replies import (
     RATE_FIELDS,
@@ -37,8 +37,6 @@ from strava_async.testing.values import (
 )
 from strava_async.testing.visit import Visit, clean, decode_json
 from strava_async.testing.world.streams import KEYS
-
-CatalogueOf = Callable[[int, float], Catalogue]
 
 _THUMBNAIL_SIZE = 100  # pixels
 _RESOLUTIONS = ("low", "medium", "high")

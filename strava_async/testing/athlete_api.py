@@ -6,15 +6,12 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from strava_async.testing.population import WorldOf
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.replies import Answer, RefusalError, bad_request, json_answer, not_found
 from strava_async.testing.values import decimal
 from strava_async.testing.visit import Visit
 from strava_async.testing.world import AthleteWorld
-
-WorldOf = Callable[[int], AthleteWorld]
 
 
 class AthleteApi:

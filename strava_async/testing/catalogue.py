@@ -128,3 +128,7 @@ class Catalogue:
 def is_private(activity: dict[str, Any]) -> bool:
     """Say whether only the athlete may see it ("Only You")."""
     return bool(activity.get("private")) or activity.get("visibility") == "only_me"
+
+
+CatalogueOf = Callable[[int, float], Catalogue]
+"""Finds an athlete's catalogue: by the athlete's id, at an instant."""

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from strava_async.testing.catalogue import Catalogue
+from strava_async.testing.catalogue import Catalogue, CatalogueOf
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.replies import Answer, Encoded, RefusalError, bad_request, json_answer, not_found
-from strava_async.testing.segments_api import CatalogueOf, asked_streams, athlete_part, seen_efforts, seen_segment
+from strava_async.testing.segments_api import asked_streams, athlete_part, seen_efforts, seen_segment
 from strava_async.testing.turns import Turns
 from strava_async.testing.values import instant, integer, page_of
 from strava_async.testing.visit import Visit

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from strava_async.testing.accounts import Accounts
+from collections.abc import Mapping
+
+from strava_async.testing.accounts import Accounts, Application
 from strava_async.testing.meters import RateClass
-from strava_async.testing.replies import RATE_FIELDS, RefusalError, inactive, rate_limited, unauthorized
+from strava_async.testing.replies import (
+    RATE_FIELDS,
+    RefusalError,
+    bad_request,
+    inactive,
+    rate_limited,
+    unauthorized,
+    wrong_secret,
+)
 from strava_async.testing.visit import Visit
 
 UPLOAD_CLASS = frozenset({("POST", "/activities"), ("POST", "/uploads")})
@@ -16,6 +26,17 @@ def bearer_of(visit: Visit) -> str:
     """Return the access token in the ``Authorization`` field; empty if there is none."""
     scheme, _, value = visit.request.headers.get("authorization", "").partition(" ")
     return value.strip() if scheme.lower() == "bearer" else ""
+
+
+def application_of(accounts: Accounts, values: Mapping[str, str]) -> Application:
+    """Return the application whose ``client_id`` and ``client_secret`` were sent; refuse those that are not right."""
+    application = accounts.application(values.get("client_id", ""))
+    secret = values.get("client_secret", "")
+    if application is None or not secret:
+        raise bad_request("Application", "client_id")
+    if not application.accepts(secret):
+        raise wrong_secret()
+    return application
 
 
 class Gate:

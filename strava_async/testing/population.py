@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from strava_async.testing.catalogue import Catalogue, Shelf
 from strava_async.testing.world import AthleteWorld, generate_athlete
 from strava_async.testing.world.people import make_person, summary_profile
+
+# Finds an athlete's data by the athlete's id.
+WorldOf = Callable[[int], AthleteWorld]
 
 YEAR_SECONDS = 365.25 * 86_400
 

@@ -7,18 +7,16 @@ Source:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from urllib.parse import quote
 
+from strava_async.testing.population import WorldOf
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.replies import Answer, Encoded, RefusalError, json_answer, not_found
 from strava_async.testing.segments_api import may_see
 from strava_async.testing.values import page_of
 from strava_async.testing.visit import Visit
-from strava_async.testing.world import AthleteWorld, Json, exports, planned_views
+from strava_async.testing.world import Json, exports, planned_views
 from strava_async.testing.world.planned import PlannedRoute, owner_of
-
-WorldOf = Callable[[int], AthleteWorld]
 
 _ID = re.compile(r"[0-9]{1,19}", re.ASCII)  # a digit more than other ids have
 _IN_QUOTES, _IN_EXTENDED_VALUE = " !#$+.^_`|~-", "!#$&+.^_`|~-"  # what stays as it is; RFC 8187 for the latter

@@ -8,12 +8,12 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any
 
 from anyio.lowlevel import checkpoint
 
-from strava_async.testing.catalogue import Catalogue
+from strava_async.testing.catalogue import Catalogue, CatalogueOf
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.replies import Answer, bad_request, closed, json_answer, not_found
 from strava_async.testing.values import integer, page_of, truth
@@ -21,8 +21,6 @@ from strava_async.testing.visit import Visit
 from strava_async.testing.world import segment_detail, segment_streams
 from strava_async.testing.world.effort_times import Pass
 from strava_async.testing.world.segment_index import Segment
-
-CatalogueOf = Callable[[int, float], Catalogue]
 
 _EXPLORED = 10
 _ACTIVITY_TYPES = {"running": ("Run", "VirtualRun"), "riding": ("Ride", "VirtualRide", "EBikeRide")}

@@ -24,6 +24,7 @@ from urllib.parse import urlencode, urlsplit
 from strava_async._shapes import is_object
 from strava_async.testing.accounts import Accounts, Application
 from strava_async.testing.callbacks import Callbacks, ask
+from strava_async.testing.gate import application_of
 from strava_async.testing.replies import (
     Answer,
     bad_request,
@@ -32,7 +33,6 @@ from strava_async.testing.replies import (
     inactive,
     json_answer,
     not_found,
-    wrong_secret,
 )
 from strava_async.testing.values import required
 from strava_async.testing.visit import Visit
@@ -120,12 +120,7 @@ class SubscriptionsApi:
         return empty_answer(204)
 
     def _authenticated(self, values: dict[str, str]) -> Application:
-        application = self._accounts.application(values.get("client_id", ""))
-        secret = values.get("client_secret", "")
-        if application is None or not secret:
-            raise bad_request("Application", "client_id")
-        if not application.accepts(secret):
-            raise wrong_secret()
+        application = application_of(self._accounts, values)
         if not application.active:
             raise inactive()
         return application

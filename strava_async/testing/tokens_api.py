@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from strava_async.testing.accounts import Accounts, Application, Grant
-from strava_async.testing.gate import Gate, bearer_of
+from strava_async.testing.gate import Gate, application_of, bearer_of
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.replies import (
     Answer,
@@ -22,7 +22,6 @@ from strava_async.testing.replies import (
     json_answer,
     over_capacity,
     unauthorized,
-    wrong_secret,
 )
 from strava_async.testing.visit import Visit
 
@@ -62,7 +61,7 @@ class TokensApi:
     async def token(self, visit: Visit) -> Answer:
         """POST /oauth/token: trade a code or a refresh token. The parameters may come as form, JSON or query."""
         values = await visit.parameters()
-        application = self._authenticated(values)
+        application = application_of(self._accounts, values)
         grant_type = values.get("grant_type")
         if grant_type == "authorization_code":
             return self._redeem(application, values.get("code", ""), visit.now)
@@ -94,15 +93,6 @@ class TokensApi:
             raise unauthorized()
         self._accounts.revoke(visit.token.client_id, token)
         return json_answer({"access_token": token})
-
-    def _authenticated(self, values: dict[str, str]) -> Application:
-        application = self._accounts.application(values.get("client_id", ""))
-        secret = values.get("client_secret", "")
-        if application is None or not secret:
-            raise bad_request("Application", "client_id")
-        if not application.accepts(secret):
-            raise wrong_secret()
-        return application
 
     def _basic(self, header: str) -> Application:
         scheme, _, value = header.partition(" ")
