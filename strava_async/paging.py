@@ -49,7 +49,6 @@ class PageWalk:
         self._wanted = _Wanted(limit, identity)
         self._prefetch = prefetch
         self._next_page = 1
-        self._identity = identity
         self._last: list[Any] | None = None
         self._repeats = 0
         self._ended = False
@@ -75,16 +74,17 @@ class PageWalk:
         if self._ended or not items:
             self._ended = True
             return []
-        told_apart = self._identity is not None and all(self._identity(item) is not None for item in items)
-        page_of = [self._identity(item) for item in items] if self._identity and told_apart else items
-        self._repeats = self._repeats + 1 if page_of == self._last else 0
-        self._last = page_of
+        keys = self._wanted.keys(items)
+        told_apart = None not in keys
+        shown = keys if told_apart else items
+        self._repeats = self._repeats + 1 if shown == self._last else 0
+        self._last = shown
         # A full page of new arrivals shows the page before once more; so may people of one name. Others do not.
         often = REPEATS if told_apart or len(items) == self.per_page else 1
         if self._repeats >= often:
             self._ended = True
             return []
-        return self._wanted.pick(items)
+        return self._wanted.pick(items, keys)
 
 
 class CursorWalk:
@@ -127,7 +127,7 @@ class CursorWalk:
         # The last that there is: a bad item at the end must not cost the pages behind it. Without a cursor there is no
         # way on: the first page, which None stands for, was followed already.
         self._next = next(filter(None, map(self._cursor, reversed(items))), None)
-        picked = self._wanted.pick(items)
+        picked = self._wanted.pick(items, self._wanted.keys(items))
         self._in_vain = 0 if picked else self._in_vain + 1
         if self._in_vain == PAGES_IN_VAIN:
             self._next = None
@@ -144,16 +144,18 @@ class _Wanted:
         self._identity = identity
         self._seen: set[Hashable] = set()
 
-    def pick(self, items: list[Any]) -> list[Any]:
-        picked = items if self._identity is None else list(self._new(items, self._identity))
+    def keys(self, items: list[Any]) -> list[Hashable | None]:
+        return [None] * len(items) if self._identity is None else [self._identity(item) for item in items]
+
+    def pick(self, items: list[Any], keys: list[Hashable | None]) -> list[Any]:
+        picked = list(self._new(items, keys))
         if self.missing is not None:
             picked = picked[: self.missing]
             self.missing -= len(picked)
         return picked
 
-    def _new(self, items: list[Any], identity: Identity) -> Iterator[Any]:
-        for item in items:
-            key = identity(item)
+    def _new(self, items: list[Any], keys: list[Hashable | None]) -> Iterator[Any]:
+        for item, key in zip(items, keys, strict=True):
             if key is None or key not in self._seen:
                 self._seen.add(key)
                 yield item

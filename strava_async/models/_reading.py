@@ -28,6 +28,7 @@ Path = tuple[Step, ...]
 
 _logger = logging.getLogger("strava_async.models")
 _NOT_AN_OBJECT = "model_type"
+# One finds all that does not fit; a second finds it gone. More would mean that taking out brings something to light.
 _ROUNDS = 4
 
 

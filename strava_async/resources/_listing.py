@@ -27,6 +27,7 @@ class Listing(Generic[T]):
     """
 
     def __init__(self, begin: Callable[[], Pages[T]]) -> None:
+        begin()  # asks for nothing; a number that makes no sense is told now, not when the first item is asked for
         self._begin = begin
 
     def __aiter__(self) -> AsyncIterator[T]:

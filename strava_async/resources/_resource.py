@@ -80,7 +80,6 @@ class Resource:
         async def fetch(numbers: Params) -> list[Model]:
             return await self._get_list(kind, url, **params, **numbers)
 
-        begin()  # a number that makes no sense is told now, not when the first item is asked for
         return Listing(lambda: Pages(begin(), fetch, url))
 
     def _numbered(

@@ -80,7 +80,6 @@ class ActivitiesResource(Resource):
 
             return Pages(PageWalk(per_page, limit, prefetch, id_of), fetch, url)
 
-        begin()  # a number that makes no sense is told now, not when the first item is asked for
         return Listing(begin)
 
     async def get(self, activity_id: int, *, include_all_efforts: bool = False) -> DetailedActivity:

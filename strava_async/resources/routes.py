@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from strava_async._walks import Pages, Params, Walk
+from strava_async._walks import Pages, Params
 from strava_async.models.route import Route
 from strava_async.paging import PageWalk
 from strava_async.resources._listing import Listing
@@ -40,11 +40,7 @@ class RoutesResource(Resource):
             whose = await self._own_id() if athlete_id is None else athlete_id
             return await self._get_list(Route, _OF_AN_ATHLETE, id=whose, **numbers)
 
-        def begin() -> Walk:
-            return PageWalk(per_page, limit, prefetch, id_of)
-
-        begin()
-        return Listing(lambda: Pages(begin(), fetch, _OF_AN_ATHLETE))
+        return Listing(lambda: Pages(PageWalk(per_page, limit, prefetch, id_of), fetch, _OF_AN_ATHLETE))
 
     async def get(self, route_id: int) -> Route:
         """Return a route (``getRouteById``).
