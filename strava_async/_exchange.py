@@ -9,7 +9,7 @@
     4 settle    the permit, with what the reply says; released only if nothing left this machine
     5 decide    return a value; after an error wait, refresh or raise: pure, in ``retry``
 
-A reply in hand is returned at once; only the next request waits.
+A reply in hand is returned at once; only the next request waits. Hooks are told by the call's ``Report``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import anyio
 import anyio.lowlevel
 
 from strava_async._http import Sender
+from strava_async._reports import Report, Reports, Sending
 from strava_async.calls import Call
 from strava_async.clock import Clock
 from strava_async.endpoints import scope_of
@@ -70,13 +71,22 @@ class Exchange:
         sender: speaks HTTP.
         clock: the waits between attempts.
         random: returns jitter from [0, 1).
+        reports: is told what happens; None tells nobody.
     """
 
-    def __init__(self, limiter: Limiter, sender: Sender, clock: Clock, random: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        limiter: Limiter,
+        sender: Sender,
+        clock: Clock,
+        random: Callable[[], float],
+        reports: Reports | None = None,
+    ) -> None:
         self._limiter = limiter
         self._sender = sender
         self._clock = clock
         self._random = random
+        self._reports = reports or Reports()
         self._unmetered = Unlimited()
         self._decoding = anyio.Lock()
 
@@ -103,10 +113,11 @@ class Exchange:
         """
         if tokens is not None:
             await tokens.prepare(scope_of(call.method, call.path))
-        turn = _Turn(self._limiter if call.quota_class else self._unmetered, self._clock, call, options)
+        report = self._reports.of(call, tokens, options.priority)
+        turn = _Turn(self._limiter if call.quota_class else self._unmetered, self._clock, call, options, report)
         attempt, renewed = 1, False
         while True:
-            ended = await self._attempt(call, tokens, options, await turn.permit(), decode)
+            ended = await self._attempt(call, tokens, options, await turn.permit(), decode, report)
             if ended.error is None:
                 return ended.value
             state = Attempt(attempt, call.idempotent, call.replayable, tokens is not None and not renewed)
@@ -114,19 +125,28 @@ class Exchange:
             match decision.step:
                 case Step.WAIT:
                     attempt += 1
+                    report.retry(ended.error, decision.seconds)
                     if decision.seconds:
-                        await self._clock.sleep(decision.seconds)
+                        with report.waiting("retry"):
+                            await self._clock.sleep(decision.seconds)
                 case Step.REFRESH:
                     renewed = True
                     if not await _renewed(tokens, ended):
                         return _give_up(ended.error, ended.reply, turn.attempts, check_for_errors)
+                    report.retry(ended.error, 0.0)
                 case Step.RAISE:
                     return _give_up(ended.error, ended.reply, turn.attempts, check_for_errors)
                 case _:
                     assert_never(decision.step)
 
     async def _attempt(
-        self, call: Call, tokens: TokenSource | None, options: Options, permit: Permit, decode: Decode | None
+        self,
+        call: Call,
+        tokens: TokenSource | None,
+        options: Options,
+        permit: Permit,
+        decode: Decode | None,
+        report: Report,
     ) -> _Ended:
         with permit:
             try:
@@ -134,16 +154,25 @@ class Exchange:
             except BaseException:
                 permit.release()
                 raise
-            try:
-                reply = await self._sender.send(call, bearer, options.timeout)
-            except InputError:
-                permit.release()  # the client is closed
-                raise
-            except TransportError as error:
-                if error.sent == "never":
-                    permit.release()
-                return _Ended(None, error, None, bearer)
-            permit.settle(reply.status_code, reply.headers)
+            with report.sending() as sending:
+                ended = await self._send(call, bearer, options.timeout, permit, decode, sending)
+                sending.failed(ended.error)
+                return ended
+
+    async def _send(
+        self, call: Call, bearer: str | None, timeout: float, permit: Permit, decode: Decode | None, sending: Sending
+    ) -> _Ended:
+        try:
+            reply = await self._sender.send(call, bearer, timeout)
+        except InputError:
+            permit.release()  # the client is closed
+            raise
+        except TransportError as error:
+            if error.sent == "never":
+                permit.release()
+            return _Ended(None, error, None, bearer)
+        permit.settle(reply.status_code, reply.headers)
+        sending.replied(reply)
         try:
             return _Ended(await self._read(call, reply, bearer, decode), None, reply, bearer)
         except StravaError as error:
@@ -171,25 +200,28 @@ class Exchange:
 class _Turn:
     """A call's place in the queue: one permit per attempt, one budget of waiting for all of them."""
 
-    __slots__ = ("_call", "_clock", "_left", "_limiter", "_options", "_previous", "attempts")
+    __slots__ = ("_call", "_clock", "_left", "_limiter", "_options", "_previous", "_report", "attempts")
 
-    def __init__(self, limiter: Limiter, clock: Clock, call: Call, options: Options) -> None:
+    def __init__(self, limiter: Limiter, clock: Clock, call: Call, options: Options, report: Report) -> None:
         self._limiter = limiter
         self._clock = clock
         self._call = call
         self._options = options
+        self._report = report
         self._left = options.max_wait
         self._previous: Permit | None = None
         self.attempts = 0
 
     async def permit(self) -> Permit:
+        self._report.begin(self.attempts + 1)
         started = 0.0 if self._left is None else self._clock.monotonic()
-        permit = await self._limiter.acquire(
-            self._call.quota_class or QuotaClass.READ,
-            priority=self._options.priority,
-            max_wait=self._left,
-            retry_of=self._previous,
-        )
+        with self._report.waiting("quota"):
+            permit = await self._limiter.acquire(
+                self._call.quota_class or QuotaClass.READ,
+                priority=self._options.priority,
+                max_wait=self._left,
+                retry_of=self._previous,
+            )
         if self._left is not None:
             self._left = max(0.0, self._left - (self._clock.monotonic() - started))
         self.attempts += 1

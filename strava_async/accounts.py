@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from weakref import WeakValueDictionary
 
 from strava_async._shield import after_waiting_for
@@ -71,14 +72,30 @@ class Accounts:
         """
         async with after_waiting_for(self.store.lock(athlete_id)):
             if revoke is not None:
-                await revoke(await self._newest(athlete_id))
-            await self.store.delete(athlete_id)
-            self._unsaved.pop(athlete_id, None)
-            source = self._sources.get(athlete_id)
-            if source is not None:
-                source.reread()
+                await revoke(await self.newest(athlete_id))
+            await self._delete(athlete_id)
 
-    async def _newest(self, athlete_id: int) -> TokenSet | None:
+    async def drop_if_dead(self, source: TokenSource, athlete_id: int) -> bool:
+        """Ask Strava whether the grant lives, and delete the athlete's tokens if it does not.
+
+        Args:
+            source: the athlete's, which knows how to renew.
+            athlete_id: whose.
+
+        Returns:
+            whether there are no tokens now.
+        """
+        return not await source.confirm(partial(self._delete, athlete_id))
+
+    async def _delete(self, athlete_id: int) -> None:
+        await self.store.delete(athlete_id)
+        self._unsaved.pop(athlete_id, None)
+        source = self._sources.get(athlete_id)
+        if source is not None:
+            source.reread()
+
+    async def newest(self, athlete_id: int) -> TokenSet | None:
+        """Return what is kept, or what is in hand and is to replace it; None if there is neither."""
         kept, source = await self.store.load(athlete_id), self._unsaved.get(athlete_id)
         return (source and source.in_hand(kept)) or kept
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import hmac
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import Literal, Self, TypeVar
@@ -11,10 +14,12 @@ import anyio
 
 from strava_async._http import HttpClient
 from strava_async._shield import UnderWay, carry_out
+from strava_async._unset import UNSET, Unset
 from strava_async.accounts import Accounts
 from strava_async.client import Client
 from strava_async.clock import Clock
 from strava_async.errors import DecodeError, InputError, MissingScopeError
+from strava_async.hooks import Hooks
 from strava_async.limiter import Limiter, RateLimiter
 from strava_async.oauth import (
     AccessInfo,
@@ -28,7 +33,7 @@ from strava_async.oauth import (
 from strava_async.protocol import ApiV3
 from strava_async.quota import Priority, Quota
 from strava_async.retry import RetryPolicy
-from strava_async.state import check_state
+from strava_async.state import StateSigner, check_state
 from strava_async.stores.base import TokenStore
 from strava_async.stores.memory import MemoryTokenStore
 from strava_async.subscriptions import Webhooks
@@ -40,6 +45,16 @@ T = TypeVar("T")
 
 # How long the one request may queue that finds out whose tokens came.
 LOOKUP_SECONDS = 60.0
+
+_STATES = b"states of this application"
+
+
+@dataclass(slots=True)
+class _Life:
+    """What an object and its views have in common: whether they are closed, and what closing waits for."""
+
+    under_way: UnderWay = field(default_factory=UnderWay)
+    closed: bool = False
 
 
 class Strava:
@@ -60,6 +75,7 @@ class Strava:
         timeout: seconds without a sign of the other side before an attempt is given up.
         max_wait: seconds that a call may queue for quota; None means as long as it takes.
         priority: the rank in that queue.
+        hooks: are told of requests, waits, retries and renewals; see ``strava_async.hooks``.
         clock: None means the limiter's.
         random: returns jitter from [0, 1); None means the limiter's.
         api_url: None means Strava's.
@@ -81,6 +97,7 @@ class Strava:
         timeout: float = 30.0,
         max_wait: float | None = None,
         priority: Priority = Priority.NORMAL,
+        hooks: Hooks | None = None,
         clock: Clock | None = None,
         random: Callable[[], float] | None = None,
         api_url: str | None = None,
@@ -98,6 +115,7 @@ class Strava:
             timeout=timeout,
             max_wait=max_wait,
             priority=priority,
+            hooks=hooks,
             clock=clock,
             random=random,
             api_url=api_url,
@@ -105,13 +123,17 @@ class Strava:
         )
         self._clock = clock
         self._accounts = Accounts(MemoryTokenStore() if token_store is None else token_store, clock)
-        self._under_way = UnderWay()
-        self._closed = False
+        self._life = _Life()
 
     @property
     def client_id(self) -> int | str:
         """The application's id."""
         return self._client_id
+
+    @property
+    def clock(self) -> Clock:
+        """The time that it goes by."""
+        return self._clock
 
     @property
     def quota(self) -> Quota:
@@ -286,6 +308,44 @@ class Strava:
         """Return one athlete's client; as ``api``, which it holds."""
         return Client(self.api(athlete_id), athlete_id)
 
+    def with_options(
+        self,
+        *,
+        priority: Priority | Unset = UNSET,
+        max_wait: float | Unset | None = UNSET,
+        timeout: float | Unset = UNSET,
+        retry: RetryPolicy | Unset = UNSET,
+    ) -> Strava:
+        """Return a view of this object whose clients make their calls with other options; see ``ApiV3.with_options``.
+
+        Everything else is the same; closing either closes both.
+        """
+        view = copy.copy(self)
+        view._api = self._api.with_options(priority=priority, max_wait=max_wait, timeout=timeout, retry=retry)
+        return view
+
+    def state_signer(self, *, max_age_seconds: float = 600.0) -> StateSigner:
+        """Return a signer whose secret is derived from the client secret: the same in all processes of the service.
+
+        A new client secret ends all states that were signed before.
+
+        Args:
+            max_age_seconds: how long a state is good.
+        """
+        secret = hmac.digest(self._client_secret.encode(), _STATES, "sha256")
+        return StateSigner(secret, max_age_seconds=max_age_seconds, clock=self._clock)
+
+    async def is_connected(self, athlete_id: int) -> bool:
+        """Say whether there are tokens of this athlete. Nothing is requested; the grant may be dead at Strava.
+
+        Raises:
+            InputError: that is no athlete's id.
+            TokenStoreError: the store cannot be read.
+        """
+        self._check_open()
+        self._accounts.source(athlete_id)
+        return await self._accounts.newest(athlete_id) is not None
+
     async def athlete_ids(self) -> list[int]:
         """Return the connected athletes, in ascending order."""
         self._check_open()
@@ -313,6 +373,24 @@ class Strava:
         self._accounts.source(athlete_id)
         await self._carry_out(partial(self._accounts.drop, athlete_id, None))
 
+    async def forget_if_revoked(self, athlete_id: int) -> bool:
+        """Find out whether an athlete has removed the application, and delete the tokens if so.
+
+        For what only claims it, such as a webhook event, which anybody may have sent. Strava is asked by a renewal of
+        the tokens, which costs no quota and does no harm to a grant that lives. It is carried to its end even if the
+        caller is cancelled.
+
+        Returns:
+            whether the athlete is not connected any more.
+
+        Raises:
+            InputError: that is no athlete's id.
+            InvalidClientError, TransportError, ServerError: it could not be found out; the tokens are kept.
+            TokenStoreError: the store does not do.
+        """
+        source = self.api(athlete_id).tokens
+        return await self._carry_out(partial(self._accounts.drop_if_dead, source, athlete_id))
+
     async def aclose(self) -> None:
         """Close the connections that this object opened, after what was begun has ended.
 
@@ -322,7 +400,7 @@ class Strava:
         Raises:
             TokenStoreError: the store still does not take them.
         """
-        self._closed = True
+        self._life.closed = True
         await carry_out(self._close, lambda: None)
 
     async def __aenter__(self) -> Self:
@@ -338,11 +416,11 @@ class Strava:
         return f"<{type(self).__name__} application {self._client_id}>"
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self._life.closed:
             raise InputError("this Strava object is closed; make a new one")
 
     async def _close(self) -> None:
-        await self._under_way.settled()
+        await self._life.under_way.settled()
         try:
             await self._accounts.settled()
         finally:
@@ -351,7 +429,7 @@ class Strava:
     async def _carry_out(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do what must not be left half done; ``aclose`` waits for it."""
         self._check_open()
-        return await carry_out(work, self._under_way.begin())
+        return await carry_out(work, self._life.under_way.begin())
 
     async def _connect(
         self, code: str, required: tuple[str, ...], granted: frozenset[str], if_missing: IfMissing

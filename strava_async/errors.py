@@ -161,14 +161,25 @@ class TransportError(StravaError):
 
     Attributes:
         sent: ``never`` when the request surely did not reach Strava, else ``maybe``.
+        timed_out: whether the time for an answer was over; else the connection failed or broke.
         method: the HTTP method.
         path: the path asked for, without its query.
         attempts: how often the request was tried.
     """
 
-    def __init__(self, message: str, *, sent: Sent, method: str = "", path: str = "", attempts: int = 1) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        sent: Sent,
+        timed_out: bool = False,
+        method: str = "",
+        path: str = "",
+        attempts: int = 1,
+    ) -> None:
         super().__init__(message)
         self.sent: Sent = sent
+        self.timed_out = timed_out
         self.method = method
         self.path = path
         self.attempts = attempts

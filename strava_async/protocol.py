@@ -7,11 +7,12 @@ import math
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from strava_async import oauth
 from strava_async._exchange import Exchange, Options
 from strava_async._http import HttpClient, HttpSender
+from strava_async._reports import Reports
 from strava_async._shield import UnderWay, carry_out
 from strava_async._unset import UNSET, Unset
 from strava_async._walks import Pages
@@ -24,6 +25,9 @@ from strava_async.paging import PageWalk
 from strava_async.quota import Priority, Quota
 from strava_async.retry import RetryPolicy
 from strava_async.tokens import OnTokenRefresh, TokenSource
+
+if TYPE_CHECKING:
+    from strava_async.hooks import Hooks
 
 
 @dataclass(slots=True, repr=False)
@@ -57,6 +61,7 @@ class ApiV3:
         timeout: seconds without a sign of the other side before an attempt is given up.
         max_wait: seconds that a call may queue for quota; None means as long as it takes.
         priority: the rank in that queue.
+        hooks: are told of requests, waits, retries and renewals; see ``strava_async.hooks``.
         clock: None means the limiter's.
         random: returns jitter from [0, 1); None means the limiter's.
         api_url: None means ``https://{server}{api_base}``.
@@ -85,6 +90,7 @@ class ApiV3:
         timeout: float = 30.0,
         max_wait: float | None = None,
         priority: Priority = Priority.NORMAL,
+        hooks: Hooks | None = None,
         clock: Clock | None = None,
         random: Callable[[], float] | None = None,
         api_url: str | None = None,
@@ -99,7 +105,8 @@ class ApiV3:
         self._clock = clock
         self._sender = HttpSender(http_client)
         self._owns_pool = True
-        self._exchange = Exchange(limiter, self._sender, clock, random or limiter.random)
+        self._reports = _reports(hooks, clock)
+        self._exchange = Exchange(limiter, self._sender, clock, random or limiter.random, self._reports)
         if tokens is None:
             expires_at = None if token_expires is None else int(token_expires)
             tokens = TokenSource(
@@ -226,7 +233,7 @@ class ApiV3:
             https://developers.strava.com/docs/authentication/ and RFC 6749 §6.
         """
         form = oauth.refresh_grant(client_id, client_secret, refresh_token)
-        info = await self._tokens.replace(lambda _: self._token_grant(form, idempotent=True), save=True)
+        info = await self._tokens.replace(lambda tokens: self._renewal(form, tokens), save=True)
         self._renew_with(client_id, client_secret)
         return info
 
@@ -377,7 +384,7 @@ class ApiV3:
     ) -> ApiV3:
         """Return a view of this object that makes its calls with other options.
 
-        Pool, limiter and tokens are the same; closing either closes both.
+        Pool, limiter, tokens and hooks are the same; closing either closes both.
         """
         given = {"priority": priority, "max_wait": max_wait, "timeout": timeout, "retry": retry}
         view = copy.copy(self)
@@ -388,8 +395,8 @@ class ApiV3:
     def with_tokens(self, tokens: TokenSource) -> ApiV3:
         """Return the same API for another athlete of the application.
 
-        Pool, limiter, credentials and options are the same; closing it does not close this one. ``Strava`` does this
-        for the athletes of a token store.
+        Pool, limiter, credentials, options and hooks are the same; closing it does not close this one. ``Strava`` does
+        this for the athletes of a token store.
 
         Args:
             tokens: where its bearer comes from. Without a ``refresh`` of its own it is renewed with the credentials.
@@ -445,7 +452,11 @@ class ApiV3:
         form = oauth.refresh_grant(
             application.client_id or "", application.client_secret or "", tokens.refresh_token or ""
         )
-        return await self._token_grant(form, idempotent=True)
+        return await self._renewal(form, tokens)
+
+    async def _renewal(self, form: dict[str, str], tokens: TokenSet) -> AccessInfo:
+        with self._reports.refreshing(tokens.athlete_id):
+            return await self._token_grant(form, idempotent=True)
 
     async def _token_grant(self, form: dict[str, str], *, idempotent: bool) -> AccessInfo:
         if self._application.closed:
@@ -456,6 +467,14 @@ class ApiV3:
             return oauth.access_info(await self._exchange.run(call, None, self._options))
         finally:
             end()
+
+
+def _reports(hooks: Hooks | None, clock: Clock) -> Reports:
+    if hooks is None:
+        return Reports()
+    from strava_async._hook_reports import HookReports  # not above: it adds to the import, and few need it
+
+    return HookReports(hooks, clock)
 
 
 def _checked(options: Options) -> Options:

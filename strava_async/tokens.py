@@ -279,6 +279,38 @@ class TokenSource:
                 message = f"this call needs {' or '.join(any_of)}, which the athlete did not grant"
                 raise MissingScopeError(message, missing=any_of[:1], athlete_id=self._token.athlete_id)
 
+    async def confirm(self, end: Callable[[], Awaitable[None]]) -> bool:
+        """Find out from Strava whether the grant lives, by renewing the tokens whatever they are worth. Costs no quota.
+
+        Waits for a renewal under way first; cancelling the caller does not stop what was begun.
+
+        Args:
+            end: called if the grant is dead, or nothing is kept, while nobody else can renew or replace the tokens.
+
+        Returns:
+            whether it lives. True also for tokens that nothing can renew: there is no way to tell.
+
+        Raises:
+            StravaError: it could not be found out.
+        """
+        await self._free()
+        lives: list[bool] = []
+
+        async def work() -> None:
+            async with after_waiting_for(self._keeper.lock()):
+                try:
+                    await self._save_unless_superseded()
+                    await self._read()
+                    while self.refreshable and not await self._ask():
+                        await self._read()
+                    lives.append(True)
+                except InvalidGrantError:
+                    await end()
+                    lives.append(False)
+
+        await self._lead(work, private=True)
+        return lives[0]
+
     def reread(self) -> None:
         """Forget the tokens; what is kept is read before the next use."""
         self.token = TokenSet("")

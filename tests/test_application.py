@@ -588,6 +588,101 @@ async def test_a_cancelled_disconnection_is_not_left_half_done(setting: Setting)
     assert await setting.is_alive(token) is is_kept
 
 
+async def test_what_claims_to_be_a_revocation_is_confirmed_before_anything_is_deleted(setting: Setting) -> None:
+    strava = setting.strava()
+    await setting.connected(setting.marianne)
+    spent = setting.emulator.meters_of().usage(setting.clock.time())
+    assert await strava.forget_if_revoked(setting.marianne) is False
+    assert await strava.is_connected(setting.marianne)
+    setting.emulator.disconnect(setting.marianne)
+    assert await strava.forget_if_revoked(setting.marianne) is True
+    assert not await strava.is_connected(setting.marianne)
+    assert setting.emulator.count("POST", "/oauth/token") == 2
+    assert setting.emulator.meters_of().usage(setting.clock.time()) == spent
+
+
+async def test_an_athlete_without_tokens_counts_as_revoked_and_nobody_is_asked(setting: Setting) -> None:
+    strava = setting.strava()
+    assert await strava.forget_if_revoked(setting.marianne) is True
+    assert setting.emulator.count() == 0
+
+
+async def test_a_confirmation_keeps_what_it_rotated(setting: Setting) -> None:
+    strava = setting.strava()
+    before = await setting.connected(setting.marianne, expires_in=60)
+    assert await strava.forget_if_revoked(setting.marianne) is False
+    kept = await setting.store.load(setting.marianne)
+    assert kept is not None
+    assert kept.refresh_token != before.refresh_token
+    assert await setting.is_alive(kept)
+
+
+async def test_a_revocation_that_cannot_be_confirmed_deletes_nothing(setting: Setting) -> None:
+    strava = setting.strava(retry=RetryPolicy(max_attempts=1))
+    await setting.connected(setting.marianne)
+    setting.emulator.disconnect(setting.marianne)
+    setting.emulator.faults.add(Fault.server_error(503), path="/oauth/token")
+    with pytest.raises(ServerError):
+        await strava.forget_if_revoked(setting.marianne)
+    with pytest.raises(InvalidClientError):
+        await setting.strava(client_secret="wrong").forget_if_revoked(setting.marianne)
+    assert await strava.is_connected(setting.marianne)
+    assert await strava.forget_if_revoked(setting.marianne) is True
+
+
+async def test_who_connects_while_a_revocation_is_confirmed_stays_connected(setting: Setting) -> None:
+    strava, other = setting.strava(), setting.strava()
+    await setting.connected(setting.marianne)
+    setting.emulator.disconnect(setting.marianne)
+    code = await setting.code(other, setting.marianne)
+    outcome: list[bool] = []
+
+    async def confirm() -> None:
+        outcome.append(await strava.forget_if_revoked(setting.marianne))
+
+    async with held(setting.store, setting.marianne) as release, anyio.create_task_group() as tasks:
+        tasks.start_soon(confirm)
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(other.connect, code)
+        await anyio.wait_all_tasks_blocked()
+        release.set()
+    assert await setting.store.load(setting.marianne) is not None
+    assert (await other.api(setting.marianne).get("/athlete"))["id"] == setting.marianne
+    assert (await strava.api(setting.marianne).get("/athlete"))["id"] == setting.marianne
+
+
+async def test_callers_of_an_athlete_whose_revocation_is_confirmed_are_told(setting: Setting) -> None:
+    strava = setting.strava()
+    await setting.connected(setting.marianne, expired=True)
+    setting.emulator.disconnect(setting.marianne)
+    api = strava.api(setting.marianne)
+    outcomes = await at_once(5, lambda: strava.forget_if_revoked(setting.marianne))
+    assert outcomes == [True] * 5
+    with pytest.raises(InvalidGrantError, match="not connected"):
+        await api.get("/athlete")
+
+
+async def test_a_view_that_is_closed_closes_all(setting: Setting) -> None:
+    await setting.connected(setting.marianne)
+    strava = setting.strava()
+    view = strava.with_options(max_wait=1.0)
+    assert (await view.api(setting.marianne).get("/athlete"))["id"] == setting.marianne
+    assert view.api(setting.marianne).tokens is strava.api(setting.marianne).tokens
+    await view.aclose()
+    with pytest.raises(InputError, match="closed"):
+        strava.api(setting.marianne)
+
+
+async def test_states_are_good_in_every_process_and_under_no_other_secret(setting: Setting) -> None:
+    state = setting.strava().state_signer().sign("/rides", session="a browser")
+    assert setting.strava().state_signer().verify(state, session="a browser") == "/rides"
+    with pytest.raises(InvalidStateError):
+        setting.strava(client_secret="another").state_signer().verify(state, session="a browser")
+    setting.clock.advance(601)
+    with pytest.raises(InvalidStateError, match="expired"):
+        setting.strava().state_signer().verify(state, session="a browser")
+
+
 @pytest.mark.parametrize("arguments", [{"client_id": ""}, {"client_secret": ""}, {"client_secret": "secret\n"}])
 async def test_credentials_that_cannot_be_right_are_told(setting: Setting, arguments: dict[str, str]) -> None:
     with pytest.raises(InputError) as caught:

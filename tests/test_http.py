@@ -160,6 +160,7 @@ async def test_no_reply_says_whether_the_request_may_have_arrived(error: Excepti
     with pytest.raises(TransportError) as caught:
         await exchange(error)
     assert caught.value.sent == expected
+    assert caught.value.timed_out == isinstance(error, httpx.TimeoutException | TimeoutError)
     assert caught.value.__cause__ is error
     assert (caught.value.method, caught.value.path) == ("GET", "/athlete")
 
@@ -169,7 +170,15 @@ async def test_a_hang_up_that_aiohttp_reports_while_connecting_may_have_arrived(
     error.__cause__ = aiohttp.ServerDisconnectedError()
     with pytest.raises(TransportError) as caught:
         await exchange(error)
-    assert caught.value.sent == "maybe"
+    assert (caught.value.sent, caught.value.timed_out) == ("maybe", False)
+
+
+async def test_a_timeout_of_aiohttp_is_one() -> None:
+    error = httpx.ReadTimeout("slow")
+    error.__cause__ = aiohttp.SocketTimeoutError()
+    with pytest.raises(TransportError) as caught:
+        await exchange(error)
+    assert caught.value.timed_out
 
 
 async def test_a_body_that_breaks_off_is_no_reply() -> None:

@@ -210,7 +210,8 @@ async def _reply(response: Any) -> Reply:
 def _transport_error(error: Exception, library: Any, call: Call, bearer: str | None) -> TransportError:
     reason = redacted(str(error), (*call.secrets, bearer or ""))
     text = f"no reply to {call.method} {call.path}: {type(error).__name__}{': ' if reason else ''}{reason}"
-    return TransportError(text, sent=_sent(error, library), method=call.method, path=call.path)
+    sent, timed_out = _sent(error, library), _timed_out(error, library)
+    return TransportError(text, sent=sent, timed_out=timed_out, method=call.method, path=call.path)
 
 
 def _sent(error: Exception, library: Any) -> Sent:
@@ -221,14 +222,27 @@ def _sent(error: Exception, library: Any) -> Sent:
         library.ProxyError,
         ConnectionRefusedError,
     )
-    aiohttp = sys.modules.get("aiohttp")
-    if aiohttp is not None:
-        cause = error if error.__cause__ is None else error.__cause__
-        if isinstance(cause, aiohttp.ClientError):
-            # httpx-aiohttp calls it a ConnectTimeout too when the server hangs up on a request that it has.
-            connecting = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-            return "never" if isinstance(cause, connecting) else "maybe"
+    cause = _aiohttp_cause(error)
+    if cause is not None:
+        aiohttp: Any = sys.modules["aiohttp"]
+        # httpx-aiohttp calls it a ConnectTimeout too when the server hangs up on a request that it has.
+        connecting = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+        return "never" if isinstance(cause, connecting) else "maybe"
     return "never" if isinstance(error, before_sending) else "maybe"
+
+
+def _timed_out(error: Exception, library: Any) -> bool:
+    cause = _aiohttp_cause(error)
+    if cause is not None:
+        return isinstance(cause, TimeoutError)
+    return isinstance(error, library.TimeoutException | TimeoutError)
+
+
+def _aiohttp_cause(error: Exception) -> BaseException | None:
+    """Return aiohttp's own error, where the request went over it."""
+    aiohttp = sys.modules.get("aiohttp")
+    cause = error if error.__cause__ is None else error.__cause__
+    return cause if aiohttp is not None and isinstance(cause, aiohttp.ClientError) else None
 
 
 def _forget_request(error: Exception, library: Any, call: Call) -> None:
