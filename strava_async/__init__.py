@@ -46,19 +46,28 @@ from strava_async.tokens import TokenKeeper, TokenSource
 if TYPE_CHECKING:
     from strava_async.application import Strava
     from strava_async.client import Client
+    from strava_async.hooks import Hooks, RefreshEvent, RequestEvent, ResponseEvent, RetryEvent, WaitEvent
     from strava_async.state import StateSigner
     from strava_async.stores import MemoryTokenStore, SqliteTokenStore, TokenStore
     from strava_async.subscriptions import Subscription, Webhooks
+    from strava_async.webhooks import WebhookEvent
 else:
     # Loaded when they are first asked for: an ApiV3 alone needs none of them.
     _LATER = {
         "Client": "client",
+        "Hooks": "hooks",
         "MemoryTokenStore": "stores",
+        "RefreshEvent": "hooks",
+        "RequestEvent": "hooks",
+        "ResponseEvent": "hooks",
+        "RetryEvent": "hooks",
         "SqliteTokenStore": "stores",
         "StateSigner": "state",
         "Strava": "application",
         "Subscription": "subscriptions",
         "TokenStore": "stores",
+        "WaitEvent": "hooks",
+        "WebhookEvent": "webhooks",
         "Webhooks": "subscriptions",
     }
 
@@ -84,6 +93,7 @@ __all__ = [
     "DuplicateUploadError",
     "FaultError",
     "ForbiddenError",
+    "Hooks",
     "InputError",
     "InsufficientScopeError",
     "InvalidClientError",
@@ -102,6 +112,10 @@ __all__ = [
     "QuotaExceededError",
     "RateLimitedError",
     "RateLimiter",
+    "RefreshEvent",
+    "RequestEvent",
+    "ResponseEvent",
+    "RetryEvent",
     "RetryPolicy",
     "Scope",
     "ServerError",
@@ -121,6 +135,8 @@ __all__ = [
     "Unlimited",
     "UploadError",
     "UploadTimeoutError",
+    "WaitEvent",
+    "WebhookEvent",
     "Webhooks",
     "__version__",
 ]

@@ -13,13 +13,14 @@ PACKAGE = Path(__file__).parent.parent / "strava_async"
 # From the ground up. A module imports from layers below its own, never from beside it.
 LAYERS: list[set[str]] = [
     {"errors", "clock", "_shapes", "_unset", "_http.quiet"},
-    {"oauth", "quota", "quota_clock", "quota_fields", "retry", "paging", "state", "_pages"}
+    {"oauth", "quota", "quota_clock", "quota_fields", "retry", "paging", "state", "webhooks", "_pages"}
     | {"_shield", "_walks", "_http.pool", "limiter_park"}
     | {"stores.file_lock", "stores.sealing", "stores.sqlite_file", "stores._threads", "stores._turns"},
-    {"quota_budget", "quota_reserve", "endpoints", "redirect_server", "stores.base", "stores._values"},
+    {"quota_budget", "quota_reserve", "endpoints", "hooks", "redirect_server", "stores.base", "stores._values"},
     {"quota_ledger", "calls", "tokens", "stores.memory", "stores.sqlite_rows"},
     {"wire", "stores.sqlite"},
-    {"models"},
+    {"models", "_reports"},
+    {"_hook_reports"},
     {"quota_snapshot", "limiter_line"},
     {"limiter_log"},
     {"limiter_gate"},
@@ -34,17 +35,17 @@ LAYERS: list[set[str]] = [
     {"application"},
 ]
 PURE = {
-    *("oauth", "retry", "paging", "calls", "wire", "endpoints", "state", "_pages"),
+    *("oauth", "retry", "paging", "calls", "wire", "endpoints", "state", "webhooks", "_pages"),
     *("quota", "quota_budget", "quota_clock", "quota_fields", "quota_ledger", "quota_reserve", "quota_snapshot"),
     "limiter_line",
 }
 IMPURE = {"anyio", "asyncio", "trio", "httpx", "httpx2", "time", "os", "random", "sniffio", "logging"}
-EXTRAS = {"starlette", "uvicorn", "fastapi", "redis", "rich", "typer", "multipart", "python_multipart"}
+EXTRAS = {"opentelemetry", "starlette", "uvicorn", "fastapi", "redis", "rich", "typer", "multipart", "python_multipart"}
 # The typed client: each package is one layer, and it alone may import what its extra brings.
 TYPED = {"models", "resources"}
 OF_THE_TYPED = {"pydantic", "pydantic_core", "polyline", "numpy", "pandas", "pyarrow"}
 TAKEN_UP_WHERE_INSTALLED = {"orjson": "wire", "cryptography": "stores.sealing"}
-ABOVE_THE_CORE = {"testing", "demo", "cli", "__main__"}
+ABOVE_THE_CORE = {"fastapi", "otel", "testing", "demo", "cli", "__main__"}
 
 
 def modules() -> Iterator[tuple[str, Path]]:

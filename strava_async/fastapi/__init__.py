@@ -1,0 +1,49 @@
+"""Strava inside a FastAPI service: signing in, webhooks, clients for routes, errors as answers.
+
+::
+
+    strava = Strava(CLIENT_ID, CLIENT_SECRET, token_store=SqliteTokenStore("tokens.sqlite"))
+    app = FastAPI(lifespan=StravaLifespan(strava), exception_handlers=exception_handlers)
+    app.include_router(oauth_router(strava, scope="read,activity:read"), prefix="/strava")
+    app.include_router(webhook_router(strava, verify_token=VERIFY_TOKEN, on_event=on_event), prefix="/strava")
+
+    @app.get("/rides")
+    async def rides(athlete: AthleteDep) -> list[str | None]:
+        return [activity.name async for activity in athlete.activities.list(limit=10)]
+
+``docs/fastapi.md`` goes from there to a running service. Needs the extra ``fastapi``.
+"""
+
+from strava_async.fastapi._kit import (
+    AthleteDep,
+    AthleteIdDep,
+    Kit,
+    StravaDep,
+    StravaLifespan,
+    athlete_id_of,
+    athlete_of,
+    kit_of,
+    lifespan,
+    strava_of,
+)
+from strava_async.fastapi.access_log import AccessLogFilter
+from strava_async.fastapi.problems import Problem, exception_handlers, problem_of
+from strava_async.fastapi.sessions import Sessions
+
+__all__ = [
+    "AccessLogFilter",
+    "AthleteDep",
+    "AthleteIdDep",
+    "Kit",
+    "Problem",
+    "Sessions",
+    "StravaDep",
+    "StravaLifespan",
+    "athlete_id_of",
+    "athlete_of",
+    "exception_handlers",
+    "kit_of",
+    "lifespan",
+    "problem_of",
+    "strava_of",
+]

@@ -1,0 +1,179 @@
+"""What the routes of a service share: the application, who is signed in, and how requests of people wait."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from strava_async._unset import UNSET
+from strava_async.application import Strava
+from strava_async.client import Client
+from strava_async.errors import InputError, InvalidGrantError
+from strava_async.fastapi.access_log import AccessLogFilter
+from strava_async.fastapi.sessions import Sessions
+from strava_async.quota import Priority
+from strava_async.state import Secret, StateSigner
+
+Identify = Callable[[HTTPConnection], int | Awaitable[int | None] | None]
+
+WEB_WAIT_SECONDS = 2.0
+SESSION_SECONDS = 30 * 86_400.0
+_KEY = "strava_async"
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """What the routes share.
+
+    Attributes:
+        strava: the application, for requests behind which a person waits.
+        states: signs the ``state`` of an authorization.
+        sessions: which athlete a browser belongs to.
+        identify: returns the athlete of a connection, None if nobody is signed in; sync or async.
+    """
+
+    strava: Strava
+    states: StateSigner
+    sessions: Sessions
+    identify: Identify
+
+    async def athlete_id(self, connection: HTTPConnection) -> int | None:
+        """Return who is signed in; None if nobody is."""
+        athlete_id = self.identify(connection)
+        return await athlete_id if inspect.isawaitable(athlete_id) else athlete_id
+
+
+class StravaLifespan:
+    """The lifespan of a service: gives its routes what they need, and closes the application at the end.
+
+    ::
+
+        app = FastAPI(lifespan=StravaLifespan(strava))
+
+    With a lifespan of your own, enter this one inside, and pass on what it yields::
+
+        @asynccontextmanager
+        async def lifespan(app):
+            async with StravaLifespan(strava)(app) as state:
+                yield {**state, "mine": ...}
+
+    While it lasts, the access log of uvicorn shows no authorization code (see ``AccessLogFilter``).
+
+    Args:
+        strava: the application; closed at the end.
+        secret: signs cookies and states: at least 16 bytes that only the service knows, the same in all its processes;
+            of several, the first signs and all are accepted. None derives one from the client secret.
+        identify: tells which athlete a connection belongs to, sync or async; for services that have users of their own.
+            None asks the cookie that ``oauth_router`` sets.
+        priority: the rank of the calls that routes make.
+        max_wait: seconds that such a call may queue for quota: a person waits. None means as long as it takes.
+        timeout: seconds without a sign of Strava before an attempt is given up; None means that of ``strava``.
+        session_seconds: how long an athlete stays signed in.
+
+    Raises:
+        InputError: an argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        strava: Strava,
+        *,
+        secret: Secret | Sequence[Secret] | None = None,
+        identify: Identify | None = None,
+        priority: Priority = Priority.INTERACTIVE,
+        max_wait: float | None = WEB_WAIT_SECONDS,
+        timeout: float | None = None,
+        session_seconds: float = SESSION_SECONDS,
+    ) -> None:
+        def signer(max_age_seconds: float) -> StateSigner:
+            if secret is None:
+                return strava.state_signer(max_age_seconds=max_age_seconds)
+            return StateSigner(secret, max_age_seconds=max_age_seconds, clock=strava.clock)
+
+        sessions = Sessions(signer(session_seconds), max_age_seconds=session_seconds)
+        self._strava = strava
+        self._kit = Kit(
+            strava=strava.with_options(
+                priority=priority, max_wait=max_wait, timeout=UNSET if timeout is None else timeout
+            ),
+            states=signer(600.0),
+            sessions=sessions,
+            identify=identify or sessions.athlete_id,
+        )
+
+    def __call__(self, app: Any) -> AbstractAsyncContextManager[dict[str, Any]]:
+        """Return the context that lasts as long as the service; what it yields becomes ``request.state``."""
+        return self._live()
+
+    @asynccontextmanager
+    async def _live(self) -> AsyncGenerator[dict[str, Any]]:
+        access_log = logging.getLogger("uvicorn.access")
+        quiet = AccessLogFilter()
+        access_log.addFilter(quiet)
+        try:
+            async with self._strava:
+                yield {_KEY: self._kit}
+        finally:
+            access_log.removeFilter(quiet)
+
+
+lifespan = StravaLifespan
+
+
+def kit_of(connection: HTTPConnection) -> Kit:
+    """Return what the routes share.
+
+    Args:
+        connection: a request or a websocket.
+
+    Raises:
+        InputError: the service has no ``StravaLifespan``, or has not begun.
+    """
+    kit = getattr(connection.state, _KEY, None)
+    if not isinstance(kit, Kit):
+        raise InputError(
+            "this service has no StravaLifespan: FastAPI(lifespan=StravaLifespan(strava)). In a test, enter the app's "
+            "lifespan: httpx.ASGITransport does not"
+        )
+    return kit
+
+
+def time_of(connection: HTTPConnection) -> float | None:
+    """Return Unix time by the application's clock; None where there is no application."""
+    kit = getattr(connection.state, _KEY, None)
+    return kit.strava.clock.time() if isinstance(kit, Kit) else None
+
+
+def strava_of(connection: HTTPConnection) -> Strava:
+    """Return the application for this request: its calls go before others, and do not wait long for quota."""
+    return kit_of(connection).strava
+
+
+async def athlete_id_of(connection: HTTPConnection) -> int:
+    """Return the athlete who is signed in.
+
+    Raises:
+        InvalidGrantError: nobody is; ``exception_handlers`` make it a 401.
+    """
+    athlete_id = await kit_of(connection).athlete_id(connection)
+    if athlete_id is None:
+        raise InvalidGrantError("nobody is signed in here: connect with Strava first")
+    return athlete_id
+
+
+async def athlete_of(connection: HTTPConnection) -> Client:
+    """Return the client of the athlete who is signed in; as ``athlete_id_of`` and ``strava_of``."""
+    athlete_id = await athlete_id_of(connection)
+    return strava_of(connection).client(athlete_id)
+
+
+StravaDep = Annotated[Strava, Depends(strava_of)]
+AthleteIdDep = Annotated[int, Depends(athlete_id_of)]
+AthleteDep = Annotated[Client, Depends(athlete_of)]
