@@ -1,6 +1,7 @@
 """The emulator under load, and behind a socket."""
 
 import asyncio
+import json
 import signal
 
 import anyio
@@ -93,7 +94,7 @@ async def test_serving_leaves_signal_handlers_and_tasks_as_they_were():
     async with serve(Emulator(clock=FakeClock())) as url:
         assert signal.getsignal(signal.SIGINT) is before[0]
         async with httpx.AsyncClient() as http:
-            assert (await http.get(f"{url}/")).status_code == 404
+            assert (await http.get(f"{url}/nothing")).status_code == 404
     assert (signal.getsignal(signal.SIGINT), asyncio.all_tasks()) == before
 
 
@@ -106,6 +107,13 @@ async def test_the_port_is_free_again_afterwards():
 
 
 @pytest.mark.asyncio
+async def test_another_task_may_leave_the_block():
+    served = serve(Emulator(clock=FakeClock()))
+    await asyncio.create_task(served.__aenter__())
+    await asyncio.create_task(served.__aexit__(None, None, None))
+
+
+@pytest.mark.asyncio
 async def test_an_error_in_the_block_ends_the_server_too():
     with pytest.raises(RuntimeError, match="mine"):
         async with serve(Emulator(clock=FakeClock())) as url:
@@ -113,3 +121,40 @@ async def test_an_error_in_the_block_ends_the_server_too():
     async with httpx.AsyncClient() as http:
         with pytest.raises(httpx.ConnectError):
             await http.get(url)
+
+
+@pytest.mark.asyncio
+async def test_a_served_emulator_sends_its_events_over_the_network():
+    told = []
+
+    async def answer(stream):
+        async with stream:
+            head, _, body = (await stream.receive()).partition(b"\r\n\r\n")
+            while head.startswith(b"POST") and not body.endswith(b"}}"):
+                body += await stream.receive()
+            target = httpx.URL(head.split(b" ")[1].decode())
+            reply = json.dumps({"hub.challenge": target.params.get("hub.challenge")}).encode()
+            await stream.send(
+                b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(reply) + reply
+            )
+            if head.startswith(b"POST"):
+                told.append((head, body))
+                heard.set()
+
+    heard = anyio.Event()
+    emulator = Emulator(years=0.1, signing_secret="key")
+    emulator.grant()
+    credentials = {"client_id": emulator.client_id, "client_secret": emulator.client_secret, "verify_token": "v"}
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    hook = f"http://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}/hook"
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, answer)
+        async with serve(emulator) as url, httpx.AsyncClient(base_url=url) as http:
+            reply = await http.post("/api/v3/push_subscriptions", data={**credentials, "callback_url": hook})
+            assert reply.status_code == 201
+            await http.post("/emulator/record", data={"athlete_id": emulator.athlete_ids[0]})
+            await heard.wait()
+        tasks.cancel_scope.cancel()
+    [(head, body)] = told
+    assert json.loads(body)["object_id"] == emulator.world().activities[-1]["id"]
+    assert b"\r\nx-strava-signature: t=" in head.lower()

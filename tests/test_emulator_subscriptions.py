@@ -234,6 +234,7 @@ async def test_of_two_at_once_one_is_made(emulator, service):
         ({"verify_token": None}, ("verify_token", "missing")),
         ({"callback_url": "/hook"}, ("callback url", "invalid")),
         ({"callback_url": "https://[/"}, ("callback url", "invalid")),
+        ({"callback_url": "https://service.test:99999/"}, ("callback url", "invalid")),
         ({"callback_url": f"{CALLBACK}/" + 230 * "x"}, ("callback url", "invalid")),
     ],
 )

@@ -54,6 +54,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+webhook = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The application's webhook subscription.")
+app.add_typer(webhook, name="webhook")
+
 
 def run(arguments: Sequence[str] | None) -> int:
     """Run the command that the arguments name and return its exit status."""
@@ -171,6 +174,61 @@ def logout(
 
     options = _application(client_id, client_secret, config, store, emulator)
     raise typer.Exit(log_out(Logout(options, athlete_id, everybody, force), this_terminal()))
+
+
+@webhook.command()
+def subscribe(
+    callback_url: Annotated[str, typer.Argument(metavar="URL", help="Where the service waits for events.")],
+    client_id: ClientId = None,
+    client_secret: ClientSecret = None,
+    config: Config = None,
+    emulator: EmulatorUrl = None,
+    verify_token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="STRAVA_VERIFY_TOKEN",
+            show_default=False,
+            help="The text that the service compares; the same as there. Else it is asked for.",
+        ),
+    ] = None,
+) -> None:
+    """Let Strava send the events of all connected athletes to a service, which must be running."""
+    from strava_async.cli.webhook import subscribe as subscribe_webhook
+
+    options = Options(client_id, client_secret, config, emulator=emulator)
+    raise typer.Exit(subscribe_webhook(options, callback_url, verify_token, this_terminal()))
+
+
+@webhook.command()
+def view(
+    client_id: ClientId = None,
+    client_secret: ClientSecret = None,
+    config: Config = None,
+    emulator: EmulatorUrl = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write a line of JSON; nothing if there is none.")] = False,
+) -> None:
+    """Show the subscription."""
+    from strava_async.cli.webhook import view as view_webhook
+
+    options = Options(client_id, client_secret, config, emulator=emulator)
+    raise typer.Exit(view_webhook(options, this_terminal(), as_json=as_json))
+
+
+@webhook.command()
+def unsubscribe(
+    subscription_id: Annotated[
+        int | None, typer.Argument(metavar="ID", min=1, help="Which; not needed, there is only one.")
+    ] = None,
+    client_id: ClientId = None,
+    client_secret: ClientSecret = None,
+    config: Config = None,
+    emulator: EmulatorUrl = None,
+) -> None:
+    """Delete the subscription: no more events."""
+    from strava_async.cli.webhook import unsubscribe as unsubscribe_webhook
+
+    options = Options(client_id, client_secret, config, emulator=emulator)
+    raise typer.Exit(unsubscribe_webhook(options, subscription_id, this_terminal()))
 
 
 def _application(

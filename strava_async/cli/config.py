@@ -40,7 +40,7 @@ MakeStrava = Callable[..., Strava]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What ``login``, ``accounts`` and ``logout`` have in common. Its repr shows no secret.
+    """What ``login``, ``accounts``, ``logout`` and ``webhook`` have in common. Its repr shows no secret.
 
     Attributes:
         client_id: the application's id, as it was given.

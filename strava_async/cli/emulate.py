@@ -66,11 +66,18 @@ A Strava is served at {url} until Ctrl-C. Its athletes, tokens and secrets are m
   API            {url}/api/v3
   OAuth          {url}/oauth
 
+To play an athlete, who records activities and removes applications:
+  {url}/
+
 Where an athlete connects:
   {page}
 
-To connect one from another terminal; accounts and logout take the same options:
+To connect one from another terminal; accounts, logout and webhook take the same options:
   strava-async login --emulator {url} --client-id {emulator.client_id} --client-secret {emulator.client_secret}
+
+To send events to a service of yours, which is asked at once:
+  strava-async webhook subscribe http://localhost:3000/webhook --emulator {url} --client-id {emulator.client_id} \
+    --client-secret {emulator.client_secret} --verify-token TOKEN
 
 An access token, to try it at once:
   curl -H "Authorization: Bearer {token}" "{url}/api/v3/athlete/activities?per_page=3"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from strava_async.testing.browser import PageError
     from strava_async.testing.callbacks import CallbackReply, Callbacks
     from strava_async.testing.clock import FakeClock, FastClock
+    from strava_async.testing.delivery import SentEvent
     from strava_async.testing.emulator import Emulator
     from strava_async.testing.faults import Fault, Faults
     from strava_async.testing.front import Served
@@ -37,6 +38,7 @@ __all__ = [
     "PageError",
     "PushSubscription",
     "Quirks",
+    "SentEvent",
     "Served",
     "serve",
 ]
@@ -56,6 +58,7 @@ _HOMES = {
     "PageError": "browser",
     "PushSubscription": "subscriptions_api",
     "Quirks": "quirks",
+    "SentEvent": "delivery",
     "Served": "front",
     "serve": "server",
 }

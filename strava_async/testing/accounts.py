@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from strava_async.testing.meters import Meters
@@ -102,10 +102,16 @@ class _Code:
 
 
 class Accounts:
-    """All applications of the emulator and what athletes granted them."""
+    """All applications of the emulator and what athletes granted them.
+
+    Attributes:
+        applications: by client id.
+        on_end: is told of each grant that has ended.
+    """
 
     def __init__(self, quirks: Quirks) -> None:
         self.applications: dict[int, Application] = {}
+        self.on_end: Callable[[Grant], None] = lambda grant: None
         self._quirks = quirks
         self._grants: dict[tuple[int, int], Grant] = {}
         self._by_refresh_token: dict[str, Grant] = {}
@@ -197,6 +203,11 @@ class Accounts:
             return
         self._by_refresh_token.pop(grant.refresh_token, None)
         self._expire(athlete_id, client_id)
+        self.on_end(grant)
+
+    def grants_of(self, athlete_id: int) -> list[Grant]:
+        """Return what an athlete has granted, to whichever application."""
+        return [grant for grant in self._grants.values() if grant.athlete_id == athlete_id]
 
     def expire_access_tokens(self, athlete_id: int | None) -> None:
         """End the access tokens of one athlete, or of all; grants stay."""

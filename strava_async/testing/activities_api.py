@@ -11,6 +11,8 @@ from typing import Any
 
 from strava_async.testing import cursors
 from strava_async.testing.catalogue import Catalogue, CatalogueOf
+from strava_async.testing.events import look
+from strava_async.testing.news import News
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.replies import (
     RATE_FIELDS,
@@ -52,12 +54,14 @@ class ActivitiesApi:
         catalogue_of: gives the activities of an athlete as of an instant.
         next_id: gives the id of a new activity.
         quirks: see there.
+        news: is told of new and changed activities.
     """
 
-    def __init__(self, catalogue_of: CatalogueOf, next_id: Iterator[int], quirks: Quirks) -> None:
+    def __init__(self, catalogue_of: CatalogueOf, next_id: Iterator[int], quirks: Quirks, news: News) -> None:
         self._catalogue_of = catalogue_of
         self._next_id = next_id
         self._quirks = quirks
+        self._news = news
         self._turns = Turns()
 
     async def index(self, visit: Visit) -> Answer:
@@ -191,6 +195,7 @@ class ActivitiesApi:
         except ValueError as error:
             raise bad_request("Activity", str(error).partition(":")[0]) from error
         catalogue.refresh(activity_id)
+        self._news.created(detail)
         # So in the recording of 2025-10: an empty pair, which a client has to live with.
         return json_answer(detail, 201, {"X-Readratelimit-Usage": ","})
 
@@ -200,8 +205,7 @@ class ActivitiesApi:
         catalogue, number = self._own(visit)
         raw = await visit.body()
         changes = self._changes(catalogue, decode_json(raw) if raw.strip() else {})
-        detail = catalogue.world.update(number, changes)
-        catalogue.refresh(number)
+        detail = change(catalogue, number, changes, self._news)
         return json_answer(detail)
 
     async def delete(self, visit: Visit) -> Answer:
@@ -244,6 +248,15 @@ class ActivitiesApi:
         if catalogue.has_body(number, kind):
             return catalogue.body(number, kind, make)
         return await self._turns.do(lambda: catalogue.body(number, kind, make))
+
+
+def change(catalogue: Catalogue, activity_id: int, changes: dict[str, Any], news: News) -> dict[str, Any]:
+    """Change an activity, tell of it, and return its detail; ``KeyError`` if there is none of that id."""
+    before = look(catalogue.summary(activity_id))
+    detail = catalogue.world.update(activity_id, changes)
+    catalogue.refresh(activity_id)
+    news.changed(detail, before)
+    return detail
 
 
 def _chosen(streams: dict[str, dict[str, Any]], keys: tuple[str, ...], *, by_type: bool) -> Any:

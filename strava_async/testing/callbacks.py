@@ -9,15 +9,18 @@ Whatever can answer an HTTP request will do::
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hmac
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import anyio
 from starlette.types import ASGIApp
 
-from strava_async._http import HttpSender, asgi_client
+from strava_async._http import HttpClient, HttpSender, asgi_client
+from strava_async._http.pool import own_client, tls_context
 from strava_async.calls import Call, Method
+from strava_async.clock import Clock
 from strava_async.errors import StravaError
 from strava_async.wire import opened_reply
 
@@ -54,14 +57,30 @@ class Callbacks(Protocol):
         ...
 
 
+FieldsOf = Callable[[bytes], Mapping[str, str]]
+"""Gives the further header fields of a request with that body."""
+
+
+def _no_fields(content: bytes) -> Mapping[str, str]:
+    return {}
+
+
 class NetworkCallbacks:
-    """Reaches callbacks over the network."""
+    """Reaches callbacks over the network.
+
+    Args:
+        fields_of: gives further header fields of a request with a body.
+    """
+
+    def __init__(self, fields_of: FieldsOf = _no_fields) -> None:
+        self._fields_of = fields_of
 
     async def __call__(self, method: Method, url: str, content: bytes | None) -> CallbackReply:
         """See ``Callbacks``."""
         # A connection of its own for each: what asks so rarely has nothing to keep, and nothing to close.
-        async with HttpSender() as sender:
-            return await _send(sender, method, url, content)
+        async with own_client(await tls_context()) as client:
+            client.headers.update({} if content is None else self._fields_of(content))
+            return await _send(client, method, url, content)
 
 
 class AsgiCallbacks:
@@ -69,9 +88,11 @@ class AsgiCallbacks:
 
     Args:
         apps: the applications by origin, such as ``https://service.test``. Nobody answers at other origins.
+        fields_of: gives further header fields of a request with a body.
     """
 
-    def __init__(self, apps: Mapping[str, ASGIApp]) -> None:
+    def __init__(self, apps: Mapping[str, ASGIApp], fields_of: FieldsOf = _no_fields) -> None:
+        self._fields_of = fields_of
         self._apps = {origin.rstrip("/").lower(): app for origin, app in apps.items()}
 
     async def __call__(self, method: Method, url: str, content: bytes | None) -> CallbackReply:
@@ -82,7 +103,33 @@ class AsgiCallbacks:
             raise ConnectionRefusedError(f"no application at {origin}")
         # Of an application that raises, Strava sees a 500.
         async with asgi_client(self._apps[origin], origin, raise_app_exceptions=False) as client:
-            return await _send(HttpSender(client), method, url, content)
+            client.headers.update({} if content is None else self._fields_of(content))
+            return await _send(client, method, url, content)
+
+
+def signature_of(secret: str, clock: Clock) -> FieldsOf:
+    """Return what signs a body in a header field, as some have seen Strava do; its key is not known."""
+
+    def fields_of(content: bytes) -> Mapping[str, str]:
+        at = int(clock.time())
+        digest = hmac.new(secret.encode(), b"%d.%b" % (at, content), "sha256").hexdigest()
+        return {"X-Strava-Signature": f"t={at},v1={digest}"}
+
+    return fields_of
+
+
+def reaching(
+    callbacks: Callbacks | Mapping[str, ASGIApp] | None, signing_secret: str | None, clock: Clock
+) -> Callbacks:
+    """Return what reaches the callbacks that an emulator was given."""
+    fields_of = _no_fields if signing_secret is None else signature_of(signing_secret, clock)
+    if callbacks is None:
+        return NetworkCallbacks(fields_of)
+    if isinstance(callbacks, Mapping):
+        return AsgiCallbacks(callbacks, fields_of)
+    if signing_secret is not None:
+        raise ValueError("callbacks that are a function are given no header fields: leave out the signing_secret")
+    return callbacks
 
 
 async def ask(
@@ -106,10 +153,10 @@ async def ask(
     return None
 
 
-async def _send(sender: HttpSender, method: Method, url: str, content: bytes | None) -> CallbackReply:
+async def _send(client: HttpClient, method: Method, url: str, content: bytes | None) -> CallbackReply:
     # The query of a handshake holds the verify_token, which belongs in no log.
     address, _, query = url.partition("?")
     content_type = None if content is None else _JSON
     call = Call(method, address, urlsplit(url).path, None, content, content_type, secret_query=query or None)
-    reply = opened_reply(await sender.send(call, None, ANSWER_SECONDS))
+    reply = opened_reply(await HttpSender(client).send(call, None, ANSWER_SECONDS))
     return CallbackReply(reply.status_code, reply.body)

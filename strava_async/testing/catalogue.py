@@ -86,6 +86,11 @@ class Catalogue:
         if changed is not None:
             self._encoded.pop(changed, None)
 
+    def remove(self, activity_id: int) -> None:
+        """Delete an activity."""
+        self.world.remove(activity_id)
+        self.refresh(activity_id)
+
     def touch(self, activity_ids: Iterable[int]) -> None:
         """Take notice of a change that the bodies of these activities show, and no summary."""
         self._touched.update(activity_ids)
@@ -94,6 +99,10 @@ class Catalogue:
         """Return the summary of an activity; None if there is none, or if it is private and ``private`` is false."""
         activity = self._by_id.get(activity_id)
         return None if activity is None or (is_private(activity) and not private) else activity
+
+    def summary(self, activity_id: int) -> dict[str, Any]:
+        """Return the summary of an activity; ``KeyError`` if there is none of that id."""
+        return self._by_id[activity_id]
 
     def page(
         self, *, after: float | None, before: float | None, private: bool, skip: int, count: int, oldest_first: bool

@@ -50,6 +50,7 @@ legend {{ padding: 0; margin-bottom: .35rem; font-weight: 600; }}
 select {{ width: 100%; padding: .6rem; font: inherit; color: inherit; background: var(--back);
   border: 1px solid var(--line); border-radius: 8px; }}
 .choice {{ display: flex; gap: .75rem; flex-wrap: wrap; }}
+form + form, form + p {{ margin-top: 1rem; }}
 button {{ flex: 1 1 9rem; padding: .75rem 1rem; font: inherit; font-weight: 600; border-radius: 9px; cursor: pointer;
   border: 1px solid var(--line); background: transparent; color: var(--ink); }}
 button.go {{ background: var(--accent); border-color: var(--accent); color: var(--on-accent); }}
@@ -121,12 +122,17 @@ def consent_page(
         scopes="\n".join(boxes),
         destination=escape(destination),
     )
-    return _FRAME.format(title="Authorize an application", content=content)
+    return framed("Authorize an application", content)
+
+
+def framed(title: str, content: str) -> str:
+    """Return a page in the emulator's look; both are HTML."""
+    return _FRAME.format(title=title, content=content)
 
 
 def capacity_page() -> str:
     """Return the page that says that the application has no room for another athlete."""
-    return _FRAME.format(title="Limit of connected athletes exceeded", content=_FULL)
+    return framed("Limit of connected athletes exceeded", _FULL)
 
 
 def _athlete_field(athletes: Mapping[int, str], chosen: int) -> str:

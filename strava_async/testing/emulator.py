@@ -10,40 +10,33 @@ In a test::
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from fnmatch import fnmatchcase
 from typing import Any
 
+import anyio
 from starlette.types import ASGIApp
 
 from strava_async.clock import Clock, SystemClock
-from strava_async.testing import browser, wiring
+from strava_async.testing import browser
 from strava_async.testing.accounts import ALL_SCOPES, TOKEN_LIFETIME_SECONDS, Accounts, Application, in_order
-from strava_async.testing.activities_api import ActivitiesApi
-from strava_async.testing.athlete_api import AthleteApi
-from strava_async.testing.callbacks import AsgiCallbacks, Callbacks, NetworkCallbacks
-from strava_async.testing.catalogue import Catalogue
-from strava_async.testing.clubs_api import ClubsApi
-from strava_async.testing.consent import Consent
-from strava_async.testing.efforts_api import EffortsApi
+from strava_async.testing.assembly import Assembly
+from strava_async.testing.callbacks import Callbacks, reaching
+from strava_async.testing.delivery import RETRY_SECONDS, SentEvent
 from strava_async.testing.faults import Faults
 from strava_async.testing.front import Front, Served
 from strava_async.testing.gate import Gate
 from strava_async.testing.meters import MeterLimits, Meters, RateClass
 from strava_async.testing.population import Population
 from strava_async.testing.quirks import Quirks
-from strava_async.testing.routes_api import RoutesApi
-from strava_async.testing.segments_api import SegmentsApi
-from strava_async.testing.subscriptions_api import PushSubscription, SubscriptionsApi
-from strava_async.testing.tokens_api import TokensApi, token_values
-from strava_async.testing.uploads import Ending, UploadsApi
+from strava_async.testing.replies import json_bytes
+from strava_async.testing.subscriptions_api import PushSubscription
+from strava_async.testing.tokens_api import token_values
+from strava_async.testing.uploads import Ending
 from strava_async.testing.world import AthleteWorld
-
-# Far above what generated athletes have, so that what a test creates is told apart at a glance.
-FIRST_NEW_ID = 90_000_000_001
 
 
 class Emulator:
@@ -65,12 +58,16 @@ class Emulator:
         callbacks: how it reaches the callbacks of webhook subscriptions: ASGI applications by origin, such as
             ``{"https://service.test": app}``, or a ``Callbacks``. None means over the network. Where Strava waits for
             2 s, so does it, in real time.
+        retry_seconds: how long after a failed attempt an event is sent again, on the clock.
+        signing_secret: signs events in a field ``X-Strava-Signature``: ``t=<Unix time>,v1=<hex HMAC-SHA256 of
+            "t.body">``. None leaves them unsigned, as Strava's documents do.
 
     Attributes:
         app: the ASGI application; it answers below ``api_prefix`` and ``/oauth``.
         clock: see above.
         faults: where things that go wrong are ordered.
         requests: what was answered, in order; the last 100,000.
+        events: what was sent to webhooks, each attempt; the last 10,000.
         quirks: see above; may be changed at any time.
         client_id: of the first application.
         client_secret: of the first application.
@@ -90,6 +87,8 @@ class Emulator:
         upload_seconds: float = 2.0,
         quirks: Quirks | None = None,
         callbacks: Callbacks | Mapping[str, ASGIApp] | None = None,
+        retry_seconds: float = RETRY_SECONDS,
+        signing_secret: str | None = None,
     ) -> None:
         if athletes < 1:
             raise ValueError("there must be an athlete")
@@ -105,31 +104,30 @@ class Emulator:
         self.client_id = first.client_id
         self.client_secret = first.client_secret
 
-        prefix = api_prefix.rstrip("/")
-        gate = Gate(self._accounts)
-        ids = itertools.count(FIRST_NEW_ID)
-        self._front = Front(self.clock, gate, self.faults, api_prefix=prefix, latency_seconds=latency_seconds)
-        self._uploads = UploadsApi(self._people.catalogue, ids, self.quirks, upload_seconds)
-        activities = ActivitiesApi(self._catalogue_at, ids, self.quirks)
-        wiring.add_api(self._front.api, AthleteApi(self._people.world, self.quirks), activities, self._uploads)
-        wiring.add_routes(self._front.api, RoutesApi(self._people.world, self.quirks))
-        wiring.add_clubs(self._front.api, ClubsApi(self._people.world, self.quirks))
-        segments, efforts = SegmentsApi(self._catalogue_at, self.quirks), EffortsApi(self._catalogue_at, self.quirks)
-        wiring.add_segments(self._front.api, segments, efforts)
-        tokens = TokensApi(self._accounts, gate, self.quirks, self._people.summary)
-        wiring.add_pages(
-            self._front.pages, prefix, Consent(self._accounts, self._people.names, self.athlete_ids[0]), tokens
+        self._parts = Assembly(
+            self._people,
+            self._accounts,
+            self.clock,
+            self.quirks,
+            upload_seconds=upload_seconds,
+            callbacks=reaching(callbacks, signing_secret, self.clock),
+            retry_seconds=retry_seconds,
         )
-        if isinstance(callbacks, Mapping):
-            callbacks = AsgiCallbacks(callbacks)
-        self._subscriptions = SubscriptionsApi(self._accounts, callbacks or NetworkCallbacks())
-        wiring.add_subscriptions(self._front.pages, prefix, self._subscriptions)
+        prefix, gate = api_prefix.rstrip("/"), Gate(self._accounts)
+        self._front = Front(self.clock, gate, self.faults, api_prefix=prefix, latency_seconds=latency_seconds)
+        self._parts.serve_api(self._front)
+        self._parts.serve_pages(self._front, prefix, gate)
         self.app: ASGIApp = self._front
 
     @property
     def requests(self) -> deque[Served]:
         """What was answered, in order."""
         return self._front.requests
+
+    @property
+    def events(self) -> deque[SentEvent]:
+        """What was sent to webhooks, in the order of the answers."""
+        return self._parts.delivery.events
 
     def count(self, method: str | None = None, path: str | None = None) -> int:
         """Return how many of ``requests`` match.
@@ -184,7 +182,7 @@ class Emulator:
         Args:
             client_id: of the application; None means the first.
         """
-        return self._subscriptions.of(self.application(client_id).client_id)
+        return self._parts.subscriptions.of(self.application(client_id).client_id)
 
     def spend(self, n: int, rate_class: RateClass = "read", *, client_id: int | None = None) -> None:
         """Count ``n`` requests that other processes of the application send at this instant."""
@@ -233,7 +231,7 @@ class Emulator:
             ending: ``deleted``, as if the athlete had removed the activity at once, or ``error``: there is an error
                 beside the id of an activity.
         """
-        self._uploads.endings.append(ending)
+        self._parts.uploads.endings.append(ending)
 
     def expire_access_tokens(self, athlete_id: int | None = None) -> None:
         """Do what six hours do, at once; None means all athletes. Refresh tokens live on."""
@@ -243,6 +241,76 @@ class Emulator:
         """Let an athlete remove an application in the settings: the grant is gone with all its tokens."""
         athlete_id = self._athlete(athlete_id)
         self._accounts.disconnect(self.application(client_id).client_id, athlete_id)
+
+    def record_activity(
+        self,
+        athlete_id: int | None = None,
+        *,
+        sport_type: str = "Ride",
+        name: str | None = None,
+        private: bool = False,
+    ) -> int:
+        """Let an athlete come home from an activity that ended a minute ago; return its id.
+
+        Args:
+            athlete_id: None means the first.
+            sport_type: what it was.
+            name: its title; None means one by the time of day.
+            private: only the athlete may see it.
+        """
+        return self._parts.site.record(self._athlete(athlete_id), sport_type=sport_type, name=name, private=private)
+
+    def edit_activity(
+        self, activity_id: int, *, name: str | None = None, sport_type: str | None = None, private: bool | None = None
+    ) -> None:
+        """Let the athlete change an activity on Strava's pages; None leaves what is. ``KeyError`` for an unknown id."""
+        self._parts.site.edit(activity_id, name=name, sport_type=sport_type, private=private)
+
+    def delete_activity(self, activity_id: int) -> None:
+        """Let the athlete delete an activity on Strava's pages; ``KeyError`` for an unknown id."""
+        self._parts.site.delete(activity_id)
+
+    @asynccontextmanager
+    async def delivering(self) -> AsyncGenerator[None, None]:
+        """Finish uploads and send events to webhooks when it is time, as long as the block lasts; ``serve`` does too.
+
+        The task that enters the block must leave it.
+        What is under way at the end is cut short, and sent again by whoever delivers next. Without this, and without
+        ``deliver``, events wait; the last 10,000 of them.
+        """
+        failed: Exception | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._parts.delivery.run)
+            try:
+                yield
+            except Exception as error:  # raised below, so that it comes out as it is and not as a group
+                failed = error
+            tasks.cancel_scope.cancel()
+        if failed is not None:
+            raise failed
+
+    async def deliver(self) -> int:
+        """Finish the uploads and send the events whose time has come; return how many events were sent.
+
+        Each is sent once. One that failed has its time again ``retry_seconds`` later; what happens meanwhile waits for
+        the next call.
+        """
+        return await self._parts.delivery.deliver()
+
+    def post_event(self, event: Mapping[str, Any] | bytes, *, client_id: int | None = None) -> None:
+        """Let an event go to a webhook that nothing happened for: a forged one, one twice, one that is odd.
+
+        Args:
+            event: is sent as it is.
+            client_id: of the application whose callback gets it; None means the first.
+
+        Raises:
+            ValueError: that application has no subscription.
+        """
+        subscription = self.subscription(client_id)
+        if subscription is None:
+            raise ValueError("the application has no webhook subscription: nobody could get the event")
+        self._parts.delivery.post(subscription, event if isinstance(event, bytes) else json_bytes(event))
 
     async def approve(
         self,
@@ -271,7 +339,3 @@ class Emulator:
 
     def _athlete(self, athlete_id: int | None) -> int:
         return self.athlete_ids[0] if athlete_id is None else athlete_id
-
-    def _catalogue_at(self, athlete_id: int, now: float) -> Catalogue:
-        self._uploads.settle(now)
-        return self._people.catalogue(athlete_id)

@@ -67,6 +67,13 @@ class Population:
             catalogue = self._catalogues[athlete_id] = Catalogue(self.world(athlete_id), self._shelf)
         return catalogue
 
+    def owner_of(self, activity_id: int) -> int:
+        """Return whose activity that is; ``KeyError`` if nobody's that anything was asked of yet."""
+        for athlete_id in self._worlds:
+            if self.catalogue(athlete_id).find(activity_id, private=True) is not None:
+                return athlete_id
+        raise KeyError(f"there is no activity {activity_id}")
+
     def refresh(self, athlete_id: int) -> None:
         """Forget what was prepared of an athlete's activities."""
         self._catalogues.pop(athlete_id, None)

@@ -45,9 +45,14 @@ def cutting(app: ASGIApp) -> ASGIApp:
     return serve_or_cut
 
 
+async def _deliver(emulator: Emulator) -> None:
+    async with emulator.delivering():
+        await asyncio.Event().wait()
+
+
 @asynccontextmanager
 async def serve(emulator: Emulator, *, host: str = "127.0.0.1", port: int = 0) -> AsyncGenerator[str, None]:
-    """Serve an emulator over HTTP as long as the block lasts.
+    """Serve an emulator over HTTP, and deliver its events to webhooks, as long as the block lasts.
 
     Args:
         emulator: what to serve.
@@ -71,6 +76,8 @@ async def serve(emulator: Emulator, *, host: str = "127.0.0.1", port: int = 0) -
     server = _Server(config)
     serving = asyncio.ensure_future(server.serve(sockets=[listener]))
     ready = asyncio.ensure_future(server.ready.wait())
+    # A task of its own, so that one task may enter the block and another leave it, as fixtures of pytest do.
+    delivering = asyncio.ensure_future(_deliver(emulator))
     try:
         await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
         if serving.done():
@@ -78,6 +85,10 @@ async def serve(emulator: Emulator, *, host: str = "127.0.0.1", port: int = 0) -
         yield f"http://{host}:{listener.getsockname()[1]}"
     finally:
         ready.cancel()
+        delivering.cancel()
         server.should_exit = True
+        await asyncio.wait({delivering})
         await serving
         listener.close()
+    if not delivering.cancelled():
+        delivering.result()

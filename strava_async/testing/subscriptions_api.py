@@ -89,6 +89,14 @@ class SubscriptionsApi:
         """Return the subscription of an application; None if it has none."""
         return self._by_application.get(client_id)
 
+    def all(self) -> list[PushSubscription]:
+        """Return the subscriptions of all applications."""
+        return list(self._by_application.values())
+
+    def stands(self, subscription: PushSubscription) -> bool:
+        """Say whether a subscription has not been deleted."""
+        return self.of(subscription.application_id) is subscription
+
     async def create(self, visit: Visit) -> Answer:
         """POST /push_subscriptions: asks the callback before it answers."""
         values = await visit.parameters()
@@ -144,7 +152,7 @@ def _callback_url(values: dict[str, str]) -> str:
     url = required(values, "callback_url", _RESOURCE)
     try:
         parts = urlsplit(url)
-        absolute = parts.scheme in ("http", "https") and bool(parts.hostname)
+        absolute = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         absolute = False
     if not absolute or len(url) > _URL_CHARACTERS:

@@ -14,6 +14,7 @@ from html import escape
 from typing import Any, Literal
 
 from strava_async.testing.catalogue import Catalogue
+from strava_async.testing.news import News
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.replies import Answer, bad_request, json_answer, not_found
 from strava_async.testing.track_files import FileError
@@ -70,6 +71,8 @@ class UploadsApi:
         next_id: gives the ids of uploads and activities.
         quirks: see there.
         upload_seconds: how long an upload is processed, on the emulator's clock.
+        news: is told of the activities.
+        on_accept: is called when an upload has come that is to be processed.
 
     Attributes:
         endings: of the next uploads of good files; without one they are ready.
@@ -81,11 +84,15 @@ class UploadsApi:
         next_id: Iterator[int],
         quirks: Quirks,
         upload_seconds: float,
+        news: News,
+        on_accept: Callable[[], None],
     ) -> None:
         self.upload_seconds = upload_seconds
         self._catalogue_of = catalogue_of
         self._next_id = next_id
         self._quirks = quirks
+        self._news = news
+        self._on_accept = on_accept
         self._uploads: dict[int, _Upload] = {}
         self._waiting: deque[_Upload] = deque()
         self._known: dict[tuple[int, str], int] = {}
@@ -136,6 +143,18 @@ class UploadsApi:
             self._finish(upload)
             upload.done = True
 
+    @property
+    def next_ready_at(self) -> float | None:
+        """When there is something to settle; None if nothing is being processed."""
+        return self._waiting[0].ready_at if self._waiting else None
+
+    def forget(self, activity_id: int) -> None:
+        """Take notice that an activity is deleted: its upload says so, and the file may come again."""
+        for upload in self._uploads.values():
+            if upload.activity_id == activity_id:
+                upload.activity_id, upload.ending, upload.error = None, "deleted", None
+                del self._known[upload.athlete_id, upload.digest]
+
     async def _accept(
         self,
         visit: Visit,
@@ -167,6 +186,7 @@ class UploadsApi:
                 upload.error = "The activity is in the future."
         self._uploads[upload.upload_id] = upload
         self._waiting.append(upload)
+        self._on_accept()
         return upload
 
     def _finish(self, upload: _Upload) -> None:
@@ -178,17 +198,25 @@ class UploadsApi:
             upload.error = self._duplicate(upload.file_name, existing, catalogue)
             return
         upload.ending = self.endings.popleft() if self.endings else None
+        detail = self._add(upload, upload.recording, catalogue)
+        upload.recording = None
+        self._news.created(detail, at=upload.ready_at)
         if upload.ending == "deleted":
+            catalogue.remove(detail["id"])
+            self._news.deleted(detail, at=upload.ready_at)
             return
-        recording, fields = upload.recording, upload.fields
-        start_at = upload.ready_at - 3_600 if recording.start_at is None else recording.start_at
-        upload.activity_id = next(self._next_id)
-        catalogue.world.add_uploaded(
-            activity_id=upload.activity_id,
+        upload.activity_id = detail["id"]
+        self._known[upload.athlete_id, upload.digest] = detail["id"]
+        upload.error = UNEXPECTED if upload.ending == "error" else None
+
+    def _add(self, upload: _Upload, recording: Recording, catalogue: Catalogue) -> dict[str, Any]:
+        fields = upload.fields
+        detail = catalogue.world.add_uploaded(
+            activity_id=next(self._next_id),
             upload_id=upload.upload_id,
             name=fields["name"] or recording.name,
             sport_type=fields["sport_type"] or recording.sport_type or "Ride",
-            start_at=start_at,
+            start_at=upload.ready_at - 3_600 if recording.start_at is None else recording.start_at,
             samples=recording.samples,
             external_id=upload.external_id,
             description=fields["description"],
@@ -196,10 +224,8 @@ class UploadsApi:
             commute=fields["commute"],
             now=upload.ready_at,
         )
-        catalogue.refresh(upload.activity_id)
-        self._known[upload.athlete_id, upload.digest] = upload.activity_id
-        upload.recording = None
-        upload.error = UNEXPECTED if upload.ending == "error" else None
+        catalogue.refresh(detail["id"])
+        return detail
 
     def _duplicate(self, file_name: str, activity_id: int, catalogue: Catalogue) -> str:
         if not self._quirks.html_in_upload_errors:

@@ -10,6 +10,7 @@ from strava_async.testing.efforts_api import EffortsApi
 from strava_async.testing.front import Routes
 from strava_async.testing.routes_api import RoutesApi
 from strava_async.testing.segments_api import SegmentsApi
+from strava_async.testing.site_page import SitePage
 from strava_async.testing.subscriptions_api import SubscriptionsApi
 from strava_async.testing.tokens_api import TokensApi
 from strava_async.testing.uploads import UploadsApi
@@ -32,6 +33,13 @@ def add_subscriptions(routes: Routes, prefix: str, subscriptions: SubscriptionsA
     routes.add("POST", f"{prefix}/push_subscriptions", subscriptions.create)
     routes.add("GET", f"{prefix}/push_subscriptions", subscriptions.index)
     routes.add("DELETE", f"{prefix}/push_subscriptions/{{}}", subscriptions.delete)
+
+
+def add_site(routes: Routes, page: SitePage) -> None:
+    """The front page, for people."""
+    routes.add("GET", "/", page.show)
+    routes.add("POST", "/emulator/record", page.record)
+    routes.add("POST", "/emulator/disconnect", page.disconnect)
 
 
 def add_api(routes: Routes, athlete: AthleteApi, activities: ActivitiesApi, uploads: UploadsApi) -> None:

@@ -18,13 +18,14 @@ from strava_async.testing.world.habits import Outing
 from strava_async.testing.world.names import default_title
 from strava_async.testing.world.people import Person
 from strava_async.testing.world.planned import PlannedRoute, plan_routes
+from strava_async.testing.world.recording import Recording
 from strava_async.testing.world.routes import Atlas, Route
 from strava_async.testing.world.samples import Json, Sample
 from strava_async.testing.world.segment_detail import detailed
 from strava_async.testing.world.segment_index import Segment, SegmentIndex
 from strava_async.testing.world.segments import efforts
 from strava_async.testing.world.shelf import Shelf
-from strava_async.testing.world.sports import sport_named
+from strava_async.testing.world.sports import Sport, sport_named
 from strava_async.testing.world.stats import athlete_stats
 from strava_async.testing.world.streams import Streams
 from strava_async.testing.world.summaries import Facts, summarize
@@ -34,6 +35,7 @@ from strava_async.testing.world.uploaded import streams_of, with_streams
 from strava_async.testing.world.zones import activity_zones
 
 _UPLOAD_SECONDS = 2_400.0  # how long an upload was whose file nobody here can read
+_DEVICE_SECONDS = 60  # from the end of an activity until the device has uploaded it
 _SIMILAR = 12
 
 
@@ -233,9 +235,7 @@ class AthleteWorld:
             )
             summary = summarize(with_streams(empty, streams, zone))
         else:
-            metres = sport.speed * _UPLOAD_SECONDS if sport.metres else 0.0
-            outing = Outing(sport, self._someone.home, wall, metres=metres, seconds=_UPLOAD_SECONDS)
-            summary = self._invent(outing, activity_id, start_at)
+            summary = self._invent(sport, activity_id, start_at)
         summary |= {
             "name": name or default_title(sport_type, wall % DAY / 3600),
             "upload_id": upload_id,
@@ -247,13 +247,51 @@ class AthleteWorld:
         }
         return self._add(summary, said)
 
+    def add_recorded(
+        self, *, activity_id: int, upload_id: int, name: str | None, sport_type: str, private: bool, now: float
+    ) -> Json:
+        """Add what a device has just recorded, invented and believable; return the DetailedActivity.
+
+        Args:
+            activity_id: a new id.
+            upload_id: the upload's.
+            name: None for one by the time of day.
+            sport_type: Strava's, known or not.
+            private: only the athlete may see it.
+            now: Unix seconds; the activity ended a minute before.
+        """
+        draft, _ = self._imagine(sport_named(sport_type), activity_id, now)
+        detail = self.add_uploaded(
+            activity_id=activity_id,
+            upload_id=upload_id,
+            name=name,
+            sport_type=sport_type,
+            start_at=int(now) - draft["elapsed_time"] - _DEVICE_SECONDS,
+            samples=None,
+            external_id=f"recorded-{activity_id}.fit",
+            description=None,
+            trainer=False,
+            commute=False,
+            now=now,
+        )
+        return self.update(activity_id, {"private": True}) if private else detail
+
+    def remove(self, activity_id: int) -> None:
+        """Take an activity out, as if it had never been."""
+        self.activities.remove(self._by_id.pop(activity_id))
+        self._said.pop(activity_id, None)
+        self._shelf.remove(activity_id)
+        self.segments.recount()
+        self._weigh()
+
     def update(self, activity_id: int, changes: Mapping[str, Any]) -> Json:
-        """Apply what ``PUT /activities/{id}`` says and return the DetailedActivity.
+        """Apply what ``PUT /activities/{id}`` or the athlete says and return the DetailedActivity.
 
         Args:
             activity_id: which.
             changes: ``name``, ``description``, ``sport_type`` or ``type``, ``gear_id`` (``"none"`` clears it),
-                ``trainer``, ``commute``, ``hide_from_home``; others, and values of a wrong type, change nothing.
+                ``trainer``, ``commute``, ``hide_from_home``; ``private``, which no PUT changes; others, and values of a
+                wrong type, change nothing.
         """
         said = apply_changes(self._by_id[activity_id], changes, self.gear)
         self._said[activity_id] = self._said.get(activity_id, {}) | said
@@ -270,11 +308,17 @@ class AthleteWorld:
         self._weigh()
         return self.detail(summary["id"])
 
-    def _invent(self, outing: Outing, activity_id: int, at: float) -> Json:
+    def _imagine(self, sport: Sport, activity_id: int, at: float) -> tuple[Json, Recording]:
         since, now = self._span
         rng = self._rng("upload", activity_id)
         diary = Diary(rng, self._key, self._someone, self._atlas, self._locker, since=since, now=now)
-        summary, recording = diary.record(outing, activity_id, at)
+        home = self._someone.home
+        metres = sport.speed * _UPLOAD_SECONDS if sport.metres else 0.0
+        outing = Outing(sport, home, at + home.zone.offset_at(at), metres=metres, seconds=_UPLOAD_SECONDS)
+        return diary.record(outing, activity_id, at)
+
+    def _invent(self, sport: Sport, activity_id: int, at: float) -> Json:
+        summary, recording = self._imagine(sport, activity_id, at)
         self._shelf.add(activity_id, recording)
         nobody_yet = dict.fromkeys(
             ("achievement_count", "pr_count", "kudos_count", "comment_count", "total_photo_count"), 0

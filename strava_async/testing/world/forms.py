@@ -91,7 +91,7 @@ def _number(fields: Mapping[str, Any], key: str, most: float, *, default: float 
 
 
 def apply_changes(summary: Json, changes: Mapping[str, Any], gear: Mapping[str, Json]) -> Json:
-    """Write an UpdatableActivity into a summary; return what belongs to the detail only.
+    """Write an UpdatableActivity, or ``private``, into a summary; return what belongs to the detail only.
 
     A value of the wrong type and a gear that the athlete doesn't own change nothing.
     """
@@ -111,6 +111,9 @@ def apply_changes(summary: Json, changes: Mapping[str, Any], gear: Mapping[str, 
     for key in ("trainer", "commute"):
         if changes.get(key) is not None:
             summary[key] = truth(changes[key])
+    private = changes.get("private")
+    if isinstance(private, bool) and private != summary["private"]:
+        summary["private"], summary["visibility"] = private, "only_me" if private else "everyone"
     if changes.get("hide_from_home") is not None:
         only_detail["hide_from_home"] = truth(changes["hide_from_home"])
     return only_detail

@@ -40,7 +40,7 @@ class SegmentIndex:
     """The segments along the ways of an athlete's activities and saved routes: all that these name are here.
 
     Args:
-        activities: the athlete's, oldest first; the list may grow.
+        activities: the athlete's, oldest first; the list may grow. After something was taken out, call ``recount``.
         recording_of: gives an activity's recipe; None where it has none.
         saved: gives the ways of saved routes, each with the type of activity that its segments are for.
         span: from when to when the athlete's story goes; Unix seconds.
@@ -100,6 +100,10 @@ class SegmentIndex:
         self._segments[segment_id] = changed
         self._changed[segment_id] = starred
         return changed
+
+    def recount(self) -> None:
+        """Look anew which activities there are."""
+        self._indexed = -1
 
     def mark(self, summaries: Iterable[Json]) -> None:
         """Write into SummarySegments whether they are starred by now."""

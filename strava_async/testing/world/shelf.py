@@ -37,6 +37,14 @@ class Shelf:
         """Keep the streams of a file: nothing could make them again."""
         self._uploads[activity_id] = streams
 
+    def remove(self, activity_id: int) -> None:
+        """Forget an activity."""
+        recording = self._recordings.pop(activity_id, None)
+        if recording is not None and recording.course is not None:
+            self._along[recording.course].remove(activity_id)
+        self._uploads.pop(activity_id, None)
+        self._made.pop(activity_id, None)
+
     def recording(self, activity_id: int) -> Recording | None:
         """Return the recipe; None for uploads and manual entries."""
         return self._recordings.get(activity_id)

@@ -1,0 +1,102 @@
+"""The parts of an emulator, put together: who is told of what, and which path leads where."""
+
+from __future__ import annotations
+
+import itertools
+
+from strava_async.clock import Clock
+from strava_async.testing import wiring
+from strava_async.testing.accounts import Accounts
+from strava_async.testing.activities_api import ActivitiesApi
+from strava_async.testing.athlete_api import AthleteApi
+from strava_async.testing.callbacks import Callbacks
+from strava_async.testing.catalogue import Catalogue
+from strava_async.testing.clubs_api import ClubsApi
+from strava_async.testing.consent import Consent
+from strava_async.testing.delivery import Delivery
+from strava_async.testing.efforts_api import EffortsApi
+from strava_async.testing.front import Front
+from strava_async.testing.gate import Gate
+from strava_async.testing.news import News
+from strava_async.testing.population import Population
+from strava_async.testing.quirks import Quirks
+from strava_async.testing.routes_api import RoutesApi
+from strava_async.testing.segments_api import SegmentsApi
+from strava_async.testing.site import Site
+from strava_async.testing.site_page import SitePage
+from strava_async.testing.subscriptions_api import SubscriptionsApi
+from strava_async.testing.tokens_api import TokensApi
+from strava_async.testing.uploads import UploadsApi
+
+# Far above what generated athletes have, so that what a test creates is told apart at a glance.
+FIRST_NEW_ID = 90_000_000_001
+
+
+class Assembly:
+    """What answers, and what happens behind it. For the arguments see ``Emulator``.
+
+    Attributes:
+        subscriptions: of webhooks.
+        delivery: the events on their way.
+        uploads: the files that come.
+        site: what athletes do by themselves.
+    """
+
+    def __init__(
+        self,
+        people: Population,
+        accounts: Accounts,
+        clock: Clock,
+        quirks: Quirks,
+        *,
+        upload_seconds: float,
+        callbacks: Callbacks,
+        retry_seconds: float,
+    ) -> None:
+        self._people = people
+        self._accounts = accounts
+        self._clock = clock
+        self._quirks = quirks
+        self._ids = itertools.count(FIRST_NEW_ID)
+        self.subscriptions = SubscriptionsApi(accounts, callbacks)
+        self.delivery = Delivery(
+            clock,
+            callbacks,
+            retry_seconds=retry_seconds,
+            is_current=self.subscriptions.stands,
+            settle=self._settle_uploads,
+        )
+        self._news = News(accounts, self.subscriptions, self.delivery.post, clock)
+        accounts.on_end = self._news.deauthorized
+        wake = self.delivery.wake
+        self.uploads = UploadsApi(people.catalogue, self._ids, quirks, upload_seconds, self._news, wake)
+        self.site = Site(people, self.uploads, self._ids, self._news, clock)
+
+    def serve_api(self, front: Front) -> None:
+        """Let a front answer for the API."""
+        world, quirks = self._people.world, self._quirks
+        activities = ActivitiesApi(self._catalogue_at, self._ids, quirks, self._news)
+        wiring.add_api(front.api, AthleteApi(world, quirks), activities, self.uploads)
+        wiring.add_routes(front.api, RoutesApi(world, quirks))
+        wiring.add_clubs(front.api, ClubsApi(world, quirks))
+        segments, efforts = SegmentsApi(self._catalogue_at, quirks), EffortsApi(self._catalogue_at, quirks)
+        wiring.add_segments(front.api, segments, efforts)
+
+    def serve_pages(self, front: Front, prefix: str, gate: Gate) -> None:
+        """Let a front answer for what the gate does not guard: pages, tokens, webhook subscriptions."""
+        people, accounts = self._people, self._accounts
+        consent = Consent(accounts, people.names, people.ids[0])
+        wiring.add_pages(front.pages, prefix, consent, TokensApi(accounts, gate, self._quirks, people.summary))
+        wiring.add_subscriptions(front.pages, prefix, self.subscriptions)
+        page = SitePage(self.site, people.names, accounts, self.subscriptions, self.delivery.events)
+        wiring.add_site(front.pages, page)
+
+    def _settle_uploads(self) -> float | None:
+        """Finish the uploads whose time has come; return in how many seconds there are more, if there are any."""
+        self.uploads.settle(self._clock.time())
+        ready_at = self.uploads.next_ready_at
+        return None if ready_at is None else ready_at - self._clock.time()
+
+    def _catalogue_at(self, athlete_id: int, now: float) -> Catalogue:
+        self.uploads.settle(now)
+        return self._people.catalogue(athlete_id)

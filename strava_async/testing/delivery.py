@@ -1,0 +1,215 @@
+"""Events on their way to the callbacks.
+
+Rules:
+
+- An event is delivered when its callback answers 200 within 2 s; else it is tried again, three times in all.
+- The gap between two tries holds up nothing else. A handful of events are under way at a time; no order is promised.
+- Events wait until somebody delivers them, the last 10,000 at most. Those of a subscription that has ended are dropped.
+- A try that is cut short by a cancellation is made again: its callback may see the event twice.
+
+Source:
+    https://developers.strava.com/docs/webhooks/; the gap as one user reports it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import json
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import anyio
+
+from strava_async.clock import Clock
+from strava_async.testing.callbacks import Callbacks, ask
+from strava_async.testing.subscriptions_api import PushSubscription
+
+ATTEMPTS = 3
+RETRY_SECONDS = 120.0
+AT_ONCE = 8
+EVENTS_KEPT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class SentEvent:
+    """One try to deliver an event.
+
+    Attributes:
+        body: the JSON that was sent.
+        attempt: which try it was, from 1.
+        status_code: what the callback answered; None if it did not, or not in time.
+        at: when it was sent; Unix seconds on the emulator's clock.
+        client_id: of the application whose callback it was.
+    """
+
+    body: bytes
+    attempt: int
+    status_code: int | None
+    at: float
+    client_id: int
+
+    @property
+    def event(self) -> Any:
+        """The body, decoded; ``ValueError`` if a test posted what is no JSON."""
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """An event that waits to be sent."""
+
+    to: PushSubscription
+    body: bytes
+    attempt: int = 1
+
+
+class Outbox:
+    """Letters by the instant at which they are due. When there are too many, the one that is due first is lost."""
+
+    def __init__(self, limit: int = EVENTS_KEPT) -> None:
+        self._limit = limit
+        self._order = itertools.count()
+        self._waiting: list[tuple[float, int, Letter]] = []
+
+    @property
+    def next_due_at(self) -> float | None:
+        """When the next letter is due; None if none waits."""
+        return self._waiting[0][0] if self._waiting else None
+
+    def put(self, letter: Letter, due_at: float) -> None:
+        """Take a letter in."""
+        heapq.heappush(self._waiting, (due_at, next(self._order), letter))
+        if len(self._waiting) > self._limit:
+            heapq.heappop(self._waiting)
+
+    def take(self, now: float) -> Letter | None:
+        """Hand out a letter that is due; None if there is none."""
+        due = self._waiting and self._waiting[0][0] <= now
+        return heapq.heappop(self._waiting)[2] if due else None
+
+
+class Delivery:
+    """Sends events to callbacks.
+
+    Args:
+        clock: the time that tries are apart by.
+        callbacks: reaches the callbacks.
+        retry_seconds: from one try to the next.
+        is_current: says whether a subscription still stands.
+        settle: does what else is due, and returns in how many seconds there is more; None if there is nothing.
+
+    Attributes:
+        events: what was sent, in the order of the answers; the last 10,000.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        callbacks: Callbacks,
+        *,
+        retry_seconds: float,
+        is_current: Callable[[PushSubscription], bool],
+        settle: Callable[[], float | None],
+    ) -> None:
+        self.events: deque[SentEvent] = deque(maxlen=EVENTS_KEPT)
+        self._clock = clock
+        self._callbacks = callbacks
+        self._retry_seconds = retry_seconds
+        self._is_current = is_current
+        self._settle = settle
+        self._outbox = Outbox()
+        self._under_way = 0
+        self._waiting: set[anyio.Event] = set()
+
+    def post(self, to: PushSubscription, body: bytes) -> None:
+        """Put an event on its way."""
+        self._put(Letter(to, body))
+
+    def wake(self) -> None:
+        """Let whoever is delivering look again at what is due."""
+        for news in self._waiting:
+            news.set()
+
+    async def deliver(self) -> int:
+        """Send what is due now, each event once, and return how many were sent."""
+        self._settle()
+        now, sent = self._clock.monotonic(), 0
+        due = deque(iter(lambda: self._outbox.take(now), None))
+
+        async def send_some() -> None:
+            nonlocal sent
+            while due:
+                sent += await self._send(due.popleft())
+
+        try:
+            async with anyio.create_task_group() as senders:
+                for _ in range(min(AT_ONCE, len(due))):
+                    senders.start_soon(send_some)
+        finally:
+            for letter in due:
+                self._put(letter)
+        return sent
+
+    async def run(self) -> None:
+        """Send each event when it is due, until cancelled."""
+        async with anyio.create_task_group() as senders:
+            while True:
+                news = anyio.Event()
+                self._waiting.add(news)
+                try:
+                    settled_in = self._settle()
+                    while self._under_way < AT_ONCE and (letter := self._outbox.take(self._clock.monotonic())):
+                        self._under_way += 1
+                        senders.start_soon(self._send_in_place, letter)
+                    await self._pause(news, self._earlier(settled_in))
+                finally:
+                    self._waiting.discard(news)
+
+    def _earlier(self, seconds: float | None) -> float | None:
+        """Return in how many seconds something is due: that, or a letter if there is a place for it."""
+        due_at = self._outbox.next_due_at if self._under_way < AT_ONCE else None
+        if due_at is None:
+            return seconds
+        letter_in = due_at - self._clock.monotonic()
+        return letter_in if seconds is None else min(seconds, letter_in)
+
+    async def _pause(self, news: anyio.Event, seconds: float | None) -> None:
+        async with anyio.create_task_group() as waiting:
+            if seconds is not None:
+                waiting.start_soon(self._ring, news, seconds)
+            await news.wait()
+            waiting.cancel_scope.cancel()
+
+    async def _ring(self, news: anyio.Event, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+        news.set()
+
+    async def _send_in_place(self, letter: Letter) -> None:
+        try:
+            await self._send(letter)
+        finally:
+            self._under_way -= 1
+            self.wake()
+
+    async def _send(self, letter: Letter) -> bool:
+        """Make one try, and say whether there was one to be made."""
+        if not self._is_current(letter.to):
+            return False
+        at = self._clock.time()
+        try:
+            reply = await ask(self._callbacks, "POST", letter.to.callback_url, letter.body)
+        except anyio.get_cancelled_exc_class():
+            self._put(letter)
+            raise
+        status_code = None if reply is None else reply.status_code
+        self.events.append(SentEvent(letter.body, letter.attempt, status_code, at, letter.to.application_id))
+        if status_code != 200 and letter.attempt < ATTEMPTS:
+            self._put(replace(letter, attempt=letter.attempt + 1), self._retry_seconds)
+        return True
+
+    def _put(self, letter: Letter, seconds: float = 0.0) -> None:
+        self._outbox.put(letter, self._clock.monotonic() + seconds)
+        self.wake()

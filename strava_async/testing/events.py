@@ -1,0 +1,87 @@
+"""Which application hears of what: the events that go to webhooks.
+
+Rules:
+
+- Of an activity: that it was created or deleted, and changes of its title, type or privacy. Nothing else is told.
+- Of an athlete: that the grant has ended. Whether an application without ``activity:read`` is told is not documented;
+  here it is.
+- Activities are for applications with ``activity:read``. Those that only the athlete may see need
+  ``activity:read_all``; without that, one that goes private looks deleted, and one that goes public looks new.
+
+Source:
+    https://developers.strava.com/docs/webhooks/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from strava_async.testing.catalogue import is_private
+
+READ, READ_ALL = "activity:read", "activity:read_all"
+
+Event = dict[str, Any]
+
+
+class Aspect(NamedTuple):
+    """What an event says of its object: ``aspect_type`` and ``updates``."""
+
+    kind: str
+    updates: dict[str, str]
+
+
+DEAUTHORIZED = Aspect("update", {"authorized": "false"})
+_CREATED, _DELETED = Aspect("create", {}), Aspect("delete", {})
+
+
+class Look(NamedTuple):
+    """What of an activity makes an event when it changes.
+
+    Attributes:
+        title: its name.
+        sport_type: its sport.
+        type: the sport's older name, which the event tells; that it is this one is a guess.
+        private: only the athlete may see it.
+    """
+
+    title: str
+    sport_type: str
+    type: str
+    private: bool
+
+
+def look(activity: dict[str, Any]) -> Look:
+    """Return the look of an activity, given its summary."""
+    return Look(activity["name"], activity["sport_type"], activity["type"], is_private(activity))
+
+
+def aspect(before: Look | None, after: Look | None, scope: Iterable[str]) -> Aspect | None:
+    """Return what an application hears of a change to an activity; None if nothing.
+
+    Args:
+        before: None if there was no activity.
+        after: None if there is none any more.
+        scope: what the application was granted.
+    """
+    granted = set(scope)
+    if not granted & {READ, READ_ALL}:
+        return None
+    if READ_ALL not in granted:
+        before = None if before is None or before.private else before
+        after = None if after is None or after.private else after
+    if before is None or after is None:
+        return None if before is after else _CREATED if before is None else _DELETED
+    updates = _updates(before, after)
+    return Aspect("update", updates) if updates else None
+
+
+def _updates(before: Look, after: Look) -> dict[str, str]:
+    updates: dict[str, str] = {}
+    if after.title != before.title:
+        updates["title"] = after.title
+    if after.sport_type != before.sport_type:
+        updates["type"] = after.type
+    if after.private != before.private:
+        updates["private"] = "true" if after.private else "false"
+    return updates

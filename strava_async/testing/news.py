@@ -1,0 +1,71 @@
+"""Tells the applications with a webhook subscription what becomes of their athletes and the athletes' activities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from strava_async.clock import Clock
+from strava_async.testing.accounts import Accounts, Grant
+from strava_async.testing.events import DEAUTHORIZED, Aspect, Event, Look, aspect, look
+from strava_async.testing.replies import json_bytes
+from strava_async.testing.subscriptions_api import PushSubscription, SubscriptionsApi
+
+Post = Callable[[PushSubscription, bytes], None]
+
+
+class News:
+    """Makes events of what happens.
+
+    Args:
+        accounts: says who is connected to what.
+        subscriptions: says who listens.
+        post: takes an event on its way.
+        clock: dates what happens now.
+    """
+
+    def __init__(self, accounts: Accounts, subscriptions: SubscriptionsApi, post: Post, clock: Clock) -> None:
+        self._accounts = accounts
+        self._subscriptions = subscriptions
+        self._post = post
+        self._clock = clock
+
+    def created(self, activity: dict[str, Any], *, at: float | None = None) -> None:
+        """Tell of a new activity, given its summary or detail; ``at`` is when it was made, None means now."""
+        self._tell(activity, None, look(activity), at)
+
+    def changed(self, activity: dict[str, Any], before: Look) -> None:
+        """Tell of an activity that looked otherwise before."""
+        self._tell(activity, before, look(activity), None)
+
+    def deleted(self, activity: dict[str, Any], *, at: float | None = None) -> None:
+        """Tell of an activity that is gone."""
+        self._tell(activity, look(activity), None, at)
+
+    def deauthorized(self, grant: Grant) -> None:
+        """Tell the application that an athlete's grant has ended."""
+        subscription = self._subscriptions.of(grant.client_id)
+        if subscription is not None:
+            self._send(subscription, "athlete", grant.athlete_id, grant.athlete_id, DEAUTHORIZED, None)
+
+    def _tell(self, activity: dict[str, Any], before: Look | None, after: Look | None, at: float | None) -> None:
+        athlete_id: int = activity["athlete"]["id"]
+        for subscription in self._subscriptions.all():
+            grant = self._accounts.grant_of(subscription.application_id, athlete_id)
+            heard = None if grant is None else aspect(before, after, grant.scope)
+            if heard is not None:
+                self._send(subscription, "activity", activity["id"], athlete_id, heard, at)
+
+    def _send(
+        self, to: PushSubscription, object_type: str, object_id: int, owner_id: int, heard: Aspect, at: float | None
+    ) -> None:
+        event: Event = {
+            "aspect_type": heard.kind,
+            "event_time": int(self._clock.time() if at is None else at),
+            "object_id": object_id,
+            "object_type": object_type,
+            "owner_id": owner_id,
+            "subscription_id": to.id,
+            "updates": dict(heard.updates),
+        }
+        self._post(to, json_bytes(event))

@@ -1,0 +1,71 @@
+"""What athletes do by themselves: with a device, in Strava's app, on its pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from strava_async.clock import Clock
+from strava_async.testing.activities_api import change
+from strava_async.testing.news import News
+from strava_async.testing.population import Population
+from strava_async.testing.uploads import UploadsApi
+from strava_async.testing.values import SPORT_TYPES
+
+
+class Site:
+    """Athletes at work on their activities.
+
+    Args:
+        people: the athletes.
+        uploads: is told of what is deleted.
+        next_id: gives the ids of uploads and activities.
+        news: is told of all.
+        clock: says when.
+    """
+
+    def __init__(
+        self, people: Population, uploads: UploadsApi, next_id: Iterator[int], news: News, clock: Clock
+    ) -> None:
+        self._people = people
+        self._uploads = uploads
+        self._next_id = next_id
+        self._news = news
+        self._clock = clock
+
+    def record(self, athlete_id: int, *, sport_type: str, name: str | None, private: bool) -> int:
+        """Come home from an activity and return its id."""
+        _check(sport_type)
+        catalogue = self._people.catalogue(athlete_id)
+        detail = catalogue.world.add_recorded(
+            activity_id=next(self._next_id),
+            upload_id=next(self._next_id),
+            name=name,
+            sport_type=sport_type,
+            private=private,
+            now=self._clock.time(),
+        )
+        activity_id: int = detail["id"]
+        catalogue.refresh(activity_id)
+        self._news.created(detail)
+        return activity_id
+
+    def edit(self, activity_id: int, *, name: str | None, sport_type: str | None, private: bool | None) -> None:
+        """Change an activity; None leaves what is."""
+        if sport_type is not None:
+            _check(sport_type)
+        changes: dict[str, Any] = {"name": name, "sport_type": sport_type, "private": private}
+        change(self._people.catalogue(self._people.owner_of(activity_id)), activity_id, changes, self._news)
+
+    def delete(self, activity_id: int) -> None:
+        """Delete an activity."""
+        catalogue = self._people.catalogue(self._people.owner_of(activity_id))
+        activity = catalogue.summary(activity_id)
+        catalogue.remove(activity_id)
+        self._uploads.forget(activity_id)
+        self._news.deleted(activity)
+
+
+def _check(sport_type: str) -> None:
+    if sport_type not in SPORT_TYPES:
+        raise ValueError(f"there is no sport type {sport_type!r}")
