@@ -1,4 +1,4 @@
-"""What the browser shows at the end of a login in a terminal.
+"""What the browser shows at the end of a login: in a terminal (``redirect_server``), and where one fails on the web.
 
 The pages load nothing and show no code, token or message of an exception. The authorization code stands in the address
 of the page; a script of one line takes it out of the address bar and of the way back. A redirect to an address without
@@ -17,11 +17,29 @@ from strava_async.errors import AuthorizationDeniedError, MissingScopeError
 
 _FORGET = 'history.replaceState(null, "", location.pathname)'
 
-_CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; "
-    f"script-src 'sha256-{base64.b64encode(hashlib.sha256(_FORGET.encode()).digest()).decode()}'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
+_STYLE = """
+:root { color-scheme: light dark; --ground: #f2f3f5; --card: #fff; --line: #dcdfe4; --title: #16181d;
+  --text: #4a505c; --link: #b93c00; --on-link: #fff }
+@media (prefers-color-scheme: dark) {
+  :root { --ground: #131519; --card: #1d2026; --line: #32363f; --title: #f3f4f6; --text: #b4bac5;
+    --link: #ff8a50; --on-link: #1b0d05 }
+}
+body {
+  box-sizing: border-box; min-height: 100vh; margin: 0; padding: 1.5rem; display: grid; place-items: center;
+  background: var(--ground); color: var(--text); font: 1.0625rem/1.55 system-ui, sans-serif
+}
+main {
+  box-sizing: border-box; width: 100%; max-width: 30rem; padding: clamp(1.5rem, 6vw, 2.5rem);
+  background: var(--card); border: 1px solid var(--line); border-radius: 1rem; overflow-wrap: anywhere
+}
+h1 { margin: 0 0 .6rem; color: var(--title); font-size: 1.5rem; line-height: 1.25 }
+p { margin: 0 }
+a {
+  display: inline-block; margin-top: 1.5rem; padding: .6rem 1.25rem; border-radius: .6rem;
+  background: var(--link); color: var(--on-link); font-weight: 600; text-decoration: none
+}
+a:focus-visible { outline: 3px solid var(--link); outline-offset: 3px }
+"""
 
 _TEMPLATE = """<!DOCTYPE html>
 <html lang="en">
@@ -31,49 +49,67 @@ _TEMPLATE = """<!DOCTYPE html>
 <meta name="color-scheme" content="light dark">
 <title>{title}</title>
 <script>{script}</script>
-<style>
-:root {{ color-scheme: light dark; --ground: #f2f3f5; --card: #fff; --line: #dcdfe4; --title: #16181d;
-  --text: #4a505c }}
-@media (prefers-color-scheme: dark) {{
-  :root {{ --ground: #131519; --card: #1d2026; --line: #32363f; --title: #f3f4f6; --text: #b4bac5 }}
-}}
-body {{
-  box-sizing: border-box; min-height: 100vh; margin: 0; padding: 1.5rem; display: grid; place-items: center;
-  background: var(--ground); color: var(--text); font: 1.0625rem/1.55 system-ui, sans-serif
-}}
-main {{
-  box-sizing: border-box; width: 100%; max-width: 30rem; padding: clamp(1.5rem, 6vw, 2.5rem);
-  background: var(--card); border: 1px solid var(--line); border-radius: 1rem; overflow-wrap: anywhere
-}}
-h1 {{ margin: 0 0 .6rem; color: var(--title); font-size: 1.5rem; line-height: 1.25 }}
-p {{ margin: 0 }}
-</style>
+<style>{style}</style>
 </head>
 <body>
 <main>
 <h1>{title}</h1>
 <p>{text}</p>
-</main>
+{link}</main>
 </body>
 </html>
 """
 
+_LINK = '<p><a href="{url}">{text}</a></p>\n'
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+PAGE_FIELDS = {
+    "Content-Type": "text/html; charset=utf-8",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": f"default-src 'none'; style-src {_hash(_STYLE)}; script-src {_hash(_FORGET)}; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+}
+"""The header fields of a page, but for its length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Where a page leads.
+
+    Attributes:
+        url: an address of the service's own; nobody else may have chosen it.
+        text: what it says.
+    """
+
+    url: str
+    text: str
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What the browser is to show. Both are plain text.
+    """What the browser is to show. Title and text are plain text.
 
     Attributes:
         title: a few words.
-        text: a sentence.
+        text: a sentence or two.
+        link: where to go from there; None for nowhere.
     """
 
     title: str
     text: str
+    link: Link | None = None
 
     def html(self) -> bytes:
         """Return the document."""
-        document = _TEMPLATE.format(title=html.escape(self.title), text=html.escape(self.text), script=_FORGET)
+        link = self.link and _LINK.format(url=html.escape(self.link.url), text=html.escape(self.link.text))
+        document = _TEMPLATE.format(
+            title=html.escape(self.title), text=html.escape(self.text), link=link or "", script=_FORGET, style=_STYLE
+        )
         return document.encode("utf-8", "replace")
 
 
@@ -88,11 +124,8 @@ class Reply:
     def fields(self, content_length: int) -> list[tuple[str, str]]:
         """Return the header fields."""
         fields = [
-            ("Content-Type", "text/html; charset=utf-8"),
+            *PAGE_FIELDS.items(),
             ("Content-Length", str(content_length)),
-            ("Cache-Control", "no-store"),
-            ("Referrer-Policy", "no-referrer"),
-            ("Content-Security-Policy", _CONTENT_SECURITY_POLICY),
             ("Connection", "close"),
         ]
         return fields if self.allow is None else [*fields, ("Allow", self.allow)]

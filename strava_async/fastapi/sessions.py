@@ -1,9 +1,9 @@
 """Which athlete a browser belongs to: one signed cookie.
 
-The cookie holds the athlete's id and nothing else; it can be read by its owner and changed by nobody. No session is kept
-on the server, so every process of the service knows every browser. Signing out deletes the cookie of that browser alone.
-After ``disconnect`` there are no tokens for any of them to use; should the athlete connect again, those that are not too
-old are good again. A service that needs to end them one by one has users of its own: ``StravaLifespan(identify=...)``.
+The cookie holds the athlete's id and nothing else; it can be read by its owner and changed by nobody. No session is
+kept on the server, so every process of the service knows every browser. Signing out deletes the cookie of that browser
+alone. After ``disconnect`` there are no tokens for any of them to use; should the athlete connect again, those that are
+not too old are good again. A service that needs to end them one by one has users of its own; see ``StravaLifespan``.
 """
 
 from __future__ import annotations

@@ -1,0 +1,121 @@
+"""The routes by which athletes connect with Strava, and disconnect again.
+
+Rules:
+
+- An answer of Strava's counts only in the browser that the question was put to, and once (``oauth_question``).
+- Nothing here, nor a page that follows, learns a code or state from an address: no answer may be kept, none sends a
+  Referer.
+- What changes something is a POST, and not one that another site's page sent.
+- An athlete's data are deleted after the grant is revoked. If that fails half way, the athlete is still signed in, and
+  pressing the button again does the rest.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter
+
+from strava_async.application import IfMissing, Strava
+from strava_async.errors import InputError
+from strava_async.fastapi.oauth_routes import OAuthRoutes, OnConnect, OnDisconnect, OnError
+from strava_async.oauth import scope_names
+
+
+def oauth_router(
+    strava: Strava,
+    *,
+    scope: str | Iterable[str] | None = None,
+    required_scope: str | Iterable[str] | None = None,
+    on_connect: OnConnect | None = None,
+    on_error: OnError | None = None,
+    on_disconnect: OnDisconnect | None = None,
+    base_url: str | None = None,
+    after_connect: str = "/",
+    after_disconnect: str = "/",
+    if_missing: IfMissing = "revoke",
+    new_secret: Callable[[int], str] = secrets.token_urlsafe,
+) -> APIRouter:
+    """Return the routes for ``app.include_router(..., prefix="/strava")``. The service needs a ``StravaLifespan``.
+
+    ===================  ================================================================================
+    ``GET /connect``     sends the athlete to Strava's page, and remembers ``?next=``, a path of this
+                         site; ``?approval_prompt=force`` shows the page even if all was granted before
+    ``GET /callback``    takes Strava's answer, keeps the tokens, signs the athlete in, goes on to ``next``
+    ``POST /disconnect`` revokes the grant of the athlete who is signed in, deletes the tokens, signs out
+    ``POST /sign-out``   signs out, in this browser alone
+    ``GET /quota``       the application's four meters as JSON
+    ===================  ================================================================================
+
+    They are named ``strava_connect``, ``strava_callback`` and so on, for ``url_for``. The three functions may be
+    ``async``; if they are not, they run in a thread. What they raise is the application's to handle.
+
+    Args:
+        strava: the application; the same that ``StravaLifespan`` has.
+        scope: what is asked; None means ``read`` and ``activity:read``.
+        required_scope: what the athlete must not leave out; None means all that is asked, an empty one nothing.
+        on_connect: called with the request and the athlete's client, when the tokens are kept. A response that it
+            returns is sent in place of the redirect, and signs the athlete in too. If it raises, the athlete is
+            connected but not signed in.
+        on_error: called with the request and a ``ConnectFailure``. A response that it returns is sent in place of the
+            default page. Whatever status it has, it must not show the address of the request.
+        on_disconnect: called with the athlete's id, when the grant is revoked and the tokens are deleted: delete the
+            data. It may be called again for the same athlete. It is not called when tokens are revoked because
+            something was left out.
+        base_url: the address of the service's root as browsers see it, such as ``https://service.example``; needed
+            behind a proxy that hides it. None takes it from the request.
+        after_connect: where to go if there is no ``next``.
+        after_disconnect: where to go after signing out, if there is no ``next``.
+        if_missing: what becomes of the tokens if something required was left out; see ``Strava.connect``.
+        new_secret: makes a random text of that many bytes.
+
+    Raises:
+        InputError: an argument makes no sense.
+
+    Source:
+        https://developers.strava.com/docs/authentication/, RFC 6749 and RFC 9700.
+    """
+    if if_missing not in ("keep", "revoke"):
+        raise InputError(f"if_missing is 'keep' or 'revoke', not {if_missing!r}")
+    asked = scope_names(scope)
+    routes = OAuthRoutes(
+        strava=strava,
+        scope=asked,
+        required_scope=_required(asked, required_scope),
+        on_connect=on_connect,
+        on_error=on_error,
+        on_disconnect=on_disconnect,
+        base_url=_checked(base_url),
+        after_connect=after_connect,
+        after_disconnect=after_disconnect,
+        if_missing=if_missing,
+        new_secret=new_secret,
+    )
+    router = APIRouter(include_in_schema=False)
+    router.add_api_route("/connect", routes.connect, name="strava_connect")
+    router.add_api_route("/callback", routes.callback, name="strava_callback")
+    router.add_api_route("/disconnect", routes.disconnect, methods=["POST"], name="strava_disconnect")
+    router.add_api_route("/sign-out", routes.sign_out, methods=["POST"], name="strava_sign_out")
+    router.add_api_route("/quota", routes.quota, name="strava_quota")
+    return router
+
+
+def _required(asked: tuple[str, ...], required_scope: str | Iterable[str] | None) -> tuple[str, ...]:
+    if required_scope is None:
+        return asked
+    names = required_scope if isinstance(required_scope, str) else list(required_scope)
+    required = scope_names(names) if names else ()
+    if unasked := set(required) - set(asked):
+        raise InputError(f"required_scope has {', '.join(sorted(unasked))}, which scope does not ask for")
+    return required
+
+
+def _checked(base_url: str | None) -> str | None:
+    if base_url is None:
+        return None
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise InputError(f"base_url is the address of a site, like https://service.example, not {base_url!r}")
+    return base_url.rstrip("/")

@@ -1,0 +1,124 @@
+"""The question that is put to an athlete: a ``state`` that expires, and a cookie that binds it to one browser.
+
+Rules:
+
+- Each question has a cookie of its own, named after the state: two tabs ask two questions, and both are answered.
+- The value of the cookie goes into the signature of the state. Whoever brings the state without it is another browser.
+- The answer deletes the cookie, whatever came of it: a state is good once.
+- A browser keeps a few questions at most; a new one takes the place of the oldest.
+
+Source:
+    RFC 6749 §10.12 and RFC 9700 §4.7.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from starlette.responses import Response
+
+from strava_async.errors import InvalidStateError
+from strava_async.state import StateSigner
+
+MAX_QUESTIONS = 8
+MAX_QUERY_BYTES = 4096
+# Twice as long as a state is good: a late answer is then told from one that another browser brings.
+COOKIE_SECONDS = 1200
+
+_PREFIX = "strava_question_"
+_COOKIE = re.compile(_PREFIX + "[0-9a-f]{16}")
+# What the application signs with the same secret for purposes of its own answers no question of ours.
+_PURPOSE = "connect with Strava "
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a browser sees the routes.
+
+    Attributes:
+        url: the address that they are below, without a slash at the end.
+        path: the path of that address; empty for the root of the site.
+        secure: whether it is https.
+    """
+
+    url: str
+    path: str
+    secure: bool
+
+    def set_cookie(self, response: Response, name: str, value: str, max_age: int) -> None:
+        """Give the browser a cookie for these routes alone; at zero seconds it forgets the cookie."""
+        response.set_cookie(
+            name,
+            value,
+            max_age=max_age,
+            path=self.path or "/",
+            secure=self.secure,
+            httponly=True,
+            samesite="lax",
+        )
+
+
+def new_state(signer: StateSigner, go_to: str, secret: str) -> str:
+    """Return the state of a new question.
+
+    Args:
+        signer: what makes it expire.
+        go_to: what ``answered`` returns.
+        secret: a random value for the cookie.
+    """
+    return signer.sign(go_to, session=_PURPOSE + secret)
+
+
+def ask(response: Response, place: Place, state: str, secret: str, cookies: Iterable[str]) -> None:
+    """Bind a question to the browser that gets this response.
+
+    Args:
+        response: is given the cookie.
+        place: see there.
+        state: of the question.
+        secret: what the state was made with.
+        cookies: the names of those that the browser has, in its order: the oldest first (RFC 6265 §5.4).
+    """
+    open_questions = [name for name in cookies if _COOKIE.fullmatch(name)]
+    for name in open_questions[: max(0, len(open_questions) + 1 - MAX_QUESTIONS)]:
+        place.set_cookie(response, name, "", 0)
+    place.set_cookie(response, _cookie_of(state), secret, COOKIE_SECONDS)
+
+
+def answered(signer: StateSigner, state: str | None, cookies: Mapping[str, str]) -> str:
+    """Return where to go after the question that this state belongs to.
+
+    Raises:
+        InvalidStateError: there is none, it is forged, too old, of another browser, or answered already.
+    """
+    if not state:
+        raise InvalidStateError("missing")
+    secret = cookies.get(_cookie_of(state))
+    if not secret:
+        raise InvalidStateError("forged")
+    return signer.verify(state, session=_PURPOSE + secret)
+
+
+def close(response: Response, place: Place, state: str, cookies: Collection[str]) -> None:
+    """Let the browser that gets this response forget a question, if it knows it."""
+    name = _cookie_of(state)
+    if name in cookies:
+        place.set_cookie(response, name, "", 0)
+
+
+def read_query(query: bytes, names: Collection[str]) -> dict[str, str] | None:
+    """Return these parameters of a request; None if one is there twice (RFC 6749 §3.1), or the query is too long."""
+    if len(query) > MAX_QUERY_BYTES:
+        return None
+    pairs = parse_qsl(query.decode("utf-8", "replace"), keep_blank_values=True)
+    asked = [(name, value) for name, value in pairs if name in names]
+    found = dict(asked)
+    return found if len(found) == len(asked) else None
+
+
+def _cookie_of(state: str) -> str:
+    return _PREFIX + hashlib.sha256(state.encode("utf-8", "replace")).hexdigest()[:16]

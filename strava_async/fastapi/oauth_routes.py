@@ -1,0 +1,212 @@
+"""What the routes of ``oauth_router`` do."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, fields, replace
+from urllib.parse import quote, urlencode, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from strava_async.application import IfMissing, Strava
+from strava_async.client import Client
+from strava_async.errors import AuthorizationDeniedError, InputError, StravaError
+from strava_async.fastapi._callbacks import call_back
+from strava_async.fastapi._kit import Kit, kit_of
+from strava_async.fastapi.oauth_failures import ConnectFailure, failure, failure_of
+from strava_async.fastapi.oauth_pages import failure_response
+from strava_async.fastapi.oauth_question import Place, answered, ask, close, new_state, read_query
+from strava_async.fastapi.redirects import safe_next
+from strava_async.quota import Meter, Quota
+
+OnConnect = Callable[[Request, Client], Awaitable[Response | None] | Response | None]
+OnError = Callable[[Request, ConnectFailure], Awaitable[Response | None] | Response | None]
+OnDisconnect = Callable[[int], object]
+
+SECRET_BYTES = 24
+
+_logger = logging.getLogger("strava_async.fastapi")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OAuthRoutes:
+    """The routes, and what they were given; see ``oauth_router``."""
+
+    strava: Strava
+    scope: tuple[str, ...]
+    required_scope: tuple[str, ...]
+    on_connect: OnConnect | None
+    on_error: OnError | None
+    on_disconnect: OnDisconnect | None
+    base_url: str | None
+    after_connect: str
+    after_disconnect: str
+    if_missing: IfMissing
+    new_secret: Callable[[int], str]
+
+    async def connect(self, request: Request) -> Response:
+        """Send the browser to Strava's page with a question."""
+        kit, place = self._kit(request), self._place(request)
+        query = read_query(request.scope["query_string"], ("next", "approval_prompt"))
+        prompt = "" if query is None else query.get("approval_prompt", "auto")
+        if query is None or prompt not in ("auto", "force"):
+            return await self._not_connected(request, failure("malformed"))
+        secret = self.new_secret(SECRET_BYTES)
+        state = new_state(kit.states, safe_next(query.get("next"), ""), secret)
+        page = await kit.strava.authorization_url(f"{place.url}/callback", self.scope, state, prompt)
+        response = _see_other(page)
+        ask(response, place, state, secret, request.cookies)
+        return response
+
+    async def callback(self, request: Request) -> Response:
+        """Take Strava's answer, and end the question whatever comes of it."""
+        kit, go_to = self._kit(request), ""
+        state = (read_query(request.scope["query_string"], ("state",)) or {}).get("state", "")
+        try:
+            go_to = answered(kit.states, state, request.cookies)
+            outcome = await self._exchange(kit, request)
+        except InputError:
+            raise  # a fault of the service itself
+        except StravaError as error:
+            outcome = _told(kit, error)
+        if isinstance(outcome, Client):
+            response = await self._connected(request, outcome, go_to)
+        else:
+            response = await self._not_connected(request, outcome, go_to)
+        close(response, self._place(request), state, request.cookies)
+        return response
+
+    async def disconnect(self, request: Request) -> Response:
+        """End the grant of the athlete who is signed in, then have the data deleted, then sign out."""
+        kit = self._kit(request)
+        query = read_query(request.scope["query_string"], ("next",))
+        refusal = _refusal(request, query)
+        if refusal is not None:
+            return await self._not_disconnected(request, refusal)
+        athlete_id = await kit.athlete_id(request)
+        if athlete_id is None:
+            return await self._not_connected(request, failure("not_signed_in"))
+        try:
+            await kit.strava.disconnect(athlete_id)
+        except InputError:
+            raise
+        except StravaError as error:
+            return await self._not_disconnected(request, _told(kit, error))
+        if self.on_disconnect is not None:
+            # Before signing out: if it fails, the athlete can press again, and `disconnect` finds nothing left to do.
+            await call_back(self.on_disconnect, athlete_id)
+        return self._signed_out(kit, query)
+
+    async def sign_out(self, request: Request) -> Response:
+        """Let this browser forget whose it is."""
+        query = read_query(request.scope["query_string"], ("next",))
+        refusal = _refusal(request, query)
+        if refusal is not None:
+            return await self._not_disconnected(request, refusal)
+        return self._signed_out(self._kit(request), query)
+
+    async def quota(self, request: Request) -> Response:
+        """Show the meters: they are the application's, and tell nothing of any athlete."""
+        quota = self._kit(request).strava.quota
+        return _private(JSONResponse({meter.name: _shown(getattr(quota, meter.name)) for meter in fields(Quota)}))
+
+    async def _exchange(self, kit: Kit, request: Request) -> Client | ConnectFailure:
+        query = read_query(request.scope["query_string"], ("code", "error", "scope"))
+        if query is not None and query.get("error"):
+            raise AuthorizationDeniedError(ascii(query["error"][:100])[1:-1])
+        if query is None or not query.get("code"):
+            return failure("malformed")
+        return await kit.strava.connect(
+            query["code"],
+            self.required_scope or None,
+            granted_scope=query.get("scope"),
+            if_missing=self.if_missing,
+        )
+
+    async def _connected(self, request: Request, client: Client, go_to: str) -> Response:
+        answer = await call_back(self.on_connect, request, client) if self.on_connect is not None else None
+        response = answer if isinstance(answer, Response) else _see_other(go_to or self.after_connect)
+        self._sign_in(request, response, client.athlete_id)
+        return _private(response)
+
+    async def _not_connected(self, request: Request, told: ConnectFailure, go_to: str = "") -> Response:
+        """Answer with a failure that connecting, perhaps once more, may help against."""
+        query = {"next": go_to} if go_to else {}
+        if told.reason == "missing_scope":
+            query["approval_prompt"] = "force"  # Strava would not ask again for what was left out
+        link = f"{self._place(request).path}/connect{'?' if query else ''}{urlencode(query)}"
+        response = await self._show(request, replace(told, link=link if told.link_text else ""))
+        if told.athlete_id is not None and self.if_missing == "keep":
+            self._sign_in(request, response, told.athlete_id)
+        return response
+
+    async def _not_disconnected(self, request: Request, told: ConnectFailure) -> Response:
+        """Answer with a failure to which the way out is where the athlete came from."""
+        return await self._show(request, replace(told, link=self.after_disconnect, link_text="Go back"))
+
+    async def _show(self, request: Request, told: ConnectFailure) -> Response:
+        answer = await call_back(self.on_error, request, told) if self.on_error is not None else None
+        return _private(answer if isinstance(answer, Response) else failure_response(request, told))
+
+    def _sign_in(self, request: Request, response: Response, athlete_id: int) -> None:
+        self._kit(request).sessions.sign_in(response, athlete_id, secure=self._place(request).secure)
+
+    def _signed_out(self, kit: Kit, query: dict[str, str] | None) -> Response:
+        response = _see_other(safe_next((query or {}).get("next"), self.after_disconnect))
+        kit.sessions.sign_out(response)
+        return response
+
+    def _kit(self, request: Request) -> Kit:
+        kit = kit_of(request)
+        if str(kit.strava.client_id) != str(self.strava.client_id):
+            raise InputError("oauth_router and StravaLifespan were given two applications: give both the same")
+        return kit
+
+    def _place(self, request: Request) -> Place:
+        """Return where the browser sees the neighbours of the route that it asked for."""
+        # `url_for` would not find them if there are two such routers, or a parameter in the prefix.
+        root = request.scope.get("app_root_path", request.scope.get("root_path", "")).rstrip("/")
+        path = request.scope["path"]
+        path = path[len(root) :] if path.startswith(f"{root}/") else path
+        url = (self.base_url or str(request.base_url).rstrip("/")) + quote(path.rpartition("/")[0])
+        parts = urlsplit(url)
+        return Place(url, parts.path, parts.scheme == "https")
+
+
+def _refusal(request: Request, query: dict[str, str] | None) -> ConnectFailure | None:
+    # SameSite=Lax keeps the cookie out of what other sites send, but not out of what a neighbour does, such as another
+    # subdomain or port. Browsers tell the two apart, where the site is https. Other clients tell nothing, and carry no
+    # cookie that somebody else could use.
+    if request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        return failure("cross_site")
+    return failure("malformed") if query is None else None
+
+
+def _told(kit: Kit, error: StravaError) -> ConnectFailure:
+    told = failure_of(error, now=kit.strava.clock.time())
+    if told.status_code >= 500 or told.reason == "athlete_capacity":
+        _logger.error("an athlete was told: %s. The reason: %s", told.title, error)
+    return told
+
+
+def _see_other(url: str) -> Response:
+    return _private(RedirectResponse(url, 303))
+
+
+def _private(response: Response) -> Response:
+    """Let nobody keep the response, nor learn from it where the browser was."""
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def _shown(meter: Meter) -> dict[str, float | None]:
+    return {
+        "limit": meter.limit,
+        "usage": meter.usage,
+        "reserved": meter.reserved,
+        "remaining": meter.remaining,
+        "resets_at": meter.resets_at,
+    }

@@ -1,0 +1,308 @@
+"""Connecting on the web: the question, the answer, and the browser that both belong to."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request, Response
+from starlette.responses import PlainTextResponse
+
+from strava_async import Client, InputError, Strava
+from strava_async.fastapi import StravaLifespan
+from strava_async.fastapi.oauth import oauth_router
+from strava_async.quota import Priority
+from tests.oauth_service import SCOPE, SITE, Browser, parameters, service, set_cookies
+
+pytestmark = pytest.mark.anyio
+
+
+async def signed_in(browser: Browser) -> bool:
+    """Say whether somebody is signed in: only then can anybody be disconnected."""
+    return (await browser.post("/strava/disconnect")).status_code == 303
+
+
+# Being sent to Strava
+
+
+async def test_the_button_leads_to_stravas_page() -> None:
+    async with service() as here, here.browser() as browser:
+        response = await browser.get("/strava/connect")
+        page = response.headers["location"]
+        assert response.status_code == 303
+        assert page.startswith("https://www.strava.com/oauth/authorize?")
+        asked = parameters(page)
+        assert asked["client_id"] == str(here.emulator.client_id)
+        assert asked["redirect_uri"] == f"{SITE}/strava/callback"
+        assert asked["scope"] == SCOPE
+        assert asked["approval_prompt"] == "auto"
+        assert asked["state"]
+
+
+async def test_the_cookie_of_a_question_is_short_lived_narrow_and_for_no_script() -> None:
+    async with service() as here, here.browser() as browser:
+        (cookie,) = set_cookies(await browser.get("/strava/connect"))
+    assert cookie["path"] == "/strava"
+    assert cookie["samesite"] == "lax"
+    assert {"httponly", "secure"} <= cookie.keys()
+    assert int(cookie["max-age"]) <= 1200
+    assert len(cookie["value"]) >= 32
+
+
+async def test_a_cookie_is_not_secure_where_the_site_is_not() -> None:
+    async with service() as here, here.browser("http://localhost:8000") as browser:
+        (question,) = set_cookies(await browser.get("/strava/connect"))
+        connected = set_cookies(await browser.connect())
+    assert "secure" not in question
+    assert not any("secure" in cookie for cookie in connected)
+
+
+async def test_no_state_shows_the_value_of_its_cookie() -> None:
+    async with service() as here, here.browser() as browser:
+        response = await browser.get("/strava/connect")
+        (cookie,) = set_cookies(response)
+    assert cookie["value"] not in response.headers["location"]
+
+
+async def test_a_browser_keeps_a_few_questions_and_loses_the_oldest() -> None:
+    async with service() as here, here.browser() as browser:
+        pages = [await browser.ask() for _ in range(12)]
+        assert len(browser.cookies) == 8
+        statuses = [(await browser.get(await browser.answer(page))).status_code for page in pages[3:5]]
+    assert statuses == [400, 303]
+
+
+@pytest.mark.parametrize("query", ["approval_prompt=always", "next=/a&next=/b", "next=/" + "a" * 5000])
+async def test_a_question_that_makes_no_sense_is_refused(query: str) -> None:
+    async with service() as here, here.browser() as browser:
+        response = await browser.get(f"/strava/connect?{query}")
+    assert response.status_code == 400
+    assert "set-cookie" not in response.headers
+
+
+async def test_the_page_can_be_forced() -> None:
+    async with service() as here, here.browser() as browser:
+        page = await browser.ask("/strava/connect?approval_prompt=force")
+    assert parameters(page)["approval_prompt"] == "force"
+
+
+# Where the service is
+
+
+@pytest.mark.parametrize(
+    ("site", "options", "root_path", "callback"),
+    [
+        ("http://127.0.0.1:8000", {}, "", "http://127.0.0.1:8000/strava/callback"),
+        ("https://service.test", {}, "/api", "https://service.test/api/strava/callback"),
+        ("http://10.0.0.7:80", {"base_url": "https://service.test/"}, "", "https://service.test/strava/callback"),
+        (
+            "http://10.0.0.7",
+            {"base_url": "https://service.test/api"},
+            "/api",
+            "https://service.test/api/strava/callback",
+        ),
+    ],
+)
+async def test_strava_is_told_the_address_that_the_browser_sees(
+    site: str, options: dict[str, str], root_path: str, callback: str
+) -> None:
+    async with service(**options) as here, here.browser(site, root_path=root_path) as browser:
+        response = await browser.get("/strava/connect")
+        assert parameters(response.headers["location"])["redirect_uri"] == callback
+        (cookie,) = set_cookies(response)
+    assert f"{cookie['path']}/callback" == urlsplit(callback).path
+    assert ("secure" in cookie) == callback.startswith("https")
+
+
+async def test_a_root_path_that_is_part_of_the_path_is_not_doubled() -> None:
+    async with service() as here, here.browser(root_path="/api") as browser:
+        page = await browser.ask("/api/strava/connect")
+    assert parameters(page)["redirect_uri"] == f"{SITE}/api/strava/callback"
+
+
+async def test_the_routes_may_be_anywhere() -> None:
+    async with service(prefix="/{tenant}/s") as here, here.browser() as browser:
+        page = await browser.ask("/caf%C3%A9/s/connect")
+        assert parameters(page)["redirect_uri"] == f"{SITE}/caf%C3%A9/s/callback"
+    async with service(prefix="") as here, here.browser() as browser:
+        response = await browser.connect("/connect?next=/rides")
+        assert (response.status_code, response.headers["location"]) == (303, "/rides")
+
+
+async def test_the_routes_may_be_in_a_mounted_application() -> None:
+    strava = Strava(1, "secret-of-the-application")
+    inner = FastAPI()
+    inner.include_router(oauth_router(strava), prefix="/strava")
+    app = FastAPI(lifespan=StravaLifespan(strava))
+    app.mount("/inner", inner)
+    async with app.router.lifespan_context(app) as state:
+
+        async def with_state(scope: Any, receive: Any, send: Any) -> None:
+            await app({**scope, "state": dict(state or {})}, receive, send)
+
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(with_state), base_url=SITE) as browser:
+            response = await browser.get("/inner/strava/connect")
+    assert parameters(response.headers["location"])["redirect_uri"] == f"{SITE}/inner/strava/callback"
+    assert set_cookies(response)[0]["path"] == "/inner/strava"
+
+
+# Coming back
+
+
+async def test_an_athlete_who_agrees_is_connected_and_signed_in() -> None:
+    async with service(after_connect="/home") as here, here.browser() as browser:
+        response = await browser.connect(athlete_id=here.pierre)
+        assert (response.status_code, response.headers["location"]) == (303, "/home")
+        kept = await here.store.load(here.pierre)
+        assert kept is not None
+        assert kept.scope == {"read", "activity:read"}
+        assert await signed_in(browser)
+
+
+async def test_the_browser_goes_on_to_where_it_wanted_to_go() -> None:
+    async with service() as here, here.browser() as browser:
+        response = await browser.connect("/strava/connect?next=/rides%3Fsort%3Ddate")
+        assert response.headers["location"] == "/rides?sort=date"
+        response = await browser.connect("/strava/connect?next=/gr%C3%B6%C3%9Fe")
+        assert response.headers["location"] == "/gr%C3%B6%C3%9Fe"
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    ["https://evil.test", "//evil.test", "/%09/evil.test", "/%5Cevil.test", "/%252fevil.test", "javascript:1"],
+)
+async def test_no_link_leads_away_from_this_site(elsewhere: str) -> None:
+    async with service() as here, here.browser() as browser:
+        response = await browser.connect(f"/strava/connect?next={elsewhere}")
+    assert response.headers["location"] == "/"
+
+
+async def test_two_tabs_are_both_answered() -> None:
+    async with service() as here, here.browser() as browser:
+        pages = [await browser.ask(f"/strava/connect?next=/{name}") for name in ("a", "b")]
+        answers = [await browser.answer(page) for page in pages]
+        responses = [await browser.get(url) for url in reversed(answers)]
+    assert [response.headers["location"] for response in responses] == ["/b", "/a"]
+
+
+async def test_the_answer_ends_the_question() -> None:
+    async with service() as here, here.browser() as browser:
+        await browser.connect()
+        assert list(browser.cookies) == ["strava_athlete"]
+
+
+async def test_nothing_of_an_answer_is_kept_or_passed_on() -> None:
+    async with service() as here, here.browser() as browser:
+        responses = [await browser.connect(), await browser.connect(deny=True), await browser.get("/strava/callback")]
+        responses += [await browser.get("/strava/connect"), await browser.post("/strava/disconnect")]
+    for response in responses:
+        assert response.headers["cache-control"] == "no-store"
+        assert response.headers["referrer-policy"] == "no-referrer"
+
+
+# What the application adds
+
+
+@pytest.mark.parametrize("kind", ["async", "sync", "lambda"])
+async def test_the_application_is_told_who_connected(kind: str) -> None:
+    told: list[tuple[str, int]] = []
+
+    async def later(request: Request, client: Client) -> None:
+        told.append((request.url.path, (await client.athlete.get()).id))
+
+    def at_once(request: Request, client: Client) -> None:
+        told.append((request.url.path, client.athlete_id))
+
+    on_connect = {"async": later, "sync": at_once, "lambda": lambda *args: later(*args)}[kind]
+    async with service(on_connect=on_connect) as here, here.browser() as browser:
+        assert (await browser.connect()).status_code == 303
+        assert told == [("/strava/callback", here.marianne)]
+
+
+async def test_a_response_of_the_application_signs_in_too() -> None:
+    def welcome(request: Request, client: Client) -> Response:
+        response = PlainTextResponse("welcome", 201, {"Cache-Control": "public"})
+        response.set_cookie("theirs", "1")
+        return response
+
+    async with service(on_connect=welcome) as here, here.browser() as browser:
+        response = await browser.connect()
+        assert (response.status_code, response.text) == (201, "welcome")
+        assert response.headers["cache-control"] == "no-store"
+        assert sorted(browser.cookies) == ["strava_athlete", "theirs"]
+        assert await signed_in(browser)
+
+
+async def test_the_calls_of_the_application_do_not_wait_long() -> None:
+    seen: list[Any] = []
+
+    def look(request: Request, client: Client) -> None:
+        seen.append(client.api._options)
+
+    async with service(on_connect=look, lifespan={"max_wait": 3.0}) as here, here.browser() as browser:
+        await browser.connect()
+    assert [(options.priority, options.max_wait) for options in seen] == [(Priority.INTERACTIVE, 3.0)]
+
+
+async def test_what_the_application_raises_is_its_own_and_signs_nobody_in() -> None:
+    def fail(request: Request, client: Client) -> None:
+        raise LookupError("no such user")
+
+    async with service(on_connect=fail) as here, here.browser() as browser:
+        with pytest.raises(LookupError, match="no such user"):
+            await browser.connect()
+        assert await here.strava.athlete_ids() == [here.marianne]
+        assert not await signed_in(browser)
+
+
+# Arguments that make no sense
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scope": "everything"}, "unknown scope"),
+        ({"scope": "read", "required_scope": "activity:read"}, "does not ask for"),
+        ({"if_missing": "forget"}, "if_missing"),
+        *(({"base_url": url}, "base_url") for url in ("", "/", "service.test", "ftp://a", "https://", "https://a?b=c")),
+    ],
+)
+def test_arguments_that_make_no_sense_are_told_at_once(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        oauth_router(Strava(1, "secret"), **options)
+
+
+async def test_two_applications_are_not_mixed_up() -> None:
+    async with service() as here:
+        app = FastAPI(lifespan=StravaLifespan(here.strava))
+        app.include_router(oauth_router(Strava(1, "of another application")))
+        async with app.router.lifespan_context(app) as state:
+            here.app = lambda scope, receive, send: app({**scope, "state": dict(state or {})}, receive, send)
+            async with here.browser() as browser:
+                with pytest.raises(InputError, match="two applications"):
+                    await browser.get("/connect")
+
+
+async def test_other_methods_are_refused() -> None:
+    async with service() as here, here.browser() as browser:
+        answer = await browser.answer(await browser.ask())
+        refused = [await browser.request(method, answer) for method in ("HEAD", "POST", "PUT")]
+        refused += [await browser.get("/strava/disconnect"), await browser.get("/strava/sign-out")]
+        assert [response.status_code for response in refused] == [405] * 5
+        assert (await browser.get(answer)).status_code == 303
+
+
+# The meters
+
+
+async def test_the_meters_are_shown() -> None:
+    async with service() as here, here.browser() as browser:
+        await browser.connect()
+        await here.strava.client(here.marianne).athlete.get()
+        response = await browser.get("/strava/quota")
+        shown = response.json()
+        assert list(shown) == ["read_15min", "read_day", "overall_15min", "overall_day"]
+        limit, resets_at = shown["read_15min"]["limit"], here.strava.quota.read_15min.resets_at
+        figures = {"limit": limit, "usage": 1, "reserved": 0, "remaining": limit - 1, "resets_at": resets_at}
+        assert shown["read_15min"] == figures
+        assert response.headers["cache-control"] == "no-store"
