@@ -33,6 +33,7 @@ from strava_async.errors import (
     TokenStoreError,
     TransportError,
     UnauthorizedError,
+    UnverifiedWebhookError,
     UploadError,
     UploadTimeoutError,
 )
@@ -133,6 +134,7 @@ __all__ = [
     "TransportError",
     "UnauthorizedError",
     "Unlimited",
+    "UnverifiedWebhookError",
     "UploadError",
     "UploadTimeoutError",
     "WaitEvent",

@@ -11,6 +11,7 @@
     │   ├─ MissingScopeError           the athlete did not grant what the call needs
     │   ├─ InvalidStateError           a redirect that answers no question of ours, or answers too late
     │   └─ AuthorizationTimeoutError   the athlete did not come back from Strava's page
+    ├─ UnverifiedWebhookError   a request to the service that is not known to come from Strava
     ├─ TokenStoreError          the tokens could not be read or kept: nothing was overwritten
     ├─ QuotaExceededError       not sent: the wait for quota would exceed max_wait
     ├─ TransportError           no reply: connection, timeout, protocol
@@ -30,8 +31,9 @@
     │   └─ UploadTimeoutError          ... so far: it is still being processed
     └─ DecodeError              a success that is not of the documented shape
 
-The first split is by whose turn it is: the caller's (InputError), the athlete's (OAuthError), the operator's
-(TokenStoreError), the clock's (QuotaExceededError), the network's (TransportError), Strava's (FaultError and the rest).
+The first split is by whose turn it is: the caller's (InputError, UnverifiedWebhookError), the athlete's (OAuthError),
+the operator's (TokenStoreError), the clock's (QuotaExceededError), the network's (TransportError), Strava's (FaultError
+and the rest).
 
 No message, attribute or repr holds an access token, refresh token, client secret or authorization code.
 Errors can be copied and pickled.
@@ -128,6 +130,20 @@ class InvalidStateError(OAuthError):
 
 class AuthorizationTimeoutError(OAuthError):
     """The athlete did not come back from Strava's page in time. Nothing was changed; it can be begun again."""
+
+
+class UnverifiedWebhookError(StravaError):
+    """A request to the callback does not prove that it comes from Strava. Answer it with 403.
+
+    Attributes:
+        reason: ``token``: not the verify_token of the subscription. Of a signature: ``missing``, ``malformed``,
+            ``forged`` (made with another secret, or of another body) or ``expired``.
+    """
+
+    def __init__(self, reason: Literal["token", "missing", "malformed", "forged", "expired"]) -> None:
+        what = "the verify_token is another one" if reason == "token" else f"the signature is {reason}"
+        super().__init__(f"this request is not known to come from Strava: {what}")
+        self.reason = reason
 
 
 class TokenStoreError(StravaError):

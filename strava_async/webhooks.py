@@ -21,29 +21,15 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 from strava_async._shapes import is_object
-from strava_async.errors import InputError, StravaError
+from strava_async.errors import InputError, UnverifiedWebhookError
 
 TOLERANCE_SECONDS = 300.0
 
 _MAX_INTEGER = 2**63 - 1
 _INSTANT = re.compile(r"[0-9]{1,12}")
-
-
-class UnverifiedWebhookError(StravaError):
-    """A request to the callback does not prove that it comes from Strava. Answer it with 403.
-
-    Attributes:
-        reason: ``token``: not the verify_token of the subscription. Of a signature: ``missing``, ``malformed``,
-            ``forged`` (made with another secret, or of another body) or ``expired``.
-    """
-
-    def __init__(self, reason: Literal["token", "missing", "malformed", "forged", "expired"]) -> None:
-        what = "the verify_token is another one" if reason == "token" else f"the signature is {reason}"
-        super().__init__(f"this request is not known to come from Strava: {what}")
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)

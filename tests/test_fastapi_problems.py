@@ -32,6 +32,7 @@ from strava_async.errors import (
     TokenStoreError,
     TransportError,
     UnauthorizedError,
+    UnverifiedWebhookError,
     UploadError,
     UploadTimeoutError,
 )
@@ -47,6 +48,7 @@ CASES: list[tuple[StravaError, int]] = [
     (InsufficientScopeError(status_code=401, message=HIDDEN), 403),
     (AuthorizationDeniedError("access_denied"), 403),
     (InvalidStateError("expired"), 400),
+    (UnverifiedWebhookError("forged"), 403),
     (AthleteCapacityError(status_code=403, message=HIDDEN), 403),
     (ApplicationInactiveError(status_code=403, message=HIDDEN), 403),
     (ForbiddenError(status_code=403, message=HIDDEN), 403),

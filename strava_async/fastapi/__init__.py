@@ -27,23 +27,34 @@ from strava_async.fastapi._kit import (
     strava_of,
 )
 from strava_async.fastapi.access_log import AccessLogFilter
+from strava_async.fastapi.oauth import oauth_router
+from strava_async.fastapi.oauth_failures import ConnectFailure
 from strava_async.fastapi.problems import Problem, exception_handlers, problem_of
+from strava_async.fastapi.redirects import safe_next
 from strava_async.fastapi.sessions import Sessions
+from strava_async.fastapi.webhook_queue import WebhookCounts
+from strava_async.fastapi.webhooks import WebhookRouter, webhook_router
 
 __all__ = [
     "AccessLogFilter",
     "AthleteDep",
     "AthleteIdDep",
+    "ConnectFailure",
     "Kit",
     "Problem",
     "Sessions",
     "StravaDep",
     "StravaLifespan",
+    "WebhookCounts",
+    "WebhookRouter",
     "athlete_id_of",
     "athlete_of",
     "exception_handlers",
     "kit_of",
     "lifespan",
+    "oauth_router",
     "problem_of",
+    "safe_next",
     "strava_of",
+    "webhook_router",
 ]

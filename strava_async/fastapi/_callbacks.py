@@ -6,18 +6,29 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, TypeVarTuple, Unpack, cast
 
+import anyio
 import anyio.to_thread
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
 
 
-async def call_back(function: Callable[[Unpack[Arguments]], Awaitable[T] | T], *args: *Arguments) -> T:
+async def call_back(
+    function: Callable[[Unpack[Arguments]], Awaitable[T] | T],
+    *args: *Arguments,
+    abandon_on_cancel: bool = False,
+    limiter: anyio.CapacityLimiter | None = None,
+) -> T:
     """Call a function of the application, and return what it returns.
 
     An ``async`` function runs on the event loop. Any other runs in a thread, as a route of FastAPI does: it may block.
     If that returns something to await, as a lambda around an ``async`` function does, it is awaited on the loop.
-    Cancelling waits for the thread to end.
+
+    Args:
+        function: what to call.
+        *args: what to call it with.
+        abandon_on_cancel: whether a caller that is cancelled leaves the thread to itself; else it waits for its end.
+        limiter: bounds the threads; None means the one that FastAPI's routes share.
 
     Raises:
         Exception: what the function raises.
@@ -26,7 +37,11 @@ async def call_back(function: Callable[[Unpack[Arguments]], Awaitable[T] | T], *
     def called() -> tuple[Awaitable[T] | T]:
         return (function(*args),)  # trio lets no bare coroutine out of a thread
 
-    (result,) = called() if _is_async(function) else await anyio.to_thread.run_sync(called)
+    (result,) = (
+        called()
+        if _is_async(function)
+        else await anyio.to_thread.run_sync(called, abandon_on_cancel=abandon_on_cancel, limiter=limiter)
+    )
     return await cast(Awaitable[T], result) if inspect.isawaitable(result) else result
 
 

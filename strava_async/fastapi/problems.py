@@ -10,6 +10,7 @@ InvalidGrantError                     401     connect again
 MissingScopeError                     403     connect again, and tick more
 AuthorizationDeniedError              403     connect, and agree
 InvalidStateError                     400     begin the authorization again
+UnverifiedWebhookError                403     nothing: it does not come from Strava
 AthleteCapacityError                  403     nothing: the application is full
 NotFoundError                         404     nothing
 PaymentRequiredError                  402     nothing, without a Strava subscription
@@ -54,6 +55,7 @@ from strava_async.errors import (
     StravaError,
     TokenStoreError,
     TransportError,
+    UnverifiedWebhookError,
     UploadError,
 )
 from strava_async.fastapi._kit import time_of
@@ -128,6 +130,7 @@ def _busy(seconds: float) -> Problem:
 _BY_KIND: tuple[tuple[type[StravaError], Problem], ...] = (
     (InvalidGrantError, Problem(401, "Not connected", "Connect with Strava.")),
     (AuthorizationDeniedError, Problem(403, "Not authorized", "Connect with Strava, and agree.")),
+    (UnverifiedWebhookError, Problem(403, "Not known to come from Strava")),
     (InvalidStateError, Problem(400, "Not an answer to a question of ours", "Begin the authorization again.")),
     (InvalidClientError, Problem(500, "The service is not set up", "Its operator has to act.")),
     (InputError, Problem(500, "The service made a mistake")),

@@ -1,0 +1,246 @@
+"""A burst of webhook events against a service under uvicorn: ``python -m benchmarks.webhook_burst``.
+
+1,000 events, and every tenth of them twice, as Strava repeats what it thinks was lost; the handler takes a second. The
+service is one process under uvicorn, with uvloop and httptools where they are installed, over loopback. Two bursts:
+
+- ``sent at once``: a keep-alive connection for each request; all requests are written at the same instant. What is
+  measured is from that instant to the last byte of each answer, so what waits in the client, in the system and in the
+  server is in it. It is the worst case, and tells the throughput.
+- ``100 senders``: as many keep-alive connections, each of which sends its next event when it has its answer, from there
+  on measured. It is what a sender with a pool of connections sees.
+
+The client is raw on asyncio's sockets, so that it is not what is measured. Then the service is asked what it handled:
+nothing may be lost, and nothing handled twice. It exits with 1 if a target is missed. Needs the extra ``fastapi``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import socket
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from benchmarks.table import Row, render
+
+EVENTS = 1_000
+REPEATED_EVERY = 10
+SENDERS = 100
+OWNER = 134_815
+HANDLER_SECONDS = 1.0
+WORKERS = 100
+AT_MOST_MS = 200.0
+MAX_SECONDS = 120.0
+
+
+# -- the service ------------------------------------------------------------------------------------------------------
+
+
+def serve(descriptor: int) -> None:
+    """Serve on a socket that listens, until the process is told to end."""
+    import anyio
+    import uvicorn
+    from fastapi import FastAPI
+
+    from strava_async import MemoryTokenStore, Strava, TokenSet
+    from strava_async.fastapi import StravaLifespan
+    from strava_async.fastapi.webhooks import webhook_router
+    from strava_async.webhooks import WebhookEvent
+
+    store = MemoryTokenStore()
+    anyio.run(store.save, OWNER, TokenSet("a", "r", None, frozenset(), OWNER))
+    strava = Strava(1, "secret", token_store=store)
+    handled: list[int] = []
+
+    async def on_event(event: WebhookEvent) -> None:
+        await anyio.sleep(HANDLER_SECONDS)
+        handled.append(event.object_id)
+
+    app = FastAPI(lifespan=StravaLifespan(strava))
+    app.include_router(webhook_router(strava, verify_token="token", on_event=on_event, workers=WORKERS))
+
+    @app.get("/handled")
+    async def tell() -> list[int]:
+        return handled
+
+    # Opening a thousand connections may take longer than uvicorn keeps an idle one by default.
+    uvicorn.run(app, fd=descriptor, log_level="warning", access_log=False, timeout_keep_alive=60)
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[int]:
+    """Run the service as a process, and yield its port."""
+    with socket.create_server(("127.0.0.1", 0), backlog=2 * EVENTS) as listener:
+        descriptor = listener.fileno()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "benchmarks.webhook_burst", "--serve", str(descriptor), pass_fds=[descriptor]
+        )
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            await process.wait()
+
+
+# -- the sender -------------------------------------------------------------------------------------------------------
+
+
+class Connection(asyncio.Protocol):
+    """A keep-alive connection: a request, then its answer."""
+
+    def __init__(self) -> None:
+        self._received = b""
+        self._answer: asyncio.Future[tuple[float, int, bytes]] | None = None
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        if isinstance(transport, asyncio.Transport):
+            self._transport = transport
+
+    def send(self, request: bytes) -> asyncio.Future[tuple[float, int, bytes]]:
+        """Write a request; return the instant, the status and the body of its answer."""
+        if self._transport is None or self._transport.is_closing():
+            raise RuntimeError("the service hung up")
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return self._answer
+
+    def data_received(self, data: bytes) -> None:
+        """Put an answer together."""
+        self._received += data
+        head, blank, body = self._received.partition(b"\r\n\r\n")
+        if not blank or self._answer is None:
+            return
+        fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+        if len(body) >= int(fields[b"content-length"]):
+            self._received = b""
+            self._answer.set_result((time.perf_counter(), int(head.split(b" ", 2)[1]), body))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Give up what was waited for."""
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error or ConnectionResetError("the service hung up"))
+
+    def close(self) -> None:
+        """Close it."""
+        if self._transport is not None:
+            self._transport.close()
+
+
+def post(number: int) -> bytes:
+    """Return the request with which Strava tells of an activity."""
+    event = {"aspect_type": "create", "event_time": 1_516_126_040, "object_id": number, "object_type": "activity"}
+    body = json.dumps({**event, "owner_id": OWNER, "subscription_id": 120_475, "updates": {}}).encode()
+    head = f"POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+async def connect(port: int, how_many: int) -> list[Connection]:
+    """Return open connections, each of which has carried a request: what is made at first use is not measured."""
+    loop = asyncio.get_running_loop()
+    connections: list[Connection] = []
+    for _ in range(how_many):
+        _, connection = await loop.create_connection(Connection, "127.0.0.1", port)
+        connections.append(connection)
+        await connection.send(b"GET /webhook HTTP/1.1\r\nHost: x\r\n\r\n")
+    return connections
+
+
+async def at_once(port: int, requests: list[bytes]) -> list[float]:
+    """Write all requests at the same instant; return the milliseconds from then to each answer."""
+    connections = await connect(port, len(requests))
+    began = time.perf_counter()
+    answers = await asyncio.gather(*[each.send(request) for each, request in zip(connections, requests, strict=True)])
+    for connection in connections:
+        connection.close()
+    return [_milliseconds(began, at, status) for at, status, _ in answers]
+
+
+async def by_senders(port: int, requests: list[bytes]) -> list[float]:
+    """Let senders share the requests; return the milliseconds of each."""
+    left = iter(requests)
+    taken: list[float] = []
+
+    async def send(connection: Connection) -> None:
+        for request in left:
+            began = time.perf_counter()
+            at, status, _ = await connection.send(request)
+            taken.append(_milliseconds(began, at, status))
+        connection.close()
+
+    await asyncio.gather(*map(send, await connect(port, SENDERS)))
+    return taken
+
+
+def _milliseconds(began: float, ended: float, status: int) -> float:
+    if status != 200:
+        raise RuntimeError(f"an event was answered with {status}")
+    return 1e3 * (ended - began)
+
+
+async def handled(port: int, how_many: int) -> list[int]:
+    """Wait until that many events were handled, or no more comes; return their ids."""
+    [connection] = await connect(port, 1)
+    before: list[int] = []
+    while True:
+        _, _, body = await connection.send(b"GET /handled HTTP/1.1\r\nHost: x\r\n\r\n")
+        ids: list[int] = json.loads(body)
+        if len(ids) >= how_many or (ids and ids == before):
+            connection.close()
+            return ids
+        before = ids
+        await asyncio.sleep(3 * HANDLER_SECONDS)
+
+
+# -- the figures ------------------------------------------------------------------------------------------------------
+
+
+async def burst(name: str, first: int) -> list[Row]:
+    """Measure one burst at a service of its own."""
+    numbers = [*range(first, first + EVENTS)]
+    requests = [post(number) for number in numbers for _ in range(1 + (number % REPEATED_EVERY == 0))]
+    send: Any = at_once if name == "sent at once" else by_senders
+    async with serving() as port:
+        taken: list[float] = await send(port, requests)
+        ids = Counter(await handled(port, EVENTS))
+    return [
+        Row(name, "slowest answer", max(taken), "ms", at_most=AT_MOST_MS),
+        Row("", "p99", statistics.quantiles(taken, n=100)[-1], "ms"),
+        Row("", "median", statistics.median(taken), "ms"),
+        Row(name, "events lost", len(set(numbers) - ids.keys()), "", at_most=0),
+        Row(name, "events handled twice", sum(count > 1 for count in ids.values()), "", at_most=0),
+    ]
+
+
+async def measure() -> list[Row]:
+    """Return all rows."""
+    async with asyncio.timeout(MAX_SECONDS):
+        return await burst("sent at once", 1) + await burst(f"{SENDERS} senders", 1)
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.webhook_burst", description="Measure a burst of events."
+    )
+    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    descriptor: int | None = parser.parse_args().serve
+    if descriptor is not None:
+        serve(descriptor)
+        return
+    rows = asyncio.run(measure())
+    print(f"{EVENTS} events, every {REPEATED_EVERY}th twice, on {os.cpu_count()} cores\n\n{render(rows)}")
+    sys.exit(any(row.verdict == "MISSED" for row in rows))
+
+
+if __name__ == "__main__":
+    main()

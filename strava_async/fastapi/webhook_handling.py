@@ -1,0 +1,146 @@
+"""What is done about one webhook event: is it ours, does the athlete exist, who is to be told."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Any, Protocol, TypeVar
+
+import anyio
+
+from strava_async.clock import Clock
+from strava_async.errors import InputError, InvalidGrantError
+from strava_async.fastapi._callbacks import call_back
+from strava_async.fastapi.webhook_retry import Job
+from strava_async.webhooks import WebhookEvent
+
+T = TypeVar("T")
+OnEvent = Callable[[WebhookEvent], object]
+OnDisconnect = Callable[[int], object]
+Claim = Callable[[WebhookEvent], bool | Awaitable[bool]]
+
+_logger = logging.getLogger("strava_async.webhooks")
+
+
+class Outcome(Enum):
+    """How an event ended: handled, dropped because there was nothing to do, or failed for good."""
+
+    HANDLED = "handled"
+    DROPPED = "dropped"
+    FAILED = "failed"
+
+
+class Grants(Protocol):
+    """What is to be known about athletes; ``Strava`` is one."""
+
+    @property
+    def clock(self) -> Clock:
+        """The time that it goes by."""
+        ...
+
+    async def is_connected(self, athlete_id: int) -> bool:
+        """See ``Strava``."""
+        ...
+
+    async def forget_if_revoked(self, athlete_id: int) -> bool:
+        """See ``Strava``."""
+        ...
+
+
+class Handling:
+    """Handles events, one attempt at a time; see ``webhook_router`` for the arguments."""
+
+    def __init__(
+        self, grants: Grants, *, on_event: OnEvent, on_disconnect: OnDisconnect | None, claim: Claim | None
+    ) -> None:
+        self._grants = grants
+        self._on_event = on_event
+        self._on_disconnect = on_disconnect
+        self._claim = claim
+
+    async def attempt(self, job: Job, last: bool) -> Outcome | float:
+        """Try to handle an event, and log what does not work.
+
+        Args:
+            job: the event; what was done already is not done again.
+            last: whether an attempt that fails ends it.
+
+        Returns:
+            how it ended, or the seconds until it is to be tried again.
+        """
+        try:
+            if not await self._is_ours(job):
+                return Outcome.DROPPED
+        except Exception as error:
+            return _end_or_pause(job, error, None if last else job.pause_after_trouble(endless=job.forgotten))
+        if job.event.is_deauthorization:
+            return await self._end_grant(job, last)
+        return await self._tell(job, last)
+
+    async def _is_ours(self, job: Job) -> bool:
+        # An athlete who has connected again meanwhile is not to be told of as one who left.
+        if await self._grants.is_connected(job.event.owner_id) is job.forgotten:
+            state = "connected again" if job.forgotten else "not connected"
+            _logger.info("%s: dropped, athlete %d is %s", name_of(job.event), job.event.owner_id, state)
+            return False
+        if self._claim is not None and not job.claimed:
+            claimed = await _call(self._claim, job.event)
+            if claimed is None:
+                raise InputError("claim has to return whether the event is ours: True or False")
+            job.claimed = bool(claimed)
+            return job.claimed
+        return True
+
+    async def _tell(self, job: Job, last: bool) -> Outcome | float:
+        try:
+            await _call(self._on_event, job.event)
+        except InvalidGrantError:
+            _logger.warning("%s: dropped, athlete %d has to connect again", name_of(job.event), job.event.owner_id)
+            return Outcome.DROPPED
+        except Exception as error:
+            pause = job.pause_after(error, self._grants.clock.time())
+            return _end_or_pause(job, error, None if last else pause)
+        return Outcome.HANDLED
+
+    async def _end_grant(self, job: Job, last: bool) -> Outcome | float:
+        athlete_id = job.event.owner_id
+        if not job.forgotten:
+            try:
+                job.forgotten = await self._grants.forget_if_revoked(athlete_id)
+            except Exception as error:
+                return _end_or_pause(job, error, None if last else job.pause_after_trouble())
+            if not job.forgotten:
+                _logger.warning("an event says that athlete %d removed the application; Strava does not", athlete_id)
+                return Outcome.DROPPED
+        # The tokens are gone, so no later event leads here: it is called until it works.
+        try:
+            if self._on_disconnect is not None:
+                await _call(self._on_disconnect, athlete_id)
+        except Exception as error:
+            return _end_or_pause(job, error, None if last else job.pause_after_trouble(endless=True))
+        _logger.info("athlete %d removed the application; the tokens were deleted", athlete_id)
+        return Outcome.HANDLED
+
+
+def name_of(event: WebhookEvent) -> str:
+    """Return what a log calls an event: whatever was sent, it is one line."""
+    return f"webhook event {event.aspect_type[:40]!r} of {event.object_type[:40]!r} {event.object_id}"
+
+
+def _end_or_pause(job: Job, error: Exception, pause: float | None) -> Outcome | float:
+    if pause is not None:
+        kind = type(error).__name__  # a text may hold what belongs in no log
+        _logger.warning("%s: %s, to be tried again in %.0f s", name_of(job.event), kind, pause)
+        return pause
+    _logger.error("%s: failed, and is not tried again%s", name_of(job.event), _left_over(job), exc_info=error)
+    return Outcome.FAILED
+
+
+def _left_over(job: Job) -> str:
+    return f"; on_disconnect({job.event.owner_id}) is left to be called" if job.forgotten else ""
+
+
+async def _call(function: Callable[[T], object], argument: T) -> Any:
+    # A limiter of its own: the workers are the bound, and the threads of the service are not for this.
+    return await call_back(function, argument, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))

@@ -1,0 +1,114 @@
+"""When a webhook event is handled again after an error, and when no more.
+
+====================================================  =====================================================
+what went wrong                                       again after
+====================================================  =====================================================
+404 for what was just created                         2, 10, 60 s: Strava tells of it before it shows it
+the network, Strava, the token store, ``claim``,      5, 30 s, 2, 10, 30 min, then each hour: eight times
+finding out whether a grant lives
+quota is spent                                        when there is some again, for two days
+``on_disconnect``, whatever it raised                 as the network, and then each hour, without an end
+a dead grant                                          never: the athlete has to connect again
+whatever else ``on_event`` raised                     never
+====================================================  =====================================================
+
+A group of errors counts as the one among them that is repeated least.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TypeGuard
+
+from strava_async.errors import (
+    NotFoundError,
+    QuotaExceededError,
+    RateLimitedError,
+    ServerError,
+    TokenStoreError,
+    TransportError,
+)
+from strava_async.webhooks import WebhookEvent
+
+NOT_FOUND_SECONDS = (2.0, 10.0, 60.0)
+TROUBLE_SECONDS = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 3600.0, 3600.0)
+UNKNOWN_QUOTA_SECONDS = 60.0
+LEAST_QUOTA_SECONDS = 5.0
+MOST_QUOTA_SECONDS = 86_400.0
+QUOTA_AGE_SECONDS = 2 * 86_400.0
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """An event that was accepted, and how far it has come.
+
+    Attributes:
+        event: what happened.
+        accepted_at: when it came; Unix seconds.
+        claimed: whether this process has the event; not asked again then.
+        forgotten: whether the athlete's tokens were found dead and deleted, so that only ``on_disconnect`` is left.
+    """
+
+    event: WebhookEvent
+    accepted_at: float
+    claimed: bool = False
+    forgotten: bool = False
+    _failures: Counter[str] = field(default_factory=Counter[str])
+
+    def pause_after(self, error: Exception, now: float) -> float | None:
+        """Return the seconds until ``on_event`` is called again after it raised this; None if it is not.
+
+        Args:
+            error: what it raised.
+            now: Unix time.
+        """
+        pauses = [self._pause_after(leaf, now) for leaf in _leaves(error)]
+        known = [pause for pause in pauses if pause is not None]
+        return max(known) if len(known) == len(pauses) else None
+
+    def pause_after_trouble(self, *, endless: bool = False) -> float | None:
+        """Return the seconds until the next attempt after a failure that is not the event's; None if none follows.
+
+        Args:
+            endless: whether one always follows.
+        """
+        pause = self._next("trouble", TROUBLE_SECONDS)
+        return TROUBLE_SECONDS[-1] if pause is None and endless else pause
+
+    def _pause_after(self, error: BaseException, now: float) -> float | None:
+        match error:
+            case QuotaExceededError():
+                return self._pause_for_quota(error.wait_seconds, now)
+            case RateLimitedError():
+                seconds = UNKNOWN_QUOTA_SECONDS if error.resume_at is None else error.resume_at - now
+                return self._pause_for_quota(seconds, now)
+            case TransportError() | ServerError() | TokenStoreError():
+                return self.pause_after_trouble()
+            case NotFoundError() if self.event.aspect_type == "create":
+                return self._next("not found", NOT_FOUND_SECONDS)
+            case _:
+                return None
+
+    def _pause_for_quota(self, seconds: float, now: float) -> float | None:
+        if now - self.accepted_at > QUOTA_AGE_SECONDS:
+            return None
+        return min(max(LEAST_QUOTA_SECONDS, seconds), MOST_QUOTA_SECONDS)
+
+    def _next(self, what: str, pauses: tuple[float, ...]) -> float | None:
+        failures = self._failures[what]
+        self._failures[what] += 1
+        return pauses[failures] if failures < len(pauses) else None
+
+
+def _leaves(error: BaseException) -> Iterable[BaseException]:
+    if _is_group(error):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def _is_group(error: BaseException) -> TypeGuard[BaseExceptionGroup[BaseException]]:
+    return isinstance(error, BaseExceptionGroup)

@@ -1,0 +1,213 @@
+"""The callback of a webhook subscription as a router: ``webhook_router``.
+
+Rules:
+
+- Strava gets its answer before anything is done about an event: 200 when it is in the queue, 503 when there is no room,
+  so that it is sent again.
+- Anybody can send an event. Each is a hint: of an athlete who is not connected it costs nothing, and a deauthorization
+  counts when Strava confirms it.
+- An answer repeats nothing of the request but the challenge of a handshake whose token is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from strava_async.clock import Clock
+from strava_async.errors import InputError, UnverifiedWebhookError
+from strava_async.fastapi.problems import Problem, problem_of
+from strava_async.fastapi.webhook_handling import Claim, Grants, Handling, OnDisconnect, OnEvent
+from strava_async.fastapi.webhook_queue import EventQueue, Offer, WebhookCounts
+from strava_async.webhooks import WebhookEvent, challenge_of, check_signature, parse_event
+
+__all__ = ["Signature", "WebhookCounts", "WebhookRouter", "webhook_router"]
+
+Signature = Literal["auto", "require", "off"]
+
+MAX_BODY_BYTES = 64 * 1024
+RETRY_AFTER_SECONDS = 60
+
+_TOO_LARGE = Problem(413, "Too large")
+_GONE = Problem(400, "Not whole")
+_OTHER_SUBSCRIPTION = Problem(403, "Another subscription")
+_BUSY = Problem(503, "No room", "Send it again later.", retry_after=RETRY_AFTER_SECONDS)
+
+
+class WebhookRouter(APIRouter):
+    """What ``webhook_router`` returns: a router with GET and POST on one path, and a lifespan for its workers.
+
+    Without FastAPI: ``Starlette(routes=router.routes, lifespan=router.lifespan_context)``.
+    """
+
+    def __init__(self, path: str, guard: Guard, queue: EventQueue) -> None:
+        super().__init__(lifespan=self._live)
+        self._guard = guard
+        self._queue = queue
+        self.add_route(path, self._answer, methods=["GET", "POST"], name="strava_webhook", include_in_schema=False)
+
+    @property
+    def counts(self) -> WebhookCounts:
+        """What became of what came so far; a copy."""
+        return replace(self._queue.counts)
+
+    @asynccontextmanager
+    async def _live(self, app: Any) -> AsyncGenerator[None]:
+        async with self._queue.running():
+            yield
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            if request.method == "POST":
+                return self._take(await self._guard.event(request))
+            challenge = challenge_of(request.query_params, self._guard.verify_token)
+            return JSONResponse({"hub.challenge": challenge}, headers={"Cache-Control": "no-store"})
+        except _RefusedError as refusal:
+            problem = refusal.problem
+        except UnverifiedWebhookError as error:
+            problem = problem_of(error)
+        except InputError as error:
+            problem = Problem(400, "Not understood", str(error))
+        self._queue.counts.refused += 1
+        return problem.response()
+
+    def _take(self, event: WebhookEvent) -> Response:
+        return _BUSY.response() if self._queue.offer(event) is Offer.TURNED_AWAY else Response()
+
+
+def webhook_router(
+    strava: Grants,
+    *,
+    verify_token: str,
+    on_event: OnEvent,
+    on_disconnect: OnDisconnect | None = None,
+    claim: Claim | None = None,
+    subscription_id: int | None = None,
+    signature: Signature = "auto",
+    signing_secret: str | bytes | None = None,
+    path: str = "/webhook",
+    workers: int = 16,
+    max_queue: int = 10_000,
+    max_body_bytes: int = MAX_BODY_BYTES,
+    drain_seconds: float | None = 30.0,
+) -> WebhookRouter:
+    """Return a router for the callback of the webhook subscription.
+
+    ::
+
+        async def on_event(event: WebhookEvent) -> None:
+            activity = await strava.client(event.owner_id).activities.get(event.object_id)
+
+        app.include_router(webhook_router(strava, verify_token=VERIFY_TOKEN, on_event=on_event))
+
+    Strava has its answer at once, whatever the handlers do. Events wait in memory, and are handled one after the other
+    where they are about one object, else ``workers`` at a time. They are not handled in the order of ``event_time``,
+    which Strava does not promise either.
+
+    - An event that Strava repeats is handled once in this process; between processes that takes ``claim``.
+    - An event of an athlete who is not connected is dropped, and costs no request.
+    - A deauthorization goes to ``on_disconnect`` alone, after Strava has confirmed it and the tokens were deleted. A
+      false one is logged.
+    - What fails is tried again or given up, as the table in ``webhook_retry`` says: ``on_event`` should do no harm when
+      it does a thing twice. It is not bounded in time; ``with anyio.fail_after(60)`` in it does that.
+    - At the end of the service what is queued is handled. A process that is killed loses what is queued, though Strava
+      has its 200: look at the lists of activities from time to time, and compare the athletes that you know with
+      ``strava.athlete_ids()`` at the start.
+
+    The log of all this is ``strava_async.webhooks``.
+
+    Args:
+        strava: the application.
+        verify_token: what ``strava.webhooks.subscribe`` was given.
+        on_event: is given each event that is no deauthorization; sync, in a thread then, or async. An async one must
+            not block the event loop.
+        on_disconnect: is given the id of an athlete who removed the application at Strava; sync or async. It is
+            called again until it works.
+        claim: is asked once for each event, by a worker, whether this process is to handle it; sync or async. For
+            services of several processes: insert ``event.key`` where it can be only once, and return whether that
+            worked, in one transaction. What a process has claimed, no other handles, even if it is killed.
+        subscription_id: whose events are taken; None takes all.
+        signature: whether to check ``X-Strava-Signature``: ``auto`` where there are both a field and a
+            ``signing_secret``, ``require`` always, ``off`` never. Strava documents no signature: see
+            ``check_signature``.
+        signing_secret: the key of the signature.
+        path: of both routes. One that nobody can guess keeps others out.
+        workers: how many events are handled at the same time.
+        max_queue: how many may be unfinished; more are answered with 503.
+        max_body_bytes: how large an event may be.
+        drain_seconds: how long the end of the service may take for what is queued, less than what its supervisor
+            grants; what is left is cancelled, and logged. None means as long as it takes.
+
+    Raises:
+        InputError: an argument makes no sense.
+
+    Source:
+        https://developers.strava.com/docs/webhooks/
+    """
+    guard = Guard(verify_token, subscription_id, signature, signing_secret, max_body_bytes, strava.clock)
+    handling = Handling(strava, on_event=on_event, on_disconnect=on_disconnect, claim=claim)
+    queue = EventQueue(
+        handling.attempt, clock=strava.clock, workers=workers, max_queue=max_queue, drain_seconds=drain_seconds
+    )
+    return WebhookRouter(path, guard, queue)
+
+
+class _RefusedError(Exception):
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Guard:
+    """Says of which requests to believe that they are events; see ``webhook_router`` for the attributes."""
+
+    verify_token: str
+    subscription_id: int | None
+    signature: Signature
+    signing_secret: str | bytes | None
+    max_body_bytes: int
+    clock: Clock
+
+    def __post_init__(self) -> None:
+        if not self.verify_token:
+            raise InputError("the verify_token is empty")
+        if self.signature not in ("auto", "require", "off"):
+            raise InputError(f"signature is 'auto', 'require' or 'off', not {self.signature!r}")
+        if self.signature == "require" and not self.signing_secret:
+            raise InputError("a required signature needs a signing_secret")
+        if self.signing_secret is not None and not self.signing_secret:
+            raise InputError("the signing_secret is empty")
+        if self.max_body_bytes < 1:
+            raise InputError("max_body_bytes leaves no room for an event")
+
+    async def event(self, request: Request) -> WebhookEvent:
+        """Return the event that a POST brings; raise what it is refused for."""
+        body = await self._body(request)
+        header = request.headers.get("x-strava-signature")
+        if self.signing_secret and (self.signature == "require" or (self.signature == "auto" and header is not None)):
+            check_signature(header, body, self.signing_secret, now=self.clock.time())
+        event = parse_event(body)
+        if self.subscription_id not in (None, event.subscription_id):
+            raise _RefusedError(_OTHER_SUBSCRIPTION)
+        return event
+
+    async def _body(self, request: Request) -> bytes:
+        announced = request.headers.get("content-length", "")
+        if announced.isdecimal() and (len(announced) > 18 or int(announced) > self.max_body_bytes):
+            raise _RefusedError(_TOO_LARGE)
+        body = bytearray()
+        try:
+            async with aclosing(request.stream()) as chunks:
+                async for chunk in chunks:
+                    body += chunk
+                    if len(body) > self.max_body_bytes:
+                        raise _RefusedError(_TOO_LARGE)
+        except ClientDisconnect:
+            raise _RefusedError(_GONE) from None
+        return bytes(body)

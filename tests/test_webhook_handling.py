@@ -1,0 +1,356 @@
+"""What is done about one webhook event: who is asked, who is told, and what an error means."""
+
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from strava_async import (
+    ForbiddenError,
+    InvalidClientError,
+    InvalidGrantError,
+    NotFoundError,
+    QuotaExceededError,
+    RateLimitedError,
+    ServerError,
+    TokenStoreError,
+    TransportError,
+)
+from strava_async.fastapi.webhook_handling import Handling, Outcome
+from strava_async.fastapi.webhook_retry import (
+    LEAST_QUOTA_SECONDS,
+    MOST_QUOTA_SECONDS,
+    NOT_FOUND_SECONDS,
+    QUOTA_AGE_SECONDS,
+    TROUBLE_SECONDS,
+    UNKNOWN_QUOTA_SECONDS,
+    Job,
+)
+from strava_async.testing import FakeClock
+from strava_async.webhooks import WebhookEvent
+
+pytestmark = pytest.mark.anyio
+
+CREATED = WebhookEvent("activity", 5, "create", 7, 9, 1)
+RENAMED = WebhookEvent("activity", 5, "update", 7, 9, 1, {"title": "x"})
+REMOVED = WebhookEvent("athlete", 7, "update", 7, 9, 1, {"authorized": "false"})
+
+NOT_FOUND = NotFoundError(status_code=404)
+UNREACHABLE = TransportError("no reply", sent="maybe")
+TROUBLE = [UNREACHABLE, ServerError(status_code=503), TokenStoreError("busy")]
+DROPPED, HANDLED, FAILED = Outcome.DROPPED, Outcome.HANDLED, Outcome.FAILED
+
+
+def no_quota(wait_seconds: float = 900.0) -> QuotaExceededError:
+    return QuotaExceededError(quota_class="read", window="read_15min", resume_at=0.0, wait_seconds=wait_seconds)
+
+
+class World:
+    """Athletes and their grants, and an application; each step raises or returns what is laid out for it, in order."""
+
+    def __init__(self, **steps: list[Any]) -> None:
+        self.clock = FakeClock()
+        self.calls: list[tuple[str, object]] = []
+        self.steps = steps
+        self.threads: set[int] = set()
+
+    def step(self, name: str, argument: object, default: object) -> Any:
+        self.calls.append((name, argument))
+        self.threads.add(threading.get_ident())
+        left = self.steps.get(name, [])
+        result = left.pop(0) if left else default
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    async def is_connected(self, athlete_id: int) -> bool:
+        return bool(self.step("is_connected", athlete_id, True))
+
+    async def forget_if_revoked(self, athlete_id: int) -> bool:
+        return bool(self.step("forget_if_revoked", athlete_id, True))
+
+    async def on_event(self, event: WebhookEvent) -> None:
+        self.step("on_event", event, None)
+
+    def on_event_in_a_thread(self, event: WebhookEvent) -> None:
+        self.step("on_event", event, None)
+
+    async def on_disconnect(self, athlete_id: int) -> None:
+        self.step("on_disconnect", athlete_id, None)
+
+    async def claim(self, event: WebhookEvent) -> bool:
+        claimed: bool = self.step("claim", event, True)
+        return claimed
+
+    def handling(self, **changes: Any) -> Handling:
+        arguments: dict[str, Any] = {"on_event": self.on_event, "on_disconnect": self.on_disconnect, "claim": None}
+        return Handling(self, **{**arguments, **changes})
+
+    def job(self, event: WebhookEvent) -> Job:
+        return Job(event, self.clock.time())
+
+    def asked(self) -> list[str]:
+        return [name for name, _ in self.calls]
+
+
+# -- before the handler -----------------------------------------------------------------------------------------------
+
+
+async def test_an_event_of_a_connected_athlete_goes_to_the_handler() -> None:
+    world = World()
+    assert await world.handling().attempt(world.job(CREATED), False) is HANDLED
+    assert world.calls == [("is_connected", 7), ("on_event", CREATED)]
+
+
+@pytest.mark.parametrize("event", [CREATED, REMOVED])
+async def test_an_event_of_somebody_else_is_dropped_and_claimed_by_nobody(event: WebhookEvent) -> None:
+    world = World(is_connected=[False])
+    assert await world.handling(claim=world.claim).attempt(world.job(event), False) is DROPPED
+    assert world.asked() == ["is_connected"]
+
+
+async def test_an_event_that_another_process_has_is_dropped() -> None:
+    world = World(claim=[False])
+    assert await world.handling(claim=world.claim).attempt(world.job(CREATED), False) is DROPPED
+    assert world.asked() == ["is_connected", "claim"]
+
+
+async def test_what_was_claimed_is_not_claimed_again() -> None:
+    world = World(on_event=[UNREACHABLE])
+    handling, job = world.handling(claim=world.claim), world.job(CREATED)
+    assert await handling.attempt(job, False) == TROUBLE_SECONDS[0]
+    assert await handling.attempt(job, False) is HANDLED
+    assert world.asked() == ["is_connected", "claim", "on_event", "is_connected", "on_event"]
+
+
+async def test_a_claim_that_raises_is_asked_again_later() -> None:
+    world = World(claim=[OSError("the database is away"), True])
+    handling, job = world.handling(claim=world.claim), world.job(CREATED)
+    assert await handling.attempt(job, False) == TROUBLE_SECONDS[0]
+    assert "on_event" not in world.asked()
+    assert await handling.attempt(job, False) is HANDLED
+
+
+async def test_a_claim_without_an_answer_is_no_claim(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(claim=[None])
+    assert await world.handling(claim=world.claim).attempt(world.job(CREATED), True) is FAILED
+    assert "claim has to return" in caplog.text
+    assert "on_event" not in world.asked()
+
+
+async def test_a_store_that_fails_is_asked_again_later() -> None:
+    world = World(is_connected=[TokenStoreError("busy"), OSError("gone")])
+    handling, job = world.handling(), world.job(CREATED)
+    assert [await handling.attempt(job, False) for _ in range(3)] == [*TROUBLE_SECONDS[:2], HANDLED]
+    assert world.asked().count("on_event") == 1
+
+
+async def test_an_athlete_who_left_while_an_event_waited_costs_nothing_more() -> None:
+    world = World(is_connected=[True, False], on_event=[UNREACHABLE])
+    handling, job = world.handling(), world.job(CREATED)
+    assert await handling.attempt(job, False) == TROUBLE_SECONDS[0]
+    assert await handling.attempt(job, False) is DROPPED
+    assert world.asked().count("on_event") == 1
+
+
+# -- what the handler may be ------------------------------------------------------------------------------------------
+
+
+async def test_a_plain_handler_runs_in_a_thread_and_an_async_one_does_not() -> None:
+    world = World()
+    await world.handling(on_event=world.on_event).attempt(world.job(CREATED), False)
+    assert world.threads == {threading.get_ident()}
+    world.threads.clear()
+    ran: list[int] = []
+    await world.handling(on_event=lambda event: ran.append(threading.get_ident())).attempt(world.job(CREATED), False)
+    assert threading.get_ident() not in ran
+    assert len(ran) == 1
+
+
+class Handler:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def __call__(self, event: WebhookEvent) -> None:
+        await self.world.on_event(event)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda world: world.on_event,
+        lambda world: partial(world.on_event),
+        lambda world: Handler(world),
+        lambda world: lambda event: world.on_event(event),
+        lambda world: world.on_event_in_a_thread,
+        lambda world: partial(world.on_event_in_a_thread),
+    ],
+)
+async def test_whatever_can_be_called_is_a_handler(made: Callable[[World], Callable[..., object]]) -> None:
+    world = World()
+    assert await world.handling(on_event=made(world)).attempt(world.job(CREATED), False) is HANDLED
+    assert world.asked() == ["is_connected", "on_event"]
+
+
+async def test_a_plain_handler_that_raises_is_an_error_like_any_other() -> None:
+    world = World(on_event=[UNREACHABLE])
+    handling = world.handling(on_event=world.on_event_in_a_thread)
+    assert await handling.attempt(world.job(CREATED), False) == TROUBLE_SECONDS[0]
+
+
+# -- what an error of the handler means -------------------------------------------------------------------------------
+
+
+async def attempts(world: World, event: WebhookEvent, how_often: int) -> list[Outcome | float]:
+    handling, job = world.handling(), world.job(event)
+    return [await handling.attempt(job, False) for _ in range(how_often)]
+
+
+async def test_what_was_just_created_may_not_be_found_yet(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(on_event=[NOT_FOUND] * 4)
+    assert await attempts(world, CREATED, 4) == [*NOT_FOUND_SECONDS, FAILED]
+    assert caplog.text.count("Traceback") == 1
+
+
+async def test_what_was_changed_should_be_found() -> None:
+    assert await attempts(World(on_event=[NOT_FOUND]), RENAMED, 1) == [FAILED]
+
+
+@pytest.mark.parametrize("error", TROUBLE)
+async def test_trouble_is_waited_for_longer_and_longer_and_not_for_ever(error: Exception) -> None:
+    world = World(on_event=[error] * 9)
+    assert await attempts(world, CREATED, 9) == [*TROUBLE_SECONDS, FAILED]
+
+
+async def test_kinds_of_errors_are_counted_each_by_itself() -> None:
+    world = World(on_event=[NOT_FOUND, UNREACHABLE, NOT_FOUND, ServerError(status_code=500)])
+    assert await attempts(world, CREATED, 5) == [2, 5, 10, 30, HANDLED]
+
+
+async def test_quota_is_waited_for_until_there_is_some() -> None:
+    world = World(on_event=[no_quota(900), no_quota(0), no_quota(1e12), no_quota(float("nan"))])
+    expected = [900, LEAST_QUOTA_SECONDS, MOST_QUOTA_SECONDS, LEAST_QUOTA_SECONDS, HANDLED]
+    assert await attempts(world, CREATED, 5) == expected
+
+
+async def test_a_429_is_waited_for_until_it_ends() -> None:
+    world = World()
+    now = world.clock.time()
+    told = RateLimitedError(status_code=429, resume_at=now + 300)
+    world.steps["on_event"] = [told, RateLimitedError(status_code=429)]
+    assert await attempts(world, CREATED, 2) == [300, UNKNOWN_QUOTA_SECONDS]
+
+
+async def test_quota_does_not_use_up_the_attempts_but_two_days_end_it() -> None:
+    world = World(on_event=[no_quota()] * 200)
+    handling, job = world.handling(), world.job(CREATED)
+    for _ in range(100):
+        assert await handling.attempt(job, False) == 900
+    world.clock.advance(QUOTA_AGE_SECONDS + 1)
+    assert await handling.attempt(job, False) is FAILED
+
+
+async def test_a_dead_grant_ends_an_event_without_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    assert await attempts(World(on_event=[InvalidGrantError("dead")]), CREATED, 1) == [DROPPED]
+    assert "athlete 7 has to connect again" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize("error", [ValueError("a defect"), ForbiddenError(status_code=403), TimeoutError()])
+async def test_any_other_error_is_logged_and_not_tried_again(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await attempts(World(on_event=[error]), CREATED, 1) == [FAILED]
+    [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert record.name == "strava_async.webhooks"
+    assert record.exc_info is not None
+    assert record.exc_info[1] is error
+
+
+async def test_a_group_of_errors_waits_for_the_longest() -> None:
+    group = ExceptionGroup("tasks", [UNREACHABLE, ExceptionGroup("inner", [no_quota(900)])])
+    assert await attempts(World(on_event=[group]), CREATED, 1) == [900]
+
+
+async def test_a_group_with_an_error_that_does_not_pass_is_not_tried_again() -> None:
+    group = ExceptionGroup("tasks", [UNREACHABLE, ValueError("a defect")])
+    assert await attempts(World(on_event=[group]), CREATED, 1) == [FAILED]
+
+
+async def test_the_last_attempt_is_the_last(caplog: pytest.LogCaptureFixture) -> None:
+    for error in (UNREACHABLE, NOT_FOUND, no_quota()):
+        world = World(on_event=[error])
+        assert await world.handling().attempt(world.job(CREATED), True) is FAILED
+    assert caplog.text.count("is not tried again") == 3
+
+
+async def test_a_log_line_is_one_line_and_has_no_text_of_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    hostile = WebhookEvent("act\nivity" + "x" * 1_000, 5, "\ud800create", 7, 9, 1, {"title": "sekret"})
+    world = World(claim=[RuntimeError("postgres://user:sekret@host")])
+    await world.handling(claim=world.claim).attempt(world.job(hostile), False)
+    assert caplog.text.count("\n") == 1
+    assert "sekret" not in caplog.text
+    caplog.text.encode()
+
+
+# -- the end of a grant -----------------------------------------------------------------------------------------------
+
+
+async def test_a_deauthorization_that_strava_confirms_is_told_once_and_is_no_event() -> None:
+    world = World()
+    assert await world.handling().attempt(world.job(REMOVED), False) is HANDLED
+    assert world.calls == [("is_connected", 7), ("forget_if_revoked", 7), ("on_disconnect", 7)]
+
+
+async def test_a_false_deauthorization_is_logged_and_told_to_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(forget_if_revoked=[False])
+    assert await world.handling().attempt(world.job(REMOVED), False) is DROPPED
+    assert world.asked() == ["is_connected", "forget_if_revoked"]
+    assert "athlete 7 removed the application; Strava does not" in caplog.text
+
+
+async def test_without_on_disconnect_the_tokens_are_deleted_all_the_same() -> None:
+    world = World()
+    assert await world.handling(on_disconnect=None).attempt(world.job(REMOVED), False) is HANDLED
+    assert world.asked() == ["is_connected", "forget_if_revoked"]
+
+
+@pytest.mark.parametrize("error", [*TROUBLE, InvalidClientError("wrong"), RuntimeError("a store")])
+async def test_what_could_not_be_found_out_is_asked_again(error: Exception) -> None:
+    world = World(forget_if_revoked=[error])
+    assert await attempts(world, REMOVED, 2) == [TROUBLE_SECONDS[0], HANDLED]
+    assert world.asked().count("on_disconnect") == 1
+
+
+async def test_on_disconnect_alone_is_called_again_until_it_works() -> None:
+    world = World(is_connected=[True] + [False] * 20, on_disconnect=[ValueError("a defect")] * 20)
+    handling, job = world.handling(), world.job(REMOVED)
+    pauses = [await handling.attempt(job, False) for _ in range(20)]
+    assert pauses == [*TROUBLE_SECONDS, *[3600.0] * 12]
+    world.steps["is_connected"] = [False]
+    assert await handling.attempt(job, False) is HANDLED
+    assert world.asked().count("forget_if_revoked") == 1
+    assert world.asked().count("on_disconnect") == 21
+
+
+async def test_a_store_that_fails_before_on_disconnect_does_not_end_it() -> None:
+    world = World(is_connected=[True, *[OSError("away")] * 12, False], on_disconnect=[ValueError("a defect")])
+    handling, job = world.handling(), world.job(REMOVED)
+    results = [await handling.attempt(job, False) for _ in range(14)]
+    assert results[-1] is HANDLED
+    assert not any(isinstance(result, Outcome) for result in results[:-1])
+
+
+async def test_who_has_connected_again_is_not_told_of_as_one_who_left() -> None:
+    world = World(is_connected=[True, True], on_disconnect=[ValueError("a defect")])
+    assert await attempts(world, REMOVED, 2) == [TROUBLE_SECONDS[0], DROPPED]
+    assert world.asked().count("on_disconnect") == 1
+
+
+async def test_an_on_disconnect_that_is_left_over_at_the_end_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(on_disconnect=[ValueError("a defect")])
+    assert await world.handling().attempt(world.job(REMOVED), True) is FAILED
+    assert "on_disconnect(7) is left to be called" in caplog.text

@@ -1,0 +1,536 @@
+"""The queue of webhook events: nothing lost, nothing twice, in order, and an end that waits for what is queued."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from strava_async import InputError
+from strava_async.fastapi.webhook_handling import Outcome
+from strava_async.fastapi.webhook_queue import EventQueue, Offer, WebhookCounts
+from strava_async.fastapi.webhook_retry import Job
+from strava_async.fastapi.webhook_seen import REMEMBERED_SECONDS, Seen
+from strava_async.testing import FakeClock
+from strava_async.webhooks import WebhookEvent
+
+pytestmark = pytest.mark.anyio
+
+Act = Callable[[Job, bool], Awaitable[Outcome | float]]
+
+
+def event(number: int = 1, *, at: int = 1, object_type: str = "activity") -> WebhookEvent:
+    return WebhookEvent(object_type, number, "update", 7, 9, at)
+
+
+class Desk:
+    """Attempts events as told, and notes the order and how many are under way at the same time."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.begun: list[tuple[int, int]] = []
+        self.ended: list[tuple[int, int]] = []
+        self.lasts: list[bool] = []
+        self.most_under_way = 0
+        self.act: Act = self.at_once
+
+    async def at_once(self, job: Job, last: bool) -> Outcome | float:
+        return Outcome.HANDLED
+
+    async def a_second(self, job: Job, last: bool) -> Outcome | float:
+        await self.clock.sleep(1)
+        return Outcome.HANDLED
+
+    async def attempt(self, job: Job, last: bool) -> Outcome | float:
+        what = (job.event.object_id, job.event.event_time)
+        self.begun.append(what)
+        self.lasts.append(last)
+        self.most_under_way = max(self.most_under_way, len(self.begun) - len(self.ended))
+        try:
+            return await self.act(job, last)
+        finally:
+            self.ended.append(what)
+
+    def queue(self, *, workers: int = 4, max_queue: int = 10_000, drain_seconds: float | None = 30.0) -> EventQueue:
+        return EventQueue(
+            self.attempt, clock=self.clock, workers=workers, max_queue=max_queue, drain_seconds=drain_seconds
+        )
+
+
+def failing_first(pauses: dict[int, list[float]]) -> Act:
+    """Return an attempt that fails as often as there are pauses for the object."""
+
+    async def act(job: Job, last: bool) -> Outcome | float:
+        left = pauses.get(job.event.object_id, [])
+        if not left:
+            return Outcome.HANDLED
+        pause = left.pop(0)
+        return Outcome.FAILED if last else pause
+
+    return act
+
+
+# -- accepted, known, turned away -------------------------------------------------------------------------------------
+
+
+async def test_an_event_is_handled_once_however_often_it_comes() -> None:
+    desk = Desk()
+    queue = desk.queue()
+    async with queue.running():
+        assert [queue.offer(event()) for _ in range(3)] == [Offer.ACCEPTED, Offer.DUPLICATE, Offer.DUPLICATE]
+        await anyio.wait_all_tasks_blocked()
+        assert queue.offer(event()) is Offer.DUPLICATE
+    assert desk.begun == [(1, 1)]
+    assert queue.counts == WebhookCounts(accepted=1, duplicates=3, handled=1)
+
+
+async def test_an_event_is_forgotten_after_an_hour() -> None:
+    desk = Desk()
+    queue = desk.queue()
+    async with queue.running():
+        queue.offer(event())
+        desk.clock.advance(REMEMBERED_SECONDS - 1)
+        assert queue.offer(event()) is Offer.DUPLICATE
+        desk.clock.advance(1)
+        assert queue.offer(event()) is Offer.ACCEPTED
+
+
+async def test_no_more_events_are_remembered_than_may_be() -> None:
+    seen = Seen(FakeClock(), 2)
+    for key in ("a", "b", "c"):
+        seen.add(key)
+    assert [key in seen for key in ("a", "b", "c")] == [False, True, True]
+
+
+async def test_what_finds_no_room_is_turned_away_and_accepted_later() -> None:
+    desk = Desk()
+    desk.act = desk.a_second
+    queue = desk.queue(max_queue=2, workers=1)
+    async with queue.running(), desk.clock.autojump():
+        offers = [queue.offer(event(number)) for number in (1, 2, 3)]
+        assert offers == [Offer.ACCEPTED, Offer.ACCEPTED, Offer.TURNED_AWAY]
+        assert queue.offer(event(1)) is Offer.DUPLICATE
+        await desk.clock.sleep(1.5)  # one of two has ended
+        assert queue.offer(event(3)) is Offer.ACCEPTED
+        assert queue.offer(event(4)) is Offer.TURNED_AWAY
+        await desk.clock.sleep(5)
+    assert [number for number, _ in desk.ended] == [1, 2, 3]
+    assert (queue.counts.turned_away, queue.counts.accepted) == (2, 3)
+
+
+async def test_nothing_is_accepted_before_the_beginning_and_after_the_end() -> None:
+    desk = Desk()
+    queue = desk.queue()
+    assert queue.offer(event()) is Offer.TURNED_AWAY
+    async with queue.running():
+        pass
+    assert queue.offer(event()) is Offer.TURNED_AWAY
+    async with queue.running():
+        assert queue.offer(event()) is Offer.ACCEPTED
+    assert desk.begun == [(1, 1)]
+
+
+async def test_a_queue_runs_once_at_a_time() -> None:
+    queue = Desk().queue()
+    async with queue.running():
+        with pytest.raises(InputError, match="running already"):
+            async with queue.running():
+                pass
+        assert queue.offer(event()) is Offer.ACCEPTED
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"workers": 0}, {"max_queue": 0}, {"drain_seconds": -1.0}, {"drain_seconds": float("nan")}],
+)
+def test_numbers_that_make_no_sense_are_refused(arguments: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        Desk().queue(**arguments)
+
+
+# -- order ------------------------------------------------------------------------------------------------------------
+
+
+async def test_events_of_one_object_are_handled_one_after_the_other_in_order() -> None:
+    desk = Desk()
+    desk.act = desk.a_second
+    queue = desk.queue()
+    async with queue.running(), desk.clock.autojump():
+        for at in range(1, 6):
+            queue.offer(event(at=at))
+        await desk.clock.sleep(10)
+    assert desk.most_under_way == 1
+    assert desk.ended == [(1, at) for at in range(1, 6)]
+
+
+async def test_different_objects_are_handled_at_the_same_time_as_many_as_there_are_workers() -> None:
+    desk = Desk()
+    desk.act = desk.a_second
+    queue = desk.queue(workers=3)
+    async with queue.running(), desk.clock.autojump():
+        for number in range(1, 8):
+            queue.offer(event(number))
+        await desk.clock.sleep(10)
+    assert desk.most_under_way == 3
+    assert len(desk.ended) == 7
+
+
+async def test_an_athlete_and_an_activity_of_one_id_are_two_objects() -> None:
+    desk = Desk()
+    desk.act = desk.a_second
+    queue = desk.queue()
+    async with queue.running(), desk.clock.autojump():
+        queue.offer(event(1))
+        queue.offer(event(1, object_type="athlete"))
+        await desk.clock.sleep(5)
+    assert desk.most_under_way == 2
+
+
+async def test_five_thousand_events_of_one_object_keep_their_order() -> None:
+    desk = Desk()
+    queue = desk.queue()
+    async with queue.running():
+        for at in range(1, 5_001):
+            assert queue.offer(event(at=at)) is Offer.ACCEPTED
+    assert desk.ended == [(1, at) for at in range(1, 5_001)]
+    assert desk.most_under_way == 1
+
+
+async def test_a_busy_object_does_not_keep_another_from_its_turn() -> None:
+    desk = Desk()
+    queue = desk.queue(workers=1)
+    async with queue.running():
+        for at in range(1, 101):
+            queue.offer(event(1, at=at))
+        queue.offer(event(2))
+    assert desk.ended.index((2, 1)) == 1
+
+
+# -- again ------------------------------------------------------------------------------------------------------------
+
+
+async def test_what_failed_is_tried_again_when_it_is_due() -> None:
+    desk = Desk()
+    began = desk.clock.monotonic()
+    at: list[float] = []
+    queue = desk.queue()
+    failing = failing_first({1: [2.0, 10.0]})
+
+    async def act(job: Job, last: bool) -> Outcome | float:
+        at.append(desk.clock.monotonic() - began)
+        return await failing(job, last)
+
+    desk.act = act
+    async with queue.running(), desk.clock.autojump():
+        queue.offer(event())
+        await desk.clock.sleep(20)
+    assert at == [0, 2, 12]
+    assert queue.counts == WebhookCounts(accepted=1, handled=1)
+
+
+async def test_what_waits_keeps_its_place_and_occupies_no_worker() -> None:
+    desk = Desk()
+    desk.act = failing_first({1: [60.0]})
+    queue = desk.queue(workers=1)
+    async with queue.running(), desk.clock.autojump():
+        queue.offer(event(1, at=1))
+        queue.offer(event(1, at=2))
+        queue.offer(event(2))
+        await desk.clock.sleep(59)
+        assert desk.ended == [(1, 1), (2, 1)]
+        assert queue.counts.waiting == 2
+        assert queue.offer(event(1, at=1)) is Offer.DUPLICATE
+        await desk.clock.sleep(2)
+    assert desk.ended == [(1, 1), (2, 1), (1, 1), (1, 2)]
+
+
+async def test_a_short_wait_is_not_held_up_by_a_long_one_that_began_before() -> None:
+    desk = Desk()
+    desk.act = failing_first({1: [100.0], 2: [5.0], 3: [50.0]})
+    queue = desk.queue()
+    async with queue.running(), desk.clock.autojump():
+        for number in (1, 2, 3):
+            queue.offer(event(number))
+        await desk.clock.sleep(200)
+    assert [number for number, _ in desk.begun][3:] == [2, 3, 1]
+
+
+async def test_nobody_asks_the_clock_while_nothing_waits() -> None:
+    desk = Desk()
+    queue = desk.queue()
+    async with queue.running():
+        queue.offer(event())
+        await anyio.wait_all_tasks_blocked()
+        assert desk.clock.sleeping == 0
+
+
+# -- the end ----------------------------------------------------------------------------------------------------------
+
+
+async def test_at_the_end_what_is_queued_is_handled() -> None:
+    desk = Desk()
+    desk.act = desk.a_second
+    queue = desk.queue(workers=2)
+    async with desk.clock.autojump():
+        async with queue.running():
+            for number in range(1, 11):
+                queue.offer(event(number))
+        assert len(desk.ended) == 10
+    assert queue.counts == WebhookCounts(accepted=10, handled=10)
+
+
+async def test_while_it_ends_nothing_new_is_accepted_and_what_is_known_stays_known() -> None:
+    desk = Desk()
+    desk.act = desk.a_second
+    queue = desk.queue()
+    offers: list[Offer] = []
+
+    async def late() -> None:
+        await desk.clock.sleep(0.5)
+        offers.extend([queue.offer(event(2)), queue.offer(event(1))])
+
+    async with desk.clock.autojump() as tasks, queue.running():
+        queue.offer(event(1))
+        tasks.start_soon(late)
+    assert offers == [Offer.TURNED_AWAY, Offer.DUPLICATE]
+
+
+async def test_what_waits_to_be_tried_again_gets_one_last_attempt_at_the_end() -> None:
+    desk = Desk()
+    desk.act = failing_first({1: [3600.0], 2: [3600.0, 3600.0]})
+    queue = desk.queue()
+    began = desk.clock.monotonic()
+    async with queue.running():
+        queue.offer(event(1))
+        queue.offer(event(2))
+        await anyio.wait_all_tasks_blocked()
+        assert desk.lasts == [False, False]
+    assert desk.lasts == [False, False, True, True]
+    assert desk.clock.monotonic() == began
+    assert queue.counts == WebhookCounts(accepted=2, handled=1, failed=1)
+
+
+async def test_an_attempt_under_way_that_fails_while_it_ends_is_followed_by_one_more() -> None:
+    desk = Desk()
+    failing = failing_first({1: [3600.0]})
+    ending = anyio.Event()
+
+    async def act(job: Job, last: bool) -> Outcome | float:
+        await ending.wait()
+        return await failing(job, last)
+
+    async def end() -> None:
+        await anyio.wait_all_tasks_blocked()
+        ending.set()
+
+    desk.act = act
+    queue = desk.queue()
+    async with anyio.create_task_group() as tasks, queue.running():
+        queue.offer(event(1))
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(end)
+    assert desk.lasts == [False, True]
+    assert queue.counts.handled == 1
+
+
+async def test_what_is_not_done_in_time_is_cancelled_counted_and_may_come_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    desk = Desk()
+
+    async def hang(job: Job, last: bool) -> Outcome | float:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    desk.act = hang
+    queue = desk.queue(workers=1, drain_seconds=30)
+    began = desk.clock.monotonic()
+    async with desk.clock.autojump():
+        async with queue.running():
+            for number in (1, 2, 3):
+                queue.offer(event(number))
+        assert desk.clock.monotonic() - began == 30
+    assert queue.counts == WebhookCounts(accepted=3, failed=3)
+    assert "3 webhook events were cut off" in caplog.text
+    desk.act = desk.at_once
+    async with queue.running():
+        assert queue.offer(event(1)) is Offer.ACCEPTED
+    assert queue.counts.handled == 1
+
+
+async def test_without_a_bound_the_end_takes_as_long_as_it_takes() -> None:
+    desk = Desk()
+
+    async def a_day(job: Job, last: bool) -> Outcome | float:
+        await desk.clock.sleep(86_400)
+        return Outcome.HANDLED
+
+    desk.act = a_day
+    queue = desk.queue(drain_seconds=None)
+    async with desk.clock.autojump(), queue.running():
+        queue.offer(event())
+    assert queue.counts.handled == 1
+
+
+async def test_a_cut_off_deauthorization_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk()
+    desk.act = desk.a_second
+    queue = desk.queue(drain_seconds=0)
+    async with queue.running():
+        queue.offer(WebhookEvent("athlete", 7, "update", 7, 9, 1, {"authorized": "false"}))
+        await anyio.wait_all_tasks_blocked()
+    assert "'athlete' 7: cut off; on_disconnect may be left" in caplog.text
+
+
+async def test_cancelling_the_lifespan_ends_it_at_once() -> None:
+    desk = Desk()
+    desk.act = desk.a_second
+    queue = desk.queue(workers=2)
+    with anyio.CancelScope() as scope:
+        async with queue.running():
+            for number in range(1, 6):
+                queue.offer(event(number))
+            await anyio.wait_all_tasks_blocked()
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
+    assert len(desk.begun) == len(desk.ended) == 2
+    assert queue.counts == WebhookCounts(accepted=5, failed=5)
+    assert queue.offer(event(9)) is Offer.TURNED_AWAY
+
+
+async def test_cancelling_the_end_ends_it_at_once() -> None:
+    desk = Desk()
+    desk.act = desk.a_second
+    queue = desk.queue()
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+
+            async def cancel() -> None:
+                await anyio.wait_all_tasks_blocked()
+                scope.cancel()
+
+            async with queue.running():
+                queue.offer(event())
+                tasks.start_soon(cancel)
+    assert scope.cancelled_caught
+    assert queue.counts == WebhookCounts(accepted=1, failed=1)
+
+
+async def test_an_error_of_the_service_is_raised_as_it_is_after_the_queue_is_empty() -> None:
+    desk = Desk()
+    queue = desk.queue()
+
+    async def live() -> None:
+        async with queue.running():
+            queue.offer(event())
+            raise RuntimeError("the service stops")
+
+    with pytest.raises(RuntimeError, match="the service stops"):
+        await live()
+    assert queue.counts.handled == 1
+
+
+# -- what attempts may do ---------------------------------------------------------------------------------------------
+
+
+class Stop(BaseException):
+    """As KeyboardInterrupt: not the handler's to raise, nor ours to catch."""
+
+
+async def test_what_is_no_exception_passes_and_closes_the_queue() -> None:
+    desk = Desk()
+
+    async def stop(job: Job, last: bool) -> Outcome | float:
+        raise Stop
+
+    desk.act = stop
+    queue = desk.queue()
+
+    async def live() -> None:
+        async with queue.running():
+            queue.offer(event(1))
+            queue.offer(event(2))
+            await anyio.sleep_forever()
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await live()
+    assert caught.value.subgroup(Stop) is not None
+    assert caught.value.split(Stop)[1] is None
+    assert queue.offer(event(3)) is Offer.TURNED_AWAY
+    assert queue.counts.waiting == 0
+
+
+async def test_an_attempt_that_raises_ends_its_event_and_no_worker(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk()
+
+    async def fail(job: Job, last: bool) -> Outcome | float:
+        if job.event.object_id < 5:
+            raise ExceptionGroup("several", [ValueError("x"), KeyError("y")])
+        return Outcome.HANDLED
+
+    desk.act = fail
+    queue = desk.queue(workers=2)
+    async with queue.running():
+        for number in range(1, 9):
+            queue.offer(event(number))
+    assert queue.counts == WebhookCounts(accepted=8, handled=4, failed=4)
+    assert caplog.text.count("Traceback") >= 4
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_cancellation_that_is_not_ours_ends_its_event_and_no_worker(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk()
+
+    async def wait_for_what_is_cancelled(job: Job, last: bool) -> Outcome | float:
+        if job.event.object_id < 5:
+            task = asyncio.ensure_future(asyncio.sleep(60))
+            asyncio.get_running_loop().call_soon(task.cancel)
+            await task
+        return Outcome.HANDLED
+
+    desk.act = wait_for_what_is_cancelled
+    queue = desk.queue(workers=2)
+    async with queue.running():
+        for number in range(1, 9):
+            queue.offer(event(number))
+    assert queue.counts == WebhookCounts(accepted=8, handled=4, failed=4)
+    assert caplog.text.count("was cancelled") == 4
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_cancelling_the_task_of_the_lifespan_cancels_attempts_and_is_passed_on() -> None:
+    desk = Desk()
+    desk.act = desk.a_second
+    queue = desk.queue()
+
+    async def live() -> None:
+        async with queue.running():
+            queue.offer(event())
+            await anyio.sleep_forever()
+
+    task = asyncio.ensure_future(live())
+    await anyio.wait_all_tasks_blocked()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert desk.ended == [(1, 1)]
+    assert queue.counts == WebhookCounts(accepted=1, failed=1)
+
+
+async def test_many_tasks_offer_at_once_and_each_event_is_handled_once() -> None:
+    desk = Desk()
+    desk.act = desk.a_second
+    queue = desk.queue(workers=50)
+
+    async def send(first: int) -> None:
+        for number in range(first, first + 40):
+            queue.offer(event(number))
+            await anyio.lowlevel.checkpoint()
+
+    async with desk.clock.autojump(), queue.running(), anyio.create_task_group() as senders:
+        for first in range(1, 200, 10):
+            senders.start_soon(send, first)
+    assert sorted(number for number, _ in desk.ended) == list(range(1, 231))
