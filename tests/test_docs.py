@@ -3,24 +3,38 @@
 import ast
 import inspect
 import json
+import os
 import re
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import anyio
+import anyio.abc
 import httpx
 import pytest
+from fastapi import FastAPI, Request, Response
+from starlette.requests import HTTPConnection
 
 import strava_async
+import strava_async.fastapi
 from docs import make_endpoints
-from strava_async import ApiV3, Client, SqliteTokenStore, Strava, TokenSet
+from strava_async import ApiV3, Client, SqliteTokenStore, Strava, TokenSet, WebhookEvent
 from strava_async.testing import Emulator, serve
 
 DOCS = Path(__file__).parent.parent / "docs"
 ACCOUNTS = re.findall(r"^```python\n(.*?)^```", (DOCS / "accounts.md").read_text(encoding="utf-8"), re.M | re.S)
 CLIENT = re.findall(r"^```python\n(.*?)^```", (DOCS / "client.md").read_text(encoding="utf-8"), re.M | re.S)
 PORTING = re.findall(r"^```python\n(.*?)^```", (DOCS / "porting.md").read_text(encoding="utf-8"), re.M | re.S)
+SERVICE, *KIT = re.findall(r"^```python\n(.*?)^```", (DOCS / "fastapi.md").read_text(encoding="utf-8"), re.M | re.S)
 LINKS = [
     (page.name, link)
     for page in DOCS.glob("*.md")
@@ -115,3 +129,78 @@ async def test_the_blocks_on_the_typed_client_run_one_after_the_other(blocks: li
 
 def test_the_table_of_endpoints_is_that_of_the_code() -> None:
     assert (DOCS / "endpoints.md").read_text(encoding="utf-8") == make_endpoints.page()
+
+
+@pytest.mark.asyncio
+async def test_the_service_on_the_page_about_fastapi_runs_as_it_says(tmp_path: Path) -> None:
+    (tmp_path / "service.py").write_text(SERVICE, encoding="utf-8")
+    emulator = Emulator(years=0.2)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    async with serve(emulator) as url:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(DOCS.parent),
+            "PYTHONWARNINGS": "error",
+            "STRAVA_CLIENT_ID": str(emulator.client_id),
+            "STRAVA_CLIENT_SECRET": emulator.client_secret,
+            "STRAVA_VERIFY_TOKEN": "any text",
+            "STRAVA_API_URL": f"{url}/api/v3",
+            "STRAVA_OAUTH_URL": f"{url}/oauth",
+        }
+        command = [sys.executable, "-m", "uvicorn", "service:app", "--port", str(port)]
+        async with (
+            await anyio.open_process(command, cwd=tmp_path, env=environment, stderr=subprocess.STDOUT) as process,
+            httpx.AsyncClient(base_url=f"http://localhost:{port}", trust_env=False, follow_redirects=True) as browser,
+        ):
+            try:
+                shown = Shown(process)
+                await shown.until("Application startup complete")
+                assert "Connect with Strava" in (await browser.get("/")).text
+                connect = await browser.get("/strava/connect", follow_redirects=False)
+                rides = await browser.get(await emulator.approve(connect.headers["location"]))
+                assert (rides.url.path, len(rides.json())) == ("/rides", 10)
+                subscribe = ["webhook", "subscribe", f"http://localhost:{port}/strava/webhook", "--emulator", url]
+                line = [sys.executable, "-m", "strava_async", *subscribe]
+                await anyio.run_process(line, cwd=tmp_path, env=environment)
+                number = emulator.record_activity()
+                await shown.until(f"new: {emulator.world().detail(number)['name']}, ")
+                emulator.disconnect()
+                await shown.until(f"delete everything of athlete {emulator.athlete_ids[0]} now")
+                assert (await browser.get("/rides")).status_code == 401
+            finally:
+                process.terminate()
+            await shown.until("Application shutdown complete")
+        assert "code=***" in shown.text
+        for secret in (emulator.client_secret, "any text", "any+text", "any%20text"):
+            assert secret not in shown.text
+
+
+def test_the_other_blocks_on_the_page_about_fastapi_are_right(tmp_path: Path) -> None:
+    names: dict[str, Any] = {name: getattr(strava_async, name) for name in strava_async.__all__}
+    names |= {name: getattr(strava_async.fastapi, name) for name in strava_async.fastapi.__all__}
+    names |= {"FastAPI": FastAPI, "HTTPConnection": HTTPConnection, "Request": Request, "Response": Response}
+    names |= {"Any": Any, "AsyncGenerator": AsyncGenerator, "asynccontextmanager": asynccontextmanager}
+    names |= {"closing": closing, "sqlite3": sqlite3, "time": time, "path": tmp_path / "claims"}
+    names |= {"strava": Strava(1, "secret"), "database": None}
+    with closing(sqlite3.connect(names["path"])) as db:
+        db.execute("CREATE TABLE claims (key TEXT PRIMARY KEY, claimed_at REAL)")
+    for block in KIT:
+        exec(compile(block, "fastapi.md", "exec"), names)
+    event = WebhookEvent("activity", 1, "create", 7, 1, 1_700_000_000)
+    assert [names["claim"](event), names["claim"](event)] == [True, False]
+    assert isinstance(names["lifespan"], strava_async.fastapi.StravaLifespan)
+    assert {route.path for route in names["router"].routes} >= {"/connect", "/callback", "/disconnect"}
+
+
+class Shown:
+    """What a process prints."""
+
+    def __init__(self, process: anyio.abc.Process) -> None:
+        self._process = process
+        self.text = ""
+
+    async def until(self, text: str) -> None:
+        """Read on until it has printed that."""
+        while text not in self.text:
+            self.text += (await self._process.stdout.receive()).decode()

@@ -25,7 +25,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 PROGRAMS = [block for block in BLOCKS if re.search(r"^(asyncio|trio)\.run\(", block, re.MULTILINE)]
 TESTS = [block for block in BLOCKS if "def test_" in block]
-FRAGMENTS = [block for block in BLOCKS if block not in PROGRAMS and block not in TESTS]
+SERVICES = [block for block in BLOCKS if "FastAPI(" in block]
+FRAGMENTS = [block for block in BLOCKS if block not in PROGRAMS and block not in TESTS and block not in SERVICES]
 ONLINE = [block for block in PROGRAMS if "authorize_locally" in block]
 # The browser of a test: it tells where it was sent, and whoever runs the test goes there.
 BROWSER = f"{sys.executable} -c 'import sys; print(sys.argv[1], flush=True)' %s"
@@ -41,7 +42,7 @@ def first_line(block):
 
 
 def test_every_kind_of_block_is_there():
-    assert [len(kind) for kind in (OFFLINE, ONLINE, TESTS, FRAGMENTS)] == [2, 1, 1, 5]
+    assert [len(kind) for kind in (OFFLINE, ONLINE, TESTS, FRAGMENTS, SERVICES)] == [2, 1, 1, 5, 1]
 
 
 def test_the_first_twenty_lines_hold_a_program():
@@ -92,6 +93,30 @@ async def test_a_fragment_of_the_readme_runs(block):
         if inspect.isawaitable(running):
             await running
     assert {served.status_code for served in emulator.requests if "authorize" not in served.path} == {200}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("block", SERVICES, ids=first_line)
+async def test_a_service_of_the_readme_connects_an_athlete_and_answers(block):
+    emulator = Emulator(years=0.2)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(emulator.app)) as http_client:
+        names = {"strava": Strava(emulator.client_id, emulator.client_secret, http_client=http_client)}
+        exec(compile(block, "README.md", "exec"), names)
+        app = names["app"]
+
+        async def service(scope, receive, send):
+            await app({**scope, "state": dict(state)}, receive, send)
+
+        transport = httpx.ASGITransport(service)
+        async with (
+            app.router.lifespan_context(app) as state,
+            httpx.AsyncClient(transport=transport, base_url="http://localhost") as browser,
+        ):
+            assert (await browser.get("/rides")).status_code == 401
+            page = (await browser.get("/strava/connect", params={"next": "/rides"})).headers["location"]
+            answer = await browser.get(await emulator.approve(page), follow_redirects=True)
+    assert answer.url.path == "/rides"
+    assert answer.json() == [activity["name"] for activity in emulator.world().activities[:-11:-1]]
 
 
 @pytest.mark.asyncio
