@@ -1,0 +1,31 @@
+"""Tally: a web service on ``strava_async.fastapi``, small enough to read in one sitting.
+
+Athletes connect with Strava and see their activities, the tracks of these, and twelve weeks at a glance. What they
+record appears by webhook, without a reload. Any number of worker processes share two SQLite files: tokens, and news.
+
+Offline, with Strava's emulator in the same process::
+
+    pip install ".[examples]"
+    python -m examples.fastapi_app
+
+Against Strava itself::
+
+    export STRAVA_CLIENT_ID=... STRAVA_CLIENT_SECRET=...
+    python -m examples.fastapi_app
+
+Events need an address that Strava can reach, and one command while the service runs::
+
+    export PUBLIC_URL=https://tally.example STRAVA_VERIFY_TOKEN=...      # the latter is a text of your choice
+    strava-async webhook subscribe $PUBLIC_URL/strava/webhook
+
+In production, behind a proxy that ends TLS::
+
+    uvicorn --factory examples.fastapi_app.app:create_app --workers 2
+
+What to read first: ``app`` puts it together. ``pages`` and ``stream`` are what browsers ask for, ``events`` is what
+webhooks lead to. ``rides`` asks Strava, ``news`` is what the processes share, ``live`` tells it to open pages.
+``drawing`` is pure.
+
+Strava's policy, as it is kept here: an athlete's data are shown to that athlete alone; what was read is kept for
+minutes in memory, and for an hour in the file of news; disconnecting deletes all of it.
+"""

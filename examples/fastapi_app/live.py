@@ -1,0 +1,126 @@
+"""News to open pages. Each process looks into the shared file once a second, for all of its pages."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable, Generator, Iterable
+from contextlib import contextmanager
+from typing import NamedTuple, NoReturn
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from examples.fastapi_app.meters import Gauge, Meters
+from examples.fastapi_app.news import Item, News
+from examples.fastapi_app.rides import Rides
+from strava_async import Strava
+
+LOOK_SECONDS = 1.0
+LOOKS_BETWEEN_TIDYING = 60
+# A page that does not take what it is sent is let go; it comes back by itself, and says what it has seen.
+BACKLOG = 100
+
+logger = logging.getLogger(__name__)
+
+
+class Gauges(NamedTuple):
+    """The meters, as a message to pages."""
+
+    shown: tuple[Gauge, ...]
+
+
+Message = Item | Gauges
+_Sender = MemoryObjectSendStream[Message]
+
+
+class Live:
+    """Tells the open pages of this process what happens in all processes.
+
+    Args:
+        strava: the application.
+        news: what happens to activities.
+        meters: the quota.
+        rides: the dashboards; those that news makes wrong are dropped.
+
+    Attributes:
+        gauges: the meters as they were at the last look.
+    """
+
+    def __init__(self, strava: Strava, news: News, meters: Meters, rides: Rides) -> None:
+        self._strava = strava
+        self._news = news
+        self._meters = meters
+        self._rides = rides
+        self._pages: dict[int, set[_Sender]] = {}
+        self._seen: int | None = None
+        self._stopped = False
+        self.gauges = Gauges(())
+
+    async def run(self) -> NoReturn:
+        """Look once a second, until cancelled."""
+        while True:
+            for _ in range(LOOKS_BETWEEN_TIDYING):
+                await self._bear_with(self.look)
+                await self._strava.clock.sleep(LOOK_SECONDS)
+            await self._bear_with(self._news.forget_old)
+            self._rides.drop_old()
+
+    async def look(self) -> None:
+        """Tell the pages what is new since the last look; at the first look, nothing is."""
+        if self._seen is None:
+            self._seen = await self._news.newest()
+        for item in await self._news.after(self._seen):
+            self._seen = item.id
+            self._rides.drop(item.athlete_id)
+            self._tell(self._pages.get(item.athlete_id, ()), item)
+        await self._meters.tell(self._strava.quota)
+        gauges = Gauges(await self._meters.read())
+        if gauges != self.gauges:
+            self.gauges = gauges
+            self._tell([page for pages in self._pages.values() for page in pages], gauges)
+
+    @contextmanager
+    def page(self, athlete_id: int) -> Generator[MemoryObjectReceiveStream[Message]]:
+        """Give what happens to a page of an athlete, as long as the block lasts; it ends early for one let go."""
+        sender, receiver = anyio.create_memory_object_stream[Message](BACKLOG)
+        pages = self._pages.setdefault(athlete_id, set())
+        pages.add(sender)
+        if self._stopped:
+            sender.close()
+        try:
+            yield receiver
+        finally:
+            pages.discard(sender)
+            if not pages and self._pages.get(athlete_id) is pages:
+                del self._pages[athlete_id]
+            sender.close()
+            receiver.close()
+
+    def let_go(self, athlete_id: int) -> None:
+        """End what an athlete's pages are given."""
+        for page in self._pages.get(athlete_id, ()):
+            page.close()
+
+    def stop(self) -> None:
+        """End what all pages are given, so that the server can stop; they come back to the next one by themselves."""
+        self._stopped = True
+        for athlete_id in self._pages:
+            self.let_go(athlete_id)
+
+    def _tell(self, pages: Iterable[_Sender], message: Message) -> None:
+        for page in pages:
+            try:
+                page.send_nowait(message)
+            except anyio.WouldBlock:
+                page.close()
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                pass  # it is leaving
+
+    async def _bear_with(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except sqlite3.Error as error:  # a full disk, perhaps
+            logger.warning("the file of news cannot be used: %s", error)
+        except Exception:  # whatever it is, the service goes on, without news
+            logger.exception("the news cannot be told")

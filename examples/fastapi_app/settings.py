@@ -1,0 +1,77 @@
+"""What the service is told from outside."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+
+class SettingsError(Exception):
+    """A variable of the environment is missing, or makes no sense."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the service is told from outside; the same in all its processes.
+
+    Attributes:
+        client_id: the application's id at Strava.
+        client_secret: its secret.
+        data_dir: where tokens and news are kept; made if it is not there.
+        public_url: where browsers and Strava reach the service; None where that is what the browser asks for.
+        verify_token: tells the webhook that a handshake is ours; empty derives one from the secret.
+        subscription_id: of the webhook subscription; None takes events of any.
+        token_key: encrypts the tokens in their file (``strava_async.generate_key``); None keeps them as they are.
+        api_url: None means Strava's.
+        oauth_url: None means Strava's.
+    """
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    data_dir: Path = Path("tally-data")
+    public_url: str | None = None
+    verify_token: str = field(default="", repr=False)
+    subscription_id: int | None = None
+    token_key: str | None = field(default=None, repr=False)
+    api_url: str | None = None
+    oauth_url: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.verify_token:
+            derived = hmac.new(self.client_secret.encode(), b"tally: verify_token", hashlib.sha256).hexdigest()
+            object.__setattr__(self, "verify_token", derived)
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> Self:
+        """Return the settings that the variables of an environment hold; an empty one is one that is not set.
+
+        Raises:
+            SettingsError: the application's id or secret is missing, or a number is none.
+        """
+
+        def optional(name: str) -> str | None:
+            return environment.get(name) or None
+
+        def required(name: str) -> str:
+            if value := optional(name):
+                return value
+            raise SettingsError(f"{name} is not set: see https://www.strava.com/settings/api")
+
+        subscription_id = optional("SUBSCRIPTION_ID")
+        if subscription_id is not None and not subscription_id.isdecimal():
+            raise SettingsError("SUBSCRIPTION_ID is no number")
+        return cls(
+            client_id=required("STRAVA_CLIENT_ID"),
+            client_secret=required("STRAVA_CLIENT_SECRET"),
+            data_dir=Path(environment.get("DATA_DIR") or cls.data_dir),
+            public_url=(optional("PUBLIC_URL") or "").rstrip("/") or None,
+            verify_token=environment.get("STRAVA_VERIFY_TOKEN", ""),
+            subscription_id=None if subscription_id is None else int(subscription_id),
+            token_key=optional("TOKEN_KEY"),
+            api_url=optional("STRAVA_API_URL"),
+            oauth_url=optional("STRAVA_OAUTH_URL"),
+        )

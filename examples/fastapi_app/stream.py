@@ -1,0 +1,116 @@
+"""``GET /live``: what happens, as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+
+======== ================================================= ======================================
+event    data                                              what the page does
+======== ================================================= ======================================
+ride     an activity's card, HTML                          puts it where it belongs
+gone     an activity's id                                  takes its card away
+weeks    the chart, HTML                                   shows it instead
+meters   the quota, HTML                                   shows it instead
+reload   nothing: the athlete was disconnected, or         loads itself again
+         the page has missed news
+======== ================================================= ======================================
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterable
+from functools import lru_cache
+from typing import Annotated
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream
+from fastapi import APIRouter, Header, Query
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from examples.fastapi_app.live import Message
+from examples.fastapi_app.meters import Gauge
+from examples.fastapi_app.news import Item
+from examples.fastapi_app.rides import Rides
+from examples.fastapi_app.tally import TallyDep
+from examples.fastapi_app.views import fragment
+from strava_async import Client, StravaError
+from strava_async.fastapi import AthleteDep, StravaDep
+
+CHECK_SECONDS = 15.0
+_Id = Annotated[int, Query(ge=0, le=2**63 - 1)]
+_LastId = Annotated[int | None, Header(ge=0, le=2**63 - 1)]
+
+router = APIRouter()
+
+
+@router.get("/live", response_class=EventSourceResponse)
+async def live(
+    tally: TallyDep, strava: StravaDep, client: AthleteDep, since: _Id, last_event_id: _LastId = None
+) -> AsyncIterable[ServerSentEvent]:
+    """Tell a page what happens after what it has seen.
+
+    Args:
+        tally: what the routes share.
+        strava: the application.
+        client: the athlete's.
+        since: the last piece of news that the page was made from.
+        last_event_id: the last that it was told, if it comes back.
+    """
+    athlete_id, seen = client.athlete_id, since if last_event_id is None else last_event_id
+    # Listening begins first: what happens while the past is read is not missed, and what came twice is left out.
+    with tally.live.page(athlete_id) as arriving:
+        messages: list[Message] = [tally.live.gauges, *await tally.news.after(seen, athlete_id)]
+        if not await tally.news.covers(seen):
+            tally.rides.drop(athlete_id)
+            yield _RELOAD
+            return
+        checked_at = -math.inf
+        while True:
+            if strava.clock.monotonic() - checked_at >= CHECK_SECONDS:
+                if not await strava.is_connected(athlete_id):
+                    break
+                checked_at = strava.clock.monotonic()
+            changed = False
+            for message in messages:
+                if not isinstance(message, Item):
+                    yield ServerSentEvent(event="meters", raw_data=_meters(message.shown))
+                elif message.id > seen:
+                    seen, changed = message.id, True
+                    yield _told(message)
+            if changed and (chart := await _chart(tally.rides, client)):
+                yield ServerSentEvent(event="weeks", raw_data=chart)
+            try:
+                messages = await _next(arriving)
+            except anyio.EndOfStream:  # let go
+                break
+        if not await strava.is_connected(athlete_id):
+            yield _RELOAD
+
+
+_RELOAD = ServerSentEvent(event="reload", raw_data="")
+
+
+@lru_cache(maxsize=2)  # all pages are told the same
+def _meters(gauges: tuple[Gauge, ...]) -> str:
+    return fragment("_meters.html", gauges=gauges)
+
+
+async def _next(arriving: MemoryObjectReceiveStream[Message]) -> list[Message]:
+    """Return what arrives next, all of it that is there; nothing after a while, for the page to look around."""
+    messages: list[Message] = []
+    with anyio.move_on_after(CHECK_SECONDS):
+        messages.append(await arriving.receive())
+    while arriving.statistics().current_buffer_used:
+        messages.append(arriving.receive_nowait())
+    return messages
+
+
+def _told(item: Item) -> ServerSentEvent:
+    if item.ride is None:
+        return ServerSentEvent(event="gone", id=str(item.id), raw_data=str(item.activity_id))
+    return ServerSentEvent(event="ride", id=str(item.id), raw_data=fragment("_ride.html", ride=item.ride))
+
+
+async def _chart(rides: Rides, client: Client) -> str | None:
+    """Return the chart; None if Strava cannot be asked for what goes into it, and the page keeps the one it has."""
+    try:
+        return fragment("_weeks.html", board=await rides.of(client))
+    except StravaError:
+        return None
