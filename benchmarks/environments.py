@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tomllib
 import venv
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parent.parent
 FOLDER = Path(__file__).parent / ".env"
+_OWN_EXTRAS = re.compile(r"strava-async\[(.*)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +39,18 @@ class Environment:
 
 
 def _required(extra: str = "") -> tuple[str, ...]:
-    """Return what pyproject.toml requires, and with an extra that too."""
+    """Return what pyproject.toml requires, and with an extra that too; an extra may be made of others."""
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return (*project["dependencies"], *(project["optional-dependencies"][extra] if extra else ()))
+
+    def packages(extra: str) -> Iterator[str]:
+        for package in project["optional-dependencies"][extra]:
+            if extras := _OWN_EXTRAS.fullmatch(package):
+                for other in extras[1].split(","):
+                    yield from packages(other)
+            else:
+                yield package
+
+    return (*project["dependencies"], *(dict.fromkeys(packages(extra)) if extra else ()))
 
 
 # What a user has who knows nothing of sniffio.
@@ -50,12 +62,30 @@ FAST = Environment("fast", (*_required("fast"), "httpx-aiohttp==0.2.0", "httpx2=
 TYPED = Environment("typed", _required("models"))
 STRAVALIB = Environment("stravalib", ("stravalib==2.6.0",))
 ALL = (BARE, CORE, FAST, TYPED, STRAVALIB)
+# Not one of all: what `python -m benchmarks.service` alone needs. aiohttp is the users'; the service does without.
+SERVICE = Environment("service", (*_required("examples"), "aiohttp==3.14.5"))
 
 
 def make_all() -> None:
     """Make the environments that are missing or out of date. Takes a minute or two the first time."""
     for environment in ALL:
-        _make(environment)
+        make(environment)
+
+
+def make(environment: Environment) -> None:
+    """Make an environment if it is missing or out of date."""
+    folder = FOLDER / environment.name
+    stamp = folder / "made-from.txt"
+    wanted = "\n".join((sys.version, *environment.packages, *environment.unwanted))
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
+        return
+    print(f"making the environment {environment.name!r} ...", file=sys.stderr, flush=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    venv.create(folder, with_pip=True, symlinks=os.name != "nt")
+    _run(environment.python, "-m", "pip", "install", "--quiet", *environment.packages)
+    for package in environment.unwanted:
+        _run(environment.python, "-m", "pip", "uninstall", "--quiet", "--yes", package)
+    stamp.write_text(wanted, encoding="utf-8")
 
 
 def clean_environ() -> dict[str, str]:
@@ -72,21 +102,6 @@ def versions(environment: Environment) -> str:
     listed = _run(environment.python, "-m", "pip", "list", "--format=freeze")
     kept = (line for line in listed.split() if not line.startswith(("pip==", "setuptools==", "certifi==")))
     return f"{environment.name}: {' '.join(kept)}"
-
-
-def _make(environment: Environment) -> None:
-    folder = FOLDER / environment.name
-    stamp = folder / "made-from.txt"
-    wanted = "\n".join((sys.version, *environment.packages, *environment.unwanted))
-    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
-        return
-    print(f"making the environment {environment.name!r} ...", file=sys.stderr, flush=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    venv.create(folder, with_pip=True, symlinks=os.name != "nt")
-    _run(environment.python, "-m", "pip", "install", "--quiet", *environment.packages)
-    for package in environment.unwanted:
-        _run(environment.python, "-m", "pip", "uninstall", "--quiet", "--yes", package)
-    stamp.write_text(wanted, encoding="utf-8")
 
 
 def _run(*command: str) -> str:
