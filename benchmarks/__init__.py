@@ -17,6 +17,10 @@ mean. The command itself needs the standard library alone: it makes an environme
 ``start_cost``      T9, T10
 ``typed``           T8, with ``typed_ours`` and ``typed_theirs``, one for each environment
 ``limiter``         T11
+``service``         ``python -m benchmarks.service``, a command of its own: the example service under load, with
+                    ``service_app``, ``service_strava``, ``service_users``, ``service_probe``, ``service_figures``
+                    and ``service_jobs``
+``webhook_burst``   ``python -m benchmarks.webhook_burst``, another: a thousand webhook events at once
 ``timing``          how long something takes
 ``table``           what is printed
 ==================  ====================================================================

@@ -1,13 +1,15 @@
 """A burst of webhook events against a service under uvicorn: ``python -m benchmarks.webhook_burst``.
 
 1,000 events, and every tenth of them twice, as Strava repeats what it thinks was lost; the handler takes a second. The
-service is one process under uvicorn, with uvloop and httptools where they are installed, over loopback. Two bursts:
+service is one process under uvicorn, with uvloop and httptools where they are installed, over loopback. Three bursts:
 
 - ``sent at once``: a keep-alive connection for each request; all requests are written at the same instant. What is
   measured is from that instant to the last byte of each answer, so what waits in the client, in the system and in the
   server is in it. It is the worst case, and tells the throughput.
 - ``100 senders``: as many keep-alive connections, each of which sends its next event when it has its answer, from there
   on measured. It is what a sender with a pool of connections sees.
+- ``no server``: all requests at the same instant, given to the application itself in a process of its own. What is left
+  is FastAPI's and ours.
 
 The client is raw on asyncio's sockets, so that it is not what is measured. Then the service is asked what it handled:
 nothing may be lost, and nothing handled twice. It exits with 1 if a target is missed. Needs the extra ``fastapi``.
@@ -29,6 +31,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from benchmarks.processes import run_python
 from benchmarks.table import Row, render
 
 EVENTS = 1_000
@@ -39,15 +42,19 @@ HANDLER_SECONDS = 1.0
 WORKERS = 100
 AT_MOST_MS = 200.0
 MAX_SECONDS = 120.0
+AT_ONCE = "sent at once"
+IN_PROCESS = "no server"
+_WITHOUT_SERVER = """import asyncio, json; from benchmarks.webhook_burst import make_app, without_server
+ids = []
+print(json.dumps([asyncio.run(without_server(make_app(ids))), ids]))"""
 
 
 # -- the service ------------------------------------------------------------------------------------------------------
 
 
-def serve(descriptor: int) -> None:
-    """Serve on a socket that listens, until the process is told to end."""
+def make_app(handled: list[int]) -> Any:
+    """Return the service; it adds to the list what it has handled."""
     import anyio
-    import uvicorn
     from fastapi import FastAPI
 
     from strava_async import MemoryTokenStore, Strava, TokenSet
@@ -58,7 +65,6 @@ def serve(descriptor: int) -> None:
     store = MemoryTokenStore()
     anyio.run(store.save, OWNER, TokenSet("a", "r", None, frozenset(), OWNER))
     strava = Strava(1, "secret", token_store=store)
-    handled: list[int] = []
 
     async def on_event(event: WebhookEvent) -> None:
         await anyio.sleep(HANDLER_SECONDS)
@@ -71,18 +77,33 @@ def serve(descriptor: int) -> None:
     async def tell() -> list[int]:
         return handled
 
+    return app
+
+
+async def answer_all(scope: Any, receive: Any, send: Any) -> None:
+    """Answer 200 to everything: what the server takes by itself."""
+    if scope["type"] == "http":
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def serve(descriptor: int, *, idle: bool) -> None:
+    """Serve on a socket that listens, until the process is told to end; an application that does nothing if ``idle``."""
+    import uvicorn
+
+    app = answer_all if idle else make_app([])
     # Opening a thousand connections may take longer than uvicorn keeps an idle one by default.
     uvicorn.run(app, fd=descriptor, log_level="warning", access_log=False, timeout_keep_alive=60)
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[int]:
-    """Run the service as a process, and yield its port."""
+async def serving(*, idle: bool = False) -> AsyncIterator[int]:
+    """Run the service as a process, or one that does nothing, and yield its port."""
     with socket.create_server(("127.0.0.1", 0), backlog=2 * EVENTS) as listener:
         descriptor = listener.fileno()
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "benchmarks.webhook_burst", "--serve", str(descriptor), pass_fds=[descriptor]
-        )
+        job = ["-m", "benchmarks.webhook_burst", "--serve", str(descriptor), *(["--idle"] if idle else [])]
+        process = await asyncio.create_subprocess_exec(sys.executable, *job, pass_fds=[descriptor])
         try:
             yield listener.getsockname()[1]
         finally:
@@ -187,6 +208,28 @@ def _milliseconds(began: float, ended: float, status: int) -> float:
     return 1e3 * (ended - began)
 
 
+async def without_server(app: Any) -> list[float]:
+    """Give the application all requests at once; return the milliseconds to each answer."""
+    taken: list[float] = []
+    async with app.router.lifespan_context(app) as state:
+        asgi = {"type": "http", "method": "POST", "path": "/webhook", "query_string": b"", "root_path": ""}
+
+        async def answer(body: bytes) -> None:
+            async def receive() -> dict[str, Any]:
+                return {"type": "http.request", "body": body, "more_body": False}
+
+            async def send(message: dict[str, Any]) -> None:
+                if message["type"] == "http.response.start":
+                    taken.append(_milliseconds(began, time.perf_counter(), message["status"]))
+
+            await app({**asgi, "headers": [], "state": dict(state)}, receive, send)
+
+        bodies = [post(number).partition(b"\r\n\r\n")[2] for number in _numbers(1)]
+        began = time.perf_counter()
+        await asyncio.gather(*map(answer, bodies))
+    return taken
+
+
 async def handled(port: int, how_many: int) -> list[int]:
     """Wait until that many events were handled, or no more comes; return their ids."""
     [connection] = await connect(port, 1)
@@ -206,25 +249,35 @@ async def handled(port: int, how_many: int) -> list[int]:
 
 async def burst(name: str, first: int) -> list[Row]:
     """Measure one burst at a service of its own."""
-    numbers = [*range(first, first + EVENTS)]
-    requests = [post(number) for number in numbers for _ in range(1 + (number % REPEATED_EVERY == 0))]
-    send: Any = at_once if name == "sent at once" else by_senders
-    async with serving() as port:
-        taken: list[float] = await send(port, requests)
-        ids = Counter(await handled(port, EVENTS))
+    if name == IN_PROCESS:
+        # In a process of its own: what this one measured before is in its memory.
+        taken, handled_ids = json.loads(await run_python(sys.executable, _WITHOUT_SERVER))
+    else:
+        send: Any = at_once if name == AT_ONCE else by_senders
+        async with serving() as port:
+            taken = await send(port, [post(number) for number in _numbers(first)])
+            handled_ids = await handled(port, EVENTS)
+    numbers, ids = {*range(first, first + EVENTS)}, Counter(handled_ids)
     return [
         Row(name, "slowest answer", max(taken), "ms", at_most=AT_MOST_MS),
         Row("", "p99", statistics.quantiles(taken, n=100)[-1], "ms"),
         Row("", "median", statistics.median(taken), "ms"),
-        Row(name, "events lost", len(set(numbers) - ids.keys()), "", at_most=0),
+        Row(name, "events lost", len(numbers - ids.keys()), "", at_most=0),
         Row(name, "events handled twice", sum(count > 1 for count in ids.values()), "", at_most=0),
     ]
+
+
+def _numbers(first: int) -> list[int]:
+    return [n for n in range(first, first + EVENTS) for _ in range(1 + (n % REPEATED_EVERY == 0))]
 
 
 async def measure() -> list[Row]:
     """Return all rows."""
     async with asyncio.timeout(MAX_SECONDS):
-        return await burst("sent at once", 1) + await burst(f"{SENDERS} senders", 1)
+        rows = [row for name in (AT_ONCE, f"{SENDERS} senders", IN_PROCESS) for row in await burst(name, 1)]
+        async with serving(idle=True) as port:
+            idle = await at_once(port, [post(number) for number in _numbers(1)])
+        return [*rows, Row("", "sent at once to an application that does nothing: slowest answer", max(idle), "ms")]
 
 
 def main() -> None:
@@ -233,9 +286,10 @@ def main() -> None:
         prog="python -m benchmarks.webhook_burst", description="Measure a burst of events."
     )
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
-    descriptor: int | None = parser.parse_args().serve
-    if descriptor is not None:
-        serve(descriptor)
+    parser.add_argument("--idle", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve is not None:
+        serve(options.serve, idle=options.idle)
         return
     rows = asyncio.run(measure())
     print(f"{EVENTS} events, every {REPEATED_EVERY}th twice, on {os.cpu_count()} cores\n\n{render(rows)}")
