@@ -89,7 +89,7 @@ async def answer_all(scope: Any, receive: Any, send: Any) -> None:
 
 
 def serve(descriptor: int, *, idle: bool) -> None:
-    """Serve on a socket that listens, until the process is told to end; an application that does nothing if ``idle``."""
+    """Serve on a socket that listens, until told to end; if ``idle``, an application that does nothing."""
     import uvicorn
 
     app = answer_all if idle else make_app([])

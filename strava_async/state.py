@@ -21,6 +21,7 @@ import secrets
 import struct
 from collections.abc import Callable, Sequence
 
+from strava_async._shapes import bytes_of
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import InputError, InvalidStateError
 
@@ -129,26 +130,21 @@ def check_state(given: str | None, expected: str) -> None:
     """
     if not given:
         raise InvalidStateError("missing")
-    if not hmac.compare_digest(_bytes(given), _bytes(expected)):
+    if not hmac.compare_digest(bytes_of(given), bytes_of(expected)):
         raise InvalidStateError("forged")
 
 
 def _keys(secret: Secret | Sequence[Secret]) -> list[bytes]:
     # A single secret is a sequence too: of characters.
-    materials = [_bytes(each) for each in ([secret] if isinstance(secret, str | bytes) else secret)]
+    materials = [bytes_of(each) for each in ([secret] if isinstance(secret, str | bytes) else secret)]
     if not materials or min(map(len, materials)) < MIN_SECRET_BYTES:
         raise InputError(f"the secret of a state has to be at least {MIN_SECRET_BYTES} bytes long")
     return [hmac.digest(material, _PURPOSE, "sha256") for material in materials]
 
 
 def _mac(key: bytes, session: str, signed: bytes) -> bytes:
-    who = _bytes(session)
+    who = bytes_of(session)
     return hmac.digest(key, struct.pack(">Q", len(who)) + who + signed, "sha256")
-
-
-def _bytes(text: str | bytes) -> bytes:
-    """Return the bytes of any text: compare_digest refuses str that is not ASCII, plain UTF-8 lone surrogates."""
-    return text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
 
 
 def _encode(signed: bytes) -> str:

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from strava_async._shapes import is_object
+from strava_async._shapes import bytes_of, is_object
 from strava_async.errors import InputError, UnverifiedWebhookError
 
 TOLERANCE_SECONDS = 300.0
@@ -108,7 +108,7 @@ def challenge_of(query: Mapping[str, str], verify_token: str) -> str:
         raise InputError("the verify_token is empty")
     if query.get("hub.mode") != "subscribe":
         raise InputError("a handshake has the hub.mode subscribe")
-    if not hmac.compare_digest(_bytes(query.get("hub.verify_token", "")), _bytes(verify_token)):
+    if not hmac.compare_digest(bytes_of(query.get("hub.verify_token", "")), bytes_of(verify_token)):
         raise UnverifiedWebhookError("token")
     challenge = query.get("hub.challenge")
     if not challenge:
@@ -140,8 +140,8 @@ def check_signature(
         raise UnverifiedWebhookError("missing")
     instant, signatures = _signature(header)
     signed = b"%s.%s" % (instant.encode("ascii"), body)
-    expected = hmac.digest(_bytes(secret), signed, "sha256").hex().encode("ascii")
-    if not any(hmac.compare_digest(_bytes(signature.lower()), expected) for signature in signatures):
+    expected = hmac.digest(bytes_of(secret), signed, "sha256").hex().encode("ascii")
+    if not any(hmac.compare_digest(bytes_of(signature.lower()), expected) for signature in signatures):
         raise UnverifiedWebhookError("forged")
     if abs(now - int(instant)) > tolerance_seconds:
         raise UnverifiedWebhookError("expired")
@@ -196,8 +196,3 @@ def _updates(value: object) -> dict[str, str]:
     if not is_object(value):
         raise InputError("the updates of a webhook event are an object")
     return {name: text if isinstance(text, str) else json.dumps(text) for name, text in value.items()}
-
-
-def _bytes(text: str | bytes) -> bytes:
-    """Return the bytes of any text: compare_digest refuses str that is not ASCII, plain UTF-8 lone surrogates."""
-    return text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
