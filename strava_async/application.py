@@ -18,7 +18,7 @@ from strava_async._unset import UNSET, Unset
 from strava_async.accounts import Accounts
 from strava_async.client import Client
 from strava_async.clock import Clock
-from strava_async.errors import DecodeError, InputError, MissingScopeError
+from strava_async.errors import DecodeError, InputError, MissingScopeError, StravaError
 from strava_async.hooks import Hooks
 from strava_async.limiter import Limiter, RateLimiter
 from strava_async.oauth import (
@@ -188,15 +188,17 @@ class Strava:
     ) -> Client:
         """Exchange the code of a redirect, save the tokens, and return the athlete's client.
 
-        Costs no quota. Waits for another process that renews this athlete's tokens. What was begun is carried to its
-        end even if the caller is cancelled: a code can be used once.
+        Waits for another process that renews this athlete's tokens. Costs no quota, unless Strava's answer does not say
+        whose tokens they are: finding out is a request, which may wait a minute for quota, because the code is spent.
+        What was begun is carried to its end even if the caller is cancelled: a code can be used once.
 
         Args:
             code: from the redirect.
             scope: what the athlete must have granted; None requires nothing.
             granted_scope: the ``scope`` of the redirect. It counts where Strava's answer does not tell.
             if_missing: what becomes of the tokens if something required was not granted: they are kept, or revoked at
-                Strava and, if there were others of this athlete, deleted with them.
+                Strava and, if there were others of this athlete, deleted with them. Should revoking fail, the
+                MissingScopeError has that for its cause.
 
         Raises:
             MissingScopeError: something required was not granted; ``athlete_id`` says by whom.
@@ -324,16 +326,17 @@ class Strava:
         view._api = self._api.with_options(priority=priority, max_wait=max_wait, timeout=timeout, retry=retry)
         return view
 
-    def state_signer(self, *, max_age_seconds: float = 600.0) -> StateSigner:
+    def state_signer(self, *, max_age_seconds: float = 600.0, purpose: str = "") -> StateSigner:
         """Return a signer whose secret is derived from the client secret: the same in all processes of the service.
 
         A new client secret ends all states that were signed before.
 
         Args:
             max_age_seconds: how long a state is good.
+            purpose: what the states are for; see ``StateSigner``.
         """
         secret = hmac.digest(self._client_secret.encode(), _STATES, "sha256")
-        return StateSigner(secret, max_age_seconds=max_age_seconds, clock=self._clock)
+        return StateSigner(secret, max_age_seconds=max_age_seconds, purpose=purpose, clock=self._clock)
 
     async def is_connected(self, athlete_id: int) -> bool:
         """Say whether there are tokens of this athlete. Nothing is requested; the grant may be dead at Strava.
@@ -444,7 +447,10 @@ class Strava:
         if missing is not None and if_missing == "revoke":
             # The code is used up: waiting for the lock is not to be cancelled any more.
             with anyio.CancelScope(shield=True):
-                await self._accounts.drop(athlete_id, lambda _: self._revoke(info.token_set()))
+                try:
+                    await self._accounts.drop(athlete_id, lambda _: self._revoke(info.token_set()))
+                except StravaError as error:
+                    raise missing from error
         else:
             await self._accounts.connect(athlete_id, info)
         if missing is not None:

@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, repr=False)
 class _Application:
-    """The credentials as far as they are known, and the token requests under way, of an object and its views."""
+    """What an object and its views share: the credentials as far as they are known, and how tokens are asked for."""
 
     client_id: int | str | None = None
     client_secret: str | None = None
+    options: Options = field(default_factory=Options)
     requests: UnderWay = field(default_factory=UnderWay)
     closed: bool = False
 
@@ -115,7 +116,7 @@ class ApiV3:
         elif any(value is not None for value in (access_token, refresh_token, token_expires, on_token_refresh)):
             raise InputError("give either tokens, or access_token and its companions")
         self._tokens = tokens
-        self._application = _Application()
+        self._application = _Application(options=self._options)
         if client_id is not None and client_secret is not None:
             self._renew_with(client_id, client_secret)
 
@@ -214,7 +215,9 @@ class ApiV3:
             https://developers.strava.com/docs/authentication/ and RFC 6749 §4.1.3.
         """
         form = oauth.code_grant(client_id, client_secret, code)
-        info = await self._tokens.replace(lambda _: self._token_grant(form, idempotent=False), save=False)
+        info = await self._tokens.replace(
+            lambda _: self._token_grant(form, self._options, idempotent=False), save=False
+        )
         self._renew_with(client_id, client_secret)
         return info
 
@@ -384,7 +387,8 @@ class ApiV3:
     ) -> ApiV3:
         """Return a view of this object that makes its calls with other options.
 
-        Pool, limiter, tokens and hooks are the same; closing either closes both.
+        Pool, limiter, tokens and hooks are the same; closing either closes both. Renewals of tokens keep the options of
+        the object that was made first: all callers of an athlete share them.
         """
         given = {"priority": priority, "max_wait": max_wait, "timeout": timeout, "retry": retry}
         view = copy.copy(self)
@@ -456,15 +460,15 @@ class ApiV3:
 
     async def _renewal(self, form: dict[str, str], tokens: TokenSet) -> AccessInfo:
         with self._reports.refreshing(tokens.athlete_id):
-            return await self._token_grant(form, idempotent=True)
+            return await self._token_grant(form, self._application.options, idempotent=True)
 
-    async def _token_grant(self, form: dict[str, str], *, idempotent: bool) -> AccessInfo:
+    async def _token_grant(self, form: dict[str, str], options: Options, *, idempotent: bool) -> AccessInfo:
         if self._application.closed:
             raise InputError("the HTTP client is closed; make a new one")
         call: Call = oauth_call(f"{self._oauth_url}/token", form, idempotent=idempotent)
         end = self._application.requests.begin()
         try:
-            return oauth.access_info(await self._exchange.run(call, None, self._options))
+            return oauth.access_info(await self._exchange.run(call, None, options))
         finally:
             end()
 

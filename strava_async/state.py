@@ -5,7 +5,8 @@ Rules:
 - A signed state is base64url, without padding, of ``nonce (16 bytes) | signed at (8) | data (UTF-8) | MAC (32)``.
 - The MAC is HMAC-SHA256 over ``length of session (8) | session | nonce | signed at | data``. Only the session and the
   data vary in length, and the first says how long it is: no two inputs read alike.
-- Its key is derived from the secret for this purpose alone, so the same secret may sign other things elsewhere.
+- Its key is derived from the secret for this use alone, and for the ``purpose``: the same secret may sign other things
+  elsewhere, and what one purpose signed no other accepts.
 - Only the one spelling that ``sign`` makes is accepted.
 - A state that was signed more than a minute from now is ``expired``, not ``forged``: we did sign it, a clock has jumped
   since, and its age is unknown. The way out is that of an old one, to begin again.
@@ -29,7 +30,7 @@ MAX_DATA_BYTES = 1024
 MIN_SECRET_BYTES = 16
 CLOCK_SLACK_SECONDS = 60.0
 
-_PURPOSE = b"strava_async.state 1"
+_USE = b"strava_async.state 1"
 _NONCE_BYTES = 16
 _HEAD = struct.Struct(f">{_NONCE_BYTES}sd")
 _MAC_BYTES = hashlib.sha256().digest_size
@@ -55,6 +56,7 @@ class StateSigner:
         secret: at least 16 bytes that only the service knows; the same in all its processes. Of several, the first
             signs and all verify: put a new one in front, and drop the old one ``max_age_seconds`` later.
         max_age_seconds: how long a state is good; above zero.
+        purpose: what the states are for. A signer knows only those of its own purpose.
         clock: None means the system's.
         token_bytes: makes that many random bytes.
 
@@ -67,12 +69,13 @@ class StateSigner:
         secret: Secret | Sequence[Secret],
         *,
         max_age_seconds: float = 600.0,
+        purpose: str = "",
         clock: Clock | None = None,
         token_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         if not 0 < max_age_seconds < math.inf:
             raise InputError(f"max_age_seconds has to be a number above zero, not {max_age_seconds}")
-        self._keys = _keys(secret)
+        self._keys = _keys(secret, purpose)
         self._max_age = max_age_seconds
         self._clock = clock or SystemClock()
         self._token_bytes = token_bytes
@@ -134,12 +137,12 @@ def check_state(given: str | None, expected: str) -> None:
         raise InvalidStateError("forged")
 
 
-def _keys(secret: Secret | Sequence[Secret]) -> list[bytes]:
+def _keys(secret: Secret | Sequence[Secret], purpose: str) -> list[bytes]:
     # A single secret is a sequence too: of characters.
     materials = [bytes_of(each) for each in ([secret] if isinstance(secret, str | bytes) else secret)]
     if not materials or min(map(len, materials)) < MIN_SECRET_BYTES:
         raise InputError(f"the secret of a state has to be at least {MIN_SECRET_BYTES} bytes long")
-    return [hmac.digest(material, _PURPOSE, "sha256") for material in materials]
+    return [hmac.digest(material, _USE + bytes_of(purpose), "sha256") for material in materials]
 
 
 def _mac(key: bytes, session: str, signed: bytes) -> bytes:

@@ -221,6 +221,31 @@ async def test_an_unticked_scope_revokes_the_grant_if_the_caller_says_so(setting
     assert not await setting.is_alive(before)
 
 
+async def test_an_unticked_scope_is_told_even_if_the_grant_cannot_be_revoked(setting: Setting) -> None:
+    strava = setting.strava(retry=RetryPolicy(max_attempts=1))
+    code = await setting.code(strava, setting.pierre, ticked=["read"])
+    setting.emulator.faults.add(Fault.server_error(503), path="/oauth/revoke")
+    with pytest.raises(MissingScopeError) as caught:
+        await strava.connect(code, ["activity:read"], if_missing="revoke")
+    assert caught.value.athlete_id == setting.pierre
+    assert isinstance(caught.value.__cause__, ServerError)
+    assert await strava.athlete_ids() == []
+
+
+async def test_whoever_comes_first_a_renewal_has_the_options_of_the_application(setting: Setting) -> None:
+    timeouts: dict[str, list[float]] = {}
+
+    async def note(request: httpx.Request) -> None:
+        timeouts.setdefault(request.url.path, []).append(request.extensions["timeout"]["read"])
+
+    setting.http_client.event_hooks["request"].append(note)
+    await setting.connected(setting.marianne, expired=True)
+    setting.emulator.expire_access_tokens()
+    view = setting.strava(timeout=20.0).with_options(timeout=1.0)
+    await view.api(setting.marianne).get("/athlete")
+    assert timeouts == {"/oauth/token": [20.0], "/api/v3/athlete": [1.0]}
+
+
 async def test_scopes_that_nobody_names_are_no_reason_to_refuse(setting: Setting) -> None:
     setting.emulator.quirks.scope_in_token_answer = False
     strava = setting.strava()

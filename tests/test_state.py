@@ -245,3 +245,10 @@ def test_no_plain_state_is_missing_whatever_was_expected(state: str | None, expe
     with pytest.raises(InvalidStateError) as caught:
         check_state(state, expected)
     assert caught.value.reason == "missing"
+
+
+@given(any_text, any_text)
+def test_what_was_signed_for_one_purpose_is_forged_for_another(one: str, session: str) -> None:
+    state = StateSigner(SECRET, purpose=one).sign("data", session=session)
+    assert StateSigner(SECRET, purpose=one).verify(state, session=session) == "data"
+    assert reason(StateSigner(SECRET, purpose=f"{one}!"), state, session) == "forged"

@@ -827,3 +827,53 @@ async def test_kept_tokens_cannot_be_replaced_behind_the_keepers_back() -> None:
     with pytest.raises(InputError, match=r"Strava\.connect"):
         await shared.source.replace(shared.strava.refresh, save=False)
     assert shared.strava.asked == []
+
+
+async def confirmed(shared: Shared) -> tuple[bool, int]:
+    """Return whether the grant lives, and how often its end was called."""
+    ended: list[None] = []
+
+    async def end() -> None:
+        ended.append(None)
+
+    return await shared.source.confirm(end), len(ended)
+
+
+async def test_a_confirmation_asks_although_the_token_is_good_and_keeps_what_it_gets() -> None:
+    shared = Shared(expires_at=NOW + 3600)
+    assert await confirmed(shared) == (True, 0)
+    assert shared.strava.asked == ["r0"]
+    assert shared.kept.token == shared.source.token
+
+
+async def test_a_confirmation_that_lost_a_race_asks_with_what_it_finds() -> None:
+    shared = Shared()
+    asked: list[str | None] = []
+
+    async def dead(tokens: TokenSet) -> AccessInfo:
+        asked.append(tokens.refresh_token)
+        if tokens.refresh_token == "r0":
+            shared.kept.token = TokenSet("b0", "s0", NOW + 3600)
+        raise InvalidGrantError("dead")
+
+    shared.source.refresh = dead
+    assert await confirmed(shared) == (False, 1)
+    assert asked == ["r0", "s0"]
+
+
+async def test_a_confirmation_lets_tokens_in_hand_go_that_were_superseded() -> None:
+    shared = Shared()
+    shared.kept.fail_with = OSError("disk full")
+    with pytest.raises(OSError, match="disk full"):
+        await shared.source.bearer()
+    shared.kept.fail_with, shared.kept.token = None, TokenSet("b0", "s0", NOW + 3600)
+    shared.strava.latest = "s0"
+    assert await confirmed(shared) == (True, 0)
+    assert shared.strava.asked == ["r0", "s0"]
+
+
+async def test_there_is_nothing_to_confirm_without_a_refresh_token() -> None:
+    shared = Shared(expires_at=NOW + 3600)
+    shared.kept.token = TokenSet("b0", None, NOW + 3600)
+    assert await confirmed(shared) == (True, 0)
+    assert shared.strava.asked == []
