@@ -147,7 +147,7 @@ class UnverifiedWebhookError(StravaError):
 
 
 class TokenStoreError(StravaError):
-    """A token store cannot be read or written, or is none. What it holds was left as it was.
+    """A token store, or a backlog of webhook events, cannot be read or written, or is none. It was left as it was.
 
     Tokens that were renewed and could not be kept stay in memory, and are offered to the store again.
     """

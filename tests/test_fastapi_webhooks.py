@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -18,9 +19,8 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.types import Message
 
-from strava_async import InputError, MemoryTokenStore, Strava, TokenSet
-from strava_async.fastapi import StravaLifespan
-from strava_async.fastapi.webhooks import WebhookCounts, WebhookRouter, webhook_router
+from strava_async import InputError, MemoryTokenStore, QuotaExceededError, Strava, TokenSet
+from strava_async.fastapi import SqliteBacklog, StravaLifespan, WebhookCounts, WebhookRouter, webhook_router
 from strava_async.testing import Emulator, FakeClock
 from strava_async.webhooks import WebhookEvent
 
@@ -56,12 +56,15 @@ class Handlers:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.seconds = 0.0
+        self.error: Exception | None = None
         self.events: list[WebhookEvent] = []
         self.left: list[int] = []
 
     async def on_event(self, event: WebhookEvent) -> None:
         if self.seconds:
             await self.clock.sleep(self.seconds)
+        if self.error is not None:
+            raise self.error
         self.events.append(event)
 
     async def on_disconnect(self, athlete_id: int) -> None:
@@ -339,6 +342,24 @@ async def test_arguments_that_make_no_sense_are_refused_at_once(arguments: dict[
     strava = await handlers.strava()
     with pytest.raises(InputError):
         handlers.router(strava, **arguments)
+
+
+# -- a restart ------------------------------------------------------------------------------------------------------
+
+
+async def test_what_a_service_could_not_finish_is_handled_once_after_its_restart(tmp_path: Path) -> None:
+    handlers = Handlers()
+    handlers.error = QuotaExceededError(quota_class="read", window="read_day", resume_at=0.0, wait_seconds=3600.0)
+    backlog = SqliteBacklog(tmp_path / "webhooks.sqlite", clock=handlers.clock)
+    async with service(handlers, backlog=backlog) as made:
+        assert await made.post() == 200
+        await anyio.wait_all_tasks_blocked()
+    assert made.router.counts == WebhookCounts(accepted=1, kept=1)
+    handlers.error = None
+    async with service(handlers, backlog=backlog) as made:
+        assert await made.post() == 200  # Strava repeats it
+    assert made.router.counts == WebhookCounts(accepted=1, duplicates=1, handled=1)
+    assert [event.object_id for event in handlers.events] == [1]
 
 
 # -- where it lives -------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import anyio
 import pytest
 
 from strava_async import (
@@ -66,11 +67,19 @@ class World:
             raise result
         return result
 
+    async def slow_step(self, name: str, argument: object) -> Any:
+        """As ``step``; one that is laid out as a scope is cut off by its cancellation."""
+        result = self.step(name, argument, True)
+        if isinstance(result, anyio.CancelScope):
+            result.cancel()
+            await anyio.sleep_forever()
+        return result
+
     async def is_connected(self, athlete_id: int) -> bool:
         return bool(self.step("is_connected", athlete_id, True))
 
     async def forget_if_revoked(self, athlete_id: int) -> bool:
-        return bool(self.step("forget_if_revoked", athlete_id, True))
+        return bool(await self.slow_step("forget_if_revoked", athlete_id))
 
     async def on_event(self, event: WebhookEvent) -> None:
         self.step("on_event", event, None)
@@ -82,7 +91,7 @@ class World:
         self.step("on_disconnect", athlete_id, None)
 
     async def claim(self, event: WebhookEvent) -> bool:
-        claimed: bool = self.step("claim", event, True)
+        claimed: bool = await self.slow_step("claim", event)
         return claimed
 
     def handling(self, **changes: Any) -> Handling:
@@ -212,7 +221,7 @@ async def attempts(world: World, event: WebhookEvent, how_often: int) -> list[Ou
 async def test_what_was_just_created_may_not_be_found_yet(caplog: pytest.LogCaptureFixture) -> None:
     world = World(on_event=[NOT_FOUND] * 4)
     assert await attempts(world, CREATED, 4) == [*NOT_FOUND_SECONDS, FAILED]
-    assert caplog.text.count("Traceback") == 1
+    assert caplog.text.count("is not tried again") == 1
 
 
 async def test_what_was_changed_should_be_found() -> None:
@@ -259,7 +268,28 @@ async def test_a_dead_grant_ends_an_event_without_a_traceback(caplog: pytest.Log
     assert "Traceback" not in caplog.text
 
 
-@pytest.mark.parametrize("error", [ValueError("a defect"), ForbiddenError(status_code=403), TimeoutError()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ForbiddenError(status_code=403, message="one\nline \ud800"),
+        ExceptionGroup("tasks", [ForbiddenError(status_code=403), NOT_FOUND]),
+    ],
+)
+async def test_an_error_of_our_tree_that_ends_an_event_is_one_line(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await attempts(World(on_event=[error]), RENAMED, 1) == [FAILED]
+    [record] = caplog.records
+    assert record.exc_info is None
+    assert "not tried again: " in record.getMessage()
+    assert "ForbiddenError('403" in record.getMessage()
+    assert caplog.text.count("\n") == 1
+    caplog.text.encode()
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("a defect"), TimeoutError(), ExceptionGroup("tasks", [UNREACHABLE, KeyError("a defect")])]
+)
 async def test_any_other_error_is_logged_and_not_tried_again(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -323,6 +353,46 @@ async def test_what_could_not_be_found_out_is_asked_again(error: Exception) -> N
     world = World(forget_if_revoked=[error])
     assert await attempts(world, REMOVED, 2) == [TROUBLE_SECONDS[0], HANDLED]
     assert world.asked().count("on_disconnect") == 1
+
+
+@pytest.mark.parametrize(("connected", "asked"), [(True, 2), (False, 1)])
+async def test_a_deletion_that_was_cut_off_is_told_by_whether_the_tokens_are_there(connected: bool, asked: int) -> None:
+    world = World(is_connected=[True, connected])
+    with anyio.CancelScope() as scope:
+        world.steps["forget_if_revoked"] = [scope]
+        handling, job = world.handling(), world.job(REMOVED)
+        await handling.attempt(job, False)
+    assert job.forgotten is None
+    assert await handling.attempt(job, False) is HANDLED
+    assert world.asked().count("forget_if_revoked") == asked
+    assert world.asked().count("on_disconnect") == 1
+
+
+async def test_a_store_that_fails_after_a_deletion_was_cut_off_does_not_end_it() -> None:
+    world = World(is_connected=[OSError("away")] * 12)
+    handling, job = world.handling(), Job(REMOVED, world.clock.time(), forgotten=None)
+    assert [await handling.attempt(job, False) for _ in range(12)] == [*TROUBLE_SECONDS, *[3600.0] * 4]
+
+
+async def test_a_claim_that_was_cut_off_may_have_been_made_so_it_is_not_asked_again() -> None:
+    world = World()
+    with anyio.CancelScope() as scope:
+        world.steps["claim"] = [scope]
+        handling, job = world.handling(claim=world.claim), world.job(CREATED)
+        await handling.attempt(job, False)
+    assert await handling.attempt(job, False) is HANDLED
+    assert world.asked().count("claim") == 1
+
+
+async def test_a_job_knows_whether_quota_is_what_it_lacked_last() -> None:
+    errors = [no_quota(), UNREACHABLE, RateLimitedError(status_code=429)]
+    world = World(on_event=errors, is_connected=[True, True, True, OSError("the store is away")])
+    handling, job = world.handling(), world.job(CREATED)
+    lacked: list[bool] = []
+    for _ in range(4):
+        await handling.attempt(job, False)
+        lacked.append(job.out_of_quota)
+    assert lacked == [True, False, True, False]
 
 
 async def test_on_disconnect_alone_is_called_again_until_it_works() -> None:

@@ -9,8 +9,9 @@ import anyio.lowlevel
 import pytest
 
 from strava_async import InputError
+from strava_async.fastapi.webhook_counts import Offer, WebhookCounts
 from strava_async.fastapi.webhook_handling import Outcome
-from strava_async.fastapi.webhook_queue import EventQueue, Offer, WebhookCounts
+from strava_async.fastapi.webhook_queue import EventQueue
 from strava_async.fastapi.webhook_retry import Job
 from strava_async.fastapi.webhook_seen import REMEMBERED_SECONDS, Seen
 from strava_async.testing import FakeClock
@@ -381,7 +382,41 @@ async def test_a_cut_off_deauthorization_is_named(caplog: pytest.LogCaptureFixtu
     async with queue.running():
         queue.offer(WebhookEvent("athlete", 7, "update", 7, 9, 1, {"authorized": "false"}))
         await anyio.wait_all_tasks_blocked()
-    assert "'athlete' 7: cut off; on_disconnect may be left" in caplog.text
+    assert "'athlete' 7: cut off, of athlete 7; on_disconnect may be left" in caplog.text
+
+
+async def test_of_many_that_are_cut_off_twenty_are_named_and_deauthorizations_first(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    desk = Desk()
+    desk.act = desk.a_second
+    queue = desk.queue(drain_seconds=0)
+    async with queue.running():
+        for number in range(100, 130):
+            queue.offer(event(number))
+        queue.offer(WebhookEvent("athlete", 7, "update", 7, 9, 1, {"authorized": "false"}))
+        await anyio.wait_all_tasks_blocked()
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 21
+    assert "'athlete' 7: cut off" in lines[0]
+    assert "'activity' 118: cut off" in lines[19]
+    assert lines[20].startswith("31 webhook events were cut off")
+
+
+async def test_what_was_handled_at_the_instant_of_the_cut_is_handled() -> None:
+    desk = Desk()
+
+    async def until_the_cut(job: Job, last: bool) -> Outcome | float:
+        scope.cancel()
+        return Outcome.HANDLED
+
+    desk.act = until_the_cut
+    queue = desk.queue()
+    with anyio.CancelScope() as scope:
+        async with queue.running():
+            queue.offer(event())
+            await anyio.sleep_forever()
+    assert queue.counts == WebhookCounts(accepted=1, handled=1)
 
 
 async def test_cancelling_the_lifespan_ends_it_at_once() -> None:

@@ -32,17 +32,22 @@ from strava_async.fastapi.oauth_failures import ConnectFailure
 from strava_async.fastapi.problems import Problem, exception_handlers, problem_of
 from strava_async.fastapi.redirects import safe_next
 from strava_async.fastapi.sessions import Sessions
-from strava_async.fastapi.webhook_queue import WebhookCounts
+from strava_async.fastapi.webhook_backlog import SqliteBacklog
+from strava_async.fastapi.webhook_counts import WebhookCounts
+from strava_async.fastapi.webhook_kept import Backlog, KeptEvent
 from strava_async.fastapi.webhooks import WebhookRouter, webhook_router
 
 __all__ = [
     "AccessLogFilter",
     "AthleteDep",
     "AthleteIdDep",
+    "Backlog",
     "ConnectFailure",
+    "KeptEvent",
     "Kit",
     "Problem",
     "Sessions",
+    "SqliteBacklog",
     "StravaDep",
     "StravaLifespan",
     "WebhookCounts",

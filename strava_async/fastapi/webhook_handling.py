@@ -10,9 +10,9 @@ from typing import Any, Protocol, TypeVar
 import anyio
 
 from strava_async.clock import Clock
-from strava_async.errors import InputError, InvalidGrantError
+from strava_async.errors import InputError, InvalidGrantError, StravaError
 from strava_async.fastapi._callbacks import call_back
-from strava_async.fastapi.webhook_retry import Job
+from strava_async.fastapi.webhook_retry import Job, leaves
 from strava_async.webhooks import WebhookEvent
 
 T = TypeVar("T")
@@ -73,19 +73,28 @@ class Handling:
             if not await self._is_ours(job):
                 return Outcome.DROPPED
         except Exception as error:
-            return _end_or_pause(job, error, None if last else job.pause_after_trouble(endless=job.forgotten))
+            return _end_or_pause(
+                job, error, None if last else job.pause_after_trouble(endless=job.forgotten is not False)
+            )
         if job.event.is_deauthorization:
             return await self._end_grant(job, last)
         return await self._tell(job, last)
 
     async def _is_ours(self, job: Job) -> bool:
+        connected = await self._grants.is_connected(job.event.owner_id)
+        if job.forgotten is None:
+            job.forgotten = not connected
         # An athlete who has connected again meanwhile is not to be told of as one who left.
-        if await self._grants.is_connected(job.event.owner_id) is job.forgotten:
+        if connected is job.forgotten:
             state = "connected again" if job.forgotten else "not connected"
             _logger.info("%s: dropped, athlete %d is %s", name_of(job.event), job.event.owner_id, state)
             return False
         if self._claim is not None and not job.claimed:
-            claimed = await _call(self._claim, job.event)
+            try:
+                claimed = await _call(self._claim, job.event)
+            except anyio.get_cancelled_exc_class():
+                job.claimed = True  # it may be, and asked again it would say no: better twice than never
+                raise
             if claimed is None:
                 raise InputError("claim has to return whether the event is ours: True or False")
             job.claimed = bool(claimed)
@@ -106,6 +115,7 @@ class Handling:
     async def _end_grant(self, job: Job, last: bool) -> Outcome | float:
         athlete_id = job.event.owner_id
         if not job.forgotten:
+            job.forgotten = None  # cut off or failed, it may have deleted them all the same
             try:
                 job.forgotten = await self._grants.forget_if_revoked(athlete_id)
             except Exception as error:
@@ -128,12 +138,20 @@ def name_of(event: WebhookEvent) -> str:
     return f"webhook event {event.aspect_type[:40]!r} of {event.object_type[:40]!r} {event.object_id}"
 
 
+def log_error(error: Exception, text: str) -> None:
+    """Log what an error has ended: those of our tree say all in a line, others need their traceback."""
+    if all(isinstance(leaf, StravaError) for leaf in leaves(error)):
+        _logger.error("%s: %s", text, ascii(error)[:300])
+    else:
+        _logger.error("%s", text, exc_info=error)
+
+
 def _end_or_pause(job: Job, error: Exception, pause: float | None) -> Outcome | float:
     if pause is not None:
         kind = type(error).__name__  # a text may hold what belongs in no log
         _logger.warning("%s: %s, to be tried again in %.0f s", name_of(job.event), kind, pause)
         return pause
-    _logger.error("%s: failed, and is not tried again%s", name_of(job.event), _left_over(job), exc_info=error)
+    log_error(error, f"{name_of(job.event)}: failed, and is not tried again{_left_over(job)}")
     return Outcome.FAILED
 
 

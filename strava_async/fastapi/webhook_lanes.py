@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import math
 from collections import deque
 
 import anyio
@@ -30,21 +29,21 @@ class Later:
         self._ready = ready
         self._order = itertools.count()
         self._due: list[tuple[float, int, Lane]] = []
-        self._hurry = False
         self._nap = anyio.CancelScope()
 
     def add(self, lane: Lane, seconds: float) -> None:
         """Let a lane wait that long."""
-        due_at = -math.inf if self._hurry else self._clock.monotonic() + seconds
+        due_at = self._clock.monotonic() + seconds
         heapq.heappush(self._due, (due_at, next(self._order), lane))
         if self._due[0][2] is lane:
             self._nap.cancel()
 
-    def hurry(self) -> None:
-        """Let nothing wait any more."""
-        self._hurry = True
-        self._due = sorted((-math.inf, order, lane) for _, order, lane in self._due)
+    def release(self) -> list[Lane]:
+        """Let no lane wait any more; return those that did, in the order in which they would have been due."""
+        released = [lane for _, _, lane in sorted(self._due)]
+        self._due.clear()
         self._nap.cancel()
+        return released
 
     async def wake(self) -> None:
         """Hand out each lane when it has waited; never returns."""

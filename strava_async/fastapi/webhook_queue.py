@@ -7,8 +7,10 @@ Rules:
   the others wait for it, also while it waits to be tried again. Lanes take turns at the workers.
 - An event that waits to be tried again occupies no worker.
 - At the end nothing is accepted any more. What is in the queue is handled, and an event that fails then is tried only
-  once more, at once. What is not done within ``drain_seconds`` is cancelled, and its number logged.
-- Cancelling the lifespan cancels everything at once.
+  once more, at once; with a backlog not even that where quota is what it lacks. What is not done within
+  ``drain_seconds`` is cancelled. Cancelling the lifespan cancels everything at once.
+- What is left then, or would have been tried again, goes to the backlog with all that is behind it in its lane. The
+  next start takes it back before it accepts anything. Without a backlog it is lost, and named in the log.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from enum import Enum
+from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
@@ -26,7 +28,9 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from strava_async.clock import Clock
 from strava_async.errors import InputError
+from strava_async.fastapi.webhook_counts import Offer, WebhookCounts
 from strava_async.fastapi.webhook_handling import Outcome, name_of
+from strava_async.fastapi.webhook_kept import Backlog, Keeper, KeptEvent, carry_out, log_lost
 from strava_async.fastapi.webhook_lanes import Lane, Later
 from strava_async.fastapi.webhook_retry import Job
 from strava_async.fastapi.webhook_seen import Seen
@@ -39,48 +43,25 @@ Attempt = Callable[[Job, bool], Awaitable[Outcome | float]]
 _logger = logging.getLogger("strava_async.webhooks")
 
 
-class Offer(Enum):
-    """What became of an event that came: accepted, known already, or turned away, to be sent again."""
-
-    ACCEPTED = "accepted"
-    DUPLICATE = "duplicate"
-    TURNED_AWAY = "turned away"
-
-
-@dataclass(slots=True)
-class WebhookCounts:
-    """What became of what came; ``accepted`` is the sum of ``handled``, ``dropped``, ``failed`` and ``waiting``.
-
-    Attributes:
-        refused: answered with 4xx: no event, not ours, or not known to be Strava's.
-        turned_away: answered with 503: the queue was full, or not running.
-        duplicates: answered with 200, and known already.
-        accepted: answered with 200, and taken.
-        handled: handled, without an error in the end.
-        dropped: there was nothing to do: the athlete is not connected or the grant is dead, another process has it, or
-            a deauthorization was false.
-        failed: given up after an error, or cut off at the end; the log says why.
-        waiting: not finished: in the queue, under way, or to be tried again.
-    """
-
-    refused: int = 0
-    turned_away: int = 0
-    duplicates: int = 0
-    accepted: int = 0
-    handled: int = 0
-    dropped: int = 0
-    failed: int = 0
-    waiting: int = 0
-
-
 @dataclass(slots=True)
 class _Run:
-    """What belongs to one lifespan, and to its event loop."""
+    """What belongs to one lifespan, and to its event loop.
+
+    Attributes:
+        ready: lanes whose turn it is.
+        later: lanes that wait to be tried again.
+        draining: whether it ends.
+        idle: set when only what is set aside is left.
+        set_aside: how many events are left for the backlog.
+        taken_back: how many events of the backlog are unfinished.
+    """
 
     ready: MemoryObjectSendStream[Lane]
     later: Later
     draining: bool = False
     idle: anyio.Event = field(default_factory=anyio.Event)
+    set_aside: int = 0
+    taken_back: int = 0
 
 
 class EventQueue:
@@ -95,13 +76,21 @@ class EventQueue:
         workers: how many are handled at the same time.
         max_queue: how many may be unfinished.
         drain_seconds: how long the end may take; None means as long as it takes.
+        backlog: keeps what is unfinished at the end until the next start; None loses it.
 
     Raises:
         InputError: a number makes no sense.
     """
 
     def __init__(
-        self, attempt: Attempt, *, clock: Clock, workers: int, max_queue: int, drain_seconds: float | None
+        self,
+        attempt: Attempt,
+        *,
+        clock: Clock,
+        workers: int,
+        max_queue: int,
+        drain_seconds: float | None,
+        backlog: Backlog | None = None,
     ) -> None:
         if workers < 1 or max_queue < 1:
             raise InputError("the queue of webhook events needs at least one worker, and room for one event")
@@ -113,6 +102,7 @@ class EventQueue:
         self._workers = workers
         self._max_queue = max_queue
         self._drain_seconds = drain_seconds
+        self._keeper = None if backlog is None else Keeper(backlog, clock)
         self._seen = Seen(clock, max(REMEMBERED_EVENTS, 2 * max_queue))
         self._lanes: dict[tuple[str, int], Lane] = {}
         self._run: _Run | None = None
@@ -123,16 +113,10 @@ class EventQueue:
         if run is not None and key in self._seen:
             counts.duplicates += 1
             return Offer.DUPLICATE
-        if run is None or run.draining or counts.waiting >= self._max_queue:
+        if run is None or run.draining or counts.waiting - run.taken_back >= self._max_queue:
             counts.turned_away += 1
             return Offer.TURNED_AWAY
-        self._seen.add(key)
-        counts.accepted += 1
-        counts.waiting += 1
-        lane = self._lanes.setdefault(_object(event), Lane())
-        lane.append(Job(event, self._clock.time()))
-        if len(lane) == 1:
-            run.ready.send_nowait(lane)
+        self._enqueue(run, Job(event, self._clock.time()))
         return Offer.ACCEPTED
 
     @asynccontextmanager
@@ -149,6 +133,8 @@ class EventQueue:
         run = self._run = _Run(ready, Later(self._clock, ready))
         with ready, lanes:
             try:
+                if self._keeper is not None:
+                    await carry_out(partial(self._keeper.take, partial(self._take_back, run)))
                 async with anyio.create_task_group() as tasks:
                     for _ in range(self._workers):
                         tasks.start_soon(self._work, run, lanes)
@@ -159,16 +145,31 @@ class EventQueue:
                         failure = error
                     await self._drain(run, tasks)
             finally:
-                self._close()
+                await self._close(run)
         if failure is not None:
             raise failure
 
+    def _enqueue(self, run: _Run, job: Job) -> None:
+        self._seen.add(job.event.key)
+        self.counts.accepted += 1
+        self.counts.waiting += 1
+        lane = self._lanes.setdefault(_object(job.event), Lane())
+        lane.append(job)
+        if len(lane) == 1:
+            run.ready.send_nowait(lane)
+
+    def _take_back(self, run: _Run, kept: KeptEvent) -> None:
+        self._enqueue(run, Job(kept.event, kept.accepted_at, kept.claimed, kept.forgotten, taken_back=True))
+        run.taken_back += 1  # they take no room from what Strava sends
+
     async def _drain(self, run: _Run, tasks: TaskGroup) -> None:
         run.draining = True
-        run.later.hurry()
+        for lane in run.later.release():
+            self._end_lane(run, lane, tried=False)
+        self._look_for_the_end(run)
         if self._drain_seconds is not None:
             tasks.start_soon(self._cut_off, self._drain_seconds, tasks)
-        if self.counts.waiting:
+        if not run.idle.is_set():
             await run.idle.wait()
         tasks.cancel_scope.cancel()
 
@@ -176,45 +177,74 @@ class EventQueue:
         await self._clock.sleep(seconds)
         tasks.cancel_scope.cancel()
 
-    def _close(self) -> None:
-        """Forget what is left, so that it is accepted if it comes again."""
-        self._run = None
-        left = [job.event for lane in self._lanes.values() for job in lane]
+    async def _close(self, run: _Run) -> None:
+        """Keep what is left, or forget it, so that it is accepted if it comes again."""
+        run.draining = True
+        left = [job for lane in self._lanes.values() for job in lane]
         self._lanes.clear()
-        for event in left:
-            self._seen.discard(event.key)
-            if event.is_deauthorization:
-                _logger.error("%s: cut off; on_disconnect may be left to be called", name_of(event))
+        try:
+            if left and self._keeper is not None:
+                await carry_out(partial(self._keep, self._keeper, left))
+            else:
+                self._lose(left)
+        finally:
+            self._run = None
+
+    async def _keep(self, keeper: Keeper, left: list[Job]) -> None:
+        if not await keeper.keep([KeptEvent(job.event, job.accepted_at, job.claimed, job.forgotten) for job in left]):
+            self._lose(left)
+            return
+        self.counts.kept += len(left)
+        self.counts.waiting -= len(left)
+        _logger.info("%d webhook events were kept for the next start", len(left))
+
+    def _lose(self, left: list[Job]) -> None:
         self.counts.failed += len(left)
         self.counts.waiting -= len(left)
-        if left:
-            _logger.error("%d webhook events were cut off at the end of the service", len(left))
+        for job in left:
+            self._seen.discard(job.event.key)
+        log_lost([job.event for job in left])
 
     async def _work(self, run: _Run, lanes: MemoryObjectReceiveStream[Lane]) -> None:
         async for lane in lanes:
-            result = await self._attempted(lane[0], run.draining)
-            if isinstance(result, Outcome):
-                self._finish(run, lane, result)
-            else:
-                run.later.add(lane, result)
+            await self._handle(run, lane)
 
-    async def _attempted(self, job: Job, last: bool) -> Outcome | float:
+    async def _handle(self, run: _Run, lane: Lane) -> None:
         """Attempt it in a task of its own: a cancellation that is not ours ends the attempt, and no worker."""
-        results: list[Outcome | float] = []
+        job, at_the_end, settled = lane[0], run.draining, False
 
         async def attempt() -> None:
+            nonlocal settled
             try:
-                results.append(await self._attempt(job, last))
+                result = await self._attempt(job, at_the_end and self._keeper is None)
             except Exception:
                 _logger.exception("%s: failed", name_of(job.event))
-                results.append(Outcome.FAILED)
+                result = Outcome.FAILED
+            # Here, where no cancellation comes between: what was handled is not kept.
+            settled = True
+            self._settle(run, lane, result, at_the_end)
 
         async with anyio.create_task_group() as alone:
             alone.start_soon(attempt)
-        if not results:
+        if not settled:
             _logger.error("%s: failed, because what its handler waited for was cancelled", name_of(job.event))
-            return Outcome.FAILED
-        return results[0]
+            self._settle(run, lane, Outcome.FAILED, at_the_end)
+
+    def _settle(self, run: _Run, lane: Lane, result: Outcome | float, at_the_end: bool) -> None:
+        if isinstance(result, Outcome):
+            self._finish(run, lane, result)
+        elif run.draining:
+            self._end_lane(run, lane, tried=at_the_end)
+        else:
+            run.later.add(lane, result)
+        self._look_for_the_end(run)
+
+    def _end_lane(self, run: _Run, lane: Lane, *, tried: bool) -> None:
+        """Have the first event of a lane tried once more, at once; or set the lane aside for the backlog."""
+        if self._keeper is not None and (tried or lane[0].out_of_quota):
+            run.set_aside += len(lane)
+        else:
+            run.ready.send_nowait(lane)
 
     def _finish(self, run: _Run, lane: Lane, outcome: Outcome) -> None:
         job = lane.popleft()
@@ -227,7 +257,10 @@ class EventQueue:
         counts.dropped += outcome is Outcome.DROPPED
         counts.failed += outcome is Outcome.FAILED
         counts.waiting -= 1
-        if run.draining and not counts.waiting:
+        run.taken_back -= job.taken_back
+
+    def _look_for_the_end(self, run: _Run) -> None:
+        if run.draining and self.counts.waiting == run.set_aside:
             run.idle.set()
 
 

@@ -48,13 +48,18 @@ class Job:
         event: what happened.
         accepted_at: when it came; Unix seconds.
         claimed: whether this process has the event; not asked again then.
-        forgotten: whether the athlete's tokens were found dead and deleted, so that only ``on_disconnect`` is left.
+        forgotten: whether the athlete's tokens were found dead and deleted, so that only ``on_disconnect`` is left;
+            None if that was begun, and nobody knows how it ended.
+        taken_back: whether it is from the backlog.
+        out_of_quota: whether quota was what it lacked last.
     """
 
     event: WebhookEvent
     accepted_at: float
     claimed: bool = False
-    forgotten: bool = False
+    forgotten: bool | None = False
+    taken_back: bool = False
+    out_of_quota: bool = False
     _failures: Counter[str] = field(default_factory=Counter[str])
 
     def pause_after(self, error: Exception, now: float) -> float | None:
@@ -64,7 +69,8 @@ class Job:
             error: what it raised.
             now: Unix time.
         """
-        pauses = [self._pause_after(leaf, now) for leaf in _leaves(error)]
+        pauses = [self._pause_after(leaf, now) for leaf in leaves(error)]
+        self.out_of_quota = any(isinstance(leaf, QuotaExceededError | RateLimitedError) for leaf in leaves(error))
         known = [pause for pause in pauses if pause is not None]
         return max(known) if len(known) == len(pauses) else None
 
@@ -74,6 +80,7 @@ class Job:
         Args:
             endless: whether one always follows.
         """
+        self.out_of_quota = False
         pause = self._next("trouble", TROUBLE_SECONDS)
         return TROUBLE_SECONDS[-1] if pause is None and endless else pause
 
@@ -102,10 +109,11 @@ class Job:
         return pauses[failures] if failures < len(pauses) else None
 
 
-def _leaves(error: BaseException) -> Iterable[BaseException]:
+def leaves(error: BaseException) -> Iterable[BaseException]:
+    """Return the errors of a group, and of the groups in it; of any other error itself."""
     if _is_group(error):
         for inner in error.exceptions:
-            yield from _leaves(inner)
+            yield from leaves(inner)
     else:
         yield error
 

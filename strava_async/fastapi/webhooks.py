@@ -23,8 +23,10 @@ from starlette.responses import JSONResponse, Response
 from strava_async.clock import Clock
 from strava_async.errors import InputError, UnverifiedWebhookError
 from strava_async.fastapi.problems import Problem, problem_of
+from strava_async.fastapi.webhook_counts import Offer, WebhookCounts
 from strava_async.fastapi.webhook_handling import Claim, Grants, Handling, OnDisconnect, OnEvent
-from strava_async.fastapi.webhook_queue import EventQueue, Offer, WebhookCounts
+from strava_async.fastapi.webhook_kept import Backlog
+from strava_async.fastapi.webhook_queue import EventQueue
 from strava_async.webhooks import WebhookEvent, challenge_of, check_signature, parse_event
 
 __all__ = ["Signature", "WebhookCounts", "WebhookRouter", "webhook_router"]
@@ -96,6 +98,7 @@ def webhook_router(
     max_queue: int = 10_000,
     max_body_bytes: int = MAX_BODY_BYTES,
     drain_seconds: float | None = 30.0,
+    backlog: Backlog | None = None,
 ) -> WebhookRouter:
     """Return a router for the callback of the webhook subscription.
 
@@ -116,9 +119,10 @@ def webhook_router(
       false one is logged.
     - What fails is tried again or given up, as the table in ``webhook_retry`` says: ``on_event`` should do no harm when
       it does a thing twice. It is not bounded in time; ``with anyio.fail_after(60)`` in it does that.
-    - At the end of the service what is queued is handled. A process that is killed loses what is queued, though Strava
-      has its 200: look at the lists of activities from time to time, and compare the athletes that you know with
-      ``strava.athlete_ids()`` at the start.
+    - At the end of the service what is queued is handled. What then still fails for a passing reason, or is cut off,
+      goes to ``backlog``, and is handled after the next start; without one it is lost, and named in the log.
+    - A process that is killed loses what is queued, though Strava has its 200: look at the lists of activities from
+      time to time, and compare the athletes that you know with ``strava.athlete_ids()`` at the start.
 
     The log of all this is ``strava_async.webhooks``.
 
@@ -142,7 +146,10 @@ def webhook_router(
         max_queue: how many may be unfinished; more are answered with 503.
         max_body_bytes: how large an event may be.
         drain_seconds: how long the end of the service may take for what is queued, less than what its supervisor
-            grants; what is left is cancelled, and logged. None means as long as it takes.
+            grants (and by five more if there is a backlog); what is left is cancelled. None means as long as it takes.
+        backlog: keeps what is not finished until the next start: ``SqliteBacklog("webhooks.sqlite")``. All processes of
+            the service have the same; the first that starts takes what is there. One that cannot be read at the start
+            is logged as an error and tried again at the next.
 
     Raises:
         InputError: an argument makes no sense.
@@ -153,7 +160,12 @@ def webhook_router(
     guard = Guard(verify_token, subscription_id, signature, signing_secret, max_body_bytes, strava.clock)
     handling = Handling(strava, on_event=on_event, on_disconnect=on_disconnect, claim=claim)
     queue = EventQueue(
-        handling.attempt, clock=strava.clock, workers=workers, max_queue=max_queue, drain_seconds=drain_seconds
+        handling.attempt,
+        clock=strava.clock,
+        workers=workers,
+        max_queue=max_queue,
+        drain_seconds=drain_seconds,
+        backlog=backlog,
     )
     return WebhookRouter(path, guard, queue)
 
