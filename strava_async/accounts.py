@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from weakref import WeakValueDictionary
 
 from strava_async._shield import after_waiting_for
@@ -83,9 +82,17 @@ class Accounts:
             athlete_id: whose.
 
         Returns:
-            whether there are no tokens now.
+            whether tokens were deleted.
         """
-        return not await source.confirm(partial(self._delete, athlete_id))
+        deleted = False
+
+        async def end() -> None:
+            nonlocal deleted
+            deleted = await self.newest(athlete_id) is not None
+            await self._delete(athlete_id)
+
+        await source.confirm(end)
+        return deleted
 
     async def _delete(self, athlete_id: int) -> None:
         await self.store.delete(athlete_id)

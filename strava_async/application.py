@@ -384,7 +384,8 @@ class Strava:
         caller is cancelled.
 
         Returns:
-            whether the athlete is not connected any more.
+            whether the grant was found dead, and the tokens were deleted by this call. False for a grant that lives,
+            and where there were no tokens: then somebody else has ended it before.
 
         Raises:
             InputError: that is no athlete's id.
