@@ -16,7 +16,7 @@ import strava_async
 from strava_async.cli import main
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ("demo", "emulate", "login", "accounts", "logout")
+COMMANDS = ("demo", "emulate", "login", "accounts", "logout", "webhook")
 
 
 def test_the_version_is_printed(capsys):

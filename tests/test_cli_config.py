@@ -21,6 +21,7 @@ from strava_async.cli.config import (
 from strava_async.cli.terminal import UsageError
 
 SECRET = "5ecre7" * 6
+EMULATOR = "http://emulator.test:8000"
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def test_a_secret_in_the_place_of_the_id_is_not_shown() -> None:
 
 def test_no_repr_shows_a_secret(config: Path) -> None:
     write(config, f'client_secret = "{SECRET}"')
-    assert SECRET not in f"{Options('5', SECRET, token_key=SECRET)!r}{read_config(config)!r}"
+    assert SECRET not in f"{Options('5', SECRET, token_key=SECRET, environment={'A': SECRET})!r}{read_config(config)!r}"
 
 
 @pytest.mark.parametrize("secret", [SECRET, 'a"b\\c', "'#[]=", "\\u0041"])
@@ -203,6 +204,70 @@ def test_requests_go_to_strava_or_to_the_emulator() -> None:
 def test_what_is_no_emulator_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match="--emulator"):
         application_name(Options(emulator=url), 5)
+
+
+def named(api_url: str | None = None, oauth_url: str | None = None, **more: Any) -> Options:
+    variables = {"STRAVA_API_URL": api_url, "STRAVA_OAUTH_URL": oauth_url}
+    return Options(environment={name: url for name, url in variables.items() if url is not None}, **more)
+
+
+@pytest.mark.parametrize("api_url", [f"{EMULATOR}/api/v3", f" {EMULATOR}/api/v3/ ", "HTTP://Emulator.test:8000/api/v3"])
+def test_an_emulator_that_the_environment_names_is_as_good_as_the_option(api_url: str) -> None:
+    options, same = named(api_url, f"{EMULATOR}/oauth"), Options(emulator=EMULATOR)
+    assert (options.api_url, options.oauth_url) == (same.api_url, same.oauth_url)
+    assert application_name(options, 5) == application_name(same, 5) == f"5@{EMULATOR}"
+    assert options.config_path is None  # its secret is for Strava
+
+
+@pytest.mark.parametrize(
+    ("api_url", "oauth_url"),
+    [
+        (None, None),
+        ("", ""),
+        ("https://www.strava.com/api/v3", "https://www.strava.com/oauth"),
+        ("https://WWW.strava.com/api/v3/", None),
+    ],
+)
+def test_an_environment_that_names_strava_means_strava(api_url: str | None, oauth_url: str | None) -> None:
+    options = named(api_url, oauth_url)
+    assert (options.api_url, options.oauth_url) == (Options().api_url, Options().oauth_url)
+    assert application_name(options, 5) == "5"
+    assert options.config_path == CONFIG
+
+
+@pytest.mark.parametrize(
+    ("api_url", "oauth_url"),
+    [
+        (f"{EMULATOR}/api/v3", None),
+        (None, f"{EMULATOR}/oauth"),
+        (f"{EMULATOR}/api/v3", "http://127.0.0.1:8001/oauth"),
+        (f"{EMULATOR}/api/v3", f"{EMULATOR}/api/v3"),
+        (EMULATOR, EMULATOR),
+        (f"{EMULATOR}/below/api/v3", f"{EMULATOR}/below/oauth"),
+        ("http://u:5ecret@emulator.test/api/v3", "http://u:5ecret@emulator.test/oauth"),
+        ("http://[/api/v3", "http://[/oauth"),
+        (f"{EMULATOR}/api/v3", "nonsense"),
+    ],
+)
+def test_an_environment_that_names_two_stravas_is_refused(api_url: str | None, oauth_url: str | None) -> None:
+    for read in (lambda options: options.api_url, lambda options: application_name(options, 5)):
+        with pytest.raises(UsageError, match=r"set both, .* or give --emulator") as caught:
+            read(named(api_url, oauth_url))
+        assert "5ecret" not in str(caught.value)
+
+
+def test_the_option_comes_before_the_environment() -> None:
+    options = named("http://127.0.0.1:8001/api/v3", "nonsense", emulator=EMULATOR)
+    assert application_name(options, 5) == f"5@{EMULATOR}"
+
+
+def test_a_command_that_is_proposed_names_the_emulator_that_was_given() -> None:
+    assert Options().command("accounts") == "strava-async accounts"
+    assert (
+        Options(emulator="http://[::1]:80").command("accounts") == "strava-async accounts --emulator 'http://[::1]:80'"
+    )
+    # The environment is there for the next command too.
+    assert named(f"{EMULATOR}/api/v3", f"{EMULATOR}/oauth").command("accounts") == "strava-async accounts"
 
 
 def test_a_wrong_key_is_told_by_the_name_of_its_variable() -> None:

@@ -36,6 +36,7 @@ from strava_async.testing import Emulator, Fault, serve
 
 ROOT = Path(__file__).parent.parent
 URL = "http://emulator.test"
+VARIABLES = {"STRAVA_API_URL": f"{URL}/api/v3", "STRAVA_OAUTH_URL": f"{URL}/oauth"}
 TOKEN = re.compile(r"[0-9a-f]{40}")  # what the emulator's tokens, codes and secrets look like
 Reader = Callable[[], str]
 
@@ -241,6 +242,8 @@ def test_what_was_typed_is_remembered_after_the_login(desk: Desk) -> None:
 def test_an_emulators_credentials_do_not_get_into_the_default_file(desk: Desk) -> None:
     assert desk.login(remember=True) == 2
     assert "--config" in desk.shown[1]
+    assert desk.login(desk.options(emulator=None, environment=VARIABLES), remember=True) == 2
+    assert "--config" in desk.shown[1]
 
 
 def test_a_file_of_another_program_is_not_overwritten(desk: Desk) -> None:
@@ -384,7 +387,7 @@ def test_accounts_in_json_are_lines_without_tokens(desk: Desk) -> None:
 
 def test_accounts_of_nobody_is_a_sentence_and_makes_no_file(desk: Desk) -> None:
     assert desk.accounts() == 0
-    assert re.fullmatch(r"Nobody is connected .*\n", desk.shown[0])
+    assert re.fullmatch(rf"Nobody is connected .*: strava-async login --emulator {URL}\n", desk.shown[0])
     assert desk.accounts(as_json=True) == 0
     assert desk.shown == ("", "")
     assert list(desk.directory.iterdir()) == []
@@ -420,7 +423,7 @@ def test_logout_of_all(desk: Desk) -> None:
 def test_logout_of_a_stranger_fails(desk: Desk) -> None:
     desk.connect(desk.emulator.athlete_ids[0])
     assert desk.logout(athlete_id=7) == 1
-    assert "athlete 7 is not connected" in desk.shown[1]
+    assert f"athlete 7 is not connected: strava-async accounts --emulator {URL} lists who is" in desk.shown[1]
     assert len(desk.kept()) == 1
 
 
@@ -619,3 +622,16 @@ def test_help_shows_no_secret_of_the_environment(
     shown = capsys.readouterr().out
     assert "STRAVA_CLIENT_SECRET" in shown
     assert "5ecre7" not in shown
+
+
+@pytest.mark.parametrize("command", [["login", "--no-browser"], ["accounts"], ["logout"]])
+def test_an_environment_that_names_two_stravas_is_told_in_a_sentence(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STRAVA_API_URL", f"{URL}/api/v3")
+    monkeypatch.delenv("STRAVA_OAUTH_URL", raising=False)
+    store = tmp_path / "data" / "tokens.sqlite"
+    assert run_command([*command, "--client-id", "5", "--client-secret", "made-up", "--store", str(store)]) == 2
+    told = rf"strava-async {command[0]}: STRAVA_API_URL and .* or give --emulator\n"
+    assert re.fullmatch(told, capsys.readouterr().err)
+    assert not store.parent.exists()

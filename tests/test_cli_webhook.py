@@ -2,11 +2,14 @@
 
 import io
 import json
+import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 from rich.console import Console
@@ -17,11 +20,12 @@ from strava_async.cli import main as run_command
 from strava_async.cli.config import Options
 from strava_async.cli.terminal import Terminal
 from strava_async.cli.webhook import subscribe, unsubscribe, view
-from strava_async.testing import CallbackReply, Emulator, Fault
+from strava_async.testing import CallbackReply, Emulator, Fault, serve
 
 URL = "http://emulator.test"
 CALLBACK = "https://service.test/hook"
 VERIFY_TOKEN = "v-sekret"
+ARGUMENTS = [["subscribe", CALLBACK, "--verify-token", VERIFY_TOKEN], ["view"], ["unsubscribe"]]
 
 
 class Desk:
@@ -124,7 +128,8 @@ def test_a_second_subscription_is_refused_with_what_to_do(desk: Desk) -> None:
     desk.subscribe()
     assert desk.subscribe() == 1
     assert desk.err == (
-        "strava-async webhook subscribe: there is a subscription already; to end it: strava-async webhook unsubscribe\n"
+        "strava-async webhook subscribe: there is a subscription already; "
+        f"to end it: strava-async webhook unsubscribe --emulator {URL}\n"
     )
 
 
@@ -169,7 +174,7 @@ def test_no_subscription_is_told_to_people_and_nothing_to_programs(desk: Desk) -
     assert desk.view() == 0
     assert desk.out == (
         f"Application {desk.emulator.client_id}@{URL} has no webhook subscription. "
-        "To make one: strava-async webhook subscribe URL\n"
+        f"To make one: strava-async webhook subscribe URL --emulator {URL}\n"
     )
     assert desk.view(as_json=True) == 0
     assert desk.out == ""
@@ -191,7 +196,7 @@ def test_a_subscription_that_is_not_there_cannot_be_deleted(desk: Desk) -> None:
     assert desk.unsubscribe(7) == 1
     assert desk.err == (
         "strava-async webhook unsubscribe: the application has no subscription 7: "
-        "strava-async webhook view shows the one it has\n"
+        f"strava-async webhook view --emulator {URL} shows the one it has\n"
     )
     assert desk.emulator.subscription() is not None
 
@@ -202,9 +207,34 @@ def test_neither_the_tokens_nor_their_key_are_touched(desk: Desk, tmp_path: Path
     assert not store.parent.exists()
 
 
-@pytest.mark.parametrize(
-    "arguments", [["subscribe", CALLBACK, "--verify-token", VERIFY_TOKEN], ["view"], ["unsubscribe"]]
-)
+@pytest.mark.asyncio
+async def test_a_program_goes_to_the_emulator_that_the_environment_names(desk: Desk, tmp_path: Path) -> None:
+    async with serve(desk.emulator) as url:
+        environment = {
+            **os.environ,
+            "HOME": str(tmp_path),
+            "STRAVA_CLIENT_ID": str(desk.emulator.client_id),
+            "STRAVA_CLIENT_SECRET": desk.emulator.client_secret,
+            "STRAVA_VERIFY_TOKEN": VERIFY_TOKEN,
+            "STRAVA_API_URL": f"{url}/api/v3",
+            "STRAVA_OAUTH_URL": f"{url}/oauth",
+        }
+        command = [sys.executable, "-m", "strava_async", "webhook", "subscribe", CALLBACK]
+        await anyio.run_process(command, env=environment)
+    assert desk.emulator.subscription() is not None
+
+
+@pytest.mark.parametrize("arguments", ARGUMENTS)
+def test_the_commands_look_into_the_environment(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STRAVA_API_URL", f"{URL}/api/v3")
+    monkeypatch.delenv("STRAVA_OAUTH_URL", raising=False)
+    assert run_command(["webhook", *arguments, "--client-id", "5", "--client-secret", "made-up"]) == 2
+    assert "STRAVA_API_URL and STRAVA_OAUTH_URL are not those of one Strava" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", ARGUMENTS)
 def test_the_commands_need_the_credentials(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -560,6 +560,14 @@ async def test_the_front_page_shows_athletes_and_what_they_are_connected_to(emul
         assert "which is told of events." in (await http.get("/")).text
 
 
+async def test_a_name_on_the_front_page_is_text(emulator):
+    emulator.world().summary_profile["firstname"] = "<b>O'Neill</b>"
+    async with browse(emulator) as http:
+        page = (await http.get("/")).text
+    assert "&lt;b&gt;O&#x27;Neill&lt;/b&gt;" in page
+    assert "<b>" not in page
+
+
 async def test_the_front_page_shows_what_was_sent(emulator, service):
     async with connected(emulator), browse(emulator) as http:
         assert "None so far." in (await http.get("/")).text

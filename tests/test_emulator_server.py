@@ -7,6 +7,7 @@ import signal
 import anyio
 import httpx
 import pytest
+import pytest_asyncio
 
 from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits, serve
 
@@ -111,6 +112,18 @@ async def test_another_task_may_leave_the_block():
     served = serve(Emulator(clock=FakeClock()))
     await asyncio.create_task(served.__aenter__())
     await asyncio.create_task(served.__aexit__(None, None, None))
+
+
+@pytest_asyncio.fixture
+async def served():
+    async with serve(Emulator(clock=FakeClock())) as url:
+        yield url
+
+
+@pytest.mark.asyncio
+async def test_a_fixture_may_serve_an_emulator(served):
+    async with httpx.AsyncClient() as http:
+        assert (await http.get(f"{served}/nothing")).status_code == 404
 
 
 @pytest.mark.asyncio

@@ -326,6 +326,13 @@ async def test_an_emulator_without_prefix_has_it_at_the_root(clock, service):
         assert (await http.get("/push_subscriptions", params=credentials(emulator))).json() == []
 
 
+@pytest.mark.parametrize("callback_url", ["http://xn--/", "http://xn--a/hook", "http://./"])
+async def test_a_host_name_that_is_none_does_not_answer(clock, callback_url):
+    emulator = Emulator(clock=clock, years=0.1)
+    assert fault(await subscribe(emulator, callback_url=callback_url))[3] == "not verifiable"
+    assert emulator.subscription() is None
+
+
 async def test_without_callbacks_given_the_network_is_asked(clock, caplog):
     caplog.set_level(logging.DEBUG)
     heard = []

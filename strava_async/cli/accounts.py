@@ -83,7 +83,7 @@ def _accounts(options: Options, terminal: Terminal, as_json: bool, now: Callable
         for athlete_id, token in connected.items():
             terminal.say(_json(athlete_id, token))
     elif not connected:
-        terminal.say(f"{_nobody(options, client_id)} To connect somebody: strava-async login")
+        terminal.say(f"{_nobody(options, client_id)} To connect somebody: {options.command('login')}")
     else:
         table = Table("Athlete", "Access token", "Granted", box=None, pad_edge=False, padding=(0, 3, 0, 0))
         for athlete_id, token in connected.items():
@@ -138,7 +138,9 @@ def _chosen(settings: Logout, connected: list[int]) -> list[int]:
     """Return who is to be logged out."""
     if settings.athlete_id is not None:
         if settings.athlete_id not in connected:
-            raise InputError(f"athlete {settings.athlete_id} is not connected: strava-async accounts lists who is")
+            raise InputError(
+                f"athlete {settings.athlete_id} is not connected: {settings.options.command('accounts')} lists who is"
+            )
         return [settings.athlete_id]
     if len(connected) > 1 and not settings.everybody:
         raise UsageError(f"say which athlete, or --all: {', '.join(map(str, connected))}")

@@ -42,7 +42,12 @@ Store = Annotated[
 ]
 EmulatorUrl = Annotated[
     str | None,
-    typer.Option("--emulator", metavar="URL", show_default=False, help="A served emulator in place of Strava."),
+    typer.Option(
+        "--emulator",
+        metavar="URL",
+        show_default=False,
+        help="A served emulator in place of Strava. Else the one that STRAVA_API_URL and STRAVA_OAUTH_URL name.",
+    ),
 ]
 
 # Tracebacks of typer's own kind would show local variables, and with them tokens.
@@ -195,7 +200,7 @@ def subscribe(
     """Let Strava send the events of all connected athletes to a service, which must be running."""
     from strava_async.cli.webhook import subscribe as subscribe_webhook
 
-    options = Options(client_id, client_secret, config, emulator=emulator)
+    options = Options(client_id, client_secret, config, emulator=emulator, environment=os.environ)
     raise typer.Exit(subscribe_webhook(options, callback_url, verify_token, this_terminal()))
 
 
@@ -210,7 +215,7 @@ def view(
     """Show the subscription."""
     from strava_async.cli.webhook import view as view_webhook
 
-    options = Options(client_id, client_secret, config, emulator=emulator)
+    options = Options(client_id, client_secret, config, emulator=emulator, environment=os.environ)
     raise typer.Exit(view_webhook(options, this_terminal(), as_json=as_json))
 
 
@@ -227,14 +232,15 @@ def unsubscribe(
     """Delete the subscription: no more events."""
     from strava_async.cli.webhook import unsubscribe as unsubscribe_webhook
 
-    options = Options(client_id, client_secret, config, emulator=emulator)
+    options = Options(client_id, client_secret, config, emulator=emulator, environment=os.environ)
     raise typer.Exit(unsubscribe_webhook(options, subscription_id, this_terminal()))
 
 
 def _application(
     client_id: str | None, client_secret: str | None, config: Path | None, store: Path, emulator: str | None
 ) -> Options:
-    return Options(client_id, client_secret, config, store, emulator, os.environ.get("STRAVA_TOKEN_KEY"))
+    token_key = os.environ.get("STRAVA_TOKEN_KEY")
+    return Options(client_id, client_secret, config, store, emulator, token_key, os.environ)
 
 
 def _write_line(text: str) -> None:

@@ -17,18 +17,17 @@ import shlex
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import typer
 
 from strava_async.application import Strava
+from strava_async.cli.emulator_url import API_PATH, OAUTH_PATH, STRAVA, emulator_url
 from strava_async.cli.terminal import Ask, UsageError
 from strava_async.errors import InputError
-from strava_async.protocol import ApiV3
 from strava_async.stores.sqlite import SqliteTokenStore
 
 DIRECTORY = Path(typer.get_app_dir("strava-async"))
@@ -47,8 +46,9 @@ class Options:
         client_secret: the application's secret.
         config: the configuration file; None means the default one, and none with an emulator.
         store: where the tokens are kept.
-        emulator: the base URL of a served emulator; None means Strava.
+        emulator: the base URL of a served emulator; None leaves it to the environment.
         token_key: encrypts the tokens; None leaves them as they are.
+        environment: the variables that may name an emulator; see ``emulator_url``.
     """
 
     client_id: str | None = None
@@ -57,13 +57,19 @@ class Options:
     store: Path = STORE
     emulator: str | None = None
     token_key: str | None = field(default=None, repr=False)
+    environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+
+    @property
+    def emulator_url(self) -> str | None:
+        """The base URL of the emulator that counts; None means Strava."""
+        return emulator_url(self.emulator, self.environment)
 
     @property
     def config_path(self) -> Path | None:
         """The configuration file that counts; None if there is none."""
         if self.config is not None:
             return self.config.expanduser()
-        return CONFIG if self.emulator is None else None
+        return CONFIG if self.emulator_url is None else None
 
     @property
     def store_path(self) -> Path:
@@ -73,14 +79,17 @@ class Options:
     @property
     def api_url(self) -> str:
         """Where requests go."""
-        return (
-            f"https://{ApiV3.server}{ApiV3.api_base}" if self.emulator is None else f"{_origin(self.emulator)}/api/v3"
-        )
+        return (self.emulator_url or STRAVA) + API_PATH
 
     @property
     def oauth_url(self) -> str:
         """Where athletes and tokens go."""
-        return f"https://{ApiV3.server}/oauth" if self.emulator is None else f"{_origin(self.emulator)}/oauth"
+        return (self.emulator_url or STRAVA) + OAUTH_PATH
+
+    def command(self, words: str) -> str:
+        """Return another command to the same Strava, as it is to be typed."""
+        named = "" if self.emulator is None else f" --emulator {shlex.quote(self.emulator)}"
+        return f"strava-async {words}{named}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +125,8 @@ def find_credentials(options: Options, ask: Ask | None) -> tuple[int, str]:
 
 def application_name(options: Options, client_id: int) -> str:
     """Return what tells the application's tokens from those of others in the same file."""
-    return str(client_id) if options.emulator is None else f"{client_id}@{_origin(options.emulator)}"
+    emulator = options.emulator_url
+    return str(client_id) if emulator is None else f"{client_id}@{emulator}"
 
 
 def token_store(options: Options, client_id: int) -> SqliteTokenStore:
@@ -238,15 +248,3 @@ def _content(path: Path) -> dict[str, Any]:
             raise
         place = "".join(re.findall(r" \(at [^()]*\)$", str(error)))
     raise UsageError(f"{path} is not valid TOML{place}")  # here, where no error that carries its text is the context
-
-
-def _origin(url: str) -> str:
-    """Return the base URL of an emulator in its one spelling."""
-    try:
-        parts = urlsplit(url.strip())
-        whole = bool(parts.scheme in ("http", "https") and parts.hostname and parts.port != 0)
-    except ValueError:
-        parts, whole = urlsplit(""), False
-    if not whole or parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
-        raise UsageError("--emulator is a URL without a path, such as http://127.0.0.1:8000")
-    return f"{parts.scheme}://{parts.netloc.lower()}"

@@ -110,7 +110,7 @@ def _scope(text: str) -> tuple[str, ...]:
 def _config_to_write(options: Options) -> Path:
     """Return the configuration file, once it is sure that it is none of another program."""
     if options.config_path is None:
-        raise UsageError("--remember with --emulator needs --config: the default file is about Strava")
+        raise UsageError("--remember with an emulator needs --config: the default file is about Strava")
     read_config(options.config_path)
     return options.config_path
 

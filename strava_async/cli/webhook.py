@@ -32,7 +32,7 @@ def subscribe(
 
     def work() -> int:
         token = _verify_token(verify_token, terminal.ask)
-        return _with_strava(options, terminal, make, partial(_subscribe, callback_url, token, terminal))
+        return _with_strava(options, terminal, make, partial(_subscribe, options, callback_url, token, terminal))
 
     return run("webhook subscribe", terminal, work)
 
@@ -70,11 +70,13 @@ def _verify_token(given: str | None, ask: Ask | None) -> str:
     return token
 
 
-async def _subscribe(callback_url: str, verify_token: str, terminal: Terminal, strava: Strava, client_id: int) -> int:
+async def _subscribe(
+    options: Options, callback_url: str, verify_token: str, terminal: Terminal, strava: Strava, client_id: int
+) -> int:
     try:
         made = await strava.webhooks.subscribe(callback_url, verify_token)
     except BadRequestError as error:
-        raise _explained(error) from None
+        raise _explained(error, options) from None
     except InputError as error:
         raise UsageError(str(error)) from None
     terminal.say(f"Subscribed. Events go to {callback_url}")
@@ -82,11 +84,11 @@ async def _subscribe(callback_url: str, verify_token: str, terminal: Terminal, s
     return DONE
 
 
-def _explained(error: BadRequestError) -> Exception:
+def _explained(error: BadRequestError, options: Options) -> Exception:
     """Return what a refusal to subscribe means for the user; itself if that is not known."""
     about = {(detail.get("field"), detail.get("code")) for detail in error.errors}
     if ("", "already exists") in about:
-        return InputError("there is a subscription already; to end it: strava-async webhook unsubscribe")
+        return InputError(f"there is a subscription already; to end it: {options.command('webhook unsubscribe')}")
     codes = [str(code) for name, code in about if name == "callback url"]
     if codes:
         return InputError(
@@ -105,7 +107,7 @@ async def _view(options: Options, terminal: Terminal, as_json: bool, strava: Str
             for name, value in _values(subscription).items():
                 terminal.say(f"  {name.replace('_', ' '):<14}  {'unknown' if value is None else value}")
     if not found and not as_json:
-        terminal.say(f"{_none(options, client_id)} To make one: strava-async webhook subscribe URL")
+        terminal.say(f"{_none(options, client_id)} To make one: {options.command('webhook subscribe URL')}")
     return DONE
 
 
@@ -131,9 +133,8 @@ async def _unsubscribe(
     try:
         await strava.webhooks.unsubscribe(subscription_id)
     except NotFoundError:
-        raise InputError(
-            f"the application has no subscription {subscription_id}: strava-async webhook view shows the one it has"
-        ) from None
+        shown = f"{options.command('webhook view')} shows the one it has"
+        raise InputError(f"the application has no subscription {subscription_id}: {shown}") from None
     terminal.say(f"Subscription {subscription_id} is deleted. Events that are under way may still arrive.")
     return DONE
 

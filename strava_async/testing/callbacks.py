@@ -53,6 +53,7 @@ class Callbacks(Protocol):
 
         Raises:
             OSError, StravaError: there is no answer.
+            UnicodeError: there can be none, because the host name is not one.
         """
         ...
 
@@ -148,7 +149,7 @@ async def ask(
     try:
         with anyio.move_on_after(seconds):
             return await callbacks(method, url, content)
-    except (OSError, StravaError):
+    except (OSError, StravaError, UnicodeError):
         pass
     return None
 
