@@ -17,6 +17,7 @@ from strava_async.testing import Emulator, FakeClock
 
 SITE = "https://service.test"
 SCOPE = "read,activity:read"
+SESSION = "__Host-strava_athlete"
 
 
 class FussyStore(MemoryTokenStore):
@@ -99,7 +100,7 @@ async def service(
 
     Args:
         prefix: where the routes are.
-        lifespan: more arguments of ``StravaLifespan``.
+        lifespan: more arguments of ``StravaLifespan``, which tries nothing twice unless they say so.
         options: arguments of ``oauth_router``.
     """
     clock, store = FakeClock(), FussyStore()
@@ -114,7 +115,7 @@ async def service(
             clock=clock,
             retry=RetryPolicy(max_attempts=1),
         )
-        app = FastAPI(lifespan=StravaLifespan(strava, **(lifespan or {})))
+        app = FastAPI(lifespan=StravaLifespan(strava, **{"retry": None, **(lifespan or {})}))
         app.include_router(oauth_router(strava, **{"scope": SCOPE, **options}), prefix=prefix)
         async with app.router.lifespan_context(app) as state:
 

@@ -5,7 +5,7 @@ import pytest
 from starlette.requests import HTTPConnection
 
 from strava_async.testing import Fault
-from tests.oauth_service import Browser, Service, service, set_cookies
+from tests.oauth_service import SESSION, SITE, Browser, Service, service, set_cookies
 
 pytestmark = pytest.mark.anyio
 
@@ -15,7 +15,7 @@ ELSEWHERE = ["cross-site", "same-site", "anything"]
 
 async def connected(here: Service, browser: Browser) -> bool:
     """Say whether the athlete's tokens are kept and the browser is signed in."""
-    return await here.strava.is_connected(here.marianne) and "strava_athlete" in browser.cookies
+    return await here.strava.is_connected(here.marianne) and SESSION in browser.cookies
 
 
 async def test_disconnecting_revokes_deletes_and_signs_out() -> None:
@@ -27,7 +27,7 @@ async def test_disconnecting_revokes_deletes_and_signs_out() -> None:
         assert gone == [here.marianne]
         assert here.emulator.count("POST", "/oauth/revoke") == 1
         assert await here.strava.athlete_ids() == []
-        assert "strava_athlete" not in browser.cookies
+        assert SESSION not in browser.cookies
 
 
 async def test_only_the_athlete_who_is_signed_in_is_disconnected() -> None:
@@ -85,11 +85,11 @@ async def test_data_that_could_not_be_deleted_are_deleted_by_pressing_again() ->
         with pytest.raises(OSError, match="the database is away"):
             await browser.post("/strava/disconnect")
         assert not await here.strava.is_connected(here.marianne)
-        assert "strava_athlete" in browser.cookies
+        assert SESSION in browser.cookies
         assert (await browser.post("/strava/disconnect")).status_code == 303
         assert tried == [here.marianne, here.marianne]
         assert here.emulator.count("POST", "/oauth/revoke") == 1
-        assert "strava_athlete" not in browser.cookies
+        assert SESSION not in browser.cookies
 
 
 async def test_nobody_signed_in_is_told() -> None:
@@ -130,13 +130,52 @@ async def test_a_page_of_this_site_may(site: str) -> None:
         assert (await browser.post("/strava/disconnect", headers={"sec-fetch-site": site})).status_code == 303
 
 
+@pytest.mark.parametrize("path", ["/strava/disconnect", "/strava/sign-out"])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("https://evil.service.test", "http://service.test", "https://service.test:444", "null", "", "https://["),
+        *("https://evil.test/https://service.test", "https://service.test.evil.test"),
+    ],
+)
+async def test_without_sec_fetch_site_the_origin_has_to_be_this_one(origin: str, path: str) -> None:
+    async with service() as here, here.browser() as browser:
+        await browser.connect()
+        assert (await browser.post(path, headers={"origin": origin})).status_code == 403
+        assert await connected(here, browser)
+
+
+@pytest.mark.parametrize(
+    ("site", "base_url", "origin"),
+    [
+        (SITE, None, SITE),
+        (SITE, None, f"{SITE}:443"),
+        ("http://10.0.0.7:8000", None, "http://10.0.0.7:8000"),
+        ("http://10.0.0.7", "https://Service.test:443/api", SITE),
+    ],
+)
+async def test_a_form_of_an_old_browsers_is_from_here(site: str, base_url: str | None, origin: str) -> None:
+    async with service(base_url=base_url) as here, here.browser(site) as browser:
+        assert (await browser.post("/strava/sign-out", headers={"origin": origin})).status_code == 303
+
+
+async def test_what_a_browser_says_of_the_site_counts_before_the_origin() -> None:
+    async with service() as here, here.browser() as browser:
+        for site, status in (("same-origin", 303), ("cross-site", 403)):
+            fields = {"sec-fetch-site": site, "origin": SITE if status == 403 else "null"}
+            assert (await browser.post("/strava/sign-out", headers=fields)).status_code == status
+
+
 async def test_signing_out_takes_the_cookie_and_leaves_the_athlete_connected() -> None:
     async with service() as here, here.browser() as browser:
         await browser.connect()
         response = await browser.post("/strava/sign-out")
         assert (response.status_code, response.headers["location"]) == (303, "/")
-        assert set_cookies(response)[0]["max-age"] == "0"
-        assert "strava_athlete" not in browser.cookies
+        assert [(cookie[""], cookie["max-age"], "secure" in cookie) for cookie in set_cookies(response)] == [
+            (SESSION, "0", True),
+            ("strava_athlete", "0", False),
+        ]
+        assert SESSION not in browser.cookies
         assert await here.strava.is_connected(here.marianne)
 
 

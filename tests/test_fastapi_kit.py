@@ -1,8 +1,10 @@
 """What the routes of a service share, through ASGI."""
 
 import logging
+import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,11 +14,13 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from strava_async import InputError, QuotaExceededError, Strava, TokenSet
+import strava_async.fastapi
+from strava_async import InputError, QuotaExceededError, RateLimitedError, RetryPolicy, Strava, TokenSet
 from strava_async.fastapi import (
     AccessLogFilter,
     AthleteDep,
     AthleteIdDep,
+    Sessions,
     StravaDep,
     StravaLifespan,
     athlete_of,
@@ -79,7 +83,12 @@ def routes(app: FastAPI) -> None:
     @app.get("/wait")
     async def wait(strava: StravaDep, athlete_id: AthleteIdDep) -> dict[str, Any]:
         options = strava.client(athlete_id).api._options
-        return {"priority": options.priority.name, "max_wait": options.max_wait, "timeout": options.timeout}
+        shown = {"priority": options.priority.name, "max_wait": options.max_wait, "timeout": options.timeout}
+        return {**shown, "attempts": options.retry.max_attempts}
+
+    @app.get("/too-fast")
+    async def too_fast(strava: StravaDep) -> None:
+        raise RateLimitedError(status_code=429, resume_at=strava.clock.time() + 700)
 
 
 @asynccontextmanager
@@ -122,6 +131,7 @@ async def test_the_athlete_who_signed_in_is_the_one_whose_client_the_route_gets(
 async def test_the_cookie_is_for_this_site_alone_and_for_no_script() -> None:
     async with service() as here:
         cookie = (await here.sign_in(7)).headers["set-cookie"]
+    assert cookie.startswith("__Host-strava_athlete=")
     assert {"HttpOnly", "SameSite=lax", "Secure", "Path=/"} <= set(cookie.split("; "))
     assert f"Max-Age={30 * 86_400}" in cookie
 
@@ -136,14 +146,64 @@ async def test_who_signed_out_is_nobody() -> None:
 @pytest.mark.parametrize("forged", ["7", "", "a.b", "AAAA", "é"])
 async def test_a_cookie_that_is_not_ours_is_nobodys(forged: str) -> None:
     async with service() as here:
-        headers = {"cookie": f"strava_athlete={forged}".encode("latin-1")}
+        headers = {"cookie": f"__Host-strava_athlete={forged}".encode("latin-1")}
         assert (await here.browser.get("/who", headers=headers)).status_code == 401
 
 
-async def test_a_state_is_no_session() -> None:
+COOKIE = "__Host-strava_athlete"
+
+
+@pytest.mark.parametrize("purpose", ["", "question"])
+@pytest.mark.parametrize("session", ["", "signed-in athlete", "session", "strava_athlete", COOKIE])
+async def test_a_state_is_no_session_whatever_its_session_text(session: str, purpose: str) -> None:
     async with service() as here:
-        state = here.strava.state_signer().sign("7", session="of a browser")
-        assert (await here.browser.get("/who", headers={"cookie": f"strava_athlete={state}"})).status_code == 401
+        state = here.strava.state_signer(purpose=purpose).sign("7", session=session)
+        for name in ("strava_athlete", COOKIE):
+            for site in (SERVICE, "http://service.test"):
+                answer = await here.browser.get(f"{site}/who", headers={"cookie": f"{name}={state}"})
+                assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("signed", ["0", "-1", str(2**63), "1e3", "", "x", " 7", "\u0667", "9" * 1000])
+async def test_what_is_no_athletes_id_is_nobodys(signed: str) -> None:
+    async with service() as here:
+        state = here.strava.state_signer(purpose="session").sign(signed, session=COOKIE)
+        assert (await here.browser.get("/who", headers={"cookie": f"{COOKIE}={state}"})).status_code == 401
+        state = here.strava.state_signer(purpose="session").sign(str(2**63 - 1), session=COOKIE)
+        assert (await here.browser.get("/who", headers={"cookie": f"{COOKIE}={state}"})).json() == 2**63 - 1
+
+
+async def test_a_cookie_that_another_host_could_plant_is_nobodys_on_https() -> None:
+    async with service() as here:
+        signer = here.strava.state_signer(purpose="session")
+        for session in ("strava_athlete", COOKIE):
+            fields = {"cookie": f"strava_athlete={signer.sign('7', session=session)}"}
+            assert (await here.browser.get("/who", headers=fields)).status_code == 401
+        fields = {"cookie": f"strava_athlete={signer.sign('7', session='strava_athlete')}"}
+        assert (await here.browser.get("http://service.test/who", headers=fields)).json() == 7
+
+
+async def test_the_cookie_can_have_another_name() -> None:
+    async with service(cookie_name="rider") as here:
+        assert (await here.sign_in(7)).headers["set-cookie"].startswith("__Host-rider=")
+        assert (await here.browser.get("/who")).json() == 7
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"session_seconds": 0.5}, {"session_seconds": 0}, {"session_seconds": float("inf")}, {"session_seconds": -1}]
+    + [{"cookie_name": name} for name in ("", "a b", "a=b", "\xe9", "__Host-mine", "a;")],
+)
+def test_arguments_that_make_no_sense_are_told_at_once(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        StravaLifespan(Strava(1, "secret"), **options)
+
+
+def test_a_session_of_less_than_a_second_is_refused() -> None:
+    signer = Strava(1, "secret").state_signer(purpose="session")
+    for seconds in (0.5, 0, float("inf"), float("nan")):
+        with pytest.raises(InputError, match="a second at least"):
+            Sessions(signer, max_age_seconds=seconds)
 
 
 async def test_a_session_ends() -> None:
@@ -191,10 +251,22 @@ async def test_a_service_with_users_of_its_own_says_who_it_is(asynchronous: bool
 async def test_web_requests_go_first_and_do_not_wait() -> None:
     async with service() as here:
         await here.sign_in(7)
-        assert (await here.browser.get("/wait")).json() == {"priority": "INTERACTIVE", "max_wait": 2.0, "timeout": 30.0}
-    async with service(priority=Priority.NORMAL, max_wait=None, timeout=5.0) as here:
+        seen = (await here.browser.get("/wait")).json()
+        assert seen == {"priority": "INTERACTIVE", "max_wait": 2.0, "timeout": 10.0, "attempts": 2}
+    async with service(priority=Priority.NORMAL, max_wait=None, timeout=5.0, retry=RetryPolicy(max_attempts=3)) as here:
         await here.sign_in(7)
-        assert (await here.browser.get("/wait")).json() == {"priority": "NORMAL", "max_wait": None, "timeout": 5.0}
+        seen = (await here.browser.get("/wait")).json()
+        assert seen == {"priority": "NORMAL", "max_wait": None, "timeout": 5.0, "attempts": 3}
+    async with service(timeout=None, retry=None) as here:
+        await here.sign_in(7)
+        seen = (await here.browser.get("/wait")).json()
+        assert (seen["timeout"], seen["attempts"]) == (30.0, 4)
+
+
+async def test_a_429_says_when_to_come_back_by_the_applications_clock() -> None:
+    async with service(Emulator(years=0.1, clock=FakeClock())) as here:
+        answer = await here.browser.get("/too-fast")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "700")
 
 
 async def test_a_web_request_does_not_sleep_until_the_next_window() -> None:
@@ -208,6 +280,18 @@ async def test_a_web_request_does_not_sleep_until_the_next_window() -> None:
         assert (answer.status_code, clock.time()) == (503, before)
     assert 0 < int(answer.headers["retry-after"]) <= 905
     assert len(emulator.requests) == 1
+
+
+async def test_a_suite_starts_the_service_more_than_once_as_the_page_shows() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "fastapi.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", page.partition("\n## Tests\n")[2], re.M | re.S)
+    names: dict[str, Any] = {name: getattr(strava_async.fastapi, name) for name in strava_async.fastapi.__all__}
+    names |= {"FastAPI": FastAPI, "Strava": Strava}
+    names |= {"AsyncGenerator": AsyncGenerator, "asynccontextmanager": asynccontextmanager}
+    exec(compile(block, "fastapi.md", "exec"), names)
+    for _ in range(2):
+        async with names["browser_of"](names["make_app"](Strava(1, "secret"))) as window:
+            assert (await window.get("/strava/connect")).status_code == 303
 
 
 async def test_the_application_is_closed_with_the_service_and_not_before() -> None:
@@ -307,10 +391,12 @@ def test_the_access_log_shows_no_code() -> None:
     )
     logger.info("GET /callback?code=c0de HTTP/1.1")
     logger.info(line, "127.0.0.1:1", "GET", "/zip?zipcode=8000&x=1", "1.1", 200)
+    logger.info(line, "127.0.0.1:1", "GET", "/callback?%63ode=c0de&hub%2Everify_token=tell&x%3D=1", "1.1", 200)
     assert not [secret for secret in ("c0de", "=st", "tell", "=ch") for each in shown.lines if secret in each]
     assert "scope=read" in shown.lines[0]
     assert "hub.mode=subscribe" in shown.lines[1]
     assert "zipcode=8000" in shown.lines[3]
+    assert "x%3D=1" in shown.lines[4]
 
 
 async def test_uvicorns_access_log_is_quiet_as_long_as_the_service_lasts() -> None:

@@ -12,7 +12,7 @@ from strava_async import Client, InputError, Strava
 from strava_async.fastapi import StravaLifespan
 from strava_async.fastapi.oauth import oauth_router
 from strava_async.quota import Priority
-from tests.oauth_service import SCOPE, SITE, Browser, parameters, service, set_cookies
+from tests.oauth_service import SCOPE, SESSION, SITE, Browser, parameters, service, set_cookies
 
 pytestmark = pytest.mark.anyio
 
@@ -39,22 +39,31 @@ async def test_the_button_leads_to_stravas_page() -> None:
         assert asked["state"]
 
 
-async def test_the_cookie_of_a_question_is_short_lived_narrow_and_for_no_script() -> None:
+async def test_the_cookie_of_a_question_is_short_lived_for_no_script_and_outlives_the_state() -> None:
     async with service() as here, here.browser() as browser:
         (cookie,) = set_cookies(await browser.get("/strava/connect"))
-    assert cookie["path"] == "/strava"
     assert cookie["samesite"] == "lax"
-    assert {"httponly", "secure"} <= cookie.keys()
-    assert int(cookie["max-age"]) <= 1200
+    assert "httponly" in cookie
+    assert 600 < int(cookie["max-age"]) <= 1200
     assert len(cookie["value"]) >= 32
+
+
+@pytest.mark.parametrize(("site", "base_url"), [(SITE, None), ("http://10.0.0.7", SITE)])
+async def test_on_https_no_other_host_can_set_the_cookie_of_a_question(site: str, base_url: str | None) -> None:
+    async with service(base_url=base_url) as here, here.browser(site) as browser:
+        (cookie,) = set_cookies(await browser.get("/strava/connect"))
+    assert cookie[""].startswith("__Host-strava_question_")
+    assert "secure" in cookie
+    assert (cookie["path"], cookie.get("domain")) == ("/", None)
 
 
 async def test_a_cookie_is_not_secure_where_the_site_is_not() -> None:
     async with service() as here, here.browser("http://localhost:8000") as browser:
         (question,) = set_cookies(await browser.get("/strava/connect"))
         connected = set_cookies(await browser.connect())
-    assert "secure" not in question
-    assert not any("secure" in cookie for cookie in connected)
+    assert question["path"] == "/strava"
+    assert "strava_athlete" in [cookie[""] for cookie in connected]
+    assert not any("secure" in cookie or cookie[""].startswith("__") for cookie in [question, *connected])
 
 
 async def test_no_state_shows_the_value_of_its_cookie() -> None:
@@ -110,14 +119,21 @@ async def test_strava_is_told_the_address_that_the_browser_sees(
         response = await browser.get("/strava/connect")
         assert parameters(response.headers["location"])["redirect_uri"] == callback
         (cookie,) = set_cookies(response)
-    assert f"{cookie['path']}/callback" == urlsplit(callback).path
-    assert ("secure" in cookie) == callback.startswith("https")
+    secure = callback.startswith("https")
+    assert cookie["path"] == ("/" if secure else urlsplit(callback).path.removesuffix("/callback"))
+    assert ("secure" in cookie) == secure
 
 
 async def test_a_root_path_that_is_part_of_the_path_is_not_doubled() -> None:
     async with service() as here, here.browser(root_path="/api") as browser:
         page = await browser.ask("/api/strava/connect")
     assert parameters(page)["redirect_uri"] == f"{SITE}/api/strava/callback"
+
+
+async def test_a_root_path_that_the_path_only_begins_like_is_none_of_its_parts() -> None:
+    async with service() as here, here.browser(root_path="/str") as browser:
+        page = await browser.ask()
+    assert parameters(page)["redirect_uri"] == f"{SITE}/str/strava/callback"
 
 
 async def test_the_routes_may_be_anywhere() -> None:
@@ -143,7 +159,6 @@ async def test_the_routes_may_be_in_a_mounted_application() -> None:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(with_state), base_url=SITE) as browser:
             response = await browser.get("/inner/strava/connect")
     assert parameters(response.headers["location"])["redirect_uri"] == f"{SITE}/inner/strava/callback"
-    assert set_cookies(response)[0]["path"] == "/inner/strava"
 
 
 # Coming back
@@ -157,6 +172,33 @@ async def test_an_athlete_who_agrees_is_connected_and_signed_in() -> None:
         assert kept is not None
         assert kept.scope == {"read", "activity:read"}
         assert await signed_in(browser)
+
+
+async def test_the_session_is_a_cookie_that_no_script_no_other_host_and_no_plain_http_gets() -> None:
+    async with service() as here, here.browser() as browser:
+        (cookie,) = (each for each in set_cookies(await browser.connect()) if each[""] == SESSION)
+    assert {"secure", "httponly"} <= cookie.keys()
+    assert (cookie["path"], cookie["samesite"], cookie.get("domain")) == ("/", "lax", None)
+
+
+async def test_behind_a_proxy_that_hides_https_who_connected_is_signed_in() -> None:
+    async with service(base_url=SITE) as here, here.browser() as browser, here.browser("http://10.0.0.7") as behind:
+        url = await browser.answer(parameters_kept(await behind.get("/strava/connect"), browser))
+        ((name, secret),) = browser.cookies.items()
+        answer = await behind.get(
+            urlsplit(url)._replace(scheme="", netloc="").geturl(), headers={"cookie": f"{name}={secret}"}
+        )
+        (signed,) = (each["value"] for each in set_cookies(answer) if each[""] == SESSION)
+        as_planted = await behind.post("/strava/disconnect", headers={"cookie": f"strava_athlete={signed}"})
+        assert as_planted.status_code == 401
+        assert (await behind.post("/strava/disconnect", headers={"cookie": f"{SESSION}={signed}"})).status_code == 303
+
+
+def parameters_kept(response: httpx.Response, browser: Browser) -> str:
+    """Keep the cookies of an answer in a browser that sees https; return where the answer leads."""
+    for cookie in set_cookies(response):
+        browser.cookies.set(cookie[""], cookie["value"])
+    return response.headers["location"]
 
 
 async def test_the_browser_goes_on_to_where_it_wanted_to_go() -> None:
@@ -188,7 +230,7 @@ async def test_two_tabs_are_both_answered() -> None:
 async def test_the_answer_ends_the_question() -> None:
     async with service() as here, here.browser() as browser:
         await browser.connect()
-        assert list(browser.cookies) == ["strava_athlete"]
+        assert list(browser.cookies) == [SESSION]
 
 
 async def test_nothing_of_an_answer_is_kept_or_passed_on() -> None:
@@ -229,7 +271,7 @@ async def test_a_response_of_the_application_signs_in_too() -> None:
         response = await browser.connect()
         assert (response.status_code, response.text) == (201, "welcome")
         assert response.headers["cache-control"] == "no-store"
-        assert sorted(browser.cookies) == ["strava_athlete", "theirs"]
+        assert sorted(browser.cookies) == [SESSION, "theirs"]
         assert await signed_in(browser)
 
 
@@ -265,11 +307,25 @@ async def test_what_the_application_raises_is_its_own_and_signs_nobody_in() -> N
         ({"scope": "read", "required_scope": "activity:read"}, "does not ask for"),
         ({"if_missing": "forget"}, "if_missing"),
         *(({"base_url": url}, "base_url") for url in ("", "/", "service.test", "ftp://a", "https://", "https://a?b=c")),
+        *(
+            ({"base_url": url}, "base_url")
+            for url in ("http://[", "https://a:99999", "https://a:0", "https://a ", "https://a?")
+        ),
+        *(
+            ({"base_url": url}, "base_url")
+            for url in ("https://a#", "https://:80", "https://a\\b", "https://a\tb", "https://é")
+        ),
     ],
 )
 def test_arguments_that_make_no_sense_are_told_at_once(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         oauth_router(Strava(1, "secret"), **options)
+
+
+def test_the_password_in_a_base_url_is_not_shown() -> None:
+    with pytest.raises(InputError, match="base_url") as raised:
+        oauth_router(Strava(1, "secret"), base_url="https://me:hidden@service.test")
+    assert "hidden" not in str(raised.value)
 
 
 async def test_two_applications_are_not_mixed_up() -> None:
@@ -305,4 +361,7 @@ async def test_the_meters_are_shown() -> None:
         limit, resets_at = shown["read_15min"]["limit"], here.strava.quota.read_15min.resets_at
         figures = {"limit": limit, "usage": 1, "reserved": 0, "remaining": limit - 1, "resets_at": resets_at}
         assert shown["read_15min"] == figures
+        with await here.strava.rate_limiter.acquire():
+            shown = (await browser.get("/strava/quota")).json()
+            assert (shown["read_15min"]["reserved"], shown["read_15min"]["remaining"]) == (1, limit - 2)
         assert response.headers["cache-control"] == "no-store"

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import itertools
 import logging
 import re
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from strava_async import (
 from strava_async._pages import Link, Page
 from strava_async.fastapi.oauth_failures import ConnectFailure, failure_of
 from strava_async.testing import Fault
-from tests.oauth_service import Browser, parameters, service, set_cookies
+from tests.oauth_service import SESSION, Browser, parameters, service, set_cookies
 
 pytestmark = pytest.mark.anyio
 
@@ -43,7 +44,7 @@ async def failed(browser: Browser, response: httpx.Response, status_code: int, t
     brought = parameters(str(response.url))
     for secret in {brought.get("code", "no code"), brought.get("state", "no state")}:
         assert secret not in f"{response.text} {response.headers}"
-    assert "strava_athlete" not in browser.cookies
+    assert SESSION not in browser.cookies
 
 
 def link(response: httpx.Response) -> str | None:
@@ -105,10 +106,36 @@ async def test_a_scope_that_is_not_required_may_be_left_out() -> None:
 async def test_who_is_kept_with_less_is_signed_in_to_be_able_to_leave() -> None:
     async with service(if_missing="keep") as here, here.browser() as browser:
         response = await browser.connect(scope=["read"])
-        assert response.status_code == 403
+        assert (response.status_code, link(response)) == (403, "/strava/connect?approval_prompt=force")
+        assert "<h1>Connected, but something is missing</h1>" in response.text
+        assert "You left out activity:read" in response.text
+        assert "You are connected without it" in response.text
         assert await here.strava.athlete_ids() == [here.marianne]
         assert (await browser.post("/strava/disconnect")).status_code == 303
         assert await here.strava.athlete_ids() == []
+
+
+async def test_who_is_kept_with_less_is_told_to_on_error_alone() -> None:
+    told: list[ConnectFailure] = []
+    connected: list[object] = []
+    options = {
+        "on_error": lambda request, failure: told.append(failure),
+        "on_connect": lambda *who: connected.append(who),
+    }
+    async with service(if_missing="keep", **options) as here, here.browser() as browser:
+        await browser.connect(scope=["read"])
+        assert [(failure.reason, failure.athlete_id) for failure in told] == [("missing_scope", here.marianne)]
+        assert SESSION in browser.cookies
+    assert connected == []
+
+
+async def test_a_grant_that_could_not_be_revoked_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async with service() as here, here.browser() as browser:
+        here.emulator.faults.add(Fault.server_error(503), method="POST", path="/oauth/revoke")
+        response = await browser.connect(scope=["read"])
+        await failed(browser, response, 403, "Not connected")
+        assert "You left out activity:read" in response.text
+    assert "could not be revoked: 503" in caplog.text
 
 
 # The state
@@ -153,8 +180,9 @@ async def test_a_cookie_of_another_question_does_not_do() -> None:
 
 async def test_what_was_signed_for_another_purpose_answers_no_question() -> None:
     async with service() as here, here.browser() as browser:
-        for session in ("", "known"):
-            state = here.strava.state_signer().sign("/", session=session)
+        signers = [here.strava.state_signer(purpose=purpose) for purpose in ("", "session")]
+        for signer, session in itertools.product(signers, ("", "known")):
+            state = signer.sign("/", session=session)
             (cookie,) = set_cookies(await browser.get("/strava/connect"))
             name = _cookie_named_after(state, cookie[""])
             headers = {"cookie": f"{name}={session}"}
@@ -166,6 +194,38 @@ async def test_what_was_signed_for_another_purpose_answers_no_question() -> None
 def _cookie_named_after(state: str, example: str) -> str:
     prefix = example.rpartition("_")[0]
     return f"{prefix}_{hashlib.sha256(state.encode()).hexdigest()[:16]}"
+
+
+async def test_a_cookie_that_another_host_could_plant_answers_nothing_on_https() -> None:
+    async with service() as here, here.browser() as browser, here.browser() as attacker:
+        url = await attacker.answer(await attacker.ask(), athlete_id=here.pierre)
+        ((name, secret),) = attacker.cookies.items()
+        plain = name.removeprefix("__Host-")
+        assert plain != name
+        await failed(browser, await browser.get(url, headers={"cookie": f"{plain}={secret}"}), 400, "Not connected")
+        assert (await browser.get(url, headers={"cookie": f"{name}={secret}"})).status_code == 303
+
+
+async def test_planted_questions_push_none_of_the_browsers_own_out() -> None:
+    async with service() as here, here.browser() as browser:
+        url = await browser.answer(await browser.ask())
+        planted = "; ".join(f"strava_question_{number:016x}=a" for number in range(20))
+        (own,) = (f"{name}={value}" for name, value in browser.cookies.items())
+        asked = set_cookies(await browser.get("/strava/connect", headers={"cookie": f"{own}; {planted}"}))
+        assert [cookie["max-age"] for cookie in asked] == ["1200"]
+        assert (await browser.get(url)).status_code == 303
+
+
+async def test_a_secret_of_the_services_own_signs_the_questions() -> None:
+    lifespan = {"secret": "a secret of this service"}
+    async with service() as other, service(lifespan=lifespan) as here, here.browser() as browser:
+        url = await browser.answer(await browser.ask())
+        ((name, secret),) = browser.cookies.items()
+        async with other.browser() as elsewhere:
+            response = await elsewhere.get(url, headers={"cookie": f"{name}={secret}"})
+            assert response.status_code == 400
+            assert other.emulator.count("POST", "/oauth/token") == 0
+        assert (await browser.get(url)).status_code == 303
 
 
 async def test_an_answer_that_comes_too_late_is_told_as_late() -> None:
@@ -358,8 +418,8 @@ async def test_a_query_that_is_no_text_is_answered(raw: bytes) -> None:
 @pytest.mark.parametrize(
     "cookie",
     [
-        b"; ".join(b"strava_question_%d\x01=a" % number for number in range(20)),
-        b"strava_question_" + b"0" * 16,
+        b"; ".join(b"__Host-strava_question_%d\x01=a" % number for number in range(20)),
+        b"__Host-strava_question_" + b"0" * 16,
         b"\xff=\xff;;=",
         b"a" * 9000,
     ],

@@ -1,11 +1,12 @@
 """Errors of the library as HTTP answers."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
+from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, WebSocket
 
 from strava_async import errors
 from strava_async.errors import (
@@ -50,12 +51,13 @@ CASES: list[tuple[StravaError, int]] = [
     (InvalidStateError("expired"), 400),
     (UnverifiedWebhookError("forged"), 403),
     (AthleteCapacityError(status_code=403, message=HIDDEN), 403),
-    (ApplicationInactiveError(status_code=403, message=HIDDEN), 403),
+    (ApplicationInactiveError(status_code=403, message=HIDDEN), 500),
     (ForbiddenError(status_code=403, message=HIDDEN), 403),
     (NotFoundError(status_code=404, message=HIDDEN), 404),
     (PaymentRequiredError(status_code=402, message=HIDDEN), 402),
     (UploadError(HIDDEN), 422),
     (DuplicateUploadError(HIDDEN, activity_id=1), 409),
+    (UploadTimeoutError(7), 504),
     (TransportError(HIDDEN, sent="maybe"), 502),
     (TransportError(HIDDEN, sent="maybe", timed_out=True), 504),
     (ServerError(status_code=500, message=HIDDEN), 502),
@@ -77,7 +79,9 @@ def kinds(kind: type[StravaError] = StravaError) -> Iterator[type[StravaError]]:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(("error", "status"), CASES, ids=[type(error).__name__ for error, _ in CASES])
-async def test_a_route_that_raises_answers_with_a_problem(error: StravaError, status: int) -> None:
+async def test_a_route_that_raises_answers_with_a_problem(
+    error: StravaError, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
     app = FastAPI(exception_handlers=exception_handlers)
 
     @app.get("/")
@@ -94,13 +98,18 @@ async def test_a_route_that_raises_answers_with_a_problem(error: StravaError, st
     assert HIDDEN not in answer.text
     assert ("retry-after" in answer.headers) == isinstance(error, QuotaExceededError | RateLimitedError)
     assert ("www-authenticate" in answer.headers) == (status == 401)
+    passes = isinstance(error, QuotaExceededError | RateLimitedError | UploadTimeoutError)
+    traced = not isinstance(error, TransportError | ServerError)
+    assert [(each.name, each.levelname, bool(each.exc_info)) for each in caplog.records if each.levelno > 20] == (
+        [("strava_async.fastapi", "ERROR", traced)] if status >= 500 and not passes else []
+    )
+    assert all(f"{status}: {type(error).__name__}: {error}" in line for line in caplog.messages if "answered" in line)
 
 
 def test_every_kind_of_error_has_a_case_or_inherits_one() -> None:
     tried = {type(error) for error, _ in CASES} | {type(error) for error in FAULTS_OF_THE_SERVICE}
     only_bases = {errors.OAuthError, errors.FaultError}
-    not_in_a_service = {AuthorizationTimeoutError, UploadTimeoutError}
-    assert set(kinds()) - tried == only_bases | not_in_a_service
+    assert set(kinds()) - tried == only_bases | {AuthorizationTimeoutError}  # which no service waits for
 
 
 @pytest.mark.anyio
@@ -118,6 +127,51 @@ async def test_a_fault_of_the_service_itself_reaches_its_server(error: StravaErr
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service.test") as browser:
         with pytest.raises(type(error)):
             await browser.get("/")
+
+
+def websocket_app(accept: bool) -> FastAPI:
+    app = FastAPI(exception_handlers=exception_handlers)
+
+    @app.websocket("/")
+    async def route(websocket: WebSocket) -> None:
+        if accept:
+            await websocket.accept()
+        raise NotFoundError(status_code=404)
+
+    return app
+
+
+async def sent_to_a_websocket(app: FastAPI) -> list[str]:
+    sent: list[str] = []
+
+    async def receive() -> dict[str, str]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message["type"])
+
+    scope = {"type": "websocket", "path": "/", "query_string": b"", "headers": [], "scheme": "ws"}
+    try:
+        await app(scope, receive, send)
+    except NotFoundError:
+        sent.append("raised")
+    return sent
+
+
+@pytest.mark.anyio
+async def test_a_websocket_that_is_not_accepted_is_answered() -> None:
+    sent = await sent_to_a_websocket(websocket_app(accept=False))
+    assert sent == ["websocket.http.response.start", "websocket.http.response.body"]
+
+
+@pytest.mark.anyio
+async def test_an_error_after_a_websocket_was_accepted_reaches_the_server() -> None:
+    assert await sent_to_a_websocket(websocket_app(accept=True)) == ["websocket.accept", "raised"]
+
+
+def test_an_upload_that_takes_long_is_named() -> None:
+    problem = problem_of(UploadTimeoutError(7))
+    assert (problem.title, problem.more) == ("Not finished yet", {"upload_id": 7})
 
 
 def test_the_time_to_come_back_is_never_zero_and_never_early() -> None:

@@ -35,6 +35,7 @@ def test_a_path_of_this_site_is_kept(path: str) -> None:
         *("", "rides", "?a", "#a", "../x", "https://evil.test", "https:evil.test", "javascript:alert(1)", "mailto:a@b"),
         *("//evil.test", "///evil.test", "/\\evil.test", "\\\\evil.test", "/a\\b", "/?a=\\", "/a//b", "/.//evil.test"),
         *("/\t/evil.test", "/\n/evil.test", "/\r/evil.test", "\t//evil.test", " //evil.test", "/a b", "/\x00", "/\x7f"),
+        *("/%09/evil.test", "/%0a/evil.test", "/%0d%0a/evil.test", "/a%00", "/%e2%80%a8"),
         *("/%2fevil.test", "/%2Fevil.test", "/%5cevil.test", "/%5Cevil.test", "/a/%2f", "/.%2f/x"),
         *("/\u2028", "/\u3000", "/\u200b", "/\ud800", "/" + "a" * 512, "/" + "ö" * 256),
     ],
@@ -82,5 +83,8 @@ def test_no_address_leads_away(address: str) -> None:
 
 
 @given(addresses)
+@example("/%09/evil.test")
+@example("/%0d%0a/evil.test")
+@example("/%5cevil.test")
 def test_nor_does_what_a_server_makes_of_it_by_decoding(address: str) -> None:
     assert origin_in_a_browser(unquote(safe_next(address))) == "https://service.test"

@@ -17,14 +17,18 @@ from strava_async.application import Strava
 from strava_async.client import Client
 from strava_async.errors import InputError, InvalidGrantError
 from strava_async.fastapi.access_log import AccessLogFilter
-from strava_async.fastapi.sessions import Sessions
+from strava_async.fastapi.sessions import COOKIE_NAME, SESSION_SECONDS, Sessions
 from strava_async.quota import Priority
+from strava_async.retry import RetryPolicy
 from strava_async.state import Secret, StateSigner
 
 Identify = Callable[[HTTPConnection], int | Awaitable[int | None] | None]
 
+# A person waits: a silent Strava costs twice the timeout and half a second at the most.
 WEB_WAIT_SECONDS = 2.0
-SESSION_SECONDS = 30 * 86_400.0
+WEB_TIMEOUT_SECONDS = 10.0
+WEB_RETRY = RetryPolicy(max_attempts=2)
+STATE_SECONDS = 600.0
 _KEY = "strava_async"
 
 
@@ -36,7 +40,8 @@ class Kit:
         strava: the application, for requests behind which a person waits.
         states: signs the ``state`` of an authorization.
         sessions: which athlete a browser belongs to.
-        identify: returns the athlete of a connection, None if nobody is signed in; sync or async.
+        identify: returns the athlete of a connection, None if nobody is signed in; sync or async. On the event loop:
+            it must not block.
     """
 
     strava: Strava
@@ -69,13 +74,17 @@ class StravaLifespan:
     Args:
         strava: the application; closed at the end.
         secret: signs cookies and states: at least 16 bytes that only the service knows, the same in all its processes;
-            of several, the first signs and all are accepted. None derives one from the client secret.
+            of several, the first signs and all are accepted. None derives one from the client secret: a new client
+            secret signs everybody out.
         identify: tells which athlete a connection belongs to, sync or async; for services that have users of their own.
-            None asks the cookie that ``oauth_router`` sets.
+            It runs on the event loop for every request: a sync one must not block. None asks the cookie that
+            ``oauth_router`` sets.
         priority: the rank of the calls that routes make.
         max_wait: seconds that such a call may queue for quota: a person waits. None means as long as it takes.
         timeout: seconds without a sign of Strava before an attempt is given up; None means that of ``strava``.
-        session_seconds: how long an athlete stays signed in.
+        retry: when and how often such a call is tried again; None means that of ``strava``.
+        session_seconds: how long an athlete stays signed in; at least 1.
+        cookie_name: see ``Sessions``.
 
     Raises:
         InputError: an argument makes no sense.
@@ -89,21 +98,28 @@ class StravaLifespan:
         identify: Identify | None = None,
         priority: Priority = Priority.INTERACTIVE,
         max_wait: float | None = WEB_WAIT_SECONDS,
-        timeout: float | None = None,
+        timeout: float | None = WEB_TIMEOUT_SECONDS,
+        retry: RetryPolicy | None = WEB_RETRY,
         session_seconds: float = SESSION_SECONDS,
+        cookie_name: str = COOKIE_NAME,
     ) -> None:
-        def signer(max_age_seconds: float) -> StateSigner:
+        def signer(purpose: str, max_age_seconds: float) -> StateSigner:
             if secret is None:
-                return strava.state_signer(max_age_seconds=max_age_seconds)
-            return StateSigner(secret, max_age_seconds=max_age_seconds, clock=strava.clock)
+                return strava.state_signer(max_age_seconds=max_age_seconds, purpose=purpose)
+            return StateSigner(secret, max_age_seconds=max_age_seconds, purpose=purpose, clock=strava.clock)
 
-        sessions = Sessions(signer(session_seconds), max_age_seconds=session_seconds)
+        sessions = Sessions(
+            signer("session", session_seconds), max_age_seconds=session_seconds, cookie_name=cookie_name
+        )
         self._strava = strava
         self._kit = Kit(
             strava=strava.with_options(
-                priority=priority, max_wait=max_wait, timeout=UNSET if timeout is None else timeout
+                priority=priority,
+                max_wait=max_wait,
+                timeout=UNSET if timeout is None else timeout,
+                retry=UNSET if retry is None else retry,
             ),
-            states=signer(600.0),
+            states=signer("question", STATE_SECONDS),
             sessions=sessions,
             identify=identify or sessions.athlete_id,
         )

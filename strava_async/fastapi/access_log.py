@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
+from urllib.parse import unquote_plus
 
-_SECRETS = re.compile(r"(?<=[?&])(code|state|hub\.verify_token|hub\.challenge)=[^&\s\"]*")
+_PARAMETER = re.compile(r"(?<=[?&])([^=&\s\"]+)=[^&\s\"]*")
+_SECRETS = frozenset(("code", "state", "hub.verify_token", "hub.challenge"))
 
 
 class AccessLogFilter(logging.Filter):
@@ -25,4 +27,9 @@ class AccessLogFilter(logging.Filter):
 
 
 def _masked(text: str) -> str:
-    return _SECRETS.sub(r"\1=***", text) if "=" in text else text
+    return _PARAMETER.sub(_mask, text) if "=" in text else text
+
+
+def _mask(parameter: re.Match[str]) -> str:
+    # A name may be percent-encoded: to the route it is the same.
+    return f"{parameter[1]}=***" if unquote_plus(parameter[1]) in _SECRETS else parameter[0]

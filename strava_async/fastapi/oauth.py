@@ -2,16 +2,18 @@
 
 Rules:
 
-- An answer of Strava's counts only in the browser that the question was put to, and once (``oauth_question``).
+- An answer of Strava's counts only in the browser that the question was put to (``oauth_question``), and once: its code
+  is spent.
 - Nothing here, nor a page that follows, learns a code or state from an address: no answer may be kept, none sends a
   Referer.
-- What changes something is a POST, and not one that another site's page sent.
+- What changes something is a POST, and not one that a page of another origin sent.
 - An athlete's data are deleted after the grant is revoked. If that fails half way, the athlete is still signed in, and
   pressing the button again does the rest.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
@@ -40,6 +42,8 @@ def oauth_router(
 ) -> APIRouter:
     """Return the routes for ``app.include_router(..., prefix="/strava")``. The service needs a ``StravaLifespan``.
 
+    They need an application of FastAPI's: one of Starlette's alone cannot mount them.
+
     ===================  ================================================================================
     ``GET /connect``     sends the athlete to Strava's page, and remembers ``?next=``, a path of this
                          site; ``?approval_prompt=force`` shows the page even if all was granted before
@@ -56,19 +60,22 @@ def oauth_router(
         strava: the application; the same that ``StravaLifespan`` has.
         scope: what is asked; None means ``read`` and ``activity:read``.
         required_scope: what the athlete must not leave out; None means all that is asked, an empty one nothing.
-        on_connect: called with the request and the athlete's client, when the tokens are kept. A response that it
-            returns is sent in place of the redirect, and signs the athlete in too. If it raises, the athlete is
-            connected but not signed in.
-        on_error: called with the request and a ``ConnectFailure``. A response that it returns is sent in place of the
-            default page. Whatever status it has, it must not show the address of the request.
+        on_connect: called with the request and the athlete's client, when the tokens are kept and nothing required is
+            missing. A response that it returns is sent in place of the redirect, and signs the athlete in too: it is
+            given the athlete's cookie, so make a new one each time. If it raises, the athlete is connected but not
+            signed in.
+        on_error: called with the request and a ``ConnectFailure``. A new response that it returns is sent in place of
+            the default page. Whatever status it has, it must not show the address of the request.
         on_disconnect: called with the athlete's id, when the grant is revoked and the tokens are deleted: delete the
             data. It may be called again for the same athlete. It is not called when tokens are revoked because
             something was left out.
         base_url: the address of the service's root as browsers see it, such as ``https://service.example``; needed
-            behind a proxy that hides it. None takes it from the request.
+            behind a proxy that hides it, or that hides https. None takes it from the request.
         after_connect: where to go if there is no ``next``.
         after_disconnect: where to go after signing out, if there is no ``next``.
-        if_missing: what becomes of the tokens if something required was left out; see ``Strava.connect``.
+        if_missing: what becomes of the tokens if something required was left out; see ``Strava.connect``. With
+            ``keep`` the athlete is connected and signed in; ``on_error`` is the notice of it, with the reason
+            ``missing_scope`` and the ``athlete_id``, and ``on_connect`` is not called.
         new_secret: makes a random text of that many bytes.
 
     Raises:
@@ -115,7 +122,18 @@ def _required(asked: tuple[str, ...], required_scope: str | Iterable[str] | None
 def _checked(base_url: str | None) -> str | None:
     if base_url is None:
         return None
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise InputError(f"base_url is the address of a site, like https://service.example, not {base_url!r}")
+    if not _is_a_site(base_url):
+        # Not shown: a user and password may be in it.
+        raise InputError("base_url is the address of a site and nothing more, like https://service.example")
     return base_url.rstrip("/")
+
+
+def _is_a_site(url: str) -> bool:
+    if not re.fullmatch(r"[!-~]+", url) or set(url) & set("?#\\"):
+        return False
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc and port != 0

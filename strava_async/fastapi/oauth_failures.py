@@ -59,7 +59,7 @@ class ConnectFailure:
         text: a sentence or two for the athlete.
         missing_scope: of ``missing_scope``: what the athlete left out.
         athlete_id: of ``missing_scope``: who did. They are connected and signed in all the same if ``if_missing`` is
-            ``keep``; else nothing is kept of them, nor of an earlier grant.
+            ``keep``; else nothing is kept of them, nor of an earlier grant, unless revoking failed, which is logged.
         retry_after: seconds after which it may work; None if nobody knows.
         link: an address on this site to go on with; empty where none helps.
         link_text: what the link says.
@@ -111,18 +111,21 @@ def failure(reason: Reason) -> ConnectFailure:
     return ConnectFailure(reason=reason, status_code=status_code, title=title, text=text, link_text=link_text)
 
 
-def failure_of(error: StravaError, *, now: float) -> ConnectFailure:
+def failure_of(error: StravaError, *, now: float, kept: bool = False) -> ConnectFailure:
     """Return what is told about an error.
 
     Args:
         error: what happened.
         now: Unix time, to tell how far off the end of a wait is.
+        kept: whether an athlete who left something out is connected all the same.
     """
     told = failure(_reason(error))
     if isinstance(error, MissingScopeError):
         left_out = ", ".join(sorted(error.missing)) or "something"
-        text = f"You left out {left_out} at Strava. This service needs it: leave every box ticked."
-        return replace(told, text=text, missing_scope=error.missing, athlete_id=error.athlete_id)
+        title = "Connected, but something is missing" if kept else told.title
+        so = "You are connected without it, and not all will work" if kept else "This service needs it"
+        text = f"You left out {left_out} at Strava. {so}: leave every box ticked."
+        return replace(told, title=title, text=text, missing_scope=error.missing, athlete_id=error.athlete_id)
     if told.reason == "busy":
         seconds = problem_of(error, now=now).retry_after
         return replace(told, text=f"{told.text} Wait {seconds} s.", retry_after=seconds)

@@ -4,7 +4,9 @@ Rules:
 
 - Each question has a cookie of its own, named after the state: two tabs ask two questions, and both are answered.
 - The value of the cookie goes into the signature of the state. Whoever brings the state without it is another browser.
-- The answer deletes the cookie, whatever came of it: a state is good once.
+- The answer deletes the cookie, whatever came of it, unless a function of the application's raises; the code is spent
+  all the same.
+- On https no other host can plant the cookie (``sessions.own_name``), and none but such a one answers.
 - A browser keeps a few questions at most; a new one takes the place of the oldest.
 
 Source:
@@ -17,11 +19,12 @@ import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from starlette.responses import Response
 
 from strava_async.errors import InvalidStateError
+from strava_async.fastapi.sessions import own_name
 from strava_async.state import StateSigner
 
 MAX_QUESTIONS = 8
@@ -30,9 +33,8 @@ MAX_QUERY_BYTES = 4096
 COOKIE_SECONDS = 1200
 
 _PREFIX = "strava_question_"
-_COOKIE = re.compile(_PREFIX + "[0-9a-f]{16}")
-# What the application signs with the same secret for purposes of its own answers no question of ours.
-_PURPOSE = "connect with Strava "
+_DIGEST = re.compile("[0-9a-f]{16}")
+_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +51,22 @@ class Place:
     path: str
     secure: bool
 
+    def is_origin(self, origin: str) -> bool:
+        """Say whether that is what a browser sends as the ``Origin`` of pages of this site (RFC 6454 §6.1)."""
+        return _origin(origin) == _origin(self.url)
+
+    def cookie_of(self, state: str) -> str:
+        """Return the name of the cookie that belongs to a state."""
+        digest = hashlib.sha256(state.encode("utf-8", "replace")).hexdigest()
+        return own_name(_PREFIX + digest[:16], secure=self.secure)
+
     def set_cookie(self, response: Response, name: str, value: str, max_age: int) -> None:
-        """Give the browser a cookie for these routes alone; at zero seconds it forgets the cookie."""
+        """Give the browser a cookie, on http for these routes alone; at zero seconds it forgets the cookie."""
         response.set_cookie(
             name,
             value,
             max_age=max_age,
-            path=self.path or "/",
+            path="/" if self.secure else self.path or "/",
             secure=self.secure,
             httponly=True,
             samesite="lax",
@@ -66,11 +77,11 @@ def new_state(signer: StateSigner, go_to: str, secret: str) -> str:
     """Return the state of a new question.
 
     Args:
-        signer: what makes it expire.
+        signer: what makes it expire, for this purpose alone.
         go_to: what ``answered`` returns.
         secret: a random value for the cookie.
     """
-    return signer.sign(go_to, session=_PURPOSE + secret)
+    return signer.sign(go_to, session=secret)
 
 
 def ask(response: Response, place: Place, state: str, secret: str, cookies: Iterable[str]) -> None:
@@ -83,13 +94,14 @@ def ask(response: Response, place: Place, state: str, secret: str, cookies: Iter
         secret: what the state was made with.
         cookies: the names of those that the browser has, in its order: the oldest first (RFC 6265 §5.4).
     """
-    open_questions = [name for name in cookies if _COOKIE.fullmatch(name)]
+    kind = own_name(_PREFIX, secure=place.secure)  # others are none of ours, and push none of ours out
+    open_questions = [name for name in cookies if name.startswith(kind) and _DIGEST.fullmatch(name, len(kind))]
     for name in open_questions[: max(0, len(open_questions) + 1 - MAX_QUESTIONS)]:
         place.set_cookie(response, name, "", 0)
-    place.set_cookie(response, _cookie_of(state), secret, COOKIE_SECONDS)
+    place.set_cookie(response, place.cookie_of(state), secret, COOKIE_SECONDS)
 
 
-def answered(signer: StateSigner, state: str | None, cookies: Mapping[str, str]) -> str:
+def answered(signer: StateSigner, place: Place, state: str | None, cookies: Mapping[str, str]) -> str:
     """Return where to go after the question that this state belongs to.
 
     Raises:
@@ -97,15 +109,15 @@ def answered(signer: StateSigner, state: str | None, cookies: Mapping[str, str])
     """
     if not state:
         raise InvalidStateError("missing")
-    secret = cookies.get(_cookie_of(state))
+    secret = cookies.get(place.cookie_of(state))
     if not secret:
         raise InvalidStateError("forged")
-    return signer.verify(state, session=_PURPOSE + secret)
+    return signer.verify(state, session=secret)
 
 
 def close(response: Response, place: Place, state: str, cookies: Collection[str]) -> None:
     """Let the browser that gets this response forget a question, if it knows it."""
-    name = _cookie_of(state)
+    name = place.cookie_of(state)
     if name in cookies:
         place.set_cookie(response, name, "", 0)
 
@@ -120,5 +132,9 @@ def read_query(query: bytes, names: Collection[str]) -> dict[str, str] | None:
     return found if len(found) == len(asked) else None
 
 
-def _cookie_of(state: str) -> str:
-    return _PREFIX + hashlib.sha256(state.encode("utf-8", "replace")).hexdigest()[:16]
+def _origin(url: str) -> tuple[str, str | None, int | None] | None:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
+    except ValueError:
+        return None

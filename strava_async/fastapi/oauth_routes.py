@@ -62,27 +62,27 @@ class OAuthRoutes:
 
     async def callback(self, request: Request) -> Response:
         """Take Strava's answer, and end the question whatever comes of it."""
-        kit, go_to = self._kit(request), ""
+        kit, place, go_to = self._kit(request), self._place(request), ""
         state = (read_query(request.scope["query_string"], ("state",)) or {}).get("state", "")
         try:
-            go_to = answered(kit.states, state, request.cookies)
+            go_to = answered(kit.states, place, state, request.cookies)
             outcome = await self._exchange(kit, request)
         except InputError:
             raise  # a fault of the service itself
         except StravaError as error:
-            outcome = _told(kit, error)
+            outcome = _told(kit, error, kept=self.if_missing == "keep")
         if isinstance(outcome, Client):
             response = await self._connected(request, outcome, go_to)
         else:
             response = await self._not_connected(request, outcome, go_to)
-        close(response, self._place(request), state, request.cookies)
+        close(response, place, state, request.cookies)
         return response
 
     async def disconnect(self, request: Request) -> Response:
         """End the grant of the athlete who is signed in, then have the data deleted, then sign out."""
         kit = self._kit(request)
         query = read_query(request.scope["query_string"], ("next",))
-        refusal = _refusal(request, query)
+        refusal = _refusal(request, self._place(request), query)
         if refusal is not None:
             return await self._not_disconnected(request, refusal)
         athlete_id = await kit.athlete_id(request)
@@ -102,7 +102,7 @@ class OAuthRoutes:
     async def sign_out(self, request: Request) -> Response:
         """Let this browser forget whose it is."""
         query = read_query(request.scope["query_string"], ("next",))
-        refusal = _refusal(request, query)
+        refusal = _refusal(request, self._place(request), query)
         if refusal is not None:
             return await self._not_disconnected(request, refusal)
         return self._signed_out(self._kit(request), query)
@@ -175,19 +175,29 @@ class OAuthRoutes:
         return Place(url, parts.path, parts.scheme == "https")
 
 
-def _refusal(request: Request, query: dict[str, str] | None) -> ConnectFailure | None:
-    # SameSite=Lax keeps the cookie out of what other sites send, but not out of what a neighbour does, such as another
-    # subdomain or port. Browsers tell the two apart, where the site is https. Other clients tell nothing, and carry no
-    # cookie that somebody else could use.
-    if request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+def _refusal(request: Request, place: Place, query: dict[str, str] | None) -> ConnectFailure | None:
+    if not _is_from_here(request, place):
         return failure("cross_site")
     return failure("malformed") if query is None else None
 
 
-def _told(kit: Kit, error: StravaError) -> ConnectFailure:
-    told = failure_of(error, now=kit.strava.clock.time())
+def _is_from_here(request: Request, place: Place) -> bool:
+    # SameSite=Lax keeps the cookie out of what other sites send, but not out of what a neighbour does, such as another
+    # subdomain or port. Browsers tell the two apart by Sec-Fetch-Site; old ones, and all where the site is plain http,
+    # by Origin alone. A client that sends neither is no browser, and carries no cookie that somebody else could use.
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    origin = request.headers.get("origin")
+    return origin is None or place.is_origin(origin)
+
+
+def _told(kit: Kit, error: StravaError, *, kept: bool = False) -> ConnectFailure:
+    told = failure_of(error, now=kit.strava.clock.time(), kept=kept)
     if told.status_code >= 500 or told.reason == "athlete_capacity":
         _logger.error("an athlete was told: %s. The reason: %s", told.title, error)
+    elif told.reason == "missing_scope" and error.__cause__ is not None:
+        _logger.error("an athlete left something out, and the grant could not be revoked: %s", error.__cause__)
     return told
 
 
