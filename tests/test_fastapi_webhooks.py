@@ -122,6 +122,7 @@ async def test_the_handshake_is_answered_as_json() -> None:
         answer = await made.client.get("/webhook", params=HANDSHAKE)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
     assert answer.json() == {"hub.challenge": "15f7d1a91c1f40f8"}
+    assert answer.headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize(
@@ -173,7 +174,7 @@ async def test_two_changes_in_one_second_are_two_events() -> None:
     assert [dict(event.updates) for event in made.handlers.events] == [{"title": "a"}, {"private": "true"}]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"object_id": "sekret"}', b"[" * 60_000])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"object_id": "sekret"}', b"[" * 8_000])
 async def test_what_is_no_event_is_refused(content: bytes) -> None:
     async with service() as made:
         answer = await made.client.post("/webhook", content=content)
@@ -259,6 +260,32 @@ async def test_a_sender_that_goes_away_is_no_error() -> None:
     assert await Wire({"type": "http.disconnect"}).status() == 400
 
 
+REFUSALS: list[tuple[dict[str, Any], str]] = [
+    ({"content": b"sekret"}, "a webhook event is JSON"),
+    ({"content": b" " * 9_000}, "it is larger than 8192 bytes"),
+    ({"json": value(subscription_id=5)}, "its subscription is not 120475"),
+    ({"json": value(), "headers": {"X-Strava-Signature": "t=1,v1=sekret"}}, "the signature is forged"),
+    ({"json": value(), "headers": {"X-Strava-Signature": "sekret"}}, "the signature is malformed"),
+]
+
+
+async def test_each_kind_of_refusal_is_in_the_log_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    async with service(subscription_id=120475, signing_secret=SECRET) as made:
+        for _ in range(2):
+            for request, _ in REFUSALS * 2:
+                await made.client.post("/webhook", **request)
+            made.handlers.clock.advance(60)
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert all(why in text for text, (_, why) in zip(warned, REFUSALS * 2, strict=True))
+    assert "sekret" not in caplog.text
+
+
+async def test_counts_are_a_copy() -> None:
+    async with service() as made:
+        made.router.counts.accepted = 9
+        assert made.router.counts == WebhookCounts()
+
+
 # -- no room --------------------------------------------------------------------------------------------------------
 
 
@@ -332,6 +359,14 @@ async def test_a_signature_counts_as_was_asked_for(mode: str, secret: str | None
         {"signature": "always"},
         {"signing_secret": b""},
         {"max_body_bytes": 0},
+        {"max_body_bytes": 8e3},
+        {"subscription_id": "120475"},
+        {"subscription_id": 0},
+        {"subscription_id": True},
+        {"path": "webhook"},
+        {"path": ""},
+        {"claim": 5},
+        {"retry_on": [OSError]},
         {"workers": 0},
         {"max_queue": 0},
         {"drain_seconds": -1},

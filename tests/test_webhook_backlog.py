@@ -24,6 +24,7 @@ from strava_async.fastapi.webhook_counts import Offer
 from strava_async.fastapi.webhook_handling import Handling
 from strava_async.fastapi.webhook_kept import BACKLOG_SECONDS, Backlog
 from strava_async.fastapi.webhook_queue import EventQueue
+from strava_async.fastapi.webhook_retry import QUOTA_AGE_SECONDS
 from strava_async.testing import FakeClock
 from strava_async.webhooks import WebhookEvent
 
@@ -283,6 +284,12 @@ async def test_an_event_keeps_the_instant_at_which_it_came() -> None:
     service.hangs = True
     await service.run(drain_seconds=0)
     assert [kept.accepted_at for kept in backlog.kept] == [5.0]
+
+
+async def test_the_time_in_the_backlog_counts_for_how_old_an_event_is() -> None:
+    service = Service(MemoryBacklog(KeptEvent(event(), FakeClock().time() - QUOTA_AGE_SECONDS - 1)))
+    service.error = NO_QUOTA
+    assert await service.run() == WebhookCounts(accepted=1, failed=1)
 
 
 async def test_a_start_that_is_cancelled_while_it_takes_loses_nothing() -> None:

@@ -7,10 +7,12 @@ from functools import partial
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from strava_async import (
     ForbiddenError,
+    InputError,
     InvalidClientError,
     InvalidGrantError,
     NotFoundError,
@@ -20,7 +22,7 @@ from strava_async import (
     TokenStoreError,
     TransportError,
 )
-from strava_async.fastapi.webhook_handling import Handling, Outcome
+from strava_async.fastapi.webhook_handling import DENIED_SECONDS, Handling, Outcome
 from strava_async.fastapi.webhook_retry import (
     LEAST_QUOTA_SECONDS,
     MOST_QUOTA_SECONDS,
@@ -42,6 +44,7 @@ REMOVED = WebhookEvent("athlete", 7, "update", 7, 9, 1, {"authorized": "false"})
 NOT_FOUND = NotFoundError(status_code=404)
 UNREACHABLE = TransportError("no reply", sent="maybe")
 TROUBLE = [UNREACHABLE, ServerError(status_code=503), TokenStoreError("busy")]
+RETRIED = [*TROUBLE, TimeoutError(), ConnectionRefusedError("the database is down")]
 DROPPED, HANDLED, FAILED = Outcome.DROPPED, Outcome.HANDLED, Outcome.FAILED
 
 
@@ -99,7 +102,7 @@ class World:
         return Handling(self, **{**arguments, **changes})
 
     def job(self, event: WebhookEvent) -> Job:
-        return Job(event, self.clock.time())
+        return Job(event, self.clock.time(), self.clock.monotonic())
 
     def asked(self) -> list[str]:
         return [name for name, _ in self.calls]
@@ -228,10 +231,25 @@ async def test_what_was_changed_should_be_found() -> None:
     assert await attempts(World(on_event=[NOT_FOUND]), RENAMED, 1) == [FAILED]
 
 
-@pytest.mark.parametrize("error", TROUBLE)
+@pytest.mark.parametrize("error", RETRIED)
 async def test_trouble_is_waited_for_longer_and_longer_and_not_for_ever(error: Exception) -> None:
     world = World(on_event=[error] * 9)
     assert await attempts(world, CREATED, 9) == [*TROUBLE_SECONDS, FAILED]
+
+
+async def test_what_counts_as_trouble_is_the_applications_to_say() -> None:
+    world = World(on_event=[KeyError("no connection"), OSError("not named")])
+    handling, job = world.handling(retry_on=(KeyError,)), world.job(CREATED)
+    assert [await handling.attempt(job, False) for _ in range(2)] == [TROUBLE_SECONDS[0], FAILED]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"on_event": None}, {"on_disconnect": 5}, {"claim": "yes"}, {"retry_on": [OSError]}, {"retry_on": (5,)}],
+)
+async def test_what_cannot_be_called_or_caught_is_refused(arguments: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        World().handling(**arguments)
 
 
 async def test_kinds_of_errors_are_counted_each_by_itself() -> None:
@@ -262,6 +280,16 @@ async def test_quota_does_not_use_up_the_attempts_but_two_days_end_it() -> None:
     assert await handling.attempt(job, False) is FAILED
 
 
+async def test_a_wall_clock_that_jumps_makes_no_event_old() -> None:
+    world = World(on_event=[no_quota()] * 2)
+    handling, job = world.handling(), world.job(CREATED)
+    world.clock.wall_offset = QUOTA_AGE_SECONDS * 9
+    assert await handling.attempt(job, False) == 900
+    world.clock.wall_offset = -QUOTA_AGE_SECONDS * 9
+    world.clock.advance(QUOTA_AGE_SECONDS + 1)
+    assert await handling.attempt(job, False) is FAILED
+
+
 async def test_a_dead_grant_ends_an_event_without_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
     assert await attempts(World(on_event=[InvalidGrantError("dead")]), CREATED, 1) == [DROPPED]
     assert "athlete 7 has to connect again" in caplog.text
@@ -288,7 +316,7 @@ async def test_an_error_of_our_tree_that_ends_an_event_is_one_line(
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("a defect"), TimeoutError(), ExceptionGroup("tasks", [UNREACHABLE, KeyError("a defect")])]
+    "error", [ValueError("a defect"), ExceptionGroup("tasks", [UNREACHABLE, KeyError("a defect")])]
 )
 async def test_any_other_error_is_logged_and_not_tried_again(
     error: Exception, caplog: pytest.LogCaptureFixture
@@ -319,11 +347,90 @@ async def test_the_last_attempt_is_the_last(caplog: pytest.LogCaptureFixture) ->
 
 async def test_a_log_line_is_one_line_and_has_no_text_of_an_error(caplog: pytest.LogCaptureFixture) -> None:
     hostile = WebhookEvent("act\nivity" + "x" * 1_000, 5, "\ud800create", 7, 9, 1, {"title": "sekret"})
-    world = World(claim=[RuntimeError("postgres://user:sekret@host")])
-    await world.handling(claim=world.claim).attempt(world.job(hostile), False)
+    world = World(on_event=[TransportError("sekret", sent="maybe")])
+    await world.handling().attempt(world.job(hostile), False)
     assert caplog.text.count("\n") == 1
     assert "sekret" not in caplog.text
     caplog.text.encode()
+
+
+async def test_what_the_applications_own_functions_raise_has_a_traceback_the_first_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(claim=[ValueError("a"), KeyError("b")], on_disconnect=[ValueError("c"), ValueError("d")])
+    world.steps["is_connected"] = [True, True, True, False, False]
+    handling, job = world.handling(claim=world.claim), world.job(REMOVED)
+    for _ in range(5):
+        await handling.attempt(job, False)
+    traced = [record.exc_info is not None for record in caplog.records if record.levelname == "WARNING"]
+    assert traced == [True, False, True, False]
+    assert "KeyError in is_connected or claim, to be tried again in 30 s" in caplog.text
+    assert "ValueError in on_disconnect, to be tried again" in caplog.text
+
+
+class Panic(BaseException):
+    """As pyo3's PanicException."""
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), Panic()])
+async def test_a_thread_that_exits_or_panics_is_an_error(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(on_event=[error])
+    handling = world.handling(on_event=world.on_event_in_a_thread)
+    assert await handling.attempt(world.job(CREATED), False) is FAILED
+    assert type(error).__name__ in caplog.text
+    assert "Traceback" in caplog.text
+
+
+async def test_an_on_disconnect_that_panics_is_called_again() -> None:
+    world = World(on_disconnect=[Panic()])
+    assert await world.handling().attempt(world.job(REMOVED), False) == TROUBLE_SECONDS[0]
+
+
+async def test_an_async_handler_that_exits_ends_the_service() -> None:
+    world = World(on_event=[SystemExit(1)])
+    with pytest.raises(SystemExit):
+        await world.handling().attempt(world.job(CREATED), False)
+
+
+async def test_a_thread_that_hangs_does_not_hold_up_the_end() -> None:
+    begun, release, done = threading.Event(), threading.Event(), anyio.Event()
+
+    def hang(event: WebhookEvent) -> None:
+        begun.set()
+        release.wait(10)
+
+    async def attempt() -> None:
+        try:
+            await world.handling(on_event=hang).attempt(world.job(CREATED), False)
+        finally:
+            done.set()
+
+    world = World()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(attempt)
+        await anyio.to_thread.run_sync(begun.wait, 10)
+        tasks.cancel_scope.cancel()
+        with anyio.move_on_after(3, shield=True):
+            await done.wait()
+        ended_first = done.is_set()
+        release.set()
+    assert ended_first
+
+
+async def test_handlers_do_not_wait_for_the_threads_of_the_service() -> None:
+    world, limiter = World(), anyio.to_thread.current_default_thread_limiter()
+    borrowers = [object() for _ in range(int(limiter.total_tokens))]
+    for borrower in borrowers:
+        limiter.acquire_on_behalf_of_nowait(borrower)
+    try:
+        with anyio.fail_after(5):
+            handling = world.handling(on_event=world.on_event_in_a_thread)
+            assert await handling.attempt(world.job(CREATED), False) is HANDLED
+    finally:
+        for borrower in borrowers:
+            limiter.release_on_behalf_of(borrower)
 
 
 # -- the end of a grant -----------------------------------------------------------------------------------------------
@@ -338,8 +445,40 @@ async def test_a_deauthorization_that_strava_confirms_is_told_once_and_is_no_eve
 async def test_a_false_deauthorization_is_logged_and_told_to_nobody(caplog: pytest.LogCaptureFixture) -> None:
     world = World(forget_if_revoked=[False])
     assert await world.handling().attempt(world.job(REMOVED), False) is DROPPED
-    assert world.asked() == ["is_connected", "forget_if_revoked"]
+    assert world.asked() == ["is_connected", "forget_if_revoked", "is_connected"]
     assert "athlete 7 removed the application; Strava does not" in caplog.text
+
+
+async def test_of_a_false_deauthorization_strava_is_asked_once_a_minute() -> None:
+    world = World(forget_if_revoked=[False, True])
+    handling, waiting = world.handling(), world.job(REMOVED)
+    assert await handling.attempt(world.job(REMOVED), False) is DROPPED
+    assert await handling.attempt(waiting, False) is DROPPED  # it came before Strava was asked
+    world.clock.advance(1)
+    true = world.job(REMOVED)
+    assert await handling.attempt(true, False) == DENIED_SECONDS - 1
+    other = WebhookEvent("athlete", 8, "update", 8, 9, 1, {"authorized": "false"})
+    assert world.asked().count("forget_if_revoked") == 1
+    world.clock.advance(DENIED_SECONDS - 1)
+    assert await handling.attempt(true, False) is HANDLED
+    assert await handling.attempt(world.job(other), False) is HANDLED
+
+
+async def test_a_deauthorization_after_a_false_one_does_not_wait_at_the_end_of_the_service() -> None:
+    world = World(forget_if_revoked=[False, True])
+    handling = world.handling()
+    assert await handling.attempt(world.job(REMOVED), False) is DROPPED
+    world.clock.advance(1)
+    assert await handling.attempt(world.job(REMOVED), True) is HANDLED
+
+
+async def test_a_grant_that_somebody_else_ended_meanwhile_is_theirs_to_tell(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "strava_async")
+    world = World(forget_if_revoked=[False], is_connected=[True, False])
+    assert await world.handling().attempt(world.job(REMOVED), False) is DROPPED
+    assert world.asked() == ["is_connected", "forget_if_revoked", "is_connected"]
+    assert "athlete 7 is not connected" in caplog.text
+    assert "Strava does not" not in caplog.text
 
 
 async def test_without_on_disconnect_the_tokens_are_deleted_all_the_same() -> None:
@@ -353,6 +492,11 @@ async def test_what_could_not_be_found_out_is_asked_again(error: Exception) -> N
     world = World(forget_if_revoked=[error])
     assert await attempts(world, REMOVED, 2) == [TROUBLE_SECONDS[0], HANDLED]
     assert world.asked().count("on_disconnect") == 1
+
+
+async def test_what_could_not_be_found_out_in_the_last_attempt_is_not_tried_again() -> None:
+    world = World(forget_if_revoked=[UNREACHABLE])
+    assert await world.handling().attempt(world.job(REMOVED), True) is FAILED
 
 
 @pytest.mark.parametrize(("connected", "asked"), [(True, 2), (False, 1)])
@@ -370,7 +514,7 @@ async def test_a_deletion_that_was_cut_off_is_told_by_whether_the_tokens_are_the
 
 async def test_a_store_that_fails_after_a_deletion_was_cut_off_does_not_end_it() -> None:
     world = World(is_connected=[OSError("away")] * 12)
-    handling, job = world.handling(), Job(REMOVED, world.clock.time(), forgotten=None)
+    handling, job = world.handling(), Job(REMOVED, 0.0, 0.0, forgotten=None)
     assert [await handling.attempt(job, False) for _ in range(12)] == [*TROUBLE_SECONDS, *[3600.0] * 4]
 
 

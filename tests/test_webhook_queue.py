@@ -11,13 +11,15 @@ import pytest
 from strava_async import InputError
 from strava_async.fastapi.webhook_counts import Offer, WebhookCounts
 from strava_async.fastapi.webhook_handling import Outcome
-from strava_async.fastapi.webhook_queue import EventQueue
+from strava_async.fastapi.webhook_queue import REMEMBERED_EVENTS, EventQueue
 from strava_async.fastapi.webhook_retry import Job
 from strava_async.fastapi.webhook_seen import REMEMBERED_SECONDS, Seen
 from strava_async.testing import FakeClock
 from strava_async.webhooks import WebhookEvent
 
 pytestmark = pytest.mark.anyio
+
+REMOVED = WebhookEvent("athlete", 7, "update", 7, 9, 5, {"authorized": "false"})
 
 Act = Callable[[Job, bool], Awaitable[Outcome | float]]
 
@@ -133,6 +135,62 @@ async def test_nothing_is_accepted_before_the_beginning_and_after_the_end() -> N
     assert desk.begun == [(1, 1)]
 
 
+async def test_what_is_known_is_turned_away_too_where_nothing_runs() -> None:
+    queue = Desk().queue()
+    async with queue.running():
+        queue.offer(event())
+    assert queue.offer(event()) is Offer.TURNED_AWAY
+    assert queue.counts == WebhookCounts(accepted=1, handled=1, turned_away=1)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_what_is_unfinished_is_known_however_long_the_queue_is() -> None:
+    queue = Desk().queue(max_queue=REMEMBERED_EVENTS + 1, workers=1)
+    with anyio.CancelScope() as scope:
+        async with queue.running():
+            for number in range(1, REMEMBERED_EVENTS + 2):
+                queue.offer(event(number))
+            assert queue.offer(event(1)) is Offer.DUPLICATE
+            scope.cancel()
+            await anyio.sleep_forever()
+
+
+async def test_what_is_turned_away_is_in_the_log_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk()
+    desk.act = desk.a_second
+    queue = desk.queue(max_queue=1, drain_seconds=0)
+
+    def said() -> list[str]:
+        texts = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+        caplog.clear()
+        return [text.partition(", ")[2].partition(":")[0] for text in texts]
+
+    for seconds in (0, 59.5, 0.5):
+        desk.clock.advance(seconds)
+        queue.offer(event())
+    assert said() == ["the router's lifespan is not running"] * 2
+    async with queue.running():
+        for number in (1, 2, 3):
+            queue.offer(event(number))
+        assert said() == ["the queue is full"]
+
+
+async def test_what_is_turned_away_at_the_end_is_no_trouble(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk()
+    queue = desk.queue()
+
+    async def offer_at_the_end(job: Job, last: bool) -> Outcome | float:
+        await anyio.wait_all_tasks_blocked()
+        assert queue.offer(event(2)) is Offer.TURNED_AWAY
+        return Outcome.HANDLED
+
+    desk.act = offer_at_the_end
+    async with queue.running():
+        queue.offer(event())
+    assert queue.counts == WebhookCounts(accepted=1, handled=1, turned_away=1)
+    assert caplog.records == []
+
+
 async def test_a_queue_runs_once_at_a_time() -> None:
     queue = Desk().queue()
     async with queue.running():
@@ -144,7 +202,11 @@ async def test_a_queue_runs_once_at_a_time() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"workers": 0}, {"max_queue": 0}, {"drain_seconds": -1.0}, {"drain_seconds": float("nan")}],
+    [
+        *[{"workers": 0}, {"workers": 1.5}, {"workers": True}],
+        *[{"max_queue": 0}, {"max_queue": float("inf")}],
+        *[{"drain_seconds": -1.0}, {"drain_seconds": float("nan")}],
+    ],
 )
 def test_numbers_that_make_no_sense_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(InputError):
@@ -207,6 +269,37 @@ async def test_a_busy_object_does_not_keep_another_from_its_turn() -> None:
             queue.offer(event(1, at=at))
         queue.offer(event(2))
     assert desk.ended.index((2, 1)) == 1
+
+
+async def test_a_deauthorization_does_not_wait_behind_what_the_workers_do() -> None:
+    desk = Desk()
+
+    async def act(job: Job, last: bool) -> Outcome | float:
+        if not job.event.is_deauthorization:
+            await desk.clock.sleep(900)
+        return Outcome.HANDLED
+
+    desk.act = act
+    queue = desk.queue(workers=2, drain_seconds=0)
+    async with queue.running():
+        for number in (1, 2, 3):
+            queue.offer(event(number))
+        queue.offer(event(7, object_type="athlete"))
+        queue.offer(REMOVED)
+        await anyio.wait_all_tasks_blocked()
+        assert desk.ended == [(7, 5)]
+    assert queue.counts.handled == 1
+
+
+async def test_deauthorizations_of_one_athlete_are_handled_one_after_the_other() -> None:
+    desk = Desk()
+    desk.act = failing_first({7: [2.0]})
+    queue = desk.queue()
+    async with queue.running(), desk.clock.autojump():
+        queue.offer(REMOVED)
+        queue.offer(WebhookEvent("athlete", 7, "update", 7, 9, 6, {"authorized": "false"}))
+        await desk.clock.sleep(5)
+    assert desk.begun == [(7, 5), (7, 5), (7, 6)]
 
 
 # -- again ------------------------------------------------------------------------------------------------------------
@@ -471,31 +564,44 @@ async def test_an_error_of_the_service_is_raised_as_it_is_after_the_queue_is_emp
 # -- what attempts may do ---------------------------------------------------------------------------------------------
 
 
-class Stop(BaseException):
-    """As KeyboardInterrupt: not the handler's to raise, nor ours to catch."""
+class Panic(BaseException):
+    """As pyo3's PanicException: an error, and no Exception."""
 
 
-async def test_what_is_no_exception_passes_and_closes_the_queue() -> None:
+@pytest.mark.parametrize("error", [Panic(), BaseExceptionGroup("several", [Panic(), ValueError()])])
+async def test_a_panic_ends_its_event_and_no_worker(error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
     desk = Desk()
 
-    async def stop(job: Job, last: bool) -> Outcome | float:
-        raise Stop
+    async def panic(job: Job, last: bool) -> Outcome | float:
+        if job.event.object_id == 1:
+            raise error
+        return Outcome.HANDLED
 
-    desk.act = stop
-    queue = desk.queue()
+    desk.act = panic
+    queue = desk.queue(workers=1)
+    async with queue.running():
+        queue.offer(event(1))
+        queue.offer(event(2))
+    assert queue.counts == WebhookCounts(accepted=2, handled=1, failed=1)
+    assert "Panic" in caplog.text
 
-    async def live() -> None:
-        async with queue.running():
-            queue.offer(event(1))
-            queue.offer(event(2))
+
+async def test_an_attempt_that_is_cut_off_with_an_error_ends_the_queue_without_one() -> None:
+    desk = Desk()
+
+    async def fail_when_cut_off(job: Job, last: bool) -> Outcome | float:
+        try:
             await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class() as cut_off:
+            raise BaseExceptionGroup("several", [cut_off, ValueError("in a finally")]) from None
+        raise AssertionError
 
-    with pytest.raises(BaseExceptionGroup) as caught:
-        await live()
-    assert caught.value.subgroup(Stop) is not None
-    assert caught.value.split(Stop)[1] is None
-    assert queue.offer(event(3)) is Offer.TURNED_AWAY
-    assert queue.counts.waiting == 0
+    desk.act = fail_when_cut_off
+    queue = desk.queue(drain_seconds=0)
+    async with queue.running():
+        queue.offer(event())
+        await anyio.wait_all_tasks_blocked()
+    assert queue.counts == WebhookCounts(accepted=1, failed=1)
 
 
 async def test_an_attempt_that_raises_ends_its_event_and_no_worker(caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from enum import Enum
@@ -12,13 +13,19 @@ import anyio
 from strava_async.clock import Clock
 from strava_async.errors import InputError, InvalidGrantError, StravaError
 from strava_async.fastapi._callbacks import call_back
-from strava_async.fastapi.webhook_retry import Job, leaves
+from strava_async.fastapi.webhook_retry import Job, leaves, passing
+from strava_async.fastapi.webhook_seen import Seen
 from strava_async.webhooks import WebhookEvent
 
 T = TypeVar("T")
 OnEvent = Callable[[WebhookEvent], object]
 OnDisconnect = Callable[[int], object]
 Claim = Callable[[WebhookEvent], bool | Awaitable[bool]]
+RetryOn = tuple[type[Exception], ...]
+
+DENIED_SECONDS = 60.0
+
+_DENIALS = 10_000
 
 _logger = logging.getLogger("strava_async.webhooks")
 
@@ -52,12 +59,24 @@ class Handling:
     """Handles events, one attempt at a time; see ``webhook_router`` for the arguments."""
 
     def __init__(
-        self, grants: Grants, *, on_event: OnEvent, on_disconnect: OnDisconnect | None, claim: Claim | None
+        self,
+        grants: Grants,
+        *,
+        on_event: OnEvent,
+        on_disconnect: OnDisconnect | None,
+        claim: Claim | None,
+        retry_on: RetryOn = (OSError,),
     ) -> None:
+        _check_callable("on_event", on_event)
+        _check_callable("on_disconnect", on_disconnect, or_none=True)
+        _check_callable("claim", claim, or_none=True)
+        _check_errors("retry_on", retry_on)
         self._grants = grants
         self._on_event = on_event
         self._on_disconnect = on_disconnect
         self._claim = claim
+        self._retry_on = retry_on
+        self._denied = Seen(grants.clock, _DENIALS, DENIED_SECONDS)
 
     async def attempt(self, job: Job, last: bool) -> Outcome | float:
         """Try to handle an event, and log what does not work.
@@ -73,9 +92,8 @@ class Handling:
             if not await self._is_ours(job):
                 return Outcome.DROPPED
         except Exception as error:
-            return _end_or_pause(
-                job, error, None if last else job.pause_after_trouble(endless=job.forgotten is not False)
-            )
+            pause = job.pause_after_trouble(endless=job.forgotten is not False)
+            return _end_or_pause(job, "is_connected or claim", error, None if last else pause)
         if job.event.is_deauthorization:
             return await self._end_grant(job, last)
         return await self._tell(job, last)
@@ -89,17 +107,18 @@ class Handling:
             state = "connected again" if job.forgotten else "not connected"
             _logger.info("%s: dropped, athlete %d is %s", name_of(job.event), job.event.owner_id, state)
             return False
-        if self._claim is not None and not job.claimed:
-            try:
-                claimed = await _call(self._claim, job.event)
-            except anyio.get_cancelled_exc_class():
-                job.claimed = True  # it may be, and asked again it would say no: better twice than never
-                raise
-            if claimed is None:
-                raise InputError("claim has to return whether the event is ours: True or False")
-            job.claimed = bool(claimed)
-            return job.claimed
-        return True
+        return self._claim is None or job.claimed or await self._claimed(self._claim, job)
+
+    async def _claimed(self, claim: Claim, job: Job) -> bool:
+        try:
+            claimed = await _call(claim, job.event)
+        except anyio.get_cancelled_exc_class():
+            job.claimed = True  # it may be, and asked again it would say no: better twice than never
+            raise
+        if claimed is None:
+            raise InputError("claim has to return whether the event is ours: True or False")
+        job.claimed = bool(claimed)
+        return job.claimed
 
     async def _tell(self, job: Job, last: bool) -> Outcome | float:
         try:
@@ -108,29 +127,44 @@ class Handling:
             _logger.warning("%s: dropped, athlete %d has to connect again", name_of(job.event), job.event.owner_id)
             return Outcome.DROPPED
         except Exception as error:
-            pause = job.pause_after(error, self._grants.clock.time())
-            return _end_or_pause(job, error, None if last else pause)
+            pause = job.pause_after(error, self._grants.clock, self._retry_on)
+            return _end_or_pause(job, "on_event", error, None if last else pause)
         return Outcome.HANDLED
 
     async def _end_grant(self, job: Job, last: bool) -> Outcome | float:
         athlete_id = job.event.owner_id
-        if not job.forgotten:
-            job.forgotten = None  # cut off or failed, it may have deleted them all the same
-            try:
-                job.forgotten = await self._grants.forget_if_revoked(athlete_id)
-            except Exception as error:
-                return _end_or_pause(job, error, None if last else job.pause_after_trouble())
-            if not job.forgotten:
-                _logger.warning("an event says that athlete %d removed the application; Strava does not", athlete_id)
+        asked_at = self._denied.at(athlete_id) if job.forgotten is False and not last else None
+        if asked_at is not None:
+            if job.came_at <= asked_at:
+                _logger.info("%s: dropped, Strava has denied it since", name_of(job.event))
                 return Outcome.DROPPED
+            return asked_at + DENIED_SECONDS - self._grants.clock.monotonic()  # who sends many makes us ask once
+        try:
+            if not job.forgotten and not await self._forget(job, athlete_id):
+                return Outcome.DROPPED
+        except Exception as error:
+            return _end_or_pause(job, "forget_if_revoked", error, None if last else job.pause_after_trouble())
         # The tokens are gone, so no later event leads here: it is called until it works.
         try:
             if self._on_disconnect is not None:
                 await _call(self._on_disconnect, athlete_id)
         except Exception as error:
-            return _end_or_pause(job, error, None if last else job.pause_after_trouble(endless=True))
+            return _end_or_pause(job, "on_disconnect", error, None if last else job.pause_after_trouble(endless=True))
         _logger.info("athlete %d removed the application; the tokens were deleted", athlete_id)
         return Outcome.HANDLED
+
+    async def _forget(self, job: Job, athlete_id: int) -> bool:
+        began_at = self._grants.clock.monotonic()
+        job.forgotten = None  # cut off or failed, it may have deleted them all the same
+        job.forgotten = await self._grants.forget_if_revoked(athlete_id)
+        if job.forgotten:
+            return True
+        if await self._grants.is_connected(athlete_id):
+            self._denied.add(athlete_id, began_at)
+            _logger.warning("an event says that athlete %d removed the application; Strava does not", athlete_id)
+        else:  # disconnected here meanwhile: on_disconnect is theirs who did it
+            _logger.info("%s: dropped, athlete %d is not connected", name_of(job.event), athlete_id)
+        return False
 
 
 def name_of(event: WebhookEvent) -> str:
@@ -140,19 +174,27 @@ def name_of(event: WebhookEvent) -> str:
 
 def log_error(error: Exception, text: str) -> None:
     """Log what an error has ended: those of our tree say all in a line, others need their traceback."""
-    if all(isinstance(leaf, StravaError) for leaf in leaves(error)):
+    if _is_of_our_tree(error):
         _logger.error("%s: %s", text, ascii(error)[:300])
     else:
         _logger.error("%s", text, exc_info=error)
 
 
-def _end_or_pause(job: Job, error: Exception, pause: float | None) -> Outcome | float:
-    if pause is not None:
-        kind = type(error).__name__  # a text may hold what belongs in no log
-        _logger.warning("%s: %s, to be tried again in %.0f s", name_of(job.event), kind, pause)
-        return pause
-    log_error(error, f"{name_of(job.event)}: failed, and is not tried again{_left_over(job)}")
-    return Outcome.FAILED
+def _is_of_our_tree(error: Exception) -> bool:
+    return all(isinstance(leaf, StravaError) for leaf in leaves(error))
+
+
+def _end_or_pause(job: Job, step: str, error: Exception, pause: float | None) -> Outcome | float:
+    if pause is None:
+        log_error(error, f"{name_of(job.event)}: failed, and is not tried again{_left_over(job)}")
+        return Outcome.FAILED
+    trace = None if _is_of_our_tree(error) or step in job.traced else error
+    if trace is not None:
+        job.traced.add(step)
+    kind = type(error).__name__  # a text may hold what belongs in no log
+    text = "%s: %s in %s, to be tried again in %.0f s"
+    _logger.warning(text, name_of(job.event), kind, step, pause, exc_info=trace)
+    return pause
 
 
 def _left_over(job: Job) -> str:
@@ -160,5 +202,26 @@ def _left_over(job: Job) -> str:
 
 
 async def _call(function: Callable[[T], object], argument: T) -> Any:
-    # A limiter of its own: the workers are the bound, and the threads of the service are not for this.
-    return await call_back(function, argument, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))
+    is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+    exits = (SystemExit,) if is_async else ()  # in a thread it ends nothing but the thread
+    try:
+        # A limiter of its own: the workers are the bound, and the threads of the service are not for this.
+        return await call_back(function, argument, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))
+    except Exception:
+        raise
+    except BaseException as error:
+        if (passed_on := passing(error, *exits)) is not None:
+            raise passed_on from None
+        raise RuntimeError(f"{type(error).__name__} is no Exception, and taken as one") from error
+
+
+def _check_callable(name: str, function: object, *, or_none: bool = False) -> None:
+    if not callable(function) and not (or_none and function is None):
+        raise InputError(f"{name} is a function, sync or async")
+
+
+def _check_errors(name: str, kinds: RetryOn) -> None:
+    try:
+        isinstance(Exception(), kinds)  # what it raises would come with the first error
+    except TypeError:
+        raise InputError(f"{name} is a tuple of classes of exceptions, such as (OSError,)") from None

@@ -1,19 +1,51 @@
-"""Lanes of webhook events, and those among them that wait to be tried again."""
+"""Lanes of webhook events: those whose turn it is, and those that wait to be tried again."""
 
 from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections import deque
+from collections.abc import Callable
 
 import anyio
-from anyio.streams.memory import MemoryObjectSendStream
 
 from strava_async.clock import Clock
 from strava_async.fastapi.webhook_retry import Job
+from strava_async.webhooks import WebhookEvent
 
 Lane = deque[Job]
-"""The unfinished events of one object, in the order in which they came."""
+"""The unfinished events of one object, in the order in which they came; deauthorizations have lanes of their own."""
+
+
+def lane_key(event: WebhookEvent) -> tuple[bool, str, int]:
+    """Return what the events of one lane have in common."""
+    if event.is_deauthorization:
+        return True, event.object_type, event.owner_id
+    return False, event.object_type, event.object_id
+
+
+class Turns:
+    """The lanes whose turn it is, in two streams: to delete must not wait behind what the workers do.
+
+    Attributes:
+        events: where workers get lanes.
+        deauthorizations: where the lanes of deauthorizations are.
+    """
+
+    def __init__(self) -> None:
+        self._event, self.events = anyio.create_memory_object_stream[Lane](math.inf)
+        self._deauthorization, self.deauthorizations = anyio.create_memory_object_stream[Lane](math.inf)
+
+    def add(self, lane: Lane) -> None:
+        """Let a lane have its turn."""
+        stream = self._deauthorization if lane[0].event.is_deauthorization else self._event
+        stream.send_nowait(lane)
+
+    def close(self) -> None:
+        """Close the streams."""
+        for stream in (self._event, self.events, self._deauthorization, self.deauthorizations):
+            stream.close()
 
 
 class Later:
@@ -21,10 +53,10 @@ class Later:
 
     Args:
         clock: by which they wait.
-        ready: where they go then.
+        ready: is given each when it has waited.
     """
 
-    def __init__(self, clock: Clock, ready: MemoryObjectSendStream[Lane]) -> None:
+    def __init__(self, clock: Clock, ready: Callable[[Lane], None]) -> None:
         self._clock = clock
         self._ready = ready
         self._order = itertools.count()
@@ -50,7 +82,7 @@ class Later:
         while True:
             now = self._clock.monotonic()
             while self._due and self._due[0][0] <= now:
-                self._ready.send_nowait(heapq.heappop(self._due)[2])
+                self._ready(heapq.heappop(self._due)[2])
             with anyio.CancelScope() as self._nap:
                 if self._due:
                     await self._clock.sleep(self._due[0][0] - now)

@@ -5,6 +5,7 @@ Rules:
 - An event that was accepted is handled, however often Strava repeats it, and once: it is remembered for an hour.
 - Events of one object form a **lane**. Only the first of a lane is under way, and it leaves the lane when it has ended:
   the others wait for it, also while it waits to be tried again. Lanes take turns at the workers.
+- Deauthorizations have lanes and a worker of their own: to delete waits for no ``on_event``.
 - An event that waits to be tried again occupies no worker.
 - At the end nothing is accepted any more. What is in the queue is handled, and an event that fails then is tried only
   once more, at once; with a backlog not even that where quota is what it lacks. What is not done within
@@ -16,23 +17,23 @@ Rules:
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from anyio.streams.memory import MemoryObjectReceiveStream
 
 from strava_async.clock import Clock
 from strava_async.errors import InputError
 from strava_async.fastapi.webhook_counts import Offer, WebhookCounts
 from strava_async.fastapi.webhook_handling import Outcome, name_of
 from strava_async.fastapi.webhook_kept import Backlog, Keeper, KeptEvent, carry_out, log_lost
-from strava_async.fastapi.webhook_lanes import Lane, Later
-from strava_async.fastapi.webhook_retry import Job
+from strava_async.fastapi.webhook_lanes import Lane, Later, Turns, lane_key
+from strava_async.fastapi.webhook_log import RareLog
+from strava_async.fastapi.webhook_retry import Job, passing
 from strava_async.fastapi.webhook_seen import Seen
 from strava_async.webhooks import WebhookEvent
 
@@ -48,7 +49,7 @@ class _Run:
     """What belongs to one lifespan, and to its event loop.
 
     Attributes:
-        ready: lanes whose turn it is.
+        turns: lanes whose turn it is.
         later: lanes that wait to be tried again.
         draining: whether it ends.
         idle: set when only what is set aside is left.
@@ -56,7 +57,7 @@ class _Run:
         taken_back: how many events of the backlog are unfinished.
     """
 
-    ready: MemoryObjectSendStream[Lane]
+    turns: Turns
     later: Later
     draining: bool = False
     idle: anyio.Event = field(default_factory=anyio.Event)
@@ -73,7 +74,7 @@ class EventQueue:
     Args:
         attempt: tries to handle an event, given whether it is the last attempt; see ``Handling.attempt``.
         clock: by which events wait and are remembered.
-        workers: how many are handled at the same time.
+        workers: how many are handled at the same time, beside one deauthorization.
         max_queue: how many may be unfinished.
         drain_seconds: how long the end may take; None means as long as it takes.
         backlog: keeps what is unfinished at the end until the next start; None loses it.
@@ -92,8 +93,8 @@ class EventQueue:
         drain_seconds: float | None,
         backlog: Backlog | None = None,
     ) -> None:
-        if workers < 1 or max_queue < 1:
-            raise InputError("the queue of webhook events needs at least one worker, and room for one event")
+        check_positive("workers", workers)
+        check_positive("max_queue", max_queue)
         if drain_seconds is not None and not drain_seconds >= 0:
             raise InputError(f"drain_seconds is a number of seconds or None, not {drain_seconds}")
         self.counts = WebhookCounts()
@@ -104,7 +105,8 @@ class EventQueue:
         self._drain_seconds = drain_seconds
         self._keeper = None if backlog is None else Keeper(backlog, clock)
         self._seen = Seen(clock, max(REMEMBERED_EVENTS, 2 * max_queue))
-        self._lanes: dict[tuple[str, int], Lane] = {}
+        self._log = RareLog(clock)
+        self._lanes: dict[tuple[bool, str, int], Lane] = {}
         self._run: _Run | None = None
 
     def offer(self, event: WebhookEvent) -> Offer:
@@ -115,8 +117,9 @@ class EventQueue:
             return Offer.DUPLICATE
         if run is None or run.draining or counts.waiting - run.taken_back >= self._max_queue:
             counts.turned_away += 1
+            self._say_why(run)
             return Offer.TURNED_AWAY
-        self._enqueue(run, Job(event, self._clock.time()))
+        self._enqueue(run, Job(event, self._clock.time(), self._clock.monotonic()))
         return Offer.ACCEPTED
 
     @asynccontextmanager
@@ -129,15 +132,16 @@ class EventQueue:
         if self._run is not None:
             raise InputError("these webhooks are running already: include their router once")
         failure: Exception | None = None
-        ready, lanes = anyio.create_memory_object_stream[Lane](math.inf)
-        run = self._run = _Run(ready, Later(self._clock, ready))
-        with ready, lanes:
+        turns = Turns()
+        run = self._run = _Run(turns, Later(self._clock, turns.add))
+        with closing(turns):
             try:
                 if self._keeper is not None:
                     await carry_out(partial(self._keeper.take, partial(self._take_back, run)))
                 async with anyio.create_task_group() as tasks:
                     for _ in range(self._workers):
-                        tasks.start_soon(self._work, run, lanes)
+                        tasks.start_soon(self._work, run, turns.events)
+                    tasks.start_soon(self._work, run, turns.deauthorizations)
                     tasks.start_soon(run.later.wake)
                     try:
                         yield
@@ -149,17 +153,27 @@ class EventQueue:
         if failure is not None:
             raise failure
 
+    def _say_why(self, run: _Run | None) -> None:
+        if run is None:
+            why = "the router's lifespan is not running: was its app mounted?"
+        elif not run.draining:
+            why = f"the queue is full: {self._max_queue} are unfinished"
+        else:
+            return  # nothing is wrong: the next process has it when it comes again
+        self._log.say(logging.ERROR, why, f"a webhook event was turned away, {why}")
+
     def _enqueue(self, run: _Run, job: Job) -> None:
         self._seen.add(job.event.key)
         self.counts.accepted += 1
         self.counts.waiting += 1
-        lane = self._lanes.setdefault(_object(job.event), Lane())
+        lane = self._lanes.setdefault(lane_key(job.event), Lane())
         lane.append(job)
         if len(lane) == 1:
-            run.ready.send_nowait(lane)
+            run.turns.add(lane)
 
     def _take_back(self, run: _Run, kept: KeptEvent) -> None:
-        self._enqueue(run, Job(kept.event, kept.accepted_at, kept.claimed, kept.forgotten, taken_back=True))
+        came_at = self._clock.monotonic() - max(self._clock.time() - kept.accepted_at, 0.0)
+        self._enqueue(run, Job(kept.event, kept.accepted_at, came_at, kept.claimed, kept.forgotten, taken_back=True))
         run.taken_back += 1  # they take no room from what Strava sends
 
     async def _drain(self, run: _Run, tasks: TaskGroup) -> None:
@@ -217,7 +231,9 @@ class EventQueue:
             nonlocal settled
             try:
                 result = await self._attempt(job, at_the_end and self._keeper is None)
-            except Exception:
+            except BaseException as error:  # a panic of an extension in Rust is none of Exception
+                if (passed_on := passing(error, SystemExit)) is not None:
+                    raise passed_on from None
                 _logger.exception("%s: failed", name_of(job.event))
                 result = Outcome.FAILED
             # Here, where no cancellation comes between: what was handled is not kept.
@@ -244,14 +260,14 @@ class EventQueue:
         if self._keeper is not None and (tried or lane[0].out_of_quota):
             run.set_aside += len(lane)
         else:
-            run.ready.send_nowait(lane)
+            run.turns.add(lane)
 
     def _finish(self, run: _Run, lane: Lane, outcome: Outcome) -> None:
         job = lane.popleft()
         if lane:
-            run.ready.send_nowait(lane)
+            run.turns.add(lane)
         else:
-            del self._lanes[_object(job.event)]
+            del self._lanes[lane_key(job.event)]
         counts = self.counts
         counts.handled += outcome is Outcome.HANDLED
         counts.dropped += outcome is Outcome.DROPPED
@@ -264,5 +280,7 @@ class EventQueue:
             run.idle.set()
 
 
-def _object(event: WebhookEvent) -> tuple[str, int]:
-    return event.object_type, event.object_id
+def check_positive(name: str, number: object) -> None:
+    """Raise InputError unless it is an int above zero."""
+    if type(number) is not int or number < 1:  # True is an int to Python
+        raise InputError(f"{name} is an int, and positive")

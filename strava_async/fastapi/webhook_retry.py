@@ -5,14 +5,16 @@ what went wrong                                       again after
 ====================================================  =====================================================
 404 for what was just created                         2, 10, 60 s: Strava tells of it before it shows it
 the network, Strava, the token store, ``claim``,      5, 30 s, 2, 10, 30 min, then each hour: eight times
-finding out whether a grant lives
+finding out whether a grant lives, and what
+``retry_on`` names: any OSError if nothing else
 quota is spent                                        when there is some again, for two days
 ``on_disconnect``, whatever it raised                 as the network, and then each hour, without an end
 a dead grant                                          never: the athlete has to connect again
 whatever else ``on_event`` raised                     never
 ====================================================  =====================================================
 
-A group of errors counts as the one among them that is repeated least.
+A group of errors counts as the one among them that is repeated least. The errors of a connection, and TimeoutError, are
+OSErrors. The two days are counted on the monotonic clock; the wall clock tells how much of them a backlog took.
 """
 
 from __future__ import annotations
@@ -22,6 +24,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
+import anyio
+
+from strava_async.clock import Clock
 from strava_async.errors import (
     NotFoundError,
     QuotaExceededError,
@@ -47,29 +52,34 @@ class Job:
     Attributes:
         event: what happened.
         accepted_at: when it came; Unix seconds.
+        came_at: when that was on the monotonic clock of this process.
         claimed: whether this process has the event; not asked again then.
         forgotten: whether the athlete's tokens were found dead and deleted, so that only ``on_disconnect`` is left;
             None if that was begun, and nobody knows how it ended.
         taken_back: whether it is from the backlog.
         out_of_quota: whether quota was what it lacked last.
+        traced: the steps of its handling of which the log has a traceback.
     """
 
     event: WebhookEvent
     accepted_at: float
+    came_at: float
     claimed: bool = False
     forgotten: bool | None = False
     taken_back: bool = False
     out_of_quota: bool = False
+    traced: set[str] = field(default_factory=set[str])
     _failures: Counter[str] = field(default_factory=Counter[str])
 
-    def pause_after(self, error: Exception, now: float) -> float | None:
+    def pause_after(self, error: Exception, clock: Clock, retry_on: tuple[type[Exception], ...]) -> float | None:
         """Return the seconds until ``on_event`` is called again after it raised this; None if it is not.
 
         Args:
             error: what it raised.
-            now: Unix time.
+            clock: tells how old the event is.
+            retry_on: the errors that count as trouble, beside those of the table.
         """
-        pauses = [self._pause_after(leaf, now) for leaf in leaves(error)]
+        pauses = [self._pause_after(leaf, clock, retry_on) for leaf in leaves(error)]
         self.out_of_quota = any(isinstance(leaf, QuotaExceededError | RateLimitedError) for leaf in leaves(error))
         known = [pause for pause in pauses if pause is not None]
         return max(known) if len(known) == len(pauses) else None
@@ -84,22 +94,22 @@ class Job:
         pause = self._next("trouble", TROUBLE_SECONDS)
         return TROUBLE_SECONDS[-1] if pause is None and endless else pause
 
-    def _pause_after(self, error: BaseException, now: float) -> float | None:
+    def _pause_after(self, error: BaseException, clock: Clock, retry_on: tuple[type[Exception], ...]) -> float | None:
         match error:
             case QuotaExceededError():
-                return self._pause_for_quota(error.wait_seconds, now)
+                return self._pause_for_quota(error.wait_seconds, clock)
             case RateLimitedError():
-                seconds = UNKNOWN_QUOTA_SECONDS if error.resume_at is None else error.resume_at - now
-                return self._pause_for_quota(seconds, now)
+                seconds = UNKNOWN_QUOTA_SECONDS if error.resume_at is None else error.resume_at - clock.time()
+                return self._pause_for_quota(seconds, clock)
             case TransportError() | ServerError() | TokenStoreError():
                 return self.pause_after_trouble()
             case NotFoundError() if self.event.aspect_type == "create":
                 return self._next("not found", NOT_FOUND_SECONDS)
             case _:
-                return None
+                return self.pause_after_trouble() if isinstance(error, retry_on) else None
 
-    def _pause_for_quota(self, seconds: float, now: float) -> float | None:
-        if now - self.accepted_at > QUOTA_AGE_SECONDS:
+    def _pause_for_quota(self, seconds: float, clock: Clock) -> float | None:
+        if clock.monotonic() - self.came_at > QUOTA_AGE_SECONDS:
             return None
         return min(max(LEAST_QUOTA_SECONDS, seconds), MOST_QUOTA_SECONDS)
 
@@ -116,6 +126,14 @@ def leaves(error: BaseException) -> Iterable[BaseException]:
             yield from leaves(inner)
     else:
         yield error
+
+
+def passing(error: BaseException, *also: type[BaseException]) -> BaseException | None:
+    """Return what of an error no event may hold up, or None: a cancellation, KeyboardInterrupt, and these kinds."""
+    kinds = (anyio.get_cancelled_exc_class(), KeyboardInterrupt, GeneratorExit, *also)
+    if _is_group(error):
+        return error.subgroup(kinds)
+    return error if isinstance(error, kinds) else None
 
 
 def _is_group(error: BaseException) -> TypeGuard[BaseExceptionGroup[BaseException]]:

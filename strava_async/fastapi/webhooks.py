@@ -11,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -24,16 +25,17 @@ from strava_async.clock import Clock
 from strava_async.errors import InputError, UnverifiedWebhookError
 from strava_async.fastapi.problems import Problem, problem_of
 from strava_async.fastapi.webhook_counts import Offer, WebhookCounts
-from strava_async.fastapi.webhook_handling import Claim, Grants, Handling, OnDisconnect, OnEvent
+from strava_async.fastapi.webhook_handling import Claim, Grants, Handling, OnDisconnect, OnEvent, RetryOn
 from strava_async.fastapi.webhook_kept import Backlog
-from strava_async.fastapi.webhook_queue import EventQueue
+from strava_async.fastapi.webhook_log import RareLog
+from strava_async.fastapi.webhook_queue import EventQueue, check_positive
 from strava_async.webhooks import WebhookEvent, challenge_of, check_signature, parse_event
 
 __all__ = ["Signature", "WebhookCounts", "WebhookRouter", "webhook_router"]
 
 Signature = Literal["auto", "require", "off"]
 
-MAX_BODY_BYTES = 64 * 1024
+MAX_BODY_BYTES = 8 * 1024
 RETRY_AFTER_SECONDS = 60
 
 _TOO_LARGE = Problem(413, "Too large")
@@ -52,6 +54,7 @@ class WebhookRouter(APIRouter):
         super().__init__(lifespan=self._live)
         self._guard = guard
         self._queue = queue
+        self._log = RareLog(guard.clock)
         self.add_route(path, self._answer, methods=["GET", "POST"], name="strava_webhook", include_in_schema=False)
 
     @property
@@ -71,12 +74,15 @@ class WebhookRouter(APIRouter):
             challenge = challenge_of(request.query_params, self._guard.verify_token)
             return JSONResponse({"hub.challenge": challenge}, headers={"Cache-Control": "no-store"})
         except _RefusedError as refusal:
-            problem = refusal.problem
+            problem, why = refusal.problem, refusal.why
+            kind = problem.title
         except UnverifiedWebhookError as error:
-            problem = problem_of(error)
-        except InputError as error:
+            problem, why, kind = problem_of(error), str(error), error.reason
+        except InputError as error:  # its sentence repeats nothing of what came
             problem = Problem(400, "Not understood", str(error))
+            why, kind = str(error), f"{problem.title}: {request.method}"
         self._queue.counts.refused += 1
+        self._log.say(logging.WARNING, kind, f"a webhook request was refused: {why}")
         return problem.response()
 
     def _take(self, event: WebhookEvent) -> Response:
@@ -93,6 +99,7 @@ def webhook_router(
     subscription_id: int | None = None,
     signature: Signature = "auto",
     signing_secret: str | bytes | None = None,
+    retry_on: RetryOn = (OSError,),
     path: str = "/webhook",
     workers: int = 16,
     max_queue: int = 10_000,
@@ -104,23 +111,29 @@ def webhook_router(
 
     ::
 
+        background = strava.with_options(max_wait=2)
+
         async def on_event(event: WebhookEvent) -> None:
-            activity = await strava.client(event.owner_id).activities.get(event.object_id)
+            activity = await background.client(event.owner_id).activities.get(event.object_id)
 
         app.include_router(webhook_router(strava, verify_token=VERIFY_TOKEN, on_event=on_event))
 
     Strava has its answer at once, whatever the handlers do. Events wait in memory, and are handled one after the other
-    where they are about one object, else ``workers`` at a time. They are not handled in the order of ``event_time``,
-    which Strava does not promise either.
+    where they are about one object and came to this process, else ``workers`` at a time. They are not handled in the
+    order of ``event_time``, which Strava does not promise either.
+
+    With ``max_wait=2`` spent quota is a QuotaExceededError, mostly at once, and the router comes back when there is some. A
+    call that waits for quota would keep a worker from all other events.
 
     - An event that Strava repeats is handled once in this process; between processes that takes ``claim``.
     - An event of an athlete who is not connected is dropped, and costs no request.
-    - A deauthorization goes to ``on_disconnect`` alone, after Strava has confirmed it and the tokens were deleted. A
-      false one is logged.
+    - A deauthorization goes to ``on_disconnect`` alone, after Strava has confirmed it and the tokens were deleted; it
+      waits for no ``on_event``. A false one is logged; about that athlete Strava is asked once a minute.
     - What fails is tried again or given up, as the table in ``webhook_retry`` says: ``on_event`` should do no harm when
       it does a thing twice. It is not bounded in time; ``with anyio.fail_after(60)`` in it does that.
     - At the end of the service what is queued is handled. What then still fails for a passing reason, or is cut off,
-      goes to ``backlog``, and is handled after the next start; without one it is lost, and named in the log.
+      goes to ``backlog``, and is handled after the next start; without one it is lost, and named in the log, and what
+      it has claimed stays claimed.
     - A process that is killed loses what is queued, though Strava has its 200: look at the lists of activities from
       time to time, and compare the athletes that you know with ``strava.athlete_ids()`` at the start.
 
@@ -130,7 +143,7 @@ def webhook_router(
         strava: the application.
         verify_token: what ``strava.webhooks.subscribe`` was given.
         on_event: is given each event that is no deauthorization; sync, in a thread then, or async. An async one must
-            not block the event loop.
+            not block the event loop. ``sys.exit`` ends the service in an async one; in a thread it is an error.
         on_disconnect: is given the id of an athlete who removed the application at Strava; sync or async. It is
             called again until it works.
         claim: is asked once for each event, by a worker, whether this process is to handle it; sync or async. For
@@ -141,7 +154,9 @@ def webhook_router(
             ``signing_secret``, ``require`` always, ``off`` never. Strava documents no signature: see
             ``check_signature``.
         signing_secret: the key of the signature.
-        path: of both routes. One that nobody can guess keeps others out.
+        retry_on: the errors of ``on_event`` that count as trouble which passes, beside those of the table: that the
+            network or a database is down. TimeoutError is an OSError.
+        path: of both routes, with "/" in front. One that nobody can guess keeps others out.
         workers: how many events are handled at the same time.
         max_queue: how many may be unfinished; more are answered with 503.
         max_body_bytes: how large an event may be.
@@ -157,8 +172,10 @@ def webhook_router(
     Source:
         https://developers.strava.com/docs/webhooks/
     """
+    if not path.startswith("/"):
+        raise InputError('the path of the webhook begins with "/"')
     guard = Guard(verify_token, subscription_id, signature, signing_secret, max_body_bytes, strava.clock)
-    handling = Handling(strava, on_event=on_event, on_disconnect=on_disconnect, claim=claim)
+    handling = Handling(strava, on_event=on_event, on_disconnect=on_disconnect, claim=claim, retry_on=retry_on)
     queue = EventQueue(
         handling.attempt,
         clock=strava.clock,
@@ -171,8 +188,9 @@ def webhook_router(
 
 
 class _RefusedError(Exception):
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, why: str) -> None:
         self.problem = problem
+        self.why = why
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -195,8 +213,9 @@ class Guard:
             raise InputError("a required signature needs a signing_secret")
         if self.signing_secret is not None and not self.signing_secret:
             raise InputError("the signing_secret is empty")
-        if self.max_body_bytes < 1:
-            raise InputError("max_body_bytes leaves no room for an event")
+        check_positive("max_body_bytes", self.max_body_bytes)
+        if self.subscription_id is not None:
+            check_positive("subscription_id (make an int of what the environment says)", self.subscription_id)
 
     async def event(self, request: Request) -> WebhookEvent:
         """Return the event that a POST brings; raise what it is refused for."""
@@ -206,20 +225,23 @@ class Guard:
             check_signature(header, body, self.signing_secret, now=self.clock.time())
         event = parse_event(body)
         if self.subscription_id not in (None, event.subscription_id):
-            raise _RefusedError(_OTHER_SUBSCRIPTION)
+            raise _RefusedError(_OTHER_SUBSCRIPTION, f"its subscription is not {self.subscription_id}")
         return event
 
     async def _body(self, request: Request) -> bytes:
         announced = request.headers.get("content-length", "")
         if announced.isdecimal() and (len(announced) > 18 or int(announced) > self.max_body_bytes):
-            raise _RefusedError(_TOO_LARGE)
+            raise self._too_large()
         body = bytearray()
         try:
             async with aclosing(request.stream()) as chunks:
                 async for chunk in chunks:
                     body += chunk
                     if len(body) > self.max_body_bytes:
-                        raise _RefusedError(_TOO_LARGE)
+                        raise self._too_large()
         except ClientDisconnect:
-            raise _RefusedError(_GONE) from None
+            raise _RefusedError(_GONE, "its sender went away") from None
         return bytes(body)
+
+    def _too_large(self) -> _RefusedError:
+        return _RefusedError(_TOO_LARGE, f"it is larger than {self.max_body_bytes} bytes")

@@ -1,0 +1,31 @@
+"""Log lines that anybody can cause by sending something: each kind once a minute."""
+
+from __future__ import annotations
+
+import logging
+
+from strava_async.clock import Clock
+from strava_async.fastapi.webhook_seen import Seen
+
+EACH_SECONDS = 60.0
+
+_KINDS = 100
+
+_logger = logging.getLogger("strava_async.webhooks")
+
+
+class RareLog:
+    """Says of each kind of trouble at most once a minute that it is there; ``WebhookRouter.counts`` says how often.
+
+    Args:
+        clock: tells when a minute is over.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._said = Seen(clock, _KINDS, EACH_SECONDS)
+
+    def say(self, level: int, kind: str, text: str) -> None:
+        """Log a text, unless one of its kind was logged within the last minute."""
+        if kind not in self._said:
+            self._said.add(kind)
+            _logger.log(level, "%s", text)
