@@ -122,8 +122,8 @@ def webhook_router(
     where they are about one object and came to this process, else ``workers`` at a time. They are not handled in the
     order of ``event_time``, which Strava does not promise either.
 
-    With ``max_wait=2`` spent quota is a QuotaExceededError, mostly at once, and the router comes back when there is some. A
-    call that waits for quota would keep a worker from all other events.
+    With ``max_wait=2`` spent quota is a QuotaExceededError, mostly at once, and the router comes back when there is
+    some. A call that waits for quota would keep a worker from all other events.
 
     - An event that Strava repeats is handled once in this process; between processes that takes ``claim``.
     - An event of an athlete who is not connected is dropped, and costs no request.
