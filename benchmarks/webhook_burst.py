@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -93,6 +94,8 @@ def serve(descriptor: int, *, idle: bool) -> None:
     import uvicorn
 
     app = answer_all if idle else make_app([])
+    gc.collect()
+    gc.freeze()  # as docs/fastapi.md advises for a service
     # Opening a thousand connections may take longer than uvicorn keeps an idle one by default.
     uvicorn.run(app, fd=descriptor, log_level="warning", access_log=False, timeout_keep_alive=60)
 

@@ -119,7 +119,7 @@ class EventQueue:
             counts.turned_away += 1
             self._say_why(run)
             return Offer.TURNED_AWAY
-        self._enqueue(run, Job(event, self._clock.time(), self._clock.monotonic()))
+        self._enqueue(run, key, Job(event, self._clock.time(), self._clock.monotonic()))
         return Offer.ACCEPTED
 
     @asynccontextmanager
@@ -162,8 +162,8 @@ class EventQueue:
             return  # nothing is wrong: the next process has it when it comes again
         self._log.say(logging.ERROR, why, f"a webhook event was turned away, {why}")
 
-    def _enqueue(self, run: _Run, job: Job) -> None:
-        self._seen.add(job.event.key)
+    def _enqueue(self, run: _Run, key: str, job: Job) -> None:
+        self._seen.add(key)
         self.counts.accepted += 1
         self.counts.waiting += 1
         lane = self._lanes.setdefault(lane_key(job.event), Lane())
@@ -173,7 +173,8 @@ class EventQueue:
 
     def _take_back(self, run: _Run, kept: KeptEvent) -> None:
         came_at = self._clock.monotonic() - max(self._clock.time() - kept.accepted_at, 0.0)
-        self._enqueue(run, Job(kept.event, kept.accepted_at, came_at, kept.claimed, kept.forgotten, taken_back=True))
+        job = Job(kept.event, kept.accepted_at, came_at, kept.claimed, kept.forgotten, taken_back=True)
+        self._enqueue(run, kept.event.key, job)
         run.taken_back += 1  # they take no room from what Strava sends
 
     async def _drain(self, run: _Run, tasks: TaskGroup) -> None:
