@@ -155,7 +155,7 @@ async def test_the_service_on_the_page_about_fastapi_runs_as_it_says(tmp_path: P
         ):
             try:
                 shown = Shown(process)
-                await shown.until("Application startup complete")
+                await shown.until("Uvicorn running on")
                 assert "Connect with Strava" in (await browser.get("/")).text
                 connect = await browser.get("/strava/connect", follow_redirects=False)
                 rides = await browser.get(await emulator.approve(connect.headers["location"]))
