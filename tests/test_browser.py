@@ -167,7 +167,7 @@ async def test_an_activity_appears_by_webhook_without_a_reload_and_the_meters_mo
     async with visiting() as visit:
         await visit.connect()
         await visit.live()
-        reads = visit.page.locator("[data-meter=read_15min]")
+        reads = visit.page.locator("[data-meter=read_day]")
         this_week = visit.page.locator("#weeks strong")
         await expect(reads).to_have_text(re.compile(r"^\d+$"), timeout=SOON_MS)
         before, distance = int(await reads.inner_text()), await this_week.inner_text()

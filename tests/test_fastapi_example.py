@@ -9,7 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -452,10 +452,13 @@ class Service:
     async def home(self):
         return await self.browser.get("/", headers={"Accept": "text/html"})
 
-    def follow(self, since=0):
-        """Return what a page is told, without a server between: httpx's transport would wait for the end of it."""
+    async def follow(self, since=0):
+        """Yield what a page is told, without a server between: httpx's transport would wait for the end of it."""
         client = self.strava.client(self.emulator.athlete_ids[0])
-        return stream.live(self.tally, self.strava, client, since)
+        with self.tally.live.page(client.athlete_id) as arriving:
+            async with aclosing(stream.live(arriving, self.tally, self.strava, client, since)) as told:
+                async for event in told:
+                    yield event
 
 
 @asynccontextmanager

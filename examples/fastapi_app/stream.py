@@ -15,13 +15,13 @@ reload   nothing: the athlete was disconnected, or         loads itself again
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable
 from functools import lru_cache
 from typing import Annotated
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from examples.fastapi_app.live import Message
@@ -40,13 +40,28 @@ _LastId = Annotated[int | None, Header(ge=0, le=2**63 - 1)]
 router = APIRouter()
 
 
+async def arriving_at(tally: TallyDep, client: AthleteDep) -> AsyncGenerator[MemoryObjectReceiveStream[Message]]:
+    """Listen as long as the request lasts; a generator that is left in the middle of an answer would not be ended."""
+    with tally.live.page(client.athlete_id) as arriving:
+        yield arriving
+
+
+_Arriving = Annotated[MemoryObjectReceiveStream[Message], Depends(arriving_at)]
+
+
 @router.get("/live", response_class=EventSourceResponse)
 async def live(
-    tally: TallyDep, strava: StravaDep, client: AthleteDep, since: _Id, last_event_id: _LastId = None
+    arriving: _Arriving,
+    tally: TallyDep,
+    strava: StravaDep,
+    client: AthleteDep,
+    since: _Id,
+    last_event_id: _LastId = None,
 ) -> AsyncIterable[ServerSentEvent]:
     """Tell a page what happens after what it has seen.
 
     Args:
+        arriving: what happens. It begins before the past is read: nothing is missed, and what came twice is left out.
         tally: what the routes share.
         strava: the application.
         client: the athlete's.
@@ -54,34 +69,32 @@ async def live(
         last_event_id: the last that it was told, if it comes back.
     """
     athlete_id, seen = client.athlete_id, since if last_event_id is None else last_event_id
-    # Listening begins first: what happens while the past is read is not missed, and what came twice is left out.
-    with tally.live.page(athlete_id) as arriving:
-        messages: list[Message] = [tally.live.gauges, *await tally.news.after(seen, athlete_id)]
-        if not await tally.news.covers(seen):
-            tally.rides.drop(athlete_id)
-            yield _RELOAD
-            return
-        checked_at = -math.inf
-        while True:
-            if strava.clock.monotonic() - checked_at >= CHECK_SECONDS:
-                if not await strava.is_connected(athlete_id):
-                    break
-                checked_at = strava.clock.monotonic()
-            changed = False
-            for message in messages:
-                if not isinstance(message, Item):
-                    yield ServerSentEvent(event="meters", raw_data=_meters(message.shown))
-                elif message.id > seen:
-                    seen, changed = message.id, True
-                    yield _told(message)
-            if changed and (chart := await _chart(tally.rides, client)):
-                yield ServerSentEvent(event="weeks", raw_data=chart)
-            try:
-                messages = await _next(arriving)
-            except anyio.EndOfStream:  # let go
+    messages: list[Message] = [tally.live.gauges, *await tally.news.after(seen, athlete_id)]
+    if not await tally.news.covers(seen):
+        tally.rides.drop(athlete_id)
+        yield _RELOAD
+        return
+    checked_at = -math.inf
+    while True:
+        if strava.clock.monotonic() - checked_at >= CHECK_SECONDS:
+            if not await strava.is_connected(athlete_id):
                 break
-        if not await strava.is_connected(athlete_id):
-            yield _RELOAD
+            checked_at = strava.clock.monotonic()
+        changed = False
+        for message in messages:
+            if not isinstance(message, Item):
+                yield ServerSentEvent(event="meters", raw_data=_meters(message.shown))
+            elif message.id > seen:
+                seen, changed = message.id, True
+                yield _told(message)
+        if changed and (chart := await _chart(tally.rides, client)):
+            yield ServerSentEvent(event="weeks", raw_data=chart)
+        try:
+            messages = await _next(arriving)
+        except anyio.EndOfStream:  # let go
+            break
+    if not await strava.is_connected(athlete_id):
+        yield _RELOAD
 
 
 _RELOAD = ServerSentEvent(event="reload", raw_data="")
