@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from types import TracebackType
@@ -100,8 +101,8 @@ class _Timed(AbstractContextManager[None]):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._tell(self._to.clock.monotonic() - self._began, error)
 
-    def _tell(self, seconds: float, error: BaseException | None) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _tell(self, seconds: float, error: BaseException | None) -> None: ...
 
 
 class _Waiting(_Timed):

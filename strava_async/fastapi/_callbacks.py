@@ -39,12 +39,12 @@ async def call_back(
 
     (result,) = (
         called()
-        if _is_async(function)
+        if is_async(function)
         else await anyio.to_thread.run_sync(called, abandon_on_cancel=abandon_on_cancel, limiter=limiter)
     )
     return await cast(Awaitable[T], result) if inspect.isawaitable(result) else result
 
 
-def _is_async(function: Callable[..., object]) -> bool:
-    # An object with `async def __call__` is as good as a function.
+def is_async(function: Callable[..., object]) -> bool:
+    """Say whether it runs on the event loop: an ``async`` function, or an object whose ``__call__`` is one."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)

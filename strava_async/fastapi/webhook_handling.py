@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from enum import Enum
@@ -12,7 +11,7 @@ import anyio
 
 from strava_async.clock import Clock
 from strava_async.errors import InputError, InvalidGrantError, StravaError
-from strava_async.fastapi._callbacks import call_back
+from strava_async.fastapi._callbacks import call_back, is_async
 from strava_async.fastapi.webhook_retry import Job, leaves, passing
 from strava_async.fastapi.webhook_seen import Seen
 from strava_async.webhooks import WebhookEvent
@@ -202,8 +201,7 @@ def _left_over(job: Job) -> str:
 
 
 async def _call(function: Callable[[T], object], argument: T) -> Any:
-    is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
-    exits = (SystemExit,) if is_async else ()  # in a thread it ends nothing but the thread
+    exits = (SystemExit,) if is_async(function) else ()  # in a thread it ends nothing but the thread
     try:
         # A limiter of its own: the workers are the bound, and the threads of the service are not for this.
         return await call_back(function, argument, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))
