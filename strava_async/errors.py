@@ -211,7 +211,10 @@ class FaultError(StravaError):
         method: the HTTP method of the call.
         path: the path asked for, without its query.
         attempts: how many requests were sent for this call.
+        retry_after: seconds after which Strava wants to be asked again (RFC 9110 §10.2.3); None where it does not say.
     """
+
+    retry_after: float | None = None
 
     def __init__(
         self,
