@@ -203,6 +203,7 @@ class Strava:
             InvalidGrantError: the code is wrong, used or too old.
             InvalidClientError: the client id or secret is wrong.
             AthleteCapacityError: the application has as many athletes as it may have.
+            RateLimitedError: Strava refused it for now, or another one a moment ago; the code is not used up.
             TokenStoreError: the store does not take the tokens; this object has them and offers them again at the
                 athlete's next call, and when it is closed.
             TransportError, ServerError, DecodeError: no usable answer came; the code may be used up, and with it the

@@ -208,6 +208,7 @@ class ApiV3:
             InvalidGrantError: the code is wrong, used or too old.
             InvalidClientError: the client id or secret is wrong.
             AthleteCapacityError: the application has as many athletes as it may have.
+            RateLimitedError: Strava refused it for now, or another one a moment ago; the code is not used up.
             TransportError, ServerError, DecodeError: no usable answer came; the code may be used up.
 
         Source:

@@ -6,7 +6,8 @@ Cases, in the order in which ``TokenSource.bearer`` looks at them:
 2. Renewed tokens could not be kept before: that comes first; they are used only after that.
 3. The tokens were not read yet: read them.
 4. The access token is good for longer than the leeway, or its expiry is unknown: use it.
-5. It is not, and it can be renewed: renew it; this caller leads, those who come meanwhile wait (case 1).
+5. It is not, and it can be renewed: renew it; this caller leads, those who come meanwhile wait (case 1). If Strava
+   cannot be reached, or refuses for now, it is used as long as it lives.
 6. It is not, and nothing can renew it: use it; Strava's answer decides.
 
 ``renew`` is for a token that Strava refused. The refused one is passed in: what somebody else has renewed meanwhile is
@@ -34,7 +35,14 @@ from typing import Protocol
 from strava_async._renewals import Renewals, own_copy
 from strava_async._shield import after_waiting_for, commit
 from strava_async.clock import Clock, SystemClock
-from strava_async.errors import InputError, InvalidGrantError, MissingScopeError
+from strava_async.errors import (
+    InputError,
+    InvalidGrantError,
+    MissingScopeError,
+    RateLimitedError,
+    ServerError,
+    TransportError,
+)
 from strava_async.oauth import AccessInfo, TokenSet, lacks_scope
 
 Refresh = Callable[[TokenSet], Awaitable[AccessInfo]]
@@ -175,7 +183,8 @@ class TokenSource:
     async def bearer(self) -> str | None:
         """Return an access token that should be good, renewing it first if need be; None if there is none.
 
-        Waits for a renewal, no longer. Costs no quota.
+        Waits for a renewal, no longer. Costs no quota. A token that cannot be renewed now is used as long as it lives;
+        a minute later the next call tries again.
 
         Raises:
             InvalidGrantError: the refresh token is dead; the athlete has to connect again.
@@ -183,8 +192,13 @@ class TokenSource:
         """
         self._renewals.enter()
         while self._renewals.under_way or self._unsaved or self._unread or self._is_due():
-            if await self._renewals.share(partial(self._next_tokens, None)) and not self._unread:
-                break
+            try:
+                if await self._renewals.share(partial(self._next_tokens, None)) and not self._unread:
+                    break
+            except (RateLimitedError, ServerError, TransportError):
+                if not self._is_alive():
+                    raise
+                self._not_before = self._clock.monotonic() + SAME_TOKEN_SECONDS
         return self._token.access_token or None
 
     async def renew(self, stale: str | None) -> bool:
@@ -333,12 +347,18 @@ class TokenSource:
             return False
         if not token.access_token:
             return True
-        now = self._clock.time() + self._skew
         return (
             token.expires_at is not None
-            and token.expires_at - self._leeway <= now
+            and token.expires_at - self._leeway <= self._clock.time() + self._skew
             and self._clock.monotonic() >= self._not_before
         )
+
+    def _is_alive(self) -> bool:
+        """Say whether there is a token that can be used although it is due."""
+        token = self._token
+        if self._unread or self._unsaved or not token.access_token or token.expires_at is None:
+            return False
+        return self._clock.time() + self._skew < token.expires_at
 
     def _was_born_expired(self) -> bool:
         return self._born_expired and self._clock.monotonic() < self._not_before

@@ -201,7 +201,7 @@ def test_whose_tokens_they_are_is_read_strictly(athlete_id: Any, expected: int |
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**320), 10**320) | st.floats() | st.text(),
+    st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["id", "x"]), inner, max_size=2),
     max_leaves=4,
 )

@@ -10,7 +10,15 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from strava_async.errors import InputError, InvalidGrantError, MissingScopeError, StravaError, TransportError
+from strava_async.errors import (
+    InputError,
+    InvalidGrantError,
+    MissingScopeError,
+    RateLimitedError,
+    ServerError,
+    StravaError,
+    TransportError,
+)
 from strava_async.oauth import AccessInfo, TokenSet
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from strava_async.tokens import TokenSource
@@ -963,3 +971,32 @@ async def test_a_life_that_makes_no_sense_says_nothing_about_the_clock() -> None
         assert len(setting.strava.asked) == 1
         setting.strava.asked.clear()
         setting.strava.latest = "r0"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [TransportError("down", sent="maybe"), ServerError(status_code=503), RateLimitedError(status_code=429)],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_token_that_cannot_be_renewed_now_is_used_as_long_as_it_lives(error: StravaError) -> None:
+    setting = Setting(expires_at=NOW + 100)
+    setting.strava.fail_with = error
+    for _ in range(3):
+        assert await gather(5, setting.source.bearer) == ["a0"] * 5
+    assert setting.strava.asked == ["r0"]
+    setting.clock.advance(61.0)
+    assert await setting.source.bearer() == "a0"
+    assert len(setting.strava.asked) == 2
+    setting.clock.advance(61.0)
+    with pytest.raises(type(error)):
+        await setting.source.bearer()
+
+
+async def test_a_token_whose_grant_is_dead_or_not_kept_is_not_used_although_it_lives() -> None:
+    setting, shared = Setting(expires_at=NOW + 100), Shared(expires_at=NOW + 100)
+    setting.strava.fail_with = InvalidGrantError("dead")
+    with pytest.raises(InvalidGrantError):
+        await setting.source.bearer()
+    shared.kept.fail_with = TransportError("the store is far away", sent="never")
+    with pytest.raises(TransportError):
+        await shared.source.bearer()
