@@ -28,6 +28,7 @@ from strava_async.retry import RetryPolicy
 from strava_async.testing.clock import FakeClock
 from strava_async.tokens import TokenSource
 from strava_async.wire import Reply
+from tests.loop_end import end_everything_else
 
 pytestmark = pytest.mark.anyio
 
@@ -415,6 +416,7 @@ async def test_a_wait_that_is_too_long_is_told_and_not_waited() -> None:
 def test_a_renewal_that_waits_to_ask_again_ends_with_the_event_loop(backend: str) -> None:
     world = World(BROKEN)
     ended: list[bool] = []
+    at_once: list[bool] = []
     call = oauth_call("https://www.strava.com/oauth/token", {"client_secret": "s"}, idempotent=True)
 
     async def work() -> None:
@@ -425,8 +427,9 @@ def test_a_renewal_that_waits_to_ask_again_ends_with_the_event_loop(backend: str
             tasks.start_soon(run_to_end, work, lambda: ended.append(True))
             while not world.clock.sleeping:
                 await anyio.lowlevel.checkpoint()
-            tasks.cancel_scope.cancel()
+            await end_everything_else(tasks)
+            at_once.extend(ended)
 
     anyio.run(main, backend=backend)
-    assert ended == [True]
+    assert at_once == [True]
     assert world.log == ["send None"]
