@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "strava_async"
 # From the ground up. A module imports from layers below its own, never from beside it.
 LAYERS: list[set[str]] = [
     {"errors", "clock", "_shapes", "_unset", "_http.quiet"},
+    {"_credentials"},
     {"oauth", "quota", "quota_clock", "quota_fields", "retry", "paging", "state", "webhooks", "_pages"}
     | {"_shield", "_walks", "_http.pool", "limiter_park", "_loop_binding"}
     | {"stores.file_lock", "stores.sealing", "stores.sqlite_file", "stores._threads", "stores._turns"},
@@ -35,7 +36,7 @@ LAYERS: list[set[str]] = [
     {"application"},
 ]
 PURE = {
-    *("oauth", "retry", "paging", "calls", "wire", "endpoints", "state", "webhooks", "_pages"),
+    *("_credentials", "oauth", "retry", "paging", "calls", "wire", "endpoints", "state", "webhooks", "_pages"),
     *("quota", "quota_budget", "quota_clock", "quota_fields", "quota_ledger", "quota_reserve", "quota_snapshot"),
     "limiter_line",
 }

@@ -24,6 +24,7 @@ from typing import Any
 
 import typer
 
+from strava_async._credentials import check_client_id, check_secret
 from strava_async.application import Strava
 from strava_async.cli.emulator_url import API_PATH, OAUTH_PATH, STRAVA, emulator_url
 from strava_async.cli.terminal import Ask, UsageError
@@ -203,13 +204,13 @@ def _kept(options: Options) -> Credentials:
 def _asked_id(options: Options, ask: Ask | None) -> int:
     if ask is None:
         raise UsageError(_missing("client id", options))
-    return _checked_id(ask("Client ID: ", False), "the client id")
+    return _checked_id(ask("Client ID: ", False).strip(), "the client id")
 
 
 def _asked_secret(options: Options, ask: Ask | None) -> str:
     if ask is None:
         raise UsageError(_missing("client secret", options))
-    return _checked_secret(ask("Client secret (not shown): ", True), "the client secret")
+    return _checked_secret(ask("Client secret (not shown): ", True).strip(), "the client secret")
 
 
 def _missing(what: str, options: Options) -> str:
@@ -219,15 +220,18 @@ def _missing(what: str, options: Options) -> str:
 
 
 def _checked_id(value: object, what: str) -> int:
-    # The value is not shown: it may be the secret, in the wrong place.
-    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,18}", str(value).strip(), re.ASCII) or not int(str(value)):
-        raise UsageError(f"{what} is not a number such as https://www.strava.com/settings/api shows")
-    return int(str(value))
+    try:
+        return check_client_id(value, what)
+    except InputError as error:
+        raise UsageError(str(error)) from None
 
 
 def _checked_secret(value: object, what: str) -> str:
-    secret = value.strip() if isinstance(value, str) else ""
-    if not secret or " " in secret or not (secret.isascii() and secret.isprintable()):
+    try:
+        secret = check_secret(value, what)
+    except InputError as error:
+        raise UsageError(str(error)) from None
+    if " " in secret:  # two words were pasted: Strava's secrets are one
         raise UsageError(f"{what} is not a text such as https://www.strava.com/settings/api shows")
     return secret
 
