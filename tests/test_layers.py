@@ -16,9 +16,10 @@ LAYERS: list[set[str]] = [
     {"_credentials"},
     {"oauth", "quota", "quota_clock", "quota_fields", "retry", "paging", "state", "webhooks", "_pages"}
     | {"_shield", "_walks", "_http.pool", "limiter_park", "_loop_binding"}
-    | {"stores.file_lock", "stores.sealing", "stores.sqlite_file", "stores._threads", "stores._turns"},
-    {"quota_budget", "quota_reserve", "endpoints", "hooks", "redirect_server", "stores.base", "stores._values"},
-    {"quota_ledger", "calls", "tokens", "stores.memory", "stores.sqlite_rows"},
+    | {"stores.private_files", "stores.file_errors", "stores.sealing", "stores._threads", "stores._turns"},
+    {"quota_budget", "quota_reserve", "endpoints", "hooks", "redirect_server", "stores.base", "stores._values"}
+    | {"stores.file_lock", "stores.sqlite_file"},
+    {"quota_ledger", "calls", "tokens", "stores.memory", "stores.sqlite_rows", "stores.sqlite_shared"},
     {"wire", "stores.sqlite"},
     {"models", "_reports"},
     {"_hook_reports"},

@@ -442,7 +442,8 @@ async def test_what_was_kept_is_taken_once_in_its_old_order(path: Path) -> None:
 def test_the_file_is_its_users_alone(path: Path) -> None:
     assert anyio.run(backlog_of(path).take) == []
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    assert sorted(entry.name for entry in path.parent.iterdir()) == [path.name, f"{path.name}-locks"]
+    assert list(path.parent.joinpath(f"{path.name}-locks").iterdir()) == []
 
 
 async def test_what_is_older_than_seven_days_is_dropped_but_a_deauthorization(
