@@ -15,9 +15,10 @@ import pytest
 
 from strava_async.errors import TokenStoreError
 from strava_async.stores import SqliteTokenStore
+from strava_async.stores._threads import THREADS
 from strava_async.stores.file_errors import explained
 from strava_async.stores.file_lock import FileLock
-from strava_async.stores.sqlite_shared import ROOM_BYTES
+from strava_async.stores.sqlite_shared import MAX_ROOMS, ROOM_BYTES
 from tests.store_contract import FULL, numbered
 
 ROOT = Path(__file__).parent.parent
@@ -136,6 +137,29 @@ async def test_the_room_for_a_save_is_kept_until_it_is_used(path: Path) -> None:
         assert size_of(lock) == 0
         await store.save(7, numbered(1))
     assert os.listdir(f"{path}-locks") == []
+
+
+@pytest.mark.anyio
+async def test_hundreds_of_locks_at_once_keep_no_more_room_than_can_be_needed(path: Path) -> None:
+    store = SqliteTokenStore(path, busy_timeout=60)
+    all_in = anyio.Event()
+    inside = 0
+    sizes: list[int] = []
+
+    async def enter(athlete_id: int) -> None:
+        nonlocal inside
+        async with store.lock(athlete_id):
+            inside += 1
+            if inside == 200:
+                sizes.extend(size_of(f"{path}-locks/{each}") for each in range(200))
+                all_in.set()
+            await all_in.wait()
+
+    async with anyio.create_task_group() as tasks:
+        for athlete_id in range(200):
+            tasks.start_soon(enter, athlete_id)
+    # Those whose probe is under way do not count yet: as many as there are threads.
+    assert MAX_ROOMS * ROOM_BYTES <= sum(sizes) <= (MAX_ROOMS + THREADS) * ROOM_BYTES
 
 
 @pytest.mark.anyio

@@ -20,8 +20,11 @@ from strava_async.stores.sqlite_file import Schema, SqliteFile
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
-# What a save may take: the WAL's copy of the eight pages that change when the tables' trees have to grow.
-ROOM_BYTES = 8 * 4096
+# What a save may take: the -shm, of 32 KiB from its first byte on; the WAL's copy of the eight pages that change when
+# the tables' trees have to grow; and these where they belong.
+ROOM_BYTES = 32_768 + 10 * 4096
+# More is not needed at the same time: SQLite begins its WAL anew after a thousand pages.
+MAX_ROOMS = 64
 
 
 class SharedFile:
@@ -82,10 +85,10 @@ class SharedFile:
         lock = self._locks.get(instead_of_room)
 
         def transaction() -> T:
-            self._look(file, look)
             if lock is not None:
                 with file.explained():
-                    lock.give_room()
+                    lock.give_room()  # first: even to look at the file takes some
+            self._look(file, look)
             with file.writing() as connection:
                 return work(connection)
 
@@ -126,10 +129,10 @@ class SharedFile:
     async def _prove(self, file: SqliteFile, look: Work[object], lock: FileLock | None) -> None:
         def work() -> None:
             self._look(file, look)
-            if lock is not None:
+            if lock is not None and len(self._locks) < MAX_ROOMS:
                 with file.explained():
                     lock.keep_room(ROOM_BYTES)
-            file.touch()
+            file.touch()  # with the room kept: there is enough for both
 
         await finish_in_thread(work)
 
