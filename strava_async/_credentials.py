@@ -27,7 +27,7 @@ def check_client_id(value: object, what: str = "the client id") -> int:
     Raises:
         InputError: it is none.
     """
-    number = value if type(value) is int else 0
+    number = value if isinstance(value, int) and not isinstance(value, bool) else 0
     if isinstance(value, str):
         if not value:
             raise InputError(f"{what} is empty")

@@ -80,6 +80,7 @@ def test_an_error_of_sqlite_says_what_to_do(
         (errno.EDQUOT, "the user's quota of it is used up"),
         (errno.EFBIG, "the disk has no room for"),
         (errno.EROFS, "is on a read-only file system: mount it for writing"),
+        (errno.EMFILE, "too many files are open"),
         (errno.EACCES, "no permission for"),
         (errno.EPERM, "no permission for"),
         (errno.EIO, "look at its disk"),

@@ -6,8 +6,10 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -501,6 +503,22 @@ async def test_tasks_that_take_at_once_get_each_event_once(path: Path) -> None:
         for _ in range(8):
             tasks.start_soon(take)
     assert sorted(kept.event.object_id for kept in taken) == list(range(1, 301))
+
+
+def test_loops_of_several_threads_share_an_object(path: Path, anyio_backend: str) -> None:
+    backlog = backlog_of(path)
+    taken: list[KeptEvent] = []
+
+    async def use(number: int) -> None:
+        await backlog.keep([at(float(number), number)])
+        taken.extend(await backlog.take())
+
+    threads = [threading.Thread(target=partial(anyio.run, use, n, backend=anyio_backend)) for n in range(1, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(kept.event.object_id for kept in taken) == [1, 2, 3, 4]
 
 
 PROCESS = """

@@ -67,6 +67,8 @@ def _system_sentence(path: str, error: OSError) -> str:
             return f"no permission for {path}: see to its permissions and those of its directory"
         case OSError(errno=number) if number in _NO_ROOM:
             return _no_room(path)
+        case OSError(errno=errno.EMFILE | errno.ENFILE):
+            return f"{path} cannot be opened: too many files are open; raise the limit (ulimit -n)"
         case OSError(errno=errno.EROFS):
             return f"{path} is on a read-only file system: mount it for writing"
         case _:
