@@ -125,8 +125,7 @@ class Privacy:
         """
         reason = self._reason(path)
         if reason is None:
-            for companion in companions:
-                reason = reason or self._reason(companion)
+            reason = next(filter(None, [self._reason(companion) for companion in companions]), None)
         if reason is None:
             return
         if self._private and not is_encrypted():
