@@ -25,10 +25,10 @@ from strava_async import ApiV3, NotFoundError, RateLimiter, TokenSet
 CALLERS = 20
 STREAMS = "time,distance,latlng,altitude,velocity_smooth,heartrate,cadence,watts,temp"
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS activities (id INTEGER PRIMARY KEY, start_date TEXT, summary TEXT, fetched_at REAL);
-CREATE TABLE IF NOT EXISTS details (id INTEGER PRIMARY KEY, body TEXT, fetched_at REAL);
-CREATE TABLE IF NOT EXISTS streams (id INTEGER PRIMARY KEY, body TEXT, fetched_at REAL);
-CREATE TABLE IF NOT EXISTS grants (id INTEGER PRIMARY KEY CHECK (id = 1), refresh_token TEXT);
+create table if not exists activities (id integer primary key, start_date text, summary text, fetched_at real);
+create table if not exists details (id integer primary key, body text, fetched_at real);
+create table if not exists streams (id integer primary key, body text, fetched_at real);
+create table if not exists grants (id integer primary key check (id = 1), refresh_token text);
 """
 
 
@@ -36,17 +36,17 @@ async def list_activities(api: ApiV3, db: sqlite3.Connection) -> None:
     """Store the summaries; `before` keeps the pages from moving while they are read."""
     async for activity in api.paginate("/athlete/activities", before=int(time.time()), prefetch=3):
         row = activity["id"], activity["start_date"], json.dumps(activity), time.time()
-        db.execute("INSERT OR REPLACE INTO activities VALUES (?, ?, ?, ?)", row)
+        db.execute("insert or replace into activities values (?, ?, ?, ?)", row)
     db.commit()
 
 
 def missing(db: sqlite3.Connection, newest: int) -> Iterator[tuple[str, str, int]]:
     """Yield what to ask for: a table, a path and an activity of which that table has nothing."""
     for (activity_id,) in db.execute(
-        "SELECT id FROM activities ORDER BY start_date DESC LIMIT ?", (newest,)
+        "select id from activities order by start_date desc limit ?", (newest,)
     ).fetchall():
         for table, path in (("details", "/activities/{id}"), ("streams", "/activities/{id}/streams")):
-            if not db.execute(f"SELECT 1 FROM {table} WHERE id = ?", (activity_id,)).fetchone():
+            if not db.execute(f"select 1 from {table} where id = ?", (activity_id,)).fetchone():
                 yield table, path, activity_id
 
 
@@ -58,7 +58,7 @@ async def fetch(api: ApiV3, db: sqlite3.Connection, jobs: Iterator[tuple[str, st
             body = json.dumps(await api.get(path, id=activity_id, **keys))
         except NotFoundError:
             body = None  # there is none, such as the streams of a manual entry: do not ask again
-        db.execute(f"INSERT INTO {table} VALUES (?, ?, ?)", (activity_id, body, time.time()))
+        db.execute(f"insert into {table} values (?, ?, ?)", (activity_id, body, time.time()))
         db.commit()
         print(f"\r{table} {activity_id}, quota left: {api.quota.read_15min.remaining} ", end="", file=sys.stderr)
 
@@ -66,10 +66,10 @@ async def fetch(api: ApiV3, db: sqlite3.Connection, jobs: Iterator[tuple[str, st
 @asynccontextmanager
 async def strava(db: sqlite3.Connection) -> AsyncIterator[ApiV3]:
     """Open Strava for the athlete of the refresh token."""
-    saved = db.execute("SELECT refresh_token FROM grants").fetchone()
+    saved = db.execute("select refresh_token from grants").fetchone()
 
     def save(tokens: TokenSet) -> None:
-        db.execute("INSERT OR REPLACE INTO grants VALUES (1, ?)", (tokens.refresh_token,))
+        db.execute("insert or replace into grants values (1, ?)", (tokens.refresh_token,))
         db.commit()
 
     async with ApiV3(
