@@ -1,7 +1,7 @@
 """The harvest's file: SQLite, written in batches by a thread, so that the event loop never waits for a disk.
 
 Tables ``activities``, ``details`` and ``streams``: Strava's JSON as it came, and when it came, so that it can be purged
-when Strava's policy asks for it. A NULL body says that Strava has none.
+when Strava's policy asks for it. A NULL body says that Strava has none. Table ``failures``: what was asked for in vain.
 """
 
 from __future__ import annotations
@@ -20,9 +20,16 @@ from strava_async.clock import Clock
 from strava_async.demo.harvest import Kind
 
 APPLICATION_ID = 0x53747276  # "Strv": SQLite's own mark for whose file it is
-VERSION = 1
+VERSION = 2
 BUSY_SECONDS = 10.0
 
+_FAILURES = f"""
+CREATE TABLE failures (
+    kind TEXT NOT NULL, activity_id INTEGER NOT NULL, times INTEGER NOT NULL, reason TEXT NOT NULL,
+    failed_at REAL NOT NULL, PRIMARY KEY (kind, activity_id)
+);
+PRAGMA user_version = {VERSION};
+"""
 _SCHEMA = f"""
 CREATE TABLE activities (
     id INTEGER PRIMARY KEY, athlete_id INTEGER NOT NULL, start_date TEXT NOT NULL, body TEXT NOT NULL,
@@ -32,8 +39,9 @@ CREATE INDEX activities_newest ON activities (athlete_id, start_date);
 CREATE TABLE details (activity_id INTEGER PRIMARY KEY, body TEXT, fetched_at REAL NOT NULL);
 CREATE TABLE streams (activity_id INTEGER PRIMARY KEY, body TEXT, fetched_at REAL NOT NULL);
 PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {VERSION};
+{_FAILURES}
 """
+_UPGRADES = {1: _FAILURES}
 _TABLES = {Kind.DETAIL: "details", Kind.STREAMS: "streams"}
 
 T = TypeVar("T")
@@ -45,7 +53,7 @@ class StoreError(Exception):
 
 
 class SqliteStore:
-    """A ``harvest.Store`` in a file. ``open_store`` makes one.
+    """A ``harvest.Store`` and its ``Notes`` in a file. ``open_store`` makes one.
 
     Whoever comes while a batch is being written joins the next one: a commit for many answers, and none for nothing.
 
@@ -100,6 +108,26 @@ class SqliteStore:
             text = None if body is None else json.dumps(body, separators=(",", ":"))
             connection.execute(
                 f"INSERT OR REPLACE INTO {_TABLES[kind]} VALUES (?, ?, ?)", (activity_id, text, fetched_at)
+            )
+            connection.execute("DELETE FROM failures WHERE kind = ? AND activity_id = ?", (kind, activity_id))
+
+        await self._write(write)
+
+    async def failed(self, kind: str) -> list[int]:
+        """Return ids; see ``failures.Notes``."""
+        query = "SELECT activity_id FROM failures WHERE kind = ? ORDER BY times, failed_at, activity_id"
+        rows = await self._read(lambda connection: connection.execute(query, (kind,)).fetchall())
+        return [activity_id for (activity_id,) in rows]
+
+    async def note_failure(self, kind: str, activity_id: int, reason: str) -> None:
+        """Note a failure; see ``failures.Notes``."""
+        row = kind, activity_id, reason, self._clock.time()
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "INSERT INTO failures (kind, activity_id, times, reason, failed_at) VALUES (?, ?, 1, ?, ?) "
+                "ON CONFLICT DO UPDATE SET times = times + 1, reason = excluded.reason, failed_at = excluded.failed_at",
+                row,
             )
 
         await self._write(write)
@@ -215,15 +243,21 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if (owner, version, tables) == (0, 0, 0):
-            for statement in _SCHEMA.strip().split(";"):
-                connection.execute(statement)
+            _execute(connection, _SCHEMA)
         elif owner != APPLICATION_ID:
             raise StoreError(_foreign(path))
+        elif version in _UPGRADES:
+            _execute(connection, _UPGRADES[version])
         elif version != VERSION:
             raise StoreError(f"{path} comes from another version of strava-async; name another file")
     # A reader may look while a harvest writes; a process that is killed loses nothing that was committed.
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _execute(connection: sqlite3.Connection, statements: str) -> None:
+    for statement in statements.strip().split(";"):
+        connection.execute(statement)
 
 
 def _foreign(path: Path) -> str:
