@@ -12,11 +12,12 @@ PACKAGE = Path(__file__).parent.parent / "strava_async"
 
 # From the ground up. A module imports from layers below its own, never from beside it.
 LAYERS: list[set[str]] = [
-    {"errors", "clock", "_shapes", "_unset", "_http.quiet"},
+    {"errors", "clock", "_shapes", "_unset", "_extras", "_http.quiet"},
     {"oauth", "quota", "quota_clock", "quota_fields", "retry", "paging", "state", "webhooks", "_pages"}
-    | {"_shield", "_walks", "_http.pool", "limiter_park", "_loop_binding"}
+    | {"_shield", "_async_only", "_http.pool", "limiter_park", "_loop_binding"}
     | {"stores.file_lock", "stores.sealing", "stores.sqlite_file", "stores._threads", "stores._turns"},
-    {"quota_budget", "quota_reserve", "endpoints", "hooks", "redirect_server", "stores.base", "stores._values"},
+    {"quota_budget", "quota_reserve", "endpoints", "hooks", "redirect_server", "stores.base", "stores._values"}
+    | {"_walks"},
     {"quota_ledger", "calls", "tokens", "stores.memory", "stores.sqlite_rows"},
     {"wire", "stores.sqlite"},
     {"models", "_reports"},

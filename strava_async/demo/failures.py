@@ -13,7 +13,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 from strava_async._shapes import is_object
 from strava_async.errors import (
@@ -115,7 +115,7 @@ def usable(summaries: Sequence[Any]) -> tuple[list[dict[str, Any]], list[Failure
         athlete = summary.get("athlete") if is_object(summary) else None
         whole = is_object(athlete) and isinstance(athlete.get("id"), int)
         if isinstance(activity_id, int) and whole and isinstance(summary.get("start_date"), str):
-            good.append(summary)
+            good.append(cast("dict[str, Any]", summary))
         else:
             known = activity_id if isinstance(activity_id, int) else None
             bad.append(Failure("summary", known, "it lacks its id, its athlete or its start_date"))
