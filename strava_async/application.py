@@ -266,7 +266,8 @@ class Strava:
             scope: what is asked, and required; None means ``read`` and ``activity:read``.
             port: of the server; 0 takes a free one.
             timeout: seconds until the athlete has to be back; None waits for ever.
-            open_url: sync or async; is given the address of Strava's page. None opens the browser of this machine.
+            open_url: sync or async; is given the address of Strava's page. None opens the browser of this machine,
+                which gets nothing of this program's input and output; one that needs the terminal counts as none.
             if_missing: see ``connect``.
             approval_prompt: ``force`` shows the page even to those who have granted everything.
 

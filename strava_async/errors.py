@@ -4,6 +4,7 @@
 
     StravaError
     ├─ InputError               the call itself is wrong; nothing was sent (a ValueError too)
+    │   └─ AsyncOnlyError              ... because ``async for`` is missing (a TypeError too)
     ├─ OAuthError               the grant, or the credentials of the application
     │   ├─ AuthorizationDeniedError    the athlete refused, or Strava sent an error to the redirect
     │   ├─ InvalidGrantError           the code or refresh token is dead: connect the athlete again
@@ -64,6 +65,10 @@ class StravaError(Exception):
 
 class InputError(StravaError, ValueError):
     """An argument is wrong. Nothing was sent and no quota was spent."""
+
+
+class AsyncOnlyError(InputError, TypeError):
+    """What is read with ``async for`` was used in a ``for`` loop, or awaited."""
 
 
 class OAuthError(StravaError):

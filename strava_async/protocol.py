@@ -16,7 +16,7 @@ from strava_async._http import HttpClient, HttpSender
 from strava_async._reports import Reports
 from strava_async._shield import UnderWay, carry_out
 from strava_async._unset import UNSET, Unset
-from strava_async._walks import Pages
+from strava_async._walks import Items, Pages
 from strava_async.calls import Call, Method, api_call, base_url, oauth_call
 from strava_async.clock import Clock
 from strava_async.errors import InputError, StravaError
@@ -385,7 +385,7 @@ class ApiV3:
         """
         if "page" in kwargs:
             raise InputError("paginate counts the pages itself")
-        return self._items(url, PageWalk(per_page, limit, prefetch), kwargs)
+        return Items(self._items(url, PageWalk(per_page, limit, prefetch), kwargs), url)
 
     def with_options(
         self,

@@ -22,19 +22,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from strava_async._credentials import check_client_id, check_secret
 from strava_async.application import Strava
 from strava_async.cli.emulator_url import API_PATH, OAUTH_PATH, STRAVA, emulator_url
+from strava_async.cli.places import default_directory, expanded, needed
 from strava_async.cli.terminal import Ask, UsageError
 from strava_async.errors import InputError
+from strava_async.retry import RetryPolicy
 from strava_async.stores.private_files import make_open_file_private, make_private_directories, remedy
+from strava_async.stores.sealing import seals
 from strava_async.stores.sqlite import SqliteTokenStore
 
-DIRECTORY = Path(typer.get_app_dir("strava-async"))
-CONFIG = DIRECTORY / "config.toml"
-STORE = DIRECTORY / "tokens.sqlite"
+DIRECTORY = default_directory(os.environ)
+CONFIG = None if DIRECTORY is None else DIRECTORY / "config.toml"
+STORE = None if DIRECTORY is None else DIRECTORY / "tokens.sqlite"
+
+ONCE = RetryPolicy(max_attempts=1)
+TIMEOUT_SECONDS = 10.0
 
 MakeStrava = Callable[..., Strava]
 
@@ -47,19 +51,23 @@ class Options:
         client_id: the application's id, as it was given.
         client_secret: the application's secret.
         config: the configuration file; None means the default one, and none with an emulator.
-        store: where the tokens are kept.
+        store: where the tokens are kept; None means the default file.
         emulator: the base URL of a served emulator; None leaves it to the environment.
         token_key: encrypts the tokens; None leaves them as they are.
         environment: the variables that may name an emulator; see ``emulator_url``.
+        default_config: the configuration file where none is given; None where the process has no home directory.
+        default_store: likewise the file of the tokens.
     """
 
     client_id: str | None = None
     client_secret: str | None = field(default=None, repr=False)
     config: Path | None = None
-    store: Path = STORE
+    store: Path | None = None
     emulator: str | None = None
     token_key: str | None = field(default=None, repr=False)
     environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    default_config: Path | None = CONFIG
+    default_store: Path | None = STORE
 
     @property
     def emulator_url(self) -> str | None:
@@ -70,23 +78,28 @@ class Options:
     def config_path(self) -> Path | None:
         """The configuration file that counts; None if there is none."""
         if self.config is not None:
-            return self.config.expanduser()
-        return CONFIG if self.emulator_url is None else None
+            return expanded(self.config, "--config")
+        return self.default_config if self.emulator_url is None else None
 
     @property
     def store_path(self) -> Path:
         """The file of the tokens."""
-        return self.store.expanduser()
+        return needed(self.default_store, "--store") if self.store is None else expanded(self.store, "--store")
+
+    @property
+    def origin(self) -> str:
+        """Where everything goes: scheme, host and port."""
+        return self.emulator_url or STRAVA
 
     @property
     def api_url(self) -> str:
         """Where requests go."""
-        return (self.emulator_url or STRAVA) + API_PATH
+        return self.origin + API_PATH
 
     @property
     def oauth_url(self) -> str:
         """Where athletes and tokens go."""
-        return (self.emulator_url or STRAVA) + OAUTH_PATH
+        return self.origin + OAUTH_PATH
 
     def command(self, words: str) -> str:
         """Return another command to the same Strava, as it is to be typed."""
@@ -135,19 +148,35 @@ def token_store(options: Options, client_id: int) -> SqliteTokenStore:
     """Return where the application's tokens are kept; nothing is opened."""
     key = options.token_key or None
     try:
+        seals(key)
+    except InputError as error:
+        raise UsageError(f"STRAVA_TOKEN_KEY: {error}") from None
+    try:
         return SqliteTokenStore(options.store_path, key=key, application=application_name(options, client_id))
     except InputError as error:
-        raise UsageError(f"STRAVA_TOKEN_KEY: {error}" if key else str(error)) from None
+        raise UsageError(str(error)) from None
 
 
-def open_strava(options: Options, client_id: int, client_secret: str, make: MakeStrava) -> Strava:
-    """Return the application, with its tokens."""
+def open_strava(
+    options: Options, client_id: int, client_secret: str, make: MakeStrava, *, tokens: bool = True
+) -> Strava:
+    """Return the application. Nothing is tried again: whoever waits can do that.
+
+    Args:
+        options: which application.
+        client_id: its id.
+        client_secret: its secret.
+        make: makes it.
+        tokens: whether it has those that are kept; what is not about an athlete goes without a file.
+    """
     return make(
         client_id,
         client_secret,
-        token_store=token_store(options, client_id),
+        token_store=token_store(options, client_id) if tokens else None,
         api_url=options.api_url,
         oauth_url=options.oauth_url,
+        retry=ONCE,
+        timeout=TIMEOUT_SECONDS,
     )
 
 

@@ -11,6 +11,7 @@ import anyio
 from strava_async._credentials import check_text
 from strava_async.application import Strava
 from strava_async.cli.config import MakeStrava, Options, application_name, find_credentials, open_strava
+from strava_async.cli.reaching import reaching
 from strava_async.cli.terminal import DONE, Ask, Terminal, UsageError, run
 from strava_async.errors import BadRequestError, InputError, NotFoundError
 from strava_async.subscriptions import Subscription
@@ -54,8 +55,9 @@ def _with_strava(options: Options, terminal: Terminal, make: MakeStrava, work: W
     client_id, client_secret = find_credentials(options, terminal.ask)
 
     async def main() -> int:
-        async with open_strava(options, client_id, client_secret, make) as strava:
-            return await work(strava, client_id)
+        async with open_strava(options, client_id, client_secret, make, tokens=False) as strava:
+            with reaching(options):
+                return await work(strava, client_id)
 
     return anyio.run(main)
 

@@ -1,7 +1,7 @@
 """The harvest's file: SQLite, written in batches by a thread, so that the event loop never waits for a disk.
 
 Tables ``activities``, ``details`` and ``streams``: Strava's JSON as it came, and when it came, so that it can be purged
-when Strava's policy asks for it. A NULL body says that Strava has none.
+when Strava's policy asks for it. A NULL body says that Strava has none. Table ``failures``: what was asked for in vain.
 """
 
 from __future__ import annotations
@@ -20,9 +20,16 @@ from strava_async.clock import Clock
 from strava_async.demo.harvest import Kind
 
 APPLICATION_ID = 0x53747276  # "Strv": SQLite's own mark for whose file it is
-VERSION = 1
+VERSION = 2
 BUSY_SECONDS = 10.0
 
+_FAILURES = f"""
+create table failures (
+    kind text not null, activity_id integer not null, times integer not null, reason text not null,
+    failed_at real not null, primary key (kind, activity_id)
+);
+pragma user_version = {VERSION};
+"""
 _SCHEMA = f"""
 create table activities (
     id integer primary key, athlete_id integer not null, start_date text not null, body text not null,
@@ -32,8 +39,9 @@ create index activities_newest on activities (athlete_id, start_date);
 create table details (activity_id integer primary key, body text, fetched_at real not null);
 create table streams (activity_id integer primary key, body text, fetched_at real not null);
 pragma application_id = {APPLICATION_ID};
-pragma user_version = {VERSION};
+{_FAILURES}
 """
+_UPGRADES = {1: _FAILURES}
 _TABLES = {Kind.DETAIL: "details", Kind.STREAMS: "streams"}
 
 T = TypeVar("T")
@@ -45,7 +53,7 @@ class StoreError(Exception):
 
 
 class SqliteStore:
-    """A ``harvest.Store`` in a file. ``open_store`` makes one.
+    """A ``harvest.Store`` and its ``Notes`` in a file. ``open_store`` makes one.
 
     Whoever comes while a batch is being written joins the next one: a commit for many answers, and none for nothing.
 
@@ -100,6 +108,26 @@ class SqliteStore:
             text = None if body is None else json.dumps(body, separators=(",", ":"))
             connection.execute(
                 f"insert or replace into {_TABLES[kind]} values (?, ?, ?)", (activity_id, text, fetched_at)
+            )
+            connection.execute("delete from failures where kind = ? and activity_id = ?", (kind, activity_id))
+
+        await self._write(write)
+
+    async def failed(self, kind: str) -> list[int]:
+        """Return ids; see ``failures.Notes``."""
+        query = "select activity_id from failures where kind = ? order by times, failed_at, activity_id"
+        rows = await self._read(lambda connection: connection.execute(query, (kind,)).fetchall())
+        return [activity_id for (activity_id,) in rows]
+
+    async def note_failure(self, kind: str, activity_id: int, reason: str) -> None:
+        """Note a failure; see ``failures.Notes``."""
+        row = kind, activity_id, reason, self._clock.time()
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "insert into failures (kind, activity_id, times, reason, failed_at) values (?, ?, 1, ?, ?) "
+                "on conflict do update set times = times + 1, reason = excluded.reason, failed_at = excluded.failed_at",
+                row,
             )
 
         await self._write(write)
@@ -215,15 +243,21 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         (version,) = connection.execute("pragma user_version").fetchone()
         (tables,) = connection.execute("select count(*) from sqlite_master").fetchone()
         if (owner, version, tables) == (0, 0, 0):
-            for statement in _SCHEMA.strip().split(";"):
-                connection.execute(statement)
+            _execute(connection, _SCHEMA)
         elif owner != APPLICATION_ID:
             raise StoreError(_foreign(path))
+        elif version in _UPGRADES:
+            _execute(connection, _UPGRADES[version])
         elif version != VERSION:
             raise StoreError(f"{path} comes from another version of strava-async; name another file")
     # A reader may look while a harvest writes; a process that is killed loses nothing that was committed.
     connection.execute("pragma journal_mode = wal")
     connection.execute("pragma synchronous = normal")
+
+
+def _execute(connection: sqlite3.Connection, statements: str) -> None:
+    for statement in statements.strip().split(";"):
+        connection.execute(statement)
 
 
 def _foreign(path: Path) -> str:
