@@ -15,11 +15,9 @@ EXCERPT_CHARACTERS = 200
 LOOKED_AT_CHARACTERS = 32 * 1024
 
 # A pattern that is not closed goes to the end: none is tried at a place twice.
-_MARKUP = re.compile(
-    r"<!--.*?(?:-->|\Z)|<(script|style|svg)\b.*?(?:</\1\s*>|\Z)|<[A-Za-z/!?][^>]*(?:>|\Z)", re.IGNORECASE | re.DOTALL
-)
+_MARKUP = r"(?is:<!--.*?(?:-->|\Z)|<(script|style|svg)\b.*?(?:</\1\s*>|\Z)|<[A-Za-z/!?][^>]*(?:>|\Z))"
 # What a terminal obeys, what nobody sees, and the zeros of UTF-16, between which a secret would not be found.
-_UNSEEN = re.compile("[\0-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]+")
+_UNSEEN = "[\0-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]+"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -95,7 +93,7 @@ def _excerpt(body: bytes, secrets: tuple[str, ...], *, is_page: bool = False) ->
     looked_at = LOOKED_AT_CHARACTERS if is_page else EXCERPT_CHARACTERS
     # Enough bytes in any encoding; redacted before it is cut, because half a secret would not be found.
     came = body[: 4 * (looked_at + reach_of(secrets))].decode("utf-8", "replace")
-    text = redacted_beginning(_UNSEEN.sub("", came), secrets, looked_at)
+    text = redacted_beginning(re.sub(_UNSEEN, "", came), secrets, looked_at)
     if is_page:
         text = _shown(text, secrets) or text
     return " ".join(text.split())[:EXCERPT_CHARACTERS]
@@ -105,5 +103,5 @@ def _shown(page: str, secrets: tuple[str, ...]) -> str:
     """Return what a page shows; empty where all of it is markup, style and script."""
     import html  # its table of entities takes a millisecond to load, for what hardly ever comes
 
-    unescaped = html.unescape(_MARKUP.sub(" ", page))
-    return redacted(_UNSEEN.sub("", unescaped), secrets).strip()
+    unescaped = html.unescape(re.sub(_MARKUP, " ", page))
+    return redacted(re.sub(_UNSEEN, "", unescaped), secrets).strip()

@@ -16,7 +16,7 @@ _MASK = "***"
 _HTML_NAMES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"}
 # The end of an encoded character is not the beginning of the word that follows it.
 _WORD_BEGINS = r"(?:(?<!\w)|(?<=%[0-9A-Fa-f]{2})|(?<=%25[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4})|(?<=\\[bfnrt]))"
-_PLAIN_RUN = re.compile(r"[0-9A-Za-z]+")
+_PLAIN_RUN = r"[0-9A-Za-z]+"
 
 
 def redacted(text: str, secrets: tuple[str, ...]) -> str:
@@ -53,7 +53,7 @@ def _masked(text: str, secrets: tuple[str, ...], end: int) -> str:
 
 def _spans(text: str, secret: str) -> Iterator[tuple[int, int]]:
     # Letters and digits are not encoded by anybody: where the longest run of them is not, the secret is not.
-    if not secret or max(_PLAIN_RUN.findall(secret), key=len, default="") not in text:
+    if not secret or max(re.findall(_PLAIN_RUN, secret), key=len, default="") not in text:
         return
     pattern = "".join(map(_in_any_form, secret))
     if len(secret) < LONG_SECRET_CHARACTERS:

@@ -14,7 +14,6 @@ Rules:
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Generator
 from io import BytesIO
@@ -31,7 +30,6 @@ _IDENTITY = frozenset({"", "identity"})
 _GZIP = frozenset({"gzip", "x-gzip"})
 _GZIP_BITS, _ZLIB_BITS, _RAW_BITS = zlib.MAX_WBITS | 16, zlib.MAX_WBITS, -zlib.MAX_WBITS
 GZIP_MAGIC = b"\x1f\x8b"
-_ZEROS = re.compile(rb"\0*")
 # Only these are named in an error: what else stands in the field may be anything, a secret too.
 _REGISTERED = frozenset({"br", "zstd", "compress", "x-compress", "dcb", "dcz", "aes128gcm", "exi", "pack200-gzip"})
 
@@ -110,8 +108,8 @@ def _inflating(packed: bytes, window_bits: int, most: int) -> Generator[None, No
     for _ in range(MOST_MEMBERS):
         at = yield from _inflating_member(packed, at, window_bits, plain, most)
         while packed.startswith(b"\0", at):
-            padding = _ZEROS.match(packed, at, at + PORTION_BYTES)
-            at = len(packed) if padding is None else padding.end()
+            portion = packed[at : at + PORTION_BYTES]
+            at += len(portion) - len(portion.lstrip(b"\0"))
             yield
         if window_bits != _GZIP_BITS or not packed.startswith(GZIP_MAGIC, at):
             return plain.getvalue()

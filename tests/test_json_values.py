@@ -139,10 +139,17 @@ def test_where_no_number_is_long_the_fast_decoder_does_it() -> None:
         taken.append(body)
         return orjson.loads(body)
 
-    body = b'[9999999999999999999, "2026-11-28T20:22:26Z", -999999999999999999, 0.1234567890123456789]'
-    assert decode_by(loads, body) == json.loads(body)
-    assert taken == [body]
-    assert not may_hold_long_integers(body)
+    body = b'[9999999999999999999, "2026-11-28T20:22:26Z", -999999999999999999, 0.1234567890123456789'
+    body += b', "12345678901234567890", 12345678901234567890.5, 1e-00000000000000000000001, "a-98765432109876543210"]'
+    for times in (1, 3 << 20):
+        long = b"[" + b" " * times + b",".join([body] * 50) + b"]"
+        assert decode_by(loads, long) == json.loads(long)
+        assert taken.pop() == long
+        assert not may_hold_long_integers(long)
+
+
+def test_of_many_long_texts_not_each_is_looked_at() -> None:
+    assert may_hold_long_integers(b'"12345678901234567890",' * 10_000)
 
 
 values = st.recursive(
