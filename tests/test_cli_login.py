@@ -33,6 +33,7 @@ from strava_async.oauth import TokenSet
 from strava_async.stores.sealing import generate_key
 from strava_async.stores.sqlite import SqliteTokenStore
 from strava_async.testing import Emulator, Fault, serve
+from tests.environment import clean_environment
 
 ROOT = Path(__file__).parent.parent
 URL = "http://emulator.test"
@@ -515,7 +516,7 @@ class Shell:
         self.url = url
         self._processes: list[asyncio.subprocess.Process] = []
         self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("STRAVA_")},
+            **clean_environment(),
             "HOME": str(home),
             "XDG_CONFIG_HOME": str(home / "config"),
             "APPDATA": str(home / "config"),

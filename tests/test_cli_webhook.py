@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from strava_async.cli.config import Options
 from strava_async.cli.terminal import Terminal
 from strava_async.cli.webhook import subscribe, unsubscribe, view
 from strava_async.testing import CallbackReply, Emulator, Fault, serve
+from tests.environment import clean_environment
 
 URL = "http://emulator.test"
 CALLBACK = "https://service.test/hook"
@@ -211,7 +211,7 @@ def test_neither_the_tokens_nor_their_key_are_touched(desk: Desk, tmp_path: Path
 async def test_a_program_goes_to_the_emulator_that_the_environment_names(desk: Desk, tmp_path: Path) -> None:
     async with serve(desk.emulator) as url:
         environment = {
-            **os.environ,
+            **clean_environment(),
             "HOME": str(tmp_path),
             "STRAVA_CLIENT_ID": str(desk.emulator.client_id),
             "STRAVA_CLIENT_SECRET": desk.emulator.client_secret,

@@ -339,7 +339,7 @@ async def webhooks_view(here: World) -> Any:
 @use("strava.webhooks.subscribe")
 async def webhooks_subscribe(here: World) -> Any:
     with pytest.raises(FaultError):  # nobody answers there; tests/test_subscriptions.py has those who do
-        await here.strava.webhooks.subscribe("https://nowhere.test/webhook", "verify me")
+        await here.strava.webhooks.subscribe("http://127.0.0.1:9/webhook", "verify me")
 
 
 @use("strava.webhooks.unsubscribe")
