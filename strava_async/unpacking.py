@@ -86,12 +86,6 @@ def finished(steps: Generator[None, None, Result]) -> Result:
             return result
 
 
-def is_known(content_encoding: str) -> bool:
-    """Say whether all codings of a field are known here."""
-    codings = (part.strip() for part in content_encoding.lower().split(","))
-    return all(coding in _IDENTITY or coding in _GZIP or coding == "deflate" for coding in codings)
-
-
 def _window_bits(coding: str, body: bytes) -> int:
     if coding in _GZIP:
         return _GZIP_BITS

@@ -23,9 +23,9 @@ from strava_async._http.pool import MAX_CONNECTIONS, own_client, tls_context
 from strava_async._http.quiet import quiet_url
 from strava_async.calls import Call
 from strava_async.errors import DecodeError, InputError, Sent, TransportError
-from strava_async.unpacking import is_known
 from strava_async.wire import Reply, redacted
 
+_RAW_CODINGS = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 _FIELDS = frozenset(
     {
         b"content-encoding",
@@ -199,7 +199,7 @@ async def _reply(response: Any) -> Reply:
             key, text = lowered.decode("ascii"), value.decode("latin-1")
             fields[key] = f"{fields[key]}, {text}" if key in fields else text
     content_type, coding = fields.pop("content-type", ""), fields.pop("content-encoding", "")
-    if not response.is_stream_consumed and is_known(coding):
+    if not response.is_stream_consumed and coding.lower() in _RAW_CODINGS:
         chunks = [chunk async for chunk in response.aiter_raw()]
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         return Reply(response.status_code, fields, body, content_type, coding)
