@@ -216,9 +216,30 @@ def test_whatever_the_body_a_refusal_has_its_error(status_code: int, body: bytes
     assert error.status_code == status_code
 
 
-@given(
-    status_code=st.integers(100, 999), body=st.binary(), content_type=st.text(), coding=st.sampled_from(["", "gzip"])
+HOSTILE_BODIES = st.one_of(
+    st.binary(),
+    st.binary().map(gzip.compress),
+    st.text(st.characters(categories=["Cs", "Cc", "Lu", "Nd"])).map(
+        lambda text: text.encode("utf-16", "surrogatepass")
+    ),
+    st.sampled_from(
+        [b"<html>", b"\xef\xbb\xbf<html", b"[" * 100_000, b'{"errors":' * 500, b"1" * 5_000, b"NaN", b"1e999"]
+    ),
+    st.recursive(
+        st.one_of(st.none(), st.integers(), st.floats(), st.text(), st.booleans()),
+        lambda inner: st.one_of(
+            st.lists(inner),
+            st.dictionaries(st.sampled_from(["message", "errors", "resource", "field", "code", "error", "id"]), inner),
+        ),
+    ).map(lambda value: json.dumps(value).encode()),
 )
+MEDIA_TYPES = st.one_of(
+    st.text(), st.sampled_from(["text/html", "text/plain", JSON, "application/xml", "image/png", "+json"])
+)
+CODINGS = st.lists(st.sampled_from(["", "gzip", "x-gzip", "deflate", "identity", "br", "\0"]), max_size=6).map(",".join)
+
+
+@given(status_code=st.integers(100, 999), body=HOSTILE_BODIES, content_type=MEDIA_TYPES, coding=CODINGS)
 def test_no_bytes_leave_the_tree_of_errors(status_code: int, body: bytes, content_type: str, coding: str) -> None:
     for call in (GET, UPLOAD, TOKEN):
         answer = reply(status_code, body, content_type, content_encoding=coding)
