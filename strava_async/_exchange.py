@@ -35,8 +35,6 @@ from strava_async.wire import Decode, Reply, opening, read, read_json, read_leni
 
 # Packed, as bodies come; what is larger takes half a millisecond or more to decode.
 LARGE_BODY_BYTES = 8 * 1024
-# The same, unpacked.
-LARGE_OPENED_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +178,7 @@ class Exchange:
     async def _read(self, call: Call, reply: Reply, bearer: str | None, decode: Decode | None) -> _Ended:
         steps = opening(reply)
         opened = _step_on(steps) if len(reply.body) < LARGE_BODY_BYTES else None
-        if opened is not None and len(opened.body) < LARGE_OPENED_BYTES:
+        if opened is not None:
             return self._ended(call, opened, bearer, decode)
         # A hundred large bodies that arrive together are unpacked and decoded one per turn of the loop, each step of
         # unpacking in a turn of its own; else all would stall it. What holds the interpreter, as decoders do, would

@@ -4,8 +4,8 @@ Rules:
 
 - No more comes out than a limit, of all codings of a body together: one inside another is how a bomb gets past a limit
   that each of them has for itself.
-- A step takes some milliseconds at the most, whatever the body, and the time of all is linear in what goes in and comes
-  out.
+- A step takes some milliseconds at the most, whatever the body, and the first is over in a fraction of one if little
+  came. The time of all is linear in what goes in and comes out.
 - gzip: all of its members count (RFC 1952 §2.2). Zeros behind them are padding. What else stands behind a whole member
   and does not begin like another is no part of the body, and is left out, as browsers and urllib3 do.
 - deflate: with or without the zlib frame; servers disagree whether it belongs to it.
@@ -19,7 +19,8 @@ from collections.abc import Generator
 from io import BytesIO
 from typing import TypeVar
 
-# Of one step: what comes out, and what goes in.
+# Of one step: what comes out, of the first less, and what goes in.
+FIRST_STEP_BYTES = 1 << 16
 STEP_BYTES = 1 << 19
 PORTION_BYTES = 1 << 18
 MOST_CODINGS = 4
@@ -121,7 +122,7 @@ def _inflating_member(
         if not portion:
             portion = packed[at : at + PORTION_BYTES]
             at += len(portion)
-        room = min(STEP_BYTES, most - plain.tell() + 1)
+        room = min(STEP_BYTES if plain.tell() else FIRST_STEP_BYTES, most - plain.tell() + 1)
         came = inflater.decompress(portion, room)
         plain.write(came)
         if plain.tell() > most:
