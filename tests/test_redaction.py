@@ -136,13 +136,15 @@ def test_of_secrets_that_overlap_nothing_is_left_over() -> None:
     assert redacted("<0123456789abcdefghijklmno>", (first, second)) == "<***>"
     assert redacted("<0123456789abcdefghijklmno>", (second, first)) == "<***>"
     assert redacted(f"{first}{second}", (second, first)) == "******"
+    assert redacted(f"<{first}{first}>", (first + first, first[2:])) == "<***>"
 
 
 def test_what_is_between_the_letters_of_a_secret_and_not_seen_hides_it_from_nobody() -> None:
     secret = "s3kret-0123456789"
     for unseen in ("\0", "\u200b", "\x1b", "\u2060", "\xad"):
-        answer = Reply(403, {}, f"<p>{unseen.join(secret)}".encode(), "text/html")
-        assert "***" in str(fault(GET, answer, secret))
+        for before, content_type in (("<p>", "text/html"), ("", "text/plain"), ("{", "application/json")):
+            answer = Reply(403, {}, f"{before}{unseen.join(secret)}".encode(), content_type)
+            assert "***" in str(fault(GET, answer, secret))
 
 
 def test_an_excerpt_commands_no_terminal() -> None:
