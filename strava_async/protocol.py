@@ -302,7 +302,8 @@ class ApiV3:
         Raises:
             InputError: the path or a value cannot be sent; nothing was.
             QuotaExceededError: not within ``max_wait``; nothing was sent.
-            TransportError, FaultError, OAuthError, DecodeError: see ``strava_async.errors``.
+            TransportError, FaultError, OAuthError, DecodeError: see ``strava_async.errors``. An answer of more than 64
+                MB, read or unpacked, is a DecodeError, whatever its status.
         """
         return await self._call("GET", url, kwargs, check_for_errors)
 

@@ -12,9 +12,10 @@ PACKAGE = Path(__file__).parent.parent / "strava_async"
 
 # From the ground up. A module imports from layers below its own, never from beside it.
 LAYERS: list[set[str]] = [
-    {"errors", "clock", "_shapes", "_unset", "_extras", "_http.quiet", "_carried"},
+    {"errors", "clock", "_shapes", "_unset", "_extras", "_http.quiet", "_carried"}
+    | {"json_values", "redaction", "unpacking"},
     {"_credentials"},
-    {"oauth", "quota", "quota_clock", "quota_fields", "retry", "paging", "state", "webhooks", "_pages"}
+    {"excerpts", "oauth", "quota", "quota_clock", "quota_fields", "retry", "paging", "state", "webhooks", "_pages"}
     | {"_carried_asyncio", "_carried_trio", "_async_only", "_http.pool", "limiter_park", "_loop_binding"}
     | {"stores.private_files", "stores.file_errors", "stores.sealing", "stores._threads", "stores._turns"},
     {"_shield", "_walks", "quota_budget", "quota_reserve", "endpoints", "hooks", "redirect_server", "stores.base"}
@@ -39,14 +40,14 @@ LAYERS: list[set[str]] = [
 PURE = {
     *("_credentials", "oauth", "retry", "paging", "calls", "wire", "endpoints", "state", "webhooks", "_pages"),
     *("quota", "quota_budget", "quota_clock", "quota_fields", "quota_ledger", "quota_reserve", "quota_snapshot"),
-    "limiter_line",
+    *("limiter_line", "excerpts", "json_values", "redaction", "unpacking"),
 }
 IMPURE = {"anyio", "asyncio", "trio", "httpx", "httpx2", "time", "os", "random", "sniffio", "logging"}
 EXTRAS = {"opentelemetry", "starlette", "uvicorn", "fastapi", "redis", "rich", "typer", "multipart", "python_multipart"}
 # The typed client: each package is one layer, and it alone may import what its extra brings.
 TYPED = {"models", "resources"}
 OF_THE_TYPED = {"pydantic", "pydantic_core", "polyline", "numpy", "pandas", "pyarrow"}
-TAKEN_UP_WHERE_INSTALLED = {"orjson": "wire", "cryptography": "stores.sealing"}
+TAKEN_UP_WHERE_INSTALLED = {"orjson": "json_values", "cryptography": "stores.sealing"}
 ABOVE_THE_CORE = {"fastapi", "otel", "testing", "demo", "cli", "__main__"}
 
 
