@@ -1,5 +1,6 @@
 """The order of a request: permit, bearer, send, settle, decide."""
 
+import gzip
 from collections.abc import Callable
 from typing import Any
 
@@ -7,10 +8,11 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from strava_async._exchange import Exchange, Options
+from strava_async._exchange import LARGE_BODY_BYTES, Exchange, Options
 from strava_async._shield import run_to_end
 from strava_async.calls import Call, api_call, oauth_call
 from strava_async.errors import (
+    DecodeError,
     InvalidGrantError,
     MissingScopeError,
     NotFoundError,
@@ -359,6 +361,55 @@ async def test_large_bodies_are_decoded_one_per_turn_of_the_loop() -> None:
         tasks.cancel_scope.cancel()
     first, last = order.index("decoded"), len(order) - 1 - order[::-1].index("decoded")
     assert order[first:last].count("turn") >= 3
+
+
+# A kilobyte or two that come to more than 64 MB, in codings of codings; and one that comes to a little less.
+BOMB = gzip.compress(gzip.compress(bytes(65 << 20), mtime=0), mtime=0)
+ALMOST = gzip.compress(gzip.compress(b" " * (60 << 20) + b"{}", mtime=0), mtime=0)
+
+
+@pytest.mark.parametrize("status_code", [200, 404, 503])
+@pytest.mark.parametrize("check_for_errors", [True, False])
+async def test_a_body_beyond_all_measure_is_not_asked_for_again(status_code: int, check_for_errors: bool) -> None:
+    bomb = Reply(status_code, {}, BOMB, "application/json", "gzip, gzip")
+    world = World(bomb, OK)
+    with pytest.raises(DecodeError, match="larger than 64 MB") as caught:
+        await world.run(check_for_errors=check_for_errors)
+    assert caught.value.path == "/athlete"
+    assert world.log == ["acquire", "send a0", f"settle {status_code}"]
+
+
+@pytest.mark.parametrize("padded", [False, True], ids=["small", "large"])
+async def test_a_body_is_unpacked_in_turns_with_others(padded: bool) -> None:
+    # A few bytes may come to much: it does not depend on what came.
+    body = ALMOST + (bytes(LARGE_BODY_BYTES) if padded else b"")
+    world = World(Reply(200, {}, body, "application/json", "gzip, gzip"))
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(others)
+        assert await world.run() == {}
+        tasks.cancel_scope.cancel()
+    assert turns >= 60
+
+
+async def test_cancelled_while_a_body_is_unpacked_the_next_is_read() -> None:
+    world = World(Reply(200, {}, ALMOST, "application/json", "gzip, gzip"), OK)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(world.run)
+        while f"settle {200}" not in world.log:
+            await anyio.lowlevel.checkpoint()
+        for _ in range(3):
+            await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+    with anyio.fail_after(30):
+        assert await world.run() == {"id": 1}
 
 
 async def test_a_scope_that_was_not_granted_costs_neither_a_permit_nor_a_request() -> None:
