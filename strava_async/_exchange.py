@@ -23,12 +23,14 @@ import anyio.lowlevel
 
 from strava_async._http import Sender
 from strava_async._reports import Report, Reports, Sending
+from strava_async._shield import cancellable
 from strava_async.calls import Call
 from strava_async.clock import Clock
 from strava_async.endpoints import scope_of
 from strava_async.errors import FaultError, InputError, RateLimitedError, StravaError, TransportError
 from strava_async.limiter import Limiter, Permit, Unlimited
 from strava_async.quota import Priority, QuotaClass
+from strava_async.quota_fields import parse_date, parse_retry_after
 from strava_async.retry import Attempt, RetryPolicy, Step, decide
 from strava_async.tokens import TokenSource
 from strava_async.wire import Decode, Reply, opening, read, read_json, read_leniently
@@ -127,7 +129,7 @@ class Exchange:
                     attempt += 1
                     report.retry(ended.error, decision.seconds)
                     if decision.seconds:
-                        with report.waiting("retry"):
+                        with cancellable(), report.waiting("retry"):
                             await self._clock.sleep(decision.seconds)
                 case Step.REFRESH:
                     renewed = True
@@ -194,14 +196,19 @@ class Exchange:
         try:
             return _Ended(_value(call, opened, bearer, decode), None, None, bearer)
         except StravaError as error:
-            if isinstance(error, RateLimitedError) and call.quota_class is not None:
-                self._explain(error, call.quota_class)
+            if isinstance(error, FaultError):
+                self._explain(error, call, opened)
             return _Ended(None, error, opened, bearer)
 
-    def _explain(self, error: RateLimitedError, quota_class: QuotaClass) -> None:
-        blocked = self._limiter.blocked(quota_class)
-        if blocked is not None:
-            error.window, error.resume_at = blocked.window, blocked.resume_at
+    def _explain(self, error: FaultError, call: Call, reply: Reply) -> None:
+        said = parse_date(reply.headers.get("date"))
+        error.retry_after = parse_retry_after(
+            reply.headers.get("retry-after"), self._clock.time() if said is None else said
+        )
+        if isinstance(error, RateLimitedError) and call.quota_class is not None:
+            blocked = self._limiter.blocked(call.quota_class)
+            if blocked is not None:
+                error.window, error.resume_at = blocked.window, blocked.resume_at
 
 
 class _Turn:

@@ -213,7 +213,10 @@ class FaultError(StravaError):
         attempts: how many requests were sent for this call.
         body_excerpt: where something else came than Strava's fault in JSON, such as a page of what stands in front of
             Strava: its beginning as text, of a page what it shows. Empty for a fault, and where it could hold a token.
+        retry_after: seconds after which Strava wants to be asked again (RFC 9110 §10.2.3); None where it does not say.
     """
+
+    retry_after: float | None = None
 
     def __init__(
         self,

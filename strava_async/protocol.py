@@ -18,12 +18,12 @@ from strava_async._unset import UNSET, Unset
 from strava_async._walks import Pages
 from strava_async.calls import Call, Method, api_call, base_url, oauth_call
 from strava_async.clock import Clock
-from strava_async.errors import InputError
+from strava_async.errors import InputError, StravaError
 from strava_async.limiter import Limiter, RateLimiter
-from strava_async.oauth import AccessInfo, TokenSet
+from strava_async.oauth import AccessInfo, TokenSet, with_expiry
 from strava_async.paging import PageWalk
 from strava_async.quota import Priority, Quota
-from strava_async.retry import RetryPolicy
+from strava_async.retry import Pause, RetryPolicy
 from strava_async.tokens import OnTokenRefresh, TokenSource
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class _Application:
     client_secret: str | None = None
     options: Options = field(default_factory=Options)
     requests: UnderWay = field(default_factory=UnderWay)
+    pause: Pause = field(default_factory=Pause)
     closed: bool = False
 
 
@@ -109,10 +110,8 @@ class ApiV3:
         self._reports = _reports(hooks, clock)
         self._exchange = Exchange(limiter, self._sender, clock, random or limiter.random, self._reports)
         if tokens is None:
-            expires_at = None if token_expires is None else int(token_expires)
-            tokens = TokenSource(
-                TokenSet(access_token or "", refresh_token, expires_at), on_refresh=on_token_refresh, clock=clock
-            )
+            token = with_expiry(TokenSet(access_token or "", refresh_token), token_expires)
+            tokens = TokenSource(token, on_refresh=on_token_refresh, clock=clock)
         elif any(value is not None for value in (access_token, refresh_token, token_expires, on_token_refresh)):
             raise InputError("give either tokens, or access_token and its companions")
         self._tokens = tokens
@@ -160,7 +159,7 @@ class ApiV3:
 
     @token_expires.setter
     def token_expires(self, value: float | None) -> None:
-        self._tokens.token = replace(self._tokens.token, expires_at=None if value is None else int(value))
+        self._tokens.token = with_expiry(self._tokens.token, value)
 
     @property
     def quota(self) -> Quota:
@@ -209,6 +208,7 @@ class ApiV3:
             InvalidGrantError: the code is wrong, used or too old.
             InvalidClientError: the client id or secret is wrong.
             AthleteCapacityError: the application has as many athletes as it may have.
+            RateLimitedError: Strava refused it for now, or another one a moment ago; the code is not used up.
             TransportError, ServerError, DecodeError: no usable answer came; the code may be used up.
 
         Source:
@@ -230,6 +230,7 @@ class ApiV3:
         Raises:
             InvalidGrantError: the refresh token is dead; the athlete has to connect again.
             InvalidClientError: the client id or secret is wrong; the grant is still good.
+            RateLimitedError: Strava refused it for now, or a moment ago; ``retry_after`` has the seconds where it said.
             TransportError, ServerError, DecodeError: no usable answer came, after the retries.
 
         Source:
@@ -460,6 +461,7 @@ class ApiV3:
         return await self._renewal(form, tokens)
 
     async def _renewal(self, form: dict[str, str], tokens: TokenSet) -> AccessInfo:
+        self._application.pause.check(self._clock.monotonic())
         with self._reports.refreshing(tokens.athlete_id):
             return await self._token_grant(form, self._application.options, idempotent=True)
 
@@ -469,9 +471,22 @@ class ApiV3:
         call: Call = oauth_call(f"{self._oauth_url}/token", form, idempotent=idempotent)
         end = self._application.requests.begin()
         try:
-            return oauth.access_info(await self._exchange.run(call, None, options))
+            answer = await self._ask(call, options)
         finally:
             end()
+        return oauth.access_info(answer, now=self._clock.time(), refresh_token=form.get("refresh_token"))
+
+    async def _ask(self, call: Call, options: Options) -> Any:
+        """Make a call to the token endpoint, unless that is to be left alone for a while."""
+        pause, clock = self._application.pause, self._clock
+        pause.check(clock.monotonic())
+        try:
+            answer = await self._exchange.run(call, None, options)
+        except StravaError as error:
+            pause.note(error, options.retry, clock.monotonic())
+            raise
+        pause.note(None, options.retry, clock.monotonic())
+        return answer
 
 
 def _reports(hooks: Hooks | None, clock: Clock) -> Reports:

@@ -9,6 +9,7 @@ import anyio.lowlevel
 import pytest
 
 from strava_async._exchange import LARGE_BODY_BYTES, Exchange, Options
+from strava_async._shield import run_to_end
 from strava_async.calls import Call, api_call, oauth_call
 from strava_async.errors import (
     DecodeError,
@@ -417,3 +418,66 @@ async def test_a_scope_that_was_not_granted_costs_neither_a_permit_nor_a_request
         await world.run(POST)
     assert world.log == []
     assert await world.run() == {"id": 1}
+
+
+@pytest.mark.parametrize(
+    ("fields", "asked"),
+    [
+        ({}, 0.0),
+        ({"retry-after": "7"}, 7.0 + 7.0),
+        ({"retry-after": "Tue, 06 Jan 2026 10:00:09 GMT"}, 9.0),
+        ({"retry-after": "Tue, 06 Jan 2026 12:00:09 GMT", "date": "Tue, 06 Jan 2026 12:00:01 GMT"}, 8.0 + 8.0),
+        ({"retry-after": "Tue, 06 Jan 2026 09:00:00 GMT"}, 0.0),
+        ({"retry-after": "soon"}, 0.0),
+    ],
+)
+@pytest.mark.parametrize(("status_code", "jitter"), [(429, 0.75), (503, 0.5)])
+async def test_calls_without_quota_back_off_and_wait_as_long_as_they_are_told(
+    status_code: int, jitter: float, fields: dict[str, str], asked: float
+) -> None:
+    refused = Reply(status_code, fields, b"{}", "application/json")
+    world = World(refused, refused, OK)
+    call = oauth_call("https://www.strava.com/oauth/revoke", {"token": "t"}, idempotent=True)
+    async with world.clock.autojump():
+        started = world.clock.monotonic()
+        await world.exchange.run(call, None, Options(retry=RetryPolicy(base_seconds=1.0)))
+        assert world.clock.monotonic() - started == asked + jitter * 1.0 + jitter * 2.0
+    assert "acquire" not in world.log
+
+
+async def test_where_nothing_keeps_the_quota_a_429_backs_off() -> None:
+    world = World(LIMITED, OK)
+    world.exchange = Exchange(Unlimited(clock=world.clock), world, world.clock, lambda: 0.0)
+    async with world.clock.autojump():
+        started = world.clock.monotonic()
+        await world.run()
+        assert world.clock.monotonic() - started == 0.25
+
+
+async def test_a_wait_that_is_too_long_is_told_and_not_waited() -> None:
+    world = World(Reply(429, {"retry-after": "3600"}, b"", ""))
+    call = oauth_call("https://www.strava.com/oauth/token", {"client_secret": "s"}, idempotent=True)
+    with pytest.raises(RateLimitedError) as caught:
+        await world.exchange.run(call, None, Options())
+    assert (caught.value.retry_after, caught.value.attempts) == (3600.0, 1)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_renewal_that_waits_to_ask_again_ends_with_the_event_loop(backend: str) -> None:
+    world = World(BROKEN)
+    ended: list[bool] = []
+    call = oauth_call("https://www.strava.com/oauth/token", {"client_secret": "s"}, idempotent=True)
+
+    async def work() -> None:
+        await world.exchange.run(call, None, Options(retry=RetryPolicy(base_seconds=3600.0, max_seconds=3600.0)))
+
+    async def main() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run_to_end, work, lambda: ended.append(True))
+            while not world.clock.sleeping:
+                await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+
+    anyio.run(main, backend=backend)
+    assert ended == [True]
+    assert world.log == ["send None"]

@@ -12,13 +12,22 @@ PACKAGE = Path(__file__).parent.parent / "strava_async"
 
 # From the ground up. A module imports from layers below its own, never from beside it.
 LAYERS: list[set[str]] = [
-    {"errors", "clock", "_shapes", "_unset", "_http.quiet", "json_values", "redaction", "unpacking"},
+    {"errors", "clock", "_shapes", "_unset", "_http.quiet", "_carried", "json_values", "redaction", "unpacking"},
     {"excerpts", "oauth", "quota", "quota_clock", "quota_fields", "retry", "paging", "state", "webhooks", "_pages"}
-    | {"_shield", "_walks", "_http.pool", "limiter_park", "_loop_binding"}
+    | {"_carried_asyncio", "_carried_trio", "_walks", "_http.pool", "limiter_park", "_loop_binding"}
     | {"stores.file_lock", "stores.sealing", "stores.sqlite_file", "stores._threads", "stores._turns"},
-    {"quota_budget", "quota_reserve", "endpoints", "hooks", "redirect_server", "stores.base", "stores._values"},
-    {"quota_ledger", "calls", "tokens", "stores.memory", "stores.sqlite_rows"},
-    {"wire", "stores.sqlite"},
+    {
+        "_shield",
+        "quota_budget",
+        "quota_reserve",
+        "endpoints",
+        "hooks",
+        "redirect_server",
+        "stores.base",
+        "stores._values",
+    },
+    {"_renewals", "quota_ledger", "calls", "stores.memory", "stores.sqlite_rows"},
+    {"tokens", "wire", "stores.sqlite"},
     {"models", "_reports"},
     {"_hook_reports"},
     {"quota_snapshot", "limiter_line"},

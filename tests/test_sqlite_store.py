@@ -234,7 +234,7 @@ def test_any_tokens_come_back_as_they_were(athlete_id: int, token: TokenSet, key
 async def test_what_would_not_come_back_is_not_saved(path: Path) -> None:
     store = SqliteTokenStore(path)
     await store.save(7, FULL)
-    soon: Any = 1.5
+    soon: Any = "soon"
     with pytest.raises(InputError, match="expires_at"):
         await store.save(7, TokenSet("a", "r", soon))
     assert await store.load(7) == FULL
