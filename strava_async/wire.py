@@ -9,7 +9,10 @@ Rules:
 2xx, HTML                             DecodeError
 2xx, anything else                    ``bytes``
 every other status, 3xx included      a FaultError (or OAuthError), by status and ``errors``
+any status, more than 64 MB           DecodeError
 ====================================  ==================================================
+
+A fault is an object in JSON, whatever its media type. Where something else came, the error says what, and how it begins.
 
 Source:
     https://developers.strava.com/docs/reference/ (Fault), and what Strava was seen to send: ``errors`` that are
