@@ -12,7 +12,8 @@ every other status, 3xx included      a FaultError (or OAuthError), by status an
 any status, more than 64 MB           DecodeError
 ====================================  ==================================================
 
-A fault is an object in JSON, whatever its media type. Where something else came, the error says what, and how it begins.
+A fault is an object in JSON, whatever its media type. Where something else came, the error says what it is and how it
+begins.
 
 Source:
     https://developers.strava.com/docs/reference/ (Fault), and what Strava was seen to send: ``errors`` that are
