@@ -180,7 +180,7 @@ def opening(reply: Reply) -> Generator[None, None, Reply]:
         failed = error.with_traceback(None)
         body = b"" if isinstance(failed, TooLargeError) else reply.body
         return replace(reply, body=body, content_encoding="", failure=failed)
-    return replace(reply, body=body, content_encoding="")
+    return Reply(reply.status_code, reply.headers, body, reply.content_type)  # ``replace`` takes thrice as long
 
 
 def _opened_success(call: Call, reply: Reply, bearer: str | None) -> Reply:
