@@ -10,6 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import Literal, Self, TypeVar
 
+from strava_async._credentials import check_client_id, check_secret
 from strava_async._http import HttpClient
 from strava_async._shield import UnderWay, carry_out, commit
 from strava_async._unset import UNSET, Unset
@@ -101,7 +102,8 @@ class Strava:
         api_url: str | None = None,
         oauth_url: str | None = None,
     ) -> None:
-        self._client_id, self._client_secret = _credentials(client_id, client_secret)
+        check_client_id(client_id)
+        self._client_id, self._client_secret = client_id, check_secret(client_secret)
         self._limiter = RateLimiter(clock=clock, random=random) if rate_limiter is None else rate_limiter
         clock = clock or self._limiter.clock
         self._api = ApiV3(
@@ -215,8 +217,7 @@ class Strava:
         required = () if scope is None else scope_names(scope)
         if if_missing not in ("keep", "revoke"):
             raise InputError(f"if_missing is 'keep' or 'revoke', not {if_missing!r}")
-        if not code:
-            raise InputError("the authorization code is empty")
+        check_secret(code, "the authorization code")
         granted = _granted(granted_scope)
         return self.client(await self._carry_out(partial(self._connect, code, required, granted, if_missing)))
 
@@ -265,7 +266,8 @@ class Strava:
             scope: what is asked, and required; None means ``read`` and ``activity:read``.
             port: of the server; 0 takes a free one.
             timeout: seconds until the athlete has to be back; None waits for ever.
-            open_url: sync or async; is given the address of Strava's page. None opens the browser of this machine.
+            open_url: sync or async; is given the address of Strava's page. None opens the browser of this machine,
+                which gets nothing of this program's input and output; one that needs the terminal counts as none.
             if_missing: see ``connect``.
             approval_prompt: ``force`` shows the page even to those who have granted everything.
 
@@ -459,14 +461,6 @@ class Strava:
     async def _revoke(self, token: TokenSet | None) -> None:
         if token is not None:
             await self._api.revoke(token=token.refresh_token or token.access_token)
-
-
-def _credentials(client_id: int | str, client_secret: str) -> tuple[int | str, str]:
-    if not str(client_id).strip() or isinstance(client_id, bool):
-        raise InputError("the client id is empty")
-    if not client_secret or client_secret != client_secret.strip():
-        raise InputError("the client secret is empty, or has white space around it")
-    return client_id, client_secret
 
 
 def _granted(scope: str | Iterable[str] | None) -> frozenset[str]:

@@ -4,6 +4,7 @@
 
     StravaError
     ├─ InputError               the call itself is wrong; nothing was sent (a ValueError too)
+    │   └─ AsyncOnlyError              ... because ``async for`` is missing (a TypeError too)
     ├─ OAuthError               the grant, or the credentials of the application
     │   ├─ AuthorizationDeniedError    the athlete refused, or Strava sent an error to the redirect
     │   ├─ InvalidGrantError           the code or refresh token is dead: connect the athlete again
@@ -64,6 +65,10 @@ class StravaError(Exception):
 
 class InputError(StravaError, ValueError):
     """An argument is wrong. Nothing was sent and no quota was spent."""
+
+
+class AsyncOnlyError(InputError, TypeError):
+    """What is read with ``async for`` was used in a ``for`` loop, or awaited."""
 
 
 class OAuthError(StravaError):
@@ -211,9 +216,9 @@ class FaultError(StravaError):
         method: the HTTP method of the call.
         path: the path asked for, without its query.
         attempts: how many requests were sent for this call.
+        retry_after: seconds after which Strava wants to be asked again (RFC 9110 §10.2.3); None where it does not say.
         body_excerpt: where something else came than Strava's fault in JSON, such as a page of what stands in front of
             Strava: its beginning as text, of a page what it shows. Empty for a fault, and where it could hold a token.
-        retry_after: seconds after which Strava wants to be asked again (RFC 9110 §10.2.3); None where it does not say.
     """
 
     retry_after: float | None = None

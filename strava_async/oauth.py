@@ -24,6 +24,7 @@ from enum import StrEnum
 from typing import Any, Literal, cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
+from strava_async._credentials import check_client_id, check_secret, fits_a_field
 from strava_async._shapes import is_object
 from strava_async.errors import (
     AuthorizationDeniedError,
@@ -99,7 +100,7 @@ class TokenSet:
 def _check_token(name: str, token: object) -> None:
     if not isinstance(token, str):
         raise InputError(f"the {name} token is a text")
-    if not _fits_a_field(token):
+    if not fits_a_field(token):
         raise InputError(f"the {name} token holds white space or a character outside ASCII")
 
 
@@ -124,11 +125,6 @@ def _checked_scope(value: object) -> frozenset[str]:
     if not all(isinstance(name, str) for name in names):
         raise InputError("the scope of tokens is a collection of names")
     return frozenset(map(str, names))
-
-
-def _fits_a_field(token: str) -> bool:
-    """Say whether a header field can carry it; a line break would surface in some library's error message."""
-    return token.isascii() and token.isprintable() and " " not in token
 
 
 class AccessInfo(dict[str, Any]):
@@ -217,8 +213,10 @@ def authorization_url(
     """Return the address of Strava's consent page for one athlete (RFC 6749 §4.1.1).
 
     Raises:
-        InputError: an unknown scope or approval prompt, or a redirect URI that is not absolute.
+        InputError: a client id that is no number, an unknown scope or approval prompt, or a redirect URI that is not
+            absolute.
     """
+    check_client_id(client_id)
     if approval_prompt not in ("auto", "force"):
         raise InputError(f"approval_prompt is 'auto' or 'force', not {approval_prompt!r}")
     target = urlsplit(redirect_uri)
@@ -279,15 +277,24 @@ def _query_of(url: str) -> dict[str, str]:
 
 
 def code_grant(client_id: int | str, client_secret: str, code: str) -> dict[str, str]:
-    """Return the form that exchanges a code for tokens (RFC 6749 §4.1.3)."""
-    credentials = {"client_id": str(client_id), "client_secret": client_secret}
-    return {**credentials, "grant_type": "authorization_code", "code": code}
+    """Return the form that exchanges a code for tokens (RFC 6749 §4.1.3).
+
+    Raises:
+        InputError: one of the three cannot be what it is said to be; it is named, and not shown.
+    """
+    code = check_secret(code, "the authorization code")
+    return {**_credentials(client_id, client_secret), "grant_type": "authorization_code", "code": code}
 
 
 def refresh_grant(client_id: int | str, client_secret: str, refresh_token: str) -> dict[str, str]:
-    """Return the form that brings the next tokens (RFC 6749 §6)."""
-    credentials = {"client_id": str(client_id), "client_secret": client_secret}
-    return {**credentials, "grant_type": "refresh_token", "refresh_token": refresh_token}
+    """Return the form that brings the next tokens (RFC 6749 §6); raises as ``code_grant``."""
+    refresh_token = check_secret(refresh_token, "the refresh token")
+    return {**_credentials(client_id, client_secret), "grant_type": "refresh_token", "refresh_token": refresh_token}
+
+
+def _credentials(client_id: int | str, client_secret: str) -> dict[str, str]:
+    check_client_id(client_id)
+    return {"client_id": str(client_id), "client_secret": check_secret(client_secret)}
 
 
 def access_info(answer: object, *, now: float, refresh_token: str | None = None) -> AccessInfo:
@@ -320,7 +327,7 @@ def access_info(answer: object, *, now: float, refresh_token: str | None = None)
 
 
 def _is_token(value: object) -> bool:
-    return isinstance(value, str) and bool(value) and _fits_a_field(value)
+    return isinstance(value, str) and bool(value) and fits_a_field(value)
 
 
 def _seconds(value: object) -> int | None:

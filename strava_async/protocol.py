@@ -10,12 +10,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from strava_async import oauth
+from strava_async._credentials import check_client_id, check_secret
 from strava_async._exchange import Exchange, Options
 from strava_async._http import HttpClient, HttpSender
 from strava_async._reports import Reports
 from strava_async._shield import UnderWay, carry_out
 from strava_async._unset import UNSET, Unset
-from strava_async._walks import Pages
+from strava_async._walks import Items, Pages
 from strava_async.calls import Call, Method, api_call, base_url, oauth_call
 from strava_async.clock import Clock
 from strava_async.errors import InputError, StravaError
@@ -116,6 +117,10 @@ class ApiV3:
             raise InputError("give either tokens, or access_token and its companions")
         self._tokens = tokens
         self._application = _Application(options=self._options)
+        if client_id is not None:
+            check_client_id(client_id)
+        if client_secret is not None:
+            check_secret(client_secret)
         if client_id is not None and client_secret is not None:
             self._renew_with(client_id, client_secret)
 
@@ -205,6 +210,7 @@ class ApiV3:
         even if the caller is cancelled.
 
         Raises:
+            InputError: one of the three is empty, or has white space around it; nothing was sent.
             InvalidGrantError: the code is wrong, used or too old.
             InvalidClientError: the client id or secret is wrong.
             AthleteCapacityError: the application has as many athletes as it may have.
@@ -228,6 +234,7 @@ class ApiV3:
         returned before this does. It is carried to its end even if the caller is cancelled.
 
         Raises:
+            InputError: one of the three is empty, or has white space around it; nothing was sent.
             InvalidGrantError: the refresh token is dead; the athlete has to connect again.
             InvalidClientError: the client id or secret is wrong; the grant is still good.
             RateLimitedError: Strava refused it for now, or a moment ago; ``retry_after`` has the seconds where it said.
@@ -253,7 +260,8 @@ class ApiV3:
                 forgotten afterwards.
 
         Raises:
-            InputError: there is no token, or the credentials are not known.
+            InputError: there is no token, or the credentials are not known, or one of the three cannot be what it is
+                said to be.
             InvalidClientError: the client id or secret is wrong.
             TransportError, ServerError: no usable answer came, after the retries; revoking again does no harm.
 
@@ -269,9 +277,10 @@ class ApiV3:
         token = token or self.refresh_token or self.access_token
         if not token:
             raise InputError("there is no token to revoke")
-        call = oauth_call(
-            f"{self._oauth_url}/revoke", {"token": token}, idempotent=True, credentials=(client_id, client_secret)
-        )
+        check_client_id(client_id)
+        credentials = (client_id, check_secret(client_secret))
+        form = {"token": check_secret(token, "the token to revoke")}
+        call = oauth_call(f"{self._oauth_url}/revoke", form, idempotent=True, credentials=credentials)
         await self._exchange.run(call, None, self._options)
         if token in (self.refresh_token, self.access_token):
             self._tokens.token = TokenSet("")
@@ -377,7 +386,7 @@ class ApiV3:
         """
         if "page" in kwargs:
             raise InputError("paginate counts the pages itself")
-        return self._items(url, PageWalk(per_page, limit, prefetch), kwargs)
+        return Items(self._items(url, PageWalk(per_page, limit, prefetch), kwargs), url)
 
     def with_options(
         self,

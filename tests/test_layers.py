@@ -12,21 +12,15 @@ PACKAGE = Path(__file__).parent.parent / "strava_async"
 
 # From the ground up. A module imports from layers below its own, never from beside it.
 LAYERS: list[set[str]] = [
-    {"errors", "clock", "_shapes", "_unset", "_http.quiet", "_carried", "json_values", "redaction", "unpacking"},
+    {"errors", "clock", "_shapes", "_unset", "_extras", "_http.quiet", "_carried"}
+    | {"json_values", "redaction", "unpacking"},
+    {"_credentials"},
     {"excerpts", "oauth", "quota", "quota_clock", "quota_fields", "retry", "paging", "state", "webhooks", "_pages"}
-    | {"_carried_asyncio", "_carried_trio", "_walks", "_http.pool", "limiter_park", "_loop_binding"}
-    | {"stores.file_lock", "stores.sealing", "stores.sqlite_file", "stores._threads", "stores._turns"},
-    {
-        "_shield",
-        "quota_budget",
-        "quota_reserve",
-        "endpoints",
-        "hooks",
-        "redirect_server",
-        "stores.base",
-        "stores._values",
-    },
-    {"_renewals", "quota_ledger", "calls", "stores.memory", "stores.sqlite_rows"},
+    | {"_carried_asyncio", "_carried_trio", "_async_only", "_http.pool", "limiter_park", "_loop_binding"}
+    | {"stores.private_files", "stores.file_errors", "stores.sealing", "stores._threads", "stores._turns"},
+    {"_shield", "_walks", "quota_budget", "quota_reserve", "endpoints", "hooks", "redirect_server", "stores.base"}
+    | {"stores._values", "stores.file_lock", "stores.sqlite_file"},
+    {"_renewals", "quota_ledger", "calls", "stores.memory", "stores.sqlite_rows", "stores.sqlite_shared"},
     {"tokens", "wire", "stores.sqlite"},
     {"models", "_reports"},
     {"_hook_reports"},
@@ -44,7 +38,7 @@ LAYERS: list[set[str]] = [
     {"application"},
 ]
 PURE = {
-    *("oauth", "retry", "paging", "calls", "wire", "endpoints", "state", "webhooks", "_pages"),
+    *("_credentials", "oauth", "retry", "paging", "calls", "wire", "endpoints", "state", "webhooks", "_pages"),
     *("quota", "quota_budget", "quota_clock", "quota_fields", "quota_ledger", "quota_reserve", "quota_snapshot"),
     *("limiter_line", "excerpts", "json_values", "redaction", "unpacking"),
 }

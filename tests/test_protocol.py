@@ -2,9 +2,9 @@
 
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 import anyio
@@ -14,6 +14,7 @@ import pytest
 
 from strava_async import (
     ApiV3,
+    AsyncOnlyError,
     BadRequestError,
     DecodeError,
     FaultError,
@@ -444,6 +445,23 @@ async def test_paginate_takes_an_unpaged_endpoint_once(service: Service) -> None
     activity_id = service.emulator.world().activities[-1]["id"]
     laps = [lap["id"] async for lap in api.paginate("/activities/{id}/laps", id=activity_id)]
     assert len(laps) == len(set(laps)) > 0
+
+
+async def test_a_walk_is_an_async_generator_that_says_what_it_is_and_how_it_is_read(service: Service) -> None:
+    walk = service.api().paginate("/athlete/activities", per_page=5)
+    assert isinstance(walk, AsyncGenerator)
+    assert repr(walk) == "<items of /athlete/activities>"
+    for use in (iter, list):
+        with pytest.raises(AsyncOnlyError, match="async for"):
+            use(cast(Any, walk))
+    with pytest.raises(TypeError, match="not awaited"):
+        await cast(Any, walk)
+    first = await anext(walk)
+    assert (await walk.asend(None))["id"] != first["id"]
+    with pytest.raises(LookupError):
+        await walk.athrow(LookupError())
+    with pytest.raises(StopAsyncIteration):
+        await anext(walk)
 
 
 async def test_an_error_in_a_prefetched_page_is_raised_as_itself(service: Service) -> None:
