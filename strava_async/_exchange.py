@@ -90,7 +90,8 @@ class Exchange:
         self._random = random
         self._reports = reports or Reports()
         self._unmetered = Unlimited()
-        self._decoding = anyio.Lock()
+        # Made when it is needed: the first lock loads anyio's backend, which the sender does in a thread.
+        self._decoding: anyio.Lock | None = None
 
     async def run(
         self,
@@ -185,6 +186,8 @@ class Exchange:
         # A hundred large bodies that arrive together are unpacked and decoded one per turn of the loop, each step of
         # unpacking in a turn of its own; else all would stall it. What holds the interpreter, as decoders do, would
         # stall it from a thread too.
+        if self._decoding is None:
+            self._decoding = anyio.Lock()
         async with self._decoding:
             while opened is None:
                 await anyio.lowlevel.checkpoint()
