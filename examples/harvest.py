@@ -30,14 +30,14 @@ ENOUGH_FAILURES = 20  # for one run: then it is Strava that is in trouble, and n
 PATHS = {"details": "/activities/{id}", "streams": "/activities/{id}/streams"}
 STREAMS = "time,distance,latlng,altitude,velocity_smooth,heartrate,cadence,watts,temp"
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS activities (id INTEGER PRIMARY KEY, start_date TEXT, summary TEXT, fetched_at REAL);
-CREATE TABLE IF NOT EXISTS details (id INTEGER PRIMARY KEY, body TEXT, fetched_at REAL);
-CREATE TABLE IF NOT EXISTS streams (id INTEGER PRIMARY KEY, body TEXT, fetched_at REAL);
-CREATE TABLE IF NOT EXISTS failures (what TEXT, id INTEGER, times INTEGER, error TEXT, PRIMARY KEY (what, id));
-CREATE TABLE IF NOT EXISTS grants (id INTEGER PRIMARY KEY CHECK (id = 1), refresh_token TEXT);
+create table if not exists activities (id integer primary key, start_date text, summary text, fetched_at real);
+create table if not exists details (id integer primary key, body text, fetched_at real);
+create table if not exists streams (id integer primary key, body text, fetched_at real);
+create table if not exists failures (what text, id integer, times integer, error text, primary key (what, id));
+create table if not exists grants (id integer primary key check (id = 1), refresh_token text);
 """
 NOTE = """
-INSERT INTO failures VALUES (?, ?, 1, ?) ON CONFLICT DO UPDATE SET times = times + 1, error = excluded.error
+insert into failures values (?, ?, 1, ?) on conflict do update set times = times + 1, error = excluded.error
 """
 
 
@@ -45,15 +45,15 @@ async def list_activities(api: ApiV3, db: sqlite3.Connection) -> None:
     """Store the summaries; `before` keeps the pages from moving while they are read."""
     async for activity in api.paginate("/athlete/activities", before=int(time.time()), prefetch=3):
         row = activity["id"], activity["start_date"], json.dumps(activity), time.time()
-        db.execute("INSERT OR REPLACE INTO activities VALUES (?, ?, ?, ?)", row)
+        db.execute("insert or replace into activities values (?, ?, ?, ?)", row)
     db.commit()
 
 
 def missing(db: sqlite3.Connection, newest: int) -> list[tuple[str, int]]:
     """Return what to ask for, what failed before last: a table, and an activity of which that table has nothing."""
-    ids = db.execute("SELECT id FROM activities ORDER BY start_date DESC LIMIT ?", (newest,)).fetchall()
-    stored = {table: set(db.execute(f"SELECT id FROM {table}")) for table in PATHS}
-    failures = {(table, failed): times for table, failed, times in db.execute("SELECT what, id, times FROM failures")}
+    ids = db.execute("select id from activities order by start_date desc limit ?", (newest,)).fetchall()
+    stored = {table: set(db.execute(f"select id from {table}")) for table in PATHS}
+    failures = {(table, failed): times for table, failed, times in db.execute("select what, id, times from failures")}
     lacking = [(table, row[0]) for row in ids for table in PATHS if row not in stored[table]]
     return sorted(lacking, key=lambda job: failures.get(job, 0))
 
@@ -74,18 +74,18 @@ async def fetch(api: ApiV3, db: sqlite3.Connection, jobs: Iterator[tuple[str, in
                 return
             continue
         with db:
-            db.execute(f"INSERT INTO {table} VALUES (?, ?, ?)", (activity_id, body, time.time()))
-            db.execute("DELETE FROM failures WHERE what = ? AND id = ?", (table, activity_id))
+            db.execute(f"insert into {table} values (?, ?, ?)", (activity_id, body, time.time()))
+            db.execute("delete from failures where what = ? and id = ?", (table, activity_id))
         print(f"\r{table} {activity_id}, quota left: {api.quota.read_15min.remaining} ", end="", file=sys.stderr)
 
 
 @asynccontextmanager
 async def strava(db: sqlite3.Connection) -> AsyncIterator[ApiV3]:
     """Open Strava for the athlete of the refresh token."""
-    saved = db.execute("SELECT refresh_token FROM grants").fetchone()
+    saved = db.execute("select refresh_token from grants").fetchone()
 
     def save(tokens: TokenSet) -> None:
-        db.execute("INSERT OR REPLACE INTO grants VALUES (1, ?)", (tokens.refresh_token,))
+        db.execute("insert or replace into grants values (1, ?)", (tokens.refresh_token,))
         db.commit()
 
     async with ApiV3(

@@ -91,13 +91,6 @@ def test_what_is_missing_is_asked_at_a_terminal_and_the_secret_is_hidden(config:
     assert [hidden for _, hidden in asked] == [False, True]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o602, 0o644])
-def test_a_file_that_others_may_read_is_refused_with_the_remedy(config: Path, mode: int) -> None:
-    write(config, f'client_id = 5\nclient_secret = "{SECRET}"\n', mode)
-    assert f"chmod 600 {config}" in refusal(Options(config=config), None)
-
-
 @pytest.mark.parametrize(
     ("text", "said"),
     [

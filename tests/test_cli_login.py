@@ -681,3 +681,15 @@ def test_an_environment_that_names_two_stravas_is_told_in_a_sentence(
     told = rf"strava-async {command[0]}: STRAVA_API_URL and .* or give --emulator\n"
     assert re.fullmatch(told, capsys.readouterr().err)
     assert not store.parent.exists()
+
+
+@pytest.mark.parametrize("browser", [True, False])
+def test_a_store_that_cannot_be_written_is_told_before_the_athlete_is_asked(desk: Desk, browser: bool) -> None:
+    # The code would be exchanged, and the tokens lost with this process.
+    path = desk.options().store
+    path.parent.mkdir()
+    path.touch(mode=0o600)
+    assert desk.login(browser=browser) == 1
+    assert desk.shown[0] == ""
+    assert f"{path} is empty, so it was cut off" in desk.shown[1]
+    assert desk.pages == []

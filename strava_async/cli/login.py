@@ -30,6 +30,7 @@ from strava_async.errors import InputError, InvalidStateError, MissingScopeError
 from strava_async.login import IfMissing, open_in_browser
 from strava_async.oauth import Redirect, authorization_url, parse_redirect, redirect_state, scope_names
 from strava_async.state import check_state
+from strava_async.stores.sqlite import SqliteTokenStore
 
 REDIRECT_URI = "http://127.0.0.1/callback"  # nothing listens there; the address bar keeps what Strava sent
 STATE_BYTES = 32
@@ -90,6 +91,9 @@ def _login(settings: Settings, terminal: Terminal, make: MakeStrava, open_url: O
     strava = open_strava(options, client_id, client_secret, make)
     anyio.run(check, options, client_id, client_secret, make)
     make_directory(options.store_path.parent)
+    if isinstance(strava.token_store, SqliteTokenStore):
+        # Before the athlete is asked: this process ends, and tokens that cannot be kept would be lost with it.
+        anyio.run(strava.token_store.check_writable)
     if settings.browser:
         connect = partial(_connect_here, settings, scope, terminal, open_url)
     else:

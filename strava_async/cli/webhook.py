@@ -8,6 +8,7 @@ from functools import partial
 
 import anyio
 
+from strava_async._credentials import check_text
 from strava_async.application import Strava
 from strava_async.cli.config import MakeStrava, Options, application_name, find_credentials, open_strava
 from strava_async.cli.reaching import reaching
@@ -63,13 +64,18 @@ def _with_strava(options: Options, terminal: Terminal, make: MakeStrava, work: W
 
 def _verify_token(given: str | None, ask: Ask | None) -> str:
     if given:
-        return given
+        return _checked_token(given, "the verify token")
     if ask is None:
         raise UsageError("no verify token: give --verify-token or set STRAVA_VERIFY_TOKEN, as the service knows it")
     token = ask("Verify token, as the service knows it (not shown): ", True)
-    if not token:
-        raise UsageError("the verify token is empty")
-    return token
+    return _checked_token(token.strip(), "the verify token")
+
+
+def _checked_token(token: str, what: str) -> str:
+    try:
+        return check_text(token, what)
+    except InputError as error:
+        raise UsageError(str(error)) from None
 
 
 async def _subscribe(
