@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import re
 import runpy
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import anyio
 import httpx
 import pytest
+from anyio.abc import SocketAttribute
 
 import strava_async
 from strava_async import ApiV3, Strava
@@ -29,7 +31,10 @@ SERVICES = [block for block in BLOCKS if "FastAPI(" in block]
 FRAGMENTS = [block for block in BLOCKS if block not in PROGRAMS and block not in TESTS and block not in SERVICES]
 ONLINE = [block for block in PROGRAMS if "authorize_locally" in block]
 # The browser of a test: it tells where it was sent, and whoever runs the test goes there.
-BROWSER = f"{sys.executable} -c 'import sys; print(sys.argv[1], flush=True)' %s"
+BROWSER = (
+    f"{shlex.quote(sys.executable)} -c "
+    "'import socket, sys; socket.create_connection((\"127.0.0.1\", {port})).sendall(sys.argv[1].encode())' %s"
+)
 OFFLINE = [block for block in PROGRAMS if block not in ONLINE]
 
 
@@ -124,31 +129,39 @@ async def test_a_service_of_the_readme_connects_an_athlete_and_answers(block):
 @pytest.mark.parametrize("block", ONLINE, ids=first_line)
 async def test_the_program_for_strava_itself_runs_against_a_served_emulator(block, tmp_path):
     strava = Emulator(years=0.5)
-    async with serve(strava) as url:
+    pages = []
+
+    async def visit(stream):
+        async with stream:
+            page = b"".join([chunk async for chunk in stream]).decode()
+        async with httpx.AsyncClient(trust_env=False) as browser:
+            pages.append((await browser.get(await strava.approve(page))).text)
+
+    async with (
+        serve(strava) as url,
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as sent,
+        anyio.create_task_group() as browsers,
+    ):
+        browsers.start_soon(sent.serve, visit)
         variables = {
             "STRAVA_CLIENT_ID": str(strava.client_id),
             "STRAVA_CLIENT_SECRET": strava.client_secret,
             "STRAVA_API_URL": f"{url}/api/v3",
             "STRAVA_OAUTH_URL": f"{url}/oauth",
-            "BROWSER": BROWSER,
+            "BROWSER": BROWSER.format(port=sent.extra(SocketAttribute.local_port)),
         }
         command = [sys.executable, "-u", "-c", block]
         for run in ("the first asks the athlete", "the second knows who is connected"):
-            async with await anyio.open_process(
-                command, stderr=None, env=environment(**variables), cwd=tmp_path
-            ) as process:
-                shown, page = b"", ""
-                with contextlib.suppress(anyio.EndOfStream):
-                    while True:
-                        shown += await process.stdout.receive()
-                        if not page and shown.startswith(b"http") and b"\n" in shown:
-                            page = shown.decode().splitlines()[0]
-                            async with httpx.AsyncClient(trust_env=False) as browser:
-                                assert "Connected" in (await browser.get(await strava.approve(page))).text
-            assert process.returncode == 0, run
-            assert [line.split("Z ")[1] for line in shown.decode().splitlines()[-10:]] == [
+            ended = await anyio.run_process(
+                command, stderr=None, env=environment(**variables), cwd=tmp_path, check=False
+            )
+            assert ended.returncode == 0, run
+            assert [line.split("Z ")[1] for line in ended.stdout.decode().splitlines()] == [
                 activity["name"] for activity in strava.world().activities[-10:][::-1]
             ]
+        browsers.cancel_scope.cancel()
+    assert len(pages) == 1
+    assert "Connected" in pages[0]
     assert strava.count("POST", "/oauth/token") == 1
 
 
