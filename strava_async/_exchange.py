@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, assert_never
 
 import anyio
 import anyio.lowlevel
+from anyio.lowlevel import RunVar
 
 from strava_async._http import Sender
 from strava_async._reports import Report, Reports, Sending
@@ -88,7 +89,6 @@ class Exchange:
         self._random = random
         self._reports = reports or Reports()
         self._unmetered = Unlimited()
-        self._decoding = anyio.Lock()
 
     async def run(
         self,
@@ -185,7 +185,7 @@ class Exchange:
             return _value(call, reply, bearer, decode)
         # A hundred large bodies that arrive together are unpacked and decoded one per turn of the loop, and each of the
         # two in a turn of its own; else all would stall it.
-        async with self._decoding:
+        async with _decoding():
             await anyio.lowlevel.checkpoint()
             opened = opened_reply(reply)
             await anyio.lowlevel.checkpoint()
@@ -227,6 +227,18 @@ class _Turn:
         self.attempts += 1
         self._previous = permit
         return permit
+
+
+def _decoding() -> anyio.Lock:
+    """Return the lock of the running event loop, for all exchanges in it."""
+    lock = _locks.get(None)
+    if lock is None:
+        lock = anyio.Lock()
+        _locks.set(lock)
+    return lock
+
+
+_locks: RunVar[anyio.Lock] = RunVar("large bodies being decoded")
 
 
 def _value(call: Call, reply: Reply, bearer: str | None, decode: Decode | None) -> Any:
