@@ -68,8 +68,14 @@ class Gate:
     def now(self) -> float:
         """Return the monotonic instant, after a look at the wall clock: has the other one stood still?"""
         now = self._clock.monotonic()
-        ahead = self._clock.time() - now
-        gained, self._wall_ahead = ahead - self._wall_ahead, ahead
+        before, self._wall_ahead = self._wall_ahead, self._clock.time() - now
+        return now if self._wall_ahead - before <= _SLEPT_SECONDS else self._look_again(before)
+
+    def _look_again(self, before: float) -> float:
+        """Compare the clocks once more: this thread may have stood still between the two readings."""
+        now = self._clock.monotonic()
+        self._wall_ahead = self._clock.time() - now
+        gained = self._wall_ahead - before
         if gained > _SLEPT_SECONDS:
             self.ledger.doubt(gained, now)
         return now

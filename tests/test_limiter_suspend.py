@@ -10,6 +10,7 @@ import anyio.lowlevel
 import pytest
 
 from strava_async.clock import SystemClock
+from strava_async.errors import QuotaExceededError
 from strava_async.limiter import RateLimiter
 from strava_async.quota import Meter, Priority, QuotaClass
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
@@ -145,6 +146,25 @@ async def test_a_clock_that_was_set_back_or_corrected_is_no_sign_of_sleep(
     (started_at,) = strava.started
     assert SOME_TUESDAY + 900 <= started_at <= SOME_TUESDAY + 901
     assert strava.rejected == 0
+
+
+async def test_a_thread_that_stood_still_between_two_readings_is_no_sign_of_sleep() -> None:
+    class StallingClock(FakeClock):
+        stall = 0.0
+
+        def time(self) -> float:
+            stall, self.stall = self.stall, 0.0
+            self.advance(stall)
+            return super().time()
+
+    clock = StallingClock(START)
+    limiter = RateLimiter(clock=clock)
+    await spend(limiter, Strava(clock))
+    clock.stall = 500.0
+    with pytest.raises(QuotaExceededError) as caught:
+        await limiter.acquire(max_wait=100)
+    assert clock.monotonic() == START + 500
+    assert caught.value.resume_at == SOME_TUESDAY + 900
 
 
 async def test_a_clock_that_jumps_about_is_believed_by_nobody(clock: FakeClock, limiter: RateLimiter) -> None:
