@@ -1,5 +1,6 @@
 """The order of a request: permit, bearer, send, settle, decide."""
 
+import asyncio
 import gzip
 from collections.abc import Callable
 from typing import Any
@@ -419,6 +420,54 @@ async def test_a_scope_that_was_not_granted_costs_neither_a_permit_nor_a_request
         await world.run(POST)
     assert world.log == []
     assert await world.run() == {"id": 1}
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("first", ["asyncio", "trio"])
+@pytest.mark.parametrize("second", ["asyncio", "trio"])
+async def test_large_bodies_are_decoded_in_the_loop_that_came_after_a_closed_one(first: str, second: str) -> None:
+    """What decodes them one at a time belongs to an event loop, not to the exchange that lives longer than that."""
+    await anyio.to_thread.run_sync(_decode_in_two_loops, first, second)
+
+
+def _decode_in_two_loops(first: str, second: str) -> None:
+    large = Reply(200, {}, b'{"id": 1}' + b" " * LARGE_BODY_BYTES, "application/json")
+    exchanges: list[Exchange] = []
+
+    async def ask() -> Any:
+        clock = FakeClock()
+        exchanges.append(
+            exchanges[0] if exchanges else Exchange(Unlimited(clock=clock), _Sender(large), clock, lambda: 0.5)
+        )
+        return await exchanges[0].run(GET, None, Options())
+
+    if first == "trio":
+        assert anyio.run(ask, backend="trio") == {"id": 1}
+    else:
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(ask())
+        loop.run_until_complete(asyncio.sleep(0))  # as far as the middle of its decoding
+        loop.close()
+        assert not task.done()
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+    async def ask_in_time() -> Any:
+        with anyio.fail_after(5):
+            return await ask()
+
+    assert anyio.run(ask_in_time, backend=second) == {"id": 1}
+
+
+class _Sender:
+    """Has one answer for everybody."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+
+    async def send(self, call: Call, bearer: str | None, timeout: float) -> Reply:
+        return self.reply
+
+    async def aclose(self) -> None: ...
 
 
 @pytest.mark.parametrize(
