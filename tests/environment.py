@@ -17,6 +17,12 @@ from pathlib import Path
 from tests.guard import loopback_only
 
 ROOT = Path(__file__).parent.parent
+# The variables of somebody behind a proxy, which nobody answers at: what needs no network runs there too.
+DEAD_PROXY = {
+    spelt: "http://127.0.0.1:9"
+    for name in ("http_proxy", "https_proxy", "all_proxy")
+    for spelt in (name, name.upper())
+}
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 # Where things are, the time, and what the tests themselves are asked for.

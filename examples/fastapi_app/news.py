@@ -84,10 +84,10 @@ class News:
         """
 
         def work(db: sqlite3.Connection) -> list[Item]:
-            query = (
-                "SELECT id, athlete_id, activity_id, ride FROM news WHERE id > ?1 AND (?2 IS NULL OR athlete_id = ?2)"
-            )
-            rows = db.execute(f"{query} ORDER BY id", (since, athlete_id))
+            query = "SELECT id, athlete_id, activity_id, ride FROM news WHERE id > :since"
+            if athlete_id is not None:
+                query += " AND athlete_id = :athlete_id"
+            rows = db.execute(f"{query} ORDER BY id", {"since": since, "athlete_id": athlete_id})
             return [_item(*row) for row in rows]
 
         return await self._database.run(work)
