@@ -12,13 +12,16 @@ PACKAGE = Path(__file__).parent.parent / "strava_async"
 
 # From the ground up. A module imports from layers below its own, never from beside it.
 LAYERS: list[set[str]] = [
-    {"errors", "clock", "_shapes", "_unset", "_http.quiet"},
-    {"oauth", "quota", "quota_clock", "quota_fields", "retry", "paging", "state", "webhooks", "_pages"}
-    | {"_shield", "_walks", "_http.pool", "limiter_park", "_loop_binding"}
-    | {"stores.file_lock", "stores.sealing", "stores.sqlite_file", "stores._threads", "stores._turns"},
-    {"quota_budget", "quota_reserve", "endpoints", "hooks", "redirect_server", "stores.base", "stores._values"},
-    {"quota_ledger", "calls", "tokens", "stores.memory", "stores.sqlite_rows"},
-    {"wire", "stores.sqlite"},
+    {"errors", "clock", "_shapes", "_unset", "_extras", "_http.quiet", "_carried"}
+    | {"json_values", "redaction", "unpacking"},
+    {"_credentials"},
+    {"excerpts", "oauth", "quota", "quota_clock", "quota_fields", "retry", "paging", "state", "webhooks", "_pages"}
+    | {"_carried_asyncio", "_carried_trio", "_async_only", "_http.pool", "limiter_park", "_loop_binding"}
+    | {"stores.private_files", "stores.file_errors", "stores.sealing", "stores._threads", "stores._turns"},
+    {"_shield", "_walks", "quota_budget", "quota_reserve", "endpoints", "hooks", "redirect_server", "stores.base"}
+    | {"stores._values", "stores.file_lock", "stores.sqlite_file"},
+    {"_renewals", "quota_ledger", "calls", "stores.memory", "stores.sqlite_rows", "stores.sqlite_shared"},
+    {"tokens", "wire", "stores.sqlite"},
     {"models", "_reports"},
     {"_hook_reports"},
     {"quota_snapshot", "limiter_line"},
@@ -35,16 +38,16 @@ LAYERS: list[set[str]] = [
     {"application"},
 ]
 PURE = {
-    *("oauth", "retry", "paging", "calls", "wire", "endpoints", "state", "webhooks", "_pages"),
+    *("_credentials", "oauth", "retry", "paging", "calls", "wire", "endpoints", "state", "webhooks", "_pages"),
     *("quota", "quota_budget", "quota_clock", "quota_fields", "quota_ledger", "quota_reserve", "quota_snapshot"),
-    "limiter_line",
+    *("limiter_line", "excerpts", "json_values", "redaction", "unpacking"),
 }
 IMPURE = {"anyio", "asyncio", "trio", "httpx", "httpx2", "time", "os", "random", "sniffio", "logging"}
 EXTRAS = {"opentelemetry", "starlette", "uvicorn", "fastapi", "redis", "rich", "typer", "multipart", "python_multipart"}
 # The typed client: each package is one layer, and it alone may import what its extra brings.
 TYPED = {"models", "resources"}
 OF_THE_TYPED = {"pydantic", "pydantic_core", "polyline", "numpy", "pandas", "pyarrow"}
-TAKEN_UP_WHERE_INSTALLED = {"orjson": "wire", "cryptography": "stores.sealing"}
+TAKEN_UP_WHERE_INSTALLED = {"orjson": "json_values", "cryptography": "stores.sealing"}
 ABOVE_THE_CORE = {"fastapi", "otel", "testing", "demo", "cli", "__main__"}
 
 
