@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import re
 import runpy
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -29,7 +30,7 @@ SERVICES = [block for block in BLOCKS if "FastAPI(" in block]
 FRAGMENTS = [block for block in BLOCKS if block not in PROGRAMS and block not in TESTS and block not in SERVICES]
 ONLINE = [block for block in PROGRAMS if "authorize_locally" in block]
 # The browser of a test: it tells where it was sent, and whoever runs the test goes there.
-BROWSER = f"{sys.executable} -c 'import sys; print(sys.argv[1], flush=True)' %s"
+BROWSER = f"{shlex.quote(sys.executable)} -c 'import sys; print(sys.argv[1], flush=True)' %s"
 OFFLINE = [block for block in PROGRAMS if block not in ONLINE]
 
 
