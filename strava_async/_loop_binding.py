@@ -18,6 +18,7 @@ import sniffio
 from strava_async.errors import InputError
 
 _NO_THREAD = 0
+_names = sniffio.thread_local
 
 
 class LoopBinding:
@@ -30,11 +31,12 @@ class LoopBinding:
         what: the object, as an error names it; such as ``this rate limiter``.
     """
 
-    __slots__ = ("_loop", "_what", "thread")
+    __slots__ = ("_is_asyncio", "_loop", "_what", "thread")
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._loop: ref[Any] | None = None
+        self._is_asyncio = False
         self.thread = _NO_THREAD
 
     def enter(self) -> bool:
@@ -46,9 +48,9 @@ class LoopBinding:
         Raises:
             InputError: it belongs to another event loop, which has not ended; or no event loop is running.
         """
-        running, bound = _running_loop(), self._loop
-        if bound is not None and running is not None and bound() is running:
+        if self.is_here():
             return False
+        running, bound = _running_loop(), self._loop
         if running is None:
             raise InputError(f"{self._what} is for a running event loop, of asyncio or trio, and there is none here")
         if not self.has_ended():
@@ -56,13 +58,22 @@ class LoopBinding:
                 f"{self._what} belongs to another event loop, which has not ended: make one for each loop and thread"
             )
         self._loop = ref(running)
+        self._is_asyncio = _names.name != "trio"
         self.thread = get_ident()
         return bound is not None
 
     def is_here(self) -> bool:
         """Return whether the running event loop is the one that the object belongs to."""
         loop = None if self._loop is None else self._loop()
-        return loop is not None and loop is _running_loop()
+        if loop is None:
+            return False
+        if self._is_asyncio and self.thread == get_ident() and _names.name is None:
+            # A thread runs one loop at a time. To ask asyncio for it takes a system call before Python 3.12.
+            return bool(loop.is_running())
+        is_here = loop is _running_loop()
+        if is_here:
+            self.thread = get_ident()  # a loop that was stopped may go on in another
+        return is_here
 
     def has_ended(self) -> bool:
         """Return whether the object belongs to no loop, or to one that has ended."""
@@ -79,7 +90,7 @@ class LoopBinding:
 def _running_loop() -> Any:
     """Return the running asyncio loop, or the token of the running ``trio.run``; None where there is neither."""
     # What sniffio would find out in the end. Trio names itself there, also where it runs as a guest of asyncio.
-    if sniffio.thread_local.name == "trio":
+    if _names.name == "trio":
         import trio
 
         return trio.lowlevel.current_trio_token()

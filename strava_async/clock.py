@@ -45,15 +45,13 @@ def _sleepless() -> Callable[[], float]:
     return read
 
 
-_monotonic = _sleepless()
-
-
 class SystemClock:
-    """The clock of the machine, on whichever event loop is running."""
+    """The clock of the machine, on whichever event loop is running.
 
-    def monotonic(self) -> float:
-        """Return the seconds since an arbitrary instant, those of a suspended machine included where it counts them."""
-        return _monotonic()
+    Its ``monotonic()`` counts the seconds of a suspended machine too, where the system does.
+    """
+
+    monotonic = staticmethod(_sleepless())
 
     def time(self) -> float:
         """Return ``time.time()``."""

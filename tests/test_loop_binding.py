@@ -145,3 +145,21 @@ def test_a_guest_is_not_its_host() -> None:
         assert binding.is_here()
 
     asyncio.run(host())
+
+
+def test_a_loop_may_go_on_in_another_thread() -> None:
+    binding = LoopBinding("it")
+    loop = asyncio.new_event_loop()
+
+    async def enter() -> tuple[bool, bool, bool]:
+        return binding.enter(), binding.is_here(), binding.thread == threading.get_ident()
+
+    try:
+        assert loop.run_until_complete(enter()) == (False, True, True)
+        results: list[tuple[bool, bool, bool]] = []
+        thread = threading.Thread(target=lambda: results.append(loop.run_until_complete(enter())))
+        thread.start()
+        thread.join()
+        assert results == [(False, True, True)]
+    finally:
+        loop.close()
