@@ -8,6 +8,7 @@ outcome                             decision
 the access token was refused        refresh, once per call, if the body can be sent again; else raise
 429                                 try again (the limiter makes it wait), if the body can be sent again
 5xx                                 wait and try again, if the method is idempotent
+no reply, for a permanent reason    raise
 no reply, surely never sent         wait and try again, whatever the method
 no reply, maybe sent                wait and try again, if the method is idempotent
 anything else                       raise
@@ -115,6 +116,8 @@ def decide(attempt: Attempt, error: StravaError, policy: RetryPolicy, jitter: fl
     match error:
         case RateLimitedError() if attempt.replayable:
             return Decision(Step.WAIT)
+        case TransportError(permanent=True):
+            return _RAISE
         case TransportError(sent="never"):
             return Decision(Step.WAIT, policy.backoff(attempt.number, jitter))
         case ServerError() | TransportError() if attempt.idempotent and attempt.replayable:

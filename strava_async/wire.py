@@ -55,8 +55,8 @@ else:
     _fast_loads = orjson.loads
 
 EXCERPT_CHARACTERS = 200
-# Nothing that Strava sends comes near; what does is a decompression bomb.
-MAX_BODY_BYTES = 512 * 1024 * 1024
+# Of a reply, as it comes and unpacked. Nothing that Strava sends comes near.
+MAX_BODY_BYTES = 64 * 1024 * 1024
 
 Decode = Callable[[bytes], Any]
 

@@ -64,7 +64,9 @@ class World:
         number = int(tokens.access_token[1:]) + 1
         return AccessInfo(access_token=f"a{number}", refresh_token="r", expires_at=4_000_000_000)
 
-    async def send(self, call: Call, bearer: str | None, timeout: float) -> Reply:
+    async def send(
+        self, call: Call, bearer: str | None, timeout: float, total: float | None = None, *, urgent: bool = False
+    ) -> Reply:
         self.log.append(f"send {bearer}")
         await anyio.lowlevel.checkpoint()
         answer = self.answers.pop(0)
@@ -325,7 +327,9 @@ class Hanging:
     def __init__(self) -> None:
         self.reached = anyio.Event()
 
-    async def send(self, call: Call, bearer: str | None, timeout: float) -> Reply:
+    async def send(
+        self, call: Call, bearer: str | None, timeout: float, total: float | None = None, *, urgent: bool = False
+    ) -> Reply:
         self.reached.set()
         await anyio.sleep_forever()
         return OK
