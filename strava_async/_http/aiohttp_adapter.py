@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
@@ -28,7 +27,7 @@ from yarl import URL
 
 from strava_async._http.attempt import Attempt, Body, Collected, fields_of
 from strava_async.calls import Call
-from strava_async.errors import InputError
+from strava_async.errors import InputError, TransportError
 from strava_async.wire import Reply
 
 # Of a line of the head and of one field; aiohttp's own limit of 8 KB is less than what proxies let through.
@@ -74,10 +73,10 @@ class AiohttpAdapter:
         except (aiohttp.InvalidURL, UnicodeError) as error:
             raise InputError(f"{attempt.call.path} makes no valid URL") from error
         except (_LostError, aiohttp.ClientError, OSError) as error:
-            cause = error.__cause__ if isinstance(error, _LostError) and error.__cause__ is not None else error
             if attempt.failure is not None:
                 raise attempt.failure from None
-            raise attempt.no_reply(cause, timed_out=isinstance(cause, TimeoutError)) from cause
+            result = _no_reply(attempt, error)
+            raise result from result.__cause__
         finally:
             _sending.reset(mark)
             sending.end()
@@ -97,10 +96,13 @@ class AiohttpAdapter:
         if authorization is not None:
             fields["Authorization"] = authorization
         streamed = isinstance(body, Body)
+        if isinstance(body, Body):
+            sending.body_left = True
+            body.all_taken = sending.body_taken
         response = await self._session.request(
             call.method,
             _url(call),
-            data=sending.outgoing(body) if isinstance(body, Body) else body,
+            data=body,
             headers=fields,
             allow_redirects=False,
             timeout=_timeouts(attempt.timeout, streamed=streamed),
@@ -120,12 +122,13 @@ class AiohttpAdapter:
 class _Sending:
     """A request that aiohttp has in hand."""
 
-    __slots__ = ("_attempt", "connection", "transport", "whole")
+    __slots__ = ("_attempt", "body_left", "connection", "transport", "whole")
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
         self.connection: Connection | None = None
         self.transport: asyncio.Transport | None = None
+        self.body_left = False
         self.whole = False
 
     def begins(self, connection: Connection) -> None:
@@ -133,10 +136,10 @@ class _Sending:
         self._attempt.sent = "maybe"
         self.connection, self.transport = connection, connection.transport
 
-    async def outgoing(self, body: Body) -> AsyncIterator[bytes]:
-        """Return a body that makes aiohttp watch over the reply as soon as all of it was taken."""
-        async for chunk in body:
-            yield chunk
+    def body_taken(self) -> None:
+        """Have aiohttp watch over the reply, which it does once the last of the body is on its way."""
+        self.body_left = False
+        self._attempt.all_taken()
         self._watch_reading()
 
     def head_came(self) -> None:
@@ -153,9 +156,9 @@ class _Sending:
         return protocol
 
     def end(self) -> None:
-        """Let nothing of it stay behind: without a whole reply the connection is of no use."""
+        """Let nothing of it stay behind: with half a request or half a reply the connection is of no use."""
         self.connection = None
-        if not self.whole and self.transport is not None:
+        if (self.body_left or not self.whole) and self.transport is not None:
             self.transport.abort()
 
 
@@ -171,6 +174,23 @@ async def _once(request: ClientRequest, handler: Any) -> aiohttp.ClientResponse:
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise _LostError from error
     return response
+
+
+def _no_reply(attempt: Attempt, error: Exception) -> TransportError:
+    cause = error.__cause__ if isinstance(error, _LostError) and error.__cause__ is not None else error
+    what = f"{attempt.call.method} {attempt.call.path}"
+    # Those of aiohttp that say what is wrong with a reply show some of it: in one about tokens, it may be of those.
+    match cause:
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError():
+            result = attempt.error(f"no whole reply to {what}: the server hung up")
+        case aiohttp.ClientResponseError():
+            result = attempt.error(f"no reply to {what} that is HTTP: {cause.message.partition(':')[0]}")
+        case _:
+            result = attempt.no_reply(cause, timed_out=isinstance(cause, TimeoutError))
+            result.__cause__ = cause
+    if attempt.call.quota_class is not None:
+        result.__cause__ = cause
+    return result
 
 
 class _Connector(aiohttp.TCPConnector):

@@ -14,14 +14,14 @@ import math
 import os
 import secrets
 import ssl
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Protocol
 
 import anyio
 
 from strava_async._http.trust import trust_variable
 from strava_async.calls import Call
-from strava_async.errors import DecodeError, InputError, Sent, TransportError
+from strava_async.errors import DecodeError, InputError, Sent, StravaError, TransportError
 from strava_async.multipart import CHUNK_BYTES, Multipart
 from strava_async.wire import MAX_BODY_BYTES, Reply, redacted
 
@@ -89,7 +89,19 @@ class Attempt:
         failure: what the source of its body raised.
     """
 
-    __slots__ = ("_ends_at", "_stalled", "bearer", "call", "closed", "failure", "scope", "sent", "timeout", "total")
+    __slots__ = (
+        "_ends_at",
+        "_error",
+        "_stalled",
+        "bearer",
+        "call",
+        "closed",
+        "failure",
+        "scope",
+        "sent",
+        "timeout",
+        "total",
+    )
 
     def __init__(self, call: Call, bearer: str | None, timeout: float, total: float | None) -> None:
         self.call = call
@@ -100,8 +112,14 @@ class Attempt:
         self.failure: Exception | None = None
         self.closed = False
         self._stalled = False
+        self._error: StravaError | None = None
         self._ends_at = math.inf if total is None else anyio.current_time() + total
         self.scope = anyio.CancelScope(deadline=self._ends_at)
+
+    def end(self, error: StravaError) -> None:
+        """End it with an error, at its next wait."""
+        self._error = error
+        self.scope.cancel()
 
     def close(self) -> None:
         """End it, because the client is closed."""
@@ -146,11 +164,14 @@ class Attempt:
 
     def all_taken(self) -> None:
         """Note that no more of the body is asked for."""
-        self._stalled = False
-        self.scope.deadline = self._ends_at
+        if not self.scope.cancel_called:
+            self._stalled = False
+            self.scope.deadline = self._ends_at
 
-    def ended(self) -> TransportError:
+    def ended(self) -> StravaError:
         """Return what to raise where ``scope`` has ended it."""
+        if self._error is not None:
+            return self._error
         what = f"{self.call.method} {self.call.path}"
         if self.closed:
             return self.error(f"the client was closed during {what}", permanent=True)
@@ -162,15 +183,13 @@ class Attempt:
 
     def no_reply(self, error: BaseException, *, timed_out: bool = False, permanent: bool = False) -> TransportError:
         """Return what to raise for an error of the transport. Some of them are permanent by themselves."""
-        # Some go on with a drawing of the bytes that they did not like.
-        reason = redacted(str(error), (*self.call.secrets, self.bearer or "")).partition("\n")[0][:REASON_CHARACTERS]
+        reason = redacted(str(error), (*self.call.secrets, self.bearer or ""))[:REASON_CHARACTERS]
         text = (
             f"no reply to {self.call.method} {self.call.path}: {type(error).__name__}{': ' if reason else ''}{reason}"
         )
-        if permanent_tls_failure(error):
-            variable = trust_variable(os.environ)
-            trusted = "the package certifi" if variable is None else variable
-            return self.error(f"{text} (who is trusted comes from {trusted})", permanent=True)
+        failure = permanent_tls_failure(error)
+        if failure is not None:
+            return self.error(f"no reply to {self.call.method} {self.call.path}: {_explained(failure)}", permanent=True)
         return self.error(text, timed_out=timed_out, permanent=permanent)
 
     def error(self, text: str, *, timed_out: bool = False, permanent: bool = False) -> TransportError:
@@ -203,23 +222,46 @@ class _Pieces:
 
 
 class Body:
-    """A body that is sent piece by piece, and tells the attempt how it goes."""
+    """A body that is sent piece by piece, and tells the attempt how it goes.
+
+    No async generator: who sends it leaves it where it is if the other side takes no more.
+
+    Args:
+        attempt: what it is the body of.
+        parts: the content.
+
+    Attributes:
+        all_taken: called when no more is there to be asked for.
+    """
 
     def __init__(self, attempt: Attempt, parts: _Chunked) -> None:
         self._attempt = attempt
         self._parts = parts
+        self.all_taken: Callable[[], None] = attempt.all_taken
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        attempt = self._attempt
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _Walk(self._attempt, self._parts.chunks(), self.all_taken)
+
+
+class _Walk(AsyncIterator[bytes]):
+    """One way through a body, from its beginning."""
+
+    def __init__(self, attempt: Attempt, chunks: Iterator[bytes], all_taken: Callable[[], None]) -> None:
+        self._attempt = attempt
+        self._chunks = chunks
+        self._all_taken = all_taken
+
+    async def __anext__(self) -> bytes:
         try:
-            for chunk in self._parts.chunks():
-                attempt.moving()
-                yield chunk
+            chunk = next(self._chunks, None)
         except Exception as error:
-            attempt.failure = error
+            self._attempt.failure = error
             raise
-        finally:
-            attempt.all_taken()
+        if chunk is None:
+            self._all_taken()
+            raise StopAsyncIteration
+        self._attempt.moving()
+        return chunk
 
 
 class Collected:
@@ -263,13 +305,20 @@ def fields_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return fields
 
 
-def permanent_tls_failure(error: BaseException) -> bool:
-    """Say whether TLS failed for a reason that another attempt meets again, such as a certificate that is refused."""
+def permanent_tls_failure(error: BaseException) -> ssl.SSLError | None:
+    """Return why TLS failed, if another attempt meets that again, as with a certificate that is refused."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return True
+            return cause
         if isinstance(cause, ssl.SSLError) and cause.reason in _PERMANENT:
-            return True
+            return cause
         cause = cause.__cause__ or cause.__context__
-    return False
+    return None
+
+
+def _explained(failure: ssl.SSLError) -> str:
+    if not isinstance(failure, ssl.SSLCertVerificationError):
+        return f"there is no TLS with this server: {failure}"
+    trusted = trust_variable(os.environ) or "the package certifi"
+    return f"its certificate is refused: {failure} (who is trusted comes from {trusted})"

@@ -18,9 +18,9 @@ import anyio.to_thread
 import httpx
 import sniffio
 
-from strava_async._http import pool
 from strava_async._http.attempt import Adapter
 from strava_async._http.httpx_adapter import HttpxAdapter
+from strava_async._http.pool import FIELDS, KEEPALIVE_SECONDS, direct_client, load, proxied_client
 from strava_async._http.proxies import Proxies, Proxy
 from strava_async._http.trust import tls_context
 from strava_async._loop_binding import LoopBinding
@@ -38,9 +38,14 @@ class _Loaded(NamedTuple):
 
 
 class Connections:
-    """The connections of one sender."""
+    """The connections of one sender.
 
-    def __init__(self) -> None:
+    Args:
+        fast: whether they are aiohttp's where it is installed, on asyncio.
+    """
+
+    def __init__(self, *, fast: bool = True) -> None:
+        self._fast = fast
         self._binding = LoopBinding("this HTTP client")
         self._loaded: _Loaded | None = None
         self._adapters: dict[str | Proxy, Adapter] = {}
@@ -57,7 +62,7 @@ class Connections:
         """
         ended = self._forget_ended()
         if self._loaded is None:
-            self._loaded = await _loaded(fast=True)
+            self._loaded = await _loaded(fast=self._fast)
         return ended
 
     def adapter_for(self, call: Call) -> Adapter:
@@ -110,12 +115,12 @@ async def httpx_client_for(url: str) -> httpx.AsyncClient:
 
 def _httpx_client(proxy: Proxy | None) -> httpx.AsyncClient:
     tls = tls_context()
-    return pool.direct_client(tls) if proxy is None else pool.proxied_client(tls, proxy)
+    return direct_client(tls) if proxy is None else proxied_client(tls, proxy)
 
 
 def _adapter(kind: str | Proxy, fast: Any) -> Adapter:
     if kind == _FAST:
-        adapter: Adapter = fast.AiohttpAdapter(tls_context(), pool.FIELDS, pool.KEEPALIVE_SECONDS)
+        adapter: Adapter = fast.AiohttpAdapter(tls_context(), FIELDS, KEEPALIVE_SECONDS)
         return adapter
     return HttpxAdapter(_httpx_client(kind if isinstance(kind, Proxy) else None), owned=True)
 
@@ -139,5 +144,5 @@ def _load(library: str, fast: bool) -> _Loaded:
         with suppress(ImportError):  # the extra `fast` is not installed
             module = importlib.import_module("strava_async._http.aiohttp_adapter")
     if module is None:
-        pool.load()
+        load()
     return _Loaded(Proxies(getproxies(), os.environ), module)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from functools import cache
 from types import ModuleType
 from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
 
-from strava_async._http.attempt import Attempt, Collected, fields_of
+from strava_async._http.attempt import Attempt, Body, Collected, fields_of
 from strava_async._http.quiet import quiet_url
 from strava_async.calls import Call
 from strava_async.errors import DecodeError, InputError
@@ -64,8 +64,9 @@ class HttpxAdapter:
         try:
             request = self._request(attempt)
             response = await self._client.send(request, stream=True, auth=None, follow_redirects=False)
+            attempt.all_taken()  # the server waits for no more of it
             try:
-                reply = await _reply(response, call)
+                reply = await _reply(response, attempt)
             finally:
                 await response.aclose()
             _check_taken(request, call, reply)
@@ -78,6 +79,9 @@ class HttpxAdapter:
         except (library.HTTPError, library.StreamError, OSError, *_aiohttp_errors()) as error:
             self._forget_request(error, call)
             self._judge(error, attempt)
+            if isinstance(error, library.RemoteProtocolError) and call.quota_class is None:
+                # It shows the bytes that make no sense, and they may be of tokens.
+                raise attempt.error(f"no reply to {call.method} {call.path} that is HTTP") from None
             permanent = isinstance(error, library.LocalProtocolError | library.UnsupportedProtocol)
             raise attempt.no_reply(error, timed_out=self._timed_out(error), permanent=permanent) from error
 
@@ -100,6 +104,9 @@ class HttpxAdapter:
         request = self._client.build_request(
             call.method, call.url, content=content, headers=fields or None, extensions=extensions
         )
+        if isinstance(content, Body):
+            # That of httpx is an async generator around it, which trio complains of if it is left half-way.
+            request.stream = _stream_class(self._library)(content)
         if authorization is not None:
             request.headers["Authorization"] = authorization
         elif "Authorization" in request.headers:
@@ -167,6 +174,21 @@ def library_of(client: type) -> ModuleType:
     raise InputError(f"http_client is an httpx.AsyncClient or an httpx2.AsyncClient, not a {client.__name__}")
 
 
+class _BodyStream:
+    """What goes before a library's own class of request bodies."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._body.__aiter__()
+
+
+@cache
+def _stream_class(library: Any) -> type[_BodyStream]:
+    return type("BodyStream", (_BodyStream, library.AsyncByteStream), {})
+
+
 def _check_taken(request: Any, call: Call, reply: Reply) -> None:
     """Raise InputError if the credentials were refused because the transport left them out; see ``quiet``."""
     if call.secret_query is not None and reply.status_code in (400, 401) and not request.url.taken:
@@ -175,17 +197,21 @@ def _check_taken(request: Any, call: Call, reply: Reply) -> None:
         )
 
 
-async def _reply(response: Any, call: Call) -> Reply:
+async def _reply(response: Any, attempt: Attempt) -> Reply:
     fields = fields_of(response.headers.raw)
     content_type, coding = fields.pop("content-type", ""), fields.pop("content-encoding", "")
-    body = Collected(call.path)
+    body = Collected(attempt.call.path)
     if response.is_stream_consumed:  # a mock transport has read and unpacked it already
         body.add(response.content)
         return Reply(response.status_code, fields, body.joined(), content_type)
     packed = _RAW_CODINGS.issuperset(map(str.strip, coding.lower().split(",")))
     # A coding that only the library knows is undone by it.
     async for chunk in response.aiter_raw() if packed else response.aiter_bytes():
-        body.add(chunk)
+        try:
+            body.add(chunk)
+        except DecodeError as error:
+            # Raised here it would leave three generators of httpx open; a cancelled wait closes them from the inside.
+            attempt.end(error)
     return Reply(response.status_code, fields, body.joined(), content_type, coding if packed else "")
 
 

@@ -57,11 +57,12 @@ class HttpSender:
 
     Args:
         client: None means connections of its own.
+        fast: whether those are aiohttp's where it is installed, on asyncio.
     """
 
-    def __init__(self, client: HttpClient | None = None) -> None:
+    def __init__(self, client: HttpClient | None = None, *, fast: bool = True) -> None:
         self._callers = None if client is None else CallersClient(client)
-        self._connections = Connections()
+        self._connections = Connections(fast=fast)
         self._gate = Gate(MAX_CONNECTIONS, URGENT_CONNECTIONS)
         self._attempts: set[Attempt] = set()
         self._none_left: anyio.Event | None = None
