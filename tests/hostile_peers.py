@@ -44,6 +44,13 @@ class Connection:
         self._buffer = b""
         return head
 
+    async def exactly(self, size: int) -> bytes:
+        """Read that many bytes of a body."""
+        while len(self._buffer) < size:
+            self._buffer += await self.stream.receive()
+        data, self._buffer = self._buffer[:size], self._buffer[size:]
+        return data
+
     async def send(self, data: bytes) -> None:
         await self.stream.send(data)
 
@@ -74,11 +81,27 @@ class Server:
     def __init__(self, peer: Peer, url: str, tls: ssl.SSLContext | None) -> None:
         self.url = url
         self.connections = 0
-        self.requests = 0
+        self._requests = 0
+        self._news = anyio.Event()
         self.told_more = anyio.Event()
         self.more_is_out = anyio.Event()
         self._peer = peer
         self._tls = tls
+
+    @property
+    def requests(self) -> int:
+        return self._requests
+
+    @requests.setter
+    def requests(self, value: int) -> None:
+        self._requests = value
+        self._news.set()
+        self._news = anyio.Event()
+
+    async def heard(self, requests: int) -> None:
+        """Wait until so many heads have arrived."""
+        while self._requests < requests:
+            await self._news.wait()
 
     async def handle(self, stream: anyio.abc.ByteStream) -> None:
         self.connections += 1

@@ -311,7 +311,7 @@ def permanent_tls_failure(error: BaseException) -> ssl.SSLError | None:
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return cause
-        if isinstance(cause, ssl.SSLError) and cause.reason in _PERMANENT:
+        if isinstance(cause, ssl.SSLError) and getattr(cause, "reason", None) in _PERMANENT:
             return cause
         cause = cause.__cause__ or cause.__context__
     return None

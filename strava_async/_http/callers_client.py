@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from weakref import WeakKeyDictionary
 
 from strava_async._http.attempt import Attempt
@@ -60,7 +61,7 @@ class CallersClient:
         try:
             return await self._adapter.send(attempt)
         except RuntimeError as error:
-            if self._loops.one_has_ended and "loop" in str(error):
+            if self._loops.one_has_ended and _LOOPS.search(str(error)):
                 raise InputError(
                     "http_client has connections of an event loop that has ended: make one for each event loop, and "
                     "close it there"
@@ -68,5 +69,7 @@ class CallersClient:
             raise
 
 
+# Such as "Event loop is closed" of asyncio, and "must be called from async context" of trio.
+_LOOPS = re.compile(r"\bloop\b|\basync context\b")
 # By client and not by sender: several may share one.
 _loops: WeakKeyDictionary[HttpClient, _Loops] = WeakKeyDictionary()

@@ -138,6 +138,7 @@ async def _loaded(*, fast: bool) -> _Loaded:
 def _load(library: str, fast: bool) -> _Loaded:
     with suppress(ImportError):  # where it was once; to have it loaded by now is all that depends on it
         importlib.import_module(f"anyio._backends._{library}")
+    "strava.com".encode("idna")  # which loads the codec that host names go through
     tls_context()
     module: Any = None
     if fast:
