@@ -49,6 +49,7 @@ class World:
 
     def __init__(self, *answers: Reply | StravaError, expired: bool = False) -> None:
         self.log: list[str] = []
+        self.bounds: list[tuple[float, float | None, bool]] = []
         self.answers = list(answers)
         self.clock = FakeClock()
         self.limiter = LoggingLimiter(self)
@@ -68,6 +69,7 @@ class World:
         self, call: Call, bearer: str | None, timeout: float, total: float | None = None, *, urgent: bool = False
     ) -> Reply:
         self.log.append(f"send {bearer}")
+        self.bounds.append((timeout, total, urgent))
         await anyio.lowlevel.checkpoint()
         answer = self.answers.pop(0)
         if isinstance(answer, StravaError):
@@ -370,3 +372,20 @@ async def test_a_scope_that_was_not_granted_costs_neither_a_permit_nor_a_request
         await world.run(POST)
     assert world.log == []
     assert await world.run() == {"id": 1}
+
+
+async def test_what_a_person_waits_for_is_urgent_and_so_is_what_is_about_tokens() -> None:
+    world = World(OK, OK, OK)
+    await world.run(GET, Options(timeout=3.0))
+    await world.run(GET, Options(timeout=3.0, total=5.0, priority=Priority.INTERACTIVE))
+    about_tokens = oauth_call("https://strava.test/oauth/token", {}, idempotent=True)
+    await world.exchange.run(about_tokens, None, Options(priority=Priority.BACKGROUND))
+    assert world.bounds == [(3.0, None, False), (3.0, 5.0, True), (30.0, None, True)]
+
+
+async def test_a_failure_that_is_permanent_is_not_tried_again_and_gives_its_permit_back() -> None:
+    world = World(TransportError("its certificate is refused", sent="never", permanent=True))
+    with pytest.raises(TransportError) as caught:
+        await world.run()
+    assert caught.value.attempts == 1
+    assert world.log == ["acquire", "send a0", "release"]

@@ -361,7 +361,7 @@ async def run():
     client.athlete, client.activities, client.streams
     watched = False
     await api.aclose()
-{module}.run(run)if {module}.__name__ == "trio" else {module}.run(run())
+{module}.run({coroutine})
 print(*imported)
 """
 
@@ -369,7 +369,7 @@ print(*imported)
 @pytest.mark.parametrize(("module", "slow"), [("asyncio", False), ("asyncio", True), ("trio", True)])
 def test_the_first_request_imports_next_to_nothing_on_the_event_loop(module: str, slow: bool) -> None:
     with serving() as url:
-        script = IMPORTS.format(module=module, slow=slow)
+        script = IMPORTS.format(module=module, slow=slow, coroutine="run" if module == "trio" else "run()")
         run = subprocess.run([sys.executable, "-c", script, url], capture_output=True, text=True, check=True, cwd=ROOT)
     # What starts the thread that imports the rest.
     threads = {"concurrent.futures.thread", "queue", "_queue"}
