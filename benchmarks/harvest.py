@@ -15,7 +15,7 @@ ON_HTTPX = "httpx"
 CLIENTS: dict[str, tuple[Environment, str]] = {
     ON_HTTPX: (CORE, "api"),
     "httpx2": (CORE, "api-httpx2"),
-    "httpx-aiohttp, orjson": (FAST, "api"),
+    "aiohttp, orjson": (FAST, "api"),
     "httpx2, orjson": (FAST, "api-httpx2"),
 }
 SECONDS = {ON_HTTPX: 2.1, "httpx2": 1.9}

@@ -142,3 +142,20 @@ async def test_a_file_that_cannot_be_read_is_the_callers_matter_and_not_the_netw
     call = api_call("POST", "/uploads", {}, api_url=API, files={"file": Broken(b"x")})
     with pytest.raises(InputError, match="the disk is gone"):
         await sent(Taking(), call, 10.0, None)
+
+
+@pytest.mark.parametrize("begins", [False, True], ids=["never answers", "never ends its answer"])
+def test_total_holds_for_an_application_in_this_process(begins: bool) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if begins:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        while True:
+            await anyio.sleep(1.0)
+            if begins:
+                await send({"type": "http.response.body", "body": b" ", "more_body": True})
+
+    async def test() -> None:
+        error = await sent(httpx.ASGITransport(app), GET, 10.0, 25.0)
+        assert (error.sent, error.timed_out, anyio.current_time()) == ("maybe", True, pytest.approx(25.0))
+
+    in_no_time(test)
