@@ -34,12 +34,13 @@ class Crowd:
 
     async def _stay(self, name: str) -> None:
         with anyio.CancelScope() as self.scopes[name]:
-            async with self.gate.place(urgent=name.isupper()):
-                self.inside.append(name)
-                try:
-                    await anyio.sleep_forever()
-                finally:
-                    self.inside.remove(name)
+            await self.gate.acquire(urgent=name.isupper())
+            self.inside.append(name)
+            try:
+                await anyio.sleep_forever()
+            finally:
+                self.inside.remove(name)
+                self.gate.release()
 
 
 @asynccontextmanager
@@ -97,11 +98,12 @@ async def test_a_thousand_are_never_more_than_there_are_places() -> None:
 
     async def go(number: int) -> None:
         nonlocal inside, most
-        async with gate.place(urgent=number % 3 == 0):
-            inside += 1
-            most = max(most, inside)
-            await anyio.lowlevel.checkpoint()
-            inside -= 1
+        await gate.acquire(urgent=number % 3 == 0)
+        inside += 1
+        most = max(most, inside)
+        await anyio.lowlevel.checkpoint()
+        inside -= 1
+        gate.release()
 
     async with anyio.create_task_group() as tasks:
         for number in range(1000):

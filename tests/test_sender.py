@@ -83,12 +83,19 @@ async def test_waiting_for_a_place_counts_and_has_sent_nothing(fast: bool) -> No
 @pytest.mark.anyio
 @both_libraries
 async def test_what_a_person_waits_for_finds_a_place(fast: bool) -> None:
-    async with crowded(fast) as (sender, server, _):
+    async with crowded(fast) as (sender, server, _), anyio.create_task_group() as tasks:
+
+        async def wait() -> None:
+            with pytest.raises(TransportError):
+                await sender.send(get(server.url), None, LONG, urgent=True)
+
         for _ in range(URGENT_CONNECTIONS):
-            with pytest.raises(TransportError) as caught:
-                await sender.send(get(server.url), None, LONG, SHORT, urgent=True)
-            assert caught.value.sent == "maybe"
-        assert server.requests == MAX_CONNECTIONS + URGENT_CONNECTIONS
+            tasks.start_soon(wait)
+        await server.heard(MAX_CONNECTIONS + URGENT_CONNECTIONS)
+        with pytest.raises(TransportError) as caught:
+            await sender.send(get(server.url), None, LONG, SHORT, urgent=True)
+        assert caught.value.sent == "never"
+        await sender.aclose()
 
 
 @pytest.mark.anyio

@@ -25,7 +25,7 @@ from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 from yarl import URL
 
-from strava_async._http.attempt import Attempt, Body, Collected, fields_of
+from strava_async._http.attempt import QUOTA_FIELDS, Attempt, Body, Collected
 from strava_async.calls import Call
 from strava_async.errors import InputError, TransportError
 from strava_async.wire import Reply
@@ -206,8 +206,9 @@ class _Connector(aiohttp.TCPConnector):
 
 
 async def _reply(response: aiohttp.ClientResponse, path: str) -> Reply:
-    fields = fields_of(response.raw_headers)
-    content_type, coding = fields.pop("content-type", ""), fields.pop("content-encoding", "")
+    headers = response.headers
+    fields = {name: ", ".join(values) for name in QUOTA_FIELDS if (values := headers.getall(name, None))}
+    content_type, coding = headers.get("content-type", ""), ", ".join(headers.getall("content-encoding", ()))
     body = Collected(path)
     while chunk := await response.content.readany():
         body.add(chunk)

@@ -25,18 +25,15 @@ from strava_async.errors import DecodeError, InputError, Sent, StravaError, Tran
 from strava_async.multipart import CHUNK_BYTES, Multipart
 from strava_async.wire import MAX_BODY_BYTES, Reply, redacted
 
-_FIELDS = frozenset(
-    {
-        b"content-encoding",
-        b"content-type",
-        b"date",
-        b"retry-after",
-        b"x-ratelimit-limit",
-        b"x-ratelimit-usage",
-        b"x-readratelimit-limit",
-        b"x-readratelimit-usage",
-    }
+QUOTA_FIELDS = (
+    "date",
+    "retry-after",
+    "x-ratelimit-limit",
+    "x-ratelimit-usage",
+    "x-readratelimit-limit",
+    "x-readratelimit-usage",
 )
+_FIELDS = frozenset(name.encode() for name in (*QUOTA_FIELDS, "content-encoding", "content-type"))
 REASON_CHARACTERS = 300
 # Beside a certificate that is refused: the two sides have no TLS in common, or one of them speaks none.
 _PERMANENT = frozenset(

@@ -50,20 +50,36 @@ class Connections:
         self._loaded: _Loaded | None = None
         self._adapters: dict[str | Proxy, Adapter] = {}
 
-    async def prepare(self) -> bool:
-        """Load what the first request needs. Nothing is requested.
+    @property
+    def are_loaded(self) -> bool:
+        """Whether all is there that the first request needs."""
+        return self._loaded is not None
+
+    def enter(self) -> bool:
+        """Note that they are used in this event loop.
 
         Returns:
-            whether the event loop of before has ended: nothing that waited there will go on.
+            whether the event loop of before has ended: its connections are forgotten, and what waited in it.
 
         Raises:
-            InputError: the environment names certificates that cannot be used, or the connections belong to another
-                event loop.
+            InputError: they belong to another event loop, which has not ended.
         """
-        ended = self._forget_ended()
+        ended = self._binding.enter()
+        if ended:
+            self._loaded = None
+            for adapter in self._adapters.values():
+                adapter.forget()
+            self._adapters.clear()
+        return ended
+
+    async def load(self) -> None:
+        """Load what the first request needs. Nothing is requested.
+
+        Raises:
+            InputError: the environment names certificates that cannot be used.
+        """
         if self._loaded is None:
             self._loaded = await _loaded(fast=self._fast)
-        return ended
 
     def adapter_for(self, call: Call) -> Adapter:
         """Return what sends a call; it is made on first use.
@@ -87,20 +103,10 @@ class Connections:
         Raises:
             InputError: they belong to another event loop.
         """
-        self._forget_ended()
+        self.enter()
         adapters, self._adapters = self._adapters, {}
         for adapter in adapters.values():
             await adapter.aclose()
-
-    def _forget_ended(self) -> bool:
-        """Forget the connections of an event loop that has ended; say whether it has."""
-        ended = self._binding.enter()
-        if ended:
-            self._loaded = None
-            for adapter in self._adapters.values():
-                adapter.forget()
-            self._adapters.clear()
-        return ended
 
 
 async def httpx_client_for(url: str) -> httpx.AsyncClient:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from types import TracebackType
 
 import anyio
 
@@ -11,7 +10,7 @@ import anyio
 class Gate:
     """Places for requests: some for all of them, and a few more for those that a person waits for.
 
-    First come, first served; urgent requests before the others.
+    First come, first served; urgent requests before the others. What was taken or acquired is to be released.
 
     Args:
         places: for requests of any kind.
@@ -23,17 +22,18 @@ class Gate:
         self._taken = 0
         self._waiting: dict[bool, deque[anyio.Event]] = {True: deque(), False: deque()}
 
-    def place(self, urgent: bool) -> _Place:
-        """Return a context that waits for a place, and holds it."""
-        return _Place(self, urgent)
+    def take(self, urgent: bool) -> bool:
+        """Take a place if there is one; say whether there was."""
+        if self._taken >= self._places[urgent] or self._waiting[urgent]:
+            return False
+        self._taken += 1
+        return True
 
     async def acquire(self, urgent: bool) -> None:
         """Wait for a place; without a turn of the event loop if there is one."""
-        line = self._waiting[urgent]
-        if self._taken < self._places[urgent] and not line:
-            self._taken += 1
+        if self.take(urgent):
             return
-        turn = anyio.Event()
+        line, turn = self._waiting[urgent], anyio.Event()
         line.append(turn)
         try:
             await turn.wait()
@@ -52,21 +52,3 @@ class Gate:
                 self._taken += 1
                 line.popleft().set()
                 return
-
-
-class _Place:
-    """A place at a gate, as long as the context lasts."""
-
-    __slots__ = ("_gate", "_urgent")
-
-    def __init__(self, gate: Gate, urgent: bool) -> None:
-        self._gate = gate
-        self._urgent = urgent
-
-    async def __aenter__(self) -> None:
-        await self._gate.acquire(self._urgent)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._gate.release()

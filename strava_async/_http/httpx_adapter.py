@@ -211,6 +211,8 @@ async def _reply(response: Any, attempt: Attempt) -> Reply:
             body.add(chunk)
         except DecodeError as error:
             # Raised here it would leave three generators of httpx open; a cancelled wait closes them from the inside.
+            if attempt.scope.cancel_called:
+                raise  # what is buffered is read without a wait
             attempt.end(error)
     return Reply(response.status_code, fields, body.joined(), content_type, coding if packed else "")
 

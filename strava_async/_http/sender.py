@@ -72,29 +72,36 @@ class HttpSender:
         """Load what the first request needs, in a thread: modules and the trust store. Nothing is requested.
 
         Raises:
-            InputError: see ``Connections.prepare``; or it is closed.
+            InputError: the environment names certificates that cannot be used; or this sender is closed, or belongs to
+                another event loop.
         """
         self._check_open()
-        if self._callers is not None:
-            self._callers.enter()
-        elif await self._connections.prepare():
-            self._gate = Gate(MAX_CONNECTIONS, URGENT_CONNECTIONS)
-            self._attempts.clear()
+        self._enter()
+        if self._callers is None:
+            await self._connections.load()
 
     async def send(
         self, call: Call, bearer: str | None, timeout: float, total: float | None = None, *, urgent: bool = False
     ) -> Reply:
         """Make one request; see ``Sender``."""
-        await self.prepare()
         self._check_open()
+        self._enter()
+        if self._callers is None and not self._connections.are_loaded:
+            await self._connections.load()
+            self._check_open()
         attempt = Attempt(call, bearer, timeout, total)
         self._attempts.add(attempt)
         try:
             with attempt.scope:
                 if self._callers is not None:
                     return await self._callers.send(attempt)
-                async with self._gate.place(urgent):
+                gate = self._gate
+                if not gate.take(urgent):
+                    await gate.acquire(urgent)
+                try:
                     return await self._connections.adapter_for(call).send(attempt)
+                finally:
+                    gate.release()
         finally:
             self._attempts.discard(attempt)
             if self._none_left is not None and not self._attempts:
@@ -122,6 +129,14 @@ class HttpSender:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def _enter(self) -> None:
+        """Note that this event loop uses it; what waited in one that has ended is forgotten."""
+        if self._callers is not None:
+            self._callers.enter()
+        elif self._connections.enter():
+            self._gate = Gate(MAX_CONNECTIONS, URGENT_CONNECTIONS)
+            self._attempts.clear()
 
     def _check_open(self) -> None:
         if self._closed or (self._callers is not None and self._callers.is_closed):
