@@ -7,6 +7,7 @@ import asyncio
 import json
 import platform
 import time
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from benchmarks import environments, harvest, request_cost, start_cost, typed
@@ -35,25 +36,39 @@ class Plan:
     typed_rounds: int
 
 
-QUICK = Plan(request_rounds=9, requests=60, harvest_rounds=1, stravalib_share=25, import_rounds=5, typed_rounds=3)
+QUICK = Plan(request_rounds=9, requests=60, harvest_rounds=5, stravalib_share=25, import_rounds=5, typed_rounds=3)
 FULL = Plan(request_rounds=61, requests=100, harvest_rounds=7, stravalib_share=1, import_rounds=21, typed_rounds=9)
+
+PARTS = {
+    "request": "the cost of a request",
+    "harvest": "the harvest",
+    "lag": "the harvest's worst lag alone",
+    "start": "the cost of a start",
+    "typed": "dictionaries and models",
+    "limiter": "the limiter",
+}
+ALL = PARTS.keys() - {"lag"}  # the harvest tells that too
 
 _LIMITER = "import json; from benchmarks.limiter import measure; print(json.dumps(measure()))"
 
 
-async def measure(plan: Plan) -> list[Row]:
-    """Return all rows."""
+async def measure(plan: Plan, parts: Collection[str]) -> list[Row]:
+    """Return the rows of some parts, in the order of ``PARTS``."""
+    rows: list[Row] = []
     async with serving() as bench:
-        say("the cost of a request ...")
-        rows = await request_cost.measure(bench, rounds=plan.request_rounds, requests=plan.requests)
-        say("the harvest ...")
-        rows += await harvest.measure(bench, rounds=plan.harvest_rounds, stravalib_share=plan.stravalib_share)
-        say("the cost of a start ...")
-        rows += await start_cost.measure(bench, rounds=plan.import_rounds)
-    say("dictionaries and models ...")
-    rows += await typed.measure(rounds=plan.typed_rounds)
-    say("the limiter ...")
-    return rows + await _limiter()
+        work: dict[str, Callable[[], Awaitable[list[Row]]]] = {
+            "request": lambda: request_cost.measure(bench, rounds=plan.request_rounds, requests=plan.requests),
+            "harvest": lambda: harvest.measure(bench, rounds=plan.harvest_rounds, stravalib_share=plan.stravalib_share),
+            "lag": lambda: harvest.measure_lag(bench, rounds=plan.harvest_rounds),
+            "start": lambda: start_cost.measure(bench, rounds=plan.import_rounds),
+            "typed": lambda: typed.measure(rounds=plan.typed_rounds),
+            "limiter": _limiter,
+        }
+        for part, what in PARTS.items():
+            if part in parts:
+                say(f"{what} ...")
+                rows += await work[part]()
+    return rows
 
 
 async def _limiter() -> list[Row]:
@@ -69,10 +84,12 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Print each target with its figure.")
     parser.add_argument("--full", action="store_true", help="more rounds, and stravalib's whole harvest: some minutes")
-    full: bool = parser.parse_args().full
+    parser.add_argument("--only", action="append", choices=PARTS, help="this part; may be given several times")
+    given = parser.parse_args()
+    full: bool = given.full
     environments.make_all()
     began = time.monotonic()
-    rows = asyncio.run(measure(FULL if full else QUICK))
+    rows = asyncio.run(measure(FULL if full else QUICK, given.only or ALL))
     print(f"{'full' if full else 'quick'} run on {platform.python_implementation()} {platform.python_version()}")
     for environment in environments.ALL:
         print(environments.versions(environment))

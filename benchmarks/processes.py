@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -58,8 +58,10 @@ class Process:
 
 
 @asynccontextmanager
-async def running(python: str, module: str, *arguments: str) -> AsyncIterator[Process]:
-    """Run a module of the checkout in an interpreter, until the block is left."""
+async def running(
+    python: str, module: str, *arguments: str, environ: Mapping[str, str] | None = None
+) -> AsyncIterator[Process]:
+    """Run a module of the checkout in an interpreter, until the block is left; None: in ``clean_environ``."""
     process = await asyncio.create_subprocess_exec(
         python,
         "-m",
@@ -68,7 +70,7 @@ async def running(python: str, module: str, *arguments: str) -> AsyncIterator[Pr
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         cwd=CHECKOUT,
-        env=clean_environ(),
+        env=clean_environ() if environ is None else environ,
     )
     child = Process(" ".join((module, *arguments)), process)
     try:

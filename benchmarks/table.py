@@ -79,6 +79,11 @@ def median(figures: Sequence[Mapping[str, Any]], name: str) -> float:
     return float(statistics.median(figure[name] for figure in figures))
 
 
+def best(figures: Sequence[Mapping[str, Any]], name: str) -> float:
+    """Return the least of a figure."""
+    return float(min(figure[name] for figure in figures))
+
+
 def ratio(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]], name: str) -> float:
     """Return the median of the rounds' ratios: what slows a whole round down is not in it."""
     return float(statistics.median(our[name] / their[name] for our, their in zip(ours, theirs, strict=True)))

@@ -1,5 +1,7 @@
 """Everything of one athlete into a SQLite file; killed and started again, it goes on where it was.
 
+What Strava cannot serve is noted, and asked for again by the next run, after the rest; the exit status is 1 then.
+
     export STRAVA_CLIENT_ID=... STRAVA_CLIENT_SECRET=... STRAVA_REFRESH_TOKEN=...
     python examples/harvest.py activities.sqlite
     python examples/harvest.py activities.sqlite --emulator      # offline, without credentials
@@ -21,14 +23,21 @@ from typing import Any
 import httpx
 
 from strava_async import ApiV3, NotFoundError, RateLimiter, TokenSet
+from strava_async.errors import DecodeError, ForbiddenError, ServerError, TransportError
 
 CALLERS = 20
+ENOUGH_FAILURES = 20  # for one run: then it is Strava that is in trouble, and not an activity
+PATHS = {"details": "/activities/{id}", "streams": "/activities/{id}/streams"}
 STREAMS = "time,distance,latlng,altitude,velocity_smooth,heartrate,cadence,watts,temp"
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS activities (id INTEGER PRIMARY KEY, start_date TEXT, summary TEXT, fetched_at REAL);
-CREATE TABLE IF NOT EXISTS details (id INTEGER PRIMARY KEY, body TEXT, fetched_at REAL);
-CREATE TABLE IF NOT EXISTS streams (id INTEGER PRIMARY KEY, body TEXT, fetched_at REAL);
-CREATE TABLE IF NOT EXISTS grants (id INTEGER PRIMARY KEY CHECK (id = 1), refresh_token TEXT);
+create table if not exists activities (id integer primary key, start_date text, summary text, fetched_at real);
+create table if not exists details (id integer primary key, body text, fetched_at real);
+create table if not exists streams (id integer primary key, body text, fetched_at real);
+create table if not exists failures (what text, id integer, times integer, error text, primary key (what, id));
+create table if not exists grants (id integer primary key check (id = 1), refresh_token text);
+"""
+NOTE = """
+insert into failures values (?, ?, 1, ?) on conflict do update set times = times + 1, error = excluded.error
 """
 
 
@@ -36,40 +45,47 @@ async def list_activities(api: ApiV3, db: sqlite3.Connection) -> None:
     """Store the summaries; `before` keeps the pages from moving while they are read."""
     async for activity in api.paginate("/athlete/activities", before=int(time.time()), prefetch=3):
         row = activity["id"], activity["start_date"], json.dumps(activity), time.time()
-        db.execute("INSERT OR REPLACE INTO activities VALUES (?, ?, ?, ?)", row)
+        db.execute("insert or replace into activities values (?, ?, ?, ?)", row)
     db.commit()
 
 
-def missing(db: sqlite3.Connection, newest: int) -> Iterator[tuple[str, str, int]]:
-    """Yield what to ask for: a table, a path and an activity of which that table has nothing."""
-    for (activity_id,) in db.execute(
-        "SELECT id FROM activities ORDER BY start_date DESC LIMIT ?", (newest,)
-    ).fetchall():
-        for table, path in (("details", "/activities/{id}"), ("streams", "/activities/{id}/streams")):
-            if not db.execute(f"SELECT 1 FROM {table} WHERE id = ?", (activity_id,)).fetchone():
-                yield table, path, activity_id
+def missing(db: sqlite3.Connection, newest: int) -> list[tuple[str, int]]:
+    """Return what to ask for, what failed before last: a table, and an activity of which that table has nothing."""
+    ids = db.execute("select id from activities order by start_date desc limit ?", (newest,)).fetchall()
+    stored = {table: set(db.execute(f"select id from {table}")) for table in PATHS}
+    failures = {(table, failed): times for table, failed, times in db.execute("select what, id, times from failures")}
+    lacking = [(table, row[0]) for row in ids for table in PATHS if row not in stored[table]]
+    return sorted(lacking, key=lambda job: failures.get(job, 0))
 
 
-async def fetch(api: ApiV3, db: sqlite3.Connection, jobs: Iterator[tuple[str, str, int]]) -> None:
+async def fetch(api: ApiV3, db: sqlite3.Connection, jobs: Iterator[tuple[str, int]], failed: list[str]) -> None:
     """Take one job after the other from those that all callers share."""
-    for table, path, activity_id in jobs:
+    for table, activity_id in jobs:
         keys: dict[str, Any] = {"keys": STREAMS, "key_by_type": True} if table == "streams" else {}
         try:
-            body = json.dumps(await api.get(path, id=activity_id, **keys))
+            body = json.dumps(await api.get(PATHS[table], id=activity_id, **keys))
         except NotFoundError:
             body = None  # there is none, such as the streams of a manual entry: do not ask again
-        db.execute(f"INSERT INTO {table} VALUES (?, ?, ?)", (activity_id, body, time.time()))
-        db.commit()
+        except (DecodeError, ForbiddenError, ServerError, TransportError) as error:
+            failed.append(str(error))
+            with db:
+                db.execute(NOTE, (table, activity_id, str(error)))
+            if len(failed) >= ENOUGH_FAILURES:
+                return
+            continue
+        with db:
+            db.execute(f"insert into {table} values (?, ?, ?)", (activity_id, body, time.time()))
+            db.execute("delete from failures where what = ? and id = ?", (table, activity_id))
         print(f"\r{table} {activity_id}, quota left: {api.quota.read_15min.remaining} ", end="", file=sys.stderr)
 
 
 @asynccontextmanager
 async def strava(db: sqlite3.Connection) -> AsyncIterator[ApiV3]:
     """Open Strava for the athlete of the refresh token."""
-    saved = db.execute("SELECT refresh_token FROM grants").fetchone()
+    saved = db.execute("select refresh_token from grants").fetchone()
 
     def save(tokens: TokenSet) -> None:
-        db.execute("INSERT OR REPLACE INTO grants VALUES (1, ?)", (tokens.refresh_token,))
+        db.execute("insert or replace into grants values (1, ?)", (tokens.refresh_token,))
         db.commit()
 
     async with ApiV3(
@@ -94,8 +110,8 @@ async def emulated() -> AsyncIterator[ApiV3]:
         yield ApiV3(emulator.grant()["access_token"], http_client)
 
 
-async def main() -> None:
-    """Harvest."""
+async def main() -> int:
+    """Harvest, and return the exit status."""
     parser = argparse.ArgumentParser(description="Harvest an athlete's activities into a SQLite file.")
     parser.add_argument("file")
     parser.add_argument("--newest", type=int, default=-1, help="details and streams of so many activities only")
@@ -105,10 +121,13 @@ async def main() -> None:
         db.executescript(SCHEMA)
         async with emulated() if arguments.emulator else strava(db) as api:
             await list_activities(api, db)
-            jobs = missing(db, arguments.newest)
+            jobs, failed = iter(missing(db, arguments.newest)), list[str]()
             async with asyncio.TaskGroup() as callers:
                 for _ in range(CALLERS):
-                    callers.create_task(fetch(api, db, jobs))
+                    callers.create_task(fetch(api, db, jobs, failed))
+        if lacking := len(missing(db, arguments.newest)):
+            print(f"\n{lacking} are missing, and asked for by the next run: {failed[-1]}", file=sys.stderr)
+        return 1 if lacking else 0
 
 
-asyncio.run(main())
+sys.exit(asyncio.run(main()))

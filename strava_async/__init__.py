@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import (
     ApplicationInactiveError,
+    AsyncOnlyError,
     AthleteCapacityError,
     AuthorizationDeniedError,
     AuthorizationTimeoutError,
@@ -80,6 +81,9 @@ else:
             return getattr(module, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
+    def __dir__():
+        return sorted({*globals(), *__all__})
+
 
 __version__ = "0.1.0"
 
@@ -87,6 +91,7 @@ __all__ = [
     "AccessInfo",
     "ApiV3",
     "ApplicationInactiveError",
+    "AsyncOnlyError",
     "AthleteCapacityError",
     "AuthorizationDeniedError",
     "AuthorizationTimeoutError",

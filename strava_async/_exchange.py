@@ -14,7 +14,7 @@ A reply in hand is returned at once; only the next request waits. Hooks are told
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, assert_never
 
@@ -23,15 +23,17 @@ import anyio.lowlevel
 
 from strava_async._http import Sender
 from strava_async._reports import Report, Reports, Sending
+from strava_async._shield import cancellable
 from strava_async.calls import Call
 from strava_async.clock import Clock
 from strava_async.endpoints import scope_of
 from strava_async.errors import FaultError, InputError, RateLimitedError, StravaError, TransportError
 from strava_async.limiter import Limiter, Permit, Unlimited
 from strava_async.quota import Priority, QuotaClass
+from strava_async.quota_fields import parse_date, parse_retry_after
 from strava_async.retry import Attempt, RetryPolicy, Step, decide
 from strava_async.tokens import TokenSource
-from strava_async.wire import Decode, Reply, opened_reply, read, read_json, read_leniently
+from strava_async.wire import Decode, Reply, opening, read, read_json, read_leniently
 
 # Packed, as bodies come; what is larger takes half a millisecond or more to decode.
 LARGE_BODY_BYTES = 8 * 1024
@@ -57,7 +59,7 @@ class Options:
 
 
 class _Ended(NamedTuple):
-    """How an attempt ended: with a value or an error, with a reply or none, and which bearer went along."""
+    """How an attempt ended: with a value, or an error and the reply if there was one; and which bearer went along."""
 
     value: Any
     error: StravaError | None
@@ -130,7 +132,7 @@ class Exchange:
                     attempt += 1
                     report.retry(ended.error, decision.seconds)
                     if decision.seconds:
-                        with report.waiting("retry"):
+                        with cancellable(), report.waiting("retry"):
                             await self._clock.sleep(decision.seconds)
                 case Step.REFRESH:
                     renewed = True
@@ -178,30 +180,42 @@ class Exchange:
             return _Ended(None, error, None, bearer)
         permit.settle(reply.status_code, reply.headers)
         sending.replied(reply)
-        try:
-            return _Ended(await self._read(call, reply, bearer, decode), None, reply, bearer)
-        except StravaError as error:
-            if isinstance(error, RateLimitedError) and call.quota_class is not None:
-                self._explain(error, call.quota_class)
-            return _Ended(None, error, reply, bearer)
+        return await self._read(call, reply, bearer, decode)
 
-    async def _read(self, call: Call, reply: Reply, bearer: str | None, decode: Decode | None) -> Any:
-        if len(reply.body) < LARGE_BODY_BYTES:
-            return _value(call, reply, bearer, decode)
-        # A hundred large bodies that arrive together are unpacked and decoded one per turn of the loop, and each of the
-        # two in a turn of its own; else all would stall it.
+    async def _read(self, call: Call, reply: Reply, bearer: str | None, decode: Decode | None) -> _Ended:
+        steps = opening(reply)
+        opened = _step_on(steps) if len(reply.body) < LARGE_BODY_BYTES else None
+        if opened is not None:
+            return self._ended(call, opened, bearer, decode)
+        # A hundred large bodies that arrive together are unpacked and decoded one per turn of the loop, each step of
+        # unpacking in a turn of its own; else all would stall it. What holds the interpreter, as decoders do, would
+        # stall it from a thread too.
         if self._decoding is None:
             self._decoding = anyio.Lock()
         async with self._decoding:
+            while opened is None:
+                await anyio.lowlevel.checkpoint()
+                opened = _step_on(steps)
             await anyio.lowlevel.checkpoint()
-            opened = opened_reply(reply)
-            await anyio.lowlevel.checkpoint()
-            return _value(call, opened, bearer, decode)
+            return self._ended(call, opened, bearer, decode)
 
-    def _explain(self, error: RateLimitedError, quota_class: QuotaClass) -> None:
-        blocked = self._limiter.blocked(quota_class)
-        if blocked is not None:
-            error.window, error.resume_at = blocked.window, blocked.resume_at
+    def _ended(self, call: Call, opened: Reply, bearer: str | None, decode: Decode | None) -> _Ended:
+        try:
+            return _Ended(_value(call, opened, bearer, decode), None, None, bearer)
+        except StravaError as error:
+            if isinstance(error, FaultError):
+                self._explain(error, call, opened)
+            return _Ended(None, error, opened, bearer)
+
+    def _explain(self, error: FaultError, call: Call, reply: Reply) -> None:
+        said = parse_date(reply.headers.get("date"))
+        error.retry_after = parse_retry_after(
+            reply.headers.get("retry-after"), self._clock.time() if said is None else said
+        )
+        if isinstance(error, RateLimitedError) and call.quota_class is not None:
+            blocked = self._limiter.blocked(call.quota_class)
+            if blocked is not None:
+                error.window, error.resume_at = blocked.window, blocked.resume_at
 
 
 class _Turn:
@@ -240,6 +254,16 @@ def _value(call: Call, reply: Reply, bearer: str | None, decode: Decode | None) 
     return read(call, reply, bearer) if decode is None else read_json(call, reply, bearer, decode)
 
 
+def _step_on(steps: Generator[None, None, Reply]) -> Reply | None:
+    """Take the next step; return the reply if it was the last."""
+    try:
+        next(steps)
+    except StopIteration as end:
+        opened: Reply = end.value
+        return opened
+    return None
+
+
 async def _renewed(tokens: TokenSource | None, ended: _Ended) -> bool:
     if tokens is None:
         return False
@@ -252,7 +276,7 @@ async def _renewed(tokens: TokenSource | None, ended: _Ended) -> bool:
 
 
 def _give_up(error: StravaError, reply: Reply | None, attempts: int, check_for_errors: bool) -> Any:
-    if reply is not None and not check_for_errors:
+    if reply is not None and not check_for_errors and not reply.is_too_large:
         return read_leniently(reply)
     if isinstance(error, FaultError | TransportError):
         error.attempts = attempts

@@ -1,72 +1,76 @@
-"""Work that is carried to its end although whoever asked for it is cancelled."""
+"""Work that is carried to its end although whoever asked for it is cancelled, or the event loop ends.
+
+What ends a loop cancels what runs in it: ``asyncio.run`` after a timeout, Ctrl-C or a failed task. Work that was begun
+here is waited for then, at most ``END_SECONDS``. What cannot wait: a loop that is closed while tasks are pending, a
+second Ctrl-C on asyncio, a process that is killed. Tasks of their own that stores or callbacks begin meanwhile end
+with the loop.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import anyio
-import anyio.lowlevel
 import sniffio
 from anyio.lowlevel import current_token
 
-if TYPE_CHECKING:
-    import asyncio
+from strava_async._carried import current
 
 T = TypeVar("T")
 
-# The scope that shields the work, on trio.
-_scope: ContextVar[anyio.CancelScope | None] = ContextVar("scope of work that is carried to its end", default=None)
+# One request to the token endpoint takes 20 s at the most; then its answer has to be kept.
+END_SECONDS = 30.0
 
 
-async def run_to_end(work: Callable[[], Awaitable[None]], after: Callable[[], None]) -> None:
-    """Await ``work()``; cancelling the caller does not cancel it.
+async def run_to_end(
+    work: Callable[[], Awaitable[None]], after: Callable[[], None], *, seconds: float = END_SECONDS
+) -> None:
+    """Await ``work()``; neither cancelling the caller cancels it, nor the end of the event loop.
 
-    On trio the caller stays until it is done, under a shielded scope, and is cancelled afterwards. On asyncio it leaves
-    at once and the work goes on as a task of its own, because ``Task.cancel()`` passes through anyio's shields.
+    On trio the caller stays until it is done, and is cancelled afterwards. On asyncio it leaves at once, and the work
+    goes on as a task of its own, because ``Task.cancel()`` passes through shields.
 
     Args:
         work: what to do.
         after: called when it has ended, however it ended, even if the event loop stopped before it began.
+        seconds: how long it may take after the event loop began to end, or on trio after the caller was cancelled.
     """
     if sniffio.current_async_library() == "asyncio":
-        import asyncio  # not above: it is a third of what importing this package takes, and loaded here anyway
+        # Not above: asyncio is a third of what importing this package takes, and loaded here anyway.
+        from strava_async import _carried_asyncio
 
-        task = asyncio.ensure_future(work())
-        task.add_done_callback(lambda _: after())
-        _running.add(task)
-        task.add_done_callback(_running.discard)
-        await asyncio.shield(task)
+        await _carried_asyncio.run(work, after, seconds)
     else:
-        try:
-            with anyio.CancelScope(shield=True) as scope:
-                mark = _scope.set(scope)
-                try:
-                    await work()
-                finally:
-                    _scope.reset(mark)
-        finally:
-            after()
-        await anyio.lowlevel.checkpoint_if_cancelled()
+        from strava_async import _carried_trio
+
+        await _carried_trio.run(work, after, seconds)
 
 
 @contextmanager
 def cancellable() -> Generator[None, None, None]:
-    """Let a part of such work be cancelled with whoever asked for it on trio: a wait in which nothing is begun yet.
+    """Let a part of such work be cancelled: a wait in which nothing is at stake.
 
-    On asyncio nothing changes: there nobody waits for the work to end.
+    On trio it is cancelled with whoever asked for it, on asyncio with the event loop: there nobody waits for it before.
+    Work inside of other work that is held goes on.
     """
-    scope = _scope.get()
-    if scope is None:
+    work = current.get()
+    if work is None or work.ended or work.committed or not work.held:
         yield
         return
-    scope.shield = False
+    work.let_go()
     try:
         yield
     finally:
-        scope.shield = True
+        work.hold()
+
+
+def commit() -> None:
+    """Let no further part of this work be ``cancellable``: from now on there is something to lose."""
+    work = current.get()
+    if work is not None:
+        work.committed = True
 
 
 @asynccontextmanager
@@ -79,7 +83,7 @@ async def after_waiting_for(lock: AbstractAsyncContextManager[object]) -> AsyncG
 
 
 async def carry_out(work: Callable[[], Awaitable[T]], after: Callable[[], None]) -> T:
-    """Return what ``work()`` does, or raise what it raises; cancelling the caller does not cancel it.
+    """Return what ``work()`` does, or raise what it raises; see ``run_to_end``.
 
     Args:
         work: what to do.
@@ -122,7 +126,3 @@ class UnderWay:
         loop = current_token()
         while ends := [end for token, end in self._ends if token == loop]:
             await ends[0].wait()
-
-
-# The event loop keeps only weak references to its tasks.
-_running: set[asyncio.Future[None]] = set()

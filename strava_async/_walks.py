@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import anyio
+
+from strava_async._async_only import AsyncOnly
 
 T = TypeVar("T")
 Params = dict[str, Any]
@@ -25,7 +27,7 @@ class Walk(Protocol):
         ...
 
 
-class Pages(Generic[T]):
+class Pages(AsyncOnly, Generic[T]):
     """The pages of a list, without those that bring nothing new. For one task at a time.
 
     Pages are fetched in batches, and nothing is under way while the caller has one: whoever stops iterating leaves
@@ -48,6 +50,9 @@ class Pages(Generic[T]):
         self._requests: list[Params] = []
         self._answers: deque[list[T]] = deque()
 
+    def __repr__(self) -> str:
+        return f"<pages of {self._path.partition('?')[0]}>"
+
     def __aiter__(self) -> Self:
         return self
 
@@ -62,6 +67,37 @@ class Pages(Generic[T]):
                 raise StopAsyncIteration
             self._answers.extend(await _together(self._fetch, self._requests))
             self._requests = []
+
+
+class Items(AsyncOnly, AsyncGenerator[T, None]):
+    """The items of a list: an async generator.
+
+    Args:
+        items: what yields them.
+        path: for the repr.
+    """
+
+    def __init__(self, items: AsyncGenerator[T, None], path: str) -> None:
+        self._items = items
+        self._path = path
+
+    def __repr__(self) -> str:
+        return f"<items of {self._path.partition('?')[0]}>"
+
+    def __anext__(self) -> Coroutine[Any, Any, T]:
+        return self._items.__anext__()
+
+    def asend(self, value: None) -> Coroutine[Any, Any, T]:
+        """Go on; see ``AsyncGenerator``."""
+        return self._items.asend(value)
+
+    def athrow(self, typ: Any, val: Any = None, tb: Any = None) -> Coroutine[Any, Any, T]:
+        """Raise where it stands; see ``AsyncGenerator``."""
+        return self._items.athrow(typ) if val is None and tb is None else self._items.athrow(typ, val, tb)
+
+    def aclose(self) -> Coroutine[Any, Any, None]:
+        """End it; see ``AsyncGenerator``."""
+        return self._items.aclose()
 
 
 async def _together(fetch: Fetch[T], requests: list[Params]) -> list[list[T]]:

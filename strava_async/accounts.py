@@ -45,7 +45,9 @@ class Accounts:
             raise InputError(f"an athlete's id is a positive integer, not {athlete_id!r}")
         source = self._sources.get(athlete_id)
         if source is None:
-            source = self._sources[athlete_id] = TokenSource(keeper=_Keeper(self, athlete_id), clock=self._clock)
+            source = self._sources[athlete_id] = TokenSource(
+                keeper=_Keeper(self, athlete_id), clock=self._clock, athlete_id=athlete_id
+            )
         return source
 
     async def connect(self, athlete_id: int, info: AccessInfo) -> None:

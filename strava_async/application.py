@@ -10,11 +10,11 @@ from functools import partial
 from types import TracebackType
 from typing import Literal, Self, TypeVar
 
-import anyio
 import anyio.to_thread
 
+from strava_async._credentials import check_client_id, check_secret
 from strava_async._http import HttpClient
-from strava_async._shield import UnderWay, carry_out
+from strava_async._shield import UnderWay, carry_out, commit
 from strava_async._unset import UNSET, Unset
 from strava_async.accounts import Accounts
 from strava_async.client import Client, load_tags
@@ -107,7 +107,8 @@ class Strava:
         api_url: str | None = None,
         oauth_url: str | None = None,
     ) -> None:
-        self._client_id, self._client_secret = _credentials(client_id, client_secret)
+        check_client_id(client_id)
+        self._client_id, self._client_secret = client_id, check_secret(client_secret)
         self._limiter = RateLimiter(clock=clock, random=random) if rate_limiter is None else rate_limiter
         clock = clock or self._limiter.clock
         self._api = ApiV3(
@@ -210,6 +211,7 @@ class Strava:
             InvalidGrantError: the code is wrong, used or too old.
             InvalidClientError: the client id or secret is wrong.
             AthleteCapacityError: the application has as many athletes as it may have.
+            RateLimitedError: Strava refused it for now, or another one a moment ago; the code is not used up.
             TokenStoreError: the store does not take the tokens; this object has them and offers them again at the
                 athlete's next call, and when it is closed.
             TransportError, ServerError, DecodeError: no usable answer came; the code may be used up, and with it the
@@ -221,8 +223,7 @@ class Strava:
         required = () if scope is None else scope_names(scope)
         if if_missing not in ("keep", "revoke"):
             raise InputError(f"if_missing is 'keep' or 'revoke', not {if_missing!r}")
-        if not code:
-            raise InputError("the authorization code is empty")
+        check_secret(code, "the authorization code")
         granted = _granted(granted_scope)
         return self.client(await self._carry_out(partial(self._connect, code, required, granted, if_missing)))
 
@@ -271,7 +272,8 @@ class Strava:
             scope: what is asked, and required; None means ``read`` and ``activity:read``.
             port: of the server; 0 takes a free one.
             timeout: seconds until the athlete has to be back; None waits for ever.
-            open_url: sync or async; is given the address of Strava's page. None opens the browser of this machine.
+            open_url: sync or async; is given the address of Strava's page. None opens the browser of this machine,
+                which gets nothing of this program's input and output; one that needs the terminal counts as none.
             if_missing: see ``connect``.
             approval_prompt: ``force`` shows the page even to those who have granted everything.
 
@@ -376,8 +378,8 @@ class Strava:
     async def disconnect(self, athlete_id: int) -> None:
         """Revoke an athlete's grant at Strava, then delete the tokens. Nothing happens if there are none.
 
-        Costs no quota. Works for expired tokens and for a grant that is dead already. It is carried to its end even if
-        the caller is cancelled.
+        Costs no quota. Works for expired tokens and for a grant that is dead already. What was begun is carried to its
+        end even if the caller is cancelled; a wait, for the lock or before the next attempt, is given up.
 
         Raises:
             InvalidClientError: the client id or secret is wrong; the tokens are kept.
@@ -460,17 +462,16 @@ class Strava:
         tokens = TokenSource(clock=self._clock)
         api = self._api.with_tokens(tokens)
         info = await api.exchange_code_for_token(self._client_id, self._client_secret, code)
+        commit()  # the code is used up: from now on nothing that waits, for a lock or for quota, may be cancelled
         if granted and not info.get("scope"):
             info["scope"] = " ".join(sorted(granted))
         athlete_id = await _athlete_id(api, info)
         missing = _missing(info.token_set(), required)
         if missing is not None and if_missing == "revoke":
-            # The code is used up: waiting for the lock is not to be cancelled any more.
-            with anyio.CancelScope(shield=True):
-                try:
-                    await self._accounts.drop(athlete_id, lambda _: self._revoke(info.token_set()))
-                except StravaError as error:
-                    raise missing from error
+            try:
+                await self._accounts.drop(athlete_id, lambda _: self._revoke(info.token_set()))
+            except StravaError as error:
+                raise missing from error
         else:
             await self._accounts.connect(athlete_id, info)
         if missing is not None:
@@ -480,14 +481,6 @@ class Strava:
     async def _revoke(self, token: TokenSet | None) -> None:
         if token is not None:
             await self._api.revoke(token=token.refresh_token or token.access_token)
-
-
-def _credentials(client_id: int | str, client_secret: str) -> tuple[int | str, str]:
-    if not str(client_id).strip() or isinstance(client_id, bool):
-        raise InputError("the client id is empty")
-    if not client_secret or client_secret != client_secret.strip():
-        raise InputError("the client secret is empty, or has white space around it")
-    return client_id, client_secret
 
 
 def _granted(scope: str | Iterable[str] | None) -> frozenset[str]:

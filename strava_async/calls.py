@@ -5,7 +5,7 @@ Rules:
 - ``{name}`` in a path is filled from the keyword of that name, as one percent-encoded segment. No value changes the
   path's shape, and a path never holds ``.`` or ``..`` as a segment.
 - What is left goes to the query (GET, PUT, DELETE) or to the form (POST). None is dropped; booleans become ``true`` and
-  ``false``, lists are joined by commas, an aware datetime becomes epoch seconds.
+  ``false``, lists are joined by commas, an aware datetime becomes epoch seconds, as does a date: its midnight in UTC.
 - An absolute URL has to be of the API's own origin: a bearer goes nowhere else.
 - No secret is put into a URL. The client secret that Strava wants in the query of ``/push_subscriptions`` is kept
   apart, with the client id, as ``secret_query``.
@@ -19,7 +19,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from enum import Enum
 from functools import lru_cache
 from typing import Any, Literal, cast, get_args
@@ -199,6 +199,8 @@ def encode(name: str, value: Any) -> str:
             return str(int(value.timestamp()))
         case datetime():
             raise InputError(f"{name} is a datetime without a time zone")
+        case date():
+            return str(int(datetime.combine(value, time(), UTC).timestamp()))
         case list() | tuple():
             return ",".join(encode(name, item) for item in cast("Iterable[Any]", value))
         case set() | frozenset():

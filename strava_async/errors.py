@@ -4,6 +4,7 @@
 
     StravaError
     ├─ InputError               the call itself is wrong; nothing was sent (a ValueError too)
+    │   └─ AsyncOnlyError              ... because ``async for`` is missing (a TypeError too)
     ├─ OAuthError               the grant, or the credentials of the application
     │   ├─ AuthorizationDeniedError    the athlete refused, or Strava sent an error to the redirect
     │   ├─ InvalidGrantError           the code or refresh token is dead: connect the athlete again
@@ -64,6 +65,10 @@ class StravaError(Exception):
 
 class InputError(StravaError, ValueError):
     """An argument is wrong. Nothing was sent and no quota was spent."""
+
+
+class AsyncOnlyError(InputError, TypeError):
+    """What is read with ``async for`` was used in a ``for`` loop, or awaited."""
 
 
 class OAuthError(StravaError):
@@ -215,7 +220,12 @@ class FaultError(StravaError):
         method: the HTTP method of the call.
         path: the path asked for, without its query.
         attempts: how many requests were sent for this call.
+        retry_after: seconds after which Strava wants to be asked again (RFC 9110 §10.2.3); None where it does not say.
+        body_excerpt: where something else came than Strava's fault in JSON, such as a page of what stands in front of
+            Strava: its beginning as text, of a page what it shows. Empty for a fault, and where it could hold a token.
     """
+
+    retry_after: float | None = None
 
     def __init__(
         self,
@@ -226,14 +236,18 @@ class FaultError(StravaError):
         method: str = "",
         path: str = "",
         attempts: int = 1,
+        instead: str = "",
+        body_excerpt: str = "",
     ) -> None:
-        super().__init__(_fault_text(status_code, message, errors, method, path))
+        told = [_fault_text(status_code, message, errors, method, path), instead, body_excerpt]
+        super().__init__(": ".join(filter(None, told)))
         self.status_code = status_code
         self.message = message
         self.errors = errors
         self.method = method
         self.path = path
         self.attempts = attempts
+        self.body_excerpt = body_excerpt
 
 
 def _fault_text(status_code: int, message: str, errors: ErrorDetails, method: str, path: str) -> str:
@@ -342,11 +356,11 @@ class UploadTimeoutError(UploadError):
 
 
 class DecodeError(StravaError):
-    """A success whose body is not what Strava documents: HTML, cut off, not JSON.
+    """A success whose body is not what Strava documents: HTML, cut off, not JSON. Or any answer beyond 64 MB.
 
     Attributes:
         path: the path asked for, without its query.
-        body_excerpt: the beginning of the body as text; empty where it could hold a token.
+        body_excerpt: the beginning of the body as text, of a page what it shows; empty where it could hold a token.
     """
 
     def __init__(self, message: str, *, path: str = "", body_excerpt: str = "") -> None:

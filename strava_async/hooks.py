@@ -107,7 +107,7 @@ class RetryEvent:
     Attributes:
         request: the attempt that failed.
         error: how.
-        seconds: the backoff that follows; 0 after a 429, whose wait is one for quota, and after a renewal of the token.
+        seconds: the backoff that follows; 0 after a 429 whose wait is one for quota, and after a renewal of the token.
     """
 
     request: RequestEvent

@@ -7,7 +7,10 @@ Source:
 from __future__ import annotations
 
 import inspect
+import os
 import secrets
+import subprocess
+import sys
 import webbrowser
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
@@ -27,6 +30,14 @@ OpenUrl = Callable[[str], object]
 T = TypeVar("T")
 
 STATE_BYTES = 32
+
+# What ``webbrowser`` starts inherits the streams of its process: so it runs in one that has none.
+_OPENER = """
+import os, sys, webbrowser
+url = sys.stdin.read()
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+sys.exit(not webbrowser.open(url))
+"""
 
 
 class Application(Protocol):
@@ -51,14 +62,36 @@ class Application(Protocol):
 
 
 async def open_in_browser(url: str) -> None:
-    """Show a page in the browser of this machine.
+    """Show a page in the browser of this machine, as ``webbrowser`` and the variable BROWSER know it.
+
+    It gets nothing of this program's input and output, and stays when this program ends. One that needs the terminal is
+    none: Strava's page needs more than text.
 
     Raises:
         InputError: there is none.
     """
-    # A browser in a terminal stays until its user ends it; the login does not wait for that.
-    if not await anyio.to_thread.run_sync(webbrowser.open, url, abandon_on_cancel=True):
+    # Some browsers stay in the foreground until their user ends them; the login does not wait for that.
+    if not await anyio.to_thread.run_sync(_open, url, abandon_on_cancel=True):
         raise InputError("no browser can be opened here: show the address by an open_url of your own")
+
+
+def _open(url: str) -> bool:
+    if sys.platform == "win32" or getattr(sys, "frozen", False) or not sys.executable:
+        return webbrowser.open(url)  # starts no child there; or there is no interpreter to start
+    environment = {name: value for name, value in os.environ.items() if name != "TERM"}
+    try:
+        opened = subprocess.run(
+            [sys.executable, "-I", "-c", _OPENER],
+            input=url.encode(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,  # no Ctrl-C either, and no terminal under another name
+            check=False,
+        )
+    except OSError:
+        return False
+    return opened.returncode == 0
 
 
 async def log_in(

@@ -6,7 +6,9 @@ Rules:
   the token answer, may be fewer than asked, and may be missing from the token answer.
 - A 400 of the token endpoint does not mean that the grant is dead, and a 401 not that a token expired: only
   ``errors[].resource`` tells the athlete's grant from the application's credentials.
-- A refresh token may change with every refresh; the old one is dead at once.
+- A refresh token may change with every refresh; the old one is dead at once. So an answer with a usable access token
+  is taken, whatever else is wrong with it: a refresh token that is missing is the old one (RFC 6749 §6), a number that
+  comes as text is a number, and an expiry that makes no sense is computed from ``expires_in``, or unknown.
 
 Source:
     https://developers.strava.com/docs/authentication/ and RFC 6749.
@@ -14,13 +16,15 @@ Source:
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
+from strava_async._credentials import check_client_id, check_secret, fits_a_field
 from strava_async._shapes import is_object
 from strava_async.errors import (
     AuthorizationDeniedError,
@@ -36,6 +40,9 @@ from strava_async.errors import (
 ApprovalPrompt = Literal["auto", "force"]
 
 _MASK = "***"
+
+# 9999-12-31T23:59:59Z. What lies beyond is no instant, but milliseconds, or nonsense.
+END_OF_THE_CALENDAR = 253_402_300_799
 
 
 class Scope(StrEnum):
@@ -66,8 +73,12 @@ class TokenSet:
         scope: what the athlete granted; empty if unknown.
         athlete_id: whose tokens these are; None if unknown.
 
+    An ``expires_at`` with a fraction is cut to seconds; a ``scope`` may be given as text, as Strava writes it, or as
+    any collection of names.
+
     Raises:
-        InputError: a token holds a character that no token holds, such as the line break of a file.
+        InputError: a token holds a character that no token holds, such as the line break of a file, or a value is of
+            another kind than the above.
     """
 
     access_token: str = field(repr=False)
@@ -77,21 +88,52 @@ class TokenSet:
     athlete_id: int | None = None
 
     def __post_init__(self) -> None:
-        for name, token in (("access", self.access_token), ("refresh", self.refresh_token)):
-            if token is not None and not _fits_a_field(token):
-                raise InputError(f"the {name} token holds white space or a character outside ASCII")
+        _check_token("access", self.access_token)
+        if self.refresh_token is not None:
+            _check_token("refresh", self.refresh_token)
+        object.__setattr__(self, "expires_at", _checked_expiry(self.expires_at))
+        object.__setattr__(self, "scope", _checked_scope(self.scope))
+        if self.athlete_id is not None and type(self.athlete_id) is not int:  # True is an int to Python
+            raise InputError("the athlete_id of tokens is an integer, or None")
 
 
-def _fits_a_field(token: str) -> bool:
-    """Say whether a header field can carry it; a line break would surface in some library's error message."""
-    return token.isascii() and token.isprintable() and " " not in token
+def _check_token(name: str, token: object) -> None:
+    if not isinstance(token, str):
+        raise InputError(f"the {name} token is a text")
+    if not fits_a_field(token):
+        raise InputError(f"the {name} token holds white space or a character outside ASCII")
+
+
+def with_expiry(token: TokenSet, expires_at: float | None) -> TokenSet:
+    """Return the tokens with another expiry; see ``TokenSet``."""
+    values: Any = {"expires_at": expires_at}  # a number with a fraction is cut by TokenSet
+    return replace(token, **values)
+
+
+def _checked_expiry(value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -(2**63) <= value < 2**63:
+        raise InputError("the expires_at of tokens is epoch seconds that fit in 64 bits, or None")
+    return math.floor(value)
+
+
+def _checked_scope(value: object) -> frozenset[str]:
+    if isinstance(value, str):
+        return parse_scope(value)
+    names = set(cast(Iterable[object], value)) if isinstance(value, Iterable) else {value}
+    if not all(isinstance(name, str) for name in names):
+        raise InputError("the scope of tokens is a collection of names")
+    return frozenset(map(str, names))
 
 
 class AccessInfo(dict[str, Any]):
     """The answer of the token endpoint. A dict; its repr masks the tokens.
 
-    Always there: ``access_token``, ``refresh_token``, ``expires_at`` (int, epoch seconds). Where Strava sends them:
-    ``expires_in`` (seconds), ``token_type``, ``scope`` (as it came), ``athlete`` (a dict; after a code exchange only).
+    Always there: ``access_token``. As good as always: ``refresh_token``, the old one where a renewal brings none; and
+    ``expires_at`` (int, epoch seconds), computed where only ``expires_in`` can be used, absent where neither can. Where
+    Strava sends them: ``expires_in`` (int, seconds), ``token_type`` and ``scope`` (text, as it came), ``athlete``
+    (a dict; after a code exchange only).
     """
 
     def __repr__(self) -> str:
@@ -101,20 +143,23 @@ class AccessInfo(dict[str, Any]):
         """Return the tokens as a value.
 
         Args:
-            before: what was known; its scope and athlete hold where this answer does not name them. An answer with an
-                athlete begins a new grant: nothing of the one before holds.
+            before: what was known; its refresh token, scope and athlete hold where this answer does not name them. An
+                answer with another athlete begins a new grant: nothing of the one before holds.
+
+        Raises:
+            InputError: the access token is none.
         """
         athlete = self.get("athlete")
-        if athlete is not None:
-            before = None
-        athlete_id = athlete.get("id") if is_object(athlete) else None
-        scope = parse_scope(self["scope"]) if isinstance(self.get("scope"), str) else frozenset[str]()
+        athlete_id = _id_of(athlete.get("id")) if is_object(athlete) else None
+        if before is None or (athlete_id is not None and before.athlete_id not in (None, athlete_id)):
+            before = TokenSet("")
+        refresh_token, scope = self.get("refresh_token"), self.get("scope")
         return TokenSet(
-            self["access_token"],
-            self["refresh_token"],
-            self["expires_at"],
-            scope or (before.scope if before else frozenset()),
-            athlete_id if isinstance(athlete_id, int) else (before.athlete_id if before else None),
+            self.get("access_token", ""),
+            refresh_token if _is_token(refresh_token) else before.refresh_token,
+            _seconds(self.get("expires_at")),
+            (parse_scope(scope) if isinstance(scope, str) else None) or before.scope,
+            before.athlete_id if athlete_id is None else athlete_id,
         )
 
 
@@ -168,8 +213,10 @@ def authorization_url(
     """Return the address of Strava's consent page for one athlete (RFC 6749 §4.1.1).
 
     Raises:
-        InputError: an unknown scope or approval prompt, or a redirect URI that is not absolute.
+        InputError: a client id that is no number, an unknown scope or approval prompt, or a redirect URI that is not
+            absolute.
     """
+    check_client_id(client_id)
     if approval_prompt not in ("auto", "force"):
         raise InputError(f"approval_prompt is 'auto' or 'force', not {approval_prompt!r}")
     target = urlsplit(redirect_uri)
@@ -230,39 +277,73 @@ def _query_of(url: str) -> dict[str, str]:
 
 
 def code_grant(client_id: int | str, client_secret: str, code: str) -> dict[str, str]:
-    """Return the form that exchanges a code for tokens (RFC 6749 §4.1.3)."""
-    credentials = {"client_id": str(client_id), "client_secret": client_secret}
-    return {**credentials, "grant_type": "authorization_code", "code": code}
+    """Return the form that exchanges a code for tokens (RFC 6749 §4.1.3).
+
+    Raises:
+        InputError: one of the three cannot be what it is said to be; it is named, and not shown.
+    """
+    code = check_secret(code, "the authorization code")
+    return {**_credentials(client_id, client_secret), "grant_type": "authorization_code", "code": code}
 
 
 def refresh_grant(client_id: int | str, client_secret: str, refresh_token: str) -> dict[str, str]:
-    """Return the form that brings the next tokens (RFC 6749 §6)."""
-    credentials = {"client_id": str(client_id), "client_secret": client_secret}
-    return {**credentials, "grant_type": "refresh_token", "refresh_token": refresh_token}
+    """Return the form that brings the next tokens (RFC 6749 §6); raises as ``code_grant``."""
+    refresh_token = check_secret(refresh_token, "the refresh token")
+    return {**_credentials(client_id, client_secret), "grant_type": "refresh_token", "refresh_token": refresh_token}
 
 
-def access_info(answer: object) -> AccessInfo:
-    """Check the decoded answer of the token endpoint and keep what it documents.
+def _credentials(client_id: int | str, client_secret: str) -> dict[str, str]:
+    check_client_id(client_id)
+    return {"client_id": str(client_id), "client_secret": check_secret(client_secret)}
+
+
+def access_info(answer: object, *, now: float, refresh_token: str | None = None) -> AccessInfo:
+    """Return what the decoded answer of the token endpoint says, as far as it can be used.
+
+    Args:
+        answer: any JSON value.
+        now: Unix time; an expiry is computed from it where the answer tells only how long the token lives.
+        refresh_token: the one that was sent; it goes on where the answer has none.
 
     Raises:
-        DecodeError: a token or the expiry is missing or of the wrong kind. Nothing of the body is shown.
+        DecodeError: there is no usable access token. Nothing of the body is shown.
     """
     if not is_object(answer):
         raise DecodeError("the token endpoint did not answer with an object")
-    info = AccessInfo()
-    for name in ("access_token", "refresh_token"):
-        token = answer.get(name)
-        if not isinstance(token, str) or not token or not _fits_a_field(token):
-            raise DecodeError(f"the token endpoint sent no usable {name}")
-        info[name] = token
-    expires_at = answer.get("expires_at")
-    if isinstance(expires_at, bool) or not isinstance(expires_at, int | float):
-        raise DecodeError("the token endpoint sent no usable expires_at")
-    info["expires_at"] = int(expires_at)
-    for name in ("expires_in", "token_type", "scope", "athlete"):
-        if answer.get(name) is not None:
-            info[name] = answer[name]
-    return info
+    if not _is_token(answer.get("access_token")):
+        raise DecodeError("the token endpoint sent no usable access_token")
+    lives = _seconds(answer.get("expires_in"))
+    dies_at = _seconds(answer.get("expires_at")) or (None if lives is None else _seconds(int(now) + lives))
+    sent = answer.get("refresh_token")
+    values: dict[str, Any] = {
+        "access_token": answer["access_token"],
+        "refresh_token": sent if _is_token(sent) else refresh_token,
+        "expires_at": dies_at,
+        "expires_in": lives,
+        **{name: value for name in ("token_type", "scope") if isinstance(value := answer.get(name), str)},
+        "athlete": athlete if is_object(athlete := answer.get("athlete")) else None,
+    }
+    return AccessInfo({name: value for name, value in values.items() if value is not None})
+
+
+def _is_token(value: object) -> bool:
+    return isinstance(value, str) and bool(value) and fits_a_field(value)
+
+
+def _seconds(value: object) -> int | None:
+    """Return a number of seconds that a calendar can hold, be it text; None for anything else."""
+    if isinstance(value, str):
+        value = float(value) if re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,15})?", value.strip(), re.ASCII) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= END_OF_THE_CALENDAR:
+        return None
+    return int(value)
+
+
+def _id_of(value: object) -> int | None:
+    """Return an athlete's id, be it text; None for anything else."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,19}", value, re.ASCII):
+        value = int(value)
+    return value if type(value) is int and 0 < value < 2**63 else None  # True is an int to Python
 
 
 def grant_error(status_code: int, errors: ErrorDetails) -> OAuthError | None:

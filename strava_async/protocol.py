@@ -10,20 +10,21 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from strava_async import oauth
+from strava_async._credentials import check_client_id, check_secret
 from strava_async._exchange import Exchange, Options
 from strava_async._http import HttpClient, HttpSender
 from strava_async._reports import Reports
 from strava_async._shield import UnderWay, carry_out
 from strava_async._unset import UNSET, Unset
-from strava_async._walks import Pages
+from strava_async._walks import Items, Pages
 from strava_async.calls import Call, Method, api_call, base_url, oauth_call
 from strava_async.clock import Clock
-from strava_async.errors import InputError
+from strava_async.errors import InputError, StravaError
 from strava_async.limiter import Limiter, RateLimiter
-from strava_async.oauth import AccessInfo, TokenSet
+from strava_async.oauth import AccessInfo, TokenSet, with_expiry
 from strava_async.paging import PageWalk
 from strava_async.quota import Priority, Quota
-from strava_async.retry import RetryPolicy
+from strava_async.retry import Pause, RetryPolicy
 from strava_async.tokens import OnTokenRefresh, TokenSource
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class _Application:
     client_secret: str | None = None
     options: Options = field(default_factory=Options)
     requests: UnderWay = field(default_factory=UnderWay)
+    pause: Pause = field(default_factory=Pause)
     closed: bool = False
 
 
@@ -115,14 +117,16 @@ class ApiV3:
         self._reports = _reports(hooks, clock)
         self._exchange = Exchange(limiter, self._sender, clock, random or limiter.random, self._reports)
         if tokens is None:
-            expires_at = None if token_expires is None else int(token_expires)
-            tokens = TokenSource(
-                TokenSet(access_token or "", refresh_token, expires_at), on_refresh=on_token_refresh, clock=clock
-            )
+            token = with_expiry(TokenSet(access_token or "", refresh_token), token_expires)
+            tokens = TokenSource(token, on_refresh=on_token_refresh, clock=clock)
         elif any(value is not None for value in (access_token, refresh_token, token_expires, on_token_refresh)):
             raise InputError("give either tokens, or access_token and its companions")
         self._tokens = tokens
         self._application = _Application(options=self._options)
+        if client_id is not None:
+            check_client_id(client_id)
+        if client_secret is not None:
+            check_secret(client_secret)
         if client_id is not None and client_secret is not None:
             self._renew_with(client_id, client_secret)
 
@@ -166,7 +170,7 @@ class ApiV3:
 
     @token_expires.setter
     def token_expires(self, value: float | None) -> None:
-        self._tokens.token = replace(self._tokens.token, expires_at=None if value is None else int(value))
+        self._tokens.token = with_expiry(self._tokens.token, value)
 
     @property
     def quota(self) -> Quota:
@@ -212,9 +216,11 @@ class ApiV3:
         even if the caller is cancelled.
 
         Raises:
+            InputError: one of the three is empty, or has white space around it; nothing was sent.
             InvalidGrantError: the code is wrong, used or too old.
             InvalidClientError: the client id or secret is wrong.
             AthleteCapacityError: the application has as many athletes as it may have.
+            RateLimitedError: Strava refused it for now, or another one a moment ago; the code is not used up.
             TransportError, ServerError, DecodeError: no usable answer came; the code may be used up.
 
         Source:
@@ -234,8 +240,10 @@ class ApiV3:
         returned before this does. It is carried to its end even if the caller is cancelled.
 
         Raises:
+            InputError: one of the three is empty, or has white space around it; nothing was sent.
             InvalidGrantError: the refresh token is dead; the athlete has to connect again.
             InvalidClientError: the client id or secret is wrong; the grant is still good.
+            RateLimitedError: Strava refused it for now, or a moment ago; ``retry_after`` has the seconds where it said.
             TransportError, ServerError, DecodeError: no usable answer came, after the retries.
 
         Source:
@@ -258,7 +266,8 @@ class ApiV3:
                 forgotten afterwards.
 
         Raises:
-            InputError: there is no token, or the credentials are not known.
+            InputError: there is no token, or the credentials are not known, or one of the three cannot be what it is
+                said to be.
             InvalidClientError: the client id or secret is wrong.
             TransportError, ServerError: no usable answer came, after the retries; revoking again does no harm.
 
@@ -274,9 +283,10 @@ class ApiV3:
         token = token or self.refresh_token or self.access_token
         if not token:
             raise InputError("there is no token to revoke")
-        call = oauth_call(
-            f"{self._oauth_url}/revoke", {"token": token}, idempotent=True, credentials=(client_id, client_secret)
-        )
+        check_client_id(client_id)
+        credentials = (client_id, check_secret(client_secret))
+        form = {"token": check_secret(token, "the token to revoke")}
+        call = oauth_call(f"{self._oauth_url}/revoke", form, idempotent=True, credentials=credentials)
         await self._exchange.run(call, None, _of_oauth(self._options))
         if token in (self.refresh_token, self.access_token):
             self._tokens.token = TokenSet("")
@@ -298,7 +308,8 @@ class ApiV3:
         Raises:
             InputError: the path or a value cannot be sent; nothing was.
             QuotaExceededError: not within ``max_wait``; nothing was sent.
-            TransportError, FaultError, OAuthError, DecodeError: see ``strava_async.errors``.
+            TransportError, FaultError, OAuthError, DecodeError: see ``strava_async.errors``. An answer of more than 64
+                MB, read or unpacked, is a DecodeError, whatever its status.
         """
         return await self._call("GET", url, kwargs, check_for_errors)
 
@@ -381,7 +392,7 @@ class ApiV3:
         """
         if "page" in kwargs:
             raise InputError("paginate counts the pages itself")
-        return self._items(url, PageWalk(per_page, limit, prefetch), kwargs)
+        return Items(self._items(url, PageWalk(per_page, limit, prefetch), kwargs), url)
 
     def with_options(
         self,
@@ -482,6 +493,7 @@ class ApiV3:
         return await self._renewal(form, tokens)
 
     async def _renewal(self, form: dict[str, str], tokens: TokenSet) -> AccessInfo:
+        self._application.pause.check(self._clock.monotonic())
         with self._reports.refreshing(tokens.athlete_id):
             return await self._token_grant(form, self._application.options, idempotent=True)
 
@@ -491,9 +503,22 @@ class ApiV3:
         call: Call = oauth_call(f"{self._oauth_url}/token", form, idempotent=idempotent)
         end = self._application.requests.begin()
         try:
-            return oauth.access_info(await self._exchange.run(call, None, _of_oauth(options)))
+            answer = await self._ask(call, options)
         finally:
             end()
+        return oauth.access_info(answer, now=self._clock.time(), refresh_token=form.get("refresh_token"))
+
+    async def _ask(self, call: Call, options: Options) -> Any:
+        """Make a call to the token endpoint, unless that is to be left alone for a while."""
+        pause, clock = self._application.pause, self._clock
+        pause.check(clock.monotonic())
+        try:
+            answer = await self._exchange.run(call, None, _of_oauth(options))
+        except StravaError as error:
+            pause.note(error, options.retry, clock.monotonic())
+            raise
+        pause.note(None, options.retry, clock.monotonic())
+        return answer
 
 
 def _reports(hooks: Hooks | None, clock: Clock) -> Reports:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from strava_async._credentials import check_client_id, check_secret, check_text
 from strava_async._shapes import is_list, is_object
 from strava_async.errors import BadRequestError, DecodeError, InputError, InvalidClientError, UnauthorizedError
 from strava_async.protocol import ApiV3
@@ -64,7 +65,8 @@ class Webhooks:
 
     def __init__(self, api: ApiV3, client_id: int | str, client_secret: str) -> None:
         self._api = api
-        self._credentials: dict[str, Any] = {"client_id": client_id, "client_secret": client_secret}
+        check_client_id(client_id)
+        self._credentials: dict[str, Any] = {"client_id": client_id, "client_secret": check_secret(client_secret)}
 
     async def subscribe(self, callback_url: str, verify_token: str) -> Subscription:
         """Subscribe to the events of all athletes of the application.
@@ -78,7 +80,8 @@ class Webhooks:
 
         Args:
             callback_url: absolute, http or https, at most 255 characters. It is registered as it is.
-            verify_token: a text of your choice; the callback compares it, to know that the question is this one.
+            verify_token: a text of your choice, without white space around it; the callback compares it, to know that
+                the question is this one.
 
         Returns:
             the subscription; often Strava tells the id alone.
@@ -92,8 +95,7 @@ class Webhooks:
             StravaError: as in ``ApiV3.post``.
         """
         _check_callback(callback_url)
-        if not verify_token:
-            raise InputError("the verify_token is empty")
+        check_text(verify_token, "the verify_token")
         with _explaining_refusals():
             answer = await self._api.post(
                 _PATH, callback_url=callback_url, verify_token=verify_token, **self._credentials

@@ -6,7 +6,8 @@ Cases, in the order in which ``TokenSource.bearer`` looks at them:
 2. Renewed tokens could not be kept before: that comes first; they are used only after that.
 3. The tokens were not read yet: read them.
 4. The access token is good for longer than the leeway, or its expiry is unknown: use it.
-5. It is not, and it can be renewed: renew it; this caller leads, those who come meanwhile wait (case 1).
+5. It is not, and it can be renewed: renew it; this caller leads, those who come meanwhile wait (case 1). If Strava
+   cannot be reached, or refuses for now, it is used as long as it lives.
 6. It is not, and nothing can renew it: use it; Strava's answer decides.
 
 ``renew`` is for a token that Strava refused. The refused one is passed in: what somebody else has renewed meanwhile is
@@ -24,29 +25,35 @@ Source:
 
 from __future__ import annotations
 
-import copy
 import inspect
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from contextvars import ContextVar
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-import anyio
-from anyio.lowlevel import current_token
-
-from strava_async._shield import after_waiting_for, run_to_end
+from strava_async._renewals import Renewals, own_copy
+from strava_async._shield import after_waiting_for, commit
 from strava_async.clock import Clock, SystemClock
-from strava_async.errors import InputError, InvalidGrantError, MissingScopeError, StravaError, TransportError
+from strava_async.errors import (
+    InputError,
+    InvalidGrantError,
+    MissingScopeError,
+    RateLimitedError,
+    ServerError,
+    TransportError,
+)
 from strava_async.oauth import AccessInfo, TokenSet, lacks_scope
 
 Refresh = Callable[[TokenSet], Awaitable[AccessInfo]]
 OnTokenRefresh = Callable[[TokenSet], object]
-E = TypeVar("E", bound=Exception)
 
 LEEWAY_SECONDS = 300.0
-# Strava gave the same token again although it should be near its end: somebody's clock is wrong. Do not ask at once.
+# Strava gave the same token again although it should be near its end, or one that is dead already: somebody's clock is
+# wrong. Do not ask at once.
 SAME_TOKEN_SECONDS = 60.0
+# What is said to live longer says nothing about Strava's clock: its tokens live six hours.
+LONGEST_LIFE_SECONDS = 7 * 24 * 3600
 
 
 class TokenKeeper(Protocol):
@@ -91,26 +98,11 @@ class _Handover:
                 await result
 
 
-class _Renewal:
-    """One piece of work on the tokens under way: those who wait for it, and how it ended."""
-
-    __slots__ = ("asked", "done", "ended", "error", "loop", "private")
-
-    def __init__(self, private: bool) -> None:
-        self.loop = current_token()
-        self.done = anyio.Event()
-        self.private = private  # its error concerns nobody but whoever leads it
-        self.asked = False  # Strava was asked for tokens; otherwise it may not be what those who wait need
-        self.ended = False  # False when done: it was cancelled before it began anything, or with its event loop
-        self.error: Exception | None = None
-
-
-# A renewal may save tokens by a request that renews others: all of them are in one another.
-_inside: ContextVar[tuple[_Renewal, ...]] = ContextVar("renewals of tokens", default=())
-
-
 class TokenSource:
     """Where the requests of one athlete get their bearer from. Share it between ``ApiV3`` objects of that athlete.
+
+    It belongs to the event loop that uses it first, until that has ended; used in another meanwhile, it raises
+    InputError. A renewal that was begun is waited for when its loop ends, but not for ever.
 
     Args:
         token: what to begin with; None if the athlete is not connected yet, or if ``keeper`` knows.
@@ -122,6 +114,7 @@ class TokenSource:
         keeper: in place of ``on_refresh``: where the tokens are read before their first use, and kept.
         clock: None means the system's.
         leeway_seconds: renew that long before the expiry.
+        athlete_id: whose tokens these are; None leaves it to the tokens. A renewal that names another is refused.
 
     Raises:
         InputError: both ``on_refresh`` and ``keeper`` are given.
@@ -136,6 +129,7 @@ class TokenSource:
         keeper: TokenKeeper | None = None,
         clock: Clock | None = None,
         leeway_seconds: float = LEEWAY_SECONDS,
+        athlete_id: int | None = None,
     ) -> None:
         if keeper is not None and on_refresh is not None:
             raise InputError("give either keeper or on_refresh: both are told of renewed tokens")
@@ -144,15 +138,17 @@ class TokenSource:
         self._keeper: TokenKeeper = keeper or _Handover(on_refresh)
         self._clock = clock or SystemClock()
         self._leeway = leeway_seconds
+        self._athlete_id = athlete_id
         self._skew = 0.0  # Strava's clock minus ours, as the last answer told it
-        self._not_before = 0.0
+        self._not_before = -math.inf  # monotonic
+        self._born_expired = False
         self._shared = keeper is not None
         self._unread = self._shared and token is None
         self._unsaved = False
         self._replaced: TokenSet | None = None  # what was kept when the unsaved tokens were got; None if nothing was
         self._overrides = False  # the unsaved tokens are a new grant, and replace whatever is kept
         self._dead: InvalidGrantError | None = None
-        self._renewal: _Renewal | None = None
+        self._renewals = Renewals()
 
     @property
     def token(self) -> TokenSet:
@@ -166,7 +162,8 @@ class TokenSource:
         self._unsaved = False
         self._overrides = False
         self._dead = None
-        self._not_before = 0.0
+        self._not_before = -math.inf
+        self._born_expired = False
 
     @property
     def shared(self) -> bool:
@@ -186,15 +183,22 @@ class TokenSource:
     async def bearer(self) -> str | None:
         """Return an access token that should be good, renewing it first if need be; None if there is none.
 
-        Waits for a renewal, no longer. Costs no quota.
+        Waits for a renewal, no longer. Costs no quota. A token that cannot be renewed now is used as long as it lives;
+        a minute later the next call tries again.
 
         Raises:
             InvalidGrantError: the refresh token is dead; the athlete has to connect again.
             StravaError: the renewal failed for another reason; the next call tries again.
         """
-        while self._renewal is not None or self._unsaved or self._unread or self._is_due():
-            if await self._share(partial(self._next_tokens, None)) and not self._unread:
-                break
+        self._renewals.enter()
+        while self._renewals.under_way or self._unsaved or self._unread or self._is_due():
+            try:
+                if await self._renewals.share(partial(self._next_tokens, None)) and not self._unread:
+                    break
+            except (RateLimitedError, ServerError, TransportError):
+                if not self._is_alive():
+                    raise
+                self._not_before = self._clock.monotonic() + SAME_TOKEN_SECONDS
         return self._token.access_token or None
 
     async def renew(self, stale: str | None) -> bool:
@@ -204,15 +208,18 @@ class TokenSource:
             stale: the refused one.
 
         Returns:
-            whether there is another one now. False also where nothing can renew it, and where Strava gave the same
-            one again.
+            whether there is another one now. False also where nothing can renew it, where Strava gave the same one
+            again, and for a minute after Strava gave one that was dead already.
 
         Raises:
             InvalidGrantError: the refresh token is dead; the athlete has to connect again.
             StravaError: the renewal failed for another reason.
         """
-        while (self._token.access_token or None) == stale and (self._renewal is not None or self.refreshable):
-            if await self._share(partial(self._next_tokens, stale)):
+        self._renewals.enter()
+        if self._was_born_expired():
+            return self._token.access_token != stale
+        while (self._token.access_token or None) == stale and (self._renewals.under_way or self.refreshable):
+            if await self._renewals.share(partial(self._next_tokens, stale)):
                 break
         return self._token.access_token not in ("", stale)
 
@@ -223,7 +230,8 @@ class TokenSource:
 
         Args:
             ask: makes the request; gets the present tokens.
-            save: whether ``keeper`` or ``on_refresh`` is to have them before they are used.
+            save: whether ``keeper`` or ``on_refresh`` is to have them before they are used. False is for a new grant,
+                of which the caller takes care: nothing that is known of the one before holds for it.
 
         Raises:
             InputError: there is a ``keeper``, and it is not to have them.
@@ -231,14 +239,14 @@ class TokenSource:
         """
         if self._shared and not save:
             raise InputError("these tokens are kept in a store: connect the athlete with Strava.connect")
-        await self._free()
+        await self._renewals.settled()
         answer: list[AccessInfo] = []
 
         async def work() -> None:
-            async with after_waiting_for(self._keeper.lock()):
+            async with self._exclusive():
                 answer.append(await self._adopt(ask, save, await self._kept()))
 
-        await self._lead(work, private=True)
+        await self._renewals.lead(work, private=True)
         return answer[0]
 
     async def put(self, info: AccessInfo) -> None:
@@ -250,14 +258,14 @@ class TokenSource:
         Raises:
             Exception: what the keeper raises; see ``hand_over``.
         """
-        await self._free()
+        await self._renewals.settled()
 
         async def work() -> None:
             self._take(info, TokenSet(""))
             self._unsaved = self._overrides = True
             await self._save_at_last()
 
-        await self._lead(work, private=True)
+        await self._renewals.lead(work, private=True)
 
     async def prepare(self, any_of: tuple[str, ...] = ()) -> None:
         """Do and tell what can be done and told before a call takes its place in the queue for quota. Costs none.
@@ -275,7 +283,7 @@ class TokenSource:
         if self._shared:
             await self.bearer()
         while lacks_scope(self._token.scope, any_of):
-            if await self._share(self._read) and lacks_scope(self._token.scope, any_of):
+            if await self._renewals.share(self._read) and lacks_scope(self._token.scope, any_of):
                 message = f"this call needs {' or '.join(any_of)}, which the athlete did not grant"
                 raise MissingScopeError(message, missing=any_of[:1], athlete_id=self._token.athlete_id)
 
@@ -293,11 +301,11 @@ class TokenSource:
         Raises:
             StravaError: it could not be found out.
         """
-        await self._free()
+        await self._renewals.settled()
         lives: list[bool] = []
 
         async def work() -> None:
-            async with after_waiting_for(self._keeper.lock()):
+            async with self._exclusive():
                 try:
                     await self._save_unless_superseded()
                     await self._read()
@@ -308,7 +316,7 @@ class TokenSource:
                     await end()
                     lives.append(False)
 
-        await self._lead(work, private=True)
+        await self._renewals.lead(work, private=True)
         return lives[0]
 
     def reread(self) -> None:
@@ -318,11 +326,11 @@ class TokenSource:
 
     async def settled(self) -> None:
         """Wait until no renewal is under way, so that what it uses may be closed."""
-        await self._free()
+        await self._renewals.settled()
 
     async def hand_over(self) -> None:
         """Offer renewed tokens once more that could not be kept; nothing happens if there are none."""
-        while self._unsaved and not await self._share(self._save_at_last):
+        while self._unsaved and not await self._renewals.share(self._save_at_last):
             pass
 
     def in_hand(self, kept: TokenSet | None) -> TokenSet | None:
@@ -339,67 +347,27 @@ class TokenSource:
             return False
         if not token.access_token:
             return True
-        now = self._clock.time() + self._skew
-        return token.expires_at is not None and token.expires_at - self._leeway <= now and now >= self._not_before
+        return (
+            token.expires_at is not None
+            and token.expires_at - self._leeway <= self._clock.time() + self._skew
+            and self._clock.monotonic() >= self._not_before
+        )
 
-    async def _share(self, work: Callable[[], Awaitable[None]]) -> bool:
-        """Do the work, or wait for what is under way.
+    def _is_alive(self) -> bool:
+        """Say whether there is a token that can be used although it is due."""
+        token = self._token
+        if self._unread or self._unsaved or not token.access_token or token.expires_at is None:
+            return False
+        return self._clock.time() + self._skew < token.expires_at
 
-        Returns:
-            whether that was all there is to do. False if what was under way may have been something else.
-        """
-        renewal = self._current()
-        if renewal is None:
-            await self._lead(work)
-            return True
-        await self._join(renewal)
-        if renewal.error is not None and not renewal.private:
-            raise _own_copy(renewal.error)
-        return renewal.asked and renewal.ended and renewal.error is None
-
-    async def _free(self) -> None:
-        while (renewal := self._current()) is not None:
-            await self._join(renewal)
-
-    def _current(self) -> _Renewal | None:
-        """Return what is under way; an event loop that was closed left it behind for ever."""
-        if self._renewal is not None and self._renewal.loop != current_token():
-            self._renewal = None
-        return self._renewal
-
-    async def _join(self, renewal: _Renewal) -> None:
-        if renewal in _inside.get():
-            raise InputError("what is to save the tokens cannot use them: it would wait for itself")
-        await renewal.done.wait()
-
-    async def _lead(self, work: Callable[[], Awaitable[None]], *, private: bool = False) -> None:
-        renewal = self._renewal = _Renewal(private)
-        await run_to_end(partial(self._carry_out, renewal, work), partial(self._end, renewal))
-        if renewal.error is not None:
-            raise _own_copy(renewal.error)
-        if not renewal.ended:
-            raise TransportError("the event loop stopped a renewal of tokens", sent="maybe")
-
-    async def _carry_out(self, renewal: _Renewal, work: Callable[[], Awaitable[None]]) -> None:
-        mark = _inside.set((*_inside.get(), renewal))
-        try:
-            await work()
-        except Exception as error:
-            renewal.error = error
-        finally:
-            _inside.reset(mark)
-        renewal.ended = True
-
-    def _end(self, renewal: _Renewal) -> None:
-        if self._renewal is renewal:
-            self._renewal = None
-        renewal.done.set()
+    def _was_born_expired(self) -> bool:
+        return self._born_expired and self._clock.monotonic() < self._not_before
 
     async def _next_tokens(self, refused: str | None) -> None:
         if not self._unsaved and await self._will_do(refused):
             return
         # Another process may hold it for as long as Strava takes.
-        async with after_waiting_for(self._keeper.lock()):
+        async with self._exclusive():
             await self._save_unless_superseded()
             while not await self._will_do(refused) and not await self._ask():
                 pass
@@ -410,7 +378,7 @@ class TokenSource:
         if self._token.access_token not in ("", refused) and not self._is_due():
             return True
         if self._dead is not None:
-            raise _own_copy(self._dead)
+            raise own_copy(self._dead)
         return not self.refreshable
 
     async def _read(self) -> None:
@@ -439,30 +407,39 @@ class TokenSource:
             if kept is not None and kept.refresh_token != before.refresh_token:
                 return False
             if self._token is before:
-                self._dead = _own_copy(error)  # each raise would add its frames
+                self._dead = own_copy(error)  # each raise would add its frames
             raise
         return True
 
     async def _adopt(self, ask: Refresh, save: bool, replaced: TokenSet | None) -> AccessInfo:
         before, unsaved = self._token, self._unsaved
-        if self._renewal is not None:
-            self._renewal.asked = True
+        self._renewals.asked()
         info = await ask(before)
         if self._token is not before:
             return info  # somebody set other tokens meanwhile: theirs count
-        self._take(info, before)
+        commit()  # the tokens before may be dead
+        if save:
+            self._check_owner(info, before)
+        self._take(info, before if save else TokenSet(""))
         if save and (unsaved or self._token != replaced):
             self._unsaved, self._replaced = True, replaced
             await self._save()
         return info
 
+    def _check_owner(self, info: AccessInfo, before: TokenSet) -> None:
+        """Raise InvalidGrantError if renewed tokens are not those of the athlete whose the old ones were."""
+        ours, theirs = self._athlete_id or before.athlete_id, info.token_set().athlete_id
+        if None not in (ours, theirs) and ours != theirs:
+            raise InvalidGrantError(f"Strava renewed the tokens of athlete {ours} with another's: connect again")
+
     def _take(self, info: AccessInfo, before: TokenSet) -> None:
-        expires_in = info.get("expires_in")
-        if isinstance(expires_in, int | float):
-            self._skew = info["expires_at"] - expires_in - self._clock.time()
+        expires_at, expires_in = info.get("expires_at"), info.get("expires_in")
+        if isinstance(expires_at, int) and isinstance(expires_in, int) and 0 < expires_in <= LONGEST_LIFE_SECONDS:
+            self._skew = expires_at - expires_in - self._clock.time()
         self.token = info.token_set(before)
-        if self._token.access_token == before.access_token:
-            self._not_before = self._clock.time() + self._skew + SAME_TOKEN_SECONDS
+        self._born_expired = self._is_due()
+        if self._born_expired or self._token.access_token == before.access_token:
+            self._not_before = self._clock.monotonic() + SAME_TOKEN_SECONDS
 
     async def _save(self) -> None:
         token = self._token
@@ -471,8 +448,13 @@ class TokenSource:
             self._unsaved = self._overrides = False
 
     async def _save_at_last(self) -> None:
-        async with after_waiting_for(self._keeper.lock()):
+        async with self._exclusive():
             await self._save_unless_superseded()
+
+    def _exclusive(self) -> AbstractAsyncContextManager[object]:
+        """Return the keeper's lock; waiting for it can be cancelled unless there are tokens to lose."""
+        lock = self._keeper.lock()
+        return lock if self._unsaved else after_waiting_for(lock)
 
     async def _save_unless_superseded(self) -> None:
         """Keep what could not be kept before, unless the athlete was connected anew, or disconnected, meanwhile."""
@@ -487,12 +469,3 @@ class TokenSource:
             return await self._keeper.load(self._token)
         except InvalidGrantError:
             return None
-
-
-def _own_copy(error: E) -> E:
-    """Return the error for one of several callers; one that all of them raised would collect all their tracebacks."""
-    if not isinstance(error, StravaError):
-        return error
-    own = copy.copy(error)
-    own.__cause__ = error.__cause__
-    return own

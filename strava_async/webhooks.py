@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from strava_async._credentials import check_text
 from strava_async._shapes import bytes_of, is_object
 from strava_async.errors import InputError, UnverifiedWebhookError
 
@@ -102,10 +103,9 @@ def challenge_of(query: Mapping[str, str], verify_token: str) -> str:
 
     Raises:
         UnverifiedWebhookError: the token is another one.
-        InputError: that is no handshake, or ``verify_token`` is empty.
+        InputError: that is no handshake, or ``verify_token`` is empty or has white space around it.
     """
-    if not verify_token:
-        raise InputError("the verify_token is empty")
+    check_text(verify_token, "the verify_token")
     if query.get("hub.mode") != "subscribe":
         raise InputError("a handshake has the hub.mode subscribe")
     if not hmac.compare_digest(bytes_of(query.get("hub.verify_token", "")), bytes_of(verify_token)):
@@ -114,6 +114,14 @@ def challenge_of(query: Mapping[str, str], verify_token: str) -> str:
     if not challenge:
         raise InputError("a handshake has a hub.challenge")
     return challenge
+
+
+def check_signing_secret(secret: str | bytes) -> None:
+    """Raise InputError if it is empty, or a text with white space around it; bytes may be any."""
+    if isinstance(secret, str):
+        check_text(secret, "the signing_secret")
+    elif not secret:
+        raise InputError("the signing_secret is empty")
 
 
 def check_signature(
@@ -132,10 +140,9 @@ def check_signature(
 
     Raises:
         UnverifiedWebhookError: it is missing, malformed, forged or expired.
-        InputError: the secret is empty.
+        InputError: the secret is empty, or a text with white space around it.
     """
-    if not secret:
-        raise InputError("the signing secret is empty")
+    check_signing_secret(secret)
     if header is None:
         raise UnverifiedWebhookError("missing")
     instant, signatures = _signature(header)

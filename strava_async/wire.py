@@ -18,11 +18,9 @@ Source:
 
 from __future__ import annotations
 
-import json
 import re
-import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -45,18 +43,22 @@ from strava_async.errors import (
     UnauthorizedError,
     UploadError,
 )
+from strava_async.excerpts import Came, begins_like_html, is_html_type, is_json_type, media_type_of, what_came
+from strava_async.json_values import decode as decode_json
 from strava_async.oauth import grant_error
+from strava_async.redaction import redacted as redacted
+from strava_async.redaction import redacted_beginning
+from strava_async.unpacking import TooLargeError, UnpackError, finished, unpacking
 
-try:
-    import orjson
-except ImportError:
-    _fast_loads: Callable[[bytes], Any] | None = None
-else:
-    _fast_loads = orjson.loads
-
-EXCERPT_CHARACTERS = 200
-# Of a reply, as it comes and unpacked. Nothing that Strava sends comes near.
+# Of a body, read or unpacked. Nothing that Strava sends comes near; what does is an endless answer or a bomb.
 MAX_BODY_BYTES = 64 * 1024 * 1024
+# Strava's faults have some hundred bytes. What is larger is none, and is not decoded to find out.
+MAX_FAULT_BYTES = 1024 * 1024
+MESSAGE_CHARACTERS = 1_000
+MOST_ERRORS = 20
+ERROR_FIELD_CHARACTERS = 200
+# A file's name may stand before the words that count.
+UPLOAD_TEXT_CHARACTERS = 4_000
 
 Decode = Callable[[bytes], Any]
 
@@ -65,11 +67,7 @@ _DUPLICATE = (
     r"duplicate of\s+(?:<a\b[^>]{0,200}?)?[^\s<>]{0,100}/activities/([0-9]{1,19})\b",
     r"duplicate of activity ([0-9]{1,19})\b",
 )
-# What is shorter may be a part of a word by chance.
-LONG_SECRET_CHARACTERS = 12
-# The end of an encoded character is not the beginning of the word that follows it.
-_WORD_BEGINS = r"(?:(?<!\w)|(?<=%[0-9A-Fa-f]{2})|(?<=%25[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4})|(?<=\\[bfnrt]))"
-_HTML_NAMES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"}
+_NOTHING = object()
 _TAG = r"</?[A-Za-z!][^>]*>?"
 
 
@@ -83,6 +81,7 @@ class Reply:
         body: the bytes as they came, packed if they came packed.
         content_type: the media type of the body, with its parameters.
         content_encoding: how it is packed; empty if it is not.
+        failure: why it could not be unpacked; the body is then as it came, or empty if more came out than may.
     """
 
     status_code: int
@@ -90,6 +89,12 @@ class Reply:
     body: bytes
     content_type: str = ""
     content_encoding: str = ""
+    failure: UnpackError | None = field(default=None, compare=False)
+
+    @property
+    def is_too_large(self) -> bool:
+        """Whether more than ``MAX_BODY_BYTES`` came, or came out of it."""
+        return isinstance(self.failure, TooLargeError)
 
 
 def read(call: Call, reply: Reply, bearer: str | None = None) -> Any:
@@ -97,18 +102,17 @@ def read(call: Call, reply: Reply, bearer: str | None = None) -> Any:
 
     Args:
         call: what was asked.
-        reply: what came back.
+        reply: what came back, packed or opened.
         bearer: the access token that went along; no error shows it, whatever the reply echoes.
 
     Raises:
-        StravaError: the reply is no success, or its body is not of the documented shape.
+        StravaError: the reply is no success, its body is not of the documented shape, or too large.
     """
-    if not 200 <= reply.status_code < 300:
-        raise fault(call, reply, bearer)
+    opened = _opened_success(call, reply, bearer)
     try:
-        return _value(reply.status_code, reply.content_type, unpacked(reply))
-    except (ValueError, RecursionError, zlib.error) as error:
-        raise _undecodable(call, reply, bearer, type(error).__name__) from error
+        return _value(opened)
+    except (ValueError, RecursionError) as error:
+        raise _undecodable(call, opened, bearer, error) from error
 
 
 def read_json(call: Call, reply: Reply, bearer: str | None, decode: Decode) -> Any:
@@ -116,149 +120,154 @@ def read_json(call: Call, reply: Reply, bearer: str | None, decode: Decode) -> A
 
     Args:
         call: what was asked.
-        reply: what came back.
+        reply: what came back, packed or opened.
         bearer: see ``read``.
         decode: gets the body unpacked, whatever its media type; raises ValueError for what is no JSON.
 
     Raises:
-        StravaError: the reply is no success, or its body is no JSON.
+        StravaError: the reply is no success, its body is no JSON, or too large.
     """
-    if not 200 <= reply.status_code < 300:
-        raise fault(call, reply, bearer)
+    opened = _opened_success(call, reply, bearer)
     try:
-        return decode(unpacked(reply))
+        return decode(opened.body)
     except DecodeError as error:
         told = f"{call.method} {call.path}: {error}"
         raise DecodeError(told, path=call.path, body_excerpt=error.body_excerpt) from error.__cause__
-    except (ValueError, RecursionError, zlib.error) as error:
-        raise _undecodable(call, reply, bearer, type(error).__name__) from error
+    except (ValueError, RecursionError) as error:
+        raise _undecodable(call, opened, bearer, error) from error
 
 
 def read_leniently(reply: Reply) -> Any:
-    """Return the body whatever the status; text where it cannot be decoded."""
+    """Return the body whatever the status; text where it cannot be decoded.
+
+    Raises:
+        DecodeError: it is too large.
+    """
+    opened = opened_reply(reply)
+    if opened.is_too_large:
+        raise DecodeError(_too_large("the answer"))
     try:
-        body = unpacked(reply)
-    except (ValueError, zlib.error):
-        body = reply.body
-    try:
-        return _value(reply.status_code, reply.content_type, body)
+        return _value(opened)
     except (ValueError, RecursionError):
-        return body.decode("utf-8", "replace")
+        return opened.body.decode("utf-8", "replace")
 
 
 def opened_reply(reply: Reply) -> Reply:
-    """Return the reply with its body unpacked; as it came where that fails, for ``read`` to say why."""
-    try:
-        return replace(reply, body=unpacked(reply), content_encoding="")
-    except (ValueError, zlib.error):
-        return reply
+    """Return the reply with its body unpacked (RFC 9110 §8.4), or with the reason why that fails, for ``read`` to tell.
 
-
-def unpacked(reply: Reply) -> bytes:
-    """Return the body without its content coding (RFC 9110 §8.4).
-
-    Raises:
-        ValueError: the coding is unknown, the body is cut off, or it grows beyond all measure.
-        zlib.error: the body is not what the coding says.
+    What is opened already stays as it is: nothing is unpacked twice.
     """
-    body = reply.body
-    for coding in reversed(reply.content_encoding.lower().split(",")):
-        match coding.strip():
-            case "" | "identity":
-                pass
-            case "gzip" | "x-gzip":
-                body = _inflate(body, zlib.MAX_WBITS | 16)
-            case "deflate":
-                # Servers disagree whether the zlib frame belongs to it; the first byte tells.
-                framed = body[:1] and body[0] & 0x0F == 8
-                body = _inflate(body, zlib.MAX_WBITS if framed else -zlib.MAX_WBITS)
-            case other:
-                raise ValueError(f"unknown content coding {other!r}")
-    return body
+    if not reply.content_encoding and len(reply.body) <= MAX_BODY_BYTES and reply.status_code != 204:
+        return reply
+    return finished(opening(reply))
 
 
-def _inflate(body: bytes, wbits: int) -> bytes:
+def opening(reply: Reply) -> Generator[None, None, Reply]:
+    """Do what ``opened_reply`` does in steps of some milliseconds at the most, and yield between them."""
+    if reply.status_code == 204 or len(reply.body) > MAX_BODY_BYTES:
+        failure = TooLargeError(f"more than {MAX_BODY_BYTES} bytes came") if reply.status_code != 204 else None
+        return replace(reply, body=b"", content_encoding="", failure=failure)
+    if not reply.content_encoding:
+        return reply
+    try:
+        body = yield from unpacking(reply.body, reply.content_encoding, MAX_BODY_BYTES)
+    except UnpackError as error:
+        # Without its traceback, which holds on to all that came out.
+        failed = error.with_traceback(None)
+        body = b"" if isinstance(failed, TooLargeError) else reply.body
+        return replace(reply, body=body, content_encoding="", failure=failed)
+    return replace(reply, body=body, content_encoding="")
+
+
+def _opened_success(call: Call, reply: Reply, bearer: str | None) -> Reply:
+    opened = opened_reply(reply)
+    if opened.is_too_large or not 200 <= opened.status_code < 300:
+        raise fault(call, opened, bearer)
+    if opened.failure is not None:
+        raise _undecodable(call, opened, bearer, opened.failure) from opened.failure
+    return opened
+
+
+def _value(opened: Reply) -> Any:
+    body = opened.body
     if not body:
-        return body
-    inflater = zlib.decompressobj(wbits)
-    plain = inflater.decompress(body, MAX_BODY_BYTES)
-    if inflater.unconsumed_tail:
-        raise ValueError("the body is larger than anything Strava sends")
-    if not inflater.eof:
-        raise ValueError("the body is cut off")
-    return plain
-
-
-def _value(status_code: int, content_type: str, body: bytes) -> Any:
-    if status_code == 204 or not body:
         return {}
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type in ("text/html", "application/xhtml+xml") or _begins_like_html(body):
+    media_type = media_type_of(opened.content_type)
+    if is_html_type(media_type) or begins_like_html(body):
         raise ValueError("HTML instead of data")
-    if media_type == "application/json" or media_type.endswith("+json") or not media_type:
-        return _json(body)
+    if is_json_type(media_type):
+        return decode_json(body)
     if media_type.startswith("text/") or media_type.endswith(("/xml", "+xml")):
         return body.decode("utf-8")
     return body
 
 
-def _begins_like_html(body: bytes) -> bool:
-    return body[:64].lstrip().lower().startswith((b"<!doctype html", b"<html"))
-
-
-def _json(body: bytes) -> Any:
-    if _fast_loads is not None:
-        try:
-            return _fast_loads(body)
-        except ValueError:
-            pass  # the standard library takes half a surrogate pair, and NaN
-    return json.loads(body)
-
-
-def _undecodable(call: Call, reply: Reply, bearer: str | None, reason: str) -> DecodeError:
-    # What a token endpoint sends may hold a token that nobody here knows yet.
-    excerpt = "" if call.quota_class is None else _excerpt(reply, _secrets(call, bearer))
+def _undecodable(call: Call, opened: Reply, bearer: str | None, error: Exception) -> DecodeError:
+    came = _came(call, opened, bearer, is_json=False)
+    reason = str(error) if isinstance(error, UnpackError) else came.what or type(error).__name__
+    if came.is_page and came.excerpt:
+        reason += f": {came.excerpt}"
     return DecodeError(
-        f"{call.method} {call.path} answered {reply.status_code} with a body that cannot be read ({reason})",
+        f"{call.method} {call.path} answered {opened.status_code} with a body that cannot be read: {reason}",
         path=call.path,
-        body_excerpt=excerpt,
+        body_excerpt=came.excerpt,
     )
+
+
+def _too_large(what: str) -> str:
+    return f"{what} is larger than {MAX_BODY_BYTES >> 20} MB: that is nothing of Strava's"
 
 
 def _secrets(call: Call, bearer: str | None) -> tuple[str, ...]:
     return (*call.secrets, bearer) if bearer else call.secrets
 
 
-def _excerpt(reply: Reply, secrets: tuple[str, ...]) -> str:
-    try:
-        body = unpacked(reply)
-    except (ValueError, zlib.error):
-        body = reply.body
-    # Redacted before it is cut: half a secret would not be found. Three stars may stand for a long one, encoded twice.
-    enough = 8 * EXCERPT_CHARACTERS * (1 + max(map(len, secrets), default=0))
-    return redacted(body[:enough].decode("utf-8", "replace"), secrets)[:EXCERPT_CHARACTERS]
+def _came(call: Call, opened: Reply, bearer: str | None, *, is_json: bool) -> Came:
+    came = what_came(opened.body, opened.content_type, _secrets(call, bearer), is_json=is_json)
+    # What a token endpoint sends may hold a token that nobody here knows yet.
+    return came if call.quota_class is not None else came._replace(excerpt="")
 
 
 def fault(call: Call, reply: Reply, bearer: str | None = None) -> StravaError:
     """Return the error that a reply without success stands for; the arguments are those of ``read``."""
+    opened = opened_reply(reply)
+    if opened.is_too_large:
+        return DecodeError(_too_large(f"the answer to {call.method} {call.path}"), path=call.path)
     secrets = _secrets(call, bearer)
-    parsed = read_leniently(reply)
-    body: Mapping[str, Any] = parsed if is_object(parsed) else {}
+    value = _fault_value(opened)
+    body: Mapping[str, Any] = value if is_object(value) else {}
     message = body.get("message")
     details: dict[str, Any] = {
-        "status_code": reply.status_code,
-        "message": redacted(message, secrets) if isinstance(message, str) else "",
+        "status_code": opened.status_code,
+        "message": redacted_beginning(message, secrets, MESSAGE_CHARACTERS) if isinstance(message, str) else "",
         "errors": _errors(body.get("errors"), secrets),
         "method": call.method,
         "path": call.path,
     }
-    if call.quota_class is None:
-        return grant_error(reply.status_code, details["errors"]) or _by_status(call, details)
-    if call.path == "/uploads" and reply.status_code == 400 and isinstance(body.get("error"), str):
-        refusal = upload_error(redacted(body["error"], secrets), upload_id=body.get("id"))
+    if call.path == "/uploads" and opened.status_code == 400 and isinstance(body.get("error"), str):
+        text = redacted_beginning(body["error"], secrets, UPLOAD_TEXT_CHARACTERS)
+        refusal = upload_error(text, upload_id=body.get("id"))
         if refusal.error:
             return refusal
+    if not body.keys() & {"message", "errors"}:
+        came = _came(call, opened, bearer, is_json=value is not _NOTHING)
+        what = came.what or "JSON came that tells no reason"
+        if len(opened.body) > MAX_FAULT_BYTES and not came.is_page:
+            what = "more came than any fault has"
+        details |= {"instead": what, "body_excerpt": came.excerpt}
+    if call.quota_class is None:
+        return grant_error(opened.status_code, details["errors"]) or _by_status(call, details)
     return _by_status(call, details)
+
+
+def _fault_value(opened: Reply) -> Any:
+    """Return what a refusal says in JSON, whatever its media type; ``_NOTHING`` where it is none."""
+    if opened.failure is None and len(opened.body) <= MAX_FAULT_BYTES:
+        try:
+            return decode_json(opened.body)
+        except (ValueError, RecursionError):
+            pass
+    return _NOTHING
 
 
 def _by_status(call: Call, details: dict[str, Any]) -> FaultError:
@@ -294,36 +303,13 @@ def _errors(errors: Any, secrets: tuple[str, ...]) -> tuple[Mapping[str, str], .
     """Return the list of ``{resource, field, code}`` with all three as text, whatever was sent in its place."""
     entries = errors if is_list(errors) else [errors]
     return tuple(
-        {key: redacted(str(entry.get(key) or ""), secrets) for key in ("resource", "field", "code")}
-        for entry in entries
+        {
+            key: redacted_beginning(str(entry.get(key) or ""), secrets, ERROR_FIELD_CHARACTERS)
+            for key in ("resource", "field", "code")
+        }
+        for entry in entries[:MOST_ERRORS]
         if is_object(entry)
     )
-
-
-def redacted(text: str, secrets: tuple[str, ...]) -> str:
-    """Return the text without any of the secrets, be they plain, quoted as in a URL (once or twice), JSON or HTML.
-
-    A short secret inside a longer word is left: a token that is called "token" must not garble "access_token".
-    """
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        pattern = "".join(map(_in_any_form, secret))
-        if len(secret) < LONG_SECRET_CHARACTERS:
-            pattern = rf"{_WORD_BEGINS}{pattern}(?!\w)"
-        text = re.sub(pattern, "***", text)
-    return text
-
-
-def _in_any_form(character: str) -> str:
-    """Return a pattern for a character of a secret; letters and digits are not encoded by anybody."""
-    if character.isascii() and character.isalnum():
-        return character
-    quoted = "".join(f"%{byte:02x}" for byte in character.encode("utf-8", "surrogatepass"))
-    as_json = json.dumps(character)[1:-1]
-    forms = [quoted.replace("%", "%25"), quoted, as_json, f"\\u{ord(character):04x}", f"\\{character}", character]
-    forms += [f"&#{ord(character)};", f"&#x{ord(character):x};", _HTML_NAMES.get(character, character)]
-    forms += ["+", "%2b"] if character == " " else []
-    # The longest first, or a % would leave the rest of its %25.
-    return f"(?i:{'|'.join(map(re.escape, sorted(set(forms), key=len, reverse=True)))})"
 
 
 def upload_error(text: str, *, upload_id: Any = None) -> UploadError:
@@ -340,6 +326,7 @@ def upload_error(text: str, *, upload_id: Any = None) -> UploadError:
     import html  # its table of entities takes a millisecond to load, for a text that hardly ever comes
 
     known_id = upload_id if isinstance(upload_id, int) else None
+    text = text[:UPLOAD_TEXT_CHARACTERS]
     unescaped = html.unescape(text)
     cleaned = re.sub(_TAG, "", html.unescape(unescaped)).strip()
     # As it came first: in a message that is not escaped as a whole, the names in it are, and hold no link.

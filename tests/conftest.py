@@ -1,17 +1,76 @@
-"""Every test marked ``anyio`` runs on asyncio and on trio. Hypothesis tries the same examples each time in CI."""
+"""What holds for every test.
+
+- It has an environment of its own (``environment``), reaches no host but this one (``guard``), and leaves no process.
+- Marked ``anyio`` it runs on asyncio and on trio.
+- Hypothesis tries the same examples each time in CI, and looks for new ones elsewhere.
+"""
 
 import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests import environment
+from tests.guard import loopback_only
 
 # A shared machine may take a second for what takes a millisecond: no example has a deadline.
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
+END_SECONDS = 2.0  # for a process that was told to end as its test did
+
+FOLDER = Path(tempfile.mkdtemp(prefix="strava-async-tests-"))
+ENVIRONMENT = environment.made_environment(os.environ, FOLDER)
+
+# Now, and not in a fixture: modules read the environment when they are imported.
+environment.put_on(ENVIRONMENT)
+environment.settle_process()
+loopback_only.install()
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name bytes that are no text by their argument: packed ones, say, hold the time of the packing."""
+    return argname if isinstance(val, bytes) and not (val.isascii() and val.decode().isprintable()) else None
+
 
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     backend: str = request.param
     return backend
+
+
+@pytest.fixture(autouse=True)
+def own_world() -> Iterator[None]:
+    """Give a test its environment and its home, and look at the end at what it reached for and what it left."""
+    home = Path(tempfile.mkdtemp(prefix="home-", dir=FOLDER))
+    environment.put_on({**ENVIRONMENT, "HOME": str(home)})
+    before = environment.children()
+    yield
+    environment.put_on(ENVIRONMENT)
+    shutil.rmtree(home, ignore_errors=True)
+    left = left_behind(before)
+    reached = environment.notes()
+    assert not left, f"left running: {left}"
+    assert not reached, reached
+
+
+def left_behind(before: set[int]) -> list[str]:
+    """End the processes that were not there before, and say what they were."""
+    give_up_at = time.monotonic() + END_SECONDS
+    while (left := environment.children() - before) and time.monotonic() < give_up_at:
+        time.sleep(0.01)
+    described = list(environment.describe(left))
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    return described

@@ -1,14 +1,16 @@
 """One application, many athletes: connected, used, disconnected, and never mixed up."""
 
+import asyncio
 import gc
 import json
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 
@@ -50,12 +52,17 @@ class FussyStore(MemoryTokenStore):
         super().__init__()
         self.full = False
         self.locked = False
+        self.busy: anyio.Event | None = None
         self.saves = 0
 
-    def lock(self, athlete_id: int) -> AbstractAsyncContextManager[None]:
+    @asynccontextmanager
+    async def lock(self, athlete_id: int) -> AsyncGenerator[None]:
         if self.locked:
             raise TokenStoreError("somebody holds the lock")
-        return super().lock(athlete_id)
+        if self.busy is not None:
+            await self.busy.wait()
+        async with super().lock(athlete_id):
+            yield
 
     async def save(self, athlete_id: int, token: TokenSet) -> None:
         if self.full:
@@ -880,3 +887,26 @@ async def test_a_grant_that_comes_amid_a_renewal_and_finds_the_store_shut_is_not
     kept = await setting.store.load(7)
     assert kept is not None
     assert kept.refresh_token == "s0"
+
+
+@pytest.mark.parametrize("stage", ["strava answers", "another process has the lock"])
+def test_a_grant_is_kept_although_the_event_loop_ends_while_it_is_connected(stage: str) -> None:
+    kept: list[FussyStore] = []
+
+    async def main() -> None:
+        setting = Setting()
+        kept.append(setting.store)
+        strava = setting.strava()
+        code = await setting.code(strava, setting.marianne)
+        busy = setting.transport.hold = anyio.Event()
+        if stage != "strava answers":
+            setting.transport.hold, setting.store.busy = None, busy
+        caller = asyncio.create_task(strava.connect(code))
+        while not setting.emulator.count("POST", "/oauth/token"):
+            await anyio.lowlevel.checkpoint()
+        await anyio.wait_all_tasks_blocked()
+        asyncio.get_running_loop().call_soon(busy.set)
+        caller.cancel()
+
+    asyncio.run(main())
+    assert len(anyio.run(kept[0].athlete_ids)) == 1

@@ -7,10 +7,13 @@ from typing import Any
 import httpx
 import pytest
 
+from benchmarks.__main__ import ALL as ALL_PARTS
+from benchmarks.__main__ import FULL, PARTS, QUICK
 from benchmarks.bodies import DISTINCT, SMALL_BYTES, Bodies, make_bodies
 from benchmarks.environments import ALL, clean_environ
+from benchmarks.harvest import lag_rows
 from benchmarks.server import Answers, listen, url_of
-from benchmarks.table import Row, alternate, median, ratio, render
+from benchmarks.table import Row, alternate, best, median, ratio, render
 from strava_async import ApiV3
 
 
@@ -130,3 +133,17 @@ def test_the_environments_ask_for_what_they_compare() -> None:
 
 def test_measured_processes_get_a_plain_environment() -> None:
     assert not any(name.startswith("PYTHON") or name.lower().endswith("_proxy") for name in clean_environ())
+
+
+def test_the_worst_lag_is_that_of_the_best_round_and_the_median_stands_below() -> None:
+    rounds = [{"lag_ms": lag} for lag in (55.0, 39.0, 60.0, 41.0, 70.0)]
+    assert best(rounds, "lag_ms") == 39.0
+    lines = render(lag_rows({"httpx": rounds, "fast": [{"lag_ms": 44.0}]})).splitlines()[2:]
+    assert [line.split()[-1] for line in lines] == ["met", "ms", "MISSED", "ms"]
+    assert "on httpx, best of 5 rounds" in lines[0]
+    assert "on httpx, median" in lines[1]
+
+
+def test_a_run_is_of_all_parts_and_asks_for_five_rounds_of_lag() -> None:
+    assert {*ALL_PARTS, "lag"} == PARTS.keys()
+    assert min(QUICK.harvest_rounds, FULL.harvest_rounds) >= 5

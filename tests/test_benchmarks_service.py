@@ -22,6 +22,7 @@ from benchmarks.service_probe import Probe, count_probes, read_probes
 from benchmarks.service_users import UserJobs
 from examples.fastapi_app import embedded
 from strava_async.testing import Emulator
+from tests.environment import clean_environment
 
 BUSY = {"Retry-After": "30"}
 SPENT = "<h1>Strava&#39;s quota is spent</h1>"
@@ -172,7 +173,7 @@ async def test_a_probe_notes_lag_and_memory_and_hands_them_on(tmp_path: Path) ->
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.anyio
 async def test_a_process_does_its_jobs_until_its_input_ends() -> None:
-    async with running(sys.executable, "benchmarks.service_users") as users:
+    async with running(sys.executable, "benchmarks.service_users", environ=clean_environment()) as users:
         began = await users.ask("begin", url="http://127.0.0.1", athlete_ids=[], **NO_TIME)
         seen = await users.ask("finish")
     assert seen["began"] == began["began"]

@@ -1,7 +1,7 @@
 """From arguments to a call: paths, parameters, origins."""
 
 import base64
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import Enum
 from io import BytesIO
 from typing import Any
@@ -68,6 +68,10 @@ def test_a_value_that_is_no_segment_is_refused(value: Any) -> None:
 def test_a_path_with_tricks_is_refused(url: str) -> None:
     with pytest.raises(InputError):
         call(url, id="b1")
+
+
+def test_a_date_is_its_midnight_in_utc() -> None:
+    assert call("/athlete/activities", after=date(2026, 1, 1)).url == f"{API}/athlete/activities?after=1767225600"
 
 
 def test_a_name_without_a_value_is_refused_by_name() -> None:

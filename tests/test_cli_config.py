@@ -2,6 +2,7 @@
 
 import os
 import stat
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from strava_async.cli.config import (
     token_store,
     write_config,
 )
+from strava_async.cli.places import default_directory
 from strava_async.cli.terminal import UsageError
+from strava_async.stores.sealing import generate_key
 
 SECRET = "5ecre7" * 6
 EMULATOR = "http://emulator.test:8000"
@@ -86,13 +89,6 @@ def test_what_is_missing_is_asked_at_a_terminal_and_the_secret_is_hidden(config:
 
     assert find_credentials(Options(config=config), ask) == (5, SECRET)
     assert [hidden for _, hidden in asked] == [False, True]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o602, 0o644])
-def test_a_file_that_others_may_read_is_refused_with_the_remedy(config: Path, mode: int) -> None:
-    write(config, f'client_id = 5\nclient_secret = "{SECRET}"\n', mode)
-    assert f"chmod 600 {config}" in refusal(Options(config=config), None)
 
 
 @pytest.mark.parametrize(
@@ -274,3 +270,48 @@ def test_a_wrong_key_is_told_by_the_name_of_its_variable() -> None:
     with pytest.raises(UsageError, match=r"^STRAVA_TOKEN_KEY: ") as caught:
         token_store(Options(token_key=SECRET), 5)
     assert SECRET not in str(caught.value)
+
+
+def test_a_process_without_a_home_is_told_to_name_its_files(config: Path) -> None:
+    homeless = Options("5", SECRET, default_config=None, default_store=None)
+    with pytest.raises(UsageError, match=r"no home directory.*set HOME, or give --store"):
+        token_store(homeless, 5)
+    assert find_credentials(homeless, None) == (5, SECRET)
+    assert "into a file named by --config" in refusal(Options(default_config=None), None)
+    named = Options("5", SECRET, config, config.with_name("tokens.sqlite"), default_config=None, default_store=None)
+    assert named.store_path == config.with_name("tokens.sqlite")
+    token_store(named, 5)
+
+
+def test_a_home_that_is_nobodys_is_told_with_the_option() -> None:
+    nobodys = Path("~nobody-of-this-name/file")
+    with pytest.raises(UsageError, match="--store ~nobody-of-this-name/file: there is no such home directory"):
+        token_store(Options(store=nobodys), 5)
+    with pytest.raises(UsageError, match="--config ~nobody-of-this-name/file"):
+        find_client_id(Options(config=nobodys), None)
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="other systems have other places")
+@pytest.mark.parametrize(
+    ("variable", "app_dir", "directory"),
+    [
+        ("/etc/mine", "/home/me/.config/strava-async", Path("/etc/mine/strava-async")),
+        ("", "/home/me/.config/strava-async", Path("/home/me/.config/strava-async")),
+        ("mine", "/home/me/.config/strava-async", Path("/home/me/.config/strava-async")),
+        ("", "~/.config/strava-async", None),
+    ],
+)
+def test_the_default_place_is_absolute_or_none(variable: str, app_dir: str, directory: Path | None) -> None:
+    assert default_directory({"XDG_CONFIG_HOME": variable}, app_dir) == directory
+    assert variable or default_directory({}, app_dir) == directory
+
+
+def test_a_key_is_blamed_for_what_is_wrong_with_it_alone() -> None:
+    key = generate_key()
+    with pytest.raises(UsageError, match=r"^STRAVA_TOKEN_KEY: a key is 32 bytes"):
+        token_store(Options(store=Path("file"), token_key="short"), 5)
+    with pytest.raises(UsageError, match=r"^the path of a token store is a text") as caught:
+        token_store(Options(store=Path("a\0b"), token_key=key), 5)
+    assert key not in str(caught.value)
+    with pytest.raises(UsageError, match="no home directory"):
+        token_store(Options(default_store=None, token_key=key), 5)

@@ -28,11 +28,13 @@ from strava_async.cli.accounts import Logout, accounts, logout
 from strava_async.cli.config import Options
 from strava_async.cli.login import Settings, main
 from strava_async.cli.terminal import Terminal
+from strava_async.clock import SystemClock
 from strava_async.errors import InputError
 from strava_async.oauth import TokenSet
 from strava_async.stores.sealing import generate_key
 from strava_async.stores.sqlite import SqliteTokenStore
 from strava_async.testing import Emulator, Fault, serve
+from tests.environment import clean_environment
 
 ROOT = Path(__file__).parent.parent
 URL = "http://emulator.test"
@@ -123,6 +125,20 @@ class Desk:
             assert self.login(open_url=lambda url, who=athlete_id: self.open(url, athlete_id=who)) == 0
 
 
+def offline(*arguments: Any, **options: Any) -> Strava:
+    """Make a Strava that finds out by itself, without a proxy, and that may not wait to try again."""
+    return Strava(*arguments, **options, http_client=httpx.AsyncClient(trust_env=False), clock=Unmoved())
+
+
+class Unmoved(SystemClock):
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError(f"{seconds} s were to be waited")
+
+
+async def never(url: str) -> None:
+    raise AssertionError(url)
+
+
 def address(shown: str) -> str:
     found = re.search(r"^  (http\S+)$", shown, re.MULTILINE)
     assert found is not None
@@ -193,6 +209,36 @@ def test_without_a_browser_the_login_goes_on(desk: Desk) -> None:
 
     assert desk.login(open_url=fail) == 0
     assert "No browser can be opened here" in desk.shown[1]
+
+
+@pytest.mark.parametrize("browser", [True, False])
+def test_a_dead_port_is_told_by_its_address_before_anybody_is_sent_there(desk: Desk, browser: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+    settings = Settings(desk.options(emulator=url), "read", browser=browser)
+    status = desk.run(lambda terminal: main(settings, terminal, make=offline, open_url=never))
+    assert (status, desk.shown[0]) == (1, "")
+    assert desk.shown[1].startswith(f"strava-async login: {url} cannot be reached: ")
+    assert not desk.options().store.parent.exists()
+
+
+def test_a_logout_names_the_address_that_cannot_be_reached(desk: Desk) -> None:
+    desk.connect(desk.emulator.athlete_ids[0])
+    desk.emulator.faults.add(Fault.refused(), path="/oauth/revoke", times=1)
+    assert desk.logout() == 1
+    assert f"the tokens are kept: {URL} cannot be reached: " in desk.shown[1]
+    assert desk.logout() == 0
+
+
+def test_an_answer_that_does_not_come_back_is_told_with_the_address(desk: Desk) -> None:
+    desk.emulator.faults.add(Fault.lost(), path="/oauth/token", times=1)
+    assert desk.login() == 1
+    assert desk.shown[1].startswith(f"strava-async login: {URL}: no reply to POST /oauth/token")
+
+
+def test_a_strava_that_answers_anything_is_there(desk: Desk) -> None:
+    desk.emulator.faults.add(Fault.status(503), path="/push_subscriptions", times=1)
+    assert desk.login() == 0
 
 
 def test_nobody_coming_back_is_told(desk: Desk) -> None:
@@ -515,7 +561,7 @@ class Shell:
         self.url = url
         self._processes: list[asyncio.subprocess.Process] = []
         self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("STRAVA_")},
+            **clean_environment(),
             "HOME": str(home),
             "XDG_CONFIG_HOME": str(home / "config"),
             "APPDATA": str(home / "config"),
@@ -635,3 +681,15 @@ def test_an_environment_that_names_two_stravas_is_told_in_a_sentence(
     told = rf"strava-async {command[0]}: STRAVA_API_URL and .* or give --emulator\n"
     assert re.fullmatch(told, capsys.readouterr().err)
     assert not store.parent.exists()
+
+
+@pytest.mark.parametrize("browser", [True, False])
+def test_a_store_that_cannot_be_written_is_told_before_the_athlete_is_asked(desk: Desk, browser: bool) -> None:
+    # The code would be exchanged, and the tokens lost with this process.
+    path = desk.options().store
+    path.parent.mkdir()
+    path.touch(mode=0o600)
+    assert desk.login(browser=browser) == 1
+    assert desk.shown[0] == ""
+    assert f"{path} is empty, so it was cut off" in desk.shown[1]
+    assert desk.pages == []

@@ -2,10 +2,11 @@
 
 import io
 import json
-import os
 import re
+import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from strava_async.cli import main as run_command
 from strava_async.cli.config import Options
 from strava_async.cli.terminal import Terminal
 from strava_async.cli.webhook import subscribe, unsubscribe, view
+from strava_async.clock import SystemClock
 from strava_async.testing import CallbackReply, Emulator, Fault, serve
+from tests.environment import clean_environment
 
 URL = "http://emulator.test"
 CALLBACK = "https://service.test/hook"
@@ -152,6 +155,30 @@ def test_an_error_of_strava_is_told_in_a_line(desk: Desk) -> None:
     assert desk.err.count("\n") == 1
 
 
+class Unmoved(SystemClock):
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError(f"{seconds} s were to be waited")
+
+
+@pytest.mark.parametrize("command", [view, partial(unsubscribe, subscription_id=None)], ids=["view", "unsubscribe"])
+def test_a_dead_port_is_told_at_once_by_its_address(desk: Desk, command: Callable[..., int]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+    homeless = desk.options(emulator=url, default_config=None, default_store=None)  # no file is needed for that
+
+    def make(*arguments: Any, **options: Any) -> Strava:
+        return Strava(*arguments, **options, http_client=httpx.AsyncClient(trust_env=False), clock=Unmoved())
+
+    assert desk.run(lambda terminal: command(homeless, terminal=terminal, make=make)) == 1
+    assert re.match(rf"strava-async webhook \w+: {url} cannot be reached: no reply to GET /push_subscr", desk.err)
+
+
+def test_an_answer_that_is_late_is_told_with_the_address(desk: Desk) -> None:
+    desk.emulator.faults.add(Fault.lost(), path="/push_subscriptions", times=1)
+    assert desk.view() == 1
+    assert desk.err.startswith(f"strava-async webhook view: {URL}: no reply to GET /push_subscriptions")
+
+
 def test_the_subscription_is_shown(desk: Desk) -> None:
     desk.subscribe()
     assert desk.view() == 0
@@ -211,7 +238,7 @@ def test_neither_the_tokens_nor_their_key_are_touched(desk: Desk, tmp_path: Path
 async def test_a_program_goes_to_the_emulator_that_the_environment_names(desk: Desk, tmp_path: Path) -> None:
     async with serve(desk.emulator) as url:
         environment = {
-            **os.environ,
+            **clean_environment(),
             "HOME": str(tmp_path),
             "STRAVA_CLIENT_ID": str(desk.emulator.client_id),
             "STRAVA_CLIENT_SECRET": desk.emulator.client_secret,

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -339,7 +339,7 @@ async def webhooks_view(here: World) -> Any:
 @use("strava.webhooks.subscribe")
 async def webhooks_subscribe(here: World) -> Any:
     with pytest.raises(FaultError):  # nobody answers there; tests/test_subscriptions.py has those who do
-        await here.strava.webhooks.subscribe("https://nowhere.test/webhook", "verify me")
+        await here.strava.webhooks.subscribe("http://127.0.0.1:9/webhook", "verify me")
 
 
 @use("strava.webhooks.unsubscribe")
@@ -379,12 +379,55 @@ async def test_after_and_before_bound_the_list() -> None:
 
 
 @pytest.mark.parametrize(
+    ("moment", "seconds"),
+    [
+        (date(2026, 1, 1), 1_767_225_600),
+        ("2026-01-01", 1_767_225_600),
+        ("2026-01-01T06:00:00Z", 1_767_247_200),
+        ("2026-01-01T06:00:00+02:00", 1_767_240_000),
+        (datetime(2026, 1, 1, 6, tzinfo=timezone(timedelta(hours=2))), 1_767_240_000),
+        (1_767_225_600.9, 1_767_225_600),
+        (0, 0),
+    ],
+)
+async def test_a_bound_is_a_datetime_a_date_a_text_or_epoch_seconds(moment: Any, seconds: int) -> None:
+    async with world() as here:
+        await here.client.activities.list(after=moment, before=2_000_000_000, limit=1).collect()
+        await here.client.activities.list(before=moment, limit=1).collect()
+        after, before = (served.query for served in here.emulator.requests)
+        assert (after["after"], before["before"]) == (str(seconds), str(seconds))
+
+
+async def test_a_bound_by_the_clock_on_the_wall_may_be_a_date() -> None:
+    async with world() as here:
+        segment_id = here.effort()["segment"]["id"]
+        await here.client.segments.all_efforts(segment_id, start_date_local=date(2026, 1, 31), limit=1).collect()
+        assert here.emulator.requests[-1].query["start_date_local"] == "2026-01-31T00:00:00Z"
+
+
+async def test_lists_and_tags_say_what_they_are() -> None:
+    client = Client(ApiV3("token"), athlete_id=7)
+    assert repr(client.activities) == "<ActivitiesResource of athlete 7>"
+    assert repr(Client(ApiV3("token")).gear) == "<GearResource of an athlete>"
+    listing = client.activities.list(after=date(2026, 1, 1), limit=20)
+    assert repr(listing) == "<Listing of SummaryActivity from /athlete/activities (after=1767225600, limit=20)>"
+    assert repr(client.activities.kudos(5)) == "<Listing of SummaryAthlete from /activities/{id}/kudos (id=5)>"
+    assert repr(client.routes.list()) == "<Listing of Route from /athletes/{id}/routes>"
+
+
+@pytest.mark.parametrize(
     "bounds",
     [
         {"after": datetime.fromisoformat("2026-01-01")},
         {"before": 1_790_000_000_000},
-        {"after": "2020-01-01"},
-        {"after": date(2020, 1, 1)},
+        {"after": "2026-01-01T06:00:00"},
+        {"after": "1767225600"},
+        {"after": "yesterday"},
+        {"after": ""},
+        {"before": date(9999, 1, 1)},
+        {"before": datetime.max.replace(tzinfo=timezone(timedelta(hours=-12)))},
+        {"before": date(1969, 12, 31)},
+        {"after": b"2026-01-01"},
         {"after": 10**28},
         {"after": -1},
         {"after": True},

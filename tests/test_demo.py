@@ -15,12 +15,13 @@ from rich.console import Console
 
 from strava_async._http import asgi_client
 from strava_async.demo.display import LiveScreen, panel
-from strava_async.demo.frame import Books, Frame, Observer, Waiting, plural, span
-from strava_async.demo.harvest import Kind, Progress, harvest
+from strava_async.demo.failures import AGAIN, IN_A_ROW, Failure
+from strava_async.demo.frame import Books, Frame, Observer, Outcome, Waiting, plural, results, span
+from strava_async.demo.harvest import CALLERS, Kind, Progress, harvest
 from strava_async.demo.plain import PlainScreen
 from strava_async.demo.run import Settings, main
 from strava_async.demo.store import APPLICATION_ID, SqliteStore, StoreError, open_store
-from strava_async.errors import ServerError
+from strava_async.errors import ForbiddenError, ServerError, StravaError, UnauthorizedError
 from strava_async.limiter import RateLimiter, Unlimited
 from strava_async.protocol import ApiV3
 from strava_async.quota import Meter, Quota, QuotaClass
@@ -29,6 +30,8 @@ from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits
 
 ROOT = Path(__file__).parent.parent
 DETAIL = "/activities/*"
+ONE = RetryPolicy(max_attempts=1)
+STORED = ("activities", "details", "streams", "no_streams")
 
 
 class Job:
@@ -52,9 +55,9 @@ class Job:
         self.strava.refresh()
         return 90_000_000_000
 
-    async def run(self, newest=10, *, limiter=None, retry=RetryPolicy()):
+    async def run(self, newest=10, *, retry=RetryPolicy(), callers=CALLERS):
         progress, failed = Progress(), None
-        limiter = limiter or RateLimiter(clock=self.clock)
+        limiter = RateLimiter(clock=self.clock)
         token = self.strava.grant()["access_token"]
         async with (
             open_store(self.path, self.clock) as store,
@@ -64,8 +67,17 @@ class Job:
             api = ApiV3(token, http_client, limiter, retry=retry)
             now = self.clock.time()
             try:
-                await harvest(api, store, self.athlete_id, before=now, newest=newest, progress=progress)
-            except ServerError as error:
+                await harvest(
+                    api,
+                    store,
+                    self.athlete_id,
+                    before=now,
+                    newest=newest,
+                    progress=progress,
+                    callers=callers,
+                    notes=store,
+                )
+            except StravaError as error:
                 failed = error
         if failed is not None:
             raise failed
@@ -131,11 +143,12 @@ async def test_a_second_harvest_asks_for_the_list_alone(tmp_path):
 @pytest.mark.anyio
 async def test_a_harvest_that_fails_keeps_what_it_has_and_the_next_goes_on(tmp_path):
     job = Job(tmp_path / "h.sqlite")
-    job.strava.faults.add(Fault.server_error(), path=DETAIL, after=35, times=None)
+    job.strava.faults.add(Fault.server_error(), path=DETAIL, after=25, times=None)
     with pytest.raises(ServerError):
-        await job.run(20, retry=RetryPolicy(max_attempts=1))
+        await job.run(20, retry=ONE, callers=1)
     stored = rows(job.path, "SELECT activity_id FROM details UNION ALL SELECT activity_id FROM streams")
-    assert 0 < len(stored) <= 35
+    assert 0 < len(stored) <= 25  # a stream set that there is not takes two requests
+    assert job.strava.count("GET", DETAIL) == 25 + IN_A_ROW
     job.strava.faults.clear()
     job.strava.requests.clear()
     progress = await job.run(20)
@@ -146,12 +159,123 @@ async def test_a_harvest_that_fails_keeps_what_it_has_and_the_next_goes_on(tmp_p
 
 
 @pytest.mark.anyio
-async def test_an_error_stops_those_too_who_wait_for_quota(tmp_path):
+async def test_an_error_about_all_stops_those_too_who_wait_for_quota(tmp_path):
     job = Job(tmp_path / "h.sqlite", limits=MeterLimits(read_15min=15))
-    job.strava.faults.add(Fault.server_error(), path=DETAIL, after=5, times=1)
-    with pytest.raises(ServerError):
-        await job.run(20, retry=RetryPolicy(max_attempts=1))
+    job.strava.faults.add(Fault.inactive(), path=DETAIL, after=5, times=1)
+    with pytest.raises(ForbiddenError, match=r"Inactive|inactive"):
+        await job.run(20)
     assert len({served.at // 900 for served in job.strava.requests}) == 1
+    assert rows(job.path, "SELECT count(*) FROM failures") == [(0,)]
+
+
+LOST = {
+    "an error of Strava's": Fault.status(500, {"message": "error"}),
+    "a page of the edge": Fault.html(),
+    "a body cut off": Fault.truncated(),
+    "a body of another shape": Fault.status(200, [1, 2]),
+    "an empty body": Fault.empty_body(),
+    "forbidden": Fault.status(403, {"message": "Forbidden"}),
+    "a connection that breaks": Fault.lost(),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
+async def test_what_one_activity_cannot_give_is_noted_and_the_rest_comes(fault, tmp_path):
+    job = Job(tmp_path / "h.sqlite")
+    bad = job.strava.world().activities[-3]["id"]
+    job.strava.faults.add(fault, path=f"/activities/{bad}", times=None)
+    progress = await job.run(10, retry=ONE)
+    detail, streams = progress.parts[Kind.DETAIL], progress.parts[Kind.STREAMS]
+    assert [(part.done, part.failed, part.missing) for part in (detail, streams)] == [(9, 1, 1), (10, 0, 0)]
+    assert [(failure.what, failure.activity_id) for failure in progress.failures] == [("detail", bad)]
+    assert progress.missing == 1
+    assert rows(job.path, "SELECT kind, activity_id, times FROM failures") == [("detail", bad, 1)]
+
+
+@pytest.mark.anyio
+async def test_what_failed_is_asked_for_again_by_the_next_harvest_after_the_rest(tmp_path):
+    job = Job(tmp_path / "h.sqlite")
+    bad = job.strava.world().activities[-1]["id"]
+    job.strava.faults.add(Fault.server_error(500), path=f"/activities/{bad}", times=2)
+    assert (await job.run(3, retry=ONE)).missing == 1
+    assert (await job.run(4, retry=ONE)).missing == 1
+    assert rows(job.path, "SELECT times FROM failures") == [(2,)]
+    job.strava.requests.clear()
+    assert (await job.run(5)).missing == 0
+    asked = [served.path.removeprefix("/api/v3") for served in job.strava.requests if f"{bad}" in served.path]
+    assert asked == [f"/activities/{bad}"]
+    assert job.strava.requests[-1].path == f"/api/v3/activities/{bad}"
+    assert rows(job.path, "SELECT * FROM failures") == []
+
+
+@pytest.mark.anyio
+async def test_what_fails_for_days_costs_each_harvest_a_few_requests_and_gets_its_turn(tmp_path):
+    job = Job(tmp_path / "h.sqlite", years=0.3)
+    ids = [activity["id"] for activity in job.strava.world().activities[-40:]]
+    for activity_id in ids[::2]:  # not ten in a row
+        job.strava.faults.add(Fault.server_error(500), path=f"/activities/{activity_id}", times=None)
+    assert (await job.run(40, retry=ONE)).missing == 20
+    for _ in range(8):
+        job.strava.requests.clear()
+        assert (await job.run(40, retry=ONE)).missing == 20
+        assert AGAIN <= job.strava.count("GET", DETAIL) < 2 * AGAIN
+    assert min(rows(job.path, "SELECT times FROM failures")) >= (2,)
+    job.strava.faults.clear()
+    assert (await job.run(40)).missing == 0
+
+
+@pytest.mark.anyio
+async def test_a_strava_in_trouble_is_not_asked_for_everything(tmp_path):
+    job = Job(tmp_path / "h.sqlite")
+    await job.run(1)
+    job.strava.faults.add(Fault.server_error(503), path=DETAIL, times=None)
+    job.strava.requests.clear()
+    with pytest.raises(ServerError):
+        await job.run(40, retry=ONE)
+    assert IN_A_ROW <= job.strava.count("GET", DETAIL) <= CALLERS
+    assert IN_A_ROW <= rows(job.path, "SELECT count(*) FROM failures")[0][0] <= CALLERS
+    job.strava.faults.clear()
+    assert (await job.run(40)).missing == 0
+
+
+@pytest.mark.anyio
+async def test_a_grant_that_is_dead_is_no_fault_of_an_activity(tmp_path):
+    job = Job(tmp_path / "h.sqlite")
+    refused = {"message": "Authorization Error", "errors": []}
+    job.strava.faults.add(Fault.status(401, refused), path=DETAIL, after=3, times=1)
+    with pytest.raises(UnauthorizedError):
+        await job.run(5)
+    assert rows(job.path, "SELECT * FROM failures") == []
+
+
+@pytest.mark.anyio
+async def test_an_entry_of_the_list_that_is_not_whole_is_told_of_and_the_rest_comes(tmp_path):
+    job = Job(tmp_path / "h.sqlite")
+    page = [*job.strava.world().activities[-4:-1], {"id": 7, "start_date": None}, "text"]
+    whole = [{**activity, "athlete": {"id": job.athlete_id}} for activity in page[:3]]
+    job.strava.faults.add(Fault.status(200, [*whole, *page[3:]]), path="/athlete/activities", times=None)
+    progress = await job.run(3)
+    assert rows(job.path, "SELECT count(*) FROM activities") == [(3,)]
+    assert [(failure.what, failure.activity_id) for failure in progress.failures] == [("summary", 7), ("summary", None)]
+    assert (progress.unreadable, progress.missing) == (2, 2)
+
+
+@pytest.mark.anyio
+async def test_a_file_of_the_version_before_is_taken_over(tmp_path):
+    path = tmp_path / "h.sqlite"
+    async with open_store(path, FakeClock()) as store:
+        await store.add(Kind.DETAIL, 1, {"id": 1})
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.executescript("DROP TABLE failures; PRAGMA user_version = 1")
+    async with open_store(path, FakeClock()) as store:
+        await store.note_failure(Kind.STREAMS, 1, "why")
+        await store.note_failure(Kind.STREAMS, 1, "why not")
+        await store.note_failure(Kind.STREAMS, 2, "why")
+        assert await store.failed(Kind.STREAMS) == [2, 1]
+        assert await store.failed(Kind.DETAIL) == []
+        assert (await store.counts())["details"] == 1
+    assert rows(path, "SELECT times, reason FROM failures WHERE activity_id = 1") == [(2, "why not")]
 
 
 @pytest.mark.anyio
@@ -218,8 +342,8 @@ async def test_a_hundred_answers_at_once_take_two_commits(tmp_path):
         async with anyio.create_task_group() as tasks:
             for activity_id in range(100):
                 tasks.start_soon(store.add, Kind.DETAIL, activity_id, {})
-    assert statements.count("COMMIT") <= 2
-    assert sum(statement.startswith("INSERT") for statement in statements) == 100
+    assert statements.count("commit") <= 2
+    assert sum(statement.startswith("insert") for statement in statements) == 100
 
 
 @pytest.mark.anyio
@@ -392,6 +516,33 @@ def test_the_demo_harvests_renews_and_finds_nothing_new_the_second_time(tmp_path
     assert [line.split(" new")[0].split()[-1] for line in again if " new" in line and line.startswith("  ")] == [
         "0"
     ] * 3
+
+
+def test_a_demo_that_lacks_something_says_what_and_exits_with_1(tmp_path):
+    bad = []
+
+    def troubled(**options):
+        strava = Emulator(**options)
+        bad.append(strava.world().activities[-2]["id"])
+        strava.faults.add(Fault.status(500, {"message": "error\x1b[2J"}), path=f"/activities/{bad[0]}", times=None)
+        return strava
+
+    lines = []
+    settings = Settings(tmp_path / "demo.sqlite", details=5, speed=10_000.0)
+    assert main(settings, PlainScreen(lines.append), troubled) == 1
+    told = lines[next(n for n, line in enumerate(lines) if line.startswith("  missing")) :]
+    assert told[0].split()[:2] == ["missing", "1"]
+    assert told[1].strip() == f"detail of {bad[0]}: 500 for GET /activities/{bad[0]}: error\N{REPLACEMENT CHARACTER}[2J"
+    assert not told[2:]
+    assert main(settings, PlainScreen(lines.append)) == 0
+
+
+def test_more_failures_than_can_be_told_are_counted():
+    progress = Progress(unreadable=7, failures=[Failure("summary", n, "why") for n in range(7)])
+    outcome = Outcome(Path("h.sqlite"), dict.fromkeys(STORED, 0), 0, progress, Books(0, 0, 0), 0, 1.0, 1.0)
+    shown = results(outcome)[-7:]
+    assert shown[0][:2] == ("missing", "7")
+    assert [row[2] for row in shown[1:]] == [*(f"summary of {n}: why" for n in range(5)), "and 2 more"]
 
 
 def test_an_error_is_told_in_a_sentence(tmp_path, capsys):

@@ -3,7 +3,6 @@
 import ast
 import inspect
 import json
-import os
 import re
 import socket
 import sqlite3
@@ -29,6 +28,7 @@ import strava_async.fastapi
 from docs import make_endpoints
 from strava_async import ApiV3, Client, SqliteTokenStore, Strava, TokenSet, WebhookEvent
 from strava_async.testing import Emulator, serve
+from tests.environment import clean_environment
 
 DOCS = Path(__file__).parent.parent / "docs"
 ACCOUNTS = re.findall(r"^```python\n(.*?)^```", (DOCS / "accounts.md").read_text(encoding="utf-8"), re.M | re.S)
@@ -139,8 +139,7 @@ async def test_the_service_on_the_page_about_fastapi_runs_as_it_says(tmp_path: P
         port = free.getsockname()[1]
     async with serve(emulator) as url:
         environment = {
-            **os.environ,
-            "PYTHONPATH": str(DOCS.parent),
+            **clean_environment(),
             "PYTHONWARNINGS": "error",
             "STRAVA_CLIENT_ID": str(emulator.client_id),
             "STRAVA_CLIENT_SECRET": emulator.client_secret,

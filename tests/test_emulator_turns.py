@@ -1,5 +1,6 @@
 """Heavy work of the emulator is done in turns, and leaves room for what is light."""
 
+import asyncio
 from itertools import pairwise
 
 import anyio
@@ -71,3 +72,32 @@ async def test_one_serves_several_event_loops_one_after_the_other(round_):
     with anyio.move_on_after(0):
         await SHARED.do(lambda: round_)
     assert await SHARED.do(lambda: round_) == round_
+
+
+async def test_event_loops_do_not_wait_for_each_other():
+    turns, done = Turns(), []
+
+    async def elsewhere():
+        await turns.do(lambda: done.append("elsewhere"))
+
+    async def here():
+        await turns.do(lambda: done.append("here"))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(here)
+        tasks.start_soon(here)
+        await checkpoint()
+        waiting = anyio.to_thread.run_sync(anyio.run, elsewhere)
+        await waiting
+    assert sorted(done) == ["elsewhere", "here", "here"]
+
+
+def test_a_loop_that_ended_before_its_turn_holds_nobody_up():
+    turns, done, dead = Turns(), [], asyncio.new_event_loop()
+    task = dead.create_task(turns.do(lambda: done.append("never")))
+    dead.call_soon(dead.stop)
+    dead.run_forever()  # once around: it has asked for its turn
+    dead.close()
+    anyio.run(turns.do, lambda: done.append("next"))
+    assert done == ["next"]
+    task._log_destroy_pending = False

@@ -4,7 +4,6 @@ import ast
 import asyncio
 import contextlib
 import inspect
-import os
 import re
 import runpy
 import sqlite3
@@ -18,7 +17,8 @@ import pytest
 
 import strava_async
 from strava_async import ApiV3, Strava
-from strava_async.testing import Emulator, MeterLimits, serve
+from strava_async.testing import Emulator, Fault, MeterLimits, serve
+from tests.environment import clean_environment
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -34,7 +34,7 @@ OFFLINE = [block for block in PROGRAMS if block not in ONLINE]
 
 
 def environment(**variables):
-    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **variables}
+    return clean_environment(PYTHONWARNINGS="error", **variables)
 
 
 def first_line(block):
@@ -116,7 +116,8 @@ async def test_a_service_of_the_readme_connects_an_athlete_and_answers(block):
             page = (await browser.get("/strava/connect", params={"next": "/rides"})).headers["location"]
             answer = await browser.get(await emulator.approve(page), follow_redirects=True)
     assert answer.url.path == "/rides"
-    assert answer.json() == [activity["name"] for activity in emulator.world().activities[:-11:-1]]
+    shown = [activity["name"] for activity in emulator.world().activities[::-1] if not activity["private"]]
+    assert answer.json() == shown[:10]
 
 
 @pytest.mark.asyncio
@@ -182,7 +183,35 @@ def test_the_example_of_a_harvest_runs_offline_and_is_short(tmp_path):
     assert harvest_example(file, "--emulator", "--newest", 3).returncode == 0
     assert rows(file, "SELECT count(*) FROM activities")[0][0] > 1_000
     assert rows(file, "SELECT count(*) FROM details")[0][0] == 3
-    assert len((ROOT / "examples" / "harvest.py").read_text().splitlines()) < 120
+    assert len((ROOT / "examples" / "harvest.py").read_text().splitlines()) < 140
+
+
+@pytest.mark.asyncio
+async def test_the_example_of_a_harvest_goes_on_without_what_strava_cannot_serve(tmp_path):
+    file = tmp_path / "harvest.sqlite"
+    strava = Emulator(years=0.2, limits=MeterLimits(2_000, 20_000, 1_000, 10_000))
+    bad = strava.world().activities[-1]["id"]
+    strava.faults.add(Fault.html(200), path=f"/activities/{bad}", times=2)
+    variables = {"STRAVA_CLIENT_ID": str(strava.client_id), "STRAVA_CLIENT_SECRET": strava.client_secret}
+    variables["STRAVA_REFRESH_TOKEN"] = strava.grant()["refresh_token"]
+
+    async def run(newest):
+        strava.requests.clear()
+        result = await anyio.to_thread.run_sync(lambda: harvest_example(file, "--newest", newest, **variables))
+        return result.returncode, result.stderr.splitlines()[-1]
+
+    async with serve(strava) as url:
+        variables |= {"STRAVA_API_URL": f"{url}/api/v3", "STRAVA_OAUTH_URL": f"{url}/oauth"}
+        for times, newest in ((1, 2), (2, 3)):
+            status, told = await run(newest)
+            assert status == 1
+            assert told.startswith("1 are missing, and asked for by the next run: ")
+            assert rows(file, "SELECT what, id, times FROM failures") == [("details", bad, times)]
+            assert rows(file, "SELECT count(*) FROM details") == [(newest - 1,)]
+        assert (await run(3))[0] == 0
+    assert strava.count("GET", "/activities/*") == 1
+    assert rows(file, "SELECT count(*) FROM details") == [(3,)]
+    assert rows(file, "SELECT * FROM failures") == []
 
 
 @pytest.mark.asyncio

@@ -1,5 +1,6 @@
 """The order of a request: permit, bearer, send, settle, decide."""
 
+import gzip
 from collections.abc import Callable
 from typing import Any
 
@@ -7,9 +8,11 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from strava_async._exchange import Exchange, Options
+from strava_async._exchange import LARGE_BODY_BYTES, Exchange, Options
+from strava_async._shield import run_to_end
 from strava_async.calls import Call, api_call, oauth_call
 from strava_async.errors import (
+    DecodeError,
     InvalidGrantError,
     MissingScopeError,
     NotFoundError,
@@ -365,6 +368,55 @@ async def test_large_bodies_are_decoded_one_per_turn_of_the_loop() -> None:
     assert order[first:last].count("turn") >= 3
 
 
+# A kilobyte or two that come to more than 64 MB, in codings of codings; and one that comes to a little less.
+BOMB = gzip.compress(gzip.compress(bytes(65 << 20), mtime=0), mtime=0)
+ALMOST = gzip.compress(gzip.compress(b" " * (60 << 20) + b"{}", mtime=0), mtime=0)
+
+
+@pytest.mark.parametrize("status_code", [200, 404, 503])
+@pytest.mark.parametrize("check_for_errors", [True, False])
+async def test_a_body_beyond_all_measure_is_not_asked_for_again(status_code: int, check_for_errors: bool) -> None:
+    bomb = Reply(status_code, {}, BOMB, "application/json", "gzip, gzip")
+    world = World(bomb, OK)
+    with pytest.raises(DecodeError, match="larger than 64 MB") as caught:
+        await world.run(check_for_errors=check_for_errors)
+    assert caught.value.path == "/athlete"
+    assert world.log == ["acquire", "send a0", f"settle {status_code}"]
+
+
+@pytest.mark.parametrize("padded", [False, True], ids=["small", "large"])
+async def test_a_body_is_unpacked_in_turns_with_others(padded: bool) -> None:
+    # A few bytes may come to much: it does not depend on what came.
+    body = ALMOST + (bytes(LARGE_BODY_BYTES) if padded else b"")
+    world = World(Reply(200, {}, body, "application/json", "gzip, gzip"))
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(others)
+        assert await world.run() == {}
+        tasks.cancel_scope.cancel()
+    assert turns >= 60
+
+
+async def test_cancelled_while_a_body_is_unpacked_the_next_is_read() -> None:
+    world = World(Reply(200, {}, ALMOST, "application/json", "gzip, gzip"), OK)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(world.run)
+        while f"settle {200}" not in world.log:
+            await anyio.lowlevel.checkpoint()
+        for _ in range(3):
+            await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+    with anyio.fail_after(30):
+        assert await world.run() == {"id": 1}
+
+
 async def test_a_scope_that_was_not_granted_costs_neither_a_permit_nor_a_request() -> None:
     world = World(OK)
     world.tokens.token = TokenSet("a0", "r0", None, frozenset({"read"}))
@@ -389,3 +441,66 @@ async def test_a_failure_that_is_permanent_is_not_tried_again_and_gives_its_perm
         await world.run()
     assert caught.value.attempts == 1
     assert world.log == ["acquire", "send a0", "release"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "asked"),
+    [
+        ({}, 0.0),
+        ({"retry-after": "7"}, 7.0 + 7.0),
+        ({"retry-after": "Tue, 06 Jan 2026 10:00:09 GMT"}, 9.0),
+        ({"retry-after": "Tue, 06 Jan 2026 12:00:09 GMT", "date": "Tue, 06 Jan 2026 12:00:01 GMT"}, 8.0 + 8.0),
+        ({"retry-after": "Tue, 06 Jan 2026 09:00:00 GMT"}, 0.0),
+        ({"retry-after": "soon"}, 0.0),
+    ],
+)
+@pytest.mark.parametrize(("status_code", "jitter"), [(429, 0.75), (503, 0.5)])
+async def test_calls_without_quota_back_off_and_wait_as_long_as_they_are_told(
+    status_code: int, jitter: float, fields: dict[str, str], asked: float
+) -> None:
+    refused = Reply(status_code, fields, b"{}", "application/json")
+    world = World(refused, refused, OK)
+    call = oauth_call("https://www.strava.com/oauth/revoke", {"token": "t"}, idempotent=True)
+    async with world.clock.autojump():
+        started = world.clock.monotonic()
+        await world.exchange.run(call, None, Options(retry=RetryPolicy(base_seconds=1.0)))
+        assert world.clock.monotonic() - started == asked + jitter * 1.0 + jitter * 2.0
+    assert "acquire" not in world.log
+
+
+async def test_where_nothing_keeps_the_quota_a_429_backs_off() -> None:
+    world = World(LIMITED, OK)
+    world.exchange = Exchange(Unlimited(clock=world.clock), world, world.clock, lambda: 0.0)
+    async with world.clock.autojump():
+        started = world.clock.monotonic()
+        await world.run()
+        assert world.clock.monotonic() - started == 0.25
+
+
+async def test_a_wait_that_is_too_long_is_told_and_not_waited() -> None:
+    world = World(Reply(429, {"retry-after": "3600"}, b"", ""))
+    call = oauth_call("https://www.strava.com/oauth/token", {"client_secret": "s"}, idempotent=True)
+    with pytest.raises(RateLimitedError) as caught:
+        await world.exchange.run(call, None, Options())
+    assert (caught.value.retry_after, caught.value.attempts) == (3600.0, 1)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_renewal_that_waits_to_ask_again_ends_with_the_event_loop(backend: str) -> None:
+    world = World(BROKEN)
+    ended: list[bool] = []
+    call = oauth_call("https://www.strava.com/oauth/token", {"client_secret": "s"}, idempotent=True)
+
+    async def work() -> None:
+        await world.exchange.run(call, None, Options(retry=RetryPolicy(base_seconds=3600.0, max_seconds=3600.0)))
+
+    async def main() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run_to_end, work, lambda: ended.append(True))
+            while not world.clock.sleeping:
+                await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+
+    anyio.run(main, backend=backend)
+    assert ended == [True]
+    assert world.log == ["send None"]

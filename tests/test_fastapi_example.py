@@ -3,7 +3,6 @@
 import json
 import logging
 import math
-import os
 import re
 import signal
 import stat
@@ -33,6 +32,7 @@ from strava_async import AccessInfo, Client, MemoryTokenStore, RetryPolicy, Serv
 from strava_async.models import SummaryActivity, read_one
 from strava_async.quota import Meter, Quota
 from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits
+from tests.environment import clean_environment
 
 ROOT = Path(__file__).parent.parent
 SITE = "https://localhost"
@@ -717,7 +717,7 @@ async def test_a_page_that_is_older_than_the_news_loads_again(emulator, tmp_path
 
 
 def test_the_command_says_what_is_missing():
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "STRAVA_CLIENT_ID": "5", "STRAVA_CLIENT_SECRET": ""}
+    environment = clean_environment(STRAVA_CLIENT_ID="5", STRAVA_CLIENT_SECRET="")
     command = [sys.executable, "-m", "examples.fastapi_app"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
@@ -726,8 +726,7 @@ def test_the_command_says_what_is_missing():
 
 @pytest.mark.asyncio
 async def test_the_command_runs_offline_and_stops_at_once_though_a_page_is_open():
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("STRAVA_")}
-    environment |= {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+    environment = clean_environment(PYTHONWARNINGS="error")
     command = [sys.executable, "-m", "examples.fastapi_app", "--port", "0"]
     async with await anyio.open_process(command, env=environment) as process:
         url = re.search(rb"http://\S+", await process.stdout.receive())[0].decode()

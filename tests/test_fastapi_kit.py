@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 from fastapi import FastAPI, Request, Response
@@ -306,6 +307,34 @@ async def test_the_application_is_closed_with_the_service_and_not_before() -> No
         assert await here.strava.athlete_ids() == []
     with pytest.raises(InputError, match="closed"):
         here.strava.api(7)
+
+
+async def test_a_lifespan_that_is_entered_twice_closes_the_application_once_both_have_ended() -> None:
+    strava = Strava(1, "secret")
+    lifespan = StravaLifespan(strava)
+    async with lifespan(None):
+        async with lifespan(None):
+            pass
+        assert await strava.athlete_ids() == []
+    with pytest.raises(InputError, match="closed"):
+        await strava.athlete_ids()
+    with pytest.raises(InputError, match="closed"):
+        async with lifespan(None):
+            raise AssertionError
+
+
+async def test_a_lifespan_is_refused_in_another_event_loop_and_goes_on_in_its_own() -> None:
+    strava = Strava(1, "secret")
+    lifespan = StravaLifespan(strava)
+
+    async def elsewhere() -> None:
+        with pytest.raises(InputError, match="this StravaLifespan belongs to another event loop"):
+            async with lifespan(None):
+                raise AssertionError
+
+    async with lifespan(None):
+        await anyio.to_thread.run_sync(anyio.run, elsewhere)
+        assert await strava.athlete_ids() == []
 
 
 async def test_a_lifespan_of_the_services_own_passes_ours_on() -> None:

@@ -67,6 +67,8 @@ CASES: list[tuple[StravaError, int]] = [
     (BadRequestError(status_code=400, message=HIDDEN), 502),
     (UnauthorizedError(status_code=401, message=HIDDEN), 502),
 ]
+TOLD_WHEN = RateLimitedError(status_code=429)
+TOLD_WHEN.retry_after = 17.3
 FAULTS_OF_THE_SERVICE = (InputError("wrong"), InvalidClientError("wrong"))
 
 
@@ -194,3 +196,7 @@ def test_a_429_says_when_to_come_back_as_far_as_it_is_known() -> None:
 def test_what_was_not_granted_is_named() -> None:
     problem = problem_of(MissingScopeError("", missing=["read_all", "activity:read"]))
     assert json.loads(bytes(problem.response().body))["missing_scope"] == ["activity:read", "read_all"]
+
+
+def test_a_429_without_a_meter_says_what_strava_said() -> None:
+    assert problem_of(TOLD_WHEN, now=1_000.0).retry_after == 18

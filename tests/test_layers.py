@@ -12,22 +12,25 @@ PACKAGE = Path(__file__).parent.parent / "strava_async"
 
 # From the ground up. A module imports from layers below its own, never from beside it.
 LAYERS: list[set[str]] = [
-    {"errors", "clock", "_shapes", "_unset", "_http.quiet", "_http.gate"},
-    {"oauth", "quota", "quota_clock", "quota_fields", "retry", "paging", "state", "webhooks", "_pages"}
-    | {"_shield", "_walks", "multipart", "_http.proxies", "_http.trust", "limiter_park", "_loop_binding"}
-    | {"stores.file_lock", "stores.sealing", "stores.sqlite_file", "stores._threads", "stores._turns"},
-    {
-        "quota_budget",
-        "quota_reserve",
-        "endpoints",
-        "hooks",
-        "redirect_server",
-        "stores.base",
-        "stores._values",
-        "_http.pool",
-    },
-    {"quota_ledger", "calls", "tokens", "stores.memory", "stores.sqlite_rows"},
-    {"wire", "stores.sqlite"},
+    {"errors", "clock", "_shapes", "_unset", "_extras", "_http.quiet", "_http.gate", "_carried"}
+    | {"json_values", "redaction", "unpacking"},
+    {"_credentials"},
+    {"excerpts", "oauth", "quota", "quota_clock", "quota_fields", "retry", "paging", "state", "webhooks", "_pages"}
+    | {
+        "_carried_asyncio",
+        "_carried_trio",
+        "_async_only",
+        "multipart",
+        "_http.proxies",
+        "_http.trust",
+        "limiter_park",
+        "_loop_binding",
+    }
+    | {"stores.private_files", "stores.file_errors", "stores.sealing", "stores._threads", "stores._turns"},
+    {"_shield", "_walks", "quota_budget", "quota_reserve", "endpoints", "hooks", "redirect_server", "stores.base"}
+    | {"stores._values", "stores.file_lock", "stores.sqlite_file", "_http.pool"},
+    {"_renewals", "quota_ledger", "calls", "stores.memory", "stores.sqlite_rows", "stores.sqlite_shared"},
+    {"tokens", "wire", "stores.sqlite"},
     {"models", "_reports", "_http.attempt"},
     {"_hook_reports", "_http.httpx_adapter", "_http.aiohttp_adapter"},
     {"quota_snapshot", "limiter_line", "_http.connections", "_http.callers_client"},
@@ -44,16 +47,32 @@ LAYERS: list[set[str]] = [
     {"application"},
 ]
 PURE = {
-    *("oauth", "retry", "paging", "calls", "multipart", "wire", "endpoints", "state", "webhooks", "_pages"),
+    *(
+        "_credentials",
+        "oauth",
+        "retry",
+        "paging",
+        "calls",
+        "multipart",
+        "wire",
+        "endpoints",
+        "state",
+        "webhooks",
+        "_pages",
+    ),
     *("quota", "quota_budget", "quota_clock", "quota_fields", "quota_ledger", "quota_reserve", "quota_snapshot"),
-    "limiter_line",
+    *("limiter_line", "excerpts", "json_values", "redaction", "unpacking"),
 }
 IMPURE = {"anyio", "asyncio", "trio", "httpx", "httpx2", "time", "os", "random", "sniffio", "logging"}
 EXTRAS = {"opentelemetry", "starlette", "uvicorn", "fastapi", "redis", "rich", "typer", "multipart", "python_multipart"}
 # The typed client: each package is one layer, and it alone may import what its extra brings.
 TYPED = {"models", "resources"}
 OF_THE_TYPED = {"pydantic", "pydantic_core", "polyline", "numpy", "pandas", "pyarrow"}
-TAKEN_UP_WHERE_INSTALLED = {"orjson": "wire", "cryptography": "stores.sealing", "aiohttp": "_http.aiohttp_adapter"}
+TAKEN_UP_WHERE_INSTALLED = {
+    "orjson": "json_values",
+    "cryptography": "stores.sealing",
+    "aiohttp": "_http.aiohttp_adapter",
+}
 ABOVE_THE_CORE = {"fastapi", "otel", "testing", "demo", "cli", "__main__"}
 
 

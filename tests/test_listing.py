@@ -1,12 +1,12 @@
 """A list is walked to its end, in order, nothing twice, nothing left behind."""
 
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
 
 from strava_async._walks import Pages
-from strava_async.errors import DecodeError, InputError, ServerError
+from strava_async.errors import AsyncOnlyError, DecodeError, InputError, ServerError, StravaError
 from strava_async.paging import CursorWalk, PageWalk
 from strava_async.resources._listing import Listing
 
@@ -291,3 +291,19 @@ async def test_a_walk_by_cursor_ends_at_its_limit() -> None:
 async def test_numbers_that_make_no_sense_are_refused(arguments: tuple[int, int | None]) -> None:
     with pytest.raises(InputError):
         CursorWalk(*arguments, lambda item: None)
+
+
+async def test_a_list_tells_whoever_does_without_async_what_to_write() -> None:
+    listing = Feed(3).listing()
+    for use in (iter, list, sorted):
+        with pytest.raises(AsyncOnlyError, match=r"all of it by `await \.\.\.\.collect\(\)`"):
+            use(cast(Any, listing))
+    with pytest.raises(AsyncOnlyError, match="is not awaited itself"):
+        await cast(Any, listing)
+    for walk in (listing.pages(), aiter(listing)):
+        with pytest.raises(TypeError, match="async for"):
+            iter(cast(Any, walk))
+        with pytest.raises(StravaError, match="not awaited"):
+            await cast(Any, walk)
+    assert repr(listing.pages()) == "<pages of /feed>"
+    assert repr(aiter(listing)) == "<items of <pages of /feed>>"

@@ -1,6 +1,10 @@
 """A login in a terminal, through the real redirect server."""
 
+import os
+import shlex
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -193,3 +197,58 @@ async def test_a_cancelled_login_leaves_nothing_behind(setting: Setting) -> None
     port = urlsplit(parse_qs(urlsplit(opened[0]).query)["redirect_uri"][0]).port
     with pytest.raises(OSError, match="attempts failed"):
         await anyio.connect_tcp("127.0.0.1", port or 0)
+
+
+BROWSER = """#!/bin/sh
+echo "Opening in existing browser session."
+echo "noise" >&2
+echo "$1 $(cat)" > {fifo}
+exit {status}
+"""
+PROGRAM = """
+import anyio, sys
+from strava_async.errors import InputError
+from strava_async.login import open_in_browser
+
+async def main():
+    try:
+        await open_in_browser("https://strava.test/?state=s")
+        print("opened")
+    except InputError as error:
+        print(error)
+
+anyio.run(main)
+print(sys.stdin.read())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a browser is no child of the program there")
+@pytest.mark.parametrize(
+    ("command", "status", "said"),
+    [
+        ("{browser} %s", 0, "opened"),
+        ("{browser} %s &", 0, "opened"),
+        ("{browser}", 0, "opened"),
+        ("{browser} %s", 1, "no browser can be opened here"),
+    ],
+)
+async def test_the_browser_gets_nothing_of_the_programs_input_and_output(
+    command: str, status: int, said: str, tmp_path: Path
+) -> None:
+    browser, fifo = tmp_path / "browser", tmp_path / "fifo"
+    os.mkfifo(fifo)
+    browser.write_text(BROWSER.format(fifo=shlex.quote(str(fifo)), status=status))
+    browser.chmod(0o700)
+    variables = {**os.environ, "BROWSER": command.format(browser=browser), "DISPLAY": "", "WAYLAND_DISPLAY": ""}
+    program = [sys.executable, "-c", PROGRAM]
+    async with anyio.create_task_group() as tasks:
+        seen: list[str] = []
+
+        async def look() -> None:
+            seen.append(await anyio.Path(fifo).read_text())
+
+        tasks.start_soon(look)
+        ended = await anyio.run_process(program, input=b"typed", env=variables, check=False)
+    out, err = ended.stdout.decode(), ended.stderr.decode()
+    assert (out.splitlines()[0][: len(said)], out.splitlines()[1:], err) == (said, ["typed"], "")
+    assert seen == ["https://strava.test/?state=s \n"]

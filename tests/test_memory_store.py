@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+import threading
+from functools import partial
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import pytest
 
 from strava_async.errors import InputError
@@ -47,6 +50,34 @@ def test_a_loop_that_stopped_inside_a_lock_leaves_it_to_the_next() -> None:
 
     anyio.run(stop_inside)
     assert anyio.run(enter) == "inside"
+
+
+def test_the_lock_in_a_second_living_loop_is_an_error_at_once(anyio_backend: str) -> None:
+    store = MemoryTokenStore()
+    inside, told = threading.Event(), threading.Event()
+    errors: list[InputError] = []
+
+    async def hold() -> None:
+        async with store.lock(7):
+            inside.set()
+            await anyio.to_thread.run_sync(told.wait, 10)
+
+    async def enter() -> str:
+        async with store.lock(8):  # whoever is in the lock: the store is the other loop's
+            return "inside"
+
+    other = threading.Thread(target=partial(anyio.run, hold, backend=anyio_backend))
+    other.start()
+    assert inside.wait(10)
+    try:
+        anyio.run(enter, backend=anyio_backend)
+    except InputError as error:
+        errors.append(error)
+    finally:
+        told.set()
+        other.join()
+    assert "another event loop" in str(errors[0])
+    assert anyio.run(enter, backend=anyio_backend) == "inside"
 
 
 @pytest.mark.anyio

@@ -1,9 +1,12 @@
 """Scopes, the authorization URL, redirects, token answers."""
 
+import json
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from strava_async import oauth
 from strava_async.errors import (
@@ -15,8 +18,14 @@ from strava_async.errors import (
     MissingScopeError,
 )
 from strava_async.oauth import AccessInfo, Scope, TokenSet, lacks_scope, parse_redirect, redirect_state
+from strava_async.stores._values import from_json, to_json
 
+NOW = 1_700_000_000.5
 ANSWER = {"access_token": "a1", "refresh_token": "r1", "expires_at": 1_800_000_000}
+
+
+def access_info(answer: object) -> AccessInfo:
+    return oauth.access_info(answer, now=NOW, refresh_token="r0")
 
 
 def url(**changes: Any) -> str:
@@ -104,20 +113,20 @@ def test_a_redirect_without_code_is_refused() -> None:
 
 def test_the_answer_keeps_what_is_documented() -> None:
     answer = {**ANSWER, "expires_in": 21600, "token_type": "Bearer", "scope": "read", "athlete": {"id": 5}, "new": 1}
-    info = oauth.access_info(answer)
+    info = access_info(answer)
     assert info == {key: value for key, value in answer.items() if key != "new"}
     assert info.token_set() == TokenSet("a1", "r1", 1_800_000_000, frozenset({"read"}), 5)
 
 
 def test_the_repr_of_an_answer_masks_the_tokens() -> None:
-    text = repr(oauth.access_info({**ANSWER, "access_token": "sekret-a", "refresh_token": "sekret-r"}))
+    text = repr(access_info({**ANSWER, "access_token": "sekret-a", "refresh_token": "sekret-r"}))
     assert "sekret" not in text
     assert "1800000000" in text
 
 
 def test_a_refresh_keeps_scope_and_athlete() -> None:
     before = TokenSet("a0", "r0", 1, frozenset({"read"}), 5)
-    assert oauth.access_info(ANSWER).token_set(before) == TokenSet("a1", "r1", 1_800_000_000, frozenset({"read"}), 5)
+    assert access_info(ANSWER).token_set(before) == TokenSet("a1", "r1", 1_800_000_000, frozenset({"read"}), 5)
 
 
 @pytest.mark.parametrize(
@@ -131,16 +140,128 @@ def test_a_refresh_keeps_scope_and_athlete() -> None:
         {**ANSWER, "access_token": ""},
         {**ANSWER, "access_token": 5},
         {**ANSWER, "access_token": "a\nb"},
-        {**ANSWER, "refresh_token": None},
-        {**ANSWER, "expires_at": "soon"},
-        {**ANSWER, "expires_at": True},
     ],
 )
 def test_an_answer_without_usable_tokens_is_refused_without_showing_it(answer: Any) -> None:
     with pytest.raises(DecodeError) as caught:
-        oauth.access_info(answer)
+        access_info(answer)
     assert caught.value.body_excerpt == ""
     assert "r1" not in str(caught.value)
+
+
+@pytest.mark.parametrize("refresh_token", [None, "", 5, "r\n1", ["r1"]])
+def test_without_a_usable_refresh_token_the_old_one_goes_on(refresh_token: Any) -> None:
+    answer = {**ANSWER, "refresh_token": refresh_token}
+    assert access_info(answer)["refresh_token"] == "r0"
+    assert "refresh_token" not in oauth.access_info(answer, now=NOW)
+    assert AccessInfo(answer).token_set(TokenSet("a0", "r0")).refresh_token == "r0"
+    assert AccessInfo(answer).token_set().refresh_token is None
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "expires_in", "expected"),
+    [
+        (1_800_000_000, None, 1_800_000_000),
+        ("1800000000", None, 1_800_000_000),
+        (" 1800000000.7 ", 5, 1_800_000_000),
+        (1_800_000_000.9, None, 1_800_000_000),
+        (None, 21600, 1_700_021_600),
+        (None, "21600", 1_700_021_600),
+        (None, 0, 1_700_000_000),
+        (0, 60, 1_700_000_060),
+        ("soon", 60, 1_700_000_060),
+        (True, 60, 1_700_000_060),
+        (float("inf"), 60, 1_700_000_060),
+        (float("nan"), 60, 1_700_000_060),
+        (10**400, 60, 1_700_000_060),
+        (1_800_000_000_000, 60, 1_700_000_060),
+        (-1, 60, 1_700_000_060),
+        ("\u0661\u0668", 60, 1_700_000_060),
+        (1_800_000_000, 10**400, 1_800_000_000),
+        (None, None, None),
+        (None, 10**12, None),
+        (float("inf"), float("inf"), None),
+        ([], {}, None),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_an_expiry_is_taken_computed_or_unknown(expires_at: Any, expires_in: Any, expected: int | None) -> None:
+    info = access_info({**ANSWER, "expires_at": expires_at, "expires_in": expires_in})
+    assert info.get("expires_at") == expected
+    assert ("expires_at" in info) is (expected is not None)
+    assert info.token_set().expires_at == expected
+    assert type(info.get("expires_in", 0)) is int
+
+
+@pytest.mark.parametrize(
+    ("athlete_id", "expected"), [("7", 7), (7, 7), (True, None), (-1, None), (2**63, None), ("x", None)]
+)
+def test_whose_tokens_they_are_is_read_strictly(athlete_id: Any, expected: int | None) -> None:
+    assert access_info({**ANSWER, "athlete": {"id": athlete_id}}).token_set().athlete_id == expected
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["id", "x"]), inner, max_size=2),
+    max_leaves=4,
+)
+numbers_as_text = (st.integers(0, 10**20) | st.floats()).map(str)
+odd_answers = st.fixed_dictionaries(
+    {},
+    optional={
+        "access_token": st.just("a1") | json_values,
+        "refresh_token": st.just("r1") | json_values,
+        "expires_at": json_values | numbers_as_text,
+        "expires_in": json_values | numbers_as_text,
+        "scope": json_values,
+        "token_type": json_values,
+        "athlete": json_values,
+    },
+)
+
+
+@given(odd_answers, st.floats(0, 4e9), st.none() | st.just(TokenSet("a0", "r0", 5, frozenset({"read"}), 7)))
+def test_any_answer_is_taken_or_an_error_of_ours(answer: dict[str, Any], now: float, before: TokenSet | None) -> None:
+    try:
+        info = oauth.access_info(answer, now=now, refresh_token="r0")
+    except DecodeError:
+        assert answer.get("access_token") != "a1"
+        return
+    token = info.token_set(before)
+    assert token.access_token == answer["access_token"]
+    assert token.refresh_token in ("r0", answer.get("refresh_token"))
+    assert token == from_json(json.loads(json.dumps(to_json(token))))
+    assert AccessInfo(answer).token_set(before).access_token == answer["access_token"]
+    assert "r0" not in repr(info)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"access_token": None},
+        {"access_token": b"a"},
+        {"refresh_token": 5},
+        {"expires_at": "1800000000"},
+        {"expires_at": float("nan")},
+        {"expires_at": float("inf")},
+        {"expires_at": 10**400},
+        {"expires_at": True},
+        {"scope": 5},
+        {"scope": [5]},
+        {"athlete_id": "7"},
+        {"athlete_id": True},
+    ],
+)
+def test_tokens_of_a_wrong_kind_are_refused_when_they_are_made(values: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        TokenSet(**{"access_token": "a", **values})
+
+
+def test_tokens_take_what_means_the_same() -> None:
+    values: dict[str, Any] = {"expires_at": 1_800_000_000.7, "scope": "read,activity:read"}
+    assert TokenSet("a", **values) == TokenSet("a", None, 1_800_000_000, frozenset({"read", "activity:read"}))
+    listed: Any = ["read"]
+    assert TokenSet("a", scope=listed).scope == frozenset({"read"})
 
 
 def test_a_token_set_shows_no_token() -> None:

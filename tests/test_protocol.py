@@ -1,9 +1,10 @@
 """ApiV3 against the emulator: the contract, end to end."""
 
+import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 import anyio
@@ -13,6 +14,7 @@ import pytest
 
 from strava_async import (
     ApiV3,
+    AsyncOnlyError,
     BadRequestError,
     DecodeError,
     FaultError,
@@ -445,6 +447,23 @@ async def test_paginate_takes_an_unpaged_endpoint_once(service: Service) -> None
     assert len(laps) == len(set(laps)) > 0
 
 
+async def test_a_walk_is_an_async_generator_that_says_what_it_is_and_how_it_is_read(service: Service) -> None:
+    walk = service.api().paginate("/athlete/activities", per_page=5)
+    assert isinstance(walk, AsyncGenerator)
+    assert repr(walk) == "<items of /athlete/activities>"
+    for use in (iter, list):
+        with pytest.raises(AsyncOnlyError, match="async for"):
+            use(cast(Any, walk))
+    with pytest.raises(TypeError, match="not awaited"):
+        await cast(Any, walk)
+    first = await anext(walk)
+    assert (await walk.asend(None))["id"] != first["id"]
+    with pytest.raises(LookupError):
+        await walk.athrow(LookupError())
+    with pytest.raises(StopAsyncIteration):
+        await anext(walk)
+
+
 async def test_an_error_in_a_prefetched_page_is_raised_as_itself(service: Service) -> None:
     service.emulator.faults.add(Fault.status(400, {"message": "no", "errors": []}), path="/athlete/activities", after=1)
     with pytest.raises(BadRequestError):
@@ -560,3 +579,94 @@ async def test_an_api_for_another_athlete_shares_all_but_the_tokens(service: Ser
         assert other.quota.read_15min.usage == api.quota.read_15min.usage == 1
     await api.get("/athlete")  # closing the other has not closed the pool
     assert api.access_token != other.access_token
+
+
+def refusal(retry_after: str | None = None) -> Fault:
+    headers = {} if retry_after is None else {"Retry-After": retry_after}
+    return Fault.status(429, {"message": "Rate Limit Exceeded", "errors": []}, headers=headers)
+
+
+async def test_a_token_endpoint_that_refuses_is_asked_with_pauses_and_then_left_alone(service: Service) -> None:
+    service.emulator.faults.add(refusal(), path="/oauth/token", times=None)
+    api, started = service.api(expires_in=-5), service.clock.monotonic()
+    async with service.clock.autojump():
+        with pytest.raises(RateLimitedError):
+            await api.get("/athlete")
+    assert service.clock.monotonic() - started == 0.75 * (0.5 + 1.0 + 2.0)
+    assert service.emulator.count("POST", "/oauth/token") == 4
+    other = api.with_tokens(TokenSource(TokenSet("a", "r", 1), clock=service.clock))
+    for _ in range(3):
+        for caller in (api, other):
+            with pytest.raises(RateLimitedError, match=r"may be asked in 4\.0 s") as caught:
+                await caller.get("/athlete")
+            assert caught.value.retry_after == 4.0
+    assert service.emulator.count("POST", "/oauth/token") == 4
+    service.emulator.faults.clear()
+    service.clock.advance(4.0)
+    assert await api.get("/athlete")
+
+
+@pytest.mark.parametrize("retry_after", ["120", "Tue, 06 Jan 2026 10:02:00 GMT"])
+async def test_a_token_endpoint_that_says_when_is_not_asked_before(service: Service, retry_after: str) -> None:
+    service.emulator.faults.add(refusal(retry_after), path="/oauth/token")
+    api = service.api(expires_in=-5)
+    with pytest.raises(RateLimitedError) as caught:
+        await api.get("/athlete")
+    assert caught.value.retry_after == 120.0
+    service.clock.advance(119.0)
+    with pytest.raises(RateLimitedError, match=r"in 1\.0 s"):
+        await api.get("/athlete")
+    with pytest.raises(RateLimitedError, match=r"in 1\.0 s"):
+        await api.exchange_code_for_token(service.emulator.client_id, service.emulator.client_secret, "code")
+    assert service.emulator.count("POST", "/oauth/token") == 1
+    service.clock.advance(1.0)
+    assert await api.get("/athlete")
+
+
+async def test_a_short_retry_after_is_waited_for(service: Service) -> None:
+    service.emulator.faults.add(refusal("20"), path="/oauth/token")
+    api, started = service.api(expires_in=-5), service.clock.monotonic()
+    async with service.clock.autojump():
+        assert await api.get("/athlete")
+    assert service.clock.monotonic() - started == 20.0 + 0.75 * 0.5
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"access_token": "{a}", "refresh_token": "{r}"},
+        {"access_token": "{a}", "refresh_token": "{r}", "expires_at": "1767715200", "athlete": None},
+        {"access_token": "{a}", "refresh_token": "{r}", "expires_at": 1e999, "expires_in": 10**400},
+        {"access_token": "{a}", "expires_in": "21600"},
+    ],
+)
+async def test_a_renewal_with_an_odd_answer_is_kept(service: Service, answer: dict[str, Any]) -> None:
+    saved: list[TokenSet] = []
+    granted = service.emulator.grant()
+    names = {"{a}": granted["access_token"], "{r}": granted["refresh_token"]}
+    body = {name: names.get(value, value) if isinstance(value, str) else value for name, value in answer.items()}
+    service.emulator.faults.add(
+        Fault.status(200, json.dumps(body), content_type="application/json"), path="/oauth/token"
+    )
+    api = service.bare_api(
+        access_token="old",
+        refresh_token="old-r",
+        token_expires=1,
+        client_id=1,
+        client_secret="s",
+        on_token_refresh=saved.append,
+    )
+    assert (await api.get("/athlete"))["id"] == service.emulator.athlete_ids[0]
+    refresh_token = granted["refresh_token"] if "refresh_token" in answer else "old-r"
+    assert [tokens.refresh_token for tokens in saved] == [refresh_token]
+    assert service.emulator.count("POST", "/oauth/token") == 1
+
+
+@pytest.mark.parametrize("token_expires", [float("nan"), float("inf"), 10**400], ids=["nan", "inf", "huge"])
+def test_an_expiry_that_is_none_is_told(token_expires: float) -> None:
+    with pytest.raises(InputError):
+        ApiV3("a", token_expires=token_expires)
+    api = ApiV3("a", token_expires=5.5)
+    with pytest.raises(InputError):
+        api.token_expires = token_expires
+    assert api.token_expires == 5

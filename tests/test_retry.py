@@ -7,6 +7,7 @@ import pytest
 from strava_async.errors import (
     BadRequestError,
     DecodeError,
+    FaultError,
     InputError,
     RateLimitedError,
     ServerError,
@@ -14,7 +15,7 @@ from strava_async.errors import (
     TransportError,
     UnauthorizedError,
 )
-from strava_async.retry import Attempt, Decision, RetryPolicy, Step, decide
+from strava_async.retry import Attempt, Decision, Pause, RetryPolicy, Step, decide
 
 EXPIRED = UnauthorizedError(
     status_code=401, errors=[{"resource": "Athlete", "field": "access_token", "code": "invalid"}]
@@ -58,8 +59,84 @@ def test_a_401_without_errors_is_raised() -> None:
 
 
 def test_after_a_429_the_limiter_does_the_waiting() -> None:
-    error = RateLimitedError(status_code=429)
+    error = RateLimitedError(status_code=429, window="read_15min")
     assert decide(attempt(idempotent=False), error, POLICY, 0.5) == Decision(Step.WAIT, 0.0)
+
+
+@pytest.mark.parametrize(("jitter", "number", "seconds"), [(0.0, 1, 0.5), (0.5, 1, 0.75), (0.0, 2, 1.0), (1.0, 2, 2.0)])
+def test_a_429_that_no_limiter_answers_for_backs_off(jitter: float, number: int, seconds: float) -> None:
+    error = RateLimitedError(status_code=429)
+    assert decide(attempt(number, idempotent=False), error, POLICY, jitter) == Decision(Step.WAIT, seconds)
+
+
+def after(error: FaultError, seconds: float) -> FaultError:
+    error.retry_after = seconds
+    return error
+
+
+def test_what_a_429_asks_for_comes_on_top_of_the_backoff() -> None:
+    error = after(RateLimitedError(status_code=429), 10.0)
+    assert decide(attempt(), error, POLICY, 0.0) == Decision(Step.WAIT, 10.5)
+
+
+def test_a_429_that_asks_for_more_than_the_longest_wait_is_raised() -> None:
+    for seconds in (10.1, 1e9):
+        assert decide(attempt(), after(RateLimitedError(status_code=429), seconds), POLICY, 0.5) == RAISE
+
+
+@pytest.mark.parametrize(("asked", "seconds"), [(0.0, 0.5), (7.0, 7.5), (10.0, 10.5), (1e9, 10.5)])
+def test_what_a_503_asks_for_is_waited_for_up_to_the_longest_wait(asked: float, seconds: float) -> None:
+    error = after(ServerError(status_code=503), asked)
+    assert decide(attempt(), error, POLICY, 0.5) == Decision(Step.WAIT, seconds)
+    assert decide(attempt(idempotent=False), error, POLICY, 0.5) == RAISE
+
+
+def left(pause: Pause, now: float) -> float | None:
+    """Return what a caller is told; None if it may ask."""
+    try:
+        pause.check(now)
+    except (RateLimitedError, ServerError) as error:
+        return error.retry_after
+    return None
+
+
+def test_an_endpoint_that_refused_is_left_alone_as_long_as_it_said() -> None:
+    pause = Pause()
+    assert left(pause, 0.0) is None
+    pause.note(after(RateLimitedError(status_code=429, method="POST", path="/oauth/token"), 60.0), POLICY, 100.0)
+    with pytest.raises(RateLimitedError, match=r"429 for POST /oauth/token: .* may be asked in 20\.0 s") as caught:
+        pause.check(140.0)
+    assert (caught.value.retry_after, caught.value.attempts) == (20.0, 0)
+    assert left(pause, 160.0) is None
+
+
+def test_no_endpoint_is_left_alone_for_ever() -> None:
+    pause = Pause()
+    pause.note(after(RateLimitedError(status_code=429), 1e9), POLICY, 0.0)
+    assert (left(pause, 1.0), left(pause, 900.0)) == (899.0, None)
+
+
+def test_without_a_word_the_pause_goes_on_where_the_backoff_ended() -> None:
+    pause = Pause()
+    refused = RateLimitedError(status_code=429, attempts=2)
+    pauses: list[float | None] = []
+    for _ in range(4):
+        pause.note(refused, POLICY, 0.0)
+        pauses.append(left(pause, 0.0))
+    assert pauses == [2.0, 4.0, 8.0, 10.0]
+    pause.note(None, POLICY, 0.0)
+    pause.note(refused, POLICY, 100.0)
+    assert left(pause, 100.0) == 2.0
+
+
+def test_a_503_is_left_alone_only_if_it_says_so() -> None:
+    pause = Pause()
+    pause.note(ServerError(status_code=503), POLICY, 0.0)
+    pause.note(TransportError("gone", sent="maybe"), POLICY, 0.0)
+    assert left(pause, 0.0) is None
+    pause.note(after(ServerError(status_code=503), 30.0), POLICY, 0.0)
+    with pytest.raises(ServerError, match="503"):
+        pause.check(1.0)
 
 
 def test_a_used_up_stream_is_not_sent_again_after_a_429() -> None:

@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -14,11 +15,11 @@ from cryptography.fernet import Fernet
 from strava_async.errors import InputError, TokenStoreError
 from strava_async.oauth import TokenSet
 from strava_async.stores import SqliteTokenStore
-from strava_async.stores.sealing import Seal, generate_key, seals
+from strava_async.stores.sealing import Seal, seals
 from tests.store_contract import FULL, numbered
 
 ROOT = Path(__file__).parent.parent
-OLD, NEW, OTHER = (generate_key() for _ in range(3))
+OLD, NEW, OTHER = (urlsafe_b64encode(bytes(range(first, first + 32))).decode() for first in (1, 2, 3))
 
 
 @pytest.fixture
@@ -96,6 +97,7 @@ def run(script: str) -> str:
 def test_without_the_extra_a_key_is_refused_and_no_key_is_not() -> None:
     told = run("""
 import sys
+from base64 import urlsafe_b64encode
 sys.modules["cryptography"] = sys.modules["cryptography.fernet"] = None
 from strava_async.stores import SqliteTokenStore
 SqliteTokenStore("tokens.db")
@@ -112,6 +114,7 @@ for work in (lambda: SqliteTokenStore("tokens.db", key="secret"), SqliteTokenSto
 def test_nobody_pays_for_encryption_without_a_key() -> None:
     told = run("""
 import sys
+from base64 import urlsafe_b64encode
 from strava_async.stores import SqliteTokenStore
 store = SqliteTokenStore("tokens.db")
 print("cryptography" in sys.modules)
@@ -218,7 +221,8 @@ async def test_a_sealed_row_that_was_changed_cannot_be_read(path: Path) -> None:
     store = SqliteTokenStore(path, key=OLD)
     await store.save(7, FULL)
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("UPDATE tokens SET value = substr(value, 1, 40) || 'A' || substr(value, 42)")
+        another = "CASE substr(value, 41, 1) WHEN 'A' THEN 'B' ELSE 'A' END"
+        connection.execute(f"UPDATE tokens SET value = substr(value, 1, 40) || {another} || substr(value, 42)")
     with pytest.raises(TokenStoreError, match="athlete 7") as caught:
         await store.load(7)
     assert "gAAAAA" not in str(caught.value)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -17,6 +19,7 @@ import pytest
 from strava_async.errors import TokenStoreError
 from strava_async.stores import SqliteTokenStore
 from strava_async.stores._threads import THREADS, Job, finish_in_thread
+from strava_async.stores.file_lock import FileLock
 from tests.store_contract import FULL, numbered
 
 ROOT = Path(__file__).parent.parent
@@ -126,6 +129,57 @@ def test_loops_of_several_threads_share_an_object(path: Path) -> None:
     for worker in workers:
         worker.join()
     assert anyio.run(store.load, 7) == numbered(rounds * threads)
+
+
+def test_a_loop_that_stopped_inside_a_lock_leaves_it_to_the_next(path: Path) -> None:
+    # Not asyncio.run, which ends what is begun: a framework or a test suite may just close its loop.
+    store = SqliteTokenStore(path, lock_timeout=0)
+    contexts: list[AbstractAsyncContextManager[object]] = []
+    before = open_files()
+
+    async def stop_inside() -> None:
+        contexts.append(store.lock(7))
+        await contexts[-1].__aenter__()
+
+    for _ in range(3):
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(stop_inside())
+        loop.close()
+    anyio.run(lock_and_leave, store)
+    assert files(path) == {"tokens.db"}
+    assert open_files() == before
+
+
+def test_a_lock_that_a_living_loop_holds_is_not_given_up(path: Path, anyio_backend: str) -> None:
+    store, impatient = SqliteTokenStore(path), SqliteTokenStore(path, lock_timeout=0)
+    inside, told = threading.Event(), threading.Event()
+
+    async def hold() -> None:
+        async with store.lock(7):
+            inside.set()
+            await anyio.to_thread.run_sync(told.wait, 10)
+
+    other = threading.Thread(target=partial(anyio.run, hold, backend=anyio_backend))
+    other.start()
+    assert inside.wait(10)
+    try:
+        for _ in range(2):
+            with pytest.raises(TokenStoreError, match="not free"):
+                anyio.run(lock_and_leave, impatient, backend=anyio_backend)
+    finally:
+        told.set()
+        other.join()
+    anyio.run(lock_and_leave, impatient, backend=anyio_backend)
+
+
+def test_a_lock_that_was_taken_without_a_loop_is_not_given_up(path: Path) -> None:
+    lock, store = FileLock(f"{path}-locks/7"), SqliteTokenStore(path, lock_timeout=0)
+    assert lock.try_acquire()
+    for _ in range(2):
+        with pytest.raises(TokenStoreError, match="not free"):
+            anyio.run(lock_and_leave, store)
+    lock.release()
+    anyio.run(lock_and_leave, store)
 
 
 @pytest.mark.anyio

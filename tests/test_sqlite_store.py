@@ -21,7 +21,9 @@ from hypothesis import strategies as st
 from strava_async.errors import InputError, TokenStoreError
 from strava_async.oauth import TokenSet
 from strava_async.stores import SqliteTokenStore, TokenStore
+from strava_async.stores.private_files import Privacy
 from strava_async.stores.sqlite_file import SqliteFile
+from strava_async.stores.sqlite_rows import TOKENS
 from strava_async.testing.clock import FakeClock
 from tests.store_contract import FULL, StrictStoreContract, numbered
 
@@ -123,7 +125,7 @@ async def test_only_the_owner_may_read_the_files_whatever_the_umask(path: Path) 
 @pytest.mark.anyio
 async def test_a_commit_is_made_to_survive_a_power_failure(path: Path) -> None:
     await SqliteTokenStore(path).save(7, FULL)
-    with SqliteFile(str(path), 5.0).writing() as connection:
+    with SqliteFile(str(path), TOKENS, 5.0, Privacy(private=True)).writing() as connection:
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA secure_delete").fetchone() == (1,)
@@ -234,7 +236,7 @@ def test_any_tokens_come_back_as_they_were(athlete_id: int, token: TokenSet, key
 async def test_what_would_not_come_back_is_not_saved(path: Path) -> None:
     store = SqliteTokenStore(path)
     await store.save(7, FULL)
-    soon: Any = 1.5
+    soon: Any = "soon"
     with pytest.raises(InputError, match="expires_at"):
         await store.save(7, TokenSet("a", "r", soon))
     assert await store.load(7) == FULL
@@ -289,8 +291,6 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "without a version": (put("PRAGMA user_version = 0"), "damaged"),
     "newer": (put("PRAGMA user_version = 2"), "upgrade"),
     "read-only": (lambda path: path.chmod(0o400), "cannot be written"),
-    "open to the group": (lambda path: path.chmod(0o640), "chmod 600"),
-    "open to all": (lambda path: path.chmod(0o602), "chmod 600"),
     "in a read-only directory": (lambda path: path.parent.chmod(0o500), "cannot be written"),
     "a directory": (put_directory, "is a directory"),
 }
@@ -357,7 +357,7 @@ async def save_into_a_wal(path: Path, target: Path) -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("kind", ["emptied", "cut off in a page", "another program's id", "newer", "open to the group"])
+@pytest.mark.parametrize("kind", ["emptied", "cut off in a page", "another program's id", "newer"])
 async def test_the_wal_of_a_file_that_cannot_be_used_is_kept(path: Path, kind: str, tmp_path: Path) -> None:
     broken = tmp_path / "broken.db"
     await save_into_a_wal(path, broken)

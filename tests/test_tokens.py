@@ -10,7 +10,15 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from strava_async.errors import InputError, InvalidGrantError, MissingScopeError, StravaError, TransportError
+from strava_async.errors import (
+    InputError,
+    InvalidGrantError,
+    MissingScopeError,
+    RateLimitedError,
+    ServerError,
+    StravaError,
+    TransportError,
+)
 from strava_async.oauth import AccessInfo, TokenSet
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from strava_async.tokens import TokenSource
@@ -27,6 +35,7 @@ class Strava:
         asked: the refresh tokens that came, in order.
         gate: an answer waits until it is set.
         fail_with: raised instead of answering.
+        answer_with: answered in place of new tokens.
     """
 
     def __init__(self, clock: FakeClock) -> None:
@@ -35,6 +44,7 @@ class Strava:
         self.gate = anyio.Event()
         self.gate.set()
         self.fail_with: Exception | None = None
+        self.answer_with: AccessInfo | None = None
         self.latest = "r0"
 
     async def refresh(self, tokens: TokenSet) -> AccessInfo:
@@ -44,6 +54,8 @@ class Strava:
             raise self.fail_with
         if tokens.refresh_token != self.latest:
             raise InvalidGrantError("dead")
+        if self.answer_with is not None:
+            return self.answer_with
         number = int(self.latest[1:]) + 1
         self.latest = f"r{number}"
         return info(f"a{number}", self.latest, int(self.clock.monotonic()) + 21_600, expires_in=21_600)
@@ -375,19 +387,21 @@ async def test_replacing_waits_for_a_renewal_under_way() -> None:
 
 
 def test_a_source_outlives_the_event_loop_that_stopped_its_renewal() -> None:
-    setting = Setting()
+    shared = Shared()
 
     async def stop_amid_renewal() -> None:
-        setting.strava.gate = anyio.Event()
-        caller = asyncio.create_task(setting.source.bearer())
-        await asyncio.sleep(0)
+        await shared.kept.free.acquire()  # another process has the lock
+        caller = asyncio.create_task(shared.source.bearer())
+        await asyncio.sleep(0.0)
+        await anyio.wait_all_tasks_blocked()
         caller.cancel()
 
     async def use() -> str | None:
-        setting.strava.gate.set()
-        return await setting.source.bearer()
+        return await shared.source.bearer()
 
     asyncio.run(stop_amid_renewal())
+    assert shared.strava.asked == []
+    shared.kept.free = anyio.Lock()
     assert asyncio.run(use()) == "a1"
 
 
@@ -805,21 +819,19 @@ def test_a_loop_that_was_closed_amid_a_renewal_does_not_block_the_next() -> None
 
     setting.source.refresh = never
     loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)  # it says that a task is lost, and so it is
     task = loop.create_task(setting.source.bearer())
     loop.run_until_complete(asyncio.sleep(0))
     task.cancel()
     loop.run_until_complete(asyncio.wait([task]))
-    left = asyncio.all_tasks(loop)
-    assert left  # the renewal goes on without its caller
+    assert asyncio.all_tasks(loop)  # the renewal goes on without its caller
 
     setting.source.refresh = setting.strava.refresh
-    other = asyncio.new_event_loop()
-    assert other.run_until_complete(asyncio.wait_for(setting.source.bearer(), 5)) == "a1"
-    other.close()
-    for task in left:
-        task.cancel()
-    loop.run_until_complete(asyncio.wait(left))
+    with pytest.raises(InputError, match="another event loop"):
+        asyncio.run(setting.source.bearer())
     loop.close()
+    assert asyncio.run(setting.source.bearer()) == "a1"
+    gc.collect()
 
 
 async def test_kept_tokens_cannot_be_replaced_behind_the_keepers_back() -> None:
@@ -877,3 +889,114 @@ async def test_there_is_nothing_to_confirm_without_a_refresh_token() -> None:
     shared.kept.token = TokenSet("b0", None, NOW + 3600)
     assert await confirmed(shared) == (True, 0)
     assert shared.strava.asked == []
+
+
+async def test_a_renewal_without_a_refresh_token_goes_on_with_the_old_one() -> None:
+    shared = Shared()
+    shared.strava.answer_with = AccessInfo(access_token="a1", expires_at=NOW + 21_600)
+    assert await shared.source.bearer() == "a1"
+    assert shared.kept.token == TokenSet("a1", "r0", NOW + 21_600, athlete_id=7)
+
+
+async def test_a_renewal_whose_expiry_is_unknown_is_kept_and_used() -> None:
+    shared = Shared()
+    shared.strava.answer_with = AccessInfo(access_token="a1", refresh_token="r1")
+    for _ in range(3):
+        assert await shared.source.bearer() == "a1"
+    assert shared.kept.token == TokenSet("a1", "r1", None, athlete_id=7)
+    assert shared.strava.asked == ["r0"]
+
+
+@pytest.mark.parametrize("known", ["by the tokens", "by the source"])
+async def test_a_renewal_that_names_another_athlete_is_refused_and_not_kept(known: str) -> None:
+    shared = Shared()
+    if known == "by the source":
+        shared.kept.token = TokenSet("a0", "r0", NOW - 1)
+        shared.source = TokenSource(keeper=shared.kept, refresh=shared.strava.refresh, clock=shared.clock, athlete_id=7)
+    before = shared.kept.token
+    shared.strava.answer_with = AccessInfo(info("a1", "r1", NOW + 21_600), athlete={"id": 8})
+    for _ in range(2):
+        with pytest.raises(InvalidGrantError, match="athlete 7"):
+            await shared.source.bearer()
+    assert shared.kept.token is before
+    assert shared.strava.asked == ["r0"]
+
+
+async def test_a_renewal_that_names_the_same_athlete_keeps_what_was_granted() -> None:
+    shared = Shared()
+    shared.kept.token = TokenSet("a0", "r0", NOW - 1, frozenset({"read"}), 7)
+    shared.strava.answer_with = AccessInfo(info("a1", "r1", NOW + 21_600), athlete={"id": 7})
+    await shared.source.bearer()
+    assert shared.kept.token == TokenSet("a1", "r1", NOW + 21_600, frozenset({"read"}), 7)
+
+
+async def test_a_new_grant_inherits_nothing_although_its_answer_does_not_say_whose_it_is() -> None:
+    source = TokenSource(TokenSet("a0", "r0", NOW + 3600, frozenset({"activity:write"}), 7), clock=FakeClock())
+
+    async def exchange(tokens: TokenSet) -> AccessInfo:
+        return AccessInfo(access_token="b0", athlete=None)
+
+    await source.replace(exchange, save=False)
+    assert source.token == TokenSet("b0")
+
+
+@pytest.mark.parametrize("expires_at", [NOW - 100, NOW, NOW + 200])
+async def test_a_token_that_is_born_expired_does_not_bring_one_renewal_per_call(expires_at: int) -> None:
+    setting = Setting()
+    number = 0
+
+    async def dying(tokens: TokenSet) -> AccessInfo:
+        nonlocal number
+        number += 1
+        return info(f"a{number}", f"r{number}", expires_at)
+
+    setting.source.refresh = dying
+    for _ in range(5):
+        assert await setting.source.bearer() == "a1"
+        assert await setting.source.renew("a1") is False  # Strava refuses it too
+        assert await setting.source.renew("a0") is True  # who was refused with the one before can try it
+    assert number == 1
+    setting.clock.wall_offset = -3600.0  # no jump of the wall clock holds it for longer
+    setting.clock.advance(3600.0 + 61.0)
+    assert await setting.source.bearer() == "a2"
+
+
+async def test_a_life_that_makes_no_sense_says_nothing_about_the_clock() -> None:
+    setting = Setting()
+    for expires_in in (0, 10**9):
+        setting.strava.answer_with = info("a1", "r1", NOW + 21_600, expires_in=expires_in)
+        setting.source.token = TokenSet("a0", "r0", NOW - 1)
+        await setting.source.bearer()
+        assert await setting.source.bearer() == "a1"
+        assert len(setting.strava.asked) == 1
+        setting.strava.asked.clear()
+        setting.strava.latest = "r0"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [TransportError("down", sent="maybe"), ServerError(status_code=503), RateLimitedError(status_code=429)],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_token_that_cannot_be_renewed_now_is_used_as_long_as_it_lives(error: StravaError) -> None:
+    setting = Setting(expires_at=NOW + 100)
+    setting.strava.fail_with = error
+    for _ in range(3):
+        assert await gather(5, setting.source.bearer) == ["a0"] * 5
+    assert setting.strava.asked == ["r0"]
+    setting.clock.advance(61.0)
+    assert await setting.source.bearer() == "a0"
+    assert len(setting.strava.asked) == 2
+    setting.clock.advance(61.0)
+    with pytest.raises(type(error)):
+        await setting.source.bearer()
+
+
+async def test_a_token_whose_grant_is_dead_or_not_kept_is_not_used_although_it_lives() -> None:
+    setting, shared = Setting(expires_at=NOW + 100), Shared(expires_at=NOW + 100)
+    setting.strava.fail_with = InvalidGrantError("dead")
+    with pytest.raises(InvalidGrantError):
+        await setting.source.bearer()
+    shared.kept.fail_with = TransportError("the store is far away", sent="never")
+    with pytest.raises(TransportError):
+        await shared.source.bearer()

@@ -3,12 +3,13 @@
 import gzip
 import logging
 import os
+import socket
 import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from io import BytesIO, StringIO
+from io import BufferedReader, BytesIO, FileIO, StringIO
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,13 @@ import pytest
 from strava_async.calls import api_call
 from strava_async.errors import InputError
 from strava_async.resources._files import (
-    READING_THREADS,
     FileToSend,
     OutgoingFile,
     Progress,
     check_progress,
     file_to_send,
 )
+from strava_async.resources._sources import READING_THREADS
 
 pytestmark = pytest.mark.anyio
 
@@ -265,20 +266,138 @@ async def test_a_file_beyond_all_measure_is_refused_before_it_is_read(tmp_path: 
         await made(path)
 
 
-async def test_a_source_without_end_is_refused_when_it_is_beyond_all_measure() -> None:
+LIMIT = 3 << 20
+
+
+async def refused(source: Any) -> None:
+    with pytest.raises(InputError, match="larger than 3 MB: Strava takes 25 MB"):
+        await file_to_send(source, data_type="fit", filename=None, gzip=False, limit_bytes=LIMIT)
+
+
+class Endless:
+    """A file that gives as much as is asked for, or so much at a time, for ever; and counts."""
+
+    def __init__(self, at_a_time: int | None = None) -> None:
+        self.at_a_time = at_a_time
+        self.given = 0
+
+    def read(self, size: int = -1) -> bytes:
+        if size < 0:
+            raise MemoryError("all of it")
+        portion = bytes(self.at_a_time or size)
+        self.given += len(portion)
+        return portion
+
+
+class AsyncEndless(Endless):
+    """The same, to be awaited."""
+
+    async def read(self, size: int = -1) -> bytes:  # type: ignore[override]
+        return super().read(size)
+
+
+@pytest.mark.parametrize("kind", [Endless, AsyncEndless])
+async def test_of_a_file_without_end_one_byte_more_than_the_limit_is_read(kind: type[Endless]) -> None:
+    source = kind()
+    await refused(source)
+    assert source.given == LIMIT + 1
+
+
+async def test_a_file_that_gives_little_or_more_than_asked_is_refused_all_the_same() -> None:
+    for at_a_time in (4_001, 2 << 20):
+        source = Endless(at_a_time)
+        await refused(source)
+        assert LIMIT < source.given <= LIMIT + at_a_time
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such device")
+async def test_a_device_without_end_is_refused() -> None:
+    with FileIO("/dev/zero") as plain, BufferedReader(plain) as buffered:
+        await refused(plain)
+        await refused(buffered)
+    async with await anyio.open_file("/dev/zero", "rb") as wrapped:
+        await refused(wrapped)
+
+
+async def test_an_iterable_without_end_is_refused_and_closed() -> None:
     closed: list[bool] = []
-    piece = bytes(32 << 20)
 
     async def endless() -> AsyncIterator[bytes]:
         try:
             while True:
-                yield piece
+                yield bytes(1 << 20)
         finally:
             closed.append(True)
 
-    with pytest.raises(InputError, match="larger than 512 MB"):
-        await made(endless(), data_type="fit")
+    await refused(endless())
     assert closed == [True]
+
+
+async def test_an_iterable_that_gives_nothing_for_ever_stops_nobody() -> None:
+    async def empty() -> AsyncIterator[bytes]:
+        while True:
+            yield b""
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(made, empty(), data_type="fit"))
+        for _ in range(10):
+            await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+
+
+async def test_what_is_as_large_as_it_may_be_is_taken() -> None:
+    content = bytes(LIMIT)
+    for source in (content, bytearray(content), BytesIO(content), Promising(content)):
+        sent = await file_to_send(source, data_type="fit", filename=None, gzip=False, limit_bytes=LIMIT)
+        assert sent.content == content
+    for source in (content + b"x", BytesIO(content + b"x")):
+        await refused(source)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no such file system")
+async def test_a_file_that_is_larger_than_it_says_is_read_to_its_end() -> None:
+    assert os.stat("/proc/self/status").st_size == 0
+    sent = await made("/proc/self/status", data_type="tcx")
+    assert sent.content.startswith(b"Name:")
+    assert sent.content.endswith(b"\n")
+
+
+async def test_a_file_that_reads_nothing_at_the_moment_is_the_callers_mistake() -> None:
+    receiving, sending = os.pipe()
+    os.set_blocking(receiving, False)
+    nothing = pytest.raises(InputError, match="nothing to give at the moment")
+    with FileIO(receiving) as opened, FileIO(sending, "w"), nothing:
+        await made(opened, data_type="fit")
+
+
+async def test_a_pipe_is_read_until_it_is_closed() -> None:
+    receiving, sending = os.pipe()
+    with FileIO(receiving) as opened:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(anyio.to_thread.run_sync, written_and_closed, sending))
+            assert (await made(opened, data_type="fit")).content == CONTENT * 2
+
+
+def written_and_closed(sending: int) -> None:
+    with FileIO(sending, "w") as file:
+        file.write(CONTENT)
+        file.write(CONTENT)
+
+
+async def test_a_read_without_a_size_gives_all_and_is_asked_once() -> None:
+    class Whole:
+        def read(self) -> bytes:
+            return CONTENT
+
+    assert (await made(Whole(), data_type="fit")).content == CONTENT
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such paths")
+async def test_a_socket_is_no_file(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "s.fit"))
+        with pytest.raises(InputError, match="no regular file"):
+            await made(tmp_path / "s.fit")
 
 
 async def cancelled_reads(source: Any, count: int, begun: threading.Semaphore) -> None:

@@ -6,8 +6,10 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -442,7 +444,8 @@ async def test_what_was_kept_is_taken_once_in_its_old_order(path: Path) -> None:
 def test_the_file_is_its_users_alone(path: Path) -> None:
     assert anyio.run(backlog_of(path).take) == []
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    assert sorted(entry.name for entry in path.parent.iterdir()) == [path.name, f"{path.name}-locks"]
+    assert list(path.parent.joinpath(f"{path.name}-locks").iterdir()) == []
 
 
 async def test_what_is_older_than_seven_days_is_dropped_but_a_deauthorization(
@@ -500,6 +503,22 @@ async def test_tasks_that_take_at_once_get_each_event_once(path: Path) -> None:
         for _ in range(8):
             tasks.start_soon(take)
     assert sorted(kept.event.object_id for kept in taken) == list(range(1, 301))
+
+
+def test_loops_of_several_threads_share_an_object(path: Path, anyio_backend: str) -> None:
+    backlog = backlog_of(path)
+    taken: list[KeptEvent] = []
+
+    async def use(number: int) -> None:
+        await backlog.keep([at(float(number), number)])
+        taken.extend(await backlog.take())
+
+    threads = [threading.Thread(target=partial(anyio.run, use, n, backend=anyio_backend)) for n in range(1, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(kept.event.object_id for kept in taken) == [1, 2, 3, 4]
 
 
 PROCESS = """

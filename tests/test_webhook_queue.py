@@ -1,7 +1,9 @@
 """The queue of webhook events: nothing lost, nothing twice, in order, and an end that waits for what is queued."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import anyio
@@ -675,3 +677,79 @@ async def test_many_tasks_offer_at_once_and_each_event_is_handled_once() -> None
         for first in range(1, 200, 10):
             senders.start_soon(send, first)
     assert sorted(number for number, _ in desk.ended) == list(range(1, 231))
+
+
+# -- event loops ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+async def test_another_event_loop_is_refused_at_once(backend: str) -> None:
+    queue = Desk().queue()
+    refusals: list[str] = []
+
+    async def elsewhere() -> None:
+        with pytest.raises(InputError) as caught:
+            queue.offer(event())
+        refusals.append(str(caught.value))
+        with pytest.raises(InputError):
+            async with queue.running():
+                raise AssertionError
+
+    async with queue.running():
+        await anyio.to_thread.run_sync(partial(anyio.run, elsewhere, backend=backend))
+        assert queue.offer(event()) is Offer.ACCEPTED
+    assert refusals == [
+        "this router of webhooks belongs to another event loop, which has not ended: make one for each loop and thread"
+    ]
+    assert queue.counts == WebhookCounts(accepted=1, handled=1)
+
+
+async def test_a_run_that_has_ended_leaves_the_queue_to_any_event_loop() -> None:
+    queue = Desk().queue()
+
+    async def elsewhere() -> None:
+        async with queue.running():
+            queue.offer(event(2))
+
+    async with queue.running():
+        queue.offer(event(1))
+    await anyio.to_thread.run_sync(partial(anyio.run, elsewhere))
+    assert queue.counts == WebhookCounts(accepted=2, handled=2)
+
+
+def test_what_a_loop_left_that_ended_too_early_is_the_next_ones() -> None:
+    desk = Desk()
+    queue = desk.queue(workers=1)
+    dead = asyncio.new_event_loop()
+    leavings: list[Any] = []
+
+    async def begin() -> None:
+        leavings.append(queue.running())
+        await leavings[0].__aenter__()
+        desk.act = desk.a_second
+        for number in range(3):
+            queue.offer(event(number))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    async def go_on() -> None:
+        assert queue.offer(event(3)) is Offer.TURNED_AWAY
+        async with queue.running():
+            assert queue.offer(event(2)) is Offer.DUPLICATE
+
+    dead.run_until_complete(begin())
+    leavings += asyncio.all_tasks(dead)
+    dead.close()
+    desk.act = desk.at_once
+    asyncio.run(go_on())
+    assert queue.counts == WebhookCounts(accepted=3, duplicates=1, turned_away=1, handled=3)
+    bury(leavings)
+    assert queue.counts.waiting == 0
+
+
+def bury(leavings: list[Any]) -> None:
+    """End what can never go on, without a word."""
+    for task in leavings[1:]:
+        task._log_destroy_pending = False
+    leavings.clear()
+    gc.collect()

@@ -4,9 +4,11 @@ import gzip
 import html
 import json
 import pickle
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -28,7 +30,18 @@ from strava_async.errors import (
     UploadError,
 )
 from strava_async.quota import QuotaClass
-from strava_async.wire import Reply, fault, opened_reply, read, read_leniently, redacted, upload_error
+from strava_async.redaction import redacted
+from strava_async.wire import (
+    MAX_BODY_BYTES,
+    MAX_FAULT_BYTES,
+    Reply,
+    fault,
+    opened_reply,
+    read,
+    read_json,
+    read_leniently,
+    upload_error,
+)
 
 JSON = "application/json; charset=utf-8"
 GET = api_call("GET", "/athlete", {}, api_url="https://www.strava.com/api/v3")
@@ -119,10 +132,12 @@ def test_a_broken_content_coding_is_a_decode_error(packed: bytes, coding: str) -
         read(GET, reply(200, packed, content_encoding=coding))
 
 
-def test_a_reply_is_opened_once_and_one_that_cannot_be_stays_as_it_is() -> None:
+def test_a_reply_is_opened_once_and_of_one_that_cannot_be_the_reason_is_known() -> None:
     packed = reply(200, gzip.compress(b'{"id": 1}'), content_encoding="gzip")
     assert opened_reply(packed) == reply(200, '{"id": 1}')
-    broken = reply(200, b"plain", content_encoding="gzip")
+    broken = opened_reply(reply(200, b"plain", content_encoding="gzip"))
+    assert broken == reply(200, b"plain")
+    assert "no gzip" in str(broken.failure)
     assert opened_reply(broken) is broken
 
 
@@ -201,9 +216,30 @@ def test_whatever_the_body_a_refusal_has_its_error(status_code: int, body: bytes
     assert error.status_code == status_code
 
 
-@given(
-    status_code=st.integers(100, 999), body=st.binary(), content_type=st.text(), coding=st.sampled_from(["", "gzip"])
+HOSTILE_BODIES = st.one_of(
+    st.binary(),
+    st.binary().map(gzip.compress),
+    st.text(st.characters(categories=["Cs", "Cc", "Lu", "Nd"])).map(
+        lambda text: text.encode("utf-16", "surrogatepass")
+    ),
+    st.sampled_from(
+        [b"<html>", b"\xef\xbb\xbf<html", b"[" * 100_000, b'{"errors":' * 500, b"1" * 5_000, b"NaN", b"1e999"]
+    ),
+    st.recursive(
+        st.one_of(st.none(), st.integers(), st.floats(), st.text(), st.booleans()),
+        lambda inner: st.one_of(
+            st.lists(inner),
+            st.dictionaries(st.sampled_from(["message", "errors", "resource", "field", "code", "error", "id"]), inner),
+        ),
+    ).map(lambda value: json.dumps(value).encode()),
 )
+MEDIA_TYPES = st.one_of(
+    st.text(), st.sampled_from(["text/html", "text/plain", JSON, "application/xml", "image/png", "+json"])
+)
+CODINGS = st.lists(st.sampled_from(["", "gzip", "x-gzip", "deflate", "identity", "br", "\0"]), max_size=6).map(",".join)
+
+
+@given(status_code=st.integers(100, 999), body=HOSTILE_BODIES, content_type=MEDIA_TYPES, coding=CODINGS)
 def test_no_bytes_leave_the_tree_of_errors(status_code: int, body: bytes, content_type: str, coding: str) -> None:
     for call in (GET, UPLOAD, TOKEN):
         answer = reply(status_code, body, content_type, content_encoding=coding)
@@ -266,7 +302,7 @@ def test_of_secrets_that_begin_alike_the_longer_is_found() -> None:
 def test_an_answer_full_of_secrets_shows_no_part_of_one(secret: str, encode: Callable[[str], str]) -> None:
     with pytest.raises(DecodeError) as caught:
         read(GET, reply(200, f"<html>{encode(secret) * 5_000}", "text/html"), secret)
-    assert set(caught.value.body_excerpt) == set("<html>*")
+    assert set(caught.value.body_excerpt) == {"*"}
 
 
 def test_a_token_called_token_does_not_garble_the_answer() -> None:
@@ -344,6 +380,127 @@ def test_an_upload_can_be_refused_by_a_fault_too() -> None:
 )
 def test_without_checks_any_body_is_a_value(answer: Reply, value: Any) -> None:
     assert read_leniently(answer) == value
+
+
+PAGE = """<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.01 Transitional//EN" "http://www.w3.org/TR/html4/loose.dtd">
+<HTML><HEAD><META HTTP-EQUIV="Content-Type" CONTENT="text/html; charset=iso-8859-1">
+<TITLE>ERROR: The request could not be satisfied</TITLE><style>p {{ color: red }}</style>
+<script>if (1 < 2) document.write("<b>written</b>")</script></HEAD><BODY><!-- <p>hidden -->
+<H1>403 ERROR</H1>
+Request   blocked&period; Bearer {secret} &amp; more</BODY></HTML>"""
+
+
+@pytest.mark.parametrize("content_type", ["text/html", JSON, "", "text/plain"])
+def test_a_page_in_place_of_a_fault_is_told_with_what_it_shows(content_type: str) -> None:
+    error = fault(GET, reply(403, PAGE.format(secret=SECRET), content_type), SECRET)
+    assert isinstance(error, errors.ForbiddenError)
+    shown = "ERROR: The request could not be satisfied 403 ERROR Request blocked. Bearer *** & more"
+    assert error.body_excerpt == shown
+    assert str(error) == f"403 for GET /athlete: a page came instead of JSON: {shown}"
+    assert error.message == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "told"),
+    [
+        ("", JSON, "no body came"),
+        ("Bad gateway\n\n  at the edge", "text/plain", "text came instead of JSON: Bad gateway at the edge"),
+        ("upstream gone", "application/octet-stream", "text came instead of JSON: upstream gone"),
+        ("upstream gone", JSON, "broken JSON came: upstream gone"),
+        ('{"message": "No', JSON, 'broken JSON came: {"message": "No'),
+        (
+            '{"Message": "User is not authorized"}',
+            JSON,
+            'JSON came that tells no reason: {"Message": "User is not authorized"}',
+        ),
+        ('["no"]', "", 'JSON came that tells no reason: ["no"]'),
+        ("<p>no such page", JSON, "a page came instead of JSON: no such page"),
+        ("<html><script>1</script>", "text/html", "a page came instead of JSON: <html><script>1</script>"),
+        (
+            '<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Denied</Message></Error>',
+            "application/xml",
+            "XML came instead of JSON: AccessDenied Denied",
+        ),
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x80", "image/png", "binary data came instead of JSON"),
+        (b" " * (MAX_FAULT_BYTES + 1) + b"{}", JSON, "more came than any fault has"),
+    ],
+    ids=range(12),
+)
+def test_what_came_in_place_of_a_fault_is_told(body: bytes | str, content_type: str, told: str) -> None:
+    assert str(fault(GET, reply(502, body, content_type))) == f"502 for GET /athlete: {told}"
+
+
+@pytest.mark.parametrize("content_type", [JSON, "text/html", "text/plain", "application/octet-stream"])
+def test_a_fault_is_one_whatever_it_is_called(content_type: str) -> None:
+    error = fault(GET, replace(refusal(401, "no", resource="Athlete", field="access_token"), content_type=content_type))
+    assert isinstance(error, UnauthorizedError)
+    assert (error.errors[0]["field"], error.body_excerpt) == ("access_token", "")
+
+
+def test_what_a_token_endpoint_sent_in_place_of_a_fault_is_told_and_not_shown() -> None:
+    error = fault(TOKEN, reply(503, "<html>sekret-new</html>", "text/html"))
+    assert str(error) == "503 for POST /oauth/token: a page came instead of JSON"
+    assert "sekret" not in f"{vars(error)}"
+
+
+def test_a_page_in_place_of_a_success_is_told_with_what_it_shows() -> None:
+    with pytest.raises(DecodeError) as caught:
+        read(GET, reply(200, PAGE.format(secret=SECRET), "text/html"), SECRET)
+    assert "a page came instead of JSON: ERROR: The request could not be satisfied 403 ERROR" in str(caught.value)
+    assert SECRET not in f"{caught.value} {vars(caught.value)}"
+
+
+BOMB = gzip.compress(bytes(MAX_BODY_BYTES + 1), mtime=0)
+STACKED = gzip.compress(BOMB, mtime=0)
+
+
+@pytest.mark.parametrize(
+    ("body", "coding"), [(BOMB, "gzip"), (STACKED, "gzip, gzip"), (bytes(MAX_BODY_BYTES + 1), "")], ids=range(3)
+)
+@pytest.mark.parametrize("status_code", [200, 404, 503])
+def test_a_body_beyond_all_measure_is_a_decode_error_whatever_the_status(
+    status_code: int, body: bytes, coding: str
+) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(DecodeError, match="larger than 64 MB") as caught:
+            read(GET, reply(status_code, body, content_encoding=coding))
+        now, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert caught.value.path == "/athlete"
+    assert peak < MAX_BODY_BYTES * 9 // 8 + (4 << 20)
+    assert now < 1 << 20  # what holds the error holds nothing of the body
+
+
+def test_what_could_not_be_opened_is_not_opened_again() -> None:
+    opened = opened_reply(reply(200, BOMB, content_encoding="gzip"))
+    assert (opened.body, opened.content_encoding, opened.is_too_large) == (b"", "", True)
+    for again in (read, lambda call, answer: read_json(call, answer, None, json.loads), fault):
+        with pytest.raises(DecodeError, match="larger than 64 MB"):
+            raise_if_error(again(GET, opened))
+    with pytest.raises(DecodeError, match="larger than 64 MB"):
+        read_leniently(opened)
+
+
+def raise_if_error(value: Any) -> None:
+    if isinstance(value, Exception):
+        raise value
+
+
+def test_a_broken_coding_is_told() -> None:
+    for body, why in ((b"plain", "it is no gzip, or is damaged"), (gzip.compress(b"{}")[:-1], "it is cut off")):
+        with pytest.raises(DecodeError, match=why):
+            read(GET, reply(200, body, content_encoding="gzip"))
+    refused = fault(GET, reply(503, b"not packed at all", "text/plain", "gzip"))
+    assert str(refused) == "503 for GET /athlete: text came instead of JSON: not packed at all"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "gzip, gzip"])
+def test_no_body_is_none_whatever_its_coding(coding: str) -> None:
+    assert read(GET, reply(200, b"", content_encoding=coding)) == {}
+    assert read(GET, reply(204, b"garbage", content_encoding=coding)) == {}
+    assert read_json(GET, reply(204, b"garbage", content_encoding=coding), None, bytes) == b""
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,8 @@ def create_app(
         SettingsError: they are incomplete.
     """
     settings = settings or Settings.read(os.environ)
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in (*reversed(settings.data_dir.parents), settings.data_dir):
+        folder.mkdir(mode=0o700, exist_ok=True)  # each for this user alone: parents=True would not make those above so
     strava = strava or strava_of(settings)
     database = Database(settings.data_dir / "news.sqlite")
     news, meters = News(database, strava.clock), Meters(database, strava.clock)

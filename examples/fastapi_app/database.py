@@ -15,22 +15,22 @@ T = TypeVar("T")
 
 # AUTOINCREMENT: the id of a row that was deleted never comes again.
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS news (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    key TEXT NOT NULL UNIQUE,
-    athlete_id INTEGER NOT NULL,
-    activity_id INTEGER NOT NULL,
-    ride TEXT,
-    added_at REAL NOT NULL
+create table if not exists news (
+    id integer primary key autoincrement,
+    key text not null unique,
+    athlete_id integer not null,
+    activity_id integer not null,
+    ride text,
+    added_at real not null
 );
-CREATE INDEX IF NOT EXISTS news_of_athlete ON news (athlete_id, id);
-CREATE TABLE IF NOT EXISTS meters (
-    name TEXT NOT NULL,
-    resets_at INTEGER NOT NULL,
-    limit_ INTEGER NOT NULL,
-    usage INTEGER NOT NULL,
-    PRIMARY KEY (name, resets_at)
-) WITHOUT ROWID;
+create index if not exists news_of_athlete on news (athlete_id, id);
+create table if not exists meters (
+    name text not null,
+    resets_at integer not null,
+    limit_ integer not null,
+    usage integer not null,
+    primary key (name, resets_at)
+) without rowid;
 """
 
 
@@ -63,6 +63,6 @@ class Database:
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=5.0)
-        connection.execute("PRAGMA synchronous = OFF")  # after a power cut there is nobody whom old news would help
-        connection.execute("PRAGMA secure_delete = ON")  # what an athlete takes back is gone from the file, too
+        connection.execute("pragma synchronous = off")  # after a power cut there is nobody whom old news would help
+        connection.execute("pragma secure_delete = on")  # what an athlete takes back is gone from the file, too
         return connection

@@ -66,19 +66,19 @@ class Meters:
             for name in LABELS
             if (meter := getattr(quota, name)).limit is not None and meter.usage is not None
         ]
-        update = "UPDATE SET limit_ = excluded.limit_, usage = max(usage, excluded.usage)"
-        statement = f"INSERT INTO meters VALUES (?, ?, ?, ?) ON CONFLICT DO {update}"
+        update = "update set limit_ = excluded.limit_, usage = max(usage, excluded.usage)"
+        statement = f"insert into meters values (?, ?, ?, ?) on conflict do {update}"
         before = self._clock.time()
 
         def work(db: sqlite3.Connection) -> None:
             db.executemany(statement, rows)
-            db.execute("DELETE FROM meters WHERE resets_at < ?", (before,))
+            db.execute("delete from meters where resets_at < ?", (before,))
 
         await self._database.run(work)
 
     async def read(self) -> tuple[Gauge, ...]:
         """Return the meters that are known, in the order of ``LABELS``; a window that has ended is not."""
-        query = "SELECT name, max(resets_at), limit_, usage FROM meters WHERE resets_at >= ? GROUP BY name"
+        query = "select name, max(resets_at), limit_, usage from meters where resets_at >= ? group by name"
         rows = await self._database.run(lambda db: db.execute(query, (self._clock.time(),)).fetchall())
         gauges = {row[0]: Gauge(*row) for row in rows}
         return tuple(gauges[name] for name in LABELS if name in gauges)

@@ -64,9 +64,9 @@ class News:
 
         def work(db: sqlite3.Connection) -> bool:
             columns = "key, athlete_id, activity_id, ride, added_at"
-            added = db.execute(f"INSERT OR IGNORE INTO news ({columns}) VALUES (?, ?, ?, ?, ?)", row).rowcount == 1
+            added = db.execute(f"insert or ignore into news ({columns}) values (?, ?, ?, ?, ?)", row).rowcount == 1
             if added and ride is None:
-                db.execute("UPDATE news SET ride = NULL WHERE activity_id = ?", (activity_id,))
+                db.execute("update news set ride = null where activity_id = ?", (activity_id,))
             return added
 
         return await self._database.run(work)
@@ -85,9 +85,9 @@ class News:
 
         def work(db: sqlite3.Connection) -> list[Item]:
             query = (
-                "SELECT id, athlete_id, activity_id, ride FROM news WHERE id > ?1 AND (?2 IS NULL OR athlete_id = ?2)"
+                "select id, athlete_id, activity_id, ride from news where id > ?1 and (?2 is null or athlete_id = ?2)"
             )
-            rows = db.execute(f"{query} ORDER BY id", (since, athlete_id))
+            rows = db.execute(f"{query} order by id", (since, athlete_id))
             return [_item(*row) for row in rows]
 
         return await self._database.run(work)
@@ -97,19 +97,19 @@ class News:
 
         def work(db: sqlite3.Connection) -> bool:
             newest = _newest(db)
-            (oldest,) = db.execute("SELECT min(id) FROM news").fetchone()
+            (oldest,) = db.execute("select min(id) from news").fetchone()
             return (newest if oldest is None else oldest - 1) <= since <= newest
 
         return await self._database.run(work)
 
     async def forget(self, athlete_id: int) -> None:
         """Delete the news of an athlete."""
-        await self._database.run(lambda db: db.execute("DELETE FROM news WHERE athlete_id = ?", (athlete_id,)).rowcount)
+        await self._database.run(lambda db: db.execute("delete from news where athlete_id = ?", (athlete_id,)).rowcount)
 
     async def forget_old(self) -> None:
         """Delete the news of more than an hour ago."""
         before = self._clock.time() - KEEP_SECONDS
-        await self._database.run(lambda db: db.execute("DELETE FROM news WHERE added_at < ?", (before,)).rowcount)
+        await self._database.run(lambda db: db.execute("delete from news where added_at < ?", (before,)).rowcount)
 
 
 def _item(item_id: int, athlete_id: int, activity_id: int, ride: str | None) -> Item:
@@ -117,5 +117,5 @@ def _item(item_id: int, athlete_id: int, activity_id: int, ride: str | None) -> 
 
 
 def _newest(db: sqlite3.Connection) -> int:
-    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'news'").fetchone()
+    row = db.execute("select seq from sqlite_sequence where name = 'news'").fetchone()
     return 0 if row is None else int(row[0])

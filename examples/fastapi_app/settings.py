@@ -50,11 +50,15 @@ class Settings:
         """Return the settings that the variables of an environment hold; an empty one is one that is not set.
 
         Raises:
-            SettingsError: the application's id or secret is missing, or a number is none.
+            SettingsError: the application's id or secret is missing, a number is none, or there is white space around a
+                value.
         """
 
         def optional(name: str) -> str | None:
-            return environment.get(name) or None
+            value = environment.get(name) or None
+            if value is not None and value != value.strip():
+                raise SettingsError(f"{name} has white space around it, such as the line break of a file")
+            return value
 
         def required(name: str) -> str:
             if value := optional(name):
@@ -67,9 +71,9 @@ class Settings:
         return cls(
             client_id=required("STRAVA_CLIENT_ID"),
             client_secret=required("STRAVA_CLIENT_SECRET"),
-            data_dir=Path(environment.get("DATA_DIR") or cls.data_dir),
+            data_dir=Path(optional("DATA_DIR") or cls.data_dir),
             public_url=(optional("PUBLIC_URL") or "").rstrip("/") or None,
-            verify_token=environment.get("STRAVA_VERIFY_TOKEN", ""),
+            verify_token=optional("STRAVA_VERIFY_TOKEN") or "",
             subscription_id=None if subscription_id is None else int(subscription_id),
             token_key=optional("TOKEN_KEY"),
             api_url=optional("STRAVA_API_URL"),

@@ -23,7 +23,8 @@ from strava_async._http.trust import trust_variable
 from strava_async.calls import Call
 from strava_async.errors import DecodeError, InputError, Sent, StravaError, TransportError
 from strava_async.multipart import CHUNK_BYTES, Multipart
-from strava_async.wire import MAX_BODY_BYTES, Reply, redacted
+from strava_async.redaction import redacted
+from strava_async.wire import MAX_BODY_BYTES, Reply
 
 QUOTA_FIELDS = (
     "date",

@@ -22,6 +22,7 @@ from strava_async.cli.config import (
     open_strava,
     token_store,
 )
+from strava_async.cli.reaching import explained
 from strava_async.cli.terminal import DONE, FAILED, Terminal, UsageError, run
 from strava_async.errors import InputError, StravaError
 from strava_async.oauth import TokenSet
@@ -110,7 +111,11 @@ async def _connected(options: Options, store: TokenStore) -> dict[int, TokenSet]
 
 async def _athlete_ids(options: Options, store: TokenStore) -> list[int]:
     # Looking does not make the file.
-    return await store.athlete_ids() if await anyio.Path(options.store_path).exists() else []
+    try:
+        exists = await anyio.Path(options.store_path).exists()
+    except OSError as error:
+        raise UsageError(f"{options.store_path} cannot be read: {error.strerror}") from error
+    return await store.athlete_ids() if exists else []
 
 
 def _logout(settings: Logout, terminal: Terminal, make: MakeStrava) -> int:
@@ -124,7 +129,7 @@ def _logout(settings: Logout, terminal: Terminal, make: MakeStrava) -> int:
             chosen = _chosen(settings, await _athlete_ids(options, strava.token_store))
             if not chosen:
                 terminal.say(_nobody(options, client_id))
-            ended = [await _end(strava, athlete_id, settings.force, terminal) for athlete_id in chosen]
+            ended = [await _end(strava, athlete_id, settings, terminal) for athlete_id in chosen]
         return DONE if all(ended) else FAILED
 
     return anyio.run(work)
@@ -147,16 +152,16 @@ def _chosen(settings: Logout, connected: list[int]) -> list[int]:
     return connected
 
 
-async def _end(strava: Strava, athlete_id: int, force: bool, terminal: Terminal) -> bool:
+async def _end(strava: Strava, athlete_id: int, settings: Logout, terminal: Terminal) -> bool:
     """Log one athlete out, and say whether the tokens are gone."""
     try:
         await strava.disconnect(athlete_id)
     except StravaError as error:
-        reason = error
+        reason = explained(error, settings.options)
     else:
         terminal.say(f"Athlete {athlete_id} is logged out: the grant is revoked, the tokens are deleted.")
         return True
-    if not force:
+    if not settings.force:
         terminal.complain(
             f"strava-async logout: athlete {athlete_id} is still connected, the tokens are kept: {reason}\n"
             "Try again later; --force deletes the tokens without Strava."

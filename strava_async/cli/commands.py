@@ -19,6 +19,8 @@ from strava_async.cli.config import CONFIG, STORE, Options
 from strava_async.cli.terminal import this_terminal
 from strava_async.oauth import DEFAULT_SCOPE
 
+NO_HOME = "none: there is no home directory"
+
 ClientId = Annotated[
     str | None, typer.Option(envvar="STRAVA_CLIENT_ID", show_default=False, help="The application's client id.")
 ]
@@ -32,12 +34,15 @@ ClientSecret = Annotated[
 ]
 Config = Annotated[
     Path | None,
-    typer.Option(show_default=False, help=f"A TOML file with client_id and client_secret, mode 600. Else {CONFIG}."),
+    typer.Option(
+        show_default=False, help=f"A TOML file with client_id and client_secret, mode 600. Else {CONFIG or NO_HOME}."
+    ),
 ]
 Store = Annotated[
-    Path,
+    Path | None,
     typer.Option(
-        show_default=False, help=f"The tokens, encrypted if STRAVA_TOKEN_KEY holds a Fernet key. Else {STORE}."
+        show_default=False,
+        help=f"The tokens, encrypted if STRAVA_TOKEN_KEY holds a Fernet key. Else {STORE or NO_HOME}.",
     ),
 ]
 EmulatorUrl = Annotated[
@@ -127,7 +132,7 @@ def login(
     client_id: ClientId = None,
     client_secret: ClientSecret = None,
     config: Config = None,
-    store: Store = STORE,
+    store: Store = None,
     emulator: EmulatorUrl = None,
     scope: Annotated[str, typer.Option(help="What to ask for, with commas between.")] = ",".join(DEFAULT_SCOPE),
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where the answer comes; 0 takes a free port.")] = 0,
@@ -151,7 +156,7 @@ def accounts(
     client_id: ClientId = None,
     client_secret: ClientSecret = None,
     config: Config = None,
-    store: Store = STORE,
+    store: Store = None,
     emulator: EmulatorUrl = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write a line of JSON for each, without tokens.")] = False,
 ) -> None:
@@ -168,7 +173,7 @@ def logout(
     client_id: ClientId = None,
     client_secret: ClientSecret = None,
     config: Config = None,
-    store: Store = STORE,
+    store: Store = None,
     emulator: EmulatorUrl = None,
     everybody: Annotated[bool, typer.Option("--all", help="Log out all athletes of the application.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Delete tokens even if Strava cannot be told.")] = False,
@@ -237,7 +242,7 @@ def unsubscribe(
 
 
 def _application(
-    client_id: str | None, client_secret: str | None, config: Path | None, store: Path, emulator: str | None
+    client_id: str | None, client_secret: str | None, config: Path | None, store: Path | None, emulator: str | None
 ) -> Options:
     token_key = os.environ.get("STRAVA_TOKEN_KEY")
     return Options(client_id, client_secret, config, store, emulator, token_key, os.environ)

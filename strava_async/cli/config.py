@@ -5,7 +5,8 @@ Rules:
 - Options (which typer also reads from the environment) come before the configuration file, the file before asking.
 - A secret belongs to an id: the file's is not used with another one.
 - The default file is about Strava. With an emulator it is not read, so that its secret goes nowhere else.
-- A file that others may read is refused. The secret is shown nowhere, whatever is wrong.
+- A file that others may read is taken from them where it is this user's, and refused elsewhere. The secret is shown
+  nowhere, whatever is wrong.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import json
 import os
 import re
 import shlex
-import sys
 import tempfile
 import tomllib
 from collections.abc import Callable, Mapping
@@ -22,17 +22,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import typer
-
+from strava_async._credentials import check_client_id, check_secret
 from strava_async.application import Strava
 from strava_async.cli.emulator_url import API_PATH, OAUTH_PATH, STRAVA, emulator_url
+from strava_async.cli.places import default_directory, expanded, needed
 from strava_async.cli.terminal import Ask, UsageError
 from strava_async.errors import InputError
+from strava_async.retry import RetryPolicy
+from strava_async.stores.private_files import make_open_file_private, make_private_directories, remedy
+from strava_async.stores.sealing import seals
 from strava_async.stores.sqlite import SqliteTokenStore
 
-DIRECTORY = Path(typer.get_app_dir("strava-async"))
-CONFIG = DIRECTORY / "config.toml"
-STORE = DIRECTORY / "tokens.sqlite"
+DIRECTORY = default_directory(os.environ)
+CONFIG = None if DIRECTORY is None else DIRECTORY / "config.toml"
+STORE = None if DIRECTORY is None else DIRECTORY / "tokens.sqlite"
+
+ONCE = RetryPolicy(max_attempts=1)
+TIMEOUT_SECONDS = 10.0
 
 MakeStrava = Callable[..., Strava]
 
@@ -45,19 +51,23 @@ class Options:
         client_id: the application's id, as it was given.
         client_secret: the application's secret.
         config: the configuration file; None means the default one, and none with an emulator.
-        store: where the tokens are kept.
+        store: where the tokens are kept; None means the default file.
         emulator: the base URL of a served emulator; None leaves it to the environment.
         token_key: encrypts the tokens; None leaves them as they are.
         environment: the variables that may name an emulator; see ``emulator_url``.
+        default_config: the configuration file where none is given; None where the process has no home directory.
+        default_store: likewise the file of the tokens.
     """
 
     client_id: str | None = None
     client_secret: str | None = field(default=None, repr=False)
     config: Path | None = None
-    store: Path = STORE
+    store: Path | None = None
     emulator: str | None = None
     token_key: str | None = field(default=None, repr=False)
     environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    default_config: Path | None = CONFIG
+    default_store: Path | None = STORE
 
     @property
     def emulator_url(self) -> str | None:
@@ -68,23 +78,28 @@ class Options:
     def config_path(self) -> Path | None:
         """The configuration file that counts; None if there is none."""
         if self.config is not None:
-            return self.config.expanduser()
-        return CONFIG if self.emulator_url is None else None
+            return expanded(self.config, "--config")
+        return self.default_config if self.emulator_url is None else None
 
     @property
     def store_path(self) -> Path:
         """The file of the tokens."""
-        return self.store.expanduser()
+        return needed(self.default_store, "--store") if self.store is None else expanded(self.store, "--store")
+
+    @property
+    def origin(self) -> str:
+        """Where everything goes: scheme, host and port."""
+        return self.emulator_url or STRAVA
 
     @property
     def api_url(self) -> str:
         """Where requests go."""
-        return (self.emulator_url or STRAVA) + API_PATH
+        return self.origin + API_PATH
 
     @property
     def oauth_url(self) -> str:
         """Where athletes and tokens go."""
-        return (self.emulator_url or STRAVA) + OAUTH_PATH
+        return self.origin + OAUTH_PATH
 
     def command(self, words: str) -> str:
         """Return another command to the same Strava, as it is to be typed."""
@@ -133,19 +148,35 @@ def token_store(options: Options, client_id: int) -> SqliteTokenStore:
     """Return where the application's tokens are kept; nothing is opened."""
     key = options.token_key or None
     try:
+        seals(key)
+    except InputError as error:
+        raise UsageError(f"STRAVA_TOKEN_KEY: {error}") from None
+    try:
         return SqliteTokenStore(options.store_path, key=key, application=application_name(options, client_id))
     except InputError as error:
-        raise UsageError(f"STRAVA_TOKEN_KEY: {error}" if key else str(error)) from None
+        raise UsageError(str(error)) from None
 
 
-def open_strava(options: Options, client_id: int, client_secret: str, make: MakeStrava) -> Strava:
-    """Return the application, with its tokens."""
+def open_strava(
+    options: Options, client_id: int, client_secret: str, make: MakeStrava, *, tokens: bool = True
+) -> Strava:
+    """Return the application. Nothing is tried again: whoever waits can do that.
+
+    Args:
+        options: which application.
+        client_id: its id.
+        client_secret: its secret.
+        make: makes it.
+        tokens: whether it has those that are kept; what is not about an athlete goes without a file.
+    """
     return make(
         client_id,
         client_secret,
-        token_store=token_store(options, client_id),
+        token_store=token_store(options, client_id) if tokens else None,
         api_url=options.api_url,
         oauth_url=options.oauth_url,
+        retry=ONCE,
+        timeout=TIMEOUT_SECONDS,
     )
 
 
@@ -153,7 +184,7 @@ def read_config(path: Path) -> Credentials:
     """Return what the configuration file says; nothing if there is none.
 
     Raises:
-        UsageError: it cannot be read, others may read it too, or it says something else.
+        UsageError: it cannot be read, others may read it too and that cannot be changed, or it says something else.
     """
     content = _content(path)
     unknown = sorted(content.keys() - {"client_id", "client_secret"})
@@ -188,9 +219,9 @@ def write_config(path: Path, client_id: int, client_secret: str) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Make a directory that is its user's alone, unless there is one."""
+    """Make a directory, and what is missing above it, for its user alone, unless there is one."""
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directories(os.fspath(path))
     except OSError as error:
         raise UsageError(f"the directory {path} cannot be made: {error.strerror}") from error
 
@@ -203,13 +234,13 @@ def _kept(options: Options) -> Credentials:
 def _asked_id(options: Options, ask: Ask | None) -> int:
     if ask is None:
         raise UsageError(_missing("client id", options))
-    return _checked_id(ask("Client ID: ", False), "the client id")
+    return _checked_id(ask("Client ID: ", False).strip(), "the client id")
 
 
 def _asked_secret(options: Options, ask: Ask | None) -> str:
     if ask is None:
         raise UsageError(_missing("client secret", options))
-    return _checked_secret(ask("Client secret (not shown): ", True), "the client secret")
+    return _checked_secret(ask("Client secret (not shown): ", True).strip(), "the client secret")
 
 
 def _missing(what: str, options: Options) -> str:
@@ -219,15 +250,18 @@ def _missing(what: str, options: Options) -> str:
 
 
 def _checked_id(value: object, what: str) -> int:
-    # The value is not shown: it may be the secret, in the wrong place.
-    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,18}", str(value).strip(), re.ASCII) or not int(str(value)):
-        raise UsageError(f"{what} is not a number such as https://www.strava.com/settings/api shows")
-    return int(str(value))
+    try:
+        return check_client_id(value, what)
+    except InputError as error:
+        raise UsageError(str(error)) from None
 
 
 def _checked_secret(value: object, what: str) -> str:
-    secret = value.strip() if isinstance(value, str) else ""
-    if not secret or " " in secret or not (secret.isascii() and secret.isprintable()):
+    try:
+        secret = check_secret(value, what)
+    except InputError as error:
+        raise UsageError(str(error)) from None
+    if " " in secret:  # two words were pasted: Strava's secrets are one
         raise UsageError(f"{what} is not a text such as https://www.strava.com/settings/api shows")
     return secret
 
@@ -236,8 +270,11 @@ def _content(path: Path) -> dict[str, Any]:
     place = ""
     try:
         with path.open("rb") as file:
-            if sys.platform != "win32" and os.fstat(file.fileno()).st_mode & 0o077:
-                raise UsageError(f"other users may read or write {path}: chmod 600 {shlex.quote(str(path))}")
+            if reason := make_open_file_private(file.fileno()):
+                raise UsageError(
+                    f"other users may read or write {path}, and that cannot be changed ({reason}): "
+                    f"{remedy(str(path))} as its owner, or set STRAVA_CLIENT_ID and STRAVA_CLIENT_SECRET in its place"
+                )
             return tomllib.load(file)
     except FileNotFoundError:
         return {}

@@ -22,12 +22,15 @@ from strava_async.cli.config import (
     read_config,
     write_config,
 )
+from strava_async.cli.places import needed
+from strava_async.cli.reaching import check, reaching
 from strava_async.cli.terminal import DONE, FAILED, Terminal, UsageError, run
 from strava_async.client import Client
 from strava_async.errors import InputError, InvalidStateError, MissingScopeError, StravaError
 from strava_async.login import IfMissing, open_in_browser
 from strava_async.oauth import Redirect, authorization_url, parse_redirect, redirect_state, scope_names
 from strava_async.state import check_state
+from strava_async.stores.sqlite import SqliteTokenStore
 
 REDIRECT_URI = "http://127.0.0.1/callback"  # nothing listens there; the address bar keeps what Strava sent
 STATE_BYTES = 32
@@ -86,7 +89,11 @@ def _login(settings: Settings, terminal: Terminal, make: MakeStrava, open_url: O
     config = _config_to_write(options) if settings.remember else None
     client_id, client_secret = find_credentials(options, terminal.ask)
     strava = open_strava(options, client_id, client_secret, make)
+    anyio.run(check, options, client_id, client_secret, make)
     make_directory(options.store_path.parent)
+    if isinstance(strava.token_store, SqliteTokenStore):
+        # Before the athlete is asked: this process ends, and tokens that cannot be kept would be lost with it.
+        anyio.run(strava.token_store.check_writable)
     if settings.browser:
         connect = partial(_connect_here, settings, scope, terminal, open_url)
     else:
@@ -109,10 +116,13 @@ def _scope(text: str) -> tuple[str, ...]:
 
 def _config_to_write(options: Options) -> Path:
     """Return the configuration file, once it is sure that it is none of another program."""
-    if options.config_path is None:
-        raise UsageError("--remember with an emulator needs --config: the default file is about Strava")
-    read_config(options.config_path)
-    return options.config_path
+    path = options.config_path
+    if path is None:
+        if options.emulator_url is not None:
+            raise UsageError("--remember with an emulator needs --config: the default file is about Strava")
+        path = needed(path, "--config")
+    read_config(path)
+    return path
 
 
 async def _connect_here(
@@ -172,22 +182,25 @@ def _redirect(pasted: str, state: str) -> Redirect | str:
 
 async def _conclude(strava: Strava, connect: Connect, settings: Settings, terminal: Terminal) -> int:
     async with strava:
-        try:
-            client = await connect(strava)
-        except MissingScopeError as error:
-            if error.athlete_id is None:
-                raise
-            left_out = ", ".join(sorted(error.missing))
-            if settings.all_or_nothing:
-                raise InputError(
-                    f"nothing is kept, because {left_out} was not granted; begin again to grant it"
-                ) from None
-            client = strava.client(error.athlete_id)
-            await _report(client, strava, settings, terminal, f"Connected without {left_out}", "bold yellow")
-            terminal.say("To grant that too, log in again and leave every box ticked.")
-            return FAILED
-        await _report(client, strava, settings, terminal, "Connected", "bold green")
-        return DONE
+        with reaching(settings.options):
+            return await _connected(strava, connect, settings, terminal)
+
+
+async def _connected(strava: Strava, connect: Connect, settings: Settings, terminal: Terminal) -> int:
+    try:
+        client = await connect(strava)
+    except MissingScopeError as error:
+        if error.athlete_id is None:
+            raise
+        left_out = ", ".join(sorted(error.missing))
+        if settings.all_or_nothing:
+            raise InputError(f"nothing is kept, because {left_out} was not granted; begin again to grant it") from None
+        client = strava.client(error.athlete_id)
+        await _report(client, strava, settings, terminal, f"Connected without {left_out}", "bold yellow")
+        terminal.say("To grant that too, log in again and leave every box ticked.")
+        return FAILED
+    await _report(client, strava, settings, terminal, "Connected", "bold green")
+    return DONE
 
 
 async def _report(

@@ -8,8 +8,10 @@ from functools import partial
 
 import anyio
 
+from strava_async._credentials import check_text
 from strava_async.application import Strava
 from strava_async.cli.config import MakeStrava, Options, application_name, find_credentials, open_strava
+from strava_async.cli.reaching import reaching
 from strava_async.cli.terminal import DONE, Ask, Terminal, UsageError, run
 from strava_async.errors import BadRequestError, InputError, NotFoundError
 from strava_async.subscriptions import Subscription
@@ -53,21 +55,27 @@ def _with_strava(options: Options, terminal: Terminal, make: MakeStrava, work: W
     client_id, client_secret = find_credentials(options, terminal.ask)
 
     async def main() -> int:
-        async with open_strava(options, client_id, client_secret, make) as strava:
-            return await work(strava, client_id)
+        async with open_strava(options, client_id, client_secret, make, tokens=False) as strava:
+            with reaching(options):
+                return await work(strava, client_id)
 
     return anyio.run(main)
 
 
 def _verify_token(given: str | None, ask: Ask | None) -> str:
     if given:
-        return given
+        return _checked_token(given, "the verify token")
     if ask is None:
         raise UsageError("no verify token: give --verify-token or set STRAVA_VERIFY_TOKEN, as the service knows it")
     token = ask("Verify token, as the service knows it (not shown): ", True)
-    if not token:
-        raise UsageError("the verify token is empty")
-    return token
+    return _checked_token(token.strip(), "the verify token")
+
+
+def _checked_token(token: str, what: str) -> str:
+    try:
+        return check_text(token, what)
+    except InputError as error:
+        raise UsageError(str(error)) from None
 
 
 async def _subscribe(

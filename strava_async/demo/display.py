@@ -129,6 +129,8 @@ def _part_bar(part: Part, width: int) -> Text:
 
 
 def _part_remark(part: Part) -> str:
+    if part.failed:
+        return f"{part.failed:,} failed"
     if part.empty:
         return f"{part.empty} empty"
     return f"{part.kept:,} kept" if part.kept else ""

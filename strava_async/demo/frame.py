@@ -15,6 +15,7 @@ from strava_async.demo.harvest import Kind, Progress
 from strava_async.limiter import Limiter
 from strava_async.quota import Quota, QuotaClass
 
+TOLD = 5  # failures that are told in words
 RATE_SECONDS = 2.0  # the span of real time that the rate is taken over
 
 
@@ -216,4 +217,15 @@ def results(outcome: Outcome) -> list[tuple[str, str, str]]:
         ("windows waited for", f"{outcome.windows}", ""),
         ("time", f"{outcome.real_seconds:.0f} s", f"{span(outcome.virtual_seconds)} on Strava's clock"),
         ("file", f"{outcome.size_bytes / 1e6:.1f} MB", str(outcome.path)),
+        *_missing(progress),
     ]
+
+
+def _missing(progress: Progress) -> list[tuple[str, str, str]]:
+    """Return what could not be had, as rows; none if everything was."""
+    if not progress.missing:
+        return []
+    told = [("", "", str(failure)) for failure in progress.failures[:TOLD]]
+    others = progress.missing - len(told)
+    more = [("", "", f"and {others:,} more")] if others else []
+    return [("missing", f"{progress.missing:,}", "the next run asks for it again"), *told, *more]

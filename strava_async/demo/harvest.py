@@ -6,19 +6,23 @@
     what the store misses ──► callers ───► store
                               one call each; the limiter says when, and in which order
 
-A call is done when its answer is stored. Whatever stops the harvest, the next one goes on from there.
+A call is done when its answer is stored. Whatever stops the harvest, the next one goes on from there. What cannot be
+had is noted, and does not keep the rest from coming; see ``failures``.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from itertools import takewhile
+from typing import Any, Protocol, cast
 
 import anyio
 
-from strava_async.errors import NotFoundError
+from strava_async.demo.failures import AGAIN, IN_A_ROW, Failure, NoNotes, Notes, Row, concerns_one, usable
+from strava_async.errors import DecodeError, NotFoundError, StravaError
 from strava_async.protocol import ApiV3
 
 CALLERS = 50
@@ -30,6 +34,9 @@ class Kind(StrEnum):
     DETAIL = "detail"
     STREAMS = "streams"
 
+
+Job = tuple[Kind, int]
+ByKind = dict[Kind, list[int]]
 
 PATHS = {Kind.DETAIL: "/activities/{id}", Kind.STREAMS: "/activities/{id}/streams"}
 _STREAMS: dict[str, Any] = {
@@ -73,17 +80,24 @@ class Part:
         kept: how many were there before.
         added: how many have come since.
         empty: those among the added of which Strava has none.
+        failed: how many were asked for in vain.
     """
 
     wanted: int = 0
     kept: int = 0
     added: int = 0
     empty: int = 0
+    failed: int = 0
 
     @property
     def done(self) -> int:
         """How many are in the store."""
         return self.kept + self.added
+
+    @property
+    def missing(self) -> int:
+        """How many are not."""
+        return self.wanted - self.done
 
 
 def _parts() -> dict[Kind, Part]:
@@ -100,6 +114,8 @@ class Progress:
         list_complete: whether the list has come to its end.
         parts: how far details and streams are.
         asking: calls made and not answered: on their way, or waiting for quota.
+        failures: what was asked for in vain.
+        unreadable: entries of the list that could not be stored.
     """
 
     listed: int = 0
@@ -107,6 +123,13 @@ class Progress:
     list_complete: bool = False
     parts: dict[Kind, Part] = field(default_factory=_parts)
     asking: int = 0
+    failures: list[Failure] = field(default_factory=list[Failure])
+    unreadable: int = 0
+
+    @property
+    def missing(self) -> int:
+        """How much of what was wanted is not stored; once the harvest has ended, what the next one asks for again."""
+        return self.unreadable + sum(part.missing for part in self.parts.values())
 
 
 async def harvest(
@@ -118,11 +141,13 @@ async def harvest(
     newest: int,
     progress: Progress,
     callers: int = CALLERS,
+    notes: Notes | None = None,
 ) -> None:
     """Bring a store up to date: the whole list of activities; details and streams of the newest.
 
     Costs a request for every 200 activities, and one for every detail and stream set that the store lacks (two for a
-    stream set that Strava does not have). Waits for quota as long as it takes.
+    stream set that Strava does not have). Waits for quota as long as it takes. It may end with something missing:
+    ``progress`` says what, and why.
 
     Args:
         api: asks as the athlete.
@@ -132,17 +157,25 @@ async def harvest(
         newest: of how many activities details and streams are wanted.
         progress: is kept up to date.
         callers: how many calls may be on their way or waiting.
+        notes: of what failed, in this harvest and earlier ones; None keeps none.
 
     Raises:
-        StravaError: the first error that a call ends with; what was stored stays.
+        StravaError: the list cannot be had; the grant, the quota or the application is at fault; or one call after
+            the other fails. What was stored stays.
     """
+    notes = notes or NoNotes()
     await _list_activities(api, store, before, progress)
     activity_ids = await store.newest(athlete_id, newest)
     lacking = {kind: await store.lacking(kind, activity_ids) for kind in Kind}
+    failed = {kind: await notes.failed(kind) for kind in Kind}
     for kind, part in progress.parts.items():
         part.wanted = len(activity_ids)
         part.kept = part.wanted - len(lacking[kind])
-    await _fetch_all(api, store, _in_turn(activity_ids, lacking), progress, callers)
+    calls = _Calls(api, store, notes, progress)
+    await calls.run(_in_turn(activity_ids, lacking, failed), callers, in_a_row=IN_A_ROW)
+    had = len(progress.failures)
+    again = takewhile(lambda _: len(progress.failures) < had + AGAIN, _once_more(lacking, failed))
+    await calls.run(again, min(callers, AGAIN))
 
 
 async def _list_activities(api: ApiV3, store: Store, before: float, progress: Progress) -> None:
@@ -157,59 +190,100 @@ async def _list_activities(api: ApiV3, store: Store, before: float, progress: Pr
 
 
 async def _keep(store: Store, page: Sequence[dict[str, Any]], progress: Progress) -> None:
-    progress.new += await store.add_activities(page)
+    good, bad = usable(page)
+    progress.new += await store.add_activities(good)
     progress.listed += len(page)
+    progress.unreadable += len(bad)
+    progress.failures += bad
 
 
-def _in_turn(activity_ids: Sequence[int], lacking: dict[Kind, list[int]]) -> Iterator[tuple[Kind, int]]:
-    """Yield what to ask for: the newest activity first, its detail before its streams."""
-    wanted = {kind: set(ids) for kind, ids in lacking.items()}
+def _in_turn(activity_ids: Sequence[int], lacking: ByKind, failed: ByKind) -> Iterator[Job]:
+    """Yield what to ask for the first time: the newest activity first, its detail before its streams."""
+    wanted = {kind: set(ids) - set(failed[kind]) for kind, ids in lacking.items()}
     for activity_id in activity_ids:
         for kind in Kind:
             if activity_id in wanted[kind]:
                 yield kind, activity_id
 
 
-async def _fetch_all(
-    api: ApiV3, store: Store, jobs: Iterator[tuple[Kind, int]], progress: Progress, callers: int
-) -> None:
-    """Let the callers share the jobs; the first error stops them all."""
-    failed: list[Exception] = []
+def _once_more(lacking: ByKind, failed: ByKind) -> Iterator[Job]:
+    """Yield what to ask for although it failed before."""
+    for kind, ids in lacking.items():
+        wanted = set(ids)
+        yield from ((kind, activity_id) for activity_id in failed[kind] if activity_id in wanted)
 
-    async def call() -> None:
+
+class _Calls:
+    """The calls of a harvest."""
+
+    def __init__(self, api: ApiV3, store: Store, notes: Notes, progress: Progress) -> None:
+        self._api = api
+        self._store = store
+        self._notes = notes
+        self._progress = progress
+
+    async def run(self, jobs: Iterator[Job], callers: int, *, in_a_row: float = math.inf) -> None:
+        """Let callers share the jobs. An error that is not about one job stops them all; so do that many in a row."""
+        failed: list[Exception] = []
+        numbered, row = enumerate(jobs), Row(in_a_row)
+
+        async def call() -> None:
+            try:
+                for number, (kind, activity_id) in numbered:
+                    await self._try(kind, activity_id, number, row)
+            except Exception as error:
+                failed.append(error)
+                group.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            for _ in range(callers):
+                group.start_soon(call)
+        if failed:
+            raise failed[0]
+
+    async def _try(self, kind: Kind, activity_id: int, number: int, row: Row) -> None:
         try:
-            for kind, activity_id in jobs:
-                await _fetch(api, store, kind, activity_id, progress)
-        except Exception as error:
-            failed.append(error)
-            group.cancel_scope.cancel()
+            body = await self._answer(kind, activity_id)
+        except StravaError as error:
+            if row.full or not concerns_one(error):
+                raise
+            row.add(number)
+            await self._note(Failure(kind, activity_id, str(error)), kind, activity_id)
+            if row.full:
+                raise
+        else:
+            await self._keep(kind, activity_id, body)
 
-    async with anyio.create_task_group() as group:
-        for _ in range(callers):
-            group.start_soon(call)
-    if failed:
-        raise failed[0]
+    async def _answer(self, kind: Kind, activity_id: int) -> dict[str, Any] | None:
+        self._progress.asking += 1
+        try:
+            return await _ask(self._api, kind, activity_id)
+        finally:
+            self._progress.asking -= 1
 
+    async def _keep(self, kind: Kind, activity_id: int, body: dict[str, Any] | None) -> None:
+        with anyio.CancelScope(shield=True):  # the answer has cost quota: it is kept whatever stops us
+            await self._store.add(kind, activity_id, body)
+        part = self._progress.parts[kind]
+        part.added += 1
+        part.empty += body is None
 
-async def _fetch(api: ApiV3, store: Store, kind: Kind, activity_id: int, progress: Progress) -> None:
-    progress.asking += 1
-    try:
-        body = await _ask(api, kind, activity_id)
-    finally:
-        progress.asking -= 1
-    with anyio.CancelScope(shield=True):  # the answer has cost quota: it is kept whatever stops us
-        await store.add(kind, activity_id, body)
-    part = progress.parts[kind]
-    part.added += 1
-    part.empty += body is None
+    async def _note(self, failure: Failure, kind: Kind, activity_id: int) -> None:
+        with anyio.CancelScope(shield=True):
+            await self._notes.note_failure(kind, activity_id, failure.reason)
+        self._progress.failures.append(failure)
+        self._progress.parts[kind].failed += 1
 
 
 async def _ask(api: ApiV3, kind: Kind, activity_id: int) -> dict[str, Any] | None:
     """Return the answer; None if Strava has none: a manual entry has no streams, a deleted activity nothing at all."""
     for parameters in PARAMETERS[kind]:
         try:
-            answer: dict[str, Any] = await api.get(PATHS[kind], id=activity_id, **parameters)
+            answer: object = await api.get(PATHS[kind], id=activity_id, **parameters)
         except NotFoundError:
             continue
-        return answer
+        if not isinstance(answer, dict) or not answer:
+            path = PATHS[kind].format(id=activity_id)
+            raise DecodeError(f"{path} answered without the {kind} of an activity", path=path)
+        return cast("dict[str, Any]", answer)
     return None

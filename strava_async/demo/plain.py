@@ -67,7 +67,7 @@ class PlainScreen:
 
 
 def _to_come(progress: Progress) -> int:
-    return sum(part.wanted - part.kept for part in progress.parts.values())
+    return sum(part.wanted - part.kept - part.failed for part in progress.parts.values())
 
 
 def _counts(progress: Progress) -> str:

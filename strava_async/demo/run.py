@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,8 @@ SCOPE = ["read", "activity:read_all"]
 REDIRECT_URI = "http://localhost/connected"
 BASE_URL = "https://www.strava.com"
 FRAME_SECONDS = 0.1
+
+MakeEmulator = Callable[..., Emulator]
 
 INTERRUPTED = 130
 NOUNS = ("details", "stream sets")
@@ -73,11 +75,17 @@ class _Skippable(SystemClock):
         self._ahead += seconds
 
 
-def main(settings: Settings, screen: Screen) -> int:
-    """Run the demo and return the exit status: 0, 1 for an error, 130 after Ctrl-C."""
+def main(settings: Settings, screen: Screen, make: MakeEmulator = Emulator) -> int:
+    """Run the demo and return the exit status: 0, 1 for an error or if something is missing, 130 after Ctrl-C.
+
+    Args:
+        settings: see there.
+        screen: shows the harvest.
+        make: makes the Strava.
+    """
     progress = Progress()
     try:
-        outcome = anyio.run(run, settings, screen, progress)
+        outcome = anyio.run(run, settings, screen, progress, make)
     except KeyboardInterrupt:
         print(_farewell(settings.path, progress), file=sys.stderr)
         return INTERRUPTED
@@ -87,7 +95,7 @@ def main(settings: Settings, screen: Screen) -> int:
         print(f"strava-async demo: {error}", file=sys.stderr)
         return 1
     screen.finish(outcome)
-    return 0
+    return 1 if progress.missing else 0
 
 
 def _farewell(path: Path, progress: Progress) -> str:
@@ -95,7 +103,7 @@ def _farewell(path: Path, progress: Progress) -> str:
     return f"Stopped. {progress.new:,} activities, {added} were added to {path}; the same command goes on from there."
 
 
-async def run(settings: Settings, screen: Screen, progress: Progress) -> Outcome:
+async def run(settings: Settings, screen: Screen, progress: Progress, make: MakeEmulator = Emulator) -> Outcome:
     """Connect an athlete and harvest, and say what has come of it.
 
     Raises:
@@ -104,7 +112,7 @@ async def run(settings: Settings, screen: Screen, progress: Progress) -> Outcome
     """
     real = _Skippable()
     clock = FastClock(settings.speed, start=CONNECTED_AT, clock=real)
-    emulator = Emulator(seed=settings.seed, clock=clock, limits=UPGRADED)
+    emulator = make(seed=settings.seed, clock=clock, limits=UPGRADED)
     limiter = RateLimiter(clock=clock)
 
     def tell_renewal(tokens: TokenSet) -> None:
@@ -124,7 +132,9 @@ async def run(settings: Settings, screen: Screen, progress: Progress) -> Outcome
         observer = Observer(progress, limiter, lambda: _books(emulator), clock=clock, speed=settings.speed)
         with screen:
             async with _shown(observer, screen):
-                await harvest(api, store, athlete_id, before=began_at, newest=settings.details, progress=progress)
+                await harvest(
+                    api, store, athlete_id, before=began_at, newest=settings.details, progress=progress, notes=store
+                )
             screen.show(observer.frame())
         virtual_seconds, stored = clock.time() - began_at, await store.counts()
     return Outcome(

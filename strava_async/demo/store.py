@@ -1,7 +1,7 @@
 """The harvest's file: SQLite, written in batches by a thread, so that the event loop never waits for a disk.
 
 Tables ``activities``, ``details`` and ``streams``: Strava's JSON as it came, and when it came, so that it can be purged
-when Strava's policy asks for it. A NULL body says that Strava has none.
+when Strava's policy asks for it. A NULL body says that Strava has none. Table ``failures``: what was asked for in vain.
 """
 
 from __future__ import annotations
@@ -20,20 +20,28 @@ from strava_async.clock import Clock
 from strava_async.demo.harvest import Kind
 
 APPLICATION_ID = 0x53747276  # "Strv": SQLite's own mark for whose file it is
-VERSION = 1
+VERSION = 2
 BUSY_SECONDS = 10.0
 
-_SCHEMA = f"""
-CREATE TABLE activities (
-    id INTEGER PRIMARY KEY, athlete_id INTEGER NOT NULL, start_date TEXT NOT NULL, body TEXT NOT NULL,
-    fetched_at REAL NOT NULL
+_FAILURES = f"""
+create table failures (
+    kind text not null, activity_id integer not null, times integer not null, reason text not null,
+    failed_at real not null, primary key (kind, activity_id)
 );
-CREATE INDEX activities_newest ON activities (athlete_id, start_date);
-CREATE TABLE details (activity_id INTEGER PRIMARY KEY, body TEXT, fetched_at REAL NOT NULL);
-CREATE TABLE streams (activity_id INTEGER PRIMARY KEY, body TEXT, fetched_at REAL NOT NULL);
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {VERSION};
+pragma user_version = {VERSION};
 """
+_SCHEMA = f"""
+create table activities (
+    id integer primary key, athlete_id integer not null, start_date text not null, body text not null,
+    fetched_at real not null
+);
+create index activities_newest on activities (athlete_id, start_date);
+create table details (activity_id integer primary key, body text, fetched_at real not null);
+create table streams (activity_id integer primary key, body text, fetched_at real not null);
+pragma application_id = {APPLICATION_ID};
+{_FAILURES}
+"""
+_UPGRADES = {1: _FAILURES}
 _TABLES = {Kind.DETAIL: "details", Kind.STREAMS: "streams"}
 
 T = TypeVar("T")
@@ -45,7 +53,7 @@ class StoreError(Exception):
 
 
 class SqliteStore:
-    """A ``harvest.Store`` in a file. ``open_store`` makes one.
+    """A ``harvest.Store`` and its ``Notes`` in a file. ``open_store`` makes one.
 
     Whoever comes while a batch is being written joins the next one: a commit for many answers, and none for nothing.
 
@@ -70,11 +78,11 @@ class SqliteStore:
             for activity in activities:
                 row = activity["athlete"]["id"], activity["start_date"], json.dumps(activity), fetched_at
                 known = connection.execute(
-                    "UPDATE activities SET athlete_id = ?, start_date = ?, body = ?, fetched_at = ? WHERE id = ?",
+                    "update activities set athlete_id = ?, start_date = ?, body = ?, fetched_at = ? where id = ?",
                     (*row, activity["id"]),
                 ).rowcount
                 if not known:
-                    connection.execute("INSERT INTO activities VALUES (?, ?, ?, ?, ?)", (activity["id"], *row))
+                    connection.execute("insert into activities values (?, ?, ?, ?, ?)", (activity["id"], *row))
                     new.append(activity["id"])
 
         await self._write(write)
@@ -82,13 +90,13 @@ class SqliteStore:
 
     async def newest(self, athlete_id: int, count: int) -> list[int]:
         """Return ids; see ``harvest.Store``."""
-        query = "SELECT id FROM activities WHERE athlete_id = ? ORDER BY start_date DESC, id DESC LIMIT ?"
+        query = "select id from activities where athlete_id = ? order by start_date desc, id desc limit ?"
         rows = await self._read(lambda connection: connection.execute(query, (athlete_id, count)).fetchall())
         return [activity_id for (activity_id,) in rows]
 
     async def lacking(self, kind: Kind, activity_ids: Sequence[int]) -> list[int]:
         """Return ids; see ``harvest.Store``."""
-        query = f"SELECT activity_id FROM {_TABLES[kind]}"
+        query = f"select activity_id from {_TABLES[kind]}"
         stored = {row[0] for row in await self._read(lambda connection: connection.execute(query).fetchall())}
         return [activity_id for activity_id in activity_ids if activity_id not in stored]
 
@@ -99,7 +107,27 @@ class SqliteStore:
         def write(connection: sqlite3.Connection) -> None:
             text = None if body is None else json.dumps(body, separators=(",", ":"))
             connection.execute(
-                f"INSERT OR REPLACE INTO {_TABLES[kind]} VALUES (?, ?, ?)", (activity_id, text, fetched_at)
+                f"insert or replace into {_TABLES[kind]} values (?, ?, ?)", (activity_id, text, fetched_at)
+            )
+            connection.execute("delete from failures where kind = ? and activity_id = ?", (kind, activity_id))
+
+        await self._write(write)
+
+    async def failed(self, kind: str) -> list[int]:
+        """Return ids; see ``failures.Notes``."""
+        query = "select activity_id from failures where kind = ? order by times, failed_at, activity_id"
+        rows = await self._read(lambda connection: connection.execute(query, (kind,)).fetchall())
+        return [activity_id for (activity_id,) in rows]
+
+    async def note_failure(self, kind: str, activity_id: int, reason: str) -> None:
+        """Note a failure; see ``failures.Notes``."""
+        row = kind, activity_id, reason, self._clock.time()
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "insert into failures (kind, activity_id, times, reason, failed_at) values (?, ?, 1, ?, ?) "
+                "on conflict do update set times = times + 1, reason = excluded.reason, failed_at = excluded.failed_at",
+                row,
             )
 
         await self._write(write)
@@ -127,10 +155,10 @@ class SqliteStore:
 
 def _count(connection: sqlite3.Connection) -> dict[str, int]:
     queries = {
-        "activities": "SELECT count(*) FROM activities",
-        "details": "SELECT count(body) FROM details",
-        "streams": "SELECT count(body) FROM streams",
-        "no_streams": "SELECT count(*) - count(body) FROM streams",
+        "activities": "select count(*) from activities",
+        "details": "select count(body) from details",
+        "streams": "select count(body) from streams",
+        "no_streams": "select count(*) - count(body) from streams",
     }
     return {name: connection.execute(query).fetchone()[0] for name, query in queries.items()}
 
@@ -162,14 +190,14 @@ def _explained() -> Generator[None]:
 
 @contextmanager
 def _transaction(connection: sqlite3.Connection) -> Generator[None]:
-    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("begin immediate")
     try:
         yield
     except BaseException:
         if connection.in_transaction:  # SQLite has undone it by itself where the disk is full
-            connection.execute("ROLLBACK")
+            connection.execute("rollback")
         raise
-    connection.execute("COMMIT")
+    connection.execute("commit")
 
 
 @asynccontextmanager
@@ -211,19 +239,25 @@ def _open(path: Path) -> sqlite3.Connection:
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     with _transaction(connection):
-        (owner,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        (owner,) = connection.execute("pragma application_id").fetchone()
+        (version,) = connection.execute("pragma user_version").fetchone()
+        (tables,) = connection.execute("select count(*) from sqlite_master").fetchone()
         if (owner, version, tables) == (0, 0, 0):
-            for statement in _SCHEMA.strip().split(";"):
-                connection.execute(statement)
+            _execute(connection, _SCHEMA)
         elif owner != APPLICATION_ID:
             raise StoreError(_foreign(path))
+        elif version in _UPGRADES:
+            _execute(connection, _UPGRADES[version])
         elif version != VERSION:
             raise StoreError(f"{path} comes from another version of strava-async; name another file")
     # A reader may look while a harvest writes; a process that is killed loses nothing that was committed.
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("pragma journal_mode = wal")
+    connection.execute("pragma synchronous = normal")
+
+
+def _execute(connection: sqlite3.Connection, statements: str) -> None:
+    for statement in statements.strip().split(";"):
+        connection.execute(statement)
 
 
 def _foreign(path: Path) -> str:

@@ -14,28 +14,31 @@
 ``docs/fastapi.md`` goes from there to a running service. Needs the extra ``fastapi``.
 """
 
-from strava_async.fastapi._kit import (
-    AthleteDep,
-    AthleteIdDep,
-    Kit,
-    StravaDep,
-    StravaLifespan,
-    athlete_id_of,
-    athlete_of,
-    kit_of,
-    lifespan,
-    strava_of,
-)
-from strava_async.fastapi.access_log import AccessLogFilter
-from strava_async.fastapi.oauth import oauth_router
-from strava_async.fastapi.oauth_failures import ConnectFailure
-from strava_async.fastapi.problems import Problem, exception_handlers, problem_of
-from strava_async.fastapi.redirects import safe_next
-from strava_async.fastapi.sessions import Sessions
-from strava_async.fastapi.webhook_backlog import SqliteBacklog
-from strava_async.fastapi.webhook_counts import WebhookCounts
-from strava_async.fastapi.webhook_kept import Backlog, KeptEvent
-from strava_async.fastapi.webhooks import WebhookRouter, webhook_router
+from strava_async._extras import extra
+
+with extra("fastapi", __name__, "fastapi", "starlette", "pydantic"):
+    from strava_async.fastapi._kit import (
+        AthleteDep,
+        AthleteIdDep,
+        Kit,
+        StravaDep,
+        StravaLifespan,
+        athlete_id_of,
+        athlete_of,
+        kit_of,
+        lifespan,
+        strava_of,
+    )
+    from strava_async.fastapi.access_log import AccessLogFilter
+    from strava_async.fastapi.oauth import oauth_router
+    from strava_async.fastapi.oauth_failures import ConnectFailure
+    from strava_async.fastapi.problems import Problem, exception_handlers, problem_of
+    from strava_async.fastapi.redirects import safe_next
+    from strava_async.fastapi.sessions import Sessions
+    from strava_async.fastapi.webhook_backlog import SqliteBacklog
+    from strava_async.fastapi.webhook_counts import WebhookCounts
+    from strava_async.fastapi.webhook_kept import Backlog, KeptEvent
+    from strava_async.fastapi.webhooks import WebhookRouter, webhook_router
 
 __all__ = [
     "AccessLogFilter",

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from strava_async._loop_binding import LoopBinding
 from strava_async._unset import UNSET
 from strava_async.application import Strava
 from strava_async.client import Client
@@ -70,12 +71,15 @@ class StravaLifespan:
             async with StravaLifespan(strava)(app) as state:
                 yield {**state, "mine": ...}
 
+    It may be entered several times, such as by the apps of one service; the end of the last closes the application. All
+    are of one event loop.
+
     Before it begins, what the first request needs is loaded; certificates of the environment that cannot be used are
     an InputError then, and not at the first request. While it lasts, the access log of uvicorn shows no authorization
     code (see ``AccessLogFilter``).
 
     Args:
-        strava: the application; closed at the end.
+        strava: the application; closed at the end, and not usable in a second start.
         secret: signs cookies and states: at least 16 bytes that only the service knows, the same in all its processes;
             of several, the first signs and all are accepted. None derives one from the client secret: a new client
             secret signs everybody out.
@@ -92,7 +96,8 @@ class StravaLifespan:
         cookie_name: see ``Sessions``.
 
     Raises:
-        InputError: an argument makes no sense.
+        InputError: an argument makes no sense. When it is entered: the application is closed, or it was entered in
+            another event loop, which has not ended.
     """
 
     def __init__(
@@ -118,6 +123,8 @@ class StravaLifespan:
             signer("session", session_seconds), max_age_seconds=session_seconds, cookie_name=cookie_name
         )
         self._strava = strava
+        self._binding = LoopBinding("this StravaLifespan")
+        self._entered = 0
         self._kit = Kit(
             strava=strava.with_options(
                 priority=priority,
@@ -139,13 +146,19 @@ class StravaLifespan:
     async def _live(self) -> AsyncGenerator[dict[str, Any]]:
         access_log = logging.getLogger("uvicorn.access")
         quiet = AccessLogFilter()
+        if self._binding.enter():
+            self._entered = 0  # those in a loop that has ended
+        await self._strava.__aenter__()
+        self._entered += 1
         access_log.addFilter(quiet)
         try:
-            async with self._strava:
-                await self._strava.prepare()
-                yield {_KEY: self._kit}
+            await self._strava.prepare()
+            yield {_KEY: self._kit}
         finally:
             access_log.removeFilter(quiet)
+            self._entered -= 1
+            if not self._entered:
+                await self._strava.aclose()
 
 
 lifespan = StravaLifespan

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from strava_async._credentials import is_secret
 from strava_async.application import IfMissing, Strava
 from strava_async.client import Client
 from strava_async.errors import AuthorizationDeniedError, InputError, StravaError
@@ -116,7 +117,7 @@ class OAuthRoutes:
         query = read_query(request.scope["query_string"], ("code", "error", "scope"))
         if query is not None and query.get("error"):
             raise AuthorizationDeniedError(ascii(query["error"][:100])[1:-1])
-        if query is None or not query.get("code"):
+        if query is None or not is_secret(query.get("code")):
             return failure("malformed")
         return await kit.strava.connect(
             query["code"],

@@ -121,7 +121,7 @@ def problem_of(error: StravaError, *, now: float | None = None) -> Problem:
         case QuotaExceededError():
             return _busy(error.wait_seconds)
         case RateLimitedError():
-            return _busy(_RETRY_SECONDS if error.resume_at is None or now is None else error.resume_at - now)
+            return _busy(_seconds_left(error, now))
         case MissingScopeError():
             missing = {"missing_scope": sorted(error.missing)} if error.missing else {}
             return Problem(403, "Not granted", "Connect with Strava again, and tick what is missing.", more=missing)
@@ -132,6 +132,12 @@ def problem_of(error: StravaError, *, now: float | None = None) -> Problem:
             return Problem(504, "Not finished yet", "Strava has the file. Ask for the upload again later.", more=upload)
         case _:
             return _problem_by_kind(error)
+
+
+def _seconds_left(error: RateLimitedError, now: float | None) -> float:
+    if error.resume_at is None or now is None:
+        return _RETRY_SECONDS if error.retry_after is None else error.retry_after
+    return error.resume_at - now
 
 
 def _busy(seconds: float) -> Problem:

@@ -1,6 +1,6 @@
 """Webhook events in an SQLite file, from one run of a service to the next: ``SqliteBacklog``.
 
-SQLite before 3.35, as in RHEL 9, knows no ``DELETE ... RETURNING``: two statements in one transaction do the same.
+SQLite before 3.35, as in RHEL 9, knows no ``delete ... returning``: two statements in one transaction do the same.
 """
 
 from __future__ import annotations
@@ -8,27 +8,26 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-import threading
-from collections.abc import Generator, Sequence
-from contextlib import closing, contextmanager, suppress
-from functools import partial
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import suppress
 
 from strava_async.clock import Clock, SystemClock
-from strava_async.errors import InputError, TokenStoreError
+from strava_async.errors import InputError
 from strava_async.fastapi.webhook_kept import KeptEvent
-from strava_async.stores._threads import finish_in_thread
-from strava_async.stores.sqlite_file import SqliteFile
+from strava_async.stores.sqlite_file import Schema
+from strava_async.stores.sqlite_shared import SharedFile
 
 KEPT_SECONDS = 7 * 86_400.0
 BUSY_SECONDS = 4.0
-APPLICATION_ID = 0x53747262  # "Strb"
-SCHEMA_VERSION = 1
+EVENTS = Schema(
+    application_id=0x53747262,  # "Strb"
+    version=1,
+    tables={
+        "events": "create table events (id integer primary key, accepted_at real not null, value text not null)",
+    },
+)
 
 _logger = logging.getLogger("strava_async.webhooks")
-
-# Closing a file that was just made would drop the locks that another thread has on it already (POSIX).
-_one_at_a_time = threading.Lock()
 
 
 class SqliteBacklog:
@@ -37,40 +36,44 @@ class SqliteBacklog:
     What came more than seven days ago is dropped, and its number logged: Strava's data may be kept no longer. A
     deauthorization is kept until it is handled, because what is due is to delete.
 
+    A mode that lets other users read is put right where the file is this user's; elsewhere the file is refused. One
+    object can be used by several event loops and threads at once. What keeps the file from being written shows at the
+    start of the service, when ``take`` writes to it.
+
     Args:
         path: the file, not that of a token store; its directory has to be there.
+        private: False leaves the mode as it is, and accepts a file that other users may read, with one WARNING.
         clock: tells how old events are; None means the system's.
 
     Raises:
+        InputError: the path names no file.
         TokenStoreError: by its methods: the file cannot be used. It is left as it is then.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, clock: Clock | None = None) -> None:
-        self._path = os.path.realpath(path)
-        self._file = SqliteFile(self._path, BUSY_SECONDS)
+    def __init__(self, path: str | os.PathLike[str], *, private: bool = True, clock: Clock | None = None) -> None:
+        self._file = SharedFile(path, EVENTS, busy_timeout=BUSY_SECONDS, private=private)
         self._clock = clock or SystemClock()
 
     def __repr__(self) -> str:
-        return f"<SqliteBacklog {self._path!r}>"
+        return f"<SqliteBacklog {self._file.path!r}>"
 
     async def keep(self, events: Sequence[KeptEvent]) -> None:
         """Keep events. They survive a power failure when it has returned."""
         rows = [(float(kept.accepted_at), kept.to_json()) for kept in events]
-        await finish_in_thread(partial(self._insert, rows))
+
+        def insert(connection: sqlite3.Connection) -> None:
+            connection.executemany("insert into events (accepted_at, value) values (?, ?)", rows)
+
+        await self._file.write(insert)
 
     async def take(self) -> list[KeptEvent]:
         """Return the events that are kept, and keep them no longer; one caller gets them, among all processes."""
-        return await finish_in_thread(self._remove)
+        return await self._file.write(self._remove)
 
-    def _insert(self, rows: list[tuple[float, str]]) -> None:
-        with self._transaction() as connection:
-            connection.executemany("INSERT INTO events (accepted_at, value) VALUES (?, ?)", rows)
-
-    def _remove(self) -> list[KeptEvent]:
-        with self._transaction() as connection:
-            rows = connection.execute("SELECT value FROM events ORDER BY accepted_at, id").fetchall()
-            connection.execute("DELETE FROM events")
-            return self._still_good([value for (value,) in rows])
+    def _remove(self, connection: sqlite3.Connection) -> list[KeptEvent]:
+        rows = connection.execute("select value from events order by accepted_at, id").fetchall()
+        connection.execute("delete from events")  # writes a page even where there is none
+        return self._still_good([value for (value,) in rows])
 
     def _still_good(self, values: list[str]) -> list[KeptEvent]:
         oldest_at = self._clock.time() - KEPT_SECONDS
@@ -83,34 +86,3 @@ class SqliteBacklog:
         if dropped := len(values) - len(good):
             _logger.error("%d kept webhook events were dropped: older than seven days, or not readable", dropped)
         return good
-
-    @contextmanager
-    def _transaction(self) -> Generator[sqlite3.Connection]:
-        address = f"{Path(self._path).as_uri()}?mode=rw"
-        with _one_at_a_time, self._file.explained():
-            with suppress(FileExistsError):
-                os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            with closing(sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
-                connection.execute("PRAGMA synchronous = FULL")
-                connection.execute("PRAGMA secure_delete = ON")
-                connection.execute("BEGIN IMMEDIATE")
-                self._prepare(connection)
-                yield connection
-                connection.execute("COMMIT")  # without it, closing rolls back
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        """Make the table in a new file; refuse another program's."""
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if not tables:
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            connection.execute(
-                "CREATE TABLE events (id INTEGER PRIMARY KEY, accepted_at REAL NOT NULL, value TEXT NOT NULL)"
-            )
-            return
-        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if (application_id, version) != (APPLICATION_ID, SCHEMA_VERSION):
-            raise TokenStoreError(
-                f"{self._path} is another program's database, or a newer version's: name another file"
-            )

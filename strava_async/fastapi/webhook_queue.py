@@ -12,6 +12,8 @@ Rules:
   ``drain_seconds`` is cancelled. Cancelling the lifespan cancels everything at once.
 - What is left then, or would have been tried again, goes to the backlog with all that is behind it in its lane. The
   next start takes it back before it accepts anything. Without a backlog it is lost, and named in the log.
+- A run belongs to one event loop. Used in another one, that is an error at once; if its loop has ended before it could,
+  the next run goes on with what it had.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream
 
+from strava_async._loop_binding import LoopBinding
 from strava_async.clock import Clock
 from strava_async.errors import InputError
 from strava_async.fastapi.webhook_counts import Offer, WebhookCounts
@@ -51,6 +54,7 @@ class _Run:
     Attributes:
         turns: lanes whose turn it is.
         later: lanes that wait to be tried again.
+        binding: to its event loop.
         draining: whether it ends.
         idle: set when only what is set aside is left.
         set_aside: how many events are left for the backlog.
@@ -59,6 +63,7 @@ class _Run:
 
     turns: Turns
     later: Later
+    binding: LoopBinding
     draining: bool = False
     idle: anyio.Event = field(default_factory=anyio.Event)
     set_aside: int = 0
@@ -110,8 +115,12 @@ class EventQueue:
         self._run: _Run | None = None
 
     def offer(self, event: WebhookEvent) -> Offer:
-        """Take an event, unless it is known or there is no room. Never waits."""
-        run, counts, key = self._run, self.counts, event.key
+        """Take an event, unless it is known or there is no room. Never waits.
+
+        Raises:
+            InputError: this runs in another event loop.
+        """
+        run, counts, key = self._living_run(), self.counts, event.key
         if run is not None and key in self._seen:
             counts.duplicates += 1
             return Offer.DUPLICATE
@@ -127,13 +136,13 @@ class EventQueue:
         """Have events handled as long as the block lasts, and then until none is left.
 
         Raises:
-            InputError: it is running already.
+            InputError: it is running already, in this event loop or in another.
         """
-        if self._run is not None:
+        if self._living_run() is not None:
             raise InputError("these webhooks are running already: include their router once")
         failure: Exception | None = None
         turns = Turns()
-        run = self._run = _Run(turns, Later(self._clock, turns.add))
+        run = self._run = self._new_run(turns)
         with closing(turns):
             try:
                 if self._keeper is not None:
@@ -152,6 +161,21 @@ class EventQueue:
                 await self._close(run)
         if failure is not None:
             raise failure
+
+    def _living_run(self) -> _Run | None:
+        """Return the run that there is; one whose event loop has ended is none."""
+        if self._run is not None and self._run.binding.enter():
+            self._run = None
+        return self._run
+
+    def _new_run(self, turns: Turns) -> _Run:
+        """Return a run in this event loop, with what a loop that ended too early has left."""
+        run = _Run(turns, Later(self._clock, turns.add), LoopBinding("this router of webhooks"))
+        run.binding.enter()
+        for lane in self._lanes.values():
+            turns.add(lane)
+            run.taken_back += sum(job.taken_back for job in lane)
+        return run
 
     def _say_why(self, run: _Run | None) -> None:
         if run is None:
@@ -195,6 +219,8 @@ class EventQueue:
     async def _close(self, run: _Run) -> None:
         """Keep what is left, or forget it, so that it is accepted if it comes again."""
         run.draining = True
+        if self._run is not run:
+            return  # its event loop has ended long ago: what it had is another run's now
         left = [job for lane in self._lanes.values() for job in lane]
         self._lanes.clear()
         try:

@@ -21,6 +21,7 @@ from fastapi import APIRouter
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from strava_async._credentials import check_text
 from strava_async.clock import Clock
 from strava_async.errors import InputError, UnverifiedWebhookError
 from strava_async.fastapi.problems import Problem, problem_of
@@ -29,7 +30,7 @@ from strava_async.fastapi.webhook_handling import Claim, Grants, Handling, OnDis
 from strava_async.fastapi.webhook_kept import Backlog
 from strava_async.fastapi.webhook_log import RareLog
 from strava_async.fastapi.webhook_queue import EventQueue, check_positive
-from strava_async.webhooks import WebhookEvent, challenge_of, check_signature, parse_event
+from strava_async.webhooks import WebhookEvent, challenge_of, check_signature, check_signing_secret, parse_event
 
 __all__ = ["Signature", "WebhookCounts", "WebhookRouter", "webhook_router"]
 
@@ -205,14 +206,13 @@ class Guard:
     clock: Clock
 
     def __post_init__(self) -> None:
-        if not self.verify_token:
-            raise InputError("the verify_token is empty")
+        check_text(self.verify_token, "the verify_token")
         if self.signature not in ("auto", "require", "off"):
             raise InputError(f"signature is 'auto', 'require' or 'off', not {self.signature!r}")
         if self.signature == "require" and not self.signing_secret:
             raise InputError("a required signature needs a signing_secret")
-        if self.signing_secret is not None and not self.signing_secret:
-            raise InputError("the signing_secret is empty")
+        if self.signing_secret is not None:
+            check_signing_secret(self.signing_secret)
         check_positive("max_body_bytes", self.max_body_bytes)
         if self.subscription_id is not None:
             check_positive("subscription_id (make an int of what the environment says)", self.subscription_id)

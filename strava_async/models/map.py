@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from strava_async._extras import extra
 from strava_async.models._fields import EncodedPolyline, LatLng
 from strava_async.models._partial import PartialModel
 
@@ -27,7 +28,8 @@ class PolylineMap(PartialModel):
 def _decoded(line: str | None) -> list[LatLng]:
     if not isinstance(line, str):
         return []
-    import polyline  # few programs draw lines
+    with extra("models", "a polyline", "polyline"):
+        import polyline  # few programs draw lines
 
     try:
         points = [LatLng(lat, lng) for lat, lng in polyline.decode(line)]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Generic, Self, TypeVar
 
+from strava_async._async_only import AsyncOnly
 from strava_async._walks import Pages
 
 T = TypeVar("T")
 
 
-class Listing(Generic[T]):
+class Listing(AsyncOnly, Generic[T]):
     """A list that is fetched while it is read. Nothing is asked before the first item is.
 
     ::
@@ -22,13 +23,24 @@ class Listing(Generic[T]):
     Each page costs one request of the read class, the empty one at the end included. A loop may be left at any time:
     nothing goes on behind it. Each loop begins anew. One iterator is for one task.
 
+    Args:
+        begin: begins a walk over the pages.
+        what: for the repr.
+
     Raises:
+        AsyncOnlyError: it is used in a plain ``for`` loop, or awaited.
         StravaError: while iterating, as a single call does. Iterating on asks for the same page again.
     """
 
-    def __init__(self, begin: Callable[[], Pages[T]]) -> None:
+    _ALL = "await ....collect()"
+
+    def __init__(self, begin: Callable[[], Pages[T]], what: str = "items") -> None:
         begin()  # asks for nothing; a number that makes no sense is told now, not when the first item is asked for
         self._begin = begin
+        self._what = what
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._what}>"
 
     def __aiter__(self) -> AsyncIterator[T]:
         return _Items(self._begin())
@@ -42,10 +54,13 @@ class Listing(Generic[T]):
         return [item async for item in self]
 
 
-class _Items(Generic[T]):
+class _Items(AsyncOnly, Generic[T]):
     def __init__(self, pages: Pages[T]) -> None:
         self._pages = pages
         self._items = iter(list[T]())
+
+    def __repr__(self) -> str:
+        return f"<items of {self._pages!r}>"
 
     def __aiter__(self) -> Self:
         return self

@@ -51,6 +51,10 @@ class Resource:
     def __init__(self, view: View) -> None:
         self._view = view
 
+    def __repr__(self) -> str:
+        athlete_id = self._view.known_athlete_id
+        return f"<{type(self).__name__} of {'an athlete' if athlete_id is None else f'athlete {athlete_id}'}>"
+
     async def _get(self, kind: type[Model], url: str, **params: Any) -> Model:
         decode = partial(read_one, kind, on_invalid=self._view.on_invalid)
         model: Model = await self._view.api.request("GET", url, params, decode=decode)
@@ -80,7 +84,7 @@ class Resource:
         async def fetch(numbers: Params) -> list[Model]:
             return await self._get_list(kind, url, **params, **numbers)
 
-        return Listing(lambda: Pages(begin(), fetch, url))
+        return Listing(lambda: Pages(begin(), fetch, url), described(kind, url, **params))
 
     def _numbered(
         self, kind: type[Model], url: str, per_page: int, limit: int | None, prefetch: int, **params: Any
@@ -95,6 +99,12 @@ class Resource:
                 raise InputError("Strava did not say whose token this is: pass athlete_id")
             self._view.known_athlete_id = athlete.id
         return self._view.known_athlete_id
+
+
+def described(kind: type[StravaModel], url: str, **params: Any) -> str:
+    """Return what a list is of, for its repr."""
+    given = ", ".join(f"{name}={value}" for name, value in params.items() if value is not None)
+    return f"{kind.__name__} from {url}{given and f' ({given})'}"
 
 
 def id_of(item: Any) -> Hashable | None:

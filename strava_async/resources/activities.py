@@ -18,14 +18,12 @@ from strava_async.models.photo import Photo
 from strava_async.models.zones import ActivityZone
 from strava_async.paging import CursorWalk, PageWalk
 from strava_async.resources._listing import Listing
-from strava_async.resources._resource import Resource, id_of, wall_time
-
-Moment = datetime | float
+from strava_async.resources._moments import Moment, epoch_seconds
+from strava_async.resources._resource import Resource, described, id_of, wall_time
 
 # A local clock may be behind by that much without hiding the activity that began this minute.
 CLOCK_SLACK_SECONDS = 120
-# In seconds that is the year 5138; in milliseconds it is 1973.
-_MILLISECONDS_FROM = 100_000_000_000
+_LONGEST_SECONDS = 100_000_000_000
 
 # The method `list` hides the type of that name inside of its class.
 _Laps = list[Lap]
@@ -57,9 +55,10 @@ class ActivitiesResource(Resource):
         a time, let ``after`` reach back, or use webhooks.
 
         Args:
-            after: only what began later; an aware datetime or epoch seconds.
-            before: only what began earlier; None means the beginning of each loop, so that what begins during it does
-                not move the pages.
+            after: only what began later; an aware datetime, a date (its midnight in UTC, wherever the athlete is), the
+                text of either in ISO 8601, or epoch seconds.
+            before: only what began earlier, given likewise; None means the beginning of each loop, so that what begins
+                during it does not move the pages.
             per_page: items to ask for at a time, up to 200.
             limit: items wanted at the most; None means all.
             prefetch: how many more pages to ask for at the same time. Up to that many may be asked for in vain.
@@ -70,7 +69,7 @@ class ActivitiesResource(Resource):
             MissingScopeError: while iterating: the athlete did not grant ``activity:read``.
         """
         url = "/athlete/activities"
-        after, before = _epoch_seconds("after", after), _epoch_seconds("before", before)
+        after, before = epoch_seconds("after", after), epoch_seconds("before", before)
 
         def begin() -> Pages[SummaryActivity]:
             until = _now(self._view.api.clock) if before is None else before
@@ -80,7 +79,7 @@ class ActivitiesResource(Resource):
 
             return Pages(PageWalk(per_page, limit, prefetch, id_of), fetch, url)
 
-        return Listing(begin)
+        return Listing(begin, described(SummaryActivity, url, after=after, before=before, limit=limit))
 
     async def get(self, activity_id: int, *, include_all_efforts: bool = False) -> DetailedActivity:
         """Return an activity (``getActivityById``). Needs ``activity:read``.
@@ -266,23 +265,9 @@ def _now(clock: Clock) -> int:
     return math.ceil(clock.time()) + CLOCK_SLACK_SECONDS
 
 
-def _epoch_seconds(name: str, moment: object) -> int | None:
-    if moment is None:
-        return None
-    if isinstance(moment, datetime):
-        if moment.tzinfo is None:
-            raise InputError(f"{name} is a datetime without a time zone")
-        moment = moment.timestamp()
-    if isinstance(moment, bool) or not isinstance(moment, int | float):
-        raise InputError(f"{name} is an aware datetime or a number of epoch seconds")
-    if not 0 <= moment < _MILLISECONDS_FROM:
-        raise InputError(f"{name} is in epoch seconds; this is out of range, or in milliseconds")
-    return int(moment)
-
-
 def _whole_seconds(duration: object) -> int:
     if isinstance(duration, timedelta):
         duration = duration.total_seconds()
-    if isinstance(duration, bool) or not isinstance(duration, int | float) or not 0.5 <= duration < _MILLISECONDS_FROM:
+    if isinstance(duration, bool) or not isinstance(duration, int | float) or not 0.5 <= duration < _LONGEST_SECONDS:
         raise InputError("elapsed_time is a positive number of seconds, or a timedelta")
     return round(duration)

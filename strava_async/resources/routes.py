@@ -6,7 +6,7 @@ from strava_async._walks import Pages, Params
 from strava_async.models.route import Route
 from strava_async.paging import PageWalk
 from strava_async.resources._listing import Listing
-from strava_async.resources._resource import Resource, id_of
+from strava_async.resources._resource import Resource, described, id_of
 
 _OF_AN_ATHLETE = "/athletes/{id}/routes"
 # The method `list` hides the type of that name inside of its class.
@@ -40,7 +40,10 @@ class RoutesResource(Resource):
             whose = await self._own_id() if athlete_id is None else athlete_id
             return await self._get_list(Route, _OF_AN_ATHLETE, id=whose, **numbers)
 
-        return Listing(lambda: Pages(PageWalk(per_page, limit, prefetch, id_of), fetch, _OF_AN_ATHLETE))
+        return Listing(
+            lambda: Pages(PageWalk(per_page, limit, prefetch, id_of), fetch, _OF_AN_ATHLETE),
+            described(Route, _OF_AN_ATHLETE, id=athlete_id),
+        )
 
     async def get(self, route_id: int) -> Route:
         """Return a route (``getRouteById``).

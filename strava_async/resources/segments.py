@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import date, datetime, time
 from typing import Literal
 
 from strava_async.errors import InputError
@@ -96,8 +96,8 @@ class SegmentsResource(Resource):
         self,
         segment_id: int,
         *,
-        start_date_local: datetime | str | None = None,
-        end_date_local: datetime | str | None = None,
+        start_date_local: date | str | None = None,
+        end_date_local: date | str | None = None,
         per_page: int = 200,
         limit: int | None = None,
     ) -> Listing[DetailedSegmentEffort]:
@@ -105,7 +105,7 @@ class SegmentsResource(Resource):
 
         Args:
             segment_id: which.
-            start_date_local: only efforts that began later, by the clock on the wall.
+            start_date_local: only efforts that began later, by the clock on the wall; a datetime, a date or its text.
             end_date_local: only efforts that began earlier.
             per_page: efforts to ask for at a time, up to 200.
             limit: efforts wanted at the most; None means all.
@@ -121,9 +121,15 @@ class SegmentsResource(Resource):
             limit,
             0,
             id=segment_id,
-            start_date_local=wall_time("start_date_local", start_date_local),
-            end_date_local=wall_time("end_date_local", end_date_local),
+            start_date_local=_wall_bound("start_date_local", start_date_local),
+            end_date_local=_wall_bound("end_date_local", end_date_local),
         )
+
+
+def _wall_bound(name: str, moment: date | str | None) -> str | None:
+    if isinstance(moment, date) and not isinstance(moment, datetime):
+        moment = datetime.combine(moment, time())
+    return wall_time(name, moment)
 
 
 def _on_the_map(corner: Coordinates) -> Coordinates:

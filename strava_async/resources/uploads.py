@@ -30,8 +30,9 @@ from strava_async.models.strength import (
     strength_document,
 )
 from strava_async.models.upload import Upload, is_activity_id
-from strava_async.resources._files import OutgoingFile, Progress, UploadSource, check_progress, file_to_send
+from strava_async.resources._files import OutgoingFile, Progress, check_progress, file_to_send
 from strava_async.resources._resource import Resource
+from strava_async.resources._sources import UploadSource
 from strava_async.retry import RetryPolicy
 from strava_async.wire import upload_error
 
@@ -83,8 +84,9 @@ class UploadsResource(Resource):
 
         Args:
             file: the path of a regular file, bytes, a binary file object, plain or async, or an async iterable of
-                bytes; 512 MB at the most. A file object is read from where it stands, and not closed. If you cancel,
-                it stands anywhere afterwards, and a thread may still be reading it.
+                bytes; 512 MB at the most, and one that has no end is read for one byte more. A file object is read
+                from where it stands until it gives nothing, and not closed. If you cancel, it stands anywhere
+                afterwards, and a thread may still be reading it.
             data_type: ``fit``, ``tcx`` or ``gpx``, each also with ``.gz``, or ``json``; in any case. None means what
                 ``filename`` says, or the name of the file. Whether it ends in ``.gz`` is put right by what the file
                 holds, here and in the name.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
+from strava_async._loop_binding import LoopBinding
 from strava_async.oauth import TokenSet
 from strava_async.stores._turns import Turns
 from strava_async.stores._values import check_athlete_id
@@ -12,12 +14,14 @@ from strava_async.stores._values import check_athlete_id
 class MemoryTokenStore:
     """A ``TokenStore`` that forgets everything with the process. Nothing waits but ``lock``.
 
-    Can be used in several event loops, one after another. All methods raise InputError for what is no athlete id.
+    Can be used in several event loops, one after another; ``lock`` raises InputError in a second one while the first
+    lives, because nothing here would wake a waiter of the other. All methods raise it for what is no athlete id.
     """
 
     def __init__(self) -> None:
         self._tokens: dict[int, TokenSet] = {}
         self._turns = Turns()
+        self._loop = LoopBinding("this token store")
 
     def __repr__(self) -> str:
         return f"<MemoryTokenStore athletes={len(self._tokens)}>"
@@ -41,7 +45,14 @@ class MemoryTokenStore:
         """Return the connected athletes, in ascending order."""
         return sorted(self._tokens)
 
-    def lock(self, athlete_id: int) -> AbstractAsyncContextManager[None]:
-        """Return a context that one task at a time is in; others wait in the order in which they came."""
+    @asynccontextmanager
+    async def lock(self, athlete_id: int) -> AsyncGenerator[None]:
+        """Return a context that one task at a time is in; others wait in the order in which they came.
+
+        Raises:
+            InputError: another event loop uses the store, and has not ended.
+        """
         check_athlete_id(athlete_id)
-        return self._turns.turn(athlete_id)
+        self._loop.enter()
+        async with self._turns.turn(athlete_id):
+            yield

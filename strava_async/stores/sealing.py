@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,16 @@ if TYPE_CHECKING:
 
 Key = str | bytes
 
+# Fernet skips what is not in the alphabet, such as the line break of a file: two spellings would be one key here, and
+# two elsewhere.
+_KEY = re.compile(r"[A-Za-z0-9_+/-]{43}=")
+
 
 class Seal:
     """One key at work. Its repr does not show it.
 
     Args:
-        key: 32 bytes in URL-safe base64.
+        key: 32 bytes in URL-safe base64, without white space.
 
     Raises:
         InputError: the key is none, or the extra ``encryption`` is not installed.
@@ -76,7 +81,12 @@ def _library() -> type[Fernet]:
 def _fernet(key: Key) -> Fernet:
     library = _library()
     try:
-        return library(key)
-    except (ValueError, TypeError):
-        pass  # raised below, where no error that carries the key is its context
-    raise InputError("a key is 32 bytes in URL-safe base64; SqliteTokenStore.generate_key() makes one")
+        text = key.decode("ascii") if isinstance(key, bytes) else key
+        if _KEY.fullmatch(text):
+            return library(text)
+        spaced = text != text.strip()
+    except (ValueError, TypeError, AttributeError):
+        spaced = False  # raised below, where no error that carries the key is its context
+    what = "this one has white space around it, such as the line break of a file" if spaced else ""
+    hint = what or "SqliteTokenStore.generate_key() makes one"
+    raise InputError(f"a key is 32 bytes in URL-safe base64; {hint}")

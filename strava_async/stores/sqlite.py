@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sqlite3
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
-import anyio
-
 from strava_async.clock import Clock, SystemClock
-from strava_async.errors import InputError, TokenStoreError
+from strava_async.errors import InputError
 from strava_async.oauth import TokenSet
-from strava_async.stores._threads import finish_in_thread
-from strava_async.stores._turns import Turns
 from strava_async.stores._values import check_athlete_id
-from strava_async.stores.file_lock import FileLock
 from strava_async.stores.sealing import Key, generate_key, seals
-from strava_async.stores.sqlite_file import SqliteFile
-from strava_async.stores.sqlite_rows import Rows
+from strava_async.stores.sqlite_rows import TOKENS, Rows, has_plain_rows
+from strava_async.stores.sqlite_shared import SharedFile
 
 T = TypeVar("T")
 
@@ -30,6 +26,10 @@ class SqliteTokenStore:
     The first operation makes the file (mode 0600; its directory has to be there). One object can be used by several
     event loops and threads at once, and after a fork. While a lock is held, there is a file for it in the directory
     ``<path>-locks``. The file belongs on a local disk: SQLite's WAL does not work over a network.
+
+    A mode that lets other users read is put right where the file is this user's, at every operation. Where that is
+    impossible, the file is refused unless all of it is encrypted; what is accepted is told by one WARNING of the logger
+    ``strava_async.stores``.
 
     To change the key while processes run:
 
@@ -42,6 +42,8 @@ class SqliteTokenStore:
 
     Args:
         path: the file. "~" is not expanded, and refused at the beginning: pass ``Path(...).expanduser()``.
+        private: False leaves the mode as it is, and accepts a file that other users may read: for a volume that
+            ignores modes, or a group that makes backups.
         key: encrypts the tokens; from ``generate_key``, in URL-safe base64. Of a sequence all open, and the first
             is what begins a file and what ``rotate`` changes to. Needs the extra ``encryption``.
         application: tells applications apart that share the file, and its key; the client id, for example.
@@ -58,6 +60,7 @@ class SqliteTokenStore:
         self,
         path: str | os.PathLike[str],
         *,
+        private: bool = True,
         key: Key | Sequence[Key] | None = None,
         application: str = "",
         lock_timeout: float = 120.0,
@@ -66,17 +69,21 @@ class SqliteTokenStore:
     ) -> None:
         if not lock_timeout >= 0 or not busy_timeout >= 0:
             raise InputError("lock_timeout and busy_timeout are seconds, zero or more")
-        self._path = _checked_path(os.fspath(path))
         self._seals = seals(key)
         self._application = application
         self._lock_prefix = _lock_prefix(application)
         self._lock_timeout = lock_timeout
-        self._busy_timeout = busy_timeout
         self._clock = clock or SystemClock()
-        self._turns = Turns()
+        self._file = SharedFile(
+            path,
+            TOKENS,
+            busy_timeout=busy_timeout,
+            private=private,
+            is_encrypted=lambda connection: bool(self._seals) and not has_plain_rows(connection),
+        )
 
     def __repr__(self) -> str:
-        return f"<SqliteTokenStore {self._path!r}>"
+        return f"<SqliteTokenStore {self._file.path!r}>"
 
     @staticmethod
     def generate_key() -> str:
@@ -98,12 +105,12 @@ class SqliteTokenStore:
         If it is cancelled, it was done or was not begun, and returns no earlier than that is settled.
         """
         check_athlete_id(athlete_id)
-        await self._write(lambda rows: rows.save(athlete_id, token, float(self._clock.time())))
+        await self._write(lambda rows: rows.save(athlete_id, token, float(self._clock.time())), athlete_id)
 
     async def delete(self, athlete_id: int) -> None:
         """Forget the athlete's tokens; nothing happens if there are none."""
         check_athlete_id(athlete_id)
-        await self._write(lambda rows: rows.delete(athlete_id))
+        await self._write(lambda rows: rows.delete(athlete_id), athlete_id)
 
     async def athlete_ids(self) -> list[int]:
         """Return the connected athletes, in ascending order."""
@@ -125,8 +132,7 @@ class SqliteTokenStore:
         if not self._seals:
             raise InputError("rotate() needs a key: pass key=[new, old] when making the store")
         count = await self._write(lambda rows: rows.rotate())
-        file = await self._file()
-        await finish_in_thread(file.empty_wal)  # plain rows may be in it still
+        await self._file.empty_wal()  # plain rows may be in it still
         return count
 
     @asynccontextmanager
@@ -134,70 +140,42 @@ class SqliteTokenStore:
         """Return a context that one holder at a time is in, among all processes; a process that dies loses it.
 
         Waits for ``lock_timeout`` at most; tasks of one event loop that use one object come in in order. Before it lets
-        anybody in, it makes sure that the file can be written.
+        anybody in, it writes to the file, and it keeps room on the disk for what the holder is going to save: Strava is
+        not asked for tokens that could not be kept.
 
         Raises:
-            TokenStoreError: somebody else has held it all that time, or the file cannot be written.
+            TokenStoreError: somebody else has held it all that time, or the file cannot be written, or its disk has no
+                room.
         """
         check_athlete_id(athlete_id)
-        file = await self._file()
-        async with self._exclusive(file, f"{self._lock_prefix}{athlete_id}", self._lock_timeout):
-            await self._write(lambda _: None)
+        async with self._file.lock(self._lock_name(athlete_id), self._lock_timeout, self._rows):
             yield
+
+    async def check_writable(self) -> None:
+        """Make sure, by writing to it, that the file can be written now. Makes it if there is none.
+
+        For the start of a service, and before an athlete is asked to connect.
+
+        Raises:
+            TokenStoreError: it cannot be written, or its disk has no room.
+        """
+        await self._file.check_writable(self._rows)
+
+    def _rows(self, connection: sqlite3.Connection) -> Rows:
+        return Rows(connection, self._file.path, self._application, self._seals)
 
     async def _read(self, work: Callable[[Rows], T]) -> T:
-        file = await self._file()
+        return await self._file.read(lambda connection: work(self._rows(connection)))
 
-        def transaction() -> T:
-            with file.reading() as connection:
-                return work(Rows(connection, file.path, self._application, self._seals))
+    async def _write(self, work: Callable[[Rows], T], athlete_id: int | None = None) -> T:
+        """Do it; what ``Rows`` refuses is left untouched. In place of the room that a lock on the athlete holds."""
+        room = "" if athlete_id is None else self._lock_name(athlete_id)
+        return await self._file.write(
+            lambda connection: work(self._rows(connection)), look=self._rows, instead_of_room=room
+        )
 
-        return await finish_in_thread(transaction)
-
-    async def _write(self, work: Callable[[Rows], T]) -> T:
-        file = await self._file()
-
-        def transaction() -> T:
-            with file.reading() as connection:
-                Rows(connection, file.path, self._application, self._seals)  # what it refuses is left untouched
-            with file.writing() as connection:
-                return work(Rows(connection, file.path, self._application, self._seals))
-
-        return await finish_in_thread(transaction)
-
-    async def _file(self) -> SqliteFile:
-        """Return the file; make it if there is none."""
-        file = self._resolved()
-        if not file.exists():
-            async with self._exclusive(file, "new", self._busy_timeout):
-                await finish_in_thread(file.create)
-        return file
-
-    def _resolved(self) -> SqliteFile:
-        # Every name of a file, symbolic links included, has to lead to the same locks.
-        return SqliteFile(os.path.realpath(self._path), self._busy_timeout)
-
-    @asynccontextmanager
-    async def _exclusive(self, file: SqliteFile, name: str, timeout: float) -> AsyncGenerator[None]:
-        async with AsyncExitStack() as stack:
-            with anyio.move_on_after(timeout) as waiting:
-                await stack.enter_async_context(self._turns.turn(name))
-                with file.explained():
-                    await stack.enter_async_context(FileLock(os.path.join(f"{file.path}-locks", name)))
-            if waiting.cancelled_caught:
-                raise TokenStoreError(f"lock {name} of {file.path} was not free for {timeout:g} s: see who holds it")
-            yield
-
-
-def _checked_path(path: object) -> str:
-    """Return it as an absolute path."""
-    if not isinstance(path, str) or not path or "\0" in path:
-        raise InputError("the path of a token store is a text that names a file")
-    if path == ":memory:":
-        raise InputError("each operation opens the file anew, so it cannot be in memory: use MemoryTokenStore")
-    if path.startswith("~"):
-        raise InputError("the path begins with ~: pass Path(...).expanduser(), or ./~ if that is its name")
-    return os.path.abspath(path)
+    def _lock_name(self, athlete_id: int) -> str:
+        return f"{self._lock_prefix}{athlete_id}"
 
 
 def _lock_prefix(application: str) -> str:

@@ -1,4 +1,4 @@
-"""The SQLite file that tokens are kept in: how it is made, opened and refused.
+"""An SQLite file of ours: how it is made, opened and refused.
 
 Rules:
 
@@ -7,41 +7,54 @@ Rules:
 - A file is looked at read-only (``reading``) before it is opened for writing (``writing``). SQLite folds a leftover WAL
   into the file when the last writer closes it; to a damaged file that would do what cannot be undone.
 - A new file is built under another name, then renamed: nobody sees half of one.
+- Statements are in lower case, and transactions explicit. In a Turkish locale Python 3.11's sqlite3 does not know
+  ``INSERT`` for a statement that writes.
 
-The schema does without STRICT tables: SQLite before 3.37, as in RHEL 9, could not even read such a file. CHECKs do.
+A schema does without STRICT tables: SQLite before 3.37, as in RHEL 9, could not even read such a file. CHECKs do.
 """
 
 from __future__ import annotations
 
 import os
-import shlex
 import sqlite3
 import stat
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from strava_async.errors import TokenStoreError
+from strava_async.stores.file_errors import explained, is_read_only
+from strava_async.stores.private_files import Privacy
 
-APPLICATION_ID = 0x53747261  # "Stra"
-SCHEMA_VERSION = 1
-_SCHEMA = f"""
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
-CREATE TABLE tokens (
-    application TEXT NOT NULL CHECK (typeof(application) = 'text'),
-    athlete_id INTEGER NOT NULL CHECK (typeof(athlete_id) = 'integer'),
-    value TEXT NOT NULL CHECK (typeof(value) = 'text'),
-    sealed INTEGER NOT NULL CHECK (sealed IN (0, 1)),
-    saved_at REAL NOT NULL CHECK (typeof(saved_at) = 'real'),
-    PRIMARY KEY (application, athlete_id)
-);
-CREATE TABLE meta (
-    name TEXT PRIMARY KEY NOT NULL CHECK (typeof(name) = 'text'),
-    value TEXT NOT NULL CHECK (typeof(value) = 'text')
-);
-"""
+COMPANIONS = ("-wal", "-shm", "-journal")
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What a kind of file is known by, and holds.
+
+    Attributes:
+        application_id: SQLite's own mark for whose file it is.
+        version: of the tables.
+        tables: the statement that makes each, by name.
+    """
+
+    application_id: int
+    version: int
+    tables: Mapping[str, str]
+
+    @property
+    def script(self) -> str:
+        """What makes a file of this kind."""
+        statements = (f"pragma application_id = {self.application_id}", self.mark, *self.tables.values())
+        return "; ".join(("pragma journal_mode = wal", "begin", *statements, "commit;"))
+
+    @property
+    def mark(self) -> str:
+        """A statement that changes nothing, and writes a page."""
+        return f"pragma user_version = {self.version}"
 
 
 class SqliteFile:
@@ -49,12 +62,16 @@ class SqliteFile:
 
     Args:
         path: the file, without symbolic links.
+        schema: what it holds.
         busy_timeout: how long to wait for another process's transaction; seconds.
+        privacy: what becomes of a file that others may read.
     """
 
-    def __init__(self, path: str, busy_timeout: float) -> None:
+    def __init__(self, path: str, schema: Schema, busy_timeout: float, privacy: Privacy) -> None:
         self.path = path
+        self.schema = schema
         self._busy_timeout = busy_timeout
+        self._privacy = privacy
 
     def exists(self) -> bool:
         """Say whether something is at the path, be it a database or not."""
@@ -71,23 +88,36 @@ class SqliteFile:
             return
         if _size(f"{self.path}-wal"):
             raise TokenStoreError(
-                f"{self.path} is missing, but {self.path}-wal may hold tokens: restore the file, or move the -wal away"
+                f"{self.path} is missing, but {self.path}-wal may hold what was kept: restore the file, or move the "
+                "-wal away"
             )
         building = f"{self.path}-new"
         with self.explained():
             _remove(building)  # of one who died here
             os.close(os.open(building, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            with self._connection(building, "rw") as connection:
-                connection.executescript(f"PRAGMA journal_mode = WAL; BEGIN; {_SCHEMA} COMMIT;")
-            os.replace(building, self.path)
+            try:
+                with self._connection(building, "rw") as connection:
+                    connection.executescript(self.schema.script)
+                os.replace(building, self.path)
+            except BaseException:
+                _remove(building)
+                raise
             _sync_directory(os.path.dirname(self.path))
 
     @contextmanager
-    def reading(self) -> Generator[sqlite3.Connection]:
-        """Return a context with a connection that sees one state of the file, and cannot change it."""
+    def reading(
+        self, is_encrypted: Callable[[sqlite3.Connection], bool] = lambda _: False
+    ) -> Generator[sqlite3.Connection]:
+        """Return a context with a connection that sees one state of the file, and cannot change it.
+
+        Args:
+            is_encrypted: says whether what is in the file is of no use to those who read it.
+        """
         self._check_access()
-        with self._transaction("ro", "BEGIN") as connection:
-            self._check_privacy()
+        with self._transaction("ro", "begin") as connection:
+            # Here, where it is known to be ours: of another program's file nobody's mode is changed.
+            companions = [self.path + suffix for suffix in COMPANIONS]
+            self._privacy.enforce(self.path, companions, lambda: is_encrypted(connection))
             yield connection
 
     @contextmanager
@@ -96,23 +126,24 @@ class SqliteFile:
 
         For a file that ``reading`` has found to be sound.
         """
-        with self._transaction("rw", "BEGIN IMMEDIATE") as connection:
+        with self._transaction("rw", "begin immediate") as connection:
             yield connection
+
+    def touch(self) -> None:
+        """Write without changing anything: what keeps the file from being written shows now. As ``writing``."""
+        with self.writing() as connection:
+            connection.execute(self.schema.mark)
 
     def empty_wal(self) -> None:
         """Move what is in the WAL into the file, as far as other processes let it."""
         with suppress(sqlite3.OperationalError), self._connection(self.path, "rw") as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.execute("pragma wal_checkpoint(truncate)")
 
     @contextmanager
     def explained(self) -> Generator[None]:
         """Return a context that turns errors of SQLite and of the system into sentences that say what to do."""
-        try:
+        with explained(self.path, self._busy_timeout):
             yield
-        except sqlite3.Error as error:
-            raise TokenStoreError(_sqlite_sentence(self.path, error, self._busy_timeout)) from error
-        except OSError as error:
-            raise TokenStoreError(_system_sentence(self.path, error)) from error
 
     @contextmanager
     def _transaction(self, mode: str, begin: str) -> Generator[sqlite3.Connection]:
@@ -120,7 +151,7 @@ class SqliteFile:
             connection.execute(begin)
             self._check_identity(connection)
             yield connection
-            connection.execute("COMMIT")  # without it, closing rolls back
+            connection.execute("commit")  # without it, closing rolls back
 
     @contextmanager
     def _connection(self, path: str, mode: str) -> Generator[sqlite3.Connection]:
@@ -130,9 +161,9 @@ class SqliteFile:
         ) as connection:
             # The default's error would show a text that is no UTF-8.
             connection.text_factory = _text
-            connection.execute("PRAGMA synchronous = FULL")  # what is committed survives a power failure
-            connection.execute("PRAGMA secure_delete = ON")  # what is replaced is overwritten
-            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("pragma synchronous = full")  # what is committed survives a power failure
+            connection.execute("pragma secure_delete = on")  # what is replaced is overwritten
+            connection.execute("pragma trusted_schema = off")
             yield connection
 
     def _check_access(self) -> None:
@@ -146,30 +177,27 @@ class SqliteFile:
                 raise TokenStoreError(
                     f"{self.path} is empty, so it was cut off: restore it, or remove it to begin anew"
                 )
+            if is_read_only(self.path):
+                raise TokenStoreError(f"{self.path} is on a read-only file system: mount it for writing")
             # Root may write anything; the owner's bit says what is meant.
             if not (found.st_mode & stat.S_IWUSR and os.access(self.path, os.R_OK | os.W_OK)):
                 raise TokenStoreError(f"{self.path} cannot be written: make it writable (chmod 600) for its user")
             if not (os.stat(directory).st_mode & stat.S_IWUSR and os.access(directory, os.W_OK | os.X_OK)):
                 raise TokenStoreError(f"{directory} cannot be written: SQLite needs to make files in it")
 
-    def _check_privacy(self) -> None:
-        """Refuse a file of ours that others may read; of another program's file nobody is told to change the mode."""
-        if sys.platform != "win32" and os.stat(self.path).st_mode & 0o077:
-            raise TokenStoreError(f"other users may read or write {self.path}: chmod 600 {shlex.quote(self.path)}")
-
     def _check_identity(self, connection: sqlite3.Connection) -> None:
-        if _pragma(connection, "application_id") != APPLICATION_ID:
+        if _pragma(connection, "application_id") != self.schema.application_id:
             raise TokenStoreError(f"{self.path} is another program's database: name another file")
         version = _pragma(connection, "user_version")
-        if version > SCHEMA_VERSION:
+        if version > self.schema.version:
             raise TokenStoreError(f"{self.path} was made by a newer strava-async: upgrade this one")
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if version != SCHEMA_VERSION or not {"tokens", "meta"} <= tables:
+        tables = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
+        if version != self.schema.version or not self.schema.tables.keys() <= tables:
             raise TokenStoreError(f"{self.path} is damaged: restore a backup, or name another file")
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:
-    (value,) = connection.execute(f"PRAGMA {name}").fetchone()
+    (value,) = connection.execute(f"pragma {name}").fetchone()
     return int(value)
 
 
@@ -185,7 +213,7 @@ def _size(path: str) -> int:
 
 
 def _remove(path: str) -> None:
-    for name in (path, f"{path}-wal", f"{path}-shm", f"{path}-journal"):
+    for name in (path, *(path + suffix for suffix in COMPANIONS)):
         with suppress(FileNotFoundError):
             os.unlink(name)
 
@@ -198,34 +226,3 @@ def _sync_directory(path: str) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
-
-
-def _sqlite_sentence(path: str, error: sqlite3.Error, busy_timeout: float) -> str:
-    # An error of Python's own module, such as a closed connection, has no code.
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return f"another process has locked {path} for more than {busy_timeout:g} s: end what keeps it, or try again"
-    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-        return f"{path} is damaged or no database: restore a backup, or name another file"
-    if code == sqlite3.SQLITE_FULL:
-        return f"the disk has no room for {path}: make some"
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
-        return f"{path} cannot be opened for writing: see to its permissions and those of its directory"
-    name = getattr(error, "sqlite_errorname", "unknown")
-    return f"{path} cannot be read or written ({name}): look at its disk and the room on it"
-
-
-def _system_sentence(path: str, error: OSError) -> str:
-    match error:
-        case FileNotFoundError() if os.path.isdir(os.path.dirname(path)):
-            return f"{path} was removed meanwhile: try again"
-        case FileNotFoundError():
-            return f"the directory {os.path.dirname(path)} does not exist: make it"
-        case IsADirectoryError():
-            return f"{path} is a directory: name a file in it"
-        case NotADirectoryError():
-            return f"{os.path.dirname(path)} is no directory: name a file in one"
-        case PermissionError():
-            return f"no permission for {path}: see to its permissions and those of its directory"
-        case _:
-            return f"{path} cannot be read or written ({error.strerror}): look at its disk"

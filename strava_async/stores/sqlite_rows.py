@@ -20,8 +20,35 @@ from strava_async.errors import TokenStoreError
 from strava_async.oauth import TokenSet
 from strava_async.stores._values import from_json, parse, to_json
 from strava_async.stores.sealing import Seal
+from strava_async.stores.sqlite_file import Schema
 
 _CANARY = "strava-async"
+
+TOKENS = Schema(
+    application_id=0x53747261,  # "Stra"
+    version=1,
+    tables={
+        "tokens": """
+create table tokens (
+    application text not null check (typeof(application) = 'text'),
+    athlete_id integer not null check (typeof(athlete_id) = 'integer'),
+    value text not null check (typeof(value) = 'text'),
+    sealed integer not null check (sealed in (0, 1)),
+    saved_at real not null check (typeof(saved_at) = 'real'),
+    primary key (application, athlete_id)
+)""",
+        "meta": """
+create table meta (
+    name text primary key not null check (typeof(name) = 'text'),
+    value text not null check (typeof(value) = 'text')
+)""",
+    },
+)
+
+
+def has_plain_rows(connection: sqlite3.Connection) -> bool:
+    """Say whether tokens of any application are in the file as they are."""
+    return connection.execute("select 1 from tokens where not sealed limit 1").fetchone() is not None
 
 
 class Rows:
@@ -46,7 +73,7 @@ class Rows:
 
     def load(self, athlete_id: int) -> TokenSet | None:
         """Return the athlete's tokens, or None."""
-        query = "SELECT value, sealed FROM tokens WHERE application = ? AND athlete_id = ?"
+        query = "select value, sealed from tokens where application = ? and athlete_id = ?"
         row = self._connection.execute(query, (self._application, athlete_id)).fetchone()
         return None if row is None else self._decoded(self._application, athlete_id, *row)
 
@@ -56,23 +83,23 @@ class Rows:
             self._put_in_force(self._seals[0])
         value = self._encoded(self._application, athlete_id, token)
         self._connection.execute(
-            "REPLACE INTO tokens (application, athlete_id, value, sealed, saved_at) VALUES (?, ?, ?, ?, ?)",
+            "replace into tokens (application, athlete_id, value, sealed, saved_at) values (?, ?, ?, ?, ?)",
             (self._application, athlete_id, value, int(self._seal is not None), saved_at),
         )
 
     def delete(self, athlete_id: int) -> None:
         """Remove the athlete's row, if there is one."""
-        query = "DELETE FROM tokens WHERE application = ? AND athlete_id = ?"
+        query = "delete from tokens where application = ? and athlete_id = ?"
         self._connection.execute(query, (self._application, athlete_id))
 
     def athlete_ids(self) -> list[int]:
         """Return the athletes in ascending order."""
-        query = "SELECT athlete_id FROM tokens WHERE application = ? ORDER BY athlete_id"
+        query = "select athlete_id from tokens where application = ? order by athlete_id"
         return [athlete_id for (athlete_id,) in self._connection.execute(query, (self._application,))]
 
     def rotate(self) -> int:
         """Seal every row of the file, of all applications, with the first key; return how many."""
-        query = "SELECT rowid, application, athlete_id, value, sealed FROM tokens"
+        query = "select rowid, application, athlete_id, value, sealed from tokens"
         rows = [
             (rowid, application, athlete_id, self._decoded(application, athlete_id, value, sealed))
             for rowid, application, athlete_id, value, sealed in self._connection.execute(query)
@@ -80,11 +107,11 @@ class Rows:
         self._put_in_force(self._seals[0])
         for rowid, application, athlete_id, token in rows:
             value = self._encoded(application, athlete_id, token)
-            self._connection.execute("UPDATE tokens SET value = ?, sealed = 1 WHERE rowid = ?", (value, rowid))
+            self._connection.execute("update tokens set value = ?, sealed = 1 where rowid = ?", (value, rowid))
         return len(rows)
 
     def _in_force(self) -> Seal | None:
-        row = self._connection.execute("SELECT value FROM meta WHERE name = 'canary'").fetchone()
+        row = self._connection.execute("select value from meta where name = 'canary'").fetchone()
         if row is None:
             return None
         if not self._seals:
@@ -95,7 +122,7 @@ class Rows:
         raise TokenStoreError(f"the tokens in {self._path} are encrypted with another key: pass that key")
 
     def _put_in_force(self, seal: Seal) -> None:
-        self._connection.execute("REPLACE INTO meta (name, value) VALUES ('canary', ?)", (seal.seal(_CANARY),))
+        self._connection.execute("replace into meta (name, value) values ('canary', ?)", (seal.seal(_CANARY),))
         self._seal = seal
 
     def _encoded(self, application: str, athlete_id: int, token: TokenSet) -> str:

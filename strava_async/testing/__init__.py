@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from strava_async._extras import extra
+
 if TYPE_CHECKING:
     from strava_async.testing.accounts import ALL_SCOPES, Application
     from strava_async.testing.browser import PageError
@@ -67,4 +69,9 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    with extra("testing", __name__, "starlette", "uvicorn", "python_multipart"):
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,7 +7,6 @@ Source:
 from __future__ import annotations
 
 import json
-import zlib
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard, cast
 
@@ -16,6 +15,7 @@ from strava_async.testing.replies import RefusalError
 from strava_async.testing.track_files import FileError, TrackReader
 from strava_async.testing.values import instant
 from strava_async.testing.world import Sample
+from strava_async.unpacking import GZIP_MAGIC, UnpackError, unpacked
 
 DATA_TYPES = frozenset({"fit", "fit.gz", "tcx", "tcx.gz", "gpx", "gpx.gz", "json"})
 UNPACKED_LIMIT_BYTES = 32 << 20
@@ -45,14 +45,12 @@ def unpack(content: bytes, data_type: str) -> bytes:
     """Return the file itself: decompressed if the type ends in ``.gz``; ``FileError`` if that fails."""
     if not data_type.endswith(".gz"):
         return content
-    decompressor = zlib.decompressobj(wbits=31)
+    if not content.startswith(GZIP_MAGIC):
+        raise FileError("The file is not compressed with gzip, although its type says so.")
     try:
-        unpacked = decompressor.decompress(content, UNPACKED_LIMIT_BYTES)
-    except zlib.error as error:
-        raise FileError("The file is not compressed with gzip, although its type says so.") from error
-    if not decompressor.eof:
-        raise FileError("The compressed file is cut off, or too large.")
-    return unpacked
+        return unpacked(content, "gzip", UNPACKED_LIMIT_BYTES)
+    except UnpackError as error:
+        raise FileError("The compressed file is damaged, cut off, or too large.") from error
 
 
 def check_header(content: bytes, data_type: str) -> None:

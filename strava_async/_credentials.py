@@ -1,0 +1,82 @@
+"""What is wrong with a credential before anything is sent: one check for every place that one comes in.
+
+Rules:
+
+- A credential that was read from a file, a Kubernetes secret or a ``.env`` often ends in a line break. Strava would
+  say no more than that the application is unknown, and an HTTP library might show the value in its error. It is
+  refused, not trimmed: the same value elsewhere, such as in another process of the service, would be another one.
+- The sentence says which value is wrong, and never shows it: it may be another secret in the wrong place.
+
+Source:
+    RFC 6749 appendix A (client_id, client_secret and code are printable ASCII); https://developers.strava.com/docs/authentication/
+    (the client id is an integer).
+"""
+
+from __future__ import annotations
+
+import re
+
+from strava_async.errors import InputError
+
+_LIKE_A_FILE = "has white space around it, such as the line break of a file"
+
+
+def check_client_id(value: object, what: str = "the client id") -> int:
+    """Return the number that a client id is, whether it came as an int or as its digits.
+
+    Raises:
+        InputError: it is none.
+    """
+    number = value if isinstance(value, int) and not isinstance(value, bool) else 0
+    if isinstance(value, str):
+        if not value:
+            raise InputError(f"{what} is empty")
+        if value != value.strip():
+            raise InputError(f"{what} {_LIKE_A_FILE}")
+        number = int(value) if re.fullmatch(r"[0-9]{1,18}", value) else 0
+    if not 0 < number < 10**18:
+        raise InputError(f"{what} is not a number such as https://www.strava.com/settings/api shows")
+    return number
+
+
+def check_secret(value: object, what: str = "the client secret") -> str:
+    """Return a client secret, an authorization code or a token that is to be sent in a form.
+
+    Raises:
+        InputError: it is no text, or empty, or has white space around it, or a character that is not printable ASCII.
+    """
+    text = check_text(value, what)
+    if not text.isascii():
+        raise InputError(f"{what} has a character outside ASCII")
+    return text
+
+
+def is_secret(value: object) -> bool:
+    """Say whether ``check_secret`` lets it pass; for what comes from a browser, and is nobody's setting."""
+    try:
+        check_secret(value)
+    except InputError:
+        return False
+    return True
+
+
+def check_text(value: object, what: str) -> str:
+    """Return a text that both sides compare, such as a verify token; letters of any language are allowed.
+
+    Raises:
+        InputError: it is no text, or empty, or has white space around it, or a control character in it.
+    """
+    if not isinstance(value, str):
+        raise InputError(f"{what} is not a text")
+    if not value:
+        raise InputError(f"{what} is empty")
+    if value != value.strip():
+        raise InputError(f"{what} {_LIKE_A_FILE}")
+    if not value.isprintable():
+        raise InputError(f"{what} has a control character in it")
+    return value
+
+
+def fits_a_field(token: str) -> bool:
+    """Say whether a header field can carry a token; a line break would surface in some library's error message."""
+    return token.isascii() and token.isprintable() and " " not in token

@@ -1,0 +1,122 @@
+"""What a harvest could not get: noted, told of at the end, and asked for again by the next harvest.
+
+Rules:
+
+- An error may be about the one thing that was asked for: Strava answers 500 for one old activity for days, or with a
+  page in place of JSON. Then the rest goes on. An error about the grant, the quota or the application ends the harvest.
+- If ten fail that were asked for one after the other, it is no longer about one thing: that ends it too. They are
+  noted, so that the next harvest does not end there again.
+- What failed in an earlier harvest is asked for last, that with the fewest failures first, and only until a few have
+  failed again: a harvest costs no more because of what Strava cannot serve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, cast
+
+from strava_async._shapes import is_object
+from strava_async.errors import (
+    ApplicationInactiveError,
+    AthleteCapacityError,
+    DecodeError,
+    FaultError,
+    RateLimitedError,
+    StravaError,
+    TransportError,
+    UnauthorizedError,
+)
+
+IN_A_ROW = 10
+AGAIN = 5
+
+_ABOUT_ALL = (UnauthorizedError, RateLimitedError, ApplicationInactiveError, AthleteCapacityError)
+
+
+class Failure(NamedTuple):
+    """Something that did not come.
+
+    Attributes:
+        what: ``detail`` or ``streams`` of an activity, or its ``summary`` on the list.
+        activity_id: whose; None where the list does not tell.
+        reason: the error.
+    """
+
+    what: str
+    activity_id: int | None
+    reason: str
+
+    def __str__(self) -> str:
+        whose = "an unknown activity" if self.activity_id is None else str(self.activity_id)
+        text = f"{self.what} of {whose}: {self.reason}"
+        return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+class Row:
+    """Failures one after the other, in the order of asking: answers come in any order, failures often first.
+
+    Attributes:
+        full: whether there was ever such a row.
+
+    Args:
+        length: how many make a row.
+    """
+
+    def __init__(self, length: float) -> None:
+        self.full = False
+        self._length = length
+        self._failed: set[int] = set()
+
+    def add(self, number: int) -> None:
+        """Count a failure, given its number in the order of asking."""
+        self._failed.add(number)
+        first = last = number
+        while first - 1 in self._failed:
+            first -= 1
+        while last + 1 in self._failed:
+            last += 1
+        self.full = self.full or last - first + 1 >= self._length
+
+
+class Notes(Protocol):
+    """Where it is noted what failed. What was noted is kept for good when the method returns."""
+
+    async def failed(self, kind: str) -> list[int]:
+        """Return the activities of which this failed and did not come since, the fewest failures first."""
+        ...
+
+    async def note_failure(self, kind: str, activity_id: int, reason: str) -> None:
+        """Note that it failed; once more, if it did before."""
+        ...
+
+
+class NoNotes:
+    """Notes of a store that keeps none: each harvest asks for everything that is missing, as if for the first time."""
+
+    async def failed(self, kind: str) -> list[int]:
+        """Return nothing."""
+        return []
+
+    async def note_failure(self, kind: str, activity_id: int, reason: str) -> None:
+        """Note nothing."""
+
+
+def concerns_one(error: StravaError) -> bool:
+    """Say whether the error may be about the one thing that was asked for."""
+    return isinstance(error, FaultError | DecodeError | TransportError) and not isinstance(error, _ABOUT_ALL)
+
+
+def usable(summaries: Sequence[Any]) -> tuple[list[dict[str, Any]], list[Failure]]:
+    """Return the summaries that tell whose and when they are, and what is wrong with the others."""
+    good: list[dict[str, Any]] = []
+    bad: list[Failure] = []
+    for summary in summaries:
+        activity_id = summary.get("id") if is_object(summary) else None
+        athlete = summary.get("athlete") if is_object(summary) else None
+        whole = is_object(athlete) and isinstance(athlete.get("id"), int)
+        if isinstance(activity_id, int) and whole and isinstance(summary.get("start_date"), str):
+            good.append(cast("dict[str, Any]", summary))
+        else:
+            known = activity_id if isinstance(activity_id, int) else None
+            bad.append(Failure("summary", known, "it lacks its id, its athlete or its start_date"))
+    return good, bad

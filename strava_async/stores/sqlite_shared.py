@@ -1,0 +1,175 @@
+"""An SQLite file that the tasks, threads and processes of a machine share: made once, read, written and locked."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypeVar
+
+import anyio
+
+from strava_async.errors import InputError, TokenStoreError
+from strava_async.stores._threads import finish_in_thread
+from strava_async.stores._turns import Turns
+from strava_async.stores.file_lock import FileLock
+from strava_async.stores.private_files import Privacy
+from strava_async.stores.sqlite_file import Schema, SqliteFile
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+# What a save may take: the -shm, of 32 KiB from its first byte on; the WAL's copy of the eight pages that change when
+# the tables' trees have to grow; and these where they belong.
+ROOM_BYTES = 32_768 + 10 * 4096
+# More is not needed at the same time: SQLite begins its WAL anew after a thousand pages.
+MAX_ROOMS = 64
+
+
+class SharedFile:
+    """A file that the first operation makes; each opens it, does one transaction in a thread, and closes it.
+
+    One object can be used by several event loops and threads at once, and after a fork. What an event loop that has
+    ended left locked is free for the next that asks.
+
+    Args:
+        path: the file; its directory has to be there.
+        schema: what it holds.
+        busy_timeout: how long to wait for another process's transaction, or for it to make the file; seconds.
+        private: False accepts a file that other users may read.
+        is_encrypted: says whether what is in the file is of no use to those who read it.
+
+    Raises:
+        InputError: the path names no file. The methods raise TokenStoreError for a file that cannot be used.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        schema: Schema,
+        *,
+        busy_timeout: float,
+        private: bool,
+        is_encrypted: Work[bool] = lambda _: False,
+    ) -> None:
+        self.path = _checked_path(os.fspath(path))
+        self._schema = schema
+        self._busy_timeout = busy_timeout
+        self._is_encrypted = is_encrypted
+        self._privacy = Privacy(private)
+        self._turns = Turns()
+        self._locks: dict[str, FileLock] = {}
+
+    async def read(self, work: Work[T]) -> T:
+        """Return what ``work`` makes of one state of the file."""
+        file = await self._made()
+
+        def transaction() -> T:
+            with file.reading(self._is_encrypted) as connection:
+                return work(connection)
+
+        return await finish_in_thread(transaction)
+
+    async def write(self, work: Work[T], *, look: Work[object] = lambda _: None, instead_of_room: str = "") -> T:
+        """Return what ``work`` did. It is kept, and survives a power failure; after an error nothing is.
+
+        If it is cancelled, it was done or was not begun, and returns no earlier than that is settled.
+
+        Args:
+            work: writes.
+            look: is shown the file before it is opened for writing; if it raises, the file is left untouched.
+            instead_of_room: the lock whose room it may take.
+        """
+        file = await self._made()
+        lock = self._locks.get(instead_of_room)
+
+        def transaction() -> T:
+            if lock is not None:
+                with file.explained():
+                    lock.give_room()  # first: even to look at the file takes some
+            self._look(file, look)
+            with file.writing() as connection:
+                return work(connection)
+
+        return await finish_in_thread(transaction)
+
+    async def check_writable(self, look: Work[object] = lambda _: None) -> None:
+        """Make sure that the file can be written now, by writing to it."""
+        await self._prove(await self._made(), look, None)
+
+    async def empty_wal(self) -> None:
+        """Move what is in the WAL into the file, as far as other processes let it."""
+        file = await self._made()
+        await finish_in_thread(file.empty_wal)
+
+    @asynccontextmanager
+    async def lock(self, name: str, timeout: float, look: Work[object] = lambda _: None) -> AsyncGenerator[None]:
+        """Return a context that one holder at a time is in, among all processes, and in which a write has its room.
+
+        Args:
+            name: of the lock; letters that any file name may have.
+            timeout: how long to wait; seconds.
+            look: as in ``write``.
+
+        Raises:
+            TokenStoreError: somebody else has held it all that time, or the file cannot be written, or its disk has no
+                room.
+        """
+        file = await self._made()
+        async with self._exclusive(file, name, timeout) as lock:
+            await self._prove(file, look, lock)
+            self._locks[name] = lock
+            try:
+                yield
+            finally:
+                if self._locks.get(name) is lock:
+                    del self._locks[name]
+
+    async def _prove(self, file: SqliteFile, look: Work[object], lock: FileLock | None) -> None:
+        def work() -> None:
+            self._look(file, look)
+            if lock is not None and len(self._locks) < MAX_ROOMS:
+                with file.explained():
+                    lock.keep_room(ROOM_BYTES)
+            file.touch()  # with the room kept: there is enough for both
+
+        await finish_in_thread(work)
+
+    def _look(self, file: SqliteFile, look: Work[object]) -> None:
+        with file.reading(self._is_encrypted) as connection:
+            look(connection)
+
+    async def _made(self) -> SqliteFile:
+        file = self._resolved()
+        if not file.exists():
+            async with self._exclusive(file, "new", self._busy_timeout):
+                await finish_in_thread(file.create)
+        return file
+
+    def _resolved(self) -> SqliteFile:
+        # Every name of a file, symbolic links included, has to lead to the same locks.
+        return SqliteFile(os.path.realpath(self.path), self._schema, self._busy_timeout, self._privacy)
+
+    @asynccontextmanager
+    async def _exclusive(self, file: SqliteFile, name: str, timeout: float) -> AsyncGenerator[FileLock]:
+        async with AsyncExitStack() as stack:
+            lock = FileLock(os.path.join(f"{file.path}-locks", name))
+            with anyio.move_on_after(timeout) as waiting:
+                await stack.enter_async_context(self._turns.turn(name))
+                with file.explained():
+                    await stack.enter_async_context(lock)
+            if waiting.cancelled_caught:
+                raise TokenStoreError(f"lock {name} of {file.path} was not free for {timeout:g} s: see who holds it")
+            yield lock
+
+
+def _checked_path(path: object) -> str:
+    """Return it as an absolute path."""
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise InputError("the path is a text that names a file")
+    if path == ":memory:":
+        raise InputError("each operation opens the file anew, so it cannot be in memory: use MemoryTokenStore")
+    if path.startswith("~"):
+        raise InputError("the path begins with ~: pass Path(...).expanduser(), or ./~ if that is its name")
+    return os.path.abspath(path)
