@@ -17,9 +17,8 @@ Get = Callable[..., Awaitable[Any]]  # (path, **params)
 BARE = {
     "httpx": ("httpx", "AsyncClient"),
     "httpx2": ("httpx2", "AsyncClient"),
-    "httpx-aiohttp": ("httpx_aiohttp", "HttpxAiohttpClient"),
 }
-KINDS = (*BARE, "api", "api-httpx2")
+KINDS = (*BARE, "aiohttp", "api", "api-httpx2")
 
 
 @asynccontextmanager
@@ -38,6 +37,9 @@ async def open_client(kind: str, url: str, token: str, limiter: Any = None) -> A
     elif kind == "api-httpx2":
         async with import_module("httpx2").AsyncClient() as client:
             yield import_module("strava_async").ApiV3(token, client, limiter, api_url=url).get
+    elif kind == "aiohttp":
+        async with import_module("aiohttp").ClientSession(headers={"Authorization": f"Bearer {token}"}) as session:
+            yield _over_aiohttp(session, url, _decoder())
     else:
         module, name = BARE[kind]
         client_type = getattr(import_module(module), name)
@@ -49,6 +51,15 @@ def _bare(client: Any, url: str, decode: Callable[[bytes], Any]) -> Get:
     async def get(path: str, **params: Any) -> Any:
         response = await client.get(f"{url}{path}", params=params or None)
         return decode(response.raise_for_status().content)
+
+    return get
+
+
+def _over_aiohttp(session: Any, url: str, decode: Callable[[bytes], Any]) -> Get:
+    async def get(path: str, **params: Any) -> Any:
+        async with session.get(f"{url}{path}", params=params or None) as response:
+            response.raise_for_status()
+            return decode(await response.read())
 
     return get
 

@@ -57,7 +57,7 @@ def _required(extra: str = "") -> tuple[str, ...]:
 BARE = Environment("bare", ("httpx==0.28.1",), unwanted=("sniffio",))
 # The required dependencies; what lies beside them is not touched unless a client of it is handed in.
 CORE = Environment("core", (*_required(), "httpx2==2.16.2"))
-FAST = Environment("fast", (*_required("fast"), "httpx-aiohttp==0.2.0", "httpx2==2.16.2"))
+FAST = Environment("fast", (*_required("fast"), "httpx2==2.16.2"))
 # Without orjson: what a user of the typed client has.
 TYPED = Environment("typed", _required("models"))
 STRAVALIB = Environment("stravalib", ("stravalib==2.6.0",))

@@ -15,7 +15,7 @@ ON_HTTPX = "httpx"
 CLIENTS: dict[str, tuple[Environment, str]] = {
     ON_HTTPX: (CORE, "api"),
     "httpx2": (CORE, "api-httpx2"),
-    "httpx-aiohttp, orjson": (FAST, "api"),
+    "aiohttp, orjson": (FAST, "api"),
     "httpx2, orjson": (FAST, "api-httpx2"),
 }
 OWN_CLIENTS = (ON_HTTPX, "httpx-aiohttp, orjson")  # without the extra ``fast``, and with it

@@ -75,7 +75,10 @@ else:
 
     def __getattr__(name):
         if name in _LATER:
-            return getattr(import_module(f"strava_async.{_LATER[name]}"), name)
+            module = import_module(f"strava_async.{_LATER[name]}")
+            if name == "Client":
+                module.load_tags()  # now, and not at the first use, which is on an event loop
+            return getattr(module, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__():

@@ -47,6 +47,7 @@ class Options:
     Attributes:
         retry: when and how often to try again.
         timeout: seconds without a sign of the other side before an attempt is given up.
+        total: seconds for one attempt, from asking for a connection to the body's last byte; None means no bound.
         max_wait: seconds that the call may queue for quota, all its attempts together; None means no bound.
         priority: its rank in that queue.
     """
@@ -55,6 +56,7 @@ class Options:
     timeout: float = 30.0
     max_wait: float | None = None
     priority: Priority = Priority.NORMAL
+    total: float | None = None
 
 
 class _Ended(NamedTuple):
@@ -157,17 +159,19 @@ class Exchange:
                 permit.release()
                 raise
             with report.sending() as sending:
-                ended = await self._send(call, bearer, options.timeout, permit, decode, sending)
+                ended = await self._send(call, bearer, options, permit, decode, sending)
                 sending.failed(ended.error)
                 return ended
 
     async def _send(
-        self, call: Call, bearer: str | None, timeout: float, permit: Permit, decode: Decode | None, sending: Sending
+        self, call: Call, bearer: str | None, options: Options, permit: Permit, decode: Decode | None, sending: Sending
     ) -> _Ended:
+        # Whoever waits for tokens waits for what they are needed for, too.
+        urgent = options.priority is Priority.INTERACTIVE or call.quota_class is None
         try:
-            reply = await self._sender.send(call, bearer, timeout)
+            reply = await self._sender.send(call, bearer, options.timeout, options.total, urgent=urgent)
         except InputError:
-            permit.release()  # the client is closed
+            permit.release()  # the client is closed, or the environment makes no sense
             raise
         except TransportError as error:
             if error.sent == "never":

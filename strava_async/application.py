@@ -10,12 +10,14 @@ from functools import partial
 from types import TracebackType
 from typing import Literal, Self, TypeVar
 
+import anyio.to_thread
+
 from strava_async._credentials import check_client_id, check_secret
 from strava_async._http import HttpClient
 from strava_async._shield import UnderWay, carry_out, commit
 from strava_async._unset import UNSET, Unset
 from strava_async.accounts import Accounts
-from strava_async.client import Client
+from strava_async.client import Client, load_tags
 from strava_async.clock import Clock
 from strava_async.errors import DecodeError, InputError, MissingScopeError, StravaError
 from strava_async.hooks import Hooks
@@ -72,6 +74,8 @@ class Strava:
             makes one on first use, which ``aclose`` closes.
         retry: when and how often to try again.
         timeout: seconds without a sign of the other side before an attempt is given up.
+        total: seconds for one attempt, from asking for a connection to the last byte of the reply; None means no bound.
+            What asks for tokens, or revokes them, has at most 20 seconds of ``timeout`` in any case.
         max_wait: seconds that a call may queue for quota; None means as long as it takes.
         priority: the rank in that queue.
         hooks: are told of requests, waits, retries and renewals; see ``strava_async.hooks``.
@@ -94,6 +98,7 @@ class Strava:
         http_client: HttpClient | None = None,
         retry: RetryPolicy = RetryPolicy(),
         timeout: float = 30.0,
+        total: float | None = None,
         max_wait: float | None = None,
         priority: Priority = Priority.NORMAL,
         hooks: Hooks | None = None,
@@ -113,6 +118,7 @@ class Strava:
             client_secret=client_secret,
             retry=retry,
             timeout=timeout,
+            total=total,
             max_wait=max_wait,
             priority=priority,
             hooks=hooks,
@@ -317,6 +323,7 @@ class Strava:
         priority: Priority | Unset = UNSET,
         max_wait: float | Unset | None = UNSET,
         timeout: float | Unset = UNSET,
+        total: float | Unset | None = UNSET,
         retry: RetryPolicy | Unset = UNSET,
     ) -> Strava:
         """Return a view of this object whose clients make their calls with other options; see ``ApiV3.with_options``.
@@ -324,8 +331,21 @@ class Strava:
         Everything else is the same; closing either closes both.
         """
         view = copy.copy(self)
-        view._api = self._api.with_options(priority=priority, max_wait=max_wait, timeout=timeout, retry=retry)
+        view._api = self._api.with_options(
+            priority=priority, max_wait=max_wait, timeout=timeout, total=total, retry=retry
+        )
         return view
+
+    async def prepare(self) -> None:
+        """Load what the first requests need, in a thread; see ``ApiV3.prepare``.
+
+        That includes the typed answers of ``client``, which take half a second where the extra ``models`` is installed.
+        Without this the first use of a client's tags loads them, on the event loop, unless ``Client`` was imported from
+        ``strava_async`` before.
+        """
+        self._check_open()
+        await self._api.prepare()
+        await anyio.to_thread.run_sync(load_tags)
 
     def state_signer(self, *, max_age_seconds: float = 600.0, purpose: str = "") -> StateSigner:
         """Return a signer whose secret is derived from the client secret: the same in all processes of the service.

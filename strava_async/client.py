@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from strava_async.errors import InputError
@@ -18,6 +20,21 @@ if TYPE_CHECKING:
     from strava_async.resources.segments import SegmentsResource
     from strava_async.resources.streams import StreamsResource
     from strava_async.resources.uploads import UploadsResource
+
+_TAGS = (
+    *("activities", "athlete", "clubs", "gear", "routes"),
+    *("segment_efforts", "segments", "streams", "uploads"),
+)
+
+
+def load_tags() -> None:
+    """Import what the tags of a ``Client`` need. It takes half a second, which is not to be the event loop's.
+
+    Nothing happens where the extra ``models`` is not installed: the tags say so when they are used.
+    """
+    with suppress(InputError, ImportError):
+        for name in _TAGS:
+            import_module(f"strava_async.resources.{name}")
 
 
 class Client:

@@ -189,6 +189,8 @@ class TransportError(StravaError):
     Attributes:
         sent: ``never`` when the request surely did not reach Strava, else ``maybe``.
         timed_out: whether the time for an answer was over; else the connection failed or broke.
+        permanent: whether another attempt is known to end the same way, as with a certificate that is refused. Such
+            a call is not tried again.
         method: the HTTP method.
         path: the path asked for, without its query.
         attempts: how often the request was tried.
@@ -200,6 +202,7 @@ class TransportError(StravaError):
         *,
         sent: Sent,
         timed_out: bool = False,
+        permanent: bool = False,
         method: str = "",
         path: str = "",
         attempts: int = 1,
@@ -207,6 +210,7 @@ class TransportError(StravaError):
         super().__init__(message)
         self.sent: Sent = sent
         self.timed_out = timed_out
+        self.permanent = permanent
         self.method = method
         self.path = path
         self.attempts = attempts

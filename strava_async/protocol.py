@@ -30,6 +30,9 @@ from strava_async.tokens import OnTokenRefresh, TokenSource
 if TYPE_CHECKING:
     from strava_async.hooks import Hooks
 
+# No request about tokens takes longer, whatever Strava sends meanwhile.
+OAUTH_SECONDS = 20.0
+
 
 @dataclass(slots=True, repr=False)
 class _Application:
@@ -62,6 +65,8 @@ class ApiV3:
         on_token_refresh: sync or async; gets each renewed ``TokenSet``, and has returned before it is used.
         retry: when and how often to try again.
         timeout: seconds without a sign of the other side before an attempt is given up.
+        total: seconds for one attempt, from asking for a connection to the last byte of the reply; None means no bound.
+            What asks for tokens, or revokes them, has at most 20 seconds of ``timeout`` in any case.
         max_wait: seconds that a call may queue for quota; None means as long as it takes.
         priority: the rank in that queue.
         hooks: are told of requests, waits, retries and renewals; see ``strava_async.hooks``.
@@ -91,6 +96,7 @@ class ApiV3:
         on_token_refresh: OnTokenRefresh | None = None,
         retry: RetryPolicy = RetryPolicy(),
         timeout: float = 30.0,
+        total: float | None = None,
         max_wait: float | None = None,
         priority: Priority = Priority.NORMAL,
         hooks: Hooks | None = None,
@@ -99,7 +105,7 @@ class ApiV3:
         api_url: str | None = None,
         oauth_url: str | None = None,
     ) -> None:
-        self._options = _checked(Options(retry, timeout, max_wait, priority))
+        self._options = _checked(Options(retry, timeout, max_wait, priority, total))
         self._api_url = base_url(api_url or f"https://{self.server}{self.api_base}")
         self._oauth_url = base_url(oauth_url or f"https://{self.server}/oauth")
         limiter = RateLimiter(clock=clock, random=random) if rate_limiter is None else rate_limiter
@@ -281,7 +287,7 @@ class ApiV3:
         credentials = (client_id, check_secret(client_secret))
         form = {"token": check_secret(token, "the token to revoke")}
         call = oauth_call(f"{self._oauth_url}/revoke", form, idempotent=True, credentials=credentials)
-        await self._exchange.run(call, None, self._options)
+        await self._exchange.run(call, None, _of_oauth(self._options))
         if token in (self.refresh_token, self.access_token):
             self._tokens.token = TokenSet("")
 
@@ -394,6 +400,7 @@ class ApiV3:
         priority: Priority | Unset = UNSET,
         max_wait: float | Unset | None = UNSET,
         timeout: float | Unset = UNSET,
+        total: float | Unset | None = UNSET,
         retry: RetryPolicy | Unset = UNSET,
     ) -> ApiV3:
         """Return a view of this object that makes its calls with other options.
@@ -401,7 +408,7 @@ class ApiV3:
         Pool, limiter, tokens and hooks are the same; closing either closes both. Renewals of tokens keep the options of
         the object that was made first: all callers of an athlete share them.
         """
-        given = {"priority": priority, "max_wait": max_wait, "timeout": timeout, "retry": retry}
+        given = {"priority": priority, "max_wait": max_wait, "timeout": timeout, "total": total, "retry": retry}
         view = copy.copy(self)
         changes: dict[str, Any] = {name: value for name, value in given.items() if not isinstance(value, Unset)}
         view._options = _checked(replace(self._options, **changes))
@@ -423,8 +430,24 @@ class ApiV3:
             tokens.refresh = self._refresh
         return view
 
+    async def prepare(self) -> None:
+        """Load what the first request needs: modules, and the certificates that are trusted. Nothing is requested.
+
+        It is a thread's work of some 100 ms, once per process. The first request does it otherwise, and so is that much
+        slower; nothing else is. With an ``http_client`` there is nothing to load.
+
+        Raises:
+            InputError: the environment names certificates that cannot be used, or this object is closed or used in
+                another event loop.
+        """
+        await self._sender.prepare()
+
     async def aclose(self) -> None:
-        """Close the connections that this object opened, after a renewal of tokens under way has ended."""
+        """Close the connections that this object opened, after a renewal of tokens under way has ended.
+
+        Requests on their way end with a TransportError. A server that never ends does not hold it up: a renewal has
+        its ``total``.
+        """
         await carry_out(self._close, lambda: None)
 
     async def __aenter__(self) -> Self:
@@ -490,7 +513,7 @@ class ApiV3:
         pause, clock = self._application.pause, self._clock
         pause.check(clock.monotonic())
         try:
-            answer = await self._exchange.run(call, None, options)
+            answer = await self._exchange.run(call, None, _of_oauth(options))
         except StravaError as error:
             pause.note(error, options.retry, clock.monotonic())
             raise
@@ -506,6 +529,11 @@ def _reports(hooks: Hooks | None, clock: Clock) -> Reports:
     return HookReports(hooks, clock)
 
 
+def _of_oauth(options: Options) -> Options:
+    """Return the options of a request about tokens: callers share its answer, so that it never lasts."""
+    return replace(options, total=min(options.timeout, OAUTH_SECONDS, options.total or math.inf))
+
+
 def _checked(options: Options) -> Options:
     """Return the options.
 
@@ -514,6 +542,8 @@ def _checked(options: Options) -> Options:
     """
     if not (math.isfinite(options.timeout) and options.timeout > 0):
         raise InputError("timeout is a positive number of seconds")
+    if options.total is not None and not (math.isfinite(options.total) and options.total > 0):
+        raise InputError("total is a positive number of seconds, or None")
     if options.max_wait is not None and not options.max_wait >= 0:
         raise InputError("max_wait is not negative, or None")
     return options

@@ -10,6 +10,7 @@ the access token was refused        refresh, once per call, if the body can be s
 any other 429                       wait and try again, if the body can be sent again and Strava does not ask for a
                                     wait of more than ``max_seconds``
 5xx                                 wait and try again, if the method is idempotent
+no reply, for a permanent reason    raise
 no reply, surely never sent         wait and try again, whatever the method
 no reply, maybe sent                wait and try again, if the method is idempotent
 anything else                       raise
@@ -125,6 +126,8 @@ def decide(attempt: Attempt, error: StravaError, policy: RetryPolicy, jitter: fl
     match error:
         case RateLimitedError() if attempt.replayable:
             return _after_429(attempt, error, policy, jitter)
+        case TransportError(permanent=True):
+            return _RAISE
         case TransportError(sent="never"):
             return Decision(Step.WAIT, policy.backoff(attempt.number, jitter))
         case ServerError() if attempt.idempotent and attempt.replayable:

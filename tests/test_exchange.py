@@ -54,6 +54,7 @@ class World:
 
     def __init__(self, *answers: Reply | StravaError, expired: bool = False) -> None:
         self.log: list[str] = []
+        self.bounds: list[tuple[float, float | None, bool]] = []
         self.answers = list(answers)
         self.clock = FakeClock()
         self.limiter = LoggingLimiter(self)
@@ -69,8 +70,11 @@ class World:
         number = int(tokens.access_token[1:]) + 1
         return AccessInfo(access_token=f"a{number}", refresh_token="r", expires_at=4_000_000_000)
 
-    async def send(self, call: Call, bearer: str | None, timeout: float) -> Reply:
+    async def send(
+        self, call: Call, bearer: str | None, timeout: float, total: float | None = None, *, urgent: bool = False
+    ) -> Reply:
         self.log.append(f"send {bearer}")
+        self.bounds.append((timeout, total, urgent))
         await anyio.lowlevel.checkpoint()
         answer = self.answers.pop(0)
         if isinstance(answer, StravaError):
@@ -330,7 +334,9 @@ class Hanging:
     def __init__(self) -> None:
         self.reached = anyio.Event()
 
-    async def send(self, call: Call, bearer: str | None, timeout: float) -> Reply:
+    async def send(
+        self, call: Call, bearer: str | None, timeout: float, total: float | None = None, *, urgent: bool = False
+    ) -> Reply:
         self.reached.set()
         await anyio.sleep_forever()
         return OK
@@ -464,10 +470,29 @@ class _Sender:
     def __init__(self, reply: Reply) -> None:
         self.reply = reply
 
-    async def send(self, call: Call, bearer: str | None, timeout: float) -> Reply:
+    async def send(
+        self, call: Call, bearer: str | None, timeout: float, total: float | None = None, *, urgent: bool = False
+    ) -> Reply:
         return self.reply
 
     async def aclose(self) -> None: ...
+
+
+async def test_what_a_person_waits_for_is_urgent_and_so_is_what_is_about_tokens() -> None:
+    world = World(OK, OK, OK)
+    await world.run(GET, Options(timeout=3.0))
+    await world.run(GET, Options(timeout=3.0, total=5.0, priority=Priority.INTERACTIVE))
+    about_tokens = oauth_call("https://strava.test/oauth/token", {}, idempotent=True)
+    await world.exchange.run(about_tokens, None, Options(priority=Priority.BACKGROUND))
+    assert world.bounds == [(3.0, None, False), (3.0, 5.0, True), (30.0, None, True)]
+
+
+async def test_a_failure_that_is_permanent_is_not_tried_again_and_gives_its_permit_back() -> None:
+    world = World(TransportError("its certificate is refused", sent="never", permanent=True))
+    with pytest.raises(TransportError) as caught:
+        await world.run()
+    assert caught.value.attempts == 1
+    assert world.log == ["acquire", "send a0", "release"]
 
 
 @pytest.mark.parametrize(

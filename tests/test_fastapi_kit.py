@@ -84,7 +84,12 @@ def routes(app: FastAPI) -> None:
     @app.get("/wait")
     async def wait(strava: StravaDep, athlete_id: AthleteIdDep) -> dict[str, Any]:
         options = strava.client(athlete_id).api._options
-        shown = {"priority": options.priority.name, "max_wait": options.max_wait, "timeout": options.timeout}
+        shown = {
+            "priority": options.priority.name,
+            "max_wait": options.max_wait,
+            "timeout": options.timeout,
+            "total": options.total,
+        }
         return {**shown, "attempts": options.retry.max_attempts}
 
     @app.get("/too-fast")
@@ -253,15 +258,17 @@ async def test_web_requests_go_first_and_do_not_wait() -> None:
     async with service() as here:
         await here.sign_in(7)
         seen = (await here.browser.get("/wait")).json()
-        assert seen == {"priority": "INTERACTIVE", "max_wait": 2.0, "timeout": 10.0, "attempts": 2}
-    async with service(priority=Priority.NORMAL, max_wait=None, timeout=5.0, retry=RetryPolicy(max_attempts=3)) as here:
+        assert seen == {"priority": "INTERACTIVE", "max_wait": 2.0, "timeout": 10.0, "total": 20.0, "attempts": 2}
+    async with service(
+        priority=Priority.NORMAL, max_wait=None, timeout=5.0, total=7.0, retry=RetryPolicy(max_attempts=3)
+    ) as here:
         await here.sign_in(7)
         seen = (await here.browser.get("/wait")).json()
-        assert seen == {"priority": "NORMAL", "max_wait": None, "timeout": 5.0, "attempts": 3}
-    async with service(timeout=None, retry=None) as here:
+        assert seen == {"priority": "NORMAL", "max_wait": None, "timeout": 5.0, "total": 7.0, "attempts": 3}
+    async with service(timeout=None, total=None, retry=None) as here:
         await here.sign_in(7)
         seen = (await here.browser.get("/wait")).json()
-        assert (seen["timeout"], seen["attempts"]) == (30.0, 4)
+        assert (seen["timeout"], seen["total"], seen["attempts"]) == (30.0, None, 4)
 
 
 async def test_a_429_says_when_to_come_back_by_the_applications_clock() -> None:

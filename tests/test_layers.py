@@ -12,19 +12,28 @@ PACKAGE = Path(__file__).parent.parent / "strava_async"
 
 # From the ground up. A module imports from layers below its own, never from beside it.
 LAYERS: list[set[str]] = [
-    {"errors", "clock", "_shapes", "_unset", "_extras", "_http.quiet", "_carried"}
+    {"errors", "clock", "_shapes", "_unset", "_extras", "_http.quiet", "_http.gate", "_carried"}
     | {"json_values", "redaction", "unpacking"},
     {"_credentials"},
     {"excerpts", "oauth", "quota", "quota_clock", "quota_fields", "retry", "paging", "state", "webhooks", "_pages"}
-    | {"_carried_asyncio", "_carried_trio", "_async_only", "_http.pool", "limiter_park", "_loop_binding"}
+    | {
+        "_carried_asyncio",
+        "_carried_trio",
+        "_async_only",
+        "multipart",
+        "_http.proxies",
+        "_http.trust",
+        "limiter_park",
+        "_loop_binding",
+    }
     | {"stores.private_files", "stores.file_errors", "stores.sealing", "stores._threads", "stores._turns"},
     {"_shield", "_walks", "quota_budget", "quota_reserve", "endpoints", "hooks", "redirect_server", "stores.base"}
-    | {"stores._values", "stores.file_lock", "stores.sqlite_file"},
+    | {"stores._values", "stores.file_lock", "stores.sqlite_file", "_http.pool"},
     {"_renewals", "quota_ledger", "calls", "stores.memory", "stores.sqlite_rows", "stores.sqlite_shared"},
     {"tokens", "wire", "stores.sqlite"},
-    {"models", "_reports"},
-    {"_hook_reports"},
-    {"quota_snapshot", "limiter_line", "limiter_permit"},
+    {"models", "_reports", "_http.attempt"},
+    {"_hook_reports", "_http.httpx_adapter", "_http.aiohttp_adapter"},
+    {"quota_snapshot", "limiter_line", "limiter_permit", "_http.connections", "_http.callers_client"},
     {"limiter_log"},
     {"limiter_gate"},
     {"limiter"},
@@ -38,7 +47,19 @@ LAYERS: list[set[str]] = [
     {"application"},
 ]
 PURE = {
-    *("_credentials", "oauth", "retry", "paging", "calls", "wire", "endpoints", "state", "webhooks", "_pages"),
+    *(
+        "_credentials",
+        "oauth",
+        "retry",
+        "paging",
+        "calls",
+        "multipart",
+        "wire",
+        "endpoints",
+        "state",
+        "webhooks",
+        "_pages",
+    ),
     *("quota", "quota_budget", "quota_clock", "quota_fields", "quota_ledger", "quota_reserve", "quota_snapshot"),
     *("limiter_line", "excerpts", "json_values", "redaction", "unpacking"),
 }
@@ -47,7 +68,11 @@ EXTRAS = {"opentelemetry", "starlette", "uvicorn", "fastapi", "redis", "rich", "
 # The typed client: each package is one layer, and it alone may import what its extra brings.
 TYPED = {"models", "resources"}
 OF_THE_TYPED = {"pydantic", "pydantic_core", "polyline", "numpy", "pandas", "pyarrow"}
-TAKEN_UP_WHERE_INSTALLED = {"orjson": "json_values", "cryptography": "stores.sealing"}
+TAKEN_UP_WHERE_INSTALLED = {
+    "orjson": "json_values",
+    "cryptography": "stores.sealing",
+    "aiohttp": "_http.aiohttp_adapter",
+}
 ABOVE_THE_CORE = {"fastapi", "otel", "testing", "demo", "cli", "__main__"}
 
 
@@ -108,7 +133,7 @@ def test_a_pure_module_imports_nothing_impure(name: str, path: Path) -> None:
 
 def test_one_place_imports_the_http_library() -> None:
     users = {name for name, path in modules() if {found.split(".")[0] for found in imports(path)} & {"httpx", "httpx2"}}
-    assert users == {"_http.sender", "_http.pool"}
+    assert users == {"_http.connections", "_http.pool", "_http.trust"}
 
 
 @pytest.mark.parametrize(("library", "module"), TAKEN_UP_WHERE_INSTALLED.items())

@@ -1,4 +1,4 @@
-"""The client that a sender makes for itself: its lanes, its lack of cookies."""
+"""The client that a sender makes for itself: its lanes."""
 
 from collections.abc import AsyncIterator
 
@@ -6,7 +6,7 @@ import anyio
 import httpx
 import pytest
 
-from strava_async._http.pool import KEEPALIVE_SECONDS, Lanes, own_client, tls_context
+from strava_async._http.pool import KEEPALIVE_SECONDS, Lanes
 
 URL = "http://strava.example/"
 
@@ -152,26 +152,3 @@ async def test_closing_closes_what_is_idle_and_what_is_not(bench: Bench) -> None
     await busy.aclose()
     await (await bench.send()).aclose()
     assert len(bench.made) == 3
-
-
-@pytest.mark.anyio
-async def test_its_client_keeps_no_cookies() -> None:
-    heard: list[str] = []
-
-    async def serve(stream: anyio.abc.SocketStream) -> None:
-        async with stream:
-            for _ in range(2):
-                heard.append((await stream.receive()).decode().lower())
-                await stream.send(b"HTTP/1.1 200 OK\r\nset-cookie: who=first; path=/\r\ncontent-length: 0\r\n\r\n")
-
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    # By name: aiohttp's jar takes no cookies from an address.
-    url = f"http://localhost:{listener.extra(anyio.abc.SocketAttribute.local_port)}/"
-    async with listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, serve)
-        async with own_client(await tls_context()) as client:
-            for _ in range(2):
-                assert (await client.get(url)).status_code == 200
-        tasks.cancel_scope.cancel()
-    assert len(heard) == 2
-    assert not any("cookie:" in request for request in heard)

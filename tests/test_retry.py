@@ -192,3 +192,9 @@ def test_the_backoff_does_not_overflow() -> None:
 def test_a_policy_that_makes_no_sense_is_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         RetryPolicy(**arguments)
+
+
+@pytest.mark.parametrize("sent", ["never", "maybe"])
+def test_what_ends_the_same_way_again_is_raised(sent: Any) -> None:
+    error = TransportError("its certificate is refused", sent=sent, permanent=True)
+    assert decide(attempt(), error, POLICY, 0.5) == RAISE

@@ -1,8 +1,19 @@
-"""The only place that knows an HTTP library: httpx, or httpx2 in its place.
+"""The only place that knows an HTTP library: httpx, httpx2 in its place, and aiohttp with the extra ``fast``.
 
-``sender`` makes one request and returns one reply; ``pool`` is the client that it makes where the caller brought none.
+::
+
+    sender            one request out, one reply in: open or closed, how many at a time
+    ├─ callers_client     over a client of the caller's
+    └─ connections        over connections that are made here: which library, loaded when
+       ├─ proxies, trust      what the environment says
+       └─ pool                httpx's connections
+    attempt           one request on its way: its bounds, the same for each library, and what ended it
+    ├─ httpx_adapter      over a client of httpx or httpx2
+    └─ aiohttp_adapter    over aiohttp
 """
 
-from strava_async._http.sender import HttpClient, HttpSender, Sender, asgi_client
+from strava_async._http.httpx_adapter import HttpClient
+from strava_async._http.pool import asgi_client
+from strava_async._http.sender import HttpSender, Sender
 
 __all__ = ["HttpClient", "HttpSender", "Sender", "asgi_client"]

@@ -1,98 +1,83 @@
-"""The HTTP client that a sender makes where its caller brought none, and the connections below it.
+"""The connections of httpx that are made here, where the caller brought no client.
 
-- One TLS context per process, made on first use: loading the trust store stalls the loop for 20 ms.
 - Each connection of httpx has a pool of its own (``Lanes``), all are kept alive.
-- With the extra ``fast``, on asyncio, aiohttp has the connections, except for URLs that are not to be shown.
+- What the environment names a proxy for goes over it; httpx's own reading of ``NO_PROXY`` fails on networks.
 - No cookies: those of one athlete's answers are not to go along with another's requests.
-- Where the environment names a proxy it is httpx alone, which knows the rules for it.
 """
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import ssl
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import cache, partial
+from functools import partial
 from http.cookiejar import CookieJar
 from typing import Any
-from urllib.request import getproxies
 
 import anyio
-import anyio.to_thread
 import httpx
-import sniffio
 
-from strava_async._http.quiet import QuietUrl
+from strava_async._http.proxies import Proxy
+from strava_async.errors import InputError
 
-MAX_CONNECTIONS = 50
-MAX_KEEPALIVE_CONNECTIONS = 10  # of a pool behind a proxy
 KEEPALIVE_SECONDS = 5.0
-USER_AGENT = "strava_async (Python)"
+MAX_IDLE_AT_A_PROXY = 10
+FIELDS = {"User-Agent": "strava_async (Python)", "Accept-Encoding": "gzip, deflate", "Accept": "*/*"}
 
 
-async def tls_context() -> ssl.SSLContext:
-    """Return the TLS context of this process. The first time a thread loads the trust store."""
-    loaded = _tls_context.cache_info().currsize
-    return _tls_context() if loaded else await anyio.to_thread.run_sync(_tls_context)
-
-
-@cache
-def _tls_context() -> ssl.SSLContext:
-    return httpx.create_ssl_context()
-
-
-def own_client(tls: ssl.SSLContext) -> httpx.AsyncClient:
-    """Return a client on the fastest transport that is installed and runs on this event loop.
-
-    It is for at most ``MAX_CONNECTIONS`` requests at a time.
-    """
-    proxied = bool(getproxies().keys() & {"http", "https", "all"})
-    return httpx.AsyncClient(
-        verify=tls,
-        limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_KEEPALIVE_CONNECTIONS),
-        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip, deflate", "Accept": "*/*"},
-        cookies=_NoCookies(),
-        transport=None if proxied else _transport(tls),
-    )
-
-
-def _transport(tls: ssl.SSLContext) -> httpx.AsyncBaseTransport:
+def direct_client(tls: ssl.SSLContext) -> httpx.AsyncClient:
+    """Return a client without a proxy. How many requests it makes at a time is up to the caller."""
     one = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE_SECONDS)
-    lanes = Lanes(partial(httpx.AsyncHTTPTransport, verify=tls, limits=one))
-    if sniffio.current_async_library() == "asyncio":
-        try:
-            transport: httpx.AsyncBaseTransport = importlib.import_module("httpx_aiohttp").AiohttpTransport(
-                verify=tls, client=partial(_aiohttp_session, tls)
-            )
-        except ImportError:
-            pass  # the extra `fast` is not installed
-        else:
-            return _Parted(transport, lanes)
-    return lanes
+    return _client(Lanes(partial(httpx.AsyncHTTPTransport, verify=tls, limits=one, trust_env=False)))
 
 
-def _aiohttp_session(tls: ssl.SSLContext) -> Any:
-    aiohttp: Any = importlib.import_module("aiohttp")
-    connector = aiohttp.TCPConnector(ssl=tls, limit=MAX_CONNECTIONS, keepalive_timeout=KEEPALIVE_SECONDS)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+def proxied_client(tls: ssl.SSLContext, proxy: Proxy) -> httpx.AsyncClient:
+    """Return a client behind a proxy.
+
+    Raises:
+        InputError: the proxy cannot be used. Its URL, which may hold a password, is not shown.
+    """
+    if proxy.is_socks and importlib.util.find_spec("socksio") is None:
+        raise InputError(
+            f"{proxy.variable} names a SOCKS proxy, which needs the package socksio: pip install 'httpx[socks]', or "
+            "unset the variable"
+        )
+    limits = httpx.Limits(
+        max_connections=None, max_keepalive_connections=MAX_IDLE_AT_A_PROXY, keepalive_expiry=KEEPALIVE_SECONDS
+    )
+    try:
+        return _client(httpx.AsyncHTTPTransport(verify=tls, limits=limits, proxy=_proxy(tls, proxy), trust_env=False))
+    except (ValueError, httpx.InvalidURL):
+        raise InputError(
+            f"{proxy.variable} names no proxy that can be used: correct the variable, or unset it"
+        ) from None
 
 
-class _Parted(httpx.AsyncBaseTransport):
-    """aiohttp, and httpx for the URLs with a quiet part: aiohttp takes text, and shows it in its errors and traces."""
+def load() -> None:
+    """Import what httpx puts off to its first request."""
+    httpx.AsyncHTTPTransport(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), trust_env=False)
 
-    def __init__(self, aiohttp: httpx.AsyncBaseTransport, lanes: Lanes) -> None:
-        self._aiohttp = aiohttp
-        self._lanes = lanes
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        transport = self._lanes if isinstance(request.url, QuietUrl) else self._aiohttp
-        return await transport.handle_async_request(request)
+def _proxy(tls: ssl.SSLContext, proxy: Proxy) -> httpx.Proxy:
+    return httpx.Proxy(proxy.url, ssl_context=tls if proxy.url.lower().startswith("https:") else None)
 
-    async def aclose(self) -> None:
-        await self._lanes.aclose()
-        await self._aiohttp.aclose()
+
+def _client(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=transport, headers=FIELDS, cookies=_NoCookies(), trust_env=False)
+
+
+def asgi_client(app: Any, base_url: str, *, raise_app_exceptions: bool = True) -> httpx.AsyncClient:
+    """Return an httpx client whose requests are answered by an ASGI application in this process, without a socket.
+
+    Args:
+        app: the application.
+        base_url: what relative URLs are relative to.
+        raise_app_exceptions: False answers 500 where the application raises, as a server does.
+    """
+    transport = httpx.ASGITransport(app, raise_app_exceptions=raise_app_exceptions)
+    return httpx.AsyncClient(transport=transport, base_url=base_url, trust_env=False)
 
 
 class _NoCookies(CookieJar):

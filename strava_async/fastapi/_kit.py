@@ -25,9 +25,10 @@ from strava_async.state import Secret, StateSigner
 
 Identify = Callable[[HTTPConnection], int | Awaitable[int | None] | None]
 
-# A person waits: a silent Strava costs twice the timeout and half a second at the most.
+# A person waits: a silent Strava costs twice the timeout and half a second at the most, one that drips twice the total.
 WEB_WAIT_SECONDS = 2.0
 WEB_TIMEOUT_SECONDS = 10.0
+WEB_TOTAL_SECONDS = 20.0
 WEB_RETRY = RetryPolicy(max_attempts=2)
 STATE_SECONDS = 600.0
 _KEY = "strava_async"
@@ -73,7 +74,9 @@ class StravaLifespan:
     It may be entered several times, such as by the apps of one service; the end of the last closes the application. All
     are of one event loop.
 
-    While it lasts, the access log of uvicorn shows no authorization code (see ``AccessLogFilter``).
+    Before it begins, what the first request needs is loaded; certificates of the environment that cannot be used are
+    an InputError then, and not at the first request. While it lasts, the access log of uvicorn shows no authorization
+    code (see ``AccessLogFilter``).
 
     Args:
         strava: the application; closed at the end, and not usable in a second start.
@@ -86,6 +89,8 @@ class StravaLifespan:
         priority: the rank of the calls that routes make.
         max_wait: seconds that such a call may queue for quota: a person waits. None means as long as it takes.
         timeout: seconds without a sign of Strava before an attempt is given up; None means that of ``strava``.
+        total: seconds for one attempt, from asking for a connection to the last byte of the reply; None means that of
+            ``strava``.
         retry: when and how often such a call is tried again; None means that of ``strava``.
         session_seconds: how long an athlete stays signed in; at least 1.
         cookie_name: see ``Sessions``.
@@ -104,6 +109,7 @@ class StravaLifespan:
         priority: Priority = Priority.INTERACTIVE,
         max_wait: float | None = WEB_WAIT_SECONDS,
         timeout: float | None = WEB_TIMEOUT_SECONDS,
+        total: float | None = WEB_TOTAL_SECONDS,
         retry: RetryPolicy | None = WEB_RETRY,
         session_seconds: float = SESSION_SECONDS,
         cookie_name: str = COOKIE_NAME,
@@ -124,6 +130,7 @@ class StravaLifespan:
                 priority=priority,
                 max_wait=max_wait,
                 timeout=UNSET if timeout is None else timeout,
+                total=UNSET if total is None else total,
                 retry=UNSET if retry is None else retry,
             ),
             states=signer("question", STATE_SECONDS),
@@ -145,6 +152,7 @@ class StravaLifespan:
         self._entered += 1
         access_log.addFilter(quiet)
         try:
+            await self._strava.prepare()
             yield {_KEY: self._kit}
         finally:
             access_log.removeFilter(quiet)

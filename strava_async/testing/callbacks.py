@@ -18,7 +18,7 @@ import anyio
 from starlette.types import ASGIApp
 
 from strava_async._http import HttpClient, HttpSender, asgi_client
-from strava_async._http.pool import own_client, tls_context
+from strava_async._http.connections import httpx_client_for
 from strava_async.calls import Call, Method
 from strava_async.clock import Clock
 from strava_async.errors import StravaError
@@ -79,7 +79,7 @@ class NetworkCallbacks:
     async def __call__(self, method: Method, url: str, content: bytes | None) -> CallbackReply:
         """See ``Callbacks``."""
         # A connection of its own for each: what asks so rarely has nothing to keep, and nothing to close.
-        async with own_client(await tls_context()) as client:
+        async with await httpx_client_for(url) as client:
             client.headers.update({} if content is None else self._fields_of(content))
             return await _send(client, method, url, content)
 

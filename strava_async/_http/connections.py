@@ -1,0 +1,155 @@
+"""The connections that are made here, where the caller brought no client: over which library, and loaded when.
+
+- With the extra ``fast``, on asyncio, aiohttp has them; but not those for requests with a secret in the query, which
+  aiohttp shows in its errors and traces, and not those over a proxy of the environment, which httpx knows better.
+- What is needed for the first is loaded in a thread: modules and the trust store hold up an event loop for 100 ms.
+- An event loop that has ended leaves none behind: in the next they are made anew.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from contextlib import suppress
+from typing import Any, NamedTuple
+from urllib.request import getproxies
+
+import anyio.to_thread
+import httpx
+import sniffio
+
+from strava_async._http.attempt import Adapter
+from strava_async._http.httpx_adapter import HttpxAdapter
+from strava_async._http.pool import FIELDS, KEEPALIVE_SECONDS, direct_client, load, proxied_client
+from strava_async._http.proxies import Proxies, Proxy
+from strava_async._http.trust import tls_context
+from strava_async._loop_binding import LoopBinding
+from strava_async.calls import Call
+from strava_async.errors import InputError
+
+_DIRECT, _FAST = "httpx", "aiohttp"
+
+
+class _Loaded(NamedTuple):
+    """What the connections of an event loop are made from: the environment's proxies, and the module over aiohttp."""
+
+    proxies: Proxies
+    fast: Any
+
+
+class Connections:
+    """The connections of one sender.
+
+    Args:
+        fast: whether they are aiohttp's where it is installed, on asyncio.
+    """
+
+    def __init__(self, *, fast: bool = True) -> None:
+        self._fast = fast
+        self._binding = LoopBinding("this HTTP client")
+        self._loaded: _Loaded | None = None
+        self._adapters: dict[str | Proxy, Adapter] = {}
+
+    @property
+    def are_loaded(self) -> bool:
+        """Whether all is there that the first request needs."""
+        return self._loaded is not None
+
+    def enter(self) -> bool:
+        """Note that they are used in this event loop.
+
+        Returns:
+            whether the event loop of before has ended: its connections are forgotten, and what waited in it.
+
+        Raises:
+            InputError: they belong to another event loop, which has not ended.
+        """
+        ended = self._binding.enter()
+        if ended:
+            self._loaded = None
+            for adapter in self._adapters.values():
+                adapter.forget()
+            self._adapters.clear()
+        return ended
+
+    async def load(self) -> None:
+        """Load what the first request needs. Nothing is requested.
+
+        Raises:
+            InputError: the environment names certificates that cannot be used.
+        """
+        if self._loaded is None:
+            self._loaded = await _loaded(fast=self._fast)
+
+    def adapter_for(self, call: Call) -> Adapter:
+        """Return what sends a call; it is made on first use.
+
+        Raises:
+            InputError: the environment names a proxy that cannot be used.
+        """
+        if self._loaded is None:
+            raise InputError("this HTTP client is closed; make a new one")
+        proxies, fast = self._loaded
+        proxy = proxies.proxy_for(call.url)
+        kind = proxy or (_FAST if fast is not None and call.secret_query is None else _DIRECT)
+        adapter = self._adapters.get(kind)
+        if adapter is None:
+            adapter = self._adapters[kind] = _adapter(kind, fast)
+        return adapter
+
+    async def aclose(self) -> None:
+        """Close them all.
+
+        Raises:
+            InputError: they belong to another event loop.
+        """
+        self.enter()
+        adapters, self._adapters = self._adapters, {}
+        for adapter in adapters.values():
+            await adapter.aclose()
+
+
+async def httpx_client_for(url: str) -> httpx.AsyncClient:
+    """Return an httpx client for requests to one place, whatever is installed; whoever asks for it closes it.
+
+    Raises:
+        InputError: the environment names certificates or a proxy that cannot be used.
+    """
+    loaded = await _loaded(fast=False)
+    return _httpx_client(loaded.proxies.proxy_for(url))
+
+
+def _httpx_client(proxy: Proxy | None) -> httpx.AsyncClient:
+    tls = tls_context()
+    return direct_client(tls) if proxy is None else proxied_client(tls, proxy)
+
+
+def _adapter(kind: str | Proxy, fast: Any) -> Adapter:
+    if kind == _FAST:
+        adapter: Adapter = fast.AiohttpAdapter(tls_context(), FIELDS, KEEPALIVE_SECONDS)
+        return adapter
+    return HttpxAdapter(_httpx_client(kind if isinstance(kind, Proxy) else None), owned=True)
+
+
+async def _loaded(*, fast: bool) -> _Loaded:
+    library = sniffio.current_async_library()
+    if library != "asyncio":
+        return await anyio.to_thread.run_sync(_load, library, False)
+    import asyncio  # not above: it is a third of what importing this package takes, and loaded here anyway
+
+    # Not by way of anyio, which would load its backend on the event loop first.
+    return await asyncio.get_running_loop().run_in_executor(None, _load, library, fast)
+
+
+def _load(library: str, fast: bool) -> _Loaded:
+    with suppress(ImportError):  # where it was once; to have it loaded by now is all that depends on it
+        importlib.import_module(f"anyio._backends._{library}")
+    "strava.com".encode("idna")  # which loads the codec that host names go through
+    tls_context()
+    module: Any = None
+    if fast:
+        with suppress(ImportError):  # the extra `fast` is not installed
+            module = importlib.import_module("strava_async._http.aiohttp_adapter")
+    if module is None:
+        load()
+    return _Loaded(Proxies(getproxies(), os.environ), module)

@@ -1,0 +1,192 @@
+"""Bodies of the media type ``multipart/form-data``, a part at a time. Pure: reads the files that it is given, no more.
+
+Rules (RFC 7578, and the WHATWG's "multipart/form-data encoding algorithm", which browsers follow):
+
+- Names of fields and of files are UTF-8, with ``"``, CR and LF as ``%22``, ``%0D`` and ``%0A``.
+- A part with a file name is ``application/octet-stream`` where nothing else is said; one without says nothing.
+- The length is known beforehand if that of each file is, and then it is kept: of a file that grows the rest is left
+  out, and one that shrinks is an error. Of pipes, and what else cannot be wound back, it is not known.
+
+A file is given as httpx takes it: text, bytes, a binary file object, or a tuple of a file name and one of those, with a
+media type and further header fields where they are wanted. What can be wound back is sent from its beginning.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, cast
+
+from strava_async.errors import InputError
+
+# What is read of a file, and in memory of it, at a time.
+CHUNK_BYTES = 64 * 1024
+_BINARY = "application/octet-stream"
+
+
+class Multipart:
+    """A body of fields and files.
+
+    Args:
+        fields: names and values.
+        files: what is given by name, as a mapping or as pairs.
+        boundary: between the parts; what the files do not hold.
+
+    Attributes:
+        content_type: the media type, with the boundary.
+        content_length: the bytes of the whole; None if that is not known beforehand.
+
+    Raises:
+        InputError: something cannot be sent as a file.
+    """
+
+    def __init__(self, fields: Mapping[str, str], files: Any, boundary: str) -> None:
+        pairs = _pairs(files)
+        parts = [_field(name, value) for name, value in fields.items()] + [_file(name, value) for name, value in pairs]
+        self._parts = [(_begin(boundary, part), part) for part in parts]
+        self._end = f"--{boundary}--\r\n".encode()
+        self.content_type = f"multipart/form-data; boundary={boundary}"
+        sizes = [None if part.size is None else len(head) + part.size + 2 for head, part in self._parts]
+        known = [size for size in sizes if size is not None]
+        self.content_length = len(self._end) + sum(known) if len(known) == len(sizes) else None
+
+    def chunks(self) -> Iterator[bytes]:
+        """Return the body in pieces of about ``CHUNK_BYTES``.
+
+        Raises:
+            InputError: a file cannot be read, gives text, or ends before the length that it had.
+        """
+        for head, part in self._parts:
+            yield head
+            yield from part.chunks()
+            yield b"\r\n"
+        yield self._end
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part: its header fields, and a content of a size that is None where it is not known."""
+
+    fields: Mapping[str, str]
+    content: Any
+    size: int | None
+    name: str
+
+    def chunks(self) -> Iterator[bytes]:
+        if isinstance(self.content, bytes):
+            yield from _pieces(self.content)
+            return
+        _wind_back(self.content)
+        left = self.size
+        while True:
+            # Where nothing is left it is asked once more: a file that counts learns that all has been taken.
+            chunk = _read(self.content, CHUNK_BYTES if not left else min(left, CHUNK_BYTES), self.name)[:left]
+            if not chunk and left:
+                raise InputError(f"the file {self.name!r} ended {left} bytes before the length that it had")
+            if not chunk:
+                return
+            left = None if left is None else left - len(chunk)
+            yield chunk
+
+
+def _field(name: str, value: str) -> _Part:
+    content = value.encode("utf-8")
+    return _Part({"Content-Disposition": f'form-data; name="{_quoted(name)}"'}, content, len(content), name)
+
+
+def _file(name: str, given: Any) -> _Part:
+    """Return the part of a file that is given in any of the forms that httpx takes."""
+    filename, content, media_type, more = _entry(name, given if type(given) is tuple else (_name_of(given), given))
+    if isinstance(content, str):
+        content = _utf_8(content)
+    if isinstance(content, io.TextIOBase) or not (isinstance(content, bytes) or hasattr(content, "read")):
+        raise InputError(f"the file {name!r} is bytes, text, or a file opened in binary mode")
+    disposition = f'form-data; name="{_quoted(name)}"'
+    if filename:
+        disposition += f'; filename="{_quoted(str(filename))}"'
+    fields = {"Content-Disposition": disposition, **_header_fields(more)}
+    if media_type is None and filename and "content-type" not in map(str.lower, fields):
+        media_type = _BINARY
+    if media_type is not None:
+        fields["Content-Type"] = str(media_type)
+    return _Part(fields, content, _size_of(content), name)
+
+
+def _entry(name: str, given: Any) -> tuple[Any, Any, Any, Any]:
+    entry: list[Any] = list(given)
+    if not 2 <= len(entry) <= 4:
+        raise InputError(f"the file {name!r} is a tuple of 2 to 4: name, content, media type, header fields")
+    filename, content, media_type, more = entry + [None] * (4 - len(entry))
+    return filename, content, media_type, more
+
+
+def _pairs(files: Any) -> Iterable[tuple[str, Any]]:
+    entries: Any = cast("Mapping[str, Any]", files).items() if isinstance(files, Mapping) else files
+    return cast("Iterable[tuple[str, Any]]", entries)
+
+
+def _header_fields(given: Any) -> dict[str, str]:
+    fields: dict[str, str] = {str(name): str(value) for name, value in dict(given or {}).items()}
+    if any(character in text for pair in fields.items() for text in pair for character in "\r\n\0"):
+        raise InputError("a header field of a file holds a line break")
+    return fields
+
+
+def _name_of(content: Any) -> str:
+    name = getattr(content, "name", None)
+    return name.replace("\\", "/").rpartition("/")[2] if isinstance(name, str) else "upload"
+
+
+def _begin(boundary: str, part: _Part) -> bytes:
+    lines = [f"--{boundary}", *(f"{name}: {value}" for name, value in part.fields.items()), "", ""]
+    return _utf_8("\r\n".join(lines))
+
+
+def _utf_8(text: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InputError(
+            "the name or text of a file holds half a surrogate pair, which UTF-8 has no form for"
+        ) from None
+
+
+def _quoted(name: str) -> str:
+    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _size_of(content: Any) -> int | None:
+    """Return how much there is to be read from the beginning; None if that is not known.
+
+    Devices and the files of /proc say 0, whatever they give; an empty file may as well be read to find that out.
+    """
+    if isinstance(content, bytes):
+        return len(content)
+    try:
+        size: int = content.seek(0, io.SEEK_END)
+        content.seek(0)
+    except (OSError, AttributeError, ValueError):
+        return None
+    return size or None
+
+
+def _wind_back(content: Any) -> None:
+    with suppress(OSError, AttributeError, ValueError):  # it is sent from where it is
+        content.seek(0)
+
+
+def _read(content: Any, size: int, name: str) -> bytes:
+    try:
+        chunk = content.read(size)
+    except OSError as error:
+        raise InputError(f"the file {name!r} cannot be read: {error}") from error
+    if not isinstance(chunk, bytes):
+        raise InputError(f"the file {name!r} gives {type(chunk).__name__}, not bytes: open it in binary mode")
+    return chunk
+
+
+def _pieces(content: bytes) -> Iterator[bytes]:
+    for start in range(0, len(content), CHUNK_BYTES):
+        yield content[start : start + CHUNK_BYTES]
