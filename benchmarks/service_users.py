@@ -56,7 +56,7 @@ class User:
         self.connected = asyncio.Event()
 
     async def use(self, arrive_seconds: float, think_seconds: float, until: float) -> None:
-        """Do everything; return when it is time, and leave the stream open.
+        """Do everything, each at least once; return when it is time, and leave the stream open.
 
         Args:
             arrive_seconds: the latest that the user comes.
@@ -65,7 +65,9 @@ class User:
         """
         await asyncio.sleep(self._rng.uniform(0, arrive_seconds))
         await self._sign_in()
-        while time.monotonic() < until:
+        looked = False
+        while not looked or time.monotonic() < until:
+            looked = True
             page = await self._get("dashboard", "/")
             since = _SINCE.search(page)
             if since and self._following is None:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, assert_never
 
 import anyio
 import anyio.lowlevel
+from anyio.lowlevel import RunVar
 
 from strava_async._http import Sender
 from strava_async._reports import Report, Reports, Sending
@@ -90,7 +91,6 @@ class Exchange:
         self._random = random
         self._reports = reports or Reports()
         self._unmetered = Unlimited()
-        self._decoding = anyio.Lock()
 
     async def run(
         self,
@@ -185,7 +185,7 @@ class Exchange:
         # A hundred large bodies that arrive together are unpacked and decoded one per turn of the loop, each step of
         # unpacking in a turn of its own; else all would stall it. What holds the interpreter, as decoders do, would
         # stall it from a thread too.
-        async with self._decoding:
+        async with _decoding():
             while opened is None:
                 await anyio.lowlevel.checkpoint()
                 opened = _step_on(steps)
@@ -241,6 +241,18 @@ class _Turn:
         self.attempts += 1
         self._previous = permit
         return permit
+
+
+def _decoding() -> anyio.Lock:
+    """Return the lock of the running event loop, for all exchanges in it."""
+    lock = _locks.get(None)
+    if lock is None:
+        lock = anyio.Lock()
+        _locks.set(lock)
+    return lock
+
+
+_locks: RunVar[anyio.Lock] = RunVar("large bodies being decoded")
 
 
 def _value(call: Call, reply: Reply, bearer: str | None, decode: Decode | None) -> Any:

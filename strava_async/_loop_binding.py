@@ -7,6 +7,9 @@ waiting in it is forgotten, and the object belongs to the next loop that uses it
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from threading import get_ident
 from typing import Any
 from weakref import ref
 
@@ -14,19 +17,27 @@ import sniffio
 
 from strava_async.errors import InputError
 
+_NO_THREAD = 0
+_names = sniffio.thread_local
+
 
 class LoopBinding:
     """Remembers the event loop that an object belongs to.
+
+    Attributes:
+        thread: the identity of the loop's thread; 0 while it belongs to no loop.
 
     Args:
         what: the object, as an error names it; such as ``this rate limiter``.
     """
 
-    __slots__ = ("_loop", "_what")
+    __slots__ = ("_is_asyncio", "_loop", "_what", "thread")
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._loop: ref[Any] | None = None
+        self._is_asyncio = False
+        self.thread = _NO_THREAD
 
     def enter(self) -> bool:
         """Bind the object to the running event loop, if it is not yet.
@@ -35,45 +46,83 @@ class LoopBinding:
             whether it belonged to another loop, which has ended: what waits there is to be forgotten.
 
         Raises:
-            InputError: it belongs to another event loop, which has not ended.
+            InputError: it belongs to another event loop, which has not ended; or no event loop is running.
         """
-        running = _running_loop()
-        if self._loop is None:
-            self._loop = ref(running)
+        if self.is_here():
             return False
-        loop = self._loop()
-        if loop is running:
-            return False
-        if loop is not None and not _has_ended(loop):
+        running, bound = _running_loop(), self._loop
+        if running is None:
+            raise InputError(f"{self._what} is for a running event loop, of asyncio or trio, and there is none here")
+        if not self.has_ended():
             raise InputError(
                 f"{self._what} belongs to another event loop, which has not ended: make one for each loop and thread"
             )
         self._loop = ref(running)
-        return True
+        self._is_asyncio = _names.name != "trio"
+        self.thread = get_ident()
+        return bound is not None
+
+    def is_here(self) -> bool:
+        """Return whether the running event loop is the one that the object belongs to."""
+        loop = None if self._loop is None else self._loop()
+        if loop is None:
+            return False
+        if self._is_asyncio and self.thread == get_ident() and _names.name is None:
+            # A thread runs one loop at a time. To ask asyncio for it takes a system call before Python 3.12.
+            return bool(loop.is_running())
+        is_here = loop is _running_loop()
+        if is_here:
+            self.thread = get_ident()  # a loop that was stopped may go on in another
+        return is_here
+
+    def has_ended(self) -> bool:
+        """Return whether the object belongs to no loop, or to one that has ended."""
+        loop = None if self._loop is None else self._loop()
+        return loop is None or _has_ended(loop)
+
+    def call_soon(self, function: Callable[[], object]) -> None:
+        """Let the object's loop call ``function``, from whatever thread; does nothing where the loop has ended."""
+        loop = None if self._loop is None else self._loop()
+        if loop is not None:
+            _call_soon(loop, function)
 
 
 def _running_loop() -> Any:
-    if sniffio.current_async_library() == "asyncio":
-        import asyncio  # not above: it is a third of what importing this package takes, and loaded here anyway
+    """Return the running asyncio loop, or the token of the running ``trio.run``; None where there is neither."""
+    # What sniffio would find out in the end. Trio names itself there, also where it runs as a guest of asyncio.
+    if _names.name == "trio":
+        import trio
 
-        return asyncio.get_running_loop()
-    import trio
-
-    return trio.lowlevel.current_trio_token()
+        return trio.lowlevel.current_trio_token()
+    asyncio = sys.modules.get("asyncio")  # to import it is a third of what importing this package takes
+    try:
+        return None if asyncio is None else asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _has_ended(loop: Any) -> bool:
     """Say whether an asyncio loop is closed, or the ``trio.run`` of a token is over."""
     is_closed = getattr(loop, "is_closed", None)
-    if is_closed is not None:
-        return bool(is_closed())
+    return bool(not _call_soon(loop, _nothing) if is_closed is None else is_closed())
+
+
+def _call_soon(loop: Any, function: Callable[[], object]) -> bool:
+    """Return False where the loop has ended."""
+    call_soon = getattr(loop, "call_soon_threadsafe", None)
+    if call_soon is not None:
+        try:
+            call_soon(function)
+        except RuntimeError:
+            return False
+        return True
     import trio
 
     try:
-        loop.run_sync_soon(_nothing, idempotent=True)
+        loop.run_sync_soon(function, idempotent=True)
     except trio.RunFinishedError:
-        return True
-    return False
+        return False
+    return True
 
 
 def _nothing() -> None:

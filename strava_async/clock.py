@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import anyio
@@ -12,7 +15,10 @@ class Clock(Protocol):
     """What the library needs to know about time. All values are seconds."""
 
     def monotonic(self) -> float:
-        """Return a reading that never goes back; only differences mean something."""
+        """Return a reading that never goes back; only differences mean something.
+
+        It should run on while the machine sleeps. Where it does not, the limiter sees ``time`` jump, and asks Strava.
+        """
         ...
 
     def time(self) -> float:
@@ -24,12 +30,28 @@ class Clock(Protocol):
         ...
 
 
-class SystemClock:
-    """The clock of the machine, on whichever event loop is running."""
+def _sleepless() -> Callable[[], float]:
+    """Return the monotonic clock of this system that runs on while the machine is suspended."""
+    # On Linux and macOS time.monotonic() stands still then. Elsewhere it runs on, or there is nothing better.
+    name = {"linux": "CLOCK_BOOTTIME", "darwin": "CLOCK_MONOTONIC_RAW"}.get(sys.platform, "")
+    number = getattr(time, name, None)
+    if number is None:
+        return time.monotonic
+    read = partial(time.clock_gettime, number)
+    try:
+        read()
+    except OSError:
+        return time.monotonic
+    return read
 
-    def monotonic(self) -> float:
-        """Return ``time.monotonic()``."""
-        return time.monotonic()
+
+class SystemClock:
+    """The clock of the machine, on whichever event loop is running.
+
+    Its ``monotonic()`` counts the seconds of a suspended machine too, where the system does.
+    """
+
+    monotonic = staticmethod(_sleepless())
 
     def time(self) -> float:
         """Return ``time.time()``."""

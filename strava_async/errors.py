@@ -167,14 +167,20 @@ class QuotaExceededError(StravaError):
             or ``overall_day``.
         resume_at: when the call could start at the earliest; epoch seconds on Strava's clock.
         wait_seconds: how long that is from now.
+        awaits: ``the first answer`` while nothing is known of the quota, ``answers under way`` where those decide
+            about a meter that is not spent. Both instants are a guess then. Empty where the meter is spent.
     """
 
-    def __init__(self, *, quota_class: str, window: str, resume_at: float, wait_seconds: float) -> None:
-        super().__init__(f"no quota left in {window}: a {quota_class} call could start in {wait_seconds:.0f} s")
+    def __init__(
+        self, *, quota_class: str, window: str, resume_at: float, wait_seconds: float, awaits: str = ""
+    ) -> None:
+        reason = f"no quota left in {window}" if not awaits else f"{awaits} will tell what is left in {window}"
+        super().__init__(f"{reason}: a {quota_class} call could start in {wait_seconds:.0f} s")
         self.quota_class = quota_class
         self.window = window
         self.resume_at = resume_at
         self.wait_seconds = wait_seconds
+        self.awaits = awaits
 
 
 class TransportError(StravaError):

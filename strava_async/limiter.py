@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from strava_async._loop_binding import LoopBinding
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import InputError
-from strava_async.limiter_gate import Gate, GatePermit
+from strava_async.limiter_gate import Gate
 from strava_async.limiter_line import Waiter
+from strava_async.limiter_permit import GatePermit
 from strava_async.quota import QUARTER_SECONDS, QUARTERS_PER_DAY, Blocked, Meter, Priority, Quota, QuotaClass
 from strava_async.quota_ledger import Ledger
 from strava_async.quota_snapshot import load, save
@@ -85,9 +87,12 @@ class Limiter(Protocol):
 class RateLimiter:
     """The quota of one application, shared by everything that sends for it.
 
-    It belongs to one event loop at a time and to that loop's thread. It keeps no task alive and needs no closing.
-    Waits longer than a minute are logged to ``strava_async.limiter`` (INFO), once at their beginning and once at their
-    end.
+    It belongs to one event loop at a time, the first that acquires, and to that loop's thread: ``acquire`` in another
+    loop is an InputError. When the loop has ended, the next one may use it; permits that were out count as abandoned.
+    Permits may be ended in any thread. What ``quota`` and ``blocked`` show in another one may be a moment old.
+
+    It keeps no task alive and needs no closing. Waits longer than a minute are logged to ``strava_async.limiter``, once
+    at their beginning (INFO; WARNING for more than a quarter hour) and once at their end (INFO).
 
     Attributes:
         clock: the clock passed in.
@@ -111,7 +116,8 @@ class RateLimiter:
         self.clock: Clock = clock or SystemClock()
         self.random: Callable[[], float] = random or system_random.random
         ledger = Ledger(self.clock.monotonic(), self.clock.time(), random=self.random, reserve=reserve)
-        self._gate = Gate(ledger, self.clock)
+        self._binding = LoopBinding("this rate limiter")
+        self._gate = Gate(ledger, self.clock, self._binding)
 
     async def acquire(
         self,
@@ -138,7 +144,7 @@ class RateLimiter:
         Raises:
             QuotaExceededError: the call could not start in time; raised as soon as that is known, mostly at once.
                 Nothing was spent.
-            InputError: an argument is wrong.
+            InputError: an argument is wrong, or the limiter belongs to another event loop, which has not ended.
         """
         reads = quota_class is QuotaClass.READ or _reads(quota_class)
         if priority.__class__ is not Priority:
@@ -147,8 +153,10 @@ class RateLimiter:
             max_wait = math.inf
         elif not max_wait >= 0:
             raise InputError(f"max_wait must not be negative, but is {max_wait}")
+        if self._binding.enter():
+            self._gate = self._gate.successor()
         gate = self._gate
-        now = self.clock.monotonic()
+        now = gate.now()
         permit = GatePermit(gate, gate.place(retry_of))
         if not gate.try_enter(permit, reads, priority, now):
             await gate.wait(Waiter(permit, reads, priority, permit.place, now, now + max_wait), now)
@@ -157,7 +165,7 @@ class RateLimiter:
     @property
     def quota(self) -> Quota:
         """The four meters now."""
-        self._gate.tidy(self.clock.monotonic())
+        self._gate.tidy()
         return self._gate.ledger.quota()
 
     def blocked(self, quota_class: QuotaClass) -> Blocked | None:
@@ -166,16 +174,13 @@ class RateLimiter:
         Raises:
             InputError: there is no such class.
         """
-        now = self.clock.monotonic()
         reads = _reads(quota_class)
-        self._gate.tidy(now)
-        wait = self._gate.ledger.wait_for(reads, now)
+        wait = self._gate.ledger.wait_for(reads, self._gate.tidy())
         return None if wait is None else Blocked(wait.window, wait.resume_at)
 
     def snapshot(self) -> dict[str, Any]:
         """Return what is known, in a form that JSON can hold, for ``restore`` after a restart."""
-        now = self.clock.monotonic()
-        self._gate.tidy(now)
+        now = self._gate.tidy()
         return save(self._gate.ledger, now, self.clock.time())
 
     @classmethod

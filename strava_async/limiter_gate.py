@@ -8,76 +8,34 @@ Rules:
 - Whoever changes the books (an answer, a permit given back, the time) wakes exactly those who may start, in order.
 - A cancelled waiter leaves the line; one that is cancelled after it was served, and before it knew, gives its permit
   back.
+- Books and line belong to one event loop and its thread. What is told elsewhere is booked there a little later; what
+  waits in a loop that has ended is forgotten, and its permits are abandoned.
+- A timer may stand still while the machine sleeps: nobody sleeps for more than a minute without a look at the clock.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable, Mapping
+from functools import partial
+from threading import get_ident
 
 import anyio
 
+from strava_async._loop_binding import LoopBinding
 from strava_async.clock import Clock
 from strava_async.errors import QuotaExceededError
 from strava_async.limiter_line import Line, Waiter
 from strava_async.limiter_log import WaitLog
+from strava_async.limiter_permit import GatePermit
 from strava_async.quota import Priority, QuotaClass
 from strava_async.quota_budget import Reservation
 from strava_async.quota_ledger import Ledger, Wait
 
 _SHORTEST_SLEEP = 0.001  # less may not move a clock that counts in floats since 1970
-
-
-class GatePermit(Reservation):
-    """A permit; ``limiter.Permit`` says what its methods do. It can be ended once it is open.
-
-    Attributes:
-        place: that of its call in the line.
-    """
-
-    __slots__ = ("_gate", "_open", "place")
-
-    def __init__(self, gate: Gate, place: int) -> None:
-        self._gate = gate
-        self._open = False
-        self.place = place
-
-    def open(self) -> Self:
-        """Hand the permit, which is booked, to its caller."""
-        self._open = True
-        return self
-
-    def settle(self, status_code: int, headers: Mapping[str, str]) -> None:
-        """End with an answer."""
-        if self._open:
-            self._open = False
-            self._gate.settle(self, status_code, headers)
-
-    def release(self) -> None:
-        """End without a request."""
-        if self._open:
-            self._open = False
-            self._gate.release(self)
-
-    def abandon(self) -> None:
-        """End without an answer."""
-        if self._open:
-            self._open = False
-            self._gate.abandon(self)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.abandon()
-
-    def __del__(self) -> None:
-        # A permit that its caller lost. The books are not touched here: this may run in the middle of anything.
-        if self._open:
-            self._gate.lost.append(self)
+_LONGEST_SLEEP = 60.0
+_SLEPT_SECONDS = 5.0  # by which one clock has to be ahead of the other; less is a correction
 
 
 class Gate:
@@ -85,28 +43,59 @@ class Gate:
 
     Attributes:
         ledger: the books.
-        lost: permits that were dropped without an end; they are abandoned when something else happens.
+        late: ends of permits that are to be booked when something else happens: of those that were dropped, and those
+            that were told in another thread.
 
     Args:
         ledger: the books.
         clock: theirs.
+        binding: the event loop that may pass; entered before each ``try_enter``.
     """
 
-    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, binding: LoopBinding) -> None:
         self.ledger = ledger
-        self.lost: deque[GatePermit] = deque()
+        self.late: deque[Callable[[float], None]] = deque()
         self._clock = clock
+        self._binding = binding
+        self._is_over = False
+        self._wall_ahead = clock.time() - clock.monotonic()
         self._line = Line(ledger)
         self._log = WaitLog()
         self._places = 0
         self._keeper: Waiter | None = None
         self._keeps_until = math.inf
 
+    def now(self) -> float:
+        """Return the monotonic instant, after a look at the wall clock: has the other one stood still?"""
+        now = self._clock.monotonic()
+        before, self._wall_ahead = self._wall_ahead, self._clock.time() - now
+        return now if self._wall_ahead - before <= _SLEPT_SECONDS else self._look_again(before)
+
+    def _look_again(self, before: float) -> float:
+        """Compare the clocks once more: this thread may have stood still between the two readings."""
+        now = self._clock.monotonic()
+        self._wall_ahead = self._clock.time() - now
+        gained = self._wall_ahead - before
+        if gained > _SLEPT_SECONDS:
+            self.ledger.doubt(gained, now)
+        return now
+
+    def successor(self) -> Gate:
+        """Return the gate for the next event loop: ours has ended, and with it the calls here and the permits out."""
+        now = self.now()
+        gate = Gate(self.ledger, self._clock, self._binding)
+        gate._places, gate._log = self._places, self._log
+        self._is_over, self._binding = True, LoopBinding("a gate that is over")
+        self.ledger.catch_up(now)
+        self.ledger.abandon_all(now)
+        gate._log.check(gate._line, self.ledger, (False, False), now)
+        return gate
+
     def try_enter(self, permit: GatePermit, reads: bool, priority: Priority, now: float) -> bool:
         """Book ``permit`` and return True, if it may be given now and nobody waits."""
         ledger = self.ledger
-        if self.lost or now >= ledger.next_change():
-            self.tidy(now)
+        if self.late or now >= ledger.next_change():
+            self._tidy(now)
         if self._line.length or not ledger.admits(reads, priority is Priority.BACKGROUND, now):
             return False
         ledger.give(permit, reads, now)
@@ -149,7 +138,7 @@ class Gate:
             waiter.wake = None
             self._hand_on()
         if waiter.refusal is not None:
-            raise _error(waiter, waiter.refusal, self._clock.monotonic())
+            raise _error(waiter, waiter.refusal, self.now())
 
     def _refuse_if_hopeless(self, waiter: Waiter, now: float) -> None:
         wait = self._line.wait_behind(waiter.reads, waiter.priority, now)
@@ -161,14 +150,14 @@ class Gate:
         self._keeper = waiter
         try:
             while True:
-                now = self._clock.monotonic()
+                now = self.now()
                 self._serve(now)
                 if waiter.lane is None:
                     return
                 self._keeps_until = self._line.next_change(now)
                 with anyio.CancelScope() as scope:
                     waiter.wake = scope.cancel
-                    await self._clock.sleep(max(self._keeps_until - now, _SHORTEST_SLEEP))
+                    await self._clock.sleep(min(max(self._keeps_until - now, _SHORTEST_SLEEP), _LONGEST_SLEEP))
                 waiter.wake = None
         finally:
             self._keeper = None
@@ -176,23 +165,29 @@ class Gate:
     def _hand_on(self) -> None:
         if self._keeper is None:
             first = self._line.first()
-            if first is not None and first.wake is not None:
+            if first is None or first.wake is None:
+                return
+            if self._binding.is_here():
                 first.wake()
+            else:
+                self._binding.call_soon(self._resume)
 
     def _withdraw(self, waiter: Waiter) -> None:
         """Undo what a cancelled call has got: its place, or the permit that it does not know of yet."""
-        now = self._clock.monotonic()
+        if self._is_over:
+            return
+        now = self.now()
         if waiter.lane is not None:
             self._line.leave(waiter)
             self._log.check(self._line, self.ledger, (False, False), now)
         elif waiter.refusal is None:
             self.ledger.release(waiter.permit, now)
-            self._serve(now)
+            self._stir(now)
 
     def _serve(self, now: float) -> None:
         """Let everybody start who may, and refuse everybody who cannot start in time."""
-        if self.lost:
-            self._find_lost(now)
+        if self.late:
+            self._book_late(now)
         ledger, line = self.ledger, self._line
         ledger.catch_up(now)
         upload_started = read_started = False
@@ -217,39 +212,76 @@ class Gate:
         ):
             keeper.wake()
 
-    def tidy(self, now: float) -> None:
-        """Bring everything up to date."""
-        if self._line.length:
+    def _stir(self, now: float) -> None:
+        """Serve the line; where its event loop is not the running one, let that do it."""
+        if self._binding.is_here():
             self._serve(now)
-            return
-        if self.lost:
-            self._find_lost(now)
-        self.ledger.catch_up(now)
+        else:
+            self.ledger.catch_up(now)
+            self._binding.call_soon(self._resume)
 
-    def _find_lost(self, now: float) -> None:
-        while self.lost:
-            self.ledger.abandon(self.lost.popleft(), now)
+    def _resume(self) -> None:
+        if not self._is_over:
+            self._serve(self.now())
+            self._hand_on()
+
+    def tidy(self) -> float:
+        """Bring everything up to date, or let its thread do that a little later; return the monotonic instant."""
+        if self._binding.thread != get_ident() and not self._binding.has_ended():
+            self._binding.call_soon(self._resume)
+            return self._clock.monotonic()
+        now = self.now()
+        self._tidy(now)
+        return now
+
+    def _tidy(self, now: float) -> None:
+        if self.late:
+            self._book_late(now)
+        if self._line.length:
+            self._stir(now)
+        else:
+            self.ledger.catch_up(now)
+
+    def _book_late(self, now: float) -> None:
+        while self.late:
+            self.late.popleft()(now)
 
     def settle(self, permit: Reservation, status_code: int, headers: Mapping[str, str]) -> None:
         """Book an answer."""
-        now = self._clock.monotonic()
+        if self._binding.thread != get_ident():
+            self._end_late(partial(self.ledger.settle, permit, status_code, headers))
+            return
+        now = self.now()
         self.ledger.settle(permit, status_code, headers, now)
         if self._line.length:
-            self._serve(now)
+            self._stir(now)
 
     def release(self, permit: Reservation) -> None:
         """Book that nothing was sent."""
-        now = self._clock.monotonic()
-        self.ledger.release(permit, now)
-        if self._line.length:
-            self._serve(now)
+        self._end(partial(self.ledger.release, permit))
 
     def abandon(self, permit: Reservation) -> None:
         """Book that nothing is known."""
-        now = self._clock.monotonic()
-        self.ledger.abandon(permit, now)
+        self._end(partial(self.ledger.abandon, permit))
+
+    def _end(self, book: Callable[[float], None]) -> None:
+        if self._binding.thread != get_ident():
+            self._end_late(book)
+            return
+        now = self.now()
+        book(now)
         if self._line.length:
-            self._serve(now)
+            self._stir(now)
+
+    def abandon_later(self, permit: Reservation) -> None:
+        """Leave a note to book that nothing is known."""
+        self.late.append(partial(self.ledger.abandon, permit))
+
+    def _end_late(self, book: Callable[[float], None]) -> None:
+        """Leave an end that was told in another thread to that of the event loop."""
+        if not self._is_over:
+            self.late.append(book)
+            self._binding.call_soon(self._resume)
 
 
 def _error(waiter: Waiter, wait: Wait, now: float) -> QuotaExceededError:
@@ -258,4 +290,5 @@ def _error(waiter: Waiter, wait: Wait, now: float) -> QuotaExceededError:
         window=wait.window,
         resume_at=wait.resume_at,
         wait_seconds=max(0.0, wait.until - now),
+        awaits=wait.awaits,
     )

@@ -47,4 +47,5 @@ class _EventSpot:
 
 def park() -> Spot:
     """Return a spot on the running loop."""
-    return _FutureSpot() if sniffio.current_async_library() == "asyncio" else _EventSpot()
+    # Where sniffio would begin to look: trio names itself there, asyncio does not.
+    return _EventSpot() if sniffio.thread_local.name == "trio" else _FutureSpot()

@@ -14,9 +14,11 @@ Rules:
    can have shown when the permit was given, and the latest it can have shown when the answer was there, lie in it.
    A request that may belong to either of two windows is spent in both, and its number is believed in neither.
 4. A window turns when Strava's clock has surely passed the boundary, plus a margin and a jitter that keeps the
-   processes of an application apart.
-5. Nothing known: one request at a time. Then a flight of ten, but no more than a quarter of what is left; when most
-   have landed, no bound. The same after an hour without answers.
+   processes of an application apart. Where it may have passed without our noticing (the machine slept, or its clock was
+   set), a meter that is spent lets one request through, whose answer decides.
+5. Nothing known: one request at a time, and up to ten after a second without a number. Then a flight of ten, but no
+   more than a quarter of what is left; when most have landed, no bound. While they are slow, another ten each second.
+   The same after an hour without answers.
 6. Others spend too (the numbers rise by more than we sent): at most half of our share of what is left is out at a time.
 7. A 429 that the numbers explain needs no rule: the meter is full. One that they don't explain holds the budget for
    5 s, 10 s, ... 300 s or for ``Retry-After``, then lets one request through at a time until Strava answers otherwise.

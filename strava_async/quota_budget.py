@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from strava_async.quota_fields import parse_pair
 
+_UNKNOWN_ROOM = 10  # permits out where nothing is known, once the first answer has been waited for
 _BLIND_ANSWERS = 3  # answers without numbers until the documented limits are believed
 _HOLD_SECONDS = 5.0
 _MAX_HOLD_SECONDS = 300.0
@@ -103,6 +104,11 @@ class MeterState:
         self.foreign_before = 0
         self.loose: deque[Ending] = deque()
 
+    @property
+    def known(self) -> bool:
+        """Whether limit and usage are."""
+        return self.limit is not None and self.usage is not None
+
     def spent(self, out: int) -> int:
         """Return the upper bound of what is spent, ``out`` permits excepted."""
         usage = self.usage or 0
@@ -111,9 +117,9 @@ class MeterState:
         return max(usage, min(usage + len(self.loose), self.own - out + self.foreign))
 
     def room(self, out: int) -> int:
-        """Return how many permits may be out; one, while limit or usage is unknown."""
+        """Return how many permits may be out; a few, while limit or usage is unknown."""
         if self.limit is None or self.usage is None:
-            return 1
+            return _UNKNOWN_ROOM
         return self.limit - (self.spent(out) if self.loose else self.usage)
 
     def free(self, out: int) -> float:
@@ -178,7 +184,9 @@ class Budget:
         quarter: the quarter-hour meter.
         day: the day meter.
         out: permits that spend this budget and have not ended.
+        out_since: the monotonic instant since which one or another has been out.
         ceiling: how many may be out at once, by all rules but the reserve; the ledger's conclusion.
+        asks: whether the ceiling lets one call ask whether the window of a full meter is over.
         strikes: unexplained 429s in a row.
         hold_until: the monotonic instant until which nothing is sent because of them.
         hold_number: the youngest permit when the hold began; older ones tell nothing about it.
@@ -189,11 +197,13 @@ class Budget:
         "_blind",
         "_limit_number",
         "_limit_text",
+        "asks",
         "ceiling",
         "day",
         "hold_number",
         "hold_until",
         "out",
+        "out_since",
         "quarter",
         "strikes",
     )
@@ -202,7 +212,9 @@ class Budget:
         self.quarter = MeterState(f"{name}_15min", quarter_limit)
         self.day = MeterState(f"{name}_day", day_limit)
         self.out = 0
+        self.out_since = -math.inf
         self.ceiling = 1
+        self.asks = False
         self.strikes = 0
         self.hold_until = -math.inf
         self.hold_number = -1
@@ -211,8 +223,15 @@ class Budget:
         self._limit_number = -1
         self._limit_text: str | None = None
 
-    def begin(self) -> None:
+    @property
+    def known(self) -> bool:
+        """Whether limit and usage of both meters are."""
+        return self.quarter.known and self.day.known
+
+    def begin(self, now: float) -> None:
         """Count a permit given."""
+        if not self.out:
+            self.out_since = now
         self.out += 1
         self.quarter.own += 1
         self.day.own += 1
@@ -228,6 +247,11 @@ class Budget:
         self.out -= 1
         self.quarter.end(ending.in_quarter, ending)
         self.day.end(ending.in_day, ending)
+
+    def end_all(self, ending: Ending) -> None:
+        """End each permit that is out without a number."""
+        while self.out:
+            self.end(ending)
 
     def settle(
         self, limit_text: str | None, usage_text: str | None, permit: Reservation, spends: bool, ending: Ending

@@ -7,7 +7,8 @@ Rules:
 - The interval known is the intersection of all of these. It widens slowly, because two clocks never run alike.
 - An empty intersection (another host, a clock that was set, a stale answer) is replaced by the union: the lower bound
   stays safe, and the next answer narrows it again.
-- The machine's own idea of Unix time serves only until the first ``Date``.
+- The machine's own idea of Unix time serves only until the first ``Date``. When it jumps ahead of the monotonic clock
+  later, the machine has slept, or its clock was set: that moves nothing but the upper bound, until a ``Date`` decides.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from __future__ import annotations
 import math
 
 _DRIFT = 1e-5  # seconds per second; a crystal that NTP steers stays below a tenth of that
+_SLEEP_DRIFT = 1e-3  # what counts the seconds of a machine that sleeps is a poorer clock, and tells whole ones
+_SLEEP_SPARE_SECONDS = 2.0
 _MAX_DRIFT_SECONDS = 0.25  # what a wait for midnight may add; a request too early by more costs one 429
 
 
@@ -24,15 +27,17 @@ class ServerClock:
     Attributes:
         heard: whether an answer has told the time yet.
         heard_at: when the bounds last changed.
+        doubted: whether the upper bound was moved for a reason that no second witness has confirmed.
         low: the lower bound of ``server - monotonic`` at ``heard_at``.
         high: the upper bound.
     """
 
-    __slots__ = ("heard", "heard_at", "high", "low")
+    __slots__ = ("doubted", "heard", "heard_at", "high", "low")
 
     def __init__(self, now: float, low: float, high: float) -> None:
         self.heard = False
         self.heard_at = now
+        self.doubted = False
         self.low = low
         self.high = high
 
@@ -53,6 +58,13 @@ class ServerClock:
         at = server_instant - self.low
         return at + self.drift(max(at, now))
 
+    def widen(self, seconds: float) -> float:
+        """Allow for Strava's clock having moved on by so much more than the monotonic one; return by how much."""
+        seconds += seconds * _SLEEP_DRIFT + _SLEEP_SPARE_SECONDS
+        self.high += seconds
+        self.doubted = True
+        return seconds
+
     def learn(self, date: float, sent_at: float, received_at: float) -> bool:
         """Take in one ``Date``.
 
@@ -61,6 +73,7 @@ class ServerClock:
         """
         low, high = date - received_at, date + 1 - sent_at
         known_low = known_high = math.inf
+        contradicted = False
         if self.heard:
             drift = self.drift(received_at)
             known_low, known_high = self.low - drift, self.high + drift
@@ -68,8 +81,10 @@ class ServerClock:
                 return False
             if low > known_high or high < known_low:
                 low, high = min(low, known_low), max(high, known_high)
+                contradicted = True
             else:
                 low, high = max(low, known_low), min(high, known_high)
         self.heard = True
+        self.doubted = contradicted
         self.low, self.high, self.heard_at = low, high, received_at
         return low != known_low or known_high - high > 1

@@ -24,6 +24,9 @@ _GRACE_SECONDS = 5.0  # how long after its abandonment a request may still arriv
 _STALE_SECONDS = 3_600.0
 _SKEW_SECONDS = 120.0  # how wrong the machine's clock may be, as long as there is no other
 _FLIGHTS = (1, 10)  # after these, no bound
+_PATIENCE_SECONDS = 1.0  # how long the first answer, or that of a flight, is waited for before more may be sent
+_ASK_SECONDS = 60.0  # between two questions whether a window is over, if the first had no answer; then twice that, ...
+_MAX_ASK_SECONDS = 900.0
 _TICK_SECONDS = 0.001  # past an instant rather than on it
 
 
@@ -34,11 +37,13 @@ class Wait(NamedTuple):
         until: monotonic.
         window: the meter without room.
         resume_at: epoch seconds on Strava's clock.
+        awaits: the answer that decides, where nothing else is known to be in the way; the instants are a guess then.
     """
 
     until: float
     window: str
     resume_at: float
+    awaits: str = ""
 
 
 class Ledger:
@@ -51,6 +56,7 @@ class Ledger:
         reserve: what background work leaves to the others.
         quarter: the window that the books are in, in quarter hours since 1970.
         turns_at: the monotonic instant at which the next window begins for us.
+        answers: how many have been taken in.
 
     Args:
         now: monotonic.
@@ -69,12 +75,19 @@ class Ledger:
         self._flight = 0
         self._landed = 0
         self._answered_at = now
+        self.answers = 0
         self._own_before = self._foreign_before = 0
         self._date_text: str | None = None
         self._date: float | None = None
         self._dated = False
-        self._hold_ends = math.inf
+        self._changes_at = math.inf
+        self._watched = True
+        self._ask_at = -math.inf
+        self._asked = 0
+        self._lost_seconds = 0.0
+        self._lost_number = -1
         self._label(int(wall // QUARTER_SECONDS), now)
+        self.reckon(now)
 
     # -- permits ------------------------------------------------------------------------------------------------------
 
@@ -93,15 +106,21 @@ class Ledger:
         permit.given_at = now
         # Before the first Date nothing is known of Strava's clock: the answer itself will tell.
         permit.earliest = self.clock.earliest(now) if self.clock.heard else -math.inf
-        self.overall.begin()
+        self.overall.begin(now)
         if reads:
-            self.read.begin()
+            self.read.begin(now)
+        if self._watched:
+            if self.overall.asks or (reads and self.read.asks):
+                self._ask_at = now + min(_ASK_SECONDS * 2.0 ** min(self._asked, 10), _MAX_ASK_SECONDS)
+                self._asked += 1
+            self.reckon(now)
 
     def release(self, permit: Reservation, now: float) -> None:
         """End a permit whose request never left this machine."""
         self.overall.undo()
         if permit.reads:
             self.read.undo()
+        self._ask_at = min(self._ask_at, now)
         self.reckon(now)
 
     def abandon(self, permit: Reservation, now: float) -> None:
@@ -111,6 +130,15 @@ class Ledger:
         self.overall.end(ending)
         if permit.reads:
             self.read.end(ending)
+        self.reckon(now)
+
+    def abandon_all(self, now: float) -> None:
+        """End every permit that is out: of none will an end be told."""
+        arrived_at = now + _GRACE_SECONDS
+        somewhere = Placement.IN_OR_AFTER
+        latest = self.clock.latest(arrived_at) + (0.0 if self.clock.heard else _SKEW_SECONDS)
+        for budget in (self.overall, self.read):
+            budget.end_all(Ending(somewhere, somewhere, latest, self._number, arrived_at))
         self.reckon(now)
 
     def settle(self, permit: Reservation, status_code: int, headers: Mapping[str, str], now: float) -> None:
@@ -125,6 +153,7 @@ class Ledger:
         told = self.overall.settle(fields.overall_limit, fields.overall_usage, permit, True, ending)
         told_read = self.read.settle(fields.read_limit, fields.read_usage, permit, reads, ending)
         self._answered_at = now
+        self.answers += 1
         if status_code == 429:
             self._refused(permit, fields, ending, told, told_read, now)
         else:
@@ -168,20 +197,65 @@ class Ledger:
 
     def reckon(self, now: float) -> None:
         """Conclude the ceilings from everything known; after every change."""
-        self._hold_ends = math.inf
+        self._changes_at = math.inf
+        self._watched = False
         for budget in (self.overall, self.read):
             room = min(budget.quarter.room(budget.out), budget.day.room(budget.out))
+            budget.asks = False
             if now < budget.hold_until:
                 budget.ceiling = min(room, 0)
-                self._hold_ends = min(self._hold_ends, budget.hold_until)
+                self._changes_at = min(self._changes_at, budget.hold_until)
+            elif room <= 0 and self.clock.doubted:
+                budget.asks = self._asks(budget, now)
+                budget.ceiling = 1 if budget.asks else room
+                self._watched = True
             elif room <= 1:
                 budget.ceiling = room
             elif budget.strikes:
                 budget.ceiling = 1
+            elif not budget.known:
+                budget.ceiling = room if self._waited(budget, budget.out_since, 1, now) else 1
             else:
-                budget.ceiling = self._bounded(room)
+                budget.ceiling = self._bounded(room, now)
 
-    def _bounded(self, room: int) -> int:
+    def _waited(self, budget: Budget, since: float, most: int, now: float) -> int:
+        """Return how often, up to ``most``, patience with the calls out has ended since then; zero if none is out."""
+        self._watched = True
+        if not budget.out:
+            return 0
+        times = int((now - since) // _PATIENCE_SECONDS)
+        if times >= most:
+            return most
+        self._changes_at = min(self._changes_at, since + (times + 1) * _PATIENCE_SECONDS + _TICK_SECONDS)
+        return times
+
+    def _asks(self, budget: Budget, now: float) -> bool:
+        """Say whether a call may find out now if each full meter of a budget has turned."""
+        at = self._ask_at
+        for meter, ends in ((budget.quarter, self._ends), (budget.day, self._day_ends)):
+            if meter.room(budget.out) <= 0:
+                at = max(at, now + ends - self.clock.latest(now))
+        if at <= now:
+            return True
+        self._changes_at = min(self._changes_at, at + _TICK_SECONDS)
+        return False
+
+    def _may_be_over(self, ends: float, now: float) -> bool:
+        return self.clock.doubted and self.clock.latest(now) >= ends
+
+    def doubt(self, seconds: float, now: float) -> None:
+        """Allow for so many seconds of which our clock knows nothing: this machine slept, or its clock was set."""
+        # A request that was out then may have been counted, and its answer stamped, before or after.
+        self._lost_seconds = self.clock.widen(seconds) + (self._lost_seconds if self.overall.out else 0.0)
+        self._lost_number = self._number
+        self._answered_at -= seconds
+        for budget in (self.overall, self.read):
+            budget.hold_until -= seconds
+        self._ask_at = now
+        self._start_anew()
+        self.reckon(now)
+
+    def _bounded(self, room: int, now: float) -> int:
         bound = room
         if self._flight < len(_FLIGHTS):
             # Nobody follows until most have landed: so their numbers show who else is in the air.
@@ -189,8 +263,11 @@ class Ledger:
             if 4 * self._landed >= 3 * size:
                 self._flight += 1
                 self._landed = 0
-                return self._bounded(room)
-            bound = size - self._landed
+                return self._bounded(room, now)
+            overall, bound = self.overall, size - self._landed
+            # Nobody, unless they are slow.
+            last_at, flights = max(self._answered_at, overall.out_since), math.ceil((room - bound) / _FLIGHTS[-1])
+            bound = min(room, bound + _FLIGHTS[-1] * self._waited(overall, last_at, flights, now))
         quarter = self.overall.quarter
         foreign = self._foreign_before + quarter.foreign - quarter.foreign_before
         if foreign > 0:
@@ -215,7 +292,7 @@ class Ledger:
                 (budget.quarter, self._ends, self.reserve.quarter_left),
                 (budget.day, self._day_ends, self.reserve.day_left),
             ):
-                if meter.limit is None:
+                if meter.limit is None or meter.usage is None or self._may_be_over(ends, now):
                     continue
                 free = meter.free(out) if landed else meter.room(out) - out
                 seconds = ends - server_now - left_at(meter.limit, free, rate)
@@ -229,7 +306,7 @@ class Ledger:
         """Turn the windows that have ended, and end the holds."""
         while now >= self.turns_at:
             self._turn(max(self.quarter + 1, int(self.clock.earliest(now) // QUARTER_SECONDS) - 1), now)
-        if now >= self._hold_ends:
+        if now >= self._changes_at:
             self.reckon(now)
 
     def resume(self, clock: ServerClock, quarter: int, now: float) -> None:
@@ -260,6 +337,7 @@ class Ledger:
         self._ends = self._begins + QUARTER_SECONDS
         self._day_ends = float((quarter // QUARTERS_PER_DAY + 1) * _DAY_SECONDS)
         self._jitter = self._random()
+        self._asked = 0
         self._set_turn(now)
 
     def _set_turn(self, now: float) -> None:
@@ -279,7 +357,7 @@ class Ledger:
         if date is None:
             return self.clock.latest(now)
         first = not self.clock.heard
-        if self.clock.learn(date, permit.given_at, now):
+        if permit.number > self._lost_number and self.clock.learn(date, permit.given_at, now):
             self._adjust(first, now)
         return min(self.clock.latest(now), date + 1)
 
@@ -302,7 +380,8 @@ class Ledger:
 
     def _place(self, permit: Reservation, latest: float, now: float) -> Ending:
         """Find the windows in which a request was counted; turn ours if it is surely over."""
-        earliest = max(permit.earliest, self.clock.earliest(permit.given_at))
+        lost = self._lost_seconds if permit.number <= self._lost_number else 0.0
+        earliest = max(permit.earliest, self.clock.earliest(permit.given_at) - lost)
         if latest < earliest:
             latest = self.clock.latest(now)
             return Ending(Placement.UNKNOWN, Placement.UNKNOWN, latest, self._number)
@@ -329,8 +408,8 @@ class Ledger:
         for budget, ahead in ((read, reads_ahead), overall) if reads else (overall,):
             for wait in (
                 self._hold(budget, now),
-                self._window(budget.quarter, budget.out, ahead, self._ends, QUARTER_SECONDS),
-                self._window(budget.day, budget.out, ahead, self._day_ends, _DAY_SECONDS),
+                self._window(budget.quarter, budget.out, ahead, self._ends, QUARTER_SECONDS, now),
+                self._window(budget.day, budget.out, ahead, self._day_ends, _DAY_SECONDS, now),
             ):
                 if wait is not None and (longest is None or wait.until > longest.until):
                     longest = wait
@@ -339,11 +418,12 @@ class Ledger:
     def soon(self, reads: bool, now: float) -> Wait:
         """Return the wait for an answer under way, as a guess of one second."""
         budget = self.read if reads else self.overall
-        return Wait(now + 1, budget.quarter.name, self.clock.earliest(now) + 1)
+        awaits = "answers under way" if budget.known else "the first answer"
+        return Wait(now + 1, budget.quarter.name, self.clock.earliest(now) + 1, awaits)
 
-    def _window(self, meter: MeterState, out: int, ahead: int, ends: float, length: int) -> Wait | None:
+    def _window(self, meter: MeterState, out: int, ahead: int, ends: float, length: int, now: float) -> Wait | None:
         windows = meter.windows_to_wait(out, ahead)
-        if windows == 0:
+        if windows == 0 or self._may_be_over(ends, now):
             return None
         resume_at = ends + (windows - 1) * length
         return Wait(self.turns_at + resume_at - self._ends, meter.name, resume_at)
@@ -355,7 +435,7 @@ class Ledger:
 
     def next_change(self) -> float:
         """Return the monotonic instant, after that of ``catch_up``, at which time alone may let a call start."""
-        return min(self.turns_at, self._hold_ends)
+        return min(self.turns_at, self._changes_at)
 
     def quota(self) -> Quota:
         """Return the four meters, in the window that ``catch_up`` found."""

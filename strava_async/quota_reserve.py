@@ -3,7 +3,7 @@
 Rules:
 
 - With ``left`` seconds to the end of a window, the reserve is ``share * limit * left / length``: it melts to nothing.
-- Where interactive calls come often, it is what they will likely need, ``x + 3 * sqrt(x)`` with ``x = rate * left``,
+- Where interactive calls come often, it is what they will likely need, ``x + 5 * sqrt(x)`` with ``x = rate * left``,
   if that is more; at most half of a quarter hour's limit.
 - For the day, the share is half of that for the quarter hour, and it is also the most that is reserved.
 """
@@ -16,6 +16,7 @@ from strava_async.quota import QUARTER_SECONDS, QUARTERS_PER_DAY
 
 _DAY_SECONDS = QUARTER_SECONDS * QUARTERS_PER_DAY
 _MOST_OF_QUARTER = 0.5
+_DEVIATIONS = 5  # calls come at random: sqrt(x) is the standard deviation of their number
 
 
 class Reserve:
@@ -63,7 +64,7 @@ def _left(limit: int, free: float, rate: float, *, share: float, most: float, le
         return 0.0
     left = free * length / (share * limit)
     if rate > 0:
-        # x + 3 sqrt(x) = free, solved for x
-        likely = ((math.sqrt(9 + 4 * free) - 3) / 2) ** 2
+        # solved for x, where it is equal to ``free``
+        likely = ((math.sqrt(_DEVIATIONS**2 + 4 * free) - _DEVIATIONS) / 2) ** 2
         left = min(left, likely / rate)
     return left

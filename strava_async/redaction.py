@@ -75,7 +75,7 @@ def _forms(character: str) -> list[str]:
     as_json = json.dumps(character)[1:-1]
     escaped = [as_json, f"\\u{ord(character):04x}", f"\\{character}"]
     forms = [quoted.replace("%", "%25"), quoted, *escaped, character]
-    forms += [form.replace("\\", "\\\\") for form in escaped]  # JSON as a text in JSON
+    forms += [json.dumps(form)[1:-1] for form in escaped]  # JSON as a text in JSON
     forms += [f"&#{ord(character)};", f"&#x{ord(character):x};", _HTML_NAMES.get(character, character)]
     forms += ["+", "%2b"] if character == " " else []
     return sorted(set(forms), key=len, reverse=True)

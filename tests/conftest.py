@@ -2,10 +2,12 @@
 
 - It has an environment of its own (``environment``), reaches no host but this one (``guard``), and leaves no process.
 - Marked ``anyio`` it runs on asyncio and on trio.
+- With ``--shuffle 5`` modules, and tests within them, come in a random order, the same for the same number.
 - Hypothesis tries the same examples each time in CI, and looks for new ones elsewhere.
 """
 
 import os
+import random
 import shutil
 import signal
 import tempfile
@@ -33,6 +35,18 @@ ENVIRONMENT = environment.made_environment(os.environ, FOLDER)
 environment.put_on(ENVIRONMENT)
 environment.settle_process()
 loopback_only.install()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="run the tests in a random order")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    seed = config.getoption("--shuffle")
+    if seed is not None:
+        order = random.Random(seed)
+        of_modules = {item.nodeid.partition("::")[0]: order.random() for item in items}
+        items.sort(key=lambda item: (of_modules[item.nodeid.partition("::")[0]], order.random()))
 
 
 def pytest_unconfigure() -> None:

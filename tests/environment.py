@@ -15,8 +15,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.guard import loopback_only
+from tests.guard.sleeping import mend_sleep
 
 ROOT = Path(__file__).parent.parent
+# The variables of somebody behind a proxy, which nobody answers at: what needs no network runs there too.
+DEAD_PROXY = {
+    spelt: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "all_proxy") for spelt in (name, name.upper())
+}
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 # Where things are, the time, and what the tests themselves are asked for.
@@ -77,6 +82,7 @@ def settle_process() -> None:
     # Whoever starts the tests in the background of a script ignores SIGINT for them, and a program of a test would too.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    mend_sleep()
     # What a program writes is read with this process's encoding.
     with contextlib.suppress(locale.Error):
         locale.setlocale(locale.LC_CTYPE, "C.UTF-8")

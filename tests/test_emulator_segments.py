@@ -22,7 +22,7 @@ NOT_THERE = ["0", "1", "-1", "x", "1.5", "9" * 18, "9" * 40, "%20", "1e3"]
 
 @pytest.fixture(scope="module")
 def emulator():
-    """Nobody hides, adds or removes an activity of this one; stars come and go."""
+    """Tests change nothing in this one; those that do take a fresh one."""
     return Emulator(clock=FakeClock(), years=0.3, limits=ROOMY)
 
 
@@ -173,10 +173,10 @@ def test_efforts_are_timed_without_streams_as_with_them(emulator, passed):
     assert checked > 50
 
 
-async def test_without_read_all_nothing_is_said_of_the_athlete(emulator, busy):
-    segment_id, _ = busy
-    emulator.world().segments.star(segment_id, starred=True, now=emulator.clock.time())
-    async with connect(emulator, "read") as api:
+async def test_without_read_all_nothing_is_said_of_the_athlete(fresh):
+    segment_id, _ = busiest(fresh)
+    fresh.world().segments.star(segment_id, starred=True, now=fresh.clock.time())
+    async with connect(fresh, "read") as api:
         assert "athlete_segment_stats" not in (await api.get(f"/segments/{segment_id}")).json()
         starred = (await api.get("/segments/starred")).json()
     assert segment_id in [segment["id"] for segment in starred]
@@ -225,11 +225,11 @@ async def test_starred_segments_come_in_pages_the_last_starred_first(emulator):
     assert dates == sorted(dates, reverse=True)
 
 
-async def test_a_starred_segment_shows_the_best_effort(emulator, busy):
-    segment_id, efforts = busy
+async def test_a_starred_segment_shows_the_best_effort(fresh):
+    segment_id, efforts = busiest(fresh)
     best = efforts[0]
-    emulator.world().segments.star(segment_id, starred=False, now=emulator.clock.time())
-    async with connect(emulator) as api:
+    fresh.world().segments.star(segment_id, starred=False, now=fresh.clock.time())
+    async with connect(fresh) as api:
         put = (await api.put(f"/segments/{segment_id}/starred", data={"starred": "true"})).json()
         first = (await api.get("/segments/starred?per_page=1")).json()[0]
     assert first["id"] == segment_id
@@ -243,9 +243,9 @@ async def test_a_starred_segment_shows_the_best_effort(emulator, busy):
     }
 
 
-async def test_a_star_shows_everywhere_and_goes_everywhere(emulator, busy):
-    segment_id, efforts = busy
-    emulator.world().segments.star(segment_id, starred=False, now=emulator.clock.time())
+async def test_a_star_shows_everywhere_and_goes_everywhere(fresh):
+    segment_id, efforts = busiest(fresh)
+    fresh.world().segments.star(segment_id, starred=False, now=fresh.clock.time())
     activity_id, effort_id = efforts[0]["activity"]["id"], efforts[0]["id"]
 
     async def stars(api):
@@ -258,7 +258,7 @@ async def test_a_star_shows_everywhere_and_goes_everywhere(emulator, busy):
             (await api.get(f"/segments/{segment_id}/all_efforts")).json()[0]["segment"]["starred"],
         }
 
-    async with connect(emulator) as api:
+    async with connect(fresh) as api:
         assert await stars(api) == {False}
         before = (await api.get(f"/segments/{segment_id}")).json()
         starred = await api.put(f"/segments/{segment_id}/starred", data={"starred": "true"})
@@ -270,12 +270,12 @@ async def test_a_star_shows_everywhere_and_goes_everywhere(emulator, busy):
         assert await stars(api) == {False}
 
 
-async def test_starring_again_keeps_the_date(emulator, busy):
-    segment_id, _ = busy
-    emulator.world().segments.star(segment_id, starred=False, now=emulator.clock.time())
-    async with connect(emulator) as api:
+async def test_starring_again_keeps_the_date(fresh):
+    segment_id, _ = busiest(fresh)
+    fresh.world().segments.star(segment_id, starred=False, now=fresh.clock.time())
+    async with connect(fresh) as api:
         first = (await api.put(f"/segments/{segment_id}/starred", data={"starred": "true"})).json()["starred_date"]
-        emulator.clock.advance(60)
+        fresh.clock.advance(60)
         again = (await api.put(f"/segments/{segment_id}/starred", data={"starred": "true"})).json()["starred_date"]
     assert first == again
 
@@ -287,11 +287,11 @@ async def test_a_star_that_is_none_is_a_400(emulator, form):
     assert (reply.status_code, reply.json()["errors"][0]["field"]) == (400, "starred")
 
 
-async def test_a_private_segment_is_starred_with_read_all_only(emulator):
-    path = f"/segments/{of_kind(emulator, private=True)['id']}/starred"
-    async with connect(emulator, "profile:write") as api:
+async def test_a_private_segment_is_starred_with_read_all_only(fresh):
+    path = f"/segments/{of_kind(fresh, private=True)['id']}/starred"
+    async with connect(fresh, "profile:write") as api:
         assert (await api.put(path, data={"starred": "true"})).status_code == 404
-    async with connect(emulator, "profile:write", "read_all") as api:
+    async with connect(fresh, "profile:write", "read_all") as api:
         assert (await api.put(path, data={"starred": "true"})).status_code == 200
 
 

@@ -326,7 +326,7 @@ async def test_an_emulator_without_prefix_has_it_at_the_root(clock, service):
         assert (await http.get("/push_subscriptions", params=credentials(emulator))).json() == []
 
 
-@pytest.mark.parametrize("callback_url", ["http://xn--/", "http://xn--a/hook", "http://./"])
+@pytest.mark.parametrize("callback_url", ["http://xn--/", "http://xn--a/hook"])
 async def test_a_host_name_that_is_none_does_not_answer(clock, callback_url):
     emulator = Emulator(clock=clock, years=0.1)
     assert fault(await subscribe(emulator, callback_url=callback_url))[3] == "not verifiable"

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import anyio
+import coverage
 import pytest
 
 from tests import environment
@@ -183,3 +184,15 @@ def test_of_the_environment(source, tmp_path):
     theirs = {name: value for name, value in THEIRS.items() if name not in ("PYTHONWARNINGS", "PYTHONDEVMODE")}
     done = run_tests(source, tmp_path, theirs)
     assert done.returncode == 0, done.stdout
+
+
+def test_coverage_counts_what_programs_of_the_tests_do(tmp_path):
+    script = tmp_path / "start.py"
+    script.write_text("import subprocess, sys\nsubprocess.run([sys.executable, '-m', 'strava_async', '--version'])\n")
+    own = {name: value for name, value in clean_environment().items() if not name.startswith("COVERAGE_")}
+    command = [sys.executable, "-m", "coverage", "run", f"--rcfile={ROOT / 'pyproject.toml'}", str(script)]
+    subprocess.run(command, env={**own, "COVERAGE_FILE": str(tmp_path / "counted")}, cwd=ROOT, check=True)
+    counted = coverage.Coverage(data_file=tmp_path / "counted", config_file=False)
+    counted.combine([str(tmp_path)])
+    files = {Path(file).relative_to(ROOT).as_posix() for file in counted.get_data().measured_files()}
+    assert "strava_async/cli/__init__.py" in files

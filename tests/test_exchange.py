@@ -1,5 +1,6 @@
 """The order of a request: permit, bearer, send, settle, decide."""
 
+import asyncio
 import gzip
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,7 @@ from strava_async.retry import RetryPolicy
 from strava_async.testing.clock import FakeClock
 from strava_async.tokens import TokenSource
 from strava_async.wire import Reply
+from tests.loop_end import end_everything_else
 
 pytestmark = pytest.mark.anyio
 
@@ -420,6 +422,54 @@ async def test_a_scope_that_was_not_granted_costs_neither_a_permit_nor_a_request
     assert await world.run() == {"id": 1}
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("first", ["asyncio", "trio"])
+@pytest.mark.parametrize("second", ["asyncio", "trio"])
+async def test_large_bodies_are_decoded_in_the_loop_that_came_after_a_closed_one(first: str, second: str) -> None:
+    """What decodes them one at a time belongs to an event loop, not to the exchange that lives longer than that."""
+    await anyio.to_thread.run_sync(_decode_in_two_loops, first, second)
+
+
+def _decode_in_two_loops(first: str, second: str) -> None:
+    large = Reply(200, {}, b'{"id": 1}' + b" " * LARGE_BODY_BYTES, "application/json")
+    exchanges: list[Exchange] = []
+
+    async def ask() -> Any:
+        clock = FakeClock()
+        exchanges.append(
+            exchanges[0] if exchanges else Exchange(Unlimited(clock=clock), _Sender(large), clock, lambda: 0.5)
+        )
+        return await exchanges[0].run(GET, None, Options())
+
+    if first == "trio":
+        assert anyio.run(ask, backend="trio") == {"id": 1}
+    else:
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(ask())
+        loop.run_until_complete(asyncio.sleep(0))  # as far as the middle of its decoding
+        loop.close()
+        assert not task.done()
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+    async def ask_in_time() -> Any:
+        with anyio.fail_after(5):
+            return await ask()
+
+    assert anyio.run(ask_in_time, backend=second) == {"id": 1}
+
+
+class _Sender:
+    """Has one answer for everybody."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+
+    async def send(self, call: Call, bearer: str | None, timeout: float) -> Reply:
+        return self.reply
+
+    async def aclose(self) -> None: ...
+
+
 @pytest.mark.parametrize(
     ("fields", "asked"),
     [
@@ -466,6 +516,7 @@ async def test_a_wait_that_is_too_long_is_told_and_not_waited() -> None:
 def test_a_renewal_that_waits_to_ask_again_ends_with_the_event_loop(backend: str) -> None:
     world = World(BROKEN)
     ended: list[bool] = []
+    at_once: list[bool] = []
     call = oauth_call("https://www.strava.com/oauth/token", {"client_secret": "s"}, idempotent=True)
 
     async def work() -> None:
@@ -476,8 +527,9 @@ def test_a_renewal_that_waits_to_ask_again_ends_with_the_event_loop(backend: str
             tasks.start_soon(run_to_end, work, lambda: ended.append(True))
             while not world.clock.sleeping:
                 await anyio.lowlevel.checkpoint()
-            tasks.cancel_scope.cancel()
+            await end_everything_else(tasks)
+            at_once.extend(ended)
 
     anyio.run(main, backend=backend)
-    assert ended == [True]
+    assert at_once == [True]
     assert world.log == ["send None"]

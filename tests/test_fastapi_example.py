@@ -32,7 +32,7 @@ from strava_async import AccessInfo, Client, MemoryTokenStore, RetryPolicy, Serv
 from strava_async.models import SummaryActivity, read_one
 from strava_async.quota import Meter, Quota
 from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits
-from tests.environment import clean_environment
+from tests.environment import DEAD_PROXY, clean_environment
 
 ROOT = Path(__file__).parent.parent
 SITE = "https://localhost"
@@ -726,7 +726,7 @@ def test_the_command_says_what_is_missing():
 
 @pytest.mark.asyncio
 async def test_the_command_runs_offline_and_stops_at_once_though_a_page_is_open():
-    environment = clean_environment(PYTHONWARNINGS="error")
+    environment = clean_environment(PYTHONWARNINGS="error", **DEAD_PROXY)
     command = [sys.executable, "-m", "examples.fastapi_app", "--port", "0"]
     async with await anyio.open_process(command, env=environment) as process:
         url = re.search(rb"http://\S+", await process.stdout.receive())[0].decode()

@@ -24,7 +24,7 @@ LAYERS: list[set[str]] = [
     {"tokens", "wire", "stores.sqlite"},
     {"models", "_reports"},
     {"_hook_reports"},
-    {"quota_snapshot", "limiter_line"},
+    {"quota_snapshot", "limiter_line", "limiter_permit"},
     {"limiter_log"},
     {"limiter_gate"},
     {"limiter"},

@@ -9,7 +9,6 @@ import logging
 import math
 import random
 from collections.abc import Awaitable, Callable
-from email.utils import formatdate
 
 import anyio
 import anyio.lowlevel
@@ -20,51 +19,13 @@ from strava_async.errors import InputError, QuotaExceededError
 from strava_async.limiter import Limiter, Permit, RateLimiter, Unlimited
 from strava_async.quota import Blocked, Meter, Priority, QuotaClass
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
-from strava_async.testing.meters import MeterLimits, Meters
+from strava_async.testing.meters import MeterLimits
+from tests.limiter_world import Queue, Strava, last_unit, spend
 
 pytestmark = pytest.mark.anyio
 
 INTERACTIVE, NORMAL, BACKGROUND = Priority
 READ, UPLOAD = QuotaClass
-
-
-class Strava:
-    """A server without a network: it counts, answers after ``latency`` seconds, and remembers what came when."""
-
-    def __init__(self, clock: FakeClock, limits: MeterLimits | None = None, *, latency: float = 0.1) -> None:
-        self.clock = clock
-        self.meters = Meters(limits)
-        self.latency = latency
-        self.rejected = 0
-        self.started: list[float] = []
-
-    def headers(self, quota_class: QuotaClass = READ) -> tuple[int, dict[str, str]]:
-        """Count a request that arrives now."""
-        verdict = self.meters.count(quota_class.value, self.clock.monotonic())
-        date = formatdate(math.floor(self.clock.monotonic()), usegmt=True)
-        return (200 if verdict.accepted else 429), {**verdict.headers, "Date": date}
-
-    async def call(self, limiter: RateLimiter, quota_class: QuotaClass = READ, **options: float | Priority) -> None:
-        """Make a call, again while it is refused."""
-        retry_of: Permit | None = None
-        while True:
-            permit = await limiter.acquire(quota_class, retry_of=retry_of, **options)
-            with permit:
-                self.started.append(self.clock.monotonic())
-                await self.clock.sleep(self.latency / 2)
-                status, headers = self.headers(quota_class)
-                await self.clock.sleep(self.latency / 2)
-                permit.settle(status, headers)
-            if status == 200:
-                return
-            self.rejected += 1
-            retry_of = permit
-
-    async def warm(self, limiter: RateLimiter, calls: int = 12) -> None:
-        """Get past the cold start, without letting time pass."""
-        for _ in range(calls):
-            permit = await limiter.acquire()
-            permit.settle(*self.headers())
 
 
 @pytest.fixture
@@ -80,43 +41,6 @@ def strava(clock: FakeClock) -> Strava:
 @pytest.fixture
 def limiter(clock: FakeClock) -> RateLimiter:
     return RateLimiter(clock=clock, random=lambda: 0.5)
-
-
-class Queue:
-    """Calls that note their names when they get their permits, and keep them, or release them at once."""
-
-    def __init__(self, limiter: RateLimiter, *, keep: bool = True) -> None:
-        self.limiter = limiter
-        self.keep = keep
-        self.served: list[str] = []
-        self.permits: list[Permit] = []
-
-    async def call(
-        self,
-        name: str,
-        quota_class: QuotaClass = READ,
-        priority: Priority = NORMAL,
-        retry_of: Permit | None = None,
-    ) -> None:
-        permit = await self.limiter.acquire(quota_class, priority=priority, retry_of=retry_of)
-        self.served.append(name)
-        if self.keep:
-            self.permits.append(permit)
-        else:
-            permit.release()
-
-
-async def last_unit(limiter: RateLimiter, clock: FakeClock) -> Permit:
-    """Return the only permit that is left of a window: what waits behind it is served one at a time."""
-    await Strava(clock, MeterLimits(read_15min=12, read_day=1_000)).warm(limiter, 11)
-    return await limiter.acquire()
-
-
-async def spend(limiter: RateLimiter, strava: Strava, *, quota_class: QuotaClass = READ) -> None:
-    """Use up what is left of the window."""
-    await strava.warm(limiter)
-    while limiter.blocked(quota_class) is None:
-        (await limiter.acquire(quota_class)).settle(*strava.headers(quota_class))
 
 
 # -- the guarantees ----------------------------------------------------------------
@@ -353,6 +277,51 @@ async def test_guarantee_11_a_long_wait_is_logged_once_with_meter_and_time(
     assert {record.levelname for record in caplog.records} == {"INFO"}
 
 
+@pytest.mark.parametrize(("day", "level"), [(20, "WARNING"), (1_000, "INFO")], ids=["the day", "the quarter hour"])
+@pytest.mark.parametrize("start", [0.0, 1.5, 899.0])
+async def test_guarantee_11_a_wait_of_hours_is_seen_at_the_default_level(
+    day: int, level: str, start: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = FakeClock(SOME_TUESDAY + start)
+    limiter, strava = RateLimiter(clock=clock, random=lambda: 0.99), Strava(clock, MeterLimits(20, 2_000, 20, day))
+    await spend(limiter, strava)
+    caplog.set_level(logging.INFO, logger="strava_async.limiter")
+    async with clock.autojump(), anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(strava.call, limiter)
+    lines = [(record.levelname, record.getMessage()) for record in caplog.records]
+    if day == 1_000 and start == 899.0:
+        assert lines == [], "a second is no long wait"
+        return
+    (began, what), (ended, _) = lines
+    assert (began, ended) == (level, "INFO")
+    meter, until = ("read_day", "2026-01-07T00:00:00") if day == 20 else ("read_15min", "2026-01-06T10:15:00")
+    assert what == f"{meter} is spent: 1 read calls wait until {until}+00:00"
+
+
+async def test_guarantee_11_a_wait_that_becomes_one_of_hours_is_told_of_again(
+    clock: FakeClock, limiter: RateLimiter, caplog: pytest.LogCaptureFixture
+) -> None:
+    """First the quarter hour is full; then the last answer shows that the day is."""
+    strava = Strava(clock, MeterLimits(40, 2_000, 20, 21))
+    await strava.warm(limiter, 19)
+    last = await limiter.acquire()
+    late = await limiter.acquire(UPLOAD)
+    last.settle(*strava.headers())
+    caplog.set_level(logging.INFO, logger="strava_async.limiter")
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(limiter.acquire)
+        await anyio.wait_all_tasks_blocked()
+        strava.meters.count("read", clock.monotonic())
+        late.settle(*strava.headers(UPLOAD))
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING", "INFO"]
+    assert "read_15min" in caplog.messages[0]
+    assert "read_day" in caplog.messages[1]
+
+
 async def test_guarantee_11_a_short_wait_is_not_logged(
     clock: FakeClock, limiter: RateLimiter, strava: Strava, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -394,10 +363,8 @@ async def test_no_wait_means_now_or_never(limiter: RateLimiter) -> None:
     await limiter.acquire(max_wait=0)
 
 
-async def test_a_call_with_a_deadline_waits_as_long_as_there_is_hope(
-    clock: FakeClock, limiter: RateLimiter, strava: Strava
-) -> None:
-    permit = await limiter.acquire()
+async def test_a_call_with_a_deadline_waits_as_long_as_there_is_hope(clock: FakeClock, limiter: RateLimiter) -> None:
+    permit = await last_unit(limiter, clock)
     waited: list[float] = []
 
     async def call() -> None:
@@ -408,6 +375,7 @@ async def test_a_call_with_a_deadline_waits_as_long_as_there_is_hope(
     async with clock.autojump(), anyio.create_task_group() as tasks:
         tasks.start_soon(call)
     assert waited == [pytest.approx(SOME_TUESDAY + 31.5)]
+    assert clock.sleeping == 0
     permit.release()
 
 
@@ -690,8 +658,10 @@ async def test_a_new_date_wakes_the_keeper_earlier(clock: FakeClock) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(limiter.acquire)
         await anyio.wait_all_tasks_blocked()
+        clock.advance(880)
+        await anyio.wait_all_tasks_blocked()
         first = clock.next_wake_at
-        clock.advance(300.5)
+        clock.advance(0.5)
         late.settle(*strava.headers(UPLOAD))
         await anyio.wait_all_tasks_blocked()
         second = clock.next_wake_at

@@ -119,10 +119,11 @@ class LimiterMachine(RuleBasedStateMachine):
             )
             self.ledger.give(waiter.permit, waiter.reads, self.now)
             self.queued.remove(call)
-            call.cold = not known
+            call.cold = not known or self.ledger.clock.doubted  # it may be a question
             call.given_at = self.now
             self.out.append(call)
-            self.check_room(call)
+            if not self.ledger.clock.doubted:
+                self.check_room(call)
         while (waiter := self.line.next_refusal(self.now)) is not None:
             call = next(call for call in self.queued if call.waiter is waiter)
             self.queued.remove(call)
@@ -333,6 +334,20 @@ class LimiterMachine(RuleBasedStateMachine):
         length = DAY if day else QUARTER
         boundary = (self.server_now // length + 1) * length - self.offset
         self.move(max(self.now, boundary + seconds))
+
+    @precondition(lambda self: self.places > 10)
+    @rule(seconds=st.one_of(st.floats(5, 60), st.floats(60, 2_000), st.floats(0, 2 * DAY)), slept=st.booleans())
+    def suspend_or_set(self, seconds: float, slept: bool) -> None:
+        """The machine sleeps, or somebody sets its clock ahead: to the limiter they look alike."""
+        if slept:
+            for _, call in self.stray:
+                self.count(call)
+            self.stray.clear()
+            self.offset += seconds
+            self.timeless |= not self.ledger.clock.heard
+        self.ledger.doubt(seconds, self.now)
+        self.refused.clear()
+        self.serve()
 
     def move(self, target: float) -> None:
         """Let time pass, with everything that happens on the way."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import anyio
 import pytest
 import trio
+from outcome import Outcome
 
 from strava_async._loop_binding import LoopBinding
 from strava_async.errors import InputError
@@ -78,3 +79,87 @@ def test_a_loop_is_not_kept_alive() -> None:
     assert run("asyncio", binding.enter) is False
     gc.collect()
     assert run("asyncio", binding.enter) is True
+
+
+@pytest.mark.anyio
+async def test_it_is_known_whether_the_running_loop_is_the_one() -> None:
+    binding = LoopBinding("it")
+    assert not binding.is_here()
+    assert binding.has_ended()
+    binding.enter()
+    assert binding.is_here()
+    assert not binding.has_ended()
+    assert binding.thread == threading.get_ident()
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_loop_that_has_ended_is_nowhere(backend: str) -> None:
+    binding = LoopBinding("it")
+    run(backend, binding.enter)
+    assert not binding.is_here()
+    assert binding.has_ended()
+    binding.call_soon(lambda: pytest.fail("nobody is there to call it"))
+
+
+@pytest.mark.anyio
+async def test_another_thread_lets_the_loop_call_something() -> None:
+    binding = LoopBinding("it")
+    binding.enter()
+    called = anyio.Event()
+    threads: list[int] = []
+
+    def note() -> None:
+        threads.append(threading.get_ident())
+        called.set()
+
+    await anyio.to_thread.run_sync(binding.call_soon, note)
+    await called.wait()
+    assert threads == [threading.get_ident()]
+
+
+def test_where_no_loop_is_running_there_is_none_to_belong_to() -> None:
+    binding = LoopBinding("this limiter")
+    with pytest.raises(InputError, match="running event loop"):
+        binding.enter()
+    assert run("asyncio", binding.enter) is False
+
+
+def test_a_guest_is_not_its_host() -> None:
+    """Trio may run in the callbacks of an asyncio loop: two loops, one thread."""
+    binding = LoopBinding("it")
+
+    async def guest() -> None:
+        assert not binding.is_here()
+        with pytest.raises(InputError):
+            binding.enter()
+
+    async def host() -> None:
+        binding.enter()
+        done: asyncio.Future[Outcome[None]] = asyncio.get_running_loop().create_future()
+        trio.lowlevel.start_guest_run(
+            guest,
+            run_sync_soon_threadsafe=asyncio.get_running_loop().call_soon_threadsafe,
+            done_callback=done.set_result,
+        )
+        (await done).unwrap()
+        assert binding.is_here()
+
+    asyncio.run(host())
+
+
+def test_a_loop_may_go_on_in_another_thread() -> None:
+    binding = LoopBinding("it")
+    loop = asyncio.new_event_loop()
+
+    async def enter() -> tuple[bool, bool, bool]:
+        return binding.enter(), binding.is_here(), binding.thread == threading.get_ident()
+
+    try:
+        assert loop.run_until_complete(enter()) == (False, True, True)
+        results: list[tuple[bool, bool, bool]] = []
+        thread = threading.Thread(target=lambda: results.append(loop.run_until_complete(enter())))
+        thread.start()
+        thread.join()
+        assert results == [(False, True, True)]
+    finally:
+        loop.close()

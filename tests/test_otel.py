@@ -201,7 +201,7 @@ async def test_a_renewal_is_counted_with_its_failure(service: Service) -> None:
     await service.api(expires_in=10).get("/athlete")
     service.emulator.faults.add(Fault.server_error(), path="/oauth/token")
     with pytest.raises(strava_async.ServerError):
-        await service.api(expires_in=10, retry=RetryPolicy(max_attempts=1)).get("/athlete")
+        await service.api(expires_in=-5, retry=RetryPolicy(max_attempts=1)).get("/athlete")
     counted = {point.attributes.get("error.type"): point.value for point in service.points("strava.token.refreshes")}
     assert counted == {None: 1, "ServerError": 1}
     token = next(span for span in service.spans if span.name == "POST /oauth/token")

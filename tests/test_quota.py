@@ -207,6 +207,28 @@ def test_the_bounds_widen_with_time_but_not_without_end() -> None:
     assert clock.latest(NOW + 86_400 * 7) - clock.earliest(NOW + 86_400 * 7) == pytest.approx(0.5)
 
 
+def test_a_doubt_widens_only_what_is_late_and_a_date_resolves_it() -> None:
+    clock = ServerClock(NOW, 0.0, 0.0)
+    clock.learn(10_000, NOW, NOW + 0.1)
+    earliest = clock.earliest(NOW + 1)
+    clock.widen(3_600)
+    assert clock.doubted
+    assert clock.earliest(NOW + 1) == earliest
+    assert clock.latest(NOW + 1) > 10_001 + 3_600
+    clock.learn(10_002 + 3_600, NOW + 2, NOW + 2.1)
+    assert not clock.doubted
+    assert 13_601 < clock.earliest(NOW + 2) < clock.latest(NOW + 2) < 13_604
+
+
+def test_two_witnesses_that_contradict_each_other_are_a_doubt() -> None:
+    clock = ServerClock(NOW, 0.0, 0.0)
+    clock.learn(10_000, NOW, NOW + 0.1)
+    clock.learn(10_001 + 3_600, NOW + 1, NOW + 1.1)
+    assert clock.doubted
+    clock.learn(10_002, NOW + 2, NOW + 2.1)
+    assert not clock.doubted
+
+
 # -- cold start and ramp -----------------------------------------------------------------------------------------------
 
 
@@ -281,6 +303,52 @@ def test_the_ramp_begins_anew_after_an_hour_of_silence(books: Books) -> None:
     books.learn(20)
     books.now += 4 * 3_600
     assert len(books.burst()) == 1
+
+
+def test_after_a_second_without_a_number_ten_may_be_out(books: Books) -> None:
+    books.give()
+    books.now += 0.9
+    assert not books.admits()
+    assert books.ledger.next_change() == pytest.approx(NOW + 1, abs=0.01)
+    books.now = books.ledger.next_change()
+    assert len(books.burst()) == 9
+    books.now += 100
+    assert not books.admits()
+    assert books.ledger.next_change() > books.now + 100, "time alone changes nothing more"
+
+
+def test_a_first_call_that_failed_is_followed_by_one_and_not_by_ten(books: Books) -> None:
+    books.ledger.abandon(books.give(), NOW)
+    books.now += 100
+    assert len(books.burst()) == 1
+    books.now += 1.1
+    assert len(books.burst()) == 9
+
+
+def test_an_unknown_budget_does_not_wait_for_calls_that_do_not_spend_it(books: Books) -> None:
+    for used in range(1, 15):
+        books.answer(books.give(reads=False), (used, used))
+    books.burst(reads=False)
+    books.now += 5
+    assert books.ledger.read.out == 0
+    assert books.ledger.read.ceiling == 1
+
+
+def test_while_a_flight_is_slow_another_follows_each_second(books: Books) -> None:
+    books.answer(books.give(), (1, 1), (1, 1))
+    flights = [len(books.burst())]
+    while flights[-1]:
+        books.now = books.ledger.next_change()
+        flights.append(len(books.burst()))
+    assert flights == [10] * 9 + [9, 0]
+
+
+def test_an_unexplained_429_counts_for_more_than_impatience(books: Books) -> None:
+    books.answer(books.give(), None, status=429)
+    books.now += 5.1
+    assert len(books.burst()) == 1
+    books.now += 2
+    assert not books.admits()
 
 
 # -- numbers -----------------------------------------------------------------------------------------------------------
@@ -563,6 +631,18 @@ def test_a_request_abandoned_just_before_a_reset_counts_after_it(books: Books) -
     assert books.quota.read_15min.usage == 1
 
 
+def test_when_nobody_will_tell_an_end_all_permits_count_until_an_answer_says_otherwise(books: Books) -> None:
+    books.learn(20)
+    books.burst()
+    books.ledger.abandon_all(books.now)
+    assert (books.quota.read_15min.usage, books.quota.read_15min.reserved) == (100, 0)
+    assert (books.quota.overall_day.usage, books.quota.overall_day.reserved) == (100, 0)
+    books.now += 901
+    assert books.quota.read_15min.usage == 0
+    books.answer(books.give(), (1, 21), (1, 21))
+    assert books.quota.read_day.usage == 21
+
+
 # -- 429 ---------------------------------------------------------------------------------------------------------------
 
 
@@ -689,6 +769,12 @@ def test_the_day_keeps_a_reserve_too() -> None:
     books = Books(start=TEN - 36_000)  # the day's first second
     books.learn(890, limits=(9_000, 9_000, 9_000, 1_000))
     assert len(books.burst(background=True)) == 10
+
+
+def test_the_reserve_of_a_window_of_which_nothing_is_known_holds_back_nobody(books: Books) -> None:
+    books.learn(100)
+    new = restore(books, save(books.ledger, books.now, books.server), later=902)
+    assert new.admits(background=True)
 
 
 def test_it_is_known_when_the_reserve_melts(books: Books) -> None:

@@ -103,6 +103,7 @@ def other(text: str) -> tuple[str, str]:
 @example(secret="G" * 40, form=str, around=plain, before=190, times=1, status_code=403, coding="utf-16")
 @example(secret="G" * 40, form=str, around=long_page, before=180, times=1, status_code=403, coding="utf-8")
 @example(secret="GHIJKL/GHIJKL", form=FORMS[7], around=other, before=0, times=1, status_code=403, coding="utf-8")
+@example(secret='GHIJKL"GHIJKL', form=FORMS[6], around=other, before=0, times=1, status_code=403, coding="utf-8")
 @example(secret="GHIJKLé" * 4, form=quote, around=message, before=990, times=1, status_code=400, coding="utf-8")
 def test_no_part_of_a_secret_is_shown(
     secret: str,

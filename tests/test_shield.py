@@ -17,13 +17,9 @@ from strava_async.errors import InputError
 from strava_async.oauth import AccessInfo, TokenSet
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from strava_async.tokens import TokenSource
+from tests.loop_end import end_everything_else, turns
 
 Main = Callable[["Renewal"], Awaitable[object]]
-
-
-async def turns(count: int = 50) -> None:
-    for _ in range(count):
-        await anyio.lowlevel.checkpoint()
 
 
 class Renewal:
@@ -190,6 +186,7 @@ def test_ctrl_c_while_trio_waits_for_a_renewal_loses_no_grant(ctrl_c: Callable[[
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_waiting_for_a_lock_ends_with_the_loop(backend: str) -> None:
     ended: list[bool] = []
+    at_once: list[bool] = []
 
     async def main() -> None:
         waiting = anyio.Event()
@@ -207,10 +204,11 @@ def test_waiting_for_a_lock_ends_with_the_loop(backend: str) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(run_to_end, work, lambda: ended.append(True))
             await waiting.wait()
-            tasks.cancel_scope.cancel()
+            await end_everything_else(tasks)
+            at_once.extend(ended)
 
     anyio.run(main, backend=backend)
-    assert ended == [True]
+    assert at_once == [True]
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -363,9 +361,10 @@ async def test_scopes_and_timeouts_inside_of_the_work_end_what_they_are_for() ->
         await inside.wait()
         scope.cancel()
 
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(cancel)
-        await run_to_end(work, lambda: None)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(cancel)
+            await run_to_end(work, lambda: None)
     assert timed_out == ["its own scope", "its own timeout", "a scope that another task holds"]
 
 
@@ -390,7 +389,8 @@ async def test_asyncios_own_timeouts_and_groups_work_inside() -> None:
         except* OSError:
             failures.append("group")
 
-    await run_to_end(work, lambda: None)
+    with anyio.fail_after(10):
+        await run_to_end(work, lambda: None)
     assert failures == ["timeout", "group"]
 
 
@@ -402,18 +402,24 @@ async def test_what_lives_on_in_the_context_of_finished_work_is_not_part_of_it()
         await ended.wait()
         with cancellable():
             order.append("a wait of its own")
-        await run_to_end(inner, lambda: None)
+        with anyio.CancelScope() as scope:
+            cancel.append(scope.cancel)
+            await run_to_end(inner, done.set)
 
     async def inner() -> None:
+        cancel[0]()
+        await turns()
         order.append("work of its own")
 
     async def work() -> None:
         tasks.start_soon(later)
 
-    ended = anyio.Event()
+    cancel: list[Callable[[], None]] = []
+    ended, done = anyio.Event(), anyio.Event()
     async with anyio.create_task_group() as tasks:
-        await run_to_end(work, lambda: None)
+        await run_to_end(work, lambda: None, seconds=0.0)
         ended.set()
+    await done.wait()
     assert order == ["a wait of its own", "work of its own"]
 
 

@@ -20,6 +20,8 @@ from strava_async.testing import Emulator
 
 async def offline(port: int) -> None:
     """Run on the emulator until Ctrl+C; what was kept is deleted then."""
+    # The service and the emulator reach each other on this machine: a proxy of the environment is not to be asked.
+    os.environ.update(NO_PROXY=HOST, no_proxy=HOST)
     emulator = Emulator(athletes=3, years=0.6)
     with TemporaryDirectory() as folder:
         async with running(emulator, Path(folder), port=port) as service:

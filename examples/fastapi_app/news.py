@@ -84,10 +84,10 @@ class News:
         """
 
         def work(db: sqlite3.Connection) -> list[Item]:
-            query = (
-                "select id, athlete_id, activity_id, ride from news where id > ?1 and (?2 is null or athlete_id = ?2)"
-            )
-            rows = db.execute(f"{query} order by id", (since, athlete_id))
+            query = "select id, athlete_id, activity_id, ride from news where id > :since"
+            if athlete_id is not None:
+                query += " and athlete_id = :athlete_id"
+            rows = db.execute(f"{query} order by id", {"since": since, "athlete_id": athlete_id})
             return [_item(*row) for row in rows]
 
         return await self._database.run(work)

@@ -62,17 +62,19 @@ class Settings:
     seed: int = 1
 
 
-class _Skippable(SystemClock):
-    """The machine's clock, which can be set ahead."""
+class _StartedLater(SystemClock):
+    """The machine's clock, which stands still until it is started."""
 
     def __init__(self) -> None:
+        self._started_at: float | None = None
         self._ahead = 0.0
 
     def monotonic(self) -> float:
-        return super().monotonic() + self._ahead
+        return 0.0 if self._started_at is None else super().monotonic() - self._started_at + self._ahead
 
-    def skip(self, seconds: float) -> None:
-        self._ahead += seconds
+    def start(self, ahead: float) -> None:
+        """Let it go from now on, as if that many seconds had passed."""
+        self._started_at, self._ahead = super().monotonic(), ahead
 
 
 def main(settings: Settings, screen: Screen, make: MakeEmulator = Emulator) -> int:
@@ -110,7 +112,8 @@ async def run(settings: Settings, screen: Screen, progress: Progress, make: Make
         StoreError: the file cannot be used.
         StravaError: the harvest failed.
     """
-    real = _Skippable()
+    # Connecting takes no time: on a fast clock and a slow machine Strava's page would expire meanwhile.
+    real = _StartedLater()
     clock = FastClock(settings.speed, start=CONNECTED_AT, clock=real)
     emulator = make(seed=settings.seed, clock=clock, limits=UPGRADED)
     limiter = RateLimiter(clock=clock)
@@ -126,7 +129,7 @@ async def run(settings: Settings, screen: Screen, progress: Progress, make: Make
     ):
         athlete_id = await _connect(api, emulator, screen)
         emulator.world()  # five years of activities take a moment to invent
-        real.skip((HARVEST_AT - clock.time()) / settings.speed)
+        real.start((HARVEST_AT - clock.time()) / settings.speed)
         screen.say(f"{on_the_clock(HARVEST_AT)} the harvest begins")
         began_at = clock.time()
         observer = Observer(progress, limiter, lambda: _books(emulator), clock=clock, speed=settings.speed)

@@ -14,6 +14,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
+from strava_async._loop_binding import LoopBinding
 from strava_async.clock import Clock, SystemClock
 
 SOME_TUESDAY = 1_767_693_600.0  # 2026-01-06 10:00:00 UTC: the first second of a quarter hour
@@ -23,7 +24,8 @@ class FakeClock:
     """A clock that stands still until it is moved.
 
     Attributes:
-        wall_offset: what ``time()`` is wrong by, in seconds; change it to make the wall clock jump.
+        wall_offset: what ``time()`` is wrong by, in seconds; change it to make the wall clock jump. After ``suspend``
+            it is ``monotonic()`` that lags behind by them.
 
     Args:
         start: Unix time to begin with.
@@ -34,7 +36,7 @@ class FakeClock:
         self.wall_offset = wall_offset
         self._now = start
         self._order = itertools.count()
-        self._sleepers: list[tuple[float, int, anyio.Event]] = []
+        self._sleepers: list[tuple[float, int, anyio.Event, LoopBinding]] = []
 
     def monotonic(self) -> float:
         """Return the seconds since an arbitrary instant."""
@@ -49,13 +51,14 @@ class FakeClock:
         if seconds <= 0:
             await anyio.lowlevel.checkpoint()
             return
-        woken = anyio.Event()
-        sleeper = (self._now + seconds, next(self._order), woken)
+        woken, loop = anyio.Event(), LoopBinding("this sleeper")
+        loop.enter()
+        sleeper = (self._now + seconds, next(self._order), woken, loop)
         heapq.heappush(self._sleepers, sleeper)
         try:
             await woken.wait()
         finally:
-            if not woken.is_set():
+            if not woken.is_set() and sleeper in self._sleepers:
                 self._sleepers.remove(sleeper)
                 heapq.heapify(self._sleepers)
 
@@ -69,13 +72,20 @@ class FakeClock:
         """The monotonic instant of the earliest sleeper; None if nobody sleeps."""
         return self._sleepers[0][0] if self._sleepers else None
 
+    def suspend(self, seconds: float) -> None:
+        """Let the machine sleep: Unix time goes on, while ``monotonic()`` and every sleeper stand still."""
+        self.wall_offset += seconds
+
     def advance(self, seconds: float) -> None:
         """Move time and set the sleepers that are due free, in the order of their instants."""
         target = self._now + seconds
         while self._sleepers and self._sleepers[0][0] <= target:
-            wake_at, _, woken = heapq.heappop(self._sleepers)
+            wake_at, _, woken, loop = heapq.heappop(self._sleepers)
             self._now = max(self._now, wake_at)
-            woken.set()
+            if loop.is_here():
+                woken.set()
+            else:
+                loop.call_soon(woken.set)  # nowhere, if it has ended
         self._now = target
 
     @asynccontextmanager
