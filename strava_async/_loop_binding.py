@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from threading import get_ident
+from threading import RLock, get_ident
 from typing import Any
 from weakref import ref
 
@@ -19,6 +19,9 @@ from strava_async.errors import InputError
 
 _NO_THREAD = 0
 _names = sniffio.thread_local
+# Of two threads that come first at the same time, one gets the object. One lock for all objects: it is taken where one
+# goes into another loop, and held for some microseconds. A signal handler may come in between, and enter too.
+_entering = RLock()
 
 
 class LoopBinding:
@@ -50,17 +53,8 @@ class LoopBinding:
         """
         if self.is_here():
             return False
-        running, bound = _running_loop(), self._loop
-        if running is None:
-            raise InputError(f"{self._what} is for a running event loop, of asyncio or trio, and there is none here")
-        if not self.has_ended():
-            raise InputError(
-                f"{self._what} belongs to another event loop, which has not ended: make one for each loop and thread"
-            )
-        self._loop = ref(running)
-        self._is_asyncio = _names.name != "trio"
-        self.thread = get_ident()
-        return bound is not None
+        with _entering:
+            return self._bind()
 
     def is_here(self) -> bool:
         """Return whether the running event loop is the one that the object belongs to."""
@@ -85,6 +79,19 @@ class LoopBinding:
         loop = None if self._loop is None else self._loop()
         if loop is not None:
             _call_soon(loop, function)
+
+    def _bind(self) -> bool:
+        running, bound = _running_loop(), self._loop
+        if running is None:
+            raise InputError(f"{self._what} is for a running event loop, of asyncio or trio, and there is none here")
+        if not self.has_ended():
+            raise InputError(
+                f"{self._what} belongs to another event loop, which has not ended: make one for each loop and thread"
+            )
+        self._loop = ref(running)
+        self._is_asyncio = _names.name != "trio"
+        self.thread = get_ident()
+        return bound is not None
 
 
 def _running_loop() -> Any:

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import anyio
 import pytest
@@ -163,3 +164,34 @@ def test_a_loop_may_go_on_in_another_thread() -> None:
         assert results == [(False, True, True)]
     finally:
         loop.close()
+
+
+@pytest.mark.parametrize("second", ["asyncio", "trio"])
+def test_of_two_threads_that_come_first_at_the_same_time_one_gets_it(second: str) -> None:
+    entered: list[str] = []
+
+    def enter() -> bool:
+        with suppress(InputError):
+            binding.enter()
+            entered.append(threading.current_thread().name)
+        return True
+
+    class Overtaken(LoopBinding):
+        def has_ended(self) -> bool:
+            has_ended = super().has_ended()
+            if not others:  # the other one comes when it is decided, and nothing is done yet
+                others.append(threading.Thread(target=run, args=(second, enter), name="other"))
+                others[0].start()
+                others[0].join(0.1)  # in vain: it has to wait for its turn
+            return has_ended
+
+    others: list[threading.Thread] = []
+    binding = Overtaken("it")
+
+    async def come_first_and_stay() -> None:
+        enter()
+        await anyio.to_thread.run_sync(others[0].join)
+        binding.enter()  # it is still the first one's
+
+    anyio.run(come_first_and_stay)
+    assert entered == [threading.current_thread().name]
