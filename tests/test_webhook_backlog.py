@@ -242,6 +242,51 @@ async def test_a_task_that_is_cancelled_again_and_again_keeps_what_is_left() -> 
     assert queue.counts == WebhookCounts(accepted=1, kept=1)
 
 
+@pytest.mark.parametrize("outer_ends_first", [True, False])
+def test_what_is_left_is_kept_although_the_event_loop_ends_meanwhile(outer_ends_first: bool) -> None:
+    backlog = MemoryBacklog()
+    backlog.pauses = 20
+    service = Service(backlog)
+    service.hangs = True
+    queue = service.queue(drain_seconds=0)
+    closed: list[int] = []
+
+    async def live() -> None:
+        try:
+            async with queue.running():
+                queue.offer(event())
+                await anyio.wait_all_tasks_blocked()
+        finally:
+            closed.append(len(backlog.kept))  # what the backlog needs is closed here
+
+    async def main() -> None:
+        keeping = asyncio.Event()
+        backlog.on_keep = keeping.set
+        task = asyncio.create_task(live())
+        await keeping.wait()
+        if outer_ends_first:
+            task.cancel()
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert [kept.event for kept in backlog.kept] == [event()]
+    assert closed == [1]
+    assert queue.counts == WebhookCounts(accepted=1, kept=1)
+
+
+def test_what_was_taken_is_not_lost_although_the_event_loop_ends_meanwhile() -> None:
+    backlog = MemoryBacklog(KeptEvent(event(), 0.0))
+    backlog.pauses = 20
+
+    async def main() -> None:
+        tasks = [asyncio.create_task(Service(backlog).run())]
+        await backlog.taking.wait()
+        tasks.clear()
+
+    asyncio.run(main())
+    assert [kept.event for kept in backlog.kept] == [event()]
+
+
 async def test_while_it_is_kept_nothing_is_accepted_and_what_is_known_stays_known() -> None:
     backlog = MemoryBacklog()
     service = Service(backlog)

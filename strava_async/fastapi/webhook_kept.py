@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Protocol
 
 import anyio
+from sniffio import current_async_library
 
 from strava_async._shapes import is_object
+from strava_async._shield import run_to_end
 from strava_async.clock import Clock
 from strava_async.errors import InputError
 from strava_async.fastapi.webhook_handling import log_error, name_of
@@ -126,7 +129,12 @@ class Keeper:
         return done
 
     async def _cut_off(self, scope: anyio.CancelScope, failure: str) -> None:
-        await self._clock.sleep(BACKLOG_SECONDS)
+        try:
+            await self._clock.sleep(BACKLOG_SECONDS)
+        except anyio.get_cancelled_exc_class():
+            if scope.cancel_called or current_async_library() != "asyncio":
+                raise
+            return  # the end of the loop stopped this task, and is not to stop its group: ``carry_out`` bounds it now
         _logger.error("%s: the backlog took longer than %g s", failure, BACKLOG_SECONDS)
         scope.cancel()
 
@@ -141,15 +149,15 @@ def log_lost(events: Sequence[WebhookEvent]) -> None:
 
 
 async def carry_out(work: Callable[[], Awaitable[None]]) -> None:
-    """Await ``work()`` to its end, whatever is cancelled meanwhile. It has to raise nothing.
+    """Await ``work()`` to its end, whatever is cancelled meanwhile, and although the event loop ends. Raises nothing.
 
-    It is in a task of its own because ``Task.cancel()`` passes through shields. Unlike ``_shield.run_to_end``, it is
-    waited for on asyncio too: nobody else would.
+    Unlike ``_shield.run_to_end``, it is waited for on asyncio too: what the backlog needs is closed afterwards.
     """
-
-    async def shielded() -> None:
+    ended = anyio.Event()
+    try:
+        await run_to_end(work, ended.set, seconds=BACKLOG_SECONDS)
+    finally:
         with anyio.CancelScope(shield=True):
-            await work()
-
-    async with anyio.create_task_group() as alone:
-        alone.start_soon(shielded)
+            while not ended.is_set():
+                with suppress(anyio.get_cancelled_exc_class()):  # ``Task.cancel()`` passes through shields
+                    await ended.wait()

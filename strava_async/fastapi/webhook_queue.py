@@ -232,12 +232,21 @@ class EventQueue:
             self._run = None
 
     async def _keep(self, keeper: Keeper, left: list[Job]) -> None:
-        if not await keeper.keep([KeptEvent(job.event, job.accepted_at, job.claimed, job.forgotten) for job in left]):
-            self._lose(left)
-            return
-        self.counts.kept += len(left)
-        self.counts.waiting -= len(left)
-        _logger.info("%d webhook events were kept for the next start", len(left))
+        kept = False
+        try:
+            kept = await keeper.keep(
+                [KeptEvent(job.event, job.accepted_at, job.claimed, job.forgotten) for job in left]
+            )
+        finally:
+            if kept:
+                self._count_kept(len(left))
+            else:
+                self._lose(left)
+
+    def _count_kept(self, count: int) -> None:
+        self.counts.kept += count
+        self.counts.waiting -= count
+        _logger.info("%d webhook events were kept for the next start", count)
 
     def _lose(self, left: list[Job]) -> None:
         self.counts.failed += len(left)
