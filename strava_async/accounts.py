@@ -3,14 +3,15 @@
 Rules:
 
 - One source per athlete, for as long as anything uses it; then it is forgotten, and read again from the store.
-- A source with tokens that the store could not take is not forgotten: nobody else has them.
+- A source with tokens that the store could not take is not forgotten: nobody else has them. Nor is one, for a minute,
+  that Strava gave a dead token, or none: a service asks for its sources anew in each request, and would ask Strava too.
 - Whatever replaces or ends a grant is done under the store's lock, so that no other process renews it meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from weakref import WeakValueDictionary
 
 from strava_async._shield import after_waiting_for
@@ -34,6 +35,7 @@ class Accounts:
         self._clock = clock
         self._sources: WeakValueDictionary[int, TokenSource] = WeakValueDictionary()
         self._unsaved: dict[int, TokenSource] = {}
+        self._remembering: dict[int, TokenSource] = {}  # the oldest first
 
     def source(self, athlete_id: int) -> TokenSource:
         """Return where the athlete's bearers come from; whether the athlete is connected shows at first use.
@@ -124,6 +126,23 @@ class Accounts:
         if failed:
             raise failed[0]
 
+    @asynccontextmanager
+    async def exclusive(self, athlete_id: int) -> AsyncGenerator[None]:
+        """Return the store's lock for a renewal; afterwards it is noted whether there is something to remember."""
+        async with self.store.lock(athlete_id):
+            try:
+                yield
+            finally:
+                self._note_remembering(athlete_id)
+
+    def _note_remembering(self, athlete_id: int) -> None:
+        self._remembering.pop(athlete_id, None)
+        source = self._sources.get(athlete_id)
+        if source is not None and source.remembers:
+            self._remembering[athlete_id] = source
+        while self._remembering and not (oldest := next(iter(self._remembering.items())))[1].remembers:
+            del self._remembering[oldest[0]]
+
     async def load(self, athlete_id: int) -> TokenSet | None:
         """Return what the store has."""
         source = self._unsaved.get(athlete_id)
@@ -148,7 +167,7 @@ class _Keeper:
         self._athlete_id = athlete_id
 
     def lock(self) -> AbstractAsyncContextManager[object]:
-        return self._accounts.store.lock(self._athlete_id)
+        return self._accounts.exclusive(self._athlete_id)
 
     async def load(self, present: TokenSet) -> TokenSet:
         token = await self._accounts.load(self._athlete_id)

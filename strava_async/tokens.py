@@ -11,7 +11,8 @@ Cases, in the order in which ``TokenSource.bearer`` looks at them:
 6. It is not, and nothing can renew it: use it; Strava's answer decides.
 
 ``renew`` is for a token that Strava refused. The refused one is passed in: what somebody else has renewed meanwhile is
-not renewed again. A refresh token that Strava called dead is not tried again.
+not renewed again. It is not sent again either, unless Strava gives it once more. A refresh token that Strava called
+dead is not tried again.
 
 Where a ``TokenKeeper`` is shared with other processes, a renewal is: look, lock, look again, ask, save, unlock. After a
 refresh token that Strava calls dead comes another look, because somebody without the lock may have been faster.
@@ -26,12 +27,12 @@ Source:
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import Protocol
 
+from strava_async._expiry import Expiry
 from strava_async._renewals import Renewals, own_copy
 from strava_async._shield import after_waiting_for, commit
 from strava_async.clock import Clock, SystemClock
@@ -49,11 +50,6 @@ Refresh = Callable[[TokenSet], Awaitable[AccessInfo]]
 OnTokenRefresh = Callable[[TokenSet], object]
 
 LEEWAY_SECONDS = 300.0
-# Strava gave the same token again although it should be near its end, or one that is dead already: somebody's clock is
-# wrong. Do not ask at once.
-SAME_TOKEN_SECONDS = 60.0
-# What is said to live longer says nothing about Strava's clock: its tokens live six hours.
-LONGEST_LIFE_SECONDS = 7 * 24 * 3600
 
 
 class TokenKeeper(Protocol):
@@ -136,12 +132,8 @@ class TokenSource:
         self._token = token or TokenSet("")
         self.refresh = refresh
         self._keeper: TokenKeeper = keeper or _Handover(on_refresh)
-        self._clock = clock or SystemClock()
-        self._leeway = leeway_seconds
+        self._expiry = Expiry(clock or SystemClock(), leeway_seconds)
         self._athlete_id = athlete_id
-        self._skew = 0.0  # Strava's clock minus ours, as the last answer told it
-        self._not_before = -math.inf  # monotonic
-        self._born_expired = False
         self._shared = keeper is not None
         self._unread = self._shared and token is None
         self._unsaved = False
@@ -157,13 +149,8 @@ class TokenSource:
 
     @token.setter
     def token(self, token: TokenSet) -> None:
-        self._token = token
-        self._unread = False
-        self._unsaved = False
-        self._overrides = False
-        self._dead = None
-        self._not_before = -math.inf
-        self._born_expired = False
+        self._put(token)
+        self._expiry.reset()
 
     @property
     def shared(self) -> bool:
@@ -174,6 +161,11 @@ class TokenSource:
     def refreshable(self) -> bool:
         """Whether there is a refresh token, and a way to use it."""
         return self.refresh is not None and bool(self._token.refresh_token)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether there is something to remember for a minute, so that Strava is not asked at once again."""
+        return self._expiry.remembers
 
     @property
     def unsaved(self) -> bool:
@@ -198,7 +190,6 @@ class TokenSource:
             except (RateLimitedError, ServerError, TransportError):
                 if not self._is_alive():
                     raise
-                self._not_before = self._clock.monotonic() + SAME_TOKEN_SECONDS
         return self._token.access_token or None
 
     async def renew(self, stale: str | None) -> bool:
@@ -209,14 +200,16 @@ class TokenSource:
 
         Returns:
             whether there is another one now. False also where nothing can renew it, where Strava gave the same one
-            again, and for a minute after Strava gave one that was dead already.
+            again, and for a minute after that, or after Strava gave one that was dead already.
 
         Raises:
             InvalidGrantError: the refresh token is dead; the athlete has to connect again.
             StravaError: the renewal failed for another reason.
         """
         self._renewals.enter()
-        if self._was_born_expired():
+        if stale and stale == self._token.access_token:
+            self._expiry.note_refusal(stale)
+        if self._expiry.asked_in_vain:
             return self._token.access_token != stale
         while (self._token.access_token or None) == stale and (self._renewals.under_way or self.refreshable):
             if await self._renewals.share(partial(self._next_tokens, stale)):
@@ -342,26 +335,11 @@ class TokenSource:
         return None if counts else self._token
 
     def _is_due(self) -> bool:
-        token = self._token
-        if not self.refreshable:
-            return False
-        if not token.access_token:
-            return True
-        return (
-            token.expires_at is not None
-            and token.expires_at - self._leeway <= self._clock.time() + self._skew
-            and self._clock.monotonic() >= self._not_before
-        )
+        return self.refreshable and self._expiry.is_due(self._token)
 
     def _is_alive(self) -> bool:
         """Say whether there is a token that can be used although it is due."""
-        token = self._token
-        if self._unread or self._unsaved or not token.access_token or token.expires_at is None:
-            return False
-        return self._clock.time() + self._skew < token.expires_at
-
-    def _was_born_expired(self) -> bool:
-        return self._born_expired and self._clock.monotonic() < self._not_before
+        return not (self._unread or self._unsaved) and self._expiry.is_alive(self._token)
 
     async def _next_tokens(self, refused: str | None) -> None:
         if not self._unsaved and await self._will_do(refused):
@@ -408,6 +386,11 @@ class TokenSource:
                 return False
             if self._token is before:
                 self._dead = own_copy(error)  # each raise would add its frames
+                self._expiry.remember()
+            raise
+        except (RateLimitedError, ServerError, TransportError):
+            if not self._unsaved:
+                self._expiry.note_failure(self._token)
             raise
         return True
 
@@ -433,13 +416,14 @@ class TokenSource:
             raise InvalidGrantError(f"Strava renewed the tokens of athlete {ours} with another's: connect again")
 
     def _take(self, info: AccessInfo, before: TokenSet) -> None:
-        expires_at, expires_in = info.get("expires_at"), info.get("expires_in")
-        if isinstance(expires_at, int) and isinstance(expires_in, int) and 0 < expires_in <= LONGEST_LIFE_SECONDS:
-            self._skew = expires_at - expires_in - self._clock.time()
-        self.token = info.token_set(before)
-        self._born_expired = self._is_due()
-        if self._born_expired or self._token.access_token == before.access_token:
-            self._not_before = self._clock.monotonic() + SAME_TOKEN_SECONDS
+        token = info.token_set(before)
+        self._put(token)
+        self._expiry.note_answer(info, token, before)
+
+    def _put(self, token: TokenSet) -> None:
+        self._token = token
+        self._unread = self._unsaved = self._overrides = False
+        self._dead = None
 
     async def _save(self) -> None:
         token = self._token

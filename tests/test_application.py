@@ -33,10 +33,12 @@ from strava_async import (
     TokenSet,
     TokenSource,
     TokenStoreError,
+    UnauthorizedError,
     Unlimited,
 )
 from strava_async.accounts import Accounts
 from strava_async.testing import ALL_SCOPES, Emulator, FakeClock, Fault, MeterLimits
+from strava_async.testing.clock import SOME_TUESDAY
 
 pytestmark = pytest.mark.anyio
 
@@ -76,11 +78,20 @@ class Transport(httpx.ASGITransport):
 
     hides_athlete = False
     hold: anyio.Event | None = None
+    token_life: int | None = None
+    renewals = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         response = await super().handle_async_request(request)
         if self.hold is not None:
             await self.hold.wait()
+        if request.url.path == "/oauth/token" and self.token_life is not None:
+            self.renewals += 1
+            answer = json.loads(await response.aread())
+            answer["access_token"] += "?"
+            del answer["expires_in"]
+            answer["expires_at"] = int(SOME_TUESDAY) + self.token_life
+            return httpx.Response(200, json=answer)
         if not self.hides_athlete or request.url.path != "/oauth/token":
             return response
         answer = json.loads(await response.aread())
@@ -534,6 +545,24 @@ async def test_athletes_cost_memory_only_while_in_use(setting: Setting) -> None:
         assert not any(token() for token in tokens)  # at once, without the help of the garbage collector
     finally:
         gc.enable()
+
+
+async def test_a_source_is_not_forgotten_for_a_minute_that_was_given_a_dead_token(setting: Setting) -> None:
+    strava = setting.strava(retry=RetryPolicy(max_attempts=1))
+    await setting.connected(setting.marianne, expired=True)
+    setting.transport.token_life = -100
+    for _ in range(5):
+        with pytest.raises(UnauthorizedError):
+            await strava.api(setting.marianne).get("/athlete")  # as in a service: anew in each request
+    assert setting.transport.renewals == 1
+    tokens = weakref.ref(strava.api(setting.marianne).tokens)
+    setting.clock.advance(61.0)
+    await setting.connected(setting.pierre, expired=True)
+    gc.collect()
+    setting.transport.token_life = None
+    await strava.api(setting.pierre).get("/athlete")
+    assert tokens() is None
+    await strava.api(setting.marianne).get("/athlete")
 
 
 async def test_all_apis_of_an_athlete_share_their_tokens(setting: Setting) -> None:

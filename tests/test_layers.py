@@ -21,7 +21,7 @@ LAYERS: list[set[str]] = [
     | {"stores.private_files", "stores.file_errors", "stores.sealing", "stores._threads", "stores._turns"},
     {"_shield", "_walks", "quota_clock", "quota_reserve", "endpoints", "hooks", "redirect_server", "stores.base"}
     | {"quota_meter", "stores._values", "stores.file_lock", "stores.sqlite_file", "_http.pool"},
-    {"_renewals", "quota_budget", "calls", "stores.memory", "stores.sqlite_rows", "stores.sqlite_shared"},
+    {"_renewals", "_expiry", "quota_budget", "calls", "stores.memory", "stores.sqlite_rows", "stores.sqlite_shared"},
     {"quota_ledger", "tokens", "wire", "stores.sqlite"},
     {"models", "_reports", "_http.attempt"},
     {"_hook_reports", "_http.httpx_adapter", "_http.aiohttp_adapter"},

@@ -1000,3 +1000,44 @@ async def test_a_token_whose_grant_is_dead_or_not_kept_is_not_used_although_it_l
     shared.kept.fail_with = TransportError("the store is far away", sent="never")
     with pytest.raises(TransportError):
         await shared.source.bearer()
+
+
+async def test_a_token_that_cannot_be_renewed_now_is_not_used_when_it_has_died() -> None:
+    setting = Setting(expires_at=NOW + 20)
+    setting.strava.fail_with = ServerError(status_code=503)
+    assert await setting.source.bearer() == "a0"
+    setting.clock.advance(21.0)
+    setting.strava.fail_with = None
+    assert await setting.source.bearer() == "a1"
+
+
+@pytest.mark.parametrize("expires_at", [NOW + 100, NOW + 9_000, None])
+async def test_a_refused_token_is_not_sent_again_while_it_cannot_be_renewed(expires_at: int | None) -> None:
+    setting = Setting(expires_at=expires_at)
+    setting.strava.fail_with = RateLimitedError(status_code=429)
+    with pytest.raises(RateLimitedError):
+        await setting.source.renew("a0")
+    for _ in range(3):
+        with pytest.raises(RateLimitedError):
+            await setting.source.bearer()
+    setting.strava.fail_with = None
+    assert await setting.source.bearer() == "a1"
+
+
+async def test_a_refused_token_that_is_not_the_present_one_says_nothing_about_that() -> None:
+    setting = Setting(expires_at=NOW + 9_000)
+    assert await setting.source.renew("older")
+    assert await setting.source.bearer() == "a0"
+    assert not setting.strava.asked
+
+
+async def test_a_refused_token_that_strava_gives_again_does_not_bring_one_renewal_per_call() -> None:
+    setting = Setting(expires_at=NOW + 9_000)
+    setting.strava.answer_with = info("a0", "r0", NOW + 9_000)
+    for _ in range(3):
+        assert await setting.source.renew("a0") is False
+        assert await setting.source.bearer() == "a0"
+    assert setting.strava.asked == ["r0"]
+    setting.strava.answer_with = None
+    setting.clock.advance(61.0)
+    assert await setting.source.bearer() == "a1"
