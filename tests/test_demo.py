@@ -261,6 +261,33 @@ async def test_an_entry_of_the_list_that_is_not_whole_is_told_of_and_the_rest_co
     assert (progress.unreadable, progress.missing) == (2, 2)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"id": 10**30}, {"id": True}, {"id": -1}, {"athlete": {"id": 10**30}}, {"start_date": "\ud800"}],
+    ids=["id beyond 64 bits", "true", "negative", "athlete beyond 64 bits", "half of a surrogate pair"],
+)
+@pytest.mark.anyio
+async def test_an_entry_that_no_file_can_hold_is_told_of(changes, tmp_path):
+    job = Job(tmp_path / "h.sqlite")
+    whole = [{**activity, "athlete": {"id": job.athlete_id}} for activity in job.strava.world().activities[-4:]]
+    answer = [*whole[:3], {**whole[3], **changes}]
+    fault = Fault.status(200, json.dumps(answer), content_type="application/json")
+    job.strava.faults.add(fault, path="/athlete/activities", times=None)
+    progress = await job.run(3)
+    assert (progress.listed, progress.unreadable) == (4, 1)
+    assert rows(job.path, "SELECT count(*) FROM activities") == [(3,)]
+
+
+@pytest.mark.anyio
+async def test_a_reason_that_no_file_can_hold_is_noted_all_the_same(tmp_path):
+    job = Job(tmp_path / "h.sqlite")
+    bad = job.strava.world().activities[-3]["id"]
+    fault = Fault.status(400, json.dumps({"message": "odd \ud800"}), content_type="application/json")
+    job.strava.faults.add(fault, path=f"/activities/{bad}", times=None)
+    assert (await job.run(5, retry=ONE)).missing == 1
+    assert "odd \N{REPLACEMENT CHARACTER}" in rows(job.path, "SELECT reason FROM failures")[0][0]
+
+
 @pytest.mark.anyio
 async def test_a_file_of_the_version_before_is_taken_over(tmp_path):
     path = tmp_path / "h.sqlite"

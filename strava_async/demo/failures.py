@@ -48,8 +48,12 @@ class Failure(NamedTuple):
 
     def __str__(self) -> str:
         whose = "an unknown activity" if self.activity_id is None else str(self.activity_id)
-        text = f"{self.what} of {whose}: {self.reason}"
-        return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+        return printable(f"{self.what} of {whose}: {self.reason}")
+
+
+def printable(text: str) -> str:
+    """Return the text without what a terminal obeys, and without what no file takes: half of a surrogate pair."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 class Row:
@@ -107,16 +111,21 @@ def concerns_one(error: StravaError) -> bool:
 
 
 def usable(summaries: Sequence[Any]) -> tuple[list[dict[str, Any]], list[Failure]]:
-    """Return the summaries that tell whose and when they are, and what is wrong with the others."""
+    """Return the summaries that tell whose and when they are, so that a file can hold it, and what the others lack."""
     good: list[dict[str, Any]] = []
     bad: list[Failure] = []
     for summary in summaries:
-        activity_id = summary.get("id") if is_object(summary) else None
-        athlete = summary.get("athlete") if is_object(summary) else None
-        whole = is_object(athlete) and isinstance(athlete.get("id"), int)
-        if isinstance(activity_id, int) and whole and isinstance(summary.get("start_date"), str):
+        activity_id = _id(summary)
+        athlete_id = _id(summary.get("athlete")) if is_object(summary) else None
+        begins = summary.get("start_date") if is_object(summary) else None
+        if None not in (activity_id, athlete_id) and isinstance(begins, str) and begins.isascii():
             good.append(cast("dict[str, Any]", summary))
         else:
-            known = activity_id if isinstance(activity_id, int) else None
-            bad.append(Failure("summary", known, "it lacks its id, its athlete or its start_date"))
+            bad.append(Failure("summary", activity_id, "it lacks its id, its athlete or its start_date"))
     return good, bad
+
+
+def _id(value: object) -> int | None:
+    """Return the id that an object has; None where that is none: beyond 64 bits, a file cannot hold it."""
+    number = value.get("id") if is_object(value) else None
+    return number if type(number) is int and 0 < number < 2**63 else None  # True is an int to Python

@@ -21,7 +21,7 @@ from typing import Any, Protocol, cast
 
 import anyio
 
-from strava_async.demo.failures import AGAIN, IN_A_ROW, Failure, NoNotes, Notes, Row, concerns_one, usable
+from strava_async.demo.failures import AGAIN, IN_A_ROW, Failure, NoNotes, Notes, Row, concerns_one, printable, usable
 from strava_async.errors import DecodeError, NotFoundError, StravaError
 from strava_async.protocol import ApiV3
 
@@ -248,7 +248,7 @@ class _Calls:
             if row.full or not concerns_one(error):
                 raise
             row.add(number)
-            await self._note(Failure(kind, activity_id, str(error)), kind, activity_id)
+            await self._note(Failure(kind, activity_id, printable(str(error))), kind, activity_id)
             if row.full:
                 raise
         else:
