@@ -22,18 +22,11 @@ from strava_async.clock import Clock
 from strava_async.errors import DecodeError, InputError, MissingScopeError, StravaError
 from strava_async.hooks import Hooks
 from strava_async.limiter import Limiter, RateLimiter
-from strava_async.oauth import (
-    AccessInfo,
-    TokenSet,
-    check_scope,
-    parse_redirect,
-    parse_scope,
-    redirect_state,
-    scope_names,
-)
+from strava_async.oauth import AccessInfo, TokenSet, parse_redirect, redirect_state
 from strava_async.protocol import ApiV3
 from strava_async.quota import Priority, Quota
 from strava_async.retry import RetryPolicy
+from strava_async.scopes import check_scope, parse_scope, scope_names
 from strava_async.state import StateSigner, check_state
 from strava_async.stores.base import TokenStore
 from strava_async.stores.memory import MemoryTokenStore

@@ -17,8 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from strava_async.oauth import Scope
 from strava_async.quota import QuotaClass
+from strava_async.scopes import Scope
 
 Paging = Literal["", "page", "cursor"]
 

@@ -1,9 +1,7 @@
-"""OAuth 2 as Strava speaks it: scopes, the authorization URL, token answers, and what a failed grant means.
+"""OAuth 2 as Strava speaks it: the authorization URL, token answers, and what a failed grant means.
 
 Rules:
 
-- Asked scopes go out comma separated. Granted ones come back comma separated on the redirect and space separated in
-  the token answer, may be fewer than asked, and may be missing from the token answer.
 - A 400 of the token endpoint does not mean that the grant is dead, and a 401 not that a token expired: only
   ``errors[].resource`` tells the athlete's grant from the application's credentials.
 - A refresh token may change with every refresh; the old one is dead at once. So an answer with a usable access token
@@ -20,7 +18,6 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import Any, Literal, cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -33,9 +30,9 @@ from strava_async.errors import (
     InputError,
     InvalidClientError,
     InvalidGrantError,
-    MissingScopeError,
     OAuthError,
 )
+from strava_async.scopes import parse_scope, scope_names
 
 ApprovalPrompt = Literal["auto", "force"]
 
@@ -43,23 +40,6 @@ _MASK = "***"
 
 # 9999-12-31T23:59:59Z. What lies beyond is no instant, but milliseconds, or nonsense.
 END_OF_THE_CALENDAR = 253_402_300_799
-
-
-class Scope(StrEnum):
-    """Every scope Strava knows."""
-
-    READ = "read"
-    READ_ALL = "read_all"
-    PROFILE_READ_ALL = "profile:read_all"
-    PROFILE_WRITE = "profile:write"
-    ACTIVITY_READ = "activity:read"
-    ACTIVITY_READ_ALL = "activity:read_all"
-    ACTIVITY_WRITE = "activity:write"
-
-
-DEFAULT_SCOPE = (Scope.READ, Scope.ACTIVITY_READ)
-
-_KNOWN = frozenset(name.value for name in Scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,44 +141,6 @@ class AccessInfo(dict[str, Any]):
             (parse_scope(scope) if isinstance(scope, str) else None) or before.scope,
             before.athlete_id if athlete_id is None else athlete_id,
         )
-
-
-def parse_scope(text: str) -> frozenset[str]:
-    """Return the names in a scope list, whether commas or spaces separate them."""
-    return frozenset(name for name in re.split(r"[\s,]+", text) if name)
-
-
-def scope_names(scope: str | Iterable[str] | None) -> tuple[str, ...]:
-    """Return what to ask for, in order and without repetition; the default is ``read`` and ``activity:read``.
-
-    Raises:
-        InputError: a scope that Strava does not know, or none at all.
-    """
-    if scope is None:
-        scope = DEFAULT_SCOPE
-    asked = re.split(r"[\s,]+", scope.strip()) if isinstance(scope, str) else [str(name) for name in scope]
-    for name in asked:
-        if name not in _KNOWN:
-            raise InputError(f"unknown scope {name!r}; Strava knows {', '.join(sorted(_KNOWN))}")
-    if not asked:
-        raise InputError("the scope is empty")
-    return tuple(dict.fromkeys(asked))
-
-
-def check_scope(granted: frozenset[str], required: Iterable[str]) -> None:
-    """Raise MissingScopeError unless everything required was granted."""
-    missing = frozenset(str(name) for name in required) - granted
-    if missing:
-        raise MissingScopeError(f"the athlete did not grant {', '.join(sorted(missing))}", missing=missing)
-
-
-def lacks_scope(granted: frozenset[str], any_of: tuple[str, ...]) -> bool:
-    """Say whether it is known that none of these was granted; never of no scopes at all.
-
-    It is not known where nothing is said about what was granted, nor where that holds a name that Strava does not
-    document: it may include what is asked.
-    """
-    return bool(any_of and granted) and granted <= _KNOWN and granted.isdisjoint(any_of)
 
 
 def authorization_url(

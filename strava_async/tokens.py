@@ -44,7 +44,8 @@ from strava_async.errors import (
     ServerError,
     TransportError,
 )
-from strava_async.oauth import AccessInfo, TokenSet, lacks_scope
+from strava_async.oauth import AccessInfo, TokenSet
+from strava_async.scopes import lacks_scope
 
 Refresh = Callable[[TokenSet], Awaitable[AccessInfo]]
 OnTokenRefresh = Callable[[TokenSet], object]

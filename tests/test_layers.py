@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "strava_async"
 LAYERS: list[set[str]] = [
     {"errors", "clock", "_shapes", "_unset", "_extras", "_http.quiet", "_http.gate", "_carried"}
     | {"json_values", "redaction", "unpacking"},
-    {"_credentials"},
+    {"_credentials", "scopes"},
     {"excerpts", "oauth", "quota", "quota_fields", "retry", "paging", "state", "webhooks", "_pages"}
     | {"multipart", "quota_turn", "quota_witness", "_http.proxies", "_http.trust"}
     | {"_carried_asyncio", "_carried_trio", "_async_only", "limiter_park", "_loop_binding"}
@@ -42,6 +42,7 @@ PURE = {
     *(
         "_credentials",
         "oauth",
+        "scopes",
         "retry",
         "paging",
         "calls",

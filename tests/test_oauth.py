@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strava_async import oauth
+from strava_async import oauth, scopes
 from strava_async.errors import (
     AuthorizationDeniedError,
     DecodeError,
@@ -17,7 +17,8 @@ from strava_async.errors import (
     InvalidGrantError,
     MissingScopeError,
 )
-from strava_async.oauth import AccessInfo, Scope, TokenSet, lacks_scope, parse_redirect, redirect_state
+from strava_async.oauth import AccessInfo, TokenSet, parse_redirect, redirect_state
+from strava_async.scopes import Scope, lacks_scope
 from strava_async.stores._values import from_json, to_json
 
 NOW = 1_700_000_000.5
@@ -85,12 +86,12 @@ def test_what_strava_does_not_know_is_a_value_error(changes: dict[str, Any]) -> 
 
 @pytest.mark.parametrize("text", ["read,activity:read", "read activity:read", " read, activity:read "])
 def test_granted_scopes_are_read_with_either_separator(text: str) -> None:
-    assert oauth.parse_scope(text) == {"read", "activity:read"}
+    assert scopes.parse_scope(text) == {"read", "activity:read"}
 
 
 def test_a_missing_scope_is_named() -> None:
     with pytest.raises(MissingScopeError, match="activity:write") as caught:
-        oauth.check_scope(frozenset({"read"}), [Scope.READ, Scope.ACTIVITY_WRITE])
+        scopes.check_scope(frozenset({"read"}), [Scope.READ, Scope.ACTIVITY_WRITE])
     assert caught.value.missing == {"activity:write"}
 
 

@@ -23,7 +23,7 @@ from fastapi import APIRouter
 from strava_async.application import IfMissing, Strava
 from strava_async.errors import InputError
 from strava_async.fastapi.oauth_routes import OAuthRoutes, OnConnect, OnDisconnect, OnError
-from strava_async.oauth import scope_names
+from strava_async.scopes import scope_names
 
 
 def oauth_router(
