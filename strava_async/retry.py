@@ -179,7 +179,8 @@ class Pause:
                 self._refusals = 0
             case RateLimitedError() | ServerError(retry_after=float()):
                 asked = min(error.retry_after or 0.0, LONGEST_PAUSE_SECONDS)
-                self._until = now + max(asked, policy.backoff(error.attempts + self._refusals, 1.0))
+                pause = max(asked, policy.backoff(error.attempts + self._refusals, 1.0))
+                self._until = max(self._until, now + pause)  # one that was on its way may say less
                 self._refusals += 1
                 self._last = error
             case _:

@@ -116,6 +116,13 @@ def test_no_endpoint_is_left_alone_for_ever() -> None:
     assert (left(pause, 1.0), left(pause, 900.0)) == (899.0, None)
 
 
+def test_a_refusal_that_says_less_does_not_end_a_pause_sooner() -> None:
+    pause = Pause()
+    pause.note(after(RateLimitedError(status_code=429), 600.0), POLICY, 0.0)
+    pause.note(RateLimitedError(status_code=429, attempts=1), POLICY, 1.0)  # of a call that was on its way
+    assert left(pause, 10.0) == 590.0
+
+
 def test_without_a_word_the_pause_goes_on_where_the_backoff_ended() -> None:
     pause = Pause()
     refused = RateLimitedError(status_code=429, attempts=2)
