@@ -19,8 +19,8 @@ import math
 from collections.abc import Callable
 
 from strava_async.quota import QUARTER_SECONDS, Priority
-from strava_async.quota_budget import Reservation
 from strava_async.quota_ledger import Ledger, Wait
+from strava_async.quota_meter import Reservation
 
 _TURN_OF_THE_STARVED = 10
 

@@ -14,19 +14,41 @@ Rules:
    can have shown when the permit was given, and the latest it can have shown when the answer was there, lie in it.
    A request that may belong to either of two windows is spent in both, and its number is believed in neither.
 4. A window turns when Strava's clock has surely passed the boundary, plus a margin and a jitter that keeps the
-   processes of an application apart. Where it may have passed without our noticing (the machine slept, or its clock was
-   set), a meter that is spent lets one request through, whose answer decides.
+   processes of an application apart. After a full window one call probes if the counter has turned too; where it turns
+   late, the windows after that begin so much later. Where a window may have turned without our noticing (the machine
+   slept, or its clock was set), a meter that is spent lets one request through, whose answer decides.
 5. Nothing known: one request at a time, and up to ten after a second without a number. Then a flight of ten, but no
    more than a quarter of what is left; when most have landed, no bound. While they are slow, another ten each second.
    The same after an hour without answers.
 6. Others spend too (the numbers rise by more than we sent): at most half of our share of what is left is out at a time.
 7. A 429 that the numbers explain needs no rule: the meter is full. One that they don't explain holds the budget for
-   5 s, 10 s, ... 300 s or for ``Retry-After``, then lets one request through at a time until Strava answers otherwise.
+   5 s, 10 s, ... 300 s, or for ``Retry-After`` if that is longer, until midnight UTC at the most; then one request at a
+   time goes through until Strava answers otherwise.
 8. Background work leaves a reserve to the others, which melts to nothing at the end of the window.
 
+What is believed of one answer, and what needs the answer to a second request:
+
+=================================================  ===================================================================
+one answer tells                                   it is believed
+=================================================  ===================================================================
+a number that our own count explains               at once, and for good
+a higher number, limits higher or lower            at once; a number is for good when a second answer's reaches as high,
+                                                   and withdrawn when that of a later request is lower
+so that a quarter hour is full                     until it turns: 900 s at the most
+so that a day is full                              the same, but one call in each quarter hour asks again, until our
+                                                   own count explains it or a second answer confirms it
+a ``Date`` that agrees with the clock              at once
+a ``Date`` farther off than 5 s (the first one:    when the next one agrees with it; until then a window that turns
+300 s from the machine's clock)                    begins with one call
+a number of the first seconds that goes on from    as one of the window before
+the count before, which is full
+anything, with an ``Age``                          never: it is a cache's, about another request
+=================================================  ===================================================================
+
 Where they are kept, each module pure (instants come in as arguments): ``quota_fields`` reads an answer, ``quota_clock``
-keeps Strava's time (4), ``quota_budget`` counts (1, 2), ``quota_reserve`` holds back (8), ``quota_ledger`` decides
-(3, 5, 6, 7), ``quota_snapshot`` saves.
+keeps Strava's time and ``quota_turn`` the counters' (4), ``quota_meter`` counts (1, 2), ``quota_budget`` holds (7),
+``quota_reserve`` holds back (8), ``quota_witness`` says what a second witness is, ``quota_ledger`` decides (3, 5, 6),
+``quota_snapshot`` saves.
 
 Source:
     https://developers.strava.com/docs/rate-limits/

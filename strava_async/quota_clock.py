@@ -5,20 +5,46 @@ Rules:
 - An answer with ``Date: d`` to a request sent at s and received at t was stamped somewhere in [s, t], while the
   server's clock showed something in [d, d + 1). So the offset ``server - monotonic`` lies in [d - t, d + 1 - s).
 - The interval known is the intersection of all of these. It widens slowly, because two clocks never run alike.
-- An empty intersection (another host, a clock that was set, a stale answer) is replaced by the union: the lower bound
-  stays safe, and the next answer narrows it again.
-- The machine's own idea of Unix time serves only until the first ``Date``. When it jumps ahead of the monotonic clock
-  later, the machine has slept, or its clock was set: that moves nothing but the upper bound, until a ``Date`` decides.
+- An empty intersection is replaced by the union where only seconds are missing (another host, a long silence): the
+  lower bound stays safe, and the next answer narrows it again.
+- A ``Date`` farther off needs a second witness (``quota_witness``). Until there is one, nothing moves.
+- The machine's own idea of Unix time serves until the first ``Date``, and is one witness against it: a ``Date`` that
+  is minutes away from it needs a second one too.
+- When the machine's clock jumps ahead of the monotonic one later, the machine has slept, or its clock was set: that
+  moves nothing but the upper bound, until a ``Date`` decides.
+- Windows are counted by another host. Where its counter turns later than ``Date`` says (``quota_turn``), the clock
+  meant here is the counter's: that of ``Date``, less as many seconds.
 """
 
 from __future__ import annotations
 
-import math
+from enum import Enum
+
+from strava_async.quota_witness import CLOSE_SECONDS, Rival
 
 _DRIFT = 1e-5  # seconds per second; a crystal that NTP steers stays below a tenth of that
 _SLEEP_DRIFT = 1e-3  # what counts the seconds of a machine that sleeps is a poorer clock, and tells whole ones
 _SLEEP_SPARE_SECONDS = 2.0
 _MAX_DRIFT_SECONDS = 0.25  # what a wait for midnight may add; a request too early by more costs one 429
+_SHARP_SECONDS = 30.0  # a Date whose request was longer under way agrees with too much to be a witness
+_MACHINE_SECONDS = 300.0  # how far the first Date may be from the machine's clock to be believed alone
+
+
+class Told(Enum):
+    """What one ``Date`` did to the clock.
+
+    ``MOVED``: the turn of a window moves, because the lower bound changed, or the upper one by more than a second.
+    ``JUMPED``: a second witness set the clock anew. ``RIVAL``: it waits for its second witness, and tells nothing yet.
+    """
+
+    NOTHING = "nothing"
+    MOVED = "moved"
+    JUMPED = "jumped"
+    RIVAL = "rival"
+
+
+# An enum's members are looked up slowly, and these are for each answer.
+NOTHING, MOVED = Told.NOTHING, Told.MOVED
 
 
 class ServerClock:
@@ -27,12 +53,14 @@ class ServerClock:
     Attributes:
         heard: whether an answer has told the time yet.
         heard_at: when the bounds last changed.
-        doubted: whether the upper bound was moved for a reason that no second witness has confirmed.
-        low: the lower bound of ``server - monotonic`` at ``heard_at``.
+        doubted: whether the upper bound was moved for a reason that no ``Date`` has confirmed.
+        low: the lower bound of ``server - monotonic`` at ``heard_at``, the counter's lateness taken off.
         high: the upper bound.
+        early: seconds by which the counter surely runs behind ``Date``.
+        late: seconds by which it may run behind.
     """
 
-    __slots__ = ("doubted", "heard", "heard_at", "high", "low")
+    __slots__ = ("_rival", "doubted", "early", "heard", "heard_at", "high", "late", "low")
 
     def __init__(self, now: float, low: float, high: float) -> None:
         self.heard = False
@@ -40,6 +68,14 @@ class ServerClock:
         self.doubted = False
         self.low = low
         self.high = high
+        self.early = 0.0
+        self.late = 0.0
+        self._rival: Rival | None = None
+
+    @property
+    def contested(self) -> bool:
+        """Whether a ``Date`` that contradicts the clock waits for its second witness."""
+        return self._rival is not None
 
     def drift(self, now: float) -> float:
         """Return by how much each bound has widened since it was learnt."""
@@ -65,26 +101,46 @@ class ServerClock:
         self.doubted = True
         return seconds
 
-    def learn(self, date: float, sent_at: float, received_at: float) -> bool:
-        """Take in one ``Date``.
+    def set_lateness(self, early: float, late: float) -> None:
+        """Take in by how many seconds the counter runs behind ``Date``: between ``early`` and ``late``."""
+        self.low += self.late - late
+        self.high += self.early - early
+        self.early, self.late = early, late
 
-        Returns:
-            whether that moves the turn of a window: the lower bound changed, or the upper one by more than a second.
-        """
-        low, high = date - received_at, date + 1 - sent_at
-        known_low = known_high = math.inf
-        contradicted = False
-        if self.heard:
-            drift = self.drift(received_at)
-            known_low, known_high = self.low - drift, self.high + drift
-            if low <= known_low and high >= known_high:
-                return False
-            if low > known_high or high < known_low:
-                low, high = min(low, known_low), max(high, known_high)
-                contradicted = True
-            else:
-                low, high = max(low, known_low), min(high, known_high)
+    def learn(self, date: float, sent_at: float, received_at: float) -> Told:
+        """Take in one ``Date``."""
+        low, high = date - received_at - self.late, date + 1 - sent_at - self.early
+        drift = self.drift(received_at)
+        known_low, known_high = self.low - drift, self.high + drift
+        if self.heard and low <= known_low and high >= known_high:
+            self._rival = None
+            return NOTHING
+        missing = low - known_high if low > known_high else known_low - high
+        if missing > (CLOSE_SECONDS if self.heard else _MACHINE_SECONDS):
+            return self._hear_rival(low, high, sent_at, received_at)
+        if not self.heard:
+            self._set(low, high, received_at)
+            return Told.MOVED
+        if missing > 0:
+            low, high = min(low, known_low), max(high, known_high)
+        else:
+            low, high = max(low, known_low), min(high, known_high)
+        self._set(low, high, received_at)
+        return MOVED if low != known_low or known_high - high > 1 else NOTHING
+
+    def _hear_rival(self, low: float, high: float, sent_at: float, received_at: float) -> Told:
+        rival = self._rival
+        if high - low > _SHARP_SECONDS:
+            return Told.RIVAL
+        if rival is None or not rival.agrees(low, high):
+            self._rival = Rival(low, high, received_at)
+        elif sent_at >= rival.heard_at:
+            self._set(low, high, received_at)
+            return Told.JUMPED
+        return Told.RIVAL
+
+    def _set(self, low: float, high: float, heard_at: float) -> None:
         self.heard = True
-        self.doubted = contradicted
-        self.low, self.high, self.heard_at = low, high, received_at
-        return low != known_low or known_high - high > 1
+        self.doubted = False
+        self.low, self.high, self.heard_at = low, high, heard_at
+        self._rival = None

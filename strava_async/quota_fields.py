@@ -6,11 +6,14 @@ Rules:
   (empty, ``","``, joined duplicates, signs, ten digits and more) is as good as absent.
 - Each field stands alone: a bad one does not spoil the others.
 - ``Date`` counts only in the form that RFC 9110 §5.6.7 tells servers to send.
+- An answer with ``Age``, if that is more than zero, is a cache's: nobody counted its request, its ``Date`` is when
+  another one was answered (RFC 9110 §6.6.1, RFC 9111 §5.1), and its numbers are as old. It tells nothing.
 - Nothing here raises, whatever the bytes.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,6 +21,7 @@ from typing import NamedTuple
 
 _NAMES = frozenset(
     {
+        "age",
         "date",
         "retry-after",
         "x-ratelimit-limit",
@@ -40,10 +44,14 @@ class Fields(NamedTuple):
     read_limit: str | None
     read_usage: str | None
     retry_after: str | None
+    age: str | None = None
+
+
+_NO_FIELDS = Fields(None, None, None, None, None, None)
 
 
 def pick_fields(headers: Mapping[str, str]) -> Fields:
-    """Return the six fields of an answer, whatever the case of their names.
+    """Return the fields of an answer, whatever the case of their names; none of them for the answer of a cache.
 
     A plain dict that holds nothing else, with lower-case names, is read directly: the exchange passes one.
     """
@@ -56,10 +64,11 @@ def pick_fields(headers: Mapping[str, str]) -> Fields:
             get("x-readratelimit-limit"),
             get("x-readratelimit-usage"),
             get("retry-after"),
+            get("age"),
         )
         if len(headers) + fields.count(None) == len(fields):
-            return fields
-    return _search(headers)
+            return fields if fields.age is None else _unless_cached(fields)
+    return _unless_cached(_search(headers))
 
 
 def _search(headers: Mapping[str, str]) -> Fields:
@@ -76,7 +85,15 @@ def _search(headers: Mapping[str, str]) -> Fields:
         found.get("x-readratelimit-limit"),
         found.get("x-readratelimit-usage"),
         found.get("retry-after"),
+        found.get("age"),
     )
+
+
+def _unless_cached(fields: Fields) -> Fields:
+    """Return the fields of an answer that Strava made for this request; of any other, none."""
+    # What is no number is ignored, and of several the first counts: RFC 9111 §5.1.
+    age = _text(fields.age).partition(",")[0].strip(" \t")
+    return _NO_FIELDS if age.isdecimal() and age.isascii() and age.strip("0") else fields
 
 
 def _text(value: object) -> str:
@@ -115,13 +132,15 @@ def parse_date(text: object) -> float | None:
 
 
 def parse_retry_after(text: object, now: float) -> float | None:
-    """Return the seconds to wait that a ``Retry-After`` field asks for (RFC 9110 §10.2.3).
+    """Return the seconds to wait that a ``Retry-After`` field asks for (RFC 9110 §10.2.3); None if it is no such field.
+
+    It may be nothing, or years: who waits for that long sets the bounds.
 
     Args:
         text: the field; seconds or a date.
         now: Unix seconds on the server's clock.
     """
-    if isinstance(text, str) and text.isdecimal() and text.isascii() and len(text) <= _MAX_DIGITS:
-        return float(text)
+    if isinstance(text, str) and text.isdecimal() and text.isascii():
+        return float(text) if len(text) <= _MAX_DIGITS else math.inf
     at = parse_date(text)
     return None if at is None else max(0.0, at - now)

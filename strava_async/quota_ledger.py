@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from strava_async.quota import QUARTER_SECONDS, QUARTERS_PER_DAY, Meter, Quota
-from strava_async.quota_budget import Budget, Ending, MeterState, Placement, Reservation
-from strava_async.quota_clock import ServerClock
+from strava_async.quota_budget import Budget
+from strava_async.quota_clock import NOTHING, ServerClock, Told
 from strava_async.quota_fields import Fields, parse_date, parse_retry_after, pick_fields
+from strava_async.quota_meter import IN, Ending, MeterState, Placement, Reservation
 from strava_async.quota_reserve import Reserve
+from strava_async.quota_turn import CounterTurn
 
 _DAY_SECONDS = QUARTER_SECONDS * QUARTERS_PER_DAY
 _MARGIN_SECONDS = 0.05  # between the hosts that stamp answers and the one that counts
@@ -53,6 +55,7 @@ class Ledger:
         read: the read budget.
         overall: the overall budget.
         clock: Strava's clock.
+        turn: when its counters turn.
         reserve: what background work leaves to the others.
         quarter: the window that the books are in, in quarter hours since 1970.
         turns_at: the monotonic instant at which the next window begins for us.
@@ -66,8 +69,9 @@ class Ledger:
     """
 
     def __init__(self, now: float, wall: float, *, random: Callable[[], float], reserve: float) -> None:
-        self.read = Budget("read", 100, 1_000)
-        self.overall = Budget("overall", 200, 2_000)
+        self.turn = CounterTurn()
+        self.read = Budget("read", 100, 1_000, self.turn)
+        self.overall = Budget("overall", 200, 2_000, self.turn)
         self.clock = ServerClock(now, wall - now, wall - now)
         self.reserve = Reserve(reserve)
         self._random = random
@@ -77,6 +81,7 @@ class Ledger:
         self._answered_at = now
         self.answers = 0
         self._own_before = self._foreign_before = 0
+        self._jump_number = -1
         self._date_text: str | None = None
         self._date: float | None = None
         self._dated = False
@@ -146,7 +151,7 @@ class Ledger:
         fields = pick_fields(headers)
         latest = self._hear(fields.date, permit, now)
         if self._begins <= permit.earliest <= latest <= self._ends:
-            ending = Ending(Placement.IN, Placement.IN, latest, self._number)
+            ending = Ending(IN, IN, latest, self._number)
         else:
             ending = self._place(permit, latest, now)
         reads = permit.reads
@@ -157,10 +162,14 @@ class Ledger:
         if status_code == 429:
             self._refused(permit, fields, ending, told, told_read, now)
         else:
+            if not told and self._is_of_first_seconds(permit, ending):
+                self.turn.saw_new(self._number)
             self._served(self.overall, permit, told)
             if reads:
                 self._served(self.read, permit, told_read)
             self._landed += 1
+        if self.turn.failed_at is not None:
+            self._wait_for_counter(self.turn.failed_at, now)
         self.reckon(now)
 
     def _served(self, budget: Budget, permit: Reservation, told: bool) -> None:
@@ -177,6 +186,11 @@ class Ledger:
         self, permit: Reservation, fields: Fields, ending: Ending, told: bool, told_read: bool, now: float
     ) -> None:
         overall, read, reads = self.overall, self.read, permit.reads
+        if self.turn.failed_at is not None:
+            return  # by a window that is over for us, and not yet for the counter
+        if not told and self._is_of_first_seconds(permit, ending):
+            self.turn.saw_old(permit.given_at)
+            return
         if ending.in_quarter in (Placement.BEFORE, Placement.BEFORE_OR_IN):
             return  # by a window that is over
         if ending.in_quarter is Placement.IN_OR_AFTER:
@@ -191,7 +205,29 @@ class Ledger:
             return
         culprit = read if reads and told and not told_read else overall
         if permit.number > culprit.hold_number:
-            culprit.strike(now, parse_retry_after(fields.retry_after, self.clock.earliest(now)), self._number)
+            asked = parse_retry_after(fields.retry_after, self.clock.earliest(now))
+            midnight = self.turns_at + self._day_ends - self._ends
+            culprit.strike(now, asked, midnight - now, self._number)
+
+    def _is_of_first_seconds(self, permit: Reservation, ending: Ending) -> bool:
+        """Say whether an answer without numbers tells by its status if the counter of a full window had turned."""
+        return (
+            ending.in_quarter is Placement.IN
+            and self.turn.is_open(permit.number, permit.given_at)
+            and (self.overall.was_full or (permit.reads and self.read.was_full))
+        )
+
+    def _wait_for_counter(self, given_at: float, now: float) -> None:
+        """Send nothing for a while: the counter had not turned when a request of this window began."""
+        turn, clock = self.turn, self.clock
+        turn.learn(clock.earliest(given_at) + clock.late - self._begins)
+        clock.set_lateness(turn.early, turn.late)
+        self._set_turn(now)
+        at = max(now, clock.surely_at(self._begins, now)) + _MARGIN_SECONDS
+        turn.probe_again(at)
+        for budget in (self.overall, self.read):
+            budget.hold_until = max(budget.hold_until, at)
+            budget.begun = 0
 
     # -- how many may be out ------------------------------------------------------------------------------------------
 
@@ -199,8 +235,13 @@ class Ledger:
         """Conclude the ceilings from everything known; after every change."""
         self._changes_at = math.inf
         self._watched = False
+        probing = self.turn.is_probed(now)
+        if probing:
+            self._changes_at = self.turn.probes_until
         for budget in (self.overall, self.read):
             room = min(budget.quarter.room(budget.out), budget.day.room(budget.out))
+            if room <= 0 and budget.is_probed():
+                room = min(1, budget.quarter.room(budget.out))
             budget.asks = False
             if now < budget.hold_until:
                 budget.ceiling = min(room, 0)
@@ -217,6 +258,9 @@ class Ledger:
                 budget.ceiling = room if self._waited(budget, budget.out_since, 1, now) else 1
             else:
                 budget.ceiling = self._bounded(room, now)
+            if probing and budget.was_full:
+                # Permits out from the window before are no probes.
+                budget.ceiling = min(budget.ceiling, budget.out + max(0, 1 - budget.begun))
 
     def _waited(self, budget: Budget, since: float, most: int, now: float) -> int:
         """Return how often, up to ``most``, patience with the calls out has ended since then; zero if none is out."""
@@ -326,7 +370,9 @@ class Ledger:
         for budget in (self.overall, self.read):
             budget.turn(float(quarter * QUARTER_SECONDS), day_boundary)
         self.reserve.turn(following)
-        if self._foreign_before or now - self._answered_at > _STALE_SECONDS:
+        self.turn.begin(min(now, self.turns_at), day_boundary is not None)
+        self.clock.set_lateness(self.turn.early, self.turn.late)
+        if self._foreign_before or self.clock.contested or now - self._answered_at > _STALE_SECONDS:
             self._start_anew()
         self._label(quarter, now)
         self.reckon(now)
@@ -357,36 +403,45 @@ class Ledger:
         if date is None:
             return self.clock.latest(now)
         first = not self.clock.heard
-        if permit.number > self._lost_number and self.clock.learn(date, permit.given_at, now):
-            self._adjust(first, now)
-        return min(self.clock.latest(now), date + 1)
+        # What was out when we may have slept cannot tell how far.
+        slept = permit.number <= self._lost_number
+        told = NOTHING if slept else self.clock.learn(date, permit.given_at, now)
+        if told is not NOTHING:
+            if told is Told.RIVAL:
+                return self.clock.latest(now)
+            self._adjust(first, told, now)
+        return min(self.clock.latest(now), date + 1 - self.clock.early)
 
-    def _adjust(self, first: bool, now: float) -> None:
+    def _adjust(self, first: bool, told: Told, now: float) -> None:
         """Follow a change of what is known of Strava's clock."""
-        if first:
-            quarter = int(self.clock.earliest(now) // QUARTER_SECONDS)
-            if self._dated and quarter > self.quarter:
-                self._turn(quarter, now)
-            else:
-                # What the machine's clock called the window was a guess; the numbers are this window's all the same.
-                self._label(quarter, now)
-        elif self.clock.latest(now) < self._begins - QUARTER_SECONDS:
-            # We were led far into the future, by a wrong Date or a clock that was set.
+        quarter = int(self.clock.earliest(now) // QUARTER_SECONDS)
+        if first and not (self._dated and quarter > self.quarter):
+            # What the machine's clock called the window was a guess; the numbers are this window's all the same.
+            self._label(quarter, now)
+        elif first:
+            self._turn(quarter, now)
+        elif told is Told.JUMPED:
+            # By whatever clock the numbers were told, it was another one.
             for budget in (self.overall, self.read):
                 budget.forget()
-            self._label(int(self.clock.earliest(now) // QUARTER_SECONDS), now)
+            self._start_anew()
+            self._jump_number = self._number
+            self._label(quarter, now)
         else:
             self._set_turn(now)
 
     def _place(self, permit: Reservation, latest: float, now: float) -> Ending:
         """Find the windows in which a request was counted; turn ours if it is surely over."""
         lost = self._lost_seconds if permit.number <= self._lost_number else 0.0
-        earliest = max(permit.earliest, self.clock.earliest(permit.given_at) - lost)
+        earliest = self.clock.earliest(permit.given_at) - lost
+        if permit.number > self._jump_number:
+            earliest = max(earliest, permit.earliest)
         if latest < earliest:
             latest = self.clock.latest(now)
             return Ending(Placement.UNKNOWN, Placement.UNKNOWN, latest, self._number)
         first = int(earliest // QUARTER_SECONDS)
-        last = math.ceil(latest / QUARTER_SECONDS) - 1  # a bound that is not reached
+        # The bound is not reached; but a machine's clock, as long as there is no other, is one instant and no interval.
+        last = max(first, math.ceil(latest / QUARTER_SECONDS) - 1)
         if first > self.quarter:
             self._turn(first, now)
         return Ending(
@@ -408,8 +463,10 @@ class Ledger:
         for budget, ahead in ((read, reads_ahead), overall) if reads else (overall,):
             for wait in (
                 self._hold(budget, now),
-                self._window(budget.quarter, budget.out, ahead, self._ends, QUARTER_SECONDS, now),
-                self._window(budget.day, budget.out, ahead, self._day_ends, _DAY_SECONDS, now),
+                self._window(budget, budget.quarter, ahead, self._ends, QUARTER_SECONDS, now),
+                self._doubtful_day(budget)
+                if budget.is_day_in_doubt()
+                else self._window(budget, budget.day, ahead, self._day_ends, _DAY_SECONDS, now),
             ):
                 if wait is not None and (longest is None or wait.until > longest.until):
                     longest = wait
@@ -421,12 +478,19 @@ class Ledger:
         awaits = "answers under way" if budget.known else "the first answer"
         return Wait(now + 1, budget.quarter.name, self.clock.earliest(now) + 1, awaits)
 
-    def _window(self, meter: MeterState, out: int, ahead: int, ends: float, length: int, now: float) -> Wait | None:
-        windows = meter.windows_to_wait(out, ahead)
+    def _window(
+        self, budget: Budget, meter: MeterState, ahead: int, ends: float, length: int, now: float
+    ) -> Wait | None:
+        # Of limits that wait for their second witness, those ahead may have more than these show.
+        windows = meter.windows_to_wait(budget.out, ahead if budget.limits_confirmed else 0)
         if windows == 0 or self._may_be_over(ends, now):
             return None
         resume_at = ends + (windows - 1) * length
         return Wait(self.turns_at + resume_at - self._ends, meter.name, resume_at)
+
+    def _doubtful_day(self, budget: Budget) -> Wait | None:
+        """Return how long the next probe of a day in doubt is away; None if one may begin, or is under way."""
+        return None if budget.is_probed() else Wait(self.turns_at, budget.day.name, self._day_ends)
 
     def _hold(self, budget: Budget, now: float) -> Wait | None:
         if now >= budget.hold_until:

@@ -4,20 +4,23 @@ Rules:
 
 - A number counts after the restart only in the window that it was told for; what has turned meanwhile is unknown.
 - Permits out at the time of saving count as spent.
-- Strava's clock is saved as its offset from the machine's, and never goes back.
+- Strava's clock is saved as its offset from the machine's, and never goes back. When its counters turn is saved too.
+- A number in doubt stays in doubt: what would be believed without it is saved beside it. So does a limit.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from strava_async.errors import InputError
 from strava_async.quota import QUARTER_SECONDS, QUARTERS_PER_DAY
-from strava_async.quota_budget import Budget, MeterState
+from strava_async.quota_budget import Budget
 from strava_async.quota_clock import ServerClock
 from strava_async.quota_ledger import TURN_SECONDS, Ledger
+from strava_async.quota_meter import MeterState
+from strava_async.quota_turn import FIRST_SECONDS, STEP_SECONDS
 
 _VERSION = 1
 _MAX_COUNT = 10**9
@@ -33,22 +36,30 @@ def save(ledger: Ledger, now: float, wall: float) -> dict[str, Any]:
         wall: Unix time as the machine believes it to be.
     """
     clock = ledger.clock
+    earliest, latest = clock.earliest(now) + clock.late, clock.latest(now) + clock.early
     return {
         "version": _VERSION,
-        "saved_at": round(clock.earliest(now), 3),
-        "server_minus_wall": [round(clock.earliest(now) - wall, 3), round(clock.latest(now) - wall, 3)],
+        "saved_at": round(earliest, 3),
+        "server_minus_wall": [round(earliest - wall, 3), round(latest - wall, 3)],
+        "counter_late": [round(clock.early, 3), round(clock.late, 3)],
         "quarter": ledger.quarter,
-        "read": _save(ledger.read),
-        "overall": _save(ledger.overall),
+        **{name: _save(budget) for budget, name in _named(ledger)},
     }
 
 
 def _save(budget: Budget) -> dict[str, Any]:
-    return {"quarter": _meter(budget.quarter, budget.out), "day": _meter(budget.day, budget.out)}
+    return {
+        "quarter": _meter(budget.quarter, budget.out),
+        "day": _meter(budget.day, budget.out),
+        "limits_confirmed": budget.limits_confirmed,
+    }
 
 
 def _meter(meter: MeterState, out: int) -> dict[str, int | None]:
-    return {"limit": meter.limit, "usage": None if meter.usage is None else meter.spent(out) + out}
+    if meter.usage is None:
+        return {"limit": meter.limit, "usage": None, "confirmed": None}
+    usage, confirmed = (min(spent + out, _MAX_COUNT) for spent in (meter.spent(out), meter.confirmed(out)))
+    return {"limit": meter.limit, "usage": usage, "confirmed": confirmed}
 
 
 def load(ledger: Ledger, snapshot: Mapping[str, Any], now: float, wall: float) -> None:
@@ -68,28 +79,56 @@ def load(ledger: Ledger, snapshot: Mapping[str, Any], now: float, wall: float) -
             raise InputError(f"a snapshot of version {snapshot['version']!r} cannot be restored")
         saved_at = _seconds(snapshot["saved_at"])
         low, high = (_seconds(offset) for offset in snapshot["server_minus_wall"])
+        early, late = (_seconds(seconds) for seconds in snapshot.get("counter_late", (0, 0)))
         quarter = _count(snapshot["quarter"])
-        told = [
-            (meter, _optional(saved["limit"], least=1), _optional(saved["usage"], least=0), length)
-            for budget, of in ((ledger.read, snapshot["read"]), (ledger.overall, snapshot["overall"]))
-            for meter, saved, length in (
-                (budget.quarter, of["quarter"], 1),
-                (budget.day, of["day"], QUARTERS_PER_DAY),
-            )
-        ]
+        budgets = [_budget(budget, snapshot[name]) for budget, name in _named(ledger)]
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError("this is no snapshot of a rate limiter") from error
     if low > high or not quarter - 1 <= saved_at // QUARTER_SECONDS <= quarter + 1:
         raise InputError("this is no snapshot of a rate limiter: its clock contradicts itself")
+    if not 0 <= early <= late <= FIRST_SECONDS + STEP_SECONDS:
+        raise InputError("this is no snapshot of a rate limiter: its counters turn at no time")
     earliest = max(wall + low, saved_at)
     clock = ServerClock(now, earliest - now, max(earliest, wall + high) - now)
-    current = max(quarter, int((earliest - TURN_SECONDS) // QUARTER_SECONDS))
-    for meter, limit, usage, length in told:
-        meter.limit = limit
-        meter.usage = usage if quarter // length == current // length else None
+    ledger.turn.early, ledger.turn.late = early, late
+    clock.set_lateness(early, late)
+    current = max(quarter, int((clock.earliest(now) - TURN_SECONDS) // QUARTER_SECONDS))
+    for saved in budgets:
+        saved.budget.limits_confirmed = saved.limits_confirmed
+        for meter, limit, usage, confirmed, length in saved.meters:
+            is_current = quarter // length == current // length
+            meter.restore(limit, usage if is_current else None, confirmed)
     ledger.resume(clock, current, now)
+
+
+class _SavedMeter(NamedTuple):
+    meter: MeterState
+    limit: int | None
+    usage: int | None
+    confirmed: int | None
+    length: int  # of its window, in quarter hours
+
+
+class _SavedBudget(NamedTuple):
+    budget: Budget
+    limits_confirmed: bool
+    meters: list[_SavedMeter]
+
+
+def _named(ledger: Ledger) -> tuple[tuple[Budget, str], ...]:
+    return (ledger.read, "read"), (ledger.overall, "overall")
+
+
+def _budget(budget: Budget, saved: Mapping[str, Any]) -> _SavedBudget:
+    meters: list[_SavedMeter] = []
+    for meter, name, length in ((budget.quarter, "quarter", 1), (budget.day, "day", QUARTERS_PER_DAY)):
+        limit, usage = _optional(saved[name]["limit"], least=1), _optional(saved[name]["usage"], least=0)
+        # An earlier version of this library saved no doubts.
+        confirmed = _optional(saved[name].get("confirmed", usage), least=0)
+        meters.append(_SavedMeter(meter, limit, usage, confirmed, length))
+    return _SavedBudget(budget, _flag(saved.get("limits_confirmed", True)), meters)
 
 
 def _seconds(value: object) -> float:
@@ -98,6 +137,12 @@ def _seconds(value: object) -> float:
     if not math.isfinite(value) or abs(value) > _MAX_SECONDS:
         raise ValueError
     return float(value)
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
 
 
 def _count(value: object, *, least: int = 0) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from email.utils import formatdate
 
+import anyio
+
 from strava_async.limiter import Permit, RateLimiter
 from strava_async.quota import Priority, QuotaClass
 from strava_async.testing.clock import FakeClock
@@ -89,6 +91,15 @@ async def last_unit(limiter: RateLimiter, clock: FakeClock) -> Permit:
     """Return the only permit that is left of a window: what waits behind it is served one at a time."""
     await Strava(clock, MeterLimits(read_15min=12, read_day=1_000)).warm(limiter, 11)
     return await limiter.acquire()
+
+
+async def turn(clock: FakeClock, queue: Queue, strava: Strava) -> None:
+    """Let the next window begin, and the call that finds out if the counter has turned be answered."""
+    clock.advance(900)
+    await anyio.wait_all_tasks_blocked()
+    (probe,) = queue.permits
+    probe.settle(*strava.headers())
+    await anyio.wait_all_tasks_blocked()
 
 
 async def spend(limiter: RateLimiter, strava: Strava, *, quota_class: QuotaClass = READ) -> None:

@@ -18,8 +18,8 @@ from typing import Any, Protocol
 
 from strava_async.limiter_line import Line, Waiter
 from strava_async.quota import Priority
-from strava_async.quota_budget import Reservation
 from strava_async.quota_ledger import Ledger
+from strava_async.quota_meter import Reservation
 from strava_async.quota_snapshot import load, save
 from strava_async.testing.meters import MeterLimits, Meters, RateClass
 
@@ -179,13 +179,13 @@ class Oracle:
     def _fits(self, job: Job, now: float) -> bool:
         world = self._world
         world.planned = [plan for plan in world.planned if plan[0] > now]
-        arrives = world.server_time(now + job.there)
-        used = world.meters.usage(world.server_time(now))
+        arrives = world.counter_time(now + job.there)
+        used = world.meters.usage(world.counter_time(now))
         limits = world.meters.limits
-        same_quarter = world.server_time(now) // 900 == arrives // 900
-        same_day = world.server_time(now) // 86400 == arrives // 86400
+        same_quarter = world.counter_time(now) // 900 == arrives // 900
+        same_day = world.counter_time(now) // 86400 == arrives // 86400
         for prefix in ("overall", "read") if job.reads else ("overall",):
-            plans = [world.server_time(at) for at, reads in world.planned if reads or prefix == "overall"]
+            plans = [world.counter_time(at) for at, reads in world.planned if reads or prefix == "overall"]
             quarter = sum(1 for at in plans if at // 900 == arrives // 900)
             day = sum(1 for at in plans if at // 86400 == arrives // 86400)
             if quarter + same_quarter * used[f"{prefix}_15min"] >= getattr(limits, f"{prefix}_15min"):
@@ -199,7 +199,8 @@ class Oracle:
         if not waiting:
             return math.inf
         world = self._world
-        turn = (world.server_time(now + max(waiting)) // 900 + 1) * 900
+        boundary = (world.counter_time(now + max(waiting)) // 900 + 1) * 900
+        turn = boundary + world.lateness(boundary)
         return max(now + 1e-3, world.local_time(turn) - max(waiting) + 1e-4)
 
 
@@ -212,6 +213,7 @@ class World:
         server_offset: Strava's clock minus the monotonic one.
         skew: what the client's wall clock is ahead of Strava's.
         spoil: changes the fields of an answer; None for a lost answer.
+        late: the seconds after a boundary at which the counters turn, from the least to the most.
     """
 
     seed: int = 0
@@ -220,6 +222,7 @@ class World:
     meters: Meters = field(default_factory=Meters)
     spoil: Callable[[random.Random, dict[str, str]], dict[str, str] | None] | None = None
     latency: Latency = steady
+    late: tuple[float, float] = (0.0, 0.0)
     now: float = 1_000.25
 
     def __post_init__(self) -> None:
@@ -234,6 +237,14 @@ class World:
     def server_time(self, now: float) -> float:
         return now + self.server_offset
 
+    def lateness(self, server: float) -> float:
+        """Return how late the counters turn after the last boundary before an instant."""
+        return random.Random(f"{self.seed} {server // 900}").uniform(*self.late) if self.late[1] else 0.0
+
+    def counter_time(self, now: float) -> float:
+        server = self.server_time(now)
+        return server - self.lateness(server)
+
     def local_time(self, server: float) -> float:
         return server - self.server_offset
 
@@ -245,7 +256,7 @@ class World:
         heapq.heappush(self._heap, (when, next(self._order), action))
 
     def foreign(self, when: float, rate_class: RateClass = "read") -> None:
-        self.at(when, lambda: void(self.meters.count(rate_class, self.server_time(self.now))))
+        self.at(when, lambda: void(self.meters.count(rate_class, self.counter_time(self.now))))
 
     def add(self, client: Client, jobs: Iterable[Job]) -> list[Job]:
         jobs = list(jobs)
@@ -289,7 +300,7 @@ class World:
     def _arrive(self, client: Client, job: Job) -> None:
         self.arrivals += 1
         server_now = self.server_time(self.now)
-        verdict = self.meters.count(job.rate_class, server_now)
+        verdict = self.meters.count(job.rate_class, self.counter_time(self.now))
         if not verdict.accepted:
             job.rejections += 1
             self.rejections.append((self.now, job))

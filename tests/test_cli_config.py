@@ -310,7 +310,7 @@ def test_a_key_is_blamed_for_what_is_wrong_with_it_alone() -> None:
     key = generate_key()
     with pytest.raises(UsageError, match=r"^STRAVA_TOKEN_KEY: a key is 32 bytes"):
         token_store(Options(store=Path("file"), token_key="short"), 5)
-    with pytest.raises(UsageError, match=r"^the path of a token store is a text") as caught:
+    with pytest.raises(UsageError, match=r"^the path") as caught:
         token_store(Options(store=Path("a\0b"), token_key=key), 5)
     assert key not in str(caught.value)
     with pytest.raises(UsageError, match="no home directory"):

@@ -112,8 +112,9 @@ async def test_credentials_of_the_application_use_the_basic_scheme() -> None:
 
 async def test_a_reply_holds_the_fields_that_matter_in_lower_case() -> None:
     fields = [("X-RateLimit-Usage", "1,2"), ("Date", "now"), ("Set-Cookie", "x"), ("x-ratelimit-usage", "3,4")]
+    fields.append(("Age", "7"))
     reply = await exchange(httpx.Response(201, headers=fields, stream=Streamed(b"ab", b"cd")))
-    assert reply == Reply(201, {"x-ratelimit-usage": "1,2, 3,4", "date": "now"}, b"abcd")
+    assert reply == Reply(201, {"x-ratelimit-usage": "1,2, 3,4", "date": "now", "age": "7"}, b"abcd")
 
 
 async def test_a_redirect_is_not_followed() -> None:

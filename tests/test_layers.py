@@ -15,22 +15,14 @@ LAYERS: list[set[str]] = [
     {"errors", "clock", "_shapes", "_unset", "_extras", "_http.quiet", "_http.gate", "_carried"}
     | {"json_values", "redaction", "unpacking"},
     {"_credentials"},
-    {"excerpts", "oauth", "quota", "quota_clock", "quota_fields", "retry", "paging", "state", "webhooks", "_pages"}
-    | {
-        "_carried_asyncio",
-        "_carried_trio",
-        "_async_only",
-        "multipart",
-        "_http.proxies",
-        "_http.trust",
-        "limiter_park",
-        "_loop_binding",
-    }
+    {"excerpts", "oauth", "quota", "quota_fields", "retry", "paging", "state", "webhooks", "_pages"}
+    | {"multipart", "quota_turn", "quota_witness", "_http.proxies", "_http.trust"}
+    | {"_carried_asyncio", "_carried_trio", "_async_only", "limiter_park", "_loop_binding"}
     | {"stores.private_files", "stores.file_errors", "stores.sealing", "stores._threads", "stores._turns"},
-    {"_shield", "_walks", "quota_budget", "quota_reserve", "endpoints", "hooks", "redirect_server", "stores.base"}
-    | {"stores._values", "stores.file_lock", "stores.sqlite_file", "_http.pool"},
-    {"_renewals", "quota_ledger", "calls", "stores.memory", "stores.sqlite_rows", "stores.sqlite_shared"},
-    {"tokens", "wire", "stores.sqlite"},
+    {"_shield", "_walks", "quota_clock", "quota_reserve", "endpoints", "hooks", "redirect_server", "stores.base"}
+    | {"quota_meter", "stores._values", "stores.file_lock", "stores.sqlite_file", "_http.pool"},
+    {"_renewals", "quota_budget", "calls", "stores.memory", "stores.sqlite_rows", "stores.sqlite_shared"},
+    {"quota_ledger", "tokens", "wire", "stores.sqlite"},
     {"models", "_reports", "_http.attempt"},
     {"_hook_reports", "_http.httpx_adapter", "_http.aiohttp_adapter"},
     {"quota_snapshot", "limiter_line", "limiter_permit", "_http.connections", "_http.callers_client"},
@@ -60,8 +52,9 @@ PURE = {
         "webhooks",
         "_pages",
     ),
-    *("quota", "quota_budget", "quota_clock", "quota_fields", "quota_ledger", "quota_reserve", "quota_snapshot"),
-    *("limiter_line", "excerpts", "json_values", "redaction", "unpacking"),
+    *("quota", "quota_budget", "quota_clock", "quota_fields", "quota_ledger", "quota_meter", "quota_reserve"),
+    *("quota_snapshot", "quota_turn", "quota_witness"),
+    *("limiter_line", "excerpts", "json_values", "multipart", "redaction", "unpacking"),
 }
 IMPURE = {"anyio", "asyncio", "trio", "httpx", "httpx2", "time", "os", "random", "sniffio", "logging"}
 EXTRAS = {"opentelemetry", "starlette", "uvicorn", "fastapi", "redis", "rich", "typer", "multipart", "python_multipart"}

@@ -13,14 +13,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from strava_async.limiter_line import Line, Waiter
 from strava_async.quota import Priority
-from strava_async.quota_budget import Budget, MeterState, Reservation
+from strava_async.quota_budget import Budget
 from strava_async.quota_ledger import Ledger
+from strava_async.quota_meter import MeterState, Reservation
 from strava_async.quota_snapshot import load, save
 from strava_async.testing.meters import MeterLimits, Meters
 
 QUARTER, DAY = 900, 86_400
 NOON = 1_767_700_800.0
 GRACE = 5.0
+FIRST_SECONDS = 6.0  # of a window, in which a late counter is found out
+WRONG = [600.0, 5_000.0, 28_800.0, 400_000.0, 40 * 365 * 86_400.0]
 SMALL = MeterLimits(overall_15min=8, overall_day=40, read_15min=5, read_day=25)
 
 NONSENSE = st.one_of(
@@ -38,6 +41,7 @@ class Call:
     priority: Priority
     waiter: Waiter
     cold: bool = False
+    probe: bool = False
     given_at: float | None = None
     counted_at: float | None = None
     headers: dict[str, str] = field(default_factory=dict)
@@ -67,10 +71,13 @@ class LimiterMachine(RuleBasedStateMachine):
         seed=st.integers(0, 99),
         used=st.integers(0, 9),
         warm=st.integers(0, 4),
+        late=st.sampled_from([0.0, 0.0, 0.0, 0.3, 1.0, 2.0]),
     )
-    def begin(self, seconds: float, mono: float, skew: float, seed: int, used: int, warm: int) -> None:
+    def begin(self, seconds: float, mono: float, skew: float, seed: int, used: int, warm: int, late: float) -> None:
         self.now = mono
         self.skew = skew
+        self.late = late  # the counter's clock is so much behind that of Date
+        self.wrong_dates = 0
         self.offset = NOON - seconds - mono
         self.meters = Meters(SMALL)
         self.ledger = Ledger(self.now, self.server_now + skew, random=random.Random(seed).random, reserve=0.2)
@@ -85,7 +92,7 @@ class LimiterMachine(RuleBasedStateMachine):
         self.timeless = False  # windows turned by a wrong clock, before any Date: nobody can know what belongs where
         self.usages: dict[str, tuple[int, int]] = {}
         for _ in range(used // 3):
-            self.meters.count("read", self.server_now)
+            self.meters.count("read", self.counter_now)
         for _ in range(warm):
             self.ask(True, Priority.NORMAL, math.inf, 1)
             self.move(self.now + 0.1)
@@ -98,6 +105,10 @@ class LimiterMachine(RuleBasedStateMachine):
     @property
     def server_now(self) -> float:
         return self.now + self.offset
+
+    @property
+    def counter_now(self) -> float:
+        return self.server_now - self.late
 
     def serve(self) -> None:
         self.ledger.catch_up(self.now)
@@ -117,6 +128,7 @@ class LimiterMachine(RuleBasedStateMachine):
                 for budget in self.budgets(call.reads)
                 for meter in (budget.quarter, budget.day)
             )
+            call.probe = any(budget.is_probed() for budget in self.budgets(call.reads))
             self.ledger.give(waiter.permit, waiter.reads, self.now)
             self.queued.remove(call)
             call.cold = not known or self.ledger.clock.doubted  # it may be a question
@@ -224,19 +236,22 @@ class LimiterMachine(RuleBasedStateMachine):
                 self.count(data.draw(st.sampled_from(coming)))
 
     def count(self, call: Call) -> None:
-        verdict = self.meters.count("read" if call.reads else "upload", self.server_now)
-        call.counted_at = self.server_now
+        verdict = self.meters.count("read" if call.reads else "upload", self.counter_now)
+        call.counted_at = self.counter_now
         call.headers = dict(verdict.headers)
         call.rejected = not verdict.accepted
         self.counted.append(call)
-        if self.quiet and not call.cold and not self.timeless:
+        found_out = call.probe or (self.late and (self.server_now + 1e-6) % QUARTER < FIRST_SECONDS)
+        if self.quiet and not call.cold and not self.timeless and not found_out:
             assert verdict.accepted, "a 429 that this process caused"
 
     @precondition(lambda self: any(call.counted_at is not None for call in self.out))
     @rule(
         data=st.data(),
         count=st.integers(1, 5),
-        kind=st.sampled_from(["whole", "whole", "whole", "no date", "no numbers", "nothing", "nonsense"]),
+        kind=st.sampled_from(
+            ["whole", "whole", "whole", "no date", "no numbers", "nothing", "nonsense", "wrong date", "cached"]
+        ),
         stamped_late=st.booleans(),
     )
     def answer(self, data: st.DataObject, count: int, kind: str, stamped_late: bool) -> None:
@@ -254,10 +269,57 @@ class LimiterMachine(RuleBasedStateMachine):
                 headers = {}
             elif kind == "nonsense":
                 headers[data.draw(st.sampled_from(NAMES))] = data.draw(NONSENSE)
+            elif kind == "wrong date" and self.knows_the_time(call):
+                headers["Date"] = self.wrong_date(data.draw(st.sampled_from(WRONG)), data.draw(st.booleans()))
+            elif kind == "cached":
+                headers = self.cached(data.draw(st.sampled_from(self.counted)))
             self.settle(call, headers)
 
+    def knows_the_time(self, call: Call) -> bool:
+        """Say whether one wrong Date can be told from a right one: not while the clock is known to the hour only."""
+        clock = self.ledger.clock
+        return self.now - call.waiter.permit.given_at < 20 and clock.high - clock.low < 60
+
+    def wrong_date(self, seconds: float, ahead: bool) -> str:
+        """Return a wrong Date; no two are wrong by the same."""
+        self.wrong_dates += 1
+        seconds += 100 * self.wrong_dates
+        return formatdate(max(0, math.floor(self.server_now + (seconds if ahead else -seconds))), usegmt=True)
+
+    def cached(self, other: Call) -> dict[str, str]:
+        """Return what a cache answers: the answer to another request."""
+        date = math.floor((other.counted_at or 0.0) + self.late)
+        return {**other.headers, "Date": formatdate(date, usegmt=True), "Age": str(1 + int(self.server_now - date))}
+
+    @precondition(lambda self: self.places > 10 and self.out and not self.late)
+    @rule(
+        data=st.data(),
+        field=st.sampled_from(NAMES[1:]),
+        pair=st.sampled_from(["1,1", "999999999,999999999", "3,999999999", "999999999,7"]),
+    )
+    def answer_wrongly(self, data: st.DataObject, field: str, pair: str) -> None:
+        """Let a pair of numbers of an answer be wrong; a usage not too small, which is no different from none."""
+        if field.endswith("Usage"):
+            pair = "999999999,999999999"
+        call = data.draw(st.sampled_from(self.out))
+        if call.counted_at is None:
+            self.count(call)
+        self.quiet = False
+        self.refused.clear()
+        self.settle(call, {**self.stamped(call, late=True), field: pair})
+
+    @precondition(lambda self: self.places > 10 and self.out)
+    @rule(data=st.data(), asked=st.sampled_from(["0", "-5", "7", "999999999", "Fri, 31 Dec 9999 23:59:59 GMT"]))
+    def refuse_oddly(self, data: st.DataObject, asked: str) -> None:
+        """Let Strava refuse without a number; a gateway before its counters."""
+        call = data.draw(st.sampled_from([call for call in self.out if call.counted_at is None] or self.out))
+        call.rejected = True
+        self.quiet = False
+        self.refused.clear()
+        self.settle(call, {"Date": formatdate(math.floor(self.server_now), usegmt=True), "Retry-After": asked})
+
     def stamped(self, call: Call, *, late: bool) -> dict[str, str]:
-        stamp = self.server_now if late else (call.counted_at or 0.0)
+        stamp = self.server_now if late else (call.counted_at or 0.0) + self.late
         return {**call.headers, "Date": formatdate(math.floor(stamp), usegmt=True)}
 
     @precondition(lambda self: self.out)
@@ -278,15 +340,15 @@ class LimiterMachine(RuleBasedStateMachine):
 
     def settle(self, call: Call, headers: dict[str, str]) -> None:
         before = {meter.name: meter.usage for meter, _, _ in self.meter_states()}
-        if None in before.values() and not call.headers.items() <= headers.items():
+        if None in before.values() and ("Age" in headers or not call.headers.items() <= headers.items()):
             self.quiet = False  # a few of these, and the documented limits are believed, which are not this server's
         limits = [meter.limit for meter, _, _ in self.meter_states()]
-        loose = any(meter.loose for meter, _, _ in self.meter_states())
+        loose = any(meter.loose or meter.doubt for meter, _, _ in self.meter_states())
         held = any(budget.hold_until > self.now for budget in self.budgets(True))
         quarter = self.ledger.quarter
         self.ledger.settle(call.waiter.permit, 429 if call.rejected else 200, headers, self.now)
         self.out.remove(call)
-        if held or loose or limits != [meter.limit for meter, _, _ in self.meter_states()]:
+        if held or loose or self.late or limits != [meter.limit for meter, _, _ in self.meter_states()]:
             self.refused.clear()  # what was known then is known better now
         if self.ledger.quarter == quarter and self.ledger.clock.heard and "Date" in headers:
             self.check_straddle(call, before)
@@ -312,7 +374,7 @@ class LimiterMachine(RuleBasedStateMachine):
     def others(self, count: int, reads: bool) -> None:
         self.quiet = False
         for _ in range(count):
-            self.meters.count("read" if reads else "upload", self.server_now)
+            self.meters.count("read" if reads else "upload", self.counter_now)
 
     @precondition(lambda self: self.places > 20)
     @rule(factor=st.sampled_from([1, 2, 3]), cut=st.booleans())
@@ -392,13 +454,13 @@ class LimiterMachine(RuleBasedStateMachine):
     def check_room(self, call: Call) -> None:
         for budget in self.budgets(call.reads):
             for meter in (budget.quarter, budget.day):
-                if meter.limit is not None and meter.usage is not None:
+                if meter.limit is not None and meter.usage is not None and not call.probe:
                     assert meter.spent(budget.out) + budget.out <= meter.limit
 
     def check_straddle(self, call: Call, before: dict[str, int | None]) -> None:
         for meter, _, length in self.meter_states():
             window = self.ledger.quarter * QUARTER // length
-            if (call.counted_at or 0.0) // length != window:
+            if (call.counted_at or 0.0) // length != window and not self.late:
                 assert (meter.usage or 0) == (before[meter.name] or 0), "a number of another window"
 
     @invariant()
@@ -413,14 +475,14 @@ class LimiterMachine(RuleBasedStateMachine):
             if (
                 self.timeless
                 or meter.usage is None
-                or self.ledger.quarter * QUARTER // length != self.server_now // length
+                or self.ledger.quarter * QUARTER // length != self.counter_now // length
             ):
                 continue
             own = sum(
                 1
                 for call in self.counted
                 if (call.reads or meter.name.startswith("overall"))
-                and (call.counted_at or 0.0) // length == self.server_now // length
+                and (call.counted_at or 0.0) // length == self.counter_now // length
             )
             assert meter.spent(budget.out) + budget.out >= own, meter.name
 
@@ -428,18 +490,18 @@ class LimiterMachine(RuleBasedStateMachine):
     def usage_only_rises(self) -> None:
         for meter, _, length in self.meter_states():
             window = self.ledger.quarter * QUARTER // length
-            usage = meter.usage or 0
+            confirmed = 0 if meter.usage is None else meter.usage if meter.doubt is None else meter.doubt.usage
             before = self.usages.get(meter.name)
-            if before is not None and before[0] == window:
-                assert usage >= before[1]
-            self.usages[meter.name] = (window, usage)
+            if before is not None and before[0] == window and not self.late:
+                assert confirmed >= before[1]
+            self.usages[meter.name] = (window, confirmed)
 
     @invariant()
     def clock_is_right(self) -> None:
         clock = self.ledger.clock
         if clock.heard:
-            assert clock.earliest(self.now) <= self.server_now + 1e-3
-            assert self.server_now <= clock.latest(self.now) + 1e-3
+            assert clock.earliest(self.now) + clock.late <= self.server_now + 1e-3
+            assert self.server_now <= clock.latest(self.now) + clock.early + 1e-3
             assert self.ledger.quarter <= self.server_now // QUARTER, "a window never begins early"
 
     @invariant()
@@ -451,7 +513,18 @@ class LimiterMachine(RuleBasedStateMachine):
         if self.ledger.clock.heard:
             width = self.ledger.clock.high - self.ledger.clock.low
             boundary = (self.ledger.quarter + 1) * QUARTER - self.offset
-            assert at <= boundary + width + 0.5 + 0.05 + 0.25
+            assert at <= boundary + width + self.ledger.clock.late + 0.5 + 0.05 + 0.25
+
+    @invariant()
+    def no_window_is_longer_than_a_quarter_of_an_hour(self) -> None:
+        skew = 0.0 if self.ledger.clock.heard else abs(self.skew)
+        assert self.ledger.turns_at - self.now <= QUARTER + 10 + skew
+
+    @invariant()
+    def no_hold_goes_beyond_midnight(self) -> None:
+        midnight = (self.server_now // DAY + 1) * DAY - self.offset
+        for budget in self.budgets(True):
+            assert budget.hold_until <= max(self.now + 300, midnight + 10 + abs(self.skew))
 
     @invariant()
     def nobody_waits_in_vain(self) -> None:
@@ -461,7 +534,7 @@ class LimiterMachine(RuleBasedStateMachine):
                 continue
             held = any(budget.hold_until > self.now for budget in budgets)
             room = all(meter.room(0) > 0 for budget in budgets for meter in (budget.quarter, budget.day))
-            assert held or not room
+            assert held or not room or self.ledger.turn.is_probed(self.now)
 
     @invariant()
     def polling_again_changes_nothing(self) -> None:

@@ -14,10 +14,10 @@ import pytest
 
 from strava_async.errors import InputError
 from strava_async.quota import Meter, Quota
-from strava_async.quota_budget import Reservation
-from strava_async.quota_clock import ServerClock
+from strava_async.quota_clock import ServerClock, Told
 from strava_async.quota_fields import parse_date, parse_pair, parse_retry_after, pick_fields
 from strava_async.quota_ledger import Ledger
+from strava_async.quota_meter import Reservation
 from strava_async.quota_snapshot import load, save
 
 NOW = 5_000.0
@@ -155,6 +155,7 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     assert parse_retry_after("120", TEN) == 120
     assert parse_retry_after("Tue, 06 Jan 2026 10:00:30 GMT", TEN) == 30
     assert parse_retry_after("Tue, 06 Jan 2026 09:00:00 GMT", TEN) == 0
+    assert parse_retry_after("9" * 5_000, TEN) == math.inf
     assert parse_retry_after("soon", TEN) is None
     assert parse_retry_after("-5", TEN) is None
 
@@ -172,13 +173,31 @@ def test_a_field_in_two_spellings_is_not_believed() -> None:
     assert parse_pair(fields.overall_usage) is None
 
 
+@pytest.mark.parametrize("age", ["1", "30", "007", " 9 ", "30, 0", "9" * 5_000])
+def test_the_answer_of_a_cache_tells_nothing(age: str) -> None:
+    fields = {"date": "d", "x-ratelimit-usage": "1,2", "retry-after": "9"}
+    assert pick_fields(fields | {"age": age}) == pick_fields({})
+    assert pick_fields({"Via": "1.1", "AGE": age} | fields) == pick_fields({})
+
+
+@pytest.mark.parametrize("age", ["0", "00", "", "-5", "soon", "1.5", "²"])
+def test_an_answer_that_is_new_or_whose_age_is_nonsense_tells_what_it_says(age: str) -> None:
+    assert pick_fields({"date": "d", "age": age}).date == "d"
+    assert pick_fields({"Date": "d", "Age": age, "Via": "1.1"}).date == "d"
+
+
 # -- Strava's clock ----------------------------------------------------------------------------------------------------
 
 
+def told(clock: ServerClock, date: float, at: float, *, began: float | None = None) -> Told:
+    """Let an answer of a tenth of a second tell a Date; a request that ``began`` earlier was longer under way."""
+    return clock.learn(date, at - 0.1 if began is None else began, at)
+
+
 def test_each_date_narrows_what_is_known_of_the_clock() -> None:
-    clock = ServerClock(NOW, 0.0, 0.0)
     rng = random.Random(4)
     offset = 123_456.789
+    clock = ServerClock(NOW, offset, offset)
     widths = []
     for i in range(200):
         sent = NOW + i * 0.037
@@ -191,14 +210,75 @@ def test_each_date_narrows_what_is_known_of_the_clock() -> None:
     assert widths[-1] < 0.2
 
 
-def test_a_contradiction_widens_the_bounds_and_the_next_date_heals_them() -> None:
+def test_a_contradiction_of_seconds_widens_the_bounds_and_the_next_date_heals_them() -> None:
     clock = ServerClock(NOW, 0.0, 0.0)
-    clock.learn(10_000, NOW, NOW + 0.1)
-    clock.learn(10_001 + 3_600, NOW + 1, NOW + 1.1)
-    assert clock.earliest(NOW + 1) < 10_002
-    assert clock.latest(NOW + 1) > 13_600
-    clock.learn(10_002, NOW + 2, NOW + 2.1)
-    assert clock.latest(NOW + 2) < 10_004
+    told(clock, NOW, NOW + 0.1)
+    told(clock, NOW + 5, NOW + 1.1)
+    assert clock.earliest(NOW + 1) < NOW + 2
+    assert clock.latest(NOW + 1) > NOW + 5
+    told(clock, NOW + 2, NOW + 2.1)
+    assert clock.latest(NOW + 2) < NOW + 4
+
+
+@pytest.mark.parametrize("wrong", [-NOW, -28_800.0, -600.0, 600.0, 28_800.0, 1.8e9])
+def test_a_date_far_off_moves_nothing_until_a_later_one_agrees(wrong: float) -> None:
+    clock = ServerClock(NOW, 0.0, 0.0)
+    told(clock, NOW, NOW + 0.1)
+    known = clock.low, clock.high
+    assert told(clock, NOW + 1 + wrong, NOW + 1.1) is Told.RIVAL
+    assert told(clock, NOW + 1 + wrong, NOW + 1.2, began=NOW + 1.05) is Told.RIVAL, "it began before the first was told"
+    assert (clock.low, clock.high) == known
+    assert clock.contested
+    assert told(clock, NOW + 2 + wrong, NOW + 2.1) is Told.JUMPED
+    assert NOW + 1 + wrong < clock.earliest(NOW + 2) <= NOW + 2 + wrong < clock.latest(NOW + 2) < NOW + 4 + wrong
+    assert not clock.contested
+
+
+@pytest.mark.parametrize("between", ["a right one", "another wrong one"])
+def test_two_wrong_dates_that_are_not_alike_or_not_in_a_row_move_nothing(between: str) -> None:
+    clock = ServerClock(NOW, 0.0, 0.0)
+    told(clock, NOW, NOW + 0.1)
+    told(clock, NOW + 601, NOW + 1.1)
+    second = told(clock, NOW + 2 if between == "a right one" else NOW - 5_000, NOW + 2.1)
+    assert second is not Told.JUMPED
+    assert told(clock, NOW + 603, NOW + 3.1) is Told.RIVAL
+    assert clock.latest(NOW + 3) < NOW + 5
+
+
+def test_a_date_whose_request_took_a_minute_is_no_second_witness() -> None:
+    clock = ServerClock(NOW, 0.0, 0.0)
+    told(clock, NOW, NOW + 0.1)
+    told(clock, NOW + 700, NOW + 1.1)
+    assert told(clock, NOW + 700, NOW + 70, began=NOW + 2) is Told.RIVAL
+
+
+@pytest.mark.parametrize("skew", [-300.0, -120.0, 120.0, 300.0])
+def test_the_first_date_is_believed_against_a_machine_that_is_minutes_off(skew: float) -> None:
+    clock = ServerClock(NOW, skew, skew)
+    assert told(clock, NOW, NOW + 0.1) is Told.MOVED
+    assert clock.earliest(NOW) <= NOW < clock.latest(NOW)
+
+
+@pytest.mark.parametrize("skew", [-28_800.0, -400.0, 400.0, 1.8e9])
+def test_the_first_date_needs_a_second_one_against_a_machine_that_is_farther_off(skew: float) -> None:
+    clock = ServerClock(NOW, skew, skew)
+    assert told(clock, NOW, NOW + 0.1) is Told.RIVAL
+    assert not clock.heard
+    assert told(clock, NOW + 1, NOW + 1.1) is Told.JUMPED
+    assert clock.earliest(NOW) <= NOW < clock.latest(NOW)
+
+
+def test_a_late_counter_is_a_clock_behind_that_of_date() -> None:
+    clock = ServerClock(NOW, 0.0, 0.0)
+    told(clock, NOW, NOW + 0.1)
+    width = clock.high - clock.low
+    clock.set_lateness(1.0, 1.75)
+    assert clock.earliest(NOW) <= NOW - 1.5 < clock.latest(NOW)
+    assert clock.high - clock.low == pytest.approx(width + 0.75)
+    told(clock, NOW + 1, NOW + 1.1)
+    assert clock.high - clock.low == pytest.approx(width + 0.75, abs=1e-3)
+    clock.set_lateness(0.0, 0.0)
+    assert clock.earliest(NOW) <= NOW < clock.latest(NOW)
 
 
 def test_the_bounds_widen_with_time_but_not_without_end() -> None:
@@ -208,7 +288,7 @@ def test_the_bounds_widen_with_time_but_not_without_end() -> None:
 
 
 def test_a_doubt_widens_only_what_is_late_and_a_date_resolves_it() -> None:
-    clock = ServerClock(NOW, 0.0, 0.0)
+    clock = ServerClock(NOW, NOW, NOW)
     clock.learn(10_000, NOW, NOW + 0.1)
     earliest = clock.earliest(NOW + 1)
     clock.widen(3_600)
@@ -218,15 +298,6 @@ def test_a_doubt_widens_only_what_is_late_and_a_date_resolves_it() -> None:
     clock.learn(10_002 + 3_600, NOW + 2, NOW + 2.1)
     assert not clock.doubted
     assert 13_601 < clock.earliest(NOW + 2) < clock.latest(NOW + 2) < 13_604
-
-
-def test_two_witnesses_that_contradict_each_other_are_a_doubt() -> None:
-    clock = ServerClock(NOW, 0.0, 0.0)
-    clock.learn(10_000, NOW, NOW + 0.1)
-    clock.learn(10_001 + 3_600, NOW + 1, NOW + 1.1)
-    assert clock.doubted
-    clock.learn(10_002, NOW + 2, NOW + 2.1)
-    assert not clock.doubted
 
 
 # -- cold start and ramp -----------------------------------------------------------------------------------------------
@@ -580,17 +651,349 @@ def test_permits_out_go_along_into_the_new_window(books: Books) -> None:
     assert len(books.burst()) == 99
 
 
-def test_a_wrong_date_far_ahead_does_not_block_for_ever(books: Books) -> None:
+WRONG_DATES = [-TEN, -28_800.0, -600.0, 600.0, 28_800.0, 1.8e9]
+
+
+@pytest.mark.parametrize("wrong", WRONG_DATES)
+def test_one_wrong_date_with_the_last_unit_of_a_window_moves_no_turn(books: Books, wrong: float) -> None:
+    books.learn(99)
+    books.answer(books.give(), (100, 100), (100, 100), date=books.server + wrong)
+    wait = books.ledger.wait_for(True, books.now)
+    assert wait is not None
+    assert NOW + 900 < wait.until < NOW + 902
+    assert (wait.window, wait.resume_at) == ("read_15min", TEN + 900)
+    books.now = NOW + 902
+    assert books.admits()
+
+
+@pytest.mark.parametrize("wrong", WRONG_DATES)
+def test_a_first_date_that_is_wrong_moves_no_turn(books: Books, wrong: float) -> None:
+    books.answer(books.give(), (100, 100), (100, 100), date=books.server + wrong)
+    assert books.quota.read_15min == Meter(limit=100, usage=100, reserved=0, resets_at=TEN + 900)
+    wait = books.ledger.wait_for(True, books.now)
+    assert wait is not None
+    assert wait.until < NOW + 902
+
+
+@pytest.mark.parametrize("skew", [-28_800.0, -700.0, 700.0, 1.8e9])
+def test_a_machine_whose_clock_is_wrong_learns_the_time_from_two_answers(skew: float) -> None:
+    books = Books(skew=skew, start=TEN + 100)
+    books.answer(books.give(), (1, 1), (1, 1))
+    books.now += 0.5
+    books.answer(books.give(), (2, 2), (2, 2))
+    assert books.quota.read_15min == Meter(limit=100, usage=2, reserved=0, resets_at=TEN + 900)
+
+
+@pytest.mark.parametrize("jump", [-28_800.0, -600.0, 600.0, 28_800.0])
+def test_a_clock_that_two_answers_set_anew_begins_with_one_call_and_that_answers_numbers(jump: float) -> None:
+    books = Books(start=TEN + 100)
     books.learn(20)
-    far = TEN + 40 * 365 * 86_400
-    for _ in range(3):
+    out = books.give()
+    for used in (22, 23):
         books.now += 1
-        books.answer(books.give(), (21, 21), (21, 21), date=far)
-    for used in range(24, 28):
-        books.now += 1
-        books.answer(books.give(), (used, used), (used, used))
-    assert books.quota.read_15min.resets_at == TEN + 900
-    assert books.quota.read_15min.usage == 27
+        books.answer(books.give(), (used, used), (used, used), date=books.server + jump)
+    books.offset += jump
+    assert books.quota.read_15min.resets_at == books.server // 900 * 900 + 900
+    assert len(books.burst()) <= 10
+    books.answer(out, (21, 21), (21, 21))
+    books.answer(books.give(), (24, 24), (24, 24))
+    assert books.quota.read_15min.usage is not None
+
+
+@pytest.mark.parametrize("wrong", WRONG_DATES)
+def test_while_a_date_waits_for_its_second_witness_a_window_begins_with_one_call(books: Books, wrong: float) -> None:
+    books.learn(20)
+    books.answer(books.give(), (21, 21), (21, 21), date=books.server + wrong)
+    books.now += 902
+    assert len(books.burst()) == 1
+
+
+def test_the_answer_of_a_cache_tells_neither_time_nor_numbers(books: Books) -> None:
+    books.learn(20)
+    before = books.ledger.clock.low, books.ledger.clock.high
+    books.answer(books.give(), (99, 99), (99, 99), date=TEN - 900, age="900")
+    assert (books.ledger.clock.low, books.ledger.clock.high) == before
+    assert not books.ledger.clock.contested
+    assert books.quota.read_15min.usage == 21, "it may have been counted"
+
+
+def test_the_first_instant_of_a_quarter_belongs_to_it_on_a_clock_without_width(books: Books) -> None:
+    books.answer(books.give(), None, status=429, date=None)
+    assert not books.admits()
+    assert books.ledger.overall.strikes == 1
+    books.now += 5.01
+    assert books.admits()
+
+
+# -- counters that turn late -------------------------------------------------------------------------------------------
+
+
+def spent(*, limits: tuple[int, int, int, int] = (*OVERALL, *READ), used: int = 100) -> Books:
+    """Return books whose window is spent, a moment after its end."""
+    books = Books(start=TEN + 0.3)
+    books.learn(used, limits=limits)
+    books.now = NOW + 900.1
+    return books
+
+
+def fill(books: Books, used: int) -> None:
+    """Spend what is left of a window of which so much is used."""
+    while permits := books.burst():
+        for permit in permits:
+            used += 1
+            books.answer(permit, (used, used), (used, used))
+
+
+def probe(books: Books, *numbers: int, status: int = 200, numbered: bool = True) -> None:
+    """Let the one call that may begin be answered with these numbers of the overall and the read budget."""
+    (permit,) = books.burst()
+    overall, read = numbers[0], numbers[-1]
+    day = (overall, overall), (read, read)
+    books.answer(permit, *(day if numbered else (None, None)), status=status)
+
+
+def test_after_a_full_window_one_call_finds_out_if_the_counter_has_turned() -> None:
+    books = spent()
+    probe(books, 1)
+    assert len(books.burst()) == 99
+
+
+def test_a_probe_whose_answer_takes_a_second_is_waited_for_no_longer() -> None:
+    books = spent()
+    assert len(books.burst()) == 1
+    books.now += 1.2
+    assert len(books.burst()) == 99
+
+
+def test_old_numbers_that_come_after_the_first_new_one_change_nothing() -> None:
+    books = spent()
+    books.give()
+    books.now += 1.2
+    refused, served = books.give(), books.give()
+    books.answer(served, (1, 103), (1, 103))
+    books.answer(refused, (102, 102), (102, 102), status=429)
+    assert books.quota.read_15min.usage == 1
+    assert books.ledger.turn.late > 0
+
+
+def test_permits_out_from_the_window_before_are_no_probes() -> None:
+    books = Books(start=TEN + 0.3)
+    books.learn(99)
+    books.give()
+    books.now = NOW + 900.9
+    assert len(books.burst()) == 1
+
+
+@pytest.mark.parametrize("numbered", [True, False], ids=["with numbers", "without"])
+def test_guarantee_03_a_number_that_goes_on_from_a_full_count_is_of_the_window_before(numbered: bool) -> None:
+    books = spent()
+    probe(books, 101, status=429, numbered=numbered)
+    assert books.quota.read_15min.usage == (0 if numbered else 1), "without a number nobody knows where it was counted"
+    assert books.ledger.overall.strikes == 0
+    assert not books.admits(), "not at once"
+    books.now += 0.9
+    probe(books, 102, status=429, numbered=numbered)
+    assert not books.admits()
+    books.now += 0.9
+    probe(books, 1, numbered=numbered)
+    assert len(books.burst()) == (99 if numbered else 97)
+
+
+def test_guarantee_03_the_next_windows_begin_when_the_counter_turns() -> None:
+    books = spent()
+    probe(books, 101, status=429)
+    books.now += 0.9
+    probe(books, 1)
+    fill(books, 1)
+    books.now = NOW + 1_800.6
+    assert not books.admits()
+    books.now = NOW + 1_800.1 + 0.9
+    probe(books, 1)
+    assert len(books.burst()) == 99
+
+
+def test_a_window_that_is_full_in_truth_leaves_the_counter_punctual() -> None:
+    books = spent()
+    for used in range(101, 110):
+        probe(books, used, status=429)
+        books.now += 0.9
+        if not books.admits():
+            break
+    assert 904 < books.now - NOW < 907
+    assert books.quota.read_15min.usage == used
+    assert books.ledger.clock.late == 0
+    books.now = NOW + 1_801
+    assert books.admits()
+
+
+def test_numbers_that_others_explain_are_believed_in_the_first_seconds() -> None:
+    books = Books(start=TEN + 0.3)
+    books.answer(books.give(), (99, 99), (99, 99))
+    books.answer(books.give(), (100, 100), (100, 100))
+    books.now = NOW + 900.9
+    probe(books, 99)
+    assert books.quota.read_15min.usage == 99
+    books.answer(books.give(), (102, 102), (102, 102), status=429)
+    assert books.quota.read_15min.usage == 102
+    assert not books.admits()
+
+
+def test_a_number_far_above_the_count_before_does_not_go_on_from_it() -> None:
+    books = spent()
+    probe(books, 350, status=429)
+    assert books.quota.read_15min.usage == 350
+
+
+def test_a_count_that_was_not_full_goes_on_quietly(books: Books) -> None:
+    books.learn(20)
+    books.now = NOW + 901
+    permits = books.give(), books.give()
+    books.answer(permits[0], (21, 21), (21, 21))
+    assert books.ledger.turn.late == 0
+    assert books.quota.read_15min.usage == 1, "in the new window or not: it counts, and its number does not"
+    books.answer(permits[1], (1, 22), (1, 22))
+    assert books.quota.read_15min.usage == 2
+
+
+def test_guarantee_03_a_day_whose_counter_turns_late_is_found_out_too() -> None:
+    books = Books(start=TEN + 13.75 * 3_600 + 0.3)
+    books.learn(1_000, limits=(9_000, 90_000, 9_000, 1_000))
+    books.now = NOW + 900.9
+    assert books.quota.read_day.resets_at == TEN + 14 * 3_600 + 86_400
+    (permit,) = books.burst()
+    limits = (9_000, 90_000, 9_000, 1_000)
+    books.answer(permit, (1_001, 1_001), (1_001, 1_001), status=429, limits=limits)
+    assert books.quota.read_day.usage == 0
+    books.now += 0.9
+    (permit,) = books.burst()
+    books.answer(permit, (1, 1), (1, 1), limits=limits)
+    assert len(books.burst()) > 900
+
+
+def test_at_midnight_a_step_of_what_was_learnt_is_taken_back() -> None:
+    books = Books(start=TEN + 13 * 3_600 + 2_700 - 900 + 0.3)
+    books.learn(100)
+    books.now = NOW + 900.9
+    probe(books, 101, status=429)
+    late = books.ledger.turn.late
+    books.now += 0.9
+    probe(books, 1)
+    books.now += 900
+    assert books.admits()
+    assert books.ledger.turn.late == pytest.approx(late - 0.75)
+    assert books.ledger.clock.late == books.ledger.turn.late
+
+
+# -- one wrong number --------------------------------------------------------------------------------------------------
+
+WRONG = 999_999_999
+
+
+@pytest.mark.parametrize("status", [200, 429])
+def test_a_day_that_one_answer_called_full_is_probed_once_per_quarter_hour(books: Books, status: int) -> None:
+    books.learn(20)
+    books.answer(books.give(), (21, WRONG), (21, WRONG), status=status)
+    assert not books.admits()
+    wait = books.ledger.wait_for(True, books.now)
+    assert wait is not None
+    assert wait.until < NOW + 902
+    for quarter in range(1, 4):
+        books.now = NOW + quarter * 900 + 1
+        (permit,) = books.burst()
+        books.ledger.abandon(permit, books.now)
+        books.now += 890
+        assert not books.admits(), "once"
+    books.now += 20
+    (permit,) = books.burst()
+    books.answer(permit, (1, 25), (1, 25))
+    assert books.quota.read_day.usage == 25
+    assert len(books.burst()) > 5
+
+
+def test_a_released_probe_can_begin_again(books: Books) -> None:
+    books.learn(20)
+    books.answer(books.give(), (21, WRONG), (21, WRONG))
+    books.now = NOW + 901
+    books.ledger.release(books.give(), books.now)
+    assert len(books.burst()) == 1
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_day_that_two_answers_called_full_is_not_probed(books: Books, together: bool) -> None:
+    books.learn(20)
+    first, second = books.give(), books.give()
+    books.answer(first, (21, 1_100), (21, 1_001), status=429)
+    if not together:
+        books.ledger.release(second, books.now)
+        books.now = NOW + 901
+        (second,) = books.burst()
+    books.answer(second, (22, 1_101), (22, 1_000 if together else 1_002), status=429)
+    for quarter in range(2, 6):
+        books.now = NOW + quarter * 900 + 1
+        assert not books.admits()
+    wait = books.ledger.wait_for(True, books.now)
+    assert wait is not None
+    assert wait.until > NOW + 50_400
+
+
+def test_a_day_that_our_own_count_explains_is_not_probed(books: Books) -> None:
+    for i in range(1, 13):
+        books.answer(books.give(), (i, i), (i, i), limits=(200, 2_000, 100, 12))
+    for quarter in range(1, 5):
+        books.now = NOW + quarter * 900 + 1
+        assert not books.admits()
+
+
+@pytest.mark.parametrize("field", ["x-ratelimit-limit", "x-readratelimit-limit"])
+def test_a_limit_that_one_answer_told_is_probed_too(books: Books, field: str) -> None:
+    books.learn(20)
+    books.answer(books.give(), None, None, **{field: "1,1"})
+    assert not books.admits()
+    books.now = NOW + 901
+    (permit,) = books.burst()
+    books.answer(permit, (1, 22), (1, 22))
+    assert len(books.burst()) > 5
+
+
+def test_a_limit_that_was_cut_in_truth_is_probed_once(books: Books) -> None:
+    books.learn(20)
+    cut = (200, 2_000, 100, 10)
+    books.answer(books.give(), (21, 21), (21, 21), limits=cut)
+    books.now = NOW + 901
+    (permit,) = books.burst()
+    books.answer(permit, (1, 22), (1, 22), limits=cut, status=429)
+    for quarter in range(2, 6):
+        books.now = NOW + quarter * 900 + 1
+        assert not books.admits()
+
+
+def test_a_number_in_doubt_is_refuted_by_a_later_request_only(books: Books) -> None:
+    books.learn(20)
+    early, wrong = books.give(), books.give()
+    books.answer(wrong, (90, 90), (90, 90))
+    books.answer(early, (22, 22), (22, 22))
+    assert books.quota.read_15min.usage == 90
+    books.answer(books.give(), (23, 23), (23, 23))
+    assert books.quota.read_15min.usage == 23
+    assert len(books.burst()) == 77
+
+
+def test_guarantee_04_a_number_with_a_second_witness_never_falls(books: Books) -> None:
+    books.learn(20)
+    books.answer(books.give(), (90, 90), (90, 90))
+    books.answer(books.give(), (91, 91), (91, 91))
+    books.answer(books.give(), (23, 23), (23, 23))
+    assert books.quota.read_15min.usage == 91
+
+
+def test_limits_that_change_are_adopted_at_once(books: Books) -> None:
+    books.learn(20)
+    books.answer(books.give(), (21, 21), (21, 21), limits=(400, 4_000, 30, 3_000))
+    assert len(books.burst()) == 9
+    books = Books()
+    books.learn(100)
+    books.answer(books.give(reads=False), (101, 101), (100, 100), limits=(400, 4_000, 200, 3_000))
+    assert len(books.burst()) == 100
 
 
 # -- ends of permits ---------------------------------------------------------------------------------------------------
@@ -718,6 +1121,29 @@ def test_retry_after_is_honoured(books: Books) -> None:
     assert wait.window == "overall_15min"
 
 
+@pytest.mark.parametrize("asked", ["999999999", "9" * 30, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_retry_after_ends_at_midnight_at_the_latest(books: Books, asked: str) -> None:
+    books.learn(20)
+    books.answer(books.give(), None, status=429, retry_after=asked)
+    wait = books.ledger.wait_for(True, books.now)
+    assert wait is not None
+    assert NOW + 50_400 < wait.until < NOW + 50_402
+    books.now = wait.until
+    assert len(books.burst()) == 1
+
+
+@pytest.mark.parametrize("asked", ["0", "1", "-5", "soon", "Tue, 06 Jan 2026 09:00:00 GMT"])
+def test_whatever_retry_after_says_we_back_off(books: Books, asked: str) -> None:
+    books.learn(20)
+    probe = books.give()
+    for seconds in (5, 10, 20, 40, 80, 160, 300):
+        books.answer(probe, None, status=429, retry_after=asked)
+        books.now += seconds - 0.01
+        assert not books.admits()
+        books.now += 0.02
+        (probe,) = books.burst()
+
+
 def test_the_429_of_an_ended_window_holds_nothing(books: Books) -> None:
     books.learn(100)
     books.now += 899
@@ -804,6 +1230,49 @@ def test_a_snapshot_brings_everything_back(books: Books) -> None:
     assert restore(books, json.loads(json.dumps(saved))).quota == books.quota
 
 
+def test_a_snapshot_keeps_doubts_and_what_was_learnt_of_the_counter() -> None:
+    books = spent()
+    probe(books, 101, status=429)
+    books.now += 0.9
+    probe(books, 1)
+    books.answer(books.give(), (2, WRONG), (2, WRONG))
+    saved = json.loads(json.dumps(save(books.ledger, books.now, books.server)))
+    new = restore(books, saved)
+    assert new.ledger.turn.late == new.ledger.clock.late == pytest.approx(books.ledger.turn.late, abs=1e-3)
+    (permit,) = new.burst()
+    new.answer(permit, (1, 104), (1, 104))
+    assert new.quota.read_day.usage == 104
+
+
+def test_a_snapshot_of_an_earlier_version_has_no_doubts(books: Books) -> None:
+    books.learn(1_000, limits=(9_000, 9_000, 9_000, 1_000))
+    saved = save(books.ledger, books.now, books.server)
+    del saved["counter_late"]
+    for budget in ("read", "overall"):
+        del saved[budget]["limits_confirmed"]
+        for window in ("quarter", "day"):
+            del saved[budget][window]["confirmed"]
+    new = restore(books, saved, later=1_800)
+    assert not new.admits()
+
+
+def test_what_a_snapshot_knows_is_no_sign_of_others(books: Books) -> None:
+    books.learn(20)
+    new = restore(books, save(books.ledger, books.now, books.server))
+    for used in range(21, 33):
+        new.answer(new.give(), (used, used), (used, used))
+    assert len(new.burst()) == 68
+
+
+def test_numbers_beyond_all_bounds_can_be_saved_and_restored(books: Books) -> None:
+    books.learn(20)
+    books.ledger.abandon(books.give(), books.now)
+    books.answer(books.give(), (WRONG, WRONG), (WRONG, WRONG))
+    books.give()
+    books.give()
+    assert not restore(books, save(books.ledger, books.now, books.server)).admits()
+
+
 def test_permits_out_are_spent_in_a_snapshot(books: Books) -> None:
     books.learn(20)
     books.give()
@@ -871,6 +1340,10 @@ def spoil(saved: dict[str, Any], *path: str | int, value: Any) -> dict[str, Any]
         lambda saved: spoil(saved, "read", "quarter", "limit", value=0),
         lambda saved: spoil(saved, "overall", "day", "usage", value=1.5),
         lambda saved: spoil(saved, "overall", "day", value=[1, 2]),
+        lambda saved: spoil(saved, "overall", "day", "confirmed", value=-1),
+        lambda saved: {**saved, "counter_late": [2, 1]},
+        lambda saved: {**saved, "counter_late": [0, 900]},
+        lambda saved: spoil(saved, "read", "limits_confirmed", value=1),
     ],
 )
 def test_a_malformed_snapshot_is_refused_and_changes_nothing(

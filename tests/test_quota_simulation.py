@@ -11,11 +11,13 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any
 
 import pytest
 
 from strava_async.quota import Priority
+from strava_async.quota_fields import parse_date
 from strava_async.testing.meters import MeterLimits, Meters
 from tests.quota_simulation import (
     LARGE,
@@ -108,6 +110,28 @@ def spoil_some(rng: random.Random, headers: dict[str, str]) -> dict[str, str] | 
     return headers
 
 
+class Liar:
+    """Every so many answers one is wrong: its Date, a number, a limit, or it comes from a cache."""
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self.answers = 0
+
+    def __call__(self, rng: random.Random, headers: dict[str, str]) -> dict[str, str]:
+        self.answers += 1
+        if self.answers % self.every:
+            return headers
+        budget = rng.choice(["X-RateLimit", "X-ReadRateLimit"])
+        lies = [
+            {"Date": formatdate(rng.uniform(0, 2e9), usegmt=True)},
+            {f"{budget}-Usage": f"{rng.randrange(1, 60)},{rng.randrange(10_000, 999_999_999)}"},
+            {f"{budget}-Usage": "999999999,999999999"},
+            {f"{budget}-Limit": f"400,{rng.randrange(1, 9)}"},
+            {"Age": "3000", "Date": formatdate(TEN_O_CLOCK - 900, usegmt=True), f"{budget}-Usage": "999,9999"},
+        ]
+        return headers | rng.choice(lies)
+
+
 @dataclass(frozen=True)
 class Scenario:
     name: str
@@ -145,6 +169,53 @@ SCENARIOS = [
     scenario("answers out of order", backlog(800), latency=ragged),
     scenario("background alone", backlog(500, priority=Priority.BACKGROUND), least_speed=0.7),
 ]
+
+
+START = TEN_O_CLOCK + 100.7  # the oracle would use the end of the counters' window before
+
+LATE = [
+    scenario("counters 0.3 s late", backlog(900), late=(0.3, 0.3), start=START),
+    scenario("counters 1 s late", backlog(900), late=(1.0, 1.0), start=START),
+    scenario("counters 2 s late", backlog(900), late=(2.0, 2.0), start=START),
+    scenario("counters up to 2 s late", backlog(900), late=(0.0, 2.0), start=START),
+    scenario("counters 1 s late over midnight", backlog(1_100), late=(1.0, 1.0), start=MIDNIGHT - 2.4),
+    scenario(
+        "counters 2 s late, slow answers", backlog(800), late=(2.0, 2.0), start=START, latency=slow, least_speed=0.97
+    ),
+    scenario(
+        "counters 1 s late, clock 2 min ahead", backlog(500), late=(1.0, 1.0), skew=120.0, start=TEN_O_CLOCK + 850.9
+    ),
+]
+
+
+@pytest.mark.parametrize("case", LATE, ids=lambda case: case.name)
+def test_a_late_counter_costs_next_to_nothing(case: Scenario) -> None:
+    ratio, world, jobs = speed(case, 1)
+    assert all(job.done_at is not None for job in jobs)
+    assert ratio >= case.least_speed
+    assert len(world.rejections) <= 5
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("seconds", [-28_500.0, -600.0, -3.0, 3.0, 40.0, 600.0])
+def test_hosts_whose_clocks_are_off_cost_no_window(seconds: float, share: float) -> None:
+    def stamp(rng: random.Random, headers: dict[str, str]) -> dict[str, str]:
+        if rng.random() >= share:
+            return headers
+        return headers | {"Date": formatdate((parse_date(headers["Date"]) or 0.0) + seconds, usegmt=True)}
+
+    world, jobs = play(scenario("off", backlog(500), spoil=stamp, start=START), 1, desk)
+    started = [world.server_time(job.started_at or 0.0) // 900 - TEN_O_CLOCK // 900 for job in jobs]
+    assert [started.count(window) for window in range(5)] == [100] * 5
+    assert len(world.rejections) <= 8
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_answer_in_a_hundred_that_is_wrong_costs_a_quarter_hour_at_most(seed: int) -> None:
+    world, jobs = play(scenario("lies", backlog(700), spoil=Liar(101)), seed, desk)
+    assert len(world.rejections) <= 2
+    done_at = max(job.done_at or math.inf for job in jobs)
+    assert world.server_time(done_at) < TEN_O_CLOCK + (7 + 7) * 900
 
 
 def play(case: Scenario, seed: int, make: Callable[[World], Client]) -> tuple[World, list[Job]]:

@@ -25,6 +25,7 @@ from strava_async.redaction import redacted
 from strava_async.wire import MAX_BODY_BYTES, Reply
 
 QUOTA_FIELDS = (
+    "age",
     "date",
     "retry-after",
     "x-ratelimit-limit",
