@@ -252,3 +252,16 @@ async def test_the_browser_gets_nothing_of_the_programs_input_and_output(
     out, err = ended.stdout.decode(), ended.stderr.decode()
     assert (out.splitlines()[0][: len(said)], out.splitlines()[1:], err) == (said, ["typed"], "")
     assert seen == ["https://strava.test/?state=s \n"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is always a browser with a window")
+async def test_a_browser_that_needs_the_terminal_is_none(tmp_path: Path) -> None:
+    browser, ran = tmp_path / "w3m", tmp_path / "ran"
+    browser.write_text(f"#!/bin/sh\necho > {shlex.quote(str(ran))}\n")
+    browser.chmod(0o700)
+    left_out = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
+    variables = {name: value for name, value in os.environ.items() if name not in left_out}
+    variables |= {"TERM": "xterm", "PATH": str(tmp_path)}
+    ended = await anyio.run_process([sys.executable, "-c", PROGRAM], env=variables, check=False)
+    assert ended.stdout.decode().startswith("no browser can be opened here")
+    assert not ran.exists()

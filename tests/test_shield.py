@@ -237,6 +237,29 @@ def test_a_wait_with_something_at_stake_does_not_end_with_the_loop(backend: str)
     assert done == [True]
 
 
+@pytest.mark.parametrize("run", [run_and_end, run_and_sweep])
+def test_a_wait_of_what_saves_the_tokens_does_not_end_with_the_loop(run: Callable[[Awaitable[object]], None]) -> None:
+    saving = asyncio.Event()
+    saved: list[str | None] = []
+
+    async def save(tokens: TokenSet) -> None:
+        saving.set()
+        with cancellable():  # such as the wait before another attempt of a request that saves them
+            await turns()
+        saved.append(tokens.refresh_token)
+
+    async def main() -> None:
+        source = TokenSource(
+            TokenSet("a0", "r0", int(SOME_TUESDAY) - 1), refresh=Renewal().ask, on_refresh=save, clock=FakeClock()
+        )
+        caller = asyncio.create_task(source.bearer())
+        await saving.wait()
+        caller.cancel()
+
+    run(main())
+    assert saved == ["r1"]
+
+
 def test_a_wait_that_begins_after_the_loop_began_to_end_does_not_begin() -> None:
     begun = anyio.Event()
     reached: list[str] = []
