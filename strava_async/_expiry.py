@@ -48,11 +48,8 @@ class Expiry:
         """Say whether it is to be renewed before it is used."""
         if not token.access_token:
             return True
-        if self._clock.monotonic() < self._not_before:
-            return False
-        if token.access_token == self._refused:
-            return True
-        return token.expires_at is not None and token.expires_at - self._leeway <= self._now()
+        is_over = token.expires_at is not None and token.expires_at - self._leeway <= self._now()
+        return (is_over or token.access_token == self._refused) and self._clock.monotonic() >= self._not_before
 
     def is_alive(self, token: TokenSet) -> bool:
         """Say whether it can be used although it is due."""
