@@ -182,6 +182,26 @@ async def test_an_error_of_the_callers_file_is_passed_on(fast: bool) -> None:
         assert server.requests == 0
 
 
+class Breaking(io.BytesIO):
+    """A file on a disk that is gone half-way."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() > 500_000:
+            raise OSError("the disk is gone")
+        return super().read(size)
+
+
+@pytest.mark.anyio
+@both_libraries
+async def test_what_fails_half_way_may_have_been_sent_and_what_fails_before_was_not(fast: bool) -> None:
+    async with listening(answers_each) as server, HttpSender(fast=fast) as sender:
+        for file, sent in ((Breaking(b"x" * 1_000_000), "maybe"), (7, "never")):
+            call = api_call("POST", "/uploads", {}, api_url=server.url, files={"file": file})
+            with pytest.raises(InputError) as caught:
+                await sender.send(call, None, LONG)
+            assert caught.value.sent == sent
+
+
 @pytest.mark.anyio
 @both_libraries
 async def test_an_upload_arrives_as_it_is(fast: bool) -> None:
@@ -344,6 +364,34 @@ def test_networks_in_no_proxy_work_and_other_hosts_go_over_the_proxy() -> None:
         assert in_environment(f"{url}/api/v3", **dead) == {}
         # The server answers whatever it is asked, as a proxy too.
         assert in_environment("http://strava.invalid/api/v3", **{**dead, "HTTP_PROXY": url}) == {}
+
+
+CORRECTED = """
+import asyncio, os, sys
+from strava_async import ApiV3, InputError
+async def main():
+    async with ApiV3("t", api_url=sys.argv[1]) as api:
+        for variable, value in (("SSL_CERT_FILE", "/nonexistent"), ("HTTP_PROXY", "foo://x")):
+            os.environ[variable] = value
+            try:
+                await api.get("/x")
+            except InputError as error:
+                assert str(error).startswith(variable), error
+            else:
+                raise SystemExit(f"{variable} was not read")
+            del os.environ[variable]
+        assert await api.get("/x") == {}
+        print("served")
+asyncio.run(main())
+"""
+
+
+def test_an_environment_that_was_corrected_serves_the_same_object() -> None:
+    environ = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    with serving() as url:
+        command = [sys.executable, "-c", CORRECTED, f"{url}/api/v3"]
+        run = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (run.stdout, run.stderr) == ("served\n", "")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("socksio") is not None, reason="socksio is installed")
