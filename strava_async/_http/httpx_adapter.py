@@ -18,9 +18,8 @@ from strava_async._http.attempt import Attempt, Body, Collected, fields_of
 from strava_async._http.quiet import quiet_url
 from strava_async.calls import Call
 from strava_async.errors import DecodeError, InputError
+from strava_async.unpacking import ACCEPTED, accepted
 from strava_async.wire import Reply
-
-_RAW_CODINGS = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 
 
 class HttpClient(Protocol):
@@ -107,6 +106,8 @@ class HttpxAdapter:
         if isinstance(content, Body):
             # That of httpx is an async generator around it, which trio complains of if it is left half-way.
             request.stream = _stream_class(self._library)(content)
+        if not self._owned:
+            _accept_known_codings(request.headers)
         if authorization is not None:
             request.headers["Authorization"] = authorization
         elif "Authorization" in request.headers:
@@ -160,6 +161,13 @@ class HttpxAdapter:
             cast(Any, error).request = self._library.Request(call.method, call.url)
 
 
+def _accept_known_codings(headers: Any) -> None:
+    """Ask for no coding that only the library knows: it has no bound for what comes out of it."""
+    asked = headers.get("Accept-Encoding", "")
+    if asked != ACCEPTED and (known := accepted(asked)) != asked:
+        headers["Accept-Encoding"] = known
+
+
 @cache
 def library_of(client: type) -> ModuleType:
     """Return httpx or httpx2, whichever the client's class comes from.
@@ -204,9 +212,7 @@ async def _reply(response: Any, attempt: Attempt) -> Reply:
     if response.is_stream_consumed:  # a mock transport has read and unpacked it already
         body.add(response.content)
         return Reply(response.status_code, fields, body.joined(), content_type)
-    packed = _RAW_CODINGS.issuperset(map(str.strip, coding.lower().split(",")))
-    # A coding that only the library knows is undone by it.
-    async for chunk in response.aiter_raw() if packed else response.aiter_bytes():
+    async for chunk in response.aiter_raw():
         try:
             body.add(chunk)
         except DecodeError as error:
@@ -214,7 +220,7 @@ async def _reply(response: Any, attempt: Attempt) -> Reply:
             if attempt.scope.cancel_called:
                 raise  # what is buffered is read without a wait
             attempt.end(error)
-    return Reply(response.status_code, fields, body.joined(), content_type, coding if packed else "")
+    return Reply(response.status_code, fields, body.joined(), content_type, coding)
 
 
 def _aiohttp_cause(error: Exception) -> BaseException | None:
