@@ -1,6 +1,7 @@
 """One attempt: how long it may take, how far it came. In time of trio's that jumps when nothing else is to be done."""
 
 import io
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -131,6 +132,27 @@ async def test_more_than_strava_ever_sends_is_not_collected() -> None:
     with pytest.raises(DecodeError, match="64 MB") as caught:
         body.add(b"x")
     assert caught.value.path == "/x"
+
+
+def test_a_body_in_tiny_chunks_takes_no_more_memory_than_it_has_bytes() -> None:
+    tracemalloc.start()
+    try:
+        body = Collected("/x")
+        for number in range(200_000):
+            body.add(number.to_bytes(2, "big", signed=False) if number < 65_536 else b"%c%c" % (number & 255, 7))
+        current, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert current < 1_500_000
+    assert len(body.joined()) == 400_000
+
+
+def test_a_body_is_what_was_added() -> None:
+    for chunks in ([], [b""], [b"ab"], [b"", b"ab"], [b"ab", b""], [b"a", b"", b"b", b"c"]):
+        body = Collected("/x")
+        for chunk in chunks:
+            body.add(chunk)
+        assert body.joined() == b"".join(chunks)
 
 
 @pytest.mark.anyio

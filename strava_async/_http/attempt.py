@@ -15,6 +15,7 @@ import os
 import secrets
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from io import BytesIO
 from typing import Protocol
 
 import anyio
@@ -270,11 +271,13 @@ class Collected:
         path: what is asked, for the error.
     """
 
-    __slots__ = ("_chunks", "_path", "_size")
+    __slots__ = ("_collected", "_first", "_path", "_size")
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._chunks: list[bytes] = []
+        self._first = b""
+        # Not a list of them: chunks of a byte or two, as many as may come, would take gigabytes.
+        self._collected = BytesIO()
         self._size = 0
 
     def add(self, chunk: bytes) -> None:
@@ -286,11 +289,16 @@ class Collected:
         self._size += len(chunk)
         if self._size > MAX_BODY_BYTES:
             raise DecodeError(f"the body of {self._path} is larger than {MAX_BODY_BYTES >> 20} MB", path=self._path)
-        self._chunks.append(chunk)
+        if self._size == len(chunk):
+            self._first = chunk
+        else:
+            self._collected.write(chunk)
 
     def joined(self) -> bytes:
         """Return all of it."""
-        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        if self._size == len(self._first):
+            return self._first
+        return b"".join((self._first, self._collected.getbuffer()))
 
 
 def fields_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
