@@ -23,8 +23,6 @@ import anyio.to_thread
 
 from strava_async.errors import InputError
 
-# Far more than Strava takes, far less than memory.
-MAX_FILE_BYTES = 512 * 1024 * 1024
 # What is larger is copied in a thread.
 LARGE_BYTES = 1_000_000
 # So much is read at a time: of what has no end is found out before memory has one.
