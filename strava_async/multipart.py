@@ -41,6 +41,7 @@ class Multipart:
     Attributes:
         content_type: the media type, with the boundary.
         content_length: the bytes of the whole; None if that is not known beforehand.
+        is_in_memory: whether all of it is; else to take the next piece may mean to wait for a disk or a pipe.
 
     Raises:
         InputError: something cannot be sent as a file.
@@ -56,6 +57,7 @@ class Multipart:
             part.check(part.size or 0, limit_bytes)
         self._parts = [(_begin(boundary, part), part) for part in parts]
         self._end = f"--{boundary}--\r\n".encode()
+        self.is_in_memory = all(isinstance(part.content, bytes | io.BytesIO) for part in parts)
         self.content_type = f"multipart/form-data; boundary={boundary}"
         sizes = [None if part.size is None else len(head) + part.size + 2 for head, part in self._parts]
         known = [size for size in sizes if size is not None]

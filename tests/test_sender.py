@@ -204,6 +204,40 @@ async def test_what_fails_half_way_may_have_been_sent_and_what_fails_before_was_
 
 @pytest.mark.anyio
 @both_libraries
+async def test_a_pipe_that_nobody_writes_to_holds_up_no_other_work(fast: bool) -> None:
+    async def peer(connection: Connection, server: Server) -> None:
+        await connection.head()
+        server.requests += 1
+        await anyio.sleep_forever()
+
+    read_end, write_end = os.pipe()
+    writer = io.FileIO(write_end, "w")
+    rescue = threading.Timer(20, writer.close)  # or a test that fails would never end
+    rescue.start()
+    errors: list[TransportError] = []
+
+    async def send(sender: HttpSender, call: Call) -> None:
+        try:
+            await sender.send(call, None, LONG)
+        except TransportError as error:
+            errors.append(error)
+
+    with io.FileIO(read_end) as file:
+        try:
+            async with listening(peer) as server, HttpSender(fast=fast) as sender, anyio.create_task_group() as tasks:
+                call = api_call("POST", "/uploads", {}, api_url=server.url, files={"file": file})
+                tasks.start_soon(send, sender, call)
+                await server.heard(1)
+                assert rescue.is_alive()
+                await sender.aclose()
+        finally:
+            rescue.cancel()
+            writer.close()
+    assert "the client was closed" in str(errors[0])
+
+
+@pytest.mark.anyio
+@both_libraries
 async def test_an_upload_arrives_as_it_is(fast: bool) -> None:
     bodies: list[bytes] = []
     content = bytes(range(256)) * 4_000

@@ -26,7 +26,8 @@ from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 from yarl import URL
 
-from strava_async._http.attempt import QUOTA_FIELDS, Attempt, Body, Collected
+from strava_async._http.attempt import Attempt, Body
+from strava_async._http.incoming import QUOTA_FIELDS, Collected
 from strava_async.calls import Call
 from strava_async.errors import InputError, TransportError
 from strava_async.wire import Reply

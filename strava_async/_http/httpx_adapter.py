@@ -14,7 +14,8 @@ from types import ModuleType
 from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
 
-from strava_async._http.attempt import Attempt, Body, Collected, fields_of
+from strava_async._http.attempt import Attempt, Body
+from strava_async._http.incoming import Collected, fields_of
 from strava_async._http.quiet import quiet_url
 from strava_async.calls import Call
 from strava_async.errors import DecodeError, InputError
