@@ -11,16 +11,14 @@ Bounds, whichever transport is below:
 from __future__ import annotations
 
 import math
-import os
 import secrets
-import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Protocol
 
 import anyio
 
-from strava_async._http.trust import trust_variable
+from strava_async._http.trust import permanent_tls_failure
 from strava_async._reading_threads import in_reading_thread
 from strava_async.calls import Call
 from strava_async.errors import InputError, Sent, StravaError, TransportError
@@ -29,18 +27,6 @@ from strava_async.redaction import redacted
 from strava_async.wire import Reply
 
 REASON_CHARACTERS = 300
-# Beside a certificate that is refused: the two sides have no TLS in common, or one of them speaks none.
-_PERMANENT = frozenset(
-    {
-        "NO_PROTOCOLS_AVAILABLE",
-        "SSLV3_ALERT_HANDSHAKE_FAILURE",
-        "TLSV13_ALERT_CERTIFICATE_REQUIRED",
-        "TLSV1_ALERT_PROTOCOL_VERSION",
-        "TLSV1_ALERT_UNKNOWN_CA",
-        "UNSUPPORTED_PROTOCOL",
-        "WRONG_VERSION_NUMBER",
-    }
-)
 
 
 class Adapter(Protocol):
@@ -186,7 +172,7 @@ class Attempt:
         )
         failure = permanent_tls_failure(error)
         if failure is not None:
-            return self.error(f"no reply to {self.call.method} {self.call.path}: {_explained(failure)}", permanent=True)
+            return self.error(f"no reply to {self.call.method} {self.call.path}: {failure}", permanent=True)
         return self.error(text, timed_out=timed_out, permanent=permanent)
 
     def error(self, text: str, *, timed_out: bool = False, permanent: bool = False) -> TransportError:
@@ -273,22 +259,3 @@ class _Walk(AsyncIterator[bytes]):
             return next(self._chunks, None)
         self._attempt.reading()
         return await in_reading_thread(partial(next, self._chunks, None))
-
-
-def permanent_tls_failure(error: BaseException) -> ssl.SSLError | None:
-    """Return why TLS failed, if another attempt meets that again, as with a certificate that is refused."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return cause
-        if isinstance(cause, ssl.SSLError) and getattr(cause, "reason", None) in _PERMANENT:
-            return cause
-        cause = cause.__cause__ or cause.__context__
-    return None
-
-
-def _explained(failure: ssl.SSLError) -> str:
-    if not isinstance(failure, ssl.SSLCertVerificationError):
-        return f"there is no TLS with this server: {failure}"
-    trusted = trust_variable(os.environ) or "the package certifi"
-    return f"its certificate is refused: {failure} (who is trusted comes from {trusted})"
