@@ -29,7 +29,7 @@ from strava_async.calls import Call, api_call
 from strava_async.errors import InputError, StravaError, TransportError
 from strava_async.wire import Reply
 from tests import hostile_peers as peers
-from tests.hostile_peers import OK, Connection, Server, listening
+from tests.hostile_peers import OK, Connection, Server, answers, listening
 
 SHORT, LONG = 0.2, 60.0
 ROOT = Path(__file__).parent.parent
@@ -430,6 +430,20 @@ def test_an_environment_that_was_corrected_serves_the_same_object() -> None:
         command = [sys.executable, "-c", CORRECTED, f"{url}/api/v3"]
         run = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, cwd=ROOT)
     assert (run.stdout, run.stderr) == ("served\n", "")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("status", "permanent"), [(407, True), (403, True), (503, False)])
+async def test_a_proxy_that_refuses_is_told_without_its_words(status: int, permanent: bool) -> None:
+    answer = f"HTTP/1.1 {status} sekret\r\nContent-Length: 0\r\n\r\n".encode()
+    async with listening(answers(answer)) as server:
+        url = server.url.replace("http://", "http://user:sekret@")
+        async with proxied_client(tls_context(), Proxy(url, "ALL_PROXY")) as client:
+            with pytest.raises(TransportError, match=f"the proxy refuses the connection with {status}") as caught:
+                await HttpSender(client).send(get("https://strava.invalid"), None, LONG)
+    assert (caught.value.sent, caught.value.permanent) == ("never", permanent)
+    assert "sekret" not in str(caught.value)
+    assert caught.value.__suppress_context__
 
 
 @pytest.mark.skipif(importlib.util.find_spec("socksio") is not None, reason="socksio is installed")

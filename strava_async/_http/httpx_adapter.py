@@ -7,6 +7,7 @@ Bodies are taken as they came, packed: a client that has a hundred large ones ar
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import AsyncIterator, Mapping
 from functools import cache
@@ -21,6 +22,10 @@ from strava_async.calls import Call
 from strava_async.errors import DecodeError, InputError
 from strava_async.unpacking import ACCEPTED, accepted
 from strava_async.wire import Reply
+
+_REFUSED_BY_A_PROXY = r"[3-5]\d\d\b"
+# Its credentials, or where it leads to: not a matter of time.
+_NOT_ALLOWED = frozenset({"401", "403", "407"})
 
 
 class HttpClient(Protocol):
@@ -82,6 +87,11 @@ class HttpxAdapter:
             if isinstance(error, library.RemoteProtocolError) and call.quota_class is None:
                 # It shows the bytes that make no sense, and they may be of tokens.
                 raise attempt.error(f"no reply to {call.method} {call.path} that is HTTP") from None
+            refusal = re.match(_REFUSED_BY_A_PROXY, str(error)) if isinstance(error, library.ProxyError) else None
+            if refusal is not None:
+                # The rest of it is of the proxy's own wording, which may repeat the credentials that it was shown.
+                text = f"no reply to {call.method} {call.path}: the proxy refuses the connection with {refusal[0]}"
+                raise attempt.error(text, permanent=refusal[0] in _NOT_ALLOWED) from None
             permanent = isinstance(error, library.LocalProtocolError | library.UnsupportedProtocol)
             raise attempt.no_reply(error, timed_out=self._timed_out(error), permanent=permanent) from error
 
