@@ -170,8 +170,9 @@ class Exchange:
         urgent = options.priority is Priority.INTERACTIVE or call.quota_class is None
         try:
             reply = await self._sender.send(call, bearer, options.timeout, options.total, urgent=urgent)
-        except InputError:
-            permit.release()  # the client is closed, or the environment makes no sense
+        except InputError as error:
+            if error.sent == "never":
+                permit.release()  # the client is closed, or the environment makes no sense
             raise
         except TransportError as error:
             if error.sent == "never":

@@ -17,7 +17,7 @@ import json
 import math
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from enum import Enum
@@ -27,6 +27,7 @@ from urllib.parse import SplitResult, quote, quote_plus, unquote, urlencode, url
 
 from strava_async.endpoints import quota_class_of
 from strava_async.errors import InputError
+from strava_async.multipart import given_files
 from strava_async.quota import QuotaClass
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
@@ -50,7 +51,7 @@ class Call:
         path: what errors show: the path below the API, without query.
         quota_class: which meters it spends; None for the OAuth endpoints, which spend none and carry no bearer.
         content: the body as bytes, with its content_type; or
-        fields, files: the parts of a multipart body, as the HTTP library takes them.
+        fields, files: the parts of a multipart body; files as pairs of a name and a file, see ``multipart``.
         secret_query: what is added to the query when the request is sent, and shown nowhere.
         basic: the value of an Authorization field of the Basic scheme; a secret.
         idempotent: sending it twice does no harm.
@@ -65,7 +66,7 @@ class Call:
     content: bytes | None = field(default=None, repr=False)
     content_type: str | None = None
     fields: Mapping[str, str] | None = field(default=None, repr=False)
-    files: Any = field(default=None, repr=False)
+    files: Sequence[tuple[str, Any]] | None = field(default=None, repr=False)
     secret_query: str | None = field(default=None, repr=False)
     basic: str | None = field(default=None, repr=False)
     idempotent: bool = True
@@ -90,7 +91,7 @@ def api_call(
         url: a path below the API, with ``{names}`` to fill, or an absolute URL of the API's origin.
         params: the values for the names, and whatever else is to be sent.
         api_url: the API's base, without a slash at the end.
-        files: multipart files, in any form the HTTP library takes.
+        files: multipart files, as httpx takes them: a mapping or pairs; see ``multipart``.
         body: what to send as JSON, with PUT.
         form: what to send as a form, with PUT; for POST that is what is left of ``params``.
 
@@ -103,6 +104,7 @@ def api_call(
         raise InputError("a body of JSON and a form of their own go with PUT; a POST sends its parameters")
     if method != "POST" and files:
         raise InputError("files go with POST")
+    given = given_files(files) if files else None
     template = _template(url, api_url)
     rest = dict(params)
     path = _fill(template, rest)
@@ -132,12 +134,12 @@ def api_call(
         f"{address}?{query}" if query else address,
         below,
         quota_class_of(method, below),
-        content=None if files else urlencode(encoded).encode("ascii"),
-        content_type=None if files else _FORM,
-        fields=encoded if files else None,
-        files=files or None,
+        content=None if given else urlencode(encoded).encode("ascii"),
+        content_type=None if given else _FORM,
+        fields=encoded if given else None,
+        files=given or None,
         idempotent=False,
-        replayable=_replayable(files),
+        replayable=given is None or all(_is_replayable(file) for _, file in given),
         secrets=secrets,
     )
 
@@ -315,11 +317,7 @@ def _json(body: Any) -> bytes:
         raise InputError(f"the body cannot be sent as JSON: {error}") from None
 
 
-def _replayable(files: Any) -> bool:
-    """Say whether every file is text or bytes, or says itself that it is; a stream is used up by the first attempt."""
-    if not files:
-        return True
-    parts: dict[str, Any] | list[tuple[str, Any]] = files
-    values = parts.values() if isinstance(parts, Mapping) else [value for _, value in parts]
-    contents: list[Any] = [value[1] if isinstance(value, tuple) else value for value in values]
-    return all(isinstance(content, str | bytes) or getattr(content, "replayable", False) for content in contents)
+def _is_replayable(file: Any) -> bool:
+    """Say whether a file is text or bytes, or says itself that it is; a stream is used up by the first attempt."""
+    contents: Any = cast("Sequence[Any]", file)[1:2] if isinstance(file, tuple) else [file]
+    return all(isinstance(one, str | bytes) or getattr(one, "replayable", False) for one in contents)

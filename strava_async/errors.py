@@ -64,7 +64,13 @@ class StravaError(Exception):
 
 
 class InputError(StravaError, ValueError):
-    """An argument is wrong. Nothing was sent and no quota was spent."""
+    """An argument is wrong. Nothing was sent and no quota was spent, unless ``sent`` says otherwise.
+
+    Attributes:
+        sent: ``maybe`` where a file could not be read to its end, and a part of the request was out; else ``never``.
+    """
+
+    sent: Sent = "never"
 
 
 class AsyncOnlyError(InputError, TypeError):

@@ -6,6 +6,7 @@ Rules (RFC 7578, and the WHATWG's "multipart/form-data encoding algorithm", whic
 - A part with a file name is ``application/octet-stream`` where nothing else is said; one without says nothing.
 - The length is known beforehand if that of each file is, and then it is kept: of a file that grows the rest is left
   out, and one that shrinks is an error. Of pipes, and what else cannot be wound back, it is not known.
+- No file is larger than ``MAX_FILE_BYTES``; what has no end, as a device, is given up there.
 
 A file is given as httpx takes it: text, bytes, a binary file object, or a tuple of a file name and one of those, with a
 media type and further header fields where they are wanted. What can be wound back is sent from its beginning.
@@ -23,6 +24,8 @@ from strava_async.errors import InputError
 
 # What is read of a file, and in memory of it, at a time.
 CHUNK_BYTES = 64 * 1024
+# Of one file: far more than Strava takes, far less than memory.
+MAX_FILE_BYTES = 512 * 1024 * 1024
 _BINARY = "application/octet-stream"
 
 
@@ -33,20 +36,28 @@ class Multipart:
         fields: names and values.
         files: what is given by name, as a mapping or as pairs.
         boundary: between the parts; what the files do not hold.
+        limit_bytes: how large each file may be.
 
     Attributes:
         content_type: the media type, with the boundary.
         content_length: the bytes of the whole; None if that is not known beforehand.
+        is_in_memory: whether all of it is; else to take the next piece may mean to wait for a disk or a pipe.
 
     Raises:
         InputError: something cannot be sent as a file.
     """
 
-    def __init__(self, fields: Mapping[str, str], files: Any, boundary: str) -> None:
-        pairs = _pairs(files)
-        parts = [_field(name, value) for name, value in fields.items()] + [_file(name, value) for name, value in pairs]
+    def __init__(
+        self, fields: Mapping[str, str], files: Any, boundary: str, *, limit_bytes: int = MAX_FILE_BYTES
+    ) -> None:
+        files = given_files(files)
+        parts = [_field(name, value) for name, value in fields.items()] + [_file(name, value) for name, value in files]
+        self._limit_bytes = limit_bytes
+        for part in parts:
+            part.check(part.size or 0, limit_bytes)
         self._parts = [(_begin(boundary, part), part) for part in parts]
         self._end = f"--{boundary}--\r\n".encode()
+        self.is_in_memory = all(isinstance(part.content, bytes | io.BytesIO) for part in parts)
         self.content_type = f"multipart/form-data; boundary={boundary}"
         sizes = [None if part.size is None else len(head) + part.size + 2 for head, part in self._parts]
         known = [size for size in sizes if size is not None]
@@ -56,11 +67,11 @@ class Multipart:
         """Return the body in pieces of about ``CHUNK_BYTES``.
 
         Raises:
-            InputError: a file cannot be read, gives text, or ends before the length that it had.
+            InputError: a file cannot be read, gives text, is too large, or ends before the length that it had.
         """
         for head, part in self._parts:
             yield head
-            yield from part.chunks()
+            yield from part.chunks(self._limit_bytes)
             yield b"\r\n"
         yield self._end
 
@@ -74,12 +85,17 @@ class _Part:
     size: int | None
     name: str
 
-    def chunks(self) -> Iterator[bytes]:
+    def check(self, size: int, limit_bytes: int) -> None:
+        """Raise InputError for more than there may be."""
+        if size > limit_bytes:
+            raise InputError(f"the file {self.name!r} is larger than {limit_bytes >> 20} MB: Strava takes 25 MB")
+
+    def chunks(self, limit_bytes: int) -> Iterator[bytes]:
         if isinstance(self.content, bytes):
             yield from _pieces(self.content)
             return
         _wind_back(self.content)
-        left = self.size
+        left, came = self.size, 0
         while True:
             # Where nothing is left it is asked once more: a file that counts learns that all has been taken.
             chunk = _read(self.content, CHUNK_BYTES if not left else min(left, CHUNK_BYTES), self.name)[:left]
@@ -88,6 +104,8 @@ class _Part:
             if not chunk:
                 return
             left = None if left is None else left - len(chunk)
+            came += len(chunk)
+            self.check(came, limit_bytes)
             yield chunk
 
 
@@ -103,15 +121,17 @@ def _file(name: str, given: Any) -> _Part:
         content = _utf_8(content)
     if isinstance(content, io.TextIOBase) or not (isinstance(content, bytes) or hasattr(content, "read")):
         raise InputError(f"the file {name!r} is bytes, text, or a file opened in binary mode")
+    if getattr(content, "closed", False) is True:
+        raise InputError(f"the file {name!r} is closed")
     disposition = f'form-data; name="{_quoted(name)}"'
     if filename:
         disposition += f'; filename="{_quoted(str(filename))}"'
-    fields = {"Content-Disposition": disposition, **_header_fields(more)}
+    fields = _header_fields(name, more)
     if media_type is None and filename and "content-type" not in map(str.lower, fields):
         media_type = _BINARY
     if media_type is not None:
-        fields["Content-Type"] = str(media_type)
-    return _Part(fields, content, _size_of(content), name)
+        fields |= _header_fields(name, {"Content-Type": media_type})
+    return _Part({"Content-Disposition": disposition, **fields}, content, _size_of(content), name)
 
 
 def _entry(name: str, given: Any) -> tuple[Any, Any, Any, Any]:
@@ -122,15 +142,34 @@ def _entry(name: str, given: Any) -> tuple[Any, Any, Any, Any]:
     return filename, content, media_type, more
 
 
-def _pairs(files: Any) -> Iterable[tuple[str, Any]]:
+def given_files(files: Any) -> list[tuple[str, Any]]:
+    """Return names and files as pairs, whether they are given as such or as a mapping.
+
+    Raises:
+        InputError: they are neither.
+    """
+    # To iterate over a file would read it.
+    is_one = isinstance(files, str | bytes | bytearray) or hasattr(files, "read")
+    kind = type(files).__name__
     entries: Any = cast("Mapping[str, Any]", files).items() if isinstance(files, Mapping) else files
-    return cast("Iterable[tuple[str, Any]]", entries)
+    if is_one or not hasattr(entries, "__iter__"):
+        raise InputError(f"files are given by name, as {{'file': ...}}: not as a {kind}")
+    pairs: list[tuple[str, Any]] = []
+    for entry in entries:
+        pair: list[Any] = list(cast("Iterable[Any]", entry)) if isinstance(entry, tuple | list) else []
+        if len(pair) != 2 or not isinstance(pair[0], str):
+            raise InputError("files are pairs of a name, which is a text, and a file")
+        pairs.append((pair[0], pair[1]))
+    return pairs
 
 
-def _header_fields(given: Any) -> dict[str, str]:
-    fields: dict[str, str] = {str(name): str(value) for name, value in dict(given or {}).items()}
+def _header_fields(name: str, given: Any) -> dict[str, str]:
+    try:
+        fields: dict[str, str] = {str(key): str(value) for key, value in dict(given or {}).items()}
+    except (TypeError, ValueError):
+        raise InputError(f"the header fields of the file {name!r} are no mapping") from None
     if any(character in text for pair in fields.items() for text in pair for character in "\r\n\0"):
-        raise InputError("a header field of a file holds a line break")
+        raise InputError(f"a header field of the file {name!r} holds a line break")
     return fields
 
 

@@ -323,7 +323,8 @@ class ApiV3:
 
         Args:
             url: see ``get``.
-            files: multipart files, as httpx takes them; bytes can be sent again, a stream is sent once.
+            files: multipart files, as httpx takes them, of 512 MB at the most each; bytes can be sent again, a stream
+                is sent once. What is not in memory is read in a thread.
             check_for_errors: see ``get``.
             **kwargs: fill the names in the path; the rest is the form.
         """

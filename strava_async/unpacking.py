@@ -29,6 +29,9 @@ MOST_MEMBERS = 4_096
 
 _IDENTITY = frozenset({"", "identity"})
 _GZIP = frozenset({"gzip", "x-gzip"})
+_DEFLATE = "deflate"
+# What an Accept-Encoding asks for.
+ACCEPTED = "gzip, deflate"
 _GZIP_BITS, _ZLIB_BITS, _RAW_BITS = zlib.MAX_WBITS | 16, zlib.MAX_WBITS, -zlib.MAX_WBITS
 GZIP_MAGIC = b"\x1f\x8b"
 # Only these are named in an error: what else stands in the field may be anything, a secret too.
@@ -87,10 +90,18 @@ def finished(steps: Generator[None, None, Result]) -> Result:
             return result
 
 
+def accepted(accept_encoding: str) -> str:
+    """Return an Accept-Encoding without the codings that are not undone here."""
+    entries = [entry.strip() for entry in accept_encoding.split(",")]
+    known = {"identity", *_GZIP, _DEFLATE}
+    kept = [entry for entry in entries if entry.lower().partition(";")[0].rstrip() in known]
+    return accept_encoding if kept == entries else ", ".join(kept) or "identity"
+
+
 def _window_bits(coding: str, body: bytes) -> int:
     if coding in _GZIP:
         return _GZIP_BITS
-    if coding == "deflate":
+    if coding == _DEFLATE:
         # RFC 1950 §2.2: the method is 8, and the first two bytes are a multiple of 31.
         framed = body[0] & 0x0F == 8 and int.from_bytes(body[:2]) % 31 == 0
         return _ZLIB_BITS if framed else _RAW_BITS

@@ -1,6 +1,7 @@
 """One attempt: how long it may take, how far it came. In time of trio's that jumps when nothing else is to be done."""
 
 import io
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,8 @@ import trio
 import trio.testing
 
 from strava_async._http import HttpSender
-from strava_async._http.attempt import Attempt, Body, Collected
+from strava_async._http.attempt import Attempt, Body
+from strava_async._http.incoming import Collected
 from strava_async.calls import Call, api_call
 from strava_async.errors import DecodeError, InputError, TransportError
 from strava_async.multipart import CHUNK_BYTES
@@ -59,6 +61,33 @@ def test_a_body_that_is_taken_slowly_has_all_the_time_that_it_needs() -> None:
         reply = await sent(Taking(*[9.0] * 100, answer=9.0), upload(b"x" * 60 * CHUNK_BYTES), 10.0, None)
         assert reply.status_code == 200
         assert anyio.current_time() > 500
+
+    in_no_time(test)
+
+
+class Slow(io.RawIOBase):
+    """A file that is an hour of the event loop's in giving each of its pieces."""
+
+    def __init__(self, pieces: int) -> None:
+        self.pieces = pieces
+
+    def read(self, size: int = -1, /) -> bytes:
+        self.pieces -= 1
+        if self.pieces < 0:
+            return b""
+        trio.from_thread.run(trio.sleep, 3600.0)
+        return b"x"
+
+
+def test_a_file_that_gives_its_bytes_slowly_is_not_the_other_sides_fault() -> None:
+    async def test() -> None:
+        call = api_call("POST", "/uploads", {}, api_url=API, files={"file": Slow(2)})
+        assert (await sent(Taking(), call, 10.0, None)).status_code == 200
+        assert anyio.current_time() == pytest.approx(2 * 3600)
+        call = api_call("POST", "/uploads", {}, api_url=API, files={"file": Slow(2)})
+        error = await sent(Taking(), call, 10.0, 100.0)
+        assert (error.sent, error.timed_out, anyio.current_time()) == ("maybe", True, pytest.approx(2 * 3600 + 100))
+        assert "within 100 s" in str(error)
 
     in_no_time(test)
 
@@ -131,6 +160,27 @@ async def test_more_than_strava_ever_sends_is_not_collected() -> None:
     with pytest.raises(DecodeError, match="64 MB") as caught:
         body.add(b"x")
     assert caught.value.path == "/x"
+
+
+def test_a_body_in_tiny_chunks_takes_no_more_memory_than_it_has_bytes() -> None:
+    tracemalloc.start()
+    try:
+        body = Collected("/x")
+        for number in range(200_000):
+            body.add(number.to_bytes(2, "big", signed=False) if number < 65_536 else b"%c%c" % (number & 255, 7))
+        current, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert current < 1_500_000
+    assert len(body.joined()) == 400_000
+
+
+def test_a_body_is_what_was_added() -> None:
+    for chunks in ([], [b""], [b"ab"], [b"", b"ab"], [b"ab", b""], [b"a", b"", b"b", b"c"]):
+        body = Collected("/x")
+        for chunk in chunks:
+            body.add(chunk)
+        assert body.joined() == b"".join(chunks)
 
 
 @pytest.mark.anyio

@@ -188,6 +188,20 @@ def test_a_stream_can_be_sent_once(files: Any) -> None:
     assert not call("/uploads", "POST", files=files).replayable
 
 
+def test_files_from_an_iterator_are_all_sent() -> None:
+    made = call("/uploads", "POST", files=iter([("file", b"1"), ("more", BytesIO(b"2"))]))
+    assert made.files is not None
+    assert [name for name, _ in made.files] == ["file", "more"]
+    assert not made.replayable
+    assert call("/uploads", "POST", files=iter([])).content == b""
+
+
+@pytest.mark.parametrize("files", ["abc", 5, [("file",)], {1: b"x"}, BytesIO(b"x")])
+def test_files_without_names_are_bad_input(files: Any) -> None:
+    with pytest.raises(InputError, match=r"^files are "):
+        call("/uploads", "POST", files=files)
+
+
 def test_a_put_sends_json_and_the_rest_in_the_query() -> None:
     made = call("/activities/{id}", "PUT", body={"name": "Köln", "gear_id": None}, id=5, x=1)
     assert made.content == b'{"name":"K\\u00f6ln","gear_id":null}'

@@ -14,11 +14,13 @@ from strava_async._shield import run_to_end
 from strava_async.calls import Call, api_call, oauth_call
 from strava_async.errors import (
     DecodeError,
+    InputError,
     InvalidGrantError,
     MissingScopeError,
     NotFoundError,
     QuotaExceededError,
     RateLimitedError,
+    Sent,
     ServerError,
     StravaError,
     TransportError,
@@ -227,6 +229,16 @@ async def test_what_may_have_arrived_counts_as_spent() -> None:
     with pytest.raises(TransportError):
         await world.run(options=Options(retry=RetryPolicy(max_attempts=1)))
     assert world.log == ["acquire", "send a0", "abandon"]
+
+
+@pytest.mark.parametrize(("sent", "end"), [("never", "release"), ("maybe", "abandon")])
+async def test_a_file_that_fails_half_way_counts_as_spent(sent: Sent, end: str) -> None:
+    error = InputError("the file cannot be read")
+    error.sent = sent
+    world = World(error)
+    with pytest.raises(InputError):
+        await world.run(POST)
+    assert world.log == ["acquire", "send a0", end]
 
 
 async def test_a_refresh_that_fails_gives_the_permit_back() -> None:

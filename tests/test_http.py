@@ -129,6 +129,28 @@ async def test_a_packed_body_stays_packed() -> None:
     assert read(GET, reply) == {"id": 1}
 
 
+@pytest.mark.parametrize(
+    ("asked", "goes"),
+    [
+        ("gzip, deflate, br, zstd", "gzip, deflate"),
+        ("GZIP;q=1.0, br;q=0.5, *;q=0", "GZIP;q=1.0"),
+        ("br", "identity"),
+        ("identity", "identity"),
+        ("deflate;q=0.5,gzip", "deflate;q=0.5,gzip"),
+    ],
+)
+async def test_no_coding_is_asked_for_that_only_the_library_undoes(asked: str, goes: str) -> None:
+    # It undoes a chunk at once, whatever comes out.
+    request = await sent(GET, headers={"Accept-Encoding": asked})
+    assert request.headers["Accept-Encoding"] == goes
+
+
+async def test_a_coding_that_nobody_asked_for_is_left_as_it_is_and_told() -> None:
+    reply = await exchange(httpx.Response(200, headers={"Content-Encoding": "br"}, stream=Streamed(b"\x0b\x00{}\x03")))
+    with pytest.raises(DecodeError, match="packed with br"):
+        read(GET, reply)
+
+
 async def test_a_body_that_a_mock_has_unpacked_is_taken_as_it_is() -> None:
     packed = gzip.compress(b'{"id": 1}')
     reply = await exchange(httpx.Response(200, headers={"Content-Encoding": "gzip"}, content=packed))

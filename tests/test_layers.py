@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "strava_async"
 LAYERS: list[set[str]] = [
     {"errors", "clock", "_shapes", "_unset", "_extras", "_http.quiet", "_http.gate", "_carried"}
     | {"json_values", "redaction", "unpacking"},
-    {"_credentials", "scopes"},
+    {"_credentials", "scopes", "_reading_threads"},
     {"excerpts", "oauth", "quota", "quota_fields", "retry", "paging", "state", "webhooks", "_pages"}
     | {"multipart", "quota_turn", "quota_witness", "_http.proxies", "_http.trust"}
     | {"_carried_asyncio", "_carried_trio", "_async_only", "limiter_park", "_loop_binding"}
@@ -23,7 +23,7 @@ LAYERS: list[set[str]] = [
     | {"quota_meter", "stores._values", "stores.file_lock", "stores.sqlite_file", "_http.pool"},
     {"_renewals", "_expiry", "quota_budget", "calls", "stores.memory", "stores.sqlite_rows", "stores.sqlite_shared"},
     {"quota_ledger", "tokens", "wire", "stores.sqlite"},
-    {"models", "_reports", "_http.attempt"},
+    {"models", "_reports", "_http.attempt", "_http.incoming"},
     {"_hook_reports", "_http.httpx_adapter", "_http.aiohttp_adapter"},
     {"quota_snapshot", "limiter_line", "limiter_permit", "_http.connections", "_http.callers_client"},
     {"limiter_log"},

@@ -152,6 +152,12 @@ def textual() -> Any:
     return Text(b"x")
 
 
+def closed() -> Any:
+    file = io.BytesIO(b"x")
+    file.close()
+    return file
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -160,6 +166,9 @@ def textual() -> Any:
         (lambda: ("a",), "tuple of 2 to 4"),
         (lambda: ("a", b"", "t", {}, 5), "tuple of 2 to 4"),
         (lambda: ("a", b"", "t", {"X": "a\r\nY: b"}), "line break"),
+        (lambda: ("a", b"", "t/x\r\nY: b"), "line break"),
+        (lambda: ("a", b"", "t", "X: b"), "no mapping"),
+        (closed, "is closed"),
         (lambda: ("\ud800", b""), "surrogate"),
         (lambda: "\ud800", "surrogate"),
         (failing, "the disk is gone"),
@@ -169,3 +178,38 @@ def textual() -> Any:
 def test_what_is_no_file_is_bad_input(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         encoded({"file": make()})
+
+
+@pytest.mark.parametrize(
+    "files", ["abc", b"abc", 5, [("a",)], [b"ab"], {1: b"x"}, [(None, b"x")], io.BytesIO(b"line\n"), {b"f": b"x"}]
+)
+def test_what_is_given_without_a_name_is_bad_input(files: Any) -> None:
+    with pytest.raises(InputError, match=r"^files are "):
+        encoded(files)
+
+
+class Endless(Stream):
+    """Zeros, as many as are asked for, as from a device."""
+
+    def __init__(self) -> None:
+        super().__init__(b"")
+        self.given = 0
+
+    def readinto(self, buffer: Any) -> int:
+        self.given += len(buffer)
+        return len(buffer)
+
+
+def test_a_file_without_an_end_is_given_up() -> None:
+    file = Endless()
+    body = Multipart({}, {"file": file}, BOUNDARY, limit_bytes=10 * CHUNK_BYTES)
+    with pytest.raises(InputError, match="'file' is larger than 0 MB"):
+        for _ in body.chunks():
+            pass
+    assert file.given == 11 * CHUNK_BYTES
+
+
+def test_a_file_that_is_too_large_is_told_before_it_is_read() -> None:
+    assert encoded({"file": b"x" * 9})
+    with pytest.raises(InputError, match="larger than"):
+        Multipart({}, {"file": io.BytesIO(b"x" * 10)}, BOUNDARY, limit_bytes=9)

@@ -114,3 +114,17 @@ def test_socks_is_known() -> None:
     )
     assert Proxy("socks5://x", "").is_socks
     assert not Proxy("http://socks5", "").is_socks
+
+
+def test_a_scheme_may_be_in_upper_case() -> None:
+    proxy = Proxies({"all": "SOCKS5://u:P@proxy:1"}, {}).proxy_for(URL)
+    assert proxy is not None
+    assert (proxy.url, proxy.is_socks) == ("socks5://u:P@proxy:1", True)
+
+
+def test_a_proxy_does_not_show_its_password() -> None:
+    assert "sekret" not in repr(Proxies({"all": "http://u:sekret@proxy:1"}, {}).proxy_for(URL))
+
+
+def test_a_port_that_is_none_matches_nothing() -> None:
+    assert found(URL, all="http://proxy:1", no=f"www.strava.com:{'9' * 5000}") == "http://proxy:1"

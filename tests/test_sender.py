@@ -29,7 +29,7 @@ from strava_async.calls import Call, api_call
 from strava_async.errors import InputError, StravaError, TransportError
 from strava_async.wire import Reply
 from tests import hostile_peers as peers
-from tests.hostile_peers import OK, Connection, Server, listening
+from tests.hostile_peers import OK, Connection, Server, answers, listening
 
 SHORT, LONG = 0.2, 60.0
 ROOT = Path(__file__).parent.parent
@@ -182,6 +182,60 @@ async def test_an_error_of_the_callers_file_is_passed_on(fast: bool) -> None:
         assert server.requests == 0
 
 
+class Breaking(io.BytesIO):
+    """A file on a disk that is gone half-way."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() > 500_000:
+            raise OSError("the disk is gone")
+        return super().read(size)
+
+
+@pytest.mark.anyio
+@both_libraries
+async def test_what_fails_half_way_may_have_been_sent_and_what_fails_before_was_not(fast: bool) -> None:
+    async with listening(answers_each) as server, HttpSender(fast=fast) as sender:
+        for file, sent in ((Breaking(b"x" * 1_000_000), "maybe"), (7, "never")):
+            call = api_call("POST", "/uploads", {}, api_url=server.url, files={"file": file})
+            with pytest.raises(InputError) as caught:
+                await sender.send(call, None, LONG)
+            assert caught.value.sent == sent
+
+
+@pytest.mark.anyio
+@both_libraries
+async def test_a_pipe_that_nobody_writes_to_holds_up_no_other_work(fast: bool) -> None:
+    async def peer(connection: Connection, server: Server) -> None:
+        await connection.head()
+        server.requests += 1
+        await anyio.sleep_forever()
+
+    read_end, write_end = os.pipe()
+    writer = io.FileIO(write_end, "w")
+    rescue = threading.Timer(20, writer.close)  # or a test that fails would never end
+    rescue.start()
+    errors: list[TransportError] = []
+
+    async def send(sender: HttpSender, call: Call) -> None:
+        try:
+            await sender.send(call, None, LONG)
+        except TransportError as error:
+            errors.append(error)
+
+    with io.FileIO(read_end) as file:
+        try:
+            async with listening(peer) as server, HttpSender(fast=fast) as sender, anyio.create_task_group() as tasks:
+                call = api_call("POST", "/uploads", {}, api_url=server.url, files={"file": file})
+                tasks.start_soon(send, sender, call)
+                await server.heard(1)
+                assert rescue.is_alive()
+                await sender.aclose()
+        finally:
+            rescue.cancel()
+            writer.close()
+    assert "the client was closed" in str(errors[0])
+
+
 @pytest.mark.anyio
 @both_libraries
 async def test_an_upload_arrives_as_it_is(fast: bool) -> None:
@@ -245,7 +299,9 @@ BACKENDS = pytest.mark.parametrize(
 
 @BACKENDS
 @both_libraries
-def test_a_loop_that_has_ended_is_forgotten(backends: tuple[str, str], fast: bool) -> None:
+def test_a_loop_that_has_ended_is_forgotten(
+    backends: tuple[str, str], fast: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     sender = HttpSender(fast=fast)
 
     async def ask(url: str, close: bool) -> Reply:
@@ -258,6 +314,8 @@ def test_a_loop_that_has_ended_is_forgotten(backends: tuple[str, str], fast: boo
         warnings.simplefilter("ignore", ResourceWarning)
         for number, backend in enumerate(backends):
             assert anyio.run(ask, url, number == 1, backend=backend).body == b"{}"
+        gc.collect()
+    assert not caplog.records  # aiohttp has asyncio log as an error what is left open
 
 
 @pytest.mark.parametrize("backends", [("asyncio", "asyncio"), ("asyncio", "trio"), ("trio", "asyncio")], ids="-".join)
@@ -344,6 +402,48 @@ def test_networks_in_no_proxy_work_and_other_hosts_go_over_the_proxy() -> None:
         assert in_environment(f"{url}/api/v3", **dead) == {}
         # The server answers whatever it is asked, as a proxy too.
         assert in_environment("http://strava.invalid/api/v3", **{**dead, "HTTP_PROXY": url}) == {}
+
+
+CORRECTED = """
+import asyncio, os, sys
+from strava_async import ApiV3, InputError
+async def main():
+    async with ApiV3("t", api_url=sys.argv[1]) as api:
+        for variable, value in (("SSL_CERT_FILE", "/nonexistent"), ("HTTP_PROXY", "foo://x")):
+            os.environ[variable] = value
+            try:
+                await api.get("/x")
+            except InputError as error:
+                assert str(error).startswith(variable), error
+            else:
+                raise SystemExit(f"{variable} was not read")
+            del os.environ[variable]
+        assert await api.get("/x") == {}
+        print("served")
+asyncio.run(main())
+"""
+
+
+def test_an_environment_that_was_corrected_serves_the_same_object() -> None:
+    environ = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    with serving() as url:
+        command = [sys.executable, "-c", CORRECTED, f"{url}/api/v3"]
+        run = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (run.stdout, run.stderr) == ("served\n", "")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("status", "permanent"), [(407, True), (403, True), (503, False)])
+async def test_a_proxy_that_refuses_is_told_without_its_words(status: int, permanent: bool) -> None:
+    answer = f"HTTP/1.1 {status} sekret\r\nContent-Length: 0\r\n\r\n".encode()
+    async with listening(answers(answer)) as server:
+        url = server.url.replace("http://", "http://user:sekret@")
+        async with proxied_client(tls_context(), Proxy(url, "ALL_PROXY")) as client:
+            with pytest.raises(TransportError, match=f"the proxy refuses the connection with {status}") as caught:
+                await HttpSender(client).send(get("https://strava.invalid"), None, LONG)
+    assert (caught.value.sent, caught.value.permanent) == ("never", permanent)
+    assert "sekret" not in str(caught.value)
+    assert caught.value.__suppress_context__
 
 
 @pytest.mark.skipif(importlib.util.find_spec("socksio") is not None, reason="socksio is installed")

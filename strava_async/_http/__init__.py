@@ -8,6 +8,7 @@
        ├─ proxies, trust      what the environment says
        └─ pool                httpx's connections
     attempt           one request on its way: its bounds, the same for each library, and what ended it
+    ├─ incoming           what is kept of a reply
     ├─ httpx_adapter      over a client of httpx or httpx2
     └─ aiohttp_adapter    over aiohttp
 """

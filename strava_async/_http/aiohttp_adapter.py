@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
@@ -25,7 +26,8 @@ from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 from yarl import URL
 
-from strava_async._http.attempt import QUOTA_FIELDS, Attempt, Body, Collected
+from strava_async._http.attempt import Attempt, Body
+from strava_async._http.incoming import QUOTA_FIELDS, Collected
 from strava_async.calls import Call
 from strava_async.errors import InputError, TransportError
 from strava_async.wire import Reply
@@ -86,8 +88,12 @@ class AiohttpAdapter:
         await self._session.close()
 
     def forget(self) -> None:
-        """See ``Adapter``. Without this aiohttp complains that the session is left open."""
-        self._session.detach()
+        """See ``Adapter``. Without this aiohttp logs errors about what is left open."""
+        closing = self._session.close()
+        # In a loop that is closed it waits for nothing, and what it calls there is an error.
+        with suppress(StopIteration, RuntimeError):
+            closing.send(None)
+        closing.close()
 
     async def _send(self, attempt: Attempt, sending: _Sending) -> Reply:
         call = attempt.call

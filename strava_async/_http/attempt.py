@@ -5,35 +5,27 @@ Bounds, whichever transport is below:
 - ``timeout``: seconds without a byte of the other side. While connecting and reading the transport watches over it;
   while a body goes out it is watched here, where each piece is asked for, because not every transport does.
 - ``total``: seconds from asking for a connection to the body's last byte.
-- ``MAX_BODY_BYTES`` of a reply.
+- ``MAX_BODY_BYTES`` of a reply: see ``incoming``.
 """
 
 from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Protocol
 
 import anyio
 
 from strava_async._http.trust import permanent_tls_failure
+from strava_async._reading_threads import in_reading_thread
 from strava_async.calls import Call
-from strava_async.errors import DecodeError, InputError, Sent, StravaError, TransportError
+from strava_async.errors import InputError, Sent, StravaError, TransportError
 from strava_async.multipart import CHUNK_BYTES, Multipart
 from strava_async.redaction import redacted
-from strava_async.wire import MAX_BODY_BYTES, Reply
+from strava_async.wire import Reply
 
-QUOTA_FIELDS = (
-    "age",
-    "date",
-    "retry-after",
-    "x-ratelimit-limit",
-    "x-ratelimit-usage",
-    "x-readratelimit-limit",
-    "x-readratelimit-usage",
-)
-_FIELDS = frozenset(name.encode() for name in (*QUOTA_FIELDS, "content-encoding", "content-type"))
 REASON_CHARACTERS = 300
 
 
@@ -141,8 +133,14 @@ class Attempt:
             fields["Content-Length"] = str(parts.content_length)
         return Body(self, parts), fields
 
+    def reading(self) -> None:
+        """Note that the next piece of the body is waited for, which is not the other side's matter."""
+        self.all_taken()
+
     def moving(self) -> None:
         """Note that the other side takes the body: the next piece has ``timeout`` seconds from now."""
+        if self.scope.cancel_called:
+            return
         deadline = anyio.current_time() + self.timeout
         self._stalled = deadline < self._ends_at
         self.scope.deadline = min(deadline, self._ends_at)
@@ -190,6 +188,11 @@ class Attempt:
 
 
 class _Chunked(Protocol):
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether the next piece is there without a wait."""
+        ...
+
     def chunks(self) -> Iterator[bytes]:
         """Return the body in pieces, from its beginning."""
         ...
@@ -197,6 +200,8 @@ class _Chunked(Protocol):
 
 class _Pieces:
     """Bytes in pieces."""
+
+    is_in_memory = True
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -225,20 +230,21 @@ class Body:
         self.all_taken: Callable[[], None] = attempt.all_taken
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return _Walk(self._attempt, self._parts.chunks(), self.all_taken)
+        return _Walk(self._attempt, self._parts, self.all_taken)
 
 
 class _Walk(AsyncIterator[bytes]):
     """One way through a body, from its beginning."""
 
-    def __init__(self, attempt: Attempt, chunks: Iterator[bytes], all_taken: Callable[[], None]) -> None:
+    def __init__(self, attempt: Attempt, parts: _Chunked, all_taken: Callable[[], None]) -> None:
         self._attempt = attempt
-        self._chunks = chunks
+        self._is_in_memory = parts.is_in_memory
+        self._chunks = parts.chunks()
         self._all_taken = all_taken
 
     async def __anext__(self) -> bytes:
         try:
-            chunk = next(self._chunks, None)
+            chunk = await self._next()
         except Exception as error:
             self._attempt.failure = error
             raise
@@ -248,43 +254,8 @@ class _Walk(AsyncIterator[bytes]):
         self._attempt.moving()
         return chunk
 
-
-class Collected:
-    """The body of a reply as it arrives.
-
-    Args:
-        path: what is asked, for the error.
-    """
-
-    __slots__ = ("_chunks", "_path", "_size")
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._chunks: list[bytes] = []
-        self._size = 0
-
-    def add(self, chunk: bytes) -> None:
-        """Keep the next bytes.
-
-        Raises:
-            DecodeError: together they are more than anything that Strava sends.
-        """
-        self._size += len(chunk)
-        if self._size > MAX_BODY_BYTES:
-            raise DecodeError(f"the body of {self._path} is larger than {MAX_BODY_BYTES >> 20} MB", path=self._path)
-        self._chunks.append(chunk)
-
-    def joined(self) -> bytes:
-        """Return all of it."""
-        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-
-
-def fields_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return the header fields that matter, by lower-case name; those that came more than once joined by commas."""
-    fields: dict[str, str] = {}
-    for name, value in raw:
-        lowered = name.lower()
-        if lowered in _FIELDS:
-            key, text = lowered.decode("ascii"), value.decode("latin-1")
-            fields[key] = f"{fields[key]}, {text}" if key in fields else text
-    return fields
+    async def _next(self) -> bytes | None:
+        if self._is_in_memory:
+            return next(self._chunks, None)
+        self._attempt.reading()
+        return await in_reading_thread(partial(next, self._chunks, None))

@@ -89,7 +89,14 @@ class Connections:
         """
         if self._loaded is None:
             raise InputError("this HTTP client is closed; make a new one")
-        proxies, fast = self._loaded
+        try:
+            return self._adapter_as_loaded(call, self._loaded)
+        except InputError:
+            self._loaded = self._loaded._replace(proxies=_proxies())  # they may have been corrected meanwhile
+            return self._adapter_as_loaded(call, self._loaded)
+
+    def _adapter_as_loaded(self, call: Call, loaded: _Loaded) -> Adapter:
+        proxies, fast = loaded
         proxy = proxies.proxy_for(call.url)
         kind = proxy or (_FAST if fast is not None and call.secret_query is None else _DIRECT)
         adapter = self._adapters.get(kind)
@@ -152,4 +159,8 @@ def _load(library: str, fast: bool) -> _Loaded:
             module = importlib.import_module("strava_async._http.aiohttp_adapter")
     if module is None:
         load()
-    return _Loaded(Proxies(getproxies(), os.environ), module)
+    return _Loaded(_proxies(), module)
+
+
+def _proxies() -> Proxies:
+    return Proxies(getproxies(), os.environ)

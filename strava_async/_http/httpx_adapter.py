@@ -7,6 +7,7 @@ Bodies are taken as they came, packed: a client that has a hundred large ones ar
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import AsyncIterator, Mapping
 from functools import cache
@@ -14,13 +15,17 @@ from types import ModuleType
 from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
 
-from strava_async._http.attempt import Attempt, Body, Collected, fields_of
+from strava_async._http.attempt import Attempt, Body
+from strava_async._http.incoming import Collected, fields_of
 from strava_async._http.quiet import quiet_url
 from strava_async.calls import Call
 from strava_async.errors import DecodeError, InputError
+from strava_async.unpacking import ACCEPTED, accepted
 from strava_async.wire import Reply
 
-_RAW_CODINGS = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
+_REFUSED_BY_A_PROXY = r"[3-5]\d\d\b"
+# Its credentials, or where it leads to: not a matter of time.
+_NOT_ALLOWED = frozenset({"401", "403", "407"})
 
 
 class HttpClient(Protocol):
@@ -82,6 +87,11 @@ class HttpxAdapter:
             if isinstance(error, library.RemoteProtocolError) and call.quota_class is None:
                 # It shows the bytes that make no sense, and they may be of tokens.
                 raise attempt.error(f"no reply to {call.method} {call.path} that is HTTP") from None
+            refusal = re.match(_REFUSED_BY_A_PROXY, str(error)) if isinstance(error, library.ProxyError) else None
+            if refusal is not None:
+                # The rest of it is of the proxy's own wording, which may repeat the credentials that it was shown.
+                text = f"no reply to {call.method} {call.path}: the proxy refuses the connection with {refusal[0]}"
+                raise attempt.error(text, permanent=refusal[0] in _NOT_ALLOWED) from None
             permanent = isinstance(error, library.LocalProtocolError | library.UnsupportedProtocol)
             raise attempt.no_reply(error, timed_out=self._timed_out(error), permanent=permanent) from error
 
@@ -107,6 +117,8 @@ class HttpxAdapter:
         if isinstance(content, Body):
             # That of httpx is an async generator around it, which trio complains of if it is left half-way.
             request.stream = _stream_class(self._library)(content)
+        if not self._owned:
+            _accept_known_codings(request.headers)
         if authorization is not None:
             request.headers["Authorization"] = authorization
         elif "Authorization" in request.headers:
@@ -160,6 +172,13 @@ class HttpxAdapter:
             cast(Any, error).request = self._library.Request(call.method, call.url)
 
 
+def _accept_known_codings(headers: Any) -> None:
+    """Ask for no coding that only the library knows: it has no bound for what comes out of it."""
+    asked = headers.get("Accept-Encoding", "")
+    if asked != ACCEPTED and (known := accepted(asked)) != asked:
+        headers["Accept-Encoding"] = known
+
+
 @cache
 def library_of(client: type) -> ModuleType:
     """Return httpx or httpx2, whichever the client's class comes from.
@@ -204,9 +223,7 @@ async def _reply(response: Any, attempt: Attempt) -> Reply:
     if response.is_stream_consumed:  # a mock transport has read and unpacked it already
         body.add(response.content)
         return Reply(response.status_code, fields, body.joined(), content_type)
-    packed = _RAW_CODINGS.issuperset(map(str.strip, coding.lower().split(",")))
-    # A coding that only the library knows is undone by it.
-    async for chunk in response.aiter_raw() if packed else response.aiter_bytes():
+    async for chunk in response.aiter_raw():
         try:
             body.add(chunk)
         except DecodeError as error:
@@ -214,7 +231,7 @@ async def _reply(response: Any, attempt: Attempt) -> Reply:
             if attempt.scope.cancel_called:
                 raise  # what is buffered is read without a wait
             attempt.end(error)
-    return Reply(response.status_code, fields, body.joined(), content_type, coding if packed else "")
+    return Reply(response.status_code, fields, body.joined(), content_type, coding)
 
 
 def _aiohttp_cause(error: Exception) -> BaseException | None:

@@ -21,10 +21,11 @@ import httpx
 
 from strava_async._http.proxies import Proxy
 from strava_async.errors import InputError
+from strava_async.unpacking import ACCEPTED
 
 KEEPALIVE_SECONDS = 5.0
 MAX_IDLE_AT_A_PROXY = 10
-FIELDS = {"User-Agent": "strava_async (Python)", "Accept-Encoding": "gzip, deflate", "Accept": "*/*"}
+FIELDS = {"User-Agent": "strava_async (Python)", "Accept-Encoding": ACCEPTED, "Accept": "*/*"}
 
 
 def direct_client(tls: ssl.SSLContext) -> httpx.AsyncClient:

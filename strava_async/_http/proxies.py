@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -35,6 +36,10 @@ class Proxy(NamedTuple):
 
     url: str
     variable: str
+
+    def __repr__(self) -> str:
+        """Not with the URL: it may hold a password."""
+        return f"Proxy(variable={self.variable!r})"
 
     @property
     def is_socks(self) -> bool:
@@ -80,17 +85,15 @@ class Proxies:
 
 def _checked(value: str, variable: str) -> Proxy:
     url = value if "://" in value else f"http://{value}"
-    try:
+    with suppress(ValueError):
         parts = urlsplit(url)
-        usable = parts.scheme.lower() in _SCHEMES and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise InputError(
-            f"{variable} names no proxy that can be used: it is http://host:port, or the same with one of "
-            f"{', '.join(_SCHEMES[1:])}; correct the variable, or unset it"
-        )
-    return Proxy(url, variable)
+        if parts.scheme in _SCHEMES and parts.hostname and parts.port != 0:
+            # With the scheme as it is compared: in lower case.
+            return Proxy(f"{parts.scheme}://{url.partition('://')[2]}", variable)
+    raise InputError(
+        f"{variable} names no proxy that can be used: it is http://host:port, or the same with one of "
+        f"{', '.join(_SCHEMES[1:])}; correct the variable, or unset it"
+    )
 
 
 class _Pattern(NamedTuple):
@@ -106,8 +109,8 @@ class _Pattern(NamedTuple):
         network = _network(text)
         if network is not None:
             return cls("", network, None)
-        bracketed = re.fullmatch(r"\[([^]]*)\](?::(\d+))?", text)
-        plain = re.fullmatch(r"([^:]*)(?::(\d+))?", text)
+        bracketed = re.fullmatch(r"\[([^]]*)\](?::(\d{1,5}))?", text)
+        plain = re.fullmatch(r"([^:]*)(?::(\d{1,5}))?", text)
         match = bracketed or plain
         if match is None or not match[1]:
             return None

@@ -102,6 +102,10 @@ class HttpSender:
                     return await self._connections.adapter_for(call).send(attempt)
                 finally:
                     gate.release()
+        except InputError as error:
+            if error is attempt.failure:
+                error.sent = attempt.sent
+            raise
         finally:
             self._attempts.discard(attempt)
             if self._none_left is not None and not self._attempts:

@@ -19,7 +19,8 @@ from typing import Any
 import anyio.to_thread
 
 from strava_async.errors import InputError
-from strava_async.resources._sources import MAX_FILE_BYTES, UploadSource, content_of, kind_of, path_of
+from strava_async.multipart import MAX_FILE_BYTES
+from strava_async.resources._sources import UploadSource, content_of, kind_of, path_of
 
 Progress = Callable[[int, int], object]
 

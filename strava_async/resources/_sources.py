@@ -3,7 +3,7 @@
 It is in memory before anything is sent: a source that fails half-way sends nothing, an empty one is found out, and the
 body can be sent again after a refusal. What Strava's site takes is 25 MB.
 
-Reads have threads of their own: a pipe that nobody writes to, or a disk that is gone, holds up no other work.
+Reads have threads of their own: see ``_reading_threads``.
 """
 
 from __future__ import annotations
@@ -21,17 +21,13 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
+from strava_async._reading_threads import in_reading_thread
 from strava_async.errors import InputError
 
-# Far more than Strava takes, far less than memory.
-MAX_FILE_BYTES = 512 * 1024 * 1024
 # What is larger is copied in a thread.
 LARGE_BYTES = 1_000_000
 # So much is read at a time: of what has no end is found out before memory has one.
 PORTION_BYTES = 1 << 20
-READING_THREADS = 16
-
-_reading = anyio.lowlevel.RunVar[anyio.CapacityLimiter]("strava_async.uploads")
 
 
 class Readable(Protocol):
@@ -65,7 +61,7 @@ async def content_of(source: Any, limit_bytes: int) -> bytes:
         if _is_content(source):
             return await _copied(source, content)
         if isinstance(source, str | os.PathLike):
-            await _in_thread(partial(_read_path, path_of(source), content))
+            await in_reading_thread(partial(_read_path, path_of(source), content))
         elif hasattr(source, "read"):
             await _read_all(source.read, content)
         elif hasattr(source, "__aiter__"):
@@ -177,17 +173,8 @@ async def _result_of(read: Callable[[], Any]) -> Any:
     if inspect.iscoroutinefunction(read):
         return await read()
     # In a list, because trio refuses a coroutine that comes out of a thread.
-    [portion] = await _in_thread(lambda: [read()])
+    [portion] = await in_reading_thread(lambda: [read()])
     return await portion if inspect.isawaitable(portion) else portion
-
-
-async def _in_thread(work: Callable[[], Any]) -> Any:
-    """Do what may never end. A caller who is cancelled does not wait for it; its thread ends when it does."""
-    limiter = _reading.get(None)
-    if limiter is None:
-        limiter = anyio.CapacityLimiter(READING_THREADS)
-        _reading.set(limiter)
-    return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter)
 
 
 async def _collect(source: AsyncIterable[Any], content: _Content) -> None:

@@ -1,0 +1,68 @@
+"""What is kept of a reply as it arrives: some header fields, and so much of its body."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from io import BytesIO
+
+from strava_async.errors import DecodeError
+from strava_async.wire import MAX_BODY_BYTES
+
+QUOTA_FIELDS = (
+    "age",
+    "date",
+    "retry-after",
+    "x-ratelimit-limit",
+    "x-ratelimit-usage",
+    "x-readratelimit-limit",
+    "x-readratelimit-usage",
+)
+_FIELDS = frozenset(name.encode() for name in (*QUOTA_FIELDS, "content-encoding", "content-type"))
+
+
+class Collected:
+    """The body of a reply as it arrives.
+
+    Args:
+        path: what is asked, for the error.
+    """
+
+    __slots__ = ("_collected", "_first", "_path", "_size")
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._first = b""
+        # Not a list of them: chunks of a byte or two, as many as may come, would take gigabytes.
+        self._collected = BytesIO()
+        self._size = 0
+
+    def add(self, chunk: bytes) -> None:
+        """Keep the next bytes.
+
+        Raises:
+            DecodeError: together they are more than anything that Strava sends.
+        """
+        self._size += len(chunk)
+        if self._size > MAX_BODY_BYTES:
+            raise DecodeError(f"the body of {self._path} is larger than {MAX_BODY_BYTES >> 20} MB", path=self._path)
+        if self._size == len(chunk):
+            self._first = chunk
+        else:
+            self._collected.write(chunk)
+
+    def joined(self) -> bytes:
+        """Return all of it."""
+        if self._size == len(self._first):
+            return self._first
+        return b"".join((self._first, self._collected.getbuffer()))
+
+
+def fields_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return the header fields that matter, by lower-case name; those that came more than once joined by commas."""
+    fields: dict[str, str] = {}
+    for name, value in raw:
+        lowered = name.lower()
+        if lowered in _FIELDS:
+            key, text = lowered.decode("ascii"), value.decode("latin-1")
+            fields[key] = f"{fields[key]}, {text}" if key in fields else text
+    return fields

@@ -1,0 +1,24 @@
+"""Threads of their own for what reads files: a pipe that nobody writes to holds up no other work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+
+READING_THREADS = 16
+
+Result = TypeVar("Result")
+_reading = anyio.lowlevel.RunVar[anyio.CapacityLimiter]("threads that read files")
+
+
+async def in_reading_thread(work: Callable[[], Result]) -> Result:
+    """Do what may never end. A caller who is cancelled does not wait for it; its thread ends when it does."""
+    limiter = _reading.get(None)
+    if limiter is None:
+        limiter = anyio.CapacityLimiter(READING_THREADS)
+        _reading.set(limiter)
+    return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter)
