@@ -16,7 +16,8 @@ Rules:
 4. A window turns when Strava's clock has surely passed the boundary, plus a margin and a jitter that keeps the
    processes of an application apart. After a full window one call probes if the counter has turned too; where it turns
    late, the windows after that begin so much later. Where a window may have turned without our noticing (the machine
-   slept, or its clock was set), a meter that is spent lets one request through, whose answer decides.
+   slept, its clock was set, or the first ``Date`` says otherwise), a meter that is spent lets one request through,
+   whose answer decides.
 5. Nothing known: one request at a time, and up to ten after a second without a number. Then a flight of ten, but no
    more than a quarter of what is left; when most have landed, no bound. While they are slow, another ten each second.
    The same after an hour without answers.

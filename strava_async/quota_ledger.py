@@ -246,7 +246,7 @@ class Ledger:
             if now < budget.hold_until:
                 budget.ceiling = min(room, 0)
                 self._changes_at = min(self._changes_at, budget.hold_until)
-            elif room <= 0 and self.clock.doubted:
+            elif room <= 0 and (self.clock.doubted or self.clock.contested):
                 budget.asks = self._asks(budget, now)
                 budget.ceiling = 1 if budget.asks else room
                 self._watched = True
@@ -275,14 +275,25 @@ class Ledger:
 
     def _asks(self, budget: Budget, now: float) -> bool:
         """Say whether a call may find out now if each full meter of a budget has turned."""
-        at = self._ask_at
-        for meter, ends in ((budget.quarter, self._ends), (budget.day, self._day_ends)):
-            if meter.room(budget.out) <= 0:
-                at = max(at, now + ends - self.clock.latest(now))
+        at = max(self._ask_at, self._may_end_at(budget, now))
         if at <= now:
             return True
         self._changes_at = min(self._changes_at, at + _TICK_SECONDS)
         return False
+
+    def _may_end_at(self, budget: Budget, now: float) -> float:
+        """Return the instant, by our clock, at which each full meter of a budget may have turned at the earliest."""
+        if not self.clock.doubted:
+            return math.inf if budget.day.room(budget.out) <= 0 else self._rival_turn()
+        full = [
+            ends
+            for meter, ends in ((budget.quarter, self._ends), (budget.day, self._day_ends))
+            if meter.room(budget.out) <= 0
+        ]
+        return now + max(full, default=-math.inf) - self.clock.latest(now)
+
+    def _rival_turn(self) -> float:
+        return self.clock.rival_turn(QUARTER_SECONDS) + _MARGIN_SECONDS
 
     def _may_be_over(self, ends: float, now: float) -> bool:
         return self.clock.doubted and self.clock.latest(now) >= ends
@@ -486,7 +497,10 @@ class Ledger:
         if windows == 0 or self._may_be_over(ends, now):
             return None
         resume_at = ends + (windows - 1) * length
-        return Wait(self.turns_at + resume_at - self._ends, meter.name, resume_at)
+        until = self.turns_at + resume_at - self._ends
+        if windows == 1 and length == QUARTER_SECONDS:
+            until = min(until, self._rival_turn())
+        return Wait(until, meter.name, resume_at)
 
     def _doubtful_day(self, budget: Budget) -> Wait | None:
         """Return how long the next probe of a day in doubt is away; None if one may begin, or is under way."""

@@ -684,6 +684,45 @@ def test_a_machine_whose_clock_is_wrong_learns_the_time_from_two_answers(skew: f
     assert books.quota.read_15min == Meter(limit=100, usage=2, reserved=0, resets_at=TEN + 900)
 
 
+WRONG_MACHINES = [-28_500.0, -400.0, 400.0, 700.0]  # by whose clocks the window ends later than in truth
+
+
+@pytest.mark.parametrize("skew", WRONG_MACHINES)
+def test_when_a_spent_window_ends_by_the_first_date_one_call_asks(skew: float) -> None:
+    books = Books(skew=skew, start=TEN + 600.4)
+    books.answer(books.give(), (200, 300), (100, 200))
+    books.now = NOW + 299
+    assert not books.admits()
+    wait = books.ledger.wait_for(True, books.now)
+    assert wait is not None
+    assert NOW + 299.6 < wait.until < NOW + 301.6
+    assert NOW + 299.6 < books.ledger.next_change() < NOW + 301.6, "whoever waits is woken then"
+    books.now = books.ledger.next_change()
+    (permit,) = books.burst()
+    books.answer(permit, (1, 301), (1, 201))
+    assert books.quota.read_15min == Meter(limit=100, usage=1, reserved=0, resets_at=TEN + 1_800)
+    assert len(books.burst()) == 10
+
+
+@pytest.mark.parametrize("skew", WRONG_MACHINES)
+def test_a_question_about_the_first_date_that_is_lost_is_not_asked_again_at_once(skew: float) -> None:
+    books = Books(skew=skew, start=TEN + 600.4)
+    books.answer(books.give(), (200, 300), (100, 200))
+    books.now = NOW + 302
+    (permit,) = books.burst()
+    books.ledger.abandon(permit, books.now)
+    books.now += 58
+    assert not books.admits()
+
+
+def test_the_first_date_moves_no_day() -> None:
+    """A day that is spent is asked about once per quarter hour as it is."""
+    books = Books(skew=-400.0, start=TEN + 600.4)
+    books.answer(books.give(), (200, 2_000), (100, 1_000))
+    books.now = NOW + 302
+    assert not books.admits()
+
+
 @pytest.mark.parametrize("jump", [-28_800.0, -600.0, 600.0, 28_800.0])
 def test_a_clock_that_two_answers_set_anew_begins_with_one_call_and_that_answers_numbers(jump: float) -> None:
     books = Books(start=TEN + 100)
