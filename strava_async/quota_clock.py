@@ -73,6 +73,10 @@ class ServerClock:
         self.late = 0.0
         self._rival: Rival | None = None
 
+    def suppose(self, now: float, low: float, high: float) -> None:
+        """Take these bounds for true until the first ``Date``."""
+        self.low, self.high, self.heard_at = low, high, now
+
     @property
     def contested(self) -> bool:
         """Whether a ``Date`` that contradicts the clock waits for its second witness."""

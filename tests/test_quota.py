@@ -658,7 +658,7 @@ WRONG_DATES = [-TEN, -28_800.0, -600.0, 600.0, 28_800.0, 1.8e9]
 def test_one_wrong_date_with_the_last_unit_of_a_window_moves_no_turn(books: Books, wrong: float) -> None:
     books.learn(99)
     books.answer(books.give(), (100, 100), (100, 100), date=books.server + wrong)
-    wait = books.ledger.wait_for(True, books.now)
+    wait = books.ledger.waits.for_quota(True, books.now)
     assert wait is not None
     assert NOW + 900 < wait.until < NOW + 902
     assert (wait.window, wait.resume_at) == ("read_15min", TEN + 900)
@@ -670,7 +670,7 @@ def test_one_wrong_date_with_the_last_unit_of_a_window_moves_no_turn(books: Book
 def test_a_first_date_that_is_wrong_moves_no_turn(books: Books, wrong: float) -> None:
     books.answer(books.give(), (100, 100), (100, 100), date=books.server + wrong)
     assert books.quota.read_15min == Meter(limit=100, usage=100, reserved=0, resets_at=TEN + 900)
-    wait = books.ledger.wait_for(True, books.now)
+    wait = books.ledger.waits.for_quota(True, books.now)
     assert wait is not None
     assert wait.until < NOW + 902
 
@@ -693,7 +693,7 @@ def test_when_a_spent_window_ends_by_the_first_date_one_call_asks(skew: float) -
     books.answer(books.give(), (200, 300), (100, 200))
     books.now = NOW + 299
     assert not books.admits()
-    wait = books.ledger.wait_for(True, books.now)
+    wait = books.ledger.waits.for_quota(True, books.now)
     assert wait is not None
     assert NOW + 299.6 < wait.until < NOW + 301.6
     assert NOW + 299.6 < books.ledger.next_change() < NOW + 301.6, "whoever waits is woken then"
@@ -933,7 +933,7 @@ def test_a_day_that_one_answer_called_full_is_probed_once_per_quarter_hour(books
     books.learn(20)
     books.answer(books.give(), (21, WRONG), (21, WRONG), status=status)
     assert not books.admits()
-    wait = books.ledger.wait_for(True, books.now)
+    wait = books.ledger.waits.for_quota(True, books.now)
     assert wait is not None
     assert wait.until < NOW + 902
     for quarter in range(1, 4):
@@ -970,7 +970,7 @@ def test_a_day_that_two_answers_called_full_is_not_probed(books: Books, together
     for quarter in range(2, 6):
         books.now = NOW + quarter * 900 + 1
         assert not books.admits()
-    wait = books.ledger.wait_for(True, books.now)
+    wait = books.ledger.waits.for_quota(True, books.now)
     assert wait is not None
     assert wait.until > NOW + 50_400
 
@@ -1092,7 +1092,7 @@ def test_a_429_that_the_numbers_explain_blocks_until_the_reset(books: Books) -> 
     books.learn(20)
     books.answer(books.give(), (120, 120), (101, 101), status=429)
     assert not books.admits()
-    wait = books.ledger.wait_for(True, books.now)
+    wait = books.ledger.waits.for_quota(True, books.now)
     assert wait is not None
     assert wait.window == "read_15min"
     assert wait.resume_at == TEN + 900
@@ -1101,7 +1101,7 @@ def test_a_429_that_the_numbers_explain_blocks_until_the_reset(books: Books) -> 
 def test_use_far_beyond_the_limit_is_no_debt(books: Books) -> None:
     books.learn(20)
     books.answer(books.give(), (692, 692), (591, 591), status=429)
-    wait = books.ledger.wait_for(True, books.now)
+    wait = books.ledger.waits.for_quota(True, books.now)
     assert wait is not None
     assert wait.resume_at == TEN + 900
 
@@ -1109,7 +1109,7 @@ def test_use_far_beyond_the_limit_is_no_debt(books: Books) -> None:
 def test_a_429_of_the_day_blocks_until_midnight(books: Books) -> None:
     books.learn(20)
     books.answer(books.give(), (30, 1_100), (30, 1_001), status=429)
-    wait = books.ledger.wait_for(True, books.now)
+    wait = books.ledger.waits.for_quota(True, books.now)
     assert wait is not None
     assert wait.window == "read_day"
     assert wait.resume_at == TEN + 50_400
@@ -1154,7 +1154,7 @@ def test_a_429_without_the_read_numbers_holds_the_reads_only(books: Books) -> No
 def test_retry_after_is_honoured(books: Books) -> None:
     books.learn(20)
     books.answer(books.give(), None, status=429, retry_after="33")
-    wait = books.ledger.wait_for(True, books.now)
+    wait = books.ledger.waits.for_quota(True, books.now)
     assert wait is not None
     assert wait.until == books.now + 33
     assert wait.window == "overall_15min"
@@ -1164,7 +1164,7 @@ def test_retry_after_is_honoured(books: Books) -> None:
 def test_retry_after_ends_at_midnight_at_the_latest(books: Books, asked: str) -> None:
     books.learn(20)
     books.answer(books.give(), None, status=429, retry_after=asked)
-    wait = books.ledger.wait_for(True, books.now)
+    wait = books.ledger.waits.for_quota(True, books.now)
     assert wait is not None
     assert NOW + 50_400 < wait.until < NOW + 50_402
     books.now = wait.until
@@ -1245,7 +1245,7 @@ def test_the_reserve_of_a_window_of_which_nothing_is_known_holds_back_nobody(boo
 def test_it_is_known_when_the_reserve_melts(books: Books) -> None:
     books.learn(20)
     books.burst(background=True)
-    melting = books.ledger.melting(True, books.now)
+    melting = books.ledger.waits.melting(True, books.now)
     assert melting is not None
     books.now = melting.until - 0.01
     assert not books.admits(background=True)
