@@ -48,8 +48,8 @@ anything, with an ``Age``                          never: it is a cache's, about
 
 Where they are kept, each module pure (instants come in as arguments): ``quota_fields`` reads an answer, ``quota_clock``
 keeps Strava's time, ``quota_turn`` that of the counters, ``quota_window`` the windows (3, 4), ``quota_meter`` counts
-(1, 2), ``quota_budget`` holds (7), ``quota_ceiling`` says how many may be out (4 to 7), ``quota_reserve`` holds back (8),
-``quota_witness`` says what a second witness is, ``quota_wait`` what a call waits for, ``quota_ledger`` puts it all
+(1, 2), ``quota_budget`` holds (7), ``quota_ceiling`` says how many may be out (4 to 7), ``quota_reserve`` holds back
+(8), ``quota_witness`` says what a second witness is, ``quota_wait`` what a call waits for, ``quota_ledger`` puts it all
 together, and ``quota_snapshot`` saves.
 
 Source:

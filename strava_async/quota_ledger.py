@@ -53,7 +53,7 @@ class Ledger:
         self._ceilings = Ceilings(self.read, self.overall, self.clock, self.window, self.turn, now)
         self.answers = 0
         self._number = -1
-        self._jump_number = -1
+        self._reset_number = -1  # of the youngest permit whose ``earliest`` is by a clock that was set anew since
         self._date_text: str | None = None
         self._date: float | None = None
         self._dated = False
@@ -185,6 +185,7 @@ class Ledger:
         turn, clock, begins = self.turn, self.clock, self.window.begins
         turn.learn(clock.earliest(given_at) + clock.late - begins)
         clock.set_lateness(turn.early, turn.late)
+        self._reset_number = self._number
         self.window.set_turn(now)
         at = max(now, clock.surely_at(begins, now)) + MARGIN_SECONDS
         turn.probe_again(at)
@@ -270,7 +271,7 @@ class Ledger:
             for budget in (self.overall, self.read):
                 budget.forget()
             self._ceilings.start_anew()
-            self._jump_number = self._number
+            self._reset_number = self._number
             self._begin(quarter, now)
         else:
             self.window.set_turn(now)
@@ -279,7 +280,7 @@ class Ledger:
         """Find the windows in which a request was counted; turn ours if it is surely over."""
         lost = self._lost_seconds if permit.number <= self._lost_number else 0.0
         earliest = self.clock.earliest(permit.given_at) - lost
-        if permit.number > self._jump_number:
+        if permit.number > self._reset_number:
             earliest = max(earliest, permit.earliest)
         if latest < earliest:
             latest = self.clock.latest(now)

@@ -88,8 +88,8 @@ class Before(NamedTuple):
         usage: the largest number reported.
         most: the most that can have been counted when it ended, as far as we know.
         room: how many more it had room for.
-        others: how many requests of others the numbers proved in the quarter hour before. They can't send more in the
-            first seconds of a window.
+        others: how many requests of others the numbers proved in the quarter hour before, since we looked. They can't
+            send more in the first seconds of a window.
     """
 
     usage: int

@@ -245,6 +245,16 @@ def test_two_wrong_dates_that_are_not_alike_or_not_in_a_row_move_nothing(between
     assert clock.latest(NOW + 3) < NOW + 5
 
 
+def test_a_date_that_agrees_ends_a_rivalry_even_if_it_tells_nothing_new() -> None:
+    clock = ServerClock(NOW, TEN - NOW, TEN - NOW)
+    clock.learn(TEN, NOW, NOW + 0.1)
+    clock.learn(TEN + 601, NOW + 1, NOW + 1.1)
+    assert clock.contested
+    assert clock.learn(TEN + 2, NOW + 1.5, NOW + 3.5) is Told.NOTHING
+    assert not clock.contested
+    assert clock.learn(TEN + 604, NOW + 4, NOW + 4.1) is Told.RIVAL
+
+
 def test_a_date_whose_request_took_a_minute_is_no_second_witness() -> None:
     clock = ServerClock(NOW, 0.0, 0.0)
     told(clock, NOW, NOW + 0.1)
@@ -715,6 +725,15 @@ def test_a_question_about_the_first_date_that_is_lost_is_not_asked_again_at_once
     assert not books.admits()
 
 
+def test_those_ahead_count_too_while_the_first_date_is_in_doubt() -> None:
+    books = Books(skew=-400.0, start=TEN + 600.4)
+    books.answer(books.give(), (199, 299), (99, 199))
+    books.answer(books.give(), (200, 300), (100, 200), date=None)
+    wait = books.ledger.waits.for_quota(True, books.now, 150)
+    assert wait is not None
+    assert wait.until > NOW + 900
+
+
 def test_the_first_date_moves_no_day() -> None:
     """A day that is spent is asked about once per quarter hour as it is."""
     books = Books(skew=-400.0, start=TEN + 600.4)
@@ -737,6 +756,18 @@ def test_a_clock_that_two_answers_set_anew_begins_with_one_call_and_that_answers
     books.answer(out, (21, 21), (21, 21))
     books.answer(books.give(), (24, 24), (24, 24))
     assert books.quota.read_15min.usage is not None
+
+
+def test_the_clock_of_before_tells_nothing_of_a_call_that_was_out_when_it_was_set_anew() -> None:
+    books = Books(start=TEN + 1_000)
+    books.learn(20)
+    out = books.give()
+    books.offset -= 600
+    for used in (22, 23):
+        books.now += 1
+        books.answer(books.give(), (used, used), (used, used))
+    books.answer(out, (21, 21), (21, 21))
+    assert books.quota.read_15min.usage == 23, "the number was told in this window, and 23 covers it"
 
 
 @pytest.mark.parametrize("wrong", WRONG_DATES)
@@ -877,10 +908,79 @@ def test_numbers_that_others_explain_are_believed_in_the_first_seconds() -> None
     assert not books.admits()
 
 
+def test_guarantee_05_a_number_that_others_explain_is_respected_in_the_first_seconds() -> None:
+    books = Books(start=TEN + 0.3)
+    books.learn(12)
+    books.answer(books.give(), (73, 73), (73, 73))
+    books.now = NOW + 900.9
+    permits = [books.give() for _ in range(15)]
+    books.answer(permits[0], (74, 147), (74, 147))
+    assert books.quota.read_15min.usage == 74
+
+
 def test_a_number_far_above_the_count_before_does_not_go_on_from_it() -> None:
     books = spent()
     probe(books, 350, status=429)
     assert books.quota.read_15min.usage == 350
+
+
+@pytest.mark.parametrize("before_us", [0, 88])
+@pytest.mark.parametrize(("count", "numbered"), [(50, True), (100, True), (50, False)])
+def test_a_crowd_that_found_the_counter_late_spoils_no_window(count: int, before_us: int, numbered: bool) -> None:
+    """The probe is slow, so they followed after a second; what was spent before we began is no sign of others."""
+    books = Books(start=TEN + 0.3)
+    books.learn(100, count=100 - before_us)
+    books.now = NOW + 900.1
+    permits = books.burst()
+    books.now += 1.2
+    permits += [books.give() for _ in range(count - 1)]
+    for used, permit in enumerate(permits, 101):
+        numbers = (used, used) if numbered else None
+        books.answer(permit, numbers, numbers, status=429)
+    assert books.ledger.overall.strikes == books.ledger.read.strikes == 0
+    books.now += 0.9
+    probe(books, 1)
+    books.now += 6
+    books.answer(books.give(), (2, count + 102), (2, count + 102))
+    assert books.quota.read_15min.usage == 2
+    assert len(books.burst()) == 98
+
+
+def test_what_others_add_to_a_full_count_is_of_the_window_before_too() -> None:
+    """Sixty in that quarter hour were others', so there may be as many more until the counter turns."""
+    books = Books(start=TEN + 0.3)
+    books.learn(30)
+    for used in (60, 90, 100):
+        books.answer(books.give(), (used, used), (used, used))
+    books.now = NOW + 900.9
+    probe(books, 140, status=429)
+    assert books.quota.read_15min.usage == 0
+    books.now += 0.9
+    assert books.admits()
+
+
+def test_a_counter_of_which_nobody_asked_again_is_no_later_than_before() -> None:
+    books = spent()
+    probe(books, 101, status=429)
+    assert books.ledger.clock.late > 0
+    books.now = NOW + 1_801
+    assert books.admits()
+    assert books.ledger.clock.late == 0
+
+
+def test_a_date_just_after_a_boundary_is_before_the_turn_of_a_late_counter() -> None:
+    books = spent()
+    for used in (101, 102):
+        probe(books, used, status=429)
+        books.now += 0.9
+    probe(books, 1)
+    assert books.ledger.clock.early > 0.5
+    books.now = NOW + 1_799.2
+    slow = books.give()
+    books.now = NOW + 1_806
+    assert books.quota.read_15min.usage == 0
+    books.answer(slow, (2, 104), (2, 104), date=TEN + 1_800)
+    assert books.quota.read_15min.usage == 0, "counted until the counter showed half past, at the latest"
 
 
 def test_a_count_that_was_not_full_goes_on_quietly(books: Books) -> None:
@@ -992,6 +1092,15 @@ def test_a_limit_that_one_answer_told_is_probed_too(books: Books, field: str) ->
     (permit,) = books.burst()
     books.answer(permit, (1, 22), (1, 22))
     assert len(books.burst()) > 5
+
+
+def test_limits_that_one_answer_told_refuse_nobody_because_of_those_ahead(books: Books) -> None:
+    books.answer(books.give(), (1, 1), (1, 1))
+    assert books.ledger.waits.for_quota(True, books.now, 150) is None
+    books.answer(books.give(), (2, 2), (2, 2))
+    wait = books.ledger.waits.for_quota(True, books.now, 150)
+    assert wait is not None
+    assert wait.window == "read_15min"
 
 
 def test_a_limit_that_was_cut_in_truth_is_probed_once(books: Books) -> None:
