@@ -149,8 +149,8 @@ class Budget:
             if limits is None or 0 in limits:
                 return
             self._limit_text = limit_text
+            self.limits_confirmed = limits == (self.quarter.limit, self.day.limit)
             self.quarter.limit, self.day.limit = limits
-            self.limits_confirmed = False
         else:
             self.limits_confirmed = True
         self._limit_number = number

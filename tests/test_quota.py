@@ -1103,6 +1103,14 @@ def test_limits_that_one_answer_told_refuse_nobody_because_of_those_ahead(books:
     assert wait.window == "read_15min"
 
 
+def test_the_same_limits_in_other_words_are_the_same(books: Books) -> None:
+    for i in range(1, 13):
+        words = {"x-readratelimit-limit": "100,12" if i % 2 else "100, 12", "x-readratelimit-usage": f"{i},{i}"}
+        books.answer(books.give(), (i, i), None, **words)
+    books.now = NOW + 901
+    assert not books.admits()
+
+
 def test_a_limit_that_was_cut_in_truth_is_probed_once(books: Books) -> None:
     books.learn(20)
     cut = (200, 2_000, 100, 10)
@@ -1390,6 +1398,15 @@ def test_a_snapshot_keeps_doubts_and_what_was_learnt_of_the_counter() -> None:
     (permit,) = new.burst()
     new.answer(permit, (1, 104), (1, 104))
     assert new.quota.read_day.usage == 104
+
+
+def test_an_answer_that_tells_the_saved_limits_casts_no_doubt_on_a_spent_day(books: Books) -> None:
+    limits = (9_000, 90_000, 9_000, 1_000)
+    books.learn(1_000, limits=limits)
+    new = restore(books, save(books.ledger, books.now, books.server))
+    new.answer(new.give(reads=False), (1_001, 1_001), (1_000, 1_000), limits=limits)
+    new.now += 1_000
+    assert not new.admits()
 
 
 def test_a_snapshot_of_an_earlier_version_has_no_doubts(books: Books) -> None:
