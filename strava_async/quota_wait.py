@@ -95,6 +95,11 @@ class Waits:
                 if meter.limit is None or meter.usage is None or window.may_be_over(ends, now):
                     continue
                 free = meter.free(out) if landed else meter.room(out) - out
+                if meter is budget.day:
+                    # What one answer said of a day would hold for hours, and background calls may be the only ones.
+                    if budget.is_day_in_doubt():
+                        continue
+                    free += meter.spent(out) - meter.confirmed(out)
                 seconds = ends - server_now - left_at(meter.limit, free, rate)
                 if seconds >= 0 and (longest is None or now + seconds > longest.until):
                     longest = Wait(now + seconds + TICK_SECONDS, meter.name, server_now + seconds)

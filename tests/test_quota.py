@@ -1049,6 +1049,33 @@ def test_a_day_that_one_answer_called_full_is_probed_once_per_quarter_hour(books
     assert len(books.burst()) > 5
 
 
+@pytest.mark.parametrize("number", [WRONG, 1_000, 990])
+def test_background_calls_alone_find_out_about_a_day_in_doubt_too(books: Books, number: int) -> None:
+    """Nobody else may come to ask; and the reserve of a day must not rest on what one answer said."""
+    books.learn(20)
+    books.answer(books.give(), (21, number), (21, number))
+    books.now = NOW + 901
+    assert books.admits(background=True)
+    books.answer(books.give(), (1, 22), (1, 22))
+    assert books.admits(background=True)
+
+
+def test_background_calls_alone_find_out_about_a_limit_in_doubt_too(books: Books) -> None:
+    books.learn(20)
+    books.answer(books.give(), None, None, **{"x-readratelimit-limit": "1,1"})
+    books.now = NOW + 901
+    assert books.admits(background=True)
+
+
+def test_the_reserve_of_a_day_stands_when_two_answers_say_so(books: Books) -> None:
+    books.learn(20)
+    for used in (990, 991):
+        books.answer(books.give(), (used - 969, used), (used - 969, used))
+    books.now = NOW + 901
+    assert not books.admits(background=True)
+    assert books.admits()
+
+
 def test_a_released_probe_can_begin_again(books: Books) -> None:
     books.learn(20)
     books.answer(books.give(), (21, WRONG), (21, WRONG))
