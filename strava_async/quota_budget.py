@@ -169,7 +169,7 @@ class Budget:
 
     def turn(self, boundary: float, day_boundary: float | None) -> None:
         """Begin a new quarter hour, and a new day where ``day_boundary`` is given."""
-        others = self.quarter.foreign - self.quarter.foreign_before
+        others = self.quarter.others
         self.begun = 0
         self.quarter.turn(self.out, boundary, others)
         if day_boundary is not None:

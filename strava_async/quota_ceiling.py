@@ -100,8 +100,9 @@ class Ceilings:
         """Begin a new window, before the meters do; ``following`` if it is the next one."""
         meter = self._overall.quarter
         self._own_before = meter.own if following else 0
-        self._foreign_before = meter.foreign - meter.foreign_before if following else 0
-        if self._foreign_before or self._clock.contested or now - self.answered_at > _STALE_SECONDS:
+        self._foreign_before = meter.others if following else 0
+        others = meter.foreign > meter.foreign_before  # also by a number in doubt: that costs a round trip or two
+        if others or self._clock.contested or now - self.answered_at > _STALE_SECONDS:
             self.start_anew()
 
     def begin(self) -> None:

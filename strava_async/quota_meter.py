@@ -154,6 +154,12 @@ class MeterState:
         """Whether limit and usage are."""
         return self.limit is not None and self.usage is not None
 
+    @property
+    def others(self) -> int:
+        """How many requests of others the numbers prove since we looked for the first time, that in doubt excepted."""
+        foreign = self.foreign if self.doubt is None else self.doubt.foreign
+        return max(0, foreign - self.foreign_before)
+
     def spent(self, out: int) -> int:
         """Return the upper bound of what is spent, ``out`` permits excepted."""
         return self._spent(self.usage or 0, self.foreign, out)

@@ -911,11 +911,12 @@ def test_numbers_that_others_explain_are_believed_in_the_first_seconds() -> None
 def test_guarantee_05_a_number_that_others_explain_is_respected_in_the_first_seconds() -> None:
     books = Books(start=TEN + 0.3)
     books.learn(12)
-    books.answer(books.give(), (73, 73), (73, 73))
+    for used in (73, 74):
+        books.answer(books.give(), (used, used), (used, used))
     books.now = NOW + 900.9
     permits = [books.give() for _ in range(15)]
-    books.answer(permits[0], (74, 147), (74, 147))
-    assert books.quota.read_15min.usage == 74
+    books.answer(permits[0], (75, 149), (75, 149))
+    assert books.quota.read_15min.usage == 75
 
 
 def test_a_number_far_above_the_count_before_does_not_go_on_from_it() -> None:
@@ -1074,6 +1075,18 @@ def test_the_reserve_of_a_day_stands_when_two_answers_say_so(books: Books) -> No
     books.now = NOW + 901
     assert not books.admits(background=True)
     assert books.admits()
+
+
+def test_a_number_in_doubt_is_no_sign_of_others_in_the_next_window(books: Books) -> None:
+    books.learn(20)
+    books.answer(books.give(), (WRONG, 21), (WRONG, 21))
+    books.now = NOW + 901
+    books.answer(books.give(), (1, 22), (1, 22))
+    flight = books.burst()
+    assert len(flight) == 10, "it looks first"
+    for used, permit in enumerate(flight, 2):
+        books.answer(permit, (used, used + 21), (used, used + 21))
+    assert len(books.burst()) == 89
 
 
 def test_a_released_probe_can_begin_again(books: Books) -> None:
