@@ -75,7 +75,7 @@ class Strava:
         retry: when and how often to try again.
         timeout: seconds without a sign of the other side before an attempt is given up.
         total: seconds for one attempt, from asking for a connection to the last byte of the reply; None means no bound.
-            What asks for tokens, or revokes them, has at most 20 seconds of ``timeout`` in any case.
+            What asks for tokens, or revokes them, has as many as ``timeout``, but from 3 to 20, unless this is less.
         max_wait: seconds that a call may queue for quota; None means as long as it takes.
         priority: the rank in that queue.
         hooks: are told of requests, waits, retries and renewals; see ``strava_async.hooks``.

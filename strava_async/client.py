@@ -41,7 +41,8 @@ class Client:
     """One athlete of an application, with Strava's endpoints by tag and typed answers.
 
     It opens nothing, so there is nothing to close; ``api`` is closed by whoever made it. Everything but ``api`` needs
-    the extra ``models``, and loads it when first used.
+    the extra ``models``. That is loaded when this class is imported from ``strava_async``, or by ``Strava.prepare``;
+    else on first use.
 
     Args:
         api: makes the requests; results as Strava sends them.

@@ -30,8 +30,10 @@ from strava_async.tokens import OnTokenRefresh, TokenSource
 if TYPE_CHECKING:
     from strava_async.hooks import Hooks
 
-# No request about tokens takes longer, whatever Strava sends meanwhile.
+# No request about tokens takes longer, whatever Strava sends. A small timeout does not cut it off before TCP can
+# make good the loss of two packets (RFC 6298 §2): the answer may hold the only refresh token that is good.
 OAUTH_SECONDS = 20.0
+LEAST_OAUTH_SECONDS = 3.0
 
 
 @dataclass(slots=True, repr=False)
@@ -66,7 +68,7 @@ class ApiV3:
         retry: when and how often to try again.
         timeout: seconds without a sign of the other side before an attempt is given up.
         total: seconds for one attempt, from asking for a connection to the last byte of the reply; None means no bound.
-            What asks for tokens, or revokes them, has at most 20 seconds of ``timeout`` in any case.
+            What asks for tokens, or revokes them, has as many as ``timeout``, but from 3 to 20, unless this is less.
         max_wait: seconds that a call may queue for quota; None means as long as it takes.
         priority: the rank in that queue.
         hooks: are told of requests, waits, retries and renewals; see ``strava_async.hooks``.
@@ -531,7 +533,8 @@ def _reports(hooks: Hooks | None, clock: Clock) -> Reports:
 
 def _of_oauth(options: Options) -> Options:
     """Return the options of a request about tokens: callers share its answer, so that it never lasts."""
-    return replace(options, total=min(options.timeout, OAUTH_SECONDS, options.total or math.inf))
+    bound = min(max(options.timeout, LEAST_OAUTH_SECONDS), OAUTH_SECONDS, options.total or math.inf)
+    return replace(options, total=bound)
 
 
 def _checked(options: Options) -> Options:

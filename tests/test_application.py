@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import json
+import subprocess
+import sys
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -910,3 +912,19 @@ def test_a_grant_is_kept_although_the_event_loop_ends_while_it_is_connected(stag
 
     asyncio.run(main())
     assert len(anyio.run(kept[0].athlete_ids)) == 1
+
+
+def test_an_application_that_is_prepared_loads_nothing_afterwards() -> None:
+    script = """
+import asyncio, sys
+from strava_async import Strava
+async def main():
+    async with Strava(7, "s") as strava:
+        await strava.prepare()
+        assert "pydantic" in sys.modules
+        before = set(sys.modules)
+        strava.client(9).activities
+        assert set(sys.modules) == before
+asyncio.run(main())
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -625,14 +625,18 @@ async def test_on_invalid_is_one_of_two() -> None:
     assert client.on_invalid == "keep"
 
 
-def test_a_client_loads_pydantic_when_an_answer_is_to_be_typed() -> None:
+def test_pydantic_is_loaded_by_whoever_imports_the_client_and_not_by_its_first_use_on_an_event_loop() -> None:
     script = """
 import sys
-from strava_async import ApiV3, Client
-client = Client(ApiV3("token"))
+from strava_async import ApiV3, Strava
 assert "pydantic" not in sys.modules
-client.activities
+from strava_async import Client
 assert "pydantic" in sys.modules
+before = set(sys.modules)
+client = Client(ApiV3("token"))
+client.activities, client.athlete, client.clubs, client.gear, client.routes
+client.segment_efforts, client.segments, client.streams, client.uploads
+assert set(sys.modules) == before
 """
     subprocess.run([sys.executable, "-c", script], check=True)
 

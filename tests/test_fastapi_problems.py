@@ -69,7 +69,7 @@ CASES: list[tuple[StravaError, int]] = [
 ]
 TOLD_WHEN = RateLimitedError(status_code=429)
 TOLD_WHEN.retry_after = 17.3
-FAULTS_OF_THE_SERVICE = (InputError("wrong"), InvalidClientError("wrong"))
+FAULTS_OF_THE_SERVICE = (InputError("wrong"), errors.AsyncOnlyError("wrong"), InvalidClientError("wrong"))
 
 
 def kinds(kind: type[StravaError] = StravaError) -> Iterator[type[StravaError]]:
@@ -115,7 +115,7 @@ def test_every_kind_of_error_has_a_case_or_inherits_one() -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("error", FAULTS_OF_THE_SERVICE, ids=["InputError", "InvalidClientError"])
+@pytest.mark.parametrize("error", FAULTS_OF_THE_SERVICE, ids=lambda error: type(error).__name__)
 async def test_a_fault_of_the_service_itself_reaches_its_server(error: StravaError) -> None:
     app = FastAPI(exception_handlers=exception_handlers)
 

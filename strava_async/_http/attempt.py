@@ -11,15 +11,13 @@ Bounds, whichever transport is below:
 from __future__ import annotations
 
 import math
-import os
 import secrets
-import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Protocol
 
 import anyio
 
-from strava_async._http.trust import trust_variable
+from strava_async._http.trust import permanent_tls_failure
 from strava_async.calls import Call
 from strava_async.errors import DecodeError, InputError, Sent, StravaError, TransportError
 from strava_async.multipart import CHUNK_BYTES, Multipart
@@ -37,18 +35,6 @@ QUOTA_FIELDS = (
 )
 _FIELDS = frozenset(name.encode() for name in (*QUOTA_FIELDS, "content-encoding", "content-type"))
 REASON_CHARACTERS = 300
-# Beside a certificate that is refused: the two sides have no TLS in common, or one of them speaks none.
-_PERMANENT = frozenset(
-    {
-        "NO_PROTOCOLS_AVAILABLE",
-        "SSLV3_ALERT_HANDSHAKE_FAILURE",
-        "TLSV13_ALERT_CERTIFICATE_REQUIRED",
-        "TLSV1_ALERT_PROTOCOL_VERSION",
-        "TLSV1_ALERT_UNKNOWN_CA",
-        "UNSUPPORTED_PROTOCOL",
-        "WRONG_VERSION_NUMBER",
-    }
-)
 
 
 class Adapter(Protocol):
@@ -188,7 +174,7 @@ class Attempt:
         )
         failure = permanent_tls_failure(error)
         if failure is not None:
-            return self.error(f"no reply to {self.call.method} {self.call.path}: {_explained(failure)}", permanent=True)
+            return self.error(f"no reply to {self.call.method} {self.call.path}: {failure}", permanent=True)
         return self.error(text, timed_out=timed_out, permanent=permanent)
 
     def error(self, text: str, *, timed_out: bool = False, permanent: bool = False) -> TransportError:
@@ -302,22 +288,3 @@ def fields_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
             key, text = lowered.decode("ascii"), value.decode("latin-1")
             fields[key] = f"{fields[key]}, {text}" if key in fields else text
     return fields
-
-
-def permanent_tls_failure(error: BaseException) -> ssl.SSLError | None:
-    """Return why TLS failed, if another attempt meets that again, as with a certificate that is refused."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return cause
-        if isinstance(cause, ssl.SSLError) and getattr(cause, "reason", None) in _PERMANENT:
-            return cause
-        cause = cause.__cause__ or cause.__context__
-    return None
-
-
-def _explained(failure: ssl.SSLError) -> str:
-    if not isinstance(failure, ssl.SSLCertVerificationError):
-        return f"there is no TLS with this server: {failure}"
-    trusted = trust_variable(os.environ) or "the package certifi"
-    return f"its certificate is refused: {failure} (who is trusted comes from {trusted})"

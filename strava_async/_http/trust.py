@@ -1,4 +1,7 @@
-"""The TLS context of this process: one, made on first use, because loading the trust store takes 20 ms and more."""
+"""TLS: whom this process trusts, and what is to be said where that fails.
+
+One context, made on first use, because loading the trust store takes 20 ms and more.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,18 @@ from strava_async.errors import InputError
 
 _VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _KEY_LOG = "SSLKEYLOGFILE"
+# Beside a certificate that is refused: the two sides have no TLS in common, or one of them speaks none.
+_PERMANENT = frozenset(
+    {
+        "NO_PROTOCOLS_AVAILABLE",
+        "SSLV3_ALERT_HANDSHAKE_FAILURE",
+        "TLSV13_ALERT_CERTIFICATE_REQUIRED",
+        "TLSV1_ALERT_PROTOCOL_VERSION",
+        "TLSV1_ALERT_UNKNOWN_CA",
+        "UNSUPPORTED_PROTOCOL",
+        "WRONG_VERSION_NUMBER",
+    }
+)
 
 
 @cache
@@ -47,3 +62,22 @@ def _unusable(variable: str, reason: str) -> InputError:
     return InputError(
         f"{variable} is {os.environ[variable]}, which {what} ({reason}): correct the variable, or unset it"
     )
+
+
+def permanent_tls_failure(error: BaseException) -> str | None:
+    """Return why TLS failed, if another attempt meets that again; as with a certificate that is refused."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return _explained(cause)
+        if isinstance(cause, ssl.SSLError) and getattr(cause, "reason", None) in _PERMANENT:
+            return _explained(cause)
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def _explained(failure: ssl.SSLError) -> str:
+    if not isinstance(failure, ssl.SSLCertVerificationError):
+        return f"there is no TLS with this server: {failure}"
+    trusted = trust_variable(os.environ) or "the package certifi"
+    return f"its certificate is refused: {failure} (who is trusted comes from {trusted})"
