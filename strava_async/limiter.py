@@ -175,7 +175,7 @@ class RateLimiter:
             InputError: there is no such class.
         """
         reads = _reads(quota_class)
-        wait = self._gate.ledger.wait_for(reads, self._gate.tidy())
+        wait = self._gate.ledger.waits.for_quota(reads, self._gate.tidy())
         return None if wait is None else Blocked(wait.window, wait.resume_at)
 
     def snapshot(self) -> dict[str, Any]:

@@ -19,8 +19,9 @@ import math
 from collections.abc import Callable
 
 from strava_async.quota import QUARTER_SECONDS, Priority
-from strava_async.quota_ledger import Ledger, Wait
+from strava_async.quota_ledger import Ledger
 from strava_async.quota_meter import Reservation
+from strava_async.quota_wait import Wait
 
 _TURN_OF_THE_STARVED = 10
 
@@ -208,7 +209,7 @@ class Line:
             wait = self._wait(waiter.reads, waiter.priority, now, 0, 0)
             if waiter.deadline <= now or (wait is not None and wait.until > waiter.deadline):
                 heapq.heappop(deadlines)
-                waiter.refusal = wait or self._ledger.soon(waiter.reads, now)
+                waiter.refusal = wait or self._ledger.waits.for_answer(waiter.reads, now)
                 self.leave(waiter)
                 return waiter
         return None
@@ -222,9 +223,9 @@ class Line:
         return self._wait(reads, priority, now, reads_before, uploads_before)
 
     def _wait(self, reads: bool, priority: Priority, now: float, reads_before: int, uploads_before: int) -> Wait | None:
-        wait = self._ledger.wait_for(reads, now, reads_before, uploads_before)
+        wait = self._ledger.waits.for_quota(reads, now, reads_before, uploads_before)
         if wait is None and priority is Priority.BACKGROUND:
-            return self._ledger.melting(reads, now, landed=True)
+            return self._ledger.waits.melting(reads, now, landed=True)
         return wait
 
     def next_change(self, now: float) -> float:
@@ -235,7 +236,7 @@ class Line:
                 at = min(at, deadlines[0][0])
         for reads in (False, True):
             if self._lanes[Priority.BACKGROUND][reads].head is not None and self._ledger.admits(reads, False, now):
-                melting = self._ledger.melting(reads, now)
+                melting = self._ledger.waits.melting(reads, now)
                 if melting is not None:
                     at = min(at, melting.until)
         return at

@@ -54,7 +54,7 @@ class WaitLog:
                 self._begin(quota_class, waiting, ledger, period, now)
 
     def _begin(self, quota_class: QuotaClass, waiting: int, ledger: Ledger, known: _Period | None, now: float) -> None:
-        wait = ledger.wait_for(quota_class is QuotaClass.READ, now)
+        wait = ledger.waits.for_quota(quota_class is QuotaClass.READ, now)
         if wait is None or wait.until - now <= _LONG_SECONDS:
             return
         level = logging.WARNING if wait.until - now > _VERY_LONG_SECONDS else logging.INFO

@@ -16,7 +16,8 @@ Rules:
 4. A window turns when Strava's clock has surely passed the boundary, plus a margin and a jitter that keeps the
    processes of an application apart. After a full window one call probes if the counter has turned too; where it turns
    late, the windows after that begin so much later. Where a window may have turned without our noticing (the machine
-   slept, or its clock was set), a meter that is spent lets one request through, whose answer decides.
+   slept, its clock was set, or the first ``Date`` says otherwise), a meter that is spent lets one request through,
+   whose answer decides.
 5. Nothing known: one request at a time, and up to ten after a second without a number. Then a flight of ten, but no
    more than a quarter of what is left; when most have landed, no bound. While they are slow, another ten each second.
    The same after an hour without answers.
@@ -46,9 +47,10 @@ anything, with an ``Age``                          never: it is a cache's, about
 =================================================  ===================================================================
 
 Where they are kept, each module pure (instants come in as arguments): ``quota_fields`` reads an answer, ``quota_clock``
-keeps Strava's time and ``quota_turn`` the counters' (4), ``quota_meter`` counts (1, 2), ``quota_budget`` holds (7),
-``quota_reserve`` holds back (8), ``quota_witness`` says what a second witness is, ``quota_ledger`` decides (3, 5, 6),
-``quota_snapshot`` saves.
+keeps Strava's time, ``quota_turn`` that of the counters, ``quota_window`` the windows (3, 4), ``quota_meter`` counts
+(1, 2), ``quota_budget`` holds (7), ``quota_ceiling`` says how many may be out (4 to 7), ``quota_reserve`` holds back
+(8), ``quota_witness`` says what a second witness is, ``quota_wait`` what a call waits for, ``quota_ledger`` puts it all
+together, and ``quota_snapshot`` saves.
 
 Source:
     https://developers.strava.com/docs/rate-limits/

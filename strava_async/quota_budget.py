@@ -149,8 +149,8 @@ class Budget:
             if limits is None or 0 in limits:
                 return
             self._limit_text = limit_text
+            self.limits_confirmed = limits == (self.quarter.limit, self.day.limit)
             self.quarter.limit, self.day.limit = limits
-            self.limits_confirmed = False
         else:
             self.limits_confirmed = True
         self._limit_number = number
@@ -169,7 +169,7 @@ class Budget:
 
     def turn(self, boundary: float, day_boundary: float | None) -> None:
         """Begin a new quarter hour, and a new day where ``day_boundary`` is given."""
-        others = self.quarter.foreign
+        others = self.quarter.others
         self.begun = 0
         self.quarter.turn(self.out, boundary, others)
         if day_boundary is not None:

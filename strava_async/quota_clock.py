@@ -9,7 +9,7 @@ Rules:
   lower bound stays safe, and the next answer narrows it again.
 - A ``Date`` farther off needs a second witness (``quota_witness``). Until there is one, nothing moves.
 - The machine's own idea of Unix time serves until the first ``Date``, and is one witness against it: a ``Date`` that
-  is minutes away from it needs a second one too.
+  is minutes away from it needs a second one too. Of such two, the one by which a window ends first is asked about.
 - When the machine's clock jumps ahead of the monotonic one later, the machine has slept, or its clock was set: that
   moves nothing but the upper bound, until a ``Date`` decides.
 - Windows are counted by another host. Where its counter turns later than ``Date`` says (``quota_turn``), the clock
@@ -18,6 +18,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 
 from strava_async.quota_witness import CLOSE_SECONDS, Rival
@@ -72,10 +73,24 @@ class ServerClock:
         self.late = 0.0
         self._rival: Rival | None = None
 
+    def suppose(self, now: float, low: float, high: float) -> None:
+        """Take these bounds for true until the first ``Date``."""
+        self.low, self.high, self.heard_at = low, high, now
+
     @property
     def contested(self) -> bool:
         """Whether a ``Date`` that contradicts the clock waits for its second witness."""
         return self._rival is not None
+
+    def rival_turn(self, length: int) -> float:
+        """Return the monotonic instant at which a window of so many seconds ends by the first ``Date``.
+
+        inf unless that contradicts the machine's clock: then one of the two is wrong, and nobody knows which.
+        """
+        rival = self._rival
+        if rival is None or self.heard:
+            return math.inf
+        return ((rival.heard_at + rival.low) // length + 1) * length - rival.low
 
     def drift(self, now: float) -> float:
         """Return by how much each bound has widened since it was learnt."""

@@ -88,8 +88,8 @@ class Before(NamedTuple):
         usage: the largest number reported.
         most: the most that can have been counted when it ended, as far as we know.
         room: how many more it had room for.
-        others: how many requests of others the numbers proved in the quarter hour before. They can't send more in the
-            first seconds of a window.
+        others: how many requests of others the numbers proved in the quarter hour before, since we looked. They can't
+            send more in the first seconds of a window.
     """
 
     usage: int
@@ -153,6 +153,12 @@ class MeterState:
     def known(self) -> bool:
         """Whether limit and usage are."""
         return self.limit is not None and self.usage is not None
+
+    @property
+    def others(self) -> int:
+        """How many requests of others the numbers prove since we looked for the first time, that in doubt excepted."""
+        foreign = self.foreign if self.doubt is None else self.doubt.foreign
+        return max(0, foreign - self.foreign_before)
 
     def spent(self, out: int) -> int:
         """Return the upper bound of what is spent, ``out`` permits excepted."""

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 from strava_async.errors import InputError
 from strava_async.quota import QUARTER_SECONDS, QUARTERS_PER_DAY
 from strava_async.quota_budget import Budget
-from strava_async.quota_clock import ServerClock
-from strava_async.quota_ledger import TURN_SECONDS, Ledger
+from strava_async.quota_ledger import Ledger
 from strava_async.quota_meter import MeterState
 from strava_async.quota_turn import FIRST_SECONDS, STEP_SECONDS
+from strava_async.quota_window import TURN_SECONDS
 
 _VERSION = 1
 _MAX_COUNT = 10**9
@@ -42,7 +42,7 @@ def save(ledger: Ledger, now: float, wall: float) -> dict[str, Any]:
         "saved_at": round(earliest, 3),
         "server_minus_wall": [round(earliest - wall, 3), round(latest - wall, 3)],
         "counter_late": [round(clock.early, 3), round(clock.late, 3)],
-        "quarter": ledger.quarter,
+        "quarter": ledger.window.quarter,
         **{name: _save(budget) for budget, name in _named(ledger)},
     }
 
@@ -91,7 +91,8 @@ def load(ledger: Ledger, snapshot: Mapping[str, Any], now: float, wall: float) -
     if not 0 <= early <= late <= FIRST_SECONDS + STEP_SECONDS:
         raise InputError("this is no snapshot of a rate limiter: its counters turn at no time")
     earliest = max(wall + low, saved_at)
-    clock = ServerClock(now, earliest - now, max(earliest, wall + high) - now)
+    clock = ledger.clock
+    clock.suppose(now, earliest - now, max(earliest, wall + high) - now)
     ledger.turn.early, ledger.turn.late = early, late
     clock.set_lateness(early, late)
     current = max(quarter, int((clock.earliest(now) - TURN_SECONDS) // QUARTER_SECONDS))
@@ -100,7 +101,7 @@ def load(ledger: Ledger, snapshot: Mapping[str, Any], now: float, wall: float) -
         for meter, limit, usage, confirmed, length in saved.meters:
             is_current = quarter // length == current // length
             meter.restore(limit, usage if is_current else None, confirmed)
-    ledger.resume(clock, current, now)
+    ledger.resume(current, now)
 
 
 class _SavedMeter(NamedTuple):

@@ -21,10 +21,11 @@ LAYERS: list[set[str]] = [
     | {"stores.private_files", "stores.file_errors", "stores.sealing", "stores._threads", "stores._turns"},
     {"_shield", "_walks", "quota_clock", "quota_reserve", "endpoints", "hooks", "redirect_server", "stores.base"}
     | {"quota_meter", "stores._values", "stores.file_lock", "stores.sqlite_file", "_http.pool"},
-    {"_renewals", "_expiry", "quota_budget", "calls", "stores.memory", "stores.sqlite_rows", "stores.sqlite_shared"},
-    {"quota_ledger", "tokens", "wire", "stores.sqlite"},
-    {"models", "_reports", "_http.attempt", "_http.incoming"},
-    {"_hook_reports", "_http.httpx_adapter", "_http.aiohttp_adapter"},
+    {"_renewals", "_expiry", "quota_budget", "quota_window", "calls", "stores.memory", "stores.sqlite_rows"}
+    | {"stores.sqlite_shared"},
+    {"quota_ceiling", "tokens", "wire", "stores.sqlite"},
+    {"quota_wait", "models", "_reports", "_http.attempt", "_http.incoming"},
+    {"quota_ledger", "_hook_reports", "_http.httpx_adapter", "_http.aiohttp_adapter"},
     {"quota_snapshot", "limiter_line", "limiter_permit", "_http.connections", "_http.callers_client"},
     {"limiter_log"},
     {"limiter_gate"},
@@ -53,8 +54,8 @@ PURE = {
         "webhooks",
         "_pages",
     ),
-    *("quota", "quota_budget", "quota_clock", "quota_fields", "quota_ledger", "quota_meter", "quota_reserve"),
-    *("quota_snapshot", "quota_turn", "quota_witness"),
+    *("quota", "quota_budget", "quota_ceiling", "quota_clock", "quota_fields", "quota_ledger", "quota_meter"),
+    *("quota_reserve", "quota_snapshot", "quota_turn", "quota_wait", "quota_window", "quota_witness"),
     *("limiter_line", "excerpts", "json_values", "multipart", "redaction", "unpacking"),
 }
 IMPURE = {"anyio", "asyncio", "trio", "httpx", "httpx2", "time", "os", "random", "sniffio", "logging"}

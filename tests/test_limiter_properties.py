@@ -345,12 +345,12 @@ class LimiterMachine(RuleBasedStateMachine):
         limits = [meter.limit for meter, _, _ in self.meter_states()]
         loose = any(meter.loose or meter.doubt for meter, _, _ in self.meter_states())
         held = any(budget.hold_until > self.now for budget in self.budgets(True))
-        quarter = self.ledger.quarter
+        quarter = self.ledger.window.quarter
         self.ledger.settle(call.waiter.permit, 429 if call.rejected else 200, headers, self.now)
         self.out.remove(call)
         if held or loose or self.late or limits != [meter.limit for meter, _, _ in self.meter_states()]:
             self.refused.clear()  # what was known then is known better now
-        if self.ledger.quarter == quarter and self.ledger.clock.heard and "Date" in headers:
+        if self.ledger.window.quarter == quarter and self.ledger.clock.heard and "Date" in headers:
             self.check_straddle(call, before)
         if call.rejected:
             self.enter(call.waiter.place, call.reads, call.priority, math.inf)
@@ -459,7 +459,7 @@ class LimiterMachine(RuleBasedStateMachine):
 
     def check_straddle(self, call: Call, before: dict[str, int | None]) -> None:
         for meter, _, length in self.meter_states():
-            window = self.ledger.quarter * QUARTER // length
+            window = self.ledger.window.quarter * QUARTER // length
             if (call.counted_at or 0.0) // length != window and not self.late:
                 assert (meter.usage or 0) == (before[meter.name] or 0), "a number of another window"
 
@@ -475,7 +475,7 @@ class LimiterMachine(RuleBasedStateMachine):
             if (
                 self.timeless
                 or meter.usage is None
-                or self.ledger.quarter * QUARTER // length != self.counter_now // length
+                or self.ledger.window.quarter * QUARTER // length != self.counter_now // length
             ):
                 continue
             own = sum(
@@ -489,7 +489,7 @@ class LimiterMachine(RuleBasedStateMachine):
     @invariant()
     def usage_only_rises(self) -> None:
         for meter, _, length in self.meter_states():
-            window = self.ledger.quarter * QUARTER // length
+            window = self.ledger.window.quarter * QUARTER // length
             confirmed = 0 if meter.usage is None else meter.usage if meter.doubt is None else meter.doubt.usage
             before = self.usages.get(meter.name)
             if before is not None and before[0] == window and not self.late:
@@ -502,7 +502,7 @@ class LimiterMachine(RuleBasedStateMachine):
         if clock.heard:
             assert clock.earliest(self.now) + clock.late <= self.server_now + 1e-3
             assert self.server_now <= clock.latest(self.now) + clock.early + 1e-3
-            assert self.ledger.quarter <= self.server_now // QUARTER, "a window never begins early"
+            assert self.ledger.window.quarter <= self.server_now // QUARTER, "a window never begins early"
 
     @invariant()
     def somebody_wakes_up(self) -> None:
@@ -512,13 +512,13 @@ class LimiterMachine(RuleBasedStateMachine):
         assert at > self.now
         if self.ledger.clock.heard:
             width = self.ledger.clock.high - self.ledger.clock.low
-            boundary = (self.ledger.quarter + 1) * QUARTER - self.offset
+            boundary = (self.ledger.window.quarter + 1) * QUARTER - self.offset
             assert at <= boundary + width + self.ledger.clock.late + 0.5 + 0.05 + 0.25
 
     @invariant()
     def no_window_is_longer_than_a_quarter_of_an_hour(self) -> None:
         skew = 0.0 if self.ledger.clock.heard else abs(self.skew)
-        assert self.ledger.turns_at - self.now <= QUARTER + 10 + skew
+        assert self.ledger.window.turns_at - self.now <= QUARTER + 10 + skew
 
     @invariant()
     def no_hold_goes_beyond_midnight(self) -> None:

@@ -245,6 +245,16 @@ def test_two_wrong_dates_that_are_not_alike_or_not_in_a_row_move_nothing(between
     assert clock.latest(NOW + 3) < NOW + 5
 
 
+def test_a_date_that_agrees_ends_a_rivalry_even_if_it_tells_nothing_new() -> None:
+    clock = ServerClock(NOW, TEN - NOW, TEN - NOW)
+    clock.learn(TEN, NOW, NOW + 0.1)
+    clock.learn(TEN + 601, NOW + 1, NOW + 1.1)
+    assert clock.contested
+    assert clock.learn(TEN + 2, NOW + 1.5, NOW + 3.5) is Told.NOTHING
+    assert not clock.contested
+    assert clock.learn(TEN + 604, NOW + 4, NOW + 4.1) is Told.RIVAL
+
+
 def test_a_date_whose_request_took_a_minute_is_no_second_witness() -> None:
     clock = ServerClock(NOW, 0.0, 0.0)
     told(clock, NOW, NOW + 0.1)
@@ -658,7 +668,7 @@ WRONG_DATES = [-TEN, -28_800.0, -600.0, 600.0, 28_800.0, 1.8e9]
 def test_one_wrong_date_with_the_last_unit_of_a_window_moves_no_turn(books: Books, wrong: float) -> None:
     books.learn(99)
     books.answer(books.give(), (100, 100), (100, 100), date=books.server + wrong)
-    wait = books.ledger.wait_for(True, books.now)
+    wait = books.ledger.waits.for_quota(True, books.now)
     assert wait is not None
     assert NOW + 900 < wait.until < NOW + 902
     assert (wait.window, wait.resume_at) == ("read_15min", TEN + 900)
@@ -670,7 +680,7 @@ def test_one_wrong_date_with_the_last_unit_of_a_window_moves_no_turn(books: Book
 def test_a_first_date_that_is_wrong_moves_no_turn(books: Books, wrong: float) -> None:
     books.answer(books.give(), (100, 100), (100, 100), date=books.server + wrong)
     assert books.quota.read_15min == Meter(limit=100, usage=100, reserved=0, resets_at=TEN + 900)
-    wait = books.ledger.wait_for(True, books.now)
+    wait = books.ledger.waits.for_quota(True, books.now)
     assert wait is not None
     assert wait.until < NOW + 902
 
@@ -682,6 +692,54 @@ def test_a_machine_whose_clock_is_wrong_learns_the_time_from_two_answers(skew: f
     books.now += 0.5
     books.answer(books.give(), (2, 2), (2, 2))
     assert books.quota.read_15min == Meter(limit=100, usage=2, reserved=0, resets_at=TEN + 900)
+
+
+WRONG_MACHINES = [-28_500.0, -400.0, 400.0, 700.0]  # by whose clocks the window ends later than in truth
+
+
+@pytest.mark.parametrize("skew", WRONG_MACHINES)
+def test_when_a_spent_window_ends_by_the_first_date_one_call_asks(skew: float) -> None:
+    books = Books(skew=skew, start=TEN + 600.4)
+    books.answer(books.give(), (200, 300), (100, 200))
+    books.now = NOW + 299
+    assert not books.admits()
+    wait = books.ledger.waits.for_quota(True, books.now)
+    assert wait is not None
+    assert NOW + 299.6 < wait.until < NOW + 301.6
+    assert NOW + 299.6 < books.ledger.next_change() < NOW + 301.6, "whoever waits is woken then"
+    books.now = books.ledger.next_change()
+    (permit,) = books.burst()
+    books.answer(permit, (1, 301), (1, 201))
+    assert books.quota.read_15min == Meter(limit=100, usage=1, reserved=0, resets_at=TEN + 1_800)
+    assert len(books.burst()) == 10
+
+
+@pytest.mark.parametrize("skew", WRONG_MACHINES)
+def test_a_question_about_the_first_date_that_is_lost_is_not_asked_again_at_once(skew: float) -> None:
+    books = Books(skew=skew, start=TEN + 600.4)
+    books.answer(books.give(), (200, 300), (100, 200))
+    books.now = NOW + 302
+    (permit,) = books.burst()
+    books.ledger.abandon(permit, books.now)
+    books.now += 58
+    assert not books.admits()
+
+
+def test_those_ahead_count_too_while_the_first_date_is_in_doubt() -> None:
+    books = Books(skew=-400.0, start=TEN + 600.4)
+    books.answer(books.give(), (199, 299), (99, 199))
+    books.answer(books.give(), (200, 300), (100, 200), date=None)
+    wait = books.ledger.waits.for_quota(True, books.now, 150)
+    assert wait is not None
+    assert wait.until > NOW + 900
+
+
+def test_the_first_date_moves_no_day() -> None:
+    """A day that is spent is asked about once per quarter hour as it is."""
+    books = Books(skew=-400.0, start=TEN + 600.4)
+    books.answer(books.give(), (200, 2_000), (100, 1_000))
+    books.now = NOW + 302
+    assert not books.admits()
 
 
 @pytest.mark.parametrize("jump", [-28_800.0, -600.0, 600.0, 28_800.0])
@@ -698,6 +756,18 @@ def test_a_clock_that_two_answers_set_anew_begins_with_one_call_and_that_answers
     books.answer(out, (21, 21), (21, 21))
     books.answer(books.give(), (24, 24), (24, 24))
     assert books.quota.read_15min.usage is not None
+
+
+def test_the_clock_of_before_tells_nothing_of_a_call_that_was_out_when_it_was_set_anew() -> None:
+    books = Books(start=TEN + 1_000)
+    books.learn(20)
+    out = books.give()
+    books.offset -= 600
+    for used in (22, 23):
+        books.now += 1
+        books.answer(books.give(), (used, used), (used, used))
+    books.answer(out, (21, 21), (21, 21))
+    assert books.quota.read_15min.usage == 23, "the number was told in this window, and 23 covers it"
 
 
 @pytest.mark.parametrize("wrong", WRONG_DATES)
@@ -838,10 +908,80 @@ def test_numbers_that_others_explain_are_believed_in_the_first_seconds() -> None
     assert not books.admits()
 
 
+def test_guarantee_05_a_number_that_others_explain_is_respected_in_the_first_seconds() -> None:
+    books = Books(start=TEN + 0.3)
+    books.learn(12)
+    for used in (73, 74):
+        books.answer(books.give(), (used, used), (used, used))
+    books.now = NOW + 900.9
+    permits = [books.give() for _ in range(15)]
+    books.answer(permits[0], (75, 149), (75, 149))
+    assert books.quota.read_15min.usage == 75
+
+
 def test_a_number_far_above_the_count_before_does_not_go_on_from_it() -> None:
     books = spent()
     probe(books, 350, status=429)
     assert books.quota.read_15min.usage == 350
+
+
+@pytest.mark.parametrize("before_us", [0, 88])
+@pytest.mark.parametrize(("count", "numbered"), [(50, True), (100, True), (50, False)])
+def test_a_crowd_that_found_the_counter_late_spoils_no_window(count: int, before_us: int, numbered: bool) -> None:
+    """The probe is slow, so they followed after a second; what was spent before we began is no sign of others."""
+    books = Books(start=TEN + 0.3)
+    books.learn(100, count=100 - before_us)
+    books.now = NOW + 900.1
+    permits = books.burst()
+    books.now += 1.2
+    permits += [books.give() for _ in range(count - 1)]
+    for used, permit in enumerate(permits, 101):
+        numbers = (used, used) if numbered else None
+        books.answer(permit, numbers, numbers, status=429)
+    assert books.ledger.overall.strikes == books.ledger.read.strikes == 0
+    books.now += 0.9
+    probe(books, 1)
+    books.now += 6
+    books.answer(books.give(), (2, count + 102), (2, count + 102))
+    assert books.quota.read_15min.usage == 2
+    assert len(books.burst()) == 98
+
+
+def test_what_others_add_to_a_full_count_is_of_the_window_before_too() -> None:
+    """Sixty in that quarter hour were others', so there may be as many more until the counter turns."""
+    books = Books(start=TEN + 0.3)
+    books.learn(30)
+    for used in (60, 90, 100):
+        books.answer(books.give(), (used, used), (used, used))
+    books.now = NOW + 900.9
+    probe(books, 140, status=429)
+    assert books.quota.read_15min.usage == 0
+    books.now += 0.9
+    assert books.admits()
+
+
+def test_a_counter_of_which_nobody_asked_again_is_no_later_than_before() -> None:
+    books = spent()
+    probe(books, 101, status=429)
+    assert books.ledger.clock.late > 0
+    books.now = NOW + 1_801
+    assert books.admits()
+    assert books.ledger.clock.late == 0
+
+
+def test_a_date_just_after_a_boundary_is_before_the_turn_of_a_late_counter() -> None:
+    books = spent()
+    for used in (101, 102):
+        probe(books, used, status=429)
+        books.now += 0.9
+    probe(books, 1)
+    assert books.ledger.clock.early > 0.5
+    books.now = NOW + 1_799.2
+    slow = books.give()
+    books.now = NOW + 1_806
+    assert books.quota.read_15min.usage == 0
+    books.answer(slow, (2, 104), (2, 104), date=TEN + 1_800)
+    assert books.quota.read_15min.usage == 0, "counted until the counter showed half past, at the latest"
 
 
 def test_a_count_that_was_not_full_goes_on_quietly(books: Books) -> None:
@@ -894,7 +1034,7 @@ def test_a_day_that_one_answer_called_full_is_probed_once_per_quarter_hour(books
     books.learn(20)
     books.answer(books.give(), (21, WRONG), (21, WRONG), status=status)
     assert not books.admits()
-    wait = books.ledger.wait_for(True, books.now)
+    wait = books.ledger.waits.for_quota(True, books.now)
     assert wait is not None
     assert wait.until < NOW + 902
     for quarter in range(1, 4):
@@ -908,6 +1048,45 @@ def test_a_day_that_one_answer_called_full_is_probed_once_per_quarter_hour(books
     books.answer(permit, (1, 25), (1, 25))
     assert books.quota.read_day.usage == 25
     assert len(books.burst()) > 5
+
+
+@pytest.mark.parametrize("number", [WRONG, 1_000, 990])
+def test_background_calls_alone_find_out_about_a_day_in_doubt_too(books: Books, number: int) -> None:
+    """Nobody else may come to ask; and the reserve of a day must not rest on what one answer said."""
+    books.learn(20)
+    books.answer(books.give(), (21, number), (21, number))
+    books.now = NOW + 901
+    assert books.admits(background=True)
+    books.answer(books.give(), (1, 22), (1, 22))
+    assert books.admits(background=True)
+
+
+def test_background_calls_alone_find_out_about_a_limit_in_doubt_too(books: Books) -> None:
+    books.learn(20)
+    books.answer(books.give(), None, None, **{"x-readratelimit-limit": "1,1"})
+    books.now = NOW + 901
+    assert books.admits(background=True)
+
+
+def test_the_reserve_of_a_day_stands_when_two_answers_say_so(books: Books) -> None:
+    books.learn(20)
+    for used in (990, 991):
+        books.answer(books.give(), (used - 969, used), (used - 969, used))
+    books.now = NOW + 901
+    assert not books.admits(background=True)
+    assert books.admits()
+
+
+def test_a_number_in_doubt_is_no_sign_of_others_in_the_next_window(books: Books) -> None:
+    books.learn(20)
+    books.answer(books.give(), (WRONG, 21), (WRONG, 21))
+    books.now = NOW + 901
+    books.answer(books.give(), (1, 22), (1, 22))
+    flight = books.burst()
+    assert len(flight) == 10, "it looks first"
+    for used, permit in enumerate(flight, 2):
+        books.answer(permit, (used, used + 21), (used, used + 21))
+    assert len(books.burst()) == 89
 
 
 def test_a_released_probe_can_begin_again(books: Books) -> None:
@@ -931,7 +1110,7 @@ def test_a_day_that_two_answers_called_full_is_not_probed(books: Books, together
     for quarter in range(2, 6):
         books.now = NOW + quarter * 900 + 1
         assert not books.admits()
-    wait = books.ledger.wait_for(True, books.now)
+    wait = books.ledger.waits.for_quota(True, books.now)
     assert wait is not None
     assert wait.until > NOW + 50_400
 
@@ -953,6 +1132,23 @@ def test_a_limit_that_one_answer_told_is_probed_too(books: Books, field: str) ->
     (permit,) = books.burst()
     books.answer(permit, (1, 22), (1, 22))
     assert len(books.burst()) > 5
+
+
+def test_limits_that_one_answer_told_refuse_nobody_because_of_those_ahead(books: Books) -> None:
+    books.answer(books.give(), (1, 1), (1, 1))
+    assert books.ledger.waits.for_quota(True, books.now, 150) is None
+    books.answer(books.give(), (2, 2), (2, 2))
+    wait = books.ledger.waits.for_quota(True, books.now, 150)
+    assert wait is not None
+    assert wait.window == "read_15min"
+
+
+def test_the_same_limits_in_other_words_are_the_same(books: Books) -> None:
+    for i in range(1, 13):
+        words = {"x-readratelimit-limit": "100,12" if i % 2 else "100, 12", "x-readratelimit-usage": f"{i},{i}"}
+        books.answer(books.give(), (i, i), None, **words)
+    books.now = NOW + 901
+    assert not books.admits()
 
 
 def test_a_limit_that_was_cut_in_truth_is_probed_once(books: Books) -> None:
@@ -1053,7 +1249,7 @@ def test_a_429_that_the_numbers_explain_blocks_until_the_reset(books: Books) -> 
     books.learn(20)
     books.answer(books.give(), (120, 120), (101, 101), status=429)
     assert not books.admits()
-    wait = books.ledger.wait_for(True, books.now)
+    wait = books.ledger.waits.for_quota(True, books.now)
     assert wait is not None
     assert wait.window == "read_15min"
     assert wait.resume_at == TEN + 900
@@ -1062,7 +1258,7 @@ def test_a_429_that_the_numbers_explain_blocks_until_the_reset(books: Books) -> 
 def test_use_far_beyond_the_limit_is_no_debt(books: Books) -> None:
     books.learn(20)
     books.answer(books.give(), (692, 692), (591, 591), status=429)
-    wait = books.ledger.wait_for(True, books.now)
+    wait = books.ledger.waits.for_quota(True, books.now)
     assert wait is not None
     assert wait.resume_at == TEN + 900
 
@@ -1070,7 +1266,7 @@ def test_use_far_beyond_the_limit_is_no_debt(books: Books) -> None:
 def test_a_429_of_the_day_blocks_until_midnight(books: Books) -> None:
     books.learn(20)
     books.answer(books.give(), (30, 1_100), (30, 1_001), status=429)
-    wait = books.ledger.wait_for(True, books.now)
+    wait = books.ledger.waits.for_quota(True, books.now)
     assert wait is not None
     assert wait.window == "read_day"
     assert wait.resume_at == TEN + 50_400
@@ -1115,7 +1311,7 @@ def test_a_429_without_the_read_numbers_holds_the_reads_only(books: Books) -> No
 def test_retry_after_is_honoured(books: Books) -> None:
     books.learn(20)
     books.answer(books.give(), None, status=429, retry_after="33")
-    wait = books.ledger.wait_for(True, books.now)
+    wait = books.ledger.waits.for_quota(True, books.now)
     assert wait is not None
     assert wait.until == books.now + 33
     assert wait.window == "overall_15min"
@@ -1125,7 +1321,7 @@ def test_retry_after_is_honoured(books: Books) -> None:
 def test_retry_after_ends_at_midnight_at_the_latest(books: Books, asked: str) -> None:
     books.learn(20)
     books.answer(books.give(), None, status=429, retry_after=asked)
-    wait = books.ledger.wait_for(True, books.now)
+    wait = books.ledger.waits.for_quota(True, books.now)
     assert wait is not None
     assert NOW + 50_400 < wait.until < NOW + 50_402
     books.now = wait.until
@@ -1206,7 +1402,7 @@ def test_the_reserve_of_a_window_of_which_nothing_is_known_holds_back_nobody(boo
 def test_it_is_known_when_the_reserve_melts(books: Books) -> None:
     books.learn(20)
     books.burst(background=True)
-    melting = books.ledger.melting(True, books.now)
+    melting = books.ledger.waits.melting(True, books.now)
     assert melting is not None
     books.now = melting.until - 0.01
     assert not books.admits(background=True)
@@ -1242,6 +1438,15 @@ def test_a_snapshot_keeps_doubts_and_what_was_learnt_of_the_counter() -> None:
     (permit,) = new.burst()
     new.answer(permit, (1, 104), (1, 104))
     assert new.quota.read_day.usage == 104
+
+
+def test_an_answer_that_tells_the_saved_limits_casts_no_doubt_on_a_spent_day(books: Books) -> None:
+    limits = (9_000, 90_000, 9_000, 1_000)
+    books.learn(1_000, limits=limits)
+    new = restore(books, save(books.ledger, books.now, books.server))
+    new.answer(new.give(reads=False), (1_001, 1_001), (1_000, 1_000), limits=limits)
+    new.now += 1_000
+    assert not new.admits()
 
 
 def test_a_snapshot_of_an_earlier_version_has_no_doubts(books: Books) -> None:
