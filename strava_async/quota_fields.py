@@ -19,17 +19,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-_NAMES = frozenset(
-    {
-        "age",
-        "date",
-        "retry-after",
-        "x-ratelimit-limit",
-        "x-ratelimit-usage",
-        "x-readratelimit-limit",
-        "x-readratelimit-usage",
-    }
+# By lower-case name. What speaks HTTP keeps these of an answer, and no others for the limiter.
+QUOTA_FIELDS = (
+    "age",
+    "date",
+    "retry-after",
+    "x-ratelimit-limit",
+    "x-ratelimit-usage",
+    "x-readratelimit-limit",
+    "x-readratelimit-usage",
 )
+_NAMES = frozenset(QUOTA_FIELDS)
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _IMF_FIXDATE = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT"
 _MAX_DIGITS = 9

@@ -6,17 +6,9 @@ from collections.abc import Iterable
 from io import BytesIO
 
 from strava_async.errors import DecodeError
+from strava_async.quota_fields import QUOTA_FIELDS
 from strava_async.wire import MAX_BODY_BYTES
 
-QUOTA_FIELDS = (
-    "age",
-    "date",
-    "retry-after",
-    "x-ratelimit-limit",
-    "x-ratelimit-usage",
-    "x-readratelimit-limit",
-    "x-readratelimit-usage",
-)
 _FIELDS = frozenset(name.encode() for name in (*QUOTA_FIELDS, "content-encoding", "content-type"))
 
 
