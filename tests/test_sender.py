@@ -11,6 +11,7 @@ import sys
 import threading
 import warnings
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,6 +22,7 @@ import httpx
 import pytest
 
 from strava_async._http import HttpSender
+from strava_async._http.connections import Connections
 from strava_async._http.pool import proxied_client
 from strava_async._http.proxies import Proxy
 from strava_async._http.sender import MAX_CONNECTIONS, URGENT_CONNECTIONS
@@ -486,3 +488,41 @@ def test_the_first_request_imports_next_to_nothing_on_the_event_loop(module: str
     threads = {"concurrent.futures.thread", "queue", "_queue"}
     on_trio = {name for name in run.stdout.split() if name.split(".")[0] == "anyio"} if module == "trio" else set[str]()
     assert set(run.stdout.split()) - threads - on_trio == set()
+
+
+class _CountingExecutor(ThreadPoolExecutor):
+    """Counts what it is given to do."""
+
+    submitted = 0
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.submitted += 1
+        return super().submit(fn, *args, **kwargs)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_all_requests_that_come_at_once_wait_for_one_thread_that_loads() -> None:
+    executor = _CountingExecutor(max_workers=4)
+    asyncio.get_running_loop().set_default_executor(executor)
+    connections = Connections()
+    connections.enter()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(100):
+            tasks.start_soon(connections.load)
+    assert (executor.submitted, connections.are_loaded) == (1, True)
+    await connections.aclose()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_who_waits_for_what_is_loaded_can_be_cancelled_without_the_others() -> None:
+    connections = Connections()
+    connections.enter()
+    first, second = (asyncio.ensure_future(connections.load()) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    await second
+    assert first.cancelled()
+    assert connections.are_loaded
+    await connections.aclose()

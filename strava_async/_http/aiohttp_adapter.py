@@ -17,7 +17,7 @@ import ssl
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -201,7 +201,11 @@ def _no_reply(attempt: Attempt, error: Exception) -> TransportError:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Connections that are clean, and tell when a request gets one."""
+    """Connections that are clean, begin one per turn of the loop, and tell when a request gets one."""
+
+    def __init__(self, **options: Any) -> None:
+        cast(Any, super()).__init__(**options)  # one of aiohttp's own types there is incomplete
+        self._beginning = asyncio.Lock()
 
     async def connect(self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout) -> Connection:
         connection = await super().connect(req, traces, timeout)
@@ -210,6 +214,14 @@ class _Connector(aiohttp.TCPConnector):
             connection = await super().connect(req, traces, timeout)
         _sending.get().begins(connection)
         return connection
+
+    async def _create_connection(
+        self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> ResponseHandler:
+        # Fifty that begin in one turn would stall the loop for as many milliseconds.
+        async with self._beginning:
+            await asyncio.sleep(0)
+        return await super()._create_connection(req, traces, timeout)
 
 
 async def _reply(response: aiohttp.ClientResponse, path: str) -> Reply:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import os
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.request import getproxies
 
 import anyio.to_thread
@@ -26,6 +26,9 @@ from strava_async._http.trust import tls_context
 from strava_async._loop_binding import LoopBinding
 from strava_async.calls import Call
 from strava_async.errors import InputError
+
+if TYPE_CHECKING:
+    import asyncio
 
 _DIRECT, _FAST = "httpx", "aiohttp"
 
@@ -48,6 +51,7 @@ class Connections:
         self._fast = fast
         self._binding = LoopBinding("this HTTP client")
         self._loaded: _Loaded | None = None
+        self._loading: asyncio.Future[_Loaded] | None = None  # on asyncio: one thread for all who come meanwhile
         self._adapters: dict[str | Proxy, Adapter] = {}
 
     @property
@@ -66,7 +70,7 @@ class Connections:
         """
         ended = self._binding.enter()
         if ended:
-            self._loaded = None
+            self._loaded = self._loading = None
             for adapter in self._adapters.values():
                 adapter.forget()
             self._adapters.clear()
@@ -78,8 +82,17 @@ class Connections:
         Raises:
             InputError: the environment names certificates that cannot be used.
         """
-        if self._loaded is None:
-            self._loaded = await _loaded(fast=self._fast)
+        if self._loaded is not None:
+            return
+        if sniffio.current_async_library() != "asyncio":
+            self._loaded = await _loaded(fast=False)
+            return
+        if self._loading is None:
+            self._loading = _load_in_thread(fast=self._fast)
+            self._loading.add_done_callback(self._end_loading)
+        import asyncio  # see ``_load_in_thread``
+
+        self._loaded = await asyncio.shield(self._loading)
 
     def adapter_for(self, call: Call) -> Adapter:
         """Return what sends a call; it is made on first use.
@@ -94,6 +107,11 @@ class Connections:
         except InputError:
             self._loaded = self._loaded._replace(proxies=_proxies())  # they may have been corrected meanwhile
             return self._adapter_as_loaded(call, self._loaded)
+
+    def _end_loading(self, loading: asyncio.Future[_Loaded]) -> None:
+        self._loading = None
+        if not loading.cancelled():
+            loading.exception()  # all to whom it is to be told may have been cancelled
 
     def _adapter_as_loaded(self, call: Call, loaded: _Loaded) -> Adapter:
         proxies, fast = loaded
@@ -142,10 +160,14 @@ async def _loaded(*, fast: bool) -> _Loaded:
     library = sniffio.current_async_library()
     if library != "asyncio":
         return await anyio.to_thread.run_sync(_load, library, False)
+    return await _load_in_thread(fast=fast)
+
+
+def _load_in_thread(*, fast: bool) -> asyncio.Future[_Loaded]:
     import asyncio  # not above: it is a third of what importing this package takes, and loaded here anyway
 
     # Not by way of anyio, which would load its backend on the event loop first.
-    return await asyncio.get_running_loop().run_in_executor(None, _load, library, fast)
+    return asyncio.get_running_loop().run_in_executor(None, _load, "asyncio", fast)
 
 
 def _load(library: str, fast: bool) -> _Loaded:
