@@ -467,7 +467,7 @@ def _decode_in_two_loops(first: str, second: str) -> None:
         loop.run_until_complete(asyncio.sleep(0))  # as far as the middle of its decoding
         loop.close()
         assert not task.done()
-        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        task._log_destroy_pending = False
 
     async def ask_in_time() -> Any:
         with anyio.fail_after(5):

@@ -55,7 +55,7 @@ def run_and_close(coroutine: Coroutine[Any, Any, None], turns: int = 10) -> list
         started = [asyncio.create_task(coroutine)]
         for _ in range(turns):
             await asyncio.sleep(0)
-        return [*started, *(asyncio.all_tasks() - {asyncio.current_task(), *started})]  # type: ignore[arg-type]
+        return [*started, *(asyncio.all_tasks() - {asyncio.current_task(), *started})]
 
     loop = asyncio.new_event_loop()
     try:
@@ -253,7 +253,7 @@ def test_the_log_says_that_a_forgotten_wait_has_ended(
 
 def close(task: asyncio.Task[None]) -> None:
     """End the coroutine of a task whose loop is closed, and let the task say nothing of it."""
-    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    task._log_destroy_pending = False
     coroutine = task.get_coro()
     assert coroutine is not None
     with contextlib.suppress(RuntimeError):  # anyio's scopes and asyncio's groups want a running loop to be left

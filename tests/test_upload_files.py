@@ -292,7 +292,7 @@ class Endless:
 class AsyncEndless(Endless):
     """The same, to be awaited."""
 
-    async def read(self, size: int = -1) -> bytes:  # type: ignore[override]
+    async def read(self, size: int = -1) -> bytes:
         return super().read(size)
 
 
