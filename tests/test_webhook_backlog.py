@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -24,9 +24,10 @@ from strava_async.fastapi import KeptEvent, SqliteBacklog, WebhookCounts
 from strava_async.fastapi.webhook_backlog import KEPT_SECONDS
 from strava_async.fastapi.webhook_counts import Offer
 from strava_async.fastapi.webhook_handling import Handling
-from strava_async.fastapi.webhook_kept import BACKLOG_SECONDS, Backlog
+from strava_async.fastapi.webhook_keeper import BACKLOG_SECONDS
+from strava_async.fastapi.webhook_kept import Backlog
 from strava_async.fastapi.webhook_queue import EventQueue
-from strava_async.fastapi.webhook_retry import QUOTA_AGE_SECONDS
+from strava_async.fastapi.webhook_retry import QUOTA_AGE_SECONDS, TROUBLE_SECONDS
 from strava_async.testing import FakeClock
 from strava_async.webhooks import WebhookEvent
 
@@ -42,18 +43,26 @@ def event(number: int = 1, at: int = 1) -> WebhookEvent:
 
 
 class MemoryBacklog:
-    """A backlog that does as it is told."""
+    """A backlog that does as it is told.
+
+    Attributes:
+        kept: what is free.
+        held: what is held, by key.
+        writes: the operations that were asked for.
+    """
 
     def __init__(self, *kept: KeptEvent) -> None:
         self.kept: list[KeptEvent] = [*kept]
-        self.keeps = 0
+        self.held: dict[str, KeptEvent] = {}
+        self.writes: list[str] = []
         self.pauses = 0
         self.error: Exception | None = None
         self.hangs = False
         self.taking = anyio.Event()
         self.on_keep: Callable[[], None] = lambda: None
 
-    async def _answer(self) -> None:
+    async def _answer(self, what: str) -> None:
+        self.writes.append(what)
         for _ in range(self.pauses):
             await anyio.lowlevel.checkpoint()
         if self.hangs:
@@ -61,17 +70,27 @@ class MemoryBacklog:
         if self.error is not None:
             raise self.error
 
-    async def keep(self, events: Sequence[KeptEvent]) -> None:
-        self.keeps += 1
-        self.on_keep()
-        await self._answer()
-        self.kept += events
-
     async def take(self) -> Sequence[KeptEvent]:
         taken, self.kept = self.kept, []
+        self.held.update((kept.event.key, kept) for kept in taken)
         self.taking.set()
-        await self._answer()
+        await self._answer("take")
         return taken
+
+    async def hold(self, events: Sequence[KeptEvent]) -> None:
+        await self._answer("hold")
+        self.held.update((kept.event.key, kept) for kept in events)
+
+    async def settle(self, keys: Collection[str]) -> None:
+        await self._answer("settle")
+        self.held = {key: kept for key, kept in self.held.items() if key not in keys}
+
+    async def keep(self, events: Sequence[KeptEvent]) -> None:
+        self.on_keep()
+        await self._answer("keep")
+        for kept in events:
+            self.held.pop(kept.event.key, None)
+        self.kept += events
 
 
 class Service:
@@ -84,6 +103,7 @@ class Service:
         self.error: Exception | None = None
         self.disconnect_error: Exception | None = None
         self.hangs = False
+        self.gate: anyio.Event | None = None
         self.claims: list[str] = []
         self.tried: list[tuple[int, int]] = []
         self.handled: list[tuple[int, int]] = []
@@ -103,6 +123,8 @@ class Service:
     async def on_event(self, event: WebhookEvent) -> None:
         what = (event.object_id, event.event_time)
         self.tried.append(what)
+        if self.gate is not None:
+            await self.gate.wait()
         if self.hangs:
             await anyio.sleep_forever()
         if self.error is not None:
@@ -114,8 +136,16 @@ class Service:
             raise self.disconnect_error
         self.left.append(athlete_id)
 
+    async def mend(self, backlog: MemoryBacklog) -> None:
+        """Let a backlog work again, after two seconds."""
+        await self.clock.sleep(2.0)
+        backlog.error = None
+
+    def handling(self) -> Handling:
+        return Handling(self, on_event=self.on_event, on_disconnect=self.on_disconnect, claim=self.claim)
+
     def queue(self, **changes: Any) -> EventQueue:
-        handling = Handling(self, on_event=self.on_event, on_disconnect=self.on_disconnect, claim=self.claim)
+        handling = self.handling()
         arguments: dict[str, Any] = {"workers": 4, "max_queue": 10_000, "drain_seconds": 30.0, **changes}
         return EventQueue(handling.attempt, clock=self.clock, backlog=self.backlog, **arguments)
 
@@ -150,7 +180,7 @@ async def test_what_waits_for_quota_is_not_tried_again_at_the_end_but_after_the_
     assert await service.run() == WebhookCounts(accepted=1, handled=1)
     assert service.handled == [(1, 1)]
     assert await service.run() == WebhookCounts()
-    assert backlog.keeps == 1
+    assert backlog.writes.count("keep") == 1
 
 
 async def test_what_waits_for_anything_else_is_tried_once_more_and_then_kept() -> None:
@@ -165,7 +195,7 @@ async def test_what_fails_for_good_is_not_kept() -> None:
     service = Service(backlog)
     service.error = ValueError("a defect")
     assert await service.run(event()) == WebhookCounts(accepted=1, failed=1)
-    assert backlog.keeps == 0
+    assert "keep" not in backlog.writes
 
 
 async def test_what_is_first_tried_while_it_ends_is_kept_too() -> None:
@@ -311,6 +341,120 @@ async def test_a_deauthorization_whose_on_disconnect_failed_survives_a_restart()
     assert len(service.claims) == 1
 
 
+# -- what is held while it is handled ---------------------------------------------------------------------------------
+
+
+async def test_at_the_beginning_of_the_end_all_that_is_unfinished_is_held_and_leaves_when_it_is_settled() -> None:
+    backlog = MemoryBacklog()
+    service = Service(backlog)
+    service.gate = anyio.Event()
+    queue = service.queue(workers=1)
+    held: list[list[int]] = []
+
+    async def let_them_go() -> None:
+        await anyio.wait_all_tasks_blocked()
+        held.append(sorted(kept.event.object_id for kept in backlog.held.values()))
+        for number in (1, 2):
+            service.gate.set()
+            service.gate = anyio.Event()
+            await anyio.wait_all_tasks_blocked()
+            held.append(sorted(kept.event.object_id for kept in backlog.held.values()))
+            assert service.handled[-1] == (number, 1)
+        service.gate.set()
+        service.gate = anyio.Event()
+        service.gate.set()
+
+    async with anyio.create_task_group() as tasks, queue.running():
+        for number in (1, 2, 3):
+            queue.offer(event(number))
+        await anyio.wait_all_tasks_blocked()
+        assert backlog.writes == ["take"]
+        tasks.start_soon(let_them_go)
+    assert held == [[1, 2, 3], [2, 3], [3]]
+    assert queue.counts == WebhookCounts(accepted=3, handled=3)
+    assert (backlog.held, backlog.kept) == ({}, [])
+
+
+async def test_what_is_finished_while_it_is_put_there_is_removed_afterwards() -> None:
+    backlog = MemoryBacklog()
+    service = Service(backlog)
+    queue = service.queue(workers=1)
+    async with queue.running():
+        backlog.pauses = 20
+        for number in range(1, 6):
+            queue.offer(event(number))
+    assert queue.counts == WebhookCounts(accepted=5, handled=5)
+    assert "hold" in backlog.writes
+    assert (backlog.held, backlog.kept) == ({}, [])
+
+
+async def test_an_end_with_nothing_unfinished_writes_nothing() -> None:
+    backlog = MemoryBacklog()
+    await Service(backlog).run(event())
+    assert backlog.writes == ["take"]
+
+
+async def test_what_was_taken_is_held_until_it_is_settled() -> None:
+    backlog = MemoryBacklog(KeptEvent(event(1), 0.0), KeptEvent(event(2), 0.0))
+    service = Service(backlog)
+    service.gate = anyio.Event()
+    queue = service.queue(workers=1)
+    async with queue.running():
+        await anyio.wait_all_tasks_blocked()
+        assert len(backlog.held) == 2
+        service.gate.set()
+        await anyio.wait_all_tasks_blocked()
+        assert service.handled == [(1, 1), (2, 1)]
+        assert backlog.held == {}
+    assert queue.counts == WebhookCounts(accepted=2, handled=2)
+
+
+@pytest.mark.parametrize("error", [None, ValueError("a defect")])
+async def test_whatever_becomes_of_what_was_taken_it_leaves(error: Exception | None) -> None:
+    backlog = MemoryBacklog(KeptEvent(event(), 0.0))
+    service = Service(backlog)
+    service.error = error
+    service.connected = error is not None
+    await service.run()
+    assert (backlog.held, backlog.kept) == ({}, [])
+
+
+async def test_what_a_killed_process_had_claimed_is_handled_by_the_next() -> None:
+    backlog = MemoryBacklog(KeptEvent(event(), 0.0))
+    service = Service(backlog)
+    service.hangs = True
+    with anyio.CancelScope() as scope:
+        async with service.queue().running():
+            await anyio.wait_all_tasks_blocked()
+            service.backlog = MemoryBacklog(*[kept.interrupted() for kept in backlog.held.values()])
+            scope.cancel()
+            await anyio.sleep_forever()
+    service.hangs = False
+    assert await service.run() == WebhookCounts(accepted=1, handled=1)
+    assert (service.handled, len(service.claims)) == ([(1, 1)], 1)
+
+
+async def test_a_killed_process_that_had_deleted_tokens_leaves_on_disconnect_to_the_next() -> None:
+    backlog = MemoryBacklog(KeptEvent(REMOVED, 0.0).interrupted())
+    service = Service(backlog)
+    service.connected = False
+    assert await service.run() == WebhookCounts(accepted=1, handled=1)
+    assert service.left == [7]
+
+
+async def test_attempts_are_counted_across_restarts() -> None:
+    service = Service(MemoryBacklog())
+    service.error = UNREACHABLE
+    runs = 0
+    counts = await service.run(event())
+    while counts.kept:
+        runs += 1
+        counts = await service.run()
+    assert counts == WebhookCounts(accepted=1, failed=1)
+    assert len(service.tried) == len(TROUBLE_SECONDS) + 1
+    assert runs > 1
+
+
 # -- what is taken back -----------------------------------------------------------------------------------------------
 
 
@@ -384,7 +528,7 @@ async def test_a_keep_that_raises_is_logged_with_what_is_lost(caplog: pytest.Log
     assert "Traceback" not in caplog.text
 
 
-async def test_a_keep_that_hangs_has_five_seconds(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_keep_that_hangs_has_four_seconds(caplog: pytest.LogCaptureFixture) -> None:
     backlog = MemoryBacklog()
     service = Service(backlog)
     service.error = NO_QUOTA
@@ -395,7 +539,7 @@ async def test_a_keep_that_hangs_has_five_seconds(caplog: pytest.LogCaptureFixtu
         backlog.hangs = True
         tasks.start_soon(service.let_its_time_pass)
     assert queue.counts == WebhookCounts(accepted=1, failed=1)
-    assert "took longer than 5 s" in caplog.text
+    assert "took longer than 4 s" in caplog.text
 
 
 @pytest.mark.parametrize("error", [TokenStoreError("damaged"), OSError("away")])
@@ -410,7 +554,7 @@ async def test_a_take_that_raises_is_logged_and_the_service_starts(
     assert ("Traceback" in caplog.text) is isinstance(error, OSError)
 
 
-async def test_a_take_that_hangs_has_five_seconds_and_the_service_starts() -> None:
+async def test_a_take_that_hangs_has_four_seconds_and_the_service_starts() -> None:
     backlog = MemoryBacklog()
     backlog.hangs = True
     service = Service(backlog)
@@ -426,6 +570,84 @@ async def test_a_take_that_returns_nonsense_lets_the_service_start(caplog: pytes
     assert "no webhook events were taken back" in caplog.text
 
 
+async def test_what_could_not_be_put_there_at_the_beginning_of_the_end_is_kept_at_the_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    backlog = MemoryBacklog()
+    service = Service(backlog)
+    service.hangs = True
+    queue = service.queue(drain_seconds=5)
+    async with service.clock.autojump(), anyio.create_task_group() as tasks, queue.running():
+        queue.offer(event())
+        await anyio.wait_all_tasks_blocked()
+        backlog.error = TokenStoreError("no room")
+        tasks.start_soon(service.mend, backlog)
+    assert "could not be put into the backlog at the beginning of the end" in caplog.text
+    assert backlog.writes == ["take", "hold", "keep"]
+    assert [kept.event for kept in backlog.kept] == [event()]
+    assert queue.counts == WebhookCounts(accepted=1, kept=1)
+
+
+async def test_what_is_held_is_not_lost_where_it_cannot_be_kept(caplog: pytest.LogCaptureFixture) -> None:
+    backlog = MemoryBacklog()
+    service = Service(backlog)
+    service.hangs = True
+    queue = service.queue(drain_seconds=5)
+    backlog.on_keep = lambda: setattr(backlog, "error", TokenStoreError("no room"))
+    async with service.clock.autojump(), queue.running():
+        queue.offer(event(1))
+        queue.offer(event(2))
+        await anyio.wait_all_tasks_blocked()
+    assert queue.counts == WebhookCounts(accepted=2, kept=2)
+    assert len(backlog.held) == 2
+    assert "were cut off" not in caplog.text
+
+
+async def test_what_cannot_be_removed_is_tried_again_with_the_next_and_at_the_end() -> None:
+    backlog = MemoryBacklog(*[KeptEvent(event(number), 0.0) for number in (1, 2)])
+    service = Service(backlog)
+    queue = service.queue(workers=1)
+    service.gate = anyio.Event()
+    async with queue.running():
+        await anyio.wait_all_tasks_blocked()
+        backlog.error = TokenStoreError("busy")
+        service.gate.set()
+        await anyio.wait_all_tasks_blocked()
+        assert len(backlog.held) == 2
+        backlog.error = None
+        queue.offer(event(3))
+        await anyio.wait_all_tasks_blocked()
+        assert len(backlog.held) == 2  # what came now is not there, and has nothing removed
+    assert (backlog.held, backlog.kept) == ({}, [])
+    assert queue.counts == WebhookCounts(accepted=3, handled=3)
+
+
+async def test_draining_and_a_backlog_that_hangs_take_less_than_nine_seconds() -> None:
+    backlog = MemoryBacklog()
+    service = Service(backlog)
+    service.hangs = True
+    queue = EventQueue(
+        service.handling().attempt, clock=service.clock, workers=4, max_queue=9, drain_seconds=4.0, backlog=backlog
+    )
+    async with service.clock.autojump():
+        async with queue.running():
+            queue.offer(event())
+            await anyio.wait_all_tasks_blocked()
+            backlog.hangs = True
+            began_at = service.clock.monotonic()
+        assert service.clock.monotonic() - began_at == 8.0
+    assert queue.counts == WebhookCounts(accepted=1, failed=1)
+
+
+def test_a_backlog_that_cannot_hold_is_refused() -> None:
+    class OfOld:
+        keep = take = MemoryBacklog.take
+
+    old: Any = OfOld()
+    with pytest.raises(InputError, match="this has no hold"):
+        Service(old).queue()
+
+
 # -- as JSON ----------------------------------------------------------------------------------------------------------
 
 names = st.text(st.characters(), min_size=1, max_size=9)
@@ -438,6 +660,7 @@ kept_events = st.builds(
     st.floats(0, 1e11),
     st.booleans(),
     st.none() | st.booleans(),
+    st.dictionaries(names, st.integers(0, 99), max_size=2),
 )
 
 
@@ -449,12 +672,19 @@ def test_a_kept_event_comes_back_from_json_as_it_was(kept: KeptEvent) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"event": None}, {"event": {}}, {"accepted_at": "1"}, {"claimed": None}, {"forgotten": 1}, {"accepted_at": None}],
+    [{"event": None}, {"event": {}}, {"accepted_at": "1"}, {"claimed": None}, {"forgotten": 1}, {"accepted_at": None}]
+    + [{"failures": failures} for failures in (None, [], {"trouble": True}, {"trouble": -1}, {"trouble": 1.0})],
 )
 def test_what_is_no_kept_event_is_refused(changes: dict[str, Any]) -> None:
     value = json.loads(KeptEvent(event(), 1.0).to_json())
     with pytest.raises(InputError):
         KeptEvent.from_json(json.dumps({**value, **changes}))
+
+
+def test_what_was_kept_before_failures_were_counted_has_none() -> None:
+    value = json.loads(KeptEvent(event(), 1.0, failures={"trouble": 2}).to_json())
+    del value["failures"]
+    assert KeptEvent.from_json(json.dumps(value)) == KeptEvent(event(), 1.0)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, "null"])
@@ -473,6 +703,12 @@ def path(tmp_path: Path) -> Path:
 
 def at(accepted_at: float, number: int = 1) -> KeptEvent:
     return KeptEvent(event(number), accepted_at, claimed=True)
+
+
+def rows(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as file:
+        (count,) = file.execute("SELECT count(*) FROM events").fetchone()
+    return int(count)
 
 
 def backlog_of(path: Path) -> SqliteBacklog:
@@ -502,7 +738,8 @@ async def test_what_is_older_than_seven_days_is_dropped_but_a_deauthorization(
     clock.advance(KEPT_SECONDS)
     taken = await SqliteBacklog(path, clock=clock).take()
     assert [kept.event for kept in taken] == [REMOVED, event(1)]
-    assert "1 kept webhook events were dropped" in caplog.text
+    assert "event 'create' of 'activity' 2, of athlete 7: dropped" in caplog.text
+    assert rows(path) == 2
 
 
 async def test_a_row_that_cannot_be_read_is_dropped_and_costs_no_other(
@@ -512,7 +749,8 @@ async def test_a_row_that_cannot_be_read_is_dropped_and_costs_no_other(
     with closing(sqlite3.connect(path)) as file, file:
         file.execute("UPDATE events SET value = '{}' WHERE id = 1")
     assert await backlog_of(path).take() == [at(2.0, 2)]
-    assert "1 kept webhook events were dropped" in caplog.text
+    assert "row 1 of the kept webhook events was dropped" in caplog.text
+    assert rows(path) == 1
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + b"\xff" * 5_000])

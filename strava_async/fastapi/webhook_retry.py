@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TypeGuard
 
 import anyio
@@ -45,6 +46,17 @@ MOST_QUOTA_SECONDS = 86_400.0
 QUOTA_AGE_SECONDS = 2 * 86_400.0
 
 
+class Held(Enum):
+    """Whether an event is in the backlog, marked as held by this process.
+
+    ``PERHAPS``: it was to be written, and nobody knows whether it was.
+    """
+
+    NOT = "not"
+    PERHAPS = "perhaps"
+    SURELY = "surely"
+
+
 @dataclass(slots=True, eq=False)
 class Job:
     """An event that was accepted, and how far it has come.
@@ -56,9 +68,11 @@ class Job:
         claimed: whether this process has the event; not asked again then.
         forgotten: whether the athlete's tokens were found dead and deleted, so that only ``on_disconnect`` is left;
             None if that was begun, and nobody knows how it ended.
-        taken_back: whether it is from the backlog.
+        taken_back: whether it came from the backlog.
+        held: whether it is in the backlog now.
         out_of_quota: whether quota was what it lacked last.
         traced: the steps of its handling of which the log has a traceback.
+        failures: how many attempts failed, by the row of the table.
     """
 
     event: WebhookEvent
@@ -67,9 +81,10 @@ class Job:
     claimed: bool = False
     forgotten: bool | None = False
     taken_back: bool = False
+    held: Held = Held.NOT
     out_of_quota: bool = False
     traced: set[str] = field(default_factory=set[str])
-    _failures: Counter[str] = field(default_factory=Counter[str])
+    failures: Counter[str] = field(default_factory=Counter[str])
 
     def pause_after(self, error: Exception, clock: Clock, retry_on: tuple[type[Exception], ...]) -> float | None:
         """Return the seconds until ``on_event`` is called again after it raised this; None if it is not.
@@ -114,8 +129,8 @@ class Job:
         return min(max(LEAST_QUOTA_SECONDS, seconds), MOST_QUOTA_SECONDS)
 
     def _next(self, what: str, pauses: tuple[float, ...]) -> float | None:
-        failures = self._failures[what]
-        self._failures[what] += 1
+        failures = self.failures[what]
+        self.failures[what] += 1
         return pauses[failures] if failures < len(pauses) else None
 
 
