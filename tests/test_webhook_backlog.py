@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.from_thread
 import anyio.lowlevel
 import pytest
 from hypothesis import given
@@ -148,6 +150,11 @@ class Service:
         handling = self.handling()
         arguments: dict[str, Any] = {"workers": 4, "max_queue": 10_000, "drain_seconds": 30.0, **changes}
         return EventQueue(handling.attempt, clock=self.clock, backlog=self.backlog, **arguments)
+
+    async def until_tried(self, count: int = 1) -> None:
+        """Wait for attempts, where the clock jumps: to wait until all is quiet would disturb it."""
+        while len(self.tried) < count:
+            await anyio.lowlevel.checkpoint()
 
     async def let_its_time_pass(self) -> None:
         """Let the time of a backlog that hangs pass."""
@@ -579,7 +586,7 @@ async def test_what_could_not_be_put_there_at_the_beginning_of_the_end_is_kept_a
     queue = service.queue(drain_seconds=5)
     async with service.clock.autojump(), anyio.create_task_group() as tasks, queue.running():
         queue.offer(event())
-        await anyio.wait_all_tasks_blocked()
+        await service.until_tried()
         backlog.error = TokenStoreError("no room")
         tasks.start_soon(service.mend, backlog)
     assert "could not be put into the backlog at the beginning of the end" in caplog.text
@@ -597,7 +604,7 @@ async def test_what_is_held_is_not_lost_where_it_cannot_be_kept(caplog: pytest.L
     async with service.clock.autojump(), queue.running():
         queue.offer(event(1))
         queue.offer(event(2))
-        await anyio.wait_all_tasks_blocked()
+        await service.until_tried(2)
     assert queue.counts == WebhookCounts(accepted=2, kept=2)
     assert len(backlog.held) == 2
     assert "were cut off" not in caplog.text
@@ -632,7 +639,7 @@ async def test_draining_and_a_backlog_that_hangs_take_less_than_nine_seconds() -
     async with service.clock.autojump():
         async with queue.running():
             queue.offer(event())
-            await anyio.wait_all_tasks_blocked()
+            await service.until_tried()
             backlog.hangs = True
             began_at = service.clock.monotonic()
         assert service.clock.monotonic() - began_at == 8.0
@@ -804,6 +811,115 @@ def test_loops_of_several_threads_share_an_object(path: Path, anyio_backend: str
     assert sorted(kept.event.object_id for kept in taken) == [1, 2, 3, 4]
 
 
+# -- rows that are held -----------------------------------------------------------------------------------------------
+
+
+def locks(path: Path) -> list[str]:
+    return [entry.name for entry in path.parent.joinpath(f"{path.name}-locks").iterdir()]
+
+
+async def test_a_taken_row_stays_in_the_file_until_its_event_is_settled(path: Path) -> None:
+    backlog = backlog_of(path)
+    await backlog.keep([at(1.0, 1), at(2.0, 2)])
+    await backlog.take()
+    assert (rows(path), len(locks(path))) == (2, 1)
+    await backlog.settle([event(1).key, event(3).key])
+    assert rows(path) == 1
+    assert await backlog_of(path).take() == []
+    await backlog.settle([event(2).key])
+    assert (rows(path), locks(path)) == (0, [])
+
+
+async def test_what_is_held_is_nobody_elses_until_it_is_kept(path: Path) -> None:
+    backlog, other = backlog_of(path), backlog_of(path)
+    await backlog.hold([at(1.0, 1), at(2.0, 2)])
+    await backlog.hold([at(1.0, 1)])
+    assert (rows(path), len(locks(path))) == (2, 2)
+    assert await other.take() == []
+    await other.settle([event(1).key])
+    assert rows(path) == 2
+    further = KeptEvent(event(2), 2.0, claimed=True, failures={"trouble": 3})
+    await backlog.keep([at(1.0, 1), further, at(3.0, 3)])
+    assert (rows(path), locks(path)) == (3, [])
+    assert await other.take() == [at(1.0, 1), further, at(3.0, 3)]
+
+
+async def test_what_one_holds_is_not_changed_by_another_that_knows_it_too(path: Path) -> None:
+    backlog, other = backlog_of(path), backlog_of(path)
+    await backlog.hold([at(1.0)])
+    await other.keep([at(5.0)])
+    assert await backlog_of(path).take() == [at(5.0)]
+    assert rows(path) == 2
+
+
+async def test_an_event_that_two_processes_have_kept_is_taken_once(path: Path) -> None:
+    await backlog_of(path).keep([KeptEvent(event(), 2.0, failures={"trouble": 2, "not found": 1})])
+    await backlog_of(path).keep([KeptEvent(event(), 1.0, claimed=True, failures={"trouble": 1})])
+    backlog = backlog_of(path)
+    assert await backlog.take() == [KeptEvent(event(), 1.0, True, failures={"trouble": 2, "not found": 1})]
+    await backlog.settle([event().key])
+    assert rows(path) == 0
+
+
+@pytest.mark.parametrize("one", [False, None, True])
+@pytest.mark.parametrize("other", [False, None, True])
+def test_of_two_the_further_counts(one: bool | None, other: bool | None) -> None:
+    merged = KeptEvent(REMOVED, 1.0, forgotten=one).merged(KeptEvent(REMOVED, 1.0, forgotten=other))
+    assert merged.forgotten is max(one, other, key=[False, None, True].index)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_take_that_is_cancelled_leaves_what_it_took_to_the_next(path: Path) -> None:
+    await backlog_of(path).keep([at(1.0)])
+
+    class Cancelling(FakeClock):
+        def time(self) -> float:
+            anyio.from_thread.run_sync(task.cancel)
+            return 1_000.0
+
+    task = asyncio.ensure_future(SqliteBacklog(path, clock=Cancelling()).take())
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert locks(path) == []
+    assert await backlog_of(path).take() == [at(1.0)]
+
+
+async def test_events_that_cannot_be_put_there_are_not_held(path: Path) -> None:
+    backlog = backlog_of(path)
+    await backlog.take()
+    nonsense: Any = "nonsense"
+    with pytest.raises(AttributeError):
+        await backlog.hold([at(1.0), nonsense])
+    assert (rows(path), locks(path)) == (0, [])
+
+
+async def test_a_file_of_before_there_were_holders_is_read_and_written(path: Path) -> None:
+    await backlog_of(path).take()
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("DROP TABLE events")
+        file.execute("CREATE TABLE events (id INTEGER PRIMARY KEY, accepted_at REAL NOT NULL, value TEXT NOT NULL)")
+        value = json.loads(at(1.0, 1).to_json())
+        del value["failures"]
+        file.execute("INSERT INTO events (accepted_at, value) VALUES (1.0, ?)", (json.dumps(value),))
+    backlog = backlog_of(path)
+    assert await backlog.take() == [at(1.0, 1)]
+    assert await backlog_of(path).take() == []
+    await backlog.hold([at(2.0, 2)])
+    await backlog.settle([event(1).key])
+    assert rows(path) == 1
+
+
+@pytest.mark.parametrize("name", ["", "new", "../../victim", b"\xff", 5, "0" * 32])
+async def test_a_mark_that_is_no_holders_is_none(path: Path, name: object) -> None:
+    victim = path.parent / "victim"
+    victim.touch()
+    await backlog_of(path).keep([at(1.0)])
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("UPDATE events SET holder = ?", (name,))
+    assert await backlog_of(path).take() == [at(1.0)]
+    assert victim.exists()
+
+
 PROCESS = """
 import os, signal, sys, anyio
 from strava_async.fastapi import KeptEvent, SqliteBacklog
@@ -822,9 +938,14 @@ path, what = sys.argv[1:]
 backlog = SqliteBacklog(path, clock=Killer() if what == "die while taking" else FakeClock(start=1000.0))
 print("ready", flush=True)
 sys.stdin.readline()
+kept = KeptEvent(WebhookEvent("activity", 1, "create", 7, 9, 1), 1.0)
 if what == "keep and die":
-    killed_after(backlog.keep, [KeptEvent(WebhookEvent("activity", 1, "create", 7, 9, 1), 1.0, True)])
-print(*[kept.event.object_id for kept in anyio.run(backlog.take)])
+    killed_after(backlog.keep, [kept])
+if what == "hold and die":
+    killed_after(backlog.hold, [kept])
+print(*[kept.event.object_id for kept in anyio.run(backlog.take)], flush=True)
+if what == "take and stay":
+    signal.pause()
 """
 
 
@@ -855,9 +976,34 @@ def test_processes_that_start_at_once_get_each_event_once(path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no SIGKILL")
-def test_a_process_that_is_killed_after_keeping_has_kept(path: Path) -> None:
-    assert processes(path, "keep and die")[0][0] == -9
-    assert anyio.run(backlog_of(path).take) == [at(1.0)]
+@pytest.mark.parametrize(("what", "claimed"), [("keep and die", False), ("hold and die", True)])
+def test_what_a_process_had_put_there_when_it_was_killed_is_free_at_once(path: Path, what: str, claimed: bool) -> None:
+    assert processes(path, what)[0][0] == -9
+    assert anyio.run(backlog_of(path).take) == [KeptEvent(event(), 1.0, claimed)]
+    assert len(locks(path)) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no SIGSTOP")
+def test_what_was_taken_is_free_when_its_process_is_killed_and_not_while_it_is_stopped(path: Path) -> None:
+    anyio.run(backlog_of(path).keep, [at(1.0, 1), at(2.0, 2)])
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROCESS, str(path), "take and stay"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "1 2\n"
+    process.send_signal(signal.SIGSTOP)
+    assert anyio.run(backlog_of(path).take) == []
+    process.kill()
+    process.communicate()
+    assert rows(path) == 2
+    assert anyio.run(backlog_of(path).take) == [at(1.0, 1), at(2.0, 2)]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no SIGKILL")

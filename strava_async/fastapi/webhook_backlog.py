@@ -17,7 +17,6 @@ import os
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TypeVar
 
 from strava_async.clock import Clock, SystemClock
@@ -139,7 +138,7 @@ class SqliteBacklog:
         return list(taking.events.values())
 
     async def hold(self, events: Sequence[KeptEvent]) -> None:
-        """Put events there, or what is new of them, and hold them. They survive a power failure when it has returned."""
+        """Put events there, or what is new of them, and hold them. They survive a power failure then."""
         holder = Holder(self._file)
 
         def hold(connection: sqlite3.Connection) -> dict[str, int]:

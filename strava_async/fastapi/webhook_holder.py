@@ -39,7 +39,7 @@ class Holder:
         """Be alive, before an event is marked with the name."""
         self._lock = self._file.try_lock(_PREFIX + self.name)
         if self._lock is None:
-            raise TokenStoreError(f"somebody else has locked what nobody can know: see who uses {self._file.path}-locks")
+            raise TokenStoreError(f"a new lock in {self._file.path}-locks is not free: see who uses it")
 
     def end(self) -> None:
         """Let go of what is held; nothing happens if it has not begun."""

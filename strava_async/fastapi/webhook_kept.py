@@ -75,12 +75,12 @@ class KeptEvent:
         if not is_object(value):
             raise InputError("a kept webhook event is a JSON object")
         event = parse_event(json.dumps(value.get("event")).encode("ascii"))
-        match {"failures": {}, **value}:
+        failures: object = value.get("failures", {})
+        match value:
             case {
                 "accepted_at": int() | float() as at,
                 "claimed": bool() as claimed,
                 "forgotten": bool() | None as left,
-                "failures": failures,
             } if _are_counts(failures):
                 return cls(event, at, claimed, left, failures)
             case _:

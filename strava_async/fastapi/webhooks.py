@@ -79,7 +79,7 @@ class WebhookRouter(APIRouter):
                 return self._take(await self._guard.event(request))
             challenge = challenge_of(request.query_params, self._guard.verify_token)
             return JSONResponse({"hub.challenge": challenge}, headers={"Cache-Control": "no-store"})
-        except _RefusedError as refusal:
+        except RefusedError as refusal:
             problem, why = refusal.problem, refusal.why
             kind = problem.title
         except UnverifiedWebhookError as error:
@@ -200,8 +200,11 @@ def webhook_router(
     return WebhookRouter(path, guard, queue)
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
+    """A request that is no event of ours: what it is answered, and why."""
+
     def __init__(self, problem: Problem, why: str) -> None:
+        super().__init__(why)
         self.problem = problem
         self.why = why
 
@@ -238,7 +241,7 @@ class Guard:
             check_signature(header, body, self.signing_secret, now=self.clock.time())
         event = parse_event(body)
         if self.subscription_id not in (None, event.subscription_id):
-            raise _RefusedError(_OTHER_SUBSCRIPTION, f"its subscription is not {self.subscription_id}")
+            raise RefusedError(_OTHER_SUBSCRIPTION, f"its subscription is not {self.subscription_id}")
         return event
 
     async def _body(self, request: Request) -> bytes:
@@ -248,7 +251,7 @@ class Guard:
         # By the time of the network, which is not that of the application's clock.
         with anyio.move_on_after(self.body_seconds):
             return await self._whole(request)
-        raise _RefusedError(_TOO_SLOW, f"it was not whole after {self.body_seconds:g} s")
+        raise RefusedError(_TOO_SLOW, f"it was not whole after {self.body_seconds:g} s")
 
     async def _whole(self, request: Request) -> bytes:
         body = bytearray()
@@ -259,8 +262,8 @@ class Guard:
                     if len(body) > self.max_body_bytes:
                         raise self._too_large()
         except ClientDisconnect:
-            raise _RefusedError(_GONE, "its sender went away") from None
+            raise RefusedError(_GONE, "its sender went away") from None
         return bytes(body)
 
-    def _too_large(self) -> _RefusedError:
-        return _RefusedError(_TOO_LARGE, f"it is larger than {self.max_body_bytes} bytes")
+    def _too_large(self) -> RefusedError:
+        return RefusedError(_TOO_LARGE, f"it is larger than {self.max_body_bytes} bytes")
