@@ -101,9 +101,13 @@ class Keeper:
         keep = partial(self._backlog.keep, [_kept(job) for job in left])
         if left and await self._bounded(keep, "the webhook events could not be kept") is not _Ended.DONE:
             # What is held is free when this process is gone. There is no time left to fail at the rest too.
-            return [job for job in left if job.held is not Held.SURELY]
-        await self._remove_settled(until - self._clock.monotonic())
-        return []
+            lost = [job for job in left if job.held is not Held.SURELY]
+        else:
+            lost = []
+            await self._remove_settled(until - self._clock.monotonic())
+        if self._settled:
+            _logger.error("%d finished webhook events may be handled again after the next start", len(self._settled))
+        return lost
 
     async def _put_to_hold(self) -> None:
         jobs = [job for job in self._to_hold if job.event.key not in self._settled]
