@@ -438,6 +438,17 @@ async def test_what_a_service_could_not_finish_is_handled_once_after_its_restart
 # -- where it lives -------------------------------------------------------------------------------------------------
 
 
+async def test_the_end_has_four_seconds_if_nothing_else_is_said() -> None:
+    handlers = Handlers()
+    handlers.seconds = 600.0
+    async with handlers.clock.autojump():
+        async with service(handlers) as made:
+            assert await made.post() == 200
+            began_at = handlers.clock.monotonic()
+        assert handlers.clock.monotonic() - began_at == 4.0
+    assert made.router.counts == WebhookCounts(accepted=1, failed=1)
+
+
 async def test_it_lives_under_a_prefix_and_at_another_path() -> None:
     handlers = Handlers()
     app = FastAPI()

@@ -62,6 +62,7 @@ class MemoryBacklog:
         self.hangs = False
         self.taking = anyio.Event()
         self.on_keep: Callable[[], None] = lambda: None
+        self.on_held: Callable[[], None] = lambda: None
 
     async def _answer(self, what: str) -> None:
         self.writes.append(what)
@@ -82,6 +83,7 @@ class MemoryBacklog:
     async def hold(self, events: Sequence[KeptEvent]) -> None:
         await self._answer("hold")
         self.held.update((kept.event.key, kept) for kept in events)
+        self.on_held()
 
     async def settle(self, keys: Collection[str]) -> None:
         await self._answer("settle")
@@ -106,6 +108,7 @@ class Service:
         self.disconnect_error: Exception | None = None
         self.hangs = False
         self.gate: anyio.Event | None = None
+        self.gated: int | None = None  # the object that waits at the gate; None means all
         self.claims: list[str] = []
         self.tried: list[tuple[int, int]] = []
         self.handled: list[tuple[int, int]] = []
@@ -125,7 +128,7 @@ class Service:
     async def on_event(self, event: WebhookEvent) -> None:
         what = (event.object_id, event.event_time)
         self.tried.append(what)
-        if self.gate is not None:
+        if self.gate is not None and self.gated in (None, event.object_id):
             await self.gate.wait()
         if self.hangs:
             await anyio.sleep_forever()
@@ -385,14 +388,29 @@ async def test_at_the_beginning_of_the_end_all_that_is_unfinished_is_held_and_le
 async def test_what_is_finished_while_it_is_put_there_is_removed_afterwards() -> None:
     backlog = MemoryBacklog()
     service = Service(backlog)
+    service.gate, service.gated = anyio.Event(), 5
+    backlog.on_held = service.gate.set
     queue = service.queue(workers=1)
     async with queue.running():
-        backlog.pauses = 20
+        backlog.pauses = 50
         for number in range(1, 6):
             queue.offer(event(number))
     assert queue.counts == WebhookCounts(accepted=5, handled=5)
-    assert "hold" in backlog.writes
+    assert backlog.writes[:2] == ["take", "hold"]
     assert (backlog.held, backlog.kept) == ({}, [])
+
+
+async def test_what_is_finished_while_others_are_removed_is_removed_too() -> None:
+    backlog = MemoryBacklog(*[KeptEvent(event(number), 0.0) for number in (1, 2, 3)])
+    service = Service(backlog)
+    service.gate = anyio.Event()
+    async with service.queue(workers=1).running():
+        await anyio.wait_all_tasks_blocked()
+        backlog.pauses = 50
+        service.gate.set()
+        await anyio.wait_all_tasks_blocked()
+        assert backlog.held == {}
+    assert backlog.writes == ["take", "settle", "settle"]
 
 
 async def test_an_end_with_nothing_unfinished_writes_nothing() -> None:
@@ -859,6 +877,13 @@ async def test_an_event_that_two_processes_have_kept_is_taken_once(path: Path) -
     assert await backlog.take() == [KeptEvent(event(), 1.0, True, failures={"trouble": 2, "not found": 1})]
     await backlog.settle([event().key])
     assert rows(path) == 0
+
+
+async def test_the_lock_of_one_who_was_killed_before_it_held_anything_is_removed(path: Path) -> None:
+    await backlog_of(path).take()
+    path.parent.joinpath(f"{path.name}-locks", "holder-" + "0" * 32).touch()
+    await backlog_of(path).take()
+    assert locks(path) == []
 
 
 @pytest.mark.parametrize("one", [False, None, True])
