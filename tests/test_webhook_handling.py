@@ -276,6 +276,7 @@ async def test_quota_does_not_use_up_the_attempts_but_two_days_end_it() -> None:
     handling, job = world.handling(), world.job(CREATED)
     for _ in range(100):
         assert await handling.attempt(job, False) == 900
+        world.clock.advance(900)
     world.clock.advance(QUOTA_AGE_SECONDS + 1)
     assert await handling.attempt(job, False) is FAILED
 

@@ -13,6 +13,7 @@ import pytest
 from strava_async import InputError
 from strava_async.fastapi.webhook_counts import Offer, WebhookCounts
 from strava_async.fastapi.webhook_handling import Outcome
+from strava_async.fastapi.webhook_owners import Owners
 from strava_async.fastapi.webhook_queue import REMEMBERED_EVENTS, EventQueue
 from strava_async.fastapi.webhook_retry import Job
 from strava_async.fastapi.webhook_seen import REMEMBERED_SECONDS, Seen
@@ -58,9 +59,21 @@ class Desk:
         finally:
             self.ended.append(what)
 
-    def queue(self, *, workers: int = 4, max_queue: int = 10_000, drain_seconds: float | None = 30.0) -> EventQueue:
+    def queue(
+        self,
+        *,
+        workers: int = 4,
+        max_queue: int = 10_000,
+        drain_seconds: float | None = 30.0,
+        owners: Owners | None = None,
+    ) -> EventQueue:
         return EventQueue(
-            self.attempt, clock=self.clock, workers=workers, max_queue=max_queue, drain_seconds=drain_seconds
+            self.attempt,
+            clock=self.clock,
+            workers=workers,
+            max_queue=max_queue,
+            drain_seconds=drain_seconds,
+            owners=owners or Owners(most_unfinished=1_000_000),
         )
 
 

@@ -3,6 +3,8 @@
 Rules:
 
 - An event that was accepted is handled, however often Strava repeats it, and once: it is remembered for an hour.
+- Of one athlete a bounded number is unfinished (``webhook_owners``), and two deauthorizations: a third takes the place
+  of the second if nothing was done about that yet, because what it asks of Strava is the same, and later.
 - Events of one object form a **lane**. Only the first of a lane is under way, and it leaves the lane when it has ended:
   the others wait for it, also while it waits to be tried again. Lanes take turns at the workers.
 - Deauthorizations have lanes and a worker of their own: to delete waits for no ``on_event``.
@@ -19,6 +21,7 @@ Rules:
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
@@ -34,10 +37,12 @@ from strava_async.errors import InputError
 from strava_async.fastapi.webhook_counts import Offer, WebhookCounts
 from strava_async.fastapi.webhook_handling import Outcome, name_of
 from strava_async.fastapi.webhook_kept import Backlog, Keeper, KeptEvent, carry_out, log_lost
-from strava_async.fastapi.webhook_lanes import Lane, Later, Turns, lane_key
+from strava_async.fastapi.webhook_lanes import Lane, LaneKey, Later, Turns, lane_key
 from strava_async.fastapi.webhook_log import RareLog
+from strava_async.fastapi.webhook_owners import Owners
 from strava_async.fastapi.webhook_retry import Job, passing
 from strava_async.fastapi.webhook_seen import Seen
+from strava_async.fastapi.webhook_watch import Watch
 from strava_async.webhooks import WebhookEvent
 
 REMEMBERED_EVENTS = 100_000
@@ -54,20 +59,24 @@ class _Run:
     Attributes:
         turns: lanes whose turn it is.
         later: lanes that wait to be tried again.
+        watch: looks after those that wait for a worker.
         binding: to its event loop.
         draining: whether it ends.
         idle: set when only what is set aside is left.
         set_aside: how many events are left for the backlog.
         taken_back: how many events of the backlog are unfinished.
+        busy: how many workers are; those of deauthorizations by themselves.
     """
 
     turns: Turns
     later: Later
+    watch: Watch
     binding: LoopBinding
     draining: bool = False
     idle: anyio.Event = field(default_factory=anyio.Event)
     set_aside: int = 0
     taken_back: int = 0
+    busy: Counter[bool] = field(default_factory=Counter[bool])
 
 
 class EventQueue:
@@ -83,6 +92,7 @@ class EventQueue:
         max_queue: how many may be unfinished.
         drain_seconds: how long the end may take; None means as long as it takes.
         backlog: keeps what is unfinished at the end until the next start; None loses it.
+        owners: the books of the athletes that events are about.
 
     Raises:
         InputError: a number makes no sense.
@@ -97,6 +107,7 @@ class EventQueue:
         max_queue: int,
         drain_seconds: float | None,
         backlog: Backlog | None = None,
+        owners: Owners | None = None,
     ) -> None:
         check_positive("workers", workers)
         check_positive("max_queue", max_queue)
@@ -111,8 +122,18 @@ class EventQueue:
         self._keeper = None if backlog is None else Keeper(backlog, clock)
         self._seen = Seen(clock, max(REMEMBERED_EVENTS, 2 * max_queue))
         self._log = RareLog(clock)
-        self._lanes: dict[tuple[bool, str, int], Lane] = {}
+        self._owners = owners or Owners()
+        self._lanes: dict[LaneKey, Lane] = {}
         self._run: _Run | None = None
+
+    def oldest_waiting(self) -> float | None:
+        """Return for how many seconds the event has waited that waits longest for a worker; None if none does.
+
+        Callable from any thread.
+        """
+        first = [lane[0] for lane in list(self._lanes.values()) if lane]
+        ready_at = [job.ready_at for job in first if job.ready_at is not None]
+        return max(self._clock.monotonic() - min(ready_at), 0.0) if ready_at else None
 
     def offer(self, event: WebhookEvent) -> Offer:
         """Take an event, unless it is known or there is no room. Never waits.
@@ -124,11 +145,19 @@ class EventQueue:
         if run is not None and key in self._seen:
             counts.duplicates += 1
             return Offer.DUPLICATE
-        if run is None or run.draining or counts.waiting - run.taken_back >= self._max_queue:
-            counts.turned_away += 1
-            self._say_why(run)
-            return Offer.TURNED_AWAY
-        self._enqueue(run, key, Job(event, self._clock.time(), self._clock.monotonic()))
+        if run is None:
+            return self._turn_away("the router's lifespan is not running: was its app mounted?")
+        if run.draining:
+            return self._turn_away()  # nothing is wrong: the next process has it when it comes again
+        job = Job(event, self._clock.time(), self._clock.monotonic())
+        if self._supersede(key, job):
+            return Offer.ACCEPTED
+        if counts.waiting - run.taken_back >= self._max_queue:
+            return self._turn_away(f"the queue is full: {self._max_queue} are unfinished")
+        if not event.is_deauthorization and not self._owners.has_room(event.owner_id):
+            why = f"as many as {self._owners.most_unfinished} of one athlete's are unfinished"
+            return self._turn_away(why, f": those of {event.owner_id}")
+        self._enqueue(run, key, job)
         return Offer.ACCEPTED
 
     @asynccontextmanager
@@ -141,7 +170,7 @@ class EventQueue:
         if self._living_run() is not None:
             raise InputError("these webhooks are running already: include their router once")
         failure: Exception | None = None
-        turns = Turns()
+        turns = Turns(self._clock)
         run = self._run = self._new_run(turns)
         with closing(turns):
             try:
@@ -152,6 +181,7 @@ class EventQueue:
                         tasks.start_soon(self._work, run, turns.events)
                     tasks.start_soon(self._work, run, turns.deauthorizations)
                     tasks.start_soon(run.later.wake)
+                    tasks.start_soon(run.watch.run)
                     try:
                         yield
                     except Exception as error:  # raised below: the task group would wrap it
@@ -170,30 +200,55 @@ class EventQueue:
 
     def _new_run(self, turns: Turns) -> _Run:
         """Return a run in this event loop, with what a loop that ended too early has left."""
-        run = _Run(turns, Later(self._clock, turns.add), LoopBinding("this router of webhooks"))
+        later = Later(self._clock, lambda lane: self._ready(run, lane))
+        watch = Watch(self._clock, self.oldest_waiting, self._why_busy)
+        run = _Run(turns, later, watch, LoopBinding("this router of webhooks"))
         run.binding.enter()
         for lane in self._lanes.values():
             turns.add(lane)
             run.taken_back += sum(job.taken_back for job in lane)
         return run
 
-    def _say_why(self, run: _Run | None) -> None:
-        if run is None:
-            why = "the router's lifespan is not running: was its app mounted?"
-        elif not run.draining:
-            why = f"the queue is full: {self._max_queue} are unfinished"
-        else:
-            return  # nothing is wrong: the next process has it when it comes again
-        self._log.say(logging.ERROR, why, f"a webhook event was turned away, {why}")
+    def _turn_away(self, why: str = "", more: str = "") -> Offer:
+        self.counts.turned_away += 1
+        if why:
+            self._log.say(logging.ERROR, why, f"a webhook event was turned away, {why}{more}")
+        return Offer.TURNED_AWAY
+
+    def _supersede(self, key: str, job: Job) -> bool:
+        """Let a deauthorization take the place of one of the same athlete's that waits behind another, if there is."""
+        lane = self._lanes.get(lane_key(job.event)) if job.event.is_deauthorization else None
+        if lane is None or len(lane) < 2 or not lane[-1].is_untouched:
+            return False
+        self._seen.add(key)
+        lane[-1] = job
+        self.counts.accepted += 1
+        self.counts.dropped += 1
+        return True
 
     def _enqueue(self, run: _Run, key: str, job: Job) -> None:
         self._seen.add(key)
         self.counts.accepted += 1
         self.counts.waiting += 1
+        if not job.event.is_deauthorization:
+            self._owners.enter(job.event.owner_id)
         lane = self._lanes.setdefault(lane_key(job.event), Lane())
         lane.append(job)
         if len(lane) == 1:
-            run.turns.add(lane)
+            self._ready(run, lane)
+
+    def _ready(self, run: _Run, lane: Lane) -> None:
+        run.turns.add(lane)
+        self._look_after(run, lane[0])
+
+    def _look_after(self, run: _Run, job: Job) -> None:
+        """Have an eye on what waits, where none of the workers is free."""
+        is_deauthorization = job.event.is_deauthorization
+        if run.busy[is_deauthorization] >= (1 if is_deauthorization else self._workers):
+            run.watch.look()
+
+    def _why_busy(self) -> str:
+        return f"no worker is free for it, and {self.counts.waiting} are unfinished"
 
     def _take_back(self, run: _Run, kept: KeptEvent) -> None:
         came_at = self._clock.monotonic() - max(self._clock.time() - kept.accepted_at, 0.0)
@@ -223,6 +278,8 @@ class EventQueue:
             return  # its event loop has ended long ago: what it had is another run's now
         left = [job for lane in self._lanes.values() for job in lane]
         self._lanes.clear()
+        for job in left:
+            self._leave(job)
         try:
             if left and self._keeper is not None:
                 await carry_out(partial(self._keep, self._keeper, left))
@@ -257,11 +314,16 @@ class EventQueue:
 
     async def _work(self, run: _Run, lanes: MemoryObjectReceiveStream[Lane]) -> None:
         async for lane in lanes:
+            is_deauthorization = lane[0].event.is_deauthorization
+            run.busy[is_deauthorization] += 1
+            self._look_after(run, lane[0])
             await self._handle(run, lane)
+            run.busy[is_deauthorization] -= 1
 
     async def _handle(self, run: _Run, lane: Lane) -> None:
         """Attempt it in a task of its own: a cancellation that is not ours ends the attempt, and no worker."""
         job, at_the_end, settled = lane[0], run.draining, False
+        job.ready_at = None
 
         async def attempt() -> None:
             nonlocal settled
@@ -283,8 +345,11 @@ class EventQueue:
             self._settle(run, lane, Outcome.FAILED, at_the_end)
 
     def _settle(self, run: _Run, lane: Lane, result: Outcome | float, at_the_end: bool) -> None:
+        owner_id = lane[0].event.owner_id
         if isinstance(result, Outcome):
             self._finish(run, lane, result)
+            if self._owners.take_lifted(owner_id):
+                run.later.hasten(owner_id)
         elif run.draining:
             self._end_lane(run, lane, tried=at_the_end)
         else:
@@ -296,12 +361,13 @@ class EventQueue:
         if self._keeper is not None and (tried or lane[0].out_of_quota):
             run.set_aside += len(lane)
         else:
-            run.turns.add(lane)
+            self._ready(run, lane)
 
     def _finish(self, run: _Run, lane: Lane, outcome: Outcome) -> None:
         job = lane.popleft()
+        self._leave(job)
         if lane:
-            run.turns.add(lane)
+            self._ready(run, lane)
         else:
             del self._lanes[lane_key(job.event)]
         counts = self.counts
@@ -310,6 +376,10 @@ class EventQueue:
         counts.failed += outcome is Outcome.FAILED
         counts.waiting -= 1
         run.taken_back -= job.taken_back
+
+    def _leave(self, job: Job) -> None:
+        if not job.event.is_deauthorization:
+            self._owners.leave(job.event.owner_id)
 
     def _look_for_the_end(self, run: _Run) -> None:
         if run.draining and self.counts.waiting == run.set_aside:

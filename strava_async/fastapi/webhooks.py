@@ -4,8 +4,8 @@ Rules:
 
 - Strava gets its answer before anything is done about an event: 200 when it is in the queue, 503 when there is no room,
   so that it is sent again.
-- Anybody can send an event. Each is a hint: of an athlete who is not connected it costs nothing, and a deauthorization
-  counts when Strava confirms it.
+- Anybody can send an event. Each is a hint: of an athlete who is not connected it costs nothing, of one who is it has a
+  bound (``webhook_owners``), and a deauthorization counts when Strava confirms it.
 - An answer repeats nothing of the request but the challenge of a handshake whose token is right.
 """
 
@@ -25,10 +25,12 @@ from strava_async._credentials import check_text
 from strava_async.clock import Clock
 from strava_async.errors import InputError, UnverifiedWebhookError
 from strava_async.fastapi.problems import Problem, problem_of
+from strava_async.fastapi.webhook_calls import HANDLER_SECONDS
 from strava_async.fastapi.webhook_counts import Offer, WebhookCounts
 from strava_async.fastapi.webhook_handling import Claim, Grants, Handling, OnDisconnect, OnEvent, RetryOn
 from strava_async.fastapi.webhook_kept import Backlog
 from strava_async.fastapi.webhook_log import RareLog
+from strava_async.fastapi.webhook_owners import Owners
 from strava_async.fastapi.webhook_queue import EventQueue, check_positive
 from strava_async.webhooks import WebhookEvent, challenge_of, check_signature, check_signing_secret, parse_event
 
@@ -51,10 +53,11 @@ class WebhookRouter(APIRouter):
     Without FastAPI: ``Starlette(routes=router.routes, lifespan=router.lifespan_context)``.
     """
 
-    def __init__(self, path: str, guard: Guard, queue: EventQueue) -> None:
+    def __init__(self, path: str, guard: Guard, queue: EventQueue, handling: Handling) -> None:
         super().__init__(lifespan=self._live)
         self._guard = guard
         self._queue = queue
+        self._handling = handling
         self._log = RareLog(guard.clock)
         self.add_route(path, self._answer, methods=["GET", "POST"], name="strava_webhook", include_in_schema=False)
 
@@ -62,6 +65,16 @@ class WebhookRouter(APIRouter):
     def counts(self) -> WebhookCounts:
         """What became of what came so far; a copy."""
         return replace(self._queue.counts)
+
+    @property
+    def oldest_waiting_seconds(self) -> float:
+        """For how long the event has waited that waits longest for a worker; 0 if none does. From any thread."""
+        return self._queue.oldest_waiting() or 0.0
+
+    @property
+    def threads_left_behind(self) -> int:
+        """How many threads go on with a function of the application although its time is over. From any thread."""
+        return self._handling.threads_left_behind
 
     @asynccontextmanager
     async def _live(self, app: Any) -> AsyncGenerator[None]:
@@ -104,6 +117,7 @@ def webhook_router(
     path: str = "/webhook",
     workers: int = 16,
     max_queue: int = 10_000,
+    handler_seconds: float | None = HANDLER_SECONDS,
     max_body_bytes: int = MAX_BODY_BYTES,
     drain_seconds: float | None = 30.0,
     backlog: Backlog | None = None,
@@ -128,10 +142,19 @@ def webhook_router(
 
     - An event that Strava repeats is handled once in this process; between processes that takes ``claim``.
     - An event of an athlete who is not connected is dropped, and costs no request.
+    - Of one athlete 100 events may be unfinished; more are answered with 503. Until ``on_event`` has returned for one
+      of them, ten a minute have their first attempt. After three that Strava did not find in an hour a 404 is not tried
+      again, and after twenty the next waits: see ``webhook_owners``. That bounds what forged ones cost, where they are
+      made up. Of activities that exist anybody can send events as well; give handlers ``Priority.BACKGROUND``, which
+      leaves quota to people who wait, and the callback a ``path`` that nobody can guess.
     - A deauthorization goes to ``on_disconnect`` alone, after Strava has confirmed it and the tokens were deleted; it
       waits for no ``on_event``. A false one is logged; about that athlete Strava is asked once a minute.
     - What fails is tried again or given up, as the table in ``webhook_retry`` says: ``on_event`` should do no harm when
-      it does a thing twice. It is not bounded in time; ``with anyio.fail_after(60)`` in it does that.
+      it does a thing twice.
+    - What takes longer than ``handler_seconds`` is ended. An async function is cancelled, and that is a TimeoutError. A
+      thread cannot be: the event failed, its worker goes on, and the thread is left behind, with a WARNING, until it
+      ends by itself; no more are left than there are ``workers``. A WARNING tells of an event that has waited for a
+      worker for a minute.
     - At the end of the service what is queued is handled. What then still fails for a passing reason, or is cut off,
       goes to ``backlog``, and is handled after the next start; without one it is lost, and named in the log, and what
       it has claimed stays claimed.
@@ -151,15 +174,17 @@ def webhook_router(
             services of several processes: insert ``event.key`` where it can be only once, and return whether that
             worked, in one transaction. What a process has claimed, no other handles, even if it is killed.
         subscription_id: whose events are taken; None takes all.
-        signature: whether to check ``X-Strava-Signature``: ``auto`` where there are both a field and a
-            ``signing_secret``, ``require`` always, ``off`` never. Strava documents no signature: see
-            ``check_signature``.
+        signature: whether an event needs a right ``X-Strava-Signature``: with ``auto`` if there is a
+            ``signing_secret``; with ``require`` too, and none is an error here; with ``off`` never. Strava documents no
+            signature: see ``check_signature``.
         signing_secret: the key of the signature.
         retry_on: the errors of ``on_event`` that count as trouble which passes, beside those of the table: that the
             network or a database is down. TimeoutError is an OSError.
         path: of both routes, with "/" in front. One that nobody can guess keeps others out.
         workers: how many events are handled at the same time.
         max_queue: how many may be unfinished; more are answered with 503.
+        handler_seconds: how long ``on_event``, ``on_disconnect`` and ``claim`` may take, each time; None means as long
+            as they take.
         max_body_bytes: how large an event may be.
         drain_seconds: how long the end of the service may take for what is queued, less than what its supervisor
             grants (and by five more if there is a backlog); what is left is cancelled. None means as long as it takes.
@@ -176,7 +201,18 @@ def webhook_router(
     if not path.startswith("/"):
         raise InputError('the path of the webhook begins with "/"')
     guard = Guard(verify_token, subscription_id, signature, signing_secret, max_body_bytes, strava.clock)
-    handling = Handling(strava, on_event=on_event, on_disconnect=on_disconnect, claim=claim, retry_on=retry_on)
+    owners = Owners()
+    check_positive("workers", workers)
+    handling = Handling(
+        strava,
+        on_event=on_event,
+        on_disconnect=on_disconnect,
+        claim=claim,
+        retry_on=retry_on,
+        owners=owners,
+        handler_seconds=handler_seconds,
+        workers=workers,
+    )
     queue = EventQueue(
         handling.attempt,
         clock=strava.clock,
@@ -184,8 +220,9 @@ def webhook_router(
         max_queue=max_queue,
         drain_seconds=drain_seconds,
         backlog=backlog,
+        owners=owners,
     )
-    return WebhookRouter(path, guard, queue)
+    return WebhookRouter(path, guard, queue, handling)
 
 
 class _RefusedError(Exception):
@@ -221,7 +258,7 @@ class Guard:
         """Return the event that a POST brings; raise what it is refused for."""
         body = await self._body(request)
         header = request.headers.get("x-strava-signature")
-        if self.signing_secret and (self.signature == "require" or (self.signature == "auto" and header is not None)):
+        if self.signing_secret and self.signature != "off":
             check_signature(header, body, self.signing_secret, now=self.clock.time())
         event = parse_event(body)
         if self.subscription_id not in (None, event.subscription_id):
