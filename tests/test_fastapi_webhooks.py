@@ -105,9 +105,7 @@ class Service:
 
 
 @asynccontextmanager
-async def service(
-    handlers: Handlers | None = None, *, athletes: int = 1, **arguments: Any
-) -> AsyncGenerator[Service]:
+async def service(handlers: Handlers | None = None, *, athletes: int = 1, **arguments: Any) -> AsyncGenerator[Service]:
     handlers = handlers or Handlers()
     strava = await handlers.strava(athletes)
     router = handlers.router(strava, **arguments)

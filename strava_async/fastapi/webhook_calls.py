@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
+from inspect import isawaitable
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -90,6 +91,8 @@ class Calls:
             nonlocal over
             await self._clock.sleep(seconds)
             is_left = thread is not None and await self._leave_in_turn(thread, seconds)
+            if thread is not None and not is_left and not thread.is_to_be_awaited:
+                return  # it has just ended
             over = (LeftBehindError if is_left else OverTimeError)(f"it took longer than {seconds:g} s")
             scope.cancel()
 
@@ -152,16 +155,21 @@ class _Thread:
     Attributes:
         what: it is called in the log.
         has_ended: whether it has.
+        is_to_be_awaited: whether what it returned is.
     """
 
     def __init__(self, calls: Calls, what: str) -> None:
         self._calls = calls
         self.what = what
         self.has_ended = False
+        self.is_to_be_awaited = False
 
     def run(self, function: Callable[[T], object], argument: T) -> object:
+        """Call the function, in the thread."""
         try:
-            return function(argument)
+            result = function(argument)
+            self.is_to_be_awaited = isawaitable(result)
+            return result
         finally:
             self._calls.note_end(self)
 

@@ -10,8 +10,8 @@ Rules:
 - Deauthorizations have lanes and a worker of their own: to delete waits for no ``on_event``.
 - An event that waits to be tried again occupies no worker.
 - At the end nothing is accepted any more. What is in the queue is handled, and an event that fails then is tried only
-  once more, at once; with a backlog not even that where quota is what it lacks. What is not done within
-  ``drain_seconds`` is cancelled. Cancelling the lifespan cancels everything at once.
+  once more, at once; with a backlog not even that where quota is what it lacks, or its athlete's turn. What is not done
+  within ``drain_seconds`` is cancelled. Cancelling the lifespan cancels everything at once.
 - What is left then, or would have been tried again, goes to the backlog with all that is behind it in its lane. The
   next start takes it back before it accepts anything. Without a backlog it is lost, and named in the log.
 - A run belongs to one event loop. Used in another one, that is an error at once; if its loop has ended before it could,
@@ -358,7 +358,7 @@ class EventQueue:
 
     def _end_lane(self, run: _Run, lane: Lane, *, tried: bool) -> None:
         """Have the first event of a lane tried once more, at once; or set the lane aside for the backlog."""
-        if self._keeper is not None and (tried or lane[0].out_of_quota):
+        if self._keeper is not None and (tried or lane[0].out_of_quota or lane[0].standing.waits):
             run.set_aside += len(lane)
         else:
             self._ready(run, lane)
