@@ -23,7 +23,7 @@ from strava_async import (
     TransportError,
 )
 from strava_async.fastapi.webhook_handling import DENIED_SECONDS, Handling, Outcome
-from strava_async.fastapi.webhook_owners import TURN_SECONDS, Owners
+from strava_async.fastapi.webhook_owners import SLOW_TURN_SECONDS, TURN_SECONDS, Owners
 from strava_async.fastapi.webhook_retry import (
     LEAST_QUOTA_SECONDS,
     MOST_QUOTA_SECONDS,
@@ -312,13 +312,13 @@ async def test_a_success_that_could_be_forged_does_not_bring_the_others_another_
     assert await handling.attempt(jobs[3], False) == NOT_FOUND_SECONDS[1]
 
 
-async def test_after_twenty_that_were_not_found_the_next_waits_for_the_hour_to_end() -> None:
+async def test_after_twenty_that_were_not_found_the_next_waits_for_two_minutes() -> None:
     world = World(on_event=[NOT_FOUND] * 99)
     handling = world.handling()
     for _ in range(2):
         await first_attempts(world, handling, 10)
         world.clock.advance(TURN_SECONDS)
-    assert await handling.attempt(world.job(created(99)), False) == 3600 - 2 * TURN_SECONDS
+    assert await handling.attempt(world.job(created(99)), False) == SLOW_TURN_SECONDS - TURN_SECONDS
     assert world.asked().count("on_event") == 20
 
 
