@@ -126,12 +126,12 @@ def webhook_router(
 
     ::
 
-        background = strava.with_options(max_wait=2)
+        background = strava.with_options(max_wait=2, priority=Priority.BACKGROUND)
 
         async def on_event(event: WebhookEvent) -> None:
             activity = await background.client(event.owner_id).activities.get(event.object_id)
 
-        app.include_router(webhook_router(strava, verify_token=VERIFY_TOKEN, on_event=on_event))
+        app.include_router(webhook_router(strava, verify_token=VERIFY_TOKEN, path=SECRET_PATH, on_event=on_event))
 
     Strava has its answer at once, whatever the handlers do. Events wait in memory, and are handled one after the other
     where they are about one object and came to this process, else ``workers`` at a time. They are not handled in the
@@ -173,14 +173,14 @@ def webhook_router(
         claim: is asked once for each event, by a worker, whether this process is to handle it; sync or async. For
             services of several processes: insert ``event.key`` where it can be only once, and return whether that
             worked, in one transaction. What a process has claimed, no other handles, even if it is killed.
-        subscription_id: whose events are taken; None takes all.
+        subscription_id: whose events are taken; None takes all. Strava tells it when you subscribe.
         signature: whether an event needs a right ``X-Strava-Signature``: with ``auto`` if there is a
             ``signing_secret``; with ``require`` too, and none is an error here; with ``off`` never. Strava documents no
             signature: see ``check_signature``.
         signing_secret: the key of the signature.
         retry_on: the errors of ``on_event`` that count as trouble which passes, beside those of the table: that the
             network or a database is down. TimeoutError is an OSError.
-        path: of both routes, with "/" in front. One that nobody can guess keeps others out.
+        path: of both routes, with "/" in front. One that nobody can guess keeps strangers out; access logs show it.
         workers: how many events are handled at the same time.
         max_queue: how many may be unfinished; more are answered with 503.
         handler_seconds: how long ``on_event``, ``on_disconnect`` and ``claim`` may take, each time; None means as long
