@@ -28,6 +28,7 @@ import strava_async.fastapi
 from docs import make_endpoints
 from strava_async import ApiV3, Client, SqliteTokenStore, Strava, TokenSet, WebhookEvent
 from strava_async.testing import Emulator, serve
+from strava_async.testing.subscriptions_api import FIRST_SUBSCRIPTION_ID
 from tests.environment import clean_environment
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -35,6 +36,10 @@ ACCOUNTS = re.findall(r"^```python\n(.*?)^```", (DOCS / "accounts.md").read_text
 CLIENT = re.findall(r"^```python\n(.*?)^```", (DOCS / "client.md").read_text(encoding="utf-8"), re.M | re.S)
 PORTING = re.findall(r"^```python\n(.*?)^```", (DOCS / "porting.md").read_text(encoding="utf-8"), re.M | re.S)
 SERVICE, *KIT = re.findall(r"^```python\n(.*?)^```", (DOCS / "fastapi.md").read_text(encoding="utf-8"), re.M | re.S)
+FORGED = {
+    **{"object_type": "activity", "object_id": 1, "aspect_type": "create", "owner_id": 1, "event_time": 1},
+    "subscription_id": FIRST_SUBSCRIPTION_ID + 1,
+}
 LINKS = [
     (page.name, link)
     for page in DOCS.glob("*.md")
@@ -144,6 +149,8 @@ async def test_the_service_on_the_page_about_fastapi_runs_as_it_says(tmp_path: P
             "STRAVA_CLIENT_ID": str(emulator.client_id),
             "STRAVA_CLIENT_SECRET": emulator.client_secret,
             "STRAVA_VERIFY_TOKEN": "any text",
+            "STRAVA_WEBHOOK_PATH": "/webhook/nobody-guesses-it",
+            "STRAVA_SUBSCRIPTION_ID": str(FIRST_SUBSCRIPTION_ID),
             "STRAVA_API_URL": f"{url}/api/v3",
             "STRAVA_OAUTH_URL": f"{url}/oauth",
         }
@@ -159,9 +166,15 @@ async def test_the_service_on_the_page_about_fastapi_runs_as_it_says(tmp_path: P
                 connect = await browser.get("/strava/connect", follow_redirects=False)
                 rides = await browser.get(await emulator.approve(connect.headers["location"]))
                 assert (rides.url.path, len(rides.json())) == ("/rides", 10)
-                subscribe = ["webhook", "subscribe", f"http://localhost:{port}/strava/webhook"]
+                subscribe = ["webhook", "subscribe", f"http://localhost:{port}/strava/webhook/nobody-guesses-it"]
                 line = [sys.executable, "-m", "strava_async", *subscribe]
-                await anyio.run_process(line, cwd=tmp_path, env=environment)
+                subscribed = await anyio.run_process(line, cwd=tmp_path, env=environment)
+                assert f"subscription  {FIRST_SUBSCRIPTION_ID}" in subscribed.stdout.decode()
+                refused = [
+                    (await browser.post("/strava/webhook", json={})).status_code,
+                    (await browser.post("/strava/webhook/nobody-guesses-it", json=FORGED)).status_code,
+                ]
+                assert refused == [404, 403]
                 number = emulator.record_activity()
                 await shown.until(f"new: {emulator.world().detail(number)['name']}, ")
                 emulator.disconnect()

@@ -72,10 +72,11 @@ class Handlers:
     async def on_disconnect(self, athlete_id: int) -> None:
         self.left.append(athlete_id)
 
-    async def strava(self) -> Strava:
-        """Return an application with one athlete, that reaches nobody."""
+    async def strava(self, athletes: int = 1) -> Strava:
+        """Return an application with some athletes, that reaches nobody."""
         store = MemoryTokenStore()
-        await store.save(OWNER, TokenSet("a", "r", None, frozenset(), OWNER))
+        for athlete_id in range(OWNER, OWNER + athletes):
+            await store.save(athlete_id, TokenSet("a", "r", None, frozenset(), athlete_id))
         return Strava(7, "client sekret", token_store=store, clock=self.clock)
 
     def router(self, strava: Strava, **arguments: Any) -> WebhookRouter:
@@ -106,9 +107,9 @@ class Service:
 
 
 @asynccontextmanager
-async def service(handlers: Handlers | None = None, **arguments: Any) -> AsyncGenerator[Service]:
+async def service(handlers: Handlers | None = None, *, athletes: int = 1, **arguments: Any) -> AsyncGenerator[Service]:
     handlers = handlers or Handlers()
-    strava = await handlers.strava()
+    strava = await handlers.strava(athletes)
     router = handlers.router(strava, **arguments)
     app = FastAPI(lifespan=StravaLifespan(strava))
     app.include_router(router)
@@ -298,23 +299,29 @@ async def test_a_sender_that_went_away_in_the_middle_is_no_event() -> None:
         await guard.event(Request(dict(SCOPE), receive))
 
 
-REFUSALS: list[tuple[dict[str, Any], str]] = [
-    ({"content": b"sekret"}, "a webhook event is JSON"),
-    ({"content": b" " * 9_000}, "it is larger than 8192 bytes"),
-    ({"json": value(subscription_id=5)}, "its subscription is not 120475"),
-    ({"json": value(), "headers": {"X-Strava-Signature": "t=1,v1=sekret"}}, "the signature is forged"),
-    ({"json": value(), "headers": {"X-Strava-Signature": "sekret"}}, "the signature is malformed"),
-]
+def signed(content: bytes) -> dict[str, Any]:
+    return {"content": content, "headers": signature(content, FakeClock().time())}
+
+
+def refusals() -> list[tuple[dict[str, Any], str]]:
+    return [
+        (signed(b"sekret"), "a webhook event is JSON"),
+        ({"content": b" " * 9_000}, "it is larger than 8192 bytes"),
+        (signed(json.dumps(value(subscription_id=5)).encode()), "its subscription is not 120475"),
+        ({"json": value(), "headers": {"X-Strava-Signature": "t=1,v1=sekret"}}, "the signature is forged"),
+        ({"json": value(), "headers": {"X-Strava-Signature": "sekret"}}, "the signature is malformed"),
+        ({"json": value()}, "the signature is missing"),
+    ]
 
 
 async def test_each_kind_of_refusal_is_in_the_log_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     async with service(subscription_id=120475, signing_secret=SECRET) as made:
         for _ in range(2):
-            for request, _ in REFUSALS * 2:
+            for request, _ in refusals() * 2:
                 await made.client.post("/webhook", **request)
             made.handlers.clock.advance(60)
     warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert all(why in text for text, (_, why) in zip(warned, REFUSALS * 2, strict=True))
+    assert all(why in text for text, (_, why) in zip(warned, refusals() * 2, strict=True))
     assert "sekret" not in caplog.text
 
 
@@ -361,7 +368,7 @@ def signature(content: bytes, at: float, secret: str = SECRET) -> dict[str, str]
     [
         ("auto", None, "none", 200),
         ("auto", None, "wrong", 200),
-        ("auto", SECRET, "none", 200),
+        ("auto", SECRET, "none", 403),
         ("auto", SECRET, "right", 200),
         ("auto", SECRET, "wrong", 403),
         ("auto", SECRET, "old", 403),
@@ -496,10 +503,10 @@ async def test_a_burst_of_a_thousand_is_answered_before_any_handler_ends_and_han
     handlers = Handlers()
     handlers.seconds = 1.0
     statuses: list[int] = []
-    async with service(handlers, workers=16, drain_seconds=None) as made:
+    async with service(handlers, athletes=100, workers=16, drain_seconds=None) as made:
 
         async def send(number: int) -> None:
-            statuses.append(await made.post(number=number))
+            statuses.append(await made.post(number=number, owner_id=OWNER + number % 100))
 
         async with anyio.create_task_group() as senders:
             for number in range(1, 1_001):

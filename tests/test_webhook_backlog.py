@@ -1046,4 +1046,4 @@ async def test_a_whole_restart_over_a_file_loses_nothing_and_handles_nothing_twi
     service.error = None
     assert await service.run() == WebhookCounts(accepted=50, handled=50)
     assert sorted(service.handled) == [(number, 1) for number in range(1, 51)]
-    assert len(service.tried) == 100
+    assert len(service.tried) == 60  # ten without quota: forty wait for their athlete's turn until then

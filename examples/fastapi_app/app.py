@@ -91,6 +91,7 @@ def create_app(
         webhook_router(
             strava,
             verify_token=settings.verify_token,
+            path=settings.webhook_path,
             on_event=events.on_event,
             on_disconnect=events.forget,
             subscription_id=settings.subscription_id,

@@ -3,14 +3,16 @@
 Rules:
 
 - An event that was accepted is handled, however often Strava repeats it, and once: it is remembered for an hour.
+- Of one athlete a bounded number is unfinished (``webhook_owners``), and two deauthorizations: a third takes the place
+  of the second if nothing was done about that yet, because what it asks of Strava is the same, and later.
 - Events of one object form a **lane**. Only the first of a lane is under way, and it leaves the lane when it has ended:
   the others wait for it, also while it waits to be tried again. Lanes take turns at the workers.
 - Deauthorizations have lanes and a worker of their own: to delete waits for no ``on_event``.
 - An event that waits to be tried again occupies no worker.
 - At the end nothing is accepted any more. All that is unfinished goes to the backlog at once, held, and what is settled
   leaves it: who is killed while he drains loses nothing. What is in the queue is handled, and an event that fails then
-  is tried only once more, at once; with a backlog not even that where quota is what it lacks. What is not done within
-  ``drain_seconds`` is cancelled. Cancelling the lifespan cancels everything at once.
+  is tried only once more, at once; with a backlog not even that where quota is what it lacks, or its athlete's turn.
+  What is not done within ``drain_seconds`` is cancelled. Cancelling the lifespan cancels everything at once.
 - What is left then, or would have been tried again, is kept with all that is behind it in its lane. The next start
   takes it back before it accepts anything, and holds it in the backlog until it is settled. Without a backlog it is
   lost, and named in the log.
@@ -21,6 +23,7 @@ Rules:
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
@@ -37,10 +40,12 @@ from strava_async.fastapi.webhook_counts import Offer, WebhookCounts
 from strava_async.fastapi.webhook_handling import Outcome, name_of
 from strava_async.fastapi.webhook_keeper import Keeper, carry_out
 from strava_async.fastapi.webhook_kept import Backlog, check_backlog, log_lost
-from strava_async.fastapi.webhook_lanes import Lane, Later, Turns, lane_key
+from strava_async.fastapi.webhook_lanes import Lane, LaneKey, Later, Turns, lane_key
 from strava_async.fastapi.webhook_log import RareLog
+from strava_async.fastapi.webhook_owners import Owners
 from strava_async.fastapi.webhook_retry import Held, Job, passing
 from strava_async.fastapi.webhook_seen import Seen
+from strava_async.fastapi.webhook_watch import Watch
 from strava_async.webhooks import WebhookEvent
 
 REMEMBERED_EVENTS = 100_000
@@ -59,22 +64,26 @@ class _Run:
     Attributes:
         turns: lanes whose turn it is.
         later: lanes that wait to be tried again.
+        watch: looks after those that wait for a worker.
         binding: to its event loop.
         keeper: of what is unfinished; None if there is no backlog.
         draining: whether it ends.
         idle: set when only what is set aside is left.
         set_aside: how many events are left for the backlog.
         taken_back: how many events of the backlog are unfinished.
+        busy: how many workers are; those of deauthorizations by themselves.
     """
 
     turns: Turns
     later: Later
+    watch: Watch
     binding: LoopBinding
     keeper: Keeper | None
     draining: bool = False
     idle: anyio.Event = field(default_factory=anyio.Event)
     set_aside: int = 0
     taken_back: int = 0
+    busy: Counter[bool] = field(default_factory=Counter[bool])
 
 
 class EventQueue:
@@ -90,6 +99,7 @@ class EventQueue:
         max_queue: how many may be unfinished.
         drain_seconds: how long the end may take; None means as long as it takes.
         backlog: keeps what is unfinished at the end until the next start; None loses it.
+        owners: the books of the athletes that events are about.
 
     Raises:
         InputError: a number makes no sense, or the backlog is none.
@@ -104,6 +114,7 @@ class EventQueue:
         max_queue: int,
         drain_seconds: float | None,
         backlog: Backlog | None = None,
+        owners: Owners | None = None,
     ) -> None:
         check_positive("workers", workers)
         check_positive("max_queue", max_queue)
@@ -120,8 +131,18 @@ class EventQueue:
         self._backlog = backlog
         self._seen = Seen(clock, max(REMEMBERED_EVENTS, 2 * max_queue))
         self._log = RareLog(clock)
-        self._lanes: dict[tuple[bool, str, int], Lane] = {}
+        self._owners = owners or Owners()
+        self._lanes: dict[LaneKey, Lane] = {}
         self._run: _Run | None = None
+
+    def oldest_waiting(self) -> float | None:
+        """Return for how many seconds the event has waited that waits longest for a worker; None if none does.
+
+        Callable from any thread.
+        """
+        first = [lane[0] for lane in list(self._lanes.values()) if lane]
+        ready_at = [job.ready_at for job in first if job.ready_at is not None]
+        return max(self._clock.monotonic() - min(ready_at), 0.0) if ready_at else None
 
     def offer(self, event: WebhookEvent) -> Offer:
         """Take an event, unless it is known or there is no room. Never waits.
@@ -133,11 +154,19 @@ class EventQueue:
         if run is not None and key in self._seen:
             counts.duplicates += 1
             return Offer.DUPLICATE
-        if run is None or run.draining or counts.waiting - run.taken_back >= self._max_queue:
-            counts.turned_away += 1
-            self._say_why(run)
-            return Offer.TURNED_AWAY
-        self._enqueue(run, key, Job(event, self._clock.time(), self._clock.monotonic()))
+        if run is None:
+            return self._turn_away("the router's lifespan is not running: was its app mounted?")
+        if run.draining:
+            return self._turn_away()  # nothing is wrong: the next process has it when it comes again
+        job = Job(event, self._clock.time(), self._clock.monotonic())
+        if self._supersede(key, job):
+            return Offer.ACCEPTED
+        if counts.waiting - run.taken_back >= self._max_queue:
+            return self._turn_away(f"the queue is full: {self._max_queue} are unfinished")
+        if not event.is_deauthorization and not self._owners.has_room(event.owner_id):
+            why = f"as many as {self._owners.most_unfinished} of one athlete's are unfinished"
+            return self._turn_away(why, f": those of {event.owner_id}")
+        self._enqueue(run, key, job)
         return Offer.ACCEPTED
 
     @asynccontextmanager
@@ -150,7 +179,7 @@ class EventQueue:
         if self._living_run() is not None:
             raise InputError("these webhooks are running already: include their router once")
         failure: Exception | None = None
-        turns = Turns()
+        turns = Turns(self._clock)
         run = self._run = self._new_run(turns)
         with closing(turns):
             try:
@@ -161,6 +190,7 @@ class EventQueue:
                         tasks.start_soon(self._work, run, turns.events)
                     tasks.start_soon(self._work, run, turns.deauthorizations)
                     tasks.start_soon(run.later.wake)
+                    tasks.start_soon(run.watch.run)
                     if run.keeper is not None:
                         tasks.start_soon(run.keeper.work)
                     try:
@@ -181,31 +211,56 @@ class EventQueue:
 
     def _new_run(self, turns: Turns) -> _Run:
         """Return a run in this event loop, with what a loop that ended too early has left."""
+        later = Later(self._clock, lambda lane: self._ready(run, lane))
+        watch = Watch(self._clock, self.oldest_waiting, self._why_busy)
         keeper = None if self._backlog is None else Keeper(self._backlog, self._clock)
-        run = _Run(turns, Later(self._clock, turns.add), LoopBinding("this router of webhooks"), keeper)
+        run = _Run(turns, later, watch, LoopBinding("this router of webhooks"), keeper)
         run.binding.enter()
         for lane in self._lanes.values():
             turns.add(lane)
             run.taken_back += sum(job.taken_back for job in lane)
         return run
 
-    def _say_why(self, run: _Run | None) -> None:
-        if run is None:
-            why = "the router's lifespan is not running: was its app mounted?"
-        elif not run.draining:
-            why = f"the queue is full: {self._max_queue} are unfinished"
-        else:
-            return  # nothing is wrong: the next process has it when it comes again
-        self._log.say(logging.ERROR, why, f"a webhook event was turned away, {why}")
+    def _turn_away(self, why: str = "", more: str = "") -> Offer:
+        self.counts.turned_away += 1
+        if why:
+            self._log.say(logging.ERROR, why, f"a webhook event was turned away, {why}{more}")
+        return Offer.TURNED_AWAY
+
+    def _supersede(self, key: str, job: Job) -> bool:
+        """Let a deauthorization take the place of one of the same athlete's that waits behind another, if there is."""
+        lane = self._lanes.get(lane_key(job.event)) if job.event.is_deauthorization else None
+        if lane is None or len(lane) < 2 or not lane[-1].is_untouched:
+            return False
+        self._seen.add(key)
+        lane[-1] = job
+        self.counts.accepted += 1
+        self.counts.dropped += 1
+        return True
 
     def _enqueue(self, run: _Run, key: str, job: Job) -> None:
         self._seen.add(key)
         self.counts.accepted += 1
         self.counts.waiting += 1
+        if not job.event.is_deauthorization:
+            self._owners.enter(job.event.owner_id)
         lane = self._lanes.setdefault(lane_key(job.event), Lane())
         lane.append(job)
         if len(lane) == 1:
-            run.turns.add(lane)
+            self._ready(run, lane)
+
+    def _ready(self, run: _Run, lane: Lane) -> None:
+        run.turns.add(lane)
+        self._look_after(run, lane[0])
+
+    def _look_after(self, run: _Run, job: Job) -> None:
+        """Have an eye on what waits, where none of the workers is free."""
+        is_deauthorization = job.event.is_deauthorization
+        if run.busy[is_deauthorization] >= (1 if is_deauthorization else self._workers):
+            run.watch.look()
+
+    def _why_busy(self) -> str:
+        return f"no worker is free for it, and {self.counts.waiting} are unfinished"
 
     def _take_back(self, run: _Run, job: Job) -> None:
         self._enqueue(run, job.event.key, job)
@@ -235,6 +290,8 @@ class EventQueue:
             return  # its event loop has ended long ago: what it had is another run's now
         left = self._unfinished()
         self._lanes.clear()
+        for job in left:
+            self._leave(job)
         try:
             if run.keeper is None:
                 self._lose(left)
@@ -269,11 +326,16 @@ class EventQueue:
 
     async def _work(self, run: _Run, lanes: MemoryObjectReceiveStream[Lane]) -> None:
         async for lane in lanes:
+            is_deauthorization = lane[0].event.is_deauthorization
+            run.busy[is_deauthorization] += 1
+            self._look_after(run, lane[0])
             await self._handle(run, lane)
+            run.busy[is_deauthorization] -= 1
 
     async def _handle(self, run: _Run, lane: Lane) -> None:
         """Attempt it in a task of its own: a cancellation that is not ours ends the attempt, and no worker."""
         job, at_the_end, settled = lane[0], run.draining, False
+        job.ready_at = None
 
         async def attempt() -> None:
             nonlocal settled
@@ -295,8 +357,11 @@ class EventQueue:
             self._settle(run, lane, Outcome.FAILED, at_the_end)
 
     def _settle(self, run: _Run, lane: Lane, result: Outcome | float, at_the_end: bool) -> None:
+        owner_id = lane[0].event.owner_id
         if isinstance(result, Outcome):
             self._finish(run, lane, result)
+            if self._owners.take_lifted(owner_id):
+                run.later.hasten(owner_id)
         elif run.draining:
             self._end_lane(run, lane, tried=at_the_end)
         else:
@@ -305,15 +370,16 @@ class EventQueue:
 
     def _end_lane(self, run: _Run, lane: Lane, *, tried: bool) -> None:
         """Have the first event of a lane tried once more, at once; or set the lane aside for the backlog."""
-        if run.keeper is not None and (tried or lane[0].out_of_quota):
+        if run.keeper is not None and (tried or lane[0].out_of_quota or lane[0].standing.waits):
             run.set_aside += len(lane)
         else:
-            run.turns.add(lane)
+            self._ready(run, lane)
 
     def _finish(self, run: _Run, lane: Lane, outcome: Outcome) -> None:
         job = lane.popleft()
+        self._leave(job)
         if lane:
-            run.turns.add(lane)
+            self._ready(run, lane)
         else:
             del self._lanes[lane_key(job.event)]
         if run.keeper is not None:
@@ -324,6 +390,10 @@ class EventQueue:
         counts.failed += outcome is Outcome.FAILED
         counts.waiting -= 1
         run.taken_back -= job.taken_back
+
+    def _leave(self, job: Job) -> None:
+        if not job.event.is_deauthorization:
+            self._owners.leave(job.event.owner_id)
 
     def _look_for_the_end(self, run: _Run) -> None:
         if run.draining and self.counts.waiting == run.set_aside:

@@ -4,8 +4,8 @@ Rules:
 
 - Strava gets its answer before anything is done about an event: 200 when it is in the queue, 503 when there is no room,
   so that it is sent again.
-- Anybody can send an event. Each is a hint: of an athlete who is not connected it costs nothing, and a deauthorization
-  counts when Strava confirms it.
+- Anybody can send an event. Each is a hint: of an athlete who is not connected it costs nothing, of one who is it has a
+  bound (``webhook_owners``), and a deauthorization counts when Strava confirms it.
 - A body has five seconds, however it comes: a server ends only when it has answered.
 - An answer repeats nothing of the request but the challenge of a handshake whose token is right.
 """
@@ -27,10 +27,12 @@ from strava_async._credentials import check_text
 from strava_async.clock import Clock
 from strava_async.errors import InputError, UnverifiedWebhookError
 from strava_async.fastapi.problems import Problem, problem_of
+from strava_async.fastapi.webhook_calls import HANDLER_SECONDS
 from strava_async.fastapi.webhook_counts import Offer, WebhookCounts
 from strava_async.fastapi.webhook_handling import Claim, Grants, Handling, OnDisconnect, OnEvent, RetryOn
 from strava_async.fastapi.webhook_kept import Backlog
 from strava_async.fastapi.webhook_log import RareLog
+from strava_async.fastapi.webhook_owners import Owners
 from strava_async.fastapi.webhook_queue import DRAIN_SECONDS, EventQueue, check_positive
 from strava_async.webhooks import WebhookEvent, challenge_of, check_signature, check_signing_secret, parse_event
 
@@ -56,10 +58,11 @@ class WebhookRouter(APIRouter):
     Without FastAPI: ``Starlette(routes=router.routes, lifespan=router.lifespan_context)``.
     """
 
-    def __init__(self, path: str, guard: Guard, queue: EventQueue) -> None:
+    def __init__(self, path: str, guard: Guard, queue: EventQueue, handling: Handling) -> None:
         super().__init__(lifespan=self._live)
         self._guard = guard
         self._queue = queue
+        self._handling = handling
         self._log = RareLog(guard.clock)
         self.add_route(path, self._answer, methods=["GET", "POST"], name="strava_webhook", include_in_schema=False)
 
@@ -67,6 +70,16 @@ class WebhookRouter(APIRouter):
     def counts(self) -> WebhookCounts:
         """What became of what came so far; a copy."""
         return replace(self._queue.counts)
+
+    @property
+    def oldest_waiting_seconds(self) -> float:
+        """For how long the event has waited that waits longest for a worker; 0 if none does. From any thread."""
+        return self._queue.oldest_waiting() or 0.0
+
+    @property
+    def threads_left_behind(self) -> int:
+        """How many threads go on with a function of the application although its time is over. From any thread."""
+        return self._handling.threads_left_behind
 
     @asynccontextmanager
     async def _live(self, app: Any) -> AsyncGenerator[None]:
@@ -112,6 +125,7 @@ def webhook_router(
     path: str = "/webhook",
     workers: int = 16,
     max_queue: int = 10_000,
+    handler_seconds: float | None = HANDLER_SECONDS,
     max_body_bytes: int = MAX_BODY_BYTES,
     drain_seconds: float | None = DRAIN_SECONDS,
     backlog: Backlog | None = None,
@@ -120,12 +134,12 @@ def webhook_router(
 
     ::
 
-        background = strava.with_options(max_wait=2)
+        background = strava.with_options(max_wait=2, priority=Priority.BACKGROUND)
 
         async def on_event(event: WebhookEvent) -> None:
             activity = await background.client(event.owner_id).activities.get(event.object_id)
 
-        app.include_router(webhook_router(strava, verify_token=VERIFY_TOKEN, on_event=on_event))
+        app.include_router(webhook_router(strava, verify_token=VERIFY_TOKEN, path=SECRET_PATH, on_event=on_event))
 
     Strava has its answer at once, whatever the handlers do. Events wait in memory, and are handled one after the other
     where they are about one object and came to this process, else ``workers`` at a time. They are not handled in the
@@ -136,10 +150,19 @@ def webhook_router(
 
     - An event that Strava repeats is handled once in this process; between processes that takes ``claim``.
     - An event of an athlete who is not connected is dropped, and costs no request.
+    - Of one athlete 100 events may be unfinished; more are answered with 503. Until ``on_event`` has returned for one
+      of them, ten a minute have their first attempt. After three that Strava did not find in an hour a 404 is not tried
+      again, and after twenty the next waits: see ``webhook_owners``. That bounds what forged ones cost, where they are
+      made up. Of activities that exist anybody can send events as well; give handlers ``Priority.BACKGROUND``, which
+      leaves quota to people who wait, and the callback a ``path`` that nobody can guess.
     - A deauthorization goes to ``on_disconnect`` alone, after Strava has confirmed it and the tokens were deleted; it
       waits for no ``on_event``. A false one is logged; about that athlete Strava is asked once a minute.
     - What fails is tried again or given up, as the table in ``webhook_retry`` says: ``on_event`` should do no harm when
-      it does a thing twice. It is not bounded in time; ``with anyio.fail_after(60)`` in it does that.
+      it does a thing twice.
+    - What takes longer than ``handler_seconds`` is ended. An async function is cancelled, and that is a TimeoutError. A
+      thread cannot be: the event failed, its worker goes on, and the thread is left behind, with a WARNING, until it
+      ends by itself; no more are left than there are ``workers``. A WARNING tells of an event that has waited for a
+      worker for a minute.
     - At the end of the service all that is unfinished goes to ``backlog`` at once; then it is handled, and what is
       settled leaves the backlog. What still fails for a passing reason, or is cut off, is handled after the next start,
       and is in the backlog until it is settled: a process that is killed meanwhile loses none of it. Without a backlog
@@ -161,16 +184,18 @@ def webhook_router(
             services of several processes: insert ``event.key`` where it can be only once, and return whether that
             worked, in one transaction. What a process has claimed, no other handles, even if it is killed; an event
             that it had in the backlog is not claimed again.
-        subscription_id: whose events are taken; None takes all.
-        signature: whether to check ``X-Strava-Signature``: ``auto`` where there are both a field and a
-            ``signing_secret``, ``require`` always, ``off`` never. Strava documents no signature: see
-            ``check_signature``.
+        subscription_id: whose events are taken; None takes all. Strava tells it when you subscribe.
+        signature: whether an event needs a right ``X-Strava-Signature``: with ``auto`` if there is a
+            ``signing_secret``; with ``require`` too, and none is an error here; with ``off`` never. Strava documents no
+            signature: see ``check_signature``.
         signing_secret: the key of the signature.
         retry_on: the errors of ``on_event`` that count as trouble which passes, beside those of the table: that the
             network or a database is down. TimeoutError is an OSError.
-        path: of both routes, with "/" in front. One that nobody can guess keeps others out.
+        path: of both routes, with "/" in front. One that nobody can guess keeps strangers out; access logs show it.
         workers: how many events are handled at the same time.
         max_queue: how many may be unfinished; more are answered with 503.
+        handler_seconds: how long ``on_event``, ``on_disconnect`` and ``claim`` may take, each time; None means as long
+            as they take.
         max_body_bytes: how large an event may be.
         drain_seconds: how long the end of the service may take for what is queued; what is left is cancelled. The
             backlog takes four seconds more at the most, and the server five before, for a request that is under way:
@@ -188,7 +213,18 @@ def webhook_router(
     if not path.startswith("/"):
         raise InputError('the path of the webhook begins with "/"')
     guard = Guard(verify_token, subscription_id, signature, signing_secret, max_body_bytes, strava.clock)
-    handling = Handling(strava, on_event=on_event, on_disconnect=on_disconnect, claim=claim, retry_on=retry_on)
+    owners = Owners()
+    check_positive("workers", workers)
+    handling = Handling(
+        strava,
+        on_event=on_event,
+        on_disconnect=on_disconnect,
+        claim=claim,
+        retry_on=retry_on,
+        owners=owners,
+        handler_seconds=handler_seconds,
+        workers=workers,
+    )
     queue = EventQueue(
         handling.attempt,
         clock=strava.clock,
@@ -196,8 +232,9 @@ def webhook_router(
         max_queue=max_queue,
         drain_seconds=drain_seconds,
         backlog=backlog,
+        owners=owners,
     )
-    return WebhookRouter(path, guard, queue)
+    return WebhookRouter(path, guard, queue, handling)
 
 
 class RefusedError(Exception):
@@ -237,7 +274,7 @@ class Guard:
         """Return the event that a POST brings; raise what it is refused for."""
         body = await self._body(request)
         header = request.headers.get("x-strava-signature")
-        if self.signing_secret and (self.signature == "require" or (self.signature == "auto" and header is not None)):
+        if self.signing_secret and self.signature != "off":
             check_signature(header, body, self.signing_secret, now=self.clock.time())
         event = parse_event(body)
         if self.subscription_id not in (None, event.subscription_id):
