@@ -17,10 +17,12 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.types import Message
 
 from strava_async import InputError, MemoryTokenStore, QuotaExceededError, Strava, TokenSet
 from strava_async.fastapi import SqliteBacklog, StravaLifespan, WebhookCounts, WebhookRouter, webhook_router
+from strava_async.fastapi.webhooks import BODY_SECONDS, Guard, RefusedError
 from strava_async.testing import Emulator, FakeClock
 from strava_async.webhooks import WebhookEvent
 
@@ -261,6 +263,42 @@ async def test_a_sender_that_goes_away_is_no_error() -> None:
     assert await Wire({"type": "http.disconnect"}).status() == 400
 
 
+@pytest.mark.parametrize("message", [None, b"", b" "], ids=["silent", "empty", "dripping"])
+async def test_a_body_that_does_not_end_is_given_up_in_all_after_its_time(message: bytes | None) -> None:
+    async def receive() -> Message:
+        if message is None:
+            await anyio.sleep_forever()
+        await anyio.lowlevel.checkpoint()
+        return {"type": "http.request", "body": message, "more_body": True}
+
+    guard = Guard(VERIFY_TOKEN, None, "auto", None, 2**40, FakeClock(), body_seconds=0.01)
+    with pytest.raises(RefusedError, match="it was not whole after") as refused:
+        await guard.event(Request(dict(SCOPE), receive))
+    assert refused.value.problem.status == 408
+
+
+async def test_a_body_has_five_seconds_of_the_server_to_come() -> None:
+    assert BODY_SECONDS == 5.0
+    assert Guard(VERIFY_TOKEN, None, "auto", None, 9, FakeClock()).body_seconds == BODY_SECONDS
+
+
+async def test_a_connection_whose_body_was_not_read_is_to_be_closed() -> None:
+    wire = Wire({"type": "http.request", "body": b" " * 6_000, "more_body": True})
+    assert await wire.status() == 413
+    assert (b"connection", b"close") in wire.sent[0]["headers"]
+
+
+async def test_a_sender_that_went_away_in_the_middle_is_no_event() -> None:
+    messages: list[Message] = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+    guard = Guard(VERIFY_TOKEN, None, "auto", None, 9, FakeClock())
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    with pytest.raises(RefusedError, match="its sender went away"):
+        await guard.event(Request(dict(SCOPE), receive))
+
+
 def signed(content: bytes) -> dict[str, Any]:
     return {"content": content, "headers": signature(content, FakeClock().time())}
 
@@ -407,6 +445,17 @@ async def test_what_a_service_could_not_finish_is_handled_once_after_its_restart
 # -- where it lives -------------------------------------------------------------------------------------------------
 
 
+async def test_the_end_has_four_seconds_if_nothing_else_is_said() -> None:
+    handlers = Handlers()
+    handlers.seconds = 600.0
+    async with handlers.clock.autojump():
+        async with service(handlers) as made:
+            assert await made.post() == 200
+            began_at = handlers.clock.monotonic()
+        assert handlers.clock.monotonic() - began_at == 4.0
+    assert made.router.counts == WebhookCounts(accepted=1, failed=1)
+
+
 async def test_it_lives_under_a_prefix_and_at_another_path() -> None:
     handlers = Handlers()
     app = FastAPI()
@@ -430,7 +479,7 @@ async def test_it_lives_in_a_plain_starlette_application() -> None:
 async def test_the_application_is_closed_after_the_last_event_was_handled() -> None:
     handlers = Handlers()
     handlers.seconds = 1.0
-    async with handlers.clock.autojump(), service(handlers, workers=1) as made:
+    async with handlers.clock.autojump(), service(handlers, workers=1, drain_seconds=None) as made:
         for number in range(1, 6):
             assert await made.post(number=number) == 200
     assert len(handlers.events) == 5  # is_connected raises once the application is closed

@@ -2,18 +2,20 @@
 
 import asyncio
 import json
+import signal
 import sqlite3
 import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.from_thread
 import anyio.lowlevel
 import pytest
 from hypothesis import given
@@ -24,9 +26,10 @@ from strava_async.fastapi import KeptEvent, SqliteBacklog, WebhookCounts
 from strava_async.fastapi.webhook_backlog import KEPT_SECONDS
 from strava_async.fastapi.webhook_counts import Offer
 from strava_async.fastapi.webhook_handling import Handling
-from strava_async.fastapi.webhook_kept import BACKLOG_SECONDS, Backlog
+from strava_async.fastapi.webhook_keeper import BACKLOG_SECONDS
+from strava_async.fastapi.webhook_kept import Backlog
 from strava_async.fastapi.webhook_queue import EventQueue
-from strava_async.fastapi.webhook_retry import QUOTA_AGE_SECONDS
+from strava_async.fastapi.webhook_retry import QUOTA_AGE_SECONDS, TROUBLE_SECONDS
 from strava_async.testing import FakeClock
 from strava_async.webhooks import WebhookEvent
 
@@ -42,18 +45,27 @@ def event(number: int = 1, at: int = 1) -> WebhookEvent:
 
 
 class MemoryBacklog:
-    """A backlog that does as it is told."""
+    """A backlog that does as it is told.
+
+    Attributes:
+        kept: what is free.
+        held: what is held, by key.
+        writes: the operations that were asked for.
+    """
 
     def __init__(self, *kept: KeptEvent) -> None:
         self.kept: list[KeptEvent] = [*kept]
-        self.keeps = 0
+        self.held: dict[str, KeptEvent] = {}
+        self.writes: list[str] = []
         self.pauses = 0
         self.error: Exception | None = None
         self.hangs = False
         self.taking = anyio.Event()
         self.on_keep: Callable[[], None] = lambda: None
+        self.on_held: Callable[[], None] = lambda: None
 
-    async def _answer(self) -> None:
+    async def _answer(self, what: str) -> None:
+        self.writes.append(what)
         for _ in range(self.pauses):
             await anyio.lowlevel.checkpoint()
         if self.hangs:
@@ -61,17 +73,28 @@ class MemoryBacklog:
         if self.error is not None:
             raise self.error
 
-    async def keep(self, events: Sequence[KeptEvent]) -> None:
-        self.keeps += 1
-        self.on_keep()
-        await self._answer()
-        self.kept += events
-
     async def take(self) -> Sequence[KeptEvent]:
         taken, self.kept = self.kept, []
+        self.held.update((kept.event.key, kept) for kept in taken)
         self.taking.set()
-        await self._answer()
+        await self._answer("take")
         return taken
+
+    async def hold(self, events: Sequence[KeptEvent]) -> None:
+        await self._answer("hold")
+        self.held.update((kept.event.key, kept) for kept in events)
+        self.on_held()
+
+    async def settle(self, keys: Collection[str]) -> None:
+        await self._answer("settle")
+        self.held = {key: kept for key, kept in self.held.items() if key not in keys}
+
+    async def keep(self, events: Sequence[KeptEvent]) -> None:
+        self.on_keep()
+        await self._answer("keep")
+        for kept in events:
+            self.held.pop(kept.event.key, None)
+        self.kept += events
 
 
 class Service:
@@ -84,6 +107,8 @@ class Service:
         self.error: Exception | None = None
         self.disconnect_error: Exception | None = None
         self.hangs = False
+        self.gate: anyio.Event | None = None
+        self.gated: int | None = None  # the object that waits at the gate; None means all
         self.claims: list[str] = []
         self.tried: list[tuple[int, int]] = []
         self.handled: list[tuple[int, int]] = []
@@ -103,6 +128,8 @@ class Service:
     async def on_event(self, event: WebhookEvent) -> None:
         what = (event.object_id, event.event_time)
         self.tried.append(what)
+        if self.gate is not None and self.gated in (None, event.object_id):
+            await self.gate.wait()
         if self.hangs:
             await anyio.sleep_forever()
         if self.error is not None:
@@ -114,10 +141,23 @@ class Service:
             raise self.disconnect_error
         self.left.append(athlete_id)
 
+    async def mend(self, backlog: MemoryBacklog) -> None:
+        """Let a backlog work again, after two seconds."""
+        await self.clock.sleep(2.0)
+        backlog.error = None
+
+    def handling(self) -> Handling:
+        return Handling(self, on_event=self.on_event, on_disconnect=self.on_disconnect, claim=self.claim)
+
     def queue(self, **changes: Any) -> EventQueue:
-        handling = Handling(self, on_event=self.on_event, on_disconnect=self.on_disconnect, claim=self.claim)
+        handling = self.handling()
         arguments: dict[str, Any] = {"workers": 4, "max_queue": 10_000, "drain_seconds": 30.0, **changes}
         return EventQueue(handling.attempt, clock=self.clock, backlog=self.backlog, **arguments)
+
+    async def until_tried(self, count: int = 1) -> None:
+        """Wait for attempts, where the clock jumps: to wait until all is quiet would disturb it."""
+        while len(self.tried) < count:
+            await anyio.lowlevel.checkpoint()
 
     async def let_its_time_pass(self) -> None:
         """Let the time of a backlog that hangs pass."""
@@ -150,7 +190,7 @@ async def test_what_waits_for_quota_is_not_tried_again_at_the_end_but_after_the_
     assert await service.run() == WebhookCounts(accepted=1, handled=1)
     assert service.handled == [(1, 1)]
     assert await service.run() == WebhookCounts()
-    assert backlog.keeps == 1
+    assert backlog.writes.count("keep") == 1
 
 
 async def test_what_waits_for_anything_else_is_tried_once_more_and_then_kept() -> None:
@@ -165,7 +205,7 @@ async def test_what_fails_for_good_is_not_kept() -> None:
     service = Service(backlog)
     service.error = ValueError("a defect")
     assert await service.run(event()) == WebhookCounts(accepted=1, failed=1)
-    assert backlog.keeps == 0
+    assert "keep" not in backlog.writes
 
 
 async def test_what_is_first_tried_while_it_ends_is_kept_too() -> None:
@@ -311,6 +351,135 @@ async def test_a_deauthorization_whose_on_disconnect_failed_survives_a_restart()
     assert len(service.claims) == 1
 
 
+# -- what is held while it is handled ---------------------------------------------------------------------------------
+
+
+async def test_at_the_beginning_of_the_end_all_that_is_unfinished_is_held_and_leaves_when_it_is_settled() -> None:
+    backlog = MemoryBacklog()
+    service = Service(backlog)
+    service.gate = anyio.Event()
+    queue = service.queue(workers=1)
+    held: list[list[int]] = []
+
+    async def let_them_go() -> None:
+        await anyio.wait_all_tasks_blocked()
+        held.append(sorted(kept.event.object_id for kept in backlog.held.values()))
+        for number in (1, 2):
+            service.gate.set()
+            service.gate = anyio.Event()
+            await anyio.wait_all_tasks_blocked()
+            held.append(sorted(kept.event.object_id for kept in backlog.held.values()))
+            assert service.handled[-1] == (number, 1)
+        service.gate.set()
+        service.gate = anyio.Event()
+        service.gate.set()
+
+    async with anyio.create_task_group() as tasks, queue.running():
+        for number in (1, 2, 3):
+            queue.offer(event(number))
+        await anyio.wait_all_tasks_blocked()
+        assert backlog.writes == ["take"]
+        tasks.start_soon(let_them_go)
+    assert held == [[1, 2, 3], [2, 3], [3]]
+    assert queue.counts == WebhookCounts(accepted=3, handled=3)
+    assert (backlog.held, backlog.kept) == ({}, [])
+
+
+async def test_what_is_finished_while_it_is_put_there_is_removed_afterwards() -> None:
+    backlog = MemoryBacklog()
+    service = Service(backlog)
+    service.gate, service.gated = anyio.Event(), 5
+    backlog.on_held = service.gate.set
+    queue = service.queue(workers=1)
+    async with queue.running():
+        backlog.pauses = 50
+        for number in range(1, 6):
+            queue.offer(event(number))
+    assert queue.counts == WebhookCounts(accepted=5, handled=5)
+    assert backlog.writes[:2] == ["take", "hold"]
+    assert (backlog.held, backlog.kept) == ({}, [])
+
+
+async def test_what_is_finished_while_others_are_removed_is_removed_too() -> None:
+    backlog = MemoryBacklog(*[KeptEvent(event(number), 0.0) for number in (1, 2, 3)])
+    service = Service(backlog)
+    service.gate = anyio.Event()
+    async with service.queue(workers=1).running():
+        await anyio.wait_all_tasks_blocked()
+        backlog.pauses = 50
+        service.gate.set()
+        await anyio.wait_all_tasks_blocked()
+        assert backlog.held == {}
+    assert backlog.writes == ["take", "settle", "settle"]
+
+
+async def test_an_end_with_nothing_unfinished_writes_nothing() -> None:
+    backlog = MemoryBacklog()
+    await Service(backlog).run(event())
+    assert backlog.writes == ["take"]
+
+
+async def test_what_was_taken_is_held_until_it_is_settled() -> None:
+    backlog = MemoryBacklog(KeptEvent(event(1), 0.0), KeptEvent(event(2), 0.0))
+    service = Service(backlog)
+    service.gate = anyio.Event()
+    queue = service.queue(workers=1)
+    async with queue.running():
+        await anyio.wait_all_tasks_blocked()
+        assert len(backlog.held) == 2
+        service.gate.set()
+        await anyio.wait_all_tasks_blocked()
+        assert service.handled == [(1, 1), (2, 1)]
+        assert backlog.held == {}
+    assert queue.counts == WebhookCounts(accepted=2, handled=2)
+
+
+@pytest.mark.parametrize("error", [None, ValueError("a defect")])
+async def test_whatever_becomes_of_what_was_taken_it_leaves(error: Exception | None) -> None:
+    backlog = MemoryBacklog(KeptEvent(event(), 0.0))
+    service = Service(backlog)
+    service.error = error
+    service.connected = error is not None
+    await service.run()
+    assert (backlog.held, backlog.kept) == ({}, [])
+
+
+async def test_what_a_killed_process_had_claimed_is_handled_by_the_next() -> None:
+    backlog = MemoryBacklog(KeptEvent(event(), 0.0))
+    service = Service(backlog)
+    service.hangs = True
+    with anyio.CancelScope() as scope:
+        async with service.queue().running():
+            await anyio.wait_all_tasks_blocked()
+            service.backlog = MemoryBacklog(*[kept.interrupted() for kept in backlog.held.values()])
+            scope.cancel()
+            await anyio.sleep_forever()
+    service.hangs = False
+    assert await service.run() == WebhookCounts(accepted=1, handled=1)
+    assert (service.handled, len(service.claims)) == ([(1, 1)], 1)
+
+
+async def test_a_killed_process_that_had_deleted_tokens_leaves_on_disconnect_to_the_next() -> None:
+    backlog = MemoryBacklog(KeptEvent(REMOVED, 0.0).interrupted())
+    service = Service(backlog)
+    service.connected = False
+    assert await service.run() == WebhookCounts(accepted=1, handled=1)
+    assert service.left == [7]
+
+
+async def test_attempts_are_counted_across_restarts() -> None:
+    service = Service(MemoryBacklog())
+    service.error = UNREACHABLE
+    runs = 0
+    counts = await service.run(event())
+    while counts.kept:
+        runs += 1
+        counts = await service.run()
+    assert counts == WebhookCounts(accepted=1, failed=1)
+    assert len(service.tried) == len(TROUBLE_SECONDS) + 1
+    assert runs > 1
+
+
 # -- what is taken back -----------------------------------------------------------------------------------------------
 
 
@@ -384,7 +553,7 @@ async def test_a_keep_that_raises_is_logged_with_what_is_lost(caplog: pytest.Log
     assert "Traceback" not in caplog.text
 
 
-async def test_a_keep_that_hangs_has_five_seconds(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_keep_that_hangs_has_four_seconds(caplog: pytest.LogCaptureFixture) -> None:
     backlog = MemoryBacklog()
     service = Service(backlog)
     service.error = NO_QUOTA
@@ -395,7 +564,7 @@ async def test_a_keep_that_hangs_has_five_seconds(caplog: pytest.LogCaptureFixtu
         backlog.hangs = True
         tasks.start_soon(service.let_its_time_pass)
     assert queue.counts == WebhookCounts(accepted=1, failed=1)
-    assert "took longer than 5 s" in caplog.text
+    assert "took longer than 4 s" in caplog.text
 
 
 @pytest.mark.parametrize("error", [TokenStoreError("damaged"), OSError("away")])
@@ -410,7 +579,7 @@ async def test_a_take_that_raises_is_logged_and_the_service_starts(
     assert ("Traceback" in caplog.text) is isinstance(error, OSError)
 
 
-async def test_a_take_that_hangs_has_five_seconds_and_the_service_starts() -> None:
+async def test_a_take_that_hangs_has_four_seconds_and_the_service_starts() -> None:
     backlog = MemoryBacklog()
     backlog.hangs = True
     service = Service(backlog)
@@ -426,6 +595,84 @@ async def test_a_take_that_returns_nonsense_lets_the_service_start(caplog: pytes
     assert "no webhook events were taken back" in caplog.text
 
 
+async def test_what_could_not_be_put_there_at_the_beginning_of_the_end_is_kept_at_the_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    backlog = MemoryBacklog()
+    service = Service(backlog)
+    service.hangs = True
+    queue = service.queue(drain_seconds=5)
+    async with service.clock.autojump(), anyio.create_task_group() as tasks, queue.running():
+        queue.offer(event())
+        await service.until_tried()
+        backlog.error = TokenStoreError("no room")
+        tasks.start_soon(service.mend, backlog)
+    assert "could not be put into the backlog at the beginning of the end" in caplog.text
+    assert backlog.writes == ["take", "hold", "keep"]
+    assert [kept.event for kept in backlog.kept] == [event()]
+    assert queue.counts == WebhookCounts(accepted=1, kept=1)
+
+
+async def test_what_is_held_is_not_lost_where_it_cannot_be_kept(caplog: pytest.LogCaptureFixture) -> None:
+    backlog = MemoryBacklog()
+    service = Service(backlog)
+    service.hangs = True
+    queue = service.queue(drain_seconds=5)
+    backlog.on_keep = lambda: setattr(backlog, "error", TokenStoreError("no room"))
+    async with service.clock.autojump(), queue.running():
+        queue.offer(event(1))
+        queue.offer(event(2))
+        await service.until_tried(2)
+    assert queue.counts == WebhookCounts(accepted=2, kept=2)
+    assert len(backlog.held) == 2
+    assert "were cut off" not in caplog.text
+
+
+async def test_what_cannot_be_removed_is_tried_again_with_the_next_and_at_the_end() -> None:
+    backlog = MemoryBacklog(*[KeptEvent(event(number), 0.0) for number in (1, 2)])
+    service = Service(backlog)
+    queue = service.queue(workers=1)
+    service.gate = anyio.Event()
+    async with queue.running():
+        await anyio.wait_all_tasks_blocked()
+        backlog.error = TokenStoreError("busy")
+        service.gate.set()
+        await anyio.wait_all_tasks_blocked()
+        assert len(backlog.held) == 2
+        backlog.error = None
+        queue.offer(event(3))
+        await anyio.wait_all_tasks_blocked()
+        assert len(backlog.held) == 2  # what came now is not there, and has nothing removed
+    assert (backlog.held, backlog.kept) == ({}, [])
+    assert queue.counts == WebhookCounts(accepted=3, handled=3)
+
+
+async def test_draining_and_a_backlog_that_hangs_take_less_than_nine_seconds() -> None:
+    backlog = MemoryBacklog()
+    service = Service(backlog)
+    service.hangs = True
+    queue = EventQueue(
+        service.handling().attempt, clock=service.clock, workers=4, max_queue=9, drain_seconds=4.0, backlog=backlog
+    )
+    async with service.clock.autojump():
+        async with queue.running():
+            queue.offer(event())
+            await service.until_tried()
+            backlog.hangs = True
+            began_at = service.clock.monotonic()
+        assert service.clock.monotonic() - began_at == 8.0
+    assert queue.counts == WebhookCounts(accepted=1, failed=1)
+
+
+def test_a_backlog_that_cannot_hold_is_refused() -> None:
+    class OfOld:
+        keep = take = MemoryBacklog.take
+
+    old: Any = OfOld()
+    with pytest.raises(InputError, match="this has no hold"):
+        Service(old).queue()
+
+
 # -- as JSON ----------------------------------------------------------------------------------------------------------
 
 names = st.text(st.characters(), min_size=1, max_size=9)
@@ -438,6 +685,7 @@ kept_events = st.builds(
     st.floats(0, 1e11),
     st.booleans(),
     st.none() | st.booleans(),
+    st.dictionaries(names, st.integers(0, 99), max_size=2),
 )
 
 
@@ -449,12 +697,19 @@ def test_a_kept_event_comes_back_from_json_as_it_was(kept: KeptEvent) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"event": None}, {"event": {}}, {"accepted_at": "1"}, {"claimed": None}, {"forgotten": 1}, {"accepted_at": None}],
+    [{"event": None}, {"event": {}}, {"accepted_at": "1"}, {"claimed": None}, {"forgotten": 1}, {"accepted_at": None}]
+    + [{"failures": failures} for failures in (None, [], {"trouble": True}, {"trouble": -1}, {"trouble": 1.0})],
 )
 def test_what_is_no_kept_event_is_refused(changes: dict[str, Any]) -> None:
     value = json.loads(KeptEvent(event(), 1.0).to_json())
     with pytest.raises(InputError):
         KeptEvent.from_json(json.dumps({**value, **changes}))
+
+
+def test_what_was_kept_before_failures_were_counted_has_none() -> None:
+    value = json.loads(KeptEvent(event(), 1.0, failures={"trouble": 2}).to_json())
+    del value["failures"]
+    assert KeptEvent.from_json(json.dumps(value)) == KeptEvent(event(), 1.0)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, "null"])
@@ -473,6 +728,12 @@ def path(tmp_path: Path) -> Path:
 
 def at(accepted_at: float, number: int = 1) -> KeptEvent:
     return KeptEvent(event(number), accepted_at, claimed=True)
+
+
+def rows(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as file:
+        (count,) = file.execute("SELECT count(*) FROM events").fetchone()
+    return int(count)
 
 
 def backlog_of(path: Path) -> SqliteBacklog:
@@ -502,7 +763,8 @@ async def test_what_is_older_than_seven_days_is_dropped_but_a_deauthorization(
     clock.advance(KEPT_SECONDS)
     taken = await SqliteBacklog(path, clock=clock).take()
     assert [kept.event for kept in taken] == [REMOVED, event(1)]
-    assert "1 kept webhook events were dropped" in caplog.text
+    assert "event 'create' of 'activity' 2, of athlete 7: dropped" in caplog.text
+    assert rows(path) == 2
 
 
 async def test_a_row_that_cannot_be_read_is_dropped_and_costs_no_other(
@@ -512,7 +774,8 @@ async def test_a_row_that_cannot_be_read_is_dropped_and_costs_no_other(
     with closing(sqlite3.connect(path)) as file, file:
         file.execute("UPDATE events SET value = '{}' WHERE id = 1")
     assert await backlog_of(path).take() == [at(2.0, 2)]
-    assert "1 kept webhook events were dropped" in caplog.text
+    assert "row 1 of the kept webhook events was dropped" in caplog.text
+    assert rows(path) == 1
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + b"\xff" * 5_000])
@@ -566,6 +829,122 @@ def test_loops_of_several_threads_share_an_object(path: Path, anyio_backend: str
     assert sorted(kept.event.object_id for kept in taken) == [1, 2, 3, 4]
 
 
+# -- rows that are held -----------------------------------------------------------------------------------------------
+
+
+def locks(path: Path) -> list[str]:
+    return [entry.name for entry in path.parent.joinpath(f"{path.name}-locks").iterdir()]
+
+
+async def test_a_taken_row_stays_in_the_file_until_its_event_is_settled(path: Path) -> None:
+    backlog = backlog_of(path)
+    await backlog.keep([at(1.0, 1), at(2.0, 2)])
+    await backlog.take()
+    assert (rows(path), len(locks(path))) == (2, 1)
+    await backlog.settle([event(1).key, event(3).key])
+    assert rows(path) == 1
+    assert await backlog_of(path).take() == []
+    await backlog.settle([event(2).key])
+    assert (rows(path), locks(path)) == (0, [])
+
+
+async def test_what_is_held_is_nobody_elses_until_it_is_kept(path: Path) -> None:
+    backlog, other = backlog_of(path), backlog_of(path)
+    await backlog.hold([at(1.0, 1), at(2.0, 2)])
+    await backlog.hold([at(1.0, 1)])
+    assert (rows(path), len(locks(path))) == (2, 2)
+    assert await other.take() == []
+    await other.settle([event(1).key])
+    assert rows(path) == 2
+    further = KeptEvent(event(2), 2.0, claimed=True, failures={"trouble": 3})
+    await backlog.keep([at(1.0, 1), further, at(3.0, 3)])
+    assert (rows(path), locks(path)) == (3, [])
+    assert await other.take() == [at(1.0, 1), further, at(3.0, 3)]
+
+
+async def test_what_one_holds_is_not_changed_by_another_that_knows_it_too(path: Path) -> None:
+    backlog, other = backlog_of(path), backlog_of(path)
+    await backlog.hold([at(1.0)])
+    await other.keep([at(5.0)])
+    assert await backlog_of(path).take() == [at(5.0)]
+    assert rows(path) == 2
+
+
+async def test_an_event_that_two_processes_have_kept_is_taken_once(path: Path) -> None:
+    await backlog_of(path).keep([KeptEvent(event(), 2.0, failures={"trouble": 2, "not found": 1})])
+    await backlog_of(path).keep([KeptEvent(event(), 1.0, claimed=True, failures={"trouble": 1})])
+    backlog = backlog_of(path)
+    assert await backlog.take() == [KeptEvent(event(), 1.0, True, failures={"trouble": 2, "not found": 1})]
+    await backlog.settle([event().key])
+    assert rows(path) == 0
+
+
+async def test_the_lock_of_one_who_was_killed_before_it_held_anything_is_removed(path: Path) -> None:
+    await backlog_of(path).take()
+    path.parent.joinpath(f"{path.name}-locks", "holder-" + "0" * 32).touch()
+    await backlog_of(path).take()
+    assert locks(path) == []
+
+
+@pytest.mark.parametrize("one", [False, None, True])
+@pytest.mark.parametrize("other", [False, None, True])
+def test_of_two_the_further_counts(one: bool | None, other: bool | None) -> None:
+    merged = KeptEvent(REMOVED, 1.0, forgotten=one).merged(KeptEvent(REMOVED, 1.0, forgotten=other))
+    assert merged.forgotten is max(one, other, key=[False, None, True].index)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_take_that_is_cancelled_leaves_what_it_took_to_the_next(path: Path) -> None:
+    await backlog_of(path).keep([at(1.0)])
+
+    class Cancelling(FakeClock):
+        def time(self) -> float:
+            anyio.from_thread.run_sync(task.cancel)
+            return 1_000.0
+
+    task = asyncio.ensure_future(SqliteBacklog(path, clock=Cancelling()).take())
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert locks(path) == []
+    assert await backlog_of(path).take() == [at(1.0)]
+
+
+async def test_events_that_cannot_be_put_there_are_not_held(path: Path) -> None:
+    backlog = backlog_of(path)
+    await backlog.take()
+    nonsense: Any = "nonsense"
+    with pytest.raises(AttributeError):
+        await backlog.hold([at(1.0), nonsense])
+    assert (rows(path), locks(path)) == (0, [])
+
+
+async def test_a_file_of_before_there_were_holders_is_read_and_written(path: Path) -> None:
+    await backlog_of(path).take()
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("DROP TABLE events")
+        file.execute("CREATE TABLE events (id INTEGER PRIMARY KEY, accepted_at REAL NOT NULL, value TEXT NOT NULL)")
+        value = json.loads(at(1.0, 1).to_json())
+        del value["failures"]
+        file.execute("INSERT INTO events (accepted_at, value) VALUES (1.0, ?)", (json.dumps(value),))
+    backlog = backlog_of(path)
+    assert await backlog.take() == [at(1.0, 1)]
+    assert await backlog_of(path).take() == []
+    await backlog.hold([at(2.0, 2)])
+    await backlog.settle([event(1).key])
+    assert rows(path) == 1
+
+
+@pytest.mark.parametrize("name", ["", "new", "../../victim", b"\xff", 5, "0" * 32])
+async def test_a_mark_that_is_no_holders_is_none(path: Path, name: object) -> None:
+    victim = path.parent / "victim"
+    victim.touch()
+    await backlog_of(path).keep([at(1.0)])
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("UPDATE events SET holder = ?", (name,))
+    assert await backlog_of(path).take() == [at(1.0)]
+    assert victim.exists()
+
+
 PROCESS = """
 import os, signal, sys, anyio
 from strava_async.fastapi import KeptEvent, SqliteBacklog
@@ -584,9 +963,14 @@ path, what = sys.argv[1:]
 backlog = SqliteBacklog(path, clock=Killer() if what == "die while taking" else FakeClock(start=1000.0))
 print("ready", flush=True)
 sys.stdin.readline()
+kept = KeptEvent(WebhookEvent("activity", 1, "create", 7, 9, 1), 1.0)
 if what == "keep and die":
-    killed_after(backlog.keep, [KeptEvent(WebhookEvent("activity", 1, "create", 7, 9, 1), 1.0, True)])
-print(*[kept.event.object_id for kept in anyio.run(backlog.take)])
+    killed_after(backlog.keep, [kept])
+if what == "hold and die":
+    killed_after(backlog.hold, [kept])
+print(*[kept.event.object_id for kept in anyio.run(backlog.take)], flush=True)
+if what == "take and stay":
+    signal.pause()
 """
 
 
@@ -617,9 +1001,34 @@ def test_processes_that_start_at_once_get_each_event_once(path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no SIGKILL")
-def test_a_process_that_is_killed_after_keeping_has_kept(path: Path) -> None:
-    assert processes(path, "keep and die")[0][0] == -9
-    assert anyio.run(backlog_of(path).take) == [at(1.0)]
+@pytest.mark.parametrize(("what", "claimed"), [("keep and die", False), ("hold and die", True)])
+def test_what_a_process_had_put_there_when_it_was_killed_is_free_at_once(path: Path, what: str, claimed: bool) -> None:
+    assert processes(path, what)[0][0] == -9
+    assert anyio.run(backlog_of(path).take) == [KeptEvent(event(), 1.0, claimed)]
+    assert len(locks(path)) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no SIGSTOP")
+def test_what_was_taken_is_free_when_its_process_is_killed_and_not_while_it_is_stopped(path: Path) -> None:
+    anyio.run(backlog_of(path).keep, [at(1.0, 1), at(2.0, 2)])
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROCESS, str(path), "take and stay"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "1 2\n"
+    process.send_signal(signal.SIGSTOP)
+    assert anyio.run(backlog_of(path).take) == []
+    process.kill()
+    process.communicate()
+    assert rows(path) == 2
+    assert anyio.run(backlog_of(path).take) == [at(1.0, 1), at(2.0, 2)]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no SIGKILL")

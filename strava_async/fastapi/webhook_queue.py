@@ -9,11 +9,13 @@ Rules:
   the others wait for it, also while it waits to be tried again. Lanes take turns at the workers.
 - Deauthorizations have lanes and a worker of their own: to delete waits for no ``on_event``.
 - An event that waits to be tried again occupies no worker.
-- At the end nothing is accepted any more. What is in the queue is handled, and an event that fails then is tried only
-  once more, at once; with a backlog not even that where quota is what it lacks, or its athlete's turn. What is not done
-  within ``drain_seconds`` is cancelled. Cancelling the lifespan cancels everything at once.
-- What is left then, or would have been tried again, goes to the backlog with all that is behind it in its lane. The
-  next start takes it back before it accepts anything. Without a backlog it is lost, and named in the log.
+- At the end nothing is accepted any more. All that is unfinished goes to the backlog at once, held, and what is settled
+  leaves it: who is killed while he drains loses nothing. What is in the queue is handled, and an event that fails then
+  is tried only once more, at once; with a backlog not even that where quota is what it lacks, or its athlete's turn.
+  What is not done within ``drain_seconds`` is cancelled. Cancelling the lifespan cancels everything at once.
+- What is left then, or would have been tried again, is kept with all that is behind it in its lane. The next start
+  takes it back before it accepts anything, and holds it in the backlog until it is settled. Without a backlog it is
+  lost, and named in the log.
 - A run belongs to one event loop. Used in another one, that is an error at once; if its loop has ended before it could,
   the next run goes on with what it had.
 """
@@ -36,16 +38,19 @@ from strava_async.clock import Clock
 from strava_async.errors import InputError
 from strava_async.fastapi.webhook_counts import Offer, WebhookCounts
 from strava_async.fastapi.webhook_handling import Outcome, name_of
-from strava_async.fastapi.webhook_kept import Backlog, Keeper, KeptEvent, carry_out, log_lost
+from strava_async.fastapi.webhook_keeper import Keeper, carry_out
+from strava_async.fastapi.webhook_kept import Backlog, check_backlog, log_lost
 from strava_async.fastapi.webhook_lanes import Lane, LaneKey, Later, Turns, lane_key
 from strava_async.fastapi.webhook_log import RareLog
 from strava_async.fastapi.webhook_owners import Owners
-from strava_async.fastapi.webhook_retry import Job, passing
+from strava_async.fastapi.webhook_retry import Held, Job, passing
 from strava_async.fastapi.webhook_seen import Seen
 from strava_async.fastapi.webhook_watch import Watch
 from strava_async.webhooks import WebhookEvent
 
 REMEMBERED_EVENTS = 100_000
+# With four more for the backlog it is under nine: what supervisors grant is for the server's requests too.
+DRAIN_SECONDS = 4.0
 
 Attempt = Callable[[Job, bool], Awaitable[Outcome | float]]
 
@@ -61,6 +66,7 @@ class _Run:
         later: lanes that wait to be tried again.
         watch: looks after those that wait for a worker.
         binding: to its event loop.
+        keeper: of what is unfinished; None if there is no backlog.
         draining: whether it ends.
         idle: set when only what is set aside is left.
         set_aside: how many events are left for the backlog.
@@ -72,6 +78,7 @@ class _Run:
     later: Later
     watch: Watch
     binding: LoopBinding
+    keeper: Keeper | None
     draining: bool = False
     idle: anyio.Event = field(default_factory=anyio.Event)
     set_aside: int = 0
@@ -95,7 +102,7 @@ class EventQueue:
         owners: the books of the athletes that events are about.
 
     Raises:
-        InputError: a number makes no sense.
+        InputError: a number makes no sense, or the backlog is none.
     """
 
     def __init__(
@@ -113,13 +120,15 @@ class EventQueue:
         check_positive("max_queue", max_queue)
         if drain_seconds is not None and not drain_seconds >= 0:
             raise InputError(f"drain_seconds is a number of seconds or None, not {drain_seconds}")
+        if backlog is not None:
+            check_backlog(backlog)
         self.counts = WebhookCounts()
         self._attempt = attempt
         self._clock = clock
         self._workers = workers
         self._max_queue = max_queue
         self._drain_seconds = drain_seconds
-        self._keeper = None if backlog is None else Keeper(backlog, clock)
+        self._backlog = backlog
         self._seen = Seen(clock, max(REMEMBERED_EVENTS, 2 * max_queue))
         self._log = RareLog(clock)
         self._owners = owners or Owners()
@@ -174,14 +183,16 @@ class EventQueue:
         run = self._run = self._new_run(turns)
         with closing(turns):
             try:
-                if self._keeper is not None:
-                    await carry_out(partial(self._keeper.take, partial(self._take_back, run)))
+                if run.keeper is not None:
+                    await carry_out(partial(run.keeper.take, partial(self._take_back, run)))
                 async with anyio.create_task_group() as tasks:
                     for _ in range(self._workers):
                         tasks.start_soon(self._work, run, turns.events)
                     tasks.start_soon(self._work, run, turns.deauthorizations)
                     tasks.start_soon(run.later.wake)
                     tasks.start_soon(run.watch.run)
+                    if run.keeper is not None:
+                        tasks.start_soon(run.keeper.work)
                     try:
                         yield
                     except Exception as error:  # raised below: the task group would wrap it
@@ -202,7 +213,8 @@ class EventQueue:
         """Return a run in this event loop, with what a loop that ended too early has left."""
         later = Later(self._clock, lambda lane: self._ready(run, lane))
         watch = Watch(self._clock, self.oldest_waiting, self._why_busy)
-        run = _Run(turns, later, watch, LoopBinding("this router of webhooks"))
+        keeper = None if self._backlog is None else Keeper(self._backlog, self._clock)
+        run = _Run(turns, later, watch, LoopBinding("this router of webhooks"), keeper)
         run.binding.enter()
         for lane in self._lanes.values():
             turns.add(lane)
@@ -250,10 +262,8 @@ class EventQueue:
     def _why_busy(self) -> str:
         return f"no worker is free for it, and {self.counts.waiting} are unfinished"
 
-    def _take_back(self, run: _Run, kept: KeptEvent) -> None:
-        came_at = self._clock.monotonic() - max(self._clock.time() - kept.accepted_at, 0.0)
-        job = Job(kept.event, kept.accepted_at, came_at, kept.claimed, kept.forgotten, taken_back=True)
-        self._enqueue(run, kept.event.key, job)
+    def _take_back(self, run: _Run, job: Job) -> None:
+        self._enqueue(run, job.event.key, job)
         run.taken_back += 1  # they take no room from what Strava sends
 
     async def _drain(self, run: _Run, tasks: TaskGroup) -> None:
@@ -261,6 +271,8 @@ class EventQueue:
         for lane in run.later.release():
             self._end_lane(run, lane, tried=False)
         self._look_for_the_end(run)
+        if run.keeper is not None and not run.idle.is_set():
+            run.keeper.hold(self._unfinished())
         if self._drain_seconds is not None:
             tasks.start_soon(self._cut_off, self._drain_seconds, tasks)
         if not run.idle.is_set():
@@ -276,34 +288,31 @@ class EventQueue:
         run.draining = True
         if self._run is not run:
             return  # its event loop has ended long ago: what it had is another run's now
-        left = [job for lane in self._lanes.values() for job in lane]
+        left = self._unfinished()
         self._lanes.clear()
         for job in left:
             self._leave(job)
         try:
-            if left and self._keeper is not None:
-                await carry_out(partial(self._keep, self._keeper, left))
-            else:
+            if run.keeper is None:
                 self._lose(left)
+            elif left or not run.keeper.is_clear:
+                await carry_out(partial(self._keep, run.keeper, left))
         finally:
             self._run = None
 
     async def _keep(self, keeper: Keeper, left: list[Job]) -> None:
-        kept = False
+        lost = [job for job in left if job.held is not Held.SURELY]
         try:
-            kept = await keeper.keep(
-                [KeptEvent(job.event, job.accepted_at, job.claimed, job.forgotten) for job in left]
-            )
+            lost = await keeper.close(left)
         finally:
-            if kept:
-                self._count_kept(len(left))
-            else:
-                self._lose(left)
+            self._count_kept(len(left) - len(lost))
+            self._lose(lost)
 
     def _count_kept(self, count: int) -> None:
         self.counts.kept += count
         self.counts.waiting -= count
-        _logger.info("%d webhook events were kept for the next start", count)
+        if count:
+            _logger.info("%d webhook events were kept for the next start", count)
 
     def _lose(self, left: list[Job]) -> None:
         self.counts.failed += len(left)
@@ -311,6 +320,9 @@ class EventQueue:
         for job in left:
             self._seen.discard(job.event.key)
         log_lost([job.event for job in left])
+
+    def _unfinished(self) -> list[Job]:
+        return [job for lane in self._lanes.values() for job in lane]
 
     async def _work(self, run: _Run, lanes: MemoryObjectReceiveStream[Lane]) -> None:
         async for lane in lanes:
@@ -328,7 +340,7 @@ class EventQueue:
         async def attempt() -> None:
             nonlocal settled
             try:
-                result = await self._attempt(job, at_the_end and self._keeper is None)
+                result = await self._attempt(job, at_the_end and run.keeper is None)
             except BaseException as error:  # a panic of an extension in Rust is none of Exception
                 if (passed_on := passing(error, SystemExit)) is not None:
                     raise passed_on from None
@@ -358,7 +370,7 @@ class EventQueue:
 
     def _end_lane(self, run: _Run, lane: Lane, *, tried: bool) -> None:
         """Have the first event of a lane tried once more, at once; or set the lane aside for the backlog."""
-        if self._keeper is not None and (tried or lane[0].out_of_quota or lane[0].standing.waits):
+        if run.keeper is not None and (tried or lane[0].out_of_quota or lane[0].standing.waits):
             run.set_aside += len(lane)
         else:
             self._ready(run, lane)
@@ -370,6 +382,8 @@ class EventQueue:
             self._ready(run, lane)
         else:
             del self._lanes[lane_key(job.event)]
+        if run.keeper is not None:
+            run.keeper.settle(job)
         counts = self.counts
         counts.handled += outcome is Outcome.HANDLED
         counts.dropped += outcome is Outcome.DROPPED

@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TypeGuard
 
 import anyio
@@ -48,6 +49,17 @@ MOST_QUOTA_SECONDS = 86_400.0
 QUOTA_AGE_SECONDS = 2 * 86_400.0
 
 
+class Held(Enum):
+    """Whether an event is in the backlog, marked as held by this process.
+
+    ``PERHAPS``: it was to be written, and nobody knows whether it was.
+    """
+
+    NOT = "not"
+    PERHAPS = "perhaps"
+    SURELY = "surely"
+
+
 @dataclass(slots=True, eq=False)
 class Job:
     """An event that was accepted, and how far it has come.
@@ -59,11 +71,13 @@ class Job:
         claimed: whether this process has the event; not asked again then.
         forgotten: whether the athlete's tokens were found dead and deleted, so that only ``on_disconnect`` is left;
             None if that was begun, and nobody knows how it ended.
-        taken_back: whether it is from the backlog.
+        taken_back: whether it came from the backlog.
+        held: whether it is in the backlog now.
         out_of_quota: whether quota was what it lacked last.
         ready_at: since when it waits for a worker, on the monotonic clock; None while it does not.
         standing: among the events of its athlete.
         traced: the steps of its handling of which the log has a traceback.
+        failures: how many attempts failed, by the row of the table.
     """
 
     event: WebhookEvent
@@ -72,11 +86,12 @@ class Job:
     claimed: bool = False
     forgotten: bool | None = False
     taken_back: bool = False
+    held: Held = Held.NOT
     out_of_quota: bool = False
     ready_at: float | None = None
     standing: Standing = field(default_factory=Standing)
     traced: set[str] = field(default_factory=set[str])
-    _failures: Counter[str] = field(default_factory=Counter[str])
+    failures: Counter[str] = field(default_factory=Counter[str])
 
     @property
     def is_untouched(self) -> bool:
@@ -130,8 +145,8 @@ class Job:
         return min(max(LEAST_QUOTA_SECONDS, seconds), MOST_QUOTA_SECONDS)
 
     def _next(self, what: str, pauses: tuple[float, ...]) -> float | None:
-        failures = self._failures[what]
-        self._failures[what] += 1
+        failures = self.failures[what]
+        self.failures[what] += 1
         return pauses[failures] if failures < len(pauses) else None
 
 

@@ -6,6 +6,7 @@ Rules:
   so that it is sent again.
 - Anybody can send an event. Each is a hint: of an athlete who is not connected it costs nothing, of one who is it has a
   bound (``webhook_owners``), and a deauthorization counts when Strava confirms it.
+- A body has five seconds, however it comes: a server ends only when it has answered.
 - An answer repeats nothing of the request but the challenge of a handshake whose token is right.
 """
 
@@ -17,6 +18,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import anyio
 from fastapi import APIRouter
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -31,7 +33,7 @@ from strava_async.fastapi.webhook_handling import Claim, Grants, Handling, OnDis
 from strava_async.fastapi.webhook_kept import Backlog
 from strava_async.fastapi.webhook_log import RareLog
 from strava_async.fastapi.webhook_owners import Owners
-from strava_async.fastapi.webhook_queue import EventQueue, check_positive
+from strava_async.fastapi.webhook_queue import DRAIN_SECONDS, EventQueue, check_positive
 from strava_async.webhooks import WebhookEvent, challenge_of, check_signature, check_signing_secret, parse_event
 
 __all__ = ["Signature", "WebhookCounts", "WebhookRouter", "webhook_router"]
@@ -39,10 +41,13 @@ __all__ = ["Signature", "WebhookCounts", "WebhookRouter", "webhook_router"]
 Signature = Literal["auto", "require", "off"]
 
 MAX_BODY_BYTES = 8 * 1024
+# Anybody can begin a request and not go on; a server that is to end waits for it.
+BODY_SECONDS = 5.0
 RETRY_AFTER_SECONDS = 60
 
 _TOO_LARGE = Problem(413, "Too large")
 _GONE = Problem(400, "Not whole")
+_TOO_SLOW = Problem(408, "Too slow", "Send it again.")
 _OTHER_SUBSCRIPTION = Problem(403, "Another subscription")
 _BUSY = Problem(503, "No room", "Send it again later.", retry_after=RETRY_AFTER_SECONDS)
 
@@ -87,7 +92,7 @@ class WebhookRouter(APIRouter):
                 return self._take(await self._guard.event(request))
             challenge = challenge_of(request.query_params, self._guard.verify_token)
             return JSONResponse({"hub.challenge": challenge}, headers={"Cache-Control": "no-store"})
-        except _RefusedError as refusal:
+        except RefusedError as refusal:
             problem, why = refusal.problem, refusal.why
             kind = problem.title
         except UnverifiedWebhookError as error:
@@ -97,7 +102,10 @@ class WebhookRouter(APIRouter):
             why, kind = str(error), f"{problem.title}: {request.method}"
         self._queue.counts.refused += 1
         self._log.say(logging.WARNING, kind, f"a webhook request was refused: {why}")
-        return problem.response()
+        response = problem.response()
+        if problem in (_TOO_LARGE, _TOO_SLOW):
+            response.headers["Connection"] = "close"  # its sender is not to go on with it
+        return response
 
     def _take(self, event: WebhookEvent) -> Response:
         return _BUSY.response() if self._queue.offer(event) is Offer.TURNED_AWAY else Response()
@@ -119,7 +127,7 @@ def webhook_router(
     max_queue: int = 10_000,
     handler_seconds: float | None = HANDLER_SECONDS,
     max_body_bytes: int = MAX_BODY_BYTES,
-    drain_seconds: float | None = 30.0,
+    drain_seconds: float | None = DRAIN_SECONDS,
     backlog: Backlog | None = None,
 ) -> WebhookRouter:
     """Return a router for the callback of the webhook subscription.
@@ -155,11 +163,13 @@ def webhook_router(
       thread cannot be: the event failed, its worker goes on, and the thread is left behind, with a WARNING, until it
       ends by itself; no more are left than there are ``workers``. A WARNING tells of an event that has waited for a
       worker for a minute.
-    - At the end of the service what is queued is handled. What then still fails for a passing reason, or is cut off,
-      goes to ``backlog``, and is handled after the next start; without one it is lost, and named in the log, and what
-      it has claimed stays claimed.
-    - A process that is killed loses what is queued, though Strava has its 200: look at the lists of activities from
-      time to time, and compare the athletes that you know with ``strava.athlete_ids()`` at the start.
+    - At the end of the service all that is unfinished goes to ``backlog`` at once; then it is handled, and what is
+      settled leaves the backlog. What still fails for a passing reason, or is cut off, is handled after the next start,
+      and is in the backlog until it is settled: a process that is killed meanwhile loses none of it. Without a backlog
+      it is lost, and named in the log, and what it has claimed stays claimed.
+    - A process that is killed before its end begins loses what is queued and not in the backlog, though Strava has its
+      200: look at the lists of activities from time to time, and compare the athletes that you know with
+      ``strava.athlete_ids()`` at the start.
 
     The log of all this is ``strava_async.webhooks``.
 
@@ -172,7 +182,8 @@ def webhook_router(
             called again until it works.
         claim: is asked once for each event, by a worker, whether this process is to handle it; sync or async. For
             services of several processes: insert ``event.key`` where it can be only once, and return whether that
-            worked, in one transaction. What a process has claimed, no other handles, even if it is killed.
+            worked, in one transaction. What a process has claimed, no other handles, even if it is killed; an event
+            that it had in the backlog is not claimed again.
         subscription_id: whose events are taken; None takes all. Strava tells it when you subscribe.
         signature: whether an event needs a right ``X-Strava-Signature``: with ``auto`` if there is a
             ``signing_secret``; with ``require`` too, and none is an error here; with ``off`` never. Strava documents no
@@ -186,11 +197,12 @@ def webhook_router(
         handler_seconds: how long ``on_event``, ``on_disconnect`` and ``claim`` may take, each time; None means as long
             as they take.
         max_body_bytes: how large an event may be.
-        drain_seconds: how long the end of the service may take for what is queued, less than what its supervisor
-            grants (and by five more if there is a backlog); what is left is cancelled. None means as long as it takes.
+        drain_seconds: how long the end of the service may take for what is queued; what is left is cancelled. The
+            backlog takes four seconds more at the most, and the server five before, for a request that is under way:
+            its supervisor has to grant all that. None means as long as it takes.
         backlog: keeps what is not finished until the next start: ``SqliteBacklog("webhooks.sqlite")``. All processes of
-            the service have the same; the first that starts takes what is there. One that cannot be read at the start
-            is logged as an error and tried again at the next.
+            the service have the same; the first that starts takes what nobody holds. One that cannot be read at the
+            start is logged as an error and tried again at the next.
 
     Raises:
         InputError: an argument makes no sense.
@@ -225,8 +237,11 @@ def webhook_router(
     return WebhookRouter(path, guard, queue, handling)
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
+    """A request that is no event of ours: what it is answered, and why."""
+
     def __init__(self, problem: Problem, why: str) -> None:
+        super().__init__(why)
         self.problem = problem
         self.why = why
 
@@ -241,6 +256,7 @@ class Guard:
     signing_secret: str | bytes | None
     max_body_bytes: int
     clock: Clock
+    body_seconds: float = BODY_SECONDS
 
     def __post_init__(self) -> None:
         check_text(self.verify_token, "the verify_token")
@@ -262,13 +278,19 @@ class Guard:
             check_signature(header, body, self.signing_secret, now=self.clock.time())
         event = parse_event(body)
         if self.subscription_id not in (None, event.subscription_id):
-            raise _RefusedError(_OTHER_SUBSCRIPTION, f"its subscription is not {self.subscription_id}")
+            raise RefusedError(_OTHER_SUBSCRIPTION, f"its subscription is not {self.subscription_id}")
         return event
 
     async def _body(self, request: Request) -> bytes:
         announced = request.headers.get("content-length", "")
         if announced.isdecimal() and (len(announced) > 18 or int(announced) > self.max_body_bytes):
             raise self._too_large()
+        # By the time of the network, which is not that of the application's clock.
+        with anyio.move_on_after(self.body_seconds):
+            return await self._whole(request)
+        raise RefusedError(_TOO_SLOW, f"it was not whole after {self.body_seconds:g} s")
+
+    async def _whole(self, request: Request) -> bytes:
         body = bytearray()
         try:
             async with aclosing(request.stream()) as chunks:
@@ -277,8 +299,8 @@ class Guard:
                     if len(body) > self.max_body_bytes:
                         raise self._too_large()
         except ClientDisconnect:
-            raise _RefusedError(_GONE, "its sender went away") from None
+            raise RefusedError(_GONE, "its sender went away") from None
         return bytes(body)
 
-    def _too_large(self) -> _RefusedError:
-        return _RefusedError(_TOO_LARGE, f"it is larger than {self.max_body_bytes} bytes")
+    def _too_large(self) -> RefusedError:
+        return RefusedError(_TOO_LARGE, f"it is larger than {self.max_body_bytes} bytes")

@@ -71,7 +71,14 @@ class SharedFile:
 
         return await finish_in_thread(transaction)
 
-    async def write(self, work: Work[T], *, look: Work[object] = lambda _: None, instead_of_room: str = "") -> T:
+    async def write(
+        self,
+        work: Work[T],
+        *,
+        look: Work[object] = lambda _: None,
+        instead_of_room: str = "",
+        committed: Callable[[T], None] = lambda _: None,
+    ) -> T:
         """Return what ``work`` did. It is kept, and survives a power failure; after an error nothing is.
 
         If it is cancelled, it was done or was not begun, and returns no earlier than that is settled.
@@ -80,6 +87,8 @@ class SharedFile:
             work: writes.
             look: is shown the file before it is opened for writing; if it raises, the file is left untouched.
             instead_of_room: the lock whose room it may take.
+            committed: is given what ``work`` returned, in the thread, once it is kept: also where the caller is
+                cancelled.
         """
         file = await self._made()
         lock = self._locks.get(instead_of_room)
@@ -90,7 +99,9 @@ class SharedFile:
                     lock.give_room()  # first: even to look at the file takes some
             self._look(file, look)
             with file.writing() as connection:
-                return work(connection)
+                result = work(connection)
+            committed(result)
+            return result
 
         return await finish_in_thread(transaction)
 
@@ -126,6 +137,27 @@ class SharedFile:
                 if self._locks.get(name) is lock:
                     del self._locks[name]
 
+    def try_lock(self, name: str) -> FileLock | None:
+        """Take a lock if it is free; whoever takes it releases it. Blocks for microseconds, in any thread.
+
+        Args:
+            name: as in ``lock``.
+
+        Returns:
+            the lock; None if somebody else holds it.
+        """
+        file = self._resolved()
+        lock = FileLock(_lock_path(file, name))
+        with file.explained():
+            return lock if lock.try_acquire() else None
+
+    def lock_names(self) -> list[str]:
+        """Return the names of the locks whose files are there: they are held, or their holder was killed. Blocks."""
+        try:
+            return os.listdir(_lock_path(self._resolved(), ""))
+        except OSError:
+            return []
+
     async def _prove(self, file: SqliteFile, look: Work[object], lock: FileLock | None) -> None:
         def work() -> None:
             self._look(file, look)
@@ -154,7 +186,7 @@ class SharedFile:
     @asynccontextmanager
     async def _exclusive(self, file: SqliteFile, name: str, timeout: float) -> AsyncGenerator[FileLock]:
         async with AsyncExitStack() as stack:
-            lock = FileLock(os.path.join(f"{file.path}-locks", name))
+            lock = FileLock(_lock_path(file, name))
             with anyio.move_on_after(timeout) as waiting:
                 await stack.enter_async_context(self._turns.turn(name))
                 with file.explained():
@@ -162,6 +194,10 @@ class SharedFile:
             if waiting.cancelled_caught:
                 raise TokenStoreError(f"lock {name} of {file.path} was not free for {timeout:g} s: see who holds it")
             yield lock
+
+
+def _lock_path(file: SqliteFile, name: str) -> str:
+    return os.path.join(f"{file.path}-locks", name)
 
 
 def _checked_path(path: object) -> str:
