@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import logging
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -353,6 +355,50 @@ async def test_a_service_without_its_lifespan_takes_no_events() -> None:
     app.include_router(handlers.router(await handlers.strava()))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=SERVICE) as client:
         assert (await client.post("/webhook", json=value())).status_code == 503
+
+
+# -- handlers that hang ---------------------------------------------------------------------------------------------
+
+
+async def test_handlers_that_hang_in_threads_stop_no_other_event() -> None:
+    handlers = Handlers()
+    begun, release = threading.Semaphore(0), threading.Event()
+
+    def on_event(event: WebhookEvent) -> None:
+        if event.object_id > 2:
+            handlers.events.append(event)
+        else:
+            begun.release()
+            release.wait(20)
+
+    strava = await handlers.strava()
+    router = webhook_router(strava, verify_token=VERIFY_TOKEN, on_event=on_event, workers=2)
+    app = Starlette(routes=router.routes, lifespan=router.lifespan_context)
+    try:
+        async with serving(app) as client:
+            for number in (1, 2, 3):
+                assert (await client.post("/webhook", json=value(number))).status_code == 200
+            for _ in range(2):
+                await anyio.to_thread.run_sync(begun.acquire, True, 20)
+            assert router.oldest_waiting_seconds == 0.0
+            handlers.clock.advance(59)
+            assert router.oldest_waiting_seconds == 59.0
+            handlers.clock.advance(1)
+            with anyio.fail_after(20):
+                while router.counts.waiting:
+                    await anyio.lowlevel.checkpoint()
+            assert [event.object_id for event in handlers.events] == [3]
+            assert router.threads_left_behind == 2
+            assert router.counts == WebhookCounts(accepted=3, handled=1, failed=2)
+    finally:
+        release.set()
+
+
+@pytest.mark.parametrize("arguments", [{"handler_seconds": 0}, {"handler_seconds": -1.0}])
+async def test_a_time_of_handlers_that_makes_no_sense_is_refused(arguments: dict[str, Any]) -> None:
+    strava = await Handlers().strava()
+    with pytest.raises(InputError, match="handler_seconds"):
+        Handlers().router(strava, **arguments)
 
 
 # -- the signature --------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The application's functions for an event: each has its time."""
 
+import asyncio
 import logging
 import threading
 import time
@@ -263,3 +264,53 @@ async def test_a_function_that_returns_what_is_to_be_awaited_has_one_time_for_bo
 async def test_a_time_that_makes_no_sense_is_refused(seconds: float) -> None:
     with pytest.raises(InputError):
         Calls(FakeClock(), seconds, 1)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_cancellation_that_is_nobodys_here_is_passed_on() -> None:
+    async def wait_for_what_is_cancelled(_: int) -> None:
+        task = asyncio.ensure_future(asyncio.sleep(60))
+        asyncio.get_running_loop().call_soon(task.cancel)
+        await task
+
+    calls = Calls(FakeClock(), 60.0, 1)
+    with pytest.raises(asyncio.CancelledError):
+        await calls("on_event", wait_for_what_is_cancelled, 5)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("is_sync", [False, True])
+async def test_cancelling_the_task_that_calls_ends_it_at_once(is_sync: bool) -> None:
+    async def hang(_: int) -> None:
+        begun.set()
+        await anyio.sleep_forever()
+
+    clock, begun, results = FakeClock(), anyio.Event(), list[Any]()
+    calls = Calls(clock, 60.0, 1)
+    async with hanging() as threads:
+        function: Any = threads.hang if is_sync else hang
+        task = asyncio.ensure_future(results_of(calls, function, results))
+        await (threads.wait_for() if is_sync else begun.wait())
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert (results, clock.sleeping) == ([], 0)
+
+
+async def test_a_thousand_calls_at_once_each_have_their_time() -> None:
+    async def take(seconds: int) -> int:
+        await clock.sleep(seconds)
+        return seconds
+
+    async def call(seconds: int) -> None:
+        try:
+            ended.append(await calls("on_event", take, seconds))
+        except OverTimeError:
+            over.append(seconds)
+
+    clock, ended, over = FakeClock(), list[int](), list[int]()
+    calls = Calls(clock, 60.0, 1)
+    async with clock.autojump(), anyio.create_task_group() as tasks:
+        for number in range(1_000):
+            tasks.start_soon(call, 1 + number % 119)
+    assert (max(ended), min(over), len(ended) + len(over)) in ((59, 60, 1_000), (60, 61, 1_000))

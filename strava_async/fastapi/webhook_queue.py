@@ -40,11 +40,12 @@ from strava_async.fastapi.webhook_counts import Offer, WebhookCounts
 from strava_async.fastapi.webhook_handling import Outcome, name_of
 from strava_async.fastapi.webhook_keeper import Keeper, carry_out
 from strava_async.fastapi.webhook_kept import Backlog, check_backlog, log_lost
-from strava_async.fastapi.webhook_lanes import Lane, LaneKey, Later, Turns, lane_key
+from strava_async.fastapi.webhook_lanes import Lane, Later, Turns
 from strava_async.fastapi.webhook_log import RareLog
 from strava_async.fastapi.webhook_owners import Owners
 from strava_async.fastapi.webhook_retry import Held, Job, passing
 from strava_async.fastapi.webhook_seen import Seen
+from strava_async.fastapi.webhook_unfinished import Unfinished
 from strava_async.fastapi.webhook_watch import Watch
 from strava_async.webhooks import WebhookEvent
 
@@ -132,7 +133,7 @@ class EventQueue:
         self._seen = Seen(clock, max(REMEMBERED_EVENTS, 2 * max_queue))
         self._log = RareLog(clock)
         self._owners = owners or Owners()
-        self._lanes: dict[LaneKey, Lane] = {}
+        self._unfinished = Unfinished(self._owners)
         self._run: _Run | None = None
 
     def oldest_waiting(self) -> float | None:
@@ -140,9 +141,8 @@ class EventQueue:
 
         Callable from any thread.
         """
-        first = [lane[0] for lane in list(self._lanes.values()) if lane]
-        ready_at = [job.ready_at for job in first if job.ready_at is not None]
-        return max(self._clock.monotonic() - min(ready_at), 0.0) if ready_at else None
+        ready_at = self._unfinished.oldest_ready_at()
+        return None if ready_at is None else max(self._clock.monotonic() - ready_at, 0.0)
 
     def offer(self, event: WebhookEvent) -> Offer:
         """Take an event, unless it is known or there is no room. Never waits.
@@ -159,11 +159,14 @@ class EventQueue:
         if run.draining:
             return self._turn_away()  # nothing is wrong: the next process has it when it comes again
         job = Job(event, self._clock.time(), self._clock.monotonic())
-        if self._supersede(key, job):
+        if self._unfinished.supersede(job):
+            self._seen.add(key)
+            counts.accepted += 1
+            counts.dropped += 1
             return Offer.ACCEPTED
         if counts.waiting - run.taken_back >= self._max_queue:
             return self._turn_away(f"the queue is full: {self._max_queue} are unfinished")
-        if not event.is_deauthorization and not self._owners.has_room(event.owner_id):
+        if not self._unfinished.has_room(event):
             why = f"as many as {self._owners.most_unfinished} of one athlete's are unfinished"
             return self._turn_away(why, f": those of {event.owner_id}")
         self._enqueue(run, key, job)
@@ -216,7 +219,7 @@ class EventQueue:
         keeper = None if self._backlog is None else Keeper(self._backlog, self._clock)
         run = _Run(turns, later, watch, LoopBinding("this router of webhooks"), keeper)
         run.binding.enter()
-        for lane in self._lanes.values():
+        for lane in self._unfinished.lanes:
             turns.add(lane)
             run.taken_back += sum(job.taken_back for job in lane)
         return run
@@ -227,26 +230,12 @@ class EventQueue:
             self._log.say(logging.ERROR, why, f"a webhook event was turned away, {why}{more}")
         return Offer.TURNED_AWAY
 
-    def _supersede(self, key: str, job: Job) -> bool:
-        """Let a deauthorization take the place of one of the same athlete's that waits behind another, if there is."""
-        lane = self._lanes.get(lane_key(job.event)) if job.event.is_deauthorization else None
-        if lane is None or len(lane) < 2 or not lane[-1].is_untouched:
-            return False
-        self._seen.add(key)
-        lane[-1] = job
-        self.counts.accepted += 1
-        self.counts.dropped += 1
-        return True
-
     def _enqueue(self, run: _Run, key: str, job: Job) -> None:
         self._seen.add(key)
         self.counts.accepted += 1
         self.counts.waiting += 1
-        if not job.event.is_deauthorization:
-            self._owners.enter(job.event.owner_id)
-        lane = self._lanes.setdefault(lane_key(job.event), Lane())
-        lane.append(job)
-        if len(lane) == 1:
+        lane = self._unfinished.add(job)
+        if lane is not None:
             self._ready(run, lane)
 
     def _ready(self, run: _Run, lane: Lane) -> None:
@@ -272,7 +261,7 @@ class EventQueue:
             self._end_lane(run, lane, tried=False)
         self._look_for_the_end(run)
         if run.keeper is not None and not run.idle.is_set():
-            run.keeper.hold(self._unfinished())
+            run.keeper.hold(self._unfinished.jobs)
         if self._drain_seconds is not None:
             tasks.start_soon(self._cut_off, self._drain_seconds, tasks)
         if not run.idle.is_set():
@@ -288,10 +277,7 @@ class EventQueue:
         run.draining = True
         if self._run is not run:
             return  # its event loop has ended long ago: what it had is another run's now
-        left = self._unfinished()
-        self._lanes.clear()
-        for job in left:
-            self._leave(job)
+        left = self._unfinished.clear()
         try:
             if run.keeper is None:
                 self._lose(left)
@@ -320,9 +306,6 @@ class EventQueue:
         for job in left:
             self._seen.discard(job.event.key)
         log_lost([job.event for job in left])
-
-    def _unfinished(self) -> list[Job]:
-        return [job for lane in self._lanes.values() for job in lane]
 
     async def _work(self, run: _Run, lanes: MemoryObjectReceiveStream[Lane]) -> None:
         async for lane in lanes:
@@ -376,12 +359,9 @@ class EventQueue:
             self._ready(run, lane)
 
     def _finish(self, run: _Run, lane: Lane, outcome: Outcome) -> None:
-        job = lane.popleft()
-        self._leave(job)
+        job = self._unfinished.finish(lane)
         if lane:
             self._ready(run, lane)
-        else:
-            del self._lanes[lane_key(job.event)]
         if run.keeper is not None:
             run.keeper.settle(job)
         counts = self.counts
@@ -390,10 +370,6 @@ class EventQueue:
         counts.failed += outcome is Outcome.FAILED
         counts.waiting -= 1
         run.taken_back -= job.taken_back
-
-    def _leave(self, job: Job) -> None:
-        if not job.event.is_deauthorization:
-            self._owners.leave(job.event.owner_id)
 
     def _look_for_the_end(self, run: _Run) -> None:
         if run.draining and self.counts.waiting == run.set_aside:
