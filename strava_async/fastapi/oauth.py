@@ -2,8 +2,8 @@
 
 Rules:
 
-- An answer of Strava's counts only in the browser that the question was put to (``oauth_question``), and once: its code
-  is spent.
+- An answer of Strava's counts only in the browser that the question was put to (``oauth_question``), for the user of
+  the service that it was put to (``user``), and once: its code is spent.
 - Nothing here, nor a page that follows, learns a code or state from an address: no answer may be kept, none sends a
   Referer.
 - What changes something is a POST, and not one that a page of another origin sent.
@@ -22,7 +22,7 @@ from fastapi import APIRouter
 
 from strava_async.application import IfMissing, Strava
 from strava_async.errors import InputError
-from strava_async.fastapi.oauth_routes import OAuthRoutes, OnConnect, OnDisconnect, OnError
+from strava_async.fastapi.oauth_routes import OAuthRoutes, OnConnect, OnDisconnect, OnError, User
 from strava_async.scopes import scope_names
 
 
@@ -34,6 +34,7 @@ def oauth_router(
     on_connect: OnConnect | None = None,
     on_error: OnError | None = None,
     on_disconnect: OnDisconnect | None = None,
+    user: User | None = None,
     base_url: str | None = None,
     after_connect: str = "/",
     after_disconnect: str = "/",
@@ -53,7 +54,7 @@ def oauth_router(
     ``GET /quota``       the application's four meters as JSON
     ===================  ================================================================================
 
-    They are named ``strava_connect``, ``strava_callback`` and so on, for ``url_for``. The three functions may be
+    They are named ``strava_connect``, ``strava_callback`` and so on, for ``url_for``. The four functions may be
     ``async``; if they are not, they run in a thread. What they raise is the application's to handle.
 
     Args:
@@ -69,6 +70,11 @@ def oauth_router(
         on_disconnect: called with the athlete's id, when the grant is revoked and the tokens are deleted: delete the
             data. It may be called again for the same athlete. It is not called when tokens are revoked because
             something was left out.
+        user: called with the request, at the beginning and at the end of a connection; returns a text that names the
+            service's own user, such as an id, or None if none is signed in, who is then told to sign in first. An
+            answer to a question of one user is refused as forged when another brings it: else the athlete who agreed
+            could be linked to whoever is signed in by then. A service that has users of its own (``identify``) needs
+            it. The text is only compared: it is neither kept nor shown.
         base_url: the address of the service's root as browsers see it, such as ``https://service.example``; needed
             behind a proxy that hides it, or that hides https. None takes it from the request.
         after_connect: where to go if there is no ``next``.
@@ -94,6 +100,7 @@ def oauth_router(
         on_connect=on_connect,
         on_error=on_error,
         on_disconnect=on_disconnect,
+        user=user,
         base_url=_checked(base_url),
         after_connect=after_connect,
         after_disconnect=after_disconnect,

@@ -18,15 +18,21 @@ from strava_async.fastapi._callbacks import call_back
 from strava_async.fastapi._kit import Kit, kit_of
 from strava_async.fastapi.oauth_failures import ConnectFailure, failure, failure_of
 from strava_async.fastapi.oauth_pages import failure_response
-from strava_async.fastapi.oauth_question import Place, answered, ask, close, new_state, read_query
+from strava_async.fastapi.oauth_question import Place, answered, ask, close, closed, new_state, read_query
 from strava_async.fastapi.redirects import safe_next
 from strava_async.quota import Meter, Quota
 
 OnConnect = Callable[[Request, Client], Awaitable[Response | None] | Response | None]
 OnError = Callable[[Request, ConnectFailure], Awaitable[Response | None] | Response | None]
 OnDisconnect = Callable[[int], object]
+User = Callable[[Request], Awaitable[str | None] | str | None]
 
 SECRET_BYTES = 24
+
+# Where to sign in is the service's to say: `on_error` may.
+_NO_USER = replace(
+    failure("not_signed_in"), text="Sign in to this service first, then connect with Strava.", link_text=""
+)
 
 _logger = logging.getLogger("strava_async.fastapi")
 
@@ -41,6 +47,7 @@ class OAuthRoutes:
     on_connect: OnConnect | None
     on_error: OnError | None
     on_disconnect: OnDisconnect | None
+    user: User | None
     base_url: str | None
     after_connect: str
     after_disconnect: str
@@ -54,20 +61,32 @@ class OAuthRoutes:
         prompt = "" if query is None else query.get("approval_prompt", "auto")
         if query is None or prompt not in ("auto", "force"):
             return await self._not_connected(request, failure("malformed"))
+        user = await self._user(request)
+        if user is None:
+            return await self._show(request, _NO_USER)
         secret = self.new_secret(SECRET_BYTES)
-        state = new_state(kit.states, safe_next(query.get("next"), ""), secret)
+        state = new_state(kit.states, safe_next(query.get("next"), ""), secret, user)
         page = await kit.strava.authorization_url(f"{place.url}/callback", self.scope, state, prompt)
         response = _see_other(page)
         ask(response, place, state, secret, request.cookies)
         return response
 
     async def callback(self, request: Request) -> Response:
-        """Take Strava's answer, and end the question whatever comes of it."""
+        """Take Strava's answer, and end the question whatever comes of it.
+
+        Who is signed in and comes with an answer that was taken already, as by the button Back, is sent on.
+        """
         kit, place, go_to = self._kit(request), self._place(request), ""
         state = (read_query(request.scope["query_string"], ("state",)) or {}).get("state", "")
+        user = await self._user(request)
         try:
-            go_to = answered(kit.states, place, state, request.cookies)
-            outcome = await self._exchange(kit, request)
+            before = closed(kit.states, place, state, request.cookies)
+            if before is not None and await kit.athlete_id(request) is not None:
+                return _see_other(before or self.after_connect)
+            outcome: Client | ConnectFailure = _NO_USER
+            if user is not None:
+                go_to = answered(kit.states, place, state, request.cookies, user)
+                outcome = await self._exchange(kit, request)
         except InputError:
             raise  # a fault of the service itself
         except StravaError as error:
@@ -112,6 +131,15 @@ class OAuthRoutes:
         """Show the meters: they are the application's, and tell nothing of any athlete."""
         quota = self._kit(request).strava.quota
         return _private(JSONResponse({meter.name: _shown(getattr(quota, meter.name)) for meter in fields(Quota)}))
+
+    async def _user(self, request: Request) -> str | None:
+        """Return what names the service's own user: empty where that is not asked, None if nobody is signed in."""
+        if self.user is None:
+            return ""
+        user = await call_back(self.user, request)
+        if user is not None and not isinstance(user, str):
+            raise InputError(f"oauth_router(user=...) has to return a text or None, not {type(user).__name__}")
+        return user or None
 
     async def _exchange(self, kit: Kit, request: Request) -> Client | ConnectFailure:
         query = read_query(request.scope["query_string"], ("code", "error", "scope"))
