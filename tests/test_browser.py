@@ -92,12 +92,15 @@ def watch(context: BrowserContext, visit: Visit) -> None:
     context.on("weberror", lambda error: visit.complaints.append(str(error.error)))
 
 
+def without_faketime() -> dict[str, str]:
+    """Return what a browser gets: its processes do not bear that library, and need not; no page asks what time it is."""
+    return {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+
+
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def chromium():
-    # Its processes do not bear the library of faketime, and need not: no page asks what time it is.
-    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, env=environment)
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, env=without_faketime())
         yield browser
         await browser.close()
 

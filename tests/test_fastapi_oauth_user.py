@@ -39,7 +39,9 @@ def exchanges(here: Service) -> int:
 # The user of the service
 
 
-@pytest.mark.parametrize("user", [named, named_later, lambda request: named_later(request)], ids=["sync", "async", "lambda"])
+@pytest.mark.parametrize(
+    "user", [named, named_later, lambda request: named_later(request)], ids=["sync", "async", "lambda"]
+)
 async def test_the_user_who_asked_is_connected(user: Any) -> None:
     async with service(user=user) as here, here.browser() as browser:
         response = await browser.get(await asked_as(browser, "ann"), headers={"x-user": "ann"})

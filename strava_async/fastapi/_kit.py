@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -16,8 +16,9 @@ from strava_async._loop_binding import LoopBinding
 from strava_async._unset import UNSET
 from strava_async.application import Strava
 from strava_async.client import Client
-from strava_async.errors import InputError, InvalidGrantError
+from strava_async.errors import CrossSiteError, InputError, InvalidGrantError
 from strava_async.fastapi.access_log import AccessLogFilter
+from strava_async.fastapi.origins import Origin, is_opened_from_here, read_origins
 from strava_async.fastapi.sessions import COOKIE_NAME, SESSION_SECONDS, Sessions
 from strava_async.quota import Priority
 from strava_async.retry import RetryPolicy
@@ -44,15 +45,26 @@ class Kit:
         sessions: which athlete a browser belongs to.
         identify: returns the athlete of a connection, None if nobody is signed in; sync or async. On the event loop:
             it must not block.
+        origins: whose pages may act for the athlete who is signed in, besides those of the service's own address.
     """
 
     strava: Strava
     states: StateSigner
     sessions: Sessions
     identify: Identify
+    origins: frozenset[Origin] = frozenset()
 
     async def athlete_id(self, connection: HTTPConnection) -> int | None:
-        """Return who is signed in; None if nobody is."""
+        """Return who is signed in; None if nobody is.
+
+        Raises:
+            CrossSiteError: it is a websocket that a page of another site has opened.
+        """
+        if connection.scope["type"] == "websocket" and not is_opened_from_here(connection, self.origins):
+            raise CrossSiteError(
+                "a page of another site opened this websocket (its Origin is not that of the service): if it may, name "
+                "it in StravaLifespan(origins=...)"
+            )
         athlete_id = self.identify(connection)
         return await athlete_id if inspect.isawaitable(athlete_id) else athlete_id
 
@@ -94,6 +106,9 @@ class StravaLifespan:
         retry: when and how often such a call is tried again; None means that of ``strava``.
         session_seconds: how long an athlete stays signed in; at least 1.
         cookie_name: see ``Sessions``.
+        origins: addresses of other sites, such as ``https://app.example``, whose pages may open websockets and send
+            the two POSTs of ``oauth_router`` as the athlete who is signed in, besides those of the service's own
+            address. Behind a proxy that changes the field ``Host``, the service's own is one of them.
 
     Raises:
         InputError: an argument makes no sense. When it is entered: the application is closed, or it was entered in
@@ -113,6 +128,7 @@ class StravaLifespan:
         retry: RetryPolicy | None = WEB_RETRY,
         session_seconds: float = SESSION_SECONDS,
         cookie_name: str = COOKIE_NAME,
+        origins: Iterable[str] = (),
     ) -> None:
         def signer(purpose: str, max_age_seconds: float) -> StateSigner:
             if secret is None:
@@ -136,6 +152,7 @@ class StravaLifespan:
             states=signer("question", STATE_SECONDS),
             sessions=sessions,
             identify=identify or sessions.athlete_id,
+            origins=read_origins(origins),
         )
 
     def __call__(self, app: Any) -> AbstractAsyncContextManager[dict[str, Any]]:
@@ -198,6 +215,7 @@ async def athlete_id_of(connection: HTTPConnection) -> int:
 
     Raises:
         InvalidGrantError: nobody is; ``exception_handlers`` make it a 401.
+        CrossSiteError: it is a websocket that a page of another site has opened; a 403.
     """
     athlete_id = await kit_of(connection).athlete_id(connection)
     if athlete_id is None:

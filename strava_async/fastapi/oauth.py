@@ -5,7 +5,7 @@ Rules:
 - An answer of Strava's counts only in the browser that the question was put to (``oauth_question``), for the user of
   the service that it was put to (``user``), and once: its code is spent.
 - Nothing here, nor a page that follows, learns a code or state from an address: no answer may be kept, none sends a
-  Referer.
+  Referer; pages of the application's send the origin alone.
 - What changes something is a POST, and not one that a page of another origin sent.
 - An athlete's data are deleted after the grant is revoked. If that fails half way, the athlete is still signed in, and
   pressing the button again does the rest.
@@ -13,16 +13,15 @@ Rules:
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Callable, Iterable
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 
 from strava_async.application import IfMissing, Strava
 from strava_async.errors import InputError
 from strava_async.fastapi.oauth_routes import OAuthRoutes, OnConnect, OnDisconnect, OnError, User
+from strava_async.fastapi.origins import is_a_site
 from strava_async.scopes import scope_names
 
 
@@ -129,18 +128,7 @@ def _required(asked: tuple[str, ...], required_scope: str | Iterable[str] | None
 def _checked(base_url: str | None) -> str | None:
     if base_url is None:
         return None
-    if not _is_a_site(base_url):
+    if not is_a_site(base_url):
         # Not shown: a user and password may be in it.
         raise InputError("base_url is the address of a site and nothing more, like https://service.example")
     return base_url.rstrip("/")
-
-
-def _is_a_site(url: str) -> bool:
-    if not re.fullmatch(r"[!-~]+", url) or set(url) & set("?#\\"):
-        return False
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc and port != 0

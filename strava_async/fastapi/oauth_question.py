@@ -23,7 +23,7 @@ import hmac
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 
@@ -40,7 +40,6 @@ COOKIE_SECONDS = 1200
 _PREFIX = "strava_question_"
 _BINDING_CHARACTERS = 43
 _DIGEST = re.compile("[0-9a-f]{16}")
-_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +55,6 @@ class Place:
     url: str
     path: str
     secure: bool
-
-    def is_origin(self, origin: str) -> bool:
-        """Say whether that is what a browser sends as the ``Origin`` of pages of this site (RFC 6454 §6.1)."""
-        return _origin(origin) == _origin(self.url)
 
     def cookie_of(self, state: str) -> str:
         """Return the name of the cookie that belongs to a state."""
@@ -163,11 +158,3 @@ def _binding(secret: str, user: str) -> str:
 
 def _parted(signed: str) -> tuple[str, str]:
     return signed[:_BINDING_CHARACTERS], signed[_BINDING_CHARACTERS:]
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None] | None:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
-    except ValueError:
-        return None

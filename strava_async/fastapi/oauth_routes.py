@@ -19,6 +19,7 @@ from strava_async.fastapi._kit import Kit, kit_of
 from strava_async.fastapi.oauth_failures import ConnectFailure, failure, failure_of
 from strava_async.fastapi.oauth_pages import failure_response
 from strava_async.fastapi.oauth_question import Place, answered, ask, close, closed, new_state, read_query
+from strava_async.fastapi.origins import is_sent_from_here, origin_of
 from strava_async.fastapi.redirects import safe_next
 from strava_async.quota import Meter, Quota
 
@@ -32,6 +33,11 @@ SECRET_BYTES = 24
 # Where to sign in is the service's to say: `on_error` may.
 _NO_USER = replace(
     failure("not_signed_in"), text="Sign in to this service first, then connect with Strava.", link_text=""
+)
+
+_HIDDEN = (
+    "The browser does not tell which page this was sent from. Over plain http it does not for pages with "
+    "Referrer-Policy: no-referrer."
 )
 
 _logger = logging.getLogger("strava_async.fastapi")
@@ -102,7 +108,7 @@ class OAuthRoutes:
         """End the grant of the athlete who is signed in, then have the data deleted, then sign out."""
         kit = self._kit(request)
         query = read_query(request.scope["query_string"], ("next",))
-        refusal = _refusal(request, self._place(request), query)
+        refusal = _refusal(request, self._place(request), kit, query)
         if refusal is not None:
             return await self._not_disconnected(request, refusal)
         athlete_id = await kit.athlete_id(request)
@@ -121,11 +127,12 @@ class OAuthRoutes:
 
     async def sign_out(self, request: Request) -> Response:
         """Let this browser forget whose it is."""
+        kit = self._kit(request)
         query = read_query(request.scope["query_string"], ("next",))
-        refusal = _refusal(request, self._place(request), query)
+        refusal = _refusal(request, self._place(request), kit, query)
         if refusal is not None:
             return await self._not_disconnected(request, refusal)
-        return self._signed_out(self._kit(request), query)
+        return self._signed_out(kit, query)
 
     async def quota(self, request: Request) -> Response:
         """Show the meters: they are the application's, and tell nothing of any athlete."""
@@ -156,9 +163,9 @@ class OAuthRoutes:
 
     async def _connected(self, request: Request, client: Client, go_to: str) -> Response:
         answer = await call_back(self.on_connect, request, client) if self.on_connect is not None else None
-        response = answer if isinstance(answer, Response) else _see_other(go_to or self.after_connect)
+        response = _page(answer) if isinstance(answer, Response) else _see_other(go_to or self.after_connect)
         self._sign_in(request, response, client.athlete_id)
-        return _private(response)
+        return response
 
     async def _not_connected(self, request: Request, told: ConnectFailure, go_to: str = "") -> Response:
         """Answer with a failure that connecting, perhaps once more, may help against."""
@@ -177,7 +184,7 @@ class OAuthRoutes:
 
     async def _show(self, request: Request, told: ConnectFailure) -> Response:
         answer = await call_back(self.on_error, request, told) if self.on_error is not None else None
-        return _private(answer if isinstance(answer, Response) else failure_response(request, told))
+        return _page(answer) if isinstance(answer, Response) else _private(failure_response(request, told))
 
     def _sign_in(self, request: Request, response: Response, athlete_id: int) -> None:
         self._kit(request).sessions.sign_in(response, athlete_id, secure=self._place(request).secure)
@@ -204,21 +211,11 @@ class OAuthRoutes:
         return Place(url, parts.path, parts.scheme == "https")
 
 
-def _refusal(request: Request, place: Place, query: dict[str, str] | None) -> ConnectFailure | None:
-    if not _is_from_here(request, place):
-        return failure("cross_site")
+def _refusal(request: Request, place: Place, kit: Kit, query: dict[str, str] | None) -> ConnectFailure | None:
+    if not is_sent_from_here(request, origin_of(place.url), kit.origins):
+        refused = failure("cross_site")
+        return replace(refused, text=_HIDDEN) if request.headers.get("origin") == "null" else refused
     return failure("malformed") if query is None else None
-
-
-def _is_from_here(request: Request, place: Place) -> bool:
-    # SameSite=Lax keeps the cookie out of what other sites send, but not out of what a neighbour does, such as another
-    # subdomain or port. Browsers tell the two apart by Sec-Fetch-Site; old ones, and all where the site is plain http,
-    # by Origin alone. A client that sends neither is no browser, and carries no cookie that somebody else could use.
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        return site in ("same-origin", "none")
-    origin = request.headers.get("origin")
-    return origin is None or place.is_origin(origin)
 
 
 def _told(kit: Kit, error: StravaError, *, kept: bool = False) -> ConnectFailure:
@@ -234,10 +231,18 @@ def _see_other(url: str) -> Response:
     return _private(RedirectResponse(url, 303))
 
 
-def _private(response: Response) -> Response:
+def _page(response: Response) -> Response:
+    """Let nobody keep a page of the application's, nor learn from it more of where the browser was than the site.
+
+    Not ``no-referrer``: over plain http its forms would be sent with ``Origin: null``, and be refused here.
+    """
+    return _private(response, "strict-origin")
+
+
+def _private(response: Response, referrer_policy: str = "no-referrer") -> Response:
     """Let nobody keep the response, nor learn from it where the browser was."""
     response.headers["Cache-Control"] = "no-store"
-    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Referrer-Policy"] = referrer_policy
     return response
 
 

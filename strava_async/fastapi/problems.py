@@ -10,6 +10,7 @@ InvalidGrantError                     401     connect again
 MissingScopeError                     403     connect again, and tick more
 AuthorizationDeniedError              403     connect, and agree
 InvalidStateError                     400     begin the authorization again
+CrossSiteError                        403     nothing: it comes from a page of another site
 UnverifiedWebhookError                403     nothing: it does not come from Strava
 AthleteCapacityError                  403     nothing: the application is full
 ApplicationInactiveError              500     nothing: the operator has to act
@@ -46,6 +47,7 @@ from strava_async.errors import (
     ApplicationInactiveError,
     AthleteCapacityError,
     AuthorizationDeniedError,
+    CrossSiteError,
     DuplicateUploadError,
     ForbiddenError,
     InputError,
@@ -151,6 +153,7 @@ _NOT_SET_UP = Problem(500, "The service is not set up", "Its operator has to act
 _BY_KIND: tuple[tuple[type[StravaError], Problem], ...] = (
     (InvalidGrantError, Problem(401, "Not connected", "Connect with Strava.")),
     (AuthorizationDeniedError, Problem(403, "Not authorized", "Connect with Strava, and agree.")),
+    (CrossSiteError, Problem(403, "Not from here", "A page of another site sent this.")),
     (UnverifiedWebhookError, Problem(403, "Not known to come from Strava")),
     (InvalidStateError, Problem(400, "Not an answer to a question of ours", "Begin the authorization again.")),
     (InvalidClientError, _NOT_SET_UP),
