@@ -93,7 +93,7 @@ def watch(context: BrowserContext, visit: Visit) -> None:
 
 
 def without_faketime() -> dict[str, str]:
-    """Return what a browser gets: its processes do not bear that library, and need not; no page asks what time it is."""
+    """Return what a browser gets: its processes do not bear that library, and need not: no page asks for the time."""
     return {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 
 

@@ -5,7 +5,6 @@ import socket
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
-import pytest
 import pytest_asyncio
 import uvicorn
 from fastapi.responses import HTMLResponse

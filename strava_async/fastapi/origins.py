@@ -6,9 +6,9 @@ Rules:
   subdomain or port; the cookies of a service with users of its own may not even do that.
 - What changes something is told apart by ``Sec-Fetch-Site``. Old browsers, and all where the site is plain http, do not
   send it; then ``Origin`` decides.
-- No rule of the browser's keeps pages from opening websockets anywhere and reading what comes; ``Origin`` alone says
-  whose page it is (RFC 6455 §10.2). It is compared with ``Host``: a proxy that hides https, and leaves ``Host`` as it is,
-  makes no difference. On ``wss`` a page that came over http is another one.
+- Browsers let any page open websockets anywhere and read what comes; ``Origin`` alone says whose page it is (RFC 6455
+  §10.2). It is compared with ``Host``: a proxy that hides https, and leaves ``Host`` as it is, makes no difference. On
+  ``wss`` a page that came over http is another one.
 - ``Origin: null`` is nobody's: a page that hides where it is from, be it ours.
 - A client that sends no ``Origin`` is no browser, and carries no cookie that somebody else could use.
 
