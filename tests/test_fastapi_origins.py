@@ -1,4 +1,4 @@
-"""Whose pages may act for the athlete who is signed in: websockets, forms, and what pages of the kit tell of themselves."""
+"""Whose pages may act for the athlete who is signed in, and what pages of the kit tell of themselves."""
 
 from collections.abc import MutableMapping
 from typing import Any
@@ -118,8 +118,10 @@ async def test_such_pages_may_send_forms_too_whatever_the_browser_calls_them() -
 
 @pytest.mark.parametrize(
     "origins",
-    ["https://app.test", ["app.test"], ["https://app.test/path"], ["https://app.test?"], ["null"], ["*"], ["ws://a"]]
-    + [["https://me:hidden@app.test"], ["https://*.app.test:x"], [""]],
+    [
+        *("https://app.test", ["app.test"], ["https://app.test/path"], ["https://app.test?"], ["null"], ["*"], [""]),
+        *(["ws://a"], ["https://me:hidden@app.test"], ["https://*.app.test:x"]),
+    ],
 )
 def test_origins_that_are_none_are_told_at_once(origins: Any) -> None:
     with pytest.raises(InputError, match="origins") as raised:

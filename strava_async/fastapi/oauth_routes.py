@@ -143,10 +143,10 @@ class OAuthRoutes:
         """Return what names the service's own user: empty where that is not asked, None if nobody is signed in."""
         if self.user is None:
             return ""
-        user = await call_back(self.user, request)
-        if user is not None and not isinstance(user, str):
-            raise InputError(f"oauth_router(user=...) has to return a text or None, not {type(user).__name__}")
-        return user or None
+        user: object = await call_back(self.user, request)
+        if user is None or isinstance(user, str):
+            return user or None
+        raise InputError(f"oauth_router(user=...) has to return a text or None, not {type(user).__name__}")
 
     async def _exchange(self, kit: Kit, request: Request) -> Client | ConnectFailure:
         query = read_query(request.scope["query_string"], ("code", "error", "scope"))
