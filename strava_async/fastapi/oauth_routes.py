@@ -143,10 +143,7 @@ class OAuthRoutes:
         """Return what names the service's own user: empty where that is not asked, None if nobody is signed in."""
         if self.user is None:
             return ""
-        user: object = await call_back(self.user, request)
-        if user is None or isinstance(user, str):
-            return user or None
-        raise InputError(f"oauth_router(user=...) has to return a text or None, not {type(user).__name__}")
+        return _text_of(await call_back(self.user, request)) or None
 
     async def _exchange(self, kit: Kit, request: Request) -> Client | ConnectFailure:
         query = read_query(request.scope["query_string"], ("code", "error", "scope"))
@@ -209,6 +206,12 @@ class OAuthRoutes:
         url = (self.base_url or str(request.base_url).rstrip("/")) + quote(path.rpartition("/")[0])
         parts = urlsplit(url)
         return Place(url, parts.path, parts.scheme == "https")
+
+
+def _text_of(user: object) -> str | None:
+    if user is None or isinstance(user, str):
+        return user
+    raise InputError(f"oauth_router(user=...) has to return a text or None, not {type(user).__name__}")
 
 
 def _refusal(request: Request, place: Place, kit: Kit, query: dict[str, str] | None) -> ConnectFailure | None:
