@@ -8,7 +8,15 @@ from fastapi import FastAPI, Request, Response, WebSocket
 from starlette.responses import PlainTextResponse
 
 from strava_async import Client, CrossSiteError, InputError, Strava
-from strava_async.fastapi import AthleteDep, AthleteIdDep, ConnectFailure, StravaLifespan, athlete_id_of, kit_of
+from strava_async.fastapi import (
+    AthleteDep,
+    AthleteIdDep,
+    ConnectFailure,
+    StravaLifespan,
+    athlete_id_of,
+    kit_of,
+    oauth_router,
+)
 from strava_async.fastapi import exception_handlers as handlers
 from tests.oauth_service import SITE, service
 
@@ -20,8 +28,10 @@ NEIGHBOURS = [
 ]
 
 
-def socket_app(**options: Any) -> FastAPI:
-    app = FastAPI(lifespan=StravaLifespan(Strava(1, "secret"), **options), exception_handlers=handlers)
+def socket_app(*, base_url: str | None = None, **options: Any) -> FastAPI:
+    strava = Strava(1, "secret")
+    app = FastAPI(lifespan=StravaLifespan(strava, **options), exception_handlers=handlers)
+    app.include_router(oauth_router(strava, base_url=base_url), prefix="/strava")
 
     @app.websocket("/athlete")
     async def athlete(websocket: WebSocket, athlete: AthleteDep) -> None:
@@ -105,6 +115,14 @@ async def test_pages_of_sites_that_the_service_names_may() -> None:
     assert await opened(app, "http://localhost:3000", host="10.0.0.7:80", scheme="ws") == 101
     app = socket_app(identify=lambda connection: 7, origins=["https://app.test"])
     assert await opened(app, "https://app.test:444") == 403
+
+
+async def test_behind_a_proxy_that_changes_the_host_the_site_is_known_by_its_base_url() -> None:
+    behind = {"host": "10.0.0.7:8000", "scheme": "ws"}
+    app = socket_app(identify=lambda connection: 7, base_url="https://service.test/api")
+    assert await opened(app, "https://service.test", **behind) == 101
+    app = socket_app(identify=lambda connection: 7)
+    assert await opened(app, "https://service.test", **behind) == 403
 
 
 async def test_such_pages_may_send_forms_too_whatever_the_browser_calls_them() -> None:

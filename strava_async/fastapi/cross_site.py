@@ -25,20 +25,7 @@ from urllib.parse import urlsplit
 from starlette.requests import HTTPConnection
 
 from strava_async.errors import InputError
-
-Origin = tuple[str, str, int]
-
-_PORTS = {"http": 80, "https": 443}
-
-
-def origin_of(url: str) -> Origin | None:
-    """Return scheme, host and port of an address, or of what browsers send as ``Origin``; None if it has none."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port or _PORTS.get(parts.scheme)
-    except ValueError:
-        return None
-    return (parts.scheme, parts.hostname, port) if parts.hostname and port else None
+from strava_async.fastapi.origins import origin_asked, origin_of
 
 
 def is_a_site(url: str) -> bool:
@@ -50,10 +37,10 @@ def is_a_site(url: str) -> bool:
         port = parts.port
     except ValueError:
         return False
-    return parts.scheme in _PORTS and bool(parts.hostname) and "@" not in parts.netloc and port != 0
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc and port != 0
 
 
-def read_origins(urls: Iterable[str]) -> frozenset[Origin]:
+def read_origins(urls: Iterable[str]) -> frozenset[str]:
     """Return the origins that a service names.
 
     Raises:
@@ -67,7 +54,7 @@ def read_origins(urls: Iterable[str]) -> frozenset[Origin]:
     return frozenset(origin for origin in found if origin is not None)
 
 
-def is_sent_from_here(request: HTTPConnection, here: Origin | None, others: Collection[Origin]) -> bool:
+def is_sent_from_here(request: HTTPConnection, here: str | None, others: Collection[str | None]) -> bool:
     """Say whether a request that changes something comes from a page that may send it.
 
     Args:
@@ -76,7 +63,7 @@ def is_sent_from_here(request: HTTPConnection, here: Origin | None, others: Coll
         others: those that may do what this site may.
     """
     sent = _sent(request)
-    if sent in others:
+    if sent is not None and sent in others:
         return True
     site = request.headers.get("sec-fetch-site")
     if site is not None:
@@ -84,18 +71,18 @@ def is_sent_from_here(request: HTTPConnection, here: Origin | None, others: Coll
     return "origin" not in request.headers or (sent is not None and sent == here)
 
 
-def is_opened_from_here(websocket: HTTPConnection, others: Collection[Origin]) -> bool:
+def is_opened_from_here(websocket: HTTPConnection, others: Collection[str | None]) -> bool:
     """Say whether a websocket was opened by a page that may, or by no page at all."""
     if "origin" not in websocket.headers:
         return True
-    sent = _sent(websocket)
-    if sent is None:
-        return False
-    host = websocket.headers.get("host", "")
-    schemes = ("https",) if websocket.scope.get("scheme") == "wss" else ("https", "http")
-    return sent in others or any(sent == origin_of(f"{scheme}://{host}") for scheme in schemes)
+    sent, asked = _sent(websocket), origin_asked(websocket)
+    if sent is None or sent in others:
+        return sent is not None
+    if asked is not None and asked.startswith("http:"):  # as it seems behind a proxy that hides https
+        return sent in (asked, origin_of(asked.replace("http:", "https:", 1)))
+    return sent == asked
 
 
-def _sent(connection: HTTPConnection) -> Origin | None:
+def _sent(connection: HTTPConnection) -> str | None:
     values = connection.headers.getlist("origin")
     return origin_of(values[0]) if len(values) == 1 else None

@@ -8,8 +8,9 @@ Rules:
   same browser is told apart too. Neither can be read from the state.
 - The answer deletes the cookie, whatever came of it, unless a function of the application's raises; the code is spent
   all the same.
-- On https no other host can plant the cookie (``sessions.own_name``), and none but such a one answers.
-- A browser keeps a few questions at most; a new one takes the place of the oldest.
+- On https no other host can plant the cookie (``cookies.own_name``), and none but such a one answers.
+- A browser keeps a few questions at most; a new one takes the place of the oldest. A response forgets a few at most
+  too: a browser may bring any number of planted ones.
 
 Source:
     RFC 6749 §10.12 and RFC 9700 §4.7.
@@ -29,10 +30,12 @@ from starlette.responses import Response
 
 from strava_async._shapes import bytes_of
 from strava_async.errors import InvalidStateError
-from strava_async.fastapi.sessions import own_name
+from strava_async.fastapi.cookies import own_name
+from strava_async.fastapi.origins import origin_of
 from strava_async.state import StateSigner
 
 MAX_QUESTIONS = 8
+MAX_FORGOTTEN = 8
 MAX_QUERY_BYTES = 4096
 # Twice as long as a state is good: a late answer is then told from one that another browser brings.
 COOKIE_SECONDS = 1200
@@ -55,6 +58,11 @@ class Place:
     url: str
     path: str
     secure: bool
+
+    @property
+    def origin(self) -> str | None:
+        """The origin of the site."""
+        return origin_of(self.url)
 
     def cookie_of(self, state: str) -> str:
         """Return the name of the cookie that belongs to a state."""
@@ -98,7 +106,7 @@ def ask(response: Response, place: Place, state: str, secret: str, cookies: Iter
     """
     kind = own_name(_PREFIX, secure=place.secure)  # others are none of ours, and push none of ours out
     open_questions = [name for name in cookies if name.startswith(kind) and _DIGEST.fullmatch(name, len(kind))]
-    for name in open_questions[: max(0, len(open_questions) + 1 - MAX_QUESTIONS)]:
+    for name in open_questions[: min(MAX_FORGOTTEN, max(0, len(open_questions) + 1 - MAX_QUESTIONS))]:
         place.set_cookie(response, name, "", 0)
     place.set_cookie(response, place.cookie_of(state), secret, COOKIE_SECONDS)
 

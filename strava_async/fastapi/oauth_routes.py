@@ -13,13 +13,14 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from strava_async._credentials import is_secret
 from strava_async.application import IfMissing, Strava
 from strava_async.client import Client
-from strava_async.errors import AuthorizationDeniedError, InputError, StravaError
+from strava_async.errors import AuthorizationDeniedError, InputError, StravaError, TokenStoreError
 from strava_async.fastapi._callbacks import call_back
 from strava_async.fastapi._kit import Kit, kit_of
+from strava_async.fastapi.cookies import cookies_of
+from strava_async.fastapi.cross_site import is_sent_from_here
 from strava_async.fastapi.oauth_failures import ConnectFailure, failure, failure_of
 from strava_async.fastapi.oauth_pages import failure_response
 from strava_async.fastapi.oauth_question import Place, answered, ask, close, closed, new_state, read_query
-from strava_async.fastapi.origins import is_sent_from_here, origin_of
 from strava_async.fastapi.redirects import safe_next
 from strava_async.quota import Meter, Quota
 
@@ -74,7 +75,7 @@ class OAuthRoutes:
         state = new_state(kit.states, safe_next(query.get("next"), ""), secret, user)
         page = await kit.strava.authorization_url(f"{place.url}/callback", self.scope, state, prompt)
         response = _see_other(page)
-        ask(response, place, state, secret, request.cookies)
+        ask(response, place, state, secret, cookies_of(request))
         return response
 
     async def callback(self, request: Request) -> Response:
@@ -82,16 +83,16 @@ class OAuthRoutes:
 
         Who is signed in and comes with an answer that was taken already, as by the button Back, is sent on.
         """
-        kit, place, go_to = self._kit(request), self._place(request), ""
+        kit, place, go_to, cookies = self._kit(request), self._place(request), "", cookies_of(request)
         state = (read_query(request.scope["query_string"], ("state",)) or {}).get("state", "")
         user = await self._user(request)
         try:
-            before = closed(kit.states, place, state, request.cookies)
+            before = closed(kit.states, place, state, cookies)
             if before is not None and await kit.athlete_id(request) is not None:
                 return _see_other(before or self.after_connect)
             outcome: Client | ConnectFailure = _NO_USER
             if user is not None:
-                go_to = answered(kit.states, place, state, request.cookies, user)
+                go_to = answered(kit.states, place, state, cookies, user)
                 outcome = await self._exchange(kit, request)
         except InputError:
             raise  # a fault of the service itself
@@ -101,7 +102,7 @@ class OAuthRoutes:
             response = await self._connected(request, outcome, go_to)
         else:
             response = await self._not_connected(request, outcome, go_to)
-        close(response, place, state, request.cookies)
+        close(response, place, state, cookies)
         return response
 
     async def disconnect(self, request: Request) -> Response:
@@ -111,7 +112,10 @@ class OAuthRoutes:
         refusal = _refusal(request, self._place(request), kit, query)
         if refusal is not None:
             return await self._not_disconnected(request, refusal)
-        athlete_id = await kit.athlete_id(request)
+        try:
+            athlete_id = await kit.leaving(request)
+        except TokenStoreError as error:
+            return await self._not_disconnected(request, _told(kit, error))
         if athlete_id is None:
             return await self._not_connected(request, failure("not_signed_in"))
         try:
@@ -126,12 +130,20 @@ class OAuthRoutes:
         return self._signed_out(kit, query)
 
     async def sign_out(self, request: Request) -> Response:
-        """Let this browser forget whose it is."""
+        """Let this browser forget whose it is; with ``everywhere=1`` end the sessions of all the athlete's browsers."""
         kit = self._kit(request)
-        query = read_query(request.scope["query_string"], ("next",))
-        refusal = _refusal(request, self._place(request), kit, query)
+        query = read_query(request.scope["query_string"], ("next", "everywhere"))
+        everywhere = (query or {}).get("everywhere", "0")
+        refusal = _refusal(request, self._place(request), kit, query if everywhere in ("0", "1") else None)
         if refusal is not None:
             return await self._not_disconnected(request, refusal)
+        if everywhere == "1":
+            try:
+                athlete_id = await kit.athlete_id(request)
+                if athlete_id is not None:
+                    await kit.strava.end_sessions(athlete_id)
+            except TokenStoreError as error:  # the browser stays signed in, to press again
+                return await self._not_disconnected(request, _told(kit, error))
         return self._signed_out(kit, query)
 
     async def quota(self, request: Request) -> Response:
@@ -161,7 +173,10 @@ class OAuthRoutes:
     async def _connected(self, request: Request, client: Client, go_to: str) -> Response:
         answer = await call_back(self.on_connect, request, client) if self.on_connect is not None else None
         response = _page(answer) if isinstance(answer, Response) else _see_other(go_to or self.after_connect)
-        self._sign_in(request, response, client.athlete_id)
+        try:
+            await self._sign_in(request, response, client.athlete_id)
+        except TokenStoreError as error:
+            return await self._not_connected(request, _told(self._kit(request), error), go_to)
         return response
 
     async def _not_connected(self, request: Request, told: ConnectFailure, go_to: str = "") -> Response:
@@ -172,7 +187,10 @@ class OAuthRoutes:
         link = f"{self._place(request).path}/connect{'?' if query else ''}{urlencode(query)}"
         response = await self._show(request, replace(told, link=link if told.link_text else ""))
         if told.athlete_id is not None and self.if_missing == "keep":
-            self._sign_in(request, response, told.athlete_id)
+            try:
+                await self._sign_in(request, response, told.athlete_id)
+            except TokenStoreError as error:
+                _logger.error("athlete %d is connected, and could not be signed in: %s", told.athlete_id, error)
         return response
 
     async def _not_disconnected(self, request: Request, told: ConnectFailure) -> Response:
@@ -183,8 +201,10 @@ class OAuthRoutes:
         answer = await call_back(self.on_error, request, told) if self.on_error is not None else None
         return _page(answer) if isinstance(answer, Response) else _private(failure_response(request, told))
 
-    def _sign_in(self, request: Request, response: Response, athlete_id: int) -> None:
-        self._kit(request).sessions.sign_in(response, athlete_id, secure=self._place(request).secure)
+    async def _sign_in(self, request: Request, response: Response, athlete_id: int) -> None:
+        # After the application's own function: it may end the sessions of other browsers, or the grant.
+        signed_in = self._kit(request).signed_in
+        await signed_in.sign_in(request, response, athlete_id, origin=self._place(request).origin)
 
     def _signed_out(self, kit: Kit, query: dict[str, str] | None) -> Response:
         response = _see_other(safe_next((query or {}).get("next"), self.after_disconnect))
@@ -215,7 +235,7 @@ def _text_of(user: object) -> str | None:
 
 
 def _refusal(request: Request, place: Place, kit: Kit, query: dict[str, str] | None) -> ConnectFailure | None:
-    if not is_sent_from_here(request, origin_of(place.url), kit.origins):
+    if not is_sent_from_here(request, place.origin, kit.origins):
         refused = failure("cross_site")
         return replace(refused, text=_HIDDEN) if request.headers.get("origin") == "null" else refused
     return failure("malformed") if query is None else None
