@@ -131,8 +131,8 @@ class StravaLifespan:
         cookie_name: see ``Sessions``.
         origins: addresses of other sites, such as ``https://app.example``, whose pages may open websockets and send
             the two POSTs of ``oauth_router`` as the athlete who is signed in, besides those of the service's own
-            address. Behind a proxy that changes the field ``Host``, the service's own is one of them, unless ``oauth_router``
-            has a ``base_url``.
+            address. Behind a proxy that changes the field ``Host``, the service's own is one of them, unless
+            ``oauth_router`` has a ``base_url``.
 
     Raises:
         InputError: an argument makes no sense. When it is entered: the application is closed, or it was entered in
