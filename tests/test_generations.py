@@ -126,6 +126,7 @@ async def test_a_renewal_and_a_forced_one_keep_what_is_kept(setting: Setting) ->
         setting.clock.advance(6 * 3600)
         await strava.api(setting.marianne).get("/athlete")
     setting.clock.advance(6 * 3600)
+    setting.emulator.quirks.scope_in_token_answer = False
     kept = await setting.store.load(setting.marianne)
     assert kept is not None
     api = setting.strava().api(setting.marianne)  # of another process, which has read nothing yet
