@@ -183,8 +183,11 @@ class Exchange:
         return await self._read(call, reply, bearer, decode)
 
     async def _read(self, call: Call, reply: Reply, bearer: str | None, decode: Decode | None) -> _Ended:
+        is_small = len(reply.body) < LARGE_BODY_BYTES
+        if is_small and not reply.content_encoding:
+            return self._ended(call, reply, bearer, decode)
         steps = opening(reply)
-        opened = _step_on(steps) if len(reply.body) < LARGE_BODY_BYTES else None
+        opened = _step_on(steps) if is_small else None
         if opened is not None:
             return self._ended(call, opened, bearer, decode)
         # A hundred large bodies that arrive together are unpacked and decoded one per turn of the loop, each step of

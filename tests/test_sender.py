@@ -23,7 +23,7 @@ import pytest
 
 from strava_async._http import HttpSender
 from strava_async._http.connections import Connections
-from strava_async._http.pool import proxied_client
+from strava_async._http.pool import proxied_transport
 from strava_async._http.proxies import Proxy
 from strava_async._http.sender import MAX_CONNECTIONS, URGENT_CONNECTIONS
 from strava_async._http.trust import tls_context
@@ -440,7 +440,7 @@ async def test_a_proxy_that_refuses_is_told_without_its_words(status: int, perma
     answer = f"HTTP/1.1 {status} sekret\r\nContent-Length: 0\r\n\r\n".encode()
     async with listening(answers(answer)) as server:
         url = server.url.replace("http://", "http://user:sekret@")
-        async with proxied_client(tls_context(), Proxy(url, "ALL_PROXY")) as client:
+        async with httpx.AsyncClient(transport=proxied_transport(tls_context(), Proxy(url, "ALL_PROXY"))) as client:
             with pytest.raises(TransportError, match=f"the proxy refuses the connection with {status}") as caught:
                 await HttpSender(client).send(get("https://strava.invalid"), None, LONG)
     assert (caught.value.sent, caught.value.permanent) == ("never", permanent)
@@ -451,7 +451,7 @@ async def test_a_proxy_that_refuses_is_told_without_its_words(status: int, perma
 @pytest.mark.skipif(importlib.util.find_spec("socksio") is not None, reason="socksio is installed")
 def test_socks_without_its_package_names_variable_and_package() -> None:
     with pytest.raises(InputError, match=r"^ALL_PROXY names a SOCKS proxy, which needs the package socksio"):
-        proxied_client(tls_context(), Proxy("socks5://user:sekret@proxy:1", "ALL_PROXY"))
+        proxied_transport(tls_context(), Proxy("socks5://user:sekret@proxy:1", "ALL_PROXY"))
 
 
 IMPORTS = """

@@ -20,7 +20,14 @@ import sniffio
 
 from strava_async._http.attempt import Adapter
 from strava_async._http.httpx_adapter import HttpxAdapter
-from strava_async._http.pool import FIELDS, KEEPALIVE_SECONDS, direct_client, load, proxied_client
+from strava_async._http.pool import (
+    FIELDS,
+    KEEPALIVE_SECONDS,
+    TransportClient,
+    direct_transport,
+    load,
+    proxied_transport,
+)
 from strava_async._http.proxies import Proxies, Proxy
 from strava_async._http.trust import tls_context
 from strava_async._loop_binding import LoopBinding
@@ -141,19 +148,21 @@ async def httpx_client_for(url: str) -> httpx.AsyncClient:
         InputError: the environment names certificates or a proxy that cannot be used.
     """
     loaded = await _loaded(fast=False)
-    return _httpx_client(loaded.proxies.proxy_for(url))
+    transport = _httpx_transport(loaded.proxies.proxy_for(url))
+    return httpx.AsyncClient(transport=transport, headers=FIELDS, trust_env=False)
 
 
-def _httpx_client(proxy: Proxy | None) -> httpx.AsyncClient:
+def _httpx_transport(proxy: Proxy | None) -> httpx.AsyncBaseTransport:
     tls = tls_context()
-    return direct_client(tls) if proxy is None else proxied_client(tls, proxy)
+    return direct_transport(tls) if proxy is None else proxied_transport(tls, proxy)
 
 
 def _adapter(kind: str | Proxy, fast: Any) -> Adapter:
     if kind == _FAST:
         adapter: Adapter = fast.AiohttpAdapter(tls_context(), FIELDS, KEEPALIVE_SECONDS)
         return adapter
-    return HttpxAdapter(_httpx_client(kind if isinstance(kind, Proxy) else None), owned=True)
+    transport = _httpx_transport(kind if isinstance(kind, Proxy) else None)
+    return HttpxAdapter(TransportClient(transport), httpx, owned=True)
 
 
 async def _loaded(*, fast: bool) -> _Loaded:

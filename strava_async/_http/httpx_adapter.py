@@ -54,13 +54,14 @@ class HttpxAdapter:
 
     Args:
         client: makes the requests.
+        library: httpx, or httpx2; the client's.
         owned: whether ``aclose`` closes it.
     """
 
-    def __init__(self, client: HttpClient, *, owned: bool) -> None:
+    def __init__(self, client: HttpClient, library: ModuleType, *, owned: bool) -> None:
         self._client = client
         self._owned = owned
-        self._library: Any = library_of(type(client))
+        self._library: Any = library
         self._telling: set[str] = set()
 
     async def send(self, attempt: Attempt) -> Reply:
@@ -223,7 +224,8 @@ async def _reply(response: Any, attempt: Attempt) -> Reply:
     if response.is_stream_consumed:  # a mock transport has read and unpacked it already
         body.add(response.content)
         return Reply(response.status_code, fields, body.joined(), content_type)
-    async for chunk in response.aiter_raw():
+    # Not aiter_raw(), which puts three generators around it, for what is not needed here.
+    async for chunk in response.stream:
         try:
             body.add(chunk)
         except DecodeError as error:
