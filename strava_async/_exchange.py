@@ -15,7 +15,6 @@ A reply in hand is returned at once; only the next request waits. Hooks are told
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from typing import Any, NamedTuple, assert_never
 
 import anyio
@@ -40,8 +39,7 @@ from strava_async.wire import Decode, Reply, opening, read, read_json, read_leni
 LARGE_BODY_BYTES = 8 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """How a call is made.
 
     Attributes:

@@ -22,12 +22,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from enum import Enum
 from functools import lru_cache
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 from urllib.parse import SplitResult, quote, quote_plus, urlencode, urlsplit
 
 from strava_async.endpoints import quota_class_of
 from strava_async.errors import InputError
-from strava_async.multipart import given_files
 from strava_async.quota import QuotaClass
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
@@ -106,7 +105,7 @@ def api_call(
         raise InputError("a body of JSON and a form of their own go with PUT; a POST sends its parameters")
     if method != "POST" and files:
         raise InputError("files go with POST")
-    given = given_files(files) if files else None
+    given = _given(files) if files else None
     template = _template(url, api_url)
     rest = dict(params)
     path = _fill(template, rest)
@@ -221,8 +220,7 @@ def _encodable(name: str, value: str) -> str:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class _Template:
+class _Template(NamedTuple):
     """A path as it was asked for: the whole of it below the origin, its names, and the query it brought along."""
 
     path: str
@@ -321,6 +319,13 @@ def _json(body: Any) -> bytes:
         return json.dumps(body, separators=(",", ":"), allow_nan=False).encode("utf-8")
     except (TypeError, ValueError) as error:
         raise InputError(f"the body cannot be sent as JSON: {error}") from None
+
+
+def _given(files: Any) -> Any:
+    # Not above: most programs send no file, and all wait for what an import loads.
+    from strava_async.multipart import given_files
+
+    return given_files(files)
 
 
 def _is_replayable(file: Any) -> bool:

@@ -526,3 +526,9 @@ async def test_who_waits_for_what_is_loaded_can_be_cancelled_without_the_others(
     assert first.cancelled()
     assert connections.are_loaded
     await connections.aclose()
+
+
+def test_to_import_the_package_loads_no_http_library() -> None:
+    loaded = "import sys, strava_async; print({'httpx', 'httpx2', 'aiohttp', 'asyncio'} & {*sys.modules})"
+    run = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert run.stdout == "set()\n"

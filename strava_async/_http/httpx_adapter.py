@@ -12,10 +12,10 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from functools import cache
 from types import ModuleType
-from typing import Any, Protocol, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
-from strava_async._http.attempt import Attempt, Body
+from strava_async._http.attempt import Attempt, Body, HttpClient
 from strava_async._http.incoming import Collected, fields_of
 from strava_async._http.quiet import quiet_url
 from strava_async.calls import Call
@@ -26,27 +26,6 @@ from strava_async.wire import Reply
 _REFUSED_BY_A_PROXY = r"[3-5]\d\d\b"
 # Its credentials, or where it leads to: not a matter of time.
 _NOT_ALLOWED = frozenset({"401", "403", "407"})
-
-
-class HttpClient(Protocol):
-    """What is used of an ``httpx.AsyncClient``, or an ``httpx2.AsyncClient``."""
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether ``aclose`` was called."""
-        ...
-
-    def build_request(self, method: str, url: str, *, content: Any, headers: Any, extensions: Any) -> Any:
-        """Return a request with the client's own settings merged in."""
-        ...
-
-    async def send(self, request: Any, *, stream: bool, auth: Any, follow_redirects: bool) -> Any:
-        """Return the response as soon as its fields are there."""
-        ...
-
-    async def aclose(self) -> None:
-        """Close the pool."""
-        ...
 
 
 class HttpxAdapter:

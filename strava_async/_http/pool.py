@@ -58,25 +58,13 @@ def proxied_transport(tls: ssl.SSLContext, proxy: Proxy) -> httpx.AsyncBaseTrans
         ) from None
 
 
-def load() -> None:
+def load_transport() -> None:
     """Import what httpx puts off to its first request."""
     httpx.AsyncHTTPTransport(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), trust_env=False)
 
 
 def _proxy(tls: ssl.SSLContext, proxy: Proxy) -> httpx.Proxy:
     return httpx.Proxy(proxy.url, ssl_context=tls if proxy.url.lower().startswith("https:") else None)
-
-
-def asgi_client(app: Any, base_url: str, *, raise_app_exceptions: bool = True) -> httpx.AsyncClient:
-    """Return an httpx client whose requests are answered by an ASGI application in this process, without a socket.
-
-    Args:
-        app: the application.
-        base_url: what relative URLs are relative to.
-        raise_app_exceptions: False answers 500 where the application raises, as a server does.
-    """
-    transport = httpx.ASGITransport(app, raise_app_exceptions=raise_app_exceptions)
-    return httpx.AsyncClient(transport=transport, base_url=base_url, trust_env=False)
 
 
 class TransportClient:
