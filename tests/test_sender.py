@@ -6,6 +6,7 @@ import importlib.util
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -532,3 +533,38 @@ def test_to_import_the_package_loads_no_http_library() -> None:
     loaded = "import sys, strava_async; print({'httpx', 'httpx2', 'aiohttp', 'asyncio'} & {*sys.modules})"
     run = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True, cwd=ROOT)
     assert run.stdout == "set()\n"
+
+
+class TurnCounter(asyncio.SelectorEventLoop):
+    """An event loop that notes the turn in which each connection begins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn = 0
+        self.begun_in: list[int] = []
+
+    def count(self) -> None:
+        self.turn += 1
+        self.call_soon(self.count)
+
+    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+        self.begun_in.append(self.turn)
+        await super().sock_connect(sock, address)
+
+
+def test_connections_of_aiohttp_begin_one_per_turn_of_the_loop() -> None:
+    async def main() -> list[int]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, TurnCounter)
+        loop.count()
+        async with (
+            listening(answers(OK)) as server,
+            HttpSender() as sender,
+        ):
+            await sender.prepare()
+            await asyncio.gather(*(sender.send(get(server.url), None, LONG) for _ in range(20)))
+        return loop.begun_in
+
+    with asyncio.Runner(loop_factory=TurnCounter) as runner:
+        begun_in = runner.run(main())
+    assert len(begun_in) == len({*begun_in}) == 20
