@@ -99,6 +99,23 @@ async def test_a_grant_that_waits_for_the_store_keeps_the_generation_of_the_one_
     assert await kept_generation(setting) == "g1"
 
 
+async def test_a_grant_that_waits_for_the_store_may_be_renewed_meanwhile(setting: Setting) -> None:
+    strava = setting.strava(new_secret=counted())
+    await strava.connect(await setting.code(strava))
+    setting.emulator.disconnect(setting.marianne)
+    code = await setting.code(strava, scope="read")
+    setting.store.full = True
+    with pytest.raises(TokenStoreError):
+        await strava.connect(code)
+    setting.store.full = False
+    api = strava.api(setting.marianne)
+    await api.refresh_access_token(setting.emulator.client_id, setting.emulator.client_secret, api.refresh_token or "")
+    kept = await setting.store.load(setting.marianne)
+    assert kept is not None
+    assert (kept.generation, kept.scope) == ("g2", {"read"})
+    assert await setting.is_alive(kept)
+
+
 # Carried through renewals
 
 
@@ -109,6 +126,7 @@ async def test_a_renewal_and_a_forced_one_keep_what_is_kept(setting: Setting) ->
         setting.clock.advance(6 * 3600)
         await strava.api(setting.marianne).get("/athlete")
     setting.clock.advance(6 * 3600)
+    setting.emulator.quirks.scope_in_token_answer = False
     kept = await setting.store.load(setting.marianne)
     assert kept is not None
     api = setting.strava().api(setting.marianne)  # of another process, which has read nothing yet
