@@ -1,4 +1,4 @@
-"""The kit's pages and its forms in Chromium on plain http, where no ``Sec-Fetch-Site`` is sent."""
+"""What only a browser can judge: forms of the kit's pages on plain http, and the file that leads to a login."""
 
 import asyncio
 import socket
@@ -10,6 +10,7 @@ import uvicorn
 from fastapi.responses import HTMLResponse
 from playwright.async_api import async_playwright, expect
 
+from strava_async._private_page import private_page
 from tests.oauth_service import service
 from tests.test_browser import CHROMIUM, FLAGS, SOON_MS, without_faketime
 from tests.test_browser import pytestmark as pytestmark
@@ -90,3 +91,24 @@ async def test_a_form_of_the_page_after_connecting_is_taken_and_that_of_a_neighb
         assert (fields["origin"], status) == (here, 303)
         assert fields["referer"] == f"{here}/"
         assert "sec-fetch-site" not in fields
+
+
+async def test_the_file_of_a_login_leads_to_the_address_and_tells_nobody_where_it_was(chromium, tmp_path):
+    asked = []
+
+    async def strava(scope, receive, send):
+        asked.append((scope["query_string"], dict(scope["headers"])))
+        await HTMLResponse("<h1>Authorize</h1>")(scope, receive, send)
+
+    async with served(strava) as port:
+        url = f"http://127.0.0.1:{port}/oauth/authorize?scope=read,activity:read&state=a-b_c&x=%22%27%3B"
+        context = await chromium.new_context(java_script_enabled=False)
+        page = await context.new_page()
+        with private_page(url, [str(tmp_path)]) as address:
+            await page.goto(address)
+            await expect(page.get_by_role("heading")).to_have_text("Authorize")
+            assert page.url == url
+        await context.close()
+    query, fields = asked[0]
+    assert query.decode() == url.partition("?")[2]
+    assert b"referer" not in fields
