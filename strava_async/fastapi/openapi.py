@@ -119,9 +119,10 @@ class _Documented:
             if not any(SCHEME in wanted for wanted in operation.get("security", ())):
                 continue
             if self.names_errors:
-                document["components"].setdefault("schemas", {}).setdefault(SCHEMA, deepcopy(_SCHEMA))
+                schemas = document.setdefault("components", {}).setdefault("schemas", {})
+                schemas.setdefault(SCHEMA, deepcopy(_SCHEMA))
                 for status, answer in _ANSWERS.items():
-                    operation["responses"].setdefault(status, deepcopy(answer))
+                    operation.setdefault("responses", {}).setdefault(status, deepcopy(answer))
             if self.cookie_name is None:
                 _forget(operation, "security", [wanted for wanted in operation["security"] if SCHEME not in wanted])
         self._name_cookie(document.get("components", {}))
