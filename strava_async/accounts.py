@@ -72,10 +72,12 @@ class Accounts:
 
     async def generation(self, athlete_id: int) -> str | None:
         """Return the generation of an athlete's tokens; None if there are none."""
-        source, token = self.source(athlete_id), await self.newest(athlete_id)
+        source = self.source(athlete_id)
+        before = source.token
+        token = await self.newest(athlete_id)
         if token is None:
             return None
-        source.offer(token)  # whoever asks for this is about to use them, and need not read them again
+        source.offer(token, before)  # whoever asks for this is about to use them, and need not read them again
         return token.generation
 
     async def change_generation(self, athlete_id: int, generation: str) -> None:

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -72,6 +72,11 @@ class TokenSet:
     scope: frozenset[str] = frozenset()
     athlete_id: int | None = None
     generation: str = field(default="", repr=False)
+
+    def __setstate__(self, state: Sequence[object]) -> None:
+        """Take what was pickled, perhaps before there was the last field."""
+        for index, each in enumerate(fields(self)):
+            object.__setattr__(self, each.name, state[index] if index < len(state) else each.default)
 
     def __post_init__(self) -> None:
         _check_token("access", self.access_token)

@@ -343,9 +343,14 @@ class TokenSource:
         await self._renewals.lead(work, private=True)
         return lives[0]
 
-    def offer(self, kept: TokenSet) -> None:
-        """Take what somebody has just read from the keeper, if it was to be read before the next use anyway."""
-        if self._unread and not self._renewals.under_way:
+    def offer(self, kept: TokenSet, before: TokenSet) -> None:
+        """Take what somebody has just read from the keeper, if it was to be read before the next use anyway.
+
+        Args:
+            kept: what was found.
+            before: the tokens here when the reading began; if they are others now it may be out of date.
+        """
+        if self._unread and self._token is before and not self._renewals.under_way:
             self._put(kept)
 
     def reread(self) -> None:

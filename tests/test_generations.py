@@ -1,5 +1,7 @@
 """The generation of a grant: made by connecting, the same through renewals, and changed by ending sessions alone."""
 
+import copy
+import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -9,7 +11,7 @@ import pytest
 
 from strava_async import AccessInfo, InputError, InvalidGrantError, MissingScopeError, TokenSet, TokenStoreError
 from strava_async.oauth import are_of_one_grant, are_same_tokens
-from tests.test_application import Setting, cancel_while_waiting, held, setting
+from tests.test_application import FussyStore, Setting, cancel_while_waiting, held, setting
 from tests.test_tokens import NOW, Shared, info
 
 __all__ = ["setting"]  # a fixture
@@ -219,6 +221,30 @@ async def test_a_generation_that_was_not_kept_is_not_used() -> None:
     assert shared.source.token.generation == shared.kept.token.generation == "g1"
 
 
+async def test_tokens_that_were_forgotten_while_their_generation_was_read_are_not_used(setting: Setting) -> None:
+    entered, release = anyio.Event(), anyio.Event()
+
+    class SlowStore(FussyStore):
+        async def load(self, athlete_id: int) -> TokenSet | None:
+            token = await super().load(athlete_id)
+            if not entered.is_set():
+                entered.set()
+                await release.wait()
+            return token
+
+    setting.store = SlowStore()
+    await setting.connected(setting.marianne)
+    strava = setting.strava()
+    api = strava.api(setting.marianne)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(strava.generation, setting.marianne)
+        await entered.wait()
+        await strava.forget(setting.marianne)
+        release.set()
+    with pytest.raises(InvalidGrantError):
+        await api.get("/athlete")
+
+
 # Ended
 
 
@@ -278,6 +304,14 @@ def test_an_answer_carries_the_generation_of_what_was_known() -> None:
     assert AccessInfo(access_token="a1", athlete={"id": 7}).token_set(before).generation == "g1"
     assert AccessInfo(access_token="a1", athlete={"id": 8}).token_set(before).generation == ""
     assert AccessInfo(access_token="a1", generation="g9").token_set().generation == ""
+
+
+def test_pickled_tokens_come_back_those_of_before_there_were_generations_too() -> None:
+    token = TokenSet("a", "r", 1, frozenset({"read"}), 7, "g1")
+    assert pickle.loads(pickle.dumps(token)) == copy.copy(token) == token
+    before = TokenSet.__new__(TokenSet)
+    before.__setstate__(["a", "r", 1, frozenset({"read"}), 7])
+    assert before == replace(token, generation="")
 
 
 def test_tokens_are_the_same_whatever_their_generation() -> None:
