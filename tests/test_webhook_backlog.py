@@ -17,6 +17,7 @@ from typing import Any
 import anyio
 import anyio.from_thread
 import anyio.lowlevel
+import anyio.to_thread
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -467,6 +468,33 @@ async def test_a_killed_process_that_had_deleted_tokens_leaves_on_disconnect_to_
     service.connected = False
     assert await service.run() == WebhookCounts(accepted=1, handled=1)
     assert service.left == [7]
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_what_a_thread_is_still_at_is_nobody_elses_before_its_process_is_gone(cancelled: bool) -> None:
+    backlog = MemoryBacklog()
+    service = Service(backlog)
+    release, begun = threading.Event(), threading.Event()
+
+    def on_event(event: WebhookEvent) -> None:
+        begun.set()
+        release.wait(30)
+
+    handling = Handling(service, on_event=on_event, on_disconnect=None, claim=None)
+    queue = EventQueue(handling.attempt, clock=service.clock, workers=1, max_queue=9, drain_seconds=0, backlog=backlog)
+    try:
+        with anyio.CancelScope() as scope:
+            async with queue.running():
+                queue.offer(event(1))
+                queue.offer(event(2))
+                await anyio.to_thread.run_sync(begun.wait)
+                if cancelled:
+                    scope.cancel()
+        assert [kept.event for kept in backlog.kept] == [event(2)]
+        assert [kept.event for kept in backlog.held.values()] == [event(1)]
+        assert queue.counts == WebhookCounts(accepted=2, kept=2)
+    finally:
+        release.set()
 
 
 async def test_attempts_are_counted_across_restarts() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import anyio
 
 from strava_async.clock import Clock
 from strava_async.errors import InputError, InvalidGrantError, NotFoundError, StravaError
+from strava_async.fastapi._callbacks import is_async
 from strava_async.fastapi.webhook_calls import HANDLER_SECONDS, Calls, LeftBehindError, OverTimeError
 from strava_async.fastapi.webhook_log import RareLog
 from strava_async.fastapi.webhook_owners import Owners
@@ -18,6 +19,7 @@ from strava_async.fastapi.webhook_retry import Job, leaves
 from strava_async.fastapi.webhook_seen import Seen
 from strava_async.webhooks import WebhookEvent
 
+T = TypeVar("T")
 OnEvent = Callable[[WebhookEvent], object]
 OnDisconnect = Callable[[int], object]
 Claim = Callable[[WebhookEvent], bool | Awaitable[bool]]
@@ -166,7 +168,7 @@ class Handling:
 
     async def _tell(self, job: Job, last: bool) -> Outcome | float:
         try:
-            await self._calls(_naming("on_event", job.event), self._on_event, job.event)
+            await self._tell_of(job, "on_event", self._on_event, job.event)
         except InvalidGrantError:
             _logger.warning("%s: dropped, athlete %d has to connect again", name_of(job.event), job.event.owner_id)
             return Outcome.DROPPED
@@ -178,6 +180,13 @@ class Handling:
             return _end_or_pause(job, "on_event", error, None if last else pause)
         self._owners.confirm(job.event.owner_id, was_not_found=job.standing.was_not_found)
         return Outcome.HANDLED
+
+    async def _tell_of(self, job: Job, name: str, function: Callable[[T], object], argument: T) -> None:
+        try:
+            await self._calls(_naming(name, job.event), function, argument)
+        except anyio.get_cancelled_exc_class():
+            job.goes_on = not is_async(function)
+            raise
 
     def _note_failure(self, job: Job, error: Exception) -> None:
         owner_id, standing = job.event.owner_id, job.standing
@@ -207,7 +216,7 @@ class Handling:
         # The tokens are gone, so no later event leads here: it is called until it works.
         try:
             if self._on_disconnect is not None:
-                await self._calls(_naming("on_disconnect", job.event), self._on_disconnect, athlete_id)
+                await self._tell_of(job, "on_disconnect", self._on_disconnect, athlete_id)
         except Exception as error:
             return _end_or_pause(job, "on_disconnect", error, None if last else job.pause_after_trouble(endless=True))
         _logger.info("athlete %d removed the application; the tokens were deleted", athlete_id)

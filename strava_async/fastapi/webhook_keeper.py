@@ -6,6 +6,7 @@ Rules:
 - One thing at a time, in order: what is settled while the others are put there is removed afterwards.
 - What is settled is removed soon, in one write with all that was settled while the last one took place. What could not
   be removed is tried again with the next.
+- What a thread is still at when the time is over stays held: it is free when this process is gone, and no earlier.
 - An event counts as held from before the write on: who is cut off in it cannot know.
 """
 
@@ -98,16 +99,24 @@ class Keeper:
             what may be lost: it was not kept, and is not known to be held.
         """
         until = self._clock.monotonic() + BACKLOG_SECONDS
-        keep = partial(self._backlog.keep, [_kept(job) for job in left])
-        if left and await self._bounded(keep, "the webhook events could not be kept") is not _Ended.DONE:
-            # What is held is free when this process is gone. There is no time left to fail at the rest too.
-            lost = [job for job in left if job.held is not Held.SURELY]
-        else:
-            lost = []
+        # What is held is free when this process is gone, also where it cannot be made free now.
+        unsure = [job for job in left if job.held is not Held.SURELY]
+        kept = await self._write_last(self._backlog.keep, [job for job in left if not job.goes_on], until)
+        held = kept and await self._write_last(self._backlog.hold, [job for job in unsure if job.goes_on], until)
+        if held:  # else there is no time left to fail at this too
             await self._remove_settled(until - self._clock.monotonic())
         if self._settled:
             _logger.error("%d finished webhook events may be handled again after the next start", len(self._settled))
-        return lost
+        return [job for job in unsure if not (held if job.goes_on else kept)]
+
+    async def _write_last(
+        self, write: Callable[[Sequence[KeptEvent]], Awaitable[None]], jobs: Sequence[Job], until: float
+    ) -> bool:
+        if not jobs:
+            return True
+        work = partial(write, [_kept(job) for job in jobs])
+        ended = await self._bounded(work, "the webhook events could not be kept", until - self._clock.monotonic())
+        return ended is _Ended.DONE
 
     async def _put_to_hold(self) -> None:
         jobs = [job for job in self._to_hold if job.event.key not in self._settled]

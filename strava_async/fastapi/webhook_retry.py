@@ -73,6 +73,8 @@ class Job:
             None if that was begun, and nobody knows how it ended.
         taken_back: whether it came from the backlog.
         held: whether it is in the backlog now.
+        goes_on: whether a thread may still be at it, although its handling was cut off: no other process is to have it
+            before this one is gone.
         out_of_quota: whether quota was what it lacked last.
         ready_at: since when it waits for a worker, on the monotonic clock; None while it does not.
         standing: among the events of its athlete.
@@ -87,6 +89,7 @@ class Job:
     forgotten: bool | None = False
     taken_back: bool = False
     held: Held = Held.NOT
+    goes_on: bool = False
     out_of_quota: bool = False
     ready_at: float | None = None
     standing: Standing = field(default_factory=Standing)
