@@ -105,6 +105,7 @@ class Service:
         self.clock = FakeClock()
         self.backlog = backlog
         self.connected = True
+        self.looks = 0
         self.error: Exception | None = None
         self.disconnect_error: Exception | None = None
         self.hangs = False
@@ -116,6 +117,7 @@ class Service:
         self.left: list[int] = []
 
     async def is_connected(self, athlete_id: int) -> bool:
+        self.looks += 1
         return self.connected
 
     async def forget_if_revoked(self, athlete_id: int) -> bool:
@@ -1075,3 +1077,13 @@ async def test_a_whole_restart_over_a_file_loses_nothing_and_handles_nothing_twi
     assert await service.run() == WebhookCounts(accepted=50, handled=50)
     assert sorted(service.handled) == [(number, 1) for number in range(1, 51)]
     assert len(service.tried) == 60  # ten without quota: forty wait for their athlete's turn until then
+
+
+async def test_what_waits_for_its_athletes_turn_is_kept_without_another_look(path: Path) -> None:
+    service = Service(backlog_of(path))
+    service.error = ValueError("not handled, so none of them is confirmed")
+    counts = await service.run(*[event(number) for number in range(1, 13)])
+    assert counts == WebhookCounts(accepted=12, failed=10, kept=2)
+    assert service.looks == 12
+    service.error = None
+    assert (await service.run()).handled == 2

@@ -229,6 +229,30 @@ async def test_a_thread_that_nobody_could_leave_behind_ends_as_any_other() -> No
         assert second == [5]
 
 
+class Noting(Calls):
+    """Calls that tell when a thread has ended."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock, 60.0, 1)
+        self.ended = threading.Event()
+
+    def note_end(self, thread: Any) -> None:
+        super().note_end(thread)
+        self.ended.set()
+
+
+async def test_what_has_just_ended_when_its_time_is_over_has_ended() -> None:
+    clock, results = FakeClock(), list[Any]()
+    calls = Noting(clock)
+    async with hanging() as threads, anyio.create_task_group() as tasks:
+        tasks.start_soon(results_of, calls, threads.hang, results)
+        await threads.wait_for()
+        threads.gate.set()
+        calls.ended.wait(20)  # the loop stands still: it has not heard of the end
+        clock.advance(60)
+    assert results == [5]
+
+
 async def test_a_thread_that_is_left_because_its_caller_is_cancelled_counts_too(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

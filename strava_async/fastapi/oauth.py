@@ -2,10 +2,10 @@
 
 Rules:
 
-- An answer of Strava's counts only in the browser that the question was put to (``oauth_question``), and once: its code
-  is spent.
+- An answer of Strava's counts only in the browser that the question was put to (``oauth_question``), for the user of
+  the service that it was put to (``user``), and once: its code is spent.
 - Nothing here, nor a page that follows, learns a code or state from an address: no answer may be kept, none sends a
-  Referer.
+  Referer; pages of the application's send the origin alone.
 - What changes something is a POST, and not one that a page of another origin sent.
 - An athlete's data are deleted after the grant is revoked. If that fails half way, the athlete is still signed in, and
   pressing the button again does the rest.
@@ -13,16 +13,16 @@ Rules:
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Callable, Iterable
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 
 from strava_async.application import IfMissing, Strava
 from strava_async.errors import InputError
-from strava_async.fastapi.oauth_routes import OAuthRoutes, OnConnect, OnDisconnect, OnError
+from strava_async.fastapi.cross_site import is_a_site
+from strava_async.fastapi.oauth_routes import OAuthRoutes, OnConnect, OnDisconnect, OnError, User
+from strava_async.fastapi.origins import origin_of
 from strava_async.scopes import scope_names
 
 
@@ -34,6 +34,7 @@ def oauth_router(
     on_connect: OnConnect | None = None,
     on_error: OnError | None = None,
     on_disconnect: OnDisconnect | None = None,
+    user: User | None = None,
     base_url: str | None = None,
     after_connect: str = "/",
     after_disconnect: str = "/",
@@ -50,11 +51,12 @@ def oauth_router(
                          site; ``?approval_prompt=force`` shows the page even if all was granted before
     ``GET /callback``    takes Strava's answer, keeps the tokens, signs the athlete in, goes on to ``next``
     ``POST /disconnect`` revokes the grant of the athlete who is signed in, deletes the tokens, signs out
-    ``POST /sign-out``   signs out, in this browser alone
+    ``POST /sign-out``   signs out, in this browser alone; with ``?everywhere=1`` in all that the athlete is
+                         signed in with
     ``GET /quota``       the application's four meters as JSON, for anybody; see ``quota``
     ===================  ================================================================================
 
-    They are named ``strava_connect``, ``strava_callback`` and so on, for ``url_for``. The three functions may be
+    They are named ``strava_connect``, ``strava_callback`` and so on, for ``url_for``. The four functions may be
     ``async``; if they are not, they run in a thread. What they raise is the application's to handle.
 
     Args:
@@ -70,8 +72,14 @@ def oauth_router(
         on_disconnect: called with the athlete's id, when the grant is revoked and the tokens are deleted: delete the
             data. It may be called again for the same athlete. It is not called when tokens are revoked because
             something was left out.
+        user: called with the request, at the beginning and at the end of a connection; returns a text that names the
+            service's own user, such as an id, or None if none is signed in, who is then told to sign in first. An
+            answer to a question of one user is refused as forged when another brings it: else the athlete who agreed
+            could be linked to whoever is signed in by then. A service that has users of its own (``identify``) needs
+            it. The text is only compared: it is neither kept nor shown.
         base_url: the address of the service's root as browsers see it, such as ``https://service.example``; needed
-            behind a proxy that hides it, or that hides https. None takes it from the request.
+            behind a proxy that hides it, or that hides https. None takes it from the request. Where it is given a
+            session of another site is no good here, whatever a request says.
         after_connect: where to go if there is no ``next``.
         after_disconnect: where to go after signing out, if there is no ``next``.
         if_missing: what becomes of the tokens if something required was left out; see ``Strava.connect``. With
@@ -97,12 +105,14 @@ def oauth_router(
         on_connect=on_connect,
         on_error=on_error,
         on_disconnect=on_disconnect,
+        user=user,
         base_url=_checked(base_url),
         after_connect=after_connect,
         after_disconnect=after_disconnect,
         if_missing=if_missing,
         new_secret=new_secret,
     )
+    strava.origins.add(None if routes.base_url is None else origin_of(routes.base_url))
     router = APIRouter(include_in_schema=False)
     router.add_api_route("/connect", routes.connect, name="strava_connect")
     router.add_api_route("/callback", routes.callback, name="strava_callback")
@@ -126,18 +136,7 @@ def _required(asked: tuple[str, ...], required_scope: str | Iterable[str] | None
 def _checked(base_url: str | None) -> str | None:
     if base_url is None:
         return None
-    if not _is_a_site(base_url):
+    if not is_a_site(base_url):
         # Not shown: a user and password may be in it.
         raise InputError("base_url is the address of a site and nothing more, like https://service.example")
     return base_url.rstrip("/")
-
-
-def _is_a_site(url: str) -> bool:
-    if not re.fullmatch(r"[!-~]+", url) or set(url) & set("?#\\"):
-        return False
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc and port != 0

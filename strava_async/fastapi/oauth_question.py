@@ -3,11 +3,14 @@
 Rules:
 
 - Each question has a cookie of its own, named after the state: two tabs ask two questions, and both are answered.
-- The value of the cookie goes into the signature of the state. Whoever brings the state without it is another browser.
+- A keyed digest in the state says what the value of the cookie is, and who is the service's own user, where that is
+  told (``oauth_router(user=...)``). Whoever brings the state without the cookie is another browser; another user in the
+  same browser is told apart too. Neither can be read from the state.
 - The answer deletes the cookie, whatever came of it, unless a function of the application's raises; the code is spent
   all the same.
-- On https no other host can plant the cookie (``sessions.own_name``), and none but such a one answers.
-- A browser keeps a few questions at most; a new one takes the place of the oldest.
+- On https no other host can plant the cookie (``cookies.own_name``), and none but such a one answers.
+- A browser keeps a few questions at most; a new one takes the place of the oldest. A response forgets a few at most
+  too: a browser may bring any number of planted ones.
 
 Source:
     RFC 6749 §10.12 and RFC 9700 §4.7.
@@ -15,26 +18,31 @@ Source:
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 
+from strava_async._shapes import bytes_of
 from strava_async.errors import InvalidStateError
-from strava_async.fastapi.sessions import own_name
+from strava_async.fastapi.cookies import own_name
+from strava_async.fastapi.origins import origin_of
 from strava_async.state import StateSigner
 
 MAX_QUESTIONS = 8
+MAX_FORGOTTEN = 8
 MAX_QUERY_BYTES = 4096
 # Twice as long as a state is good: a late answer is then told from one that another browser brings.
 COOKIE_SECONDS = 1200
 
 _PREFIX = "strava_question_"
+_BINDING_CHARACTERS = 43
 _DIGEST = re.compile("[0-9a-f]{16}")
-_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +59,10 @@ class Place:
     path: str
     secure: bool
 
-    def is_origin(self, origin: str) -> bool:
-        """Say whether that is what a browser sends as the ``Origin`` of pages of this site (RFC 6454 §6.1)."""
-        return _origin(origin) == _origin(self.url)
+    @property
+    def origin(self) -> str | None:
+        """The origin of the site."""
+        return origin_of(self.url)
 
     def cookie_of(self, state: str) -> str:
         """Return the name of the cookie that belongs to a state."""
@@ -73,15 +82,16 @@ class Place:
         )
 
 
-def new_state(signer: StateSigner, go_to: str, secret: str) -> str:
+def new_state(signer: StateSigner, go_to: str, secret: str, user: str) -> str:
     """Return the state of a new question.
 
     Args:
         signer: what makes it expire, for this purpose alone.
         go_to: what ``answered`` returns.
         secret: a random value for the cookie.
+        user: names the service's own user, in any text; empty where that is not told.
     """
-    return signer.sign(go_to, session=secret)
+    return signer.sign(_binding(secret, user) + go_to)
 
 
 def ask(response: Response, place: Place, state: str, secret: str, cookies: Iterable[str]) -> None:
@@ -96,23 +106,40 @@ def ask(response: Response, place: Place, state: str, secret: str, cookies: Iter
     """
     kind = own_name(_PREFIX, secure=place.secure)  # others are none of ours, and push none of ours out
     open_questions = [name for name in cookies if name.startswith(kind) and _DIGEST.fullmatch(name, len(kind))]
-    for name in open_questions[: max(0, len(open_questions) + 1 - MAX_QUESTIONS)]:
+    for name in open_questions[: min(MAX_FORGOTTEN, max(0, len(open_questions) + 1 - MAX_QUESTIONS))]:
         place.set_cookie(response, name, "", 0)
     place.set_cookie(response, place.cookie_of(state), secret, COOKIE_SECONDS)
 
 
-def answered(signer: StateSigner, place: Place, state: str | None, cookies: Mapping[str, str]) -> str:
+def answered(signer: StateSigner, place: Place, state: str | None, cookies: Mapping[str, str], user: str) -> str:
     """Return where to go after the question that this state belongs to.
 
     Raises:
-        InvalidStateError: there is none, it is forged, too old, of another browser, or answered already.
+        InvalidStateError: there is none, it is forged, too old, of another browser or user, or answered already.
     """
     if not state:
         raise InvalidStateError("missing")
     secret = cookies.get(place.cookie_of(state))
     if not secret:
         raise InvalidStateError("forged")
-    return signer.verify(state, session=secret)
+    binding, go_to = _parted(signer.verify(state))
+    if not hmac.compare_digest(bytes_of(binding), bytes_of(_binding(secret, user))):
+        raise InvalidStateError("forged")
+    return go_to
+
+
+def closed(signer: StateSigner, place: Place, state: str, cookies: Collection[str]) -> str | None:
+    """Return where to go after a question of ours that is not open in this browser, such as one that it had answered.
+
+    Returns:
+        a path; empty if the state is too old to tell; None if the question is open, or the state none of ours.
+    """
+    if place.cookie_of(state) in cookies:
+        return None
+    try:
+        return _parted(signer.verify(state))[1]
+    except InvalidStateError as error:
+        return "" if error.reason == "expired" else None
 
 
 def close(response: Response, place: Place, state: str, cookies: Collection[str]) -> None:
@@ -132,9 +159,10 @@ def read_query(query: bytes, names: Collection[str]) -> dict[str, str] | None:
     return found if len(found) == len(asked) else None
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None] | None:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
-    except ValueError:
-        return None
+def _binding(secret: str, user: str) -> str:
+    digest = hmac.digest(bytes_of(secret), bytes_of(user), "sha256")
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
+
+
+def _parted(signed: str) -> tuple[str, str]:
+    return signed[:_BINDING_CHARACTERS], signed[_BINDING_CHARACTERS:]
