@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol, TypeGuard
 
 from strava_async._shapes import is_object
 from strava_async.errors import InputError
-from strava_async.fastapi.webhook_handling import name_of
 from strava_async.webhooks import WebhookEvent, parse_event
-
-_logger = logging.getLogger("strava_async.webhooks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +123,6 @@ def check_backlog(backlog: object) -> None:
     for name in ("take", "hold", "settle", "keep"):
         if not callable(getattr(backlog, name, None)):
             raise InputError(f"a backlog has the methods take, hold, settle and keep: this has no {name}")
-
-
-def log_lost(events: Sequence[WebhookEvent]) -> None:
-    """Name all that was accepted and is lost: deauthorizations first, because no later event stands for them."""
-    for event in sorted(events, key=lambda event: not event.is_deauthorization):
-        left = "; on_disconnect may be left to be called" if event.is_deauthorization else ""
-        _logger.error("%s: cut off, of athlete %d%s", name_of(event), event.owner_id, left)
-    if events:
-        _logger.error("%d webhook events were cut off at the end of the service", len(events))
 
 
 def _are_counts(value: object) -> TypeGuard[dict[str, int]]:

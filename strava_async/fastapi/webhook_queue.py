@@ -23,10 +23,8 @@ Rules:
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, field
 from functools import partial
 
 import anyio
@@ -37,13 +35,15 @@ from strava_async._loop_binding import LoopBinding
 from strava_async.clock import Clock
 from strava_async.errors import InputError
 from strava_async.fastapi.webhook_counts import Offer, WebhookCounts
+from strava_async.fastapi.webhook_end import End
 from strava_async.fastapi.webhook_handling import Outcome, name_of
 from strava_async.fastapi.webhook_keeper import Keeper, carry_out
-from strava_async.fastapi.webhook_kept import Backlog, check_backlog, log_lost
+from strava_async.fastapi.webhook_kept import Backlog, check_backlog
 from strava_async.fastapi.webhook_lanes import Lane, Later, Turns
 from strava_async.fastapi.webhook_log import RareLog
 from strava_async.fastapi.webhook_owners import Owners
-from strava_async.fastapi.webhook_retry import Held, Job, passing
+from strava_async.fastapi.webhook_retry import Job, passing
+from strava_async.fastapi.webhook_run import Run
 from strava_async.fastapi.webhook_seen import Seen
 from strava_async.fastapi.webhook_unfinished import Unfinished
 from strava_async.fastapi.webhook_watch import Watch
@@ -56,35 +56,6 @@ DRAIN_SECONDS = 4.0
 Attempt = Callable[[Job, bool], Awaitable[Outcome | float]]
 
 _logger = logging.getLogger("strava_async.webhooks")
-
-
-@dataclass(slots=True)
-class _Run:
-    """What belongs to one lifespan, and to its event loop.
-
-    Attributes:
-        turns: lanes whose turn it is.
-        later: lanes that wait to be tried again.
-        watch: looks after those that wait for a worker.
-        binding: to its event loop.
-        keeper: of what is unfinished; None if there is no backlog.
-        draining: whether it ends.
-        idle: set when only what is set aside is left.
-        set_aside: how many events are left for the backlog.
-        taken_back: how many events of the backlog are unfinished.
-        busy: how many workers are; those of deauthorizations by themselves.
-    """
-
-    turns: Turns
-    later: Later
-    watch: Watch
-    binding: LoopBinding
-    keeper: Keeper | None
-    draining: bool = False
-    idle: anyio.Event = field(default_factory=anyio.Event)
-    set_aside: int = 0
-    taken_back: int = 0
-    busy: Counter[bool] = field(default_factory=Counter[bool])
 
 
 class EventQueue:
@@ -131,10 +102,11 @@ class EventQueue:
         self._drain_seconds = drain_seconds
         self._backlog = backlog
         self._seen = Seen(clock, max(REMEMBERED_EVENTS, 2 * max_queue))
+        self._end = End(self.counts, self._seen)
         self._log = RareLog(clock)
         self._owners = owners or Owners()
         self._unfinished = Unfinished(self._owners)
-        self._run: _Run | None = None
+        self._run: Run | None = None
 
     def oldest_waiting(self) -> float | None:
         """Return for how many seconds the event has waited that waits longest for a worker; None if none does.
@@ -206,18 +178,18 @@ class EventQueue:
         if failure is not None:
             raise failure
 
-    def _living_run(self) -> _Run | None:
+    def _living_run(self) -> Run | None:
         """Return the run that there is; one whose event loop has ended is none."""
         if self._run is not None and self._run.binding.enter():
             self._run = None
         return self._run
 
-    def _new_run(self, turns: Turns) -> _Run:
+    def _new_run(self, turns: Turns) -> Run:
         """Return a run in this event loop, with what a loop that ended too early has left."""
-        later = Later(self._clock, lambda lane: self._ready(run, lane))
+        later = Later(self._clock, lambda lane: run.ready(lane))
         watch = Watch(self._clock, self.oldest_waiting, self._why_busy)
         keeper = None if self._backlog is None else Keeper(self._backlog, self._clock)
-        run = _Run(turns, later, watch, LoopBinding("this router of webhooks"), keeper)
+        run = Run(self._workers, turns, later, watch, LoopBinding("this router of webhooks"), keeper)
         run.binding.enter()
         for lane in self._unfinished.lanes:
             turns.add(lane)
@@ -230,32 +202,22 @@ class EventQueue:
             self._log.say(logging.ERROR, why, f"a webhook event was turned away, {why}{more}")
         return Offer.TURNED_AWAY
 
-    def _enqueue(self, run: _Run, key: str, job: Job) -> None:
+    def _enqueue(self, run: Run, key: str, job: Job) -> None:
         self._seen.add(key)
         self.counts.accepted += 1
         self.counts.waiting += 1
         lane = self._unfinished.add(job)
         if lane is not None:
-            self._ready(run, lane)
-
-    def _ready(self, run: _Run, lane: Lane) -> None:
-        run.turns.add(lane)
-        self._look_after(run, lane[0])
-
-    def _look_after(self, run: _Run, job: Job) -> None:
-        """Have an eye on what waits, where none of the workers is free."""
-        is_deauthorization = job.event.is_deauthorization
-        if run.busy[is_deauthorization] >= (1 if is_deauthorization else self._workers):
-            run.watch.look()
+            run.ready(lane)
 
     def _why_busy(self) -> str:
         return f"no worker is free for it, and {self.counts.waiting} are unfinished"
 
-    def _take_back(self, run: _Run, job: Job) -> None:
+    def _take_back(self, run: Run, job: Job) -> None:
         self._enqueue(run, job.event.key, job)
         run.taken_back += 1  # they take no room from what Strava sends
 
-    async def _drain(self, run: _Run, tasks: TaskGroup) -> None:
+    async def _drain(self, run: Run, tasks: TaskGroup) -> None:
         run.draining = True
         for lane in run.later.release():
             self._end_lane(run, lane, tried=False)
@@ -272,50 +234,26 @@ class EventQueue:
         await self._clock.sleep(seconds)
         tasks.cancel_scope.cancel()
 
-    async def _close(self, run: _Run) -> None:
+    async def _close(self, run: Run) -> None:
         """Keep what is left, or forget it, so that it is accepted if it comes again."""
         run.draining = True
         if self._run is not run:
             return  # its event loop has ended long ago: what it had is another run's now
         left = self._unfinished.clear()
         try:
-            if run.keeper is None:
-                self._lose(left)
-            elif left or not run.keeper.is_clear:
-                await carry_out(partial(self._keep, run.keeper, left))
+            await self._end.put_away(left, run.keeper)
         finally:
             self._run = None
 
-    async def _keep(self, keeper: Keeper, left: list[Job]) -> None:
-        lost = [job for job in left if job.held is not Held.SURELY]
-        try:
-            lost = await keeper.close(left)
-        finally:
-            self._count_kept(len(left) - len(lost))
-            self._lose(lost)
-
-    def _count_kept(self, count: int) -> None:
-        self.counts.kept += count
-        self.counts.waiting -= count
-        if count:
-            _logger.info("%d webhook events were kept for the next start", count)
-
-    def _lose(self, left: list[Job]) -> None:
-        self.counts.failed += len(left)
-        self.counts.waiting -= len(left)
-        for job in left:
-            self._seen.discard(job.event.key)
-        log_lost([job.event for job in left])
-
-    async def _work(self, run: _Run, lanes: MemoryObjectReceiveStream[Lane]) -> None:
+    async def _work(self, run: Run, lanes: MemoryObjectReceiveStream[Lane]) -> None:
         async for lane in lanes:
             is_deauthorization = lane[0].event.is_deauthorization
             run.busy[is_deauthorization] += 1
-            self._look_after(run, lane[0])
+            run.look_after(lane[0])
             await self._handle(run, lane)
             run.busy[is_deauthorization] -= 1
 
-    async def _handle(self, run: _Run, lane: Lane) -> None:
+    async def _handle(self, run: Run, lane: Lane) -> None:
         """Attempt it in a task of its own: a cancellation that is not ours ends the attempt, and no worker."""
         job, at_the_end, settled = lane[0], run.draining, False
         job.ready_at = None
@@ -339,7 +277,7 @@ class EventQueue:
             _logger.error("%s: failed, because what its handler waited for was cancelled", name_of(job.event))
             self._settle(run, lane, Outcome.FAILED, at_the_end)
 
-    def _settle(self, run: _Run, lane: Lane, result: Outcome | float, at_the_end: bool) -> None:
+    def _settle(self, run: Run, lane: Lane, result: Outcome | float, at_the_end: bool) -> None:
         owner_id = lane[0].event.owner_id
         if isinstance(result, Outcome):
             self._finish(run, lane, result)
@@ -351,17 +289,17 @@ class EventQueue:
             run.later.add(lane, result)
         self._look_for_the_end(run)
 
-    def _end_lane(self, run: _Run, lane: Lane, *, tried: bool) -> None:
+    def _end_lane(self, run: Run, lane: Lane, *, tried: bool) -> None:
         """Have the first event of a lane tried once more, at once; or set the lane aside for the backlog."""
         if run.keeper is not None and (tried or lane[0].out_of_quota or lane[0].standing.waits):
             run.set_aside += len(lane)
         else:
-            self._ready(run, lane)
+            run.ready(lane)
 
-    def _finish(self, run: _Run, lane: Lane, outcome: Outcome) -> None:
+    def _finish(self, run: Run, lane: Lane, outcome: Outcome) -> None:
         job = self._unfinished.finish(lane)
         if lane:
-            self._ready(run, lane)
+            run.ready(lane)
         if run.keeper is not None:
             run.keeper.settle(job)
         counts = self.counts
@@ -371,7 +309,7 @@ class EventQueue:
         counts.waiting -= 1
         run.taken_back -= job.taken_back
 
-    def _look_for_the_end(self, run: _Run) -> None:
+    def _look_for_the_end(self, run: Run) -> None:
         if run.draining and self.counts.waiting == run.set_aside:
             run.idle.set()
 
