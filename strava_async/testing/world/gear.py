@@ -42,7 +42,7 @@ class Locker:
         self._metres_per_unit = someone.metres_per_unit
         self._number = 4_000_000 + 1_000 * (someone.athlete_id % 9_000)
         self._worn: dict[str, float] = {}
-        self._bikes = {bike[-1]: self._buy_bike(*bike) for bike in _BIKES}
+        self._bikes = {bike[-1]: self._buy_bike(*bike) for bike in _BIKES} if someone.cycles else {}
         self._pair = [self._buy_shoes(), self._buy_shoes()]
 
     def copy(self) -> Locker:
@@ -59,7 +59,7 @@ class Locker:
         if sport.gear == "none" or self._rng.random() < 0.04:
             return None
         if sport.gear == "bike":
-            return self._bikes.get(sport.sport_type, self._bikes["Ride"])
+            return self._bikes.get(sport.sport_type, self._bikes.get("Ride"))
         which = 0 if self._rng.random() < 0.6 else 1
         shoe = self._pair[which]
         self._worn[shoe] += metres
@@ -71,7 +71,7 @@ class Locker:
     def default(self, sport: Sport) -> str | None:
         """Return the gear that Strava assigns by itself: the bike of the sport, the newer pair of shoes."""
         if sport.gear == "bike":
-            return self._bikes.get(sport.sport_type, self._bikes["Ride"])
+            return self._bikes.get(sport.sport_type, self._bikes.get("Ride"))
         return self._pair[1] if sport.gear == "shoe" else None
 
     def weigh(self, activities: Iterable[Json]) -> None:
