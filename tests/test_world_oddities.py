@@ -239,6 +239,22 @@ def test_not_every_organizer_subscribes() -> None:
     }
 
 
+# --- clubs and gear
+
+
+def test_a_club_may_name_no_city() -> None:
+    check([club["city"] for club in all_clubs()], "", most=0.3)
+
+
+def test_gear_may_be_described_or_not_and_warn_of_its_age_or_not() -> None:
+    shoes = [item for world in worlds() for item in world.gear.values() if "notification_distance" in item]
+    assert {item["notification_distance"] for item in shoes} == {0, 600}
+    bikes = [item for world in worlds() for item in world.gear.values() if "frame_type" in item]
+    for gear in (shoes, bikes):
+        assert {type(item["description"]) for item in gear} <= {str, type(None)}
+        assert {bool(item["description"]) for item in gear} == {True, False}
+
+
 # --- and yet
 
 

@@ -22,6 +22,7 @@ _BIKES = (
     ("Boulder & Sons", "Hardtail 29", 1, 12.4, "MountainBikeRide"),
     ("Oldroyd", "Winter", 2, 10.9, "VirtualRide"),
 )
+_WORDS = (None, None, "Marathon shoes.", "")
 _SHOE_LIFE = 680_000.0  # metres
 
 
@@ -93,7 +94,7 @@ class Locker:
         gear_id = f"b{self._number}"
         self.gear[gear_id] = _common(gear_id, sport_type == "Ride", f"{brand} {model}", brand, brand, model) | {
             "frame_type": frame_type,
-            "description": "",
+            "description": "" if frame_type < 3 else "For dry roads & Sundays.",
             "weight": weight,
         }
         return gear_id
@@ -105,8 +106,8 @@ class Locker:
         nickname = None if len(self._worn) % 3 == 0 else ""
         self._worn[gear_id] = 0.0
         self.gear[gear_id] = _common(gear_id, len(self._worn) == 1, f"{brand} {model}", nickname, brand, model) | {
-            "description": None,
-            "notification_distance": 600,
+            "description": _WORDS[len(self._worn) % len(_WORDS)],
+            "notification_distance": 0 if len(self._worn) % 2 == 0 else 600,
         }
         return gear_id
 
