@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 from strava_async.testing.world import people
 from strava_async.testing.world.athlete import AthleteWorld
@@ -114,11 +114,10 @@ def _copied(value: Json) -> Json:
     return twin
 
 
-def _part_copied(part: Any) -> Any:
+def _part_copied(part: object) -> object:
     if isinstance(part, list):
-        items: list[Any] = part
-        return [_part_copied(item) for item in items]
-    return _copied(part) if isinstance(part, dict) else part
+        return [_part_copied(item) for item in cast("list[object]", part)]
+    return _copied(cast("Json", part)) if isinstance(part, dict) else part
 
 
 def _born(key: str, athlete_id: int, since: float) -> tuple[random.Random, Person]:
