@@ -20,6 +20,7 @@ from strava_async.testing.world.shelf import Shelf
 from strava_async.testing.world.timezones import DAY, start_of
 
 _YEAR = 365.25 * DAY
+_CONTAINERS = (dict, list)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -109,7 +110,7 @@ def _copied(value: Json) -> Json:
     """Return a copy that shares no dictionary and no list with the original."""
     twin = dict(value)
     for key, part in value.items():
-        if isinstance(part, (dict, list)):
+        if type(part) in _CONTAINERS:
             twin[key] = _part_copied(part)
     return twin
 
