@@ -43,7 +43,8 @@ class Emulator:
     """A Strava: OAuth pages and tokens, meters, athletes with years of activities, uploads, faults on demand.
 
     Its data depend on ``seed`` and the clock's time at the beginning alone; tokens are random. An athlete's data are
-    made when first asked for. Not safe for use from several threads.
+    made when first asked for. Athletes differ: one in five has no bike, and so no threshold power, no power zones and
+    no ride; the first one of the default seed has everything. Not safe for use from several threads.
 
     Args:
         seed: of the athletes, and of the first application's id and secret.
@@ -113,7 +114,7 @@ class Emulator:
             callbacks=reaching(callbacks, signing_secret, self.clock),
             retry_seconds=retry_seconds,
         )
-        prefix, gate = api_prefix.rstrip("/"), Gate(self._accounts)
+        prefix, gate = api_prefix.rstrip("/"), Gate(self._accounts, self.quirks)
         self._front = Front(self.clock, gate, self.faults, api_prefix=prefix, latency_seconds=latency_seconds)
         self._parts.serve_api(self._front)
         self._parts.serve_pages(self._front, prefix, gate)
