@@ -3,6 +3,8 @@
 import asyncio
 import json
 import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import anyio
 import httpx
@@ -10,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits, serve
+from strava_async.testing.callbacks import NetworkCallbacks, ask
 
 
 def bearer(emulator):
@@ -171,3 +174,15 @@ async def test_a_served_emulator_sends_its_events_over_the_network():
     [(head, body)] = told
     assert json.loads(body)["object_id"] == emulator.world().activities[-1]["id"]
     assert b"\r\nx-strava-signature: t=" in head.lower()
+
+
+@pytest.mark.asyncio
+async def test_the_time_of_a_callback_begins_when_all_is_loaded_that_reaches_it():
+    order = []
+    busy = ThreadPoolExecutor(1)
+    asyncio.get_running_loop().set_default_executor(busy)  # which is where modules and the trust store are loaded
+    loading = busy.submit(lambda: (time.sleep(0.05), order.append("loaded")))
+    assert await ask(NetworkCallbacks(), "GET", "http://127.0.0.1:9/hook", seconds=1e-6) is None
+    order.append("given up")
+    assert loading.done()
+    assert order == ["loaded", "given up"]
