@@ -1,0 +1,173 @@
+"""Clients that others wrote make their whole tour on the served emulator: ``python -m tests.clients``.
+
+Started by hand, because it installs them: each into an environment of its own below ``benchmarks/.env``. A step that
+fails and is not in ``known.py``, or is there and does not fail any more, makes the exit status 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncGenerator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from benchmarks import environments
+from benchmarks.environments import Environment
+from strava_async.testing import Emulator, MeterLimits, serve
+from tests.clients.known import KNOWN
+
+HERE = Path(__file__).parent
+NODE_FOLDER = environments.FOLDER / "node"
+MINUTES = 5
+ROOMY = MeterLimits(10**6, 10**7, 10**6, 10**7)
+
+
+@dataclass(frozen=True)
+class Client:
+    """A client of somebody else's.
+
+    Attributes:
+        package: what is installed.
+        tour: the program that makes its tour.
+    """
+
+    package: str
+    tour: str
+
+    @property
+    def is_node(self) -> bool:
+        return self.tour.endswith(".js")
+
+    def install(self) -> list[str]:
+        """Install it where it is not, and return the command that makes its tour."""
+        if not self.is_node:
+            environment = Environment(self.package.partition("=")[0], (self.package,))
+            environments.make(environment)
+            return [environment.python, str(HERE / self.tour)]
+        package, _, version = self.package.rpartition("@")
+        installed = NODE_FOLDER / "node_modules" / package / "package.json"
+        if not (installed.is_file() and json.loads(installed.read_text())["version"] == version):
+            NODE_FOLDER.mkdir(parents=True, exist_ok=True)
+            command = ["npm", "install", "--silent", "--no-save", "--prefix", str(NODE_FOLDER), self.package]
+            subprocess.run(command, check=True, timeout=600)
+        return ["node", str(HERE / self.tour)]
+
+
+CLIENTS = {
+    "stravalib": Client("stravalib==2.6.0", "stravalib_tour.py"),
+    "strava": Client("strava==0.6.0", "strava_tour.py"),
+    "strava-v3": Client("strava-v3@4.0.2", "strava_v3_tour.js"),
+    "strava-offline": Client("strava-offline==1.1.1", "strava_offline_tour.py"),
+    "strava2gpx": Client("strava2gpx==1.0.1", "strava2gpx_tour.py"),
+}
+
+
+@asynccontextmanager
+async def callback() -> AsyncGenerator[str]:
+    """A service that takes part in the handshake of webhooks."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        target = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1].decode()
+        challenge = parse_qs(urlsplit(target).query).get("hub.challenge", [""])[0]
+        body = json.dumps({"hub.challenge": challenge}).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/webhook"
+
+
+def free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return str(listener.getsockname()[1])
+
+
+async def make_tour(client: Client, command: list[str], seed: int) -> dict[str, str | None]:
+    """Return the steps of a tour, each with what went wrong."""
+    emulator = Emulator(seed=seed, years=1.0, upload_seconds=0.5, limits=ROOMY)
+    with tempfile.TemporaryDirectory() as folder:
+        async with serve(emulator) as url, callback() as callback_url:
+            told = {
+                "url": url,
+                "client_id": emulator.client_id,
+                "client_secret": emulator.client_secret,
+                "athlete_id": emulator.athlete_ids[0],
+                "activities": len(emulator.world().activities),
+                "callback": callback_url,
+                "folder": folder,
+                "free_port": free_port(),
+            }
+            own = {"TOUR": json.dumps(told), "HOME": folder, "NODE_PATH": str(NODE_FOLDER / "node_modules")}
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                env={**environments.clean_environ(), **own},
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            try:
+                async with asyncio.timeout(MINUTES * 60):
+                    out, err = await process.communicate()
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+    steps: dict[str, str | None] = {}
+    for line in out.decode().splitlines():
+        if line.startswith('{"step"'):
+            made = json.loads(line)
+            steps[made["step"]] = made["error"]
+    if process.returncode or not steps:
+        steps["the tour itself"] = f"ended with {process.returncode}: {err.decode().strip()[-1500:]}"
+    return steps
+
+
+def told(name: str, steps: dict[str, str | None]) -> int:
+    """Print what came of a tour and return how many surprises there were."""
+    surprises = 0
+    failed = {step: error for step, error in steps.items() if error is not None}
+    known = {step: reason for (client, step), reason in KNOWN.items() if client == name}
+    print(f"{name}: {len(steps)} steps, {len(failed)} disagreements, {len(failed.keys() & known.keys())} of them known")
+    for step, error in failed.items():
+        if step in known:
+            print(f"  known: {step}: {known[step]}")
+        else:
+            surprises += 1
+            print(f"  FAILED: {step}: {error}")
+    for step in known.keys() - failed.keys():
+        surprises += 1
+        print(f"  NO LONGER: {step}: take it out of known.py")
+    return surprises
+
+
+async def main(names: Collection[str], seeds: Collection[int]) -> int:
+    surprises = 0
+    for name in names:
+        command = CLIENTS[name].install()
+        for seed in seeds:
+            print(f"seed {seed}: ", end="")
+            surprises += told(name, await make_tour(CLIENTS[name], command, seed))
+    return int(surprises > 0)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m tests.clients", description=__doc__.splitlines()[0])
+    parser.add_argument("client", nargs="*", help=f"one of {', '.join(CLIENTS)}; all of them without one")
+    parser.add_argument("--seeds", default="1", help="of the athletes, with commas between")
+    options = parser.parse_args()
+    if unknown := set(options.client) - CLIENTS.keys():
+        parser.error(f"there is no tour of {', '.join(sorted(unknown))}")
+    wanted = options.client or list(CLIENTS)
+    if shutil.which("npm") is None and "strava-v3" in wanted:
+        parser.error("strava-v3 needs node and npm; name the others")
+    sys.exit(asyncio.run(main(wanted, [int(seed) for seed in options.seeds.split(",")])))
