@@ -20,6 +20,8 @@ _DIMENSIONS = ("distance", "num_activities", "best_activities_distance", "moving
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
+    """What sort of club. Its ``activity_types`` are of the older enumeration: no sport type that is newer than it."""
+
     name: str
     sport_type: str
     localized: str
@@ -53,7 +55,7 @@ _KINDS = (
         "Hill & Dale Cycling",
         "cycling",
         "Cycling",
-        ("Ride", "VirtualRide", "GravelRide"),
+        ("Ride", "VirtualRide", "EBikeRide", "Handcycle", "Velomobile"),
         "sports_bike_normal",
         "shop",
         "Rides from the shop's door, every week <3",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Iterable
 
@@ -43,6 +44,15 @@ class Locker:
         self._worn: dict[str, float] = {}
         self._bikes = {bike[-1]: self._buy_bike(*bike) for bike in _BIKES}
         self._pair = [self._buy_shoes(), self._buy_shoes()]
+
+    def copy(self) -> Locker:
+        """Return a locker of its own, with the same gear as worn as this one's."""
+        twin = copy.copy(self)
+        twin.gear = {gear_id: dict(item) for gear_id, item in self.gear.items()}
+        twin._rng = random.Random()
+        twin._rng.setstate(self._rng.getstate())
+        twin._worn, twin._bikes, twin._pair = dict(self._worn), dict(self._bikes), list(self._pair)
+        return twin
 
     def choose(self, sport: Sport, metres: float) -> str | None:
         """Return the id of the gear for an activity, and wear it; None if there is none, or nobody noted it."""
