@@ -43,7 +43,8 @@ class Upload(StravaModel):
         A text that we do not know means that it is still being processed.
         """
         status = self.status.lower() if isinstance(self.status, str) else ""
-        if self.error_text or (self.error and not isinstance(self.error, str)):
+        error: object = self.error  # whatever came in its place
+        if self.error_text or (error and not isinstance(error, str)):
             return "error"
         if "has been deleted" in status:
             return "deleted"

@@ -143,7 +143,8 @@ class ActivitiesApi:
         """GET /activities/{id}/streams.
 
         Without ``keys`` it is the distance alone. An activity without distance is a 404, unless ``series_type=time`` is
-        sent. ``resolution`` is checked and otherwise ignored. Rate-limit fields are missing (for both see ``Quirks``).
+        sent. ``resolution`` is checked and otherwise ignored. Rate-limit fields are missing (for both see ``Quirks``),
+        and so are those of Strava's application: another backend answers.
         """
         catalogue, number = self._seen(visit)
         query = visit.query
@@ -164,7 +165,8 @@ class ActivitiesApi:
             return _chosen(streams, keys, by_type=by_type)
 
         body = await self._body(catalogue, number, ("streams", keys, by_type, needed), choose)
-        return Answer(200, body, headers={} if self._quirks.streams_send_rate_headers else _NO_RATE_HEADERS)
+        headers = {} if self._quirks.streams_send_rate_headers else _NO_RATE_HEADERS
+        return Answer(200, body, headers=headers, origin="streams")
 
     async def create(self, visit: Visit) -> Answer:
         """POST /activities: a manual activity; upload class."""

@@ -118,7 +118,7 @@ class Emulator:
             callback_seconds=callback_seconds,
             retry_seconds=retry_seconds,
         )
-        prefix, gate = api_prefix.rstrip("/"), Gate(self._accounts)
+        prefix, gate = api_prefix.rstrip("/"), Gate(self._accounts, self.quirks)
         self._front = Front(self.clock, gate, self.faults, api_prefix=prefix, latency_seconds=latency_seconds)
         self._parts.serve_api(self._front)
         self._parts.serve_pages(self._front, prefix, gate)

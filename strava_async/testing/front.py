@@ -12,7 +12,8 @@ from starlette.types import Receive, Scope, Send
 
 from strava_async.clock import Clock
 from strava_async.testing.faults import Fault, Faults
-from strava_async.testing.gate import UPLOAD_CLASS, Gate, bearer_of
+from strava_async.testing.fields import application_fields, is_chunked
+from strava_async.testing.gate import UPLOAD_CLASS, Gate
 from strava_async.testing.hosts import is_cross_site
 from strava_async.testing.replies import GZIP_MINIMUM_BYTES, Answer, RefusalError, cross_site, unknown_path
 from strava_async.testing.visit import Visit
@@ -20,6 +21,7 @@ from strava_async.testing.visit import Visit
 Handler = Callable[[Visit], Awaitable[Answer]]
 
 REQUESTS_KEPT = 100_000
+_CHUNK_BYTES = 16_384  # of a body without a length
 _SECRET_PARAMETERS = frozenset({"access_token", "client_secret", "code", "refresh_token", "token"})
 
 
@@ -159,7 +161,7 @@ class Front:
         below = visit.path.removeprefix(self._prefix)
         if below.startswith("/oauth/"):
             return None
-        self._gate.identify(visit, bearer_of(visit))
+        self._gate.identify(visit, self._gate.token_of(visit))
         refusal = self._gate.count(visit, "upload" if (visit.method, below) in UPLOAD_CLASS else "read")
         if checked:
             if refusal is not None:
@@ -171,8 +173,10 @@ class Front:
         second = int(visit.now)
         if self._date[0] != second:
             self._date = (second, formatdate(second, usegmt=True))
-        # What a handler says of a rate-limit field goes before what the meters say; an empty value leaves it out.
-        headers = {"Date": self._date[1], **(visit.rate_headers or {}), **answer.headers}
+        # What a handler says of a field goes before what stands here; an empty value leaves it out.
+        said = {name.lower() for name in answer.headers}
+        around = {"Date": self._date[1], **application_fields(answer), **(visit.rate_headers or {})}
+        headers = {name: value for name, value in around.items() if name.lower() not in said} | dict(answer.headers)
         return replace(answer, headers={name: value for name, value in headers.items() if value})
 
     def _record(self, visit: Visit, answer: Answer) -> None:
@@ -205,7 +209,14 @@ async def _send(visit: Visit, answer: Answer, send: Send) -> None:
     if len(body) >= GZIP_MINIMUM_BYTES and "gzip" in visit.request.headers.get("accept-encoding", ""):
         body = answer.body.gzipped()
         fields.append((b"Content-Encoding", b"gzip"))
-        fields.append((b"Vary", b"Accept-Encoding"))
-    fields.append((b"Content-Length", str(len(body)).encode()))
+        if "Vary" not in answer.headers:
+            fields.append((b"Vary", b"Accept-Encoding"))
+    pieces = [body]
+    if is_chunked(answer):
+        pieces = [body[start : start + _CHUNK_BYTES] for start in range(0, len(body), _CHUNK_BYTES)]
+    else:
+        fields.append((b"Content-Length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": answer.status_code, "headers": fields})
-    await send({"type": "http.response.body", "body": b"" if visit.method == "HEAD" else body})
+    for piece in pieces if visit.method != "HEAD" else ():
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})

@@ -11,7 +11,7 @@ from strava_async.testing.world import people
 from strava_async.testing.world.athlete import AthleteWorld
 from strava_async.testing.world.diary import Diary, start_at
 from strava_async.testing.world.gear import Locker
-from strava_async.testing.world.habits import plan
+from strava_async.testing.world.habits import on_foot, plan
 from strava_async.testing.world.people import Person
 from strava_async.testing.world.recording import Recording
 from strava_async.testing.world.routes import Atlas
@@ -65,7 +65,10 @@ def invent(athlete_id: int, *, seed: int, now: float, years: float = 5.0) -> Inv
     diary = Diary(rng, key, someone, atlas, locker, since=since, now=now)
     activities: list[Json] = []
     recordings: dict[int, Recording] = {}
-    for outing in sorted(plan(rng, home=someone.home, since=since, now=now), key=start_at):
+    outings = plan(rng, home=someone.home, since=since, now=now)
+    if not someone.cycles:
+        outings = on_foot(random.Random(f"{key}:on foot"), outings)
+    for outing in sorted(outings, key=start_at):
         summary, recording = diary.write(outing)
         if start_of(summary) + summary["elapsed_time"] > now:
             continue
@@ -120,4 +123,4 @@ def _part_copied(part: Any) -> Any:
 
 def _born(key: str, athlete_id: int, since: float) -> tuple[random.Random, Person]:
     rng = random.Random(key)
-    return rng, people.make_person(rng, athlete_id, since=since)
+    return rng, people.make_person(rng, athlete_id, since=since, key=key)
