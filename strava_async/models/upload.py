@@ -43,8 +43,7 @@ class Upload(StravaModel):
         A text that we do not know means that it is still being processed.
         """
         status = self.status.lower() if isinstance(self.status, str) else ""
-        error: object = self.error  # whatever came in its place
-        if self.error_text or (error and not isinstance(error, str)):
+        if self.error_text or _is_no_text(self.error):
             return "error"
         if "has been deleted" in status:
             return "deleted"
@@ -63,6 +62,11 @@ class Upload(StravaModel):
         if isinstance(value, bool):  # of which pydantic would make 1
             raise ValueError("a truth value is no id")
         return value
+
+
+def _is_no_text(error: object) -> bool:
+    """Say whether something else came in the place of the text."""
+    return bool(error) and not isinstance(error, str)
 
 
 def complaint_of(upload: Upload) -> str:
