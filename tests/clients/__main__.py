@@ -26,7 +26,7 @@ from strava_async.testing import Emulator, MeterLimits, serve
 from tests.clients.known import KNOWN
 
 HERE = Path(__file__).parent
-NODE_FOLDER = environments.FOLDER / "node"
+NODE_FOLDER = environments.FOLDER / "node"  # of packages that do not get into each other's way
 MINUTES = 5
 ROOMY = MeterLimits(10**6, 10**7, 10**6, 10**7)
 
@@ -65,6 +65,7 @@ class Client:
 CLIENTS = {
     "stravalib": Client("stravalib==2.6.0", "stravalib_tour.py"),
     "strava": Client("strava==0.6.0", "strava_tour.py"),
+    "strava of npm": Client("strava@3.1.0", "strava_npm_tour.js"),
     "strava-v3": Client("strava-v3@4.0.2", "strava_v3_tour.js"),
     "strava-offline": Client("strava-offline==1.1.1", "strava_offline_tour.py"),
     "strava2gpx": Client("strava2gpx==1.0.1", "strava2gpx_tour.py"),
@@ -174,6 +175,6 @@ if __name__ == "__main__":
     if unknown := set(options.client) - CLIENTS.keys():
         parser.error(f"there is no tour of {', '.join(sorted(unknown))}")
     wanted = options.client or list(CLIENTS)
-    if shutil.which("npm") is None and "strava-v3" in wanted:
-        parser.error("strava-v3 needs node and npm; name the others")
+    if shutil.which("npm") is None and any(CLIENTS[name].is_node for name in wanted):
+        parser.error("those of npm need node and npm; name the others")
     sys.exit(asyncio.run(main(wanted, [int(seed) for seed in options.seeds.split(",")])))
