@@ -26,8 +26,7 @@ from strava_async.testing import Emulator, MeterLimits, serve
 from tests.clients.known import KNOWN
 
 HERE = Path(__file__).parent
-NODE_FOLDER = environments.FOLDER / "node"  # of packages that do not get into each other's way
-MINUTES = 5
+MINUTES = 10  # on a busy machine
 ROOMY = MeterLimits(10**6, 10**7, 10**6, 10**7)
 
 
@@ -47,17 +46,21 @@ class Client:
     def is_node(self) -> bool:
         return self.tour.endswith(".js")
 
+    @property
+    def node_folder(self) -> Path:
+        return environments.FOLDER / f"node-{self.package.partition('@')[0]}"
+
     def install(self) -> list[str]:
         """Install it where it is not, and return the command that makes its tour."""
         if not self.is_node:
             environment = Environment(self.package.partition("=")[0], (self.package,))
             environments.make(environment)
             return [environment.python, str(HERE / self.tour)]
-        package, _, version = self.package.rpartition("@")
-        installed = NODE_FOLDER / "node_modules" / package / "package.json"
-        if not (installed.is_file() and json.loads(installed.read_text())["version"] == version):
-            NODE_FOLDER.mkdir(parents=True, exist_ok=True)
-            command = ["npm", "install", "--silent", "--no-save", "--prefix", str(NODE_FOLDER), self.package]
+        name, _, version = self.package.partition("@")
+        installed = self.node_folder / "node_modules" / name / "package.json"
+        if not (installed.is_file() and json.loads(installed.read_text(encoding="utf-8"))["version"] == version):
+            self.node_folder.mkdir(parents=True, exist_ok=True)
+            command = ["npm", "install", "--silent", "--no-save", "--prefix", str(self.node_folder), self.package]
             subprocess.run(command, check=True, timeout=600)
         return ["node", str(HERE / self.tour)]
 
@@ -96,7 +99,7 @@ def free_port() -> str:
 
 async def make_tour(client: Client, command: list[str], seed: int) -> dict[str, str | None]:
     """Return the steps of a tour, each with what went wrong."""
-    emulator = Emulator(seed=seed, years=1.0, upload_seconds=0.5, limits=ROOMY)
+    emulator = Emulator(seed=seed, years=1.0, upload_seconds=0.5, limits=ROOMY, callback_seconds=60.0)
     with tempfile.TemporaryDirectory() as folder:
         async with serve(emulator) as url, callback() as callback_url:
             told = {
@@ -109,27 +112,24 @@ async def make_tour(client: Client, command: list[str], seed: int) -> dict[str, 
                 "folder": folder,
                 "free_port": free_port(),
             }
-            own = {"TOUR": json.dumps(told), "HOME": folder, "NODE_PATH": str(NODE_FOLDER / "node_modules")}
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                env={**environments.clean_environ(), **own},
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-            )
-            try:
-                async with asyncio.timeout(MINUTES * 60):
-                    out, err = await process.communicate()
-            finally:
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
-    steps: dict[str, str | None] = {}
-    for line in out.decode().splitlines():
-        if line.startswith('{"step"'):
-            made = json.loads(line)
-            steps[made["step"]] = made["error"]
+            own = {"TOUR": json.dumps(told), "HOME": folder, "NODE_PATH": str(client.node_folder / "node_modules")}
+            return await run_tour(command, {**environments.clean_environ(), **own})
+
+
+async def run_tour(command: list[str], environment: dict[str, str]) -> dict[str, str | None]:
+    """Run a tour's program and return the steps that it told."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=pipe, stderr=pipe)
+    reading = asyncio.ensure_future(process.communicate())
+    done, _ = await asyncio.wait({reading}, timeout=MINUTES * 60)
+    if not done:
+        process.kill()
+    out, err = await reading
+    made = (json.loads(line) for line in out.decode().splitlines() if line.startswith('{"step"'))
+    steps: dict[str, str | None] = {step["step"]: step["error"] for step in made}
     if process.returncode or not steps:
-        steps["the tour itself"] = f"ended with {process.returncode}: {err.decode().strip()[-1500:]}"
+        how = f"ended with {process.returncode}" if done else f"was not at its end after {MINUTES} minutes"
+        steps["the tour itself"] = f"{how}: {err.decode().strip()[-1500:]}"
     return steps
 
 
