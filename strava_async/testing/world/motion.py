@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from strava_async.testing.world.noise import gaussians
 from strava_async.testing.world.polyline import Point
 from strava_async.testing.world.recording import Recording, fine_track
+from strava_async.testing.world.routes import Course
 
 _STANDING_RECORDED = 4  # seconds of a stop before the device pauses
 _STEP = 40.0  # metres between two points of a way without a map
@@ -110,16 +111,44 @@ def way(recording: Recording, line: Timeline) -> Way | None:
         return _lengths(recording, line)
     if recording.course is None:
         return _treadmill(recording, line)
-    course = recording.course
-    path = course.path()
-    track = fine_track(recording.key, course)
-    altitude = [course.route.altitude[i] + recording.barometer for i in path]
-    along = course.route.along
+    track = fine_track(recording.key, recording.course)
+    made = progress(recording, recording.course)
+    return _along(line.moved, made.at_seconds, made.at_metres, [*made.grades, made.grades[-1]], made.altitudes, track)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How a course was passed: one entry for each of its points, but for the grades of the steps between them.
+
+    Attributes:
+        at_seconds: the seconds spent moving until there.
+        at_metres: the metres done.
+        altitudes: metres, as wrong as the barometer.
+        grades: rise over run.
+    """
+
+    at_seconds: list[float]
+    at_metres: list[float]
+    altitudes: list[float]
+    grades: list[float]
+
+    def metres_after(self, seconds: float) -> float:
+        """Return the metres done after that much moving: the ``distance`` of a sample there."""
+        at_seconds, at_metres = self.at_seconds, self.at_metres
+        i = min(max(bisect.bisect_left(at_seconds, seconds, 1) - 1, 0), len(at_seconds) - 2)
+        share = min((seconds - at_seconds[i]) / (at_seconds[i + 1] - at_seconds[i]), 1.0)
+        return round((at_metres[i] * (1.0 - share) + at_metres[i + 1] * share) * 10) / 10
+
+
+def progress(recording: Recording, course: Course) -> Progress:
+    """Return how a recording passes its course."""
+    path, along, heights = course.path(), course.route.along, course.route.altitude
+    altitudes = [heights[i] + recording.barometer for i in path]
     steps = [abs(along[b] - along[a]) for a, b in itertools.pairwise(path)]
-    grades = [(b - a) / step for (a, b), step in zip(itertools.pairwise(altitude), steps, strict=True)]
+    grades = [(b - a) / step for (a, b), step in zip(itertools.pairwise(altitudes), steps, strict=True)]
     at_metres = _scaled([0.0, *itertools.accumulate(steps)], recording.metres)
     at_seconds = _scaled(_pacing(recording, steps, grades), recording.moving_seconds)
-    return _along(line.moved, at_seconds, at_metres, [*grades, grades[-1]], altitude, track)
+    return Progress(at_seconds, at_metres, altitudes, grades)
 
 
 def _pacing(recording: Recording, steps: list[float], grades: list[float]) -> list[float]:
