@@ -3,10 +3,9 @@
 import asyncio
 import json
 import signal
-import time
-from concurrent.futures import ThreadPoolExecutor
 
 import anyio
+import anyio.to_thread
 import httpx
 import pytest
 import pytest_asyncio
@@ -176,13 +175,20 @@ async def test_a_served_emulator_sends_its_events_over_the_network():
     assert b"\r\nx-strava-signature: t=" in head.lower()
 
 
-@pytest.mark.asyncio
+@pytest.mark.anyio
 async def test_the_time_of_a_callback_begins_when_all_is_loaded_that_reaches_it():
     order = []
-    busy = ThreadPoolExecutor(1)
-    asyncio.get_running_loop().set_default_executor(busy)  # which is where modules and the trust store are loaded
-    loading = busy.submit(lambda: (time.sleep(0.05), order.append("loaded")))
-    assert await ask(NetworkCallbacks(), "GET", "http://127.0.0.1:9/hook", seconds=1e-6) is None
-    order.append("given up")
-    assert loading.done()
-    assert order == ["loaded", "given up"]
+    threads = anyio.to_thread.current_default_thread_limiter()  # they load modules and the trust store
+    threads.total_tokens = 1
+    threads.acquire_on_behalf_of_nowait("another")
+
+    async def ask_without_time():
+        assert await ask(NetworkCallbacks(), "GET", "http://127.0.0.1:9/hook", seconds=0) is None
+        order.append("given up")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ask_without_time)
+        await anyio.wait_all_tasks_blocked()
+        order.append("loading")
+        threads.release_on_behalf_of("another")
+    assert order == ["loading", "given up"]
