@@ -118,7 +118,8 @@ def visiting(chromium, tmp_path):
 
     @asynccontextmanager
     async def open_both(**options):
-        emulator = Emulator(years=0.4, upload_seconds=0.5)
+        # A machine with a browser on it may be too busy to answer a webhook in two seconds.
+        emulator = Emulator(years=0.4, upload_seconds=0.5, callback_seconds=60.0)
         async with running(emulator, tmp_path) as service:
             context = await chromium.new_context(**options)
             context.set_default_timeout(SOON_MS)

@@ -8,7 +8,7 @@ from html import escape
 PAGE_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with none at all, the page's own forms would come from the origin "null"
     "X-Content-Type-Options": "nosniff",
 }
 

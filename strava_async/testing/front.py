@@ -14,7 +14,8 @@ from strava_async.clock import Clock
 from strava_async.testing.faults import Fault, Faults
 from strava_async.testing.fields import application_fields, is_chunked
 from strava_async.testing.gate import UPLOAD_CLASS, Gate
-from strava_async.testing.replies import GZIP_MINIMUM_BYTES, Answer, RefusalError, unknown_path
+from strava_async.testing.hosts import is_cross_site
+from strava_async.testing.replies import GZIP_MINIMUM_BYTES, Answer, RefusalError, cross_site, unknown_path
 from strava_async.testing.visit import Visit
 
 Handler = Callable[[Visit], Awaitable[Answer]]
@@ -109,7 +110,8 @@ class Front:
             await send({"type": "websocket.close", "code": 1000})
 
     async def _answer(self, visit: Visit) -> Answer:
-        faults = self._faults.take(visit.method, self.names(visit.path))
+        foreign = is_cross_site(visit.method, visit.request.headers)
+        faults = () if foreign else self._faults.take(visit.method, self.names(visit.path))
         for fault in faults:
             if fault.refusal is not None:
                 raise fault.refusal()
@@ -117,7 +119,7 @@ class Front:
         # Without latency this is a mere checkpoint: requests that are sent together are under way together.
         await self._clock.sleep(half + sum(fault.delay_seconds for fault in faults))
         visit.now = self._clock.time()
-        answer = self._complete(visit, await self._process(visit, faults))
+        answer = self._complete(visit, await self._process(visit, faults, foreign=foreign))
         for fault in faults:
             answer = fault.alter(answer) if fault.alter is not None else answer
         self._record(visit, answer)
@@ -128,7 +130,7 @@ class Front:
             await self._clock.sleep(half)
         return answer
 
-    async def _process(self, visit: Visit, faults: Iterable[Fault]) -> Answer:
+    async def _process(self, visit: Visit, faults: Iterable[Fault], *, foreign: bool) -> Answer:
         visit.short_by = max((fault.short_by for fault in faults), default=0)
         try:
             for fault in faults:
@@ -137,6 +139,8 @@ class Front:
                         self._pass_gate(visit, checked=False)
                     return fault.instead
             _ = visit.query  # a query that cannot be read is refused whether it is needed or not
+            if foreign:
+                raise cross_site()
             return await self._dispatch(visit)
         except RefusalError as refusal:
             return refusal.answer()

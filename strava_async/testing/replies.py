@@ -130,6 +130,11 @@ def inactive() -> RefusalError:
     return RefusalError(403, "Forbidden", ("Application", "Status", "Inactive"))
 
 
+def cross_site() -> RefusalError:
+    """403: a page of another site sent it. The emulator's own: Strava's forms carry tokens for that."""
+    return RefusalError(403, "This was sent from a page of another site")
+
+
 def over_capacity() -> RefusalError:
     """403: as many athletes as the application may have. The shape around the message is not documented."""
     return RefusalError(403, "Limit of connected athletes exceeded", ("Application", "athletes", "exceeded"))
