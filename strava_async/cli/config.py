@@ -30,7 +30,7 @@ import anyio
 
 from strava_async._credentials import check_client_id, check_secret
 from strava_async.application import Strava
-from strava_async.cli.emulator_url import API_PATH, OAUTH_PATH, STRAVA, emulator_url
+from strava_async.cli.emulator_url import API_PATH, OAUTH_PATH, STRAVA, emulator_url, strava_api_url
 from strava_async.cli.places import default_directory, expanded, needed
 from strava_async.cli.terminal import Ask, UsageError
 from strava_async.errors import InputError, TokenStoreError
@@ -101,7 +101,8 @@ class Options:
     @property
     def api_url(self) -> str:
         """Where requests go."""
-        return self.origin + API_PATH
+        emulator = self.emulator_url
+        return strava_api_url(self.environment) if emulator is None else emulator + API_PATH
 
     @property
     def oauth_url(self) -> str:

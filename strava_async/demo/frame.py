@@ -206,7 +206,7 @@ def plural(count: int, one: str, many: str = "") -> str:
 
 
 def fits(path: Path) -> bool:
-    """Say whether a file's name has room beside the figures; else it goes on a line of its own, so that it stays whole."""
+    """Say whether a file's name has room beside the figures; else it goes on a line of its own."""
     return len(str(path)) <= NAME_WIDTH
 
 
