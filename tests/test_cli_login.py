@@ -412,7 +412,9 @@ def test_the_file_of_a_program_is_looked_after_with_the_commands(desk: Desk, tmp
     options = Options("5", "secret", store=tmp_path / "tokens.sqlite")
     assert desk.accounts(options) == 0
     assert desk.shown[0].splitlines()[1].split()[0] == str(first)
-    # An emulator is not given what a program may have from Strava.
+    assert desk.accounts(Options("5", "secret", store=options.store, environment=VARIABLES)) == 0
+    assert str(first) in desk.shown[0]
+    # An emulator that the program knows nothing of is not given what it may have from Strava.
     assert desk.accounts(desk.options(store=options.store)) == 0
     assert "Nobody is connected" in desk.shown[0]
     assert desk.login(desk.options(store=options.store), open_url=lambda url: desk.open(url, athlete_id=second)) == 0

@@ -8,7 +8,7 @@ Rules:
 - With an emulator, and no id and no secret from anywhere, it is the application that ``emulate`` prints: the same each
   time, if no seed was chosen.
 - A file of tokens that somebody names is that of a program: where its rows bear no name, they are the ones that count.
-  They are sent to no emulator.
+  Not with ``--emulator``, which would be sent them: a program is told of an emulator by the environment.
 - A file that others may read is taken from them where it is this user's, and refused elsewhere. The secret is shown
   nowhere, whatever is wrong.
 """
@@ -162,7 +162,7 @@ def token_store(options: Options, client_id: int) -> SqliteTokenStore:
     name = application_name(options, client_id)
     try:
         store = SqliteTokenStore(options.store_path, key=key, application=name)
-        if options.store is None or options.emulator_url is not None or not options.store_path.exists():
+        if options.store is None or options.emulator is not None or not options.store_path.exists():
             return store
         there = anyio.run(store.applications)
         return SqliteTokenStore(options.store_path, key=key) if "" in there and name not in there else store
