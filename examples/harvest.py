@@ -117,10 +117,10 @@ async def main() -> int:
     """Harvest, and return the exit status."""
     parser = argparse.ArgumentParser(description="Harvest an athlete's activities into a SQLite file.")
     parser.add_argument("file")
-    parser.add_argument("--newest", type=int, help="details and streams of so many: all; of the emulator's, 200")
+    parser.add_argument("--newest", type=int, help="details and streams of so many: all; of the emulator's, 100")
     parser.add_argument("--emulator", action="store_true", help="a Strava in this process instead of strava.com")
     arguments = parser.parse_args()
-    newest = arguments.newest if arguments.newest is not None else 200 if arguments.emulator else -1
+    newest = arguments.newest if arguments.newest is not None else 100 if arguments.emulator else -1
     with closing(sqlite3.connect(arguments.file)) as db:
         db.executescript(SCHEMA)
         async with emulated() if arguments.emulator else strava(db) as api:
