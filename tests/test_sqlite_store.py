@@ -194,9 +194,11 @@ async def test_logins_of_two_applications_in_a_file_have_to_be_told_apart(path: 
     for name in ("5", LOGIN):
         await SqliteTokenStore(path, application=name).save(7, FULL)
     program = SqliteTokenStore(path)
-    for work in (program.load(7), program.save(7, FULL), program.athlete_ids()):
+    for work in (program.load(7), program.save(7, FULL), program.athlete_ids(), program.check_writable()):
         with pytest.raises(TokenStoreError, match=rf"such as 5 and {LOGIN}: say which one with .*application="):
             await work
+    key = SqliteTokenStore.generate_key()
+    assert await SqliteTokenStore(path, key=key).rotate() == 2  # of all applications
 
 
 @pytest.mark.anyio

@@ -177,7 +177,7 @@ class SqliteTokenStore:
         Raises:
             TokenStoreError: it cannot be written, or its disk has no room.
         """
-        await self._file.check_writable(self._rows)
+        await self._file.check_writable(self._own_rows)
 
     def _rows(self, connection: sqlite3.Connection) -> Rows:
         return Rows(connection, self._file.path, self._application, self._seals)
@@ -188,9 +188,14 @@ class SqliteTokenStore:
     async def _write(self, work: Callable[[Rows], T], athlete_id: int | None = None) -> T:
         """Do it; what ``Rows`` refuses is left untouched. In place of the room that a lock on the athlete holds."""
         room = "" if athlete_id is None else _lock_name(self._application, athlete_id)
-        return await self._file.write(
-            lambda connection: work(self._rows(connection)), look=self._rows, instead_of_room=room
-        )
+        look = self._rows if athlete_id is None else self._own_rows
+        return await self._file.write(lambda connection: work(self._rows(connection)), look=look, instead_of_room=room)
+
+    def _own_rows(self, connection: sqlite3.Connection) -> Rows:
+        """Return the rows, once it is sure whose they are."""
+        rows = self._rows(connection)
+        _ = rows.application
+        return rows
 
 
 def _lock_name(application: str, athlete_id: int) -> str:

@@ -17,6 +17,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Sequence
+from functools import cached_property
 
 from strava_async._shapes import is_list
 from strava_async.errors import TokenStoreError
@@ -70,11 +71,8 @@ class Rows:
         application: whose rows; empty means that of the file.
         seals: one for each key, the first of which begins a file and is what ``rotate`` puts in force.
 
-    Attributes:
-        application: whose rows these are.
-
     Raises:
-        TokenStoreError: the file is sealed, and not with one of these; or it has several applications.
+        TokenStoreError: the file is sealed, and not with one of these.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: str, application: str, seals: Sequence[Seal]) -> None:
@@ -82,7 +80,7 @@ class Rows:
         self._path = path
         self._seals = seals
         self._seal = self._in_force()
-        self.application = application or self._of_the_file()
+        self._named = application
 
     def load(self, athlete_id: int) -> TokenSet | None:
         """Return the athlete's tokens, or None."""
@@ -123,8 +121,15 @@ class Rows:
             self._connection.execute("update tokens set value = ?, sealed = 1 where rowid = ?", (value, rowid))
         return len(rows)
 
-    def _of_the_file(self) -> str:
-        """Return the application that is meant where none is named."""
+    @cached_property
+    def application(self) -> str:
+        """Whose rows these are.
+
+        Raises:
+            TokenStoreError: none was named, and several have logged in.
+        """
+        if self._named:
+            return self._named
         # Each of these looks at the ends of the primary key's index, however many rows there are.
         if self._connection.execute("select 1 from tokens where application = '' limit 1").fetchone() is not None:
             return ""
