@@ -278,6 +278,25 @@ async def test_a_phone_shows_it_all_without_scrolling_sideways(visiting):
             assert await visit.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+async def test_the_page_of_the_emulator_confirms_and_shows_the_event_without_a_reload(visiting):
+    async with visiting(viewport=PHONE) as visit:
+        await visit.connect()
+        await visit.page.goto(visit.strava_url)
+        await visit.page.get_by_role("combobox", name="Sport").select_option("Run")
+        await visit.page.get_by_role("button", name="Record an activity now").click()
+        await expect(visit.page.get_by_text("Recorded: ")).to_contain_text("Its event appears below.")
+        await visit.page.evaluate("window.notReloaded = true")
+        number = visit.emulator.record_activity()
+        told = visit.page.get_by_role("listitem").filter(has_text=f"activity {number} create")
+        await expect(told).to_contain_text("attempt 1: 200", timeout=SOON_MS)
+        visit.emulator.disconnect()
+        await expect(visit.page.get_by_text("Not connected.")).to_be_visible()
+        assert await visit.page.evaluate("window.notReloaded")
+        assert await visit.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        await visit.page.reload()
+        await expect(visit.page.get_by_text("Recorded: ")).to_have_count(0)
+
+
 async def test_the_keyboard_is_enough(visiting):
     async with visiting() as visit:
         await visit.page.goto(visit.url)
@@ -296,22 +315,3 @@ async def test_without_scripts_everything_but_the_live_part_works(visiting):
         for _ in ("the question", "the answer"):
             await visit.page.get_by_role("button", name="Disconnect").click()
         await expect(visit.page.get_by_role("link", name="Connect with Strava")).to_be_visible()
-
-
-async def test_the_page_of_the_emulator_confirms_and_shows_the_event_without_a_reload(visiting):
-    async with visiting(viewport=PHONE) as visit:
-        await visit.connect()
-        await visit.page.goto(visit.strava_url)
-        await visit.page.get_by_role("combobox", name="Sport").select_option("Run")
-        await visit.page.get_by_role("button", name="Record an activity now").click()
-        await expect(visit.page.get_by_text("Recorded: ")).to_contain_text("Its event appears below.")
-        await visit.page.evaluate("window.notReloaded = true")
-        number = visit.emulator.record_activity()
-        told = visit.page.get_by_role("listitem").filter(has_text=f"activity {number} create")
-        await expect(told).to_contain_text("attempt 1: 200", timeout=SOON_MS)
-        visit.emulator.disconnect()
-        await expect(visit.page.get_by_text("Not connected.")).to_be_visible()
-        assert await visit.page.evaluate("window.notReloaded")
-        assert await visit.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-        await visit.page.reload()
-        await expect(visit.page.get_by_text("Recorded: ")).to_have_count(0)
