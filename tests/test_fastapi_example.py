@@ -535,6 +535,40 @@ async def test_a_stranger_sees_the_button_and_nothing_else(emulator, tmp_path):
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(("days", "named"), [(0, "this week"), (7, "last week"), (70, "in the week of 5 January")])
+async def test_a_dashboard_opens_with_a_week_that_is_not_empty(tmp_path, days, named):
+    clock = FakeClock()  # on a Tuesday
+    emulator = Emulator(clock=clock, years=0.5)
+    emulator.record_activity(sport_type="Run")
+    clock.advance(days * 86_400)
+    async with service(emulator, tmp_path) as s:
+        await s.connect()
+        shown = re.search(r"<strong>([\d.]+) km</strong> (.*)\n", (await s.home()).text)
+    assert float(shown[1]) > 0
+    assert shown[2] == named
+
+
+def test_who_asks_strava_itself_is_told_apart():
+    urls = (
+        (None, "https://www.strava.com/api/v3", "https://api-v3.strava.com"),
+        ("http://127.0.0.1:1", "https://strava.test"),
+    )
+    for here, are in zip(urls, (True, False), strict=True):
+        assert {Settings("1", "s", api_url=url).at_strava for url in here} == {are}
+        assert {Settings("1", "s", oauth_url=url).at_strava for url in here} == {are}
+
+
+@pytest.mark.asyncio
+async def test_who_is_not_signed_in_is_not_asked_whether_to_disconnect(emulator, tmp_path):
+    async with service(emulator, tmp_path) as s:
+        assert (await s.browser.get("/disconnect")).headers["location"] == "/"
+        await s.connect()
+        page = await s.browser.get("/disconnect")
+        assert (page.status_code, "Disconnect from Strava?" in page.text) == (200, True)
+    assert emulator.count("POST", "/oauth/revoke") == 0
+
+
+@pytest.mark.asyncio
 async def test_a_page_costs_one_read_and_the_next_none(emulator, tmp_path, activity):
     async with service(emulator, tmp_path) as s:
         assert (await s.connect()).status_code == 303

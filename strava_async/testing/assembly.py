@@ -91,7 +91,7 @@ class Assembly:
         wiring.add_pages(front.pages, prefix, consent, TokensApi(accounts, gate, self._quirks, people.summary))
         wiring.add_subscriptions(front.pages, prefix, self.subscriptions)
         page = SitePage(self.site, people.names, accounts, self.subscriptions, self.delivery.events)
-        wiring.add_site(front.pages, page)
+        wiring.add_site(front.pages, front.watching, page)
 
     def _settle_uploads(self) -> float | None:
         """Finish the uploads whose time has come; return in how many seconds there are more, if there are any."""

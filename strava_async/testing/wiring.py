@@ -38,8 +38,10 @@ def add_subscriptions(routes: Routes, prefix: str, subscriptions: SubscriptionsA
     routes.add("DELETE", f"{prefix}/push_subscriptions/{{}}", subscriptions.delete)
 
 
-def add_site(routes: Routes, page: SitePage) -> None:
-    """The front page, for people."""
+def add_site(routes: Routes, watching: Routes, page: SitePage) -> None:
+    """The front page, for people, and what it looks at by itself."""
+    watching.add("GET", "/emulator/live", page.live)
+    watching.add("GET", "/emulator/site.js", page.script)
     routes.add("GET", "/", page.show)
     routes.add("POST", "/emulator/record", page.record)
     routes.add("POST", "/emulator/disconnect", page.disconnect)
