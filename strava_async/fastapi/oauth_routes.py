@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from strava_async._credentials import is_secret
+from strava_async._hidden import Hidden
 from strava_async.application import IfMissing, Strava
 from strava_async.client import Client
 from strava_async.errors import AuthorizationDeniedError, InputError, StravaError
@@ -117,10 +118,11 @@ class OAuthRoutes:
         query = read_query(request.scope["query_string"], ("code", "error", "scope"))
         if query is not None and query.get("error"):
             raise AuthorizationDeniedError(ascii(query["error"][:100])[1:-1])
-        if query is None or not is_secret(query.get("code")):
+        code = Hidden("" if query is None else query.pop("code", ""))
+        if query is None or not is_secret(code):
             return failure("malformed")
         return await kit.strava.connect(
-            query["code"],
+            code.reveal(),
             self.required_scope or None,
             granted_scope=query.get("scope"),
             if_missing=self.if_missing,

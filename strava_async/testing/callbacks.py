@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import anyio
 from starlette.types import ASGIApp
 
+from strava_async._hidden import Hidden
 from strava_async._http import HttpClient, HttpSender, asgi_client
 from strava_async._http.connections import httpx_client_for
 from strava_async.calls import Call, Method
@@ -157,7 +158,8 @@ async def ask(
 async def _send(client: HttpClient, method: Method, url: str, content: bytes | None) -> CallbackReply:
     # The query of a handshake holds the verify_token, which belongs in no log.
     address, _, query = url.partition("?")
+    quiet = Hidden(query) if query else None
     content_type = None if content is None else _JSON
-    call = Call(method, address, urlsplit(url).path, None, content, content_type, secret_query=query or None)
+    call = Call(method, address, urlsplit(url).path, None, content, content_type, secret_query=quiet)
     reply = opened_reply(await HttpSender(client).send(call, None, ANSWER_SECONDS))
     return CallbackReply(reply.status_code, reply.body)
