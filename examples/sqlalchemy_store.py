@@ -39,6 +39,8 @@ class StravaToken(Base):
     refresh_token: Mapped[str | None] = mapped_column(Text)
     expires_at: Mapped[int | None] = mapped_column(BigInteger)
     scope: Mapped[str] = mapped_column(Text)
+    # To a table that is there: alter table strava_token add generation varchar(64) not null default ''
+    generation: Mapped[str] = mapped_column(String(64), server_default="")
     updated_at: Mapped[int] = mapped_column(BigInteger)
 
 
@@ -83,7 +85,7 @@ class SqlAlchemyTokenStore:
             if row is None:
                 return None
             scope = frozenset(row.scope.split())
-            return TokenSet(row.access_token, row.refresh_token, row.expires_at, scope, athlete_id)
+            return TokenSet(row.access_token, row.refresh_token, row.expires_at, scope, athlete_id, row.generation)
 
     async def save(self, athlete_id: int, token: TokenSet) -> None:
         """Keep the tokens, in place of those that were there; they are committed when this returns."""
@@ -131,6 +133,7 @@ class SqlAlchemyTokenStore:
             refresh_token=token.refresh_token,
             expires_at=token.expires_at,
             scope=" ".join(sorted(token.scope)),
+            generation=token.generation,
             updated_at=int(self._clock.time()),
         )
         try:

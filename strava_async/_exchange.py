@@ -15,7 +15,6 @@ A reply in hand is returned at once; only the next request waits. Hooks are told
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from typing import Any, NamedTuple, assert_never
 
 import anyio
@@ -41,8 +40,7 @@ from strava_async.wire import Decode, Reply, opening, read, read_json, read_leni
 LARGE_BODY_BYTES = 8 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """How a call is made.
 
     Attributes:
@@ -193,8 +191,11 @@ class Exchange:
         return await self._read(call, reply, bearer, decode)
 
     async def _read(self, call: Call, reply: Reply, bearer: Hidden[str] | None, decode: Decode | None) -> _Ended:
+        is_small = len(reply.body) < LARGE_BODY_BYTES
+        if is_small and not reply.content_encoding:
+            return self._ended(call, reply, bearer, decode)
         steps = opening(reply)
-        opened = _step_on(steps) if len(reply.body) < LARGE_BODY_BYTES else None
+        opened = _step_on(steps) if is_small else None
         if opened is not None:
             return self._ended(call, opened, bearer, decode)
         # A hundred large bodies that arrive together are unpacked and decoded one per turn of the loop, each step of

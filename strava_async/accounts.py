@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 from strava_async._hidden import Hidden
 from strava_async._shield import after_waiting_for
 from strava_async.clock import Clock
-from strava_async.errors import InputError, InvalidGrantError
+from strava_async.errors import InputError, InvalidGrantError, TokenStoreError
 from strava_async.oauth import AccessInfo, TokenSet
 from strava_async.stores.base import TokenStore
 from strava_async.tokens import TokenSource
@@ -53,8 +53,13 @@ class Accounts:
             )
         return source
 
-    async def connect(self, athlete_id: int, info: AccessInfo) -> None:
+    async def connect(self, athlete_id: int, info: AccessInfo, generation: str) -> None:
         """Keep the tokens of a new grant in place of whatever was kept.
+
+        Args:
+            athlete_id: whose.
+            info: Strava's answer.
+            generation: see ``TokenSource.put``.
 
         Raises:
             Exception: what the store raises; the tokens stay in hand, and are offered again at the next use.
@@ -63,10 +68,33 @@ class Accounts:
         del info
         source = self.source(athlete_id)
         try:
-            await source.put(grant.reveal())
+            await source.put(grant.reveal(), generation)
         finally:
             if source.unsaved:
                 self._unsaved[athlete_id] = source
+
+    async def generation(self, athlete_id: int) -> str | None:
+        """Return the generation of an athlete's tokens; None if there are none."""
+        source = self.source(athlete_id)
+        before = source.token
+        token = await self.newest(athlete_id)
+        if token is None:
+            return None
+        source.offer(token, before)  # whoever asks for this is about to use them, and need not read them again
+        return token.generation
+
+    async def change_generation(self, athlete_id: int, generation: str) -> None:
+        """Keep another generation with an athlete's tokens; nothing happens if there are none.
+
+        Raises:
+            TokenStoreError: the store does not keep generations.
+        """
+        try:
+            is_kept = await self.source(athlete_id).change_generation(generation)
+        except InvalidGrantError:
+            return
+        if not is_kept:
+            raise TokenStoreError("the token store does not keep TokenSet.generation: no session can be ended")
 
     async def drop(self, athlete_id: int, revoke: Callable[[TokenSet | None], Awaitable[None]] | None) -> None:
         """Delete an athlete's tokens; nothing happens if there are none.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hmac
+import secrets
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -41,15 +42,18 @@ T = TypeVar("T")
 # How long the one request may queue that finds out whose tokens came.
 LOOKUP_SECONDS = 60.0
 
+GENERATION_BYTES = 12
+
 _STATES = b"states of this application"
 
 
 @dataclass(slots=True)
 class _Life:
-    """What an object and its views have in common: whether they are closed, and what closing waits for."""
+    """What an object and its views have in common: whether they are closed, what closing waits for, and ``origins``."""
 
     under_way: UnderWay = field(default_factory=UnderWay)
     closed: bool = False
+    origins: set[str | None] = field(default_factory=set[str | None])
 
 
 class Strava:
@@ -75,6 +79,7 @@ class Strava:
         hooks: are told of requests, waits, retries and renewals; see ``strava_async.hooks``.
         clock: None means the limiter's.
         random: returns jitter from [0, 1); None means the limiter's.
+        new_secret: makes a random text of that many bytes, of letters and digits; for ``TokenSet.generation``.
         api_url: None means Strava's.
         oauth_url: None means Strava's.
 
@@ -98,6 +103,7 @@ class Strava:
         hooks: Hooks | None = None,
         clock: Clock | None = None,
         random: Callable[[], float] | None = None,
+        new_secret: Callable[[int], str] = secrets.token_urlsafe,
         api_url: str | None = None,
         oauth_url: str | None = None,
     ) -> None:
@@ -124,6 +130,7 @@ class Strava:
             oauth_url=oauth_url,
         )
         self._clock = clock
+        self._new_secret = new_secret
         self._accounts = Accounts(MemoryTokenStore() if token_store is None else token_store, clock)
         self._life = _Life()
 
@@ -136,6 +143,14 @@ class Strava:
     def clock(self) -> Clock:
         """The time that it goes by."""
         return self._clock
+
+    @property
+    def origins(self) -> set[str | None]:
+        """Where browsers see the web service that this object works for, such as ``https://service.example``.
+
+        None stands for wherever a request says. ``oauth_router`` adds its own; empty where there is none.
+        """
+        return self._life.origins
 
     @property
     def quota(self) -> Quota:
@@ -370,6 +385,35 @@ class Strava:
         self._accounts.source(athlete_id)
         return await self._accounts.newest(athlete_id) is not None
 
+    async def generation(self, athlete_id: int) -> str | None:
+        """Return the generation of an athlete's grant; None if the athlete is not connected.
+
+        What was given out for a grant, such as the session of a browser, is good as long as this is what it was then.
+        It is made by ``connect``, stays the same through renewals, and ends with the tokens. Connecting an athlete once
+        more does not change it, if Strava's answer shows that the grant is the one before: by an access or refresh
+        token that is in the store. Asks the store, and nobody else.
+
+        Raises:
+            InputError: that is no athlete's id.
+            TokenStoreError: the store cannot be read.
+        """
+        self._check_open()
+        return await self._accounts.generation(athlete_id)
+
+    async def end_sessions(self, athlete_id: int) -> None:
+        """Give an athlete's grant a new generation: no browser is signed in any more. The athlete stays connected.
+
+        Nothing happens if the athlete is not connected. Waits for another process that renews the tokens. Costs no
+        quota. What was begun is carried to its end even if the caller is cancelled.
+
+        Raises:
+            InputError: that is no athlete's id.
+            TokenStoreError: the store does not do, or does not keep ``TokenSet.generation``.
+        """
+        self._accounts.source(athlete_id)
+        generation = self._new_generation()
+        await self._carry_out(partial(self._accounts.change_generation, athlete_id, generation))
+
     async def athlete_ids(self) -> list[int]:
         """Return the connected athletes, in ascending order."""
         self._check_open()
@@ -459,6 +503,7 @@ class Strava:
     async def _connect(
         self, code: Hidden[str], required: tuple[str, ...], granted: frozenset[str], if_missing: IfMissing
     ) -> int:
+        generation = self._new_generation()
         tokens = TokenSource(clock=self._clock)
         api = self._api.with_tokens(tokens)
         answer = Hidden(await api.exchange_code_for_token(self._client_id, self._client_secret.reveal(), code.reveal()))
@@ -473,10 +518,13 @@ class Strava:
             except StravaError as error:
                 raise missing from error
         else:
-            await self._accounts.connect(athlete_id, answer.reveal())
+            await self._accounts.connect(athlete_id, answer.reveal(), generation)
         if missing is not None:
             raise missing
         return athlete_id
+
+    def _new_generation(self) -> str:
+        return TokenSet("", generation=self._new_secret(GENERATION_BYTES)).generation
 
     async def _revoke(self, token: TokenSet | None) -> None:
         if token is not None:

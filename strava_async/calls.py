@@ -23,19 +23,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from enum import Enum
 from functools import lru_cache
-from typing import Any, Literal, cast, get_args
-from urllib.parse import SplitResult, quote, quote_plus, unquote, urlencode, urlsplit
+from typing import Any, Literal, NamedTuple, cast, get_args
+from urllib.parse import SplitResult, quote, quote_plus, urlencode, urlsplit
 
 from strava_async._hidden import Hidden, hidden, revealed
 from strava_async.endpoints import quota_class_of
 from strava_async.errors import InputError
-from strava_async.multipart import given_files
 from strava_async.quota import QuotaClass
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 _METHODS = get_args(Method)
 
 _FIELD = r"\{([A-Za-z_][A-Za-z0-9_]*)\}"
+# A segment that a server may take for the folder itself, or the one above.
+_DOTS = re.compile(r"(?:^|/)(?:\.|%2[eE]){1,2}(?:/|\Z)")
 _NEVER_IN_A_URL = frozenset({"access_token", "refresh_token", "client_secret"})
 _HIDDEN = _NEVER_IN_A_URL | {"verify_token", "code", "token"}
 _CREDENTIALS = ("client_id", "client_secret")
@@ -117,7 +118,7 @@ def api_call(
         raise InputError("a body of JSON and a form of their own go with PUT; a POST sends its parameters")
     if method != "POST" and files:
         raise InputError("files go with POST")
-    given = given_files(files) if files else None
+    given = _given(files) if files else None
     template = _template(url, api_url)
     rest = dict(params)
     path = _fill(template, rest)
@@ -244,8 +245,7 @@ def _encodable(name: str, value: str) -> str:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class _Template:
+class _Template(NamedTuple):
     """A path as it was asked for: the whole of it below the origin, its names, and the query it brought along."""
 
     path: str
@@ -277,7 +277,7 @@ def _fill(template: _Template, values: dict[str, Any]) -> str:
         if not text:
             raise InputError(f"the path needs {name}")
         path = path.replace(f"{{{name}}}", quote(text, safe=""))
-    if not {".", ".."}.isdisjoint(map(unquote, path.split("/"))):
+    if _DOTS.search(path):
         raise InputError(f"a path holds no '.' or '..': {path!r}")
     return path
 
@@ -337,6 +337,8 @@ def _form(params: Mapping[str, str | Hidden[str]]) -> bytes | Hidden[bytes]:
 
 
 def _query(brought: str, params: Mapping[str, str | Hidden[str]]) -> str:
+    if not brought and not params:
+        return ""
     names = [*params, *(pair.partition("=")[0] for pair in brought.split("&"))] if brought else params
     for name in names:
         if name.lower() in _NEVER_IN_A_URL:
@@ -359,7 +361,7 @@ def _take_credentials(params: Encoded) -> Hidden[str] | None:
 
 def _secrets(params: Mapping[str, str | Hidden[str]]) -> Hidden[tuple[str, ...]]:
     """Return the parameters that no error may show: plain, and as a query and a form hold them."""
-    if "client_secret" not in params and "verify_token" not in params:
+    if not params or ("client_secret" not in params and "verify_token" not in params):
         return NO_SECRETS
     values = [revealed(params[name]) for name in ("client_secret", "verify_token") if name in params]
     forms = {text: None for value in values if value for text in (value, quote(value, safe=""), quote_plus(value))}
@@ -378,6 +380,13 @@ def _json(body: Any) -> bytes:
         return json.dumps(body, separators=(",", ":"), allow_nan=False).encode("utf-8")
     except (TypeError, ValueError) as error:
         raise InputError(f"the body cannot be sent as JSON: {error}") from None
+
+
+def _given(files: Any) -> Any:
+    # Not above: most programs send no file, and all wait for what an import loads.
+    from strava_async.multipart import given_files
+
+    return given_files(files)
 
 
 def _is_replayable(file: Any) -> bool:

@@ -53,9 +53,7 @@ class SystemClock:
 
     monotonic = staticmethod(_sleepless())
 
-    def time(self) -> float:
-        """Return ``time.time()``."""
-        return time.time()
+    time = staticmethod(time.time)
 
     async def sleep(self, seconds: float) -> None:
         """Wait with the event loop's own timer."""

@@ -14,8 +14,7 @@ Source:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from strava_async.quota import QuotaClass
 from strava_async.scopes import Scope
@@ -23,8 +22,7 @@ from strava_async.scopes import Scope
 Paging = Literal["", "page", "cursor"]
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """One endpoint.
 
     Attributes:

@@ -52,7 +52,8 @@ def is_json_type(media_type: str) -> bool:
 
 def begins_like_html(body: bytes) -> bool:
     """Say whether a body is a page, whatever its media type."""
-    return _beginning(body).startswith((b"<!doctype html", b"<html"))
+    # JSON is seen to be none by its first byte.
+    return not body.startswith((b"{", b"[")) and _beginning(body).startswith((b"<!doctype html", b"<html"))
 
 
 def what_came(body: bytes, content_type: str, secrets: tuple[str, ...], *, is_json: bool) -> Came:

@@ -18,8 +18,8 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -42,6 +42,8 @@ V = TypeVar("V")
 
 ApprovalPrompt = Literal["auto", "force"]
 
+GENERATION_LENGTH = 64  # fits a column of a database
+
 # 9999-12-31T23:59:59Z. What lies beyond is no instant, but milliseconds, or nonsense.
 END_OF_THE_CALENDAR = 253_402_300_799
 
@@ -56,6 +58,9 @@ class TokenSet:
         expires_at: when the access token dies; epoch seconds, None if unknown.
         scope: what the athlete granted; empty if unknown.
         athlete_id: whose tokens these are; None if unknown.
+        generation: a text that ``Strava.connect`` makes, and that stays the same through renewals. What was given out
+            under another one, such as the session of a browser, has ended. Up to 64 printable ASCII characters without
+            spaces; empty if none was made. It is no secret.
 
     An ``expires_at`` with a fraction is cut to seconds; a ``scope`` may be given as text, as Strava writes it, or as
     any collection of names.
@@ -70,6 +75,13 @@ class TokenSet:
     expires_at: int | None = None
     scope: frozenset[str] = frozenset()
     athlete_id: int | None = None
+    generation: str = field(default="", repr=False)
+
+    def __setstate__(self, state: Sequence[object]) -> None:
+        """Take what was pickled, perhaps before there was the last field."""
+        for index, each in enumerate(fields(self)):
+            value = state[index] if index < len(state) else each.default
+            object.__setattr__(self, each.name, _masked(value) if each.name.endswith("_token") else value)
 
     def __init__(
         self,
@@ -78,6 +90,7 @@ class TokenSet:
         expires_at: int | None = None,
         scope: frozenset[str] = frozenset(),
         athlete_id: int | None = None,
+        generation: str = "",
     ) -> None:
         access, refresh = Hidden(access_token), Hidden(refresh_token)
         del access_token, refresh_token  # one that is refused is one of somebody's all the same
@@ -89,6 +102,7 @@ class TokenSet:
         if athlete_id is not None and type(athlete_id) is not int:  # True is an int to Python
             raise InputError("the athlete_id of tokens is an integer, or None")
         put(self, "athlete_id", athlete_id)
+        put(self, "generation", _checked_generation(generation))
 
 
 def _checked_token(name: str, token: Hidden[Any]) -> SecretText:
@@ -97,6 +111,34 @@ def _checked_token(name: str, token: Hidden[Any]) -> SecretText:
     if not fits_a_field(token.reveal()):
         raise InputError(f"the {name} token holds white space or a character outside ASCII")
     return SecretText(token.reveal())
+
+
+def _checked_generation(value: object) -> str:
+    if not isinstance(value, str) or len(value) > GENERATION_LENGTH or not fits_a_field(value):
+        raise InputError(f"the generation of tokens is a text of up to {GENERATION_LENGTH} ASCII letters and digits")
+    return value
+
+
+def with_generation(token: TokenSet, generation: str) -> TokenSet:
+    """Return the tokens with another generation."""
+    same = token.generation == generation
+    return token if same else _with(token, "generation", _checked_generation(generation))
+
+
+def are_same_tokens(one: TokenSet | None, other: TokenSet | None) -> bool:
+    """Say whether two are equal but for their generation, which changes without Strava."""
+    if one is None or other is None:
+        return one is other
+    return with_generation(one, other.generation) == other
+
+
+def are_of_one_grant(one: TokenSet, other: TokenSet) -> bool:
+    """Say whether it is certain that Strava gave both for one grant: they have a token in common.
+
+    An application has one grant per athlete, and Strava's answer to a code gives its tokens again where they are good.
+    """
+    same_access = bool(one.access_token) and one.access_token == other.access_token
+    return same_access or (bool(one.refresh_token) and one.refresh_token == other.refresh_token)
 
 
 def with_expiry(token: TokenSet, expires_at: float | None) -> TokenSet:
@@ -198,8 +240,8 @@ class AccessInfo(dict[str, Any]):
         """Return the tokens as a value.
 
         Args:
-            before: what was known; its refresh token, scope and athlete hold where this answer does not name them. An
-                answer with another athlete begins a new grant: nothing of the one before holds.
+            before: what was known; its refresh token, scope and athlete hold where this answer does not name them, and
+                its generation. An answer with another athlete begins a new grant: nothing of the one before holds.
 
         Raises:
             InputError: the access token is none.
@@ -215,6 +257,7 @@ class AccessInfo(dict[str, Any]):
             _seconds(self.get("expires_at")),
             (parse_scope(scope) if isinstance(scope, str) else None) or before.scope,
             before.athlete_id if athlete_id is None else athlete_id,
+            before.generation,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -430,7 +430,7 @@ class ApiV3:
         given = {"priority": priority, "max_wait": max_wait, "timeout": timeout, "total": total, "retry": retry}
         view = copy.copy(self)
         changes: dict[str, Any] = {name: value for name, value in given.items() if not isinstance(value, Unset)}
-        view._options = _checked(replace(self._options, **changes))
+        view._options = _checked(self._options._replace(**changes))
         return view
 
     def with_tokens(self, tokens: TokenSource) -> ApiV3:
@@ -552,7 +552,7 @@ def _reports(hooks: Hooks | None, clock: Clock) -> Reports:
 def _of_oauth(options: Options) -> Options:
     """Return the options of a request about tokens: callers share its answer, so that it never lasts."""
     bound = min(max(options.timeout, LEAST_OAUTH_SECONDS), OAUTH_SECONDS, options.total or math.inf)
-    return replace(options, total=bound)
+    return options._replace(total=bound)
 
 
 def _checked(options: Options) -> Options:

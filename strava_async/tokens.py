@@ -45,7 +45,7 @@ from strava_async.errors import (
     ServerError,
     TransportError,
 )
-from strava_async.oauth import AccessInfo, TokenSet
+from strava_async.oauth import AccessInfo, TokenSet, are_of_one_grant, are_same_tokens, with_generation
 from strava_async.scopes import lacks_scope
 
 Refresh = Callable[[TokenSet], Awaitable[AccessInfo]]
@@ -248,11 +248,15 @@ class TokenSource:
         await self._renewals.lead(work, private=True)
         return answer[0]
 
-    async def put(self, info: AccessInfo) -> None:
+    async def put(self, info: AccessInfo, generation: str = "") -> None:
         """Keep the tokens of a new grant in place of whatever is kept, and use them from then on.
 
         They are in hand at once, and stay so until they are kept. Waits for a renewal under way first; cancelling the
         caller does not stop what was begun.
+
+        Args:
+            info: Strava's answer.
+            generation: of the grant, unless what is kept is of the same grant, and has one.
 
         Raises:
             Exception: what the keeper raises; see ``hand_over``.
@@ -262,11 +266,37 @@ class TokenSource:
         await self._renewals.settled()
 
         async def work() -> None:
-            self._take(grant.reveal(), TokenSet(""))
+            self._take(grant.reveal(), TokenSet("", generation=generation), TokenSet(""))
             self._unsaved = self._overrides = True
             await self._save_at_last()
 
         await self._renewals.lead(work, private=True)
+
+    async def change_generation(self, generation: str) -> bool:
+        """Keep another generation with the tokens that are kept.
+
+        Waits for a renewal under way first; cancelling the caller does not stop what was begun.
+
+        Returns:
+            whether it is kept. False for a keeper that does not keep generations.
+
+        Raises:
+            InvalidGrantError: the athlete is not connected.
+            Exception: what the keeper raises; the generation is the one before.
+        """
+        await self._renewals.settled()
+        found: list[str] = []
+
+        async def work() -> None:
+            async with self._exclusive():
+                await self._save_unless_superseded()
+                await self._read()
+                await self._keeper.save(with_generation(self._token, generation))
+                await self._read()
+                found.append(self._token.generation)
+
+        await self._renewals.lead(work, private=True)
+        return found == [generation]
 
     async def prepare(self, any_of: tuple[str, ...] = ()) -> None:
         """Do and tell what can be done and told before a call takes its place in the queue for quota. Costs none.
@@ -320,6 +350,16 @@ class TokenSource:
         await self._renewals.lead(work, private=True)
         return lives[0]
 
+    def offer(self, kept: TokenSet, before: TokenSet) -> None:
+        """Take what somebody has just read from the keeper, if it was to be read before the next use anyway.
+
+        Args:
+            kept: what was found.
+            before: the tokens here when the reading began; if they are others now it may be out of date.
+        """
+        if self._unread and self._token is before and not self._renewals.under_way:
+            self._put(kept)
+
     def reread(self) -> None:
         """Forget the tokens; what is kept is read before the next use."""
         self.token = TokenSet("")
@@ -337,10 +377,16 @@ class TokenSource:
     def in_hand(self, kept: TokenSet | None) -> TokenSet | None:
         """Return the tokens that are to replace what is kept and do not yet; None if what is kept counts.
 
-        It counts if the athlete was connected anew, or disconnected, since the tokens in hand were got.
+        It counts if the athlete was connected anew, or disconnected, since the tokens in hand were got. The generation
+        is that of what is kept, unless the tokens in hand are those of another grant.
         """
-        counts = not self._unsaved or (not self._overrides and kept not in (self._replaced, self._token))
-        return None if counts else self._token
+        if not self._unsaved:
+            return None
+        if not self._overrides and not any(are_same_tokens(kept, token) for token in (self._replaced, self._token)):
+            return None
+        if kept is None or (self._overrides and not (kept.generation and are_of_one_grant(kept, self._token))):
+            return self._token
+        return with_generation(self._token, kept.generation)  # it may have changed meanwhile
 
     def _is_present(self, refused: Hidden[str | None]) -> bool:
         return (self._token.access_token or None) == refused.reveal()
@@ -379,8 +425,10 @@ class TokenSource:
                 self.reread()
                 raise
             if self._token is before:
-                if kept != before:
+                if not are_same_tokens(kept, before):
                     self.token = kept
+                elif kept != before:
+                    self._token = kept  # what is known of them, such as that Strava refused one, holds
                 self._unread = False
                 return
 
@@ -414,7 +462,9 @@ class TokenSource:
         commit()  # the tokens before may be dead
         if save:
             self._check_owner(answer.reveal().token_set(), before)
-        self._take(answer.reveal(), before if save else TokenSet(""))
+        # What is kept may have another generation than the tokens here, and tells more if they were not read yet.
+        known = (self.in_hand(replaced) or replaced or before) if save else TokenSet("")
+        self._take(answer.reveal(), known, before)
         if save and (unsaved or self._token != replaced):
             self._unsaved, self._replaced = True, replaced
             await self._save()
@@ -426,8 +476,8 @@ class TokenSource:
         if None not in (ours, theirs) and ours != theirs:
             raise InvalidGrantError(f"Strava renewed the tokens of athlete {ours} with another's: connect again")
 
-    def _take(self, info: AccessInfo, before: TokenSet) -> None:
-        token = info.token_set(before)
+    def _take(self, info: AccessInfo, known: TokenSet, before: TokenSet) -> None:
+        token = info.token_set(known)
         self._put(token)
         self._expiry.note_answer(info, token, before)
 
@@ -454,9 +504,11 @@ class TokenSource:
     async def _save_unless_superseded(self) -> None:
         """Keep what could not be kept before, unless the athlete was connected anew, or disconnected, meanwhile."""
         if self._unsaved:
-            if self.in_hand(await self._kept()) is None:
+            token = self.in_hand(await self._kept())
+            if token is None:
                 self.reread()
             else:
+                self._token = token
                 await self._save()
 
     async def _kept(self) -> TokenSet | None:

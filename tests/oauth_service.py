@@ -11,7 +11,7 @@ import httpx
 from fastapi import FastAPI
 
 from strava_async import MemoryTokenStore, RetryPolicy, Strava, TokenSet, TokenStoreError
-from strava_async.fastapi import StravaLifespan
+from strava_async.fastapi import AthleteDep, AthleteIdDep, StravaLifespan, exception_handlers
 from strava_async.fastapi.oauth import oauth_router
 from strava_async.testing import Emulator, FakeClock
 
@@ -94,17 +94,25 @@ def set_cookies(response: httpx.Response) -> list[dict[str, str]]:
 
 @asynccontextmanager
 async def service(
-    prefix: str = "/strava", lifespan: dict[str, Any] | None = None, **options: Any
+    prefix: str = "/strava",
+    lifespan: dict[str, Any] | None = None,
+    *,
+    emulator: Emulator | None = None,
+    store: FussyStore | None = None,
+    **options: Any,
 ) -> AsyncGenerator[Service]:
-    """Run a service.
+    """Run a service. ``/me`` says who is signed in, and ``/name`` asks Strava for the name.
 
     Args:
         prefix: where the routes are.
         lifespan: more arguments of ``StravaLifespan``, which tries nothing twice unless they say so.
+        emulator: its Strava, by a ``FakeClock``.
+        store: where its tokens are kept.
         options: arguments of ``oauth_router``.
     """
-    clock, store = FakeClock(), FussyStore()
-    emulator = Emulator(years=0.1, athletes=2, clock=clock)
+    emulator = emulator or Emulator(years=0.1, athletes=2, clock=FakeClock())
+    clock, store = emulator.clock, store or FussyStore()
+    assert isinstance(clock, FakeClock)
     emulator.application().callback_domain = "service.test"
     async with httpx.AsyncClient(transport=httpx.ASGITransport(emulator.app)) as http_client:
         strava = Strava(
@@ -115,7 +123,19 @@ async def service(
             clock=clock,
             retry=RetryPolicy(max_attempts=1),
         )
-        app = FastAPI(lifespan=StravaLifespan(strava, **{"retry": None, **(lifespan or {})}))
+        app = FastAPI(
+            lifespan=StravaLifespan(strava, **{"retry": None, **(lifespan or {})}),
+            exception_handlers=exception_handlers,
+        )
+
+        @app.get("/me")
+        async def me(athlete_id: AthleteIdDep) -> int:
+            return athlete_id
+
+        @app.get("/name")
+        async def name(athlete: AthleteDep) -> str | None:
+            return (await athlete.athlete.get()).firstname
+
         app.include_router(oauth_router(strava, **{"scope": SCOPE, **options}), prefix=prefix)
         async with app.router.lifespan_context(app) as state:
 

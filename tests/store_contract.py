@@ -50,7 +50,10 @@ class StoreContract:
     async def test_an_athlete_who_never_came_has_no_tokens(self, store: TokenStore) -> None:
         assert await store.load(7) is None
 
-    @pytest.mark.parametrize("token", [FULL, LEAST, TokenSet("a", None, None, frozenset({"läuft"}), None)])
+    @pytest.mark.parametrize(
+        "token",
+        [FULL, LEAST, TokenSet("a", None, None, frozenset({"läuft"}), None), replace(FULL, generation="Aa0_-~" * 10)],
+    )
     async def test_saved_tokens_come_back_as_they_were(self, store: TokenStore, token: TokenSet) -> None:
         await store.save(7, token)
         assert_same(await store.load(7), token, 7)

@@ -900,7 +900,7 @@ async def test_a_grant_that_comes_amid_a_renewal_and_finds_the_store_shut_is_not
 
     async def connect() -> None:
         with pytest.raises(TokenStoreError):
-            await accounts.connect(7, AccessInfo(access_token="b0", refresh_token="s0", expires_at=4_000_000_000))
+            await accounts.connect(7, AccessInfo(access_token="b0", refresh_token="s0", expires_at=4_000_000_000), "")
 
     source = accounts.source(7)
     source.refresh = refresh

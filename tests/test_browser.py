@@ -3,9 +3,11 @@
 Where no Chromium is installed the tests are skipped, unless REQUIRE_BROWSER=1 is set: then they fail.
 """
 
+import asyncio
 import os
 import re
 import shutil
+import socket
 import sqlite3
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
@@ -13,12 +15,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import pytest_asyncio
+import uvicorn
+from fastapi import FastAPI, Request, Response
 from playwright.async_api import BrowserContext, Page, async_playwright, expect
 
 from examples.fastapi_app.embedded import running
-from strava_async import ApiV3
+from strava_async import ApiV3, Strava, TokenSet
+from strava_async.fastapi import AthleteIdDep, StravaLifespan, exception_handlers, kit_of, oauth_router
 from strava_async.testing import Emulator
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
@@ -32,7 +38,8 @@ pytestmark = [
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     # Nothing but this machine; the tests' guard does not see what a browser does.
-    *("--no-proxy-server", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"),
+    "--no-proxy-server",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost",
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 TRACK = b"""<?xml version="1.0"?><gpx version="1.1" creator="t"><trk><trkseg>
@@ -286,3 +293,81 @@ async def test_without_scripts_everything_but_the_live_part_works(visiting):
         await expect(visit.page.get_by_role("heading", name="Recent activities")).to_be_visible()
         await visit.page.get_by_role("button", name="Disconnect").click()
         await expect(visit.page.get_by_role("link", name="Connect with Strava")).to_be_visible()
+
+
+class ReadyServer(uvicorn.Server):
+    """uvicorn, which says when it answers."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets=None):
+        await super().startup(sockets)
+        self.ready.set()
+
+
+@asynccontextmanager
+async def served(app):
+    """Serve an application on a free port of this machine; Chromium takes all of ``*.localhost`` for this machine."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = ReadyServer(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
+        serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+        try:
+            await server.ready.wait()
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            await serving
+
+
+def site_of(strava: Strava) -> FastAPI:
+    """Return a site that believes to be on https. ``*.localhost`` is as good as that to Chromium."""
+    app = FastAPI(lifespan=StravaLifespan(strava), exception_handlers=exception_handlers)
+    app.include_router(oauth_router(strava, base_url="https://app.site.localhost"), prefix="/strava")
+
+    @app.post("/sign-in/{athlete_id}")
+    async def sign_in(athlete_id: int, request: Request):
+        response = Response()
+        await kit_of(request).signed_in.sign_in(request, response, athlete_id)
+        return response
+
+    @app.get("/me")
+    async def me(athlete_id: AthleteIdDep):
+        return athlete_id
+
+    return app
+
+
+async def test_a_neighbour_cannot_plant_the_cookie_that_only_the_site_itself_may_set(chromium):
+    victim, attacker = 7, 8
+    strava = Strava(1, "secret-of-the-application")
+    for athlete_id in (victim, attacker):
+        await strava.token_store.save(athlete_id, TokenSet("access", generation=f"of-{athlete_id}"))
+    planted = b""
+
+    async def neighbour(scope, receive, send):
+        if scope["type"] == "http":
+            prefix = {"/a0": b"\xa0", "/85": b"\x85"}.get(scope["path"], b"")
+            cookie = prefix + planted + b"; Domain=site.localhost; Path=/; Secure"
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"set-cookie", cookie)]})
+            await send({"type": "http.response.body", "body": b"hi"})
+
+    async with served(site_of(strava)) as port, served(neighbour) as evil_port:
+        site, evil = f"http://app.site.localhost:{port}", f"http://evil.site.localhost:{evil_port}"
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answer = await client.post(f"http://127.0.0.1:{port}/sign-in/{attacker}")
+            planted = answer.headers["set-cookie"].partition(";")[0].encode()
+        for signed_in, shown in ((False, 401), (True, str(victim))):
+            context = await chromium.new_context()
+            page = await context.new_page()
+            await page.goto(f"{site}/me")
+            if signed_in:
+                await page.evaluate(f"fetch('/sign-in/{victim}', {{method: 'POST'}})")
+            for prefix in ("", "a0", "85"):
+                await page.goto(f"{evil}/{prefix}")
+                response = await page.goto(f"{site}/me")
+                assert (await response.text() if response.status == 200 else response.status) == shown
+            # Chromium took what was planted, but under the name that it guards.
+            assert len(await context.cookies(site)) == 2 + signed_in
+            await context.close()

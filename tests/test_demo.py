@@ -13,7 +13,7 @@ import anyio
 import pytest
 from rich.console import Console
 
-from strava_async._http import asgi_client
+from strava_async._http.asgi import asgi_client
 from strava_async.demo.display import LiveScreen, panel
 from strava_async.demo.failures import AGAIN, IN_A_ROW, Failure
 from strava_async.demo.frame import Books, Frame, Observer, Outcome, Waiting, plural, results, span

@@ -27,6 +27,7 @@ FIXED = {
     "python-multipart": "0.0.31",
     "sqlalchemy": "2.1.6",
     "starlette": "1.3.1",
+    "trio": "0.32",
     "typer": "0.26",
 }
 # Why they are is said in pyproject.toml.

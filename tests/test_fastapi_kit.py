@@ -16,7 +16,16 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 import strava_async.fastapi
-from strava_async import InputError, QuotaExceededError, RateLimitedError, RetryPolicy, Strava, TokenSet
+from strava_async import (
+    InputError,
+    MemoryTokenStore,
+    QuotaExceededError,
+    RateLimitedError,
+    RetryPolicy,
+    Strava,
+    TokenSet,
+    TokenStore,
+)
 from strava_async.fastapi import (
     AccessLogFilter,
     AthleteDep,
@@ -53,6 +62,8 @@ class Service:
         return athlete_id
 
     async def sign_in(self, athlete_id: int) -> httpx.Response:
+        if not await self.strava.is_connected(athlete_id):
+            await self.strava.token_store.save(athlete_id, TokenSet("access", generation="first"))
         return await self.browser.post(f"/sign-in/{athlete_id}")
 
 
@@ -60,7 +71,7 @@ def routes(app: FastAPI) -> None:
     @app.post("/sign-in/{athlete_id}")
     async def sign_in(athlete_id: int, request: Request) -> Response:
         response = Response()
-        kit_of(request).sessions.sign_in(response, athlete_id, secure=True)
+        await kit_of(request).signed_in.sign_in(request, response, athlete_id)
         return response
 
     @app.post("/sign-out")
@@ -98,10 +109,18 @@ def routes(app: FastAPI) -> None:
 
 
 @asynccontextmanager
-async def service(emulator: Emulator | None = None, **options: Any) -> AsyncIterator[Service]:
+async def service(
+    emulator: Emulator | None = None, store: TokenStore | None = None, **options: Any
+) -> AsyncIterator[Service]:
     emulator = emulator or Emulator(years=0.1)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(emulator.app)) as http_client:
-        strava = Strava(emulator.client_id, emulator.client_secret, http_client=http_client, clock=emulator.clock)
+        strava = Strava(
+            emulator.client_id,
+            emulator.client_secret,
+            token_store=store,
+            http_client=http_client,
+            clock=emulator.clock,
+        )
         app = FastAPI(lifespan=StravaLifespan(strava, **options), exception_handlers=exception_handlers)
         routes(app)
         async with app.router.lifespan_context(app) as state, browser(app, state or {}) as window:
@@ -170,22 +189,29 @@ async def test_a_state_is_no_session_whatever_its_session_text(session: str, pur
                 assert answer.status_code == 401
 
 
-@pytest.mark.parametrize("signed", ["0", "-1", str(2**63), "1e3", "", "x", " 7", "\u0667", "9" * 1000])
-async def test_what_is_no_athletes_id_is_nobodys(signed: str) -> None:
+LARGEST = 2**63 - 1
+
+
+@pytest.mark.parametrize("athlete_id", ["0", "-1", str(2**63), "1e3", "", "x", " 7", "07", "\u0667", "9" * 1000])
+async def test_what_is_no_athletes_id_is_nobodys(athlete_id: str) -> None:
     async with service() as here:
-        state = here.strava.state_signer(purpose="session").sign(signed, session=COOKIE)
-        assert (await here.browser.get("/who", headers={"cookie": f"{COOKIE}={state}"})).status_code == 401
-        state = here.strava.state_signer(purpose="session").sign(str(2**63 - 1), session=COOKIE)
-        assert (await here.browser.get("/who", headers={"cookie": f"{COOKIE}={state}"})).json() == 2**63 - 1
+        await here.sign_in(LARGEST)
+        for signed, status in ((athlete_id, 401), (str(LARGEST), 200)):
+            state = here.strava.state_signer(purpose="session").sign(f"{signed} first", session=f"{COOKIE} {SERVICE}")
+            answer = await here.browser.get("/who", headers={"cookie": f"{COOKIE}={state}"})
+            assert answer.status_code == status
 
 
 async def test_a_cookie_that_another_host_could_plant_is_nobodys_on_https() -> None:
     async with service() as here:
+        await here.sign_in(7)
+        here.browser.cookies.clear()
         signer = here.strava.state_signer(purpose="session")
-        for session in ("strava_athlete", COOKIE):
-            fields = {"cookie": f"strava_athlete={signer.sign('7', session=session)}"}
-            assert (await here.browser.get("/who", headers=fields)).status_code == 401
-        fields = {"cookie": f"strava_athlete={signer.sign('7', session='strava_athlete')}"}
+        for name in ("strava_athlete", COOKIE):
+            for site in (SERVICE, "http://service.test"):
+                fields = {"cookie": f"strava_athlete={signer.sign('7 first', session=f'{name} {site}')}"}
+                assert (await here.browser.get("/who", headers=fields)).status_code == 401
+        fields = {"cookie": f"strava_athlete={signer.sign('7 first', session='strava_athlete http://service.test')}"}
         assert (await here.browser.get("http://service.test/who", headers=fields)).json() == 7
 
 
@@ -223,8 +249,8 @@ async def test_a_session_ends() -> None:
 
 
 async def test_another_process_of_the_service_knows_the_browser() -> None:
-    emulator = Emulator(years=0.1)
-    async with service(emulator) as one, service(emulator) as other:
+    emulator, store = Emulator(years=0.1), MemoryTokenStore()
+    async with service(emulator, store) as one, service(emulator, store) as other:
         await one.sign_in(7)
         other.browser.cookies.update(one.browser.cookies)
         assert (await other.browser.get("/who")).json() == 7
@@ -232,11 +258,12 @@ async def test_another_process_of_the_service_knows_the_browser() -> None:
 
 async def test_a_secret_of_the_services_own_signs_too_and_can_be_replaced() -> None:
     emulator, old, new = Emulator(years=0.1), "an old secret of 16", "a new secret of 16 b"
-    async with service(emulator, secret=old) as before, service(emulator, secret=[new, old]) as after:
+    store = MemoryTokenStore()
+    async with service(emulator, store, secret=old) as before, service(emulator, store, secret=[new, old]) as after:
         await before.sign_in(7)
         after.browser.cookies.update(before.browser.cookies)
         assert (await after.browser.get("/who")).json() == 7
-    async with service(emulator, secret=new) as later:
+    async with service(emulator, store, secret=new) as later:
         later.browser.cookies.update(before.browser.cookies)
         assert (await later.browser.get("/who")).status_code == 401
 

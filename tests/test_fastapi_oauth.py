@@ -81,6 +81,45 @@ async def test_a_browser_keeps_a_few_questions_and_loses_the_oldest() -> None:
     assert statuses == [400, 303]
 
 
+@pytest.mark.parametrize("site", [SITE, "http://service.test"])
+async def test_a_thousand_planted_questions_are_not_answered_with_a_thousand_cookies(site: str) -> None:
+    prefix = "__Host-" if site == SITE else ""
+    planted = "; ".join(f"{prefix}strava_question_{number:016x}=1" for number in range(1000))
+    async with service() as here, here.browser(site) as browser:
+        response = await browser.get("/strava/connect", headers={"cookie": planted})
+        assert response.status_code == 303
+        *forgotten, (question, _) = ((each[""], each["max-age"]) for each in set_cookies(response))
+        assert 1 <= len(forgotten) <= 8
+        assert question not in [name for name, _ in forgotten]
+        # Among them, the browser's own is answered all the same, with as few.
+        url = await browser.answer(response.headers["location"])
+        mine = f"{question}={browser.cookies[question]}"
+        browser.cookies.clear()
+        answer = await browser.get(url, headers={"cookie": f"{planted}; {mine}"})
+        assert (answer.status_code, len(set_cookies(answer))) == (303, 2)
+
+
+async def test_a_question_that_stands_twice_is_not_answered() -> None:
+    async with service() as here, here.browser() as browser:
+        url = await browser.answer(await browser.ask())
+        ((name, secret),) = browser.cookies.items()
+        browser.cookies.clear()
+        for planted in (f"{name}={secret}; {name}=1", f"{name}=1; {name}={secret}"):
+            assert (await browser.get(url, headers={"cookie": planted})).status_code == 400
+        fields = {"cookie": f"\xa0{name}=1; {name}={secret}; \x85{name}=2".encode("latin-1")}
+        assert (await browser.get(url, headers=fields)).status_code == 303
+
+
+@pytest.mark.parametrize("secret", ["a,b", "a b", 'a"b', "a\\b", "a;b"])
+async def test_a_secret_of_odd_letters_comes_back_as_it_was(secret: str) -> None:
+    async with service(new_secret=lambda size: secret) as here, here.browser() as browser:
+        response = await browser.get("/strava/connect")
+        url = await browser.answer(response.headers["location"])
+        browser.cookies.clear()
+        sent = response.headers["set-cookie"].partition("; ")[0]
+        assert (await browser.get(url, headers={"cookie": sent})).status_code == 303
+
+
 @pytest.mark.parametrize("query", ["approval_prompt=always", "next=/a&next=/b", "next=/" + "a" * 5000])
 async def test_a_question_that_makes_no_sense_is_refused(query: str) -> None:
     async with service() as here, here.browser() as browser:

@@ -6,6 +6,7 @@ import importlib.util
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -23,7 +24,7 @@ import pytest
 
 from strava_async._http import HttpSender
 from strava_async._http.connections import Connections
-from strava_async._http.pool import proxied_client
+from strava_async._http.pool import proxied_transport
 from strava_async._http.proxies import Proxy
 from strava_async._http.sender import MAX_CONNECTIONS, URGENT_CONNECTIONS
 from strava_async._http.trust import tls_context
@@ -440,7 +441,7 @@ async def test_a_proxy_that_refuses_is_told_without_its_words(status: int, perma
     answer = f"HTTP/1.1 {status} sekret\r\nContent-Length: 0\r\n\r\n".encode()
     async with listening(answers(answer)) as server:
         url = server.url.replace("http://", "http://user:sekret@")
-        async with proxied_client(tls_context(), Proxy(url, "ALL_PROXY")) as client:
+        async with httpx.AsyncClient(transport=proxied_transport(tls_context(), Proxy(url, "ALL_PROXY"))) as client:
             with pytest.raises(TransportError, match=f"the proxy refuses the connection with {status}") as caught:
                 await HttpSender(client).send(get("https://strava.invalid"), None, LONG)
     assert (caught.value.sent, caught.value.permanent) == ("never", permanent)
@@ -451,7 +452,7 @@ async def test_a_proxy_that_refuses_is_told_without_its_words(status: int, perma
 @pytest.mark.skipif(importlib.util.find_spec("socksio") is not None, reason="socksio is installed")
 def test_socks_without_its_package_names_variable_and_package() -> None:
     with pytest.raises(InputError, match=r"^ALL_PROXY names a SOCKS proxy, which needs the package socksio"):
-        proxied_client(tls_context(), Proxy("socks5://user:sekret@proxy:1", "ALL_PROXY"))
+        proxied_transport(tls_context(), Proxy("socks5://user:sekret@proxy:1", "ALL_PROXY"))
 
 
 IMPORTS = """
@@ -526,3 +527,44 @@ async def test_who_waits_for_what_is_loaded_can_be_cancelled_without_the_others(
     assert first.cancelled()
     assert connections.are_loaded
     await connections.aclose()
+
+
+def test_to_import_the_package_loads_no_http_library() -> None:
+    loaded = "import sys, strava_async; print({'httpx', 'httpx2', 'aiohttp', 'asyncio'} & {*sys.modules})"
+    run = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert run.stdout == "set()\n"
+
+
+class TurnCounter(asyncio.SelectorEventLoop):
+    """An event loop that notes the turn in which each connection begins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn = 0
+        self.begun_in: list[int] = []
+
+    def count(self) -> None:
+        self.turn += 1
+        self.call_soon(self.count)
+
+    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+        self.begun_in.append(self.turn)
+        await super().sock_connect(sock, address)
+
+
+def test_connections_of_aiohttp_begin_one_per_turn_of_the_loop() -> None:
+    async def main() -> list[int]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, TurnCounter)
+        loop.count()
+        async with (
+            listening(answers(OK)) as server,
+            HttpSender() as sender,
+        ):
+            await sender.prepare()
+            await asyncio.gather(*(sender.send(get(server.url), None, LONG) for _ in range(20)))
+        return loop.begun_in
+
+    with asyncio.Runner(loop_factory=TurnCounter) as runner:
+        begun_in = runner.run(main())
+    assert len(begun_in) == len({*begun_in}) == 20

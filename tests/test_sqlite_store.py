@@ -9,6 +9,7 @@ import tempfile
 import traceback
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,36 @@ class TestSealedSqliteTokenStore(StrictStoreContract):
     @pytest.fixture
     def twin(self, path: Path) -> TokenStore:
         return SqliteTokenStore(path, key=self.key)
+
+
+@pytest.mark.anyio
+async def test_rows_from_before_there_were_generations_are_read_and_keep_one_when_they_get_one(path: Path) -> None:
+    store = SqliteTokenStore(path)
+    await store.save(7, FULL)
+    ((text,),) = rows = rows_of(path)
+    application, athlete_id, value = json.loads(text)
+    assert value.pop("generation") == ""
+    do(path, f"update tokens set value = '{json.dumps([application, athlete_id, value])}'")
+    assert rows_of(path) != rows
+    assert await store.load(7) == FULL
+    await store.save(7, replace(FULL, generation="g1"))
+    assert await SqliteTokenStore(path).load(7) == replace(FULL, generation="g1")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("odd", [None, 1, "a b", "a" * 65])
+async def test_a_row_whose_generation_is_none_cannot_be_read(path: Path, odd: Any) -> None:
+    await SqliteTokenStore(path).save(7, FULL)
+    ((text,),) = rows_of(path)
+    application, athlete_id, value = json.loads(text)
+    do(path, f"update tokens set value = '{json.dumps([application, athlete_id, {**value, 'generation': odd}])}'")
+    with pytest.raises(TokenStoreError, match="the row of athlete 7"):
+        await SqliteTokenStore(path).load(7)
+
+
+def rows_of(path: Path) -> list[tuple[str]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("select value from tokens").fetchall()
 
 
 @pytest.fixture

@@ -11,10 +11,9 @@ Bounds, whichever transport is below:
 from __future__ import annotations
 
 import math
-import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import anyio
 
@@ -24,11 +23,12 @@ from strava_async._http.trust import permanent_tls_failure
 from strava_async._reading_threads import in_reading_thread
 from strava_async.calls import Call
 from strava_async.errors import InputError, Sent, StravaError, TransportError
-from strava_async.multipart import CHUNK_BYTES, Multipart
 from strava_async.redaction import redacted
 from strava_async.wire import Reply
 
 REASON_CHARACTERS = 300
+# Of a body in memory that goes out at a time.
+_PIECE_BYTES = 64 * 1024
 
 E = TypeVar("E", bound=StravaError)
 
@@ -52,6 +52,27 @@ class Adapter(Protocol):
 
     def forget(self) -> None:
         """Let go of its connections, whose event loop has ended."""
+        ...
+
+
+class HttpClient(Protocol):
+    """What is used of an ``httpx.AsyncClient``, or an ``httpx2.AsyncClient``."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether ``aclose`` was called."""
+        ...
+
+    def build_request(self, method: str, url: str, *, content: Any, headers: Any, extensions: Any) -> Any:
+        """Return a request with the client's own settings merged in."""
+        ...
+
+    async def send(self, request: Any, *, stream: bool, auth: Any, follow_redirects: bool) -> Any:
+        """Return the response as soon as its fields are there."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the pool."""
         ...
 
 
@@ -128,10 +149,15 @@ class Attempt:
         if call.files is None:
             fields = {} if call.content_type is None else {"Content-Type": call.content_type}
             size = len(revealed(call.content) or b"")
-            if size <= CHUNK_BYTES:
+            if size <= _PIECE_BYTES:
                 return call.content, fields
             fields["Content-Length"] = str(size)
             return Body(self, _Pieces(revealed(call.content) or b"")), fields
+        # Not above: most programs send no file, and all wait for what an import loads.
+        import secrets
+
+        from strava_async.multipart import Multipart
+
         parts = Multipart(call.fields or {}, call.files, secrets.token_hex(16))
         fields = {"Content-Type": parts.content_type}
         if parts.content_length is not None:
@@ -223,8 +249,8 @@ class _Pieces:
         self._content = content
 
     def chunks(self) -> Iterator[bytes]:
-        for start in range(0, len(self._content), CHUNK_BYTES):
-            yield self._content[start : start + CHUNK_BYTES]
+        for start in range(0, len(self._content), _PIECE_BYTES):
+            yield self._content[start : start + _PIECE_BYTES]
 
 
 class Body:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from weakref import WeakKeyDictionary
 
-from strava_async._http.attempt import Attempt
-from strava_async._http.httpx_adapter import HttpClient, HttpxAdapter
+from strava_async._http.attempt import Attempt, HttpClient
+from strava_async._http.httpx_adapter import HttpxAdapter, library_of
 from strava_async._loop_binding import LoopBinding
 from strava_async.errors import InputError
 from strava_async.wire import Reply
@@ -35,7 +35,7 @@ class CallersClient:
 
     def __init__(self, client: HttpClient) -> None:
         self._client = client
-        self._adapter = HttpxAdapter(client, owned=False)
+        self._adapter = HttpxAdapter(client, library_of(type(client)), owned=False)
         self._loops = _loops.setdefault(client, _Loops())
 
     @property

@@ -12,11 +12,11 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from functools import cache
 from types import ModuleType
-from typing import Any, Protocol, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from strava_async._hidden import revealed
-from strava_async._http.attempt import Attempt, Body
+from strava_async._http.attempt import Attempt, Body, HttpClient
 from strava_async._http.incoming import Collected, fields_of
 from strava_async._http.quiet import quiet_url
 from strava_async.calls import Call
@@ -29,39 +29,19 @@ _REFUSED_BY_A_PROXY = r"[3-5]\d\d\b"
 _NOT_ALLOWED = frozenset({"401", "403", "407"})
 
 
-class HttpClient(Protocol):
-    """What is used of an ``httpx.AsyncClient``, or an ``httpx2.AsyncClient``."""
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether ``aclose`` was called."""
-        ...
-
-    def build_request(self, method: str, url: str, *, content: Any, headers: Any, extensions: Any) -> Any:
-        """Return a request with the client's own settings merged in."""
-        ...
-
-    async def send(self, request: Any, *, stream: bool, auth: Any, follow_redirects: bool) -> Any:
-        """Return the response as soon as its fields are there."""
-        ...
-
-    async def aclose(self) -> None:
-        """Close the pool."""
-        ...
-
-
 class HttpxAdapter:
     """An ``Adapter`` over such a client.
 
     Args:
         client: makes the requests.
+        library: httpx, or httpx2; the client's.
         owned: whether ``aclose`` closes it.
     """
 
-    def __init__(self, client: HttpClient, *, owned: bool) -> None:
+    def __init__(self, client: HttpClient, library: ModuleType, *, owned: bool) -> None:
         self._client = client
         self._owned = owned
-        self._library: Any = library_of(type(client))
+        self._library: Any = library
         self._telling: set[str] = set()
 
     async def send(self, attempt: Attempt) -> Reply:
@@ -239,7 +219,8 @@ async def _reply(response: Any, attempt: Attempt) -> Reply:
     if response.is_stream_consumed:  # a mock transport has read and unpacked it already
         body.add(response.content)
         return Reply(response.status_code, fields, body.joined(), content_type)
-    async for chunk in response.aiter_raw():
+    # Not aiter_raw(), which puts three generators around it, for what is not needed here.
+    async for chunk in response.stream:
         try:
             body.add(chunk)
         except DecodeError as error:

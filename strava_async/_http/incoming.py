@@ -24,8 +24,7 @@ class Collected:
     def __init__(self, path: str) -> None:
         self._path = path
         self._first = b""
-        # Not a list of them: chunks of a byte or two, as many as may come, would take gigabytes.
-        self._collected = BytesIO()
+        self._collected: BytesIO | None = None
         self._size = 0
 
     def add(self, chunk: bytes) -> None:
@@ -39,12 +38,15 @@ class Collected:
             raise DecodeError(f"the body of {self._path} is larger than {MAX_BODY_BYTES >> 20} MB", path=self._path)
         if self._size == len(chunk):
             self._first = chunk
-        else:
-            self._collected.write(chunk)
+            return
+        if self._collected is None:
+            # Not a list of them: chunks of a byte or two, as many as may come, would take gigabytes.
+            self._collected = BytesIO()
+        self._collected.write(chunk)
 
     def joined(self) -> bytes:
         """Return all of it."""
-        if self._size == len(self._first):
+        if self._collected is None:
             return self._first
         return b"".join((self._first, self._collected.getbuffer()))
 

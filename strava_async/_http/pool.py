@@ -3,6 +3,8 @@
 - Each connection of httpx has a pool of its own (``Lanes``), all are kept alive.
 - What the environment names a proxy for goes over it; httpx's own reading of ``NO_PROXY`` fails on networks.
 - No cookies: those of one athlete's answers are not to go along with another's requests.
+- No ``httpx.AsyncClient`` around them: what that adds to a request (settings, redirects, authentication, cookies, a
+  line in its log) is not wanted here, and costs as much as this library does.
 """
 
 from __future__ import annotations
@@ -11,9 +13,8 @@ import importlib.util
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
-from http.cookiejar import CookieJar
 from typing import Any
 
 import anyio
@@ -26,16 +27,17 @@ from strava_async.unpacking import ACCEPTED
 KEEPALIVE_SECONDS = 5.0
 MAX_IDLE_AT_A_PROXY = 10
 FIELDS = {"User-Agent": "strava_async (Python)", "Accept-Encoding": ACCEPTED, "Accept": "*/*"}
+_RAW_FIELDS = [(name.encode(), value.encode()) for name, value in FIELDS.items()]
 
 
-def direct_client(tls: ssl.SSLContext) -> httpx.AsyncClient:
-    """Return a client without a proxy. How many requests it makes at a time is up to the caller."""
+def direct_transport(tls: ssl.SSLContext) -> httpx.AsyncBaseTransport:
+    """Return connections without a proxy. How many requests they carry at a time is up to the caller."""
     one = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE_SECONDS)
-    return _client(Lanes(partial(httpx.AsyncHTTPTransport, verify=tls, limits=one, trust_env=False)))
+    return Lanes(partial(httpx.AsyncHTTPTransport, verify=tls, limits=one, trust_env=False))
 
 
-def proxied_client(tls: ssl.SSLContext, proxy: Proxy) -> httpx.AsyncClient:
-    """Return a client behind a proxy.
+def proxied_transport(tls: ssl.SSLContext, proxy: Proxy) -> httpx.AsyncBaseTransport:
+    """Return connections behind a proxy.
 
     Raises:
         InputError: the proxy cannot be used. Its URL, which may hold a password, is not shown.
@@ -49,14 +51,14 @@ def proxied_client(tls: ssl.SSLContext, proxy: Proxy) -> httpx.AsyncClient:
         max_connections=None, max_keepalive_connections=MAX_IDLE_AT_A_PROXY, keepalive_expiry=KEEPALIVE_SECONDS
     )
     try:
-        return _client(httpx.AsyncHTTPTransport(verify=tls, limits=limits, proxy=_proxy(tls, proxy), trust_env=False))
+        return httpx.AsyncHTTPTransport(verify=tls, limits=limits, proxy=_proxy(tls, proxy), trust_env=False)
     except (ValueError, httpx.InvalidURL):
         raise InputError(
             f"{proxy.variable} names no proxy that can be used: correct the variable, or unset it"
         ) from None
 
 
-def load() -> None:
+def load_transport() -> None:
     """Import what httpx puts off to its first request."""
     httpx.AsyncHTTPTransport(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), trust_env=False)
 
@@ -65,30 +67,36 @@ def _proxy(tls: ssl.SSLContext, proxy: Proxy) -> httpx.Proxy:
     return httpx.Proxy(proxy.url, ssl_context=tls if proxy.url.lower().startswith("https:") else None)
 
 
-def _client(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=transport, headers=FIELDS, cookies=_NoCookies(), trust_env=False)
-
-
-def asgi_client(app: Any, base_url: str, *, raise_app_exceptions: bool = True) -> httpx.AsyncClient:
-    """Return an httpx client whose requests are answered by an ASGI application in this process, without a socket.
+class TransportClient:
+    """What is used of a client (``httpx_adapter.HttpClient``), over a transport alone.
 
     Args:
-        app: the application.
-        base_url: what relative URLs are relative to.
-        raise_app_exceptions: False answers 500 where the application raises, as a server does.
+        transport: makes the requests, and is closed with this.
     """
-    transport = httpx.ASGITransport(app, raise_app_exceptions=raise_app_exceptions)
-    return httpx.AsyncClient(transport=transport, base_url=base_url, trust_env=False)
 
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+        self.is_closed = False
 
-class _NoCookies(CookieJar):
-    """Keeps and sends none. To look for them costs httpx more than this library adds to a request."""
+    def build_request(
+        self, method: str, url: str, *, content: Any, headers: Mapping[str, str] | None, extensions: Any
+    ) -> httpx.Request:
+        """Return a request with the fields of all requests."""
+        fields = _RAW_FIELDS
+        if headers:
+            fields = [*fields, *((name.encode("ascii"), value.encode("ascii")) for name, value in headers.items())]
+        return httpx.Request(method, url, content=content, headers=fields, extensions=extensions)
 
-    def extract_cookies(self, response: Any, request: Any) -> None:
-        """Keep nothing."""
+    async def send(self, request: httpx.Request, *, stream: bool, auth: Any, follow_redirects: bool) -> httpx.Response:
+        """Return the response as soon as its fields are there; the arguments beside the request change nothing."""
+        response = await self._transport.handle_async_request(request)
+        response.request = request
+        return response
 
-    def add_cookie_header(self, request: Any) -> None:
-        """Send nothing."""
+    async def aclose(self) -> None:
+        """Close the connections."""
+        self.is_closed = True
+        await self._transport.aclose()
 
 
 class Lanes(httpx.AsyncBaseTransport):

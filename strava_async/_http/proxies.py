@@ -66,6 +66,8 @@ class Proxies:
         Raises:
             InputError: the variable that names it makes no sense.
         """
+        if not self._named:
+            return None
         parts = urlsplit(url)
         scheme = next((name for name in (parts.scheme, "all") if self._named.get(name)), None)
         if scheme is None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import anyio
 
 from strava_async._hidden import Hidden
-from strava_async._http.attempt import Attempt
-from strava_async._http.callers_client import CallersClient
+from strava_async._http.attempt import Attempt, HttpClient
 from strava_async._http.connections import Connections
 from strava_async._http.gate import Gate
-from strava_async._http.httpx_adapter import HttpClient
 from strava_async.calls import Call
 from strava_async.errors import InputError
 from strava_async.wire import Reply
+
+if TYPE_CHECKING:
+    from strava_async._http.callers_client import CallersClient
 
 MAX_CONNECTIONS = 50
 URGENT_CONNECTIONS = 10
@@ -68,7 +69,7 @@ class HttpSender:
     """
 
     def __init__(self, client: HttpClient | None = None, *, fast: bool = True) -> None:
-        self._callers = None if client is None else CallersClient(client)
+        self._callers = None if client is None else _callers(client)
         self._connections = Connections(fast=fast)
         self._gate = Gate(MAX_CONNECTIONS, URGENT_CONNECTIONS)
         self._attempts: set[Attempt] = set()
@@ -158,3 +159,9 @@ class HttpSender:
     def _check_open(self) -> None:
         if self._closed or (self._callers is not None and self._callers.is_closed):
             raise InputError("the HTTP client is closed; make a new one")
+
+
+def _callers(client: HttpClient) -> CallersClient:
+    from strava_async._http.callers_client import CallersClient  # not above: most programs bring none
+
+    return CallersClient(client)

@@ -10,8 +10,6 @@ import ssl
 from collections.abc import Mapping
 from functools import cache
 
-import httpx
-
 from strava_async.errors import InputError
 
 _VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -37,6 +35,8 @@ def tls_context() -> ssl.SSLContext:
     Raises:
         InputError: the certificates that the environment names cannot be read.
     """
+    import httpx  # not above: to load it takes longer than all of this package, and may be a thread's work too
+
     variable = trust_variable(os.environ)
     if variable == "SSL_CERT_DIR" and not any(map(os.path.isdir, os.environ[variable].split(os.pathsep))):
         # OpenSSL takes it without a word, and trusts nobody.

@@ -17,7 +17,7 @@ import anyio
 import anyio.lowlevel
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from strava_async._http import asgi_client
+from strava_async._http.asgi import asgi_client
 from strava_async.clock import SystemClock
 from strava_async.demo.frame import Books, Observer, Outcome, Screen, on_the_clock, plural
 from strava_async.demo.harvest import Progress, harvest

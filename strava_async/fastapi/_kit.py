@@ -18,7 +18,7 @@ from strava_async.application import Strava
 from strava_async.client import Client
 from strava_async.errors import InputError, InvalidGrantError
 from strava_async.fastapi.access_log import AccessLogFilter
-from strava_async.fastapi.sessions import COOKIE_NAME, SESSION_SECONDS, Sessions
+from strava_async.fastapi.sessions import COOKIE_NAME, SESSION_SECONDS, Sessions, SignedIn
 from strava_async.quota import Priority
 from strava_async.retry import RetryPolicy
 from strava_async.state import Secret, StateSigner
@@ -32,6 +32,7 @@ WEB_TOTAL_SECONDS = 20.0
 WEB_RETRY = RetryPolicy(max_attempts=2)
 STATE_SECONDS = 600.0
 _KEY = "strava_async"
+_NOBODY = "nobody is signed in here: connect with Strava first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +42,35 @@ class Kit:
     Attributes:
         strava: the application, for requests behind which a person waits.
         states: signs the ``state`` of an authorization.
-        sessions: which athlete a browser belongs to.
+        sessions: the cookie that says which athlete a browser belongs to.
+        signed_in: who is signed in by that cookie.
         identify: returns the athlete of a connection, None if nobody is signed in; sync or async. On the event loop:
-            it must not block.
+            it must not block. None asks ``signed_in``.
     """
 
     strava: Strava
     states: StateSigner
     sessions: Sessions
-    identify: Identify
+    signed_in: SignedIn
+    identify: Identify | None
 
     async def athlete_id(self, connection: HTTPConnection) -> int | None:
         """Return who is signed in; None if nobody is."""
-        athlete_id = self.identify(connection)
+        return await self._identified(self.identify or self.signed_in.athlete_id, connection)
+
+    async def client(self, connection: HTTPConnection) -> Client | None:
+        """Return the client of who is signed in; None if nobody is."""
+        if self.identify is None:
+            return await self.signed_in.client(connection)
+        athlete_id = await self._identified(self.identify, connection)
+        return None if athlete_id is None else self.strava.client(athlete_id)
+
+    async def leaving(self, connection: HTTPConnection) -> int | None:
+        """Return who may be disconnected; as ``athlete_id``, and see ``SignedIn.leaving``."""
+        return await self._identified(self.identify or self.signed_in.leaving, connection)
+
+    async def _identified(self, identify: Identify, connection: HTTPConnection) -> int | None:
+        athlete_id = identify(connection)
         return await athlete_id if inspect.isawaitable(athlete_id) else athlete_id
 
 
@@ -85,7 +102,7 @@ class StravaLifespan:
             secret signs everybody out.
         identify: tells which athlete a connection belongs to, sync or async; for services that have users of their own.
             It runs on the event loop for every request: a sync one must not block. None asks the cookie that
-            ``oauth_router`` sets.
+            ``oauth_router`` sets, and the token store whether the grant lives that it was given out for.
         priority: the rank of the calls that routes make.
         max_wait: seconds that such a call may queue for quota: a person waits. None means as long as it takes.
         timeout: seconds without a sign of Strava before an attempt is given up; None means that of ``strava``.
@@ -125,17 +142,19 @@ class StravaLifespan:
         self._strava = strava
         self._binding = LoopBinding("this StravaLifespan")
         self._entered = 0
+        interactive = strava.with_options(
+            priority=priority,
+            max_wait=max_wait,
+            timeout=UNSET if timeout is None else timeout,
+            total=UNSET if total is None else total,
+            retry=UNSET if retry is None else retry,
+        )
         self._kit = Kit(
-            strava=strava.with_options(
-                priority=priority,
-                max_wait=max_wait,
-                timeout=UNSET if timeout is None else timeout,
-                total=UNSET if total is None else total,
-                retry=UNSET if retry is None else retry,
-            ),
+            strava=interactive,
             states=signer("question", STATE_SECONDS),
             sessions=sessions,
-            identify=identify or sessions.athlete_id,
+            signed_in=SignedIn(interactive, sessions),
+            identify=identify,
         )
 
     def __call__(self, app: Any) -> AbstractAsyncContextManager[dict[str, Any]]:
@@ -194,21 +213,26 @@ def strava_of(connection: HTTPConnection) -> Strava:
 
 
 async def athlete_id_of(connection: HTTPConnection) -> int:
-    """Return the athlete who is signed in.
+    """Return the athlete who is signed in. Reads the token store, off the event loop, unless there is an ``identify``.
+
+    Of a websocket it is told who was signed in when it began.
 
     Raises:
         InvalidGrantError: nobody is; ``exception_handlers`` make it a 401.
+        TokenStoreError: the store cannot be read; they make it a 503.
     """
     athlete_id = await kit_of(connection).athlete_id(connection)
     if athlete_id is None:
-        raise InvalidGrantError("nobody is signed in here: connect with Strava first")
+        raise InvalidGrantError(_NOBODY)
     return athlete_id
 
 
 async def athlete_of(connection: HTTPConnection) -> Client:
     """Return the client of the athlete who is signed in; as ``athlete_id_of`` and ``strava_of``."""
-    athlete_id = await athlete_id_of(connection)
-    return strava_of(connection).client(athlete_id)
+    client = await kit_of(connection).client(connection)
+    if client is None:
+        raise InvalidGrantError(_NOBODY)
+    return client
 
 
 StravaDep = Annotated[Strava, Depends(strava_of)]

@@ -23,6 +23,7 @@ from fastapi import APIRouter
 from strava_async.application import IfMissing, Strava
 from strava_async.errors import InputError
 from strava_async.fastapi.oauth_routes import OAuthRoutes, OnConnect, OnDisconnect, OnError
+from strava_async.fastapi.origins import origin_of
 from strava_async.scopes import scope_names
 
 
@@ -49,7 +50,8 @@ def oauth_router(
                          site; ``?approval_prompt=force`` shows the page even if all was granted before
     ``GET /callback``    takes Strava's answer, keeps the tokens, signs the athlete in, goes on to ``next``
     ``POST /disconnect`` revokes the grant of the athlete who is signed in, deletes the tokens, signs out
-    ``POST /sign-out``   signs out, in this browser alone
+    ``POST /sign-out``   signs out, in this browser alone; with ``?everywhere=1`` in all that the athlete is
+                         signed in with
     ``GET /quota``       the application's four meters as JSON
     ===================  ================================================================================
 
@@ -70,7 +72,8 @@ def oauth_router(
             data. It may be called again for the same athlete. It is not called when tokens are revoked because
             something was left out.
         base_url: the address of the service's root as browsers see it, such as ``https://service.example``; needed
-            behind a proxy that hides it, or that hides https. None takes it from the request.
+            behind a proxy that hides it, or that hides https. None takes it from the request. Where it is given a
+            session of another site is no good here, whatever a request says.
         after_connect: where to go if there is no ``next``.
         after_disconnect: where to go after signing out, if there is no ``next``.
         if_missing: what becomes of the tokens if something required was left out; see ``Strava.connect``. With
@@ -100,6 +103,7 @@ def oauth_router(
         if_missing=if_missing,
         new_secret=new_secret,
     )
+    strava.origins.add(None if routes.base_url is None else origin_of(routes.base_url))
     router = APIRouter(include_in_schema=False)
     router.add_api_route("/connect", routes.connect, name="strava_connect")
     router.add_api_route("/callback", routes.callback, name="strava_callback")

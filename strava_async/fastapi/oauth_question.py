@@ -6,8 +6,9 @@ Rules:
 - The value of the cookie goes into the signature of the state. Whoever brings the state without it is another browser.
 - The answer deletes the cookie, whatever came of it, unless a function of the application's raises; the code is spent
   all the same.
-- On https no other host can plant the cookie (``sessions.own_name``), and none but such a one answers.
-- A browser keeps a few questions at most; a new one takes the place of the oldest.
+- On https no other host can plant the cookie (``cookies.own_name``), and none but such a one answers.
+- A browser keeps a few questions at most; a new one takes the place of the oldest. A response forgets a few at most
+  too: a browser may bring any number of planted ones.
 
 Source:
     RFC 6749 §10.12 and RFC 9700 §4.7.
@@ -19,22 +20,23 @@ import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 
 from strava_async.errors import InvalidStateError
-from strava_async.fastapi.sessions import own_name
+from strava_async.fastapi.cookies import own_name
+from strava_async.fastapi.origins import origin_of
 from strava_async.state import StateSigner
 
 MAX_QUESTIONS = 8
+MAX_FORGOTTEN = 8
 MAX_QUERY_BYTES = 4096
 # Twice as long as a state is good: a late answer is then told from one that another browser brings.
 COOKIE_SECONDS = 1200
 
 _PREFIX = "strava_question_"
 _DIGEST = re.compile("[0-9a-f]{16}")
-_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,14 @@ class Place:
     path: str
     secure: bool
 
+    @property
+    def origin(self) -> str | None:
+        """The origin of the site."""
+        return origin_of(self.url)
+
     def is_origin(self, origin: str) -> bool:
         """Say whether that is what a browser sends as the ``Origin`` of pages of this site (RFC 6454 §6.1)."""
-        return _origin(origin) == _origin(self.url)
+        return self.origin is not None and origin_of(origin) == self.origin
 
     def cookie_of(self, state: str) -> str:
         """Return the name of the cookie that belongs to a state."""
@@ -96,7 +103,7 @@ def ask(response: Response, place: Place, state: str, secret: str, cookies: Iter
     """
     kind = own_name(_PREFIX, secure=place.secure)  # others are none of ours, and push none of ours out
     open_questions = [name for name in cookies if name.startswith(kind) and _DIGEST.fullmatch(name, len(kind))]
-    for name in open_questions[: max(0, len(open_questions) + 1 - MAX_QUESTIONS)]:
+    for name in open_questions[: min(MAX_FORGOTTEN, max(0, len(open_questions) + 1 - MAX_QUESTIONS))]:
         place.set_cookie(response, name, "", 0)
     place.set_cookie(response, place.cookie_of(state), secret, COOKIE_SECONDS)
 
@@ -130,11 +137,3 @@ def read_query(query: bytes, names: Collection[str]) -> dict[str, str] | None:
     asked = [(name, value) for name, value in pairs if name in names]
     found = dict(asked)
     return found if len(found) == len(asked) else None
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None] | None:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
-    except ValueError:
-        return None

@@ -14,9 +14,10 @@ from strava_async._credentials import is_secret
 from strava_async._hidden import Hidden
 from strava_async.application import IfMissing, Strava
 from strava_async.client import Client
-from strava_async.errors import AuthorizationDeniedError, InputError, StravaError
+from strava_async.errors import AuthorizationDeniedError, InputError, StravaError, TokenStoreError
 from strava_async.fastapi._callbacks import call_back
 from strava_async.fastapi._kit import Kit, kit_of
+from strava_async.fastapi.cookies import cookies_of
 from strava_async.fastapi.oauth_failures import ConnectFailure, failure, failure_of
 from strava_async.fastapi.oauth_pages import failure_response
 from strava_async.fastapi.oauth_question import Place, answered, ask, close, new_state, read_query
@@ -59,15 +60,15 @@ class OAuthRoutes:
         state = new_state(kit.states, safe_next(query.get("next"), ""), secret)
         page = await kit.strava.authorization_url(f"{place.url}/callback", self.scope, state, prompt)
         response = _see_other(page)
-        ask(response, place, state, secret, request.cookies)
+        ask(response, place, state, secret, cookies_of(request))
         return response
 
     async def callback(self, request: Request) -> Response:
         """Take Strava's answer, and end the question whatever comes of it."""
-        kit, place, go_to = self._kit(request), self._place(request), ""
+        kit, place, go_to, cookies = self._kit(request), self._place(request), "", cookies_of(request)
         state = (read_query(request.scope["query_string"], ("state",)) or {}).get("state", "")
         try:
-            go_to = answered(kit.states, place, state, request.cookies)
+            go_to = answered(kit.states, place, state, cookies)
             outcome = await self._exchange(kit, request)
         except InputError:
             raise  # a fault of the service itself
@@ -77,7 +78,7 @@ class OAuthRoutes:
             response = await self._connected(request, outcome, go_to)
         else:
             response = await self._not_connected(request, outcome, go_to)
-        close(response, place, state, request.cookies)
+        close(response, place, state, cookies)
         return response
 
     async def disconnect(self, request: Request) -> Response:
@@ -87,7 +88,10 @@ class OAuthRoutes:
         refusal = _refusal(request, self._place(request), query)
         if refusal is not None:
             return await self._not_disconnected(request, refusal)
-        athlete_id = await kit.athlete_id(request)
+        try:
+            athlete_id = await kit.leaving(request)
+        except TokenStoreError as error:
+            return await self._not_disconnected(request, _told(kit, error))
         if athlete_id is None:
             return await self._not_connected(request, failure("not_signed_in"))
         try:
@@ -102,12 +106,21 @@ class OAuthRoutes:
         return self._signed_out(kit, query)
 
     async def sign_out(self, request: Request) -> Response:
-        """Let this browser forget whose it is."""
-        query = read_query(request.scope["query_string"], ("next",))
-        refusal = _refusal(request, self._place(request), query)
+        """Let this browser forget whose it is; with ``everywhere=1`` end the sessions of all the athlete's browsers."""
+        kit = self._kit(request)
+        query = read_query(request.scope["query_string"], ("next", "everywhere"))
+        everywhere = (query or {}).get("everywhere", "0")
+        refusal = _refusal(request, self._place(request), query if everywhere in ("0", "1") else None)
         if refusal is not None:
             return await self._not_disconnected(request, refusal)
-        return self._signed_out(self._kit(request), query)
+        if everywhere == "1":
+            try:
+                athlete_id = await kit.athlete_id(request)
+                if athlete_id is not None:
+                    await kit.strava.end_sessions(athlete_id)
+            except TokenStoreError as error:  # the browser stays signed in, to press again
+                return await self._not_disconnected(request, _told(kit, error))
+        return self._signed_out(kit, query)
 
     async def quota(self, request: Request) -> Response:
         """Show the meters: they are the application's, and tell nothing of any athlete."""
@@ -131,7 +144,10 @@ class OAuthRoutes:
     async def _connected(self, request: Request, client: Client, go_to: str) -> Response:
         answer = await call_back(self.on_connect, request, client) if self.on_connect is not None else None
         response = answer if isinstance(answer, Response) else _see_other(go_to or self.after_connect)
-        self._sign_in(request, response, client.athlete_id)
+        try:
+            await self._sign_in(request, response, client.athlete_id)
+        except TokenStoreError as error:
+            return await self._not_connected(request, _told(self._kit(request), error), go_to)
         return _private(response)
 
     async def _not_connected(self, request: Request, told: ConnectFailure, go_to: str = "") -> Response:
@@ -142,7 +158,10 @@ class OAuthRoutes:
         link = f"{self._place(request).path}/connect{'?' if query else ''}{urlencode(query)}"
         response = await self._show(request, replace(told, link=link if told.link_text else ""))
         if told.athlete_id is not None and self.if_missing == "keep":
-            self._sign_in(request, response, told.athlete_id)
+            try:
+                await self._sign_in(request, response, told.athlete_id)
+            except TokenStoreError as error:
+                _logger.error("athlete %d is connected, and could not be signed in: %s", told.athlete_id, error)
         return response
 
     async def _not_disconnected(self, request: Request, told: ConnectFailure) -> Response:
@@ -153,8 +172,10 @@ class OAuthRoutes:
         answer = await call_back(self.on_error, request, told) if self.on_error is not None else None
         return _private(answer if isinstance(answer, Response) else failure_response(request, told))
 
-    def _sign_in(self, request: Request, response: Response, athlete_id: int) -> None:
-        self._kit(request).sessions.sign_in(response, athlete_id, secure=self._place(request).secure)
+    async def _sign_in(self, request: Request, response: Response, athlete_id: int) -> None:
+        # After the application's own function: it may end the sessions of other browsers, or the grant.
+        signed_in = self._kit(request).signed_in
+        await signed_in.sign_in(request, response, athlete_id, origin=self._place(request).origin)
 
     def _signed_out(self, kit: Kit, query: dict[str, str] | None) -> Response:
         response = _see_other(safe_next((query or {}).get("next"), self.after_disconnect))

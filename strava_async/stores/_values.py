@@ -25,11 +25,15 @@ def to_json(token: TokenSet) -> dict[str, Any]:
         "expires_at": token.expires_at,
         "scope": sorted(token.scope),
         "athlete_id": token.athlete_id,
+        "generation": token.generation,
     }
 
 
 def from_json(value: object) -> TokenSet | None:
-    """Return the tokens, or None if the value is not such an object. No error carries a part of it."""
+    """Return the tokens, or None if the value is not such an object. No error carries a part of it.
+
+    One without a generation was written before there were any.
+    """
     if not is_object(value):
         return None
     access_token, refresh_token = value.get("access_token"), value.get("refresh_token")
@@ -38,10 +42,11 @@ def from_json(value: object) -> TokenSet | None:
         return None
     if not isinstance(expires_at, int | None) or not isinstance(athlete_id, int | None):
         return None
-    if not is_list(scope) or not all(isinstance(name, str) for name in scope):
+    generation = value.get("generation", "")
+    if not is_list(scope) or not isinstance(generation, str) or not all(isinstance(name, str) for name in scope):
         return None
     try:
-        return TokenSet(access_token, refresh_token, expires_at, frozenset(scope), athlete_id)
+        return TokenSet(access_token, refresh_token, expires_at, frozenset(scope), athlete_id, generation)
     except InputError:
         return None
 

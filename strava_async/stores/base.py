@@ -16,6 +16,7 @@ class TokenStore(Protocol):
     - When ``save`` has returned, the tokens survive the process: Strava has forgotten the ones before.
     - ``lock`` is what makes several processes renew a token once. Whoever holds it loads again before asking Strava.
       A holder that dies has to lose it by itself. ``load`` and ``save`` are called while it is held, by the holder.
+    - All fields of a ``TokenSet`` are kept. One that does not keep ``generation`` can end no sessions before the grant.
     - What a store raises reaches the caller as it is; tokens that could not be saved are offered again later.
     """
 

@@ -18,7 +18,8 @@ import anyio
 from starlette.types import ASGIApp
 
 from strava_async._hidden import Hidden
-from strava_async._http import HttpClient, HttpSender, asgi_client
+from strava_async._http import HttpClient, HttpSender
+from strava_async._http.asgi import asgi_client
 from strava_async._http.connections import httpx_client_for
 from strava_async.calls import Call, Method
 from strava_async.clock import Clock
