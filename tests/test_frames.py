@@ -36,8 +36,9 @@ from strava_async import (
 )
 from strava_async.oauth import AccessInfo
 from strava_async.webhooks import challenge_of, check_signature
-from tests.frames import PACKAGE, shown_by, shown_in, without_frames_of_tests
+from tests.frames import PACKAGE, errors_of, shown_by, shown_in, without_frames_of_tests
 from tests.hostile_peers import Connection, Server, listening
+from tests.oauth_service import parameters, service
 
 ACCESS, REFRESH = "acc3ss-0123456789abcdef", "refr3sh-0123456789abcdef"
 NEW_ACCESS, NEW_REFRESH = "n3w-acc3ss-0123456789", "n3w-refr3sh-0123456789"
@@ -487,6 +488,29 @@ async def test_what_is_under_way_shows_none_either(kind: str, stage: str) -> Non
             await task
         assert shown == set()
         assert found_in(shown_by(cancelled.value)) == set()
+
+
+@pytest.mark.asyncio
+async def test_nor_do_the_frames_of_the_routes_when_a_service_fails_in_between() -> None:
+    async def on_connect(request: object, client: object) -> None:
+        raise RuntimeError("the service's own fault")
+
+    async with service(on_connect=on_connect) as here, here.browser() as browser:
+        back = await browser.answer(await browser.ask())
+        with pytest.raises(RuntimeError) as caught:
+            await browser.get(back)
+        token = await here.store.load(here.marianne)
+        assert token is not None
+        secrets = [parameters(back)["code"], here.emulator.client_secret, str(token.access_token)]
+    ours = [
+        frame
+        for error in errors_of(caught.value)
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        if of_us(frame) and "strava_async/testing" not in frame.f_code.co_filename
+    ]
+    assert {frame.f_code.co_name for frame in ours} >= {"callback", "_connected"}
+    shown = {where for frame in ours for where, text in shown_in(frame) if any(secret in text for secret in secrets)}
+    assert shown == set()
 
 
 def test_what_the_token_endpoint_said_hides_its_tokens_however_it_is_copied() -> None:

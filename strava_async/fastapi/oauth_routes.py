@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, fields, replace
 from urllib.parse import quote, urlencode, urlsplit
@@ -132,6 +133,7 @@ class OAuthRoutes:
         if query is not None and query.get("error"):
             raise AuthorizationDeniedError(ascii(query["error"][:100])[1:-1])
         code = Hidden("" if query is None else query.pop("code", ""))
+        _hide_code(request)
         if query is None or not is_secret(code):
             return failure("malformed")
         return await kit.strava.connect(
@@ -223,6 +225,12 @@ def _told(kit: Kit, error: StravaError, *, kept: bool = False) -> ConnectFailure
     elif told.reason == "missing_scope" and error.__cause__ is not None:
         _logger.error("an athlete left something out, and the grant could not be revoked: %s", error.__cause__)
     return told
+
+
+def _hide_code(request: Request) -> None:
+    """Take the code out of the scope, which is among the locals of the server and all between, and in its log."""
+    scope = request.scope
+    scope["query_string"] = re.sub(rb"(?<![^&])code=[^&]*", b"code=***", scope["query_string"])
 
 
 def _see_other(url: str) -> Response:
