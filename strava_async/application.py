@@ -288,7 +288,8 @@ class Strava:
             port: of the server; 0 takes a free one.
             timeout: seconds until the athlete has to be back; None waits for ever.
             open_url: sync or async; is given the address of Strava's page. None opens the browser of this machine,
-                which gets nothing of this program's input and output; one that needs the terminal counts as none.
+                which gets nothing of this program's input and output; one that needs the terminal counts as none. The
+                address, with the ``state`` in it, is in no command line that other users of the machine can read.
             if_missing: see ``connect``.
             approval_prompt: ``force`` shows the page even to those who have granted everything.
 
@@ -303,7 +304,7 @@ class Strava:
             RFC 8252 §7.3 and https://developers.strava.com/docs/authentication/
         """
         # Only who logs in at a terminal needs the server's parser and the browsers' names.
-        from strava_async.login import log_in, open_in_browser
+        from strava_async.login import log_in, show_in_browser
 
         self._check_open()
         return await log_in(
@@ -311,7 +312,7 @@ class Strava:
             scope_names(scope),
             port=port,
             timeout=timeout,
-            open_url=open_url or open_in_browser,
+            open_url=open_url or show_in_browser,
             if_missing=if_missing,
             approval_prompt=approval_prompt,
         )

@@ -12,6 +12,7 @@
     │   ├─ MissingScopeError           the athlete did not grant what the call needs
     │   ├─ InvalidStateError           a redirect that answers no question of ours, or answers too late
     │   └─ AuthorizationTimeoutError   the athlete did not come back from Strava's page
+    ├─ CrossSiteError           a page of another site wants to act for the athlete who is signed in
     ├─ UnverifiedWebhookError   a request to the service that is not known to come from Strava
     ├─ TokenStoreError          the tokens could not be read or kept: nothing was overwritten
     ├─ QuotaExceededError       not sent: the wait for quota would exceed max_wait
@@ -32,9 +33,9 @@
     │   └─ UploadTimeoutError          ... so far: it is still being processed
     └─ DecodeError              a success that is not of the documented shape
 
-The first split is by whose turn it is: the caller's (InputError, UnverifiedWebhookError), the athlete's (OAuthError),
-the operator's (TokenStoreError), the clock's (QuotaExceededError), the network's (TransportError), Strava's (FaultError
-and the rest).
+The first split is by whose turn it is: the caller's (InputError, CrossSiteError, UnverifiedWebhookError), the
+athlete's (OAuthError), the operator's (TokenStoreError), the clock's (QuotaExceededError), the network's
+(TransportError), Strava's (FaultError and the rest).
 
 No message, attribute or repr holds an access token, refresh token, client secret or authorization code.
 Errors can be copied and pickled.
@@ -141,6 +142,10 @@ class InvalidStateError(OAuthError):
 
 class AuthorizationTimeoutError(OAuthError):
     """The athlete did not come back from Strava's page in time. Nothing was changed; it can be begun again."""
+
+
+class CrossSiteError(StravaError):
+    """A page of another site wants to act for the athlete who is signed in. Answer it with 403."""
 
 
 class UnverifiedWebhookError(StravaError):

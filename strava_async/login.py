@@ -19,6 +19,7 @@ from typing import Literal, Protocol, TypeVar
 import anyio
 import anyio.to_thread
 
+from strava_async._private_page import private_page
 from strava_async.client import Client
 from strava_async.errors import InputError, MissingScopeError
 from strava_async.oauth import Redirect
@@ -61,11 +62,29 @@ class Application(Protocol):
         ...
 
 
-async def open_in_browser(url: str) -> None:
-    """Show a page in the browser of this machine, as ``webbrowser`` and the variable BROWSER know it.
+async def show_in_browser(url: str) -> None:
+    """Show a page in the browser of this machine, and stay until cancelled, as the ``open_url`` of a login is.
 
-    It gets nothing of this program's input and output, and stays when this program ends. One that needs the terminal is
-    none: Strava's page needs more than text.
+    Other users of the machine, who can read command lines, see that of a file which leads to the page, and which they
+    cannot read (``_private_page``). On Windows they see no command lines, and the browser gets the address itself.
+
+    Raises:
+        InputError: there is no browser, or no place for the file.
+    """
+    if sys.platform == "win32":
+        await open_in_browser(url)
+    else:
+        with private_page(url) as page:
+            await open_in_browser(page)
+            await anyio.sleep_forever()
+
+
+async def open_in_browser(url: str) -> None:
+    """Open an address in the browser of this machine, as ``webbrowser`` and the variable BROWSER know it.
+
+    Every user of the machine can see it: it stands in the browser's command line. The browser gets nothing of this
+    program's input and output, and stays when this program ends. One that needs the terminal is none: Strava's page
+    needs more than text.
 
     Raises:
         InputError: there is none.

@@ -99,12 +99,15 @@ def watch(context: BrowserContext, visit: Visit) -> None:
     context.on("weberror", lambda error: visit.complaints.append(str(error.error)))
 
 
+def without_faketime() -> dict[str, str]:
+    """Return what a browser gets: its processes do not bear that library, and need not: no page asks for the time."""
+    return {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+
+
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def chromium():
-    # Its processes do not bear the library of faketime, and need not: no page asks what time it is.
-    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, env=environment)
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, env=without_faketime())
         yield browser
         await browser.close()
 
@@ -332,6 +335,10 @@ def site_of(strava: Strava) -> FastAPI:
         await kit_of(request).signed_in.sign_in(request, response, athlete_id)
         return response
 
+    @app.get("/")
+    async def home():
+        return "a page without a policy, which lets scripts fetch"
+
     @app.get("/me")
     async def me(athlete_id: AthleteIdDep):
         return athlete_id
@@ -361,7 +368,7 @@ async def test_a_neighbour_cannot_plant_the_cookie_that_only_the_site_itself_may
         for signed_in, shown in ((False, 401), (True, str(victim))):
             context = await chromium.new_context()
             page = await context.new_page()
-            await page.goto(f"{site}/me")
+            await page.goto(site)
             if signed_in:
                 await page.evaluate(f"fetch('/sign-in/{victim}', {{method: 'POST'}})")
             for prefix in ("", "a0", "85"):

@@ -1,10 +1,12 @@
 """``login``, ``accounts`` and ``logout``: in this process, and as programs against a served emulator."""
 
 import asyncio
+import html
 import io
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import stat
@@ -630,14 +632,22 @@ async def test_the_whole_walk_with_pasted_redirects(shell: Shell, tmp_path: Path
 
 
 @pytest.mark.asyncio
-async def test_the_redirect_comes_to_the_server_of_the_login(shell: Shell) -> None:
-    program = await shell.start("login", "--scope", "read,activity:read_all")
+async def test_the_redirect_comes_to_the_server_of_the_login(shell: Shell, tmp_path: Path) -> None:
+    script, fifo = tmp_path / "browser", tmp_path / "fifo"
+    os.mkfifo(fifo)
+    script.write_text(f'#!/bin/sh\necho "$@" > {shlex.quote(str(fifo))}\n')
+    script.chmod(0o700)
+    program = await shell.start("login", "--scope", "read,activity:read_all", BROWSER=f"{shlex.quote(str(script))} %s")
     page = address(await program.read_until("Waiting"))
+    (opened,) = (await anyio.Path(fifo).read_text()).split()  # what every user of the machine can read
+    file = anyio.Path(opened.removeprefix("file://"))
+    assert html.escape(page) in await file.read_text()
     async with httpx.AsyncClient(trust_env=False) as browser:
         answer = await browser.get(await shell.emulator.approve(page))
     assert answer.status_code == 200
     assert await program.end() == (0, "")
     assert "  granted       activity:read_all, read\n" in program.out
+    assert not await file.exists()
 
 
 @pytest.mark.asyncio

@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import contextlib
+import html
 import inspect
 import re
 import runpy
@@ -133,7 +134,9 @@ async def test_the_program_for_strava_itself_runs_against_a_served_emulator(bloc
 
     async def visit(stream):
         async with stream:
-            page = b"".join([chunk async for chunk in stream]).decode()
+            file = b"".join([chunk async for chunk in stream]).decode()
+        leading = await anyio.Path(file.removeprefix("file://")).read_text()
+        page = html.unescape(re.findall(r'<a href="([^"]*)">', leading)[0])
         async with httpx.AsyncClient(trust_env=False) as browser:
             pages.append((await browser.get(await strava.approve(page))).text)
 

@@ -242,6 +242,7 @@ async def test_an_answer_counts_once() -> None:
     async with service() as here, here.browser() as browser:
         url = await browser.answer(await browser.ask())
         assert (await browser.get(url)).status_code == 303
+        browser.cookies.clear()
         again = await browser.get(url)
         assert again.status_code == 400
         assert "used already" in again.text

@@ -1,20 +1,24 @@
 """Errors of the library as HTTP answers."""
 
+import html
 import json
+import re
 from collections.abc import Iterator, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI, WebSocket
 
-from strava_async import errors
+from strava_async import Strava, errors
 from strava_async.errors import (
     ApplicationInactiveError,
     AthleteCapacityError,
     AuthorizationDeniedError,
     AuthorizationTimeoutError,
     BadRequestError,
+    CrossSiteError,
     DecodeError,
     DuplicateUploadError,
     ForbiddenError,
@@ -37,7 +41,7 @@ from strava_async.errors import (
     UploadError,
     UploadTimeoutError,
 )
-from strava_async.fastapi import exception_handlers, problem_of
+from strava_async.fastapi import StravaLifespan, exception_handlers, oauth_router, problem_of
 
 HIDDEN = "what only the operator is to know"
 
@@ -49,6 +53,7 @@ CASES: list[tuple[StravaError, int]] = [
     (InsufficientScopeError(status_code=401, message=HIDDEN), 403),
     (AuthorizationDeniedError("access_denied"), 403),
     (InvalidStateError("expired"), 400),
+    (CrossSiteError(HIDDEN), 403),
     (UnverifiedWebhookError("forged"), 403),
     (AthleteCapacityError(status_code=403, message=HIDDEN), 403),
     (ApplicationInactiveError(status_code=403, message=HIDDEN), 500),
@@ -97,6 +102,7 @@ async def test_a_route_that_raises_answers_with_a_problem(
     assert answer.headers["cache-control"] == "no-store"
     problem = answer.json()
     assert (problem["status"], bool(problem["title"])) == (status, True)
+    assert problem["type"].startswith("tag:strava-async,2026:")
     assert HIDDEN not in answer.text
     assert ("retry-after" in answer.headers) == isinstance(error, QuotaExceededError | RateLimitedError)
     assert ("www-authenticate" in answer.headers) == (status == 401)
@@ -200,3 +206,116 @@ def test_what_was_not_granted_is_named() -> None:
 
 def test_a_429_without_a_meter_says_what_strava_said() -> None:
     assert problem_of(TOLD_WHEN, now=1_000.0).retry_after == 18
+
+
+def test_kinds_that_want_something_else_done_have_types_of_their_own() -> None:
+    kinds_of: dict[str, set[tuple[str, str]]] = {}
+    for error, _ in CASES:
+        problem = problem_of(error)
+        kinds_of.setdefault(problem.type, set()).add((problem.title, str(problem.status)))
+    assert all(len(told) == 1 for told in kinds_of.values())
+    assert len(kinds_of) == len(set[tuple[str, str]]().union(*kinds_of.values()))
+
+
+def test_the_page_lists_the_types_of_all_problems() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "fastapi.md").read_text(encoding="utf-8")
+    table = page.partition("## Errors as answers")[2].partition("\n## ")[0]
+    for error, _ in CASES:
+        assert f"`{problem_of(error).type.removeprefix('tag:strava-async,2026:')}`" in table
+
+
+# What a browser gets
+
+BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+async def shown(
+    error: StravaError, path: str = "/", *, accept: str = BROWSER["accept"], **place: Any
+) -> httpx.Response:
+    """Return what a browser gets from a service that is below a prefix, or has no routes to connect."""
+    app = FastAPI(exception_handlers=exception_handlers, lifespan=StravaLifespan(Strava(1, "secret")))
+
+    @app.api_route("/{rest:path}", methods=["GET", "POST"])
+    async def route(rest: str) -> None:
+        raise error
+
+    for prefix in place.get("prefixes", ["/strava"]):
+        app.include_router(oauth_router(Strava(1, "secret")), prefix=prefix)
+    async with app.router.lifespan_context(app) as state:
+
+        async def with_state(scope: Any, receive: Any, send: Any) -> None:
+            await app({**scope, "state": dict(state or {})}, receive, send)
+
+        transport = httpx.ASGITransport(with_state, root_path=place.get("root_path", ""))
+        async with httpx.AsyncClient(transport=transport, base_url="http://service.test") as browser:
+            return await browser.request(place.get("method", "GET"), path, headers={"accept": accept})
+
+
+def link(answer: httpx.Response) -> str | None:
+    found = re.search(r'<a href="([^"]*)">Connect with Strava</a>', answer.text)
+    return found and html.unescape(found[1])
+
+
+@pytest.mark.anyio
+async def test_a_browser_that_is_signed_out_gets_a_page_with_the_way_back_here() -> None:
+    answer = await shown(InvalidGrantError(HIDDEN), "/rides?page=2&sort=a%26b")
+    assert (answer.status_code, answer.headers["content-type"]) == (401, "text/html; charset=utf-8")
+    assert "<h1>Not connected</h1>" in answer.text
+    assert link(answer) == "/strava/connect?next=%2Frides%3Fpage%3D2%26sort%3Da%2526b"
+    assert answer.headers["www-authenticate"]
+    assert answer.headers["cache-control"] == "no-store"
+    assert HIDDEN not in answer.text
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "application/problem+json, application/json", ""])
+async def test_who_is_no_browser_gets_json(accept: str) -> None:
+    answer = await shown(InvalidGrantError(HIDDEN), accept=accept)
+    assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json")
+
+
+@pytest.mark.anyio
+async def test_what_was_not_granted_can_be_granted_now() -> None:
+    answer = await shown(MissingScopeError(HIDDEN, missing=["activity:read_all"]), "/rides")
+    assert (answer.status_code, link(answer)) == (403, "/strava/connect?next=%2Frides&approval_prompt=force")
+
+
+@pytest.mark.anyio
+async def test_other_errors_are_pages_too_and_lead_nowhere() -> None:
+    error = QuotaExceededError(quota_class="read", window="read_15min", resume_at=100.0, wait_seconds=41.2)
+    answer = await shown(error)
+    assert (answer.status_code, answer.headers["retry-after"], link(answer)) == (503, "42", None)
+    assert "Come back in 42 s." in answer.text
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("path", "place", "address"),
+    [
+        ("/rides", {"prefixes": ["/a/b"]}, "/a/b/connect?next=%2Frides"),
+        ("/rides", {"root_path": "/api"}, "/api/strava/connect?next=%2Fapi%2Frides"),
+        ("/gr%C3%B6%C3%9Fe", {}, "/strava/connect?next=%2Fgr%25C3%25B6%25C3%259Fe"),
+        ("/rides", {"method": "POST"}, "/strava/connect"),
+        ("http://service.test//evil.test", {}, "/strava/connect"),
+        ("/a%2F%2Fevil.test", {}, "/strava/connect"),
+        ("/" + "a" * 600, {}, "/strava/connect"),
+        ("/rides", {"prefixes": []}, None),
+        ("/rides", {"prefixes": ["/{tenant}/strava"]}, None),
+    ],
+)
+async def test_the_way_back_is_where_the_routes_are(path: str, place: dict[str, Any], address: str | None) -> None:
+    answer = await shown(InvalidGrantError(HIDDEN), path, **place)
+    assert (answer.status_code, link(answer)) == (401, address)
+
+
+@pytest.mark.anyio
+async def test_a_service_without_an_application_has_pages_too() -> None:
+    app = FastAPI(exception_handlers=exception_handlers)
+
+    @app.get("/")
+    async def route() -> None:
+        raise InvalidGrantError(HIDDEN)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service.test") as browser:
+        answer = await browser.get("/", headers=BROWSER)
+    assert (answer.status_code, link(answer)) == (401, None)

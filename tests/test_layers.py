@@ -21,7 +21,7 @@ LAYERS: list[set[str]] = [
     | {"_carried_asyncio", "_carried_trio", "_async_only", "limiter_park", "_loop_binding"}
     | {"stores.private_files", "stores.file_errors", "stores.sealing", "stores._threads", "stores._turns"},
     {"_shield", "_walks", "quota_clock", "quota_reserve", "endpoints", "hooks", "redirect_server", "stores.base"}
-    | {"quota_meter", "stores._values", "stores.file_lock", "stores.sqlite_file", "_http.pool"},
+    | {"_private_page", "quota_meter", "stores._values", "stores.file_lock", "stores.sqlite_file", "_http.pool"},
     {"_renewals", "_expiry", "quota_budget", "quota_window", "calls", "stores.memory", "stores.sqlite_rows"}
     | {"stores.sqlite_shared"},
     {"quota_ceiling", "tokens", "wire", "stores.sqlite"},

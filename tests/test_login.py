@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import stat
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -269,3 +270,50 @@ async def test_a_browser_that_needs_the_terminal_is_none(tmp_path: Path) -> None
     ended = await anyio.run_process([sys.executable, "-c", PROGRAM], env=variables, check=False)
     assert ended.stdout.decode().startswith("no browser can be opened here")
     assert not ran.exists()
+
+
+SHOWING = """
+import anyio, sys
+from strava_async.login import show_in_browser
+
+async def until_the_end_of_the_input(scope):
+    await anyio.to_thread.run_sync(sys.stdin.read)
+    scope.cancel()
+
+async def main():
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(until_the_end_of_the_input, tasks.cancel_scope)
+        await show_in_browser("https://strava.test/?state=secret")
+
+anyio.run(main)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="command lines are private there")
+async def test_the_browsers_command_line_shows_a_private_file_in_place_of_the_address(tmp_path: Path) -> None:
+    browser, fifo = tmp_path / "browser", tmp_path / "fifo"
+    os.mkfifo(fifo)
+    browser.write_text(BROWSER.format(fifo=shlex.quote(str(fifo)), status=0))
+    browser.chmod(0o700)
+    variables = {**os.environ, "BROWSER": f"{browser} %s", "DISPLAY": "", "WAYLAND_DISPLAY": "", "HOME": str(tmp_path)}
+    async with await anyio.open_process([sys.executable, "-c", SHOWING], env=variables, stdout=None) as program:
+        (address,) = (await anyio.Path(fifo).read_text()).split()
+        page = anyio.Path(address.removeprefix("file://"))
+        assert "secret" not in address
+        assert stat.S_IMODE((await page.stat()).st_mode) == 0o600
+        assert "https://strava.test/?state=secret" in await page.read_text()
+        assert program.stdin is not None
+        await program.stdin.aclose()
+        assert await program.wait() == 0
+    assert not await page.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is always a browser with a window")
+async def test_where_there_is_no_browser_no_file_is_left(tmp_path: Path) -> None:
+    left_out = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY", "TERM")
+    variables = {name: value for name, value in os.environ.items() if name not in left_out}
+    folders = {"PATH": str(tmp_path), "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    program = [sys.executable, "-c", PROGRAM.replace("open_in_browser", "show_in_browser")]
+    ended = await anyio.run_process(program, env={**variables, **folders}, check=False)
+    assert ended.stdout.decode().startswith("no browser can be opened here")
+    assert os.listdir(tmp_path) == []

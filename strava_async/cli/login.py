@@ -27,7 +27,7 @@ from strava_async.cli.reaching import check, reaching
 from strava_async.cli.terminal import DONE, FAILED, Terminal, UsageError, run
 from strava_async.client import Client
 from strava_async.errors import InputError, InvalidStateError, MissingScopeError, StravaError
-from strava_async.login import IfMissing, open_in_browser
+from strava_async.login import IfMissing, show_in_browser
 from strava_async.oauth import Redirect, authorization_url, parse_redirect, redirect_state
 from strava_async.scopes import scope_names
 from strava_async.state import check_state
@@ -71,7 +71,7 @@ class Settings:
 
 
 def main(
-    settings: Settings, terminal: Terminal, *, make: MakeStrava = Strava, open_url: OpenUrl = open_in_browser
+    settings: Settings, terminal: Terminal, *, make: MakeStrava = Strava, open_url: OpenUrl = show_in_browser
 ) -> int:
     """Log in and return the exit status: 0, 1 if not all was granted or it failed, 2 for wrong use, 130 after Ctrl-C.
 

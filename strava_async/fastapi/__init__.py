@@ -17,21 +17,21 @@
 from strava_async._extras import extra
 
 with extra("fastapi", __name__, "fastapi", "starlette", "pydantic"):
-    from strava_async.fastapi._kit import (
+    from strava_async.fastapi._kit import Kit, kit_of
+    from strava_async.fastapi._lifespan import StravaLifespan, lifespan
+    from strava_async.fastapi.access_log import AccessLogFilter
+    from strava_async.fastapi.dependencies import (
         AthleteDep,
         AthleteIdDep,
-        Kit,
+        Dependencies,
         StravaDep,
-        StravaLifespan,
         athlete_id_of,
         athlete_of,
-        kit_of,
-        lifespan,
         strava_of,
     )
-    from strava_async.fastapi.access_log import AccessLogFilter
     from strava_async.fastapi.oauth import oauth_router
     from strava_async.fastapi.oauth_failures import ConnectFailure
+    from strava_async.fastapi.openapi import document_errors
     from strava_async.fastapi.problems import Problem, exception_handlers, problem_of
     from strava_async.fastapi.redirects import safe_next
     from strava_async.fastapi.sessions import Sessions
@@ -46,6 +46,7 @@ __all__ = [
     "AthleteIdDep",
     "Backlog",
     "ConnectFailure",
+    "Dependencies",
     "KeptEvent",
     "Kit",
     "Problem",
@@ -57,6 +58,7 @@ __all__ = [
     "WebhookRouter",
     "athlete_id_of",
     "athlete_of",
+    "document_errors",
     "exception_handlers",
     "kit_of",
     "lifespan",

@@ -1,38 +1,24 @@
-"""What the routes of a service share: the application, who is signed in, and how requests of people wait."""
+"""What the routes of a service share: the application, and who is signed in."""
 
 from __future__ import annotations
 
 import inspect
-import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from strava_async._loop_binding import LoopBinding
-from strava_async._unset import UNSET
 from strava_async.application import Strava
 from strava_async.client import Client
-from strava_async.errors import InputError, InvalidGrantError
-from strava_async.fastapi.access_log import AccessLogFilter
-from strava_async.fastapi.sessions import COOKIE_NAME, SESSION_SECONDS, Sessions, SignedIn
-from strava_async.quota import Priority
-from strava_async.retry import RetryPolicy
-from strava_async.state import Secret, StateSigner
+from strava_async.errors import CrossSiteError, InputError
+from strava_async.fastapi.cross_site import is_opened_from_here
+from strava_async.fastapi.sessions import Sessions, SignedIn
+from strava_async.state import StateSigner
 
 Identify = Callable[[HTTPConnection], int | Awaitable[int | None] | None]
 
-# A person waits: a silent Strava costs twice the timeout and half a second at the most, one that drips twice the total.
-WEB_WAIT_SECONDS = 2.0
-WEB_TIMEOUT_SECONDS = 10.0
-WEB_TOTAL_SECONDS = 20.0
-WEB_RETRY = RetryPolicy(max_attempts=2)
-STATE_SECONDS = 600.0
-_KEY = "strava_async"
-_NOBODY = "nobody is signed in here: connect with Strava first"
+_KEY = "strava_async."
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +32,7 @@ class Kit:
         signed_in: who is signed in by that cookie.
         identify: returns the athlete of a connection, None if nobody is signed in; sync or async. On the event loop:
             it must not block. None asks ``signed_in``.
+        origins: whose pages may act for the athlete who is signed in, besides those of the service's own address.
     """
 
     strava: Strava
@@ -53,14 +40,20 @@ class Kit:
     sessions: Sessions
     signed_in: SignedIn
     identify: Identify | None
+    origins: frozenset[str] = frozenset()
 
     async def athlete_id(self, connection: HTTPConnection) -> int | None:
-        """Return who is signed in; None if nobody is."""
+        """Return who is signed in; None if nobody is.
+
+        Raises:
+            CrossSiteError: it is a websocket that a page of another site has opened.
+        """
         return await self._identified(self.identify or self.signed_in.athlete_id, connection)
 
     async def client(self, connection: HTTPConnection) -> Client | None:
-        """Return the client of who is signed in; None if nobody is."""
+        """Return the client of who is signed in; None if nobody is. Raises as ``athlete_id``."""
         if self.identify is None:
+            self._refuse_strangers(connection)
             return await self.signed_in.client(connection)
         athlete_id = await self._identified(self.identify, connection)
         return None if athlete_id is None else self.strava.client(athlete_id)
@@ -70,171 +63,79 @@ class Kit:
         return await self._identified(self.identify or self.signed_in.leaving, connection)
 
     async def _identified(self, identify: Identify, connection: HTTPConnection) -> int | None:
+        self._refuse_strangers(connection)
         athlete_id = identify(connection)
         return await athlete_id if inspect.isawaitable(athlete_id) else athlete_id
 
+    def _refuse_strangers(self, connection: HTTPConnection) -> None:
+        if connection.scope["type"] != "websocket":
+            return
+        if not is_opened_from_here(connection, self.origins | self.strava.origins):
+            raise CrossSiteError(
+                "a page of another site opened this websocket (its Origin is not that of the service): if it may, name "
+                "it in StravaLifespan(origins=...)"
+            )
 
-class StravaLifespan:
-    """The lifespan of a service: gives its routes what they need, and closes the application at the end.
 
-    ::
+@dataclass(frozen=True, slots=True)
+class Kits:
+    """What one application leaves in the state of the service.
 
-        app = FastAPI(lifespan=StravaLifespan(strava))
-
-    With a lifespan of your own, enter this one inside, and pass on what it yields::
-
-        @asynccontextmanager
-        async def lifespan(app):
-            async with StravaLifespan(strava)(app) as state:
-                yield {**state, "mine": ...}
-
-    It may be entered several times, such as by the apps of one service; the end of the last closes the application. All
-    are of one event loop.
-
-    Before it begins, what the first request needs is loaded; certificates of the environment that cannot be used are
-    an InputError then, and not at the first request. While it lasts, the access log of uvicorn shows no authorization
-    code (see ``AccessLogFilter``).
-
-    Args:
-        strava: the application; closed at the end, and not usable in a second start.
-        secret: signs cookies and states: at least 16 bytes that only the service knows, the same in all its processes;
-            of several, the first signs and all are accepted. None derives one from the client secret: a new client
-            secret signs everybody out.
-        identify: tells which athlete a connection belongs to, sync or async; for services that have users of their own.
-            It runs on the event loop for every request: a sync one must not block. None asks the cookie that
-            ``oauth_router`` sets, and the token store whether the grant lives that it was given out for.
-        priority: the rank of the calls that routes make.
-        max_wait: seconds that such a call may queue for quota: a person waits. None means as long as it takes.
-        timeout: seconds without a sign of Strava before an attempt is given up; None means that of ``strava``.
-        total: seconds for one attempt, from asking for a connection to the last byte of the reply; None means that of
-            ``strava``.
-        retry: when and how often such a call is tried again; None means that of ``strava``.
-        session_seconds: how long an athlete stays signed in; at least 1.
-        cookie_name: see ``Sessions``.
-
-    Raises:
-        InputError: an argument makes no sense. When it is entered: the application is closed, or it was entered in
-            another event loop, which has not ended.
+    Attributes:
+        alone: the kit.
+        beside: the same beside other applications: their sessions are other cookies.
     """
 
-    def __init__(
-        self,
-        strava: Strava,
-        *,
-        secret: Secret | Sequence[Secret] | None = None,
-        identify: Identify | None = None,
-        priority: Priority = Priority.INTERACTIVE,
-        max_wait: float | None = WEB_WAIT_SECONDS,
-        timeout: float | None = WEB_TIMEOUT_SECONDS,
-        total: float | None = WEB_TOTAL_SECONDS,
-        retry: RetryPolicy | None = WEB_RETRY,
-        session_seconds: float = SESSION_SECONDS,
-        cookie_name: str = COOKIE_NAME,
-    ) -> None:
-        def signer(purpose: str, max_age_seconds: float) -> StateSigner:
-            if secret is None:
-                return strava.state_signer(max_age_seconds=max_age_seconds, purpose=purpose)
-            return StateSigner(secret, max_age_seconds=max_age_seconds, purpose=purpose, clock=strava.clock)
+    alone: Kit
+    beside: Kit
 
-        sessions = Sessions(
-            signer("session", session_seconds), max_age_seconds=session_seconds, cookie_name=cookie_name
-        )
-        self._strava = strava
-        self._binding = LoopBinding("this StravaLifespan")
-        self._entered = 0
-        interactive = strava.with_options(
-            priority=priority,
-            max_wait=max_wait,
-            timeout=UNSET if timeout is None else timeout,
-            total=UNSET if total is None else total,
-            retry=UNSET if retry is None else retry,
-        )
-        self._kit = Kit(
-            strava=interactive,
-            states=signer("question", STATE_SECONDS),
-            sessions=sessions,
-            signed_in=SignedIn(interactive, sessions),
-            identify=identify,
-        )
-
-    def __call__(self, app: Any) -> AbstractAsyncContextManager[dict[str, Any]]:
-        """Return the context that lasts as long as the service; what it yields becomes ``request.state``."""
-        return self._live()
-
-    @asynccontextmanager
-    async def _live(self) -> AsyncGenerator[dict[str, Any]]:
-        access_log = logging.getLogger("uvicorn.access")
-        quiet = AccessLogFilter()
-        if self._binding.enter():
-            self._entered = 0  # those in a loop that has ended
-        await self._strava.__aenter__()
-        self._entered += 1
-        access_log.addFilter(quiet)
-        try:
-            await self._strava.prepare()
-            yield {_KEY: self._kit}
-        finally:
-            access_log.removeFilter(quiet)
-            self._entered -= 1
-            if not self._entered:
-                await self._strava.aclose()
+    def state(self) -> dict[str, Any]:
+        """Return what a lifespan yields; several applications have a key each."""
+        return {f"{_KEY}{self.alone.strava.client_id}": self}
 
 
-lifespan = StravaLifespan
-
-
-def kit_of(connection: HTTPConnection) -> Kit:
+def kit_of(connection: HTTPConnection, strava: Strava | None = None) -> Kit:
     """Return what the routes share.
 
     Args:
         connection: a request or a websocket.
+        strava: which application, in a service with several; None means the only one.
 
     Raises:
-        InputError: the service has no ``StravaLifespan``, or has not begun.
+        InputError: the service has no ``StravaLifespan``, none of that application, or several where one is meant; or
+            it has not begun.
     """
-    kit = getattr(connection.state, _KEY, None)
-    if not isinstance(kit, Kit):
+    found = _kits_in(connection)
+    if not found:
         raise InputError(
             "this service has no StravaLifespan: FastAPI(lifespan=StravaLifespan(strava)). In a test, enter the app's "
             "lifespan: httpx.ASGITransport does not"
         )
-    return kit
+    if strava is not None:
+        found = {key: kits for key, kits in found.items() if key == str(strava.client_id)}
+        if not found:
+            raise InputError(
+                "this service has no StravaLifespan of this application: give it and oauth_router the same, and with "
+                "two applications enter one for each"
+            )
+    if len(found) > 1:
+        raise InputError(
+            f"this service has {len(found)} applications of Strava's: say which is meant, by Dependencies(strava)"
+        )
+    (kits,) = found.values()
+    return kits.alone if has_one_application(connection) else kits.beside
+
+
+def has_one_application(connection: HTTPConnection) -> bool:
+    """Say whether the service has one application, and not several or none."""
+    return len(_kits_in(connection)) == 1
 
 
 def time_of(connection: HTTPConnection) -> float | None:
     """Return Unix time by the application's clock; None where there is no application."""
-    kit = getattr(connection.state, _KEY, None)
-    return kit.strava.clock.time() if isinstance(kit, Kit) else None
+    return next((kits.alone.strava.clock.time() for kits in _kits_in(connection).values()), None)
 
 
-def strava_of(connection: HTTPConnection) -> Strava:
-    """Return the application for this request: its calls go before others, and do not wait long for quota."""
-    return kit_of(connection).strava
-
-
-async def athlete_id_of(connection: HTTPConnection) -> int:
-    """Return the athlete who is signed in. Reads the token store, off the event loop, unless there is an ``identify``.
-
-    Of a websocket it is told who was signed in when it began.
-
-    Raises:
-        InvalidGrantError: nobody is; ``exception_handlers`` make it a 401.
-        TokenStoreError: the store cannot be read; they make it a 503.
-    """
-    athlete_id = await kit_of(connection).athlete_id(connection)
-    if athlete_id is None:
-        raise InvalidGrantError(_NOBODY)
-    return athlete_id
-
-
-async def athlete_of(connection: HTTPConnection) -> Client:
-    """Return the client of the athlete who is signed in; as ``athlete_id_of`` and ``strava_of``."""
-    client = await kit_of(connection).client(connection)
-    if client is None:
-        raise InvalidGrantError(_NOBODY)
-    return client
-
-
-StravaDep = Annotated[Strava, Depends(strava_of)]
-AthleteIdDep = Annotated[int, Depends(athlete_id_of)]
-AthleteDep = Annotated[Client, Depends(athlete_of)]
+def _kits_in(connection: HTTPConnection) -> dict[str, Kits]:
+    state: Mapping[str, object] = connection.scope.get("state") or {}
+    return {key.removeprefix(_KEY): kits for key, kits in state.items() if isinstance(kits, Kits)}

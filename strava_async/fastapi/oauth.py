@@ -2,10 +2,10 @@
 
 Rules:
 
-- An answer of Strava's counts only in the browser that the question was put to (``oauth_question``), and once: its code
-  is spent.
+- An answer of Strava's counts only in the browser that the question was put to (``oauth_question``), for the user of
+  the service that it was put to (``user``), and once: its code is spent.
 - Nothing here, nor a page that follows, learns a code or state from an address: no answer may be kept, none sends a
-  Referer.
+  Referer; pages of the application's send the origin alone.
 - What changes something is a POST, and not one that a page of another origin sent.
 - An athlete's data are deleted after the grant is revoked. If that fails half way, the athlete is still signed in, and
   pressing the button again does the rest.
@@ -13,16 +13,15 @@ Rules:
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Callable, Iterable
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 
 from strava_async.application import IfMissing, Strava
 from strava_async.errors import InputError
-from strava_async.fastapi.oauth_routes import OAuthRoutes, OnConnect, OnDisconnect, OnError
+from strava_async.fastapi.cross_site import is_a_site
+from strava_async.fastapi.oauth_routes import OAuthRoutes, OnConnect, OnDisconnect, OnError, User
 from strava_async.fastapi.origins import origin_of
 from strava_async.scopes import scope_names
 
@@ -35,6 +34,7 @@ def oauth_router(
     on_connect: OnConnect | None = None,
     on_error: OnError | None = None,
     on_disconnect: OnDisconnect | None = None,
+    user: User | None = None,
     base_url: str | None = None,
     after_connect: str = "/",
     after_disconnect: str = "/",
@@ -55,7 +55,7 @@ def oauth_router(
     ``GET /quota``       the application's four meters as JSON
     ===================  ================================================================================
 
-    They are named ``strava_connect``, ``strava_callback`` and so on, for ``url_for``. The three functions may be
+    They are named ``strava_connect``, ``strava_callback`` and so on, for ``url_for``. The four functions may be
     ``async``; if they are not, they run in a thread. What they raise is the application's to handle.
 
     Args:
@@ -71,6 +71,11 @@ def oauth_router(
         on_disconnect: called with the athlete's id, when the grant is revoked and the tokens are deleted: delete the
             data. It may be called again for the same athlete. It is not called when tokens are revoked because
             something was left out.
+        user: called with the request, at the beginning and at the end of a connection; returns a text that names the
+            service's own user, such as an id, or None if none is signed in, who is then told to sign in first. An
+            answer to a question of one user is refused as forged when another brings it: else the athlete who agreed
+            could be linked to whoever is signed in by then. A service that has users of its own (``identify``) needs
+            it. The text is only compared: it is neither kept nor shown.
         base_url: the address of the service's root as browsers see it, such as ``https://service.example``; needed
             behind a proxy that hides it, or that hides https. None takes it from the request. Where it is given a
             session of another site is no good here, whatever a request says.
@@ -97,6 +102,7 @@ def oauth_router(
         on_connect=on_connect,
         on_error=on_error,
         on_disconnect=on_disconnect,
+        user=user,
         base_url=_checked(base_url),
         after_connect=after_connect,
         after_disconnect=after_disconnect,
@@ -126,18 +132,7 @@ def _required(asked: tuple[str, ...], required_scope: str | Iterable[str] | None
 def _checked(base_url: str | None) -> str | None:
     if base_url is None:
         return None
-    if not _is_a_site(base_url):
+    if not is_a_site(base_url):
         # Not shown: a user and password may be in it.
         raise InputError("base_url is the address of a site and nothing more, like https://service.example")
     return base_url.rstrip("/")
-
-
-def _is_a_site(url: str) -> bool:
-    if not re.fullmatch(r"[!-~]+", url) or set(url) & set("?#\\"):
-        return False
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc and port != 0

@@ -86,7 +86,8 @@ _TOLD: dict[Reason, tuple[int, str, str, str]] = {
     "state_forged": (
         400,
         _NOT_CONNECTED,
-        "This answer of Strava's was used already, or was meant for another browser, or this browser keeps no cookies.",
+        "This answer of Strava's was used already, or was meant for another browser or another user, or this browser "
+        "keeps no cookies.",
         _AGAIN,
     ),
     "state_expired": (400, _NOT_CONNECTED, "Strava's answer came too late.", _AGAIN),

@@ -5,27 +5,23 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from strava_async._pages import PAGE_FIELDS, Link, Page
+from strava_async._pages import Link
 from strava_async.fastapi.oauth_failures import ConnectFailure
-from strava_async.fastapi.problems import Problem
+from strava_async.fastapi.problems import Problem, problem_type
 
 
 def failure_response(request: Request, failure: ConnectFailure) -> Response:
     """Return a page, or problem+json to a client that asks for JSON and not for HTML."""
-    problem = _problem(failure).response()
+    problem = _problem(failure)
     accepted = request.headers.get("accept", "")
     if "json" in accepted and "html" not in accepted:
-        return problem
-    link = Link(failure.link, failure.link_text) if failure.link else None
-    page = Response(Page(failure.title, failure.text, link).html(), failure.status_code, PAGE_FIELDS)
-    for name in ("Retry-After", "WWW-Authenticate"):
-        if name in problem.headers:
-            page.headers[name] = problem.headers[name]
-    return page
+        return problem.response()
+    return problem.page(Link(failure.link, failure.link_text) if failure.link else None)
 
 
 def _problem(failure: ConnectFailure) -> Problem:
     more: dict[str, object] = {"reason": failure.reason}
     if failure.missing_scope:
         more["missing_scope"] = sorted(failure.missing_scope)
-    return Problem(failure.status_code, failure.title, failure.text, failure.retry_after, more)
+    kind = problem_type(failure.reason)
+    return Problem(failure.status_code, failure.title, failure.text, failure.retry_after, more, kind)

@@ -3,7 +3,9 @@
 Rules:
 
 - Each question has a cookie of its own, named after the state: two tabs ask two questions, and both are answered.
-- The value of the cookie goes into the signature of the state. Whoever brings the state without it is another browser.
+- A keyed digest in the state says what the value of the cookie is, and who is the service's own user, where that is
+  told (``oauth_router(user=...)``). Whoever brings the state without the cookie is another browser; another user in the
+  same browser is told apart too. Neither can be read from the state.
 - The answer deletes the cookie, whatever came of it, unless a function of the application's raises; the code is spent
   all the same.
 - On https no other host can plant the cookie (``cookies.own_name``), and none but such a one answers.
@@ -16,7 +18,9 @@ Source:
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -24,6 +28,7 @@ from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 
+from strava_async._shapes import bytes_of
 from strava_async.errors import InvalidStateError
 from strava_async.fastapi.cookies import own_name
 from strava_async.fastapi.origins import origin_of
@@ -36,6 +41,7 @@ MAX_QUERY_BYTES = 4096
 COOKIE_SECONDS = 1200
 
 _PREFIX = "strava_question_"
+_BINDING_CHARACTERS = 43
 _DIGEST = re.compile("[0-9a-f]{16}")
 
 
@@ -58,10 +64,6 @@ class Place:
         """The origin of the site."""
         return origin_of(self.url)
 
-    def is_origin(self, origin: str) -> bool:
-        """Say whether that is what a browser sends as the ``Origin`` of pages of this site (RFC 6454 §6.1)."""
-        return self.origin is not None and origin_of(origin) == self.origin
-
     def cookie_of(self, state: str) -> str:
         """Return the name of the cookie that belongs to a state."""
         digest = hashlib.sha256(state.encode("utf-8", "replace")).hexdigest()
@@ -80,15 +82,16 @@ class Place:
         )
 
 
-def new_state(signer: StateSigner, go_to: str, secret: str) -> str:
+def new_state(signer: StateSigner, go_to: str, secret: str, user: str) -> str:
     """Return the state of a new question.
 
     Args:
         signer: what makes it expire, for this purpose alone.
         go_to: what ``answered`` returns.
         secret: a random value for the cookie.
+        user: names the service's own user, in any text; empty where that is not told.
     """
-    return signer.sign(go_to, session=secret)
+    return signer.sign(_binding(secret, user) + go_to)
 
 
 def ask(response: Response, place: Place, state: str, secret: str, cookies: Iterable[str]) -> None:
@@ -108,18 +111,35 @@ def ask(response: Response, place: Place, state: str, secret: str, cookies: Iter
     place.set_cookie(response, place.cookie_of(state), secret, COOKIE_SECONDS)
 
 
-def answered(signer: StateSigner, place: Place, state: str | None, cookies: Mapping[str, str]) -> str:
+def answered(signer: StateSigner, place: Place, state: str | None, cookies: Mapping[str, str], user: str) -> str:
     """Return where to go after the question that this state belongs to.
 
     Raises:
-        InvalidStateError: there is none, it is forged, too old, of another browser, or answered already.
+        InvalidStateError: there is none, it is forged, too old, of another browser or user, or answered already.
     """
     if not state:
         raise InvalidStateError("missing")
     secret = cookies.get(place.cookie_of(state))
     if not secret:
         raise InvalidStateError("forged")
-    return signer.verify(state, session=secret)
+    binding, go_to = _parted(signer.verify(state))
+    if not hmac.compare_digest(bytes_of(binding), bytes_of(_binding(secret, user))):
+        raise InvalidStateError("forged")
+    return go_to
+
+
+def closed(signer: StateSigner, place: Place, state: str, cookies: Collection[str]) -> str | None:
+    """Return where to go after a question of ours that is not open in this browser, such as one that it had answered.
+
+    Returns:
+        a path; empty if the state is too old to tell; None if the question is open, or the state none of ours.
+    """
+    if place.cookie_of(state) in cookies:
+        return None
+    try:
+        return _parted(signer.verify(state))[1]
+    except InvalidStateError as error:
+        return "" if error.reason == "expired" else None
 
 
 def close(response: Response, place: Place, state: str, cookies: Collection[str]) -> None:
@@ -137,3 +157,12 @@ def read_query(query: bytes, names: Collection[str]) -> dict[str, str] | None:
     asked = [(name, value) for name, value in pairs if name in names]
     found = dict(asked)
     return found if len(found) == len(asked) else None
+
+
+def _binding(secret: str, user: str) -> str:
+    digest = hmac.digest(bytes_of(secret), bytes_of(user), "sha256")
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
+
+
+def _parted(signed: str) -> tuple[str, str]:
+    return signed[:_BINDING_CHARACTERS], signed[_BINDING_CHARACTERS:]

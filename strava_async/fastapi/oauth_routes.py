@@ -19,17 +19,29 @@ from strava_async.errors import AuthorizationDeniedError, InputError, StravaErro
 from strava_async.fastapi._callbacks import call_back
 from strava_async.fastapi._kit import Kit, kit_of
 from strava_async.fastapi.cookies import cookies_of
+from strava_async.fastapi.cross_site import is_sent_from_here
 from strava_async.fastapi.oauth_failures import ConnectFailure, failure, failure_of
 from strava_async.fastapi.oauth_pages import failure_response
-from strava_async.fastapi.oauth_question import Place, answered, ask, close, new_state, read_query
+from strava_async.fastapi.oauth_question import Place, answered, ask, close, closed, new_state, read_query
 from strava_async.fastapi.redirects import safe_next
 from strava_async.quota import Meter, Quota
 
 OnConnect = Callable[[Request, Client], Awaitable[Response | None] | Response | None]
 OnError = Callable[[Request, ConnectFailure], Awaitable[Response | None] | Response | None]
 OnDisconnect = Callable[[int], object]
+User = Callable[[Request], Awaitable[str | None] | str | None]
 
 SECRET_BYTES = 24
+
+# Where to sign in is the service's to say: `on_error` may.
+_NO_USER = replace(
+    failure("not_signed_in"), text="Sign in to this service first, then connect with Strava.", link_text=""
+)
+
+_HIDDEN = (
+    "The browser does not tell which page this was sent from. Over plain http it does not for pages with "
+    "Referrer-Policy: no-referrer."
+)
 
 _logger = logging.getLogger("strava_async.fastapi")
 
@@ -44,6 +56,7 @@ class OAuthRoutes:
     on_connect: OnConnect | None
     on_error: OnError | None
     on_disconnect: OnDisconnect | None
+    user: User | None
     base_url: str | None
     after_connect: str
     after_disconnect: str
@@ -57,20 +70,32 @@ class OAuthRoutes:
         prompt = "" if query is None else query.get("approval_prompt", "auto")
         if query is None or prompt not in ("auto", "force"):
             return await self._not_connected(request, failure("malformed"))
+        user = await self._user(request)
+        if user is None:
+            return await self._show(request, _NO_USER)
         secret = self.new_secret(SECRET_BYTES)
-        state = new_state(kit.states, safe_next(query.get("next"), ""), secret)
+        state = new_state(kit.states, safe_next(query.get("next"), ""), secret, user)
         page = await kit.strava.authorization_url(f"{place.url}/callback", self.scope, state, prompt)
         response = _see_other(page)
         ask(response, place, state, secret, cookies_of(request))
         return response
 
     async def callback(self, request: Request) -> Response:
-        """Take Strava's answer, and end the question whatever comes of it."""
+        """Take Strava's answer, and end the question whatever comes of it.
+
+        Who is signed in and comes with an answer that was taken already, as by the button Back, is sent on.
+        """
         kit, place, go_to, cookies = self._kit(request), self._place(request), "", cookies_of(request)
         state = (read_query(request.scope["query_string"], ("state",)) or {}).get("state", "")
+        user = await self._user(request)
         try:
-            go_to = answered(kit.states, place, state, cookies)
-            outcome = await self._exchange(kit, request)
+            before = closed(kit.states, place, state, cookies)
+            if before is not None and await kit.athlete_id(request) is not None:
+                return _see_other(before or self.after_connect)
+            outcome: Client | ConnectFailure = _NO_USER
+            if user is not None:
+                go_to = answered(kit.states, place, state, cookies, user)
+                outcome = await self._exchange(kit, request)
         except InputError:
             raise  # a fault of the service itself
         except StravaError as error:
@@ -86,7 +111,7 @@ class OAuthRoutes:
         """End the grant of the athlete who is signed in, then have the data deleted, then sign out."""
         kit = self._kit(request)
         query = read_query(request.scope["query_string"], ("next",))
-        refusal = _refusal(request, self._place(request), query)
+        refusal = _refusal(request, self._place(request), kit, query)
         if refusal is not None:
             return await self._not_disconnected(request, refusal)
         try:
@@ -111,7 +136,7 @@ class OAuthRoutes:
         kit = self._kit(request)
         query = read_query(request.scope["query_string"], ("next", "everywhere"))
         everywhere = (query or {}).get("everywhere", "0")
-        refusal = _refusal(request, self._place(request), query if everywhere in ("0", "1") else None)
+        refusal = _refusal(request, self._place(request), kit, query if everywhere in ("0", "1") else None)
         if refusal is not None:
             return await self._not_disconnected(request, refusal)
         if everywhere == "1":
@@ -127,6 +152,12 @@ class OAuthRoutes:
         """Show the meters: they are the application's, and tell nothing of any athlete."""
         quota = self._kit(request).strava.quota
         return _private(JSONResponse({meter.name: _shown(getattr(quota, meter.name)) for meter in fields(Quota)}))
+
+    async def _user(self, request: Request) -> str | None:
+        """Return what names the service's own user: empty where that is not asked, None if nobody is signed in."""
+        if self.user is None:
+            return ""
+        return _text_of(await call_back(self.user, request)) or None
 
     async def _exchange(self, kit: Kit, request: Request) -> Client | ConnectFailure:
         query = read_query(request.scope["query_string"], ("code", "error", "scope"))
@@ -145,12 +176,12 @@ class OAuthRoutes:
 
     async def _connected(self, request: Request, client: Client, go_to: str) -> Response:
         answer = await call_back(self.on_connect, request, client) if self.on_connect is not None else None
-        response = answer if isinstance(answer, Response) else _see_other(go_to or self.after_connect)
+        response = _page(answer) if isinstance(answer, Response) else _see_other(go_to or self.after_connect)
         try:
             await self._sign_in(request, response, client.athlete_id)
         except TokenStoreError as error:
             return await self._not_connected(request, _told(self._kit(request), error), go_to)
-        return _private(response)
+        return response
 
     async def _not_connected(self, request: Request, told: ConnectFailure, go_to: str = "") -> Response:
         """Answer with a failure that connecting, perhaps once more, may help against."""
@@ -172,7 +203,7 @@ class OAuthRoutes:
 
     async def _show(self, request: Request, told: ConnectFailure) -> Response:
         answer = await call_back(self.on_error, request, told) if self.on_error is not None else None
-        return _private(answer if isinstance(answer, Response) else failure_response(request, told))
+        return _page(answer) if isinstance(answer, Response) else _private(failure_response(request, told))
 
     async def _sign_in(self, request: Request, response: Response, athlete_id: int) -> None:
         # After the application's own function: it may end the sessions of other browsers, or the grant.
@@ -185,10 +216,7 @@ class OAuthRoutes:
         return response
 
     def _kit(self, request: Request) -> Kit:
-        kit = kit_of(request)
-        if str(kit.strava.client_id) != str(self.strava.client_id):
-            raise InputError("oauth_router and StravaLifespan were given two applications: give both the same")
-        return kit
+        return kit_of(request, self.strava)
 
     def _place(self, request: Request) -> Place:
         """Return where the browser sees the neighbours of the route that it asked for."""
@@ -201,21 +229,17 @@ class OAuthRoutes:
         return Place(url, parts.path, parts.scheme == "https")
 
 
-def _refusal(request: Request, place: Place, query: dict[str, str] | None) -> ConnectFailure | None:
-    if not _is_from_here(request, place):
-        return failure("cross_site")
+def _text_of(user: object) -> str | None:
+    if user is None or isinstance(user, str):
+        return user
+    raise InputError(f"oauth_router(user=...) has to return a text or None, not {type(user).__name__}")
+
+
+def _refusal(request: Request, place: Place, kit: Kit, query: dict[str, str] | None) -> ConnectFailure | None:
+    if not is_sent_from_here(request, place.origin, kit.origins):
+        refused = failure("cross_site")
+        return replace(refused, text=_HIDDEN) if request.headers.get("origin") == "null" else refused
     return failure("malformed") if query is None else None
-
-
-def _is_from_here(request: Request, place: Place) -> bool:
-    # SameSite=Lax keeps the cookie out of what other sites send, but not out of what a neighbour does, such as another
-    # subdomain or port. Browsers tell the two apart by Sec-Fetch-Site; old ones, and all where the site is plain http,
-    # by Origin alone. A client that sends neither is no browser, and carries no cookie that somebody else could use.
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        return site in ("same-origin", "none")
-    origin = request.headers.get("origin")
-    return origin is None or place.is_origin(origin)
 
 
 def _told(kit: Kit, error: StravaError, *, kept: bool = False) -> ConnectFailure:
@@ -237,10 +261,18 @@ def _see_other(url: str) -> Response:
     return _private(RedirectResponse(url, 303))
 
 
-def _private(response: Response) -> Response:
+def _page(response: Response) -> Response:
+    """Let nobody keep a page of the application's, nor learn from it more of where the browser was than the site.
+
+    Not ``no-referrer``: over plain http its forms would be sent with ``Origin: null``, and be refused here.
+    """
+    return _private(response, "strict-origin")
+
+
+def _private(response: Response, referrer_policy: str = "no-referrer") -> Response:
     """Let nobody keep the response, nor learn from it where the browser was."""
     response.headers["Cache-Control"] = "no-store"
-    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Referrer-Policy"] = referrer_policy
     return response
 
 

@@ -10,6 +10,7 @@ InvalidGrantError                     401     connect again
 MissingScopeError                     403     connect again, and tick more
 AuthorizationDeniedError              403     connect, and agree
 InvalidStateError                     400     begin the authorization again
+CrossSiteError                        403     nothing: it comes from a page of another site
 UnverifiedWebhookError                403     nothing: it does not come from Strava
 AthleteCapacityError                  403     nothing: the application is full
 ApplicationInactiveError              500     nothing: the operator has to act
@@ -24,6 +25,9 @@ TokenStoreError                       503     try later: the operator has to act
 DecodeError and all others            502     tell the operator
 ====================================  ======  ===============================================
 
+Each kind of problem has a ``type`` of its own, which does not change; ``docs/fastapi.md`` lists them. A browser that
+asks for a page gets one, with a link to connect where that helps; everybody else gets JSON.
+
 The texts are the service's own: neither Strava's message nor that of the exception goes out, for it may tell more than
 the client is to know. These are in the log, ``strava_async.fastapi``, of every 5xx but that of a spent quota.
 ``InputError`` and ``InvalidClientError`` are faults of the service itself and are 500.
@@ -35,17 +39,19 @@ import json
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketState
 
+from strava_async._pages import PAGE_FIELDS, Link, Page
 from strava_async.errors import (
     ApplicationInactiveError,
     AthleteCapacityError,
     AuthorizationDeniedError,
+    CrossSiteError,
     DuplicateUploadError,
     ForbiddenError,
     InputError,
@@ -66,8 +72,11 @@ from strava_async.errors import (
     UploadTimeoutError,
 )
 from strava_async.fastapi._kit import time_of
+from strava_async.fastapi.connect_link import connect_link
 
 MEDIA_TYPE = "application/problem+json"
+# A URI that leads nowhere, and says so (RFC 9457 §3.1.1, RFC 4151).
+TYPES = "tag:strava-async,2026:"
 _RETRY_SECONDS = 60
 _ACCEPTED = "strava_async.accepted"
 
@@ -84,6 +93,7 @@ class Problem:
         detail: what to do about it; empty for nothing.
         retry_after: seconds after which it may work; None if nobody knows.
         more: further members, such as the scopes that are missing.
+        type: a URI that names the kind of problem; nothing is to be found there.
     """
 
     status: int
@@ -91,23 +101,37 @@ class Problem:
     detail: str = ""
     retry_after: int | None = None
     more: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    type: str = "about:blank"
 
     def response(self) -> Response:
         """Return the answer: problem+json, not to be kept by anybody."""
         members = {
-            "type": "about:blank",
+            "type": self.type,
             "title": self.title,
             "status": self.status,
             "detail": self.detail,
             **self.more,
         }
-        headers = {"Cache-Control": "no-store"}
-        if self.retry_after is not None:
-            headers["Retry-After"] = str(self.retry_after)
-        if self.status == 401:
-            headers["WWW-Authenticate"] = 'Cookie realm="strava"'  # RFC 9110 §15.5.2 wants a field, whatever it says
         content = json.dumps({name: value for name, value in members.items() if value != ""}, ensure_ascii=False)
-        return Response(content.encode("utf-8", "replace"), self.status, headers, MEDIA_TYPE)
+        fields = {"Cache-Control": "no-store", **self._fields()}
+        return Response(content.encode("utf-8", "replace"), self.status, fields, MEDIA_TYPE)
+
+    def page(self, link: Link | None = None) -> Response:
+        """Return the answer for a browser: a page, not to be kept by anybody."""
+        return Response(Page(self.title, self.detail, link).html(), self.status, {**PAGE_FIELDS, **self._fields()})
+
+    def _fields(self) -> dict[str, str]:
+        fields: dict[str, str] = {}
+        if self.retry_after is not None:
+            fields["Retry-After"] = str(self.retry_after)
+        if self.status == 401:
+            fields["WWW-Authenticate"] = 'Cookie realm="strava"'  # RFC 9110 §15.5.2 wants a field, whatever it says
+        return fields
+
+
+def problem_type(name: str) -> str:
+    """Return the ``type`` of a kind of problem, by its short name, such as ``not-connected``."""
+    return TYPES + name.replace("_", "-")
 
 
 def problem_of(error: StravaError, *, now: float | None = None) -> Problem:
@@ -124,12 +148,11 @@ def problem_of(error: StravaError, *, now: float | None = None) -> Problem:
             return _busy(_seconds_left(error, now))
         case MissingScopeError():
             missing = {"missing_scope": sorted(error.missing)} if error.missing else {}
-            return Problem(403, "Not granted", "Connect with Strava again, and tick what is missing.", more=missing)
-        case AthleteCapacityError():
-            return Problem(403, "No room", "The application has as many athletes as Strava allows it.")
+            return replace(_MISSING_SCOPE, more=missing)
+        case InvalidStateError():
+            return replace(_NO_ANSWER, type=problem_type(f"state_{error.reason}"))
         case UploadTimeoutError():
-            upload = {"upload_id": error.upload_id}
-            return Problem(504, "Not finished yet", "Strava has the file. Ask for the upload again later.", more=upload)
+            return replace(_UNFINISHED, more={"upload_id": error.upload_id})
         case _:
             return _problem_by_kind(error)
 
@@ -142,30 +165,46 @@ def _seconds_left(error: RateLimitedError, now: float | None) -> float:
 
 def _busy(seconds: float) -> Problem:
     whole = max(1, math.ceil(seconds))
-    return Problem(503, "Strava's quota is spent", f"Come back in {whole} s.", retry_after=whole)
+    return _problem(503, "busy", "Strava's quota is spent", f"Come back in {whole} s.", retry_after=whole)
 
 
-_NOT_SET_UP = Problem(500, "The service is not set up", "Its operator has to act.")
+def _problem(status: int, name: str, title: str, detail: str = "", *, retry_after: int | None = None) -> Problem:
+    return Problem(status, title, detail, retry_after, type=problem_type(name))
+
+
+_MISSING_SCOPE = _problem(403, "missing-scope", "Not granted", "Connect with Strava again, and tick what is missing.")
+_NO_ANSWER = Problem(400, "Not an answer to a question of ours", "Begin the authorization again.")
+_UNFINISHED = _problem(
+    504, "upload-unfinished", "Not finished yet", "Strava has the file. Ask for the upload again later."
+)
+_NOT_SET_UP = _problem(500, "misconfigured", "The service is not set up", "Its operator has to act.")
 
 # The first kind that fits counts.
 _BY_KIND: tuple[tuple[type[StravaError], Problem], ...] = (
-    (InvalidGrantError, Problem(401, "Not connected", "Connect with Strava.")),
-    (AuthorizationDeniedError, Problem(403, "Not authorized", "Connect with Strava, and agree.")),
-    (UnverifiedWebhookError, Problem(403, "Not known to come from Strava")),
-    (InvalidStateError, Problem(400, "Not an answer to a question of ours", "Begin the authorization again.")),
+    (InvalidGrantError, _problem(401, "not-connected", "Not connected", "Connect with Strava.")),
+    (AuthorizationDeniedError, _problem(403, "denied", "Not authorized", "Connect with Strava, and agree.")),
+    (CrossSiteError, _problem(403, "cross-site", "Not from here", "A page of another site sent this.")),
+    (UnverifiedWebhookError, _problem(403, "webhook-unverified", "Not known to come from Strava")),
     (InvalidClientError, _NOT_SET_UP),
     (ApplicationInactiveError, _NOT_SET_UP),
-    (InputError, Problem(500, "The service made a mistake")),
-    (TokenStoreError, Problem(503, "The service cannot read its own data", "Try again later.")),
-    (PaymentRequiredError, Problem(402, "Only for subscribers of Strava")),
-    (ForbiddenError, Problem(403, "Strava does not allow it")),
-    (NotFoundError, Problem(404, "Not at Strava", "It was deleted, or cannot be seen with what was granted.")),
-    (DuplicateUploadError, Problem(409, "The activity exists")),
-    (UploadError, Problem(422, "Strava does not take the file")),
+    (InputError, _problem(500, "service-fault", "The service made a mistake")),
+    (TokenStoreError, _problem(503, "token-store", "The service cannot read its own data", "Try again later.")),
+    (PaymentRequiredError, _problem(402, "subscribers-only", "Only for subscribers of Strava")),
+    (
+        AthleteCapacityError,
+        _problem(403, "athlete-capacity", "No room", "The application has as many athletes as Strava allows it."),
+    ),
+    (ForbiddenError, _problem(403, "forbidden", "Strava does not allow it")),
+    (
+        NotFoundError,
+        _problem(404, "not-found", "Not at Strava", "It was deleted, or cannot be seen with what was granted."),
+    ),
+    (DuplicateUploadError, _problem(409, "activity-exists", "The activity exists")),
+    (UploadError, _problem(422, "upload-refused", "Strava does not take the file")),
 )
-_UNREACHABLE = Problem(502, "Strava cannot be reached", "Try again later.")
-_TOO_SLOW = Problem(504, "Strava does not answer in time", "Try again later.")
-_UNUSABLE = Problem(502, "Strava's answer is not usable", "Try again later.")
+_UNREACHABLE = _problem(502, "unreachable", "Strava cannot be reached", "Try again later.")
+_TOO_SLOW = _problem(504, "timeout", "Strava does not answer in time", "Try again later.")
+_UNUSABLE = _problem(502, "strava-error", "Strava's answer is not usable", "Try again later.")
 
 
 # What the operator need not hear of: it passes by itself.
@@ -197,7 +236,15 @@ async def strava_error_handler(connection: HTTPConnection, error: Exception) -> 
     if problem.status >= 500 and not isinstance(error, _NO_NEWS):
         whence = None if isinstance(error, TransportError | ServerError) else error
         _logger.error("answered with %d: %s: %s", problem.status, type(error).__name__, error, exc_info=whence)
-    return problem.response()
+    if not wants_page(connection):
+        return problem.response()
+    again = isinstance(error, MissingScopeError)
+    return problem.page(connect_link(connection, again=again) if again or problem.status == 401 else None)
+
+
+def wants_page(connection: HTTPConnection) -> bool:
+    """Say whether that is a browser that was led here, and not a script: it names HTML among what it takes."""
+    return connection.scope["type"] == "http" and "text/html" in connection.headers.get("accept", "")
 
 
 def _is_accepted(connection: HTTPConnection) -> bool:

@@ -1,0 +1,146 @@
+"""The life of a service: what its routes need is made before it begins, and the application is closed at its end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from strava_async._loop_binding import LoopBinding
+from strava_async._unset import UNSET
+from strava_async.application import Strava
+from strava_async.fastapi._kit import Identify, Kit, Kits
+from strava_async.fastapi.access_log import AccessLogFilter
+from strava_async.fastapi.cross_site import read_origins
+from strava_async.fastapi.openapi import document
+from strava_async.fastapi.sessions import COOKIE_NAME, SESSION_SECONDS, Sessions, SignedIn
+from strava_async.quota import Priority
+from strava_async.retry import RetryPolicy
+from strava_async.state import Secret, StateSigner
+
+# A person waits: a silent Strava costs twice the timeout and half a second at the most, one that drips twice the total.
+WEB_WAIT_SECONDS = 2.0
+WEB_TIMEOUT_SECONDS = 10.0
+WEB_TOTAL_SECONDS = 20.0
+WEB_RETRY = RetryPolicy(max_attempts=2)
+STATE_SECONDS = 600.0
+
+
+class StravaLifespan:
+    """The lifespan of a service: gives its routes what they need, and closes the application at the end.
+
+    ::
+
+        app = FastAPI(lifespan=StravaLifespan(strava))
+
+    With a lifespan of your own, enter this one inside, and pass on what it yields::
+
+        @asynccontextmanager
+        async def lifespan(app):
+            async with StravaLifespan(strava)(app) as state:
+                yield {**state, "mine": ...}
+
+    It may be entered several times, such as by the apps of one service; the end of the last closes the application. All
+    are of one event loop. A service with several applications enters one for each, and passes on all that they yield;
+    its routes say which they mean by ``Dependencies``.
+
+    Before it begins, what the first request needs is loaded; certificates of the environment that cannot be used are
+    an InputError then, and not at the first request. While it lasts, the access log of uvicorn shows no authorization
+    code (see ``AccessLogFilter``).
+
+    Args:
+        strava: the application; closed at the end, and not usable in a second start.
+        secret: signs cookies and states: at least 16 bytes that only the service knows, the same in all its processes;
+            of several, the first signs and all are accepted. None derives one from the client secret: a new client
+            secret signs everybody out.
+        identify: tells which athlete a connection belongs to, sync or async; for services that have users of their own.
+            It runs on the event loop for every request: a sync one must not block. None asks the cookie that
+            ``oauth_router`` sets, and the token store whether the grant lives that it was given out for.
+        priority: the rank of the calls that routes make.
+        max_wait: seconds that such a call may queue for quota: a person waits. None means as long as it takes.
+        timeout: seconds without a sign of Strava before an attempt is given up; None means that of ``strava``.
+        total: seconds for one attempt, from asking for a connection to the last byte of the reply; None means that of
+            ``strava``.
+        retry: when and how often such a call is tried again; None means that of ``strava``.
+        session_seconds: how long an athlete stays signed in; at least 1.
+        cookie_name: see ``Sessions``. None means ``strava_athlete``, and in a service with several applications that
+            and the client id: one can be signed in to each. Names that are given have to differ.
+        origins: addresses of other sites, such as ``https://app.example``, whose pages may open websockets and send
+            the two POSTs of ``oauth_router`` as the athlete who is signed in, besides those of the service's own
+            address. Behind a proxy that changes the field ``Host``, the service's own is one of them, unless
+            ``oauth_router`` has a ``base_url``.
+
+    Raises:
+        InputError: an argument makes no sense. When it is entered: the application is closed, or it was entered in
+            another event loop, which has not ended.
+    """
+
+    def __init__(
+        self,
+        strava: Strava,
+        *,
+        secret: Secret | Sequence[Secret] | None = None,
+        identify: Identify | None = None,
+        priority: Priority = Priority.INTERACTIVE,
+        max_wait: float | None = WEB_WAIT_SECONDS,
+        timeout: float | None = WEB_TIMEOUT_SECONDS,
+        total: float | None = WEB_TOTAL_SECONDS,
+        retry: RetryPolicy | None = WEB_RETRY,
+        session_seconds: float = SESSION_SECONDS,
+        cookie_name: str | None = None,
+        origins: Iterable[str] = (),
+    ) -> None:
+        def signer(purpose: str, max_age_seconds: float) -> StateSigner:
+            if secret is None:
+                return strava.state_signer(max_age_seconds=max_age_seconds, purpose=purpose)
+            return StateSigner(secret, max_age_seconds=max_age_seconds, purpose=purpose, clock=strava.clock)
+
+        self._strava = strava
+        self._documented_name = None if identify is not None else cookie_name or COOKIE_NAME
+        self._binding = LoopBinding("this StravaLifespan")
+        self._entered = 0
+        interactive = strava.with_options(
+            priority=priority,
+            max_wait=max_wait,
+            timeout=UNSET if timeout is None else timeout,
+            total=UNSET if total is None else total,
+            retry=UNSET if retry is None else retry,
+        )
+        states, cookies = signer("question", STATE_SECONDS), signer("session", session_seconds)
+        others = read_origins(origins)
+
+        def kit(name: str) -> Kit:
+            sessions = Sessions(cookies, max_age_seconds=session_seconds, cookie_name=name)
+            return Kit(interactive, states, sessions, SignedIn(interactive, sessions), identify, others)
+
+        self._kits = Kits(
+            alone=kit(COOKIE_NAME if cookie_name is None else cookie_name),
+            beside=kit(f"{COOKIE_NAME}_{strava.client_id}" if cookie_name is None else cookie_name),
+        )
+
+    def __call__(self, app: Any) -> AbstractAsyncContextManager[dict[str, Any]]:
+        """Return the context that lasts as long as the service; what it yields becomes ``request.state``."""
+        return self._live(app)
+
+    @asynccontextmanager
+    async def _live(self, app: Any) -> AsyncGenerator[dict[str, Any]]:
+        document(app, self._documented_name)
+        access_log = logging.getLogger("uvicorn.access")
+        quiet = AccessLogFilter()
+        if self._binding.enter():
+            self._entered = 0  # those in a loop that has ended
+        await self._strava.__aenter__()
+        self._entered += 1
+        access_log.addFilter(quiet)
+        try:
+            await self._strava.prepare()
+            yield self._kits.state()
+        finally:
+            access_log.removeFilter(quiet)
+            self._entered -= 1
+            if not self._entered:
+                await self._strava.aclose()
+
+
+lifespan = StravaLifespan

@@ -1,0 +1,45 @@
+"""The way to connect, for a page that says that it is missing."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlencode
+
+from starlette.datastructures import URL
+from starlette.requests import HTTPConnection
+from starlette.routing import NoMatchFound
+
+from strava_async._pages import Link
+from strava_async.fastapi._kit import has_one_application
+from strava_async.fastapi.redirects import safe_next
+
+ROUTE = "strava_connect"
+
+
+def connect_link(connection: HTTPConnection, *, again: bool = False) -> Link | None:
+    """Return the link to the route of ``oauth_router`` that begins a connection, and leads back to this page.
+
+    Args:
+        connection: what was asked for.
+        again: show Strava's page even if all was granted before.
+
+    Returns:
+        None if there is no such route, not at one address, or one for each of several applications.
+    """
+    if not has_one_application(connection):
+        return None
+    try:
+        path = URL(str(connection.url_for(ROUTE))).path
+    except (NoMatchFound, RuntimeError):  # not below a router, either
+        return None
+    query = {"next": safe_next(_here(connection), "")} if connection.scope.get("method") in ("GET", "HEAD") else {}
+    if again:
+        query["approval_prompt"] = "force"
+    query = {name: value for name, value in query.items() if value}
+    return Link(f"{path}?{urlencode(query)}" if query else path, "Connect with Strava")
+
+
+def _here(connection: HTTPConnection) -> str:
+    root, path = connection.scope.get("root_path", ""), connection.scope["path"]
+    path = quote(path if path.startswith(root) else f"{root}{path}")
+    query = connection.scope.get("query_string", b"").decode("latin-1")
+    return f"{path}?{query}" if query else path

@@ -1,0 +1,169 @@
+"""What OpenAPI says of routes that ask who is signed in: the cookie, and the errors that they answer with.
+
+FastAPI finds the cookie by itself: it is a dependency of theirs. It has no way for a dependency to name answers; so
+they are added to the finished document, to every operation that wants the cookie. An answer that the service describes
+itself stays as it is.
+
+Source:
+    https://fastapi.tiangolo.com/how-to/extending-openapi/ and RFC 9457.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.models import APIKey, APIKeyIn
+from fastapi.security.base import SecurityBase
+from starlette.requests import HTTPConnection
+
+from strava_async.errors import StravaError
+from strava_async.fastapi.cookies import own_name
+from strava_async.fastapi.problems import MEDIA_TYPE, strava_error_handler
+from strava_async.fastapi.sessions import COOKIE_NAME
+
+SCHEME = "StravaSession"
+SCHEMA = "StravaProblem"
+
+_REFERENCE = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{SCHEMA}"}}}
+_RETRY_AFTER = {"Retry-After": {"description": "Seconds after which it may work.", "schema": {"type": "integer"}}}
+_ANSWERS: dict[str, dict[str, Any]] = {
+    "401": {"description": "Nobody is signed in, or the grant has ended: connect with Strava.", "content": _REFERENCE},
+    "402": {"description": "Strava keeps it for its subscribers.", "content": _REFERENCE},
+    "403": {"description": "The athlete did not grant it, or Strava does not allow it.", "content": _REFERENCE},
+    "404": {"description": "It is not at Strava, or cannot be seen with what was granted.", "content": _REFERENCE},
+    "502": {"description": "Strava cannot be reached, or its answer is not usable.", "content": _REFERENCE},
+    "503": {
+        "description": "Strava's quota is spent, or the service cannot read its own data.",
+        "headers": _RETRY_AFTER,
+        "content": _REFERENCE,
+    },
+    "504": {"description": "Strava does not answer in time.", "content": _REFERENCE},
+}
+_SCHEMA: dict[str, Any] = {
+    "title": "Problem",
+    "description": "RFC 9457. A kind of problem may have further members, such as the scopes that are missing.",
+    "type": "object",
+    "properties": {
+        "type": {"type": "string", "format": "uri", "description": "The kind of problem; does not change."},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What to do about it."},
+        "missing_scope": {"type": "array", "items": {"type": "string"}},
+    },
+    "required": ["type", "title", "status"],
+}
+
+
+class SessionCookie(SecurityBase):
+    """The cookie of a session, as FastAPI documents it. It asks nothing of a request."""
+
+    def __init__(self) -> None:
+        self.scheme_name = SCHEME
+        self.model = APIKey.model_validate(
+            {
+                "in": APIKeyIn.cookie,
+                "name": own_name(COOKIE_NAME, secure=True),
+                "description": "Connecting with Strava sets it. Over plain http its name is without `__Host-`.",
+            }
+        )
+
+    async def __call__(self, connection: HTTPConnection) -> None:
+        """Do nothing."""
+
+
+session_cookie = SessionCookie()
+
+
+def document_errors(app: FastAPI) -> None:
+    """Let ``app.openapi()`` name the errors of the routes that ask who is signed in.
+
+    ``StravaLifespan`` does this when the service begins. It is for programs that make the document without starting it.
+
+    Args:
+        app: what has the routes, those of applications that are mounted included.
+    """
+    for each in _with_mounted(app):
+        _documented(each).names_errors = True
+
+
+def document(app: object, cookie_name: str | None) -> None:
+    """Let ``app.openapi()`` say what is so: the errors, if ``exception_handlers`` make them answers, and the cookie.
+
+    Args:
+        app: what has a lifespan; nothing happens if it is none of FastAPI's.
+        cookie_name: without ``__Host-``; None where the service has users of its own, and says itself how it knows
+            them.
+    """
+    for each in _with_mounted(app):
+        documented = _documented(each)
+        documented.cookie_name = cookie_name
+        if each.exception_handlers.get(StravaError) is strava_error_handler:
+            documented.names_errors = True
+
+
+class _Documented:
+    """Stands in for ``FastAPI.openapi``."""
+
+    names_errors = False
+    cookie_name: str | None = COOKIE_NAME
+
+    def __init__(self, openapi: Callable[[], dict[str, Any]]) -> None:
+        self._openapi = openapi
+
+    def __call__(self) -> dict[str, Any]:
+        document = self._openapi()  # FastAPI keeps it: what was added is there the next time
+        for operation in _operations(document):
+            if not any(SCHEME in wanted for wanted in operation.get("security", ())):
+                continue
+            if self.names_errors:
+                schemas = document.setdefault("components", {}).setdefault("schemas", {})
+                schemas.setdefault(SCHEMA, deepcopy(_SCHEMA))
+                for status, answer in _ANSWERS.items():
+                    operation.setdefault("responses", {}).setdefault(status, deepcopy(answer))
+            if self.cookie_name is None:
+                _forget(operation, "security", [wanted for wanted in operation["security"] if SCHEME not in wanted])
+        self._name_cookie(document.get("components", {}))
+        return document
+
+    def _name_cookie(self, components: dict[str, Any]) -> None:
+        schemes = components.get("securitySchemes", {})
+        if SCHEME not in schemes:
+            return
+        if self.cookie_name is not None:
+            schemes[SCHEME]["name"] = own_name(self.cookie_name, secure=True)
+        else:
+            others = {name: scheme for name, scheme in schemes.items() if name != SCHEME}
+            _forget(components, "securitySchemes", others)
+
+
+def _documented(app: FastAPI) -> _Documented:
+    found = vars(app).get("openapi")
+    if isinstance(found, _Documented):
+        return found
+    vars(app)["openapi"] = made = _Documented(app.openapi)
+    return made
+
+
+def _forget(members: dict[str, Any], name: str, left: dict[str, Any] | list[Any]) -> None:
+    """Keep what is left of a member, and drop an empty one: that would say that nothing is wanted."""
+    if left:
+        members[name] = left
+    else:
+        del members[name]
+
+
+def _with_mounted(app: object) -> Iterator[FastAPI]:
+    if isinstance(app, FastAPI):
+        yield app
+        for route in app.routes:
+            yield from _with_mounted(getattr(route, "app", None))
+
+
+def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for path in document.get("paths", {}).values():
+        for operation in path.values():
+            if isinstance(operation, dict):
+                yield operation
