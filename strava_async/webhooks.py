@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from strava_async._credentials import check_text
+from strava_async._hidden import Hidden, hidden
 from strava_async._shapes import bytes_of, is_object
 from strava_async.errors import InputError, UnverifiedWebhookError
 
@@ -96,7 +97,7 @@ def parse_event(body: bytes) -> WebhookEvent:
     )
 
 
-def challenge_of(query: Mapping[str, str], verify_token: str) -> str:
+def challenge_of(query: Mapping[str, str], verify_token: str | Hidden[str]) -> str:
     """Return the challenge of a handshake, to be answered within 2 s by 200 and ``{"hub.challenge": "<challenge>"}``.
 
     Args:
@@ -107,27 +108,37 @@ def challenge_of(query: Mapping[str, str], verify_token: str) -> str:
         UnverifiedWebhookError: the token is another one.
         InputError: that is no handshake, or ``verify_token`` is empty or has white space around it.
     """
-    check_text(verify_token, "the verify_token")
-    if query.get("hub.mode") != "subscribe":
+    asked, expected = Hidden(query), hidden(verify_token)
+    del query, verify_token
+    check_text(expected, "the verify_token")
+    if asked.reveal().get("hub.mode") != "subscribe":
         raise InputError("a handshake has the hub.mode subscribe")
-    if not hmac.compare_digest(bytes_of(query.get("hub.verify_token", "")), bytes_of(verify_token)):
+    if not hmac.compare_digest(bytes_of(asked.reveal().get("hub.verify_token", "")), bytes_of(expected.reveal())):
         raise UnverifiedWebhookError("token")
-    challenge = query.get("hub.challenge")
+    challenge = asked.reveal().get("hub.challenge")
     if not challenge:
         raise InputError("a handshake has a hub.challenge")
     return challenge
 
 
-def check_signing_secret(secret: str | bytes) -> None:
-    """Raise InputError if it is empty, or a text with white space around it; bytes may be any."""
-    if isinstance(secret, str):
-        check_text(secret, "the signing_secret")
-    elif not secret:
+def check_signing_secret(secret: str | bytes | Hidden[str | bytes]) -> Hidden[str | bytes]:
+    """Raise InputError if it is empty, or a text with white space around it; bytes may be any. Return it hidden."""
+    given: Hidden[str | bytes] = hidden(secret)
+    del secret
+    if isinstance(given.reveal(), str):
+        check_text(given, "the signing_secret")
+    elif not given.reveal():
         raise InputError("the signing_secret is empty")
+    return given
 
 
 def check_signature(
-    header: str | None, body: bytes, secret: str | bytes, *, now: float, tolerance_seconds: float = TOLERANCE_SECONDS
+    header: str | None,
+    body: bytes,
+    secret: str | bytes | Hidden[str | bytes],
+    *,
+    now: float,
+    tolerance_seconds: float = TOLERANCE_SECONDS,
 ) -> None:
     """Check the ``X-Strava-Signature`` of an event: ``t=<Unix seconds>,v1=<hex HMAC-SHA256 of "<t>.<body>">``.
 
@@ -144,13 +155,16 @@ def check_signature(
         UnverifiedWebhookError: it is missing, malformed, forged or expired.
         InputError: the secret is empty, or a text with white space around it.
     """
-    check_signing_secret(secret)
+    key: Hidden[str | bytes] = hidden(secret)
+    del secret
+    check_signing_secret(key)
     if header is None:
         raise UnverifiedWebhookError("missing")
     instant, signatures = _signature(header)
     signed = b"%s.%s" % (instant.encode("ascii"), body)
-    expected = hmac.digest(bytes_of(secret), signed, "sha256").hex().encode("ascii")
-    if not any(hmac.compare_digest(bytes_of(signature.lower()), expected) for signature in signatures):
+    # That of a forged event is as good as the secret for this one.
+    expected = Hidden(hmac.digest(bytes_of(key.reveal()), signed, "sha256").hex().encode("ascii"))
+    if not any(hmac.compare_digest(bytes_of(signature.lower()), expected.reveal()) for signature in signatures):
         raise UnverifiedWebhookError("forged")
     if abs(now - int(instant)) > tolerance_seconds:
         raise UnverifiedWebhookError("expired")

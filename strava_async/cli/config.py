@@ -298,7 +298,7 @@ def _checked_id(value: object, what: str) -> int:
 
 def _checked_secret(value: object, what: str) -> str:
     try:
-        secret = check_secret(value, what)
+        secret = check_secret(value, what).reveal()
     except InputError as error:
         raise UsageError(str(error)) from None
     if " " in secret:  # two words were pasted: Strava's secrets are one

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+from strava_async._hidden import hidden
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import InputError
 from strava_async.oauth import TokenSet
@@ -69,9 +70,11 @@ class SqliteTokenStore:
         busy_timeout: float = 5.0,
         clock: Clock | None = None,
     ) -> None:
+        secret = hidden(key)
+        del key
         if not lock_timeout >= 0 or not busy_timeout >= 0:
             raise InputError("lock_timeout and busy_timeout are seconds, zero or more")
-        self._seals = seals(key)
+        self._seals = seals(secret)
         self._application = application
         _lock_name(application, 0)  # now, if that is no name
         self._lock_timeout = lock_timeout

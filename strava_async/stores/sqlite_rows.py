@@ -9,6 +9,7 @@ Rules:
 - A sealed row names its place, so that none can be passed off as another athlete's.
 - Who names no application means that of the file: the rows without a name, and if there are none, those that
   ``strava-async login`` wrote. Where it wrote those of several, the name has to be said.
+- What is in a row is ``Hidden`` where an error may go through: a frame that had it would show it to crash reporters.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import re
 import sqlite3
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
+from strava_async._hidden import Hidden
 from strava_async._shapes import is_list
 from strava_async.errors import TokenStoreError
 from strava_async.oauth import TokenSet
@@ -85,8 +88,8 @@ class Rows:
     def load(self, athlete_id: int) -> TokenSet | None:
         """Return the athlete's tokens, or None."""
         query = "select value, sealed from tokens where application = ? and athlete_id = ?"
-        row = self._connection.execute(query, (self.application, athlete_id)).fetchone()
-        return None if row is None else self._decoded(self.application, athlete_id, *row)
+        row = Hidden(self._connection.execute(query, (self.application, athlete_id)).fetchone())
+        return None if row.reveal() is None else self._decoded(self.application, athlete_id, _value_of(row))
 
     def save(self, athlete_id: int, token: TokenSet, saved_at: float) -> None:
         """Write the athlete's row, and the canary if it is the first one sealed."""
@@ -95,7 +98,7 @@ class Rows:
         value = self._encoded(self.application, athlete_id, token)
         self._connection.execute(
             "replace into tokens (application, athlete_id, value, sealed, saved_at) values (?, ?, ?, ?, ?)",
-            (self.application, athlete_id, value, int(self._seal is not None), saved_at),
+            (self.application, athlete_id, value.reveal(), int(self._seal is not None), saved_at),
         )
 
     def delete(self, athlete_id: int) -> None:
@@ -110,15 +113,16 @@ class Rows:
 
     def rotate(self) -> int:
         """Seal every row of the file, of all applications, with the first key; return how many."""
-        query = "select rowid, application, athlete_id, value, sealed from tokens"
+        query = "select value, sealed, rowid, application, athlete_id from tokens"
+        came = [(*row[2:], _value_of(Hidden(row))) for row in self._connection.execute(query)]
         rows = [
-            (rowid, application, athlete_id, self._decoded(application, athlete_id, value, sealed))
-            for rowid, application, athlete_id, value, sealed in self._connection.execute(query)
+            (rowid, application, athlete_id, self._decoded(application, athlete_id, value))
+            for rowid, application, athlete_id, value in came
         ]
         self._put_in_force(self._seals[0])
         for rowid, application, athlete_id, token in rows:
             value = self._encoded(application, athlete_id, token)
-            self._connection.execute("update tokens set value = ?, sealed = 1 where rowid = ?", (value, rowid))
+            self._connection.execute("update tokens set value = ?, sealed = 1 where rowid = ?", (value.reveal(), rowid))
         return len(rows)
 
     @cached_property
@@ -160,23 +164,28 @@ class Rows:
         self._connection.execute("replace into meta (name, value) values ('canary', ?)", (seal.seal(_CANARY),))
         self._seal = seal
 
-    def _encoded(self, application: str, athlete_id: int, token: TokenSet) -> str:
-        text = json.dumps([application, athlete_id, to_json(token)])
-        return text if self._seal is None else self._seal.seal(text)
+    def _encoded(self, application: str, athlete_id: int, token: TokenSet) -> Hidden[str]:
+        text = Hidden(json.dumps([application, athlete_id, to_json(token)]))
+        return text if self._seal is None else Hidden(self._seal.seal(text.reveal()))
 
-    def _decoded(self, application: str, athlete_id: int, value: str, sealed: int) -> TokenSet:
-        text = None
-        if not sealed:
-            text = value
-        elif self._seal is not None:
-            text = self._seal.open(value)
-        token = None if text is None else _token(parse(text), application, athlete_id)
+    def _decoded(self, application: str, athlete_id: int, value: Hidden[tuple[str, bool]]) -> TokenSet:
+        token = _token(parse(self._opened(*value.reveal()) or ""), application, athlete_id)
         if token is None:
             raise TokenStoreError(
                 f"the row of athlete {athlete_id} in {self._path} cannot be read: restore a backup, "
                 "or delete it and connect the athlete again"
             )
         return token
+
+    def _opened(self, value: str, sealed: bool) -> str | None:
+        if not sealed:
+            return value
+        return None if self._seal is None else self._seal.open(value)
+
+
+def _value_of(row: Hidden[tuple[Any, ...]]) -> Hidden[tuple[str, bool]]:
+    """Return what is in a row, and whether it is sealed: the first two of what was selected."""
+    return Hidden((row.reveal()[0], bool(row.reveal()[1])))
 
 
 def _token(value: object, application: str, athlete_id: int) -> TokenSet | None:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import anyio
 from starlette.types import ASGIApp
 
+from strava_async._hidden import Hidden
 from strava_async._http import HttpClient, HttpSender
 from strava_async._http.asgi import asgi_client
 from strava_async._http.connections import httpx_client_for
@@ -172,7 +173,8 @@ async def ask(
 async def _send(client: HttpClient, method: Method, url: str, content: bytes | None) -> CallbackReply:
     # The query of a handshake holds the verify_token, which belongs in no log.
     address, _, query = url.partition("?")
+    quiet = Hidden(query) if query else None
     content_type = None if content is None else _JSON
-    call = Call(method, address, urlsplit(url).path, None, content, content_type, secret_query=query or None)
+    call = Call(method, address, urlsplit(url).path, None, content, content_type, secret_query=quiet)
     reply = opened_reply(await HttpSender(client).send(call, None, math.inf))  # ``ask`` says how long
     return CallbackReply(reply.status_code, reply.body)
