@@ -5,7 +5,8 @@ Rules:
 - A credential that was read from a file, a Kubernetes secret or a ``.env`` often ends in a line break. Strava would
   say no more than that the application is unknown, and an HTTP library might show the value in its error. It is
   refused, not trimmed: the same value elsewhere, such as in another process of the service, would be another one.
-- The sentence says which value is wrong, and never shows it: it may be another secret in the wrong place.
+- The sentence says which value is wrong, and never shows it: it may be another secret in the wrong place. Nor do the
+  frames of the error: what is checked comes out ``Hidden``, and whoever hands it in hides it first.
 
 Source:
     RFC 6749 appendix A (client_id, client_secret and code are printable ASCII); https://developers.strava.com/docs/authentication/
@@ -15,7 +16,9 @@ Source:
 from __future__ import annotations
 
 import re
+from typing import Any
 
+from strava_async._hidden import Hidden, hidden
 from strava_async.errors import InputError
 
 _LIKE_A_FILE = "has white space around it, such as the line break of a file"
@@ -39,16 +42,18 @@ def check_client_id(value: object, what: str = "the client id") -> int:
     return number
 
 
-def check_secret(value: object, what: str = "the client secret") -> str:
+def check_secret(value: object, what: str = "the client secret") -> Hidden[str]:
     """Return a client secret, an authorization code or a token that is to be sent in a form.
 
     Raises:
         InputError: it is no text, or empty, or has white space around it, or a character that is not printable ASCII.
     """
-    text = check_text(value, what)
-    if not text.isascii():
+    secret: Hidden[Any] = hidden(value)
+    del value
+    check_text(secret, what)
+    if not secret.reveal().isascii():
         raise InputError(f"{what} has a character outside ASCII")
-    return text
+    return secret
 
 
 def is_secret(value: object) -> bool:
@@ -60,21 +65,28 @@ def is_secret(value: object) -> bool:
     return True
 
 
-def check_text(value: object, what: str) -> str:
+def check_text(value: object, what: str) -> Hidden[str]:
     """Return a text that both sides compare, such as a verify token; letters of any language are allowed.
 
     Raises:
         InputError: it is no text, or empty, or has white space around it, or a control character in it.
     """
-    if not isinstance(value, str):
-        raise InputError(f"{what} is not a text")
-    if not value:
-        raise InputError(f"{what} is empty")
-    if value != value.strip():
-        raise InputError(f"{what} {_LIKE_A_FILE}")
-    if not value.isprintable():
-        raise InputError(f"{what} has a control character in it")
-    return value
+    text: Hidden[Any] = hidden(value)
+    del value
+    fault = _fault_of(text.reveal())
+    if fault:
+        raise InputError(f"{what} {fault}")
+    return text
+
+
+def _fault_of(text: object) -> str:
+    if not isinstance(text, str):
+        return "is not a text"
+    if not text:
+        return "is empty"
+    if text != text.strip():
+        return _LIKE_A_FILE
+    return "" if text.isprintable() else "has a control character in it"
 
 
 def fits_a_field(token: str) -> bool:

@@ -21,6 +21,7 @@ import anyio
 import anyio.lowlevel
 from anyio.lowlevel import RunVar
 
+from strava_async._hidden import Hidden
 from strava_async._http import Sender
 from strava_async._reports import Report, Reports, Sending
 from strava_async._shield import cancellable
@@ -63,7 +64,7 @@ class _Ended(NamedTuple):
     value: Any
     error: StravaError | None
     reply: Reply | None
-    bearer: str | None
+    bearer: Hidden[str] | None
 
 
 class Exchange:
@@ -110,6 +111,9 @@ class Exchange:
             check_for_errors: False returns the body of a refusal instead of raising.
             decode: reads the body of a success; None decodes it by its media type.
 
+        Returns:
+            the value; of an OAuth endpoint ``Hidden``.
+
         Raises:
             StravaError: see the tree in ``errors``.
         """
@@ -152,7 +156,7 @@ class Exchange:
     ) -> _Ended:
         with permit:
             try:
-                bearer = None if tokens is None else await tokens.bearer()
+                bearer = None if tokens is None else _hidden(await tokens.bearer())
             except BaseException:
                 permit.release()
                 raise
@@ -162,7 +166,13 @@ class Exchange:
                 return ended
 
     async def _send(
-        self, call: Call, bearer: str | None, options: Options, permit: Permit, decode: Decode | None, sending: Sending
+        self,
+        call: Call,
+        bearer: Hidden[str] | None,
+        options: Options,
+        permit: Permit,
+        decode: Decode | None,
+        sending: Sending,
     ) -> _Ended:
         # Whoever waits for tokens waits for what they are needed for, too.
         urgent = options.priority is Priority.INTERACTIVE or call.quota_class is None
@@ -180,7 +190,7 @@ class Exchange:
         sending.replied(reply)
         return await self._read(call, reply, bearer, decode)
 
-    async def _read(self, call: Call, reply: Reply, bearer: str | None, decode: Decode | None) -> _Ended:
+    async def _read(self, call: Call, reply: Reply, bearer: Hidden[str] | None, decode: Decode | None) -> _Ended:
         is_small = len(reply.body) < LARGE_BODY_BYTES
         if is_small and not reply.content_encoding:
             return self._ended(call, reply, bearer, decode)
@@ -198,7 +208,7 @@ class Exchange:
             await anyio.lowlevel.checkpoint()
             return self._ended(call, opened, bearer, decode)
 
-    def _ended(self, call: Call, opened: Reply, bearer: str | None, decode: Decode | None) -> _Ended:
+    def _ended(self, call: Call, opened: Reply, bearer: Hidden[str] | None, decode: Decode | None) -> _Ended:
         try:
             return _Ended(_value(call, opened, bearer, decode), None, None, bearer)
         except StravaError as error:
@@ -261,7 +271,13 @@ def _decoding() -> anyio.Lock:
 _locks: RunVar[anyio.Lock] = RunVar("large bodies being decoded")
 
 
-def _value(call: Call, reply: Reply, bearer: str | None, decode: Decode | None) -> Any:
+def _hidden(bearer: str | None) -> Hidden[str] | None:
+    return None if bearer is None else Hidden(bearer)
+
+
+def _value(call: Call, reply: Reply, bearer: Hidden[str] | None, decode: Decode | None) -> Any:
+    if call.quota_class is None:
+        return Hidden(read(call, reply))  # it may be tokens
     return read(call, reply, bearer) if decode is None else read_json(call, reply, bearer, decode)
 
 
@@ -279,7 +295,7 @@ async def _renewed(tokens: TokenSource | None, ended: _Ended) -> bool:
     if tokens is None:
         return False
     try:
-        return await tokens.renew(ended.bearer)
+        return await tokens.renew(None if ended.bearer is None else ended.bearer.reveal())
     except StravaError as error:
         if error.__cause__ is None:
             error.__cause__ = ended.error

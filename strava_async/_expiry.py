@@ -32,7 +32,7 @@ class Expiry:
         """There is another token: nothing of the one before holds but what it told of Strava's clock."""
         self._not_before = self._remembered_until = -math.inf  # monotonic
         self._asked_in_vain = False
-        self._refused: str | None = None
+        self._refused: TokenSet | None = None
 
     @property
     def asked_in_vain(self) -> bool:
@@ -49,15 +49,15 @@ class Expiry:
         if not token.access_token:
             return True
         is_over = token.expires_at is not None and token.expires_at - self._leeway <= self._now()
-        return (is_over or token.access_token == self._refused) and self._clock.monotonic() >= self._not_before
+        return (is_over or self._is_refused(token)) and self._clock.monotonic() >= self._not_before
 
     def is_alive(self, token: TokenSet) -> bool:
         """Say whether it can be used although it is due."""
         return self._seconds_left(token) > 0
 
-    def note_refusal(self, access_token: str) -> None:
-        """Strava refused the token: it is due, and not alive, whatever its expiry."""
-        self._refused = access_token
+    def note_refusal(self, token: TokenSet) -> None:
+        """Strava refused the access token: it is due, and not alive, whatever its expiry."""
+        self._refused = token
 
     def note_failure(self, token: TokenSet) -> None:
         """It cannot be renewed now: as long as it lives the next attempt has time."""
@@ -68,12 +68,13 @@ class Expiry:
 
     def note_answer(self, info: AccessInfo, token: TokenSet, before: TokenSet) -> None:
         """Strava gave a token in place of the one before."""
-        expires_at, expires_in, refused = info.get("expires_at"), info.get("expires_in"), self._refused
+        expires_at, expires_in = info.get("expires_at"), info.get("expires_in")
+        was_refused = self._is_refused(token)
         self.reset()
         if isinstance(expires_at, int) and isinstance(expires_in, int) and 0 < expires_in <= LONGEST_LIFE_SECONDS:
             self._skew = expires_at - expires_in - self._clock.time()
         is_same = token.access_token == before.access_token
-        self._asked_in_vain = self.is_due(token) or (is_same and token.access_token == refused)
+        self._asked_in_vain = self.is_due(token) or (is_same and was_refused)
         if self._asked_in_vain or is_same:
             self.remember()
             self._not_before = self._remembered_until
@@ -82,8 +83,11 @@ class Expiry:
         """Remember for a while what came of asking."""
         self._remembered_until = self._clock.monotonic() + AGAIN_SECONDS
 
+    def _is_refused(self, token: TokenSet) -> bool:
+        return self._refused is not None and token.access_token == self._refused.access_token
+
     def _seconds_left(self, token: TokenSet) -> float:
-        if not token.access_token or token.expires_at is None or token.access_token == self._refused:
+        if not token.access_token or token.expires_at is None or self._is_refused(token):
             return 0.0
         return token.expires_at - self._now()
 

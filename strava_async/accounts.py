@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from weakref import WeakValueDictionary
 
+from strava_async._hidden import Hidden
 from strava_async._shield import after_waiting_for
 from strava_async.clock import Clock
 from strava_async.errors import InputError, InvalidGrantError, TokenStoreError
@@ -63,9 +64,11 @@ class Accounts:
         Raises:
             Exception: what the store raises; the tokens stay in hand, and are offered again at the next use.
         """
+        grant = Hidden(info)
+        del info
         source = self.source(athlete_id)
         try:
-            await source.put(info, generation)
+            await source.put(grant.reveal(), generation)
         finally:
             if source.unsaved:
                 self._unsaved[athlete_id] = source

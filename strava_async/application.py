@@ -14,6 +14,7 @@ from typing import Literal, Self, TypeVar
 import anyio.to_thread
 
 from strava_async._credentials import check_client_id, check_secret
+from strava_async._hidden import Hidden, hidden
 from strava_async._http import HttpClient
 from strava_async._shield import UnderWay, carry_out, commit
 from strava_async._unset import UNSET, Unset
@@ -106,15 +107,17 @@ class Strava:
         api_url: str | None = None,
         oauth_url: str | None = None,
     ) -> None:
+        secret = hidden(client_secret)
+        del client_secret
         check_client_id(client_id)
-        self._client_id, self._client_secret = client_id, check_secret(client_secret)
+        self._client_id, self._client_secret = client_id, check_secret(secret)
         self._limiter = RateLimiter(clock=clock, random=random) if rate_limiter is None else rate_limiter
         clock = clock or self._limiter.clock
         self._api = ApiV3(
             http_client=http_client,
             rate_limiter=self._limiter,
             client_id=client_id,
-            client_secret=client_secret,
+            client_secret=secret.reveal(),
             retry=retry,
             timeout=timeout,
             total=total,
@@ -167,7 +170,7 @@ class Strava:
     @property
     def webhooks(self) -> Webhooks:
         """The application's webhook subscription: made, seen, deleted."""
-        return Webhooks(self._api, self._client_id, self._client_secret)
+        return Webhooks(self._api, self._client_id, self._client_secret.reveal())
 
     async def authorization_url(
         self,
@@ -228,12 +231,14 @@ class Strava:
         Source:
             https://developers.strava.com/docs/authentication/ and RFC 6749 §4.1.3.
         """
+        grant = hidden(code)
+        del code
         required = () if scope is None else scope_names(scope)
         if if_missing not in ("keep", "revoke"):
             raise InputError(f"if_missing is 'keep' or 'revoke', not {if_missing!r}")
-        check_secret(code, "the authorization code")
+        check_secret(grant, "the authorization code")
         granted = _granted(granted_scope)
-        return self.client(await self._carry_out(partial(self._connect, code, required, granted, if_missing)))
+        return self.client(await self._carry_out(partial(self._connect, grant, required, granted, if_missing)))
 
     async def connect_redirect(
         self,
@@ -257,8 +262,10 @@ class Strava:
             InputError: there is neither a code nor an error in it.
             StravaError: as in ``connect``.
         """
-        check_state(redirect_state(url), state)
-        redirect = parse_redirect(url)
+        address = hidden(url)
+        del url
+        check_state(redirect_state(address.reveal()), state)
+        redirect = parse_redirect(address.reveal())
         return await self.connect(redirect.code, scope, granted_scope=redirect.scope, if_missing=if_missing)
 
     async def authorize_locally(
@@ -365,8 +372,8 @@ class Strava:
             max_age_seconds: how long a state is good.
             purpose: what the states are for; see ``StateSigner``.
         """
-        secret = hmac.digest(self._client_secret.encode(), _STATES, "sha256")
-        return StateSigner(secret, max_age_seconds=max_age_seconds, purpose=purpose, clock=self._clock)
+        secret = Hidden(hmac.digest(self._client_secret.reveal().encode(), _STATES, "sha256"))
+        return StateSigner(secret.reveal(), max_age_seconds=max_age_seconds, purpose=purpose, clock=self._clock)
 
     async def is_connected(self, athlete_id: int) -> bool:
         """Say whether there are tokens of this athlete. Nothing is requested; the grant may be dead at Strava.
@@ -495,24 +502,24 @@ class Strava:
         return await carry_out(work, self._life.under_way.begin())
 
     async def _connect(
-        self, code: str, required: tuple[str, ...], granted: frozenset[str], if_missing: IfMissing
+        self, code: Hidden[str], required: tuple[str, ...], granted: frozenset[str], if_missing: IfMissing
     ) -> int:
         generation = self._new_generation()
         tokens = TokenSource(clock=self._clock)
         api = self._api.with_tokens(tokens)
-        info = await api.exchange_code_for_token(self._client_id, self._client_secret, code)
+        answer = Hidden(await api.exchange_code_for_token(self._client_id, self._client_secret.reveal(), code.reveal()))
         commit()  # the code is used up: from now on nothing that waits, for a lock or for quota, may be cancelled
-        if granted and not info.get("scope"):
-            info["scope"] = " ".join(sorted(granted))
-        athlete_id = await _athlete_id(api, info)
-        missing = _missing(info.token_set(), required)
+        if granted and not answer.reveal().get("scope"):
+            answer.reveal()["scope"] = " ".join(sorted(granted))
+        athlete_id = await _athlete_id(api, answer)
+        missing = _missing(answer.reveal().token_set(), required)
         if missing is not None and if_missing == "revoke":
             try:
-                await self._accounts.drop(athlete_id, lambda _: self._revoke(info.token_set()))
+                await self._accounts.drop(athlete_id, lambda _: self._revoke(answer.reveal().token_set()))
             except StravaError as error:
                 raise missing from error
         else:
-            await self._accounts.connect(athlete_id, info, generation)
+            await self._accounts.connect(athlete_id, answer.reveal(), generation)
         if missing is not None:
             raise missing
         return athlete_id
@@ -531,13 +538,13 @@ def _granted(scope: str | Iterable[str] | None) -> frozenset[str]:
     return parse_scope(scope) if isinstance(scope, str) else frozenset(str(name) for name in scope)
 
 
-async def _athlete_id(api: ApiV3, info: AccessInfo) -> int:
+async def _athlete_id(api: ApiV3, answer: Hidden[AccessInfo]) -> int:
     """Return whose tokens these are; an answer that does not tell costs a request to find out."""
-    athlete_id = info.token_set().athlete_id
+    athlete_id = answer.reveal().token_set().athlete_id
     if athlete_id is None:
         athlete = await api.with_options(priority=Priority.INTERACTIVE, max_wait=LOOKUP_SECONDS).get("/athlete")
-        info["athlete"] = athlete
-        athlete_id = info.token_set().athlete_id
+        answer.reveal()["athlete"] = athlete
+        athlete_id = answer.reveal().token_set().athlete_id
     if athlete_id is None:
         raise DecodeError("Strava does not say whose tokens these are", path="/athlete")
     return athlete_id

@@ -7,6 +7,7 @@ Rules:
 - What is left goes to the query (GET, PUT, DELETE) or to the form (POST). None is dropped; booleans become ``true`` and
   ``false``, lists are joined by commas, an aware datetime becomes epoch seconds, as does a date: its midnight in UTC.
 - An absolute URL has to be of the API's own origin: a bearer goes nowhere else.
+- Parameters that are secrets are hidden as soon as they come, and shown where the body is made (``_hidden``).
 - No secret is put into a URL. The client secret that Strava wants in the query of ``/push_subscriptions`` is kept
   apart, with the client id, as ``secret_query``.
 """
@@ -25,6 +26,7 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple, cast, get_args
 from urllib.parse import SplitResult, quote, quote_plus, urlencode, urlsplit
 
+from strava_async._hidden import Hidden, hidden, revealed
 from strava_async.endpoints import quota_class_of
 from strava_async.errors import InputError
 from strava_async.quota import QuotaClass
@@ -36,10 +38,14 @@ _FIELD = r"\{([A-Za-z_][A-Za-z0-9_]*)\}"
 # A segment that a server may take for the folder itself, or the one above.
 _DOTS = re.compile(r"(?:^|/)(?:\.|%2[eE]){1,2}(?:/|\Z)")
 _NEVER_IN_A_URL = frozenset({"access_token", "refresh_token", "client_secret"})
+_HIDDEN = _NEVER_IN_A_URL | {"verify_token", "code", "token"}
 _CREDENTIALS = ("client_id", "client_secret")
 _SUBSCRIPTIONS = "/push_subscriptions"
 _FORM = "application/x-www-form-urlencoded"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+Encoded = dict[str, "str | Hidden[str]"]
+NO_SECRETS: Hidden[tuple[str, ...]] = Hidden(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +70,22 @@ class Call:
     url: str = field(repr=False)
     path: str
     quota_class: QuotaClass | None
-    content: bytes | None = field(default=None, repr=False)
+    content: bytes | Hidden[bytes] | None = field(default=None, repr=False)
     content_type: str | None = None
     fields: Mapping[str, str] | None = field(default=None, repr=False)
     files: Sequence[tuple[str, Any]] | None = field(default=None, repr=False)
-    secret_query: str | None = field(default=None, repr=False)
-    basic: str | None = field(default=None, repr=False)
+    secret_query: Hidden[str] | None = field(default=None, repr=False)
+    basic: Hidden[str] | None = field(default=None, repr=False)
     idempotent: bool = True
     replayable: bool = True
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    secrets: Hidden[tuple[str, ...]] = field(default=NO_SECRETS, repr=False)
+
+
+def hide_secrets(params: dict[str, Any]) -> None:
+    """Hide those of the parameters that no report of an error is to show."""
+    if not _HIDDEN.isdisjoint(params):
+        for name in params.keys() & _HIDDEN:
+            params[name] = hidden(params[name])
 
 
 def api_call(
@@ -109,7 +122,7 @@ def api_call(
     template = _template(url, api_url)
     rest = dict(params)
     path = _fill(template, rest)
-    encoded = {name: encode(name, value) for name, value in rest.items() if value is not None}
+    encoded = _encoded(rest)
     if "access_token" in encoded:
         raise InputError("an access token travels in the Authorization field only, never as a parameter")
     below = path.removeprefix(_parse(api_url).path).rstrip("/") or "/"
@@ -135,9 +148,9 @@ def api_call(
         f"{address}?{query}" if query else address,
         below,
         quota_class_of(method, below),
-        content=None if given else urlencode(encoded).encode("ascii"),
+        content=None if given else _form(encoded),
         content_type=None if given else _FORM,
-        fields=encoded if given else None,
+        fields=_plain(encoded) if given else None,
         files=given or None,
         idempotent=False,
         replayable=given is None or all(_is_replayable(file) for _, file in given),
@@ -146,7 +159,11 @@ def api_call(
 
 
 def oauth_call(
-    url: str, form: Mapping[str, str], *, idempotent: bool, credentials: tuple[int | str, str] | None = None
+    url: str,
+    form: Mapping[str, str | Hidden[str]],
+    *,
+    idempotent: bool,
+    credentials: tuple[int | str, Hidden[str]] | None = None,
 ) -> Call:
     """Return a POST to an OAuth endpoint: secrets in the form, or in a Basic Authorization field (RFC 6749 §2.3.1).
 
@@ -156,15 +173,23 @@ def oauth_call(
         idempotent: whether it may be sent again when its fate is unknown.
         credentials: client id and client secret, for the Basic scheme.
     """
+    secrets = [revealed(form[name]) for name in ("client_secret", "code", "refresh_token", "token") if form.get(name)]
     basic = None
-    secrets = [form[name] for name in ("client_secret", "code", "refresh_token", "token") if form.get(name)]
     if credentials is not None:
         client_id, client_secret = credentials
-        basic = "Basic " + b64encode(f"{client_id}:{client_secret}".encode()).decode("ascii")
-        secrets += [client_secret, basic.removeprefix("Basic ")]
-    content = urlencode(form).encode("ascii")
-    path = urlsplit(url).path
-    return Call("POST", url, path, None, content, _FORM, basic=basic, idempotent=idempotent, secrets=tuple(secrets))
+        basic = b64encode(f"{client_id}:{client_secret.reveal()}".encode()).decode("ascii")
+        secrets += [client_secret.reveal(), basic]
+    return Call(
+        "POST",
+        url,
+        urlsplit(url).path,
+        None,
+        _form(form),
+        _FORM,
+        basic=None if basic is None else Hidden(f"Basic {basic}"),
+        idempotent=idempotent,
+        secrets=Hidden(tuple(secrets)),
+    )
 
 
 def base_url(url: str) -> str:
@@ -248,7 +273,7 @@ def _fill(template: _Template, values: dict[str, Any]) -> str:
     path = template.path
     for name in template.names:
         value = values.pop(name, None)
-        text = "" if value is None else encode(name, value)
+        text = "" if value is None else encode(name, revealed(value))
         if not text:
             raise InputError(f"the path needs {name}")
         path = path.replace(f"{{{name}}}", quote(text, safe=""))
@@ -283,28 +308,64 @@ def _parse(url: str) -> SplitResult:
     return parts
 
 
-def _query(brought: str, params: Mapping[str, str]) -> str:
+def _encoded(params: Mapping[str, Any]) -> Encoded:
+    if _HIDDEN.isdisjoint(params):
+        return {name: encode(name, value) for name, value in params.items() if value is not None}
+    encoded: Encoded = {}
+    for name, value in params.items():
+        if isinstance(value, Hidden):
+            secret = cast(Any, value)
+            if secret.reveal() is not None:
+                encoded[name] = _encoded_secret(name, secret)
+        elif value is not None:
+            encoded[name] = encode(name, value)
+    return encoded
+
+
+def _encoded_secret(name: str, secret: Hidden[Any]) -> Hidden[str]:
+    try:
+        return Hidden(encode(name, secret.reveal()))
+    except InputError as error:
+        reason = str(error)
+    raise InputError(reason)  # here, where no error whose frames have the value is its context
+
+
+def _form(params: Mapping[str, str | Hidden[str]]) -> bytes | Hidden[bytes]:
+    if _HIDDEN.isdisjoint(params):
+        return urlencode(params).encode("ascii")
+    return Hidden(urlencode(_plain(params)).encode("ascii"))
+
+
+def _query(brought: str, params: Mapping[str, str | Hidden[str]]) -> str:
     if not brought and not params:
         return ""
-    own = urlencode(params, quote_via=quote, safe=",:") if params else ""
-    query = f"{brought}&{own}" if brought and own else brought or own
-    for pair in query.split("&"):
-        if pair.partition("=")[0].lower() in _NEVER_IN_A_URL:
+    names = [*params, *(pair.partition("=")[0] for pair in brought.split("&"))] if brought else params
+    for name in names:
+        if name.lower() in _NEVER_IN_A_URL:
             raise InputError("a secret is never put into a URL")
+    own = urlencode(_plain(params), quote_via=quote, safe=",:") if params else ""
+    query = f"{brought}&{own}" if brought and own else brought or own
     return quote(query, safe="%&=,:+;/?@!$'()*~-._") if brought else query
 
 
-def _take_credentials(params: dict[str, str]) -> str | None:
-    taken = {name: params.pop(name) for name in _CREDENTIALS if name in params}
-    return urlencode(taken, quote_via=quote) if taken else None
+def _plain(params: Mapping[str, str | Hidden[str]]) -> Mapping[str, str]:
+    if _HIDDEN.isdisjoint(params):
+        return cast("Mapping[str, str]", params)
+    return {name: revealed(value) for name, value in params.items()}
 
 
-def _secrets(params: Mapping[str, str]) -> tuple[str, ...]:
+def _take_credentials(params: Encoded) -> Hidden[str] | None:
+    taken = {name: revealed(params.pop(name)) for name in _CREDENTIALS if name in params}
+    return Hidden(urlencode(taken, quote_via=quote)) if taken else None
+
+
+def _secrets(params: Mapping[str, str | Hidden[str]]) -> Hidden[tuple[str, ...]]:
     """Return the parameters that no error may show: plain, and as a query and a form hold them."""
-    values = [params[name] for name in ("client_secret", "verify_token") if params.get(name)] if params else []
-    if not values:
-        return ()
-    return tuple({text: None for value in values for text in (value, quote(value, safe=""), quote_plus(value))})
+    if not params or ("client_secret" not in params and "verify_token" not in params):
+        return NO_SECRETS
+    values = [revealed(params[name]) for name in ("client_secret", "verify_token") if name in params]
+    forms = {text: None for value in values if value for text in (value, quote(value, safe=""), quote_plus(value))}
+    return Hidden(tuple(forms))
 
 
 def _content(body: Any, form: Mapping[str, Any] | None) -> tuple[bytes | None, str | None]:

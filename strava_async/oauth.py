@@ -7,6 +7,7 @@ Rules:
 - A refresh token may change with every refresh; the old one is dead at once. So an answer with a usable access token
   is taken, whatever else is wrong with it: a refresh token that is missing is the old one (RFC 6749 §6), a number that
   comes as text is a number, and an expiry that makes no sense is computed from ``expires_in``, or unknown.
+- No frame that may be in a traceback has a secret among its locals; see ``_hidden``.
 
 Source:
     https://developers.strava.com/docs/authentication/ and RFC 6749.
@@ -14,14 +15,16 @@ Source:
 
 from __future__ import annotations
 
+import copy
 import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, cast
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from strava_async._credentials import check_client_id, check_secret, fits_a_field
+from strava_async._hidden import Hidden, SecretText, hidden
 from strava_async._shapes import is_object
 from strava_async.errors import (
     AuthorizationDeniedError,
@@ -34,9 +37,10 @@ from strava_async.errors import (
 )
 from strava_async.scopes import parse_scope, scope_names
 
-ApprovalPrompt = Literal["auto", "force"]
+K = TypeVar("K")
+V = TypeVar("V")
 
-_MASK = "***"
+ApprovalPrompt = Literal["auto", "force"]
 
 GENERATION_LENGTH = 64  # fits a column of a database
 
@@ -44,9 +48,9 @@ GENERATION_LENGTH = 64  # fits a column of a database
 END_OF_THE_CALENDAR = 253_402_300_799
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class TokenSet:
-    """The tokens of one athlete. Its repr shows neither of them.
+    """The tokens of one athlete. Its repr shows neither of them, nor does theirs: ``str(token)`` is a plain text.
 
     Attributes:
         access_token: goes into the Authorization field; empty if there is none yet.
@@ -76,34 +80,49 @@ class TokenSet:
     def __setstate__(self, state: Sequence[object]) -> None:
         """Take what was pickled, perhaps before there was the last field."""
         for index, each in enumerate(fields(self)):
-            object.__setattr__(self, each.name, state[index] if index < len(state) else each.default)
+            value = state[index] if index < len(state) else each.default
+            object.__setattr__(self, each.name, _masked(value) if each.name.endswith("_token") else value)
 
-    def __post_init__(self) -> None:
-        _check_token("access", self.access_token)
-        if self.refresh_token is not None:
-            _check_token("refresh", self.refresh_token)
-        object.__setattr__(self, "expires_at", _checked_expiry(self.expires_at))
-        object.__setattr__(self, "scope", _checked_scope(self.scope))
-        if self.athlete_id is not None and type(self.athlete_id) is not int:  # True is an int to Python
+    def __init__(
+        self,
+        access_token: str,
+        refresh_token: str | None = None,
+        expires_at: int | None = None,
+        scope: frozenset[str] = frozenset(),
+        athlete_id: int | None = None,
+        generation: str = "",
+    ) -> None:
+        access, refresh = Hidden(access_token), Hidden(refresh_token)
+        del access_token, refresh_token  # one that is refused is one of somebody's all the same
+        put = object.__setattr__
+        put(self, "access_token", _checked_token("access", access))
+        put(self, "refresh_token", None if refresh.reveal() is None else _checked_token("refresh", refresh))
+        put(self, "expires_at", _checked_expiry(expires_at))
+        put(self, "scope", _checked_scope(scope))
+        if athlete_id is not None and type(athlete_id) is not int:  # True is an int to Python
             raise InputError("the athlete_id of tokens is an integer, or None")
-        _check_generation(self.generation)
+        put(self, "athlete_id", athlete_id)
+        put(self, "generation", _checked_generation(generation))
 
 
-def _check_token(name: str, token: object) -> None:
-    if not isinstance(token, str):
+def _checked_token(name: str, token: Hidden[Any]) -> SecretText:
+    if not isinstance(token.reveal(), str):
         raise InputError(f"the {name} token is a text")
-    if not fits_a_field(token):
+    if not fits_a_field(token.reveal()):
         raise InputError(f"the {name} token holds white space or a character outside ASCII")
+    return SecretText(token.reveal())
 
 
-def _check_generation(value: object) -> None:
+def _checked_generation(value: object) -> str:
     if not isinstance(value, str) or len(value) > GENERATION_LENGTH or not fits_a_field(value):
         raise InputError(f"the generation of tokens is a text of up to {GENERATION_LENGTH} ASCII letters and digits")
+    return value
 
 
 def with_generation(token: TokenSet, generation: str) -> TokenSet:
     """Return the tokens with another generation."""
-    return token if token.generation == generation else replace(token, generation=generation)
+    same = token.generation == generation
+    return token if same else _with(token, "generation", _checked_generation(generation))
 
 
 def are_same_tokens(one: TokenSet | None, other: TokenSet | None) -> bool:
@@ -124,8 +143,29 @@ def are_of_one_grant(one: TokenSet, other: TokenSet) -> bool:
 
 def with_expiry(token: TokenSet, expires_at: float | None) -> TokenSet:
     """Return the tokens with another expiry; see ``TokenSet``."""
-    values: Any = {"expires_at": expires_at}  # a number with a fraction is cut by TokenSet
-    return replace(token, **values)
+    return _with(token, "expires_at", _checked_expiry(expires_at))
+
+
+def with_access_token(token: TokenSet, access_token: Hidden[str]) -> TokenSet:
+    """Return them with another access token; see ``TokenSet``."""
+    return _with(token, "access_token", _checked_token("access", access_token))
+
+
+def with_refresh_token(token: TokenSet, refresh_token: Hidden[str | None]) -> TokenSet:
+    """Return them with another refresh token; see ``TokenSet``."""
+    other = None if refresh_token.reveal() is None else _checked_token("refresh", refresh_token)
+    return _with(token, "refresh_token", other)
+
+
+def _with(token: TokenSet, name: str, value: object) -> TokenSet:
+    # ``dataclasses.replace`` would have all values among its locals.
+    other = copy.copy(token)
+    object.__setattr__(other, name, value)
+    return other
+
+
+def _masked(value: Any) -> Any:
+    return SecretText(value) if isinstance(value, str) else value
 
 
 def _checked_expiry(value: object) -> int | None:
@@ -146,7 +186,7 @@ def _checked_scope(value: object) -> frozenset[str]:
 
 
 class AccessInfo(dict[str, Any]):
-    """The answer of the token endpoint. A dict; its repr masks the tokens.
+    """The answer of the token endpoint. A dict; its repr masks the tokens, and so does theirs.
 
     Always there: ``access_token``. As good as always: ``refresh_token``, the old one where a renewal brings none; and
     ``expires_at`` (int, epoch seconds), computed where only ``expires_in`` can be used, absent where neither can. Where
@@ -154,8 +194,47 @@ class AccessInfo(dict[str, Any]):
     (a dict; after a code exchange only).
     """
 
-    def __repr__(self) -> str:
-        return repr({key: _MASK if key.endswith("_token") else value for key, value in self.items()})
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+        self.update(*args, **kwargs)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, _masked(value) if key.endswith("_token") else value)
+
+    @overload
+    def __or__(self, other: dict[str, Any], /) -> Self: ...
+    @overload
+    def __or__(self, other: dict[K, V], /) -> dict[str | K, Any | V]: ...
+    def __or__(self, other: dict[Any, Any], /) -> Any:
+        return type(self)({**self, **other}) if is_object(other) else NotImplemented
+
+    @overload
+    def __ror__(self, other: dict[str, Any], /) -> Self: ...
+    @overload
+    def __ror__(self, other: dict[K, V], /) -> dict[str | K, Any | V]: ...
+    def __ror__(self, other: dict[Any, Any], /) -> Any:
+        return type(self)({**other, **self}) if is_object(other) else NotImplemented
+
+    if not TYPE_CHECKING:  # the types are those of dict, which checkers accept there alone
+
+        def __ior__(self, other: Any) -> Self:
+            self.update(other)
+            return self
+
+    def copy(self) -> Self:
+        """Return another one with the same content."""
+        return type(self)(self)
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Take what a mapping or pairs have, as ``dict`` does."""
+        for key, value in dict(*args, **kwargs).items():
+            self[key] = value
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """Return what is there; ``default``, which is kept, if there is nothing."""
+        if key not in self:
+            self[key] = default
+        return self[key]
 
     def token_set(self, before: TokenSet | None = None) -> TokenSet:
         """Return the tokens as a value.
@@ -231,13 +310,16 @@ def parse_redirect(url: str) -> Redirect:
         AuthorizationDeniedError: the athlete refused, or Strava reports another error.
         InputError: that is no address, or neither a code nor an error is in it.
     """
-    query = _query_of(url)
+    address = Hidden(url)
+    del url
+    query = _query_of(address)
+    code = Hidden(query.pop("code", ""))
     if "error" in query:
         # Anybody can write it, and it may be shown on a terminal (RFC 6749 §4.1.2.1 allows printable ASCII).
         raise AuthorizationDeniedError(re.sub(r"[^ -~]", "?", query["error"])[:100])
-    if not query.get("code"):
+    if not code.reveal():
         raise InputError("the redirect holds neither a code nor an error")
-    return Redirect(query["code"], parse_scope(query.get("scope", "")), query.get("state"))
+    return Redirect(SecretText(code.reveal()), parse_scope(query.get("scope", "")), query.get("state"))
 
 
 def redirect_state(url: str) -> str | None:
@@ -246,53 +328,68 @@ def redirect_state(url: str) -> str | None:
     Raises:
         InputError: that is no address.
     """
-    return _query_of(url).get("state")
+    address = Hidden(url)
+    del url
+    return _query_of(address).get("state")
 
 
-def _query_of(url: str) -> dict[str, str]:
+def _query_of(url: Hidden[str]) -> dict[str, str]:
     try:
-        return dict(parse_qsl(urlsplit(url).query))
+        return dict(parse_qsl(urlsplit(url.reveal()).query))
     except ValueError:
         pass  # its message would show the address, and with it the code
     raise InputError("the redirect is no address")
 
 
-def code_grant(client_id: int | str, client_secret: str, code: str) -> dict[str, str]:
+Form = Mapping[str, "str | Hidden[str]"]
+
+
+def code_grant(client_id: int | str, client_secret: str | Hidden[str], code: str | Hidden[str]) -> Form:
     """Return the form that exchanges a code for tokens (RFC 6749 §4.1.3).
 
     Raises:
         InputError: one of the three cannot be what it is said to be; it is named, and not shown.
     """
-    code = check_secret(code, "the authorization code")
-    return {**_credentials(client_id, client_secret), "grant_type": "authorization_code", "code": code}
+    secret, grant = hidden(client_secret), hidden(code)
+    del client_secret, code
+    check_secret(grant, "the authorization code")
+    return {**_credentials(client_id, secret), "grant_type": "authorization_code", "code": grant}
 
 
-def refresh_grant(client_id: int | str, client_secret: str, refresh_token: str) -> dict[str, str]:
+def refresh_grant(client_id: int | str, client_secret: str | Hidden[str], refresh_token: str | Hidden[str]) -> Form:
     """Return the form that brings the next tokens (RFC 6749 §6); raises as ``code_grant``."""
-    refresh_token = check_secret(refresh_token, "the refresh token")
-    return {**_credentials(client_id, client_secret), "grant_type": "refresh_token", "refresh_token": refresh_token}
+    secret, grant = hidden(client_secret), hidden(refresh_token)
+    del client_secret, refresh_token
+    check_secret(grant, "the refresh token")
+    return {**_credentials(client_id, secret), "grant_type": "refresh_token", "refresh_token": grant}
 
 
-def _credentials(client_id: int | str, client_secret: str) -> dict[str, str]:
+def _credentials(client_id: int | str, client_secret: Hidden[str]) -> dict[str, str | Hidden[str]]:
     check_client_id(client_id)
     return {"client_id": str(client_id), "client_secret": check_secret(client_secret)}
 
 
-def access_info(answer: object, *, now: float, refresh_token: str | None = None) -> AccessInfo:
+def access_info(answer: object, *, now: float, refresh_token: str | Hidden[str] | None = None) -> AccessInfo:
     """Return what the decoded answer of the token endpoint says, as far as it can be used.
 
     Args:
-        answer: any JSON value.
+        answer: any JSON value, hidden or not.
         now: Unix time; an expiry is computed from it where the answer tells only how long the token lives.
         refresh_token: the one that was sent; it goes on where the answer has none.
 
     Raises:
         DecodeError: there is no usable access token. Nothing of the body is shown.
     """
-    if not is_object(answer):
+    came, sent = hidden(answer), hidden(refresh_token)
+    del answer, refresh_token
+    if not is_object(came.reveal()):
         raise DecodeError("the token endpoint did not answer with an object")
-    if not _is_token(answer.get("access_token")):
+    if not _is_token(cast(Mapping[str, Any], came.reveal()).get("access_token")):
         raise DecodeError("the token endpoint sent no usable access_token")
+    return _access_info(cast(Mapping[str, Any], came.reveal()), now, sent.reveal())
+
+
+def _access_info(answer: Mapping[str, Any], now: float, refresh_token: str | None) -> AccessInfo:
     lives = _seconds(answer.get("expires_in"))
     dies_at = _seconds(answer.get("expires_at")) or (None if lives is None else _seconds(int(now) + lives))
     sent = answer.get("refresh_token")

@@ -5,23 +5,24 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from strava_async import oauth
 from strava_async._credentials import check_client_id, check_secret
 from strava_async._exchange import Exchange, Options
+from strava_async._hidden import Hidden, hidden
 from strava_async._http import HttpClient, HttpSender
 from strava_async._reports import Reports
 from strava_async._shield import UnderWay, carry_out
 from strava_async._unset import UNSET, Unset
 from strava_async._walks import Items, Pages
-from strava_async.calls import Call, Method, api_call, base_url, oauth_call
+from strava_async.calls import Call, Method, api_call, base_url, hide_secrets, oauth_call
 from strava_async.clock import Clock
 from strava_async.errors import InputError, StravaError
 from strava_async.limiter import Limiter, RateLimiter
-from strava_async.oauth import AccessInfo, TokenSet, with_expiry
+from strava_async.oauth import AccessInfo, TokenSet, with_access_token, with_expiry, with_refresh_token
 from strava_async.paging import PageWalk
 from strava_async.quota import Priority, Quota
 from strava_async.retry import Pause, RetryPolicy
@@ -41,7 +42,7 @@ class _Application:
     """What an object and its views share: the credentials as far as they are known, and how tokens are asked for."""
 
     client_id: int | str | None = None
-    client_secret: str | None = None
+    client_secret: Hidden[str] | None = None
     options: Options = field(default_factory=Options)
     requests: UnderWay = field(default_factory=UnderWay)
     pause: Pause = field(default_factory=Pause)
@@ -107,6 +108,9 @@ class ApiV3:
         api_url: str | None = None,
         oauth_url: str | None = None,
     ) -> None:
+        access, refresh = Hidden(access_token), Hidden(refresh_token)
+        secret = None if client_secret is None else hidden(client_secret)
+        del access_token, refresh_token, client_secret
         self._options = _checked(Options(retry, timeout, max_wait, priority, total))
         self._api_url = base_url(api_url or f"https://{self.server}{self.api_base}")
         self._oauth_url = base_url(oauth_url or f"https://{self.server}/oauth")
@@ -119,18 +123,18 @@ class ApiV3:
         self._reports = _reports(hooks, clock)
         self._exchange = Exchange(limiter, self._sender, clock, random or limiter.random, self._reports)
         if tokens is None:
-            token = with_expiry(TokenSet(access_token or "", refresh_token), token_expires)
+            token = with_expiry(TokenSet(access.reveal() or "", refresh.reveal()), token_expires)
             tokens = TokenSource(token, on_refresh=on_token_refresh, clock=clock)
-        elif any(value is not None for value in (access_token, refresh_token, token_expires, on_token_refresh)):
+        elif any(one is not None for one in (access.reveal(), refresh.reveal(), token_expires, on_token_refresh)):
             raise InputError("give either tokens, or access_token and its companions")
         self._tokens = tokens
         self._application = _Application(options=self._options)
         if client_id is not None:
             check_client_id(client_id)
-        if client_secret is not None:
-            check_secret(client_secret)
-        if client_id is not None and client_secret is not None:
-            self._renew_with(client_id, client_secret)
+        if secret is not None:
+            check_secret(secret)
+        if client_id is not None and secret is not None:
+            self._renew_with(client_id, secret)
 
     @property
     def tokens(self) -> TokenSource:
@@ -154,7 +158,9 @@ class ApiV3:
 
     @access_token.setter
     def access_token(self, value: str | None) -> None:
-        self._tokens.token = replace(self._tokens.token, access_token=value or "")
+        token = Hidden(value or "")
+        del value
+        self._tokens.token = with_access_token(self._tokens.token, token)
 
     @property
     def refresh_token(self) -> str | None:
@@ -163,7 +169,9 @@ class ApiV3:
 
     @refresh_token.setter
     def refresh_token(self, value: str | None) -> None:
-        self._tokens.token = replace(self._tokens.token, refresh_token=value)
+        token = Hidden(value)
+        del value
+        self._tokens.token = with_refresh_token(self._tokens.token, token)
 
     @property
     def token_expires(self) -> int | None:
@@ -228,11 +236,13 @@ class ApiV3:
         Source:
             https://developers.strava.com/docs/authentication/ and RFC 6749 §4.1.3.
         """
-        form = oauth.code_grant(client_id, client_secret, code)
+        secret, grant = hidden(client_secret), hidden(code)
+        del client_secret, code
+        form = oauth.code_grant(client_id, secret, grant)
         info = await self._tokens.replace(
             lambda _: self._token_grant(form, self._options, idempotent=False), save=False
         )
-        self._renew_with(client_id, client_secret)
+        self._renew_with(client_id, secret)
         return info
 
     async def refresh_access_token(self, client_id: int | str, client_secret: str, refresh_token: str) -> AccessInfo:
@@ -251,9 +261,11 @@ class ApiV3:
         Source:
             https://developers.strava.com/docs/authentication/ and RFC 6749 §6.
         """
-        form = oauth.refresh_grant(client_id, client_secret, refresh_token)
+        secret, grant = hidden(client_secret), hidden(refresh_token)
+        del client_secret, refresh_token
+        form = oauth.refresh_grant(client_id, secret, grant)
         info = await self._tokens.replace(lambda tokens: self._renewal(form, tokens), save=True)
-        self._renew_with(client_id, client_secret)
+        self._renew_with(client_id, secret)
         return info
 
     async def revoke(
@@ -277,20 +289,22 @@ class ApiV3:
             https://developers.strava.com/docs/authentication/ (``POST /oauth/revoke``, since June 2026), RFC 7009.
         """
         client_id = self._application.client_id if client_id is None else client_id
-        client_secret = self._application.client_secret if client_secret is None else client_secret
-        if client_id is None or client_secret is None:
+        secret = self._application.client_secret if client_secret is None else hidden(client_secret)
+        given = Hidden(token)
+        del client_secret, token
+        if client_id is None or secret is None:
             raise InputError("revoking needs client_id and client_secret")
-        if token is None and self._tokens.shared:
+        if given.reveal() is None and self._tokens.shared:
             raise InputError("these tokens are kept in a store: disconnect the athlete with Strava.disconnect")
-        token = token or self.refresh_token or self.access_token
-        if not token:
+        to_revoke = Hidden(given.reveal() or self.refresh_token or self.access_token or "")
+        if not to_revoke.reveal():
             raise InputError("there is no token to revoke")
         check_client_id(client_id)
-        credentials = (client_id, check_secret(client_secret))
-        form = {"token": check_secret(token, "the token to revoke")}
+        credentials = (client_id, check_secret(secret))
+        form = {"token": check_secret(to_revoke, "the token to revoke")}
         call = oauth_call(f"{self._oauth_url}/revoke", form, idempotent=True, credentials=credentials)
         await self._exchange.run(call, None, _of_oauth(self._options))
-        if token in (self.refresh_token, self.access_token):
+        if to_revoke.reveal() in (self.refresh_token, self.access_token):
             self._tokens.token = TokenSet("")
 
     async def get(self, url: str, check_for_errors: bool = True, **kwargs: Any) -> Any:
@@ -368,7 +382,9 @@ class ApiV3:
             decode: makes the result out of the body of a success, unpacked; a ValueError of its own becomes a
                 DecodeError. Not called for a refusal. None decodes as ``get`` does.
         """
-        call = api_call(method, url, params or {}, api_url=self._api_url, files=files, body=body, form=form)
+        params = dict(params or {})
+        hide_secrets(params)
+        call = api_call(method, url, params, api_url=self._api_url, files=files, body=body, form=form)
         return await self._exchange.run(call, self._tokens, self._options, decode=decode)
 
     def paginate(
@@ -475,6 +491,7 @@ class ApiV3:
     async def _call(
         self, method: Method, url: str, params: dict[str, Any], check: bool, *, files: Any = None, body: Any = None
     ) -> Any:
+        hide_secrets(params)  # of the callers' frames too
         call = api_call(method, url, params, api_url=self._api_url, files=files, body=body)
         return await self._exchange.run(call, self._tokens, self._options, check_for_errors=check)
 
@@ -483,7 +500,7 @@ class ApiV3:
             for item in page:
                 yield item
 
-    def _renew_with(self, client_id: int | str, client_secret: str) -> None:
+    def _renew_with(self, client_id: int | str, client_secret: Hidden[str]) -> None:
         self._application.client_id, self._application.client_secret = client_id, client_secret
         if self._tokens.refresh is None:
             self._tokens.refresh = self._refresh
@@ -495,12 +512,12 @@ class ApiV3:
         )
         return await self._renewal(form, tokens)
 
-    async def _renewal(self, form: dict[str, str], tokens: TokenSet) -> AccessInfo:
+    async def _renewal(self, form: oauth.Form, tokens: TokenSet) -> AccessInfo:
         self._application.pause.check(self._clock.monotonic())
         with self._reports.refreshing(tokens.athlete_id):
             return await self._token_grant(form, self._application.options, idempotent=True)
 
-    async def _token_grant(self, form: dict[str, str], options: Options, *, idempotent: bool) -> AccessInfo:
+    async def _token_grant(self, form: oauth.Form, options: Options, *, idempotent: bool) -> AccessInfo:
         if self._application.closed:
             raise InputError("the HTTP client is closed; make a new one")
         call: Call = oauth_call(f"{self._oauth_url}/token", form, idempotent=idempotent)

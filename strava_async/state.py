@@ -22,6 +22,7 @@ import secrets
 import struct
 from collections.abc import Callable, Sequence
 
+from strava_async._hidden import Hidden
 from strava_async._shapes import bytes_of
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import InputError, InvalidStateError
@@ -73,9 +74,11 @@ class StateSigner:
         clock: Clock | None = None,
         token_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
+        given: Hidden[Secret | Sequence[Secret]] = Hidden(secret)
+        del secret
         if not 0 < max_age_seconds < math.inf:
             raise InputError(f"max_age_seconds has to be a number above zero, not {max_age_seconds}")
-        self._keys = _keys(secret, purpose)
+        self._keys = _keys(given, purpose)
         self._max_age = max_age_seconds
         self._clock = clock or SystemClock()
         self._token_bytes = token_bytes
@@ -99,7 +102,7 @@ class StateSigner:
         if len(payload) > MAX_DATA_BYTES:
             raise InputError(f"the data of a state is {len(payload)} bytes long; {MAX_DATA_BYTES} fit")
         signed = _HEAD.pack(self._token_bytes(_NONCE_BYTES), self._clock.time()) + payload
-        return _encode(signed + _mac(self._keys[0], session, signed))
+        return _encode(signed + _mac(self._keys.reveal()[0], session, signed))
 
     def verify(self, state: str | None, *, session: str = "") -> str:
         """Return the data of a state that came back.
@@ -116,7 +119,7 @@ class StateSigner:
             raise InvalidStateError("missing")
         decoded = _decode(state)
         signed, mac = decoded[:-_MAC_BYTES], decoded[-_MAC_BYTES:]
-        ours = any(hmac.compare_digest(mac, _mac(key, session, signed)) for key in self._keys)
+        ours = any(hmac.compare_digest(mac, _mac(key, session, signed)) for key in self._keys.reveal())
         if not ours or len(signed) < _HEAD.size:
             raise InvalidStateError("forged")
         signed_at: float = _HEAD.unpack_from(signed)[1]
@@ -137,12 +140,16 @@ def check_state(given: str | None, expected: str) -> None:
         raise InvalidStateError("forged")
 
 
-def _keys(secret: Secret | Sequence[Secret], purpose: str) -> list[bytes]:
-    # A single secret is a sequence too: of characters.
-    materials = [bytes_of(each) for each in ([secret] if isinstance(secret, str | bytes) else secret)]
-    if not materials or min(map(len, materials)) < MIN_SECRET_BYTES:
+def _keys(secret: Hidden[Secret | Sequence[Secret]], purpose: str) -> Hidden[list[bytes]]:
+    materials = Hidden(_materials(secret.reveal()))
+    if min(map(len, materials.reveal()), default=0) < MIN_SECRET_BYTES:
         raise InputError(f"the secret of a state has to be at least {MIN_SECRET_BYTES} bytes long")
-    return [hmac.digest(material, _USE + bytes_of(purpose), "sha256") for material in materials]
+    return Hidden([hmac.digest(one, _USE + bytes_of(purpose), "sha256") for one in materials.reveal()])
+
+
+def _materials(secret: Secret | Sequence[Secret]) -> list[bytes]:
+    # A single secret is a sequence too: of characters.
+    return [bytes_of(each) for each in ([secret] if isinstance(secret, str | bytes) else secret)]
 
 
 def _mac(key: bytes, session: str, signed: bytes) -> bytes:

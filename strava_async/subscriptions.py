@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from strava_async._credentials import check_client_id, check_secret, check_text
+from strava_async._hidden import hidden
 from strava_async._shapes import is_list, is_object
 from strava_async.errors import BadRequestError, DecodeError, InputError, InvalidClientError, UnauthorizedError
 from strava_async.protocol import ApiV3
@@ -64,9 +65,11 @@ class Webhooks:
     """
 
     def __init__(self, api: ApiV3, client_id: int | str, client_secret: str) -> None:
+        secret = hidden(client_secret)
+        del client_secret
         self._api = api
         check_client_id(client_id)
-        self._credentials: dict[str, Any] = {"client_id": client_id, "client_secret": check_secret(client_secret)}
+        self._credentials: dict[str, Any] = {"client_id": client_id, "client_secret": check_secret(secret)}
 
     async def subscribe(self, callback_url: str, verify_token: str) -> Subscription:
         """Subscribe to the events of all athletes of the application.
@@ -94,12 +97,12 @@ class Webhooks:
             TransportError, ServerError: no usable answer came; the subscription may have been made.
             StravaError: as in ``ApiV3.post``.
         """
+        secret = hidden(verify_token)
+        del verify_token
         _check_callback(callback_url)
-        check_text(verify_token, "the verify_token")
+        check_text(secret, "the verify_token")
         with _explaining_refusals():
-            answer = await self._api.post(
-                _PATH, callback_url=callback_url, verify_token=verify_token, **self._credentials
-            )
+            answer = await self._api.post(_PATH, callback_url=callback_url, verify_token=secret, **self._credentials)
         return _subscription(answer)
 
     async def view(self) -> list[Subscription]:

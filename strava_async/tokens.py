@@ -33,6 +33,7 @@ from functools import partial
 from typing import Protocol
 
 from strava_async._expiry import Expiry
+from strava_async._hidden import Hidden
 from strava_async._renewals import Renewals, own_copy
 from strava_async._shield import after_waiting_for, commit
 from strava_async.clock import Clock, SystemClock
@@ -51,6 +52,8 @@ Refresh = Callable[[TokenSet], Awaitable[AccessInfo]]
 OnTokenRefresh = Callable[[TokenSet], object]
 
 LEEWAY_SECONDS = 300.0
+
+_NONE: Hidden[str | None] = Hidden(None)
 
 
 class TokenKeeper(Protocol):
@@ -186,7 +189,7 @@ class TokenSource:
         self._renewals.enter()
         while self._renewals.under_way or self._unsaved or self._unread or self._is_due():
             try:
-                if await self._renewals.share(partial(self._next_tokens, None)) and not self._unread:
+                if await self._renewals.share(partial(self._next_tokens, _NONE)) and not self._unread:
                     break
             except (RateLimitedError, ServerError, TransportError):
                 if not self._is_alive():
@@ -207,15 +210,17 @@ class TokenSource:
             InvalidGrantError: the refresh token is dead; the athlete has to connect again.
             StravaError: the renewal failed for another reason.
         """
+        refused = Hidden(stale)
+        del stale
         self._renewals.enter()
-        if stale and stale == self._token.access_token:
-            self._expiry.note_refusal(stale)
+        if self._token.access_token and self._is_present(refused):
+            self._expiry.note_refusal(self._token)
         if self._expiry.asked_in_vain:
-            return self._token.access_token != stale
-        while (self._token.access_token or None) == stale and (self._renewals.under_way or self.refreshable):
-            if await self._renewals.share(partial(self._next_tokens, stale)):
+            return not self._is_present(refused)
+        while self._is_present(refused) and (self._renewals.under_way or self.refreshable):
+            if await self._renewals.share(partial(self._next_tokens, refused)):
                 break
-        return self._token.access_token not in ("", stale)
+        return bool(self._token.access_token) and not self._is_present(refused)
 
     async def replace(self, ask: Refresh, *, save: bool) -> AccessInfo:
         """Ask for tokens now, whatever the present ones are worth, and use them from then on.
@@ -256,10 +261,12 @@ class TokenSource:
         Raises:
             Exception: what the keeper raises; see ``hand_over``.
         """
+        grant = Hidden(info)
+        del info
         await self._renewals.settled()
 
         async def work() -> None:
-            self._take(info, TokenSet("", generation=generation), TokenSet(""))
+            self._take(grant.reveal(), TokenSet("", generation=generation), TokenSet(""))
             self._unsaved = self._overrides = True
             await self._save_at_last()
 
@@ -381,6 +388,9 @@ class TokenSource:
             return self._token
         return with_generation(self._token, kept.generation)  # it may have changed meanwhile
 
+    def _is_present(self, refused: Hidden[str | None]) -> bool:
+        return (self._token.access_token or None) == refused.reveal()
+
     def _is_due(self) -> bool:
         return self.refreshable and self._expiry.is_due(self._token)
 
@@ -388,7 +398,7 @@ class TokenSource:
         """Say whether there is a token that can be used although it is due."""
         return not (self._unread or self._unsaved) and self._expiry.is_alive(self._token)
 
-    async def _next_tokens(self, refused: str | None) -> None:
+    async def _next_tokens(self, refused: Hidden[str | None]) -> None:
         if not self._unsaved and await self._will_do(refused):
             return
         # Another process may hold it for as long as Strava takes.
@@ -397,10 +407,10 @@ class TokenSource:
             while not await self._will_do(refused) and not await self._ask():
                 pass
 
-    async def _will_do(self, refused: str | None) -> bool:
+    async def _will_do(self, refused: Hidden[str | None]) -> bool:
         """Read what is kept, and say whether there is nothing to ask Strava for."""
         await self._read()
-        if self._token.access_token not in ("", refused) and not self._is_due():
+        if self._token.access_token and not self._is_present(refused) and not self._is_due():
             return True
         if self._dead is not None:
             raise own_copy(self._dead)
@@ -446,23 +456,23 @@ class TokenSource:
     async def _adopt(self, ask: Refresh, save: bool, replaced: TokenSet | None) -> AccessInfo:
         before, unsaved = self._token, self._unsaved
         self._renewals.asked()
-        info = await ask(before)
+        answer = Hidden(await ask(before))
         if self._token is not before:
-            return info  # somebody set other tokens meanwhile: theirs count
+            return answer.reveal()  # somebody set other tokens meanwhile: theirs count
         commit()  # the tokens before may be dead
         if save:
-            self._check_owner(info, before)
+            self._check_owner(answer.reveal().token_set(), before)
         # What is kept may have another generation than the tokens here, and tells more if they were not read yet.
         known = (self.in_hand(replaced) or replaced or before) if save else TokenSet("")
-        self._take(info, known, before)
+        self._take(answer.reveal(), known, before)
         if save and (unsaved or self._token != replaced):
             self._unsaved, self._replaced = True, replaced
             await self._save()
-        return info
+        return answer.reveal()
 
-    def _check_owner(self, info: AccessInfo, before: TokenSet) -> None:
+    def _check_owner(self, renewed: TokenSet, before: TokenSet) -> None:
         """Raise InvalidGrantError if renewed tokens are not those of the athlete whose the old ones were."""
-        ours, theirs = self._athlete_id or before.athlete_id, info.token_set().athlete_id
+        ours, theirs = self._athlete_id or before.athlete_id, renewed.athlete_id
         if None not in (ours, theirs) and ours != theirs:
             raise InvalidGrantError(f"Strava renewed the tokens of athlete {ours} with another's: connect again")
 

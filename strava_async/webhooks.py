@@ -7,7 +7,8 @@ Rules:
 - Two events are the same if all that they say is the same: Strava repeats an event to the letter if no answer comes in
   time. Two changes of one activity in the same second differ in ``updates``.
 - Object types, aspect types and ``updates`` that are not known are kept as they came. Ids are positive and fit in 64
-  bits. A name that occurs twice in an object is refused: readers differ on which of the two counts.
+  bits; they may be written as text, and are the same ids then. A name that occurs twice in an object is refused:
+  readers differ on which of the two counts.
 
 Source:
     https://developers.strava.com/docs/webhooks/
@@ -24,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from strava_async._credentials import check_text
+from strava_async._hidden import Hidden, hidden
 from strava_async._shapes import bytes_of, is_object
 from strava_async.errors import InputError, UnverifiedWebhookError
 
@@ -31,6 +33,7 @@ TOLERANCE_SECONDS = 300.0
 
 _MAX_INTEGER = 2**63 - 1
 _INSTANT = re.compile(r"[0-9]{1,12}")
+_DIGITS = re.compile(r"[1-9][0-9]{0,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def parse_event(body: bytes) -> WebhookEvent:
     )
 
 
-def challenge_of(query: Mapping[str, str], verify_token: str) -> str:
+def challenge_of(query: Mapping[str, str], verify_token: str | Hidden[str]) -> str:
     """Return the challenge of a handshake, to be answered within 2 s by 200 and ``{"hub.challenge": "<challenge>"}``.
 
     Args:
@@ -105,27 +108,37 @@ def challenge_of(query: Mapping[str, str], verify_token: str) -> str:
         UnverifiedWebhookError: the token is another one.
         InputError: that is no handshake, or ``verify_token`` is empty or has white space around it.
     """
-    check_text(verify_token, "the verify_token")
-    if query.get("hub.mode") != "subscribe":
+    asked, expected = Hidden(query), hidden(verify_token)
+    del query, verify_token
+    check_text(expected, "the verify_token")
+    if asked.reveal().get("hub.mode") != "subscribe":
         raise InputError("a handshake has the hub.mode subscribe")
-    if not hmac.compare_digest(bytes_of(query.get("hub.verify_token", "")), bytes_of(verify_token)):
+    if not hmac.compare_digest(bytes_of(asked.reveal().get("hub.verify_token", "")), bytes_of(expected.reveal())):
         raise UnverifiedWebhookError("token")
-    challenge = query.get("hub.challenge")
+    challenge = asked.reveal().get("hub.challenge")
     if not challenge:
         raise InputError("a handshake has a hub.challenge")
     return challenge
 
 
-def check_signing_secret(secret: str | bytes) -> None:
-    """Raise InputError if it is empty, or a text with white space around it; bytes may be any."""
-    if isinstance(secret, str):
-        check_text(secret, "the signing_secret")
-    elif not secret:
+def check_signing_secret(secret: str | bytes | Hidden[str | bytes]) -> Hidden[str | bytes]:
+    """Raise InputError if it is empty, or a text with white space around it; bytes may be any. Return it hidden."""
+    given: Hidden[str | bytes] = hidden(secret)
+    del secret
+    if isinstance(given.reveal(), str):
+        check_text(given, "the signing_secret")
+    elif not given.reveal():
         raise InputError("the signing_secret is empty")
+    return given
 
 
 def check_signature(
-    header: str | None, body: bytes, secret: str | bytes, *, now: float, tolerance_seconds: float = TOLERANCE_SECONDS
+    header: str | None,
+    body: bytes,
+    secret: str | bytes | Hidden[str | bytes],
+    *,
+    now: float,
+    tolerance_seconds: float = TOLERANCE_SECONDS,
 ) -> None:
     """Check the ``X-Strava-Signature`` of an event: ``t=<Unix seconds>,v1=<hex HMAC-SHA256 of "<t>.<body>">``.
 
@@ -142,13 +155,16 @@ def check_signature(
         UnverifiedWebhookError: it is missing, malformed, forged or expired.
         InputError: the secret is empty, or a text with white space around it.
     """
-    check_signing_secret(secret)
+    key: Hidden[str | bytes] = hidden(secret)
+    del secret
+    check_signing_secret(key)
     if header is None:
         raise UnverifiedWebhookError("missing")
     instant, signatures = _signature(header)
     signed = b"%s.%s" % (instant.encode("ascii"), body)
-    expected = hmac.digest(bytes_of(secret), signed, "sha256").hex().encode("ascii")
-    if not any(hmac.compare_digest(bytes_of(signature.lower()), expected) for signature in signatures):
+    # That of a forged event is as good as the secret for this one.
+    expected = Hidden(hmac.digest(bytes_of(key.reveal()), signed, "sha256").hex().encode("ascii"))
+    if not any(hmac.compare_digest(bytes_of(signature.lower()), expected.reveal()) for signature in signatures):
         raise UnverifiedWebhookError("forged")
     if abs(now - int(instant)) > tolerance_seconds:
         raise UnverifiedWebhookError("expired")
@@ -191,7 +207,9 @@ def _name(value: Mapping[str, Any], name: str) -> str:
 
 
 def _integer(value: Mapping[str, Any], name: str) -> int:
-    number = value.get(name)
+    number: object = value.get(name)
+    if isinstance(number, str) and _DIGITS.fullmatch(number):
+        number = int(number)
     if type(number) is not int or not 0 < number <= _MAX_INTEGER:  # True is an int to Python
         raise InputError(f"the {name} of a webhook event is a positive integer of 64 bits")
     return number

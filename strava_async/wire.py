@@ -28,6 +28,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
+from strava_async._hidden import Hidden
 from strava_async._shapes import is_list, is_object
 from strava_async.calls import Call
 from strava_async.errors import (
@@ -90,7 +91,7 @@ class Reply:
 
     status_code: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = field(repr=False)  # it may be tokens
     content_type: str = ""
     content_encoding: str = ""
     failure: UnpackError | None = field(default=None, compare=False)
@@ -101,7 +102,7 @@ class Reply:
         return isinstance(self.failure, TooLargeError)
 
 
-def read(call: Call, reply: Reply, bearer: str | None = None) -> Any:
+def read(call: Call, reply: Reply, bearer: Hidden[str] | None = None) -> Any:
     """Return the value that a successful reply stands for.
 
     Args:
@@ -116,10 +117,11 @@ def read(call: Call, reply: Reply, bearer: str | None = None) -> Any:
     try:
         return _value(opened)
     except (ValueError, RecursionError) as error:
-        raise _undecodable(call, opened, bearer, error) from error
+        failed = _undecodable(call, opened, bearer, error)
+    raise failed  # here, where the error that has the body is its cause or nothing
 
 
-def read_json(call: Call, reply: Reply, bearer: str | None, decode: Decode) -> Any:
+def read_json(call: Call, reply: Reply, bearer: Hidden[str] | None, decode: Decode) -> Any:
     """Return what a caller's own decoder makes of the body of a successful reply.
 
     Args:
@@ -136,9 +138,11 @@ def read_json(call: Call, reply: Reply, bearer: str | None, decode: Decode) -> A
         return decode(opened.body)
     except DecodeError as error:
         told = f"{call.method} {call.path}: {error}"
-        raise DecodeError(told, path=call.path, body_excerpt=error.body_excerpt) from error.__cause__
+        failed = DecodeError(told, path=call.path, body_excerpt=error.body_excerpt)
+        failed.__cause__ = _cause(error.__cause__, call, opened, bearer)
     except (ValueError, RecursionError) as error:
-        raise _undecodable(call, opened, bearer, error) from error
+        failed = _undecodable(call, opened, bearer, error)
+    raise failed
 
 
 def read_leniently(reply: Reply) -> Any:
@@ -183,12 +187,12 @@ def opening(reply: Reply) -> Generator[None, None, Reply]:
     return Reply(reply.status_code, reply.headers, body, reply.content_type)  # ``replace`` takes thrice as long
 
 
-def _opened_success(call: Call, reply: Reply, bearer: str | None) -> Reply:
+def _opened_success(call: Call, reply: Reply, bearer: Hidden[str] | None) -> Reply:
     opened = opened_reply(reply)
     if opened.is_too_large or not 200 <= opened.status_code < 300:
         raise fault(call, opened, bearer)
     if opened.failure is not None:
-        raise _undecodable(call, opened, bearer, opened.failure) from opened.failure
+        raise _undecodable(call, opened, bearer, opened.failure)
     return opened
 
 
@@ -206,33 +210,41 @@ def _value(opened: Reply) -> Any:
     return body
 
 
-def _undecodable(call: Call, opened: Reply, bearer: str | None, error: Exception) -> DecodeError:
+def _undecodable(call: Call, opened: Reply, bearer: Hidden[str] | None, error: Exception) -> DecodeError:
     came = _came(call, opened, bearer, is_json=False)
     reason = str(error) if isinstance(error, UnpackError) else came.what or type(error).__name__
     if came.is_page and came.excerpt:
         reason += f": {came.excerpt}"
-    return DecodeError(
+    failed = DecodeError(
         f"{call.method} {call.path} answered {opened.status_code} with a body that cannot be read: {reason}",
         path=call.path,
         body_excerpt=came.excerpt,
     )
+    failed.__cause__ = _cause(error, call, opened, bearer)
+    return failed
+
+
+def _cause(error: BaseException | None, call: Call, opened: Reply, bearer: Hidden[str] | None) -> BaseException | None:
+    """Return what may be the cause of a DecodeError: it has the body, in its frames if nowhere else."""
+    shows = call.quota_class is None or any(secret.encode() in opened.body for secret in _secrets(call, bearer))
+    return None if shows else error
 
 
 def _too_large(what: str) -> str:
     return f"{what} is larger than {MAX_BODY_BYTES >> 20} MB: that is nothing of Strava's"
 
 
-def _secrets(call: Call, bearer: str | None) -> tuple[str, ...]:
-    return (*call.secrets, bearer) if bearer else call.secrets
+def _secrets(call: Call, bearer: Hidden[str] | None) -> tuple[str, ...]:
+    return call.secrets.reveal() if bearer is None else (*call.secrets.reveal(), bearer.reveal())
 
 
-def _came(call: Call, opened: Reply, bearer: str | None, *, is_json: bool) -> Came:
+def _came(call: Call, opened: Reply, bearer: Hidden[str] | None, *, is_json: bool) -> Came:
     came = what_came(opened.body, opened.content_type, _secrets(call, bearer), is_json=is_json)
     # What a token endpoint sends may hold a token that nobody here knows yet.
     return came if call.quota_class is not None else came._replace(excerpt="")
 
 
-def fault(call: Call, reply: Reply, bearer: str | None = None) -> StravaError:
+def fault(call: Call, reply: Reply, bearer: Hidden[str] | None = None) -> StravaError:
     """Return the error that a reply without success stands for; the arguments are those of ``read``."""
     opened = opened_reply(reply)
     if opened.is_too_large:

@@ -12,6 +12,7 @@ import pytest
 import trio
 import trio.testing
 
+from strava_async._hidden import Hidden, revealed
 from strava_async._http import HttpSender
 from strava_async._http.attempt import Attempt, Body
 from strava_async._http.incoming import Collected
@@ -51,7 +52,7 @@ class Taking(httpx.AsyncBaseTransport):
 async def sent(transport: httpx.AsyncBaseTransport, call: Call, timeout: float, total: float | None) -> Any:
     async with httpx.AsyncClient(transport=transport) as client:
         try:
-            return await HttpSender(client).send(call, "b", timeout, total)
+            return await HttpSender(client).send(call, Hidden("b"), timeout, total)
         except TransportError as error:
             return error
 
@@ -128,10 +129,10 @@ async def test_a_large_body_that_is_no_file_goes_out_piece_by_piece_too() -> Non
     transport = Taking()
     call = api_call("POST", "/activities", {"description": "x" * 200_000}, api_url=API)
     assert (await sent(transport, call, 10.0, None)).status_code == 200
-    assert transport.taken == len(call.content or b"")
+    assert transport.taken == len(revealed(call.content) or b"")
     body, fields = Attempt(call, None, 10.0, None).body()
     assert isinstance(body, Body)
-    assert fields["Content-Length"] == str(len(call.content or b""))
+    assert fields["Content-Length"] == str(len(revealed(call.content) or b""))
 
 
 @pytest.mark.anyio
@@ -147,7 +148,7 @@ async def test_a_body_can_be_gone_through_twice() -> None:
 @pytest.mark.parametrize("bearer", ["tok\n", "a\r\nX: y", "a\0", "é"])
 async def test_a_token_that_no_field_can_hold_is_bad_input_and_not_shown(bearer: str) -> None:
     with pytest.raises(InputError, match="no header field") as caught:
-        Attempt(GET, bearer, 10.0, None).authorization()
+        Attempt(GET, Hidden(bearer), 10.0, None).authorization()
     assert bearer not in str(caught.value)
 
 

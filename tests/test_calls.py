@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from strava_async._hidden import Hidden
 from strava_async.calls import Call, Method, api_call, base_url, encode, oauth_call
 from strava_async.errors import InputError
 from strava_async.quota import QuotaClass
@@ -239,16 +240,16 @@ def test_an_oauth_call_spends_no_quota_and_shows_no_secret() -> None:
     form = {"client_id": "7", "client_secret": "sekret", "grant_type": "refresh_token", "refresh_token": "r3fresh"}
     made = oauth_call("https://www.strava.com/oauth/token", form, idempotent=True)
     assert made.quota_class is None
-    assert set(made.secrets) == {"sekret", "r3fresh"}
+    assert set(made.secrets.reveal()) == {"sekret", "r3fresh"}
     assert "sekret" not in repr(made)
     assert "sekret" not in made.url
 
 
 def test_revoking_uses_the_basic_scheme() -> None:
-    made = oauth_call("https://x/oauth/revoke", {"token": "t"}, idempotent=True, credentials=(7, "sekret"))
+    made = oauth_call("https://x/oauth/revoke", {"token": "t"}, idempotent=True, credentials=(7, Hidden("sekret")))
     assert made.basic is not None
-    assert base64.b64decode(made.basic.removeprefix("Basic ")) == b"7:sekret"
-    assert made.basic not in repr(made)
+    assert base64.b64decode(made.basic.reveal().removeprefix("Basic ")) == b"7:sekret"
+    assert made.basic.reveal() not in repr(made)
 
 
 @pytest.mark.parametrize("url", ["www.strava.com", "ftp://x/", "https://", "https://x/?a=1", "https://u:p@x/", "/api"])

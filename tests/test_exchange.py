@@ -10,6 +10,7 @@ import anyio.lowlevel
 import pytest
 
 from strava_async._exchange import LARGE_BODY_BYTES, Exchange, Options
+from strava_async._hidden import Hidden
 from strava_async._shield import run_to_end
 from strava_async.calls import Call, api_call, oauth_call
 from strava_async.errors import (
@@ -73,9 +74,15 @@ class World:
         return AccessInfo(access_token=f"a{number}", refresh_token="r", expires_at=4_000_000_000)
 
     async def send(
-        self, call: Call, bearer: str | None, timeout: float, total: float | None = None, *, urgent: bool = False
+        self,
+        call: Call,
+        bearer: Hidden[str] | None,
+        timeout: float,
+        total: float | None = None,
+        *,
+        urgent: bool = False,
     ) -> Reply:
-        self.log.append(f"send {bearer}")
+        self.log.append(f"send {bearer and bearer.reveal()}")
         self.bounds.append((timeout, total, urgent))
         await anyio.lowlevel.checkpoint()
         answer = self.answers.pop(0)
@@ -347,7 +354,13 @@ class Hanging:
         self.reached = anyio.Event()
 
     async def send(
-        self, call: Call, bearer: str | None, timeout: float, total: float | None = None, *, urgent: bool = False
+        self,
+        call: Call,
+        bearer: Hidden[str] | None,
+        timeout: float,
+        total: float | None = None,
+        *,
+        urgent: bool = False,
     ) -> Reply:
         self.reached.set()
         await anyio.sleep_forever()
@@ -483,7 +496,13 @@ class _Sender:
         self.reply = reply
 
     async def send(
-        self, call: Call, bearer: str | None, timeout: float, total: float | None = None, *, urgent: bool = False
+        self,
+        call: Call,
+        bearer: Hidden[str] | None,
+        timeout: float,
+        total: float | None = None,
+        *,
+        urgent: bool = False,
     ) -> Reply:
         return self.reply
 

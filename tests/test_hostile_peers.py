@@ -15,6 +15,7 @@ import httpx2
 import pytest
 from httpx_aiohttp import AiohttpTransport
 
+from strava_async._hidden import Hidden
 from strava_async._http import HttpSender
 from strava_async.calls import Call, api_call, oauth_call
 from strava_async.errors import DecodeError, TransportError
@@ -69,7 +70,7 @@ async def outcome(
 ) -> Reply | TransportError | DecodeError:
     with anyio.fail_after(LONG):
         try:
-            return await sender.send(call, "b", timeout, total)
+            return await sender.send(call, Hidden("b"), timeout, total)
         except (TransportError, DecodeError) as error:
             return error
 

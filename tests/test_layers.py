@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "strava_async"
 # From the ground up. A module imports from layers below its own, never from beside it.
 LAYERS: list[set[str]] = [
     {"errors", "clock", "_shapes", "_unset", "_extras", "_http.quiet", "_http.gate", "_http.asgi", "_carried"}
+    | {"_hidden", "_http.frames"}
     | {"json_values", "redaction", "unpacking"},
     {"_credentials", "scopes", "_reading_threads"},
     {"excerpts", "oauth", "quota", "quota_fields", "retry", "paging", "state", "webhooks", "_pages"}
@@ -42,6 +43,7 @@ LAYERS: list[set[str]] = [
 PURE = {
     *(
         "_credentials",
+        "_hidden",
         "oauth",
         "scopes",
         "retry",

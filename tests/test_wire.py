@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strava_async import errors
+from strava_async._hidden import Hidden
 from strava_async.calls import api_call, oauth_call
 from strava_async.errors import (
     DecodeError,
@@ -253,7 +254,7 @@ def test_no_secret_that_an_answer_echoes_is_shown() -> None:
     error = fault(TOKEN, echo)
     assert "sekret" not in f"{error!r} {error} {vars(error)}"
     echo = refusal(403, "no sekret-b here", resource="sekret-b")
-    error = fault(GET, echo, "sekret-b")
+    error = fault(GET, echo, Hidden("sekret-b"))
     assert "sekret" not in f"{error!r} {error} {vars(error)}"
 
 
@@ -301,12 +302,12 @@ def test_of_secrets_that_begin_alike_the_longer_is_found() -> None:
 @pytest.mark.parametrize("secret", ["0123456789abcdef" * 3, "/+=&" * 10])
 def test_an_answer_full_of_secrets_shows_no_part_of_one(secret: str, encode: Callable[[str], str]) -> None:
     with pytest.raises(DecodeError) as caught:
-        read(GET, reply(200, f"<html>{encode(secret) * 5_000}", "text/html"), secret)
+        read(GET, reply(200, f"<html>{encode(secret) * 5_000}", "text/html"), Hidden(secret))
     assert set(caught.value.body_excerpt) == {"*"}
 
 
 def test_a_token_called_token_does_not_garble_the_answer() -> None:
-    error = fault(GET, refusal(401, "", resource="Athlete", field="access_token", code="invalid"), "token")
+    error = fault(GET, refusal(401, "", resource="Athlete", field="access_token", code="invalid"), Hidden("token"))
     assert isinstance(error, UnauthorizedError)
     assert error.errors[0]["field"] == "access_token"
 
@@ -321,13 +322,13 @@ def test_a_broken_token_answer_shows_nothing_of_itself() -> None:
 @pytest.mark.parametrize("at", range(180, 205))
 def test_no_part_of_a_bearer_is_shown_at_the_end_of_an_excerpt(at: int) -> None:
     with pytest.raises(DecodeError) as caught:
-        read(GET, reply(200, "<html>" + "." * (at - 7) + " sekret-bearer ", "text/html"), "sekret-bearer")
+        read(GET, reply(200, "<html>" + "." * (at - 7) + " sekret-bearer ", "text/html"), Hidden("sekret-bearer"))
     assert "sek" not in caught.value.body_excerpt
 
 
 def test_a_broken_answer_does_not_show_the_bearer_it_echoes() -> None:
     with pytest.raises(DecodeError) as caught:
-        read(GET, reply(200, "<html>Bearer sekret-b", "text/html"), "sekret-b")
+        read(GET, reply(200, "<html>Bearer sekret-b", "text/html"), Hidden("sekret-b"))
     assert "sekret" not in caught.value.body_excerpt
 
 
@@ -392,7 +393,7 @@ Request   blocked&period; Bearer {secret} &amp; more</BODY></HTML>"""
 
 @pytest.mark.parametrize("content_type", ["text/html", JSON, "", "text/plain"])
 def test_a_page_in_place_of_a_fault_is_told_with_what_it_shows(content_type: str) -> None:
-    error = fault(GET, reply(403, PAGE.format(secret=SECRET), content_type), SECRET)
+    error = fault(GET, reply(403, PAGE.format(secret=SECRET), content_type), Hidden(SECRET))
     assert isinstance(error, errors.ForbiddenError)
     shown = "ERROR: The request could not be satisfied 403 ERROR Request blocked. Bearer *** & more"
     assert error.body_excerpt == shown
@@ -445,7 +446,7 @@ def test_what_a_token_endpoint_sent_in_place_of_a_fault_is_told_and_not_shown() 
 
 def test_a_page_in_place_of_a_success_is_told_with_what_it_shows() -> None:
     with pytest.raises(DecodeError) as caught:
-        read(GET, reply(200, PAGE.format(secret=SECRET), "text/html"), SECRET)
+        read(GET, reply(200, PAGE.format(secret=SECRET), "text/html"), Hidden(SECRET))
     assert "a page came instead of JSON: ERROR: The request could not be satisfied 403 ERROR" in str(caught.value)
     assert SECRET not in f"{caught.value} {vars(caught.value)}"
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 
 class SettingsError(Exception):
@@ -46,6 +47,12 @@ class Settings:
         if not self.verify_token:
             derived = hmac.new(self.client_secret.encode(), b"tally: verify_token", hashlib.sha256).hexdigest()
             object.__setattr__(self, "verify_token", derived)
+
+    @property
+    def at_strava(self) -> bool:
+        """Whether Strava itself is asked, and no emulator."""
+        hosts = [urlsplit(url).hostname or "" for url in (self.api_url, self.oauth_url) if url is not None]
+        return all(f".{host}".endswith(".strava.com") for host in hosts)
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Self:

@@ -6,6 +6,8 @@ What aiohttp does by itself and must not, and how it is kept from it:
   so a middleware makes that error one that aiohttp does not know.
 - It takes a connection into use on which bytes came while it was idle, as the head of the next reply: such a connection
   is closed here, and another one taken.
+- Its frames, which a crash reporter looks into, have the header fields and the body that it was given: so it gets a
+  body with secrets in a wrapper, and the bearer when it is about to send, as a text that hides itself.
 - It does not watch over a body that goes out (see ``attempt``), and closes a connection only after what is buffered
   for it was taken, which may be never: after a failure the connection is aborted.
 """
@@ -26,6 +28,7 @@ from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 from yarl import URL
 
+from strava_async._hidden import Hidden, SecretText
 from strava_async._http.attempt import Attempt, Body
 from strava_async._http.incoming import Collected
 from strava_async.calls import Call
@@ -74,15 +77,13 @@ class AiohttpAdapter:
         try:
             return await self._send(attempt, sending)
         except (aiohttp.InvalidURL, UnicodeError) as error:
-            raise InputError(f"{attempt.call.path} makes no valid URL") from error
+            failed: Exception = attempt.because(error, InputError(f"{attempt.call.path} makes no valid URL"))
         except (_LostError, aiohttp.ClientError, OSError) as error:
-            if attempt.failure is not None:
-                raise attempt.failure from None
-            result = _no_reply(attempt, error)
-            raise result from result.__cause__
+            failed = _no_reply(attempt, error) if attempt.failure is None else attempt.failure
         finally:
             _sending.reset(mark)
             sending.end()
+        raise failed  # here, where aiohttp's error is its context no more
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -98,10 +99,8 @@ class AiohttpAdapter:
 
     async def _send(self, attempt: Attempt, sending: _Sending) -> Reply:
         call = attempt.call
-        authorization = attempt.authorization()
+        sending.authorization = attempt.authorization()
         body, fields = attempt.body()
-        if authorization is not None:
-            fields["Authorization"] = authorization
         streamed = isinstance(body, Body)
         if isinstance(body, Body):
             sending.body_left = True
@@ -109,7 +108,7 @@ class AiohttpAdapter:
         response = await self._session.request(
             call.method,
             _url(call),
-            data=body,
+            data=aiohttp.BytesPayload(body.reveal()) if isinstance(body, Hidden) else body,
             headers=fields,
             allow_redirects=False,
             timeout=_timeouts(attempt.timeout, streamed=streamed),
@@ -129,10 +128,11 @@ class AiohttpAdapter:
 class _Sending:
     """A request that aiohttp has in hand."""
 
-    __slots__ = ("_attempt", "body_left", "connection", "transport", "whole")
+    __slots__ = ("_attempt", "authorization", "body_left", "connection", "transport", "whole")
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
+        self.authorization: Hidden[str] | None = None
         self.connection: Connection | None = None
         self.transport: asyncio.Transport | None = None
         self.body_left = False
@@ -174,6 +174,9 @@ class _LostError(Exception):
 
 
 async def _once(request: ClientRequest, handler: Any) -> aiohttp.ClientResponse:
+    authorization = _sending.get().authorization
+    if authorization is not None:
+        request.headers["Authorization"] = SecretText(authorization.reveal())
     try:
         response: aiohttp.ClientResponse = await handler(request)
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
@@ -193,11 +196,8 @@ def _no_reply(attempt: Attempt, error: Exception) -> TransportError:
         case aiohttp.ClientResponseError():
             result = attempt.error(f"no reply to {what} that is HTTP: {cause.message.partition(':')[0]}")
         case _:
-            result = attempt.no_reply(cause, timed_out=isinstance(cause, TimeoutError))
-            result.__cause__ = cause
-    if attempt.call.quota_class is not None:
-        result.__cause__ = cause
-    return result
+            return attempt.because(cause, attempt.no_reply(cause, timed_out=isinstance(cause, TimeoutError)))
+    return result if attempt.call.quota_class is None else attempt.because(cause, result)
 
 
 class _Connector(aiohttp.TCPConnector):

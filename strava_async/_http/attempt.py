@@ -13,10 +13,12 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import anyio
 
+from strava_async._hidden import Hidden, revealed
+from strava_async._http.frames import forget_frames
 from strava_async._http.trust import permanent_tls_failure
 from strava_async._reading_threads import in_reading_thread
 from strava_async.calls import Call
@@ -27,6 +29,8 @@ from strava_async.wire import Reply
 REASON_CHARACTERS = 300
 # Of a body in memory that goes out at a time.
 _PIECE_BYTES = 64 * 1024
+
+E = TypeVar("E", bound=StravaError)
 
 
 class Adapter(Protocol):
@@ -101,7 +105,7 @@ class Attempt:
         "total",
     )
 
-    def __init__(self, call: Call, bearer: str | None, timeout: float, total: float | None) -> None:
+    def __init__(self, call: Call, bearer: Hidden[str] | None, timeout: float, total: float | None) -> None:
         self.call = call
         self.bearer = bearer
         self.timeout = timeout
@@ -124,30 +128,31 @@ class Attempt:
         self.closed = True
         self.scope.cancel()
 
-    def authorization(self) -> str | None:
+    def authorization(self) -> Hidden[str] | None:
         """Return the value of its Authorization field; None if it has none.
 
         Raises:
             InputError: no field can hold it.
         """
-        value = self.call.basic
-        if value is None:
-            if self.bearer is None:
-                return None
-            value = f"Bearer {self.bearer}"
-        if not (value.isascii() and value.isprintable()):
+        if self.call.basic is not None:
+            return self.call.basic
+        if self.bearer is None:
+            return None
+        value = Hidden("Bearer " + self.bearer.reveal())
+        if not (value.reveal().isascii() and value.reveal().isprintable()):
             raise InputError("the access token holds a character that no header field can hold, such as a line break")
         return value
 
-    def body(self) -> tuple[bytes | Body | None, dict[str, str]]:
+    def body(self) -> tuple[bytes | Hidden[bytes] | Body | None, dict[str, str]]:
         """Return what is sent, and the header fields that describe it."""
         call = self.call
         if call.files is None:
             fields = {} if call.content_type is None else {"Content-Type": call.content_type}
-            if call.content is None or len(call.content) <= _PIECE_BYTES:
+            size = len(revealed(call.content) or b"")
+            if size <= _PIECE_BYTES:
                 return call.content, fields
-            fields["Content-Length"] = str(len(call.content))
-            return Body(self, _Pieces(call.content)), fields
+            fields["Content-Length"] = str(size)
+            return Body(self, _Pieces(revealed(call.content) or b"")), fields
         # Not above: most programs send no file, and all wait for what an import loads.
         import secrets
 
@@ -192,7 +197,7 @@ class Attempt:
 
     def no_reply(self, error: BaseException, *, timed_out: bool = False, permanent: bool = False) -> TransportError:
         """Return what to raise for an error of the transport. Some of them are permanent by themselves."""
-        reason = redacted(str(error), (*self.call.secrets, self.bearer or ""))[:REASON_CHARACTERS]
+        reason = redacted(str(error), self._secrets())[:REASON_CHARACTERS]
         text = (
             f"no reply to {self.call.method} {self.call.path}: {type(error).__name__}{': ' if reason else ''}{reason}"
         )
@@ -200,6 +205,17 @@ class Attempt:
         if failure is not None:
             return self.error(f"no reply to {self.call.method} {self.call.path}: {failure}", permanent=True)
         return self.error(text, timed_out=timed_out, permanent=permanent)
+
+    def because(self, error: BaseException, failed: E) -> E:
+        """Return an error of ours with one of the transport for its cause, unless that shows a secret."""
+        shown = repr([(one, str(one)) for one in forget_frames(error)])
+        failed.__cause__ = None if redacted(shown, self._secrets()) != shown else error
+        return failed
+
+    def _secrets(self) -> tuple[str, ...]:
+        return (
+            self.call.secrets.reveal() if self.bearer is None else (*self.call.secrets.reveal(), self.bearer.reveal())
+        )
 
     def error(self, text: str, *, timed_out: bool = False, permanent: bool = False) -> TransportError:
         """Return a TransportError about this attempt, as far as it came."""

@@ -15,11 +15,12 @@ from types import ModuleType
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from strava_async._hidden import revealed
 from strava_async._http.attempt import Attempt, Body, HttpClient
 from strava_async._http.incoming import Collected, fields_of
 from strava_async._http.quiet import quiet_url
 from strava_async.calls import Call
-from strava_async.errors import DecodeError, InputError
+from strava_async.errors import DecodeError, InputError, StravaError
 from strava_async.unpacking import ACCEPTED, accepted
 from strava_async.wire import Reply
 
@@ -45,35 +46,12 @@ class HttpxAdapter:
 
     async def send(self, attempt: Attempt) -> Reply:
         """See ``Adapter``."""
-        call, library = attempt.call, self._library
+        library = self._library
         try:
-            request = self._request(attempt)
-            response = await self._client.send(request, stream=True, auth=None, follow_redirects=False)
-            attempt.all_taken()  # the server waits for no more of it
-            try:
-                reply = await _reply(response, attempt)
-            finally:
-                await response.aclose()
-            _check_taken(request, call, reply)
-            return reply
-        except library.InvalidURL as error:
-            raise InputError(f"{call.path} makes no valid URL") from error
-        except library.DecodingError as error:
-            self._forget_request(error, call)
-            raise DecodeError(f"the body of {call.path} cannot be unpacked", path=call.path) from error
-        except (library.HTTPError, library.StreamError, OSError, *_aiohttp_errors()) as error:
-            self._forget_request(error, call)
-            self._judge(error, attempt)
-            if isinstance(error, library.RemoteProtocolError) and call.quota_class is None:
-                # It shows the bytes that make no sense, and they may be of tokens.
-                raise attempt.error(f"no reply to {call.method} {call.path} that is HTTP") from None
-            refusal = re.match(_REFUSED_BY_A_PROXY, str(error)) if isinstance(error, library.ProxyError) else None
-            if refusal is not None:
-                # The rest of it is of the proxy's own wording, which may repeat the credentials that it was shown.
-                text = f"no reply to {call.method} {call.path}: the proxy refuses the connection with {refusal[0]}"
-                raise attempt.error(text, permanent=refusal[0] in _NOT_ALLOWED) from None
-            permanent = isinstance(error, library.LocalProtocolError | library.UnsupportedProtocol)
-            raise attempt.no_reply(error, timed_out=self._timed_out(error), permanent=permanent) from error
+            return await self._send(attempt)
+        except (library.HTTPError, library.StreamError, library.InvalidURL, OSError, *_aiohttp_errors()) as error:
+            failed = self._failure(error, attempt)
+        raise failed  # here, where the library's error is its context no more
 
     async def aclose(self) -> None:
         """Close the client, unless it is the caller's."""
@@ -82,6 +60,37 @@ class HttpxAdapter:
 
     def forget(self) -> None:
         """See ``Adapter``: nothing of httpx is left to be done without an event loop."""
+
+    async def _send(self, attempt: Attempt) -> Reply:
+        request = self._request(attempt)
+        response = await self._client.send(request, stream=True, auth=None, follow_redirects=False)
+        attempt.all_taken()  # the server waits for no more of it
+        try:
+            reply = await _reply(response, attempt)
+        finally:
+            await response.aclose()
+        _check_taken(request, attempt.call, reply)
+        return reply
+
+    def _failure(self, error: Exception, attempt: Attempt) -> StravaError:
+        """Return what to raise for an error of the library, with that for its cause unless it shows too much."""
+        call, library = attempt.call, self._library
+        if isinstance(error, library.InvalidURL):
+            return attempt.because(error, InputError(f"{call.path} makes no valid URL"))
+        self._forget_request(error, call)
+        if isinstance(error, library.DecodingError):
+            return attempt.because(error, DecodeError(f"the body of {call.path} cannot be unpacked", path=call.path))
+        self._judge(error, attempt)
+        if call.quota_class is None and self._is_about_what_came(error):
+            # It shows the bytes that make no sense, and they may be of tokens.
+            return attempt.error(f"no reply to {call.method} {call.path} that is HTTP")
+        refusal = re.match(_REFUSED_BY_A_PROXY, str(error)) if isinstance(error, library.ProxyError) else None
+        if refusal is not None:
+            # The rest of it is of the proxy's own wording, which may repeat the credentials that it was shown.
+            text = f"no reply to {call.method} {call.path}: the proxy refuses the connection with {refusal[0]}"
+            return attempt.error(text, permanent=refusal[0] in _NOT_ALLOWED)
+        permanent = isinstance(error, library.LocalProtocolError | library.UnsupportedProtocol)
+        return attempt.because(error, attempt.no_reply(error, timed_out=self._timed_out(error), permanent=permanent))
 
     def _request(self, attempt: Attempt) -> Any:
         call, timeout = attempt.call, attempt.timeout
@@ -92,7 +101,7 @@ class HttpxAdapter:
         if attempt.total is not None:
             extensions["trace"] = self._watch(attempt)
         request = self._client.build_request(
-            call.method, call.url, content=content, headers=fields or None, extensions=extensions
+            call.method, call.url, content=revealed(content), headers=fields or None, extensions=extensions
         )
         if isinstance(content, Body):
             # That of httpx is an async generator around it, which trio complains of if it is left half-way.
@@ -100,11 +109,11 @@ class HttpxAdapter:
         if not self._owned:
             _accept_known_codings(request.headers)
         if authorization is not None:
-            request.headers["Authorization"] = authorization
+            request.headers["Authorization"] = authorization.reveal()
         elif "Authorization" in request.headers:
             del request.headers["Authorization"]  # the caller's client has one for everything; OAuth calls carry none
         if call.secret_query is not None:
-            request.url = quiet_url(request.url, call.secret_query)
+            request.url = quiet_url(request.url, call.secret_query.reveal())
         return request
 
     def _watch(self, attempt: Attempt) -> Any:
@@ -139,6 +148,13 @@ class HttpxAdapter:
             attempt.sent = "never" if isinstance(cause, connecting) else "maybe"
         else:
             attempt.sent = "never" if isinstance(error, (*never, ConnectionRefusedError)) else "maybe"
+
+    def _is_about_what_came(self, error: Exception) -> bool:
+        cause = _aiohttp_cause(error)
+        if cause is not None:
+            aiohttp: Any = sys.modules["aiohttp"]
+            return isinstance(cause, aiohttp.ClientResponseError)
+        return isinstance(error, self._library.RemoteProtocolError)
 
     def _timed_out(self, error: Exception) -> bool:
         cause = _aiohttp_cause(error)
@@ -218,8 +234,9 @@ async def _reply(response: Any, attempt: Attempt) -> Reply:
 def _aiohttp_cause(error: Exception) -> BaseException | None:
     """Return aiohttp's own error, where a caller's client runs over httpx-aiohttp."""
     aiohttp = sys.modules.get("aiohttp")
-    cause = error if error.__cause__ is None else error.__cause__
-    return cause if aiohttp is not None and isinstance(cause, aiohttp.ClientError) else None
+    if aiohttp is None:
+        return None
+    return next((one for one in (error.__cause__, error) if isinstance(one, aiohttp.ClientError)), None)
 
 
 def _aiohttp_errors() -> tuple[type[Exception], ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import anyio
 
+from strava_async._hidden import Hidden
 from strava_async._http.attempt import Attempt, HttpClient
 from strava_async._http.connections import Connections
 from strava_async._http.gate import Gate
@@ -27,7 +28,13 @@ class Sender(Protocol):
     """What the exchange needs to know about HTTP."""
 
     async def send(
-        self, call: Call, bearer: str | None, timeout: float, total: float | None = None, *, urgent: bool = False
+        self,
+        call: Call,
+        bearer: Hidden[str] | None,
+        timeout: float,
+        total: float | None = None,
+        *,
+        urgent: bool = False,
     ) -> Reply:
         """Make one request and return its reply, whatever the status.
 
@@ -82,7 +89,13 @@ class HttpSender:
             await self._connections.load()
 
     async def send(
-        self, call: Call, bearer: str | None, timeout: float, total: float | None = None, *, urgent: bool = False
+        self,
+        call: Call,
+        bearer: Hidden[str] | None,
+        timeout: float,
+        total: float | None = None,
+        *,
+        urgent: bool = False,
     ) -> Reply:
         """Make one request; see ``Sender``."""
         self._check_open()

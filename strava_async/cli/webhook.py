@@ -73,7 +73,7 @@ def _verify_token(given: str | None, ask: Ask | None) -> str:
 
 def _checked_token(token: str, what: str) -> str:
     try:
-        return check_text(token, what)
+        return check_text(token, what).reveal()
     except InputError as error:
         raise UsageError(str(error)) from None
 

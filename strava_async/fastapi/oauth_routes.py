@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, fields, replace
 from urllib.parse import quote, urlencode, urlsplit
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from strava_async._credentials import is_secret
+from strava_async._hidden import Hidden
 from strava_async.application import IfMissing, Strava
 from strava_async.client import Client
 from strava_async.errors import AuthorizationDeniedError, InputError, StravaError, TokenStoreError
@@ -161,10 +163,12 @@ class OAuthRoutes:
         query = read_query(request.scope["query_string"], ("code", "error", "scope"))
         if query is not None and query.get("error"):
             raise AuthorizationDeniedError(ascii(query["error"][:100])[1:-1])
-        if query is None or not is_secret(query.get("code")):
+        code = Hidden("" if query is None else query.pop("code", ""))
+        _hide_code(request)
+        if query is None or not is_secret(code):
             return failure("malformed")
         return await kit.strava.connect(
-            query["code"],
+            code.reveal(),
             self.required_scope or None,
             granted_scope=query.get("scope"),
             if_missing=self.if_missing,
@@ -245,6 +249,12 @@ def _told(kit: Kit, error: StravaError, *, kept: bool = False) -> ConnectFailure
     elif told.reason == "missing_scope" and error.__cause__ is not None:
         _logger.error("an athlete left something out, and the grant could not be revoked: %s", error.__cause__)
     return told
+
+
+def _hide_code(request: Request) -> None:
+    """Take the code out of the scope, which is among the locals of the server and all between, and in its log."""
+    scope = request.scope
+    scope["query_string"] = re.sub(rb"(?<![^&])code=[^&]*", b"code=***", scope["query_string"])
 
 
 def _see_other(url: str) -> Response:

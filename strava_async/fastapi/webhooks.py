@@ -24,6 +24,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from strava_async._credentials import check_text
+from strava_async._hidden import Hidden
 from strava_async.clock import Clock
 from strava_async.errors import InputError, UnverifiedWebhookError
 from strava_async.fastapi.problems import Problem, problem_of
@@ -212,7 +213,9 @@ def webhook_router(
     """
     if not path.startswith("/"):
         raise InputError('the path of the webhook begins with "/"')
-    guard = Guard(verify_token, subscription_id, signature, signing_secret, max_body_bytes, strava.clock)
+    token, key = Hidden(verify_token), None if signing_secret is None else Hidden(signing_secret)
+    del verify_token, signing_secret
+    guard = Guard(token, subscription_id, signature, key, max_body_bytes, strava.clock)
     owners = Owners()
     check_positive("workers", workers)
     handling = Handling(
@@ -250,10 +253,10 @@ class RefusedError(Exception):
 class Guard:
     """Says of which requests to believe that they are events; see ``webhook_router`` for the attributes."""
 
-    verify_token: str
+    verify_token: Hidden[str]
     subscription_id: int | None
     signature: Signature
-    signing_secret: str | bytes | None
+    signing_secret: Hidden[str | bytes] | None
     max_body_bytes: int
     clock: Clock
     body_seconds: float = BODY_SECONDS

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from strava_async._hidden import Hidden, hidden
 from strava_async.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ class Seal:
 
     __slots__ = ("_fernet",)
 
-    def __init__(self, key: Key) -> None:
-        self._fernet = _fernet(key)
+    def __init__(self, key: Key | Hidden[Key]) -> None:
+        secret: Hidden[Key] = hidden(key)
+        del key
+        self._fernet = _fernet(secret)
 
     def seal(self, text: str) -> str:
         """Return the text encrypted and signed."""
@@ -47,18 +50,24 @@ class Seal:
             return None
 
 
-def seals(key: Key | Sequence[Key] | None) -> tuple[Seal, ...]:
+def seals(key: Key | Sequence[Key] | Hidden[Key | Sequence[Key] | None] | None) -> tuple[Seal, ...]:
     """Return what seals and opens, in the order of the keys; nothing for None.
 
     Raises:
         InputError: a key is none, there is none in a sequence, or the extra ``encryption`` is not installed.
     """
-    if key is None:
+    given = hidden(key)
+    del key
+    if given.reveal() is None:
         return ()
-    keys = (key,) if isinstance(key, str | bytes) else tuple(key)
+    keys = _keys(given.reveal())
     if not keys:
         raise InputError("the sequence of keys is empty: pass None to keep tokens as they are, unencrypted")
     return tuple(Seal(each) for each in keys)
+
+
+def _keys(key: Key | Sequence[Key] | None) -> tuple[Hidden[Key], ...]:
+    return tuple(Hidden(each) for each in ((key,) if isinstance(key, str | bytes) else key or ()))
 
 
 def generate_key() -> str:
@@ -78,15 +87,19 @@ def _library() -> type[Fernet]:
     return Fernet
 
 
-def _fernet(key: Key) -> Fernet:
+def _fernet(key: Hidden[Key]) -> Fernet:
     library = _library()
     try:
-        text = key.decode("ascii") if isinstance(key, bytes) else key
-        if _KEY.fullmatch(text):
-            return library(text)
-        spaced = text != text.strip()
+        text = Hidden(_text(key.reveal()))
+        if _KEY.fullmatch(text.reveal()):
+            return library(text.reveal())
+        spaced = text.reveal() != text.reveal().strip()
     except (ValueError, TypeError, AttributeError):
         spaced = False  # raised below, where no error that carries the key is its context
     what = "this one has white space around it, such as the line break of a file" if spaced else ""
     hint = what or "SqliteTokenStore.generate_key() makes one"
     raise InputError(f"a key is 32 bytes in URL-safe base64; {hint}")
+
+
+def _text(key: Key) -> str:
+    return key.decode("ascii") if isinstance(key, bytes) else key

@@ -63,13 +63,7 @@ class SharedFile:
 
     async def read(self, work: Work[T]) -> T:
         """Return what ``work`` makes of one state of the file."""
-        file = await self._made()
-
-        def transaction() -> T:
-            with file.reading(self._is_encrypted) as connection:
-                return work(connection)
-
-        return await finish_in_thread(transaction)
+        return await self._read_of(await self._made(), work)
 
     async def write(
         self,
@@ -115,20 +109,24 @@ class SharedFile:
         await finish_in_thread(file.empty_wal)
 
     @asynccontextmanager
-    async def lock(self, name: str, timeout: float, look: Work[object] = lambda _: None) -> AsyncGenerator[None]:
+    async def lock(
+        self, name: str, timeout: float, look: Work[object] = lambda _: None, shared: Work[str] | None = None
+    ) -> AsyncGenerator[None]:
         """Return a context that one holder at a time is in, among all processes, and in which a write has its room.
 
         Args:
             name: of the lock; letters that any file name may have.
             timeout: how long to wait; seconds.
             look: as in ``write``.
+            shared: says what processes know the lock by, where that depends on what is in the file; None means by its
+                name.
 
         Raises:
             TokenStoreError: somebody else has held it all that time, or the file cannot be written, or its disk has no
                 room.
         """
         file = await self._made()
-        async with self._exclusive(file, name, timeout) as lock:
+        async with self._exclusive(file, name, timeout, shared) as lock:
             await self._prove(file, look, lock)
             self._locks[name] = lock
             try:
@@ -158,6 +156,13 @@ class SharedFile:
         except OSError:
             return []
 
+    async def _read_of(self, file: SqliteFile, work: Work[T]) -> T:
+        def transaction() -> T:
+            with file.reading(self._is_encrypted) as connection:
+                return work(connection)
+
+        return await finish_in_thread(transaction)
+
     async def _prove(self, file: SqliteFile, look: Work[object], lock: FileLock | None) -> None:
         def work() -> None:
             self._look(file, look)
@@ -184,15 +189,22 @@ class SharedFile:
         return SqliteFile(os.path.realpath(self.path), self._schema, self._busy_timeout, self._privacy)
 
     @asynccontextmanager
-    async def _exclusive(self, file: SqliteFile, name: str, timeout: float) -> AsyncGenerator[FileLock]:
+    async def _exclusive(
+        self, file: SqliteFile, name: str, timeout: float, shared: Work[str] | None = None
+    ) -> AsyncGenerator[FileLock]:
+        give_up_at = anyio.current_time() + timeout
+        taken = TokenStoreError(f"lock {name} of {file.path} was not free for {timeout:g} s: see who holds it")
         async with AsyncExitStack() as stack:
-            lock = FileLock(_lock_path(file, name))
-            with anyio.move_on_after(timeout) as waiting:
+            with anyio.CancelScope(deadline=give_up_at) as waiting:
                 await stack.enter_async_context(self._turns.turn(name))
-                with file.explained():
-                    await stack.enter_async_context(lock)
             if waiting.cancelled_caught:
-                raise TokenStoreError(f"lock {name} of {file.path} was not free for {timeout:g} s: see who holds it")
+                raise taken
+            known = name if shared is None else await self._read_of(file, shared)
+            lock = FileLock(_lock_path(file, known))
+            with anyio.CancelScope(deadline=give_up_at) as waiting, file.explained():
+                await stack.enter_async_context(lock)
+            if waiting.cancelled_caught:
+                raise taken
             yield lock
 
 
