@@ -44,6 +44,8 @@ from starlette.requests import HTTPConnection
 from strava_async import *
 from strava_async.fastapi import *
 
+router: WebhookRouter  # a global: one of the blocks has another of that name
+
 
 class Urls(TypedDict):
     api_url: str
