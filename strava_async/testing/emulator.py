@@ -43,8 +43,8 @@ class Emulator:
     """A Strava: OAuth pages and tokens, meters, athletes with years of activities, uploads, faults on demand.
 
     Its data depend on ``seed`` and the clock's time at the beginning alone; tokens are random. An athlete's data are
-    made when first asked for. Athletes differ: one in five has no bike, and so no threshold power, no power zones and no
-    ride; the first one of the default seed has everything. Not safe for use from several threads.
+    made when first asked for. Athletes differ: one in five has no bike, and so no threshold power, no power zones and
+    no ride; the first one of the default seed has everything. Not safe for use from several threads.
 
     Args:
         seed: of the athletes, and of the first application's id and secret.

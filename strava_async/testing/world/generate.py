@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 from strava_async.testing.world import people
 from strava_async.testing.world.athlete import AthleteWorld
@@ -20,6 +20,7 @@ from strava_async.testing.world.shelf import Shelf
 from strava_async.testing.world.timezones import DAY, start_of
 
 _YEAR = 365.25 * DAY
+_CONTAINERS = (dict, list)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -109,16 +110,15 @@ def _copied(value: Json) -> Json:
     """Return a copy that shares no dictionary and no list with the original."""
     twin = dict(value)
     for key, part in value.items():
-        if isinstance(part, (dict, list)):
+        if type(part) in _CONTAINERS:
             twin[key] = _part_copied(part)
     return twin
 
 
-def _part_copied(part: Any) -> Any:
+def _part_copied(part: object) -> object:
     if isinstance(part, list):
-        items: list[Any] = part
-        return [_part_copied(item) for item in items]
-    return _copied(part) if isinstance(part, dict) else part
+        return [_part_copied(item) for item in cast("list[object]", part)]
+    return _copied(cast("Json", part)) if isinstance(part, dict) else part
 
 
 def _born(key: str, athlete_id: int, since: float) -> tuple[random.Random, Person]:

@@ -43,7 +43,7 @@ def feelings(rng: random.Random) -> Json:
     """Return how hard an athlete says it was, mostly nothing, and whether the activity is muted.
 
     What type the number has nobody has shown: it is a whole one here. Beside null ``prefer_perceived_exertion`` comes
-    as null and as false.
+    as null and as false. ``hide_from_home`` is documented, and false in the recordings.
     """
     rated, exertion, prefer, muted = rng.random(), rng.randint(1, 10), rng.random(), rng.random()
     said: Json = {"perceived_exertion": None, "prefer_perceived_exertion": None if prefer < 0.8 else False}
