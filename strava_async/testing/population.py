@@ -13,7 +13,7 @@ from strava_async.testing.world.generate import generate_summary_profile, invent
 # Finds an athlete's data by the athlete's id.
 WorldOf = Callable[[int], AthleteWorld]
 
-_KEPT_INVENTIONS = 8  # five years of one athlete are some megabytes
+_KEPT_INVENTIONS = 4  # five years of one athlete are 14 MB, kept as long as the process lives
 
 # Who starts one emulator after the other by a clock that begins at the same instant gets the same athletes each time.
 _invented = functools.lru_cache(maxsize=_KEPT_INVENTIONS, typed=True)(invent)
