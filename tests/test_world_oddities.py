@@ -131,6 +131,15 @@ def test_a_ride_without_distance_is_not_the_biggest() -> None:
     assert (stats["all_ride_totals"]["count"], "biggest_ride_distance" in stats) == (1, False)
 
 
+def test_totals_are_added_up_alike_on_each_version_of_python() -> None:
+    for world in worlds():
+        total = 0.0
+        for run in world.activities:
+            if run["type"] in ("Run", "VirtualRun") and run["visibility"] == "everyone":
+                total += run["distance"]
+        assert world.stats(NOW)["all_run_totals"]["distance"] == total
+
+
 # --- activities
 
 

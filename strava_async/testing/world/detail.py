@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -130,7 +131,7 @@ def _similar(speeds: list[float], current: int) -> Json:
     middle = sorted(speeds)[len(speeds) // 2]
     return {
         "effort_count": len(speeds),
-        "average_speed": sum(speeds) / len(speeds),
+        "average_speed": statistics.fmean(speeds),
         "min_average_speed": least,
         "mid_average_speed": middle,
         "max_average_speed": most,

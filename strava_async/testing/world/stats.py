@@ -6,6 +6,8 @@ Source:
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
@@ -56,5 +58,6 @@ def _totals(activities: Sequence[Json]) -> Json:
 
 
 def _sum(activities: Sequence[Json], key: str) -> float:
+    # One after the other, as Strava does it and its last digits show; ``sum`` rounds otherwise since Python 3.12.
     values: list[float] = [activity[key] for activity in activities]
-    return sum(values)
+    return functools.reduce(operator.add, values, 0)
