@@ -38,7 +38,8 @@ from benchmarks.table import Row, render
 EVENTS = 1_000
 REPEATED_EVERY = 10
 SENDERS = 100
-OWNER = 134_815
+FIRST_OWNER = 134_815
+OWNERS = 200  # of one athlete a hundred events may be unfinished, and ten have their first attempt within a minute
 HANDLER_SECONDS = 1.0
 WORKERS = 100
 AT_MOST_MS = 200.0
@@ -64,7 +65,12 @@ def make_app(handled: list[int]) -> Any:
     from strava_async.webhooks import WebhookEvent
 
     store = MemoryTokenStore()
-    anyio.run(store.save, OWNER, TokenSet("a", "r", None, frozenset(), OWNER))
+
+    async def connect_all() -> None:
+        for owner in range(FIRST_OWNER, FIRST_OWNER + OWNERS):
+            await store.save(owner, TokenSet("a", "r", None, frozenset(), owner))
+
+    anyio.run(connect_all)
     strava = Strava(1, "secret", token_store=store)
 
     async def on_event(event: WebhookEvent) -> None:
@@ -163,7 +169,9 @@ class Connection(asyncio.Protocol):
 def post(number: int) -> bytes:
     """Return the request with which Strava tells of an activity."""
     event = {"aspect_type": "create", "event_time": 1_516_126_040, "object_id": number, "object_type": "activity"}
-    body = json.dumps({**event, "owner_id": OWNER, "subscription_id": 120_475, "updates": {}}).encode()
+    body = json.dumps(
+        {**event, "owner_id": FIRST_OWNER + number % OWNERS, "subscription_id": 120_475, "updates": {}}
+    ).encode()
     head = f"POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 

@@ -4,9 +4,9 @@ What Strava cannot serve is noted, and asked for again by the next run, after th
 
     export STRAVA_CLIENT_ID=... STRAVA_CLIENT_SECRET=... STRAVA_REFRESH_TOKEN=...
     python examples/harvest.py activities.sqlite
-    python examples/harvest.py activities.sqlite --emulator      # offline, without credentials
+    python examples/harvest.py activities.sqlite --emulator      # offline, without credentials, in less than a minute
 
-The refresh token is needed once; Strava may replace it, and the file then holds the one to use.
+The refresh token, of a grant with activity:read_all, is needed once; the file then holds the one to use.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, closing
 from typing import Any
 
@@ -80,7 +80,7 @@ async def fetch(api: ApiV3, db: sqlite3.Connection, jobs: Iterator[tuple[str, in
 
 
 @asynccontextmanager
-async def strava(db: sqlite3.Connection) -> AsyncIterator[ApiV3]:
+async def strava(db: sqlite3.Connection) -> AsyncGenerator[ApiV3]:
     """Open Strava for the athlete of the refresh token."""
     saved = db.execute("select refresh_token from grants").fetchone()
 
@@ -88,10 +88,13 @@ async def strava(db: sqlite3.Connection) -> AsyncIterator[ApiV3]:
         db.execute("insert or replace into grants values (1, ?)", (tokens.refresh_token,))
         db.commit()
 
+    def given(name: str) -> str:
+        return os.environ.get(name) or sys.exit(f"{name} is not set; --emulator goes without")
+
     async with ApiV3(
-        refresh_token=saved[0] if saved else os.environ["STRAVA_REFRESH_TOKEN"],
-        client_id=os.environ["STRAVA_CLIENT_ID"],
-        client_secret=os.environ["STRAVA_CLIENT_SECRET"],
+        client_id=given("STRAVA_CLIENT_ID"),
+        client_secret=given("STRAVA_CLIENT_SECRET"),
+        refresh_token=saved[0] if saved else given("STRAVA_REFRESH_TOKEN"),
         rate_limiter=RateLimiter(),
         on_token_refresh=save,
         api_url=os.environ.get("STRAVA_API_URL"),  # None: Strava's own
@@ -101,11 +104,11 @@ async def strava(db: sqlite3.Connection) -> AsyncIterator[ApiV3]:
 
 
 @asynccontextmanager
-async def emulated() -> AsyncIterator[ApiV3]:
-    """Open a Strava that runs in this process, with room for a day's work in a quarter hour."""
+async def emulated() -> AsyncGenerator[ApiV3]:
+    """Open a Strava that runs in this process, with room in a quarter hour for all that there is."""
     from strava_async.testing import Emulator, MeterLimits
 
-    emulator = Emulator(limits=MeterLimits(2_000, 20_000, 1_000, 10_000))
+    emulator = Emulator(limits=MeterLimits(10_000, 10_000, 10_000, 10_000))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(emulator.app)) as http_client:
         yield ApiV3(emulator.grant()["access_token"], http_client)
 
@@ -114,19 +117,22 @@ async def main() -> int:
     """Harvest, and return the exit status."""
     parser = argparse.ArgumentParser(description="Harvest an athlete's activities into a SQLite file.")
     parser.add_argument("file")
-    parser.add_argument("--newest", type=int, default=-1, help="details and streams of so many activities only")
+    parser.add_argument("--newest", type=int, help="details and streams of so many: all; of the emulator's, 100")
     parser.add_argument("--emulator", action="store_true", help="a Strava in this process instead of strava.com")
     arguments = parser.parse_args()
+    newest = arguments.newest if arguments.newest is not None else 100 if arguments.emulator else -1
     with closing(sqlite3.connect(arguments.file)) as db:
         db.executescript(SCHEMA)
         async with emulated() if arguments.emulator else strava(db) as api:
             await list_activities(api, db)
-            jobs, failed = iter(missing(db, arguments.newest)), list[str]()
+            jobs, failed = iter(missing(db, newest)), list[str]()
             async with asyncio.TaskGroup() as callers:
                 for _ in range(CALLERS):
                     callers.create_task(fetch(api, db, jobs, failed))
-        if lacking := len(missing(db, arguments.newest)):
-            print(f"\n{lacking} are missing, and asked for by the next run: {failed[-1]}", file=sys.stderr)
+        counts = (f"{db.execute(f'select count(*) from {t}').fetchone()[0]} {t}" for t in ("activities", *PATHS))
+        print(f"\n{', '.join(counts)} in {arguments.file}", file=sys.stderr)
+        if lacking := len(missing(db, newest)):
+            print(f"{lacking} are missing, and asked for by the next run: {failed[-1]}", file=sys.stderr)
         return 1 if lacking else 0
 
 

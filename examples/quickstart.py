@@ -1,6 +1,6 @@
 """An athlete's last activities, and what is left of the quota. Offline: Strava is the emulator.
 
-pip install "strava-async[testing]"
+pip install ".[testing]"
 python examples/quickstart.py
 """
 

@@ -1,6 +1,6 @@
 """Write your own token store: here over SQLAlchemy, for any database it speaks to. Offline: Strava is the emulator.
 
-pip install "strava-async[testing]" "sqlalchemy[asyncio]>=2" aiosqlite
+pip install ".[testing]" "sqlalchemy[asyncio]>=2" aiosqlite
 python examples/sqlalchemy_store.py
 
 ``Base.metadata`` holds both tables, for Alembic. Tokens are kept as they are: where others can read the database or its

@@ -7,7 +7,8 @@ Rules:
 - Two events are the same if all that they say is the same: Strava repeats an event to the letter if no answer comes in
   time. Two changes of one activity in the same second differ in ``updates``.
 - Object types, aspect types and ``updates`` that are not known are kept as they came. Ids are positive and fit in 64
-  bits. A name that occurs twice in an object is refused: readers differ on which of the two counts.
+  bits; they may be written as text, and are the same ids then. A name that occurs twice in an object is refused:
+  readers differ on which of the two counts.
 
 Source:
     https://developers.strava.com/docs/webhooks/
@@ -32,6 +33,7 @@ TOLERANCE_SECONDS = 300.0
 
 _MAX_INTEGER = 2**63 - 1
 _INSTANT = re.compile(r"[0-9]{1,12}")
+_DIGITS = re.compile(r"[1-9][0-9]{0,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +207,9 @@ def _name(value: Mapping[str, Any], name: str) -> str:
 
 
 def _integer(value: Mapping[str, Any], name: str) -> int:
-    number = value.get(name)
+    number: object = value.get(name)
+    if isinstance(number, str) and _DIGITS.fullmatch(number):
+        number = int(number)
     if type(number) is not int or not 0 < number <= _MAX_INTEGER:  # True is an int to Python
         raise InputError(f"the {name} of a webhook event is a positive integer of 64 bits")
     return number

@@ -75,15 +75,26 @@ def emulated(*options):
             process.send_signal(signal.SIGINT)
 
 
+def shown_application(shown):
+    return {
+        "client_id": re.search(r"client id +(\d+)", shown)[1],
+        "client_secret": re.search(r"client secret +(\w+)", shown)[1],
+    }
+
+
 def test_emulate_serves_a_strava_and_says_how_to_use_it(tmp_path):
-    with emulated("--port", "0", "--athletes", "2") as (process, shown):
+    with emulated("--port", "0", "--limits", "3,30,4,40", "--allow-host", "strava") as (process, shown):
         page = re.search(r"^  (http\S+/oauth/authorize\S+)$", shown, re.MULTILINE)[1]
-        assert httpx.get(page).text.count('type="checkbox"') == 2
+        consent = httpx.get(page)
+        assert consent.text.count('type="checkbox"') == 2  # though there is one athlete only: nobody is connected yet
         token, url = re.search(r'Bearer (\w+)" "(\S+)"', shown).groups()
-        assert len(httpx.get(url, headers={"Authorization": f"Bearer {token}"}).json()) == 3
-        secret = re.search(r"client secret +(\w+)", shown)[1]
-        form = {"client_id": re.search(r"client id +(\d+)", shown)[1], "client_secret": secret}
-        refused = httpx.post(re.search(r"OAuth +(\S+)", shown)[1] + "/token", data={**form, "grant_type": "x"})
+        listed = httpx.get(url, headers={"Authorization": f"Bearer {token}", "Host": "strava:80"})
+        assert len(listed.json()) == 3
+        assert (listed.headers["X-ReadRateLimit-Limit"], listed.headers["X-RateLimit-Limit"]) == ("3,30", "4,40")
+        assert httpx.get(url, headers={"Host": "evil.test"}).status_code == 403
+        oauth = re.search(r"OAuth +(\S+)", shown)[1]
+        form = shown_application(shown)
+        refused = httpx.post(f"{oauth}/token", data={**form, "grant_type": "x"})
         assert refused.json()["errors"][0]["field"] == "grant_type"  # id and secret are right
         login = shlex.split(re.search(r"^  strava-async (login .+)$", shown, re.MULTILINE)[1])
         command = [sys.executable, "-m", "strava_async", *login, "--no-browser", "--store", str(tmp_path / "tokens")]
@@ -91,8 +102,39 @@ def test_emulate_serves_a_strava_and_says_how_to_use_it(tmp_path):
         assert (
             httpx.get(re.search(r"^  (http\S+/oauth/authorize\S+)$", asked.stdout, re.MULTILINE)[1]).status_code == 200
         )
+        # What is asked for is what is granted, and the token of the first lines is of no use to this application.
+        answer = {"request_id": re.search(r'request_id" value="([^"]+)', consent.text)[1], "action": "authorize"}
+        athlete = re.search(r'athlete_id" value="([^"]+)', consent.text)[1]
+        scope = ["read", "activity:read_all"]
+        went = httpx.post(page, data={**answer, "athlete_id": athlete, "scope": scope}).headers["Location"]
+        code = httpx.URL(went).params["code"]
+        assert httpx.URL(went).params["scope"] == "read,activity:read_all"
+        granted = httpx.post(f"{oauth}/token", data={**form, "grant_type": "authorization_code", "code": code}).json()
+        quota = httpx.get(url, headers={"Authorization": f"Bearer {granted['access_token']}"}).headers
+        assert (quota["X-ReadRateLimit-Limit"], quota["X-ReadRateLimit-Usage"]) == ("3,30", "1,1")
     assert process.wait(timeout=30) == 130
     assert process.stderr.closed
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--limits", text] for text in ("", "100", "100,1000,200", "1,2,3,4,5", "1,2,3,x", "1,2,3,-4", "9" * 5_000)]
+    + [["--allow-host", name] for name in ("http://strava", "")],
+)
+def test_emulate_refuses_what_makes_no_sense(arguments, capsys):
+    assert main(["emulate", *arguments]) == 2
+    assert f"Invalid value for {arguments[0]}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("host", "where"), [("0.0.0.0", "every interface"), ("", "every interface"), ("192.0.2.1", "192.0.2.1")]
+)
+def test_emulate_warns_where_others_reach_it(host, where, capsys):
+    with socket.create_server(("0.0.0.0", 0)) as taken:  # so that it ends
+        assert main(["emulate", "--host", host, "--port", str(taken.getsockname()[1])]) == 1
+    warning, *_ = capsys.readouterr().err.splitlines()
+    assert warning.startswith(f"strava-async emulate: warning: it listens on {where}, ")
+    assert "--allow-host" in warning
 
 
 def test_a_port_that_is_taken_is_told_in_a_sentence():

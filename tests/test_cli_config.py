@@ -252,6 +252,23 @@ def test_an_environment_that_names_two_stravas_is_refused(api_url: str | None, o
         assert "5ecret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["https://api-v3.strava.com", " https://www.API-v3.strava.com/ "])
+def test_stravas_new_host_is_strava_and_the_oauth_pages_stay(url: str) -> None:
+    options = named(url)
+    assert options.api_url == url.strip().rstrip("/").lower()
+    assert options.oauth_url == Options().oauth_url
+    assert application_name(options, 5) == "5"  # the same tokens, and the same configuration
+    assert options.config_path == CONFIG
+    for mixed in (
+        named(url, f"{EMULATOR}/oauth"),
+        named(url.replace("https", "http")),
+        named("https://api-v4.strava.com"),
+    ):
+        with pytest.raises(UsageError, match="are not those of one Strava"):
+            application_name(mixed, 5)
+    assert named(url, emulator=EMULATOR).api_url == f"{EMULATOR}/api/v3"
+
+
 def test_the_option_comes_before_the_environment() -> None:
     options = named("http://127.0.0.1:8001/api/v3", "nonsense", emulator=EMULATOR)
     assert application_name(options, 5) == f"5@{EMULATOR}"

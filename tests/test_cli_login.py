@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -375,6 +376,67 @@ def test_two_applications_share_a_file_and_no_athlete(desk: Desk) -> None:
     assert desk.logout(options, everybody=True) == 0
     assert desk.kept(f"{other.client_id}@{URL}") == {}
     assert list(desk.kept()) == [desk.emulator.athlete_ids[0]]
+
+
+def opened_as_shown(desk: Desk, **names: Any) -> dict[int, TokenSet | None]:
+    """Do in Python what the login says, and return who is found."""
+    shown = re.search(r"^  in Python +(SqliteTokenStore\(.*\))$", desk.shown[0], re.MULTILINE)
+    assert shown is not None
+    store = eval(shown[1], {"SqliteTokenStore": SqliteTokenStore, **names})
+
+    async def load() -> dict[int, TokenSet | None]:
+        return {athlete_id: await store.load(athlete_id) for athlete_id in await store.athlete_ids()}
+
+    return anyio.run(load)
+
+
+def test_what_a_login_kept_is_found_by_a_program_as_it_says(desk: Desk) -> None:
+    first, second = desk.emulator.athlete_ids
+    assert desk.login() == 0
+    assert f'SqliteTokenStore("{desk.options().store}")\n' in desk.shown[0]
+    assert opened_as_shown(desk) == desk.kept()
+    other = desk.emulator.register_application()
+    options = desk.options(client_id=str(other.client_id), client_secret=other.client_secret)
+    assert desk.login(options, open_url=lambda url: desk.open(url, athlete_id=second)) == 0
+    assert list(opened_as_shown(desk)) == [second]
+    desk.options().store.unlink()
+    key = generate_key()
+    assert desk.login(desk.options(token_key=key)) == 0
+    assert key not in desk.shown[0]
+    environment = SimpleNamespace(environ={"STRAVA_TOKEN_KEY": key})
+    assert list(opened_as_shown(desk, os=environment)) == [first]
+
+
+def test_the_file_of_a_program_is_looked_after_with_the_commands(desk: Desk, tmp_path: Path) -> None:
+    first, second = desk.emulator.athlete_ids
+    program = SqliteTokenStore(tmp_path / "tokens.sqlite")
+    anyio.run(program.save, first, TokenSet("a", "r", 1_000))
+    options = Options("5", "secret", store=tmp_path / "tokens.sqlite")
+    assert desk.accounts(options) == 0
+    assert desk.shown[0].splitlines()[1].split()[0] == str(first)
+    assert desk.accounts(Options("5", "secret", store=options.store, environment=VARIABLES)) == 0
+    assert str(first) in desk.shown[0]
+    # An emulator that the program knows nothing of is not given what it may have from Strava.
+    assert desk.accounts(desk.options(store=options.store)) == 0
+    assert "Nobody is connected" in desk.shown[0]
+    assert desk.login(desk.options(store=options.store), open_url=lambda url: desk.open(url, athlete_id=second)) == 0
+    assert list(opened_as_shown(desk)) == [second]
+    assert anyio.run(program.athlete_ids) == [first]
+
+
+def test_an_emulator_needs_neither_id_nor_secret(desk: Desk) -> None:
+    options = desk.options(client_id=None, client_secret=None)
+    assert desk.login(options) == 0
+    assert list(desk.kept()) == [desk.emulator.athlete_ids[0]]
+    assert desk.accounts(options) == 0
+    assert str(desk.emulator.athlete_ids[0]) in desk.shown[0]
+    assert desk.logout(options) == 0
+    assert desk.kept() == {}
+
+
+def test_strava_itself_needs_both(desk: Desk) -> None:
+    assert desk.login(desk.options(client_id=None, client_secret=None, emulator=None)) == 2
+    assert "no client id: give --client-id, set STRAVA_CLIENT_ID, or put client_id into" in desk.shown[1]
 
 
 def test_a_key_encrypts_the_tokens(desk: Desk) -> None:

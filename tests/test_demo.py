@@ -16,7 +16,7 @@ from rich.console import Console
 from strava_async._http.asgi import asgi_client
 from strava_async.demo.display import LiveScreen, panel
 from strava_async.demo.failures import AGAIN, IN_A_ROW, Failure
-from strava_async.demo.frame import Books, Frame, Observer, Outcome, Waiting, plural, results, span
+from strava_async.demo.frame import Books, Frame, Observer, Outcome, Waiting, fitted, plural, results, span
 from strava_async.demo.harvest import CALLERS, Kind, Progress, harvest
 from strava_async.demo.plain import PlainScreen
 from strava_async.demo.run import Settings, main
@@ -570,6 +570,23 @@ def test_more_failures_than_can_be_told_are_counted():
     shown = results(outcome)[-7:]
     assert shown[0][:2] == ("missing", "7")
     assert [row[2] for row in shown[1:]] == [*(f"summary of {n}: why" for n in range(5)), "and 2 more"]
+
+
+@pytest.mark.parametrize(
+    "name", ["strava-demo.sqlite", "/a-rather-long/name-of-a-folder/and/the-name-of-a-file-in-it.sqlite"]
+)
+def test_no_name_of_a_file_is_broken_in_two_or_cut_at_80_columns(name):
+    outcome = Outcome(Path(name), dict.fromkeys(STORED, 1_200), 7_300_000, Progress(), Books(72, 0, 1), 1, 30.0, 1e3)
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    LiveScreen(console).finish(outcome)
+    lines = []
+    PlainScreen(lines.append).finish(outcome)
+    for shown in (console.file.getvalue().splitlines(), lines):
+        assert sum(name in line for line in shown) == 1
+        assert max(map(len, shown)) <= 80
+    farewell = f"Stopped. 1,200 activities, 30 details, 30 stream sets were added to {name}; the same command goes on."
+    assert name in fitted(farewell, 80)
+    assert max(map(len, fitted(farewell, 80).splitlines())) <= 80
 
 
 def test_an_error_is_told_in_a_sentence(tmp_path, capsys):

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -26,15 +25,21 @@ from starlette.requests import HTTPConnection
 import strava_async
 import strava_async.fastapi
 from docs import make_endpoints
-from strava_async import ApiV3, Client, SqliteTokenStore, Strava, TokenSet, WebhookEvent
+from strava_async import Client, SqliteTokenStore, Strava, TokenSet, WebhookEvent
 from strava_async.testing import Emulator, serve
+from strava_async.testing.subscriptions_api import FIRST_SUBSCRIPTION_ID
+from tests import typed_blocks
 from tests.environment import clean_environment
 
 DOCS = Path(__file__).parent.parent / "docs"
-ACCOUNTS = re.findall(r"^```python\n(.*?)^```", (DOCS / "accounts.md").read_text(encoding="utf-8"), re.M | re.S)
-CLIENT = re.findall(r"^```python\n(.*?)^```", (DOCS / "client.md").read_text(encoding="utf-8"), re.M | re.S)
-PORTING = re.findall(r"^```python\n(.*?)^```", (DOCS / "porting.md").read_text(encoding="utf-8"), re.M | re.S)
-SERVICE, *KIT = re.findall(r"^```python\n(.*?)^```", (DOCS / "fastapi.md").read_text(encoding="utf-8"), re.M | re.S)
+_, *ACCOUNTS = typed_blocks.blocks_of("docs/accounts.md")
+_, *CLIENT = typed_blocks.blocks_of("docs/client.md")
+SERVICE, *KIT = typed_blocks.blocks_of("docs/fastapi.md")
+README = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+FORGED = {
+    **{"object_type": "activity", "object_id": 1, "aspect_type": "create", "owner_id": 1, "event_time": 1},
+    "subscription_id": FIRST_SUBSCRIPTION_ID + 1,
+}
 LINKS = [
     (page.name, link)
     for page in DOCS.glob("*.md")
@@ -66,6 +71,54 @@ def test_a_link_leads_somewhere(page: str, link: str) -> None:
     assert (DOCS / link).exists()
 
 
+def test_the_readme_leads_nowhere_that_a_package_page_does_not_have() -> None:
+    assert [link for link in re.findall(r"\]\(([^)]*)\)", README) if not link.startswith("https://")] == []
+    for named in re.findall(r"`((?:docs|examples)/[\w./]+)`", README):
+        assert (DOCS.parent / named).exists()
+
+
+@pytest.mark.parametrize("page", [README, *(page.read_text(encoding="utf-8") for page in DOCS.glob("*.md"))])
+def test_no_page_promises_a_release(page: str) -> None:
+    # What is installed by its name alone comes from the index of packages, where there is nothing of ours.
+    assert re.findall(r"install[^`\n]*[\"' ]strava[-_]async", page) == []
+
+
+def test_every_block_of_python_is_read_by_the_type_checkers() -> None:
+    pages = {DOCS.parent / name for name in typed_blocks.PAGES}
+    assert {
+        page for page in (*DOCS.glob("*.md"), DOCS.parent / "README.md") if "```python" in page.read_text()
+    } == pages
+    checked = {name: compile(text, name, "exec") for name, text in typed_blocks.modules().items()}
+    programs = {name.partition("_program")[0] for name in checked if "_program_0" in name}
+    assert programs == {Path(page).stem.lower() for page in typed_blocks.PAGES}
+    gate = (DOCS.parent / ".ci" / "run").read_text(encoding="utf-8")
+    written = re.search(r'-m tests\.typed_blocks "(\S+)"', gate)
+    assert written is not None
+    for checker in ("mypy", "pyright"):
+        assert re.search(rf'^"\$tools/{checker}" .*"{re.escape(written[1])}"$', gate, re.M)
+
+
+@pytest.mark.parametrize("page", typed_blocks.OFFLINE)
+def test_the_first_block_of_a_page_is_a_complete_program(page: str, capsys: pytest.CaptureFixture[str]) -> None:
+    block = typed_blocks.blocks_of(page)[0]
+    exec(compile(block, page, "exec"), {"__name__": "__main__"})
+    assert capsys.readouterr().out.count("\n") >= 1
+
+
+@pytest.mark.parametrize("program", [SERVICE, typed_blocks.blocks_of("README.md")[1]], ids=["fastapi.md", "README.md"])
+def test_a_program_without_its_variables_says_so_in_a_sentence(program: str, tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 1
+    assert re.fullmatch(r"STRAVA_CLIENT_ID is not set[^\n]*\n", ended.stderr)
+
+
 async def answer_the_challenge(scope: Any, receive: Any, send: Any) -> None:
     asked = dict(parse_qsl(scope["query_string"].decode()))
     assert asked["hub.verify_token"] == "compare me"
@@ -91,6 +144,7 @@ async def test_the_blocks_on_accounts_run_one_after_the_other(tmp_path: Path) ->
             names["verify_token"] = "compare me"
             for number, block in enumerate(ACCOUNTS):
                 names |= {"path": tmp_path / str(number), "strava": strava}
+                block = block.replace('"tokens.sqlite"', repr(str(tmp_path / "tokens.sqlite")))
                 running = eval(compile(block, "accounts.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
                 if inspect.isawaitable(running):
                     await running
@@ -104,27 +158,16 @@ async def test_the_blocks_on_accounts_run_one_after_the_other(tmp_path: Path) ->
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("blocks", [CLIENT, PORTING], ids=["client.md", "porting.md"])
-async def test_the_blocks_on_the_typed_client_run_one_after_the_other(blocks: list[str], tmp_path: Path) -> None:
-    emulator = Emulator(years=0.2, upload_seconds=0.0)
-    track = tmp_path / "run.gpx"
-    track.write_text(TRACK)
-    recorded = next(activity for activity in emulator.world().activities if activity["distance"])
-    async with serve(emulator) as url:
-
-        class Here(ApiV3):
-            def __init__(self, access_token: str) -> None:
-                super().__init__(access_token, api_url=f"{url}/api/v3")
-
-        names: dict[str, Any] = {name: getattr(strava_async, name) for name in strava_async.__all__}
-        names |= {"access_token": emulator.grant()["access_token"], "activity_id": recorded["id"], "path": track}
-        names["last_sync"] = datetime.fromisoformat(recorded["start_date"])
-        for block in blocks:
-            code = block.replace("import ApiV3, Client", "import Client")
-            names["ApiV3"] = Here
-            await eval(compile(code, "client.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
-        await names["api"].aclose()
-    assert {served.status_code for served in emulator.requests} <= {200, 201}
+async def test_the_blocks_on_the_typed_client_run_in_a_notebook_one_after_the_other(tmp_path: Path) -> None:
+    (tmp_path / "run.gpx").write_text(TRACK)
+    names: dict[str, Any] = {}
+    for block in CLIENT:
+        here = block.replace('"run.gpx"', repr(str(tmp_path / "run.gpx")))
+        running = eval(compile(here, "client.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
+        if inspect.isawaitable(running):
+            await running
+    assert names["streams"].to_columns()["time"]
+    assert {served.status_code for served in names["emulator"].requests} <= {200, 201}
 
 
 def test_the_table_of_endpoints_is_that_of_the_code() -> None:
@@ -134,7 +177,7 @@ def test_the_table_of_endpoints_is_that_of_the_code() -> None:
 @pytest.mark.asyncio
 async def test_the_service_on_the_page_about_fastapi_runs_as_it_says(tmp_path: Path) -> None:
     (tmp_path / "service.py").write_text(SERVICE, encoding="utf-8")
-    emulator = Emulator(years=0.2)
+    emulator = Emulator(years=0.2, callback_seconds=60.0)  # the service may be slow on a busy machine
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     async with serve(emulator) as url:
@@ -144,6 +187,8 @@ async def test_the_service_on_the_page_about_fastapi_runs_as_it_says(tmp_path: P
             "STRAVA_CLIENT_ID": str(emulator.client_id),
             "STRAVA_CLIENT_SECRET": emulator.client_secret,
             "STRAVA_VERIFY_TOKEN": "any text",
+            "STRAVA_WEBHOOK_PATH": "/webhook/nobody-guesses-it",
+            "STRAVA_SUBSCRIPTION_ID": str(FIRST_SUBSCRIPTION_ID),
             "STRAVA_API_URL": f"{url}/api/v3",
             "STRAVA_OAUTH_URL": f"{url}/oauth",
         }
@@ -159,9 +204,15 @@ async def test_the_service_on_the_page_about_fastapi_runs_as_it_says(tmp_path: P
                 connect = await browser.get("/strava/connect", follow_redirects=False)
                 rides = await browser.get(await emulator.approve(connect.headers["location"]))
                 assert (rides.url.path, len(rides.json())) == ("/rides", 10)
-                subscribe = ["webhook", "subscribe", f"http://localhost:{port}/strava/webhook"]
+                subscribe = ["webhook", "subscribe", f"http://localhost:{port}/strava/webhook/nobody-guesses-it"]
                 line = [sys.executable, "-m", "strava_async", *subscribe]
-                await anyio.run_process(line, cwd=tmp_path, env=environment)
+                subscribed = await anyio.run_process(line, cwd=tmp_path, env=environment)
+                assert f"subscription  {FIRST_SUBSCRIPTION_ID}" in subscribed.stdout.decode()
+                refused = [
+                    (await browser.post("/strava/webhook", json={})).status_code,
+                    (await browser.post("/strava/webhook/nobody-guesses-it", json=FORGED)).status_code,
+                ]
+                assert refused == [404, 403]
                 number = emulator.record_activity()
                 await shown.until(f"new: {emulator.world().detail(number)['name']}, ")
                 emulator.disconnect()

@@ -5,6 +5,7 @@ from datetime import datetime
 import httpx
 import pytest
 
+from strava_async.models import ActivityType
 from strava_async.testing import Emulator, FakeClock, MeterLimits
 from strava_async.testing.world import clubs
 from strava_async.testing.world.places import HOMES
@@ -58,6 +59,13 @@ async def test_each_club_that_is_listed_is_answered_in_detail_with_the_same_fact
             assert detail["member_count"] > 0
             assert detail["membership"] == "member"
             assert {"description", "club_type", "following_count"} <= set(detail)
+
+
+async def test_a_club_lists_sports_of_the_older_enumeration_alone():
+    """So in each recording; stravalib takes no other, and cannot read an athlete whose club says one."""
+    older = {member.value for member in ActivityType}
+    listed = {sport for home in HOMES for club in clubs.joined(home, 4) for sport in club["activity_types"]}
+    assert {"Run", "Ride"} < listed <= older
 
 
 async def test_clubs_are_paged(emulator):

@@ -5,13 +5,13 @@ import hmac
 import json
 import re
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import anyio
 import httpx
 import pytest
 
-from strava_async.testing import CallbackReply, Emulator, FakeClock
+from strava_async.testing import CallbackReply, Emulator, FakeClock, Fault
 from strava_async.testing.delivery import AT_ONCE, EVENTS_KEPT, Letter, Outbox
 from strava_async.testing.events import Aspect, Look, aspect
 from strava_async.testing.subscriptions_api import PushSubscription
@@ -587,9 +587,45 @@ async def test_the_front_page_shows_no_secret(emulator):
     token = emulator.grant()
     async with browse(emulator) as http:
         page = await http.get("/")
-    secrets = (token["access_token"], token["refresh_token"], emulator.client_secret, "unguessable", "<script")
-    assert not [secret for secret in secrets if secret in page.text]
-    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+        live = await http.get("/emulator/live")
+    secrets = (token["access_token"], token["refresh_token"], emulator.client_secret, "unguessable")
+    assert not [secret for secret in secrets if secret in page.text + live.text]
+    assert re.findall("<script[^>]*>", page.text) == ['<script src="emulator/site.js" defer>']
+    policy = page.headers["Content-Security-Policy"].split("; ")
+    assert {"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'"} <= set(policy)
+
+
+async def test_the_front_page_confirms_what_was_recorded_and_says_who_is_told(emulator, service):
+    athlete_id = emulator.athlete_ids[0]
+    async with browse(emulator) as http:
+        for told in ("Nobody is told of it", "Its event appears below."):
+            reply = await http.post("/emulator/record", data={"athlete_id": athlete_id, "sport_type": "Run"})
+            page = (await http.get(f"/emulator/{reply.headers['Location']}")).text
+            number = int(reply.headers["Location"].partition("=")[2])
+            activity = next(a for a in emulator.world().activities if a["id"] == number)
+            length = timedelta(seconds=activity["moving_time"])
+            assert f"Recorded: {activity['name']}, {activity['distance'] / 1000:.1f} km, {length}. {told}" in page
+            assert "<option selected>Run</option>" in page
+            if emulator.subscription() is None:
+                await subscribe(emulator)
+                emulator.grant()
+        for nothing in ("1", "x", "-1", "9" * 30, "<b>", "٣"):
+            assert "Recorded:" not in (await http.get("/", params={"recorded": nothing})).text
+
+
+async def test_who_watches_the_front_page_meets_no_fault_and_is_on_no_record(emulator, service):
+    async with connected(emulator), browse(emulator) as http:
+        emulator.requests.clear()
+        emulator.faults.add(Fault.status(503), times=None)
+        before = (await http.get("/emulator/live")).text
+        assert "None so far." in before
+        emulator.record_activity()
+        await emulator.deliver()
+        after = await http.get("/emulator/live")
+        assert (after.status_code, (await http.get("/emulator/site.js")).status_code) == (200, 200)
+        assert re.search(r"<li>\d\d:\d\d:\d\d UTC: activity \d+ create, .*: 200</li>", after.text)
+        assert list(emulator.requests) == []
+        assert (await http.get("/")).status_code == 503
 
 
 async def test_an_athlete_records_an_activity_on_the_front_page(emulator, service):

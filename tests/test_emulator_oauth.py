@@ -209,6 +209,42 @@ async def test_secrets_in_a_query_are_masked_in_the_record(emulator):
     assert values["refresh_token"] not in text
 
 
+async def test_the_whole_dialogue_may_be_held_below_the_prefix_of_the_api(emulator):
+    """Clients that know one base URL ask for all of it there; the swagger names the page so."""
+    location = await emulator.approve(
+        f"https://www.strava.com/api/v3/oauth/authorize?client_id={emulator.client_id}"
+        "&redirect_uri=http://localhost/cb&response_type=code&scope=read"
+    )
+    code = httpx.URL(location).params["code"]
+    granted = (await token(emulator, "/api/v3/oauth/token", code=code, grant_type="authorization_code")).json()
+    bearer = {"Authorization": f"Bearer {granted['access_token']}"}
+    async with browse(emulator) as http:
+        ended = await http.post("/api/v3/oauth/deauthorize", headers=bearer)
+        assert (ended.status_code, ended.json()) == (200, {"access_token": granted["access_token"]})
+        assert ended.headers["X-Ratelimit-Usage"] == "1,1"
+        again, auth = emulator.grant(), (str(emulator.client_id), emulator.client_secret)
+        revoked = await http.post("/api/v3/oauth/revoke", data={"token": again["refresh_token"]}, auth=auth)
+    assert (revoked.status_code, revoked.content) == (200, b"")
+    assert await profile_status(emulator, again["access_token"]) == 401
+
+
+async def test_a_browser_that_chose_an_athlete_is_known_at_both_pages():
+    emulator = Emulator(clock=FakeClock(), years=0.1, athletes=2)
+    query = f"client_id={emulator.client_id}&redirect_uri=http://localhost/cb&response_type=code&scope=read"
+    emulator.grant(emulator.athlete_ids[1], scope=["read"])
+    async with browse(emulator) as http:
+        page = (await http.get(f"/oauth/authorize?{query}")).text
+        request_id = page.partition('name="request_id" value="')[2].partition('"')[0]
+        chosen = {
+            "request_id": request_id,
+            "athlete_id": emulator.athlete_ids[1],
+            "scope": "read",
+            "action": "authorize",
+        }
+        assert (await http.post("/oauth/authorize", data=chosen)).status_code == 302
+        assert (await http.get(f"/api/v3/oauth/authorize?{query}")).status_code == 302
+
+
 async def revoke(emulator, *, user=None, password=None, **form):
     auth = (user or str(emulator.client_id), password or emulator.client_secret)
     async with browse(emulator) as http:

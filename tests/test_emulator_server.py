@@ -5,11 +5,13 @@ import json
 import signal
 
 import anyio
+import anyio.to_thread
 import httpx
 import pytest
 import pytest_asyncio
 
 from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits, serve
+from strava_async.testing.callbacks import NetworkCallbacks, ask
 
 
 def bearer(emulator):
@@ -171,3 +173,22 @@ async def test_a_served_emulator_sends_its_events_over_the_network():
     [(head, body)] = told
     assert json.loads(body)["object_id"] == emulator.world().activities[-1]["id"]
     assert b"\r\nx-strava-signature: t=" in head.lower()
+
+
+@pytest.mark.anyio
+async def test_the_time_of_a_callback_begins_when_all_is_loaded_that_reaches_it():
+    order = []
+    threads = anyio.to_thread.current_default_thread_limiter()  # they load modules and the trust store
+    threads.total_tokens = 1
+    threads.acquire_on_behalf_of_nowait("another")
+
+    async def ask_without_time():
+        assert await ask(NetworkCallbacks(), "GET", "http://127.0.0.1:9/hook", seconds=0) is None
+        order.append("given up")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ask_without_time)
+        await anyio.wait_all_tasks_blocked()
+        order.append("loading")
+        threads.release_on_behalf_of("another")
+    assert order == ["loading", "given up"]

@@ -164,6 +164,22 @@ async def test_a_callback_has_two_seconds():
     assert left == [pytest.approx(2.0, abs=0.5)]
 
 
+async def test_the_time_that_a_callback_has_can_be_set(clock):
+    left = []
+
+    async def answer(method, url, content):
+        left.append(anyio.current_effective_deadline() - anyio.current_time())
+        return CallbackReply(200, json.dumps({"hub.challenge": httpx.URL(url).params.get("hub.challenge")}).encode())
+
+    emulator = Emulator(clock=clock, years=0.1, callbacks=answer, callback_seconds=1_000)
+    assert (await subscribe(emulator)).status_code == 201
+    emulator.post_event({"object_id": 1})
+    assert await emulator.deliver() == 1
+    assert [900 < seconds <= 1_000 for seconds in left] == [True, True]
+    with pytest.raises(ValueError, match="callback_seconds"):
+        Emulator(callback_seconds=0)
+
+
 async def test_a_clock_that_jumps_does_not_hurry_the_callback(clock, service):
     began = clock.monotonic()
 

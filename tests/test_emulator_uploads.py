@@ -143,6 +143,12 @@ async def test_name_and_sport_of_the_form_win(emulator, clock):
     assert (activity["name"], activity["sport_type"]) == ("Mine", "TrailRun")
 
 
+async def test_the_older_activity_type_may_be_written_in_any_case(emulator, clock):
+    async with connect(emulator) as api:
+        _, activity = await finish(api, clock, gpx(), activity_type="ebikeride")
+    assert activity["sport_type"] == "EBikeRide"
+
+
 @pytest.mark.parametrize(
     ("content", "data_type", "sport_type"),
     [

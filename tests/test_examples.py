@@ -79,7 +79,7 @@ def test_a_test_of_the_readme_passes(block, backend):
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("block", FRAGMENTS, ids=first_line)
-async def test_a_fragment_of_the_readme_runs(block):
+async def test_a_fragment_of_the_readme_runs_and_prints_times_as_times(block, capsys):
     emulator = Emulator(years=0.2, athletes=2)
     urls = {"api_url": "https://strava.test/api/v3", "oauth_url": "https://strava.test/oauth"}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(emulator.app)) as http_client:
@@ -99,6 +99,9 @@ async def test_a_fragment_of_the_readme_runs(block):
         if inspect.isawaitable(running):
             await running
     assert {served.status_code for served in emulator.requests if "authorize" not in served.path} == {200}
+    shown = capsys.readouterr().out
+    assert not re.search(r"\b1\d{9}\b", shown)  # seconds since 1970
+    assert ("begins at" in block) == bool(re.search(r"begins at \d\d:\d\d:\d\d$", shown, re.MULTILINE))
 
 
 @pytest.mark.asyncio
@@ -192,6 +195,21 @@ def harvest_example(*arguments, **variables):
 def rows(path, query):
     with contextlib.closing(sqlite3.connect(path)) as db:
         return db.execute(query).fetchall()
+
+
+@pytest.mark.parametrize("missing", ["STRAVA_CLIENT_ID", "STRAVA_CLIENT_SECRET", "STRAVA_REFRESH_TOKEN"])
+def test_the_example_of_a_harvest_says_in_a_sentence_what_it_is_not_told(tmp_path, missing):
+    variables = dict.fromkeys(["STRAVA_CLIENT_ID", "STRAVA_CLIENT_SECRET", "STRAVA_REFRESH_TOKEN"], "1") | {missing: ""}
+    ended = harvest_example(tmp_path / "harvest.sqlite", **variables)
+    assert (ended.returncode, ended.stderr) == (1, f"{missing} is not set; --emulator goes without\n")
+
+
+@pytest.mark.long
+def test_the_example_of_a_harvest_ends_by_itself_on_the_emulator(tmp_path):
+    file = tmp_path / "harvest.sqlite"
+    ended = harvest_example(file, "--emulator")  # within a minute
+    assert ended.returncode == 0
+    assert f"100 details, 100 streams in {file}" in ended.stderr
 
 
 def test_the_example_of_a_harvest_runs_offline_and_is_short(tmp_path):

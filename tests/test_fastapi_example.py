@@ -23,12 +23,22 @@ from examples.fastapi_app import formats, stream
 from examples.fastapi_app.app import create_app, strava_of
 from examples.fastapi_app.database import Database
 from examples.fastapi_app.drawing import CHART_HEIGHT, MOST_POINTS, SIDE, track, weeks
+from examples.fastapi_app.events import Events
 from examples.fastapi_app.live import BACKLOG, Live
 from examples.fastapi_app.meters import Meters
 from examples.fastapi_app.news import KEEP_SECONDS, News
 from examples.fastapi_app.rides import MAX_AGE_SECONDS, MAX_ATHLETES, Ride, Rides
 from examples.fastapi_app.settings import Settings, SettingsError
-from strava_async import AccessInfo, Client, MemoryTokenStore, RetryPolicy, ServerError, Strava
+from strava_async import (
+    AccessInfo,
+    Client,
+    MemoryTokenStore,
+    NotFoundError,
+    RetryPolicy,
+    ServerError,
+    Strava,
+    WebhookEvent,
+)
 from strava_async.models import SummaryActivity, read_one
 from strava_async.quota import Meter, Quota
 from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits
@@ -119,6 +129,29 @@ def test_settings_do_not_show_their_secrets_and_say_what_is_missing():
     assert settings.verify_token not in ("", *repr(settings).split("'"))
     with pytest.raises(SettingsError, match="STRAVA_CLIENT_SECRET"):
         Settings.read({"STRAVA_CLIENT_ID": "5"})
+
+
+@pytest.mark.asyncio
+async def test_events_come_to_a_path_that_can_be_chosen_and_is_shown_nowhere(tmp_path):
+    chosen = {"STRAVA_CLIENT_ID": "5", "STRAVA_CLIENT_SECRET": "x", "WEBHOOK_PATH": "/9f3", "DATA_DIR": str(tmp_path)}
+    settings = Settings.read(chosen)
+    assert "9f3" not in repr(settings)
+    app = create_app(settings)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=SITE) as browser:
+        found = {path: (await browser.get(f"/strava{path}")).status_code for path in ("/9f3", "/webhook")}
+    assert found == {"/9f3": 400, "/webhook": 404}
+
+
+@pytest.mark.asyncio
+async def test_a_change_of_an_activity_that_strava_does_not_know_is_for_the_router_to_see(tmp_path, emulator):
+    async with service(emulator, tmp_path) as s:
+        await s.connect()
+        events = Events(s.strava, s.tally.news, s.tally.rides, s.tally.live)
+        for aspect in ("create", "update"):
+            with pytest.raises(NotFoundError):
+                await events.on_event(WebhookEvent("activity", 5, aspect, emulator.athlete_ids[0], 1, 1))
+        await events.on_event(WebhookEvent("activity", 5, "delete", emulator.athlete_ids[0], 1, 1))
+        assert [item.ride for item in await s.tally.news.after(0)] == [None]
 
 
 # --- what is shown of an activity -------------------------------------------------------------------------------------
@@ -499,6 +532,40 @@ async def test_a_stranger_sees_the_button_and_nothing_else(emulator, tmp_path):
         assert 'href="/strava/connect"' in page.text
         assert (await s.browser.get("/live?since=0")).status_code == 401
     assert emulator.count() == 0
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("days", "named"), [(0, "this week"), (7, "last week"), (70, "in the week of 5 January")])
+async def test_a_dashboard_opens_with_a_week_that_is_not_empty(tmp_path, days, named):
+    clock = FakeClock()  # on a Tuesday
+    emulator = Emulator(clock=clock, years=0.5)
+    emulator.record_activity(sport_type="Run")
+    clock.advance(days * 86_400)
+    async with service(emulator, tmp_path) as s:
+        await s.connect()
+        shown = re.search(r"<strong>([\d.]+) km</strong> (.*)\n", (await s.home()).text)
+    assert float(shown[1]) > 0
+    assert shown[2] == named
+
+
+def test_who_asks_strava_itself_is_told_apart():
+    urls = (
+        (None, "https://www.strava.com/api/v3", "https://api-v3.strava.com"),
+        ("http://127.0.0.1:1", "https://strava.test"),
+    )
+    for here, are in zip(urls, (True, False), strict=True):
+        assert {Settings("1", "s", api_url=url).at_strava for url in here} == {are}
+        assert {Settings("1", "s", oauth_url=url).at_strava for url in here} == {are}
+
+
+@pytest.mark.asyncio
+async def test_who_is_not_signed_in_is_not_asked_whether_to_disconnect(emulator, tmp_path):
+    async with service(emulator, tmp_path) as s:
+        assert (await s.browser.get("/disconnect")).headers["location"] == "/"
+        await s.connect()
+        page = await s.browser.get("/disconnect")
+        assert (page.status_code, "Disconnect from Strava?" in page.text) == (200, True)
+    assert emulator.count("POST", "/oauth/revoke") == 0
 
 
 @pytest.mark.asyncio

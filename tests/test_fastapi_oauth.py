@@ -404,3 +404,9 @@ async def test_the_meters_are_shown() -> None:
             shown = (await browser.get("/strava/quota")).json()
             assert (shown["read_15min"]["reserved"], shown["read_15min"]["remaining"]) == (1, limit - 2)
         assert response.headers["cache-control"] == "no-store"
+
+
+async def test_the_meters_can_be_left_out() -> None:
+    async with service(quota=False) as here, here.browser() as browser:
+        assert (await browser.connect()).status_code == 303
+        assert (await browser.get("/strava/quota")).status_code == 404

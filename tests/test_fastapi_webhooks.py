@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import logging
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,16 +12,19 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import httpx
 import pytest
 from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.types import Message
 
 from strava_async import InputError, MemoryTokenStore, QuotaExceededError, Strava, TokenSet
 from strava_async.fastapi import SqliteBacklog, StravaLifespan, WebhookCounts, WebhookRouter, webhook_router
+from strava_async.fastapi.webhooks import BODY_SECONDS, Guard, RefusedError
 from strava_async.testing import Emulator, FakeClock
 from strava_async.webhooks import WebhookEvent
 
@@ -70,10 +74,11 @@ class Handlers:
     async def on_disconnect(self, athlete_id: int) -> None:
         self.left.append(athlete_id)
 
-    async def strava(self) -> Strava:
-        """Return an application with one athlete, that reaches nobody."""
+    async def strava(self, athletes: int = 1) -> Strava:
+        """Return an application with some athletes, that reaches nobody."""
         store = MemoryTokenStore()
-        await store.save(OWNER, TokenSet("a", "r", None, frozenset(), OWNER))
+        for athlete_id in range(OWNER, OWNER + athletes):
+            await store.save(athlete_id, TokenSet("a", "r", None, frozenset(), athlete_id))
         return Strava(7, "client sekret", token_store=store, clock=self.clock)
 
     def router(self, strava: Strava, **arguments: Any) -> WebhookRouter:
@@ -104,9 +109,9 @@ class Service:
 
 
 @asynccontextmanager
-async def service(handlers: Handlers | None = None, **arguments: Any) -> AsyncGenerator[Service]:
+async def service(handlers: Handlers | None = None, *, athletes: int = 1, **arguments: Any) -> AsyncGenerator[Service]:
     handlers = handlers or Handlers()
-    strava = await handlers.strava()
+    strava = await handlers.strava(athletes)
     router = handlers.router(strava, **arguments)
     app = FastAPI(lifespan=StravaLifespan(strava))
     app.include_router(router)
@@ -260,23 +265,65 @@ async def test_a_sender_that_goes_away_is_no_error() -> None:
     assert await Wire({"type": "http.disconnect"}).status() == 400
 
 
-REFUSALS: list[tuple[dict[str, Any], str]] = [
-    ({"content": b"sekret"}, "a webhook event is JSON"),
-    ({"content": b" " * 9_000}, "it is larger than 8192 bytes"),
-    ({"json": value(subscription_id=5)}, "its subscription is not 120475"),
-    ({"json": value(), "headers": {"X-Strava-Signature": "t=1,v1=sekret"}}, "the signature is forged"),
-    ({"json": value(), "headers": {"X-Strava-Signature": "sekret"}}, "the signature is malformed"),
-]
+@pytest.mark.parametrize("message", [None, b"", b" "], ids=["silent", "empty", "dripping"])
+async def test_a_body_that_does_not_end_is_given_up_in_all_after_its_time(message: bytes | None) -> None:
+    async def receive() -> Message:
+        if message is None:
+            await anyio.sleep_forever()
+        await anyio.lowlevel.checkpoint()
+        return {"type": "http.request", "body": message, "more_body": True}
+
+    guard = Guard(VERIFY_TOKEN, None, "auto", None, 2**40, FakeClock(), body_seconds=0.01)
+    with pytest.raises(RefusedError, match="it was not whole after") as refused:
+        await guard.event(Request(dict(SCOPE), receive))
+    assert refused.value.problem.status == 408
+
+
+async def test_a_body_has_five_seconds_of_the_server_to_come() -> None:
+    assert BODY_SECONDS == 5.0
+    assert Guard(VERIFY_TOKEN, None, "auto", None, 9, FakeClock()).body_seconds == BODY_SECONDS
+
+
+async def test_a_connection_whose_body_was_not_read_is_to_be_closed() -> None:
+    wire = Wire({"type": "http.request", "body": b" " * 6_000, "more_body": True})
+    assert await wire.status() == 413
+    assert (b"connection", b"close") in wire.sent[0]["headers"]
+
+
+async def test_a_sender_that_went_away_in_the_middle_is_no_event() -> None:
+    messages: list[Message] = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+    guard = Guard(VERIFY_TOKEN, None, "auto", None, 9, FakeClock())
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    with pytest.raises(RefusedError, match="its sender went away"):
+        await guard.event(Request(dict(SCOPE), receive))
+
+
+def signed(content: bytes) -> dict[str, Any]:
+    return {"content": content, "headers": signature(content, FakeClock().time())}
+
+
+def refusals() -> list[tuple[dict[str, Any], str]]:
+    return [
+        (signed(b"sekret"), "a webhook event is JSON"),
+        ({"content": b" " * 9_000}, "it is larger than 8192 bytes"),
+        (signed(json.dumps(value(subscription_id=5)).encode()), "its subscription is not 120475"),
+        ({"json": value(), "headers": {"X-Strava-Signature": "t=1,v1=sekret"}}, "the signature is forged"),
+        ({"json": value(), "headers": {"X-Strava-Signature": "sekret"}}, "the signature is malformed"),
+        ({"json": value()}, "the signature is missing"),
+    ]
 
 
 async def test_each_kind_of_refusal_is_in_the_log_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     async with service(subscription_id=120475, signing_secret=SECRET) as made:
         for _ in range(2):
-            for request, _ in REFUSALS * 2:
+            for request, _ in refusals() * 2:
                 await made.client.post("/webhook", **request)
             made.handlers.clock.advance(60)
     warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert all(why in text for text, (_, why) in zip(warned, REFUSALS * 2, strict=True))
+    assert all(why in text for text, (_, why) in zip(warned, refusals() * 2, strict=True))
     assert "sekret" not in caplog.text
 
 
@@ -310,6 +357,50 @@ async def test_a_service_without_its_lifespan_takes_no_events() -> None:
         assert (await client.post("/webhook", json=value())).status_code == 503
 
 
+# -- handlers that hang ---------------------------------------------------------------------------------------------
+
+
+async def test_handlers_that_hang_in_threads_stop_no_other_event() -> None:
+    handlers = Handlers()
+    begun, release = threading.Semaphore(0), threading.Event()
+
+    def on_event(event: WebhookEvent) -> None:
+        if event.object_id > 2:
+            handlers.events.append(event)
+        else:
+            begun.release()
+            release.wait(20)
+
+    strava = await handlers.strava()
+    router = webhook_router(strava, verify_token=VERIFY_TOKEN, on_event=on_event, workers=2)
+    app = Starlette(routes=router.routes, lifespan=router.lifespan_context)
+    try:
+        async with serving(app) as client:
+            for number in (1, 2, 3):
+                assert (await client.post("/webhook", json=value(number))).status_code == 200
+            for _ in range(2):
+                await anyio.to_thread.run_sync(begun.acquire, True, 20)
+            assert router.oldest_waiting_seconds == 0.0
+            handlers.clock.advance(59)
+            assert router.oldest_waiting_seconds == 59.0
+            handlers.clock.advance(1)
+            with anyio.fail_after(20):
+                while router.counts.waiting:
+                    await anyio.lowlevel.checkpoint()
+            assert [event.object_id for event in handlers.events] == [3]
+            assert router.threads_left_behind == 2
+            assert router.counts == WebhookCounts(accepted=3, handled=1, failed=2)
+    finally:
+        release.set()
+
+
+@pytest.mark.parametrize("arguments", [{"handler_seconds": 0}, {"handler_seconds": -1.0}])
+async def test_a_time_of_handlers_that_makes_no_sense_is_refused(arguments: dict[str, Any]) -> None:
+    strava = await Handlers().strava()
+    with pytest.raises(InputError, match="handler_seconds"):
+        Handlers().router(strava, **arguments)
+
+
 # -- the signature --------------------------------------------------------------------------------------------------
 
 
@@ -323,7 +414,7 @@ def signature(content: bytes, at: float, secret: str = SECRET) -> dict[str, str]
     [
         ("auto", None, "none", 200),
         ("auto", None, "wrong", 200),
-        ("auto", SECRET, "none", 200),
+        ("auto", SECRET, "none", 403),
         ("auto", SECRET, "right", 200),
         ("auto", SECRET, "wrong", 403),
         ("auto", SECRET, "old", 403),
@@ -400,6 +491,17 @@ async def test_what_a_service_could_not_finish_is_handled_once_after_its_restart
 # -- where it lives -------------------------------------------------------------------------------------------------
 
 
+async def test_the_end_has_four_seconds_if_nothing_else_is_said() -> None:
+    handlers = Handlers()
+    handlers.seconds = 600.0
+    async with handlers.clock.autojump():
+        async with service(handlers) as made:
+            assert await made.post() == 200
+            began_at = handlers.clock.monotonic()
+        assert handlers.clock.monotonic() - began_at == 4.0
+    assert made.router.counts == WebhookCounts(accepted=1, failed=1)
+
+
 async def test_it_lives_under_a_prefix_and_at_another_path() -> None:
     handlers = Handlers()
     app = FastAPI()
@@ -423,7 +525,7 @@ async def test_it_lives_in_a_plain_starlette_application() -> None:
 async def test_the_application_is_closed_after_the_last_event_was_handled() -> None:
     handlers = Handlers()
     handlers.seconds = 1.0
-    async with handlers.clock.autojump(), service(handlers, workers=1) as made:
+    async with handlers.clock.autojump(), service(handlers, workers=1, drain_seconds=None) as made:
         for number in range(1, 6):
             assert await made.post(number=number) == 200
     assert len(handlers.events) == 5  # is_connected raises once the application is closed
@@ -447,10 +549,10 @@ async def test_a_burst_of_a_thousand_is_answered_before_any_handler_ends_and_han
     handlers = Handlers()
     handlers.seconds = 1.0
     statuses: list[int] = []
-    async with service(handlers, workers=16, drain_seconds=None) as made:
+    async with service(handlers, athletes=100, workers=16, drain_seconds=None) as made:
 
         async def send(number: int) -> None:
-            statuses.append(await made.post(number=number))
+            statuses.append(await made.post(number=number, owner_id=OWNER + number % 100))
 
         async with anyio.create_task_group() as senders:
             for number in range(1, 1_001):

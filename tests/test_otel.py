@@ -20,7 +20,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 import strava_async
 from strava_async import ApiV3, DecodeError, Quota, QuotaExceededError, RateLimiter, RetryPolicy, Strava, TransportError
-from strava_async.otel import WINDOWS, instrument
+from strava_async.fastapi import WebhookCounts, webhook_router
+from strava_async.otel import WINDOWS, instrument, instrument_webhooks
 from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits, serve
 
 BASE = "https://strava.test"
@@ -295,6 +296,39 @@ async def test_spans_and_metrics_hold_no_secret_and_no_query(service: Service) -
     assert not [secret for secret in secrets if secret is None or secret in shown]
 
 
+class Router:
+    """What a router of webhooks shows."""
+
+    counts = WebhookCounts(
+        refused=1, turned_away=2, duplicates=3, accepted=30, handled=4, dropped=5, failed=6, kept=7, waiting=8
+    )
+    oldest_waiting_seconds = 9.5
+    threads_left_behind = 10
+
+
+def test_what_becomes_of_webhook_events_is_counted_by_outcome() -> None:
+    shown = Telemetry()
+    instrument_webhooks(Router(), meter_provider=shown.meters)
+    points = shown.points("strava.webhook.events")
+    assert {point.attributes["strava.webhook.outcome"]: point.value for point in points} == {
+        **{"refused": 1, "turned_away": 2, "duplicate": 3, "handled": 4, "dropped": 5, "failed": 6, "kept": 7}
+    }
+    gauges = {
+        name: shown.points(f"strava.webhook.{name}") for name in ("waiting", "oldest_wait", "threads_left_behind")
+    }
+    assert {name: point.value for name, [point] in gauges.items()} == {
+        **{"waiting": 8, "oldest_wait": 9.5, "threads_left_behind": 10}
+    }
+
+
+def test_webhook_metrics_follow_a_router() -> None:
+    shown = Telemetry()
+    router = webhook_router(Strava(1, "secret"), verify_token="x", on_event=print)
+    instrument_webhooks(router, meter_provider=shown.meters)
+    assert {point.value for point in shown.points("strava.webhook.events")} == {0}
+    assert [point.value for point in shown.points("strava.webhook.oldest_wait")] == [0.0]
+
+
 @pytest.mark.anyio
 async def test_without_an_sdk_nothing_happens(service: Service) -> None:
     service.hooks = instrument()
@@ -303,19 +337,19 @@ async def test_without_an_sdk_nothing_happens(service: Service) -> None:
 
 
 @pytest.mark.asyncio
-async def test_the_blocks_on_the_page_run_one_after_the_other(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_other_blocks_on_the_page_run_one_after_the_other() -> None:
     shown = Telemetry()
-    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    _, *blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
     emulator = Emulator(years=0.1)
     async with serve(emulator) as url:
         names: dict[str, Any] = {name: getattr(strava_async, name) for name in strava_async.__all__}
         names |= {"urls": {"api_url": f"{url}/api/v3"}, "access_token": emulator.grant()["access_token"]}
-        names |= {"activity_id": emulator.world().activities[0]["id"]}
         names |= {"tracer_provider": shown.tracers, "meter_provider": shown.meters}
+        names |= {"router": webhook_router(Strava(1, "secret"), verify_token="x", on_event=print)}
         for block in blocks:
             running = eval(compile(block, PAGE.name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
             if inspect.isawaitable(running):
                 await running
-    assert re.search(r"^GET /activities/\{id\} 200 [0-9.]+ s$", capsys.readouterr().out, re.M)
     assert [span.name for span in shown.spans] == ["GET /athlete"]
-    assert shown.gauge("usage")["read_15min"] == 2
+    assert shown.gauge("usage")["read_15min"] == 1
+    assert [point.value for point in shown.points("strava.webhook.waiting")] == [0]

@@ -1,5 +1,6 @@
 """Every method of stravalib's client has its line in docs/porting.md, and what the line names exists."""
 
+import importlib
 import inspect
 import re
 from pathlib import Path
@@ -17,10 +18,18 @@ THEIRS = {name for name, _ in inspect.getmembers(stravalib.Client) if not name.s
 def ours(name: str) -> object:
     """Return what a dotted name of the table stands for."""
     root, *path = name.split(".")
+    if root == "strava_async":
+        return getattr(importlib.import_module(".".join([root, *path[:-1]])), path[-1])
     found: object = {"api": ApiV3("token"), "client": Client(ApiV3("token"), 1), "strava": Strava(1, "secret")}[root]
     for part in path[:-1]:
         found = getattr(found, part)
     return getattr(type(found), path[-1])
+
+
+def test_what_webhooks_bring_has_its_place() -> None:
+    places = {theirs: name for theirs, name, _ in ROWS if "subscription" in theirs}
+    assert len(places) == 5
+    assert all(places.values())
 
 
 def test_the_table_has_every_method_of_stravalib_and_no_other() -> None:
@@ -37,6 +46,6 @@ def test_where_nothing_takes_its_place_the_table_says_why(theirs: str, remark: s
     assert len(remark.strip()) > 10
 
 
-@pytest.mark.parametrize("name", re.findall(r"`((?:client|api|strava)\.[\w.]+)[`(]", TABLE))
+@pytest.mark.parametrize("name", re.findall(r"`((?:client|api|strava|strava_async)\.[\w.]+)[`(]", TABLE))
 def test_a_remark_names_what_exists(name: str) -> None:
     assert ours(name)

@@ -190,6 +190,57 @@ async def test_applications_share_a_file_and_nothing_else(path: Path) -> None:
         pass
 
 
+LOGIN = "5@http://127.0.0.1:8000"  # what `strava-async login` calls an application
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("application", ["5", LOGIN])
+async def test_what_a_login_kept_is_found_renewed_and_deleted_without_a_name(path: Path, application: str) -> None:
+    login, program = SqliteTokenStore(path, application=application), SqliteTokenStore(path, lock_timeout=0)
+    await login.save(7, numbered(1))
+    assert (await program.athlete_ids(), await program.load(7)) == ([7], numbered(1))
+    async with login.lock(7):
+        with pytest.raises(TokenStoreError, match="not free"):
+            async with program.lock(7):
+                pass
+    async with program.lock(7):
+        await program.save(7, numbered(2))
+    await program.save(8, numbered(3))
+    assert [await login.load(7), await login.load(8)] == [numbered(2), numbered(3)]
+    await program.delete(7)
+    assert (await login.athlete_ids(), await login.applications()) == ([8], [application])
+
+
+@pytest.mark.anyio
+async def test_rows_without_a_name_go_before_those_of_a_login(path: Path) -> None:
+    program = SqliteTokenStore(path)
+    await program.save(7, numbered(1))
+    await SqliteTokenStore(path, application=LOGIN).save(8, numbered(2))
+    assert await program.athlete_ids() == [7]
+    assert await program.applications() == ["", LOGIN]
+
+
+@pytest.mark.anyio
+async def test_logins_of_two_applications_in_a_file_have_to_be_told_apart(path: Path) -> None:
+    for name in ("5", LOGIN):
+        await SqliteTokenStore(path, application=name).save(7, FULL)
+    program = SqliteTokenStore(path)
+    for work in (program.load(7), program.save(7, FULL), program.athlete_ids(), program.check_writable()):
+        with pytest.raises(TokenStoreError, match=rf"such as 5 and {LOGIN}: say which one with .*application="):
+            await work
+    key = SqliteTokenStore.generate_key()
+    assert await SqliteTokenStore(path, key=key).rotate() == 2  # of all applications
+
+
+@pytest.mark.anyio
+async def test_what_another_program_named_is_not_taken(path: Path) -> None:
+    await SqliteTokenStore(path, application="dvě/..").save(7, FULL)
+    program = SqliteTokenStore(path)
+    assert await program.load(7) is None
+    await program.save(7, numbered(1))
+    assert await program.applications() == ["", "dvě/.."]
+
+
 @pytest.mark.anyio
 async def test_a_link_leads_to_the_same_tokens_and_locks(path: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()

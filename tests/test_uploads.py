@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -33,6 +34,7 @@ from strava_async import (
 )
 from strava_async._http.pool import Lanes
 from strava_async.errors import UploadTimeoutError
+from strava_async.models import read_one
 from strava_async.models.upload import Upload
 from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits, serve
 
@@ -659,6 +661,58 @@ def test_an_error_counts_more_than_a_deletion_and_that_more_than_an_activity(
     error: str | None, status: str, activity_id: int | None, state: str
 ) -> None:
     assert Upload(error=error, status=status, activity_id=activity_id).state == state
+
+
+EMPTY = {"resource": "Upload", "field": "data", "code": "empty"}
+DUPLICATE = "a.fit duplicate of <a href='/activities/42' target='_blank'>Ride</a>"
+
+
+@pytest.mark.parametrize(
+    ("errors", "text"),
+    [
+        ([EMPTY], "Upload data empty"),
+        ([EMPTY, {**EMPTY, "field": None}], "Upload data empty; Upload empty"),
+        (EMPTY, "Upload data empty"),
+        ("malformed", "malformed"),
+        (["malformed", "", "<b>late</b>"], "malformed; late"),
+        ({"file": ["is malformed"]}, '{"file": ["is malformed"]}'),
+        ([EMPTY | {"code": 5}], '{"resource": "Upload", "field": "data", "code": 5}'),
+        (True, "true"),
+        ([], None),
+        ({}, None),
+        ("", None),
+        ([{}, ""], None),
+        (False, None),
+        (None, None),
+    ],
+)
+def test_errors_in_the_shape_of_a_fault_are_an_error(errors: Any, text: str | None) -> None:
+    def read(**fields: Any) -> Upload:
+        return read_one(Upload, json.dumps({"id": 5, "errors": errors, **fields}).encode())
+
+    assert (read().state, read().error_text) == ("error" if text else "processing", text)
+    assert read(error="this first").error_text == "this first"
+    assert read(error=" ", activity_id=7).state == ("error" if text else "ready")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("answer", "kind", "text"),
+    [
+        ({"message": "Bad Request", "errors": [EMPTY]}, UploadError, "Upload data empty"),
+        ({**PROCESSING, "errors": [EMPTY]}, UploadError, "Upload data empty"),
+        ({**PROCESSING, "error": {"code": 1}}, UploadError, "{'code': 1}"),
+        ({**PROCESSING, "errors": [DUPLICATE]}, DuplicateUploadError, "a.fit duplicate of Ride"),
+    ],
+)
+async def test_an_upload_with_errors_is_not_looked_at_again(answer: Any, kind: type[UploadError], text: str) -> None:
+    strava = Strava(PROCESSING, answer)
+    began = strava.clock.monotonic()
+    async with strava.clock.autojump():
+        with pytest.raises(UploadError) as caught:
+            await strava.uploads.wait(5)
+    assert (type(caught.value), caught.value.error) == (kind, text)
+    assert strava.clock.monotonic() - began == 2.5  # two looks
 
 
 @pytest.mark.anyio

@@ -1,469 +1,37 @@
-"""Events that outlive a shutdown: what is kept and taken back, and the file that keeps them."""
+"""The file that keeps webhook events from one process to the next."""
 
 import asyncio
 import json
+import signal
 import sqlite3
 import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.from_thread
 import anyio.lowlevel
+import anyio.to_thread
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from strava_async import InputError, QuotaExceededError, TokenStoreError, TransportError
-from strava_async.fastapi import KeptEvent, SqliteBacklog, WebhookCounts
+from strava_async import TokenStoreError
+from strava_async.fastapi import KeptEvent, SqliteBacklog
 from strava_async.fastapi.webhook_backlog import KEPT_SECONDS
-from strava_async.fastapi.webhook_counts import Offer
-from strava_async.fastapi.webhook_handling import Handling
-from strava_async.fastapi.webhook_kept import BACKLOG_SECONDS, Backlog
-from strava_async.fastapi.webhook_queue import EventQueue
-from strava_async.fastapi.webhook_retry import QUOTA_AGE_SECONDS
 from strava_async.testing import FakeClock
 from strava_async.webhooks import WebhookEvent
 
 pytestmark = pytest.mark.anyio
 
 REMOVED = WebhookEvent("athlete", 7, "update", 7, 9, 1, {"authorized": "false"})
-NO_QUOTA = QuotaExceededError(quota_class="read", window="read_15min", resume_at=0.0, wait_seconds=900.0)
-UNREACHABLE = TransportError("no reply", sent="maybe")
 
 
 def event(number: int = 1, at: int = 1) -> WebhookEvent:
     return WebhookEvent("activity", number, "create", 7, 9, at)
-
-
-class MemoryBacklog:
-    """A backlog that does as it is told."""
-
-    def __init__(self, *kept: KeptEvent) -> None:
-        self.kept: list[KeptEvent] = [*kept]
-        self.keeps = 0
-        self.pauses = 0
-        self.error: Exception | None = None
-        self.hangs = False
-        self.taking = anyio.Event()
-        self.on_keep: Callable[[], None] = lambda: None
-
-    async def _answer(self) -> None:
-        for _ in range(self.pauses):
-            await anyio.lowlevel.checkpoint()
-        if self.hangs:
-            await anyio.sleep_forever()
-        if self.error is not None:
-            raise self.error
-
-    async def keep(self, events: Sequence[KeptEvent]) -> None:
-        self.keeps += 1
-        self.on_keep()
-        await self._answer()
-        self.kept += events
-
-    async def take(self) -> Sequence[KeptEvent]:
-        taken, self.kept = self.kept, []
-        self.taking.set()
-        await self._answer()
-        return taken
-
-
-class Service:
-    """One run of a service after the other, over one backlog."""
-
-    def __init__(self, backlog: Backlog | None) -> None:
-        self.clock = FakeClock()
-        self.backlog = backlog
-        self.connected = True
-        self.error: Exception | None = None
-        self.disconnect_error: Exception | None = None
-        self.hangs = False
-        self.claims: list[str] = []
-        self.tried: list[tuple[int, int]] = []
-        self.handled: list[tuple[int, int]] = []
-        self.left: list[int] = []
-
-    async def is_connected(self, athlete_id: int) -> bool:
-        return self.connected
-
-    async def forget_if_revoked(self, athlete_id: int) -> bool:
-        self.connected = False
-        return True
-
-    async def claim(self, event: WebhookEvent) -> bool:
-        self.claims.append(event.key)
-        return self.claims.count(event.key) == 1
-
-    async def on_event(self, event: WebhookEvent) -> None:
-        what = (event.object_id, event.event_time)
-        self.tried.append(what)
-        if self.hangs:
-            await anyio.sleep_forever()
-        if self.error is not None:
-            raise self.error
-        self.handled.append(what)
-
-    async def on_disconnect(self, athlete_id: int) -> None:
-        if self.disconnect_error is not None:
-            raise self.disconnect_error
-        self.left.append(athlete_id)
-
-    def queue(self, **changes: Any) -> EventQueue:
-        handling = Handling(self, on_event=self.on_event, on_disconnect=self.on_disconnect, claim=self.claim)
-        arguments: dict[str, Any] = {"workers": 4, "max_queue": 10_000, "drain_seconds": 30.0, **changes}
-        return EventQueue(handling.attempt, clock=self.clock, backlog=self.backlog, **arguments)
-
-    async def let_its_time_pass(self) -> None:
-        """Let the time of a backlog that hangs pass."""
-        await anyio.wait_all_tasks_blocked()
-        self.clock.advance(BACKLOG_SECONDS - 0.5)
-        await anyio.wait_all_tasks_blocked()
-        assert self.clock.sleeping == 1
-        self.clock.advance(0.5)
-
-    async def run(self, *events: WebhookEvent, **changes: Any) -> WebhookCounts:
-        """Start, take events, let them be tried, and stop."""
-        queue = self.queue(**changes)
-        async with queue.running():
-            for each in events:
-                assert queue.offer(each) is Offer.ACCEPTED
-            await anyio.wait_all_tasks_blocked()
-        return queue.counts
-
-
-# -- what is kept -----------------------------------------------------------------------------------------------------
-
-
-async def test_what_waits_for_quota_is_not_tried_again_at_the_end_but_after_the_next_start() -> None:
-    backlog = MemoryBacklog()
-    service = Service(backlog)
-    service.error = NO_QUOTA
-    assert await service.run(event()) == WebhookCounts(accepted=1, kept=1)
-    assert service.tried == [(1, 1)]
-    service.error = None
-    assert await service.run() == WebhookCounts(accepted=1, handled=1)
-    assert service.handled == [(1, 1)]
-    assert await service.run() == WebhookCounts()
-    assert backlog.keeps == 1
-
-
-async def test_what_waits_for_anything_else_is_tried_once_more_and_then_kept() -> None:
-    service = Service(MemoryBacklog())
-    service.error = UNREACHABLE
-    assert await service.run(event()) == WebhookCounts(accepted=1, kept=1)
-    assert service.tried == [(1, 1)] * 2
-
-
-async def test_what_fails_for_good_is_not_kept() -> None:
-    backlog = MemoryBacklog()
-    service = Service(backlog)
-    service.error = ValueError("a defect")
-    assert await service.run(event()) == WebhookCounts(accepted=1, failed=1)
-    assert backlog.keeps == 0
-
-
-async def test_what_is_first_tried_while_it_ends_is_kept_too() -> None:
-    service = Service(MemoryBacklog())
-    service.error = NO_QUOTA
-    queue = service.queue(workers=1)
-    async with queue.running():
-        for number in range(1, 6):
-            queue.offer(event(number))
-    assert queue.counts == WebhookCounts(accepted=5, kept=5)
-    assert [number for number, _ in service.tried] == [1, 2, 3, 4, 5]
-
-
-async def test_what_is_behind_an_event_that_waits_is_kept_untried_and_in_order() -> None:
-    service = Service(MemoryBacklog())
-    service.error = NO_QUOTA
-    await service.run(event(1, 1), event(1, 2), event(2, 3), event(1, 4))
-    assert sorted(service.tried) == [(1, 1), (2, 3)]
-    service.error = None
-    await service.run()
-    assert [at for number, at in service.handled if number == 1] == [1, 2, 4]
-    assert len(service.handled) == 4
-
-
-async def test_what_is_cut_off_is_kept_and_claimed_no_second_time() -> None:
-    service = Service(MemoryBacklog())
-    service.hangs = True
-    counts = await service.run(event(1), event(2), event(3), workers=2, drain_seconds=0)
-    assert counts == WebhookCounts(accepted=3, kept=3)
-    assert len(service.claims) == 2
-    service.hangs = False
-    assert (await service.run()).handled == 3
-    assert len(service.claims) == 3
-
-
-async def test_a_cancelled_lifespan_keeps_what_is_left() -> None:
-    backlog = MemoryBacklog()
-    backlog.pauses = 3
-    service = Service(backlog)
-    service.hangs = True
-    queue = service.queue()
-    with anyio.CancelScope() as scope:
-        async with queue.running():
-            queue.offer(event())
-            await anyio.wait_all_tasks_blocked()
-            scope.cancel()
-            await anyio.sleep_forever()
-    assert scope.cancelled_caught
-    assert [kept.event for kept in backlog.kept] == [event()]
-    assert queue.counts == WebhookCounts(accepted=1, kept=1)
-
-
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_task_that_is_cancelled_again_and_again_keeps_what_is_left() -> None:
-    backlog = MemoryBacklog()
-    backlog.pauses = 20
-    service = Service(backlog)
-    queue = service.queue()
-    service.hangs = True
-
-    async def live() -> None:
-        async with queue.running():
-            queue.offer(event())
-            await anyio.sleep_forever()
-
-    task = asyncio.ensure_future(live())
-    await anyio.wait_all_tasks_blocked()
-    for _ in range(15):
-        task.cancel()
-        await asyncio.sleep(0)
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert [kept.event for kept in backlog.kept] == [event()]
-    assert queue.counts == WebhookCounts(accepted=1, kept=1)
-
-
-@pytest.mark.parametrize("outer_ends_first", [True, False])
-def test_what_is_left_is_kept_although_the_event_loop_ends_meanwhile(outer_ends_first: bool) -> None:
-    backlog = MemoryBacklog()
-    backlog.pauses = 20
-    service = Service(backlog)
-    service.hangs = True
-    queue = service.queue(drain_seconds=0)
-    closed: list[int] = []
-
-    async def live() -> None:
-        try:
-            async with queue.running():
-                queue.offer(event())
-                await anyio.wait_all_tasks_blocked()
-        finally:
-            closed.append(len(backlog.kept))  # what the backlog needs is closed here
-
-    async def main() -> None:
-        keeping = asyncio.Event()
-        backlog.on_keep = keeping.set
-        task = asyncio.create_task(live())
-        await keeping.wait()
-        if outer_ends_first:
-            task.cancel()
-            await asyncio.sleep(0)
-
-    asyncio.run(main())
-    assert [kept.event for kept in backlog.kept] == [event()]
-    assert closed == [1]
-    assert queue.counts == WebhookCounts(accepted=1, kept=1)
-
-
-def test_what_was_taken_is_not_lost_although_the_event_loop_ends_meanwhile() -> None:
-    backlog = MemoryBacklog(KeptEvent(event(), 0.0))
-    backlog.pauses = 20
-
-    async def main() -> None:
-        tasks = [asyncio.create_task(Service(backlog).run())]
-        await backlog.taking.wait()
-        tasks.clear()
-
-    asyncio.run(main())
-    assert [kept.event for kept in backlog.kept] == [event()]
-
-
-async def test_while_it_is_kept_nothing_is_accepted_and_what_is_known_stays_known() -> None:
-    backlog = MemoryBacklog()
-    service = Service(backlog)
-    service.hangs = True
-    queue = service.queue(drain_seconds=0)
-    offers: list[Offer] = []
-    backlog.on_keep = lambda: offers.extend([queue.offer(event(1)), queue.offer(event(2))])
-    async with queue.running():
-        queue.offer(event(1))
-        await anyio.wait_all_tasks_blocked()
-    assert offers == [Offer.DUPLICATE, Offer.TURNED_AWAY]
-
-
-async def test_a_deauthorization_whose_on_disconnect_failed_survives_a_restart() -> None:
-    service = Service(MemoryBacklog())
-    service.disconnect_error = OSError("the database is away")
-    assert await service.run(REMOVED) == WebhookCounts(accepted=1, kept=1)
-    assert not service.connected
-    service.disconnect_error = None
-    assert await service.run() == WebhookCounts(accepted=1, handled=1)
-    assert service.left == [7]
-    assert len(service.claims) == 1
-
-
-# -- what is taken back -----------------------------------------------------------------------------------------------
-
-
-async def test_what_was_taken_back_is_known_and_takes_no_room() -> None:
-    service = Service(MemoryBacklog(*[KeptEvent(event(number), 0.0) for number in (1, 2, 3)]))
-    service.hangs = True
-    queue = service.queue(max_queue=1, drain_seconds=0)
-    async with queue.running():
-        assert queue.offer(event(1)) is Offer.DUPLICATE
-        assert queue.offer(event(4)) is Offer.ACCEPTED
-        assert queue.offer(event(5)) is Offer.TURNED_AWAY
-    assert queue.counts.kept == 4
-
-
-async def test_an_event_keeps_the_instant_at_which_it_came() -> None:
-    backlog = MemoryBacklog(KeptEvent(event(), 5.0))
-    service = Service(backlog)
-    service.hangs = True
-    await service.run(drain_seconds=0)
-    assert [kept.accepted_at for kept in backlog.kept] == [5.0]
-
-
-async def test_the_time_in_the_backlog_counts_for_how_old_an_event_is() -> None:
-    service = Service(MemoryBacklog(KeptEvent(event(), FakeClock().time() - QUOTA_AGE_SECONDS - 1)))
-    service.error = NO_QUOTA
-    assert await service.run() == WebhookCounts(accepted=1, failed=1)
-
-
-async def test_a_start_that_is_cancelled_while_it_takes_loses_nothing() -> None:
-    backlog = MemoryBacklog(KeptEvent(event(), 0.0))
-    backlog.pauses = 3
-    service = Service(backlog)
-    with anyio.CancelScope() as scope:
-        scope.cancel()
-        async with service.queue().running():
-            await anyio.sleep_forever()
-    assert [kept.event for kept in backlog.kept] == [event()]
-
-
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_starting_task_that_is_cancelled_while_it_takes_loses_nothing() -> None:
-    backlog = MemoryBacklog(KeptEvent(event(), 0.0))
-    backlog.pauses = 5
-    task = asyncio.ensure_future(Service(backlog).run())
-    await backlog.taking.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert [kept.event for kept in backlog.kept] == [event()]
-
-
-# -- a backlog that does not do ---------------------------------------------------------------------------------------
-
-
-async def test_a_keep_that_raises_is_logged_with_what_is_lost(caplog: pytest.LogCaptureFixture) -> None:
-    backlog = MemoryBacklog()
-    service = Service(backlog)
-    service.error = NO_QUOTA
-    queue = service.queue()
-    async with queue.running():
-        queue.offer(event(1))
-        queue.offer(event(2))
-        await anyio.wait_all_tasks_blocked()
-        backlog.error = TokenStoreError("no room")
-    assert queue.counts == WebhookCounts(accepted=2, failed=2)
-    errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert "could not be kept: TokenStoreError('no room')" in errors[0]
-    assert "'activity' 1: cut off" in errors[1]
-    assert "'activity' 2: cut off" in errors[2]
-    assert errors[3].startswith("2 webhook events were cut off")
-    assert "Traceback" not in caplog.text
-
-
-async def test_a_keep_that_hangs_has_five_seconds(caplog: pytest.LogCaptureFixture) -> None:
-    backlog = MemoryBacklog()
-    service = Service(backlog)
-    service.error = NO_QUOTA
-    queue = service.queue()
-    async with anyio.create_task_group() as tasks, queue.running():
-        queue.offer(event())
-        await anyio.wait_all_tasks_blocked()
-        backlog.hangs = True
-        tasks.start_soon(service.let_its_time_pass)
-    assert queue.counts == WebhookCounts(accepted=1, failed=1)
-    assert "took longer than 5 s" in caplog.text
-
-
-@pytest.mark.parametrize("error", [TokenStoreError("damaged"), OSError("away")])
-async def test_a_take_that_raises_is_logged_and_the_service_starts(
-    error: Exception, caplog: pytest.LogCaptureFixture
-) -> None:
-    backlog = MemoryBacklog()
-    backlog.error = error
-    service = Service(backlog)
-    assert (await service.run(event())).handled == 1
-    assert "no webhook events were taken back" in caplog.text
-    assert ("Traceback" in caplog.text) is isinstance(error, OSError)
-
-
-async def test_a_take_that_hangs_has_five_seconds_and_the_service_starts() -> None:
-    backlog = MemoryBacklog()
-    backlog.hangs = True
-    service = Service(backlog)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(service.let_its_time_pass)
-        assert (await service.run(event())).handled == 1
-
-
-async def test_a_take_that_returns_nonsense_lets_the_service_start(caplog: pytest.LogCaptureFixture) -> None:
-    nonsense: Any = "nonsense"
-    service = Service(MemoryBacklog(nonsense))
-    assert (await service.run(event())).handled == 1
-    assert "no webhook events were taken back" in caplog.text
-
-
-# -- as JSON ----------------------------------------------------------------------------------------------------------
-
-names = st.text(st.characters(), min_size=1, max_size=9)
-numbers = st.integers(1, 2**63 - 1)
-kept_events = st.builds(
-    KeptEvent,
-    st.builds(
-        WebhookEvent, names, numbers, names, numbers, numbers, numbers, st.dictionaries(names, names, max_size=3)
-    ),
-    st.floats(0, 1e11),
-    st.booleans(),
-    st.none() | st.booleans(),
-)
-
-
-@given(kept=kept_events)
-def test_a_kept_event_comes_back_from_json_as_it_was(kept: KeptEvent) -> None:
-    assert KeptEvent.from_json(kept.to_json()) == kept
-    assert kept.to_json().isascii()
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"event": None}, {"event": {}}, {"accepted_at": "1"}, {"claimed": None}, {"forgotten": 1}, {"accepted_at": None}],
-)
-def test_what_is_no_kept_event_is_refused(changes: dict[str, Any]) -> None:
-    value = json.loads(KeptEvent(event(), 1.0).to_json())
-    with pytest.raises(InputError):
-        KeptEvent.from_json(json.dumps({**value, **changes}))
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, "null"])
-def test_what_is_no_object_is_no_kept_event(text: str) -> None:
-    with pytest.raises(InputError):
-        KeptEvent.from_json(text)
-
-
-# -- the file ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -473,6 +41,12 @@ def path(tmp_path: Path) -> Path:
 
 def at(accepted_at: float, number: int = 1) -> KeptEvent:
     return KeptEvent(event(number), accepted_at, claimed=True)
+
+
+def rows(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as file:
+        (count,) = file.execute("SELECT count(*) FROM events").fetchone()
+    return int(count)
 
 
 def backlog_of(path: Path) -> SqliteBacklog:
@@ -502,7 +76,8 @@ async def test_what_is_older_than_seven_days_is_dropped_but_a_deauthorization(
     clock.advance(KEPT_SECONDS)
     taken = await SqliteBacklog(path, clock=clock).take()
     assert [kept.event for kept in taken] == [REMOVED, event(1)]
-    assert "1 kept webhook events were dropped" in caplog.text
+    assert "event 'create' of 'activity' 2, of athlete 7: dropped" in caplog.text
+    assert rows(path) == 2
 
 
 async def test_a_row_that_cannot_be_read_is_dropped_and_costs_no_other(
@@ -512,7 +87,8 @@ async def test_a_row_that_cannot_be_read_is_dropped_and_costs_no_other(
     with closing(sqlite3.connect(path)) as file, file:
         file.execute("UPDATE events SET value = '{}' WHERE id = 1")
     assert await backlog_of(path).take() == [at(2.0, 2)]
-    assert "1 kept webhook events were dropped" in caplog.text
+    assert "row 1 of the kept webhook events was dropped" in caplog.text
+    assert rows(path) == 1
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + b"\xff" * 5_000])
@@ -566,6 +142,115 @@ def test_loops_of_several_threads_share_an_object(path: Path, anyio_backend: str
     assert sorted(kept.event.object_id for kept in taken) == [1, 2, 3, 4]
 
 
+# -- rows that are held -----------------------------------------------------------------------------------------------
+
+
+def locks(path: Path) -> list[str]:
+    return [entry.name for entry in path.parent.joinpath(f"{path.name}-locks").iterdir()]
+
+
+async def test_a_taken_row_stays_in_the_file_until_its_event_is_settled(path: Path) -> None:
+    backlog = backlog_of(path)
+    await backlog.keep([at(1.0, 1), at(2.0, 2)])
+    await backlog.take()
+    assert (rows(path), len(locks(path))) == (2, 1)
+    await backlog.settle([event(1).key, event(3).key])
+    assert rows(path) == 1
+    assert await backlog_of(path).take() == []
+    await backlog.settle([event(2).key])
+    assert (rows(path), locks(path)) == (0, [])
+
+
+async def test_what_is_held_is_nobody_elses_until_it_is_kept(path: Path) -> None:
+    backlog, other = backlog_of(path), backlog_of(path)
+    await backlog.hold([at(1.0, 1), at(2.0, 2)])
+    await backlog.hold([at(1.0, 1)])
+    assert (rows(path), len(locks(path))) == (2, 2)
+    assert await other.take() == []
+    await other.settle([event(1).key])
+    assert rows(path) == 2
+    further = KeptEvent(event(2), 2.0, claimed=True, failures={"trouble": 3})
+    await backlog.keep([at(1.0, 1), further, at(3.0, 3)])
+    assert (rows(path), locks(path)) == (3, [])
+    assert await other.take() == [at(1.0, 1), further, at(3.0, 3)]
+
+
+async def test_what_one_holds_is_not_changed_by_another_that_knows_it_too(path: Path) -> None:
+    backlog, other = backlog_of(path), backlog_of(path)
+    await backlog.hold([at(1.0)])
+    await other.keep([at(5.0)])
+    assert await backlog_of(path).take() == [at(5.0)]
+    assert rows(path) == 2
+
+
+async def test_an_event_that_two_processes_have_kept_is_taken_once(path: Path) -> None:
+    await backlog_of(path).keep([KeptEvent(event(), 2.0, failures={"trouble": 2, "not found": 1})])
+    await backlog_of(path).keep([KeptEvent(event(), 1.0, claimed=True, failures={"trouble": 1})])
+    backlog = backlog_of(path)
+    assert await backlog.take() == [KeptEvent(event(), 1.0, True, failures={"trouble": 2, "not found": 1})]
+    await backlog.settle([event().key])
+    assert rows(path) == 0
+
+
+async def test_the_lock_of_one_who_was_killed_before_it_held_anything_is_removed(path: Path) -> None:
+    await backlog_of(path).take()
+    path.parent.joinpath(f"{path.name}-locks", "holder-" + "0" * 32).touch()
+    await backlog_of(path).take()
+    assert locks(path) == []
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_take_that_is_cancelled_leaves_what_it_took_to_the_next(path: Path) -> None:
+    await backlog_of(path).keep([at(1.0)])
+
+    class Cancelling(FakeClock):
+        def time(self) -> float:
+            anyio.from_thread.run_sync(task.cancel)
+            return 1_000.0
+
+    task = asyncio.ensure_future(SqliteBacklog(path, clock=Cancelling()).take())
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert locks(path) == []
+    assert await backlog_of(path).take() == [at(1.0)]
+
+
+async def test_events_that_cannot_be_put_there_are_not_held(path: Path) -> None:
+    backlog = backlog_of(path)
+    await backlog.take()
+    nonsense: Any = "nonsense"
+    with pytest.raises(AttributeError):
+        await backlog.hold([at(1.0), nonsense])
+    assert (rows(path), locks(path)) == (0, [])
+
+
+async def test_a_file_of_before_there_were_holders_is_read_and_written(path: Path) -> None:
+    await backlog_of(path).take()
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("DROP TABLE events")
+        file.execute("CREATE TABLE events (id INTEGER PRIMARY KEY, accepted_at REAL NOT NULL, value TEXT NOT NULL)")
+        value = json.loads(at(1.0, 1).to_json())
+        del value["failures"]
+        file.execute("INSERT INTO events (accepted_at, value) VALUES (1.0, ?)", (json.dumps(value),))
+    backlog = backlog_of(path)
+    assert await backlog.take() == [at(1.0, 1)]
+    assert await backlog_of(path).take() == []
+    await backlog.hold([at(2.0, 2)])
+    await backlog.settle([event(1).key])
+    assert rows(path) == 1
+
+
+@pytest.mark.parametrize("name", ["", "new", "../../victim", b"\xff", 5, "0" * 32])
+async def test_a_mark_that_is_no_holders_is_none(path: Path, name: object) -> None:
+    victim = path.parent / "victim"
+    victim.touch()
+    await backlog_of(path).keep([at(1.0)])
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("UPDATE events SET holder = ?", (name,))
+    assert await backlog_of(path).take() == [at(1.0)]
+    assert victim.exists()
+
+
 PROCESS = """
 import os, signal, sys, anyio
 from strava_async.fastapi import KeptEvent, SqliteBacklog
@@ -584,9 +269,14 @@ path, what = sys.argv[1:]
 backlog = SqliteBacklog(path, clock=Killer() if what == "die while taking" else FakeClock(start=1000.0))
 print("ready", flush=True)
 sys.stdin.readline()
+kept = KeptEvent(WebhookEvent("activity", 1, "create", 7, 9, 1), 1.0)
 if what == "keep and die":
-    killed_after(backlog.keep, [KeptEvent(WebhookEvent("activity", 1, "create", 7, 9, 1), 1.0, True)])
-print(*[kept.event.object_id for kept in anyio.run(backlog.take)])
+    killed_after(backlog.keep, [kept])
+if what == "hold and die":
+    killed_after(backlog.hold, [kept])
+print(*[kept.event.object_id for kept in anyio.run(backlog.take)], flush=True)
+if what == "take and stay":
+    signal.pause()
 """
 
 
@@ -617,9 +307,34 @@ def test_processes_that_start_at_once_get_each_event_once(path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no SIGKILL")
-def test_a_process_that_is_killed_after_keeping_has_kept(path: Path) -> None:
-    assert processes(path, "keep and die")[0][0] == -9
-    assert anyio.run(backlog_of(path).take) == [at(1.0)]
+@pytest.mark.parametrize(("what", "claimed"), [("keep and die", False), ("hold and die", True)])
+def test_what_a_process_had_put_there_when_it_was_killed_is_free_at_once(path: Path, what: str, claimed: bool) -> None:
+    assert processes(path, what)[0][0] == -9
+    assert anyio.run(backlog_of(path).take) == [KeptEvent(event(), 1.0, claimed)]
+    assert len(locks(path)) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no SIGSTOP")
+def test_what_was_taken_is_free_when_its_process_is_killed_and_not_while_it_is_stopped(path: Path) -> None:
+    anyio.run(backlog_of(path).keep, [at(1.0, 1), at(2.0, 2)])
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROCESS, str(path), "take and stay"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "1 2\n"
+    process.send_signal(signal.SIGSTOP)
+    assert anyio.run(backlog_of(path).take) == []
+    process.kill()
+    process.communicate()
+    assert rows(path) == 2
+    assert anyio.run(backlog_of(path).take) == [at(1.0, 1), at(2.0, 2)]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no SIGKILL")
@@ -627,14 +342,3 @@ def test_a_process_that_is_killed_while_taking_has_taken_nothing(path: Path) -> 
     anyio.run(backlog_of(path).keep, [at(1.0)])
     assert processes(path, "die while taking")[0][0] == -9
     assert anyio.run(backlog_of(path).take) == [at(1.0)]
-
-
-async def test_a_whole_restart_over_a_file_loses_nothing_and_handles_nothing_twice(path: Path) -> None:
-    service = Service(backlog_of(path))
-    service.error = NO_QUOTA
-    counts = await service.run(*[event(number) for number in range(1, 51)])
-    assert counts == WebhookCounts(accepted=50, kept=50)
-    service.error = None
-    assert await service.run() == WebhookCounts(accepted=50, handled=50)
-    assert sorted(service.handled) == [(number, 1) for number in range(1, 51)]
-    assert len(service.tried) == 100

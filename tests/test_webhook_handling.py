@@ -23,6 +23,7 @@ from strava_async import (
     TransportError,
 )
 from strava_async.fastapi.webhook_handling import DENIED_SECONDS, Handling, Outcome
+from strava_async.fastapi.webhook_owners import SLOW_TURN_SECONDS, TURN_SECONDS, Owners
 from strava_async.fastapi.webhook_retry import (
     LEAST_QUOTA_SECONDS,
     MOST_QUOTA_SECONDS,
@@ -213,6 +214,188 @@ async def test_a_plain_handler_that_raises_is_an_error_like_any_other() -> None:
     assert await handling.attempt(world.job(CREATED), False) == TROUBLE_SECONDS[0]
 
 
+# -- the athlete's turn -----------------------------------------------------------------------------------------------
+
+
+def created(number: int) -> WebhookEvent:
+    return WebhookEvent("activity", number, "create", 7, 9, 1)
+
+
+async def first_attempts(world: World, handling: Handling, how_many: int) -> list[tuple[Job, Outcome | float]]:
+    jobs = [world.job(created(number)) for number in range(1, how_many + 1)]
+    return [(job, await handling.attempt(job, False)) for job in jobs]
+
+
+async def test_ten_of_an_athlete_are_attempted_within_a_minute_until_one_was_handled() -> None:
+    world = World(on_event=[KeyError("not handled")] * 10)
+    handling = world.handling(claim=world.claim)
+    ended = await first_attempts(world, handling, 12)
+    assert [end for _, end in ended] == [FAILED] * 10 + [TURN_SECONDS] * 2
+    assert world.asked().count("on_event") == world.asked().count("claim") == 10
+    assert [job.standing.waits for job, _ in ended] == [False] * 10 + [True] * 2
+    world.clock.advance(TURN_SECONDS)
+    assert await handling.attempt(ended[10][0], False) is HANDLED
+    assert not ended[10][0].standing.waits
+    assert [end for _, end in await first_attempts(world, handling, 40)] == [HANDLED] * 40
+
+
+async def test_of_an_athlete_who_is_not_connected_no_event_waits() -> None:
+    world = World(is_connected=[False] * 200)
+    ended = await first_attempts(world, world.handling(), 200)
+    assert {end for _, end in ended} == {DROPPED}
+
+
+async def test_a_deauthorization_needs_no_turn_and_confirms_none() -> None:
+    world = World(on_event=[KeyError("x")] * 99, forget_if_revoked=[False])
+    owners = Owners()
+    handling = world.handling(owners=owners)
+    await first_attempts(world, handling, 11)
+    assert await handling.attempt(world.job(REMOVED), False) is DROPPED
+    assert world.asked().count("forget_if_revoked") == 1
+    assert owners.turn(7, world.clock.monotonic()) > 0
+
+
+async def test_what_quota_or_trouble_stopped_needs_a_turn_again() -> None:
+    world = World(on_event=[no_quota(900)] * 10 + [UNREACHABLE] * 10)
+    handling = world.handling()
+    waited = [job for job, _ in await first_attempts(world, handling, 10)]
+    world.clock.advance(900)
+    assert [await handling.attempt(job, False) for job in waited] == [TROUBLE_SECONDS[0]] * 10
+    world.clock.advance(5)
+    assert [await handling.attempt(job, False) for job in waited] == [TURN_SECONDS - 5] * 10
+
+
+async def test_what_waits_for_its_turn_at_the_last_attempt_has_failed_without_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(on_event=[KeyError("x")] * 10)
+    handling = world.handling()
+    await first_attempts(world, handling, 10)
+    assert await handling.attempt(world.job(created(11)), True) is FAILED
+    assert world.asked().count("on_event") == 10
+    assert "'activity' 11: failed, its athlete has too many" in caplog.text
+
+
+async def test_after_three_events_that_were_not_found_the_next_is_looked_at_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(on_event=[NOT_FOUND] * 99)
+    handling = world.handling()
+    ended = await first_attempts(world, handling, 5)
+    assert [end for _, end in ended] == [NOT_FOUND_SECONDS[0]] * 5  # it waits to see what becomes of the others
+    for pause, expected in zip(NOT_FOUND_SECONDS, [*NOT_FOUND_SECONDS[1:], FAILED], strict=True):
+        world.clock.advance(pause)
+        assert [await handling.attempt(job, False) for job, _ in ended] == [expected] * 5
+    looked_at = [event.object_id for name, event in world.calls if name == "on_event"]
+    assert {number: looked_at.count(number) for number in range(1, 6)} == {1: 4, 2: 4, 3: 4, 4: 1, 5: 1}
+    told = [record for record in caplog.records if "that Strava does not know" in record.getMessage()]
+    assert [record.levelname for record in told] == ["WARNING"]
+
+
+async def test_of_a_burst_that_strava_shows_late_nothing_is_lost() -> None:
+    world = World(on_event=[NOT_FOUND] * 8)
+    handling = world.handling()
+    jobs = [job for job, _ in await first_attempts(world, handling, 8)]
+    world.clock.advance(NOT_FOUND_SECONDS[0])
+    ends = [await handling.attempt(job, False) for job in reversed(jobs)]  # the first three come last
+    assert ends == [NOT_FOUND_SECONDS[1]] * 5 + [HANDLED] * 3
+    world.clock.advance(NOT_FOUND_SECONDS[1])
+    assert [await handling.attempt(job, False) for job in jobs[3:]] == [HANDLED] * 5
+
+
+async def test_a_success_that_could_be_forged_does_not_bring_the_others_another_look() -> None:
+    world = World(on_event=[NOT_FOUND] * 4)
+    handling = world.handling()
+    jobs = [job for job, _ in await first_attempts(world, handling, 4)]
+    assert await handling.attempt(world.job(created(99)), False) is HANDLED
+    world.clock.advance(NOT_FOUND_SECONDS[0])
+    assert await handling.attempt(jobs[3], False) == NOT_FOUND_SECONDS[1]
+
+
+async def test_after_twenty_that_were_not_found_the_next_waits_for_two_minutes() -> None:
+    world = World(on_event=[NOT_FOUND] * 99)
+    handling = world.handling()
+    for _ in range(2):
+        await first_attempts(world, handling, 10)
+        world.clock.advance(TURN_SECONDS)
+    assert await handling.attempt(world.job(created(99)), False) == SLOW_TURN_SECONDS - TURN_SECONDS
+    assert world.asked().count("on_event") == 20
+
+
+# -- its time ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_handler_that_is_cut_off_counts_as_trouble_that_passes(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+
+    async def hang(_: object) -> None:
+        await anyio.sleep_forever()
+
+    async with world.clock.autojump():
+        handling = world.handling(on_event=hang)
+        assert await handling.attempt(world.job(CREATED), False) == TROUBLE_SECONDS[0]
+        strict = world.handling(on_event=hang, retry_on=())
+        assert await strict.attempt(world.job(CREATED), False) is FAILED
+    assert "OverTimeError in on_event, to be tried again in 5 s" in caplog.text
+    assert "OverTimeError('it took longer than 60 s')" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+async def test_a_handler_whose_thread_is_left_behind_has_failed(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    begun, release = threading.Event(), threading.Event()
+    ends: list[Outcome | float] = []
+
+    def hang(_: object) -> None:
+        begun.set()
+        release.wait(20)
+
+    async def attempt() -> None:
+        ends.append(await handling.attempt(world.job(CREATED), False))
+
+    handling = world.handling(on_event=hang, handler_seconds=30)
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(attempt)
+            await anyio.to_thread.run_sync(begun.wait, 20)
+            world.clock.advance(30)
+        assert ends == [FAILED]
+        assert handling.threads_left_behind == 1
+    finally:
+        release.set()
+    assert "'create' of 'activity' 5: on_event: its thread was left behind after 30 s" in caplog.text
+    assert "not tried again: LeftBehindError" in caplog.text
+
+
+async def test_a_claim_that_is_cut_off_counts_as_made() -> None:
+    world = World()
+
+    async def hang(_: object) -> bool:
+        return bool(await anyio.sleep_forever())
+
+    async with world.clock.autojump():
+        handling, job = world.handling(claim=hang), world.job(CREATED)
+        assert await handling.attempt(job, False) == TROUBLE_SECONDS[0]
+        assert await handling.attempt(job, False) is HANDLED
+
+
+async def test_an_on_disconnect_that_is_cut_off_is_called_again() -> None:
+    world = World(forget_if_revoked=[True])
+    world.steps["is_connected"] = [True, False]
+    calls: list[int] = []
+
+    async def hang_once(athlete_id: int) -> None:
+        calls.append(athlete_id)
+        if len(calls) == 1:
+            await anyio.sleep_forever()
+
+    async with world.clock.autojump():
+        handling, job = world.handling(on_disconnect=hang_once), world.job(REMOVED)
+        assert await handling.attempt(job, False) == TROUBLE_SECONDS[0]
+        assert await handling.attempt(job, False) is HANDLED
+    assert calls == [7, 7]
+
+
 # -- what an error of the handler means -------------------------------------------------------------------------------
 
 
@@ -276,6 +459,7 @@ async def test_quota_does_not_use_up_the_attempts_but_two_days_end_it() -> None:
     handling, job = world.handling(), world.job(CREATED)
     for _ in range(100):
         assert await handling.attempt(job, False) == 900
+        world.clock.advance(900)
     world.clock.advance(QUOTA_AGE_SECONDS + 1)
     assert await handling.attempt(job, False) is FAILED
 

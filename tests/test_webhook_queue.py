@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from strava_async import InputError
 from strava_async.fastapi.webhook_counts import Offer, WebhookCounts
 from strava_async.fastapi.webhook_handling import Outcome
+from strava_async.fastapi.webhook_owners import Owners
 from strava_async.fastapi.webhook_queue import REMEMBERED_EVENTS, EventQueue
 from strava_async.fastapi.webhook_retry import Job
 from strava_async.fastapi.webhook_seen import REMEMBERED_SECONDS, Seen
@@ -58,9 +60,21 @@ class Desk:
         finally:
             self.ended.append(what)
 
-    def queue(self, *, workers: int = 4, max_queue: int = 10_000, drain_seconds: float | None = 30.0) -> EventQueue:
+    def queue(
+        self,
+        *,
+        workers: int = 4,
+        max_queue: int = 10_000,
+        drain_seconds: float | None = 30.0,
+        owners: Owners | None = None,
+    ) -> EventQueue:
         return EventQueue(
-            self.attempt, clock=self.clock, workers=workers, max_queue=max_queue, drain_seconds=drain_seconds
+            self.attempt,
+            clock=self.clock,
+            workers=workers,
+            max_queue=max_queue,
+            drain_seconds=drain_seconds,
+            owners=owners or Owners(most_unfinished=1_000_000),
         )
 
 
@@ -146,7 +160,8 @@ async def test_what_is_known_is_turned_away_too_where_nothing_runs() -> None:
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_what_is_unfinished_is_known_however_long_the_queue_is() -> None:
+async def test_what_is_unfinished_is_known_however_long_the_queue_is(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL, "strava_async.webhooks")  # each is named when it is lost
     queue = Desk().queue(max_queue=REMEMBERED_EVENTS + 1, workers=1)
     with anyio.CancelScope() as scope:
         async with queue.running():
@@ -302,6 +317,213 @@ async def test_deauthorizations_of_one_athlete_are_handled_one_after_the_other()
         queue.offer(WebhookEvent("athlete", 7, "update", 7, 9, 6, {"authorized": "false"}))
         await desk.clock.sleep(5)
     assert desk.begun == [(7, 5), (7, 5), (7, 6)]
+
+
+# -- one athlete ------------------------------------------------------------------------------------------------------
+
+
+def of(owner_id: int, number: int) -> WebhookEvent:
+    return WebhookEvent("activity", number, "create", owner_id, 9, 1)
+
+
+def removed(at: int, owner_id: int = 7) -> WebhookEvent:
+    return WebhookEvent("athlete", owner_id, "update", owner_id, 9, at, {"authorized": "false"})
+
+
+async def test_what_is_too_much_of_one_athlete_is_turned_away_and_others_are_taken(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    desk = Desk()
+    desk.act = desk.a_second
+    queue = desk.queue(owners=Owners(most_unfinished=2), workers=1)
+    async with queue.running(), desk.clock.autojump():
+        assert [queue.offer(of(7, number)) for number in (1, 2)] == [Offer.ACCEPTED] * 2
+        assert [queue.offer(of(7, number)) for number in (3, 4, 5)] == [Offer.TURNED_AWAY] * 3
+        assert queue.offer(of(8, 6)) is Offer.ACCEPTED
+        await desk.clock.sleep(1.5)
+        assert queue.offer(of(7, 3)) is Offer.ACCEPTED
+        await desk.clock.sleep(5)
+    assert queue.counts == WebhookCounts(accepted=4, handled=4, turned_away=3)
+    [said] = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert said == "a webhook event was turned away, as many as 2 of one athlete's are unfinished: those of 7"
+
+
+async def test_what_a_cut_left_counts_no_longer_at_the_next_start() -> None:
+    desk = Desk()
+    desk.act = desk.a_second
+    owners = Owners(most_unfinished=2)
+    queue = desk.queue(owners=owners, drain_seconds=0)
+    for _ in range(2):
+        async with queue.running():
+            assert [queue.offer(of(7, number)) for number in (1, 2)] == [Offer.ACCEPTED] * 2
+            await anyio.wait_all_tasks_blocked()
+    assert owners.known == 0
+
+
+async def test_a_deauthorization_is_taken_however_many_events_of_its_athlete_there_are() -> None:
+    desk = Desk()
+    desk.act = desk.a_second
+    queue = desk.queue(owners=Owners(most_unfinished=1), drain_seconds=0)
+    async with queue.running():
+        assert [queue.offer(of(7, number)) for number in (1, 2)] == [Offer.ACCEPTED, Offer.TURNED_AWAY]
+        assert queue.offer(removed(1)) is Offer.ACCEPTED
+
+
+async def test_a_flood_of_deauthorizations_of_one_athlete_is_two_and_the_last_of_it_is_handled() -> None:
+    desk = Desk()
+    desk.act = desk.a_second
+    queue = desk.queue(max_queue=5)
+    async with desk.clock.autojump(), queue.running():
+        for at in range(1, 1_001):
+            assert queue.offer(removed(at)) is Offer.ACCEPTED
+        assert queue.counts.waiting == 2
+        assert queue.offer(removed(500)) is Offer.DUPLICATE
+        assert queue.offer(removed(1, owner_id=8)) is Offer.ACCEPTED
+        await desk.clock.sleep(5)
+    assert desk.ended == [(7, 1), (8, 1), (7, 1_000)]
+    assert queue.counts == WebhookCounts(accepted=1_001, handled=3, dropped=998, duplicates=1)
+
+
+async def test_a_deauthorization_about_which_something_was_done_is_not_replaced() -> None:
+    desk = Desk()
+    seen: list[int] = []
+
+    async def claim(job: Job, last: bool) -> Outcome | float:
+        seen.append(job.event.event_time)
+        if job.event.event_time == 1 and len(seen) == 1:
+            return 30.0
+        job.claimed = True
+        return Outcome.HANDLED
+
+    desk.act = claim
+    queue = desk.queue()
+    async with queue.running(), desk.clock.autojump():
+        queue.offer(removed(1))
+        await anyio.wait_all_tasks_blocked()
+        queue.offer(removed(2))
+        await desk.clock.sleep(60)
+    assert seen == [1, 1, 2]
+
+
+async def test_an_event_that_says_it_is_another_athletes_holds_up_nobody() -> None:
+    desk = Desk()
+    forged, real = of(8, 5), of(7, 5)
+
+    async def act(job: Job, last: bool) -> Outcome | float:
+        return 3600.0 if job.event == forged else Outcome.HANDLED
+
+    desk.act = act
+    queue = desk.queue(drain_seconds=0)
+    async with queue.running():
+        queue.offer(forged)
+        await anyio.wait_all_tasks_blocked()
+        queue.offer(real)
+        await anyio.wait_all_tasks_blocked()
+        assert queue.counts.handled == 1
+
+
+async def test_what_waits_for_its_athletes_turn_has_it_when_one_of_them_was_confirmed() -> None:
+    desk = Desk()
+    owners = Owners()
+    begun: list[tuple[int, float]] = []
+    began = desk.clock.monotonic()
+
+    async def act(job: Job, last: bool) -> Outcome | float:
+        begun.append((job.event.object_id, desk.clock.monotonic() - began))
+        if job.event.object_id == 9:
+            await desk.clock.sleep(20)
+            owners.confirm(7)
+        elif job.event.object_id < 4 and not job.standing.has_turn:
+            job.standing.waits, job.standing.has_turn = job.event.object_id != 3, True
+            return 3600.0
+        return Outcome.HANDLED
+
+    desk.act = act
+    queue = desk.queue(owners=owners, drain_seconds=0)
+    async with queue.running(), desk.clock.autojump():
+        for number in (1, 2, 3):
+            queue.offer(of(7, number))
+        queue.offer(of(7, 9))
+        queue.offer(of(8, 4))
+        await desk.clock.sleep(60)
+        again = begun[5:]
+    assert sorted(begun[:5]) == [(1, 0.0), (2, 0.0), (3, 0.0), (4, 0.0), (9, 0.0)]
+    assert sorted(again) == [(1, 20.0), (2, 20.0)]
+
+
+# -- the oldest -------------------------------------------------------------------------------------------------------
+
+
+async def quiet() -> None:
+    """Wait until every task waits: on asyncio one that has just been woken seems to wait still."""
+    for _ in range(20):
+        await anyio.lowlevel.checkpoint()
+    await anyio.wait_all_tasks_blocked()
+
+
+async def test_an_event_that_waits_for_a_worker_for_a_minute_is_warned_of_each_minute(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    desk = Desk()
+
+    async def hang(job: Job, last: bool) -> Outcome | float:
+        await desk.clock.sleep(150)
+        return Outcome.HANDLED
+
+    desk.act = hang
+    queue = desk.queue(workers=2, drain_seconds=0)
+    async with queue.running():
+        for number in (1, 2, 3, 4):
+            queue.offer(event(number))
+        await quiet()
+        assert queue.oldest_waiting() == 0.0
+        for seconds, lines in ((59.5, 0), (0.5, 1), (59.0, 1), (1.0, 2), (29.0, 2), (1.0, 2)):
+            desk.clock.advance(seconds)
+            await quiet()
+            assert len(caplog.records) == lines
+        assert queue.oldest_waiting() is None  # 150 s: two are under way anew
+        desk.clock.advance(300)
+        await quiet()
+        assert len(caplog.records) == 2
+    texts = [record.getMessage() for record in caplog.records]
+    assert texts[0] == (
+        "the oldest webhook event that could be handled has waited for 60 s: "
+        "no worker is free for it, and 4 are unfinished"
+    )
+    assert "has waited for 120 s" in texts[1]
+
+
+async def test_a_deauthorization_that_waits_for_its_worker_is_warned_of_too(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk()
+
+    async def hang(job: Job, last: bool) -> Outcome | float:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    desk.act = hang
+    queue = desk.queue(drain_seconds=0)
+    async with queue.running():
+        for owner_id in (7, 8):
+            queue.offer(removed(1, owner_id=owner_id))
+        await quiet()
+        desk.clock.advance(60)
+        await quiet()
+        assert "has waited for 60 s" in caplog.text
+
+
+async def test_what_waits_to_be_tried_again_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk()
+    desk.act = failing_first({1: [3600.0], 2: [3600.0]})
+    queue = desk.queue(workers=1)
+    async with queue.running():
+        for number in (1, 2):
+            queue.offer(event(number))
+        await quiet()
+        for _ in range(5):
+            desk.clock.advance(60)
+            await quiet()
+        assert queue.oldest_waiting() is None
+    assert caplog.records == []
 
 
 # -- again ------------------------------------------------------------------------------------------------------------
@@ -480,7 +702,7 @@ async def test_a_cut_off_deauthorization_is_named(caplog: pytest.LogCaptureFixtu
     assert "'athlete' 7: cut off, of athlete 7; on_disconnect may be left" in caplog.text
 
 
-async def test_of_many_that_are_cut_off_twenty_are_named_and_deauthorizations_first(
+async def test_of_many_that_are_cut_off_all_are_named_and_deauthorizations_first(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     desk = Desk()
@@ -492,10 +714,11 @@ async def test_of_many_that_are_cut_off_twenty_are_named_and_deauthorizations_fi
         queue.offer(WebhookEvent("athlete", 7, "update", 7, 9, 1, {"authorized": "false"}))
         await anyio.wait_all_tasks_blocked()
     lines = [record.getMessage() for record in caplog.records]
-    assert len(lines) == 21
+    assert len(lines) == 32
     assert "'athlete' 7: cut off" in lines[0]
-    assert "'activity' 118: cut off" in lines[19]
-    assert lines[20].startswith("31 webhook events were cut off")
+    for number, line in zip(range(100, 130), lines[1:-1], strict=True):
+        assert f"'activity' {number}: cut off" in line
+    assert lines[31].startswith("31 webhook events were cut off")
 
 
 async def test_what_was_handled_at_the_instant_of_the_cut_is_handled() -> None:

@@ -59,6 +59,15 @@ def test_types_that_are_not_known_are_kept() -> None:
     assert (event.object_type, event.aspect_type) == ("route", "archive")
 
 
+def test_ids_may_be_text_and_are_the_same_ids() -> None:
+    numbers = {name: value for name, value in FIELDS.items() if isinstance(value, int)}
+    assert len(numbers) == 4
+    event = parse_event(body(**{name: str(value) for name, value in numbers.items()}))
+    assert event == parse_event(body())
+    assert event.key == parse_event(body()).key
+    assert parse_event(body(object_id=str(2**63 - 1))).object_id == 2**63 - 1
+
+
 @pytest.mark.parametrize("updates", [None, {}])
 def test_updates_may_be_missing(updates: object) -> None:
     assert parse_event(body(updates=updates)).updates == {}
@@ -106,7 +115,17 @@ def test_a_deauthorization_is_known(object_type: str, aspect_type: str, updates:
         (body()[:-1] + b', "owner_id": 1}', "occurs twice"),
         (body(updates={"a": "1"}).replace(b'"a": "1"', b'"a": "1", "a": "2"'), "occurs twice"),
         (body(object_id=True), "object_id"),
-        (body(object_id="5"), "object_id"),
+        (body(object_id=""), "object_id"),
+        (body(object_id="05"), "object_id"),
+        (body(object_id="+5"), "object_id"),
+        (body(object_id=" 5"), "object_id"),
+        (body(object_id="5\n"), "object_id"),
+        (body(object_id="1_0"), "object_id"),
+        (body(object_id="5.0"), "object_id"),
+        (body(object_id="\N{ARABIC-INDIC DIGIT FIVE}"), "object_id"),
+        (body(object_id=str(2**63)), "object_id"),
+        (body(owner_id="0"), "owner_id"),
+        (body(owner_id="-1"), "owner_id"),
         (body(object_id=5.0), "object_id"),
         (body(object_id=0), "object_id"),
         (body(object_id=2**63), "object_id"),

@@ -23,6 +23,8 @@ async def offline(port: int) -> None:
     # The service and the emulator reach each other on this machine: a proxy of the environment is not to be asked.
     os.environ.update(NO_PROXY=HOST, no_proxy=HOST)
     emulator = Emulator(athletes=3, years=0.6)
+    for athlete_id in emulator.athlete_ids:
+        emulator.record_activity(athlete_id, sport_type="Run")  # so that nobody's week is empty, on a Monday either
     with TemporaryDirectory() as folder:
         async with running(emulator, Path(folder), port=port) as service:
             print(f"Tally on the emulator: open {service.url} and connect. Ctrl+C stops it.", flush=True)

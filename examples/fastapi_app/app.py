@@ -66,7 +66,7 @@ def create_app(
         async with StravaLifespan(strava)(app) as state, anyio.create_task_group() as tasks:
             tasks.start_soon(live.run)
             with before_stopping(live.stop), short_collections():
-                yield {**state, "tally": Tally(news, rides, live, record)}
+                yield {**state, "tally": Tally(news, rides, live, record, settings.at_strava)}
             tasks.cancel_scope.cancel()
 
     app = FastAPI(title="Tally", lifespan=lifespan, openapi_url=None)
@@ -91,6 +91,7 @@ def create_app(
         webhook_router(
             strava,
             verify_token=settings.verify_token,
+            path=settings.webhook_path,
             on_event=events.on_event,
             on_disconnect=events.forget,
             subscription_id=settings.subscription_id,

@@ -53,6 +53,6 @@ class Events:
         try:
             return Ride.of(await self._strava.client(event.owner_id).activities.get(event.object_id))
         except NotFoundError:
-            if event.aspect_type == "create":
-                raise  # Strava tells of some before it serves them
-            return None  # deleted since, or no longer ours to see
+            if event.aspect_type != "delete":
+                raise  # shown a moment later; or made up, which the router is to see
+            return None

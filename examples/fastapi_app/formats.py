@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import date, datetime
 
 _INSIDE_A_NAME = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
@@ -25,6 +25,11 @@ def duration(seconds: float) -> str:
 def day(instant: datetime) -> str:
     """Return the day and the time of an instant."""
     return f"{instant:%a} {instant.day} {instant:%b %Y, %H:%M}"
+
+
+def day_of(day: date) -> str:
+    """Return a day without its year: ``5 October``."""
+    return f"{day.day} {day:%B}"
 
 
 def words(name: str) -> str:

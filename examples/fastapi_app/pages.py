@@ -28,7 +28,22 @@ async def home(request: Request, tally: TallyDep) -> Response:
         return page(request, "landing.html", note="")
     dashboard = await tally.rides.of(kit.strava.client(athlete_id))
     gauges = tally.live.gauges.shown
-    return page(request, "dashboard.html", board=dashboard, gauges=gauges, can_record=tally.record is not None)
+    return page(
+        request,
+        "dashboard.html",
+        board=dashboard,
+        gauges=gauges,
+        can_record=tally.record is not None,
+        at_strava=tally.at_strava,
+    )
+
+
+@router.get("/disconnect")
+async def ask(request: Request) -> Response:
+    """Ask whether that is meant: what is kept is deleted at once."""
+    if await kit_of(request).athlete_id(request) is None:
+        return RedirectResponse("/", 303)
+    return page(request, "disconnect.html")
 
 
 @router.post("/record")

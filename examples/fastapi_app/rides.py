@@ -12,6 +12,7 @@ import anyio.lowlevel
 from pydantic import BaseModel
 
 from examples.fastapi_app.drawing import Track, Week, track, weeks
+from examples.fastapi_app.formats import day_of
 from strava_async import Client, Clock, StravaError
 from strava_async.models import SummaryActivity
 
@@ -81,6 +82,17 @@ class Dashboard:
     rides: Sequence[Ride]
     weeks: Sequence[Week]
     since: int
+
+    @property
+    def latest(self) -> Week:
+        """The newest week in which the athlete covered a distance; the last of all if there is none."""
+        return next((week for week in reversed(self.weeks) if week.metres > 0), self.weeks[-1])
+
+    @property
+    def latest_name(self) -> str:
+        """What that week is called today."""
+        ago = (self.weeks[-1].monday - self.latest.monday).days // 7
+        return ("this week", "last week")[ago] if ago < 2 else f"in the week of {day_of(self.latest.monday)}"
 
 
 @dataclass

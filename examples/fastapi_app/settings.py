@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 
 class SettingsError(Exception):
@@ -24,6 +25,7 @@ class Settings:
         data_dir: where tokens and news are kept; made if it is not there.
         public_url: where browsers and Strava reach the service; None where that is what the browser asks for.
         verify_token: tells the webhook that a handshake is ours; empty derives one from the secret.
+        webhook_path: of the webhook's callback, under ``/strava``; take one that nobody can guess.
         subscription_id: of the webhook subscription; None takes events of any.
         token_key: encrypts the tokens in their file (``strava_async.generate_key``); None keeps them as they are.
         api_url: None means Strava's.
@@ -35,6 +37,7 @@ class Settings:
     data_dir: Path = Path("tally-data")
     public_url: str | None = None
     verify_token: str = field(default="", repr=False)
+    webhook_path: str = field(default="/webhook", repr=False)
     subscription_id: int | None = None
     token_key: str | None = field(default=None, repr=False)
     api_url: str | None = None
@@ -44,6 +47,12 @@ class Settings:
         if not self.verify_token:
             derived = hmac.new(self.client_secret.encode(), b"tally: verify_token", hashlib.sha256).hexdigest()
             object.__setattr__(self, "verify_token", derived)
+
+    @property
+    def at_strava(self) -> bool:
+        """Whether Strava itself is asked, and no emulator."""
+        hosts = [urlsplit(url).hostname or "" for url in (self.api_url, self.oauth_url) if url is not None]
+        return all(f".{host}".endswith(".strava.com") for host in hosts)
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Self:
@@ -74,6 +83,7 @@ class Settings:
             data_dir=Path(optional("DATA_DIR") or cls.data_dir),
             public_url=(optional("PUBLIC_URL") or "").rstrip("/") or None,
             verify_token=optional("STRAVA_VERIFY_TOKEN") or "",
+            webhook_path=optional("WEBHOOK_PATH") or cls.webhook_path,
             subscription_id=None if subscription_id is None else int(subscription_id),
             token_key=optional("TOKEN_KEY"),
             api_url=optional("STRAVA_API_URL"),

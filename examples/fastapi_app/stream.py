@@ -86,7 +86,7 @@ async def live(
                 yield ServerSentEvent(event="meters", raw_data=_meters(message.shown))
             elif message.id > seen:
                 seen, changed = message.id, True
-                yield _told(message)
+                yield _told(message, tally.at_strava)
         if changed and (chart := await _chart(tally.rides, client)):
             yield ServerSentEvent(event="weeks", raw_data=chart)
         try:
@@ -115,10 +115,11 @@ async def _next(arriving: MemoryObjectReceiveStream[Message]) -> list[Message]:
     return messages
 
 
-def _told(item: Item) -> ServerSentEvent:
+def _told(item: Item, at_strava: bool) -> ServerSentEvent:
     if item.ride is None:
         return ServerSentEvent(event="gone", id=str(item.id), raw_data=str(item.activity_id))
-    return ServerSentEvent(event="ride", id=str(item.id), raw_data=fragment("_ride.html", ride=item.ride))
+    card = fragment("_ride.html", ride=item.ride, at_strava=at_strava)
+    return ServerSentEvent(event="ride", id=str(item.id), raw_data=card)
 
 
 async def _chart(rides: Rides, client: Client) -> str | None:

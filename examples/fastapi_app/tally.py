@@ -25,12 +25,14 @@ class Tally:
         rides: the dashboards of athletes.
         live: tells open pages what happens.
         record: makes an activity for an athlete; None where Strava is no emulator.
+        at_strava: whether the activities are Strava's, and can be looked at there.
     """
 
     news: News
     rides: Rides
     live: Live
     record: Record | None
+    at_strava: bool
 
 
 def tally_of(connection: HTTPConnection) -> Tally:

@@ -123,9 +123,10 @@ def _logout(settings: Logout, terminal: Terminal, make: MakeStrava) -> int:
         raise UsageError("give an athlete id or --all, not both")
     options = settings.options
     client_id, client_secret = find_credentials(options, terminal.ask)
+    strava = open_strava(options, client_id, client_secret, make)
 
     async def work() -> int:
-        async with open_strava(options, client_id, client_secret, make) as strava:
+        async with strava:
             chosen = _chosen(settings, await _athlete_ids(options, strava.token_store))
             if not chosen:
                 terminal.say(_nobody(options, client_id))

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
@@ -18,6 +18,9 @@ import strava_async
 from strava_async.cli.config import CONFIG, STORE, Options
 from strava_async.cli.terminal import this_terminal
 from strava_async.scopes import DEFAULT_SCOPE
+
+Given = TypeVar("Given")
+Value = TypeVar("Value")
 
 NO_HOME = "none: there is no home directory"
 
@@ -120,11 +123,30 @@ def emulate(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8000,
     seed: Annotated[int, typer.Option(help="Which athletes are invented.")] = 1,
     athletes: Annotated[int, typer.Option(min=1, help="How many athletes there are.")] = 1,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            show_default=False,
+            help="What else this machine is called by those who ask; may be given several times. Others are refused.",
+        ),
+    ] = None,
+    limits: Annotated[
+        str | None,
+        typer.Option(
+            metavar="R,R,A,A",
+            show_default=False,
+            help="The quota: reads per quarter hour and per day, all requests per quarter hour and per day. "
+            "Else that of a new application, 100,1000,200,2000.",
+        ),
+    ] = None,
 ) -> None:
     """Serve a Strava of your own until Ctrl-C."""
-    from strava_async.cli.emulate import Settings, main
+    from strava_async.cli.emulate import Settings, hosts_of, limits_of, main
 
-    raise typer.Exit(main(Settings(host, port, seed, athletes), _write_line))
+    hosts = _of_option("--allow-host", hosts_of, allow_host or ())
+    chosen = None if limits is None else _of_option("--limits", limits_of, limits)
+    raise typer.Exit(main(Settings(host, port, seed, athletes, hosts, chosen), _write_line))
 
 
 @app.command()
@@ -246,6 +268,13 @@ def _application(
 ) -> Options:
     token_key = os.environ.get("STRAVA_TOKEN_KEY")
     return Options(client_id, client_secret, config, store, emulator, token_key, os.environ)
+
+
+def _of_option(option: str, read: Callable[[Given], Value], given: Given) -> Value:
+    try:
+        return read(given)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
 
 
 def _write_line(text: str) -> None:

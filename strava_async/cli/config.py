@@ -5,6 +5,10 @@ Rules:
 - Options (which typer also reads from the environment) come before the configuration file, the file before asking.
 - A secret belongs to an id: the file's is not used with another one.
 - The default file is about Strava. With an emulator it is not read, so that its secret goes nowhere else.
+- With an emulator, and no id and no secret from anywhere, it is the application that ``emulate`` prints: the same each
+  time, if no seed was chosen.
+- A file of tokens that somebody names is that of a program: where its rows bear no name, they are the ones that count.
+  Not with ``--emulator``, which would be sent them: a program is told of an emulator by the environment.
 - A file that others may read is taken from them where it is this user's, and refused elsewhere. The secret is shown
   nowhere, whatever is wrong.
 """
@@ -22,13 +26,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import anyio
+
 from strava_async._credentials import check_client_id, check_secret
 from strava_async.application import Strava
-from strava_async.cli.emulator_url import API_PATH, OAUTH_PATH, STRAVA, emulator_url
+from strava_async.cli.emulator_url import API_PATH, OAUTH_PATH, STRAVA, emulator_url, strava_api_url
 from strava_async.cli.places import default_directory, expanded, needed
 from strava_async.cli.terminal import Ask, UsageError
-from strava_async.errors import InputError
+from strava_async.errors import InputError, TokenStoreError
 from strava_async.retry import RetryPolicy
+from strava_async.stores.base import TokenStore
 from strava_async.stores.private_files import make_open_file_private, make_private_directories, remedy
 from strava_async.stores.sealing import seals
 from strava_async.stores.sqlite import SqliteTokenStore
@@ -94,7 +101,8 @@ class Options:
     @property
     def api_url(self) -> str:
         """Where requests go."""
-        return self.origin + API_PATH
+        emulator = self.emulator_url
+        return strava_api_url(self.environment) if emulator is None else emulator + API_PATH
 
     @property
     def oauth_url(self) -> str:
@@ -116,7 +124,7 @@ class Credentials:
 
 
 def find_client_id(options: Options, ask: Ask | None) -> int:
-    """Return the application's id.
+    """Return the application's id: the one that is given, else the one that is kept, else the emulator's.
 
     Raises:
         UsageError: there is none, it is none, or the configuration file does not do.
@@ -145,16 +153,38 @@ def application_name(options: Options, client_id: int) -> str:
 
 
 def token_store(options: Options, client_id: int) -> SqliteTokenStore:
-    """Return where the application's tokens are kept; nothing is opened."""
+    """Return where the application's tokens are kept. No event loop may run: it looks into a file that is there."""
     key = options.token_key or None
     try:
         seals(key)
     except InputError as error:
         raise UsageError(f"STRAVA_TOKEN_KEY: {error}") from None
+    name = application_name(options, client_id)
     try:
-        return SqliteTokenStore(options.store_path, key=key, application=application_name(options, client_id))
+        store = SqliteTokenStore(options.store_path, key=key, application=name)
+        if options.store is None or options.emulator is not None or not options.store_path.exists():
+            return store
+        there = anyio.run(store.applications)
+        return SqliteTokenStore(options.store_path, key=key) if "" in there and name not in there else store
     except InputError as error:
         raise UsageError(str(error)) from None
+    except OSError as error:
+        raise UsageError(f"{options.store_path} cannot be read: {error.strerror}") from error
+
+
+async def python_of(options: Options, store: TokenStore, athlete_id: int) -> str:
+    """Return the expression that opens the file of a store, so that a program finds what is kept of an athlete."""
+    arguments = [json.dumps(os.fspath(options.store_path), ensure_ascii=False)]
+    if options.token_key:
+        arguments.append('key=os.environ["STRAVA_TOKEN_KEY"]')
+    unnamed = SqliteTokenStore(options.store_path, key=options.token_key or None)
+    try:
+        found = await unnamed.load(athlete_id) == await store.load(athlete_id)
+    except TokenStoreError:
+        found = False
+    if not found and isinstance(store, SqliteTokenStore):
+        arguments.append(f"application={json.dumps(store.application)}")
+    return f"SqliteTokenStore({', '.join(arguments)})"
 
 
 def open_strava(
@@ -228,7 +258,17 @@ def make_directory(path: Path) -> None:
 
 def _kept(options: Options) -> Credentials:
     path = options.config_path
-    return Credentials() if path is None else read_config(path)
+    kept = Credentials() if path is None else read_config(path)
+    nothing = not (options.client_id or options.client_secret or kept.client_id or kept.client_secret)
+    return _emulated() if nothing and options.emulator_url is not None else kept
+
+
+def _emulated() -> Credentials:
+    """Return what ``strava-async emulate`` prints if it is given no seed."""
+    from strava_async.testing.emulator import Emulator
+
+    emulator = Emulator()
+    return Credentials(emulator.client_id, emulator.client_secret)
 
 
 def _asked_id(options: Options, ask: Ask | None) -> int:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import anyio
 
 from strava_async.oauth import authorization_url
 from strava_async.testing.emulator import Emulator
+from strava_async.testing.hosts import AllowedHosts, is_loopback
+from strava_async.testing.meters import MeterLimits
 from strava_async.testing.server import serve
 
 REDIRECT_URI = "http://localhost:3000/callback"
@@ -25,16 +27,46 @@ class Settings:
         port: 0 takes a free one.
         seed: of the athletes.
         athletes: how many there are.
+        allowed_hosts: see ``serve``.
+        limits: the quota of each application; None means that of a new one.
     """
 
     host: str = "127.0.0.1"
     port: int = 8000
     seed: int = 1
     athletes: int = 1
+    allowed_hosts: tuple[str, ...] = ()
+    limits: MeterLimits | None = None
+
+
+def limits_of(text: str) -> MeterLimits:
+    """Return the limits that a text names: reads per quarter hour and day, then all requests per quarter hour and day.
+
+    Raises:
+        ValueError: these are not four numbers.
+    """
+    numbers = [part.strip() for part in text.split(",")]
+    if len(numbers) != 4 or not all(part.isascii() and part.isdecimal() and len(part) <= 15 for part in numbers):
+        raise ValueError("four numbers are needed, such as 100,1000,200,2000")
+    read_15min, read_day, overall_15min, overall_day = map(int, numbers)
+    return MeterLimits(overall_15min, overall_day, read_15min, read_day)
+
+
+def hosts_of(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names as they are.
+
+    Raises:
+        ValueError: one of them is none that a machine can have.
+    """
+    hosts = tuple(names)
+    AllowedHosts("", hosts)
+    return hosts
 
 
 def main(settings: Settings, write: Callable[[str], None]) -> int:
     """Serve until Ctrl-C and return the exit status: 130 after Ctrl-C, 1 if the port cannot be had."""
+    if not is_loopback(settings.host):
+        print(_warning(settings.host), file=sys.stderr)
     try:
         anyio.run(_serve, settings, write)
     except KeyboardInterrupt:
@@ -47,17 +79,33 @@ def main(settings: Settings, write: Callable[[str], None]) -> int:
 
 
 async def _serve(settings: Settings, write: Callable[[str], None]) -> None:
-    emulator = Emulator(seed=settings.seed, athletes=settings.athletes)
-    async with serve(emulator, host=settings.host, port=settings.port) as url:
-        write(_directions(emulator, url))
+    emulator = Emulator(seed=settings.seed, athletes=settings.athletes, limits=settings.limits)
+    hosts = settings.allowed_hosts
+    async with serve(emulator, host=settings.host, port=settings.port, allowed_hosts=hosts) as url:
+        write(_directions(emulator, url, _token_of_another(emulator, settings.limits)))
         await anyio.sleep_forever()
 
 
-def _directions(emulator: Emulator, url: str) -> str:
+def _token_of_another(emulator: Emulator, limits: MeterLimits | None) -> str:
+    """Return an access token of another application: whom an athlete has connected is not asked any more."""
+    other = emulator.register_application(limits=limits)
+    token: str = emulator.grant(client_id=other.client_id)["access_token"]
+    return token
+
+
+def _warning(host: str) -> str:
+    where = "every interface" if host in ("", "0.0.0.0", "::", "[::]") else host
+    return (
+        f"strava-async emulate: warning: it listens on {where}, and whoever reaches this machine there can use it: its "
+        "secrets are the same everywhere. It answers requests for localhost, for the address that is asked, and for "
+        "each --allow-host NAME."
+    )
+
+
+def _directions(emulator: Emulator, url: str, token: str) -> str:
     page = authorization_url(
         f"{url}/oauth", client_id=emulator.client_id, redirect_uri=REDIRECT_URI, scope="read,activity:read_all"
     )
-    token = emulator.grant()["access_token"]
     return f"""\
 A Strava is served at {url} until Ctrl-C. Its athletes, tokens and secrets are made up and forgotten at the end.
 
@@ -79,7 +127,7 @@ To send events to a service of yours, which is asked at once:
   strava-async webhook subscribe http://localhost:3000/webhook --emulator {url} --client-id {emulator.client_id} \
     --client-secret {emulator.client_secret} --verify-token TOKEN
 
-An access token, to try it at once:
+An access token, to try it at once; it is another application's, so that nobody is connected to yours yet:
   curl -H "Authorization: Bearer {token}" "{url}/api/v3/athlete/activities?per_page=3"
 
 In Python:

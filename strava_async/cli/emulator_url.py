@@ -1,4 +1,4 @@
-"""Which emulator a command works against, if any.
+"""Which emulator a command works against, if any, and where Strava's own API is.
 
 Rules:
 
@@ -6,6 +6,8 @@ Rules:
 - Without it ``STRAVA_API_URL`` and ``STRAVA_OAUTH_URL`` decide, which services read too: in one terminal, a service and
   the commands mean the same Strava. One that is not set means Strava's own.
 - Where these two are not about one Strava, the command is refused: one would be given the secrets of the other.
+- Strava's API is at one of three places, which are all Strava: today's, and from 2027-01-04 a host of its own, which
+  Strava spells in two ways. The OAuth pages stay where they are.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from strava_async.protocol import ApiV3
 STRAVA = f"https://{ApiV3.server}"
 API_PATH = ApiV3.api_base
 OAUTH_PATH = "/oauth"
+NEW_HOSTS = ("https://api-v3.strava.com", "https://www.api-v3.strava.com")
 
 
 def emulator_url(given: str | None, environment: Mapping[str, str]) -> str | None:
@@ -37,6 +40,8 @@ def emulator_url(given: str | None, environment: Mapping[str, str]) -> str | Non
             raise UsageError("--emulator is a URL without a path, such as http://127.0.0.1:8000")
         return origin
     api = _origin(environment.get("STRAVA_API_URL") or STRAVA + API_PATH, API_PATH)
+    if _new_host(environment) is not None:
+        api = STRAVA
     oauth = _origin(environment.get("STRAVA_OAUTH_URL") or STRAVA + OAUTH_PATH, OAUTH_PATH)
     if api is None or api != oauth:
         # The values are not shown: a URL may hold a password.
@@ -45,6 +50,16 @@ def emulator_url(given: str | None, environment: Mapping[str, str]) -> str | Non
             "http://127.0.0.1:8000/oauth: set both, or none for Strava itself, or give --emulator"
         )
     return None if api == STRAVA else api
+
+
+def strava_api_url(environment: Mapping[str, str]) -> str:
+    """Return where Strava's own API is, as far as the variables say."""
+    return _new_host(environment) or STRAVA + API_PATH
+
+
+def _new_host(environment: Mapping[str, str]) -> str | None:
+    origin = _origin(environment.get("STRAVA_API_URL") or "")
+    return origin if origin in NEW_HOSTS else None
 
 
 def _origin(url: str, path: str = "") -> str | None:

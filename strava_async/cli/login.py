@@ -19,6 +19,7 @@ from strava_async.cli.config import (
     find_credentials,
     make_directory,
     open_strava,
+    python_of,
     read_config,
     write_config,
 )
@@ -214,6 +215,7 @@ async def _report(
         terminal.say(f"  granted       {', '.join(sorted(token.scope))}")
         terminal.say(f"  access token  {access(token, time.time())}")
     terminal.say(f"  kept in       {settings.options.store_path}")
+    terminal.say(f"  in Python     {await python_of(settings.options, strava.token_store, client.athlete_id)}")
 
 
 async def _name(client: Client) -> str:

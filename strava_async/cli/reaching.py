@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from urllib.parse import urljoin
 
 from strava_async.cli.config import MakeStrava, Options, open_strava
 from strava_async.errors import StravaError, TransportError
@@ -23,7 +24,9 @@ def explained(error: StravaError, options: Options) -> str:
     if not isinstance(error, TransportError):
         return str(error)
     what = " cannot be reached" if error.sent == "never" else ""
-    return f"{options.origin}{what}: {error}"
+    api = urljoin(options.api_url, "/").rstrip("/")
+    where = options.origin if api == options.origin else f"{options.origin} or {api}"
+    return f"{where}{what}: {error}"
 
 
 async def check(options: Options, client_id: int, client_secret: str, make: MakeStrava) -> None:

@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from strava_async.demo.frame import Frame, Outcome, on_the_clock, plural, results, span
+from strava_async.demo.frame import Frame, Outcome, fits, on_the_clock, plural, results, span
 from strava_async.demo.harvest import Kind, Part, Progress
 from strava_async.quota import Meter, Quota
 
@@ -57,6 +57,8 @@ class LiveScreen:
         for row in results(outcome):
             table.add_row(*row)
         self._console.print()
+        if not fits(outcome.path):
+            self._console.print(Text(str(outcome.path)), soft_wrap=True)
         self._console.print(table)
 
     def __enter__(self) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from strava_async.demo.harvest import Kind, Progress
 from strava_async.limiter import Limiter
 from strava_async.quota import Quota, QuotaClass
 
+NAME_WIDTH = 40  # columns: with what stands before it, less than 80
 TOLD = 5  # failures that are told in words
 RATE_SECONDS = 2.0  # the span of real time that the rate is taken over
 
@@ -203,6 +205,16 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def fits(path: Path) -> bool:
+    """Say whether a file's name has room beside the figures; else it goes on a line of its own."""
+    return len(str(path)) <= NAME_WIDTH
+
+
+def fitted(text: str, columns: int) -> str:
+    """Return a text whose lines end between words; a word that is longer than a line stays whole."""
+    return textwrap.fill(text, max(columns, 1), break_long_words=False, break_on_hyphens=False)
+
+
 def results(outcome: Outcome) -> list[tuple[str, str, str]]:
     """Return what has come of a harvest, as rows of a name, a figure and what there is to say of it."""
     stored, progress, books = outcome.stored, outcome.progress, outcome.books
@@ -216,7 +228,7 @@ def results(outcome: Outcome) -> list[tuple[str, str, str]]:
         ("token renewals", f"{books.renewals}", ""),
         ("windows waited for", f"{outcome.windows}", ""),
         ("time", f"{outcome.real_seconds:.0f} s", f"{span(outcome.virtual_seconds)} on Strava's clock"),
-        ("file", f"{outcome.size_bytes / 1e6:.1f} MB", str(outcome.path)),
+        ("file", f"{outcome.size_bytes / 1e6:.1f} MB", str(outcome.path) if fits(outcome.path) else "named above"),
         *_missing(progress),
     ]
 

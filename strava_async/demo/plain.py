@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from strava_async.demo.frame import Frame, Outcome, Waiting, on_the_clock, plural, results, span
+from strava_async.demo.frame import Frame, Outcome, Waiting, fits, on_the_clock, plural, results, span
 from strava_async.demo.harvest import Kind, Progress
 
 STEP = 25  # answers between two lines
@@ -54,6 +54,8 @@ class PlainScreen:
 
     def finish(self, outcome: Outcome) -> None:
         """Write the results."""
+        if not fits(outcome.path):
+            self._write(str(outcome.path))
         for name, figure, remark in results(outcome):
             self._write(f"  {name:<20}{figure:>8}  {remark}".rstrip())
 

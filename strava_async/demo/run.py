@@ -6,6 +6,7 @@ over, and the harvest begins minutes before that quarter hour: soon the window t
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 from collections.abc import AsyncGenerator, Callable
@@ -19,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from strava_async._http.asgi import asgi_client
 from strava_async.clock import SystemClock
-from strava_async.demo.frame import Books, Observer, Outcome, Screen, on_the_clock, plural
+from strava_async.demo.frame import Books, Observer, Outcome, Screen, fitted, on_the_clock, plural
 from strava_async.demo.harvest import Progress, harvest
 from strava_async.demo.store import StoreError, open_store
 from strava_async.errors import InputError, StravaError
@@ -89,15 +90,22 @@ def main(settings: Settings, screen: Screen, make: MakeEmulator = Emulator) -> i
     try:
         outcome = anyio.run(run, settings, screen, progress, make)
     except KeyboardInterrupt:
-        print(_farewell(settings.path, progress), file=sys.stderr)
+        _tell(_farewell(settings.path, progress))
         return INTERRUPTED
     except (StoreError, StravaError, OSError) as error:
         if isinstance(error, BrokenPipeError):
             raise
-        print(f"strava-async demo: {error}", file=sys.stderr)
+        _tell(f"strava-async demo: {error}")
         return 1
     screen.finish(outcome)
     return 1 if progress.missing else 0
+
+
+def _tell(text: str) -> None:
+    """Write to stderr; on a terminal, lines end between words, so that the name of a file stays whole."""
+    if sys.stderr.isatty():
+        text = fitted(text, os.get_terminal_size(sys.stderr.fileno()).columns)
+    print(text, file=sys.stderr)
 
 
 def _farewell(path: Path, progress: Progress) -> str:

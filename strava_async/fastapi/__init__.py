@@ -5,7 +5,7 @@
     strava = Strava(CLIENT_ID, CLIENT_SECRET, token_store=SqliteTokenStore("tokens.sqlite"))
     app = FastAPI(lifespan=StravaLifespan(strava), exception_handlers=exception_handlers)
     app.include_router(oauth_router(strava, scope="read,activity:read"), prefix="/strava")
-    app.include_router(webhook_router(strava, verify_token=VERIFY_TOKEN, on_event=on_event), prefix="/strava")
+    app.include_router(webhook_router(strava, verify_token=VERIFY_TOKEN, path=SECRET_PATH, on_event=on_event))
 
     @app.get("/rides")
     async def rides(athlete: AthleteDep) -> list[str | None]:

@@ -39,6 +39,7 @@ def oauth_router(
     after_connect: str = "/",
     after_disconnect: str = "/",
     if_missing: IfMissing = "revoke",
+    quota: bool = True,
     new_secret: Callable[[int], str] = secrets.token_urlsafe,
 ) -> APIRouter:
     """Return the routes for ``app.include_router(..., prefix="/strava")``. The service needs a ``StravaLifespan``.
@@ -52,7 +53,7 @@ def oauth_router(
     ``POST /disconnect`` revokes the grant of the athlete who is signed in, deletes the tokens, signs out
     ``POST /sign-out``   signs out, in this browser alone; with ``?everywhere=1`` in all that the athlete is
                          signed in with
-    ``GET /quota``       the application's four meters as JSON
+    ``GET /quota``       the application's four meters as JSON, for anybody; see ``quota``
     ===================  ================================================================================
 
     They are named ``strava_connect``, ``strava_callback`` and so on, for ``url_for``. The four functions may be
@@ -84,6 +85,8 @@ def oauth_router(
         if_missing: what becomes of the tokens if something required was left out; see ``Strava.connect``. With
             ``keep`` the athlete is connected and signed in; ``on_error`` is the notice of it, with the reason
             ``missing_scope`` and the ``athlete_id``, and ``on_connect`` is not called.
+        quota: whether there is ``GET /quota``. It names no athlete, but tells anybody how much the service is used, and
+            who spends its quota how far that has come.
         new_secret: makes a random text of that many bytes.
 
     Raises:
@@ -115,7 +118,8 @@ def oauth_router(
     router.add_api_route("/callback", routes.callback, name="strava_callback")
     router.add_api_route("/disconnect", routes.disconnect, methods=["POST"], name="strava_disconnect")
     router.add_api_route("/sign-out", routes.sign_out, methods=["POST"], name="strava_sign_out")
-    router.add_api_route("/quota", routes.quota, name="strava_quota")
+    if quota:
+        router.add_api_route("/quota", routes.quota, name="strava_quota")
     return router
 
 

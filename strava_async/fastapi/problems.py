@@ -38,7 +38,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -254,7 +254,7 @@ def _is_accepted(connection: HTTPConnection) -> bool:
     return _ACCEPTED in connection.scope
 
 
-exception_handlers: dict[int | type[Exception], Callable[[Request, Any], Awaitable[Response]]] = {
+exception_handlers: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
     StravaError: strava_error_handler
 }
 """For ``FastAPI(exception_handlers=exception_handlers)``, or Starlette's argument of that name."""

@@ -1,18 +1,21 @@
-"""What is done about one webhook event: is it ours, does the athlete exist, who is to be told."""
+"""What is done about one webhook event: is it ours, does the athlete exist, is it its turn, who is to be told."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import anyio
 
 from strava_async.clock import Clock
-from strava_async.errors import InputError, InvalidGrantError, StravaError
-from strava_async.fastapi._callbacks import call_back, is_async
-from strava_async.fastapi.webhook_retry import Job, leaves, passing
+from strava_async.errors import InputError, InvalidGrantError, NotFoundError, StravaError
+from strava_async.fastapi._callbacks import is_async
+from strava_async.fastapi.webhook_calls import HANDLER_SECONDS, Calls, LeftBehindError, OverTimeError
+from strava_async.fastapi.webhook_log import RareLog
+from strava_async.fastapi.webhook_owners import Owners
+from strava_async.fastapi.webhook_retry import Job, leaves
 from strava_async.fastapi.webhook_seen import Seen
 from strava_async.webhooks import WebhookEvent
 
@@ -55,7 +58,15 @@ class Grants(Protocol):
 
 
 class Handling:
-    """Handles events, one attempt at a time; see ``webhook_router`` for the arguments."""
+    """Handles events, one attempt at a time; see ``webhook_router`` for the arguments.
+
+    Args:
+        grants: tells of athletes.
+        on_event, on_disconnect, claim, retry_on: the application's.
+        owners: the books of the athletes that events are about; the queue's too.
+        handler_seconds: how long one of the functions may take.
+        workers: how many threads may be left behind.
+    """
 
     def __init__(
         self,
@@ -65,6 +76,9 @@ class Handling:
         on_disconnect: OnDisconnect | None,
         claim: Claim | None,
         retry_on: RetryOn = (OSError,),
+        owners: Owners | None = None,
+        handler_seconds: float | None = HANDLER_SECONDS,
+        workers: int = 1,
     ) -> None:
         _check_callable("on_event", on_event)
         _check_callable("on_disconnect", on_disconnect, or_none=True)
@@ -75,7 +89,15 @@ class Handling:
         self._on_disconnect = on_disconnect
         self._claim = claim
         self._retry_on = retry_on
+        self._owners = owners or Owners()
+        self._calls = Calls(grants.clock, handler_seconds, workers)
         self._denied = Seen(grants.clock, _DENIALS, DENIED_SECONDS)
+        self._log = RareLog(grants.clock)
+
+    @property
+    def threads_left_behind(self) -> int:
+        """How many threads of the application's functions go on although their time is over."""
+        return self._calls.left_behind
 
     async def attempt(self, job: Job, last: bool) -> Outcome | float:
         """Try to handle an event, and log what does not work.
@@ -87,8 +109,13 @@ class Handling:
         Returns:
             how it ended, or the seconds until it is to be tried again.
         """
+        job.standing.waits = False
         try:
-            if not await self._is_ours(job):
+            if not await self._is_due(job):
+                return Outcome.DROPPED
+            if not job.event.is_deauthorization and (held := self._hold(job, last)) is not None:
+                return held
+            if self._claim is not None and not (job.claimed or await self._claimed(self._claim, job)):
                 return Outcome.DROPPED
         except Exception as error:
             pause = job.pause_after_trouble(endless=job.forgotten is not False)
@@ -97,7 +124,7 @@ class Handling:
             return await self._end_grant(job, last)
         return await self._tell(job, last)
 
-    async def _is_ours(self, job: Job) -> bool:
+    async def _is_due(self, job: Job) -> bool:
         connected = await self._grants.is_connected(job.event.owner_id)
         if job.forgotten is None:
             job.forgotten = not connected
@@ -106,12 +133,32 @@ class Handling:
             state = "connected again" if job.forgotten else "not connected"
             _logger.info("%s: dropped, athlete %d is %s", name_of(job.event), job.event.owner_id, state)
             return False
-        return self._claim is None or job.claimed or await self._claimed(self._claim, job)
+        return True
+
+    def _hold(self, job: Job, last: bool) -> Outcome | float | None:
+        """Return how long an event waits for its athlete's turn, or that it is given up; None if it is its turn."""
+        owner_id, standing, now = job.event.owner_id, job.standing, self._grants.clock.monotonic()
+        if not standing.may_be_asked_again and self._owners.is_doubted(owner_id, now):
+            wait = job.pause_after_not_found()
+        elif standing.has_turn:
+            return None
+        else:
+            wait = self._owners.turn(owner_id, now)
+            standing.has_turn = not wait
+            if standing.has_turn:
+                return None
+            text = f"athlete {owner_id} has more events than may be attempted before one was handled: they wait"
+            self._log.say(logging.INFO, f"held {owner_id}", text)
+        if wait is None or last:
+            _logger.error("%s: failed, its athlete has too many that are not known to be Strava's", name_of(job.event))
+            return Outcome.FAILED
+        standing.waits = True
+        return wait
 
     async def _claimed(self, claim: Claim, job: Job) -> bool:
         try:
-            claimed = await _call(claim, job.event)
-        except anyio.get_cancelled_exc_class():
+            claimed = await self._calls(_naming("claim", job.event), claim, job.event)
+        except (OverTimeError, anyio.get_cancelled_exc_class()):
             job.claimed = True  # it may be, and asked again it would say no: better twice than never
             raise
         if claimed is None:
@@ -121,14 +168,37 @@ class Handling:
 
     async def _tell(self, job: Job, last: bool) -> Outcome | float:
         try:
-            await _call(self._on_event, job.event)
+            await self._tell_of(job, "on_event", self._on_event, job.event)
         except InvalidGrantError:
             _logger.warning("%s: dropped, athlete %d has to connect again", name_of(job.event), job.event.owner_id)
             return Outcome.DROPPED
+        except LeftBehindError as error:  # it may do yet what a second would do at the same time
+            return _end_or_pause(job, "on_event", error, None)
         except Exception as error:
+            self._note_failure(job, error)
             pause = job.pause_after(error, self._grants.clock, self._retry_on)
             return _end_or_pause(job, "on_event", error, None if last else pause)
+        self._owners.confirm(job.event.owner_id, was_not_found=job.standing.was_not_found)
         return Outcome.HANDLED
+
+    async def _tell_of(self, job: Job, name: str, function: Callable[[T], object], argument: T) -> None:
+        try:
+            await self._calls(_naming(name, job.event), function, argument)
+        except anyio.get_cancelled_exc_class():
+            job.goes_on = not is_async(function)
+            raise
+
+    def _note_failure(self, job: Job, error: Exception) -> None:
+        owner_id, standing = job.event.owner_id, job.standing
+        is_not_found = any(isinstance(leaf, NotFoundError) for leaf in leaves(error))
+        if is_not_found and not standing.was_not_found:
+            standing.was_not_found = True
+            standing.may_be_asked_again = self._owners.not_found(owner_id, self._grants.clock.monotonic())
+            if not standing.may_be_asked_again:
+                text = f"athlete {owner_id} has had several events within an hour that Strava does not know"
+                self._log.say(logging.WARNING, f"doubted {owner_id}", f"{text}: more are not asked for again")
+        # What did not come as far as an answer has not had its first attempt yet.
+        standing.has_turn = is_not_found and standing.may_be_asked_again
 
     async def _end_grant(self, job: Job, last: bool) -> Outcome | float:
         athlete_id = job.event.owner_id
@@ -146,7 +216,7 @@ class Handling:
         # The tokens are gone, so no later event leads here: it is called until it works.
         try:
             if self._on_disconnect is not None:
-                await _call(self._on_disconnect, athlete_id)
+                await self._tell_of(job, "on_disconnect", self._on_disconnect, athlete_id)
         except Exception as error:
             return _end_or_pause(job, "on_disconnect", error, None if last else job.pause_after_trouble(endless=True))
         _logger.info("athlete %d removed the application; the tokens were deleted", athlete_id)
@@ -171,6 +241,10 @@ def name_of(event: WebhookEvent) -> str:
     return f"webhook event {event.aspect_type[:40]!r} of {event.object_type[:40]!r} {event.object_id}"
 
 
+def _naming(function: str, event: WebhookEvent) -> str:
+    return f"{name_of(event)}: {function}"
+
+
 def log_error(error: Exception, text: str) -> None:
     """Log what an error has ended: those of our tree say all in a line, others need their traceback."""
     if _is_of_our_tree(error):
@@ -180,7 +254,7 @@ def log_error(error: Exception, text: str) -> None:
 
 
 def _is_of_our_tree(error: Exception) -> bool:
-    return all(isinstance(leaf, StravaError) for leaf in leaves(error))
+    return all(isinstance(leaf, StravaError | OverTimeError) for leaf in leaves(error))
 
 
 def _end_or_pause(job: Job, step: str, error: Exception, pause: float | None) -> Outcome | float:
@@ -198,19 +272,6 @@ def _end_or_pause(job: Job, step: str, error: Exception, pause: float | None) ->
 
 def _left_over(job: Job) -> str:
     return f"; on_disconnect({job.event.owner_id}) is left to be called" if job.forgotten else ""
-
-
-async def _call(function: Callable[[T], object], argument: T) -> Any:
-    exits = (SystemExit,) if is_async(function) else ()  # in a thread it ends nothing but the thread
-    try:
-        # A limiter of its own: the workers are the bound, and the threads of the service are not for this.
-        return await call_back(function, argument, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))
-    except Exception:
-        raise
-    except BaseException as error:
-        if (passed_on := passing(error, *exits)) is not None:
-            raise passed_on from None
-        raise RuntimeError(f"{type(error).__name__} is no Exception, and taken as one") from error
 
 
 def _check_callable(name: str, function: object, *, or_none: bool = False) -> None:

@@ -1,30 +1,15 @@
-"""What outlives a shutdown: the events that a queue could not finish, and who keeps them."""
+"""What outlives a process: an event that was accepted and not finished, and who keeps it (``Backlog``)."""
 
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
-from functools import partial
-from typing import Protocol
-
-import anyio
-from sniffio import current_async_library
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Protocol, TypeGuard
 
 from strava_async._shapes import is_object
-from strava_async._shield import run_to_end
-from strava_async.clock import Clock
 from strava_async.errors import InputError
-from strava_async.fastapi.webhook_handling import log_error, name_of
 from strava_async.webhooks import WebhookEvent, parse_event
-
-BACKLOG_SECONDS = 5.0
-
-NAMED_EVENTS = 20
-
-_logger = logging.getLogger("strava_async.webhooks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +22,36 @@ class KeptEvent:
         claimed: whether it was claimed, or may have been: it is not claimed again.
         forgotten: whether the athlete's tokens were deleted, so that only ``on_disconnect`` is left; None if that was
             cut off while it was found out.
+        failures: how many attempts have failed, by what went wrong.
     """
 
     event: WebhookEvent
     accepted_at: float
     claimed: bool = False
     forgotten: bool | None = False
+    failures: Mapping[str, int] = field(default_factory=dict[str, int], hash=False)
+
+    def interrupted(self) -> KeptEvent:
+        """Return it as it is to be taken after its holder was killed: nobody knows how far that one had come.
+
+        A claim counts as made, because asked again it would say no; and whether tokens were deleted is found out.
+        """
+        unknown = None if self.event.is_deauthorization and not self.forgotten else self.forgotten
+        return replace(self, claimed=True, forgotten=unknown)
+
+    def merged(self, other: KeptEvent) -> KeptEvent:
+        """Return one of two that are about the same event, which two processes have accepted: the further of each."""
+        states = (self.forgotten, other.forgotten)
+        return KeptEvent(
+            self.event,
+            min(self.accepted_at, other.accepted_at),
+            self.claimed or other.claimed,
+            True if True in states else None if None in states else False,
+            {
+                what: max(self.failures.get(what, 0), other.failures.get(what, 0))
+                for what in {**self.failures, **other.failures}
+            },
+        )
 
     def to_json(self) -> str:
         """Return it as JSON in ASCII."""
@@ -50,7 +59,7 @@ class KeptEvent:
 
     @classmethod
     def from_json(cls, text: str) -> KeptEvent:
-        """Return what ``to_json`` made a text of.
+        """Return what ``to_json`` made a text of; one that was made before failures were counted has none.
 
         Raises:
             InputError: it is no such text.
@@ -62,102 +71,59 @@ class KeptEvent:
         if not is_object(value):
             raise InputError("a kept webhook event is a JSON object")
         event = parse_event(json.dumps(value.get("event")).encode("ascii"))
+        failures: object = value.get("failures", {})
         match value:
             case {
                 "accepted_at": int() | float() as at,
                 "claimed": bool() as claimed,
                 "forgotten": bool() | None as left,
-            }:
-                return cls(event, at, claimed, left)
+            } if _are_counts(failures):
+                return cls(event, at, claimed, left, failures)
             case _:
                 raise InputError("a kept webhook event says when it was accepted, and how far it has come")
 
 
 class Backlog(Protocol):
-    """Keeps events from one run of a service to the next; ``SqliteBacklog`` is one.
+    """Keeps events from one process of a service to the next; ``SqliteBacklog`` is one.
 
-    Either method is cancelled after five seconds. What it raises is logged, and the service goes on.
+    An event in it is free, or held by the process that took it or is about to end. What a process holds is free as
+    soon as that process is gone, however it ended, and no earlier: two that live never have the same. Each method is
+    cancelled after four seconds. What it raises is logged, and the service goes on.
     """
 
-    async def keep(self, events: Sequence[KeptEvent]) -> None:
-        """Keep events, next to those that are kept already: all of them or, if it raises, none."""
+    async def take(self) -> Sequence[KeptEvent]:
+        """Return the events that are free, in the order of ``accepted_at``, and hold them until they are settled.
+
+        Whoever else takes at the same time, in whatever process, gets none of these. What was held by a process that
+        is gone is returned as ``KeptEvent.interrupted`` says.
+        """
         ...
 
-    async def take(self) -> Sequence[KeptEvent]:
-        """Return the events that are kept, in the order of ``accepted_at``, and keep them no longer.
+    async def hold(self, events: Sequence[KeptEvent]) -> None:
+        """Put events there, or what is new of those that are held already, and hold them: all or, if it raises, none.
 
-        Whoever else takes at the same time, in whatever process, gets none of these.
+        It is called at the beginning of the end, for all that is unfinished.
+        """
+        ...
+
+    async def settle(self, keys: Collection[str]) -> None:
+        """Remove those of the events held here whose ``event.key`` is one of these. Others, and unknown ones, stay."""
+        ...
+
+    async def keep(self, events: Sequence[KeptEvent]) -> None:
+        """Put events there, or what is new of those that are held, and let them be free: all or, if it raises, none.
+
+        It is called at the end, for what is still unfinished.
         """
         ...
 
 
-class Keeper:
-    """A backlog as the queue uses it: it has its time, and its errors end nothing.
-
-    Args:
-        backlog: where events are kept.
-        clock: by which it has its time.
-    """
-
-    def __init__(self, backlog: Backlog, clock: Clock) -> None:
-        self._backlog = backlog
-        self._clock = clock
-
-    async def take(self, put: Callable[[KeptEvent], None]) -> None:
-        """Hand over what is kept, one by one."""
-
-        async def take() -> None:
-            for kept in await self._backlog.take():
-                put(kept)
-
-        await self._bounded(take, "no webhook events were taken back; what is kept stays for the next start")
-
-    async def keep(self, events: Sequence[KeptEvent]) -> bool:
-        """Keep events, and return whether that is done."""
-        return await self._bounded(partial(self._backlog.keep, events), "the webhook events could not be kept")
-
-    async def _bounded(self, work: Callable[[], Awaitable[None]], failure: str) -> bool:
-        done = False
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._cut_off, tasks.cancel_scope, failure)
-            try:
-                await work()
-                done = True
-            except Exception as error:
-                log_error(error, failure)
-            tasks.cancel_scope.cancel()
-        return done
-
-    async def _cut_off(self, scope: anyio.CancelScope, failure: str) -> None:
-        try:
-            await self._clock.sleep(BACKLOG_SECONDS)
-        except anyio.get_cancelled_exc_class():
-            if scope.cancel_called or current_async_library() != "asyncio":
-                raise
-            return  # the end of the loop stopped this task, and is not to stop its group: ``carry_out`` bounds it now
-        _logger.error("%s: the backlog took longer than %g s", failure, BACKLOG_SECONDS)
-        scope.cancel()
+def check_backlog(backlog: object) -> None:
+    """Raise InputError unless it has the methods of a ``Backlog``."""
+    for name in ("take", "hold", "settle", "keep"):
+        if not callable(getattr(backlog, name, None)):
+            raise InputError(f"a backlog has the methods take, hold, settle and keep: this has no {name}")
 
 
-def log_lost(events: Sequence[WebhookEvent]) -> None:
-    """Name what was accepted and is lost: deauthorizations first, because no later event stands for them."""
-    for event in sorted(events, key=lambda event: not event.is_deauthorization)[:NAMED_EVENTS]:
-        left = "; on_disconnect may be left to be called" if event.is_deauthorization else ""
-        _logger.error("%s: cut off, of athlete %d%s", name_of(event), event.owner_id, left)
-    if events:
-        _logger.error("%d webhook events were cut off at the end of the service", len(events))
-
-
-async def carry_out(work: Callable[[], Awaitable[None]]) -> None:
-    """Await ``work()`` to its end, whatever is cancelled meanwhile, and although the event loop ends. Raises nothing.
-
-    Unlike ``_shield.run_to_end``, it is waited for on asyncio too: what the backlog needs is closed afterwards.
-    """
-    ended = anyio.Event()
-    try:
-        await run_to_end(work, ended.set, seconds=BACKLOG_SECONDS)
-    finally:
-        with anyio.CancelScope(shield=True):
-            while not ended.is_set():
-                with suppress(anyio.get_cancelled_exc_class()):  # ``Task.cancel()`` passes through shields
-                    await ended.wait()
+def _are_counts(value: object) -> TypeGuard[dict[str, int]]:
+    return is_object(value) and all(type(count) is int and count >= 0 for count in value.values())

@@ -18,27 +18,38 @@ Lane = deque[Job]
 """The unfinished events of one object, in the order in which they came; deauthorizations have lanes of their own."""
 
 
-def lane_key(event: WebhookEvent) -> tuple[bool, str, int]:
-    """Return what the events of one lane have in common."""
+LaneKey = tuple[bool, str, int, int]
+
+
+def lane_key(event: WebhookEvent) -> LaneKey:
+    """Return what the events of one lane have in common.
+
+    The athlete is part of it: an event that says that an activity is another's is not to hold up the activity's own.
+    """
     if event.is_deauthorization:
-        return True, event.object_type, event.owner_id
-    return False, event.object_type, event.object_id
+        return True, event.object_type, 0, event.owner_id
+    return False, event.object_type, event.object_id, event.owner_id
 
 
 class Turns:
     """The lanes whose turn it is, in two streams: to delete must not wait behind what the workers do.
+
+    Args:
+        clock: tells since when they wait.
 
     Attributes:
         events: where workers get lanes.
         deauthorizations: where the lanes of deauthorizations are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._event, self.events = anyio.create_memory_object_stream[Lane](math.inf)
         self._deauthorization, self.deauthorizations = anyio.create_memory_object_stream[Lane](math.inf)
 
     def add(self, lane: Lane) -> None:
         """Let a lane have its turn."""
+        lane[0].ready_at = self._clock.monotonic()
         stream = self._deauthorization if lane[0].event.is_deauthorization else self._event
         stream.send_nowait(lane)
 
@@ -76,6 +87,17 @@ class Later:
         self._due.clear()
         self._nap.cancel()
         return released
+
+    def hasten(self, owner_id: int) -> None:
+        """Let the lanes wait no more that wait for an athlete's turn."""
+        now = self._clock.monotonic()
+
+        def is_theirs(lane: Lane) -> bool:
+            return lane[0].standing.waits and lane[0].event.owner_id == owner_id
+
+        self._due = [(now if is_theirs(lane) else due_at, order, lane) for due_at, order, lane in self._due]
+        heapq.heapify(self._due)
+        self._nap.cancel()
 
     async def wake(self) -> None:
         """Hand out each lane when it has waited; never returns."""

@@ -3,14 +3,16 @@
 ====================================================  =====================================================
 what went wrong                                       again after
 ====================================================  =====================================================
-404 for what was just created                         2, 10, 60 s: Strava tells of it before it shows it
+404 for what was just created                         2, 10, 60 s: Strava tells of it before it shows it; see
+                                                      ``webhook_owners`` for athletes with many of them
 the network, Strava, the token store, ``claim``,      5, 30 s, 2, 10, 30 min, then each hour: eight times
 finding out whether a grant lives, and what
 ``retry_on`` names: any OSError if nothing else
 quota is spent                                        when there is some again, for two days
 ``on_disconnect``, whatever it raised                 as the network, and then each hour, without an end
 a dead grant                                          never: the athlete has to connect again
-whatever else ``on_event`` raised                     never
+whatever else ``on_event`` raised; a thread that      never
+``on_event`` has not left when its time was over
 ====================================================  =====================================================
 
 A group of errors counts as the one among them that is repeated least. The errors of a connection, and TimeoutError, are
@@ -22,6 +24,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TypeGuard
 
 import anyio
@@ -35,6 +38,7 @@ from strava_async.errors import (
     TokenStoreError,
     TransportError,
 )
+from strava_async.fastapi.webhook_owners import Standing
 from strava_async.webhooks import WebhookEvent
 
 NOT_FOUND_SECONDS = (2.0, 10.0, 60.0)
@@ -43,6 +47,17 @@ UNKNOWN_QUOTA_SECONDS = 60.0
 LEAST_QUOTA_SECONDS = 5.0
 MOST_QUOTA_SECONDS = 86_400.0
 QUOTA_AGE_SECONDS = 2 * 86_400.0
+
+
+class Held(Enum):
+    """Whether an event is in the backlog, marked as held by this process.
+
+    ``PERHAPS``: it was to be written, and nobody knows whether it was.
+    """
+
+    NOT = "not"
+    PERHAPS = "perhaps"
+    SURELY = "surely"
 
 
 @dataclass(slots=True, eq=False)
@@ -56,9 +71,15 @@ class Job:
         claimed: whether this process has the event; not asked again then.
         forgotten: whether the athlete's tokens were found dead and deleted, so that only ``on_disconnect`` is left;
             None if that was begun, and nobody knows how it ended.
-        taken_back: whether it is from the backlog.
+        taken_back: whether it came from the backlog.
+        held: whether it is in the backlog now.
+        goes_on: whether a thread may still be at it, although its handling was cut off: no other process is to have it
+            before this one is gone.
         out_of_quota: whether quota was what it lacked last.
+        ready_at: since when it waits for a worker, on the monotonic clock; None while it does not.
+        standing: among the events of its athlete.
         traced: the steps of its handling of which the log has a traceback.
+        failures: how many attempts failed, by the row of the table.
     """
 
     event: WebhookEvent
@@ -67,9 +88,18 @@ class Job:
     claimed: bool = False
     forgotten: bool | None = False
     taken_back: bool = False
+    held: Held = Held.NOT
+    goes_on: bool = False
     out_of_quota: bool = False
+    ready_at: float | None = None
+    standing: Standing = field(default_factory=Standing)
     traced: set[str] = field(default_factory=set[str])
-    _failures: Counter[str] = field(default_factory=Counter[str])
+    failures: Counter[str] = field(default_factory=Counter[str])
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nothing was done about it yet, in no run."""
+        return not self.claimed and self.forgotten is False and not self.taken_back
 
     def pause_after(self, error: Exception, clock: Clock, retry_on: tuple[type[Exception], ...]) -> float | None:
         """Return the seconds until ``on_event`` is called again after it raised this; None if it is not.
@@ -94,6 +124,10 @@ class Job:
         pause = self._next("trouble", TROUBLE_SECONDS)
         return TROUBLE_SECONDS[-1] if pause is None and endless else pause
 
+    def pause_after_not_found(self) -> float | None:
+        """Return the seconds until what Strava did not find is looked at again; None if it is not."""
+        return self._next("not found", NOT_FOUND_SECONDS)
+
     def _pause_after(self, error: BaseException, clock: Clock, retry_on: tuple[type[Exception], ...]) -> float | None:
         match error:
             case QuotaExceededError():
@@ -104,7 +138,7 @@ class Job:
             case TransportError() | ServerError() | TokenStoreError():
                 return self.pause_after_trouble()
             case NotFoundError() if self.event.aspect_type == "create":
-                return self._next("not found", NOT_FOUND_SECONDS)
+                return self.pause_after_not_found()
             case _:
                 return self.pause_after_trouble() if isinstance(error, retry_on) else None
 
@@ -114,8 +148,8 @@ class Job:
         return min(max(LEAST_QUOTA_SECONDS, seconds), MOST_QUOTA_SECONDS)
 
     def _next(self, what: str, pauses: tuple[float, ...]) -> float | None:
-        failures = self._failures[what]
-        self._failures[what] += 1
+        failures = self.failures[what]
+        self.failures[what] += 1
         return pauses[failures] if failures < len(pauses) else None
 
 

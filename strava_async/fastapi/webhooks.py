@@ -4,8 +4,9 @@ Rules:
 
 - Strava gets its answer before anything is done about an event: 200 when it is in the queue, 503 when there is no room,
   so that it is sent again.
-- Anybody can send an event. Each is a hint: of an athlete who is not connected it costs nothing, and a deauthorization
-  counts when Strava confirms it.
+- Anybody can send an event. Each is a hint: of an athlete who is not connected it costs nothing, of one who is it has a
+  bound (``webhook_owners``), and a deauthorization counts when Strava confirms it.
+- A body has five seconds, however it comes: a server ends only when it has answered.
 - An answer repeats nothing of the request but the challenge of a handshake whose token is right.
 """
 
@@ -17,6 +18,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import anyio
 from fastapi import APIRouter
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -26,11 +28,13 @@ from strava_async._hidden import Hidden
 from strava_async.clock import Clock
 from strava_async.errors import InputError, UnverifiedWebhookError
 from strava_async.fastapi.problems import Problem, problem_of
+from strava_async.fastapi.webhook_calls import HANDLER_SECONDS
 from strava_async.fastapi.webhook_counts import Offer, WebhookCounts
 from strava_async.fastapi.webhook_handling import Claim, Grants, Handling, OnDisconnect, OnEvent, RetryOn
 from strava_async.fastapi.webhook_kept import Backlog
 from strava_async.fastapi.webhook_log import RareLog
-from strava_async.fastapi.webhook_queue import EventQueue, check_positive
+from strava_async.fastapi.webhook_owners import Owners
+from strava_async.fastapi.webhook_queue import DRAIN_SECONDS, EventQueue, check_positive
 from strava_async.webhooks import WebhookEvent, challenge_of, check_signature, check_signing_secret, parse_event
 
 __all__ = ["Signature", "WebhookCounts", "WebhookRouter", "webhook_router"]
@@ -38,10 +42,13 @@ __all__ = ["Signature", "WebhookCounts", "WebhookRouter", "webhook_router"]
 Signature = Literal["auto", "require", "off"]
 
 MAX_BODY_BYTES = 8 * 1024
+# Anybody can begin a request and not go on; a server that is to end waits for it.
+BODY_SECONDS = 5.0
 RETRY_AFTER_SECONDS = 60
 
 _TOO_LARGE = Problem(413, "Too large")
 _GONE = Problem(400, "Not whole")
+_TOO_SLOW = Problem(408, "Too slow", "Send it again.")
 _OTHER_SUBSCRIPTION = Problem(403, "Another subscription")
 _BUSY = Problem(503, "No room", "Send it again later.", retry_after=RETRY_AFTER_SECONDS)
 
@@ -52,10 +59,11 @@ class WebhookRouter(APIRouter):
     Without FastAPI: ``Starlette(routes=router.routes, lifespan=router.lifespan_context)``.
     """
 
-    def __init__(self, path: str, guard: Guard, queue: EventQueue) -> None:
+    def __init__(self, path: str, guard: Guard, queue: EventQueue, handling: Handling) -> None:
         super().__init__(lifespan=self._live)
         self._guard = guard
         self._queue = queue
+        self._handling = handling
         self._log = RareLog(guard.clock)
         self.add_route(path, self._answer, methods=["GET", "POST"], name="strava_webhook", include_in_schema=False)
 
@@ -63,6 +71,16 @@ class WebhookRouter(APIRouter):
     def counts(self) -> WebhookCounts:
         """What became of what came so far; a copy."""
         return replace(self._queue.counts)
+
+    @property
+    def oldest_waiting_seconds(self) -> float:
+        """For how long the event has waited that waits longest for a worker; 0 if none does. From any thread."""
+        return self._queue.oldest_waiting() or 0.0
+
+    @property
+    def threads_left_behind(self) -> int:
+        """How many threads go on with a function of the application although its time is over. From any thread."""
+        return self._handling.threads_left_behind
 
     @asynccontextmanager
     async def _live(self, app: Any) -> AsyncGenerator[None]:
@@ -75,7 +93,7 @@ class WebhookRouter(APIRouter):
                 return self._take(await self._guard.event(request))
             challenge = challenge_of(request.query_params, self._guard.verify_token)
             return JSONResponse({"hub.challenge": challenge}, headers={"Cache-Control": "no-store"})
-        except _RefusedError as refusal:
+        except RefusedError as refusal:
             problem, why = refusal.problem, refusal.why
             kind = problem.title
         except UnverifiedWebhookError as error:
@@ -85,7 +103,10 @@ class WebhookRouter(APIRouter):
             why, kind = str(error), f"{problem.title}: {request.method}"
         self._queue.counts.refused += 1
         self._log.say(logging.WARNING, kind, f"a webhook request was refused: {why}")
-        return problem.response()
+        response = problem.response()
+        if problem in (_TOO_LARGE, _TOO_SLOW):
+            response.headers["Connection"] = "close"  # its sender is not to go on with it
+        return response
 
     def _take(self, event: WebhookEvent) -> Response:
         return _BUSY.response() if self._queue.offer(event) is Offer.TURNED_AWAY else Response()
@@ -105,20 +126,21 @@ def webhook_router(
     path: str = "/webhook",
     workers: int = 16,
     max_queue: int = 10_000,
+    handler_seconds: float | None = HANDLER_SECONDS,
     max_body_bytes: int = MAX_BODY_BYTES,
-    drain_seconds: float | None = 30.0,
+    drain_seconds: float | None = DRAIN_SECONDS,
     backlog: Backlog | None = None,
 ) -> WebhookRouter:
     """Return a router for the callback of the webhook subscription.
 
     ::
 
-        background = strava.with_options(max_wait=2)
+        background = strava.with_options(max_wait=2, priority=Priority.BACKGROUND)
 
         async def on_event(event: WebhookEvent) -> None:
             activity = await background.client(event.owner_id).activities.get(event.object_id)
 
-        app.include_router(webhook_router(strava, verify_token=VERIFY_TOKEN, on_event=on_event))
+        app.include_router(webhook_router(strava, verify_token=VERIFY_TOKEN, path=SECRET_PATH, on_event=on_event))
 
     Strava has its answer at once, whatever the handlers do. Events wait in memory, and are handled one after the other
     where they are about one object and came to this process, else ``workers`` at a time. They are not handled in the
@@ -129,15 +151,26 @@ def webhook_router(
 
     - An event that Strava repeats is handled once in this process; between processes that takes ``claim``.
     - An event of an athlete who is not connected is dropped, and costs no request.
+    - Of one athlete 100 events may be unfinished; more are answered with 503. Until ``on_event`` has returned for one
+      of them, ten a minute have their first attempt. After three that Strava did not find in an hour a 404 is not tried
+      again, and after twenty the next waits: see ``webhook_owners``. That bounds what forged ones cost, where they are
+      made up. Of activities that exist anybody can send events as well; give handlers ``Priority.BACKGROUND``, which
+      leaves quota to people who wait, and the callback a ``path`` that nobody can guess.
     - A deauthorization goes to ``on_disconnect`` alone, after Strava has confirmed it and the tokens were deleted; it
       waits for no ``on_event``. A false one is logged; about that athlete Strava is asked once a minute.
     - What fails is tried again or given up, as the table in ``webhook_retry`` says: ``on_event`` should do no harm when
-      it does a thing twice. It is not bounded in time; ``with anyio.fail_after(60)`` in it does that.
-    - At the end of the service what is queued is handled. What then still fails for a passing reason, or is cut off,
-      goes to ``backlog``, and is handled after the next start; without one it is lost, and named in the log, and what
-      it has claimed stays claimed.
-    - A process that is killed loses what is queued, though Strava has its 200: look at the lists of activities from
-      time to time, and compare the athletes that you know with ``strava.athlete_ids()`` at the start.
+      it does a thing twice.
+    - What takes longer than ``handler_seconds`` is ended. An async function is cancelled, and that is a TimeoutError. A
+      thread cannot be: the event failed, its worker goes on, and the thread is left behind, with a WARNING, until it
+      ends by itself; no more are left than there are ``workers``. A WARNING tells of an event that has waited for a
+      worker for a minute.
+    - At the end of the service all that is unfinished goes to ``backlog`` at once; then it is handled, and what is
+      settled leaves the backlog. What still fails for a passing reason, or is cut off, is handled after the next start,
+      and is in the backlog until it is settled: a process that is killed meanwhile loses none of it. Without a backlog
+      it is lost, and named in the log, and what it has claimed stays claimed.
+    - A process that is killed before its end begins loses what is queued and not in the backlog, though Strava has its
+      200: look at the lists of activities from time to time, and compare the athletes that you know with
+      ``strava.athlete_ids()`` at the start.
 
     The log of all this is ``strava_async.webhooks``.
 
@@ -150,23 +183,27 @@ def webhook_router(
             called again until it works.
         claim: is asked once for each event, by a worker, whether this process is to handle it; sync or async. For
             services of several processes: insert ``event.key`` where it can be only once, and return whether that
-            worked, in one transaction. What a process has claimed, no other handles, even if it is killed.
-        subscription_id: whose events are taken; None takes all.
-        signature: whether to check ``X-Strava-Signature``: ``auto`` where there are both a field and a
-            ``signing_secret``, ``require`` always, ``off`` never. Strava documents no signature: see
-            ``check_signature``.
+            worked, in one transaction. What a process has claimed, no other handles, even if it is killed; an event
+            that it had in the backlog is not claimed again.
+        subscription_id: whose events are taken; None takes all. Strava tells it when you subscribe.
+        signature: whether an event needs a right ``X-Strava-Signature``: with ``auto`` if there is a
+            ``signing_secret``; with ``require`` too, and none is an error here; with ``off`` never. Strava documents no
+            signature: see ``check_signature``.
         signing_secret: the key of the signature.
         retry_on: the errors of ``on_event`` that count as trouble which passes, beside those of the table: that the
             network or a database is down. TimeoutError is an OSError.
-        path: of both routes, with "/" in front. One that nobody can guess keeps others out.
+        path: of both routes, with "/" in front. One that nobody can guess keeps strangers out; access logs show it.
         workers: how many events are handled at the same time.
         max_queue: how many may be unfinished; more are answered with 503.
+        handler_seconds: how long ``on_event``, ``on_disconnect`` and ``claim`` may take, each time; None means as long
+            as they take.
         max_body_bytes: how large an event may be.
-        drain_seconds: how long the end of the service may take for what is queued, less than what its supervisor
-            grants (and by five more if there is a backlog); what is left is cancelled. None means as long as it takes.
+        drain_seconds: how long the end of the service may take for what is queued; what is left is cancelled. The
+            backlog takes four seconds more at the most, and the server five before, for a request that is under way:
+            its supervisor has to grant all that. None means as long as it takes.
         backlog: keeps what is not finished until the next start: ``SqliteBacklog("webhooks.sqlite")``. All processes of
-            the service have the same; the first that starts takes what is there. One that cannot be read at the start
-            is logged as an error and tried again at the next.
+            the service have the same; the first that starts takes what nobody holds. One that cannot be read at the
+            start is logged as an error and tried again at the next.
 
     Raises:
         InputError: an argument makes no sense.
@@ -179,7 +216,18 @@ def webhook_router(
     token, key = Hidden(verify_token), None if signing_secret is None else Hidden(signing_secret)
     del verify_token, signing_secret
     guard = Guard(token, subscription_id, signature, key, max_body_bytes, strava.clock)
-    handling = Handling(strava, on_event=on_event, on_disconnect=on_disconnect, claim=claim, retry_on=retry_on)
+    owners = Owners()
+    check_positive("workers", workers)
+    handling = Handling(
+        strava,
+        on_event=on_event,
+        on_disconnect=on_disconnect,
+        claim=claim,
+        retry_on=retry_on,
+        owners=owners,
+        handler_seconds=handler_seconds,
+        workers=workers,
+    )
     queue = EventQueue(
         handling.attempt,
         clock=strava.clock,
@@ -187,12 +235,16 @@ def webhook_router(
         max_queue=max_queue,
         drain_seconds=drain_seconds,
         backlog=backlog,
+        owners=owners,
     )
-    return WebhookRouter(path, guard, queue)
+    return WebhookRouter(path, guard, queue, handling)
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
+    """A request that is no event of ours: what it is answered, and why."""
+
     def __init__(self, problem: Problem, why: str) -> None:
+        super().__init__(why)
         self.problem = problem
         self.why = why
 
@@ -207,6 +259,7 @@ class Guard:
     signing_secret: Hidden[str | bytes] | None
     max_body_bytes: int
     clock: Clock
+    body_seconds: float = BODY_SECONDS
 
     def __post_init__(self) -> None:
         check_text(self.verify_token, "the verify_token")
@@ -224,17 +277,23 @@ class Guard:
         """Return the event that a POST brings; raise what it is refused for."""
         body = await self._body(request)
         header = request.headers.get("x-strava-signature")
-        if self.signing_secret and (self.signature == "require" or (self.signature == "auto" and header is not None)):
+        if self.signing_secret and self.signature != "off":
             check_signature(header, body, self.signing_secret, now=self.clock.time())
         event = parse_event(body)
         if self.subscription_id not in (None, event.subscription_id):
-            raise _RefusedError(_OTHER_SUBSCRIPTION, f"its subscription is not {self.subscription_id}")
+            raise RefusedError(_OTHER_SUBSCRIPTION, f"its subscription is not {self.subscription_id}")
         return event
 
     async def _body(self, request: Request) -> bytes:
         announced = request.headers.get("content-length", "")
         if announced.isdecimal() and (len(announced) > 18 or int(announced) > self.max_body_bytes):
             raise self._too_large()
+        # By the time of the network, which is not that of the application's clock.
+        with anyio.move_on_after(self.body_seconds):
+            return await self._whole(request)
+        raise RefusedError(_TOO_SLOW, f"it was not whole after {self.body_seconds:g} s")
+
+    async def _whole(self, request: Request) -> bytes:
         body = bytearray()
         try:
             async with aclosing(request.stream()) as chunks:
@@ -243,8 +302,8 @@ class Guard:
                     if len(body) > self.max_body_bytes:
                         raise self._too_large()
         except ClientDisconnect:
-            raise _RefusedError(_GONE, "its sender went away") from None
+            raise RefusedError(_GONE, "its sender went away") from None
         return bytes(body)
 
-    def _too_large(self) -> _RefusedError:
-        return _RefusedError(_TOO_LARGE, f"it is larger than {self.max_body_bytes} bytes")
+    def _too_large(self) -> RefusedError:
+        return RefusedError(_TOO_LARGE, f"it is larger than {self.max_body_bytes} bytes")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal
 
 from pydantic import field_validator
 
+from strava_async._shapes import is_list, is_object
 from strava_async.models._model import StravaModel
 from strava_async.wire import upload_error
 
@@ -27,6 +29,8 @@ class Upload(StravaModel):
     """What the caller named the file, with its ending; None until it is processed."""
     error: str | None = None
     """Why there is no activity, in English and with HTML in it at times."""
+    errors: list[Any] | dict[str, Any] | str | None = None
+    """The same, as Strava's Faults say it; it comes where there is no ``error``."""
     status: str | None = None
     """How far it is, in English."""
     activity_id: int | None = None
@@ -39,7 +43,7 @@ class Upload(StravaModel):
         A text that we do not know means that it is still being processed.
         """
         status = self.status.lower() if isinstance(self.status, str) else ""
-        if self.error_text if isinstance(self.error, str) else self.error:
+        if self.error_text or _is_no_text(self.error):
             return "error"
         if "has been deleted" in status:
             return "deleted"
@@ -49,8 +53,8 @@ class Upload(StravaModel):
 
     @property
     def error_text(self) -> str | None:
-        """``error`` as plain text; None if there is none, or no words in it."""
-        return (upload_error(self.error).error or None) if isinstance(self.error, str) else None
+        """``error``, or else ``errors``, as plain text; None if there is none, or no words in it."""
+        return upload_error(complaint_of(self)).error or None
 
     @field_validator("activity_id", mode="before")
     @classmethod
@@ -58,6 +62,37 @@ class Upload(StravaModel):
         if isinstance(value, bool):  # of which pydantic would make 1
             raise ValueError("a truth value is no id")
         return value
+
+
+def _is_no_text(error: object) -> bool:
+    """Say whether something else came in the place of the text."""
+    return bool(error) and not isinstance(error, str)
+
+
+def complaint_of(upload: Upload) -> str:
+    """Return what is wrong, as it came: the text of ``error``, or else ``errors`` in one line; empty if nothing is."""
+    error: object = upload.error  # whatever came in its place
+    return error if isinstance(error, str) and upload_error(error).error else _words(upload.errors)
+
+
+def _words(errors: object) -> str:
+    if not errors or isinstance(errors, str):
+        return errors if isinstance(errors, str) else ""
+    entries = errors if is_list(errors) else [errors]
+    return "; ".join(text for text in map(_entry, entries) if text)
+
+
+def _entry(entry: object) -> str:
+    """Return an entry of a Fault's ``errors`` in words: ``Upload data empty``."""
+    if not entry or isinstance(entry, str):
+        return entry if isinstance(entry, str) else ""
+    if is_object(entry) and isinstance(entry.get("code"), str):
+        values = (entry.get(name) for name in ("resource", "field", "code"))
+        return " ".join(value for value in values if isinstance(value, str) and value)
+    try:
+        return json.dumps(entry, default=str)
+    except (ValueError, RecursionError):
+        return "errors that cannot be told"
 
 
 def is_activity_id(value: object) -> bool:

@@ -29,7 +29,7 @@ from strava_async.models.strength import (
     check_strength_sport,
     strength_document,
 )
-from strava_async.models.upload import Upload, is_activity_id
+from strava_async.models.upload import Upload, complaint_of, is_activity_id
 from strava_async.resources._files import OutgoingFile, Progress, check_progress, file_to_send
 from strava_async.resources._resource import Resource
 from strava_async.resources._sources import UploadSource
@@ -160,7 +160,7 @@ class UploadsResource(Resource):
         Raises:
             DuplicateUploadError: the activity exists already, under its ``activity_id``.
             UploadError: Strava could not make an activity of it, or the activity has been deleted meanwhile. ``error``
-                counts more than ``activity_id``, should both be there; ``get`` shows them.
+                and ``errors`` count more than ``activity_id``, should both be there; ``get`` shows them.
             UploadTimeoutError: it is still being processed, or there is no quota to look in time. Wait again by its id.
             NotFoundError: there is none, or it is not the athlete's.
             TransportError, ServerError, RateLimitedError, DecodeError: five looks in a row failed. Wait again by id.
@@ -275,7 +275,7 @@ def _is_ready(upload: Upload) -> bool:
         case "deleted":
             raise UploadError("the created activity has been deleted", upload_id=upload.id)
         case "error":
-            refusal = upload_error(str(upload.error or ""), upload_id=upload.id)
+            refusal = upload_error(complaint_of(upload) or str(upload.error or ""), upload_id=upload.id)
             raise refusal if refusal.error else upload_error(str(upload.status), upload_id=upload.id)
 
 

@@ -15,7 +15,7 @@ from strava_async.errors import InputError
 from strava_async.oauth import TokenSet
 from strava_async.stores._values import check_athlete_id
 from strava_async.stores.sealing import Key, generate_key, seals
-from strava_async.stores.sqlite_rows import TOKENS, Rows, has_plain_rows
+from strava_async.stores.sqlite_rows import TOKENS, Rows, applications, has_plain_rows
 from strava_async.stores.sqlite_shared import SharedFile
 
 T = TypeVar("T")
@@ -47,7 +47,9 @@ class SqliteTokenStore:
             ignores modes, or a group that makes backups.
         key: encrypts the tokens; from ``generate_key``, in URL-safe base64. Of a sequence all open, and the first
             is what begins a file and what ``rotate`` changes to. Needs the extra ``encryption``.
-        application: tells applications apart that share the file, and its key; the client id, for example.
+        application: tells applications apart that share the file, and its key; the client id, for example. Give each
+            of them a name then. Without one it is the application of the file: the rows that have no name, or else
+            those that ``strava-async login`` wrote.
         lock_timeout: how long to wait for ``lock``; seconds.
         busy_timeout: how long to wait for another process's transaction, or for it to make the file; seconds.
         clock: tells when tokens were saved; None means the system's.
@@ -74,7 +76,7 @@ class SqliteTokenStore:
             raise InputError("lock_timeout and busy_timeout are seconds, zero or more")
         self._seals = seals(secret)
         self._application = application
-        self._lock_prefix = _lock_prefix(application)
+        _lock_name(application, 0)  # now, if that is no name
         self._lock_timeout = lock_timeout
         self._clock = clock or SystemClock()
         self._file = SharedFile(
@@ -84,6 +86,11 @@ class SqliteTokenStore:
             private=private,
             is_encrypted=lambda connection: bool(self._seals) and not has_plain_rows(connection),
         )
+
+    @property
+    def application(self) -> str:
+        """The application that was named; empty if none was."""
+        return self._application
 
     def __repr__(self) -> str:
         return f"<SqliteTokenStore {self._file.path!r}>"
@@ -119,6 +126,10 @@ class SqliteTokenStore:
         """Return the connected athletes, in ascending order."""
         return await self._read(lambda rows: rows.athlete_ids())
 
+    async def applications(self) -> list[str]:
+        """Return the applications that have tokens in the file, in order; the one without a name is an empty text."""
+        return await self._file.read(applications)
+
     async def rotate(self) -> int:
         """Encrypt all rows of the file with the first key, those of other applications and plain ones included.
 
@@ -151,7 +162,14 @@ class SqliteTokenStore:
                 room.
         """
         check_athlete_id(athlete_id)
-        async with self._file.lock(self._lock_name(athlete_id), self._lock_timeout, self._rows):
+        name = _lock_name(self._application, athlete_id)
+
+        def shared(connection: sqlite3.Connection) -> str:
+            return _lock_name(self._rows(connection).application, athlete_id)
+
+        # Whether an application is named or found in the file: the lock is the same.
+        known = None if self._application else shared
+        async with self._file.lock(name, self._lock_timeout, self._rows, known):
             yield
 
     async def check_writable(self) -> None:
@@ -162,7 +180,7 @@ class SqliteTokenStore:
         Raises:
             TokenStoreError: it cannot be written, or its disk has no room.
         """
-        await self._file.check_writable(self._rows)
+        await self._file.check_writable(self._own_rows)
 
     def _rows(self, connection: sqlite3.Connection) -> Rows:
         return Rows(connection, self._file.path, self._application, self._seals)
@@ -172,19 +190,21 @@ class SqliteTokenStore:
 
     async def _write(self, work: Callable[[Rows], T], athlete_id: int | None = None) -> T:
         """Do it; what ``Rows`` refuses is left untouched. In place of the room that a lock on the athlete holds."""
-        room = "" if athlete_id is None else self._lock_name(athlete_id)
-        return await self._file.write(
-            lambda connection: work(self._rows(connection)), look=self._rows, instead_of_room=room
-        )
+        room = "" if athlete_id is None else _lock_name(self._application, athlete_id)
+        look = self._rows if athlete_id is None else self._own_rows
+        return await self._file.write(lambda connection: work(self._rows(connection)), look=look, instead_of_room=room)
 
-    def _lock_name(self, athlete_id: int) -> str:
-        return f"{self._lock_prefix}{athlete_id}"
+    def _own_rows(self, connection: sqlite3.Connection) -> Rows:
+        """Return the rows, once it is sure whose they are."""
+        rows = self._rows(connection)
+        _ = rows.application
+        return rows
 
 
-def _lock_prefix(application: str) -> str:
-    """Return what tells the locks of applications apart, in letters that any file name may have."""
+def _lock_name(application: str, athlete_id: int) -> str:
+    """Return what the lock on an athlete of an application is called, in letters that any file name may have."""
     try:
         digest = hashlib.sha256(application.encode()).hexdigest()
     except UnicodeError as error:
         raise InputError("the name of the application is not valid Unicode") from error
-    return f"{digest[:16]}-" if application else ""
+    return f"{digest[:16]}-{athlete_id}" if application else str(athlete_id)

@@ -7,14 +7,18 @@ Rules:
 - It is written together with the first sealed row. A file that has one is neither read nor written without its key.
 - Rows from before it are plain, and are read as they are.
 - A sealed row names its place, so that none can be passed off as another athlete's.
+- Who names no application means that of the file: the rows without a name, and if there are none, those that
+  ``strava-async login`` wrote. Where it wrote those of several, the name has to be said.
 - What is in a row is ``Hidden`` where an error may go through: a frame that had it would show it to crash reporters.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from strava_async._hidden import Hidden
@@ -26,6 +30,7 @@ from strava_async.stores.sealing import Seal
 from strava_async.stores.sqlite_file import Schema
 
 _CANARY = "strava-async"
+_NAMED_BY_LOGIN = re.compile(r"[1-9][0-9]*(?:@https?://\S+)?")
 
 TOKENS = Schema(
     application_id=0x53747261,  # "Stra"
@@ -54,13 +59,19 @@ def has_plain_rows(connection: sqlite3.Connection) -> bool:
     return connection.execute("select 1 from tokens where not sealed limit 1").fetchone() is not None
 
 
+def applications(connection: sqlite3.Connection) -> list[str]:
+    """Return the applications that have rows; an empty text is the one without a name."""
+    query = "select distinct application from tokens order by application"
+    return [application for (application,) in connection.execute(query)]
+
+
 class Rows:
     """The rows of one application, as one transaction sees them.
 
     Args:
         connection: the transaction.
         path: the file, for error messages.
-        application: whose rows.
+        application: whose rows; empty means that of the file.
         seals: one for each key, the first of which begins a file and is what ``rotate`` puts in force.
 
     Raises:
@@ -70,35 +81,35 @@ class Rows:
     def __init__(self, connection: sqlite3.Connection, path: str, application: str, seals: Sequence[Seal]) -> None:
         self._connection = connection
         self._path = path
-        self._application = application
         self._seals = seals
         self._seal = self._in_force()
+        self._named = application
 
     def load(self, athlete_id: int) -> TokenSet | None:
         """Return the athlete's tokens, or None."""
         query = "select value, sealed from tokens where application = ? and athlete_id = ?"
-        row = Hidden(self._connection.execute(query, (self._application, athlete_id)).fetchone())
-        return None if row.reveal() is None else self._decoded(self._application, athlete_id, _value_of(row))
+        row = Hidden(self._connection.execute(query, (self.application, athlete_id)).fetchone())
+        return None if row.reveal() is None else self._decoded(self.application, athlete_id, _value_of(row))
 
     def save(self, athlete_id: int, token: TokenSet, saved_at: float) -> None:
         """Write the athlete's row, and the canary if it is the first one sealed."""
         if self._seal is None and self._seals:
             self._put_in_force(self._seals[0])
-        value = self._encoded(self._application, athlete_id, token)
+        value = self._encoded(self.application, athlete_id, token)
         self._connection.execute(
             "replace into tokens (application, athlete_id, value, sealed, saved_at) values (?, ?, ?, ?, ?)",
-            (self._application, athlete_id, value.reveal(), int(self._seal is not None), saved_at),
+            (self.application, athlete_id, value.reveal(), int(self._seal is not None), saved_at),
         )
 
     def delete(self, athlete_id: int) -> None:
         """Remove the athlete's row, if there is one."""
         query = "delete from tokens where application = ? and athlete_id = ?"
-        self._connection.execute(query, (self._application, athlete_id))
+        self._connection.execute(query, (self.application, athlete_id))
 
     def athlete_ids(self) -> list[int]:
         """Return the athletes in ascending order."""
         query = "select athlete_id from tokens where application = ? order by athlete_id"
-        return [athlete_id for (athlete_id,) in self._connection.execute(query, (self._application,))]
+        return [athlete_id for (athlete_id,) in self._connection.execute(query, (self.application,))]
 
     def rotate(self) -> int:
         """Seal every row of the file, of all applications, with the first key; return how many."""
@@ -113,6 +124,30 @@ class Rows:
             value = self._encoded(application, athlete_id, token)
             self._connection.execute("update tokens set value = ?, sealed = 1 where rowid = ?", (value.reveal(), rowid))
         return len(rows)
+
+    @cached_property
+    def application(self) -> str:
+        """Whose rows these are.
+
+        Raises:
+            TokenStoreError: none was named, and several have logged in.
+        """
+        if self._named:
+            return self._named
+        # Each of these looks at the ends of the primary key's index, however many rows there are.
+        if self._connection.execute("select 1 from tokens where application = '' limit 1").fetchone() is not None:
+            return ""
+        ends = "select (select min(application) from tokens), (select max(application) from tokens)"
+        first, last = self._connection.execute(ends).fetchone()
+        if first is None or not all(_NAMED_BY_LOGIN.fullmatch(name) for name in (first, last)):
+            return ""
+        if first != last:
+            raise TokenStoreError(
+                f"{self._path} has tokens of several applications, such as {first} and {last}: "
+                "say which one with SqliteTokenStore(path, application=...)"
+            )
+        found: str = first
+        return found
 
     def _in_force(self) -> Seal | None:
         row = self._connection.execute("select value from meta where name = 'canary'").fetchone()

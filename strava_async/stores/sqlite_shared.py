@@ -63,15 +63,16 @@ class SharedFile:
 
     async def read(self, work: Work[T]) -> T:
         """Return what ``work`` makes of one state of the file."""
-        file = await self._made()
+        return await self._read_of(await self._made(), work)
 
-        def transaction() -> T:
-            with file.reading(self._is_encrypted) as connection:
-                return work(connection)
-
-        return await finish_in_thread(transaction)
-
-    async def write(self, work: Work[T], *, look: Work[object] = lambda _: None, instead_of_room: str = "") -> T:
+    async def write(
+        self,
+        work: Work[T],
+        *,
+        look: Work[object] = lambda _: None,
+        instead_of_room: str = "",
+        committed: Callable[[T], None] = lambda _: None,
+    ) -> T:
         """Return what ``work`` did. It is kept, and survives a power failure; after an error nothing is.
 
         If it is cancelled, it was done or was not begun, and returns no earlier than that is settled.
@@ -80,6 +81,8 @@ class SharedFile:
             work: writes.
             look: is shown the file before it is opened for writing; if it raises, the file is left untouched.
             instead_of_room: the lock whose room it may take.
+            committed: is given what ``work`` returned, in the thread, once it is kept: also where the caller is
+                cancelled.
         """
         file = await self._made()
         lock = self._locks.get(instead_of_room)
@@ -90,7 +93,9 @@ class SharedFile:
                     lock.give_room()  # first: even to look at the file takes some
             self._look(file, look)
             with file.writing() as connection:
-                return work(connection)
+                result = work(connection)
+            committed(result)
+            return result
 
         return await finish_in_thread(transaction)
 
@@ -104,20 +109,24 @@ class SharedFile:
         await finish_in_thread(file.empty_wal)
 
     @asynccontextmanager
-    async def lock(self, name: str, timeout: float, look: Work[object] = lambda _: None) -> AsyncGenerator[None]:
+    async def lock(
+        self, name: str, timeout: float, look: Work[object] = lambda _: None, shared: Work[str] | None = None
+    ) -> AsyncGenerator[None]:
         """Return a context that one holder at a time is in, among all processes, and in which a write has its room.
 
         Args:
             name: of the lock; letters that any file name may have.
             timeout: how long to wait; seconds.
             look: as in ``write``.
+            shared: says what processes know the lock by, where that depends on what is in the file; None means by its
+                name.
 
         Raises:
             TokenStoreError: somebody else has held it all that time, or the file cannot be written, or its disk has no
                 room.
         """
         file = await self._made()
-        async with self._exclusive(file, name, timeout) as lock:
+        async with self._exclusive(file, name, timeout, shared) as lock:
             await self._prove(file, look, lock)
             self._locks[name] = lock
             try:
@@ -125,6 +134,34 @@ class SharedFile:
             finally:
                 if self._locks.get(name) is lock:
                     del self._locks[name]
+
+    def try_lock(self, name: str) -> FileLock | None:
+        """Take a lock if it is free; whoever takes it releases it. Blocks for microseconds, in any thread.
+
+        Args:
+            name: as in ``lock``.
+
+        Returns:
+            the lock; None if somebody else holds it.
+        """
+        file = self._resolved()
+        lock = FileLock(_lock_path(file, name))
+        with file.explained():
+            return lock if lock.try_acquire() else None
+
+    def lock_names(self) -> list[str]:
+        """Return the names of the locks whose files are there: they are held, or their holder was killed. Blocks."""
+        try:
+            return os.listdir(_lock_path(self._resolved(), ""))
+        except OSError:
+            return []
+
+    async def _read_of(self, file: SqliteFile, work: Work[T]) -> T:
+        def transaction() -> T:
+            with file.reading(self._is_encrypted) as connection:
+                return work(connection)
+
+        return await finish_in_thread(transaction)
 
     async def _prove(self, file: SqliteFile, look: Work[object], lock: FileLock | None) -> None:
         def work() -> None:
@@ -152,16 +189,27 @@ class SharedFile:
         return SqliteFile(os.path.realpath(self.path), self._schema, self._busy_timeout, self._privacy)
 
     @asynccontextmanager
-    async def _exclusive(self, file: SqliteFile, name: str, timeout: float) -> AsyncGenerator[FileLock]:
+    async def _exclusive(
+        self, file: SqliteFile, name: str, timeout: float, shared: Work[str] | None = None
+    ) -> AsyncGenerator[FileLock]:
+        give_up_at = anyio.current_time() + timeout
+        taken = TokenStoreError(f"lock {name} of {file.path} was not free for {timeout:g} s: see who holds it")
         async with AsyncExitStack() as stack:
-            lock = FileLock(os.path.join(f"{file.path}-locks", name))
-            with anyio.move_on_after(timeout) as waiting:
+            with anyio.CancelScope(deadline=give_up_at) as waiting:
                 await stack.enter_async_context(self._turns.turn(name))
-                with file.explained():
-                    await stack.enter_async_context(lock)
             if waiting.cancelled_caught:
-                raise TokenStoreError(f"lock {name} of {file.path} was not free for {timeout:g} s: see who holds it")
+                raise taken
+            known = name if shared is None else await self._read_of(file, shared)
+            lock = FileLock(_lock_path(file, known))
+            with anyio.CancelScope(deadline=give_up_at) as waiting, file.explained():
+                await stack.enter_async_context(lock)
+            if waiting.cancelled_caught:
+                raise taken
             yield lock
+
+
+def _lock_path(file: SqliteFile, name: str) -> str:
+    return os.path.join(f"{file.path}-locks", name)
 
 
 def _checked_path(path: object) -> str:

@@ -45,6 +45,7 @@ _RESOLUTIONS = ("low", "medium", "high")
 _NO_RATE_HEADERS = dict.fromkeys(RATE_FIELDS, "")
 _TEXTS = ("name", "description")
 _FLAGS = ("trainer", "commute", "hide_from_home")
+_WORDS = {"true": True, "1": True, "false": False, "0": False}
 
 
 class ActivitiesApi:
@@ -142,7 +143,8 @@ class ActivitiesApi:
         """GET /activities/{id}/streams.
 
         Without ``keys`` it is the distance alone. An activity without distance is a 404, unless ``series_type=time`` is
-        sent. ``resolution`` is checked and otherwise ignored. Rate-limit fields are missing (for both see ``Quirks``).
+        sent. ``resolution`` is checked and otherwise ignored. Rate-limit fields are missing (for both see ``Quirks``),
+        and so are those of Strava's application: another backend answers.
         """
         catalogue, number = self._seen(visit)
         query = visit.query
@@ -163,7 +165,8 @@ class ActivitiesApi:
             return _chosen(streams, keys, by_type=by_type)
 
         body = await self._body(catalogue, number, ("streams", keys, by_type, needed), choose)
-        return Answer(200, body, headers={} if self._quirks.streams_send_rate_headers else _NO_RATE_HEADERS)
+        headers = {} if self._quirks.streams_send_rate_headers else _NO_RATE_HEADERS
+        return Answer(200, body, headers=headers, origin="streams")
 
     async def create(self, visit: Visit) -> Answer:
         """POST /activities: a manual activity; upload class."""
@@ -200,12 +203,14 @@ class ActivitiesApi:
         return json_answer(detail, 201, {"X-Readratelimit-Usage": ","})
 
     async def update(self, visit: Visit) -> Answer:
-        """PUT /activities/{id}: a JSON body; flags in the query are ignored, as by Strava."""
+        """PUT /activities/{id}: JSON, as documented, or a form; the query is ignored, as its flags are by Strava.
+
+        A recording of 2018 shows a form with texts. How Strava reads flags in a form nobody has shown: here as those of
+        ``POST /activities``.
+        """
         visit.require("activity:write")
         catalogue, number = self._own(visit)
-        raw = await visit.body()
-        changes = self._changes(catalogue, decode_json(raw) if raw.strip() else {})
-        detail = change(catalogue, number, changes, self._news)
+        detail = change(catalogue, number, self._changes(catalogue, await _sent(visit)), self._news)
         return json_answer(detail)
 
     async def delete(self, visit: Visit) -> Answer:
@@ -248,6 +253,16 @@ class ActivitiesApi:
         if catalogue.has_body(number, kind):
             return catalogue.body(number, kind, make)
         return await self._turns.do(lambda: catalogue.body(number, kind, make))
+
+
+async def _sent(visit: Visit) -> dict[str, Any]:
+    """Return the fields of an update: flags as booleans, whichever way they come."""
+    if not visit.sends_form:
+        raw = await visit.body()
+        return decode_json(raw) if raw.strip() else {}
+    fields = await visit.fields()
+    flags = {name: _WORDS[fields[name].lower()] for name in _FLAGS if fields.get(name, "").lower() in _WORDS}
+    return fields | flags
 
 
 def change(catalogue: Catalogue, activity_id: int, changes: dict[str, Any], news: News) -> dict[str, Any]:

@@ -51,6 +51,7 @@ class Assembly:
         *,
         upload_seconds: float,
         callbacks: Callbacks,
+        callback_seconds: float,
         retry_seconds: float,
     ) -> None:
         self._people = people
@@ -58,10 +59,11 @@ class Assembly:
         self._clock = clock
         self._quirks = quirks
         self._ids = itertools.count(FIRST_NEW_ID)
-        self.subscriptions = SubscriptionsApi(accounts, callbacks)
+        self.subscriptions = SubscriptionsApi(accounts, callbacks, answer_seconds=callback_seconds)
         self.delivery = Delivery(
             clock,
             callbacks,
+            answer_seconds=callback_seconds,
             retry_seconds=retry_seconds,
             is_current=self.subscriptions.stands,
             settle=self._settle_uploads,
@@ -89,7 +91,7 @@ class Assembly:
         wiring.add_pages(front.pages, prefix, consent, TokensApi(accounts, gate, self._quirks, people.summary))
         wiring.add_subscriptions(front.pages, prefix, self.subscriptions)
         page = SitePage(self.site, people.names, accounts, self.subscriptions, self.delivery.events)
-        wiring.add_site(front.pages, page)
+        wiring.add_site(front.pages, front.watching, page)
 
     def _settle_uploads(self) -> float | None:
         """Finish the uploads whose time has come; return in how many seconds there are more, if there are any."""

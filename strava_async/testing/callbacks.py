@@ -10,7 +10,9 @@ Whatever can answer an HTTP request will do::
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
@@ -80,10 +82,20 @@ class NetworkCallbacks:
 
     async def __call__(self, method: Method, url: str, content: bytes | None) -> CallbackReply:
         """See ``Callbacks``."""
+        async with self.ready(url) as send:
+            return await send(method, url, content)
+
+    @asynccontextmanager
+    async def ready(self, url: str) -> AsyncGenerator[Callbacks]:
+        """Hand over what makes a request there, with all loaded that it needs: the first time that takes a while."""
         # A connection of its own for each: what asks so rarely has nothing to keep, and nothing to close.
         async with await httpx_client_for(url) as client:
-            client.headers.update({} if content is None else self._fields_of(content))
-            return await _send(client, method, url, content)
+
+            async def send(method: Method, url: str, content: bytes | None) -> CallbackReply:
+                client.headers.update({} if content is None else self._fields_of(content))
+                return await _send(client, method, url, content)
+
+            yield send
 
 
 class AsgiCallbacks:
@@ -145,12 +157,14 @@ async def ask(
         method: see ``Callbacks``.
         url: see ``Callbacks``.
         content: see ``Callbacks``.
-        seconds: how long it may take. They are real ones whatever the emulator's clock shows: the time that a
-            network, a thread or an application takes is real, and a clock that jumps would end it at once.
+        seconds: how long it may take, from when all is loaded here that it needs. They are real ones whatever the
+            emulator's clock shows: the time that a network, a thread or an application takes is real, and a clock that
+            jumps would end it at once.
     """
     try:
-        with anyio.move_on_after(seconds):
-            return await callbacks(method, url, content)
+        async with callbacks.ready(url) if isinstance(callbacks, NetworkCallbacks) else nullcontext(callbacks) as send:
+            with anyio.move_on_after(seconds):
+                return await send(method, url, content)
     except (OSError, StravaError, UnicodeError):
         pass
     return None
@@ -162,5 +176,5 @@ async def _send(client: HttpClient, method: Method, url: str, content: bytes | N
     quiet = Hidden(query) if query else None
     content_type = None if content is None else _JSON
     call = Call(method, address, urlsplit(url).path, None, content, content_type, secret_query=quiet)
-    reply = opened_reply(await HttpSender(client).send(call, None, ANSWER_SECONDS))
+    reply = opened_reply(await HttpSender(client).send(call, None, math.inf))  # ``ask`` says how long
     return CallbackReply(reply.status_code, reply.body)

@@ -121,7 +121,7 @@ class Consent:
 
     def _send_back(self, question: _Question, athlete_id: int, scope: tuple[str, ...], now: float) -> Answer:
         code = self._accounts.issue_code(question.application.client_id, athlete_id, scope, now)
-        cookie = f"{_COOKIE}={athlete_id}; Path=/oauth; HttpOnly; SameSite=Lax"
+        cookie = f"{_COOKIE}={athlete_id}; Path=/; HttpOnly; SameSite=Lax"
         return _redirect(question, {"code": code, "scope": ",".join(scope)}, {"Set-Cookie": cookie})
 
 

@@ -8,7 +8,7 @@ from html import escape
 PAGE_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with none at all, the page's own forms would come from the origin "null"
     "X-Content-Type-Options": "nosniff",
 }
 
@@ -43,6 +43,13 @@ h1 {{ margin: 0 0 .5rem; font-size: 1.35rem; line-height: 1.3; }}
 p {{ margin: 0 0 1rem; color: var(--soft); }}
 fieldset {{ margin: 0 0 1.25rem; padding: 0; border: 0; }}
 legend {{ padding: 0; margin-bottom: .35rem; font-weight: 600; }}
+section + section {{ margin-top: 1.75rem; }}
+.choice ~ div {{ margin-top: 1rem; }}
+h2 {{ margin: 0 0 .5rem; font-size: 1rem; }}
+ol {{ margin: 0; padding: 0; list-style: none; color: var(--soft); font-size: .9rem; }}
+li {{ padding: .35rem 0; border-top: 1px solid var(--line); }}
+.done {{ margin: 1rem 0; padding: .6rem .8rem; border-left: 3px solid var(--accent); background: var(--back);
+  color: var(--ink); }}
 .scope {{ display: flex; gap: .75rem; align-items: flex-start; padding: .7rem 0; border-top: 1px solid var(--line);
   cursor: pointer; }}
 .scope input {{ width: 1.15rem; height: 1.15rem; margin: .2rem 0 0; flex: none; accent-color: var(--accent); }}

@@ -97,6 +97,7 @@ class Delivery:
     Args:
         clock: the time that tries are apart by.
         callbacks: reaches the callbacks.
+        answer_seconds: how long a callback has to answer.
         retry_seconds: from one try to the next.
         is_current: says whether a subscription still stands.
         settle: does what else is due, and returns in how many seconds there is more; None if there is nothing.
@@ -110,6 +111,7 @@ class Delivery:
         clock: Clock,
         callbacks: Callbacks,
         *,
+        answer_seconds: float,
         retry_seconds: float,
         is_current: Callable[[PushSubscription], bool],
         settle: Callable[[], float | None],
@@ -117,6 +119,7 @@ class Delivery:
         self.events: deque[SentEvent] = deque(maxlen=EVENTS_KEPT)
         self._clock = clock
         self._callbacks = callbacks
+        self._answer_seconds = answer_seconds
         self._retry_seconds = retry_seconds
         self._is_current = is_current
         self._settle = settle
@@ -200,7 +203,8 @@ class Delivery:
             return False
         at = self._clock.time()
         try:
-            reply = await ask(self._callbacks, "POST", letter.to.callback_url, letter.body)
+            to, seconds = letter.to.callback_url, self._answer_seconds
+            reply = await ask(self._callbacks, "POST", to, letter.body, seconds=seconds)
         except anyio.get_cancelled_exc_class():
             self._put(letter)
             raise

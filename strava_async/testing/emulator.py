@@ -24,7 +24,7 @@ from strava_async.clock import Clock, SystemClock
 from strava_async.testing import browser
 from strava_async.testing.accounts import ALL_SCOPES, TOKEN_LIFETIME_SECONDS, Accounts, Application, in_order
 from strava_async.testing.assembly import Assembly
-from strava_async.testing.callbacks import Callbacks, reaching
+from strava_async.testing.callbacks import ANSWER_SECONDS, Callbacks, reaching
 from strava_async.testing.delivery import RETRY_SECONDS, SentEvent
 from strava_async.testing.faults import Faults
 from strava_async.testing.front import Front, Served
@@ -43,7 +43,8 @@ class Emulator:
     """A Strava: OAuth pages and tokens, meters, athletes with years of activities, uploads, faults on demand.
 
     Its data depend on ``seed`` and the clock's time at the beginning alone; tokens are random. An athlete's data are
-    made when first asked for. Not safe for use from several threads.
+    made when first asked for. Athletes differ: one in five has no bike, and so no threshold power, no power zones and
+    no ride; the first one of the default seed has everything. Not safe for use from several threads.
 
     Args:
         seed: of the athletes, and of the first application's id and secret.
@@ -56,8 +57,9 @@ class Emulator:
         upload_seconds: how long an upload is processed on the clock.
         quirks: how it behaves where Strava's behaviour is not documented.
         callbacks: how it reaches the callbacks of webhook subscriptions: ASGI applications by origin, such as
-            ``{"https://service.test": app}``, or a ``Callbacks``. None means over the network. Where Strava waits for
-            2 s, so does it, in real time.
+            ``{"https://service.test": app}``, or a ``Callbacks``. None means over the network.
+        callback_seconds: how long a callback has to answer, in real time whatever the clock shows. Strava waits two
+            seconds; a test on a busy machine may want more.
         retry_seconds: how long after a failed attempt an event is sent again, on the clock.
         signing_secret: signs events in a field ``X-Strava-Signature``: ``t=<Unix time>,v1=<hex HMAC-SHA256 of
             "t.body">``. None leaves them unsigned, as Strava's documents do.
@@ -87,11 +89,14 @@ class Emulator:
         upload_seconds: float = 2.0,
         quirks: Quirks | None = None,
         callbacks: Callbacks | Mapping[str, ASGIApp] | None = None,
+        callback_seconds: float = ANSWER_SECONDS,
         retry_seconds: float = RETRY_SECONDS,
         signing_secret: str | None = None,
     ) -> None:
         if athletes < 1:
             raise ValueError("there must be an athlete")
+        if not callback_seconds > 0:
+            raise ValueError("callback_seconds is more than 0")
         self.clock: Clock = clock or SystemClock()
         self.faults = Faults()
         self.quirks = quirks or Quirks()
@@ -111,9 +116,10 @@ class Emulator:
             self.quirks,
             upload_seconds=upload_seconds,
             callbacks=reaching(callbacks, signing_secret, self.clock),
+            callback_seconds=callback_seconds,
             retry_seconds=retry_seconds,
         )
-        prefix, gate = api_prefix.rstrip("/"), Gate(self._accounts)
+        prefix, gate = api_prefix.rstrip("/"), Gate(self._accounts, self.quirks)
         self._front = Front(self.clock, gate, self.faults, api_prefix=prefix, latency_seconds=latency_seconds)
         self._parts.serve_api(self._front)
         self._parts.serve_pages(self._front, prefix, gate)

@@ -103,12 +103,13 @@ class Fault:
     def server_error(cls, status_code: int = 503, *, html: bool = True) -> Fault:
         """Answer 5xx as the edge does: with a page, or nothing, and without having counted the request."""
         answer = html_answer(_EDGE_PAGE.format(status_code), status_code) if html else empty_answer(status_code)
-        return cls(instead=answer, counted=False)
+        return cls(instead=replace(answer, origin="edge"), counted=False)
 
     @classmethod
     def html(cls, status_code: int = 200) -> Fault:
         """Answer with a page where JSON belongs, as an edge or a captive portal does."""
-        return cls(instead=html_answer(_EDGE_PAGE.format("Strava"), status_code), counted=False)
+        page = html_answer(_EDGE_PAGE.format("Strava"), status_code)
+        return cls(instead=replace(page, origin="edge"), counted=False)
 
     @classmethod
     def inactive(cls) -> Fault:

@@ -12,13 +12,16 @@ from starlette.types import Receive, Scope, Send
 
 from strava_async.clock import Clock
 from strava_async.testing.faults import Fault, Faults
-from strava_async.testing.gate import UPLOAD_CLASS, Gate, bearer_of
-from strava_async.testing.replies import GZIP_MINIMUM_BYTES, Answer, RefusalError, unknown_path
+from strava_async.testing.fields import application_fields, is_chunked
+from strava_async.testing.gate import UPLOAD_CLASS, Gate
+from strava_async.testing.hosts import is_cross_site
+from strava_async.testing.replies import GZIP_MINIMUM_BYTES, Answer, RefusalError, cross_site, unknown_path
 from strava_async.testing.visit import Visit
 
 Handler = Callable[[Visit], Awaitable[Answer]]
 
 REQUESTS_KEPT = 100_000
+_CHUNK_BYTES = 16_384  # of a body without a length
 _SECRET_PARAMETERS = frozenset({"access_token", "client_secret", "code", "refresh_token", "token"})
 
 
@@ -79,6 +82,7 @@ class Front:
     def __init__(self, clock: Clock, gate: Gate, faults: Faults, *, api_prefix: str, latency_seconds: float) -> None:
         self.api = Routes()
         self.pages = Routes()
+        self.watching = Routes()  # who only looks asks nothing of Strava: no fault is met, nothing is put on record
         self.requests: deque[Served] = deque(maxlen=REQUESTS_KEPT)
         self.latency_seconds = latency_seconds
         self._clock = clock
@@ -107,7 +111,11 @@ class Front:
             await send({"type": "websocket.close", "code": 1000})
 
     async def _answer(self, visit: Visit) -> Answer:
-        faults = self._faults.take(visit.method, self.names(visit.path))
+        if (watching := self.watching.find(visit.method, visit.path)) is not None:
+            visit.now = self._clock.time()
+            return self._complete(visit, await watching[0](visit))
+        foreign = is_cross_site(visit.method, visit.request.headers)
+        faults = () if foreign else self._faults.take(visit.method, self.names(visit.path))
         for fault in faults:
             if fault.refusal is not None:
                 raise fault.refusal()
@@ -115,7 +123,7 @@ class Front:
         # Without latency this is a mere checkpoint: requests that are sent together are under way together.
         await self._clock.sleep(half + sum(fault.delay_seconds for fault in faults))
         visit.now = self._clock.time()
-        answer = self._complete(visit, await self._process(visit, faults))
+        answer = self._complete(visit, await self._process(visit, faults, foreign=foreign))
         for fault in faults:
             answer = fault.alter(answer) if fault.alter is not None else answer
         self._record(visit, answer)
@@ -126,7 +134,7 @@ class Front:
             await self._clock.sleep(half)
         return answer
 
-    async def _process(self, visit: Visit, faults: Iterable[Fault]) -> Answer:
+    async def _process(self, visit: Visit, faults: Iterable[Fault], *, foreign: bool) -> Answer:
         visit.short_by = max((fault.short_by for fault in faults), default=0)
         try:
             for fault in faults:
@@ -135,6 +143,8 @@ class Front:
                         self._pass_gate(visit, checked=False)
                     return fault.instead
             _ = visit.query  # a query that cannot be read is refused whether it is needed or not
+            if foreign:
+                raise cross_site()
             return await self._dispatch(visit)
         except RefusalError as refusal:
             return refusal.answer()
@@ -155,7 +165,7 @@ class Front:
         below = visit.path.removeprefix(self._prefix)
         if below.startswith("/oauth/"):
             return None
-        self._gate.identify(visit, bearer_of(visit))
+        self._gate.identify(visit, self._gate.token_of(visit))
         refusal = self._gate.count(visit, "upload" if (visit.method, below) in UPLOAD_CLASS else "read")
         if checked:
             if refusal is not None:
@@ -167,8 +177,10 @@ class Front:
         second = int(visit.now)
         if self._date[0] != second:
             self._date = (second, formatdate(second, usegmt=True))
-        # What a handler says of a rate-limit field goes before what the meters say; an empty value leaves it out.
-        headers = {"Date": self._date[1], **(visit.rate_headers or {}), **answer.headers}
+        # What a handler says of a field goes before what stands here; an empty value leaves it out.
+        said = {name.lower() for name in answer.headers}
+        around = {"Date": self._date[1], **application_fields(answer), **(visit.rate_headers or {})}
+        headers = {name: value for name, value in around.items() if name.lower() not in said} | dict(answer.headers)
         return replace(answer, headers={name: value for name, value in headers.items() if value})
 
     def _record(self, visit: Visit, answer: Answer) -> None:
@@ -201,7 +213,14 @@ async def _send(visit: Visit, answer: Answer, send: Send) -> None:
     if len(body) >= GZIP_MINIMUM_BYTES and "gzip" in visit.request.headers.get("accept-encoding", ""):
         body = answer.body.gzipped()
         fields.append((b"Content-Encoding", b"gzip"))
-        fields.append((b"Vary", b"Accept-Encoding"))
-    fields.append((b"Content-Length", str(len(body)).encode()))
+        if "Vary" not in answer.headers:
+            fields.append((b"Vary", b"Accept-Encoding"))
+    pieces = [body]
+    if is_chunked(answer):
+        pieces = [body[start : start + _CHUNK_BYTES] for start in range(0, len(body), _CHUNK_BYTES)]
+    else:
+        fields.append((b"Content-Length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": answer.status_code, "headers": fields})
-    await send({"type": "http.response.body", "body": b"" if visit.method == "HEAD" else body})
+    for piece in pieces if visit.method != "HEAD" else ():
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from strava_async.testing.accounts import Accounts, Application
 from strava_async.testing.meters import RateClass
+from strava_async.testing.quirks import Quirks
 from strava_async.testing.replies import (
     RATE_FIELDS,
     RefusalError,
@@ -17,6 +18,7 @@ from strava_async.testing.replies import (
 )
 from strava_async.testing.visit import Visit
 
+HEADER_ONLY_AT = 1_811_808_000.0  # 2027-06-01, when tokens in a query stop working; which hour nobody has said
 UPLOAD_CLASS = frozenset({("POST", "/activities"), ("POST", "/uploads")})
 
 _ON_THE_WIRE = {name.lower(): name for name in RATE_FIELDS}
@@ -42,8 +44,18 @@ def application_of(accounts: Accounts, values: Mapping[str, str]) -> Application
 class Gate:
     """Knows callers by their tokens and counts them."""
 
-    def __init__(self, accounts: Accounts) -> None:
+    def __init__(self, accounts: Accounts, quirks: Quirks) -> None:
         self._accounts = accounts
+        self._quirks = quirks
+
+    def token_of(self, visit: Visit) -> str:
+        """Return the access token that a call brought; empty if there is none.
+
+        It stands in the ``Authorization`` field, or in the query, if ``Quirks.token_in_query`` and as long as Strava
+        takes it there.
+        """
+        in_query = self._quirks.token_in_query and visit.now < HEADER_ONLY_AT
+        return bearer_of(visit) or (visit.query.get("access_token", "") if in_query else "")
 
     def identify(self, visit: Visit, token: str) -> None:
         """Find out who calls; a token that never existed leaves the caller unknown."""

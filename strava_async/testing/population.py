@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import random
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from strava_async.testing.catalogue import Catalogue, Shelf
-from strava_async.testing.world import AthleteWorld, generate_athlete
-from strava_async.testing.world.people import make_person, summary_profile
+from strava_async.testing.world import AthleteWorld
+from strava_async.testing.world.generate import generate_summary_profile, invent
 
 # Finds an athlete's data by the athlete's id.
 WorldOf = Callable[[int], AthleteWorld]
 
-YEAR_SECONDS = 365.25 * 86_400
+_KEPT_INVENTIONS = 8  # five years of one athlete are some megabytes
+
+# Who starts one emulator after the other by a clock that begins at the same instant gets the same athletes each time.
+_invented = functools.lru_cache(maxsize=_KEPT_INVENTIONS)(invent)
 
 
 class Population:
@@ -41,8 +44,8 @@ class Population:
         world = self._worlds.get(athlete_id)
         if world is None:
             self._check(athlete_id)
-            world = generate_athlete(athlete_id, seed=self._seed, now=self._now, years=self._years)
-            self._worlds[athlete_id] = world
+            invention = _invented(athlete_id, seed=self._seed, now=self._now, years=self._years)
+            world = self._worlds[athlete_id] = invention.world()
         return world
 
     def summary(self, athlete_id: int) -> dict[str, Any]:
@@ -51,9 +54,7 @@ class Population:
         if world is not None:
             return world.summary_profile
         self._check(athlete_id)
-        since = self._now - self._years * YEAR_SECONDS
-        someone = make_person(random.Random(f"{self._seed}:{athlete_id}"), athlete_id, since=since)
-        return summary_profile(someone, now=self._now)
+        return generate_summary_profile(athlete_id, seed=self._seed, now=self._now, years=self._years)
 
     def names(self) -> Mapping[int, str]:
         """Return everybody's name by id."""

@@ -24,6 +24,8 @@ class Quirks:
             sent (reported in 2024-10). False: they are answered.
         explore_open: the application is of the Extended Access tier, for which alone ``/segments/explore`` is since
             2026-09-01. False: it is answered with 401 as other closed endpoints are; what Strava answers is not known.
+        token_in_query: an access token may stand in the query as ``access_token``, as long as Strava takes it there:
+            until 2027-06-01 on the emulator's clock. False: such a request counts as one without a token.
         code_lifetime_seconds: how long an authorization code lives; Strava says "short-lived" only.
     """
 
@@ -36,4 +38,5 @@ class Quirks:
     subscribed: bool = True
     streams_need_distance: bool = True
     explore_open: bool = True
+    token_in_query: bool = False
     code_lifetime_seconds: float = 600.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,13 +23,20 @@ RATE_FIELDS: tuple[str, ...] = (
 
 
 class Encoded:
-    """The bytes of a body, and once somebody has asked for it, the same compressed."""
+    """The bytes of a body, and once somebody has asked for it, the same compressed, and what tells it from others."""
 
-    __slots__ = ("_gzipped", "plain")
+    __slots__ = ("_etag", "_gzipped", "plain")
 
     def __init__(self, plain: bytes) -> None:
         self.plain = plain
         self._gzipped: bytes | None = None
+        self._etag = ""
+
+    def etag(self) -> str:
+        """Return the weak entity tag: in the recordings of 2025 it is half of the body's SHA-256."""
+        if not self._etag:
+            self._etag = f'W/"{hashlib.sha256(self.plain).hexdigest()[:32]}"'
+        return self._etag
 
     def gzipped(self) -> bytes:
         """Return the body compressed, quickly rather than well: the time of a test is at stake, not a network."""
@@ -46,12 +54,15 @@ class Answer:
         body: the bytes.
         content_type: the field of that name; empty for none.
         headers: further fields.
+        origin: whose answer it is: the application's, that of the backend which has the streams of activities, or one
+            that an edge gives by itself.
     """
 
     status_code: int
     body: Encoded
     content_type: str = JSON_TYPE
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    origin: Literal["application", "streams", "edge"] = "application"
 
 
 def json_bytes(value: Any) -> bytes:
@@ -117,6 +128,11 @@ def closed() -> RefusalError:
 def inactive() -> RefusalError:
     """403: the owner of the application has no subscription."""
     return RefusalError(403, "Forbidden", ("Application", "Status", "Inactive"))
+
+
+def cross_site() -> RefusalError:
+    """403: a page of another site sent it. The emulator's own: Strava's forms carry tokens for that."""
+    return RefusalError(403, "This was sent from a page of another site")
 
 
 def over_capacity() -> RefusalError:

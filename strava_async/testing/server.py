@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from strava_async.testing.emulator import Emulator
+from strava_async.testing.hosts import AllowedHosts, address_of, answering_to
 
 
 class _Server(uvicorn.Server):
@@ -50,21 +51,53 @@ async def _deliver(emulator: Emulator) -> None:
         await asyncio.Event().wait()
 
 
+def _listen(host: str, port: int) -> socket.socket:
+    if ":" not in host:
+        return socket.create_server((host, port))
+    return socket.create_server(
+        (host.strip("[]"), port),
+        family=socket.AF_INET6,
+        dualstack_ipv6=address_of(host) == address_of("::") and socket.has_dualstack_ipv6(),
+    )
+
+
+def _base_url(host: str, listener: socket.socket) -> str:
+    """Return where the server is reached from this machine."""
+    bound, port, *_ = listener.getsockname()
+    address = address_of(bound)
+    if address is not None and address.is_unspecified:
+        host = "127.0.0.1" if address.version == 4 else "[::1]"
+    return f"http://[{host.strip('[]')}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 @asynccontextmanager
-async def serve(emulator: Emulator, *, host: str = "127.0.0.1", port: int = 0) -> AsyncGenerator[str, None]:
+async def serve(
+    emulator: Emulator, *, host: str = "127.0.0.1", port: int = 0, allowed_hosts: Iterable[str] = ()
+) -> AsyncGenerator[str, None]:
     """Serve an emulator over HTTP, and deliver its events to webhooks, as long as the block lasts.
+
+    Whoever reaches it can use it: its secrets are made up, and the same for each seed. So it answers only requests for
+    the host that it is (403 otherwise), lest a web page get at it by DNS rebinding; ``Emulator.app`` takes any host.
 
     Args:
         emulator: what to serve.
-        host: the interface to listen on.
+        host: the interface to listen on: a name, or an address of IPv4 or IPv6.
         port: the port; 0 takes a free one.
+        allowed_hosts: what else the machine is called by those who ask, such as the name of a service of Docker
+            Compose. ``localhost``, addresses of loopback, ``host`` and the address that is asked are allowed already.
+            Ports do not matter. ``*`` allows any, and rebinding with it.
 
     Yields:
-        the base URL, such as ``http://127.0.0.1:41234``.
+        the base URL, such as ``http://127.0.0.1:41234``; of loopback, where ``host`` is every interface.
+
+    Raises:
+        OSError: the port is taken, or ``host`` is not of this machine.
+        ValueError: one of ``allowed_hosts`` is no host.
     """
-    listener = socket.create_server((host, port))
+    allowed = AllowedHosts(host, allowed_hosts)
+    listener = _listen(host, port)
     config = uvicorn.Config(
-        cutting(emulator.app),
+        answering_to(allowed, cutting(emulator.app)),
         lifespan="off",
         ws="none",
         log_config=None,
@@ -82,7 +115,7 @@ async def serve(emulator: Emulator, *, host: str = "127.0.0.1", port: int = 0) -
         await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
         if serving.done():
             await serving
-        yield f"http://{host}:{listener.getsockname()[1]}"
+        yield _base_url(host, listener)
     finally:
         ready.cancel()
         delivering.cancel()

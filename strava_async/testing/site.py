@@ -50,6 +50,13 @@ class Site:
         self._news.created(detail)
         return activity_id
 
+    def activity(self, activity_id: int) -> dict[str, Any] | None:
+        """Return the summary of an activity; None if there is none of that id."""
+        try:
+            return self._people.catalogue(self._people.owner_of(activity_id)).summary(activity_id)
+        except KeyError:
+            return None
+
     def edit(self, activity_id: int, *, name: str | None, sport_type: str | None, private: bool | None) -> None:
         """Change an activity; None leaves what is."""
         if sport_type is not None:

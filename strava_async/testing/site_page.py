@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from html import escape
 from itertools import islice
+from typing import Any
 
 from strava_async._shapes import is_object
 from strava_async.testing.accounts import Accounts
 from strava_async.testing.consent_page import PAGE_HEADERS, framed
 from strava_async.testing.delivery import SentEvent
-from strava_async.testing.replies import Answer, bad_request, empty_answer, html_answer
+from strava_async.testing.replies import Answer, Encoded, bad_request, empty_answer, html_answer
 from strava_async.testing.site import Site
+from strava_async.testing.site_script import SITE_SCRIPT
 from strava_async.testing.subscriptions_api import SubscriptionsApi
 from strava_async.testing.values import integer, required, sport_type
 from strava_async.testing.visit import Visit
@@ -21,24 +25,36 @@ _SPORTS = ("Ride", "Run", "TrailRun", "Hike", "Walk", "Swim", "WeightTraining")
 _EVENTS_SHOWN = 10
 _VALUE_CHARACTERS = 40
 
+# The form of the consent page has no need of a script; this page has one, a file of its own.
+_HEADERS = {
+    **PAGE_HEADERS,
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'",
+}
+
 _PAGE = """<p class="note">Strava emulator</p>
 <h1>Be an athlete</h1>
 <p>No real account is involved: every athlete here is invented, and forgotten at the end.</p>
 {athletes}
-<fieldset>
-<legend>Events sent, newest first</legend>
+<section aria-labelledby="sent">
+<h2 id="sent">Events sent, newest first</h2>
+<p id="gone" role="status" hidden>The emulator has stopped: this page shows what was.</p>
 {events}
-</fieldset>"""
+</section>
+<script src="emulator/site.js" defer></script>"""
 
-_ATHLETE = """<fieldset>
-<legend>{name} ({athlete_id})</legend>
+_ATHLETE = """<section>
+<h2>{name} ({athlete_id})</h2>
 <form class="choice" method="post" action="emulator/record">
 <input type="hidden" name="athlete_id" value="{athlete_id}">
 <select name="sport_type" aria-label="Sport">{sports}</select>
 <button class="go" type="submit">Record an activity now</button>
 </form>
+{recorded}
 {grants}
-</fieldset>"""
+</section>"""
+
+_RECORDED = """<p class="done" role="status">Recorded: {name}, {what}. {hears}</p>"""
 
 _GRANT = """<form method="post" action="emulator/disconnect">
 <p>Connected to application {client_id}, which {hears}.</p>
@@ -77,17 +93,26 @@ class SitePage:
 
     async def show(self, visit: Visit) -> Answer:
         """GET /: the page."""
-        athletes = "\n".join(self._athlete(athlete_id, name) for athlete_id, name in self._names().items())
-        events = "\n".join(f"<p>{escape(_told(sent))}</p>" for sent in islice(reversed(self._events), _EVENTS_SHOWN))
-        content = _PAGE.format(athletes=athletes, events=events or "<p>None so far.</p>")
-        return html_answer(framed("Strava emulator", content), 200, PAGE_HEADERS)
+        recorded = self._recorded(visit)
+        athletes = "\n".join(self._athlete(athlete_id, name, recorded) for athlete_id, name in self._names().items())
+        content = _PAGE.format(athletes=athletes, events=self._sent())
+        return html_answer(framed("Strava emulator", content), 200, _HEADERS)
+
+    async def live(self, visit: Visit) -> Answer:
+        """GET /emulator/live: the parts that change while nobody does anything on the page."""
+        parts = [*(self._grants(athlete_id) for athlete_id in self._names()), self._sent()]
+        return html_answer("\n".join(parts), 200, _HEADERS)
+
+    async def script(self, visit: Visit) -> Answer:
+        """GET /emulator/site.js: what fetches them."""
+        return Answer(200, Encoded(SITE_SCRIPT.encode()), "text/javascript; charset=utf-8", _HEADERS)
 
     async def record(self, visit: Visit) -> Answer:
         """POST /emulator/record: an athlete comes home from an activity."""
         form = await visit.parameters()
         sport = sport_type(form, "Activity") or _SPORTS[0]
-        self._site.record(self._athlete_of(form), sport_type=sport, name=None, private=False)
-        return _back()
+        activity_id = self._site.record(self._athlete_of(form), sport_type=sport, name=None, private=False)
+        return _back(f"?recorded={activity_id}")
 
     async def disconnect(self, visit: Visit) -> Answer:
         """POST /emulator/disconnect: an athlete removes an application."""
@@ -104,23 +129,56 @@ class SitePage:
             raise bad_request("Athlete", "athlete_id")
         return athlete_id
 
-    def _athlete(self, athlete_id: int, name: str) -> str:
-        grants = (
+    def _recorded(self, visit: Visit) -> dict[str, Any]:
+        """Return the activity that the address says was recorded; empty if there is none."""
+        activity_id = visit.query.get("recorded", "")
+        if not re.fullmatch(r"[0-9]{1,18}", activity_id, re.ASCII):
+            return {}
+        return self._site.activity(int(activity_id)) or {}
+
+    def _athlete(self, athlete_id: int, name: str, recorded: Mapping[str, Any]) -> str:
+        own = bool(recorded) and recorded["athlete"]["id"] == athlete_id
+        chosen = recorded["sport_type"] if own else None
+        sports = "".join(f"<option{' selected' if sport == chosen else ''}>{sport}</option>" for sport in _SPORTS)
+        return _ATHLETE.format(
+            name=escape(name),
+            athlete_id=athlete_id,
+            sports=sports,
+            recorded=self._note(athlete_id, recorded) if own else "",
+            grants=self._grants(athlete_id),
+        )
+
+    def _note(self, athlete_id: int, recorded: Mapping[str, Any]) -> str:
+        told = any(self._subscriptions.of(grant.client_id) for grant in self._accounts.grants_of(athlete_id))
+        minutes, seconds = divmod(round(recorded["moving_time"]), 60)
+        what = [f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"]
+        if recorded["distance"]:
+            what.insert(0, f"{recorded['distance'] / 1000:.1f} km")
+        hears = (
+            "Its event appears below."
+            if told
+            else "Nobody is told of it: no application here has a webhook subscription."
+        )
+        return _RECORDED.format(name=escape(recorded["name"]), what=escape(", ".join(what)), hears=hears)
+
+    def _grants(self, athlete_id: int) -> str:
+        grants = "\n".join(
             _GRANT.format(client_id=grant.client_id, athlete_id=athlete_id, hears=self._hears(grant.client_id))
             for grant in self._accounts.grants_of(athlete_id)
         )
-        sports = "".join(f"<option>{sport}</option>" for sport in _SPORTS)
-        return _ATHLETE.format(
-            name=escape(name), athlete_id=athlete_id, sports=sports, grants="\n".join(grants) or "<p>Not connected.</p>"
-        )
+        return f'<div id="grants-{athlete_id}" data-live>{grants or "<p>Not connected.</p>"}</div>'
+
+    def _sent(self) -> str:
+        events = "".join(f"<li>{escape(_told(sent))}</li>" for sent in islice(reversed(self._events), _EVENTS_SHOWN))
+        return f'<ol id="events" data-live>{events or "<li>None so far.</li>"}</ol>'
 
     def _hears(self, client_id: int) -> str:
         subscribed = self._subscriptions.of(client_id) is not None
         return "is told of events" if subscribed else "has no webhook subscription"
 
 
-def _back() -> Answer:
-    return empty_answer(303, {"Location": "../", "Cache-Control": "no-store"})
+def _back(query: str = "") -> Answer:
+    return empty_answer(303, {"Location": f"../{query}", "Cache-Control": "no-store"})
 
 
 def _told(sent: SentEvent) -> str:
@@ -133,4 +191,5 @@ def _told(sent: SentEvent) -> str:
     values = (event.get(name) for name in names) if is_object(event) else ("something else",)
     what = " ".join(str(value)[:_VALUE_CHARACTERS] for value in values if value not in (None, {}))
     answer = "no answer" if sent.status_code is None else sent.status_code
-    return f"{what}, to application {sent.client_id}, attempt {sent.attempt}: {answer}"
+    at = f"{datetime.fromtimestamp(sent.at, UTC):%H:%M:%S} UTC"
+    return f"{at}: {what}, to application {sent.client_id}, attempt {sent.attempt}: {answer}"

@@ -77,11 +77,13 @@ class SubscriptionsApi:
     Args:
         accounts: where applications are kept.
         callbacks: reaches the callback; see ``callbacks.ask``.
+        answer_seconds: how long the callback has to answer.
     """
 
-    def __init__(self, accounts: Accounts, callbacks: Callbacks) -> None:
+    def __init__(self, accounts: Accounts, callbacks: Callbacks, *, answer_seconds: float) -> None:
         self._accounts = accounts
         self._callbacks = callbacks
+        self._answer_seconds = answer_seconds
         self._ids = count(FIRST_SUBSCRIPTION_ID)
         self._by_application: dict[int, PushSubscription] = {}
 
@@ -141,7 +143,7 @@ class SubscriptionsApi:
         challenge = secrets.token_hex(8)
         query = urlencode({"hub.verify_token": verify_token, "hub.challenge": challenge, "hub.mode": "subscribe"})
         joint = "&" if "?" in callback_url else "?"
-        reply = await ask(self._callbacks, "GET", f"{callback_url}{joint}{query}")
+        reply = await ask(self._callbacks, "GET", f"{callback_url}{joint}{query}", seconds=self._answer_seconds)
         if reply is not None and reply.status_code != 200:
             raise bad_request(_RESOURCE, "callback url", "GET to callback URL does not return 200")
         if reply is None or not _echoes(reply.body, challenge):

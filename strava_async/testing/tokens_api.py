@@ -25,8 +25,6 @@ from strava_async.testing.replies import (
 )
 from strava_async.testing.visit import Visit
 
-_PRIVATE = {"Cache-Control": "max-age=0, private, must-revalidate"}
-
 SummaryOf = Callable[[int], dict[str, Any]]
 
 
@@ -69,7 +67,7 @@ class TokensApi:
             grant = self._accounts.refresh(application.client_id, values.get("refresh_token", ""), visit.now)
             if grant is None:
                 raise bad_request("RefreshToken", "refresh_token")
-            return json_answer(self._values(grant, visit.now), headers=_PRIVATE)
+            return json_answer(self._values(grant, visit.now))
         # What a known application gets for a wrong grant_type has not been reported.
         raise bad_request("Application", "grant_type")
 
@@ -114,7 +112,7 @@ class TokensApi:
         if grant is None:
             raise bad_request("AuthorizationCode", "code")
         athlete = self._summary_of(grant.athlete_id)
-        return json_answer({**self._values(grant, now), "athlete": athlete}, headers=_PRIVATE)
+        return json_answer({**self._values(grant, now), "athlete": athlete})
 
     def _values(self, grant: Grant, now: float) -> dict[str, Any]:
         return token_values(grant, now, with_scope=self._quirks.scope_in_token_answer)

@@ -109,7 +109,7 @@ class UploadsApi:
         sent = visit.files.get("file")
         if sent is None or not sent.content:
             raise bad_request("Upload", "data", "empty")
-        sport = sport_type({"sport_type": values.get("sport_type") or values.get("activity_type", "")}, "Upload")
+        sport = sport_type(values, "Upload", older="activity_type")
         fields = {
             "name": text(values, "name", "Upload"),
             "description": text(values, "description", "Upload"),

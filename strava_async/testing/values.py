@@ -76,6 +76,7 @@ SPORT_TYPES = frozenset(
 )
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 _TRUE = frozenset({"1", "true"})
+_ANY_CASE = {name.lower(): name for name in SPORT_TYPES}
 
 
 def integer(values: Mapping[str, str], name: str, resource: str = "Application") -> int | None:
@@ -123,12 +124,24 @@ def required(values: Mapping[str, str], name: str, resource: str) -> str:
     return value
 
 
-def sport_type(values: Mapping[str, str], resource: str) -> str | None:
-    """Return a sport type that Strava knows; ``type`` is its old name."""
-    value = values.get("sport_type") or values.get("type")
-    if value and value not in SPORT_TYPES:
+def sport_type(values: Mapping[str, str], resource: str, *, older: str = "type") -> str | None:
+    """Return a sport type that Strava knows; None if none was sent.
+
+    Args:
+        values: what was sent.
+        resource: what the answer blames.
+        older: the parameter of old, which counts where ``sport_type`` is not sent. Its case makes no difference, for
+            clients write it in lower case; that of ``sport_type`` does.
+    """
+    value = values.get("sport_type")
+    if value:
+        known = value if value in SPORT_TYPES else None
+    else:
+        value = values.get(older)
+        known = _ANY_CASE.get(value.lower()) if value else None
+    if value and known is None:
         raise bad_request(resource, "sport_type")
-    return value or None
+    return known
 
 
 def instant(written: str, refusal: RefusalError) -> float:

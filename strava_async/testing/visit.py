@@ -140,19 +140,27 @@ class Visit:
             raise RefusalError(413, "Request Entity Too Large")
         return b"".join(chunks)
 
+    @property
+    def sends_form(self) -> bool:
+        """Whether the body is said to be a form, of either encoding."""
+        return self._content_type()[0] in (b"application/x-www-form-urlencoded", b"multipart/form-data")
+
     async def parameters(self, limit_bytes: int = FORM_LIMIT_BYTES) -> dict[str, str]:
         """Return the parameters of query and body together: form, multipart or JSON. Files go to ``files``."""
-        values = dict(self.query)
-        content_type = self.request.headers.get("content-type", "")
-        kind, options = parse_options_header(content_type)
+        return self.query | await self.fields(limit_bytes)
+
+    async def fields(self, limit_bytes: int = FORM_LIMIT_BYTES) -> dict[str, str]:
+        """Return the parameters of the body alone: form, multipart or JSON. Files go to ``files``."""
+        kind, options = self._content_type()
         raw = await self.body(limit_bytes)
         if kind == b"application/json":
-            values.update(_flat(decode_json(raw)) if raw else {})
-        elif kind == b"multipart/form-data":
-            values.update(self._decode_multipart(raw, options.get(b"boundary", b"")))
-        else:
-            values.update(decode_pairs(raw))
-        return values
+            return _flat(decode_json(raw)) if raw else {}
+        if kind == b"multipart/form-data":
+            return self._decode_multipart(raw, options.get(b"boundary", b""))
+        return decode_pairs(raw)
+
+    def _content_type(self) -> tuple[bytes, dict[bytes, bytes]]:
+        return parse_options_header(self.request.headers.get("content-type", ""))
 
     def _decode_multipart(self, raw: bytes, boundary: bytes) -> dict[str, str]:
         values: dict[str, str] = {}

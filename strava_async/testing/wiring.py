@@ -18,13 +18,16 @@ from strava_async.testing.uploads import UploadsApi
 
 def add_pages(routes: Routes, prefix: str, consent: Consent, tokens: TokensApi) -> None:
     """OAuth: the pages for the athlete, the endpoints for the application."""
-    for path in ("/oauth/authorize", "/oauth/mobile/authorize"):
+    # The guide names the paths without the prefix, and the token's with it too; the swagger has the page's with it.
+    # Clients that know one base URL ask for all of them there.
+    bases = tuple(dict.fromkeys(("/oauth", f"{prefix}/oauth")))
+    for path in ("/oauth/mobile/authorize", *(f"{base}/authorize" for base in bases)):
         routes.add("GET", path, consent.ask)
         routes.add("POST", path, consent.decide)
-    for path in dict.fromkeys(("/oauth/token", f"{prefix}/oauth/token")):
-        routes.add("POST", path, tokens.token)
-    routes.add("POST", "/oauth/revoke", tokens.revoke)
-    routes.add("POST", "/oauth/deauthorize", tokens.deauthorize)
+    for base in bases:
+        routes.add("POST", f"{base}/token", tokens.token)
+        routes.add("POST", f"{base}/revoke", tokens.revoke)
+        routes.add("POST", f"{base}/deauthorize", tokens.deauthorize)
 
 
 def add_subscriptions(routes: Routes, prefix: str, subscriptions: SubscriptionsApi) -> None:
@@ -35,8 +38,10 @@ def add_subscriptions(routes: Routes, prefix: str, subscriptions: SubscriptionsA
     routes.add("DELETE", f"{prefix}/push_subscriptions/{{}}", subscriptions.delete)
 
 
-def add_site(routes: Routes, page: SitePage) -> None:
-    """The front page, for people."""
+def add_site(routes: Routes, watching: Routes, page: SitePage) -> None:
+    """The front page, for people, and what it looks at by itself."""
+    watching.add("GET", "/emulator/live", page.live)
+    watching.add("GET", "/emulator/site.js", page.script)
     routes.add("GET", "/", page.show)
     routes.add("POST", "/emulator/record", page.record)
     routes.add("POST", "/emulator/disconnect", page.disconnect)

@@ -72,6 +72,7 @@ class AthleteWorld:
     def __post_init__(self) -> None:
         self._by_id = {activity["id"]: activity for activity in self.activities}
         self._said: dict[int, Json] = {}
+        self._added: set[int] = set()
         self.segments = SegmentIndex(self.activities, self._shelf.recording, self._saved_ways, self._span)
         joined = clubs.joined(self._someone.home, random.Random(f"{self._key}:clubs").randint(2, 4))
         self.profile |= {"clubs": joined, "postable_clubs_count": len(joined) - 1}
@@ -99,6 +100,7 @@ class AthleteWorld:
             similar=self._similar(activity_id),
             photos=photos.in_detail(self._key, summary),
             said=self._said.get(activity_id, {}),
+            odd=None if activity_id in self._added else self._rng("odd", activity_id),
         )
         detail = details.detailed(self._rng("detail", activity_id), self._someone, summary, sources)
         self.segments.mark(effort["segment"] for effort in detail["segment_efforts"])
@@ -304,6 +306,7 @@ class AthleteWorld:
     def _add(self, summary: Json, said: Json) -> Json:
         self._by_id[summary["id"]] = summary
         self._said[summary["id"]] = said
+        self._added.add(summary["id"])
         bisect.insort(self.activities, summary, key=start_of)
         self._weigh()
         return self.detail(summary["id"])

@@ -16,10 +16,13 @@ from strava_async.testing.world.places import HOMES, Place
 from strava_async.testing.world.samples import Json
 
 _DIMENSIONS = ("distance", "num_activities", "best_activities_distance", "moving_time", "velocity", "elev_gain")
+_NAMED_CITIES = 9  # one of as many clubs in a recording names no city
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
+    """What sort of club. Its ``activity_types`` are of the older enumeration: no sport type that is newer than it."""
+
     name: str
     sport_type: str
     localized: str
@@ -53,7 +56,7 @@ _KINDS = (
         "Hill & Dale Cycling",
         "cycling",
         "Cycling",
-        ("Ride", "VirtualRide", "GravelRide"),
+        ("Ride", "VirtualRide", "EBikeRide", "Handcycle", "Velomobile"),
         "sports_bike_normal",
         "shop",
         "Rides from the shop's door, every week <3",
@@ -134,7 +137,7 @@ def _club(home: Place, index: int) -> Json:
         "dimensions": list(_DIMENSIONS),
         "sport_type": kind.sport_type,
         "localized_sport_type": kind.localized,
-        "city": home.town,
+        "city": "" if club_id % _NAMED_CITIES == 0 else home.town,
         "state": home.state,
         "country": home.country,
         "private": kind.private,

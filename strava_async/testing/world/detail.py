@@ -10,6 +10,7 @@ from typing import Any
 from strava_async.testing.world import splits
 from strava_async.testing.world.gear import summary as gear_summary
 from strava_async.testing.world.names import DESCRIPTIONS
+from strava_async.testing.world.oddities import feelings, ranked
 from strava_async.testing.world.people import Person
 from strava_async.testing.world.polyline import encode, thin
 from strava_async.testing.world.recording import Recording
@@ -19,6 +20,7 @@ from strava_async.testing.world.tape import Tape
 from strava_async.testing.world.zones import pace_zone
 
 _POLYLINE_POINTS = 700
+_UNTOLD: Json = {"perceived_exertion": None, "prefer_perceived_exertion": None, "hide_from_home": False}
 _VISIBLE = ("heart_rate", "pace", "power", "speed", "calories")
 
 
@@ -33,6 +35,7 @@ class Sources:
         similar: the average speeds of the activities along the same course, oldest first, with this one's index.
         photos: what the detail says of them.
         said: what the athlete or the upload said: ``description``, ``hide_from_home``, ``device_name``.
+        odd: the random numbers for what is odd about it; None for an activity that has only just come.
     """
 
     tape: Tape | None
@@ -42,13 +45,20 @@ class Sources:
     similar: tuple[list[float], int] | None = None
     photos: Json = field(default_factory=dict[str, Any])
     said: Json = field(default_factory=dict[str, Any])
+    odd: random.Random | None = None
 
 
 def detailed(rng: random.Random, someone: Person, summary: Json, sources: Sources) -> Json:
-    """Return the DetailedActivity. Laps, splits and efforts are cut from the streams."""
+    """Return the DetailedActivity. Laps, splits and efforts are cut from the streams.
+
+    A run that was entered by hand has ``best_efforts: []`` and ``similar_activities`` of nothing: so in the answer to
+    ``POST /activities`` of 2025 and to a ``PUT`` of 2018; for other sports, and for GET, no recording says.
+    """
     invented = rng.choice(DESCRIPTIONS) if rng.random() < 0.3 else None
-    said = {"description": invented, "hide_from_home": False} | sources.said
+    felt = feelings(sources.odd) if sources.odd else dict(_UNTOLD)
+    said = {"description": invented} | felt | sources.said
     tape, recording = sources.tape, sources.recording
+    by_hand = tape is None and summary["manual"] and summary["type"] == "Run"
     points = [(point[0], point[1]) for point in sources.track]
     detail = summary | {"resource_state": 3, "athlete": dict(summary["athlete"])}
     detail["map"] = {
@@ -60,8 +70,8 @@ def detailed(rng: random.Random, someone: Person, summary: Json, sources: Source
     detail |= {
         "description": said["description"],
         "calories": _calories(someone, summary),
-        "perceived_exertion": None,
-        "prefer_perceived_exertion": None,
+        "perceived_exertion": said["perceived_exertion"],
+        "prefer_perceived_exertion": said["prefer_perceived_exertion"],
         "segment_efforts": efforts(tape, recording) if tape and recording else [],
     }
     if tape is not None and tape.distance and summary["type"] != "Swim":
@@ -70,7 +80,12 @@ def detailed(rng: random.Random, someone: Person, summary: Json, sources: Source
     if tape is not None:
         detail["laps"] = laps(someone, summary, tape, recording)
     if tape is not None and tape.distance and summary["type"] == "Run":
-        detail["best_efforts"] = splits.best_efforts(tape)
+        best = splits.best_efforts(tape)
+        detail["best_efforts"] = (
+            ranked(sources.odd, best, race=summary.get("workout_type") == 1) if sources.odd else best
+        )
+    if by_hand:
+        detail["best_efforts"] = []
     if sources.gear is not None:
         detail["gear"] = gear_summary(sources.gear)
     detail |= {
@@ -84,7 +99,9 @@ def detailed(rng: random.Random, someone: Person, summary: Json, sources: Source
     detail["embed_token"] = f"{rng.getrandbits(160):040x}"
     if sources.similar is not None:
         detail["similar_activities"] = _similar(*sources.similar)
-    detail["available_zones"] = _zones(summary, tape)
+    if by_hand:
+        detail["similar_activities"] = _nothing_similar()
+    detail["available_zones"] = ["pace"] if by_hand else _zones(summary, tape)
     return detail
 
 
@@ -127,6 +144,19 @@ def _similar(speeds: list[float], current: int) -> Json:
             "max_speed": most,
             "direction": (speeds[-1] > speeds[0]) - (speeds[-1] < speeds[0]),
         },
+        "resource_state": 2,
+    }
+
+
+def _nothing_similar() -> Json:
+    speeds = {"average_speed": 0, "min_average_speed": 0, "mid_average_speed": 0, "max_average_speed": 0}
+    trend: Json = {"speeds": [], "current_activity_index": None, "min_speed": 0, "mid_speed": 0, "max_speed": 0}
+    return {
+        "effort_count": 0,
+        **speeds,
+        "pr_rank": None,
+        "frequency_milestone": None,
+        "trend": {**trend, "direction": 0},
         "resource_state": 2,
     }
 

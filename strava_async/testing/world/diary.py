@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from strava_async.testing.world.gear import Locker
 from strava_async.testing.world.habits import Outing
 from strava_async.testing.world.names import title
+from strava_async.testing.world.oddities import oddly
 from strava_async.testing.world.people import CIRCLE, Person
 from strava_async.testing.world.polyline import encode
 from strava_async.testing.world.recording import Recording, node_track
@@ -74,14 +75,16 @@ class Diary:
         self._locker = locker
         self._since = since
         self._span = max(now - since, DAY)
+        self._odd = random.Random(f"{key}:odd")
 
     def write(self, outing: Outing) -> tuple[Json, Recording | None]:
         """Return the summary and the recipe of the streams; a manual entry has none."""
         at = start_at(outing)
         activity_id = activity_id_at(at, self._someone.athlete_id)
         if outing.sport.sport_type != "Rowing" and outing.occasion == "" and self._rng.random() < 0.012:
-            return self._manual(outing, activity_id, at), None
-        return self.record(outing, activity_id, at)
+            return oddly(self._odd, self._manual(outing, activity_id, at)), None
+        summary, recording = self.record(outing, activity_id, at)
+        return oddly(self._odd, summary), recording
 
     def record(self, outing: Outing, activity_id: int, at: float) -> tuple[Json, Recording]:
         """Return the summary and the recipe of the streams of an outing that a device recorded."""
@@ -159,7 +162,7 @@ class Diary:
     def _watts(self, outing: Outing, at: float) -> tuple[float, int] | None:
         rng, sport = self._rng, outing.sport.sport_type
         metered = sport in ("VirtualRide", "Rowing") or (sport == "Ride" and self._age(at) > 0.3)
-        if not metered or outing.occasion == "commute":
+        if not metered or outing.occasion == "commute" or not self._someone.cycles:
             return None
         average = round(self._someone.ftp * rng.uniform(0.6, 0.78), 1)
         return average, int(average * rng.uniform(1.7, 3.6))

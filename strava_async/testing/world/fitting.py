@@ -20,9 +20,11 @@ def fit(values: Sequence[float], *, average: float, peak: float, floor: int = 0)
     above = (peak - average) / (top - mean) if top > mean else 0.0
     below = (average - floor) / (mean - min(values)) if mean > min(values) else 0.0
     bent = [average + (value - mean) * (above if value > mean else below) for value in values]
-    whole = [round(min(max(value, floor), peak)) for value in bent]
-    whole[values.index(top)] = int(peak)
-    _settle(whole, round(average * len(whole)), int(peak), floor, keep=values.index(top))
+    most = round(peak)
+    whole = [floor if value < floor else most if value > peak else round(value) for value in bent]
+    highest = values.index(top)
+    whole[highest] = int(peak)
+    _settle(whole, round(average * len(whole)), int(peak), floor, keep=highest)
     return whole
 
 
@@ -45,4 +47,5 @@ def _settle(whole: list[int], total: int, peak: int, floor: int, *, keep: int) -
         spread = len(free) / some if some else 0.0
         for k in range(some):
             i = free[int(k * spread)]
-            whole[i] = min(max(whole[i] + step, floor), peak)
+            if whole[i] != bound:
+                whole[i] += step

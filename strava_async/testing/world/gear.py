@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Iterable
 
@@ -21,6 +22,7 @@ _BIKES = (
     ("Boulder & Sons", "Hardtail 29", 1, 12.4, "MountainBikeRide"),
     ("Oldroyd", "Winter", 2, 10.9, "VirtualRide"),
 )
+_WORDS = (None, None, "Marathon shoes.", "")
 _SHOE_LIFE = 680_000.0  # metres
 
 
@@ -41,15 +43,24 @@ class Locker:
         self._metres_per_unit = someone.metres_per_unit
         self._number = 4_000_000 + 1_000 * (someone.athlete_id % 9_000)
         self._worn: dict[str, float] = {}
-        self._bikes = {bike[-1]: self._buy_bike(*bike) for bike in _BIKES}
+        self._bikes = {bike[-1]: self._buy_bike(*bike) for bike in _BIKES} if someone.cycles else {}
         self._pair = [self._buy_shoes(), self._buy_shoes()]
+
+    def copy(self) -> Locker:
+        """Return a locker of its own, with the same gear as worn as this one's."""
+        twin = copy.copy(self)
+        twin.gear = {gear_id: dict(item) for gear_id, item in self.gear.items()}
+        twin._rng = random.Random()
+        twin._rng.setstate(self._rng.getstate())
+        twin._worn, twin._bikes, twin._pair = dict(self._worn), dict(self._bikes), list(self._pair)
+        return twin
 
     def choose(self, sport: Sport, metres: float) -> str | None:
         """Return the id of the gear for an activity, and wear it; None if there is none, or nobody noted it."""
         if sport.gear == "none" or self._rng.random() < 0.04:
             return None
         if sport.gear == "bike":
-            return self._bikes.get(sport.sport_type, self._bikes["Ride"])
+            return self._bikes.get(sport.sport_type, self._bikes.get("Ride"))
         which = 0 if self._rng.random() < 0.6 else 1
         shoe = self._pair[which]
         self._worn[shoe] += metres
@@ -61,7 +72,7 @@ class Locker:
     def default(self, sport: Sport) -> str | None:
         """Return the gear that Strava assigns by itself: the bike of the sport, the newer pair of shoes."""
         if sport.gear == "bike":
-            return self._bikes.get(sport.sport_type, self._bikes["Ride"])
+            return self._bikes.get(sport.sport_type, self._bikes.get("Ride"))
         return self._pair[1] if sport.gear == "shoe" else None
 
     def weigh(self, activities: Iterable[Json]) -> None:
@@ -83,7 +94,7 @@ class Locker:
         gear_id = f"b{self._number}"
         self.gear[gear_id] = _common(gear_id, sport_type == "Ride", f"{brand} {model}", brand, brand, model) | {
             "frame_type": frame_type,
-            "description": "",
+            "description": "" if frame_type < 3 else "For dry roads & Sundays.",
             "weight": weight,
         }
         return gear_id
@@ -95,8 +106,8 @@ class Locker:
         nickname = None if len(self._worn) % 3 == 0 else ""
         self._worn[gear_id] = 0.0
         self.gear[gear_id] = _common(gear_id, len(self._worn) == 1, f"{brand} {model}", nickname, brand, model) | {
-            "description": None,
-            "notification_distance": 600,
+            "description": _WORDS[len(self._worn) % len(_WORDS)],
+            "notification_distance": 0 if len(self._worn) % 2 == 0 else 600,
         }
         return gear_id
 

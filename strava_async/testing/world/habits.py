@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from strava_async.testing.world.places import HOLIDAYS, Place
@@ -74,6 +74,7 @@ _METRES: dict[str, tuple[float, float]] = {
     "Hike": (6_500, 19_000),
     "Snowkiting": (8_000, 18_000),
 }
+_INSTEAD = {"Ride": "Run", "VirtualRide": "Run", "MountainBikeRide": "TrailRun"}
 _LONG: dict[str, tuple[float, float]] = {"Run": (13_000, 29_500), "Ride": (48_000, 101_000)}
 
 
@@ -93,6 +94,17 @@ def plan(rng: random.Random, *, home: Place, since: float, now: float) -> Iterat
             yield _outing(rng, Slot(6, "Run", 1.0, 9.0, "race"), home, day)
         elif day not in ill:
             yield from _ordinary(rng, home, day)
+
+
+def on_foot(rng: random.Random, outings: Iterable[Outing]) -> Iterator[Outing]:
+    """Yield the outings of somebody without a bike: where another rides this one runs, or hikes for long."""
+    for outing in outings:
+        if outing.sport.on_bike:
+            instead = "Hike" if outing.occasion == "long" else _INSTEAD[outing.sport.sport_type]
+            occasion = outing.occasion if outing.occasion == "commute" else ""
+            metres = _metres(rng, instead, occasion)
+            outing = Outing(SPORTS[instead], outing.place, outing.wall, metres=metres, occasion=occasion)
+        yield outing
 
 
 def _trips(rng: random.Random, home: Place, first: int, last: int) -> Iterator[tuple[int, Place]]:

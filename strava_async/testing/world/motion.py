@@ -16,8 +16,10 @@ import math
 import random
 from dataclasses import dataclass
 
+from strava_async.testing.world.noise import gaussians
 from strava_async.testing.world.polyline import Point
 from strava_async.testing.world.recording import Recording, fine_track
+from strava_async.testing.world.routes import Course
 
 _STANDING_RECORDED = 4  # seconds of a stop before the device pauses
 _STEP = 40.0  # metres between two points of a way without a map
@@ -92,13 +94,13 @@ class Way:
         distance: metres since the start.
         grade: percent; None without altitude.
         altitude: metres.
-        track: degrees.
+        track: latitude and longitude in degrees, a pair for each.
     """
 
     distance: list[float]
     grade: list[float] | None = None
     altitude: list[float] | None = None
-    track: list[Point] | None = None
+    track: list[list[float]] | None = None
 
 
 def way(recording: Recording, line: Timeline) -> Way | None:
@@ -109,25 +111,53 @@ def way(recording: Recording, line: Timeline) -> Way | None:
         return _lengths(recording, line)
     if recording.course is None:
         return _treadmill(recording, line)
-    course = recording.course
-    path = course.path()
-    track = fine_track(recording.key, course)
-    altitude = [course.route.altitude[i] + recording.barometer for i in path]
-    along = course.route.along
+    track = fine_track(recording.key, recording.course)
+    made = progress(recording, recording.course)
+    return _along(line.moved, made.at_seconds, made.at_metres, [*made.grades, made.grades[-1]], made.altitudes, track)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How a course was passed: one entry for each of its points, but for the grades of the steps between them.
+
+    Attributes:
+        at_seconds: the seconds spent moving until there.
+        at_metres: the metres done.
+        altitudes: metres, as wrong as the barometer.
+        grades: rise over run.
+    """
+
+    at_seconds: list[float]
+    at_metres: list[float]
+    altitudes: list[float]
+    grades: list[float]
+
+    def metres_after(self, seconds: float) -> float:
+        """Return the metres done after that much moving: the ``distance`` of a sample there."""
+        at_seconds, at_metres = self.at_seconds, self.at_metres
+        i = min(max(bisect.bisect_left(at_seconds, seconds, 1) - 1, 0), len(at_seconds) - 2)
+        share = min((seconds - at_seconds[i]) / (at_seconds[i + 1] - at_seconds[i]), 1.0)
+        return round((at_metres[i] * (1.0 - share) + at_metres[i + 1] * share) * 10) / 10
+
+
+def progress(recording: Recording, course: Course) -> Progress:
+    """Return how a recording passes its course."""
+    path, along, heights = course.path(), course.route.along, course.route.altitude
+    altitudes = [heights[i] + recording.barometer for i in path]
     steps = [abs(along[b] - along[a]) for a, b in itertools.pairwise(path)]
-    grades = [(b - a) / step for (a, b), step in zip(itertools.pairwise(altitude), steps, strict=True)]
+    grades = [(b - a) / step for (a, b), step in zip(itertools.pairwise(altitudes), steps, strict=True)]
     at_metres = _scaled([0.0, *itertools.accumulate(steps)], recording.metres)
     at_seconds = _scaled(_pacing(recording, steps, grades), recording.moving_seconds)
-    return _along(line.moved, at_seconds, at_metres, [*grades, grades[-1]], altitude, track)
+    return Progress(at_seconds, at_metres, altitudes, grades)
 
 
 def _pacing(recording: Recording, steps: list[float], grades: list[float]) -> list[float]:
     """Return the time at each point, in arbitrary units: slower uphill, with moods that come and go."""
-    rng = recording.rng("pace")
+    noise = gaussians(recording.rng("pace"), len(steps))
     hill, mood = recording.sport.hill, 0.0
     times: list[float] = [0.0]
-    for step, grade in zip(steps, grades, strict=True):
-        mood = 0.9 * mood + rng.gauss(0.0, 0.025)
+    for step, grade, change in zip(steps, grades, noise, strict=True):
+        mood = 0.9 * mood + 0.025 * change
         slowness = math.exp(hill * min(max(grade, -0.06), 0.25) - mood)
         times.append(times[-1] + step * slowness)
     return times
@@ -152,18 +182,25 @@ def _along(
     distance: list[float] = []
     grade: list[float] = []
     altitude: list[float] = []
-    track: list[Point] = []
+    track: list[list[float]] = []
     i, last = 0, len(at_seconds) - 2
+    begins, ends = at_seconds[0], at_seconds[1]
+    # A tenth is rounded by whole numbers throughout: a fourth of the time of ``round(x, 1)``.
     for second in moved:
-        while i < last and at_seconds[i + 1] < second:
-            i += 1
-        share = min(1.0, (second - at_seconds[i]) / (at_seconds[i + 1] - at_seconds[i]))
+        if ends < second and i < last:
+            while i < last and at_seconds[i + 1] < second:
+                i += 1
+            begins, ends = at_seconds[i], at_seconds[i + 1]
+        share = (second - begins) / (ends - begins)
+        share = share if share < 1.0 else 1.0
         rest = 1.0 - share  # weights rather than differences: the last point comes out exactly
-        (lat_a, lng_a), (lat_b, lng_b) = points[i], points[i + 1]
-        distance.append(round(at_metres[i] * rest + at_metres[i + 1] * share, 1))
-        altitude.append(round(altitudes[i] * rest + altitudes[i + 1] * share, 1))
-        track.append((round(lat_a * rest + lat_b * share, 6), round(lng_a * rest + lng_b * share, 6)))
-        grade.append(round(100 * (grades[i] * rest + grades[i + 1] * share), 1))
+        j = i + 1
+        (lat_a, lng_a), (lat_b, lng_b) = points[i], points[j]
+        distance.append(round((at_metres[i] * rest + at_metres[j] * share) * 10) / 10)
+        altitude.append(round((altitudes[i] * rest + altitudes[j] * share) * 10) / 10)
+        lat, lng = lat_a * rest + lat_b * share, lng_a * rest + lng_b * share
+        track.append([round(lat * 1e6) / 1e6, round(lng * 1e6) / 1e6])
+        grade.append(round((grades[i] * rest + grades[j] * share) * 1000) / 10)
     return Way(distance, grade, altitude, track)
 
 
@@ -177,7 +214,7 @@ def _treadmill(recording: Recording, line: Timeline) -> Way:
     for second in line.moved:
         i = min(bisect.bisect_left(at_seconds, second, 1), count)
         share = (second - at_seconds[i - 1]) / (at_seconds[i] - at_seconds[i - 1])
-        distance.append(round(at_metres[i - 1] + (at_metres[i] - at_metres[i - 1]) * share, 1))
+        distance.append(round((at_metres[i - 1] + (at_metres[i] - at_metres[i - 1]) * share) * 10) / 10)
     return Way(distance)
 
 

@@ -12,6 +12,7 @@ from strava_async.testing.world.timezones import iso
 
 PICTURES = "https://pictures.strava-emulator.invalid"
 CIRCLE = 90  # people who may applaud
+_ON_FOOT, _SILENT = 0.2, 0.2  # shares of athletes: the one who was recorded is both
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Person:
         weight: kilograms.
         ftp: watts for an hour.
         circle: first and last names of the people around.
+        cycles: False for one who has no bike, no threshold power and no ride.
+        tells_country: whether the profile names it.
     """
 
     athlete_id: int
@@ -39,6 +42,8 @@ class Person:
     ftp: int
     joined_at: float
     circle: tuple[tuple[str, str], ...]
+    cycles: bool
+    tells_country: bool
 
     @property
     def metres_per_unit(self) -> float:
@@ -50,8 +55,9 @@ class Person:
         return self.rest_heartrate + effort * (self.max_heartrate - self.rest_heartrate)
 
 
-def make_person(rng: random.Random, athlete_id: int, *, since: float) -> Person:
-    """Invent an athlete who joined some weeks before ``since``."""
+def make_person(rng: random.Random, athlete_id: int, *, since: float, key: str) -> Person:
+    """Invent an athlete who joined some weeks before ``since``; ``key`` is the seed of what not everybody has."""
+    own = random.Random(f"{key}:circumstances")
     firstname, lastname = person(rng)
     home = rng.choice(HOMES)
     return Person(
@@ -68,6 +74,8 @@ def make_person(rng: random.Random, athlete_id: int, *, since: float) -> Person:
         ftp=rng.randint(185, 305),
         joined_at=since - rng.uniform(10, 90) * 86_400,
         circle=tuple(person(rng) for _ in range(CIRCLE)),
+        cycles=own.random() >= _ON_FOOT,
+        tells_country=own.random() >= _SILENT,
     )
 
 
@@ -83,7 +91,7 @@ def summary_profile(someone: Person, *, now: float) -> Json:
         "bio": "Runs, rides & swims – mostly uphill.",
         "city": home.town,
         "state": home.state,
-        "country": home.country,
+        "country": home.country if someone.tells_country else "",
         "sex": someone.sex,
         "premium": True,
         "summit": True,
@@ -112,21 +120,23 @@ def profile(rng: random.Random, someone: Person, *, now: float) -> Json:
         "measurement_preference": "feet" if someone.imperial else "meters",
         "clubs": [],
         "postable_clubs_count": 0,
-        "ftp": someone.ftp,
+        "ftp": someone.ftp if someone.cycles else None,
         "bikes": [],
         "shoes": [],
     }
 
 
 def zones(someone: Person) -> Json:
-    """Return the athlete's zones; the top of the last is -1."""
+    """Return the athlete's zones; the top of the last is -1. There are none of power without threshold power."""
     tops = [round(someone.max_heartrate * share) for share in (0.60, 0.75, 0.82, 0.90)]
     watts = [round(someone.ftp * share) for share in (0.55, 0.75, 0.90, 1.05, 1.20, 1.50)]
     bounds = list(zip([0, *(top + 1 for top in watts)], [*watts, -1], strict=True))
-    return {
+    found: Json = {
         "heart_rate": {
             "custom_zones": False,
             "zones": [{"min": low, "max": high} for low, high in zip([0, *tops], [*tops, -1], strict=True)],
-        },
-        "power": {"zones": [{"min": low, "max": high} for low, high in bounds]},
+        }
     }
+    if someone.cycles:
+        found["power"] = {"zones": [{"min": low, "max": high} for low, high in bounds]}
+    return found

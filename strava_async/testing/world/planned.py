@@ -105,7 +105,7 @@ def _plan(
     return {
         "route_id": _FIRST_ID + someone.athlete_id * _IDS_PER_ATHLETE + (rng.randrange(_IDS_PER_ATHLETE) | 1),
         "way": way,
-        "points": [(round(lat, 5), round(lng, 5)) for lat, lng in zip(way.lat, way.lng, strict=True)],
+        "points": [(round(lat * 1e5) / 1e5, round(lng * 1e5) / 1e5) for lat, lng in zip(way.lat, way.lng, strict=True)],
         "name": _name(rng, way.place, metres),
         "description": rng.choice(_DESCRIPTIONS),
         "starred": rng.random() < 0.3,

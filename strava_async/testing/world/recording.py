@@ -55,7 +55,10 @@ def node_track(recording_key: str, course: Course) -> list[Point]:
     lat, lng = course.route.lat, course.route.lng
     half = _JITTER / 2
     return [
-        (round(lat[i] + random_of() * _JITTER - half, 6), round(lng[i] + random_of() * _JITTER - half, 6))
+        (
+            round((lat[i] + random_of() * _JITTER - half) * 1e6) / 1e6,
+            round((lng[i] + random_of() * _JITTER - half) * 1e6) / 1e6,
+        )
         for i in course.path()[::FINE]
     ]
 

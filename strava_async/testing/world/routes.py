@@ -34,7 +34,7 @@ LENGTHS: dict[str, tuple[int, ...]] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Route:
-    """A way, once along. The four lists have one entry for each point of the spline.
+    """A way, once along. All but the spans have one entry for each point of the spline.
 
     Attributes:
         along: metres since the start.
@@ -45,13 +45,13 @@ class Route:
     key: str
     place: Place
     loop: bool
-    lat: list[float]
-    lng: list[float]
-    along: list[float]
-    altitude: list[float]
-    up: list[float]
-    down: list[float]
-    spans: list[tuple[int, int]]
+    lat: tuple[float, ...]
+    lng: tuple[float, ...]
+    along: tuple[float, ...]
+    altitude: tuple[float, ...]
+    up: tuple[float, ...]
+    down: tuple[float, ...]
+    spans: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +107,20 @@ class Atlas:
 
     def __init__(self, key: str) -> None:
         self._key = key
-        self._routes: dict[tuple[str, str], list[Route]] = {}
+        self._routes: dict[tuple[str, str], tuple[Route, ...]] = {}
 
-    def routes(self, place: Place, family: str) -> list[Route]:
+    def copy(self) -> Atlas:
+        """Return an atlas of its own, in which the same routes are drawn."""
+        atlas = Atlas(self._key)
+        atlas._routes |= self._routes
+        return atlas
+
+    def routes(self, place: Place, family: str) -> tuple[Route, ...]:
         """Return the routes of one family at a place, shortest first."""
         known = self._routes.get((place.town, family))
         if known is None:
-            known = [_draw(f"{self._key}:{place.town}:{family}:{length}", place, length) for length in LENGTHS[family]]
-            self._routes[place.town, family] = known
+            keys = {length: f"{self._key}:{place.town}:{family}:{length}" for length in LENGTHS[family]}
+            known = self._routes[place.town, family] = tuple(_draw(keys[length], place, length) for length in keys)
         return known
 
     def course(self, rng: random.Random, place: Place, family: str, metres: float) -> Course:
@@ -146,20 +152,20 @@ def _draw(key: str, place: Place, length: float) -> Route:
     east = [value * scale + offset_east for value in east]
     north = [value * scale + offset_north for value in north]
     height = terrain(place)
-    altitude = [height(x, y) for x, y in zip(east, north, strict=True)]
+    altitude = tuple([height(x, y) for x, y in zip(east, north, strict=True)])
     steps = [after - before for before, after in itertools.pairwise(altitude)]
     metres_per_lng = METRES_PER_DEGREE * math.cos(math.radians(place.lat))
     return Route(
         key=key,
         place=place,
         loop=loop,
-        lat=[place.lat + value / METRES_PER_DEGREE for value in north],
-        lng=[place.lng + value / metres_per_lng for value in east],
-        along=[value * scale for value in drawn],
+        lat=tuple([place.lat + value / METRES_PER_DEGREE for value in north]),
+        lng=tuple([place.lng + value / metres_per_lng for value in east]),
+        along=tuple([value * scale for value in drawn]),
         altitude=altitude,
-        up=list(itertools.accumulate((max(step, 0.0) for step in steps), initial=0.0)),
-        down=list(itertools.accumulate((max(-step, 0.0) for step in steps), initial=0.0)),
-        spans=_spans(rng, len(altitude)),
+        up=tuple(itertools.accumulate((max(step, 0.0) for step in steps), initial=0.0)),
+        down=tuple(itertools.accumulate((max(-step, 0.0) for step in steps), initial=0.0)),
+        spans=tuple(_spans(rng, len(altitude))),
     )
 
 

@@ -56,6 +56,7 @@ class SegmentIndex:
         self._routes: set[Route] = set()
         self._segments: dict[int, Segment] = {}
         self._passes: dict[int, list[Pass]] = {}
+        self._charted = -1  # how many activities the ones above know
         self._indexed = 0  # how many activities the next two know
         self._passed: dict[Place, list[tuple[Json, Recording, int]]] = {}
         self._ranked: dict[Place, list[Pass]] = {}
@@ -63,11 +64,13 @@ class SegmentIndex:
 
     def all(self) -> dict[int, Segment]:
         """Return all segments by id."""
-        passed = [(course.route, recording.sport.type) for _, recording, course in self._on_course()]
-        for route, activity_type in (*passed, *self._saved()):
-            if route not in self._routes:
-                self._routes.add(route)
-                self._chart(route, activity_type)
+        if self._charted != len(self._activities):
+            self._charted = len(self._activities)
+            passed = [(course.route, recording.sport.type) for _, recording, course in self._on_course()]
+            for route, activity_type in (*passed, *self._saved()):
+                if route not in self._routes:
+                    self._routes.add(route)
+                    self._chart(route, activity_type)
         return self._segments
 
     def passes(self, of: Segment) -> list[Pass]:
@@ -103,7 +106,7 @@ class SegmentIndex:
 
     def recount(self) -> None:
         """Look anew which activities there are."""
-        self._indexed = -1
+        self._charted = self._indexed = -1
 
     def mark(self, summaries: Iterable[Json]) -> None:
         """Write into SummarySegments whether they are starred by now."""

@@ -11,6 +11,7 @@ from strava_async.testing.world.samples import Json
 from strava_async.testing.world.tape import Tape
 
 _EFFORTS_PER_ACTIVITY = 200
+_KNOWN_PLACES = 19
 _NAMES = (
     "{town} Wall",
     "Old Mill Sprint",
@@ -26,7 +27,10 @@ _NAMES = (
 
 
 def segment(route: Route, span: tuple[int, int], activity_type: str) -> Json:
-    """Return the SummarySegment of a span of a route: the same for each activity that passes it."""
+    """Return the SummarySegment of a span of a route: the same for each activity that passes it.
+
+    Of some Strava does not know where they are: city, state and country are null (one of 19 in a recording).
+    """
     start, end = span
     rng = random.Random(f"{route.key}:{start}:{end}")
     metres = route.along[end] - route.along[start]
@@ -56,7 +60,8 @@ def segment(route: Route, span: tuple[int, int], activity_type: str) -> Json:
         "hazardous": rng.random() < 0.03,
         "starred": rng.random() < 0.1,
     }
-    return summary | {"private": rng.random() < 0.03}
+    nowhere = dict.fromkeys(("city", "state", "country")) if summary["id"] % _KNOWN_PLACES == 0 else {}
+    return summary | nowhere | {"private": rng.random() < 0.03}
 
 
 def effort_id(activity_id: int, number: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import pickle
 from collections import OrderedDict
 from collections.abc import Mapping
 
@@ -10,6 +12,13 @@ from strava_async.testing.world.routes import Course
 from strava_async.testing.world.streams import Streams, record
 
 _KEPT = 4  # a long ride's streams are several megabytes
+_KEPT_PACKED = 64  # packed they are a fourth of that
+
+
+@functools.lru_cache(maxsize=_KEPT_PACKED)
+def _packed(recording: Recording) -> bytes:
+    """Make the streams of a recording, once for all worlds that are made from it; who unpacks them has lists of own."""
+    return pickle.dumps(record(recording), protocol=pickle.HIGHEST_PROTOCOL)
 
 
 class Shelf:
@@ -67,7 +76,8 @@ class Shelf:
         recording = self._recordings.get(activity_id)
         if recording is None:
             return None
-        made = self._made[activity_id] = record(recording)
+        made: Streams = pickle.loads(_packed(recording))
+        self._made[activity_id] = made
         if len(self._made) > _KEPT:
             self._made.popitem(last=False)
         return made

@@ -19,14 +19,14 @@ _RECENT_DAYS = 28
 def athlete_stats(activities: Iterable[Json], *, now: float) -> Json:
     """Return the totals of the last four weeks, of this year (by the clocks on the spot), and of all time.
 
-    As on the wire: ``biggest_*`` only if there was a ride, ``achievement_count`` only in the recent totals, whole
+    As on the wire: ``biggest_*`` only if a ride had a distance, ``achievement_count`` only in the recent totals, whole
     zeros where nothing was done, this year's times as floats and its distance as a whole number.
     """
     public = [activity for activity in activities if activity["visibility"] == "everyone"]
     year = str(datetime.fromtimestamp(now, UTC).year)
     recent_since = now - _RECENT_DAYS * DAY
     stats: Json = {}
-    rides = [activity for activity in public if activity["type"] in _FAMILIES[0][1]]
+    rides = [activity for activity in public if activity["type"] in _FAMILIES[0][1] and activity["distance"]]
     if rides:
         stats["biggest_ride_distance"] = max(ride["distance"] for ride in rides)
         stats["biggest_climb_elevation_gain"] = max(ride["total_elevation_gain"] for ride in rides)

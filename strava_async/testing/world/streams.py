@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from strava_async.testing.world.fitting import fit
 from strava_async.testing.world.motion import Timeline, Way, timeline, way
+from strava_async.testing.world.noise import gaussians, waves
 from strava_async.testing.world.recording import Recording
 from strava_async.testing.world.samples import Json
 
@@ -41,8 +42,7 @@ def record(recording: Recording) -> Streams:
         speed = _speed(recording, line, where.distance)
         data |= {"distance": where.distance, "velocity_smooth": speed}
         if where.altitude is not None and where.grade is not None and where.track is not None:
-            data["altitude"], data["grade_smooth"] = where.altitude, where.grade
-            data["latlng"] = [[lat, lng] for lat, lng in where.track]
+            data["altitude"], data["grade_smooth"], data["latlng"] = where.altitude, where.grade, where.track
     return assemble(data | _sensors(recording, line, where, speed))
 
 
@@ -61,13 +61,18 @@ def assemble(data: Mapping[str, Sequence[Any]]) -> Streams:
 
 def smooth_speed(time: Sequence[float], distance: Sequence[float], moving: Sequence[bool]) -> list[float]:
     """Return metres per second over a few samples to either side; 0 where nothing moves."""
-    last = len(time) - 1
-    speeds: list[float] = []
-    for i, moves in enumerate(moving):
-        before, after = max(i - _WINDOW, 0), min(i + _WINDOW, last)
-        seconds = time[after] - time[before]
-        speeds.append((distance[after] - distance[before]) / seconds if moves and seconds > 0 else 0.0)
-    return speeds
+    over_seconds, over_metres = _across(time), _across(distance)
+    return [
+        metres / seconds if moves and seconds > 0 else 0.0
+        for seconds, metres, moves in zip(over_seconds, over_metres, moving, strict=True)
+    ]
+
+
+def _across(values: Sequence[float]) -> Iterator[float]:
+    """Return for each value by how much it rises over the window around it, which ends where the series does."""
+    before = itertools.chain(itertools.repeat(values[0], min(_WINDOW, len(values))), values)
+    after = itertools.chain(values[_WINDOW:], itertools.repeat(values[-1], min(_WINDOW, len(values))))
+    return (late - early for early, late in zip(before, after, strict=False))
 
 
 def _speed(recording: Recording, line: Timeline, distance: list[float]) -> list[float]:
@@ -80,7 +85,7 @@ def _speed(recording: Recording, line: Timeline, distance: list[float]) -> list[
     speeds = smooth_speed(line.moved, distance, line.moving)
     average, top = recording.metres / recording.moving_seconds, max(speeds)
     stretch = (recording.top_speed - average) / (top - average) if top > average else 1.0
-    return [round(average + (v - average) * stretch if v > average else v, 3) for v in speeds]
+    return [round((average + (v - average) * stretch if v > average else v) * 1000) / 1000 for v in speeds]
 
 
 def _sensors(recording: Recording, line: Timeline, where: Way | None, speed: list[float]) -> dict[str, list[int]]:
@@ -94,12 +99,12 @@ def _sensors(recording: Recording, line: Timeline, where: Way | None, speed: lis
     if recording.cadence is not None:
         sensors["cadence"] = _cadence(recording, line, where)
     if recording.watts is not None:
-        rng = recording.rng("watts")
-        raw = [max(0.0, value + rng.gauss(0.0, 0.12)) if value > 0.05 else 0.0 for value in effort]
+        noise = iter(gaussians(recording.rng("watts"), sum(value > 0.05 for value in effort)))
+        raw = [max(0.0, value + 0.12 * next(noise)) if value > 0.05 else 0.0 for value in effort]
         average, peak = recording.watts
         sensors["watts"] = fit(raw, average=average, peak=peak)
     if recording.temp is not None:
-        slow = _waves(recording.rng("temp"), len(line.time), 900.0)
+        slow = waves(recording.rng("temp"), len(line.time), 900.0)
         sensors["temp"] = fit(slow, average=recording.temp, peak=recording.temp + 2, floor=recording.temp - 3)
     return sensors
 
@@ -107,7 +112,7 @@ def _sensors(recording: Recording, line: Timeline, where: Way | None, speed: lis
 def _effort(recording: Recording, line: Timeline, where: Way | None, speed: list[float]) -> list[float]:
     """Return how hard it was, about 1 on average: the work against slope and air, or moods indoors."""
     count = len(line.time)
-    moods = _waves(recording.rng("effort"), count, 240.0)
+    moods = waves(recording.rng("effort"), count, 240.0)
     if where is None or recording.pool:
         return [1.0 + 0.35 * mood if moves else 0.4 for mood, moves in zip(moods, line.moving, strict=True)]
     average = recording.metres / recording.moving_seconds
@@ -122,12 +127,12 @@ def _effort(recording: Recording, line: Timeline, where: Way | None, speed: list
 
 def _heart(effort: Sequence[float], rng: random.Random) -> list[float]:
     """Follow the effort with delay, faster up than down, from rest, with a slow drift upwards."""
-    heart, drift = 0.25, 0.12 / len(effort)
+    heart, drift, draw = 0.25, 0.12 / len(effort), rng.random
     values: list[float] = []
     for i, value in enumerate(effort):
-        target = value + drift * i
-        heart += (target - heart) * (0.03 if target > heart else 0.02)
-        values.append(heart + rng.random() * 0.01)
+        further = value + drift * i - heart
+        heart += further * (0.03 if further > 0 else 0.02)
+        values.append(heart + draw() * 0.01)
     return values
 
 
@@ -140,22 +145,9 @@ def _cadence(recording: Recording, line: Timeline, where: Way | None) -> list[in
     cadence = [0] * len(line.moving)
     if turning and recording.cadence is not None:
         average = recording.cadence
-        raw = _waves(recording.rng("cadence"), len(turning), 30.0)
+        raw = waves(recording.rng("cadence"), len(turning), 30.0)
         for i, value in zip(
             turning, fit(raw, average=average, peak=int(average * 1.2), floor=int(average * 0.6)), strict=True
         ):
             cadence[i] = value
     return cadence
-
-
-def _waves(rng: random.Random, count: int, seconds: float) -> list[float]:
-    """Return a random series between about -1 and 1 that changes over that many samples."""
-    keep = math.exp(-1 / seconds)
-    push = math.sqrt(1 - keep * keep) * 0.45
-    value = 0.0
-    values: list[float] = []
-    gauss = rng.gauss
-    for _ in range(count):
-        value = keep * value + gauss(0.0, push)
-        values.append(value)
-    return values
