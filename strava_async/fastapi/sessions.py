@@ -187,7 +187,7 @@ class SignedIn:
         return client if await self.strava.generation(session.athlete_id) == session.generation else None
 
     async def leaving(self, connection: HTTPConnection) -> int | None:
-        """As ``athlete_id``, but where the grant has ended or its tokens are gone, return whose browser it was till then.
+        """As ``athlete_id``, but of a grant that has ended, or has no tokens any more, return whose browser it was.
 
         For disconnecting: if it failed after the tokens were deleted, the rest can be done by pressing again.
         """
