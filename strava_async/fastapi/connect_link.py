@@ -28,7 +28,7 @@ def note_next(connection: HTTPConnection, go_to: str) -> None:
 
 
 def connect_link(connection: HTTPConnection, *, again: bool = False) -> Link | None:
-    """Return the link to the route of ``oauth_router`` that begins a connection, and leads back here; see ``note_next``.
+    """Return the link to the route of ``oauth_router`` that begins a connection, and leads back here (``note_next``).
 
     Args:
         connection: what was asked for.

@@ -85,6 +85,11 @@ class Sessions:
         self._max_age_seconds = max_age_seconds
         self._cookie_name = cookie_name
 
+    @property
+    def name(self) -> str:
+        """What the cookie is called, without ``__Host-``."""
+        return self._cookie_name
+
     def sign_in(self, response: Response, session: Session, *, origin: str) -> None:
         """Let the browser that gets this response act for the athlete.
 
