@@ -17,7 +17,7 @@ Source:
 
 from __future__ import annotations
 
-from strava_async.oauth import GENERATION_LENGTH, TokenSet
+from strava_async.oauth import GENERATION_LENGTH, TokenSet, with_generation
 
 # A minute less than five hours: expiries are rounded, and clocks are set.
 LEAST_SECONDS_BETWEEN_EXPIRIES = 5 * 3600 - 60
@@ -28,7 +28,7 @@ _ENDED = "!"
 
 def may_continue(kept: TokenSet, came: TokenSet) -> bool:
     """Say whether tokens that a code brought are to have the generation of what is kept."""
-    if not kept.generation or kept.generation.startswith(_ENDED):
+    if not kept.generation or _has_ended(kept.generation):
         return False
     if _have_a_token_in_common(kept, came):
         return True
@@ -37,11 +37,20 @@ def may_continue(kept: TokenSet, came: TokenSet) -> bool:
     return came.expires_at - kept.expires_at >= LEAST_SECONDS_BETWEEN_EXPIRIES
 
 
+def changed(kept: TokenSet, generation: str) -> TokenSet:
+    """Return tokens with another generation; that of a grant that was found dead is none that lives."""
+    return with_generation(kept, ended(generation) if _has_ended(kept.generation) else generation)
+
+
 def ended(generation: str) -> str:
     """Return the generation of a grant that had this one until it was found dead; empty for none."""
-    if not generation or generation.startswith(_ENDED):
+    if not generation or _has_ended(generation):
         return generation
     return f"{_ENDED}{generation}"[:GENERATION_LENGTH]
+
+
+def _has_ended(generation: str) -> bool:
+    return generation.startswith(_ENDED)
 
 
 def _have_a_token_in_common(one: TokenSet, other: TokenSet) -> bool:

@@ -45,7 +45,7 @@ from strava_async.errors import (
     ServerError,
     TransportError,
 )
-from strava_async.generations import ended, may_continue
+from strava_async.generations import changed, ended, may_continue
 from strava_async.oauth import AccessInfo, TokenSet, are_same_tokens, with_generation
 from strava_async.scopes import lacks_scope
 
@@ -287,18 +287,19 @@ class TokenSource:
             Exception: what the keeper raises; the generation is the one before.
         """
         await self._renewals.settled()
-        found: list[str] = []
+        is_kept: list[bool] = []
 
         async def work() -> None:
             async with self._exclusive():
                 await self._save_unless_superseded()
                 await self._read()
-                await self._keeper.save(with_generation(self._token, generation))
+                token = changed(self._token, generation)
+                await self._keeper.save(token)
                 await self._read()
-                found.append(self._token.generation)
+                is_kept.append(self._token.generation == token.generation)
 
         await self._renewals.lead(work, private=True)
-        return found == [generation]
+        return is_kept == [True]
 
     async def prepare(self, any_of: tuple[str, ...] = ()) -> None:
         """Do and tell what can be done and told before a call takes its place in the queue for quota. Costs none.

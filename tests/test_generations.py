@@ -276,6 +276,8 @@ async def test_a_grant_that_strava_calls_dead_ends_its_generation_once_whoever_a
         assert shared.kept.token.generation == ended("g1")
     assert shared.kept.done.count("save r0") == 1
     assert shared.strava.asked == ["r0", "r0"]  # once in each process
+    assert await shared.source.change_generation("g9")
+    assert shared.kept.token.generation == ended("g9")
     await shared.source.put(info("b0", "s0", NOW + 9 * 3600), "g2")
     assert shared.kept.token.generation == "g2"
 
