@@ -34,8 +34,10 @@ from strava_async import (
     TokenSet,
     TokenStoreError,
 )
+from strava_async._http.incoming import Collected
 from strava_async.oauth import AccessInfo
 from strava_async.webhooks import challenge_of, check_signature
+from strava_async.wire import MAX_BODY_BYTES
 from tests.frames import PACKAGE, errors_of, shown_by, shown_in, without_frames_of_tests
 from tests.hostile_peers import Connection, Server, listening
 from tests.oauth_service import parameters, service
@@ -350,7 +352,15 @@ async def test_nor_does_one_over_httpx_aiohttp(stage: str) -> None:
     assert found_in(shown_by(error)) == set()
 
 
+def collecting_too_much() -> None:
+    body = Collected("/oauth/token")
+    block = bytes(MAX_BODY_BYTES // 4)
+    for each in (block, block, block, block, GRANT.encode()):
+        body.add(each)
+
+
 PLAIN: dict[str, Callable[[], object]] = {
+    "a body that is too large": collecting_too_much,
     "a handshake with another token": lambda: challenge_of({"hub.mode": "subscribe", "hub.verify_token": "x"}, VERIFY),
     "a handshake without a challenge": lambda: challenge_of(
         {"hub.mode": "subscribe", "hub.verify_token": VERIFY}, VERIFY
