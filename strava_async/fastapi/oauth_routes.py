@@ -88,6 +88,7 @@ class OAuthRoutes:
 
         Who is signed in and comes with an answer that was taken already, as by the button Back, is sent on.
         """
+        code = _take_code(request)  # first, whatever comes of it
         kit, place, go_to, cookies = self._kit(request), self._place(request), "", cookies_of(request)
         state = (read_query(request.scope["query_string"], ("state",)) or {}).get("state", "")
         note_next(request, go_to)
@@ -100,7 +101,7 @@ class OAuthRoutes:
             if user is not None:
                 go_to = answered(kit.states, place, state, cookies, user)
                 note_next(request, go_to)
-                outcome = await self._exchange(kit, request)
+                outcome = await self._exchange(kit, request, code)
         except InputError:
             raise  # a fault of the service itself
         except StravaError as error:
@@ -164,12 +165,10 @@ class OAuthRoutes:
             return ""
         return _text_of(await call_back(self.user, request)) or None
 
-    async def _exchange(self, kit: Kit, request: Request) -> Client | ConnectFailure:
-        query = read_query(request.scope["query_string"], ("code", "error", "scope"))
+    async def _exchange(self, kit: Kit, request: Request, code: Hidden[str]) -> Client | ConnectFailure:
+        query = read_query(request.scope["query_string"], ("error", "scope"))
         if query is not None and query.get("error"):
             raise AuthorizationDeniedError(ascii(query["error"][:100])[1:-1])
-        code = Hidden("" if query is None else query.pop("code", ""))
-        _hide_code(request)
         if query is None or not is_secret(code):
             return failure("malformed")
         return await kit.strava.connect(
@@ -256,10 +255,12 @@ def _told(kit: Kit, error: StravaError, *, kept: bool = False) -> ConnectFailure
     return told
 
 
-def _hide_code(request: Request) -> None:
+def _take_code(request: Request) -> Hidden[str]:
     """Take the code out of the scope, which is among the locals of the server and all between, and in its log."""
     scope = request.scope
+    code = Hidden((read_query(scope["query_string"], ("code",)) or {}).get("code", ""))  # none if there are two
     scope["query_string"] = re.sub(rb"(?<![^&])code=[^&]*", b"code=***", scope["query_string"])
+    return code
 
 
 def _see_other(url: str) -> Response:
