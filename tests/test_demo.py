@@ -185,9 +185,9 @@ async def test_what_one_activity_cannot_give_is_noted_and_the_rest_comes(fault, 
     job = Job(tmp_path / "h.sqlite")
     bad = job.strava.world().activities[-3]["id"]
     job.strava.faults.add(fault, path=f"/activities/{bad}", times=None)
-    progress = await job.run(10, retry=ONE)
+    progress = await job.run(4, retry=ONE)
     detail, streams = progress.parts[Kind.DETAIL], progress.parts[Kind.STREAMS]
-    assert [(part.done, part.failed, part.missing) for part in (detail, streams)] == [(9, 1, 1), (10, 0, 0)]
+    assert [(part.done, part.failed, part.missing) for part in (detail, streams)] == [(3, 1, 1), (4, 0, 0)]
     assert [(failure.what, failure.activity_id) for failure in progress.failures] == [("detail", bad)]
     assert progress.missing == 1
     assert rows(job.path, "SELECT kind, activity_id, times FROM failures") == [("detail", bad, 1)]
@@ -211,18 +211,18 @@ async def test_what_failed_is_asked_for_again_by_the_next_harvest_after_the_rest
 
 @pytest.mark.anyio
 async def test_what_fails_for_days_costs_each_harvest_a_few_requests_and_gets_its_turn(tmp_path):
-    job = Job(tmp_path / "h.sqlite", years=0.3)
-    ids = [activity["id"] for activity in job.strava.world().activities[-40:]]
+    job = Job(tmp_path / "h.sqlite")
+    ids = [activity["id"] for activity in job.strava.world().activities[-20:]]
     for activity_id in ids[::2]:  # not ten in a row
         job.strava.faults.add(Fault.server_error(500), path=f"/activities/{activity_id}", times=None)
-    assert (await job.run(40, retry=ONE)).missing == 20
-    for _ in range(8):
+    assert (await job.run(20, retry=ONE)).missing == 10
+    for _ in range(4):
         job.strava.requests.clear()
-        assert (await job.run(40, retry=ONE)).missing == 20
+        assert (await job.run(20, retry=ONE)).missing == 10
         assert AGAIN <= job.strava.count("GET", DETAIL) < 2 * AGAIN
     assert min(rows(job.path, "SELECT times FROM failures")) >= (2,)
     job.strava.faults.clear()
-    assert (await job.run(40)).missing == 0
+    assert (await job.run(20)).missing == 0
 
 
 @pytest.mark.anyio

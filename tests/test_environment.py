@@ -1,6 +1,7 @@
 """No test sees the environment of whoever runs it, leaves this machine, or leaves a process behind."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -158,32 +159,53 @@ PASSING = {
 }
 
 
-def run_tests(source, folder, variables):
-    """Run a module of tests under ``tests/conftest.py``, as somebody who ignores SIGINT."""
-    test = folder / "test_it.py"
-    test.write_text("\n".join(line.removeprefix(8 * " ") for line in source.splitlines()))
-    pytest_of_theirs = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.conftest"]
-    pytest_of_theirs += ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder), str(test)]
+def run_tests(sources, folder, variables):
+    """Run a module of tests for each of the sources, under ``tests/conftest.py``, as somebody who ignores SIGINT.
+
+    One program for all: most of what it takes is its start.
+
+    Returns:
+        the outcomes of each source's tests, such as ``["PASSED", "ERROR"]``, and all that was written.
+    """
+    for number, source in enumerate(sources):
+        test = "\n".join(line.removeprefix(8 * " ") for line in source.splitlines())
+        (folder / f"test_{number}.py").write_text(test)
+    pytest_of_theirs = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-p", "tests.conftest"]
+    pytest_of_theirs += ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder), str(folder)]
     ignoring = (
         "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
     )
     command = [sys.executable, "-c", ignoring, *pytest_of_theirs]
-    return subprocess.run(
+    done = subprocess.run(
         command, cwd=ROOT, env=clean_environment(**variables), capture_output=True, text=True, timeout=60
     )
+    told = re.findall(r"^\S*test_([0-9]+)\.py::\w+ ([A-Z]+)", done.stdout, re.MULTILINE)
+    return [[outcome for of, outcome in told if of == str(number)] for number in range(len(sources))], done.stdout
 
 
-@pytest.mark.parametrize("source", FAILING.values(), ids=FAILING.keys())
-def test_a_test_fails_for(source, tmp_path):
-    done = run_tests(source, tmp_path, {})
-    assert "1 passed, 1 error" in done.stdout
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory):
+    outcomes, written = run_tests(FAILING.values(), tmp_path_factory.mktemp("failing"), {})
+    return dict(zip(FAILING, outcomes, strict=True)), written
 
 
-@pytest.mark.parametrize("source", PASSING.values(), ids=PASSING.keys())
-def test_of_the_environment(source, tmp_path):
+@pytest.fixture(scope="module")
+def passing(tmp_path_factory):
     theirs = {name: value for name, value in THEIRS.items() if name not in ("PYTHONWARNINGS", "PYTHONDEVMODE")}
-    done = run_tests(source, tmp_path, theirs)
-    assert done.returncode == 0, done.stdout
+    outcomes, written = run_tests(PASSING.values(), tmp_path_factory.mktemp("passing"), theirs)
+    return dict(zip(PASSING, outcomes, strict=True)), written
+
+
+@pytest.mark.parametrize("why", FAILING)
+def test_a_test_fails_for(why, failing):
+    outcomes, written = failing
+    assert outcomes[why] == ["PASSED", "ERROR"], written
+
+
+@pytest.mark.parametrize("what", PASSING)
+def test_of_the_environment(what, passing):
+    outcomes, written = passing
+    assert outcomes[what] == ["PASSED"] * PASSING[what].count("def test"), written
 
 
 def test_coverage_counts_what_programs_of_the_tests_do(tmp_path):

@@ -228,6 +228,12 @@ def test_of_some_segments_strava_does_not_know_where_they_are() -> None:
     assert all((s["city"] is None) == (s["state"] is None) == (s["country"] is None) for s in found)
 
 
+def test_a_segment_that_only_falls_has_no_steep_place() -> None:
+    found = route_segments()
+    check([segment["maximum_grade"] <= 0.0 for segment in found], True, most=0.2)
+    assert all(segment["maximum_grade"] > segment["average_grade"] for segment in found)
+
+
 def test_the_segments_of_a_route_are_among_them() -> None:
     world = worlds()[0]
     ways = {route.way: route for route in world.routes.values()}

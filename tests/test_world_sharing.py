@@ -107,3 +107,10 @@ def test_another_emulator_gets_what_its_own_arguments_say(other: dict[str, Any])
     emulators = [Emulator(clock=FakeClock(), **arguments) for arguments in (usual, usual | other, usual)]
     worlds = [emulator.world(emulator.athlete_ids[-1]) for emulator in emulators]
     assert worlds[0].activities == worlds[2].activities != worlds[1].activities
+
+
+def test_a_seed_is_another_than_one_that_only_equals_it() -> None:
+    """``True == 1``, and the seed goes into the random numbers as it is written."""
+    one, true = (Population((ATHLETE,), seed=seed, now=NOW, years=0.02).world(ATHLETE) for seed in (1, True))
+    alone = generate_athlete(ATHLETE, seed=True, now=NOW, years=0.02)
+    assert true.profile == alone.profile != one.profile

@@ -16,7 +16,7 @@ WorldOf = Callable[[int], AthleteWorld]
 _KEPT_INVENTIONS = 8  # five years of one athlete are some megabytes
 
 # Who starts one emulator after the other by a clock that begins at the same instant gets the same athletes each time.
-_invented = functools.lru_cache(maxsize=_KEPT_INVENTIONS)(invent)
+_invented = functools.lru_cache(maxsize=_KEPT_INVENTIONS, typed=True)(invent)
 
 
 class Population:

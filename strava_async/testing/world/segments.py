@@ -45,7 +45,7 @@ def segment(route: Route, span: tuple[int, int], activity_type: str) -> Json:
         "activity_type": activity_type,
         "distance": round(metres, 1),
         "average_grade": round(grade, 1),
-        "maximum_grade": round(abs(grade) + rng.uniform(1, 6), 1),
+        "maximum_grade": round(grade + rng.uniform(1, 6), 1),
         "elevation_high": round(max(heights), 1),
         "elevation_low": round(min(heights), 1),
         "start_latlng": [round(route.lat[start], 6), round(route.lng[start], 6)],
