@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from examples.fastapi_app import formats, stream
+from examples.fastapi_app import embedded, formats, stream
 from examples.fastapi_app.app import create_app, strava_of
 from examples.fastapi_app.database import Database
 from examples.fastapi_app.drawing import CHART_HEIGHT, MOST_POINTS, SIDE, track, weeks
@@ -124,7 +124,7 @@ def test_numbers_are_told_as_people_read_them():
 
 
 def test_settings_do_not_show_their_secrets_and_say_what_is_missing():
-    settings = Settings.read({"STRAVA_CLIENT_ID": "5", "STRAVA_CLIENT_SECRET": "hidden!", "TOKEN_KEY": "hidden?"})
+    settings = Settings.read({"STRAVA_CLIENT_ID": "5", "STRAVA_CLIENT_SECRET": "hidden!", "STRAVA_TOKEN_KEY": "hidden?"})
     assert "hidden" not in repr(settings)
     assert settings.verify_token not in ("", *repr(settings).split("'"))
     with pytest.raises(SettingsError, match="STRAVA_CLIENT_SECRET"):
@@ -133,13 +133,25 @@ def test_settings_do_not_show_their_secrets_and_say_what_is_missing():
 
 @pytest.mark.asyncio
 async def test_events_come_to_a_path_that_can_be_chosen_and_is_shown_nowhere(tmp_path):
-    chosen = {"STRAVA_CLIENT_ID": "5", "STRAVA_CLIENT_SECRET": "x", "WEBHOOK_PATH": "/9f3", "DATA_DIR": str(tmp_path)}
+    chosen = {"STRAVA_CLIENT_ID": "5", "STRAVA_CLIENT_SECRET": "x", "STRAVA_WEBHOOK_PATH": "/9f3", "DATA_DIR": str(tmp_path)}
     settings = Settings.read(chosen)
     assert "9f3" not in repr(settings)
     app = create_app(settings)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=SITE) as browser:
         found = {path: (await browser.get(f"/strava{path}")).status_code for path in ("/9f3", "/webhook")}
     assert found == {"/9f3": 400, "/webhook": 404}
+
+
+@pytest.mark.asyncio
+async def test_offline_athletes_come_back_to_the_name_that_they_began_under(tmp_path):
+    async with (
+        embedded.running(Emulator(years=0.1), tmp_path) as service,
+        httpx.AsyncClient(trust_env=False) as browser,
+    ):
+        for host in ("localhost", "127.0.0.1"):  # the cookie of the question is with the one or the other
+            site = service.url.replace("127.0.0.1", host)
+            page = httpx.URL((await browser.get(f"{site}/strava/connect")).headers["location"])
+            assert page.params["redirect_uri"] == f"{site}/strava/callback"
 
 
 @pytest.mark.asyncio
