@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import anyio
 
+from strava_async.cli.terminal import this_terminal
 from strava_async.testing.emulator import Emulator
 from strava_async.testing.hosts import AllowedHosts, is_loopback
 from strava_async.testing.meters import MeterLimits
@@ -64,8 +64,9 @@ def hosts_of(names: Iterable[str]) -> tuple[str, ...]:
 
 def main(settings: Settings, write: Callable[[str], None]) -> int:
     """Serve until Ctrl-C and return the exit status: 130 after Ctrl-C, 1 if the port cannot be had."""
+    complain = this_terminal().complain
     if not is_loopback(settings.host):
-        print(_warning(settings.host), file=sys.stderr)
+        complain(_warning(settings.host))
     try:
         anyio.run(_serve, settings, write)
     except KeyboardInterrupt:
@@ -73,7 +74,7 @@ def main(settings: Settings, write: Callable[[str], None]) -> int:
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
-        print(f"strava-async emulate: {error.strerror or error}", file=sys.stderr)
+        complain(f"strava-async emulate: {error.strerror or error}")
     return 1
 
 
@@ -136,6 +137,8 @@ that nobody is connected to yours yet:
     "{url}/api/v3/athlete/activities?per_page=3"
 
 In Python:
+  from strava_async import ApiV3
+
   api = ApiV3(
       "{token}",
       api_url="{url}/api/v3",
