@@ -124,7 +124,8 @@ def test_numbers_are_told_as_people_read_them():
 
 
 def test_settings_do_not_show_their_secrets_and_say_what_is_missing():
-    settings = Settings.read({"STRAVA_CLIENT_ID": "5", "STRAVA_CLIENT_SECRET": "hidden!", "STRAVA_TOKEN_KEY": "hidden?"})
+    application = {"STRAVA_CLIENT_ID": "5", "STRAVA_CLIENT_SECRET": "hidden!"}
+    settings = Settings.read({**application, "STRAVA_TOKEN_KEY": "hidden?"})
     assert "hidden" not in repr(settings)
     assert settings.verify_token not in ("", *repr(settings).split("'"))
     with pytest.raises(SettingsError, match="STRAVA_CLIENT_SECRET"):
@@ -133,8 +134,8 @@ def test_settings_do_not_show_their_secrets_and_say_what_is_missing():
 
 @pytest.mark.asyncio
 async def test_events_come_to_a_path_that_can_be_chosen_and_is_shown_nowhere(tmp_path):
-    chosen = {"STRAVA_CLIENT_ID": "5", "STRAVA_CLIENT_SECRET": "x", "STRAVA_WEBHOOK_PATH": "/9f3", "DATA_DIR": str(tmp_path)}
-    settings = Settings.read(chosen)
+    application = {"STRAVA_CLIENT_ID": "5", "STRAVA_CLIENT_SECRET": "x"}
+    settings = Settings.read({**application, "STRAVA_WEBHOOK_PATH": "/9f3", "DATA_DIR": str(tmp_path)})
     assert "9f3" not in repr(settings)
     app = create_app(settings)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=SITE) as browser:
