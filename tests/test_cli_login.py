@@ -497,8 +497,8 @@ def test_accounts_in_json_are_lines_without_tokens(desk: Desk) -> None:
 
 def test_accounts_of_nobody_is_a_sentence_and_makes_no_file(desk: Desk) -> None:
     assert desk.accounts() == 0
-    said = re.search(r": strava-async login --store (\S+) --emulator (\S+)\n$", desk.shown[0])
-    assert said and said.groups() == (str(desk.options().store), URL)
+    said = re.findall(r": strava-async login --store (\S+) --emulator (\S+)\n$", desk.shown[0])
+    assert said == [(str(desk.options().store), URL)]
     assert desk.accounts(as_json=True) == 0
     assert desk.shown == ("", "")
     assert list(desk.directory.iterdir()) == []

@@ -113,9 +113,7 @@ class SitePage:
     async def connect(self, visit: Visit) -> Answer:
         """GET /emulator/connect: on to the page where the first application asks an athlete; an address to type."""
         client_id = next(iter(self._accounts.applications))
-        page = authorization_url(
-            "../oauth", client_id=client_id, redirect_uri=SAMPLE_REDIRECT_URI, scope=_SAMPLE_SCOPE
-        )
+        page = authorization_url("../oauth", client_id=client_id, redirect_uri=SAMPLE_REDIRECT_URI, scope=_SAMPLE_SCOPE)
         return empty_answer(303, {"Location": page, "Cache-Control": "no-store"})
 
     async def record(self, visit: Visit) -> Answer:
