@@ -16,6 +16,7 @@ import strava_async
 from strava_async.cli import main
 from strava_async.cli.emulate import Settings, directions
 from strava_async.testing import Emulator
+from tests.environment import clean_environment
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = ("demo", "emulate", "login", "accounts", "logout", "webhook")
@@ -30,6 +31,14 @@ def test_the_version_is_printed(capsys):
 def test_help_is_printed(arguments, capsys):
     assert main(arguments) == 0
     assert "Usage: strava-async" in capsys.readouterr().out
+
+
+def test_the_help_breaks_no_path_in_two():
+    command = [sys.executable, "-m", "strava_async", "login", "--help"]
+    env = clean_environment() | {"HOME": "/home/somebody", "XDG_CONFIG_HOME": "/home/somebody/.config", "COLUMNS": "80"}
+    words = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env, check=True).stdout.split()
+    folder = "/home/somebody/.config/strava-async"
+    assert {f"{folder}/config.toml", f"{folder}/tokens.sqlite"} <= set(words)
 
 
 @pytest.mark.parametrize("arguments", [["dance"], ["demo", "--details", "-1"], ["demo", "--speed", "0"]])
