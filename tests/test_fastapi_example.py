@@ -735,6 +735,9 @@ async def test_an_event_that_one_process_took_appears_on_a_page_of_the_other(tmp
         assert (await anext(told)).event == "meters"
         names = [re.search('<h2 dir="auto">(.*)</h2>', (await anext(told)).raw_data)[1] for _ in range(2)]
         assert sorted(names) == ["Around the block", "Once more"]
+        chart = await anext(told)  # though nobody has looked yet: what is kept is older than the news
+        assert chart.event == "weeks"
+        assert f"{sum(week.count for week in before.weeks) + 2} activities" in chart.raw_data
         await told.aclose()
         await reader.tally.live.look()
         after = await reader.tally.rides.of(reader.strava.client(emulator.athlete_ids[0]))
