@@ -162,7 +162,7 @@ async def test_the_program_for_strava_itself_runs_against_a_served_emulator(bloc
                 command, stderr=None, env=environment(**variables), cwd=tmp_path, check=False
             )
             assert ended.returncode == 0, run
-            assert [line.split("Z ")[1] for line in ended.stdout.decode().splitlines()] == [
+            assert [line.split(" ", 1)[1] for line in ended.stdout.decode().splitlines()] == [
                 activity["name"] for activity in strava.world().activities[-10:][::-1]
             ]
         browsers.cancel_scope.cancel()
