@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from strava_async import SqliteTokenStore, Strava, StravaError, TokenSet
+from tests.plain_http import NO_TRUST
 
 LIMITS = httpx.Limits(max_connections=25)
 
@@ -64,7 +65,7 @@ async def main() -> None:
     orders = json.loads(await asyncio.to_thread(sys.stdin.readline))
     stages = Stages(orders["stop_at"])
     hooks: Any = {"request": [stages.on_request], "response": [stages.on_response]}
-    async with httpx.AsyncClient(event_hooks=hooks, limits=LIMITS, trust_env=False) as http_client:
+    async with httpx.AsyncClient(verify=NO_TRUST, event_hooks=hooks, limits=LIMITS, trust_env=False) as http_client:
         strava = Strava(
             orders["client_id"],
             orders["client_secret"],

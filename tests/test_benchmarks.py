@@ -15,6 +15,7 @@ from benchmarks.harvest import lag_rows
 from benchmarks.server import Answers, listen, url_of
 from benchmarks.table import Row, alternate, best, median, ratio, render
 from strava_async import ApiV3
+from tests.plain_http import NO_TRUST
 
 
 def bodies() -> Bodies:
@@ -74,7 +75,7 @@ def test_the_bodies_are_of_realistic_size() -> None:
 @pytest.mark.anyio
 async def test_the_library_speaks_with_the_server() -> None:
     answers = Answers(bodies())
-    async with await listen(answers, 0.0) as server, httpx.AsyncClient(trust_env=False) as client:
+    async with await listen(answers, 0.0) as server, httpx.AsyncClient(verify=NO_TRUST, trust_env=False) as client:
         api = ApiV3("token", client, api_url=url_of(server))
         assert await api.get("/athlete") == {"id": 1}
         assert await api.get("/athlete/activities", page=2) == [{"id": 10}]

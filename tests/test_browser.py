@@ -26,6 +26,7 @@ from examples.fastapi_app.embedded import running
 from strava_async import ApiV3, Strava, TokenSet
 from strava_async.fastapi import AthleteIdDep, StravaLifespan, exception_handlers, kit_of, oauth_router
 from strava_async.testing import Emulator
+from tests.plain_http import NO_TRUST
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 pytestmark = [
@@ -392,7 +393,7 @@ async def test_a_neighbour_cannot_plant_the_cookie_that_only_the_site_itself_may
 
     async with served(site_of(strava)) as port, served(neighbour) as evil_port:
         site, evil = f"http://app.site.localhost:{port}", f"http://evil.site.localhost:{evil_port}"
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(verify=NO_TRUST, trust_env=False) as client:
             answer = await client.post(f"http://127.0.0.1:{port}/sign-in/{attacker}")
             planted = answer.headers["set-cookie"].partition(";")[0].encode()
         for signed_in, shown in ((False, 401), (True, str(victim))):

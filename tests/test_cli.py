@@ -17,6 +17,7 @@ from strava_async.cli import main
 from strava_async.cli.emulate import Settings, directions
 from strava_async.testing import Emulator
 from tests.environment import clean_environment
+from tests.plain_http import NO_TRUST
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = ("demo", "emulate", "login", "accounts", "logout", "webhook")
@@ -101,34 +102,37 @@ def printed_command(name, shown):
 def test_emulate_serves_a_strava_and_says_how_to_use_it(tmp_path):
     with emulated("--port", "0", "--limits", "3,30,4,40", "--allow-host", "strava") as (process, shown):
         assert max(map(len, shown.splitlines())) <= 80  # whatever stands in a line can be copied
-        consent = httpx.get(re.search(r"^  (http\S+/emulator/connect)$", shown, re.MULTILINE)[1], follow_redirects=True)
+        consent = httpx.get(
+            re.search(r"^  (http\S+/emulator/connect)$", shown, re.MULTILINE)[1], follow_redirects=True, verify=NO_TRUST
+        )
         page = str(consent.url)
         assert consent.text.count('type="checkbox"') == 2  # though there is one athlete only: nobody is connected yet
         token, url = re.search(r'Bearer (\w+)" \\\n +"(\S+)"', shown).groups()
-        listed = httpx.get(url, headers={"Authorization": f"Bearer {token}", "Host": "strava:80"})
+        listed = httpx.get(url, headers={"Authorization": f"Bearer {token}", "Host": "strava:80"}, verify=NO_TRUST)
         assert len(listed.json()) == 3
         assert (listed.headers["X-ReadRateLimit-Limit"], listed.headers["X-RateLimit-Limit"]) == ("3,30", "4,40")
-        assert httpx.get(url, headers={"Host": "evil.test"}).status_code == 403
+        assert httpx.get(url, headers={"Host": "evil.test"}, verify=NO_TRUST).status_code == 403
         oauth = re.search(r"OAuth +(\S+)", shown)[1]
         form = shown_application(shown)
-        refused = httpx.post(f"{oauth}/token", data={**form, "grant_type": "x"})
+        refused = httpx.post(f"{oauth}/token", data={**form, "grant_type": "x"}, verify=NO_TRUST)
         assert refused.json()["errors"][0]["field"] == "grant_type"  # id and secret are right
         login = printed_command("login", shown)
         assert login == ["login", "--emulator", url.partition("/api/")[0]]
         command = [sys.executable, "-m", "strava_async", *login, "--no-browser", "--store", str(tmp_path / "tokens")]
         asked = subprocess.run(command, input="", capture_output=True, text=True, cwd=ROOT, timeout=30)
-        assert (
-            httpx.get(re.search(r"^  (http\S+/oauth/authorize\S+)$", asked.stdout, re.MULTILINE)[1]).status_code == 200
-        )
+        link = re.search(r"^  (http\S+/oauth/authorize\S+)$", asked.stdout, re.MULTILINE)[1]
+        assert httpx.get(link, verify=NO_TRUST).status_code == 200
         # What is asked for is what is granted, and the token of the first lines is of no use to this application.
         answer = {"request_id": re.search(r'request_id" value="([^"]+)', consent.text)[1], "action": "authorize"}
         athlete = re.search(r'athlete_id" value="([^"]+)', consent.text)[1]
         scope = ["read", "activity:read_all"]
-        went = httpx.post(page, data={**answer, "athlete_id": athlete, "scope": scope}).headers["Location"]
+        answer |= {"athlete_id": athlete, "scope": scope}
+        went = httpx.post(page, data=answer, verify=NO_TRUST).headers["Location"]
         code = httpx.URL(went).params["code"]
         assert httpx.URL(went).params["scope"] == "read,activity:read_all"
-        granted = httpx.post(f"{oauth}/token", data={**form, "grant_type": "authorization_code", "code": code}).json()
-        quota = httpx.get(url, headers={"Authorization": f"Bearer {granted['access_token']}"}).headers
+        form |= {"grant_type": "authorization_code", "code": code}
+        granted = httpx.post(f"{oauth}/token", data=form, verify=NO_TRUST).json()
+        quota = httpx.get(url, headers={"Authorization": f"Bearer {granted['access_token']}"}, verify=NO_TRUST).headers
         assert (quota["X-ReadRateLimit-Limit"], quota["X-ReadRateLimit-Usage"]) == ("3,30", "1,1")
     assert process.wait(timeout=30) == 130
     assert process.stderr.closed

@@ -38,6 +38,7 @@ from strava_async.stores.sealing import generate_key
 from strava_async.stores.sqlite import SqliteTokenStore
 from strava_async.testing import Emulator, Fault, serve
 from tests.environment import clean_environment
+from tests.plain_http import NO_TRUST
 
 ROOT = Path(__file__).parent.parent
 URL = "http://emulator.test"
@@ -106,7 +107,7 @@ class Desk:
     async def open(self, url: str, **decision: Any) -> None:
         """Decide on the page, and go where it leads."""
         redirect = await self.emulator.approve(url, **decision)
-        async with httpx.AsyncClient(trust_env=False) as browser:
+        async with httpx.AsyncClient(verify=NO_TRUST, trust_env=False) as browser:
             self.pages.append(await browser.get(redirect))
 
     def decide(self, **decision: Any) -> str:
@@ -130,7 +131,9 @@ class Desk:
 
 def offline(*arguments: Any, **options: Any) -> Strava:
     """Make a Strava that finds out by itself, without a proxy, and that may not wait to try again."""
-    return Strava(*arguments, **options, http_client=httpx.AsyncClient(trust_env=False), clock=Unmoved())
+    return Strava(
+        *arguments, **options, http_client=httpx.AsyncClient(verify=NO_TRUST, trust_env=False), clock=Unmoved()
+    )
 
 
 class Unmoved(SystemClock):
@@ -706,7 +709,7 @@ async def test_the_redirect_comes_to_the_server_of_the_login(shell: Shell, tmp_p
     (opened,) = (await anyio.Path(fifo).read_text()).split()  # what every user of the machine can read
     file = anyio.Path(opened.removeprefix("file://"))
     assert html.escape(page) in await file.read_text()
-    async with httpx.AsyncClient(trust_env=False) as browser:
+    async with httpx.AsyncClient(verify=NO_TRUST, trust_env=False) as browser:
         answer = await browser.get(await shell.emulator.approve(page))
     assert answer.status_code == 200
     assert await program.end() == (0, "")

@@ -24,6 +24,7 @@ from strava_async.cli.webhook import subscribe, unsubscribe, view
 from strava_async.clock import SystemClock
 from strava_async.testing import CallbackReply, Emulator, Fault, serve
 from tests.environment import clean_environment
+from tests.plain_http import NO_TRUST
 
 URL = "http://emulator.test"
 CALLBACK = "https://service.test/hook"
@@ -167,7 +168,9 @@ def test_a_dead_port_is_told_at_once_by_its_address(desk: Desk, command: Callabl
     homeless = desk.options(emulator=url, default_config=None, default_store=None)  # no file is needed for that
 
     def make(*arguments: Any, **options: Any) -> Strava:
-        return Strava(*arguments, **options, http_client=httpx.AsyncClient(trust_env=False), clock=Unmoved())
+        return Strava(
+            *arguments, **options, http_client=httpx.AsyncClient(verify=NO_TRUST, trust_env=False), clock=Unmoved()
+        )
 
     assert desk.run(lambda terminal: command(homeless, terminal=terminal, make=make)) == 1
     assert re.match(rf"strava-async webhook \w+: {url} cannot be reached: no reply to GET /push_subscr", desk.err)

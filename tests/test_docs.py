@@ -30,6 +30,7 @@ from strava_async.testing import Emulator, serve
 from strava_async.testing.subscriptions_api import FIRST_SUBSCRIPTION_ID
 from tests import typed_blocks
 from tests.environment import clean_environment
+from tests.plain_http import NO_TRUST
 
 DOCS = Path(__file__).parent.parent / "docs"
 _, *ACCOUNTS = typed_blocks.blocks_of("docs/accounts.md")
@@ -60,7 +61,7 @@ class AtHome(Strava):
 
     async def authorize_locally(self, scope: Any = None, **options: Any) -> Client:
         async def agree(url: str) -> None:
-            async with httpx.AsyncClient(trust_env=False) as browser:
+            async with httpx.AsyncClient(verify=NO_TRUST, trust_env=False) as browser:
                 await browser.get(await self.emulator.approve(url))
 
         return await super().authorize_locally(scope, open_url=agree, **options)
@@ -195,7 +196,9 @@ async def test_the_service_on_the_page_about_fastapi_runs_as_it_says(tmp_path: P
         command = [sys.executable, "-m", "uvicorn", "service:app", "--port", str(port)]
         async with (
             await anyio.open_process(command, cwd=tmp_path, env=environment, stderr=subprocess.STDOUT) as process,
-            httpx.AsyncClient(base_url=f"http://localhost:{port}", trust_env=False, follow_redirects=True) as browser,
+            httpx.AsyncClient(
+                verify=NO_TRUST, base_url=f"http://localhost:{port}", trust_env=False, follow_redirects=True
+            ) as browser,
         ):
             try:
                 shown = Shown(process)

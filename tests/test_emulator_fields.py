@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits, Quirks, serve
+from tests.plain_http import NO_TRUST
 
 pytestmark = pytest.mark.anyio
 
@@ -143,7 +144,10 @@ async def test_pages_for_people_have_none(emulator):
 async def test_bodies_come_in_chunks_over_a_socket():
     emulator = Emulator(years=0.3, limits=ROOMY)
     headers = {"Authorization": f"Bearer {emulator.grant()['access_token']}", "Accept-Encoding": "identity"}
-    async with serve(emulator) as url, httpx.AsyncClient(base_url=f"{url}/api/v3", headers=headers) as api:
+    async with (
+        serve(emulator) as url,
+        httpx.AsyncClient(verify=NO_TRUST, base_url=f"{url}/api/v3", headers=headers) as api,
+    ):
         async with api.stream("GET", "/athlete/activities?per_page=200") as reply:
             pieces = [piece async for piece in reply.aiter_raw()]
         activity = tracked(emulator)

@@ -8,6 +8,7 @@ import pytest
 
 from strava_async.testing import Emulator, FakeClock, Fault, serve
 from strava_async.testing.hosts import AllowedHosts, answering_to, host_of, is_loopback
+from tests.plain_http import NO_TRUST
 
 REBOUND = ["evil.test", "evil.test:8000", "127.0.0.1.evil.test", "localhost.evil.test", "127.1", "2130706433", "0x7f.1"]
 NO_HOST = ["", ":8000", "a b", "a/b", "user@localhost", "[::1", "::1", "a..b", "localhost:8000:1", "x" * 70, "[g::1]"]
@@ -135,7 +136,10 @@ def credentials(emulator):
 @contextlib.asynccontextmanager
 async def served(**options):
     emulator = Emulator(clock=FakeClock(), years=0.1)
-    async with serve(emulator, **options) as url, httpx.AsyncClient(base_url=url, trust_env=False) as http:
+    async with (
+        serve(emulator, **options) as url,
+        httpx.AsyncClient(verify=NO_TRUST, base_url=url, trust_env=False) as http,
+    ):
         yield emulator, http
 
 
@@ -151,7 +155,7 @@ async def test_a_rebound_host_reaches_nothing(host):
     emulator.faults.add(Fault.server_error(503), times=1)
     form = {**credentials(emulator), "callback_url": "http://127.0.0.1/admin", "verify_token": "t"}
     page = {"Host": host, "Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"}
-    async with serve(emulator) as url, httpx.AsyncClient(base_url=url, trust_env=False) as http:
+    async with serve(emulator) as url, httpx.AsyncClient(verify=NO_TRUST, base_url=url, trust_env=False) as http:
         reply = await http.post("/api/v3/push_subscriptions", data=form, headers=page)
         assert reply.status_code == 403
         assert reply.json()["message"].startswith("This emulator does not answer for the host evil.test.")

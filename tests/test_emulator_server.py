@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits, serve
 from strava_async.testing.callbacks import NetworkCallbacks, ask
+from tests.plain_http import NO_TRUST
 
 
 def bearer(emulator):
@@ -71,7 +72,10 @@ async def test_the_lifespan_of_asgi_is_answered_and_a_websocket_is_closed():
 @pytest.mark.asyncio
 async def test_a_served_emulator_speaks_http_with_its_own_date():
     emulator = Emulator(clock=FakeClock(), years=0.2)
-    async with serve(emulator) as url, httpx.AsyncClient(base_url=url, headers=bearer(emulator)) as http:
+    async with (
+        serve(emulator) as url,
+        httpx.AsyncClient(verify=NO_TRUST, base_url=url, headers=bearer(emulator)) as http,
+    ):
         reply = await http.get("/api/v3/athlete/activities")
     assert reply.status_code == 200
     assert reply.json() == emulator.world().activities[-30:][::-1]
@@ -85,7 +89,10 @@ async def test_a_served_emulator_speaks_http_with_its_own_date():
 async def test_a_lost_answer_cuts_the_connection(fault):
     emulator = Emulator(clock=FakeClock(), years=0.2)
     emulator.faults.add(fault)
-    async with serve(emulator) as url, httpx.AsyncClient(base_url=url, headers=bearer(emulator)) as http:
+    async with (
+        serve(emulator) as url,
+        httpx.AsyncClient(verify=NO_TRUST, base_url=url, headers=bearer(emulator)) as http,
+    ):
         with pytest.raises(httpx.TransportError):
             await http.get("/api/v3/athlete")
         assert (await http.get("/api/v3/athlete")).status_code == 200
@@ -96,7 +103,7 @@ async def test_serving_leaves_signal_handlers_and_tasks_as_they_were():
     before = signal.getsignal(signal.SIGINT), asyncio.all_tasks()
     async with serve(Emulator(clock=FakeClock())) as url:
         assert signal.getsignal(signal.SIGINT) is before[0]
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(verify=NO_TRUST) as http:
             assert (await http.get(f"{url}/nothing")).status_code == 404
     assert (signal.getsignal(signal.SIGINT), asyncio.all_tasks()) == before
 
@@ -124,7 +131,7 @@ async def served():
 
 @pytest.mark.asyncio
 async def test_a_fixture_may_serve_an_emulator(served):
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(verify=NO_TRUST) as http:
         assert (await http.get(f"{served}/nothing")).status_code == 404
 
 
@@ -133,7 +140,7 @@ async def test_an_error_in_the_block_ends_the_server_too():
     with pytest.raises(RuntimeError, match="mine"):
         async with serve(Emulator(clock=FakeClock())) as url:
             raise RuntimeError("mine")
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(verify=NO_TRUST) as http:
         with pytest.raises(httpx.ConnectError):
             await http.get(url)
 
@@ -164,7 +171,7 @@ async def test_a_served_emulator_sends_its_events_over_the_network():
     hook = f"http://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}/hook"
     async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, answer)
-        async with serve(emulator) as url, httpx.AsyncClient(base_url=url) as http:
+        async with serve(emulator) as url, httpx.AsyncClient(verify=NO_TRUST, base_url=url) as http:
             reply = await http.post("/api/v3/push_subscriptions", data={**credentials, "callback_url": hook})
             assert reply.status_code == 201
             await http.post("/emulator/record", data={"athlete_id": emulator.athlete_ids[0]})

@@ -22,6 +22,7 @@ import strava_async
 from strava_async import ApiV3, Strava
 from strava_async.testing import Emulator, Fault, MeterLimits, serve
 from tests.environment import clean_environment
+from tests.plain_http import NO_TRUST
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -140,7 +141,7 @@ async def test_the_program_for_strava_itself_runs_against_a_served_emulator(bloc
             file = b"".join([chunk async for chunk in stream]).decode()
         leading = await anyio.Path(file.removeprefix("file://")).read_text()
         page = html.unescape(re.findall(r'<a href="([^"]*)">', leading)[0])
-        async with httpx.AsyncClient(trust_env=False) as browser:
+        async with httpx.AsyncClient(verify=NO_TRUST, trust_env=False) as browser:
             pages.append((await browser.get(await strava.approve(page))).text)
 
     async with (

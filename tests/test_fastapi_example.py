@@ -43,6 +43,7 @@ from strava_async.models import SummaryActivity, read_one
 from strava_async.quota import Meter, Quota
 from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits
 from tests.environment import DEAD_PROXY, clean_environment
+from tests.plain_http import NO_TRUST
 
 ROOT = Path(__file__).parent.parent
 SITE = "https://localhost"
@@ -813,7 +814,7 @@ async def test_the_command_runs_offline_and_stops_at_once_though_a_page_is_open(
     command = [sys.executable, "-m", "examples.fastapi_app", "--port", "0"]
     async with await anyio.open_process(command, env=environment) as process:
         url = re.search(rb"http://\S+", await process.stdout.receive())[0].decode()
-        async with httpx.AsyncClient(trust_env=False, follow_redirects=True) as browser:
+        async with httpx.AsyncClient(verify=NO_TRUST, trust_env=False, follow_redirects=True) as browser:
             consent = await browser.get(f"{url}/strava/connect")
             fields = dict(re.findall(r'name="(request_id|athlete_id)" value="([^"]+)"', consent.text))
             athlete = re.search(r'<option value="(\d+)"', consent.text)

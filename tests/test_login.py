@@ -24,6 +24,7 @@ from strava_async import (
     Strava,
 )
 from strava_async.testing import Emulator
+from tests.plain_http import NO_TRUST
 
 pytestmark = pytest.mark.anyio
 
@@ -48,7 +49,7 @@ class Athlete:
         await self.follow(await self.emulator.approve(url, **decision))
 
     async def follow(self, redirect: str) -> None:
-        async with httpx.AsyncClient(trust_env=False) as browser:
+        async with httpx.AsyncClient(verify=NO_TRUST, trust_env=False) as browser:
             self.shown.append(await browser.get(redirect))
 
 

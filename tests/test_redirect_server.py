@@ -22,6 +22,7 @@ from strava_async.errors import (
 )
 from strava_async.oauth import Redirect
 from strava_async.redirect_server import RedirectServer, _Login, redirect_server
+from tests.plain_http import NO_TRUST
 
 pytestmark = pytest.mark.anyio
 
@@ -71,7 +72,7 @@ class Login:
         self.error: BaseException | None = None
         self.ended = anyio.Event()
         self.scope = anyio.CancelScope()
-        self.browser = httpx.AsyncClient(trust_env=False)
+        self.browser = httpx.AsyncClient(verify=NO_TRUST, trust_env=False)
         self.port = urlsplit(server.redirect_uri).port or 0
 
     async def run(self) -> None:
@@ -194,7 +195,7 @@ async def test_a_redirect_that_comes_before_the_wait_waits_for_it() -> None:
 
 
 async def test_a_server_can_wait_again_for_another_state() -> None:
-    async with redirect_server() as server, httpx.AsyncClient(trust_env=False) as browser:
+    async with redirect_server() as server, httpx.AsyncClient(verify=NO_TRUST, trust_env=False) as browser:
         for state in ("first", "second"):
             async with anyio.create_task_group() as tasks:
                 finish = Finish()
