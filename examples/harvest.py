@@ -4,7 +4,7 @@ What Strava cannot serve is noted, and asked for again by the next run, after th
 
     export STRAVA_CLIENT_ID=... STRAVA_CLIENT_SECRET=... STRAVA_REFRESH_TOKEN=...
     python examples/harvest.py activities.sqlite
-    python examples/harvest.py activities.sqlite --emulator      # offline, without credentials, in less than a minute
+    python examples/harvest.py --emulator                  # offline, without credentials, in less than a minute
 
 The refresh token, of a grant with activity:read_all, is needed once; the file then holds the one to use.
 """
@@ -116,12 +116,13 @@ async def emulated() -> AsyncGenerator[ApiV3]:
 async def main() -> int:
     """Harvest, and return the exit status."""
     parser = argparse.ArgumentParser(description="Harvest an athlete's activities into a SQLite file.")
-    parser.add_argument("file")
+    parser.add_argument("file", nargs="?", help="activities.sqlite, or with --emulator emulated.sqlite")
     parser.add_argument("--newest", type=int, help="details and streams of so many: all; of the emulator's, 100")
     parser.add_argument("--emulator", action="store_true", help="a Strava in this process instead of strava.com")
     arguments = parser.parse_args()
+    file = arguments.file or ("emulated.sqlite" if arguments.emulator else "activities.sqlite")
     newest = arguments.newest if arguments.newest is not None else 100 if arguments.emulator else -1
-    with closing(sqlite3.connect(arguments.file)) as db:
+    with closing(sqlite3.connect(file)) as db:
         db.executescript(SCHEMA)
         async with emulated() if arguments.emulator else strava(db) as api:
             await list_activities(api, db)
@@ -130,7 +131,7 @@ async def main() -> int:
                 for _ in range(CALLERS):
                     callers.create_task(fetch(api, db, jobs, failed))
         counts = (f"{db.execute(f'select count(*) from {t}').fetchone()[0]} {t}" for t in ("activities", *PATHS))
-        print(f"\n{', '.join(counts)} in {arguments.file}", file=sys.stderr)
+        print(f"\n{', '.join(counts)} in {file}", file=sys.stderr)
         if lacking := len(missing(db, newest)):
             print(f"{lacking} are missing, and asked for by the next run: {failed[-1]}", file=sys.stderr)
         return 1 if lacking else 0

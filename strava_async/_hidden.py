@@ -37,6 +37,9 @@ class Hidden(Generic[T_co]):
     def __repr__(self) -> str:
         return MASK
 
+    def __reduce__(self) -> tuple[Callable[[T_co], Hidden[T_co]], tuple[T_co]]:
+        return Hidden, (self.reveal(),)  # a cell cannot be pickled
+
 
 class SecretText(str):
     """A text whose repr does not show it, nor that of a part of it."""

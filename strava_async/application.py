@@ -390,9 +390,9 @@ class Strava:
         """Return the generation of an athlete's grant; None if the athlete is not connected.
 
         What was given out for a grant, such as the session of a browser, is good as long as this is what it was then.
-        It is made by ``connect``, stays the same through renewals, and ends with the tokens. Connecting an athlete once
-        more does not change it, if Strava's answer shows that the grant is the one before: by an access or refresh
-        token that is in the store. Asks the store, and nobody else.
+        It is made by ``connect``, stays the same through renewals, and ends with the tokens, or when Strava calls the
+        grant dead. Connecting an athlete once more does not change it, unless the grant had ended, or Strava's answer
+        shows that it is another one: ``docs/fastapi.md`` says how. Asks the store, and nobody else.
 
         Raises:
             InputError: that is no athlete's id.

@@ -91,7 +91,7 @@ async def open_in_browser(url: str) -> None:
     """
     # Some browsers stay in the foreground until their user ends them; the login does not wait for that.
     if not await anyio.to_thread.run_sync(_open, url, abandon_on_cancel=True):
-        raise InputError("no browser can be opened here: show the address by an open_url of your own")
+        raise InputError("no browser can be opened here: open_url=print shows the address in its place")
 
 
 def _open(url: str) -> bool:

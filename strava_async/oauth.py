@@ -58,9 +58,9 @@ class TokenSet:
         expires_at: when the access token dies; epoch seconds, None if unknown.
         scope: what the athlete granted; empty if unknown.
         athlete_id: whose tokens these are; None if unknown.
-        generation: a text that ``Strava.connect`` makes, and that stays the same through renewals. What was given out
-            under another one, such as the session of a browser, has ended. Up to 64 printable ASCII characters without
-            spaces; empty if none was made. It is no secret.
+        generation: a text that ``Strava.connect`` makes, and that stays the same through renewals; it changes when
+            Strava calls the grant dead. What was given out under another one, such as the session of a browser, has
+            ended. Up to 64 printable ASCII characters without spaces; empty if none was made. It is no secret.
 
     An ``expires_at`` with a fraction is cut to seconds; a ``scope`` may be given as text, as Strava writes it, or as
     any collection of names.
@@ -130,15 +130,6 @@ def are_same_tokens(one: TokenSet | None, other: TokenSet | None) -> bool:
     if one is None or other is None:
         return one is other
     return with_generation(one, other.generation) == other
-
-
-def are_of_one_grant(one: TokenSet, other: TokenSet) -> bool:
-    """Say whether it is certain that Strava gave both for one grant: they have a token in common.
-
-    An application has one grant per athlete, and Strava's answer to a code gives its tokens again where they are good.
-    """
-    same_access = bool(one.access_token) and one.access_token == other.access_token
-    return same_access or (bool(one.refresh_token) and one.refresh_token == other.refresh_token)
 
 
 def with_expiry(token: TokenSet, expires_at: float | None) -> TokenSet:

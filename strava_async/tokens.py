@@ -12,7 +12,7 @@ Cases, in the order in which ``TokenSource.bearer`` looks at them:
 
 ``renew`` is for a token that Strava refused. The refused one is passed in: what somebody else has renewed meanwhile is
 not renewed again. It is not sent again either, unless Strava gives it once more. A refresh token that Strava called
-dead is not tried again.
+dead is not tried again, and the generation of its grant has ended.
 
 Where a ``TokenKeeper`` is shared with other processes, a renewal is: look, lock, look again, ask, save, unlock. After a
 refresh token that Strava calls dead comes another look, because somebody without the lock may have been faster.
@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
 from typing import Protocol
 
@@ -45,7 +45,8 @@ from strava_async.errors import (
     ServerError,
     TransportError,
 )
-from strava_async.oauth import AccessInfo, TokenSet, are_of_one_grant, are_same_tokens, with_generation
+from strava_async.generations import changed, ended, may_continue
+from strava_async.oauth import AccessInfo, TokenSet, are_same_tokens, with_generation
 from strava_async.scopes import lacks_scope
 
 Refresh = Callable[[TokenSet], Awaitable[AccessInfo]]
@@ -256,7 +257,8 @@ class TokenSource:
 
         Args:
             info: Strava's answer.
-            generation: of the grant, unless what is kept is of the same grant, and has one.
+            generation: of the grant, unless it continues the one that is kept, and has its generation; see
+                ``generations``.
 
         Raises:
             Exception: what the keeper raises; see ``hand_over``.
@@ -285,18 +287,19 @@ class TokenSource:
             Exception: what the keeper raises; the generation is the one before.
         """
         await self._renewals.settled()
-        found: list[str] = []
+        is_kept: list[bool] = []
 
         async def work() -> None:
             async with self._exclusive():
                 await self._save_unless_superseded()
                 await self._read()
-                await self._keeper.save(with_generation(self._token, generation))
+                token = changed(self._token, generation)
+                await self._keeper.save(token)
                 await self._read()
-                found.append(self._token.generation)
+                is_kept.append(self._token.generation == token.generation)
 
         await self._renewals.lead(work, private=True)
-        return found == [generation]
+        return is_kept == [True]
 
     async def prepare(self, any_of: tuple[str, ...] = ()) -> None:
         """Do and tell what can be done and told before a call takes its place in the queue for quota. Costs none.
@@ -378,13 +381,13 @@ class TokenSource:
         """Return the tokens that are to replace what is kept and do not yet; None if what is kept counts.
 
         It counts if the athlete was connected anew, or disconnected, since the tokens in hand were got. The generation
-        is that of what is kept, unless the tokens in hand are those of another grant.
+        is that of what is kept, unless the tokens in hand are those of another grant; see ``may_continue``.
         """
         if not self._unsaved:
             return None
         if not self._overrides and not any(are_same_tokens(kept, token) for token in (self._replaced, self._token)):
             return None
-        if kept is None or (self._overrides and not (kept.generation and are_of_one_grant(kept, self._token))):
+        if kept is None or (self._overrides and not may_continue(kept, self._token)):
             return self._token
         return with_generation(self._token, kept.generation)  # it may have changed meanwhile
 
@@ -446,12 +449,23 @@ class TokenSource:
             if self._token is before:
                 self._dead = own_copy(error)  # each raise would add its frames
                 self._expiry.remember()
+                await self._end_generation(kept)
             raise
         except (RateLimitedError, ServerError, TransportError):
             if not self._unsaved:
                 self._expiry.note_failure(self._token)
             raise
         return True
+
+    async def _end_generation(self, kept: TokenSet | None) -> None:
+        """Let what was given out for a grant, such as sessions, end with it: the tokens stay, and say so.
+
+        A keeper that does not take it is told once more by whoever next finds the grant dead.
+        """
+        generation = "" if kept is None else ended(kept.generation)
+        if self._shared and kept is not None and kept.generation != generation:
+            with suppress(Exception):
+                await self._keeper.save(with_generation(kept, generation))
 
     async def _adopt(self, ask: Refresh, save: bool, replaced: TokenSet | None) -> AccessInfo:
         before, unsaved = self._token, self._unsaved

@@ -14,6 +14,9 @@ import pytest
 
 import strava_async
 from strava_async.cli import main
+from strava_async.cli.emulate import Settings, directions
+from strava_async.testing import Emulator
+from tests.environment import clean_environment
 from tests.plain_http import NO_TRUST
 
 ROOT = Path(__file__).parent.parent
@@ -29,6 +32,14 @@ def test_the_version_is_printed(capsys):
 def test_help_is_printed(arguments, capsys):
     assert main(arguments) == 0
     assert "Usage: strava-async" in capsys.readouterr().out
+
+
+def test_the_help_breaks_no_path_in_two():
+    command = [sys.executable, "-m", "strava_async", "login", "--help"]
+    env = clean_environment() | {"HOME": "/home/somebody", "XDG_CONFIG_HOME": "/home/somebody/.config", "COLUMNS": "80"}
+    words = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env, check=True).stdout.split()
+    folder = "/home/somebody/.config/strava-async"
+    assert {f"{folder}/config.toml", f"{folder}/tokens.sqlite"} <= set(words)
 
 
 @pytest.mark.parametrize("arguments", [["dance"], ["demo", "--details", "-1"], ["demo", "--speed", "0"]])
@@ -83,12 +94,20 @@ def shown_application(shown):
     }
 
 
+def printed_command(name, shown):
+    shown = shown.replace("\\\n", "")  # as a shell does
+    return shlex.split(re.search(rf"^  strava-async ({name} .+)$", shown, re.MULTILINE)[1])
+
+
 def test_emulate_serves_a_strava_and_says_how_to_use_it(tmp_path):
     with emulated("--port", "0", "--limits", "3,30,4,40", "--allow-host", "strava") as (process, shown):
-        page = re.search(r"^  (http\S+/oauth/authorize\S+)$", shown, re.MULTILINE)[1]
-        consent = httpx.get(page, verify=NO_TRUST)
+        assert max(map(len, shown.splitlines())) <= 80  # whatever stands in a line can be copied
+        consent = httpx.get(
+            re.search(r"^  (http\S+/emulator/connect)$", shown, re.MULTILINE)[1], follow_redirects=True, verify=NO_TRUST
+        )
+        page = str(consent.url)
         assert consent.text.count('type="checkbox"') == 2  # though there is one athlete only: nobody is connected yet
-        token, url = re.search(r'Bearer (\w+)" "(\S+)"', shown).groups()
+        token, url = re.search(r'Bearer (\w+)" \\\n +"(\S+)"', shown).groups()
         listed = httpx.get(url, headers={"Authorization": f"Bearer {token}", "Host": "strava:80"}, verify=NO_TRUST)
         assert len(listed.json()) == 3
         assert (listed.headers["X-ReadRateLimit-Limit"], listed.headers["X-RateLimit-Limit"]) == ("3,30", "4,40")
@@ -97,7 +116,8 @@ def test_emulate_serves_a_strava_and_says_how_to_use_it(tmp_path):
         form = shown_application(shown)
         refused = httpx.post(f"{oauth}/token", data={**form, "grant_type": "x"}, verify=NO_TRUST)
         assert refused.json()["errors"][0]["field"] == "grant_type"  # id and secret are right
-        login = shlex.split(re.search(r"^  strava-async (login .+)$", shown, re.MULTILINE)[1])
+        login = printed_command("login", shown)
+        assert login == ["login", "--emulator", url.partition("/api/")[0]]
         command = [sys.executable, "-m", "strava_async", *login, "--no-browser", "--store", str(tmp_path / "tokens")]
         asked = subprocess.run(command, input="", capture_output=True, text=True, cwd=ROOT, timeout=30)
         link = re.search(r"^  (http\S+/oauth/authorize\S+)$", asked.stdout, re.MULTILINE)[1]
@@ -116,6 +136,16 @@ def test_emulate_serves_a_strava_and_says_how_to_use_it(tmp_path):
         assert (quota["X-ReadRateLimit-Limit"], quota["X-ReadRateLimit-Usage"]) == ("3,30", "1,1")
     assert process.wait(timeout=30) == 130
     assert process.stderr.closed
+
+
+def test_the_commands_that_emulate_prints_say_the_application_where_a_seed_was_given():
+    emulator = Emulator(seed=7, years=0.1)
+    shown = directions(emulator, "http://127.0.0.1:65535", Settings(seed=7))
+    assert max(map(len, shown.splitlines())) <= 80
+    application = ["--client-id", str(emulator.client_id), "--client-secret", emulator.client_secret]
+    where = ["--emulator", "http://127.0.0.1:65535"]
+    assert printed_command("login", shown) == ["login", *where, *application]
+    assert printed_command("webhook", shown)[3:] == [*where, "--verify-token", "TOKEN", *application]
 
 
 @pytest.mark.parametrize(

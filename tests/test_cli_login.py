@@ -500,7 +500,8 @@ def test_accounts_in_json_are_lines_without_tokens(desk: Desk) -> None:
 
 def test_accounts_of_nobody_is_a_sentence_and_makes_no_file(desk: Desk) -> None:
     assert desk.accounts() == 0
-    assert re.fullmatch(rf"Nobody is connected .*: strava-async login --emulator {URL}\n", desk.shown[0])
+    said = re.findall(r": strava-async login --store (\S+) --emulator (\S+)\n$", desk.shown[0])
+    assert said == [(str(desk.options().store), URL)]
     assert desk.accounts(as_json=True) == 0
     assert desk.shown == ("", "")
     assert list(desk.directory.iterdir()) == []
@@ -536,7 +537,8 @@ def test_logout_of_all(desk: Desk) -> None:
 def test_logout_of_a_stranger_fails(desk: Desk) -> None:
     desk.connect(desk.emulator.athlete_ids[0])
     assert desk.logout(athlete_id=7) == 1
-    assert f"athlete 7 is not connected: strava-async accounts --emulator {URL} lists who is" in desk.shown[1]
+    listed = f"strava-async accounts --store {desk.options().store} --emulator {URL}"
+    assert f"athlete 7 is not connected: {listed} lists who is" in desk.shown[1]
     assert len(desk.kept()) == 1
 
 

@@ -19,6 +19,7 @@ FIXED = {
     "aiohttp": "3.14.4",
     "anyio": "4.16",
     "cryptography": "50",
+    "fastapi": "0.140.12",
     "h11": "0.16",
     "jinja2": "3.1.6",
     "orjson": "3.11.6",
@@ -28,7 +29,7 @@ FIXED = {
     "sqlalchemy": "2.1.6",
     "starlette": "1.3.1",
     "trio": "0.32",
-    "typer": "0.26",
+    "typer": "0.26.1",
 }
 # Why they are is said in pyproject.toml.
 UNBOUNDED = {"cryptography", "numpy", "pandas", "pyarrow", "ruff", "mypy"}

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from examples.fastapi_app import formats, stream
+from examples.fastapi_app import embedded, formats, stream
 from examples.fastapi_app.app import create_app, strava_of
 from examples.fastapi_app.database import Database
 from examples.fastapi_app.drawing import CHART_HEIGHT, MOST_POINTS, SIDE, track, weeks
@@ -125,7 +125,8 @@ def test_numbers_are_told_as_people_read_them():
 
 
 def test_settings_do_not_show_their_secrets_and_say_what_is_missing():
-    settings = Settings.read({"STRAVA_CLIENT_ID": "5", "STRAVA_CLIENT_SECRET": "hidden!", "TOKEN_KEY": "hidden?"})
+    application = {"STRAVA_CLIENT_ID": "5", "STRAVA_CLIENT_SECRET": "hidden!"}
+    settings = Settings.read({**application, "STRAVA_TOKEN_KEY": "hidden?"})
     assert "hidden" not in repr(settings)
     assert settings.verify_token not in ("", *repr(settings).split("'"))
     with pytest.raises(SettingsError, match="STRAVA_CLIENT_SECRET"):
@@ -134,13 +135,25 @@ def test_settings_do_not_show_their_secrets_and_say_what_is_missing():
 
 @pytest.mark.asyncio
 async def test_events_come_to_a_path_that_can_be_chosen_and_is_shown_nowhere(tmp_path):
-    chosen = {"STRAVA_CLIENT_ID": "5", "STRAVA_CLIENT_SECRET": "x", "WEBHOOK_PATH": "/9f3", "DATA_DIR": str(tmp_path)}
-    settings = Settings.read(chosen)
+    application = {"STRAVA_CLIENT_ID": "5", "STRAVA_CLIENT_SECRET": "x"}
+    settings = Settings.read({**application, "STRAVA_WEBHOOK_PATH": "/9f3", "DATA_DIR": str(tmp_path)})
     assert "9f3" not in repr(settings)
     app = create_app(settings)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=SITE) as browser:
         found = {path: (await browser.get(f"/strava{path}")).status_code for path in ("/9f3", "/webhook")}
     assert found == {"/9f3": 400, "/webhook": 404}
+
+
+@pytest.mark.asyncio
+async def test_offline_athletes_come_back_to_the_name_that_they_began_under(tmp_path):
+    async with (
+        embedded.running(Emulator(years=0.1), tmp_path) as service,
+        httpx.AsyncClient(trust_env=False) as browser,
+    ):
+        for host in ("localhost", "127.0.0.1"):  # the cookie of the question is with the one or the other
+            site = service.url.replace("127.0.0.1", host)
+            page = httpx.URL((await browser.get(f"{site}/strava/connect")).headers["location"])
+            assert page.params["redirect_uri"] == f"{site}/strava/callback"
 
 
 @pytest.mark.asyncio
@@ -723,6 +736,9 @@ async def test_an_event_that_one_process_took_appears_on_a_page_of_the_other(tmp
         assert (await anext(told)).event == "meters"
         names = [re.search('<h2 dir="auto">(.*)</h2>', (await anext(told)).raw_data)[1] for _ in range(2)]
         assert sorted(names) == ["Around the block", "Once more"]
+        chart = await anext(told)  # though nobody has looked yet: what is kept is older than the news
+        assert chart.event == "weeks"
+        assert f"{sum(week.count for week in before.weeks) + 2} activities" in chart.raw_data
         await told.aclose()
         await reader.tally.live.look()
         after = await reader.tally.rides.of(reader.strava.client(emulator.athlete_ids[0]))

@@ -2,10 +2,13 @@
 
 import base64
 import hashlib
+import html
 import itertools
 import logging
 import re
 from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
 
 import anyio
 import httpx
@@ -16,6 +19,7 @@ from starlette.responses import PlainTextResponse
 from strava_async import (
     ApplicationInactiveError,
     InsufficientScopeError,
+    MissingScopeError,
     NotFoundError,
     QuotaExceededError,
     RateLimitedError,
@@ -518,3 +522,26 @@ async def test_no_secret_is_logged(everything_logged: pytest.LogCaptureFixture, 
     secrets += [kept.access_token, kept.refresh_token or ""] if kept else []
     assert len(secrets) == (3 if fault else 5)
     assert not [secret for secret in secrets if secret in everything_logged.text]
+
+
+@pytest.mark.parametrize("name", ["on_connect", "user"])
+@pytest.mark.parametrize("go_to", ["", "/rides?a=1"])
+async def test_an_error_of_a_function_has_a_page_that_leads_where_the_athlete_was_going(name: str, go_to: str) -> None:
+    failing = True
+
+    def fail(*of_a_callback: object) -> str | None:
+        if failing:
+            raise MissingScopeError("this one", missing=("read_all",))
+        return "somebody" if name == "user" else None
+
+    query = f"?{urlencode({'next': go_to})}" if go_to else ""
+    options: dict[str, Any] = {name: fail, "after_connect": "/home"}
+    async with service(**options) as here, here.browser() as browser:
+        browser.headers["accept"] = "text/html"
+        before = await browser.get(f"/strava/connect{query}")
+        page = before if name == "user" else await browser.get(await browser.answer(before.headers["location"]))
+        assert page.status_code == 403
+        assert "state%3D" not in page.text
+        (link,) = re.findall(r'href="([^"]+)"', page.text)
+        failing = False
+        assert (await browser.connect(html.unescape(link))).headers["location"] == (go_to or "/home")

@@ -1,6 +1,8 @@
 """What OpenAPI says of routes that ask who is signed in."""
 
 import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import pytest
@@ -130,3 +132,28 @@ async def test_applications_that_are_mounted_are_documented_too() -> None:
     outer.mount("/plain", Starlette())
     await documented(outer)
     assert operation(inner.openapi(), "/rides")["responses"].keys() >= NAMED
+
+
+async def test_each_application_of_a_service_names_its_cookie() -> None:
+    first, second = Strava(1, "secret"), Strava(2, "secret")
+
+    def app_of(**options: Any) -> FastAPI:
+        @asynccontextmanager
+        async def both(app: FastAPI) -> AsyncGenerator[dict[str, Any]]:
+            async with StravaLifespan(first)(app) as one, StravaLifespan(second, **options)(app) as other:
+                yield {**one, **other}
+
+        app = FastAPI(lifespan=both)
+
+        @app.get("/second")
+        async def of_second(athlete: Annotated[Client, Depends(Dependencies(second).athlete)]) -> None: ...
+
+        return app
+
+    scheme = (await documented(app_of()))["components"]["securitySchemes"]["StravaSession"]
+    assert scheme["name"] == "__Host-strava_athlete_1"
+    assert "`__Host-strava_athlete_2`" in scheme["description"]
+    first, second = Strava(1, "secret"), Strava(2, "secret")
+    document = await documented(app_of(identify=lambda connection: 7))
+    assert document["components"]["securitySchemes"]["StravaSession"]["name"] == "__Host-strava_athlete_1"
+    assert operation(document, "/second")["security"] == [{"StravaSession": []}]

@@ -23,8 +23,9 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from strava_async import InputError, MemoryTokenStore, QuotaExceededError, Strava, TokenSet
+from strava_async._hidden import Hidden
 from strava_async.fastapi import SqliteBacklog, StravaLifespan, WebhookCounts, WebhookRouter, webhook_router
-from strava_async.fastapi.webhooks import BODY_SECONDS, Guard, RefusedError
+from strava_async.fastapi.webhook_guard import BODY_SECONDS, Guard, RefusedError
 from strava_async.testing import Emulator, FakeClock
 from strava_async.webhooks import WebhookEvent
 
@@ -273,7 +274,7 @@ async def test_a_body_that_does_not_end_is_given_up_in_all_after_its_time(messag
         await anyio.lowlevel.checkpoint()
         return {"type": "http.request", "body": message, "more_body": True}
 
-    guard = Guard(VERIFY_TOKEN, None, "auto", None, 2**40, FakeClock(), body_seconds=0.01)
+    guard = Guard(Hidden(VERIFY_TOKEN), None, "auto", None, 2**40, FakeClock(), body_seconds=0.01)
     with pytest.raises(RefusedError, match="it was not whole after") as refused:
         await guard.event(Request(dict(SCOPE), receive))
     assert refused.value.problem.status == 408
@@ -281,7 +282,7 @@ async def test_a_body_that_does_not_end_is_given_up_in_all_after_its_time(messag
 
 async def test_a_body_has_five_seconds_of_the_server_to_come() -> None:
     assert BODY_SECONDS == 5.0
-    assert Guard(VERIFY_TOKEN, None, "auto", None, 9, FakeClock()).body_seconds == BODY_SECONDS
+    assert Guard(Hidden(VERIFY_TOKEN), None, "auto", None, 9, FakeClock()).body_seconds == BODY_SECONDS
 
 
 async def test_a_connection_whose_body_was_not_read_is_to_be_closed() -> None:
@@ -292,7 +293,7 @@ async def test_a_connection_whose_body_was_not_read_is_to_be_closed() -> None:
 
 async def test_a_sender_that_went_away_in_the_middle_is_no_event() -> None:
     messages: list[Message] = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
-    guard = Guard(VERIFY_TOKEN, None, "auto", None, 9, FakeClock())
+    guard = Guard(Hidden(VERIFY_TOKEN), None, "auto", None, 9, FakeClock())
 
     async def receive() -> Message:
         return messages.pop(0)

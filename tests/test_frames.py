@@ -34,8 +34,10 @@ from strava_async import (
     TokenSet,
     TokenStoreError,
 )
+from strava_async._http.incoming import Collected
 from strava_async.oauth import AccessInfo
 from strava_async.webhooks import challenge_of, check_signature
+from strava_async.wire import MAX_BODY_BYTES
 from tests.frames import PACKAGE, errors_of, shown_by, shown_in, without_frames_of_tests
 from tests.hostile_peers import Connection, Server, listening
 from tests.oauth_service import parameters, service
@@ -69,6 +71,7 @@ REFUSED = '{"message": "Bad Request", "errors": [{"resource": "RefreshToken", "f
 EXPIRED = '{"errors": [{"resource": "Athlete", "field": "access_token", "code": "invalid"}]}'
 
 HANG_UP, SILENT = "hang up", "silent"
+HALF_WAY = f'HTTP/1.1 200 X\r\nContent-Length: 999\r\n\r\n{{"access_token": "{NEW_ACCESS}", '  # and no more
 ONCE = RetryPolicy(max_attempts=1)
 
 
@@ -115,6 +118,7 @@ class Trial:
         self.answers: dict[str, str] = {}
         self.store: MemoryTokenStore = MemoryTokenStore()
         self.client = client
+        self.enough = anyio.Event()  # ends what is silent
 
     def strava(self, **options: Any) -> Strava:
         return Strava(
@@ -128,13 +132,16 @@ class Trial:
     async def answer(self, connection: Connection, server: Server) -> None:
         while True:
             head = await connection.request()
-            server.requests += 1
             path = head.split(b" ")[1].decode().partition("?")[0]
             said = next((said for end, said in self.answers.items() if path.endswith(end)), reply(404, "{}"))
+            if said is HALF_WAY:
+                await connection.send(said.encode())
+            server.requests += 1
             if said is HANG_UP:
                 return
-            if said is SILENT:
-                await anyio.sleep_forever()
+            if said in (SILENT, HALF_WAY):
+                await self.enough.wait()
+                return
             await connection.send(said.encode())
             if said in (NONSENSE, NONSENSE_OF_OAUTH):
                 return
@@ -345,7 +352,15 @@ async def test_nor_does_one_over_httpx_aiohttp(stage: str) -> None:
     assert found_in(shown_by(error)) == set()
 
 
+def collecting_too_much() -> None:
+    body = Collected("/oauth/token")
+    block = bytes(MAX_BODY_BYTES // 4)
+    for each in (block, block, block, block, GRANT.encode()):
+        body.add(each)
+
+
 PLAIN: dict[str, Callable[[], object]] = {
+    "a body that is too large": collecting_too_much,
     "a handshake with another token": lambda: challenge_of({"hub.mode": "subscribe", "hub.verify_token": "x"}, VERIFY),
     "a handshake without a challenge": lambda: challenge_of(
         {"hub.mode": "subscribe", "hub.verify_token": VERIFY}, VERIFY
@@ -465,6 +480,8 @@ UNDER_WAY: dict[str, Stage] = {
     "a call": asking(SILENT),
     "a renewal": renewing(SILENT),
     "an exchange": connecting(SILENT),
+    "a grant that comes": connecting(HALF_WAY),
+    "renewed tokens that come": renewing(HALF_WAY),
     "a subscription": using(lambda strava: strava.webhooks.subscribe("https://x/y", VERIFY), push_subscriptions=SILENT),
     "a file": using(lambda strava: strava.api(5).post("/uploads", files={"file": b"x"}), uploads=SILENT),
 }
@@ -474,20 +491,85 @@ UNDER_WAY: dict[str, Stage] = {
 @pytest.mark.parametrize("stage", UNDER_WAY)
 @pytest.mark.parametrize("kind", ["own", "httpx", "httpx2"])
 async def test_what_is_under_way_shows_none_either(kind: str, stage: str) -> None:
-    requests = 2 if stage == "a renewal" else 1
+    requests = 2 if stage in ("a renewal", "renewed tokens that come") else 1
     async with trial_with_server(kind) as (made, server):
         task = asyncio.create_task(UNDER_WAY[stage](made))  # type: ignore[arg-type]
         with anyio.fail_after(10):
             await server.heard(requests)
+            await anyio.wait_all_tasks_blocked()
         frames = [frame for each in asyncio.all_tasks() for frame in frames_of(each.get_coro())]
         assert sum(map(of_us, frames)) > 5
         shown = {*found_in((str(each), repr(each)) for each in asyncio.all_tasks())}
         shown |= {one for frame in frames for one in found_in(shown_in(frame))}
         task.cancel()
+        made.enough.set()
         with pytest.raises(asyncio.CancelledError) as cancelled:
             await task
         assert shown == set()
         assert found_in(shown_by(cancelled.value)) == set()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("library", [httpx, httpx2])
+async def test_a_transport_that_fails_in_its_own_way_leaves_no_grant_in_our_frames(library: Any) -> None:
+    class Failing(library.AsyncByteStream):  # type: ignore[misc]
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield GRANT[:60].encode()
+            raise RuntimeError("no matter of HTTP")
+
+    class Transport(library.AsyncBaseTransport):  # type: ignore[misc]
+        async def handle_async_request(self, request: object) -> Any:
+            return library.Response(200, stream=Failing())
+
+    async with library.AsyncClient(transport=Transport()) as client, Strava(7, SECRET, http_client=client) as strava:
+        with pytest.raises(RuntimeError) as caught:
+            await strava.connect(CODE)
+    assert NEW_ACCESS in GRANT[:60]
+    # A client of the caller's keeps its own frames; see docs/observability.md.
+    assert found_in(shown for shown in shown_by(caught.value) if not shown[0].startswith("_client.py:")) == set()
+
+
+def of_errors(error: BaseException) -> list[str]:
+    """Return what httpx hangs on the errors: the fields of requests, and bodies."""
+    requests = [getattr(one, "request", None) for one in errors_of(error) if hasattr(one, "_request")]
+    requests += [one.response.request for one in errors_of(error) if hasattr(one, "response")]
+    return [text for one in requests if one is not None for text in (str(one.headers.raw), str(one.stream.__dict__))]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("stage", ["a 404 that echoes", "a code is refused", "a renewal is refused"])
+@pytest.mark.parametrize("library", [httpx, httpx2])
+async def test_a_hook_that_raises_for_a_status_hangs_no_request_on_the_error(library: Any, stage: str) -> None:
+    async def refuse(response: Any) -> None:
+        response.raise_for_status()
+
+    async with trial("own") as made, library.AsyncClient(event_hooks={"response": [refuse]}) as made.client:
+        with pytest.raises(StravaError) as caught:
+            await STAGES[stage](made)
+    causes = [one for one in errors_of(caught.value) if isinstance(one, library.HTTPStatusError)]
+    assert causes
+    assert [one.response.status_code in (400, 404, 401) for one in causes] == [True] * len(causes)
+    assert found_in(("a request", text) for text in of_errors(caught.value)) == set()
+    assert found_in(shown_by(caught.value)) == set()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("forged", [True, False])
+async def test_nor_does_a_scope_when_an_answer_is_refused_and_showing_that_fails(forged: bool) -> None:
+    scopes: list[Any] = []
+
+    def on_error(request: Any, failure: object) -> None:
+        scopes.append(request.scope)
+        raise RuntimeError("the service's own fault")
+
+    options: dict[str, Any] = {} if forged else {"user": lambda request: None if "code" in request.url.query else "me"}
+    async with service(on_error=on_error, **options) as here, here.browser() as browser:
+        back = await browser.answer(await browser.ask())
+        code = parameters(back)["code"]
+        with pytest.raises(RuntimeError):
+            await browser.get(back.replace("state=", "state=x") if forged else back)
+    assert [b"code=***" in scope["query_string"] for scope in scopes] == [True]
+    assert [code.encode() in scope["query_string"] for scope in scopes] == [False]
 
 
 @pytest.mark.asyncio
@@ -531,6 +613,13 @@ def test_what_the_token_endpoint_said_hides_its_tokens_however_it_is_copied() ->
     assert (info | {"token_type": "Bearer"})["token_type"] == "Bearer"
     with pytest.raises(TypeError):
         info | 7  # type: ignore[operator]
+
+
+def test_a_signer_goes_to_other_processes_and_shows_its_secret_to_none() -> None:
+    signer = StateSigner(STATE)
+    again = pickle.loads(pickle.dumps(signer))
+    assert again.verify(signer.sign("/x")) == "/x"
+    assert found_in([("a signer", f"{vars(again)}")]) == set()
 
 
 def test_a_token_is_a_text_in_all_but_its_repr() -> None:

@@ -10,7 +10,9 @@ import anyio
 import pytest
 
 from strava_async import AccessInfo, InputError, InvalidGrantError, MissingScopeError, TokenSet, TokenStoreError
-from strava_async.oauth import are_of_one_grant, are_same_tokens
+from strava_async.generations import ended, may_continue
+from strava_async.oauth import are_same_tokens
+from strava_async.tokens import TokenSource
 from tests.test_application import FussyStore, Setting, cancel_while_waiting, held, setting
 from tests.test_tokens import NOW, Shared, info
 
@@ -57,6 +59,21 @@ async def test_tokens_that_have_nothing_in_common_are_another_grant(setting: Set
     setting.emulator.disconnect(setting.marianne)
     await strava.connect(await setting.code(strava))
     assert await kept_generation(setting) == "g2"
+
+
+async def test_who_connects_anew_when_all_tokens_are_due_keeps_the_generation(setting: Setting) -> None:
+    strava = setting.strava(new_secret=counted())
+    await strava.connect(await setting.code(strava))
+    for rotates in (True, False):
+        setting.emulator.quirks.rotate_refresh_tokens = rotates
+        setting.clock.advance(6 * 3600)
+        before = await setting.store.load(setting.marianne)
+        await strava.connect(await setting.code(strava))
+        after = await setting.store.load(setting.marianne)
+        assert before is not None
+        assert after is not None
+        assert before.access_token != after.access_token
+        assert after.generation == "g1"
 
 
 async def test_athletes_have_generations_of_their_own_that_nobody_guesses(setting: Setting) -> None:
@@ -248,6 +265,43 @@ async def test_tokens_that_were_forgotten_while_their_generation_was_read_are_no
 # Ended
 
 
+async def test_a_grant_that_strava_calls_dead_ends_its_generation_once_whoever_asks() -> None:
+    shared = Shared()
+    shared.kept.token = replace(shared.kept.token or TokenSet(""), generation="g1")
+    shared.strava.fail_with = InvalidGrantError("dead")
+    for source in (shared.source, shared.other_process(), shared.source):
+        with pytest.raises(InvalidGrantError, match="dead"):
+            await source.bearer()
+        assert shared.kept.token is not None
+        assert shared.kept.token.generation == ended("g1")
+    assert shared.kept.done.count("save r0") == 1
+    assert shared.strava.asked == ["r0", "r0"]  # once in each process
+    assert await shared.source.change_generation("g9")
+    assert shared.kept.token.generation == ended("g9")
+    await shared.source.put(info("b0", "s0", NOW + 9 * 3600), "g2")
+    assert shared.kept.token.generation == "g2"
+
+
+async def test_a_store_that_cannot_keep_the_end_of_a_grant_does_not_hide_it() -> None:
+    shared = Shared()
+    shared.kept.token = replace(shared.kept.token or TokenSet(""), generation="g1")
+    shared.strava.fail_with, shared.kept.fail_with = InvalidGrantError("dead"), OSError("disk full")
+    with pytest.raises(InvalidGrantError, match="dead"):
+        await shared.source.bearer()
+    assert not shared.source.unsaved
+
+
+async def test_what_is_handed_to_a_function_is_not_handed_over_when_the_grant_is_dead() -> None:
+    async def refuse(tokens: TokenSet) -> AccessInfo:
+        raise InvalidGrantError("dead")
+
+    seen: list[TokenSet] = []
+    source = TokenSource(TokenSet("a0", "r0", 1, generation="g1"), refresh=refuse, on_refresh=seen.append)
+    with pytest.raises(InvalidGrantError):
+        await source.bearer()
+    assert seen == []
+
+
 async def test_ending_the_sessions_of_nobody_does_nothing(setting: Setting) -> None:
     strava = setting.strava()
     await strava.end_sessions(setting.marianne)
@@ -323,15 +377,36 @@ def test_tokens_are_the_same_whatever_their_generation() -> None:
     assert "g1" not in repr(one)
 
 
+SIX_HOURS = 6 * 3600
+
+
 @pytest.mark.parametrize(
-    ("one", "other", "same"),
+    ("kept", "came", "continues"),
     [
         (TokenSet("a", "r"), TokenSet("a", "s"), True),
         (TokenSet("a", "r"), TokenSet("b", "r"), True),
-        (TokenSet("a", "r"), TokenSet("b", "s"), False),
+        (TokenSet("a", "r", NOW), TokenSet("b", "s", NOW + SIX_HOURS), True),
+        (TokenSet("a", "r", NOW), TokenSet("b", "s", NOW + 5 * 3600), True),  # in the first second of the last hour
+        (TokenSet("a", "r", NOW), TokenSet("b", "s", NOW + 30 * 86_400), True),
+        (TokenSet("a", "r", NOW), TokenSet("b", "s", NOW + 4 * 3600), False),  # the one before had two hours left
+        (TokenSet("a", "r", NOW), TokenSet("b", "s", NOW), False),
+        (TokenSet("a", "r", NOW + SIX_HOURS), TokenSet("b", "s", NOW), False),
+        (TokenSet("a", "r"), TokenSet("b", "s", NOW + SIX_HOURS), False),
+        (TokenSet("a", "r", NOW), TokenSet("b", "s"), False),
         (TokenSet("a"), TokenSet("b"), False),
         (TokenSet(""), TokenSet(""), False),
     ],
 )
-def test_tokens_of_one_grant_have_one_in_common(one: TokenSet, other: TokenSet, same: bool) -> None:
-    assert are_of_one_grant(one, other) == same
+def test_tokens_continue_a_grant_unless_a_grant_that_lives_could_not_have_brought_them(
+    kept: TokenSet, came: TokenSet, continues: bool
+) -> None:
+    assert may_continue(replace(kept, generation="g1"), came) == continues
+    assert not may_continue(kept, came)
+    assert not may_continue(replace(kept, generation=ended("g1")), came)
+
+
+def test_an_ended_generation_is_a_generation_and_no_other() -> None:
+    for generation in ("g1", "a" * 64):
+        assert TokenSet("a", generation=ended(generation)).generation not in ("", generation)
+        assert ended(ended(generation)) == ended(generation)
+    assert ended("") == ""

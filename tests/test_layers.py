@@ -20,7 +20,17 @@ LAYERS: list[set[str]] = [
     | {"multipart", "quota_turn", "quota_witness", "_http.proxies", "_http.trust"}
     | {"_carried_asyncio", "_carried_trio", "_async_only", "limiter_park", "_loop_binding"}
     | {"stores.private_files", "stores.file_errors", "stores.sealing", "stores._threads", "stores._turns"},
-    {"_shield", "_walks", "quota_clock", "quota_reserve", "endpoints", "hooks", "redirect_server", "stores.base"}
+    {
+        "_shield",
+        "_walks",
+        "generations",
+        "quota_clock",
+        "quota_reserve",
+        "endpoints",
+        "hooks",
+        "redirect_server",
+        "stores.base",
+    }
     | {"_private_page", "quota_meter", "stores._values", "stores.file_lock", "stores.sqlite_file", "_http.pool"},
     {"_renewals", "_expiry", "quota_budget", "quota_window", "calls", "stores.memory", "stores.sqlite_rows"}
     | {"stores.sqlite_shared"},
@@ -45,6 +55,7 @@ PURE = {
         "_credentials",
         "_hidden",
         "oauth",
+        "generations",
         "scopes",
         "retry",
         "paging",

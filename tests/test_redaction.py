@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from strava_async._hidden import Hidden
 from strava_async.calls import api_call
 from strava_async.errors import DecodeError, FaultError, StravaError
 from strava_async.excerpts import EXCERPT_CHARACTERS, LOOKED_AT_CHARACTERS
@@ -43,10 +44,10 @@ def is_shown(text: str) -> bool:
 def told_of(answer: Reply, secret: str) -> str:
     """Return all that is said of an answer that has no value."""
     with suppress(StravaError):
-        read(GET, answer, secret)
+        read(GET, answer, Hidden(secret))
         return ""
     with pytest.raises(StravaError) as caught:
-        read(GET, answer, secret)
+        read(GET, answer, Hidden(secret))
     error = caught.value
     return f"{error} {error!r} {vars(error)} {error.__cause__}"
 
@@ -145,7 +146,7 @@ def test_what_is_between_the_letters_of_a_secret_and_not_seen_hides_it_from_nobo
     for unseen in ("\0", "\u200b", "\x1b", "\u2060", "\xad"):
         for before, content_type in (("<p>", "text/html"), ("", "text/plain"), ("{", "application/json")):
             answer = Reply(403, {}, f"{before}{unseen.join(secret)}".encode(), content_type)
-            assert "***" in str(fault(GET, answer, secret))
+            assert "***" in str(fault(GET, answer, Hidden(secret)))
 
 
 def test_an_excerpt_commands_no_terminal() -> None:
@@ -157,7 +158,7 @@ def test_an_excerpt_commands_no_terminal() -> None:
 def test_a_refusal_of_any_size_is_told_in_few_words(secret: str) -> None:
     huge = f"{secret} " * 5_000
     details = [{"resource": huge[:2_000], "field": huge[:2_000], "code": "x"}] * 30
-    error = fault(GET, Reply(400, {}, json.dumps({"message": huge, "errors": details}).encode()), secret)
+    error = fault(GET, Reply(400, {}, json.dumps({"message": huge, "errors": details}).encode()), Hidden(secret))
     assert isinstance(error, FaultError)
     assert 0 < len(error.message) <= MESSAGE_CHARACTERS
     assert len(error.errors) == MOST_ERRORS
@@ -199,5 +200,5 @@ def test_of_a_long_text_only_the_beginning_is_looked_at(secret: str) -> None:
 def test_a_page_made_to_be_slow_is_not(body: str) -> None:
     # Where a pattern tried each place again it would take minutes.
     with pytest.raises(DecodeError) as caught:
-        read(GET, Reply(200, {}, body.encode(), "text/html"), "s3kret-0123456789")
+        read(GET, Reply(200, {}, body.encode(), "text/html"), Hidden("s3kret-0123456789"))
     assert len(caught.value.body_excerpt) <= EXCERPT_CHARACTERS

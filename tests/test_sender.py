@@ -516,6 +516,24 @@ async def test_all_requests_that_come_at_once_wait_for_one_thread_that_loads() -
 
 
 @pytest.mark.anyio
+async def test_all_requests_that_come_at_once_share_the_connections() -> None:
+    connections = Connections()
+    connections.enter()
+    adapters: list[object] = []
+
+    async def request() -> None:
+        await connections.load()
+        adapters.append(connections.adapter_for(api_call("GET", "/athlete", {}, api_url="https://x.test")))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(10):
+            tasks.start_soon(request)
+    assert len(adapters) == 10
+    assert len({id(each) for each in adapters}) == 1  # what others have is closed by nobody
+    await connections.aclose()
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_who_waits_for_what_is_loaded_can_be_cancelled_without_the_others() -> None:
     connections = Connections()

@@ -92,9 +92,39 @@ async def test_a_session_ends_at_the_next_grant_although_nobody_noticed_the_end_
         assert [await me(later), await me(browser)] == [200, 401]
 
 
-async def test_a_second_browser_does_not_sign_the_first_one_out() -> None:
+async def test_a_grant_that_was_found_dead_ends_its_sessions_at_once_and_for_good() -> None:
+    async with service() as here, here.browser() as browser, here.browser() as later:
+        await browser.connect()
+        thief, page_before = thief_of(here, browser), thief_of(here, browser)
+        here.emulator.disconnect(here.marianne)
+        here.clock.advance(7 * 3600)
+        assert (await browser.get("/name")).status_code == 401
+        assert [await me(browser), await me(thief)] == [401, 401]
+        await later.connect()
+        assert [await me(later), await me(thief)] == [200, 401]
+        assert (await page_before.post("/strava/disconnect")).status_code == 401
+
+
+async def test_whose_grant_was_found_dead_may_still_have_the_rest_deleted() -> None:
+    deleted: list[int] = []
+    async with service(on_disconnect=deleted.append) as here, here.browser() as browser, here.browser() as old:
+        await old.connect()
+        await here.strava.end_sessions(here.marianne)
+        await browser.connect()
+        here.emulator.disconnect(here.marianne)
+        here.clock.advance(7 * 3600)
+        assert (await browser.get("/name")).status_code == 401
+        assert (await old.post("/strava/disconnect")).status_code == 401
+        assert (await browser.post("/strava/disconnect")).status_code == 303
+        assert deleted == [here.marianne]
+        assert not await here.strava.is_connected(here.marianne)
+
+
+@pytest.mark.parametrize("hours", [0, 5.5, 7, 48])
+async def test_a_second_browser_does_not_sign_the_first_one_out(hours: float) -> None:
     async with service() as here, here.browser() as browser, here.browser() as phone:
         await browser.connect()
+        here.clock.advance(hours * 3600)  # after five, Strava gives new tokens, which have none of the old in common
         await phone.connect()
         assert [await me(browser), await me(phone)] == [200, 200]
         assert (await phone.post("/strava/sign-out")).status_code == 303

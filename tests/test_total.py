@@ -116,7 +116,8 @@ def test_a_service_has_one(given: dict[str, Any], seconds: float) -> None:
     async def test(client: httpx.AsyncClient) -> None:
         strava = Strava(7, "s", http_client=client, rate_limiter=Unlimited(), total=30.0)
         async with StravaLifespan(strava, retry=ONCE, **given)(None) as state:
-            assert await taken(state["strava_async"].strava.webhooks.view) == (seconds, "maybe")
+            (kits,) = state.values()
+            assert await taken(kits.alone.strava.webhooks.view) == (seconds, "maybe")
 
     in_no_time(test)
 

@@ -8,15 +8,14 @@ import stat
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from collections.abc import Generator
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.from_thread
-import anyio.lowlevel
-import anyio.to_thread
 import pytest
 
 from strava_async import TokenStoreError
@@ -275,41 +274,47 @@ if what == "keep and die":
 if what == "hold and die":
     killed_after(backlog.hold, [kept])
 print(*[kept.event.object_id for kept in anyio.run(backlog.take)], flush=True)
-if what == "take and stay":
-    signal.pause()
+sys.stdin.read()  # what it has is free when it ends
 """
 
 
-def processes(path: Path, *whats: str) -> list[tuple[int, str]]:
-    """Let processes do something with one file at the same time; return how they ended, and what they printed."""
-    made = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROCESS, str(path), what], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for what in whats
-    ]
-    for process in made:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in made:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    printed = [process.communicate(timeout=30)[0] for process in made]
-    return [(process.returncode, text) for process, text in zip(made, printed, strict=True)]
+@contextmanager
+def processes(path: Path, *whats: str) -> Generator[list[subprocess.Popen[str]]]:
+    """Let processes do something with one file at the same time; those that live are killed when the block ends."""
+    with ExitStack() as stack:
+        made: list[subprocess.Popen[str]] = []
+        for what in whats:
+            command = [sys.executable, "-c", PROCESS, str(path), what]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            made.append(stack.enter_context(process))
+            stack.callback(process.kill)
+        for process in made:
+            assert line_of(process) == "ready"
+        for process in made:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        yield made
+
+
+def line_of(process: subprocess.Popen[str]) -> str:
+    """Wait for the next line that a process prints; return it."""
+    assert process.stdout is not None
+    return process.stdout.readline().removesuffix("\n")
 
 
 def test_processes_that_start_at_once_get_each_event_once(path: Path) -> None:
     anyio.run(backlog_of(path).keep, [at(float(number), number) for number in range(1, 301)])
-    ended = processes(path, "take", "take", "take")
-    assert [code for code, _ in ended] == [0, 0, 0]
-    assert sorted(int(number) for _, text in ended for number in text.split()) == list(range(1, 301))
+    with processes(path, "take", "take", "take") as made:
+        taken = [int(number) for process in made for number in line_of(process).split()]
+    assert sorted(taken) == list(range(1, 301))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no SIGKILL")
 @pytest.mark.parametrize(("what", "claimed"), [("keep and die", False), ("hold and die", True)])
 def test_what_a_process_had_put_there_when_it_was_killed_is_free_at_once(path: Path, what: str, claimed: bool) -> None:
-    assert processes(path, what)[0][0] == -9
+    with processes(path, what) as (process,):
+        assert process.wait(30) == -9
     assert anyio.run(backlog_of(path).take) == [KeptEvent(event(), 1.0, claimed)]
     assert len(locks(path)) == 1
 
@@ -317,22 +322,10 @@ def test_what_a_process_had_put_there_when_it_was_killed_is_free_at_once(path: P
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no SIGSTOP")
 def test_what_was_taken_is_free_when_its_process_is_killed_and_not_while_it_is_stopped(path: Path) -> None:
     anyio.run(backlog_of(path).keep, [at(1.0, 1), at(2.0, 2)])
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROCESS, str(path), "take and stay"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    process.stdin.write("go\n")
-    process.stdin.flush()
-    assert process.stdout.readline() == "1 2\n"
-    process.send_signal(signal.SIGSTOP)
-    assert anyio.run(backlog_of(path).take) == []
-    process.kill()
-    process.communicate()
+    with processes(path, "take") as (process,):
+        assert line_of(process) == "1 2"
+        process.send_signal(signal.SIGSTOP)
+        assert anyio.run(backlog_of(path).take) == []
     assert rows(path) == 2
     assert anyio.run(backlog_of(path).take) == [at(1.0, 1), at(2.0, 2)]
 
@@ -340,5 +333,6 @@ def test_what_was_taken_is_free_when_its_process_is_killed_and_not_while_it_is_s
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no SIGKILL")
 def test_a_process_that_is_killed_while_taking_has_taken_nothing(path: Path) -> None:
     anyio.run(backlog_of(path).keep, [at(1.0)])
-    assert processes(path, "die while taking")[0][0] == -9
+    with processes(path, "die while taking") as (process,):
+        assert process.wait(30) == -9
     assert anyio.run(backlog_of(path).take) == [at(1.0)]

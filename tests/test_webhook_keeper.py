@@ -632,6 +632,27 @@ async def test_what_could_not_be_put_there_at_the_beginning_of_the_end_is_kept_a
     assert queue.counts == WebhookCounts(accepted=1, kept=1)
 
 
+async def test_what_could_not_be_put_there_and_is_handled_is_not_sought_there(caplog: pytest.LogCaptureFixture) -> None:
+    backlog = MemoryBacklog()
+    service = Service(backlog)
+    service.gate = gate = anyio.Event()
+
+    async def let_it_go() -> None:
+        await anyio.wait_all_tasks_blocked()
+        assert backlog.writes == ["take", "hold"]
+        gate.set()
+
+    queue = service.queue()
+    async with anyio.create_task_group() as tasks, queue.running():
+        queue.offer(event())
+        await anyio.wait_all_tasks_blocked()
+        backlog.error = OSError("the database is away")
+        tasks.start_soon(let_it_go)
+    assert queue.counts == WebhookCounts(accepted=1, handled=1)
+    assert backlog.writes == ["take", "hold"]
+    assert "may be handled again" not in caplog.text
+
+
 async def test_what_is_held_is_not_lost_where_it_cannot_be_kept(caplog: pytest.LogCaptureFixture) -> None:
     backlog = MemoryBacklog()
     service = Service(backlog)

@@ -15,9 +15,9 @@ Against Strava itself::
 
 Events need an address that Strava can reach, and one command while the service runs::
 
-    export PUBLIC_URL=https://tally.example STRAVA_VERIFY_TOKEN=...      # the latter is a text of your choice
-    export WEBHOOK_PATH=/...                                            # as good as a password: nobody may guess it
-    strava-async webhook subscribe $PUBLIC_URL/strava$WEBHOOK_PATH      # prints the number for SUBSCRIPTION_ID
+    export PUBLIC_URL=https://tally.example STRAVA_VERIFY_TOKEN=...        # the latter is a text of your choice
+    export STRAVA_WEBHOOK_PATH=/...                                # as good as a password: nobody may guess it
+    strava-async webhook subscribe $PUBLIC_URL/strava$STRAVA_WEBHOOK_PATH  # the number: STRAVA_SUBSCRIPTION_ID
 
 In production, behind a proxy that ends TLS::
 

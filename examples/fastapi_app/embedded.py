@@ -54,7 +54,6 @@ async def running(emulator: Emulator, folder: Path, *, port: int = 0) -> AsyncGe
                 client_id=str(emulator.client_id),
                 client_secret=emulator.client_secret,
                 data_dir=folder,
-                public_url=url,
                 api_url=f"{strava_url}/api/v3",
                 oauth_url=f"{strava_url}/oauth",
             )

@@ -119,8 +119,12 @@ class Rides:
         self._newest = newest
         self._entries: OrderedDict[int, _Entry] = OrderedDict()
 
-    async def of(self, client: Client) -> Dashboard:
+    async def of(self, client: Client, since: int = 0) -> Dashboard:
         """Return an athlete's dashboard.
+
+        Args:
+            client: the athlete's.
+            since: a piece of news that has to be in it.
 
         Raises:
             StravaError: it could not be asked for; the next caller tries again.
@@ -129,7 +133,7 @@ class Rides:
         async with entry.lock:
             if entry.failure is not None:  # this caller waited for what failed
                 raise entry.failure
-            if entry.dashboard is None:
+            if entry.dashboard is None or entry.dashboard.since < since:
                 try:
                     entry.dashboard = await self._ask(client)
                 except StravaError as error:

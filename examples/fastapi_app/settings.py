@@ -74,18 +74,18 @@ class Settings:
                 return value
             raise SettingsError(f"{name} is not set: see https://www.strava.com/settings/api")
 
-        subscription_id = optional("SUBSCRIPTION_ID")
+        subscription_id = optional("STRAVA_SUBSCRIPTION_ID")
         if subscription_id is not None and not subscription_id.isdecimal():
-            raise SettingsError("SUBSCRIPTION_ID is no number")
+            raise SettingsError("STRAVA_SUBSCRIPTION_ID is no number")
         return cls(
             client_id=required("STRAVA_CLIENT_ID"),
             client_secret=required("STRAVA_CLIENT_SECRET"),
             data_dir=Path(optional("DATA_DIR") or cls.data_dir),
             public_url=(optional("PUBLIC_URL") or "").rstrip("/") or None,
             verify_token=optional("STRAVA_VERIFY_TOKEN") or "",
-            webhook_path=optional("WEBHOOK_PATH") or cls.webhook_path,
+            webhook_path=optional("STRAVA_WEBHOOK_PATH") or cls.webhook_path,
             subscription_id=None if subscription_id is None else int(subscription_id),
-            token_key=optional("TOKEN_KEY"),
+            token_key=optional("STRAVA_TOKEN_KEY"),
             api_url=optional("STRAVA_API_URL"),
             oauth_url=optional("STRAVA_OAUTH_URL"),
         )

@@ -87,7 +87,7 @@ async def live(
             elif message.id > seen:
                 seen, changed = message.id, True
                 yield _told(message, tally.at_strava)
-        if changed and (chart := await _chart(tally.rides, client)):
+        if changed and (chart := await _chart(tally.rides, client, seen)):
             yield ServerSentEvent(event="weeks", raw_data=chart)
         try:
             messages = await _next(arriving)
@@ -122,9 +122,9 @@ def _told(item: Item, at_strava: bool) -> ServerSentEvent:
     return ServerSentEvent(event="ride", id=str(item.id), raw_data=card)
 
 
-async def _chart(rides: Rides, client: Client) -> str | None:
+async def _chart(rides: Rides, client: Client, since: int) -> str | None:
     """Return the chart; None if Strava cannot be asked for what goes into it, and the page keeps the one it has."""
     try:
-        return fragment("_weeks.html", board=await rides.of(client))
+        return fragment("_weeks.html", board=await rides.of(client, since))
     except StravaError:
         return None

@@ -229,8 +229,8 @@ async def _reply(response: aiohttp.ClientResponse, path: str) -> Reply:
     fields = {name: ", ".join(values) for name in QUOTA_FIELDS if (values := headers.getall(name, None))}
     content_type, coding = headers.get("content-type", ""), ", ".join(headers.getall("content-encoding", ()))
     body = Collected(path)
-    while chunk := await response.content.readany():
-        body.add(chunk)
+    while body.add(await response.content.readany()):
+        pass
     return Reply(response.status, fields, body.joined(), content_type, coding)
 
 

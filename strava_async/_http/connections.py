@@ -69,7 +69,9 @@ class Connections:
             return
         library = sniffio.current_async_library()
         if library != "asyncio":
-            self._adapters = await anyio.to_thread.run_sync(_load, library, False)
+            loaded = await anyio.to_thread.run_sync(_load, library, False)
+            if self._adapters is None:  # else those of whoever was faster have connections already
+                self._adapters = loaded
             return
         import asyncio  # not above: it is a third of what importing this package takes, and loaded here anyway
 

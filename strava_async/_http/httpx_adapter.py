@@ -164,8 +164,11 @@ class HttpxAdapter:
 
     def _forget_request(self, error: Exception, call: Call) -> None:
         """Replace the request that httpx hangs on its errors: its fields and body hold tokens and secrets."""
-        if isinstance(error, self._library.RequestError):
-            cast(Any, error).request = self._library.Request(call.method, call.url)
+        library, shown = self._library, cast(Any, error)
+        if isinstance(error, library.RequestError | library.HTTPStatusError):
+            shown.request = library.Request(call.method, call.url)
+        if isinstance(error, library.HTTPStatusError):  # of a hook of the caller's client
+            shown.response = library.Response(shown.response.status_code, request=shown.request)
 
 
 def _accept_known_codings(headers: Any) -> None:
@@ -220,9 +223,12 @@ async def _reply(response: Any, attempt: Attempt) -> Reply:
         body.add(response.content)
         return Reply(response.status_code, fields, body.joined(), content_type)
     # Not aiter_raw(), which puts three generators around it, for what is not needed here.
-    async for chunk in response.stream:
+    chunks = aiter(response.stream)
+    while True:
         try:
-            body.add(chunk)
+            body.add(await anext(chunks))
+        except StopAsyncIteration:
+            break
         except DecodeError as error:
             # Raised here it would leave three generators of httpx open; a cancelled wait closes them from the inside.
             if attempt.scope.cancel_called:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from io import BytesIO
 
+from strava_async._hidden import Hidden
 from strava_async.errors import DecodeError
 from strava_async.quota_fields import QUOTA_FIELDS
 from strava_async.wire import MAX_BODY_BYTES
 
 _FIELDS = frozenset(name.encode() for name in (*QUOTA_FIELDS, "content-encoding", "content-type"))
+_NOTHING = Hidden(b"")
 
 
 class Collected:
@@ -23,32 +25,34 @@ class Collected:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._first = b""
+        self._first = _NOTHING
         self._collected: BytesIO | None = None
         self._size = 0
 
-    def add(self, chunk: bytes) -> None:
-        """Keep the next bytes.
+    def add(self, chunk: bytes) -> bool:
+        """Keep the next bytes; say whether there were any. Hand them in without keeping them: they may be tokens.
 
         Raises:
             DecodeError: together they are more than anything that Strava sends.
         """
         self._size += len(chunk)
         if self._size > MAX_BODY_BYTES:
+            del chunk
             raise DecodeError(f"the body of {self._path} is larger than {MAX_BODY_BYTES >> 20} MB", path=self._path)
         if self._size == len(chunk):
-            self._first = chunk
-            return
+            self._first = Hidden(chunk)
+            return bool(chunk)
         if self._collected is None:
             # Not a list of them: chunks of a byte or two, as many as may come, would take gigabytes.
             self._collected = BytesIO()
         self._collected.write(chunk)
+        return bool(chunk)
 
     def joined(self) -> bytes:
         """Return all of it."""
         if self._collected is None:
-            return self._first
-        return b"".join((self._first, self._collected.getbuffer()))
+            return self._first.reveal()
+        return b"".join((self._first.reveal(), self._collected.getbuffer()))
 
 
 def fields_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

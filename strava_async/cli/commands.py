@@ -22,7 +22,11 @@ from strava_async.scopes import DEFAULT_SCOPE
 Given = TypeVar("Given")
 Value = TypeVar("Value")
 
-NO_HOME = "none: there is no home directory"
+
+def _or_else(text: str, place: Path | None) -> str:
+    """Return a help whose lines click leaves as they are: it would break a path at its hyphens."""
+    return f"\b\n{text} Else\n{place or 'none: there is no home directory.'}"
+
 
 ClientId = Annotated[
     str | None, typer.Option(envvar="STRAVA_CLIENT_ID", show_default=False, help="The application's client id.")
@@ -38,14 +42,15 @@ ClientSecret = Annotated[
 Config = Annotated[
     Path | None,
     typer.Option(
-        show_default=False, help=f"A TOML file with client_id and client_secret, mode 600. Else {CONFIG or NO_HOME}."
+        show_default=False,
+        help=_or_else("A TOML file with client_id and client_secret,\nmode 600.", CONFIG),
     ),
 ]
 Store = Annotated[
     Path | None,
     typer.Option(
         show_default=False,
-        help=f"The tokens, encrypted if STRAVA_TOKEN_KEY holds a Fernet key. Else {STORE or NO_HOME}.",
+        help=_or_else("The tokens, encrypted if STRAVA_TOKEN_KEY holds\na Fernet key.", STORE),
     ),
 ]
 EmulatorUrl = Annotated[

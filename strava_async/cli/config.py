@@ -110,9 +110,10 @@ class Options:
         return self.origin + OAUTH_PATH
 
     def command(self, words: str) -> str:
-        """Return another command to the same Strava, as it is to be typed."""
-        named = "" if self.emulator is None else f" --emulator {shlex.quote(self.emulator)}"
-        return f"strava-async {words}{named}"
+        """Return another command to the same Strava and the same file, as it is to be typed."""
+        given = {"--store": self.store, "--emulator": self.emulator}
+        named = [f"{option} {shlex.quote(str(value))}" for option, value in given.items() if value is not None]
+        return " ".join(["strava-async", words, *named])
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import anyio
 
-from strava_async.oauth import authorization_url
+from strava_async.cli.terminal import this_terminal
 from strava_async.testing.emulator import Emulator
 from strava_async.testing.hosts import AllowedHosts, is_loopback
 from strava_async.testing.meters import MeterLimits
 from strava_async.testing.server import serve
+from strava_async.testing.site_page import SAMPLE_REDIRECT_URI
 
-REDIRECT_URI = "http://localhost:3000/callback"
 INTERRUPTED = 130
 
 
@@ -65,8 +64,9 @@ def hosts_of(names: Iterable[str]) -> tuple[str, ...]:
 
 def main(settings: Settings, write: Callable[[str], None]) -> int:
     """Serve until Ctrl-C and return the exit status: 130 after Ctrl-C, 1 if the port cannot be had."""
+    complain = this_terminal().complain
     if not is_loopback(settings.host):
-        print(_warning(settings.host), file=sys.stderr)
+        complain(_warning(settings.host))
     try:
         anyio.run(_serve, settings, write)
     except KeyboardInterrupt:
@@ -74,7 +74,7 @@ def main(settings: Settings, write: Callable[[str], None]) -> int:
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
-        print(f"strava-async emulate: {error.strerror or error}", file=sys.stderr)
+        complain(f"strava-async emulate: {error.strerror or error}")
     return 1
 
 
@@ -82,15 +82,8 @@ async def _serve(settings: Settings, write: Callable[[str], None]) -> None:
     emulator = Emulator(seed=settings.seed, athletes=settings.athletes, limits=settings.limits)
     hosts = settings.allowed_hosts
     async with serve(emulator, host=settings.host, port=settings.port, allowed_hosts=hosts) as url:
-        write(_directions(emulator, url, _token_of_another(emulator, settings.limits)))
+        write(directions(emulator, url, settings))
         await anyio.sleep_forever()
-
-
-def _token_of_another(emulator: Emulator, limits: MeterLimits | None) -> str:
-    """Return an access token of another application: whom an athlete has connected is not asked any more."""
-    other = emulator.register_application(limits=limits)
-    token: str = emulator.grant(client_id=other.client_id)["access_token"]
-    return token
 
 
 def _warning(host: str) -> str:
@@ -102,12 +95,21 @@ def _warning(host: str) -> str:
     )
 
 
-def _directions(emulator: Emulator, url: str, token: str) -> str:
-    page = authorization_url(
-        f"{url}/oauth", client_id=emulator.client_id, redirect_uri=REDIRECT_URI, scope="read,activity:read_all"
-    )
+def directions(emulator: Emulator, url: str, settings: Settings) -> str:
+    """Return what to do with an emulator that is served, in lines that a terminal of 80 columns need not break.
+
+    It gives out an access token of a second application: an athlete who has connected one is not asked by it any more.
+    """
+    other = emulator.register_application(limits=settings.limits)
+    token = emulator.grant(client_id=other.client_id)["access_token"]
+    # Without a seed the commands know both by themselves.
+    known = settings.seed == Settings().seed
+    ids = f"--client-id {emulator.client_id} --client-secret {emulator.client_secret}"
+    credentials = "" if known else f" \\\n    {ids}"
+    options = "option" if known else "options"
     return f"""\
-A Strava is served at {url} until Ctrl-C. Its athletes, tokens and secrets are made up and forgotten at the end.
+A Strava is served at {url} until Ctrl-C.
+Its athletes, tokens and secrets are made up, and forgotten at the end.
 
   client id      {emulator.client_id}
   client secret  {emulator.client_secret}
@@ -117,20 +119,26 @@ A Strava is served at {url} until Ctrl-C. Its athletes, tokens and secrets are m
 To play an athlete, who records activities and removes applications:
   {url}/
 
-Where an athlete connects:
-  {page}
+To connect an athlete from another terminal; accounts, logout and webhook take
+the same {options}:
+  strava-async login --emulator {url}{credentials}
 
-To connect one from another terminal; accounts, logout and webhook take the same options:
-  strava-async login --emulator {url} --client-id {emulator.client_id} --client-secret {emulator.client_secret}
+The page where an athlete connects, which leads to a service of yours at
+{SAMPLE_REDIRECT_URI}:
+  {url}/emulator/connect
 
 To send events to a service of yours, which is asked at once:
-  strava-async webhook subscribe http://localhost:3000/webhook --emulator {url} --client-id {emulator.client_id} \
-    --client-secret {emulator.client_secret} --verify-token TOKEN
+  strava-async webhook subscribe http://localhost:3000/webhook \\
+    --emulator {url} --verify-token TOKEN{credentials}
 
-An access token, to try it at once; it is another application's, so that nobody is connected to yours yet:
-  curl -H "Authorization: Bearer {token}" "{url}/api/v3/athlete/activities?per_page=3"
+An access token, to try it at once. It is of another application, {other.client_id}, so
+that nobody is connected to yours yet:
+  curl -H "Authorization: Bearer {token}" \\
+    "{url}/api/v3/athlete/activities?per_page=3"
 
 In Python:
+  from strava_async import ApiV3
+
   api = ApiV3(
       "{token}",
       api_url="{url}/api/v3",

@@ -97,7 +97,7 @@ class StravaLifespan:
             return StateSigner(secret, max_age_seconds=max_age_seconds, purpose=purpose, clock=strava.clock)
 
         self._strava = strava
-        self._documented_name = None if identify is not None else cookie_name or COOKIE_NAME
+        self._identifies = identify is not None
         self._binding = LoopBinding("this StravaLifespan")
         self._entered = 0
         interactive = strava.with_options(
@@ -125,7 +125,8 @@ class StravaLifespan:
 
     @asynccontextmanager
     async def _live(self, app: Any) -> AsyncGenerator[dict[str, Any]]:
-        document(app, self._documented_name)
+        names = None if self._identifies else (self._kits.alone.sessions.name, self._kits.beside.sessions.name)
+        document(app, str(self._strava.client_id), names)
         access_log = logging.getLogger("uvicorn.access")
         quiet = AccessLogFilter()
         if self._binding.enter():

@@ -14,9 +14,21 @@ from strava_async.fastapi.redirects import safe_next
 
 ROUTE = "strava_connect"
 
+_NEXT = "strava_async.next"
+
+
+def note_next(connection: HTTPConnection, go_to: str) -> None:
+    """Say where the link is to lead back to, should this request fail: not to the address of a step of a connection.
+
+    Args:
+        connection: what was asked for.
+        go_to: a path of this site; empty for none.
+    """
+    connection.scope[_NEXT] = go_to
+
 
 def connect_link(connection: HTTPConnection, *, again: bool = False) -> Link | None:
-    """Return the link to the route of ``oauth_router`` that begins a connection, and leads back to this page.
+    """Return the link to the route of ``oauth_router`` that begins a connection, and leads back here (``note_next``).
 
     Args:
         connection: what was asked for.
@@ -39,6 +51,8 @@ def connect_link(connection: HTTPConnection, *, again: bool = False) -> Link | N
 
 
 def _here(connection: HTTPConnection) -> str:
+    if _NEXT in connection.scope:
+        return str(connection.scope[_NEXT])
     root, path = connection.scope.get("root_path", ""), connection.scope["path"]
     path = quote(path if path.startswith(root) else f"{root}{path}")
     query = connection.scope.get("query_string", b"").decode("latin-1")

@@ -18,6 +18,7 @@ from strava_async.client import Client
 from strava_async.errors import AuthorizationDeniedError, InputError, StravaError, TokenStoreError
 from strava_async.fastapi._callbacks import call_back
 from strava_async.fastapi._kit import Kit, kit_of
+from strava_async.fastapi.connect_link import note_next
 from strava_async.fastapi.cookies import cookies_of
 from strava_async.fastapi.cross_site import is_sent_from_here
 from strava_async.fastapi.oauth_failures import ConnectFailure, failure, failure_of
@@ -67,6 +68,8 @@ class OAuthRoutes:
         """Send the browser to Strava's page with a question."""
         kit, place = self._kit(request), self._place(request)
         query = read_query(request.scope["query_string"], ("next", "approval_prompt"))
+        go_to = safe_next((query or {}).get("next"), "")
+        note_next(request, go_to)
         prompt = "" if query is None else query.get("approval_prompt", "auto")
         if query is None or prompt not in ("auto", "force"):
             return await self._not_connected(request, failure("malformed"))
@@ -74,7 +77,7 @@ class OAuthRoutes:
         if user is None:
             return await self._show(request, _NO_USER)
         secret = self.new_secret(SECRET_BYTES)
-        state = new_state(kit.states, safe_next(query.get("next"), ""), secret, user)
+        state = new_state(kit.states, go_to, secret, user)
         page = await kit.strava.authorization_url(f"{place.url}/callback", self.scope, state, prompt)
         response = _see_other(page)
         ask(response, place, state, secret, cookies_of(request))
@@ -85,8 +88,10 @@ class OAuthRoutes:
 
         Who is signed in and comes with an answer that was taken already, as by the button Back, is sent on.
         """
+        code = _take_code(request)  # first, whatever comes of it
         kit, place, go_to, cookies = self._kit(request), self._place(request), "", cookies_of(request)
         state = (read_query(request.scope["query_string"], ("state",)) or {}).get("state", "")
+        note_next(request, go_to)
         user = await self._user(request)
         try:
             before = closed(kit.states, place, state, cookies)
@@ -95,7 +100,8 @@ class OAuthRoutes:
             outcome: Client | ConnectFailure = _NO_USER
             if user is not None:
                 go_to = answered(kit.states, place, state, cookies, user)
-                outcome = await self._exchange(kit, request)
+                note_next(request, go_to)
+                outcome = await self._exchange(kit, request, code)
         except InputError:
             raise  # a fault of the service itself
         except StravaError as error:
@@ -159,12 +165,10 @@ class OAuthRoutes:
             return ""
         return _text_of(await call_back(self.user, request)) or None
 
-    async def _exchange(self, kit: Kit, request: Request) -> Client | ConnectFailure:
-        query = read_query(request.scope["query_string"], ("code", "error", "scope"))
+    async def _exchange(self, kit: Kit, request: Request, code: Hidden[str]) -> Client | ConnectFailure:
+        query = read_query(request.scope["query_string"], ("error", "scope"))
         if query is not None and query.get("error"):
             raise AuthorizationDeniedError(ascii(query["error"][:100])[1:-1])
-        code = Hidden("" if query is None else query.pop("code", ""))
-        _hide_code(request)
         if query is None or not is_secret(code):
             return failure("malformed")
         return await kit.strava.connect(
@@ -251,10 +255,12 @@ def _told(kit: Kit, error: StravaError, *, kept: bool = False) -> ConnectFailure
     return told
 
 
-def _hide_code(request: Request) -> None:
+def _take_code(request: Request) -> Hidden[str]:
     """Take the code out of the scope, which is among the locals of the server and all between, and in its log."""
     scope = request.scope
+    code = Hidden((read_query(scope["query_string"], ("code",)) or {}).get("code", ""))  # none if there are two
     scope["query_string"] = re.sub(rb"(?<![^&])code=[^&]*", b"code=***", scope["query_string"])
+    return code
 
 
 def _see_other(url: str) -> Response:

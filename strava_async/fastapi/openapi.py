@@ -27,6 +27,9 @@ from strava_async.fastapi.sessions import COOKIE_NAME
 SCHEME = "StravaSession"
 SCHEMA = "StravaProblem"
 
+# Of the only application, and beside others; without ``__Host-``.
+CookieNames = tuple[str, str]
+
 _REFERENCE = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{SCHEMA}"}}}
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds after which it may work.", "schema": {"type": "integer"}}}
 _ANSWERS: dict[str, dict[str, Any]] = {
@@ -57,6 +60,11 @@ _SCHEMA: dict[str, Any] = {
 }
 
 
+def _described(names: list[str]) -> str:
+    each = f" Each application has one: {', '.join(f'`{name}`' for name in names)}." if len(names) > 1 else ""
+    return f"Connecting with Strava sets it.{each} Over plain http its name is without `__Host-`."
+
+
 class SessionCookie(SecurityBase):
     """The cookie of a session, as FastAPI documents it. It asks nothing of a request."""
 
@@ -66,7 +74,7 @@ class SessionCookie(SecurityBase):
             {
                 "in": APIKeyIn.cookie,
                 "name": own_name(COOKIE_NAME, secure=True),
-                "description": "Connecting with Strava sets it. Over plain http its name is without `__Host-`.",
+                "description": _described([]),
             }
         )
 
@@ -89,17 +97,17 @@ def document_errors(app: FastAPI) -> None:
         _documented(each).names_errors = True
 
 
-def document(app: object, cookie_name: str | None) -> None:
+def document(app: object, application: str, cookies: CookieNames | None) -> None:
     """Let ``app.openapi()`` say what is so: the errors, if ``exception_handlers`` make them answers, and the cookie.
 
     Args:
         app: what has a lifespan; nothing happens if it is none of FastAPI's.
-        cookie_name: without ``__Host-``; None where the service has users of its own, and says itself how it knows
-            them.
+        application: the client id; a service may have several.
+        cookies: None where the service has users of its own, and says itself how it knows them.
     """
     for each in _with_mounted(app):
         documented = _documented(each)
-        documented.cookie_name = cookie_name
+        documented.cookies[application] = cookies
         if each.exception_handlers.get(StravaError) is strava_error_handler:
             documented.names_errors = True
 
@@ -108,13 +116,14 @@ class _Documented:
     """Stands in for ``FastAPI.openapi``."""
 
     names_errors = False
-    cookie_name: str | None = COOKIE_NAME
 
     def __init__(self, openapi: Callable[[], dict[str, Any]]) -> None:
         self._openapi = openapi
+        self.cookies: dict[str, CookieNames | None] = {}  # by application
 
     def __call__(self) -> dict[str, Any]:
         document = self._openapi()  # FastAPI keeps it: what was added is there the next time
+        names = self._cookie_names()
         for operation in _operations(document):
             if not any(SCHEME in wanted for wanted in operation.get("security", ())):
                 continue
@@ -123,20 +132,28 @@ class _Documented:
                 schemas.setdefault(SCHEMA, deepcopy(_SCHEMA))
                 for status, answer in _ANSWERS.items():
                     operation.setdefault("responses", {}).setdefault(status, deepcopy(answer))
-            if self.cookie_name is None:
+            if not names:
                 _forget(operation, "security", [wanted for wanted in operation["security"] if SCHEME not in wanted])
-        self._name_cookie(document.get("components", {}))
+        _name_cookies(document.get("components", {}), names)
         return document
 
-    def _name_cookie(self, components: dict[str, Any]) -> None:
-        schemes = components.get("securitySchemes", {})
-        if SCHEME not in schemes:
-            return
-        if self.cookie_name is not None:
-            schemes[SCHEME]["name"] = own_name(self.cookie_name, secure=True)
-        else:
-            others = {name: scheme for name, scheme in schemes.items() if name != SCHEME}
-            _forget(components, "securitySchemes", others)
+    def _cookie_names(self) -> list[str]:
+        """Return what the cookies are called on https; none where the service has users of its own."""
+        if not self.cookies:
+            return [own_name(COOKIE_NAME, secure=True)]  # not started yet
+        is_beside = len(self.cookies) > 1
+        return [own_name(names[is_beside], secure=True) for names in self.cookies.values() if names is not None]
+
+
+def _name_cookies(components: dict[str, Any], names: list[str]) -> None:
+    schemes = components.get("securitySchemes", {})
+    if SCHEME not in schemes:
+        return
+    if names:
+        schemes[SCHEME].update(name=names[0], description=_described(names))
+    else:
+        others = {name: scheme for name, scheme in schemes.items() if name != SCHEME}
+        _forget(components, "securitySchemes", others)
 
 
 def _documented(app: FastAPI) -> _Documented:

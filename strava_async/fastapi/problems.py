@@ -181,7 +181,7 @@ _NOT_SET_UP = _problem(500, "misconfigured", "The service is not set up", "Its o
 
 # The first kind that fits counts.
 _BY_KIND: tuple[tuple[type[StravaError], Problem], ...] = (
-    (InvalidGrantError, _problem(401, "not-connected", "Not connected", "Connect with Strava.")),
+    (InvalidGrantError, _problem(401, "not-connected", "Not connected", "This needs your connection with Strava.")),
     (AuthorizationDeniedError, _problem(403, "denied", "Not authorized", "Connect with Strava, and agree.")),
     (CrossSiteError, _problem(403, "cross-site", "Not from here", "A page of another site sent this.")),
     (UnverifiedWebhookError, _problem(403, "webhook-unverified", "Not known to come from Strava")),

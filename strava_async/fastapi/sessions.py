@@ -2,8 +2,8 @@
 
 The cookie holds the athlete's id and the generation; it can be read by its owner and changed by nobody. No session is
 kept on the server, so every process of the service knows every browser. The cookie is good as long as the token store
-has tokens of that athlete with that generation: it ends with the grant, and when ``Strava.end_sessions`` changes the
-generation. Signing out deletes the cookie of that browser alone.
+has tokens of that athlete with that generation: it ends when these are deleted, when Strava calls the grant dead, and
+when ``Strava.end_sessions`` changes the generation. Signing out deletes the cookie of that browser alone.
 
 Rules:
 
@@ -39,6 +39,7 @@ from strava_async.client import Client
 from strava_async.errors import InputError, InvalidStateError
 from strava_async.fastapi.cookies import cookies_of, own_name
 from strava_async.fastapi.origins import origin_asked
+from strava_async.generations import ended
 from strava_async.state import StateSigner
 
 COOKIE_NAME = "strava_athlete"
@@ -83,6 +84,11 @@ class Sessions:
         self._signer = signer
         self._max_age_seconds = max_age_seconds
         self._cookie_name = cookie_name
+
+    @property
+    def name(self) -> str:
+        """What the cookie is called, without ``__Host-``."""
+        return self._cookie_name
 
     def sign_in(self, response: Response, session: Session, *, origin: str) -> None:
         """Let the browser that gets this response act for the athlete.
@@ -186,14 +192,15 @@ class SignedIn:
         return client if await self.strava.generation(session.athlete_id) == session.generation else None
 
     async def leaving(self, connection: HTTPConnection) -> int | None:
-        """As ``athlete_id``, but where no tokens are kept any more, return whose browser it was until then.
+        """As ``athlete_id``, but of a grant that has ended, or has no tokens any more, return whose browser it was.
 
         For disconnecting: if it failed after the tokens were deleted, the rest can be done by pressing again.
         """
         session = self.sessions.read(connection, self._origins(connection))
-        if session is None or await self.strava.generation(session.athlete_id) not in (None, session.generation):
+        if session is None:
             return None
-        return session.athlete_id
+        until_now = (None, session.generation, ended(session.generation))
+        return session.athlete_id if await self.strava.generation(session.athlete_id) in until_now else None
 
     def _origins(self, connection: HTTPConnection) -> list[str]:
         told = self.strava.origins

@@ -119,9 +119,9 @@ class Calls:
         if len(self._left) >= self._most and not thread.has_ended:
             text = "%s: took longer than %g s; %d threads are left behind already, so that its worker waits for it"
             _logger.warning(text, thread.what, seconds, len(self._left))
+        if self._binding.enter():  # before it looks: what ends from then on wakes this loop
+            self._ended = anyio.Event()  # the other was of a loop that has ended
         while len(self._left) >= self._most and not thread.has_ended:
-            if self._binding.enter():
-                self._ended = anyio.Event()  # the other was of a loop that has ended
             await self._ended.wait()
         return self._leave(thread, f"after {seconds:g} s")
 

@@ -14,42 +14,31 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
 
-import anyio
 from fastapi import APIRouter
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from strava_async._credentials import check_text
 from strava_async._hidden import Hidden
-from strava_async.clock import Clock
 from strava_async.errors import InputError, UnverifiedWebhookError
 from strava_async.fastapi.problems import Problem, problem_of
 from strava_async.fastapi.webhook_calls import HANDLER_SECONDS
 from strava_async.fastapi.webhook_counts import Offer, WebhookCounts
+from strava_async.fastapi.webhook_guard import MAX_BODY_BYTES, TOO_LARGE, TOO_SLOW, Guard, RefusedError, Signature
 from strava_async.fastapi.webhook_handling import Claim, Grants, Handling, OnDisconnect, OnEvent, RetryOn
 from strava_async.fastapi.webhook_kept import Backlog
 from strava_async.fastapi.webhook_log import RareLog
 from strava_async.fastapi.webhook_owners import Owners
 from strava_async.fastapi.webhook_queue import DRAIN_SECONDS, EventQueue, check_positive
-from strava_async.webhooks import WebhookEvent, challenge_of, check_signature, check_signing_secret, parse_event
+from strava_async.webhooks import WebhookEvent, challenge_of
 
 __all__ = ["Signature", "WebhookCounts", "WebhookRouter", "webhook_router"]
 
-Signature = Literal["auto", "require", "off"]
-
-MAX_BODY_BYTES = 8 * 1024
-# Anybody can begin a request and not go on; a server that is to end waits for it.
-BODY_SECONDS = 5.0
 RETRY_AFTER_SECONDS = 60
 
-_TOO_LARGE = Problem(413, "Too large")
-_GONE = Problem(400, "Not whole")
-_TOO_SLOW = Problem(408, "Too slow", "Send it again.")
-_OTHER_SUBSCRIPTION = Problem(403, "Another subscription")
 _BUSY = Problem(503, "No room", "Send it again later.", retry_after=RETRY_AFTER_SECONDS)
 
 
@@ -104,7 +93,7 @@ class WebhookRouter(APIRouter):
         self._queue.counts.refused += 1
         self._log.say(logging.WARNING, kind, f"a webhook request was refused: {why}")
         response = problem.response()
-        if problem in (_TOO_LARGE, _TOO_SLOW):
+        if problem in (TOO_LARGE, TOO_SLOW):
             response.headers["Connection"] = "close"  # its sender is not to go on with it
         return response
 
@@ -238,72 +227,3 @@ def webhook_router(
         owners=owners,
     )
     return WebhookRouter(path, guard, queue, handling)
-
-
-class RefusedError(Exception):
-    """A request that is no event of ours: what it is answered, and why."""
-
-    def __init__(self, problem: Problem, why: str) -> None:
-        super().__init__(why)
-        self.problem = problem
-        self.why = why
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Guard:
-    """Says of which requests to believe that they are events; see ``webhook_router`` for the attributes."""
-
-    verify_token: Hidden[str]
-    subscription_id: int | None
-    signature: Signature
-    signing_secret: Hidden[str | bytes] | None
-    max_body_bytes: int
-    clock: Clock
-    body_seconds: float = BODY_SECONDS
-
-    def __post_init__(self) -> None:
-        check_text(self.verify_token, "the verify_token")
-        if self.signature not in ("auto", "require", "off"):
-            raise InputError(f"signature is 'auto', 'require' or 'off', not {self.signature!r}")
-        if self.signature == "require" and not self.signing_secret:
-            raise InputError("a required signature needs a signing_secret")
-        if self.signing_secret is not None:
-            check_signing_secret(self.signing_secret)
-        check_positive("max_body_bytes", self.max_body_bytes)
-        if self.subscription_id is not None:
-            check_positive("subscription_id (make an int of what the environment says)", self.subscription_id)
-
-    async def event(self, request: Request) -> WebhookEvent:
-        """Return the event that a POST brings; raise what it is refused for."""
-        body = await self._body(request)
-        header = request.headers.get("x-strava-signature")
-        if self.signing_secret and self.signature != "off":
-            check_signature(header, body, self.signing_secret, now=self.clock.time())
-        event = parse_event(body)
-        if self.subscription_id not in (None, event.subscription_id):
-            raise RefusedError(_OTHER_SUBSCRIPTION, f"its subscription is not {self.subscription_id}")
-        return event
-
-    async def _body(self, request: Request) -> bytes:
-        announced = request.headers.get("content-length", "")
-        if announced.isdecimal() and (len(announced) > 18 or int(announced) > self.max_body_bytes):
-            raise self._too_large()
-        # By the time of the network, which is not that of the application's clock.
-        with anyio.move_on_after(self.body_seconds):
-            return await self._whole(request)
-        raise RefusedError(_TOO_SLOW, f"it was not whole after {self.body_seconds:g} s")
-
-    async def _whole(self, request: Request) -> bytes:
-        body = bytearray()
-        try:
-            async with aclosing(request.stream()) as chunks:
-                async for chunk in chunks:
-                    body += chunk
-                    if len(body) > self.max_body_bytes:
-                        raise self._too_large()
-        except ClientDisconnect:
-            raise RefusedError(_GONE, "its sender went away") from None
-        return bytes(body)
-
-    def _too_large(self) -> RefusedError:
-        return RefusedError(_TOO_LARGE, f"it is larger than {self.max_body_bytes} bytes")

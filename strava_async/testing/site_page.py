@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from strava_async._shapes import is_object
+from strava_async.oauth import authorization_url
 from strava_async.testing.accounts import Accounts
 from strava_async.testing.consent_page import PAGE_HEADERS, framed
 from strava_async.testing.delivery import SentEvent
@@ -21,6 +22,8 @@ from strava_async.testing.subscriptions_api import SubscriptionsApi
 from strava_async.testing.values import integer, required, sport_type
 from strava_async.testing.visit import Visit
 
+SAMPLE_REDIRECT_URI = "http://localhost:3000/callback"
+_SAMPLE_SCOPE = "read,activity:read_all"
 _SPORTS = ("Ride", "Run", "TrailRun", "Hike", "Walk", "Swim", "WeightTraining")
 _EVENTS_SHOWN = 10
 _VALUE_CHARACTERS = 40
@@ -106,6 +109,12 @@ class SitePage:
     async def script(self, visit: Visit) -> Answer:
         """GET /emulator/site.js: what fetches them."""
         return Answer(200, Encoded(SITE_SCRIPT.encode()), "text/javascript; charset=utf-8", _HEADERS)
+
+    async def connect(self, visit: Visit) -> Answer:
+        """GET /emulator/connect: on to the page where the first application asks an athlete; an address to type."""
+        client_id = next(iter(self._accounts.applications))
+        page = authorization_url("../oauth", client_id=client_id, redirect_uri=SAMPLE_REDIRECT_URI, scope=_SAMPLE_SCOPE)
+        return empty_answer(303, {"Location": page, "Cache-Control": "no-store"})
 
     async def record(self, visit: Visit) -> Answer:
         """POST /emulator/record: an athlete comes home from an activity."""

@@ -39,9 +39,10 @@ def add_subscriptions(routes: Routes, prefix: str, subscriptions: SubscriptionsA
 
 
 def add_site(routes: Routes, watching: Routes, page: SitePage) -> None:
-    """The front page, for people, and what it looks at by itself."""
+    """The front page, for people, what it looks at by itself, and the way to the consent page."""
     watching.add("GET", "/emulator/live", page.live)
     watching.add("GET", "/emulator/site.js", page.script)
+    watching.add("GET", "/emulator/connect", page.connect)
     routes.add("GET", "/", page.show)
     routes.add("POST", "/emulator/record", page.record)
     routes.add("POST", "/emulator/disconnect", page.disconnect)
