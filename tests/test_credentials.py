@@ -167,7 +167,7 @@ def test_a_verify_token_of_the_command_line_is_no_exception() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["STRAVA_CLIENT_ID", "STRAVA_CLIENT_SECRET", "STRAVA_VERIFY_TOKEN", "TOKEN_KEY", "DATA_DIR"]
+    "name", ["STRAVA_CLIENT_ID", "STRAVA_CLIENT_SECRET", "STRAVA_VERIFY_TOKEN", "STRAVA_TOKEN_KEY", "DATA_DIR"]
 )
 def test_the_example_names_the_variable(name: str) -> None:
     environment = {"STRAVA_CLIENT_ID": "1", "STRAVA_CLIENT_SECRET": SECRET}
