@@ -188,7 +188,7 @@ async def test_a_clock_that_jumps_does_not_hurry_the_callback(clock, service):
             await anyio.to_thread.run_sync(lambda: None)  # for the clock, nobody does anything meanwhile
         await service(scope, receive, send)
 
-    emulator = Emulator(clock=clock, years=0.1, callbacks={ORIGIN: threaded})
+    emulator = Emulator(clock=clock, years=0.1, callbacks={ORIGIN: threaded}, callback_seconds=60)
     async with clock.autojump() as tasks:
         tasks.start_soon(clock.sleep, 100)
         assert (await subscribe(emulator)).status_code == 201
