@@ -377,9 +377,9 @@ PLAIN: dict[str, Callable[[], object]] = {
     "a token that is set": lambda: setattr(ApiV3(ACCESS), "access_token", f"{ACCESS}\n"),
     "a refresh token that is set": lambda: setattr(ApiV3(ACCESS), "refresh_token", f"{REFRESH}\n"),
     "bad tokens": lambda: TokenSet(f"{ACCESS}\n", REFRESH),
-    "tokens of bytes": lambda: TokenSet(ACCESS.encode(), REFRESH),  # type: ignore[arg-type]
-    "a bad expiry": lambda: TokenSet(ACCESS, REFRESH, "x"),  # type: ignore[arg-type]
-    "a bad scope": lambda: TokenSet(ACCESS, REFRESH, 1, [7]),  # type: ignore[arg-type,list-item]
+    "tokens of bytes": lambda: TokenSet(ACCESS.encode(), REFRESH),
+    "a bad expiry": lambda: TokenSet(ACCESS, REFRESH, "x"),
+    "a bad scope": lambda: TokenSet(ACCESS, REFRESH, 1, [7]),
     "a bad athlete": lambda: TokenSet(ACCESS, REFRESH, 1, frozenset(), True),
     "a secret of states that is short": lambda: StateSigner([STATE, "short"]),
     "a bad age": lambda: StateSigner(STATE, max_age_seconds=0),
@@ -493,7 +493,7 @@ UNDER_WAY: dict[str, Stage] = {
 async def test_what_is_under_way_shows_none_either(kind: str, stage: str) -> None:
     requests = 2 if stage in ("a renewal", "renewed tokens that come") else 1
     async with trial_with_server(kind) as (made, server):
-        task = asyncio.create_task(UNDER_WAY[stage](made))  # type: ignore[arg-type]
+        task = asyncio.create_task(UNDER_WAY[stage](made))
         with anyio.fail_after(10):
             await server.heard(requests)
             await anyio.wait_all_tasks_blocked()
@@ -512,12 +512,12 @@ async def test_what_is_under_way_shows_none_either(kind: str, stage: str) -> Non
 @pytest.mark.anyio
 @pytest.mark.parametrize("library", [httpx, httpx2])
 async def test_a_transport_that_fails_in_its_own_way_leaves_no_grant_in_our_frames(library: Any) -> None:
-    class Failing(library.AsyncByteStream):  # type: ignore[misc]
+    class Failing(library.AsyncByteStream):
         async def __aiter__(self) -> AsyncIterator[bytes]:
             yield GRANT[:60].encode()
             raise RuntimeError("no matter of HTTP")
 
-    class Transport(library.AsyncBaseTransport):  # type: ignore[misc]
+    class Transport(library.AsyncBaseTransport):
         async def handle_async_request(self, request: object) -> Any:
             return library.Response(200, stream=Failing())
 
@@ -612,7 +612,7 @@ def test_what_the_token_endpoint_said_hides_its_tokens_however_it_is_copied() ->
     assert found_in(("a copy", text) for each in [*copies, filled] for text in (repr(each), repr(dict(each)))) == set()
     assert (info | {"token_type": "Bearer"})["token_type"] == "Bearer"
     with pytest.raises(TypeError):
-        info | 7  # type: ignore[operator]
+        info | 7
 
 
 def test_a_signer_goes_to_other_processes_and_shows_its_secret_to_none() -> None:
