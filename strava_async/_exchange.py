@@ -21,10 +21,10 @@ import anyio
 import anyio.lowlevel
 from anyio.lowlevel import RunVar
 
+from strava_async._concurrency.shield import cancellable
 from strava_async._hidden import Hidden
 from strava_async._http import Sender
 from strava_async._reports import Report, Reports, Sending
-from strava_async._shield import cancellable
 from strava_async.calls import Call
 from strava_async.clock import Clock
 from strava_async.endpoints import scope_of

@@ -14,8 +14,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from weakref import WeakValueDictionary
 
+from strava_async._concurrency.shield import after_waiting_for
 from strava_async._hidden import Hidden
-from strava_async._shield import after_waiting_for
 from strava_async.clock import Clock
 from strava_async.errors import InputError, InvalidGrantError, TokenStoreError
 from strava_async.oauth import AccessInfo, TokenSet

@@ -13,10 +13,10 @@ from typing import Literal, Self, TypeVar
 
 import anyio.to_thread
 
+from strava_async._concurrency.shield import UnderWay, carry_out, commit
 from strava_async._credentials import check_client_id, check_secret
 from strava_async._hidden import Hidden, hidden
 from strava_async._http import HttpClient
-from strava_async._shield import UnderWay, carry_out, commit
 from strava_async._unset import UNSET, Unset
 from strava_async.accounts import Accounts
 from strava_async.client import Client, load_tags

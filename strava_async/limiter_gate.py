@@ -23,7 +23,7 @@ from threading import get_ident
 
 import anyio
 
-from strava_async._loop_binding import LoopBinding
+from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async.clock import Clock
 from strava_async.errors import QuotaExceededError
 from strava_async.limiter_line import Line, Waiter
@@ -127,7 +127,7 @@ class Gate:
                     await self._keep_time(waiter)
                 else:
                     # Not above: it brings asyncio along, a third of what importing this package takes.
-                    from strava_async.limiter_park import park
+                    from strava_async._concurrency.parking import park
 
                     spot = park()
                     waiter.wake = spot.wake

@@ -10,12 +10,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from strava_async import oauth
+from strava_async._concurrency.shield import UnderWay, carry_out
 from strava_async._credentials import check_client_id, check_secret
 from strava_async._exchange import Exchange, Options
 from strava_async._hidden import Hidden, hidden
 from strava_async._http import HttpClient, HttpSender
 from strava_async._reports import Reports
-from strava_async._shield import UnderWay, carry_out
 from strava_async._unset import UNSET, Unset
 from strava_async._walks import Items, Pages
 from strava_async.calls import Call, Method, api_call, base_url, hide_secrets, oauth_call

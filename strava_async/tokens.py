@@ -32,10 +32,10 @@ from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
 from typing import Protocol
 
+from strava_async._concurrency.shield import after_waiting_for, commit
 from strava_async._expiry import Expiry
 from strava_async._hidden import Hidden
 from strava_async._renewals import Renewals, own_copy
-from strava_async._shield import after_waiting_for, commit
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import (
     InputError,

@@ -9,9 +9,9 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from strava_async._concurrency.shield import run_to_end
 from strava_async._exchange import LARGE_BODY_BYTES, Exchange, Options
 from strava_async._hidden import Hidden
-from strava_async._shield import run_to_end
 from strava_async.calls import Call, api_call, oauth_call
 from strava_async.errors import (
     DecodeError,
@@ -34,7 +34,7 @@ from strava_async.retry import RetryPolicy
 from strava_async.testing.clock import FakeClock
 from strava_async.tokens import TokenSource
 from strava_async.wire import Reply
-from tests.loop_end import end_everything_else
+from tests.concurrency.loop_end import end_everything_else
 
 pytestmark = pytest.mark.anyio
 

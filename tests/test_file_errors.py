@@ -13,9 +13,9 @@ from pathlib import Path
 import anyio
 import pytest
 
+from strava_async._concurrency.threads import THREADS
 from strava_async.errors import TokenStoreError
 from strava_async.stores import SqliteTokenStore
-from strava_async.stores._threads import THREADS
 from strava_async.stores.file_errors import explained
 from strava_async.stores.file_lock import FileLock
 from strava_async.stores.sqlite_shared import MAX_ROOMS, ROOM_BYTES

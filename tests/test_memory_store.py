@@ -10,10 +10,10 @@ import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
+from strava_async._concurrency.keyed_lock import Turns
 from strava_async.errors import InputError
 from strava_async.oauth import TokenSet
 from strava_async.stores import MemoryTokenStore, TokenStore
-from strava_async.stores._turns import Turns
 from tests.store_contract import FULL, StrictStoreContract
 
 

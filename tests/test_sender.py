@@ -21,6 +21,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from tests.http import hostile_peers as peers
 
 from strava_async._http import HttpSender
 from strava_async._http.connections import Connections
@@ -31,7 +32,6 @@ from strava_async._http.trust import tls_context
 from strava_async.calls import Call, api_call
 from strava_async.errors import InputError, StravaError, TransportError
 from strava_async.wire import Reply
-from tests import hostile_peers as peers
 from tests.hostile_peers import OK, Connection, Server, answers, listening
 
 SHORT, LONG = 0.2, 60.0

@@ -16,9 +16,9 @@ import anyio.from_thread
 import anyio.to_thread
 import pytest
 
+from strava_async._concurrency.threads import THREADS, Job, finish_in_thread
 from strava_async.errors import TokenStoreError
 from strava_async.stores import SqliteTokenStore
-from strava_async.stores._threads import THREADS, Job, finish_in_thread
 from strava_async.stores.file_lock import FileLock
 from tests.store_contract import FULL, numbered
 

@@ -17,10 +17,10 @@ from typing import Any, Protocol, TypeVar
 
 import anyio
 
+from strava_async._concurrency.reading_threads import in_reading_thread
 from strava_async._hidden import Hidden, revealed
 from strava_async._http.frames import forget_frames
 from strava_async._http.trust import permanent_tls_failure
-from strava_async._reading_threads import in_reading_thread
 from strava_async.calls import Call
 from strava_async.errors import InputError, Sent, StravaError, TransportError
 from strava_async.redaction import redacted

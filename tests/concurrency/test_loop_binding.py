@@ -11,7 +11,7 @@ import pytest
 import trio
 from outcome import Outcome
 
-from strava_async._loop_binding import LoopBinding
+from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async.errors import InputError
 
 

@@ -13,7 +13,7 @@ from typing import cast
 import anyio
 import trio
 
-from strava_async._carried import Work, current
+from strava_async._concurrency.shielded_work import Work, current
 
 
 async def run(do: Callable[[], Awaitable[None]], after: Callable[[], None], seconds: float) -> None:

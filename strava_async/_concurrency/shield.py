@@ -16,7 +16,7 @@ import anyio
 import sniffio
 from anyio.lowlevel import current_token
 
-from strava_async._carried import current
+from strava_async._concurrency.shielded_work import current
 
 T = TypeVar("T")
 
@@ -39,13 +39,13 @@ async def run_to_end(
     """
     if sniffio.current_async_library() == "asyncio":
         # Not above: asyncio is a third of what importing this package takes, and loaded here anyway.
-        from strava_async import _carried_asyncio
+        from strava_async._concurrency import shield_asyncio
 
-        await _carried_asyncio.run(work, after, seconds)
+        await shield_asyncio.run(work, after, seconds)
     else:
-        from strava_async import _carried_trio
+        from strava_async._concurrency import shield_trio
 
-        await _carried_trio.run(work, after, seconds)
+        await shield_trio.run(work, after, seconds)
 
 
 @contextmanager
