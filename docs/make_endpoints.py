@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from strava_async.endpoints import ENDPOINTS, Endpoint
-from strava_async.quota import QuotaClass
+from strava_async.quota.values import QuotaClass
 
 PAGE = Path(__file__).parent / "endpoints.md"
 

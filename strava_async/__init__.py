@@ -42,7 +42,7 @@ from strava_async.errors import (
 from strava_async.limiter import Limiter, Permit, RateLimiter, Unlimited
 from strava_async.oauth import AccessInfo, TokenSet
 from strava_async.protocol import ApiV3
-from strava_async.quota import Priority, Quota, QuotaClass
+from strava_async.quota.values import Priority, Quota, QuotaClass
 from strava_async.retry import RetryPolicy
 from strava_async.scopes import Scope
 from strava_async.tokens import TokenKeeper, TokenSource

@@ -30,8 +30,8 @@ from strava_async.clock import Clock
 from strava_async.endpoints import scope_of
 from strava_async.errors import FaultError, InputError, RateLimitedError, StravaError, TransportError
 from strava_async.limiter import Limiter, Permit, Unlimited
-from strava_async.quota import Priority, QuotaClass
-from strava_async.quota_fields import parse_date, parse_retry_after
+from strava_async.quota.headers import parse_date, parse_retry_after
+from strava_async.quota.values import Priority, QuotaClass
 from strava_async.retry import Attempt, RetryPolicy, Step, decide
 from strava_async.tokens import TokenSource
 from strava_async.wire import Decode, Reply, opening, read, read_json, read_leniently

@@ -25,7 +25,7 @@ from strava_async.hooks import (
     WaitReason,
     in_turn,
 )
-from strava_async.quota import Priority
+from strava_async.quota.values import Priority
 from strava_async.tokens import TokenSource
 from strava_async.wire import Reply
 

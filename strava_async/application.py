@@ -26,7 +26,7 @@ from strava_async.hooks import Hooks
 from strava_async.limiter import Limiter, RateLimiter
 from strava_async.oauth import AccessInfo, TokenSet, parse_redirect, redirect_state
 from strava_async.protocol import ApiV3
-from strava_async.quota import Priority, Quota
+from strava_async.quota.values import Priority, Quota
 from strava_async.retry import RetryPolicy
 from strava_async.scopes import check_scope, parse_scope, scope_names
 from strava_async.state import StateSigner, check_state

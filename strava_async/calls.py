@@ -29,7 +29,7 @@ from urllib.parse import SplitResult, quote, quote_plus, urlencode, urlsplit
 from strava_async._hidden import Hidden, hidden, revealed
 from strava_async.endpoints import quota_class_of
 from strava_async.errors import InputError
-from strava_async.quota import QuotaClass
+from strava_async.quota.values import QuotaClass
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 _METHODS = get_args(Method)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, fields
 from typing import Generic, Literal, TypeVar
 
 from strava_async.errors import InputError, StravaError
-from strava_async.quota import Priority, QuotaClass
+from strava_async.quota.values import Priority, QuotaClass
 
 E = TypeVar("E")
 WaitReason = Literal["quota", "retry"]

@@ -17,8 +17,8 @@ from strava_async.errors import InputError
 from strava_async.limiter_gate import Gate
 from strava_async.limiter_line import Waiter
 from strava_async.limiter_permit import GatePermit
-from strava_async.quota import QUARTER_SECONDS, QUARTERS_PER_DAY, Blocked, Meter, Priority, Quota, QuotaClass
-from strava_async.quota_ledger import Ledger
+from strava_async.quota.ledger import Ledger
+from strava_async.quota.values import QUARTER_SECONDS, QUARTERS_PER_DAY, Blocked, Meter, Priority, Quota, QuotaClass
 
 
 class Permit(Protocol):
@@ -179,7 +179,7 @@ class RateLimiter:
 
     def snapshot(self) -> dict[str, Any]:
         """Return what is known, in a form that JSON can hold, for ``restore`` after a restart."""
-        from strava_async.quota_snapshot import save  # not above: most programs need neither
+        from strava_async.quota.snapshot import save  # not above: most programs need neither
 
         now = self._gate.tidy()
         return save(self._gate.ledger, now, self.clock.time())
@@ -197,7 +197,7 @@ class RateLimiter:
         Raises:
             InputError: this is no snapshot, or an option is out of range.
         """
-        from strava_async.quota_snapshot import load
+        from strava_async.quota.snapshot import load
 
         limiter = cls(**options)
         load(limiter._gate.ledger, snapshot, limiter.clock.monotonic(), limiter.clock.time())

@@ -29,10 +29,10 @@ from strava_async.errors import QuotaExceededError
 from strava_async.limiter_line import Line, Waiter
 from strava_async.limiter_log import WaitLog
 from strava_async.limiter_permit import GatePermit
-from strava_async.quota import Priority, QuotaClass
-from strava_async.quota_ledger import Ledger
-from strava_async.quota_meter import Reservation
-from strava_async.quota_wait import Wait
+from strava_async.quota.ledger import Ledger
+from strava_async.quota.meter import Reservation
+from strava_async.quota.values import Priority, QuotaClass
+from strava_async.quota.wait import Wait
 
 _SHORTEST_SLEEP = 0.001  # less may not move a clock that counts in floats since 1970
 _LONGEST_SLEEP = 60.0

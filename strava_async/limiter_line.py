@@ -18,10 +18,10 @@ import itertools
 import math
 from collections.abc import Callable
 
-from strava_async.quota import QUARTER_SECONDS, Priority
-from strava_async.quota_ledger import Ledger
-from strava_async.quota_meter import Reservation
-from strava_async.quota_wait import Wait
+from strava_async.quota.ledger import Ledger
+from strava_async.quota.meter import Reservation
+from strava_async.quota.values import QUARTER_SECONDS, Priority
+from strava_async.quota.wait import Wait
 
 _TURN_OF_THE_STARVED = 10
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from strava_async.limiter_line import Line
-from strava_async.quota import QUARTER_SECONDS, QuotaClass
-from strava_async.quota_ledger import Ledger
+from strava_async.quota.ledger import Ledger
+from strava_async.quota.values import QUARTER_SECONDS, QuotaClass
 
 _logger = logging.getLogger("strava_async.limiter")
 _LONG_SECONDS = 60.0

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
-from strava_async.quota_meter import Reservation
+from strava_async.quota.meter import Reservation
 
 
 class Issuer(Protocol):

@@ -21,8 +21,8 @@ from strava_async._extras import extra
 from strava_async.clock import Clock
 from strava_async.hooks import Hooks, RefreshEvent, RequestEvent, ResponseEvent, RetryEvent, WaitEvent
 from strava_async.limiter import Limiter
-from strava_async.quota import Meter as QuotaMeter
-from strava_async.quota import Quota
+from strava_async.quota.values import Meter as QuotaMeter
+from strava_async.quota.values import Quota
 
 with extra("otel", __name__, "opentelemetry"):
     from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation, get_meter

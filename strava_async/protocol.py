@@ -24,7 +24,7 @@ from strava_async.errors import InputError, StravaError
 from strava_async.limiter import Limiter, RateLimiter
 from strava_async.oauth import AccessInfo, TokenSet, with_access_token, with_expiry, with_refresh_token
 from strava_async.paging import PageWalk
-from strava_async.quota import Priority, Quota
+from strava_async.quota.values import Priority, Quota
 from strava_async.retry import Pause, RetryPolicy
 from strava_async.tokens import OnTokenRefresh, TokenSource
 

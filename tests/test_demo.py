@@ -24,7 +24,7 @@ from strava_async.demo.store import APPLICATION_ID, SqliteStore, StoreError, ope
 from strava_async.errors import ForbiddenError, ServerError, StravaError, UnauthorizedError
 from strava_async.limiter import RateLimiter, Unlimited
 from strava_async.protocol import ApiV3
-from strava_async.quota import Meter, Quota, QuotaClass
+from strava_async.quota.values import Meter, Quota, QuotaClass
 from strava_async.retry import RetryPolicy
 from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits
 

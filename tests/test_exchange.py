@@ -29,7 +29,7 @@ from strava_async.errors import (
 )
 from strava_async.limiter import Permit, Unlimited
 from strava_async.oauth import AccessInfo, TokenSet
-from strava_async.quota import Blocked, Priority, Quota, QuotaClass
+from strava_async.quota.values import Blocked, Priority, Quota, QuotaClass
 from strava_async.retry import RetryPolicy
 from strava_async.testing.clock import FakeClock
 from strava_async.tokens import TokenSource

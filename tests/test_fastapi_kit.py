@@ -37,7 +37,7 @@ from strava_async.fastapi import (
     exception_handlers,
     kit_of,
 )
-from strava_async.quota import Priority
+from strava_async.quota.values import Priority
 from strava_async.testing import Emulator, FakeClock, MeterLimits
 
 pytestmark = pytest.mark.anyio

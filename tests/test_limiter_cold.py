@@ -7,7 +7,7 @@ import pytest
 
 from strava_async.errors import QuotaExceededError
 from strava_async.limiter import Permit, RateLimiter
-from strava_async.quota import Priority
+from strava_async.quota.values import Priority
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from tests.limiter_world import Queue, Strava
 

@@ -13,7 +13,7 @@ import pytest
 
 from strava_async.errors import InputError
 from strava_async.limiter import Permit, RateLimiter
-from strava_async.quota import Blocked, Meter, Priority, QuotaClass
+from strava_async.quota.values import Blocked, Meter, Priority, QuotaClass
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from strava_async.testing.meters import MeterLimits
 from tests.limiter_world import Queue, Strava, spend

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from strava_async.limiter_line import Line, Waiter
-from strava_async.quota import Priority
-from strava_async.quota_budget import Budget
-from strava_async.quota_ledger import Ledger
-from strava_async.quota_meter import MeterState, Reservation
-from strava_async.quota_snapshot import load, save
+from strava_async.quota.budget import Budget
+from strava_async.quota.ledger import Ledger
+from strava_async.quota.meter import MeterState, Reservation
+from strava_async.quota.snapshot import load, save
+from strava_async.quota.values import Priority
 from strava_async.testing.meters import MeterLimits, Meters
 
 QUARTER, DAY = 900, 86_400

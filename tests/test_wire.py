@@ -30,7 +30,7 @@ from strava_async.errors import (
     UnauthorizedError,
     UploadError,
 )
-from strava_async.quota import QuotaClass
+from strava_async.quota.values import QuotaClass
 from strava_async.redaction import redacted
 from strava_async.wire import (
     MAX_BODY_BYTES,

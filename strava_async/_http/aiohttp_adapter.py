@@ -33,7 +33,7 @@ from strava_async._http.attempt import Attempt, Body
 from strava_async._http.incoming import Collected
 from strava_async.calls import Call
 from strava_async.errors import InputError, TransportError
-from strava_async.quota_fields import QUOTA_FIELDS
+from strava_async.quota.headers import QUOTA_FIELDS
 from strava_async.wire import Reply
 
 # Of a line of the head and of one field; aiohttp's own limit of 8 KB is less than what proxies let through.

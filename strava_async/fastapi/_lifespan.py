@@ -15,7 +15,7 @@ from strava_async.fastapi.access_log import AccessLogFilter
 from strava_async.fastapi.cross_site import read_origins
 from strava_async.fastapi.openapi import document
 from strava_async.fastapi.sessions import COOKIE_NAME, SESSION_SECONDS, Sessions, SignedIn
-from strava_async.quota import Priority
+from strava_async.quota.values import Priority
 from strava_async.retry import RetryPolicy
 from strava_async.state import Secret, StateSigner
 

@@ -25,7 +25,7 @@ from strava_async.fastapi.oauth_failures import ConnectFailure, failure, failure
 from strava_async.fastapi.oauth_pages import failure_response
 from strava_async.fastapi.oauth_question import Place, answered, ask, close, closed, new_state, read_query
 from strava_async.fastapi.redirects import safe_next
-from strava_async.quota import Meter, Quota
+from strava_async.quota.values import Meter, Quota
 
 OnConnect = Callable[[Request, Client], Awaitable[Response | None] | Response | None]
 OnError = Callable[[Request, ConnectFailure], Awaitable[Response | None] | Response | None]

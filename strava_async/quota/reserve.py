@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 
-from strava_async.quota import QUARTER_SECONDS, QUARTERS_PER_DAY
+from strava_async.quota.values import QUARTER_SECONDS, QUARTERS_PER_DAY
 
 _DAY_SECONDS = QUARTER_SECONDS * QUARTERS_PER_DAY
 _MOST_OF_QUARTER = 0.5

@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 from enum import Enum
 
-from strava_async.quota_witness import CLOSE_SECONDS, Rival
+from strava_async.quota.witness import CLOSE_SECONDS, Rival
 
 _DRIFT = 1e-5  # seconds per second; a crystal that NTP steers stays below a tenth of that
 _SLEEP_DRIFT = 1e-3  # what counts the seconds of a machine that sleeps is a poorer clock, and tells whole ones

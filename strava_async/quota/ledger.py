@@ -8,16 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from strava_async.quota import QUARTER_SECONDS, QUARTERS_PER_DAY, Meter, Quota
-from strava_async.quota_budget import Budget
-from strava_async.quota_ceiling import Ceilings
-from strava_async.quota_clock import NOTHING, ServerClock, Told
-from strava_async.quota_fields import Fields, parse_date, parse_retry_after, pick_fields
-from strava_async.quota_meter import IN, Ending, MeterState, Placement, Reservation
-from strava_async.quota_reserve import Reserve
-from strava_async.quota_turn import CounterTurn
-from strava_async.quota_wait import Waits
-from strava_async.quota_window import DAY_SECONDS, MARGIN_SECONDS, Window
+from strava_async.quota.budget import Budget
+from strava_async.quota.ceiling import Ceilings
+from strava_async.quota.headers import Fields, parse_date, parse_retry_after, pick_fields
+from strava_async.quota.meter import IN, Ending, MeterState, Placement, Reservation
+from strava_async.quota.reserve import Reserve
+from strava_async.quota.server_clock import NOTHING, ServerClock, Told
+from strava_async.quota.turn import CounterTurn
+from strava_async.quota.values import QUARTER_SECONDS, QUARTERS_PER_DAY, Meter, Quota
+from strava_async.quota.wait import Waits
+from strava_async.quota.window import DAY_SECONDS, MARGIN_SECONDS, Window
 
 _GRACE_SECONDS = 5.0  # how long after its abandonment a request may still arrive
 

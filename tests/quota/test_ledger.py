@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from strava_async.errors import InputError
-from strava_async.quota import Meter, Quota
-from strava_async.quota_clock import ServerClock, Told
-from strava_async.quota_fields import parse_date, parse_pair, parse_retry_after, pick_fields
-from strava_async.quota_ledger import Ledger
-from strava_async.quota_meter import Reservation
-from strava_async.quota_snapshot import load, save
+from strava_async.quota.headers import parse_date, parse_pair, parse_retry_after, pick_fields
+from strava_async.quota.ledger import Ledger
+from strava_async.quota.meter import Reservation
+from strava_async.quota.server_clock import ServerClock, Told
+from strava_async.quota.snapshot import load, save
+from strava_async.quota.values import Meter, Quota
 
 NOW = 5_000.0
 TEN = 1_767_693_600.0  # 2026-01-06 10:00:00 UTC

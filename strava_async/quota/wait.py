@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from strava_async.quota import QUARTER_SECONDS
-from strava_async.quota_budget import Budget
-from strava_async.quota_ceiling import TICK_SECONDS
-from strava_async.quota_clock import ServerClock
-from strava_async.quota_meter import MeterState
-from strava_async.quota_reserve import Reserve
-from strava_async.quota_window import DAY_SECONDS, Window
+from strava_async.quota.budget import Budget
+from strava_async.quota.ceiling import TICK_SECONDS
+from strava_async.quota.meter import MeterState
+from strava_async.quota.reserve import Reserve
+from strava_async.quota.server_clock import ServerClock
+from strava_async.quota.values import QUARTER_SECONDS
+from strava_async.quota.window import DAY_SECONDS, Window
 
 
 class Wait(NamedTuple):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from strava_async.quota_budget import Budget
-from strava_async.quota_clock import ServerClock
-from strava_async.quota_turn import CounterTurn
-from strava_async.quota_window import Window
+from strava_async.quota.budget import Budget
+from strava_async.quota.server_clock import ServerClock
+from strava_async.quota.turn import CounterTurn
+from strava_async.quota.window import Window
 
 _STALE_SECONDS = 3_600.0
 _FLIGHTS = (1, 10)  # after these, no bound

@@ -17,10 +17,10 @@ from email.utils import formatdate
 from typing import Any, Protocol
 
 from strava_async.limiter_line import Line, Waiter
-from strava_async.quota import Priority
-from strava_async.quota_ledger import Ledger
-from strava_async.quota_meter import Reservation
-from strava_async.quota_snapshot import load, save
+from strava_async.quota.ledger import Ledger
+from strava_async.quota.meter import Reservation
+from strava_async.quota.snapshot import load, save
+from strava_async.quota.values import Priority
 from strava_async.testing.meters import MeterLimits, Meters, RateClass
 
 TEN_O_CLOCK = 1_767_693_600.0

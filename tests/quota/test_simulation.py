@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from strava_async.quota import Priority
-from strava_async.quota_fields import parse_date
+from strava_async.quota.headers import parse_date
+from strava_async.quota.values import Priority
 from strava_async.testing.meters import MeterLimits, Meters
-from tests.quota_simulation import (
+from tests.quota.simulation import (
     LARGE,
     MIDNIGHT,
     TEN_O_CLOCK,

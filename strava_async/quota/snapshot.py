@@ -15,12 +15,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from strava_async.errors import InputError
-from strava_async.quota import QUARTER_SECONDS, QUARTERS_PER_DAY
-from strava_async.quota_budget import Budget
-from strava_async.quota_ledger import Ledger
-from strava_async.quota_meter import MeterState
-from strava_async.quota_turn import FIRST_SECONDS, STEP_SECONDS
-from strava_async.quota_window import TURN_SECONDS
+from strava_async.quota.budget import Budget
+from strava_async.quota.ledger import Ledger
+from strava_async.quota.meter import MeterState
+from strava_async.quota.turn import FIRST_SECONDS, STEP_SECONDS
+from strava_async.quota.values import QUARTER_SECONDS, QUARTERS_PER_DAY
+from strava_async.quota.window import TURN_SECONDS
 
 _VERSION = 1
 _MAX_COUNT = 10**9

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import math
 
-from strava_async.quota_fields import parse_pair
-from strava_async.quota_meter import IN, Ending, MeterState, Reservation
-from strava_async.quota_turn import CounterTurn
+from strava_async.quota.headers import parse_pair
+from strava_async.quota.meter import IN, Ending, MeterState, Reservation
+from strava_async.quota.turn import CounterTurn
 
 _BLIND_ANSWERS = 3  # answers without numbers until the documented limits are believed
 _HOLD_SECONDS = 5.0

@@ -22,8 +22,8 @@ from collections import deque
 from enum import Enum
 from typing import NamedTuple
 
-from strava_async.quota_turn import CounterTurn
-from strava_async.quota_witness import Doubt
+from strava_async.quota.turn import CounterTurn
+from strava_async.quota.witness import Doubt
 
 _UNKNOWN_ROOM = 10  # permits out where nothing is known, once the first answer has been waited for
 
