@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from strava_async.clock import Clock
-from strava_async.oauth import AccessInfo, TokenSet
+from strava_async.oauth.grants import AccessInfo, TokenSet
 
 # Strava gave the same token again although it should be near its end, or one that is dead already: somebody's clock is
 # wrong. Or it gave none. Do not ask at once.

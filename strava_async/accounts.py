@@ -18,7 +18,7 @@ from strava_async._concurrency.shield import after_waiting_for
 from strava_async._hidden import Hidden
 from strava_async.clock import Clock
 from strava_async.errors import InputError, InvalidGrantError, TokenStoreError
-from strava_async.oauth import AccessInfo, TokenSet
+from strava_async.oauth.grants import AccessInfo, TokenSet
 from strava_async.stores.base import TokenStore
 from strava_async.tokens import TokenSource
 

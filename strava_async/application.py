@@ -14,7 +14,6 @@ from typing import Literal, Self, TypeVar
 import anyio.to_thread
 
 from strava_async._concurrency.shield import UnderWay, carry_out, commit
-from strava_async._credentials import check_client_id, check_secret
 from strava_async._hidden import Hidden, hidden
 from strava_async._http import HttpClient
 from strava_async._unset import UNSET, Unset
@@ -24,12 +23,13 @@ from strava_async.clock import Clock
 from strava_async.errors import DecodeError, InputError, MissingScopeError, StravaError
 from strava_async.hooks import Hooks
 from strava_async.limiter import Limiter, RateLimiter
-from strava_async.oauth import AccessInfo, TokenSet, parse_redirect, redirect_state
+from strava_async.oauth.credentials import check_client_id, check_secret
+from strava_async.oauth.grants import AccessInfo, TokenSet, parse_redirect, redirect_state
+from strava_async.oauth.scopes import check_scope, parse_scope, scope_names
+from strava_async.oauth.state import StateSigner, check_state
 from strava_async.protocol import ApiV3
 from strava_async.quota.values import Priority, Quota
 from strava_async.retry import RetryPolicy
-from strava_async.scopes import check_scope, parse_scope, scope_names
-from strava_async.state import StateSigner, check_state
 from strava_async.stores.base import TokenStore
 from strava_async.stores.memory import MemoryTokenStore
 from strava_async.subscriptions import Webhooks

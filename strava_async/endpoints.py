@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from strava_async.oauth.scopes import Scope
 from strava_async.quota.values import QuotaClass
-from strava_async.scopes import Scope
 
 Paging = Literal["", "page", "cursor"]
 

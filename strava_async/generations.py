@@ -17,7 +17,7 @@ Source:
 
 from __future__ import annotations
 
-from strava_async.oauth import GENERATION_LENGTH, TokenSet, with_generation
+from strava_async.oauth.grants import GENERATION_LENGTH, TokenSet, with_generation
 
 # A minute less than five hours: expiries are rounded, and clocks are set.
 LEAST_SECONDS_BETWEEN_EXPIRIES = 5 * 3600 - 60

@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from strava_async import oauth
 from strava_async._concurrency.shield import UnderWay, carry_out
-from strava_async._credentials import check_client_id, check_secret
 from strava_async._exchange import Exchange, Options
 from strava_async._hidden import Hidden, hidden
 from strava_async._http import HttpClient, HttpSender
@@ -22,7 +20,9 @@ from strava_async.calls import Call, Method, api_call, base_url, hide_secrets, o
 from strava_async.clock import Clock
 from strava_async.errors import InputError, StravaError
 from strava_async.limiter import Limiter, RateLimiter
-from strava_async.oauth import AccessInfo, TokenSet, with_access_token, with_expiry, with_refresh_token
+from strava_async.oauth import grants as oauth
+from strava_async.oauth.credentials import check_client_id, check_secret
+from strava_async.oauth.grants import AccessInfo, TokenSet, with_access_token, with_expiry, with_refresh_token
 from strava_async.paging import PageWalk
 from strava_async.quota.values import Priority, Quota
 from strava_async.retry import Pause, RetryPolicy

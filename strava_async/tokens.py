@@ -46,8 +46,8 @@ from strava_async.errors import (
     TransportError,
 )
 from strava_async.generations import changed, ended, may_continue
-from strava_async.oauth import AccessInfo, TokenSet, are_same_tokens, with_generation
-from strava_async.scopes import lacks_scope
+from strava_async.oauth.grants import AccessInfo, TokenSet, are_same_tokens, with_generation
+from strava_async.oauth.scopes import lacks_scope
 
 Refresh = Callable[[TokenSet], Awaitable[AccessInfo]]
 OnTokenRefresh = Callable[[TokenSet], object]

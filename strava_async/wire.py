@@ -50,7 +50,7 @@ from strava_async.errors import (
 )
 from strava_async.excerpts import Came, begins_like_html, is_html_type, is_json_type, media_type_of, what_came
 from strava_async.json_values import decode as decode_json
-from strava_async.oauth import grant_error
+from strava_async.oauth.grants import grant_error
 from strava_async.redaction import redacted as redacted
 from strava_async.redaction import redacted_beginning
 from strava_async.unpacking import TooLargeError, UnpackError, finished, unpacking

@@ -28,7 +28,7 @@ from strava_async.errors import (
     UnauthorizedError,
 )
 from strava_async.limiter import Permit, Unlimited
-from strava_async.oauth import AccessInfo, TokenSet
+from strava_async.oauth.grants import AccessInfo, TokenSet
 from strava_async.quota.values import Blocked, Priority, Quota, QuotaClass
 from strava_async.retry import RetryPolicy
 from strava_async.testing.clock import FakeClock

@@ -35,7 +35,7 @@ from strava_async import (
     TokenStoreError,
 )
 from strava_async._http.incoming import Collected
-from strava_async.oauth import AccessInfo
+from strava_async.oauth.grants import AccessInfo
 from strava_async.webhooks import challenge_of, check_signature
 from strava_async.wire import MAX_BODY_BYTES
 from tests.frames import PACKAGE, errors_of, shown_by, shown_in, without_frames_of_tests

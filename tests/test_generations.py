@@ -11,7 +11,7 @@ import pytest
 
 from strava_async import AccessInfo, InputError, InvalidGrantError, MissingScopeError, TokenSet, TokenStoreError
 from strava_async.generations import ended, may_continue
-from strava_async.oauth import are_same_tokens
+from strava_async.oauth.grants import are_same_tokens
 from strava_async.tokens import TokenSource
 from tests.test_application import FussyStore, Setting, cancel_while_waiting, held, setting
 from tests.test_tokens import NOW, Shared, info

@@ -20,7 +20,7 @@ from strava_async.errors import (
     InvalidGrantError,
     MissingScopeError,
 )
-from strava_async.oauth import Redirect
+from strava_async.oauth.grants import Redirect
 from strava_async.redirect_server import RedirectServer, _Login, redirect_server
 from tests.plain_http import NO_TRUST
 

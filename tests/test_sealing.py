@@ -13,7 +13,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from strava_async.errors import InputError, TokenStoreError
-from strava_async.oauth import TokenSet
+from strava_async.oauth.grants import TokenSet
 from strava_async.stores import SqliteTokenStore
 from strava_async.stores.sealing import Seal, seals
 from tests.store_contract import FULL, numbered

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strava_async.errors import InputError, TokenStoreError
-from strava_async.oauth import TokenSet
+from strava_async.oauth.grants import TokenSet
 from strava_async.stores import SqliteTokenStore, TokenStore
 from strava_async.stores.private_files import Privacy
 from strava_async.stores.sqlite_file import SqliteFile

@@ -19,7 +19,7 @@ from strava_async.errors import (
     StravaError,
     TransportError,
 )
-from strava_async.oauth import AccessInfo, TokenSet
+from strava_async.oauth.grants import AccessInfo, TokenSet
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from strava_async.tokens import TokenSource
 

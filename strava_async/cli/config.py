@@ -28,12 +28,12 @@ from typing import Any
 
 import anyio
 
-from strava_async._credentials import check_client_id, check_secret
 from strava_async.application import Strava
 from strava_async.cli.emulator_url import API_PATH, OAUTH_PATH, STRAVA, emulator_url, strava_api_url
 from strava_async.cli.places import default_directory, expanded, needed
 from strava_async.cli.terminal import Ask, UsageError
 from strava_async.errors import InputError, TokenStoreError
+from strava_async.oauth.credentials import check_client_id, check_secret
 from strava_async.retry import RetryPolicy
 from strava_async.stores.base import TokenStore
 from strava_async.stores.private_files import make_open_file_private, make_private_directories, remedy

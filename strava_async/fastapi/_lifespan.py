@@ -15,9 +15,9 @@ from strava_async.fastapi.access_log import AccessLogFilter
 from strava_async.fastapi.cross_site import read_origins
 from strava_async.fastapi.openapi import document
 from strava_async.fastapi.sessions import COOKIE_NAME, SESSION_SECONDS, Sessions, SignedIn
+from strava_async.oauth.state import Secret, StateSigner
 from strava_async.quota.values import Priority
 from strava_async.retry import RetryPolicy
-from strava_async.state import Secret, StateSigner
 
 # A person waits: a silent Strava costs twice the timeout and half a second at the most, one that drips twice the total.
 WEB_WAIT_SECONDS = 2.0

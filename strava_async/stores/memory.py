@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from strava_async._concurrency.keyed_lock import Turns
 from strava_async._concurrency.loop_binding import LoopBinding
-from strava_async.oauth import TokenSet
+from strava_async.oauth.grants import TokenSet
 from strava_async.stores._values import check_athlete_id
 
 

@@ -14,7 +14,7 @@ import trio
 
 from strava_async._concurrency.shield import after_waiting_for, cancellable, carry_out, commit, run_to_end
 from strava_async.errors import InputError
-from strava_async.oauth import AccessInfo, TokenSet
+from strava_async.oauth.grants import AccessInfo, TokenSet
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from strava_async.tokens import TokenSource
 from tests.concurrency.loop_end import end_everything_else, turns

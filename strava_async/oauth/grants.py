@@ -23,7 +23,6 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from strava_async._credentials import check_client_id, check_secret, fits_a_field
 from strava_async._hidden import Hidden, SecretText, hidden
 from strava_async._shapes import is_object
 from strava_async.errors import (
@@ -35,7 +34,8 @@ from strava_async.errors import (
     InvalidGrantError,
     OAuthError,
 )
-from strava_async.scopes import parse_scope, scope_names
+from strava_async.oauth.credentials import check_client_id, check_secret, fits_a_field
+from strava_async.oauth.scopes import parse_scope, scope_names
 
 K = TypeVar("K")
 V = TypeVar("V")

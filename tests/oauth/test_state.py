@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strava_async.errors import InputError, InvalidStateError
-from strava_async.state import MAX_DATA_BYTES, StateSigner, check_state
+from strava_async.oauth.state import MAX_DATA_BYTES, StateSigner, check_state
 from strava_async.testing.clock import FakeClock
 
 SECRET = "correct horse battery staple"

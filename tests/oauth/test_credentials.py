@@ -13,12 +13,12 @@ from rich.console import Console
 
 from examples.fastapi_app.settings import Settings, SettingsError
 from strava_async import ApiV3, InputError, RetryPolicy, Strava, TokenSet
-from strava_async._credentials import check_client_id, check_secret, check_text
 from strava_async.cli.config import Options, find_credentials, read_config, token_store
 from strava_async.cli.terminal import Terminal, UsageError
 from strava_async.cli.webhook import subscribe
 from strava_async.fastapi import webhook_router
-from strava_async.oauth import authorization_url
+from strava_async.oauth.credentials import check_client_id, check_secret, check_text
+from strava_async.oauth.grants import authorization_url
 from strava_async.stores import SqliteTokenStore
 from strava_async.subscriptions import Webhooks
 from strava_async.testing import FakeClock

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strava_async import oauth, scopes
 from strava_async.errors import (
     AuthorizationDeniedError,
     DecodeError,
@@ -17,8 +16,9 @@ from strava_async.errors import (
     InvalidGrantError,
     MissingScopeError,
 )
-from strava_async.oauth import AccessInfo, TokenSet, parse_redirect, redirect_state
-from strava_async.scopes import Scope, lacks_scope
+from strava_async.oauth import grants, scopes
+from strava_async.oauth.grants import AccessInfo, TokenSet, parse_redirect, redirect_state
+from strava_async.oauth.scopes import Scope, lacks_scope
 from strava_async.stores._values import from_json, to_json
 
 NOW = 1_700_000_000.5
@@ -26,12 +26,12 @@ ANSWER = {"access_token": "a1", "refresh_token": "r1", "expires_at": 1_800_000_0
 
 
 def access_info(answer: object) -> AccessInfo:
-    return oauth.access_info(answer, now=NOW, refresh_token="r0")
+    return grants.access_info(answer, now=NOW, refresh_token="r0")
 
 
 def url(**changes: Any) -> str:
     arguments: dict[str, Any] = {"client_id": 7, "redirect_uri": "http://localhost:8000/back?x=1", **changes}
-    return oauth.authorization_url("https://www.strava.com/oauth", **arguments)
+    return grants.authorization_url("https://www.strava.com/oauth", **arguments)
 
 
 def query(address: str) -> dict[str, list[str]]:
@@ -96,20 +96,20 @@ def test_a_missing_scope_is_named() -> None:
 
 
 def test_a_redirect_brings_code_scope_and_state() -> None:
-    redirect = oauth.parse_redirect("http://localhost/?state=s&code=c0de&scope=read,activity:read")
+    redirect = grants.parse_redirect("http://localhost/?state=s&code=c0de&scope=read,activity:read")
     assert (redirect.code, redirect.scope, redirect.state) == ("c0de", {"read", "activity:read"}, "s")
     assert "c0de" not in repr(redirect)
 
 
 def test_a_refusal_is_an_error_of_its_own() -> None:
     with pytest.raises(AuthorizationDeniedError) as caught:
-        oauth.parse_redirect("http://localhost/?state=s&error=access_denied")
+        grants.parse_redirect("http://localhost/?state=s&error=access_denied")
     assert caught.value.error == "access_denied"
 
 
 def test_a_redirect_without_code_is_refused() -> None:
     with pytest.raises(InputError):
-        oauth.parse_redirect("http://localhost/?state=s")
+        grants.parse_redirect("http://localhost/?state=s")
 
 
 def test_the_answer_keeps_what_is_documented() -> None:
@@ -154,7 +154,7 @@ def test_an_answer_without_usable_tokens_is_refused_without_showing_it(answer: A
 def test_without_a_usable_refresh_token_the_old_one_goes_on(refresh_token: Any) -> None:
     answer = {**ANSWER, "refresh_token": refresh_token}
     assert access_info(answer)["refresh_token"] == "r0"
-    assert "refresh_token" not in oauth.access_info(answer, now=NOW)
+    assert "refresh_token" not in grants.access_info(answer, now=NOW)
     assert AccessInfo(answer).token_set(TokenSet("a0", "r0")).refresh_token == "r0"
     assert AccessInfo(answer).token_set().refresh_token is None
 
@@ -224,7 +224,7 @@ odd_answers = st.fixed_dictionaries(
 @given(odd_answers, st.floats(0, 4e9), st.none() | st.just(TokenSet("a0", "r0", 5, frozenset({"read"}), 7)))
 def test_any_answer_is_taken_or_an_error_of_ours(answer: dict[str, Any], now: float, before: TokenSet | None) -> None:
     try:
-        info = oauth.access_info(answer, now=now, refresh_token="r0")
+        info = grants.access_info(answer, now=now, refresh_token="r0")
     except DecodeError:
         assert answer.get("access_token") != "a1"
         return
@@ -284,21 +284,21 @@ def resource(name: str) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("name", ["RefreshToken", "AuthorizationCode", "RequestToken"])
 def test_a_400_about_the_grant_means_connect_again(name: str) -> None:
-    assert isinstance(oauth.grant_error(400, resource(name)), InvalidGrantError)
+    assert isinstance(grants.grant_error(400, resource(name)), InvalidGrantError)
 
 
 @pytest.mark.parametrize("status_code", [400, 401])
 def test_a_refusal_of_the_application_leaves_the_grant_alone(status_code: int) -> None:
-    assert isinstance(oauth.grant_error(status_code, resource("Application")), InvalidClientError)
+    assert isinstance(grants.grant_error(status_code, resource("Application")), InvalidClientError)
 
 
 def test_a_401_without_errors_is_about_the_client() -> None:
-    assert isinstance(oauth.grant_error(401, []), InvalidClientError)
+    assert isinstance(grants.grant_error(401, []), InvalidClientError)
 
 
 @pytest.mark.parametrize("status_code", [400, 403, 429, 500])
 def test_anything_else_says_nothing_about_the_grant(status_code: int) -> None:
-    assert oauth.grant_error(status_code, resource("Something")) is None
+    assert grants.grant_error(status_code, resource("Something")) is None
 
 
 def test_access_info_is_a_plain_dict_for_json() -> None:
