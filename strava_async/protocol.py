@@ -15,7 +15,6 @@ from strava_async._hidden import Hidden, hidden
 from strava_async._http import HttpClient, HttpSender
 from strava_async._reports import Reports
 from strava_async._unset import UNSET, Unset
-from strava_async._walks import Items, Pages
 from strava_async.calls import Call, Method, api_call, base_url, hide_secrets, oauth_call
 from strava_async.clock import Clock
 from strava_async.errors import InputError, StravaError
@@ -23,7 +22,8 @@ from strava_async.limiter import Limiter, RateLimiter
 from strava_async.oauth import grants as oauth
 from strava_async.oauth.credentials import check_client_id, check_secret
 from strava_async.oauth.grants import AccessInfo, TokenSet, with_access_token, with_expiry, with_refresh_token
-from strava_async.paging import PageWalk
+from strava_async.paging.pages import PageWalk
+from strava_async.paging.walk import Items, Pages
 from strava_async.quota.values import Priority, Quota
 from strava_async.retry import Pause, RetryPolicy
 from strava_async.tokens import OnTokenRefresh, TokenSource

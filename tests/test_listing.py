@@ -5,9 +5,9 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from strava_async._walks import Pages
 from strava_async.errors import AsyncOnlyError, DecodeError, InputError, ServerError, StravaError
-from strava_async.paging import CursorWalk, PageWalk
+from strava_async.paging.pages import CursorWalk, PageWalk
+from strava_async.paging.walk import Pages
 from strava_async.resources._listing import Listing
 
 pytestmark = pytest.mark.anyio

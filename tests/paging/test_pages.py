@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strava_async.errors import DecodeError, InputError
-from strava_async.paging import PageWalk
+from strava_async.paging.pages import PageWalk
 
 
 def walk_over(items: list[Any], page_sizes: list[int], walk: PageWalk) -> tuple[list[Any], int]:

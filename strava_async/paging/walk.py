@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 import anyio
 
-from strava_async._async_only import AsyncOnly
+from strava_async.paging.async_only import AsyncOnly
 
 T = TypeVar("T")
 Params = dict[str, Any]
