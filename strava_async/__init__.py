@@ -39,7 +39,7 @@ from strava_async.errors import (
     UploadError,
     UploadTimeoutError,
 )
-from strava_async.limiter import Limiter, Permit, RateLimiter, Unlimited
+from strava_async.limiter.local import Limiter, Permit, RateLimiter, Unlimited
 from strava_async.oauth.grants import AccessInfo, TokenSet
 from strava_async.oauth.scopes import Scope
 from strava_async.protocol import ApiV3

@@ -29,7 +29,7 @@ from strava_async.calls import Call
 from strava_async.clock import Clock
 from strava_async.endpoints import scope_of
 from strava_async.errors import FaultError, InputError, RateLimitedError, StravaError, TransportError
-from strava_async.limiter import Limiter, Permit, Unlimited
+from strava_async.limiter.local import Limiter, Permit, Unlimited
 from strava_async.quota.headers import parse_date, parse_retry_after
 from strava_async.quota.values import Priority, QuotaClass
 from strava_async.retry import Attempt, RetryPolicy, Step, decide

@@ -22,7 +22,7 @@ from strava_async.client import Client, load_tags
 from strava_async.clock import Clock
 from strava_async.errors import DecodeError, InputError, MissingScopeError, StravaError
 from strava_async.hooks import Hooks
-from strava_async.limiter import Limiter, RateLimiter
+from strava_async.limiter.local import Limiter, RateLimiter
 from strava_async.oauth.credentials import check_client_id, check_secret
 from strava_async.oauth.grants import AccessInfo, TokenSet, parse_redirect, redirect_state
 from strava_async.oauth.scopes import check_scope, parse_scope, scope_names

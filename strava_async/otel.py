@@ -20,7 +20,7 @@ from typing import Protocol
 from strava_async._extras import extra
 from strava_async.clock import Clock
 from strava_async.hooks import Hooks, RefreshEvent, RequestEvent, ResponseEvent, RetryEvent, WaitEvent
-from strava_async.limiter import Limiter
+from strava_async.limiter.local import Limiter
 from strava_async.quota.values import Meter as QuotaMeter
 from strava_async.quota.values import Quota
 

@@ -18,7 +18,7 @@ from strava_async._unset import UNSET, Unset
 from strava_async.calls import Call, Method, api_call, base_url, hide_secrets, oauth_call
 from strava_async.clock import Clock
 from strava_async.errors import InputError, StravaError
-from strava_async.limiter import Limiter, RateLimiter
+from strava_async.limiter.local import Limiter, RateLimiter
 from strava_async.oauth import grants as oauth
 from strava_async.oauth.credentials import check_client_id, check_secret
 from strava_async.oauth.grants import AccessInfo, TokenSet, with_access_token, with_expiry, with_refresh_token

@@ -27,7 +27,7 @@ from strava_async.errors import (
     TransportError,
     UnauthorizedError,
 )
-from strava_async.limiter import Permit, Unlimited
+from strava_async.limiter.local import Permit, Unlimited
 from strava_async.oauth.grants import AccessInfo, TokenSet
 from strava_async.quota.values import Blocked, Priority, Quota, QuotaClass
 from strava_async.retry import RetryPolicy

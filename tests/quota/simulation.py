@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any, Protocol
 
-from strava_async.limiter_line import Line, Waiter
+from strava_async.limiter.queue import Line, Waiter
 from strava_async.quota.ledger import Ledger
 from strava_async.quota.meter import Reservation
 from strava_async.quota.snapshot import load, save

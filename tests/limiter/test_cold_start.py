@@ -6,10 +6,10 @@ import anyio
 import pytest
 
 from strava_async.errors import QuotaExceededError
-from strava_async.limiter import Permit, RateLimiter
+from strava_async.limiter.local import Permit, RateLimiter
 from strava_async.quota.values import Priority
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
-from tests.limiter_world import Queue, Strava
+from tests.limiter.world import Queue, Strava
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ from email.utils import formatdate
 
 import anyio
 
-from strava_async.limiter import Permit, RateLimiter
+from strava_async.limiter.local import Permit, RateLimiter
 from strava_async.quota.values import Priority, QuotaClass
 from strava_async.testing.clock import FakeClock
 from strava_async.testing.meters import MeterLimits, Meters

@@ -14,9 +14,9 @@ from typing import Any, Protocol, Self
 from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import InputError
-from strava_async.limiter_gate import Gate
-from strava_async.limiter_line import Waiter
-from strava_async.limiter_permit import GatePermit
+from strava_async.limiter.dispatcher import Gate
+from strava_async.limiter.permit import GatePermit
+from strava_async.limiter.queue import Waiter
 from strava_async.quota.ledger import Ledger
 from strava_async.quota.values import QUARTER_SECONDS, QUARTERS_PER_DAY, Blocked, Meter, Priority, Quota, QuotaClass
 

@@ -12,11 +12,11 @@ import anyio
 import pytest
 
 from strava_async.errors import InputError
-from strava_async.limiter import Permit, RateLimiter
+from strava_async.limiter.local import Permit, RateLimiter
 from strava_async.quota.values import Blocked, Meter, Priority, QuotaClass
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from strava_async.testing.meters import MeterLimits
-from tests.limiter_world import Queue, Strava, spend
+from tests.limiter.world import Queue, Strava, spend
 
 BACKENDS = ["asyncio", "trio"]
 FEW = MeterLimits(read_15min=20, read_day=1_000)

@@ -26,9 +26,9 @@ import anyio
 from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async.clock import Clock
 from strava_async.errors import QuotaExceededError
-from strava_async.limiter_line import Line, Waiter
-from strava_async.limiter_log import WaitLog
-from strava_async.limiter_permit import GatePermit
+from strava_async.limiter.permit import GatePermit
+from strava_async.limiter.queue import Line, Waiter
+from strava_async.limiter.wait_log import WaitLog
 from strava_async.quota.ledger import Ledger
 from strava_async.quota.meter import Reservation
 from strava_async.quota.values import Priority, QuotaClass

@@ -16,11 +16,11 @@ import pytest
 
 from strava_async.clock import SystemClock
 from strava_async.errors import InputError, QuotaExceededError
-from strava_async.limiter import Limiter, Permit, RateLimiter, Unlimited
+from strava_async.limiter.local import Limiter, Permit, RateLimiter, Unlimited
 from strava_async.quota.values import Blocked, Meter, Priority, QuotaClass
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from strava_async.testing.meters import MeterLimits
-from tests.limiter_world import Queue, Strava, last_unit, spend, turn
+from tests.limiter.world import Queue, Strava, last_unit, spend, turn
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from strava_async.limiter_line import Line, Waiter
+from strava_async.limiter.queue import Line, Waiter
 from strava_async.quota.budget import Budget
 from strava_async.quota.ledger import Ledger
 from strava_async.quota.meter import MeterState, Reservation

@@ -6,7 +6,7 @@ import logging
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from strava_async.limiter_line import Line
+from strava_async.limiter.queue import Line
 from strava_async.quota.ledger import Ledger
 from strava_async.quota.values import QUARTER_SECONDS, QuotaClass
 
