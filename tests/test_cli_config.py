@@ -21,7 +21,7 @@ from strava_async.cli.config import (
 )
 from strava_async.cli.places import default_directory
 from strava_async.cli.terminal import UsageError
-from strava_async.stores.sealing import generate_key
+from strava_async.stores.encryption import generate_key
 
 SECRET = "5ecre7" * 6
 EMULATOR = "http://emulator.test:8000"

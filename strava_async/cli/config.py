@@ -36,8 +36,8 @@ from strava_async.errors import InputError, TokenStoreError
 from strava_async.oauth.credentials import check_client_id, check_secret
 from strava_async.retry import RetryPolicy
 from strava_async.stores.base import TokenStore
+from strava_async.stores.encryption import seals
 from strava_async.stores.private_files import make_open_file_private, make_private_directories, remedy
-from strava_async.stores.sealing import seals
 from strava_async.stores.sqlite import SqliteTokenStore
 
 DIRECTORY = default_directory(os.environ)

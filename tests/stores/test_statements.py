@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 SQL = re.compile(
     r"\s*(?:insert|replace|update|delete|select|create|drop|alter|begin|commit|rollback|pragma)\s", re.IGNORECASE
 )

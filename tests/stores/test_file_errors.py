@@ -19,9 +19,9 @@ from strava_async.stores import SqliteTokenStore
 from strava_async.stores.file_errors import explained
 from strava_async.stores.file_lock import FileLock
 from strava_async.stores.sqlite_shared import MAX_ROOMS, ROOM_BYTES
-from tests.store_contract import FULL, numbered
+from tests.stores.contract import FULL, numbered
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 unix = pytest.mark.skipif(os.name == "nt", reason="Windows has neither such limits nor such users")
 
 

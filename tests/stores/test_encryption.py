@@ -15,10 +15,10 @@ from cryptography.fernet import Fernet
 from strava_async.errors import InputError, TokenStoreError
 from strava_async.oauth.grants import TokenSet
 from strava_async.stores import SqliteTokenStore
-from strava_async.stores.sealing import Seal, seals
-from tests.store_contract import FULL, numbered
+from strava_async.stores.encryption import Seal, seals
+from tests.stores.contract import FULL, numbered
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 OLD, NEW, OTHER = (urlsafe_b64encode(bytes(range(first, first + 32))).decode() for first in (1, 2, 3))
 
 

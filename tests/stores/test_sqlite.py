@@ -26,7 +26,7 @@ from strava_async.stores.private_files import Privacy
 from strava_async.stores.sqlite_file import SqliteFile
 from strava_async.stores.sqlite_rows import TOKENS
 from strava_async.testing.clock import FakeClock
-from tests.store_contract import FULL, StrictStoreContract, numbered
+from tests.stores.contract import FULL, StrictStoreContract, numbered
 
 
 class TestSqliteTokenStore(StrictStoreContract):

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from examples.sqlalchemy_store import Base, SqlAlchemyTokenStore, StravaTokenLock
 from strava_async import TokenSet, TokenStore, TokenStoreError
 from strava_async.testing import FakeClock
-from tests.store_contract import StoreContract
+from tests.stores.contract import StoreContract
 
 pytestmark = pytest.mark.anyio
 

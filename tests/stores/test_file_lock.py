@@ -12,7 +12,7 @@ import pytest
 from strava_async.errors import InputError
 from strava_async.stores.file_lock import FileLock
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture

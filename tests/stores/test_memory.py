@@ -14,7 +14,7 @@ from strava_async._concurrency.keyed_lock import Turns
 from strava_async.errors import InputError
 from strava_async.oauth.grants import TokenSet
 from strava_async.stores import MemoryTokenStore, TokenStore
-from tests.store_contract import FULL, StrictStoreContract
+from tests.stores.contract import FULL, StrictStoreContract
 
 
 class TestMemoryTokenStore(StrictStoreContract):

@@ -22,7 +22,7 @@ from strava_async.stores.file_lock import FileLock
 from strava_async.stores.private_files import Privacy, make_private, make_private_directories
 from strava_async.testing import FakeClock
 from strava_async.webhooks import WebhookEvent
-from tests.store_contract import FULL, numbered
+from tests.stores.contract import FULL, numbered
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
 

@@ -20,9 +20,9 @@ from strava_async._concurrency.threads import THREADS, Job, finish_in_thread
 from strava_async.errors import TokenStoreError
 from strava_async.stores import SqliteTokenStore
 from strava_async.stores.file_lock import FileLock
-from tests.store_contract import FULL, numbered
+from tests.stores.contract import FULL, numbered
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ async def lock_and_leave(store: SqliteTokenStore) -> None:
 
 def start(script: str, *args: object) -> subprocess.Popen[str]:
     head = "import os, sys, signal, anyio\nfrom strava_async.stores import SqliteTokenStore\n"
-    head += "from tests.store_contract import numbered\nstore = SqliteTokenStore(sys.argv[1])\n"
+    head += "from tests.stores.contract import numbered\nstore = SqliteTokenStore(sys.argv[1])\n"
     command = [sys.executable, "-c", head + script, *map(str, args)]
     return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
