@@ -45,7 +45,7 @@ from strava_async.oauth.scopes import Scope
 from strava_async.protocol import ApiV3
 from strava_async.quota.values import Priority, Quota, QuotaClass
 from strava_async.retry import RetryPolicy
-from strava_async.tokens import TokenKeeper, TokenSource
+from strava_async.tokens.source import TokenKeeper, TokenSource
 
 if TYPE_CHECKING:
     from strava_async.application import Strava

@@ -33,7 +33,7 @@ from strava_async.limiter.local import Limiter, Permit, Unlimited
 from strava_async.quota.headers import parse_date, parse_retry_after
 from strava_async.quota.values import Priority, QuotaClass
 from strava_async.retry import Attempt, RetryPolicy, Step, decide
-from strava_async.tokens import TokenSource
+from strava_async.tokens.source import TokenSource
 from strava_async.wire import Decode, Reply, opening, read, read_json, read_leniently
 
 # Packed, as bodies come; what is larger takes half a millisecond or more to decode.

@@ -26,7 +26,7 @@ from strava_async.hooks import (
     in_turn,
 )
 from strava_async.quota.values import Priority
-from strava_async.tokens import TokenSource
+from strava_async.tokens.source import TokenSource
 from strava_async.wire import Reply
 
 SHORTEST_WAIT_SECONDS = 0.001

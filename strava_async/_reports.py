@@ -13,7 +13,7 @@ from typing import Literal, Self
 from strava_async.calls import Call
 from strava_async.errors import StravaError
 from strava_async.quota.values import Priority
-from strava_async.tokens import TokenSource
+from strava_async.tokens.source import TokenSource
 from strava_async.wire import Reply
 
 _NOTHING = nullcontext()

@@ -17,7 +17,6 @@ from strava_async._concurrency.shield import UnderWay, carry_out, commit
 from strava_async._hidden import Hidden, hidden
 from strava_async._http import HttpClient
 from strava_async._unset import UNSET, Unset
-from strava_async.accounts import Accounts
 from strava_async.client import Client, load_tags
 from strava_async.clock import Clock
 from strava_async.errors import DecodeError, InputError, MissingScopeError, StravaError
@@ -33,7 +32,8 @@ from strava_async.retry import RetryPolicy
 from strava_async.stores.base import TokenStore
 from strava_async.stores.memory import MemoryTokenStore
 from strava_async.subscriptions import Webhooks
-from strava_async.tokens import TokenSource
+from strava_async.tokens.accounts import Accounts
+from strava_async.tokens.source import TokenSource
 
 IfMissing = Literal["keep", "revoke"]
 OpenUrl = Callable[[str], object]

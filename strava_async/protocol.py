@@ -26,7 +26,7 @@ from strava_async.paging.pages import PageWalk
 from strava_async.paging.walk import Items, Pages
 from strava_async.quota.values import Priority, Quota
 from strava_async.retry import Pause, RetryPolicy
-from strava_async.tokens import OnTokenRefresh, TokenSource
+from strava_async.tokens.source import OnTokenRefresh, TokenSource
 
 if TYPE_CHECKING:
     from strava_async.hooks import Hooks

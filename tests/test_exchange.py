@@ -32,7 +32,7 @@ from strava_async.oauth.grants import AccessInfo, TokenSet
 from strava_async.quota.values import Blocked, Priority, Quota, QuotaClass
 from strava_async.retry import RetryPolicy
 from strava_async.testing.clock import FakeClock
-from strava_async.tokens import TokenSource
+from strava_async.tokens.source import TokenSource
 from strava_async.wire import Reply
 from tests.concurrency.loop_end import end_everything_else
 

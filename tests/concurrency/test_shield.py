@@ -16,7 +16,7 @@ from strava_async._concurrency.shield import after_waiting_for, cancellable, car
 from strava_async.errors import InputError
 from strava_async.oauth.grants import AccessInfo, TokenSet
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
-from strava_async.tokens import TokenSource
+from strava_async.tokens.source import TokenSource
 from tests.concurrency.loop_end import end_everything_else, turns
 
 Main = Callable[["Renewal"], Awaitable[object]]

@@ -21,7 +21,7 @@ from strava_async.errors import (
 )
 from strava_async.oauth.grants import AccessInfo, TokenSet
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
-from strava_async.tokens import TokenSource
+from strava_async.tokens.source import TokenSource
 
 pytestmark = pytest.mark.anyio
 

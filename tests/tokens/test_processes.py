@@ -17,8 +17,8 @@ from strava_async.testing import Emulator, MeterLimits, serve
 
 pytestmark = pytest.mark.asyncio
 
-ROOT = Path(__file__).parent.parent
-WORKER = [sys.executable, "-m", "tests.athlete_worker"]
+ROOT = Path(__file__).parent.parent.parent
+WORKER = [sys.executable, "-m", "tests.tokens.athlete_worker"]
 ROOMY = MeterLimits(10_000, 100_000, 10_000, 100_000)
 KILLS = 8
 

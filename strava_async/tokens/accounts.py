@@ -20,7 +20,7 @@ from strava_async.clock import Clock
 from strava_async.errors import InputError, InvalidGrantError, TokenStoreError
 from strava_async.oauth.grants import AccessInfo, TokenSet
 from strava_async.stores.base import TokenStore
-from strava_async.tokens import TokenSource
+from strava_async.tokens.source import TokenSource
 
 
 class Accounts:

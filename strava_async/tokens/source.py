@@ -33,9 +33,7 @@ from functools import partial
 from typing import Protocol
 
 from strava_async._concurrency.shield import after_waiting_for, commit
-from strava_async._expiry import Expiry
 from strava_async._hidden import Hidden
-from strava_async._renewals import Renewals, own_copy
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import (
     InputError,
@@ -45,9 +43,11 @@ from strava_async.errors import (
     ServerError,
     TransportError,
 )
-from strava_async.generations import changed, ended, may_continue
 from strava_async.oauth.grants import AccessInfo, TokenSet, are_same_tokens, with_generation
 from strava_async.oauth.scopes import lacks_scope
+from strava_async.tokens.expiry import Expiry
+from strava_async.tokens.generations import changed, ended, may_continue
+from strava_async.tokens.renewals import Renewals, own_copy
 
 Refresh = Callable[[TokenSet], Awaitable[AccessInfo]]
 OnTokenRefresh = Callable[[TokenSet], object]
