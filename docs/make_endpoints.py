@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from strava_async.endpoints import ENDPOINTS, Endpoint
 from strava_async.quota.values import QuotaClass
+from strava_async.request.endpoints import ENDPOINTS, Endpoint
 
 PAGE = Path(__file__).parent / "endpoints.md"
 

@@ -44,7 +44,7 @@ from strava_async.oauth.grants import AccessInfo, TokenSet
 from strava_async.oauth.scopes import Scope
 from strava_async.protocol import ApiV3
 from strava_async.quota.values import Priority, Quota, QuotaClass
-from strava_async.retry import RetryPolicy
+from strava_async.request.retry import RetryPolicy
 from strava_async.tokens.source import TokenKeeper, TokenSource
 
 if TYPE_CHECKING:

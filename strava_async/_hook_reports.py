@@ -10,10 +10,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from strava_async._reports import Report, Reports, Sending
-from strava_async.calls import Call
 from strava_async.clock import Clock
-from strava_async.endpoints import endpoint_of
 from strava_async.errors import StravaError
 from strava_async.hooks import (
     Hooks,
@@ -26,8 +23,11 @@ from strava_async.hooks import (
     in_turn,
 )
 from strava_async.quota.values import Priority
+from strava_async.request.call import Call
+from strava_async.request.endpoints import endpoint_of
+from strava_async.request.reply import Reply
+from strava_async.request.reports import Report, Reports, Sending
 from strava_async.tokens.source import TokenSource
-from strava_async.wire import Reply
 
 SHORTEST_WAIT_SECONDS = 0.001
 _PORTS = {"http": 80, "https": 443}

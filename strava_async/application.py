@@ -28,7 +28,7 @@ from strava_async.oauth.scopes import check_scope, parse_scope, scope_names
 from strava_async.oauth.state import StateSigner, check_state
 from strava_async.protocol import ApiV3
 from strava_async.quota.values import Priority, Quota
-from strava_async.retry import RetryPolicy
+from strava_async.request.retry import RetryPolicy
 from strava_async.stores.base import TokenStore
 from strava_async.stores.memory import MemoryTokenStore
 from strava_async.subscriptions import Webhooks

@@ -10,12 +10,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from strava_async._concurrency.shield import UnderWay, carry_out
-from strava_async._exchange import Exchange, Options
 from strava_async._hidden import Hidden, hidden
 from strava_async._http import HttpClient, HttpSender
-from strava_async._reports import Reports
 from strava_async._unset import UNSET, Unset
-from strava_async.calls import Call, Method, api_call, base_url, hide_secrets, oauth_call
 from strava_async.clock import Clock
 from strava_async.errors import InputError, StravaError
 from strava_async.limiter.local import Limiter, RateLimiter
@@ -25,7 +22,10 @@ from strava_async.oauth.grants import AccessInfo, TokenSet, with_access_token, w
 from strava_async.paging.pages import PageWalk
 from strava_async.paging.walk import Items, Pages
 from strava_async.quota.values import Priority, Quota
-from strava_async.retry import Pause, RetryPolicy
+from strava_async.request.call import Call, Method, api_call, base_url, hide_secrets, oauth_call
+from strava_async.request.exchange import Exchange, Options
+from strava_async.request.reports import Reports
+from strava_async.request.retry import Pause, RetryPolicy
 from strava_async.tokens.source import OnTokenRefresh, TokenSource
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from strava_async._hidden import Hidden, revealed
 from strava_async._http import HttpSender
 from strava_async._http.attempt import Attempt, Body
 from strava_async._http.incoming import Collected
-from strava_async.calls import Call, api_call
 from strava_async.errors import DecodeError, InputError, TransportError
-from strava_async.multipart import CHUNK_BYTES
-from strava_async.wire import MAX_BODY_BYTES
+from strava_async.request.call import Call, api_call
+from strava_async.request.multipart import CHUNK_BYTES
+from strava_async.request.reply import MAX_BODY_BYTES
 
 API = "https://www.strava.com/api/v3"
 GET = api_call("GET", "/athlete", {}, api_url=API)

@@ -29,9 +29,9 @@ from strava_async._http.pool import proxied_transport
 from strava_async._http.proxies import Proxy
 from strava_async._http.sender import MAX_CONNECTIONS, URGENT_CONNECTIONS
 from strava_async._http.trust import tls_context
-from strava_async.calls import Call, api_call
 from strava_async.errors import InputError, StravaError, TransportError
-from strava_async.wire import Reply
+from strava_async.request.call import Call, api_call
+from strava_async.request.reply import Reply
 from tests.hostile_peers import OK, Connection, Server, answers, listening
 
 SHORT, LONG = 0.2, 60.0

@@ -19,8 +19,8 @@ import anyio.to_thread
 import pytest
 
 from strava_async._concurrency.reading_threads import READING_THREADS
-from strava_async.calls import api_call
 from strava_async.errors import InputError
+from strava_async.request.call import api_call
 from strava_async.resources._files import (
     FileToSend,
     OutgoingFile,

@@ -30,7 +30,6 @@ from typing import Any
 
 from strava_async._hidden import Hidden
 from strava_async._shapes import is_list, is_object
-from strava_async.calls import Call
 from strava_async.errors import (
     ApplicationInactiveError,
     AthleteCapacityError,
@@ -48,12 +47,13 @@ from strava_async.errors import (
     UnauthorizedError,
     UploadError,
 )
-from strava_async.excerpts import Came, begins_like_html, is_html_type, is_json_type, media_type_of, what_came
-from strava_async.json_values import decode as decode_json
 from strava_async.oauth.grants import grant_error
-from strava_async.redaction import redacted as redacted
-from strava_async.redaction import redacted_beginning
-from strava_async.unpacking import TooLargeError, UnpackError, finished, unpacking
+from strava_async.request.call import Call
+from strava_async.request.decompression import TooLargeError, UnpackError, finished, unpacking
+from strava_async.request.excerpts import Came, begins_like_html, is_html_type, is_json_type, media_type_of, what_came
+from strava_async.request.json_values import decode as decode_json
+from strava_async.request.redaction import redacted as redacted
+from strava_async.request.redaction import redacted_beginning
 
 # Of a body, read or unpacked. Nothing that Strava sends comes near; what does is an endless answer or a bomb.
 MAX_BODY_BYTES = 64 * 1024 * 1024

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strava_async.errors import InputError
-from strava_async.multipart import CHUNK_BYTES, Multipart
+from strava_async.request.multipart import CHUNK_BYTES, Multipart
 
 BOUNDARY = "b" * 32
 

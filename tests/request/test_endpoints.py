@@ -2,7 +2,7 @@
 
 import pytest
 
-from strava_async.endpoints import ENDPOINTS, endpoint_of, scope_of
+from strava_async.request.endpoints import ENDPOINTS, endpoint_of, scope_of
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 from strava_async import errors
 from strava_async._hidden import Hidden
-from strava_async.calls import api_call, oauth_call
 from strava_async.errors import (
     DecodeError,
     DuplicateUploadError,
@@ -31,8 +30,9 @@ from strava_async.errors import (
     UploadError,
 )
 from strava_async.quota.values import QuotaClass
-from strava_async.redaction import redacted
-from strava_async.wire import (
+from strava_async.request.call import api_call, oauth_call
+from strava_async.request.redaction import redacted
+from strava_async.request.reply import (
     MAX_BODY_BYTES,
     MAX_FAULT_BYTES,
     Reply,

@@ -24,17 +24,17 @@ from anyio.lowlevel import RunVar
 from strava_async._concurrency.shield import cancellable
 from strava_async._hidden import Hidden
 from strava_async._http import Sender
-from strava_async._reports import Report, Reports, Sending
-from strava_async.calls import Call
 from strava_async.clock import Clock
-from strava_async.endpoints import scope_of
 from strava_async.errors import FaultError, InputError, RateLimitedError, StravaError, TransportError
 from strava_async.limiter.local import Limiter, Permit, Unlimited
 from strava_async.quota.headers import parse_date, parse_retry_after
 from strava_async.quota.values import Priority, QuotaClass
-from strava_async.retry import Attempt, RetryPolicy, Step, decide
+from strava_async.request.call import Call
+from strava_async.request.endpoints import scope_of
+from strava_async.request.reply import Decode, Reply, opening, read, read_json, read_leniently
+from strava_async.request.reports import Report, Reports, Sending
+from strava_async.request.retry import Attempt, RetryPolicy, Step, decide
 from strava_async.tokens.source import TokenSource
-from strava_async.wire import Decode, Reply, opening, read, read_json, read_leniently
 
 # Packed, as bodies come; what is larger takes half a millisecond or more to decode.
 LARGE_BODY_BYTES = 8 * 1024

@@ -10,9 +10,7 @@ import anyio.lowlevel
 import pytest
 
 from strava_async._concurrency.shield import run_to_end
-from strava_async._exchange import LARGE_BODY_BYTES, Exchange, Options
 from strava_async._hidden import Hidden
-from strava_async.calls import Call, api_call, oauth_call
 from strava_async.errors import (
     DecodeError,
     InputError,
@@ -30,10 +28,12 @@ from strava_async.errors import (
 from strava_async.limiter.local import Permit, Unlimited
 from strava_async.oauth.grants import AccessInfo, TokenSet
 from strava_async.quota.values import Blocked, Priority, Quota, QuotaClass
-from strava_async.retry import RetryPolicy
+from strava_async.request.call import Call, api_call, oauth_call
+from strava_async.request.exchange import LARGE_BODY_BYTES, Exchange, Options
+from strava_async.request.reply import Reply
+from strava_async.request.retry import RetryPolicy
 from strava_async.testing.clock import FakeClock
 from strava_async.tokens.source import TokenSource
-from strava_async.wire import Reply
 from tests.concurrency.loop_end import end_everything_else
 
 pytestmark = pytest.mark.anyio

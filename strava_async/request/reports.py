@@ -10,11 +10,11 @@ from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Literal, Self
 
-from strava_async.calls import Call
 from strava_async.errors import StravaError
 from strava_async.quota.values import Priority
+from strava_async.request.call import Call
+from strava_async.request.reply import Reply
 from strava_async.tokens.source import TokenSource
-from strava_async.wire import Reply
 
 _NOTHING = nullcontext()
 

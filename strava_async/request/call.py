@@ -27,9 +27,9 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 from urllib.parse import SplitResult, quote, quote_plus, urlencode, urlsplit
 
 from strava_async._hidden import Hidden, hidden, revealed
-from strava_async.endpoints import quota_class_of
 from strava_async.errors import InputError
 from strava_async.quota.values import QuotaClass
+from strava_async.request.endpoints import quota_class_of
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 _METHODS = get_args(Method)
@@ -384,7 +384,7 @@ def _json(body: Any) -> bytes:
 
 def _given(files: Any) -> Any:
     # Not above: most programs send no file, and all wait for what an import loads.
-    from strava_async.multipart import given_files
+    from strava_async.request.multipart import given_files
 
     return given_files(files)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strava_async.unpacking import (
+from strava_async.request.decompression import (
     MOST_CODINGS,
     MOST_MEMBERS,
     PORTION_BYTES,

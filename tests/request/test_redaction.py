@@ -13,11 +13,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from strava_async._hidden import Hidden
-from strava_async.calls import api_call
 from strava_async.errors import DecodeError, FaultError, StravaError
-from strava_async.excerpts import EXCERPT_CHARACTERS, LOOKED_AT_CHARACTERS
-from strava_async.redaction import reach_of, redacted, redacted_beginning
-from strava_async.wire import ERROR_FIELD_CHARACTERS, MESSAGE_CHARACTERS, MOST_ERRORS, Reply, fault, read
+from strava_async.request.call import api_call
+from strava_async.request.excerpts import EXCERPT_CHARACTERS, LOOKED_AT_CHARACTERS
+from strava_async.request.redaction import reach_of, redacted, redacted_beginning
+from strava_async.request.reply import ERROR_FIELD_CHARACTERS, MESSAGE_CHARACTERS, MOST_ERRORS, Reply, fault, read
 
 GET = api_call("GET", "/athlete", {}, api_url="https://www.strava.com/api/v3")
 

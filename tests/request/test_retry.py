@@ -15,7 +15,7 @@ from strava_async.errors import (
     TransportError,
     UnauthorizedError,
 )
-from strava_async.retry import Attempt, Decision, Pause, RetryPolicy, Step, decide
+from strava_async.request.retry import Attempt, Decision, Pause, RetryPolicy, Step, decide
 
 EXPIRED = UnauthorizedError(
     status_code=401, errors=[{"resource": "Athlete", "field": "access_token", "code": "invalid"}]

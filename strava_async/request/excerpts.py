@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from strava_async.redaction import reach_of, redacted, redacted_beginning
+from strava_async.request.redaction import reach_of, redacted, redacted_beginning
 
 EXCERPT_CHARACTERS = 200
 # Pages begin with pages of style and script.

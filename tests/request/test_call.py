@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strava_async._hidden import Hidden
-from strava_async.calls import Call, Method, api_call, base_url, encode, oauth_call
 from strava_async.errors import InputError
 from strava_async.oauth.scopes import Scope
 from strava_async.quota.values import QuotaClass
+from strava_async.request.call import Call, Method, api_call, base_url, encode, oauth_call
 
 API = "https://www.strava.com/api/v3"
 
