@@ -21,7 +21,6 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from tests.http import hostile_peers as peers
 
 from strava_async._http import HttpSender
 from strava_async._http.connections import Connections
@@ -32,10 +31,11 @@ from strava_async._http.trust import tls_context
 from strava_async.errors import InputError, StravaError, TransportError
 from strava_async.request.call import Call, api_call
 from strava_async.request.reply import Reply
-from tests.hostile_peers import OK, Connection, Server, answers, listening
+from tests.http import hostile_peers as peers
+from tests.http.hostile_peers import OK, Connection, Server, answers, listening
 
 SHORT, LONG = 0.2, 60.0
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 both_libraries = pytest.mark.parametrize("fast", [True, False], ids=["aiohttp if it runs", "httpx"])
 
 

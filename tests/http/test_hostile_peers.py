@@ -14,14 +14,14 @@ import httpx
 import httpx2
 import pytest
 from httpx_aiohttp import AiohttpTransport
-from tests.http import hostile_peers as peers
 
 from strava_async._hidden import Hidden
 from strava_async._http import HttpSender
 from strava_async.errors import DecodeError, TransportError
 from strava_async.request.call import Call, api_call, oauth_call
 from strava_async.request.reply import Reply
-from tests.hostile_peers import Peer, Server, answers, listening
+from tests.http import hostile_peers as peers
+from tests.http.hostile_peers import Peer, Server, answers, listening
 
 pytestmark = pytest.mark.anyio
 
