@@ -50,10 +50,10 @@ from strava_async.tokens.source import TokenKeeper, TokenSource
 if TYPE_CHECKING:
     from strava_async.application import Strava
     from strava_async.client import Client
-    from strava_async.hooks import Hooks, RefreshEvent, RequestEvent, ResponseEvent, RetryEvent, WaitEvent
     from strava_async.oauth.state import StateSigner
     from strava_async.stores import MemoryTokenStore, SqliteTokenStore, TokenStore
     from strava_async.subscriptions import Subscription, Webhooks
+    from strava_async.telemetry.hooks import Hooks, RefreshEvent, RequestEvent, ResponseEvent, RetryEvent, WaitEvent
     from strava_async.webhooks import WebhookEvent
 else:
     # Loaded when they are first asked for: an ApiV3 alone needs none of them.

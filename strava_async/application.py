@@ -20,7 +20,6 @@ from strava_async._unset import UNSET, Unset
 from strava_async.client import Client, load_tags
 from strava_async.clock import Clock
 from strava_async.errors import DecodeError, InputError, MissingScopeError, StravaError
-from strava_async.hooks import Hooks
 from strava_async.limiter.local import Limiter, RateLimiter
 from strava_async.oauth.credentials import check_client_id, check_secret
 from strava_async.oauth.grants import AccessInfo, TokenSet, parse_redirect, redirect_state
@@ -32,6 +31,7 @@ from strava_async.request.retry import RetryPolicy
 from strava_async.stores.base import TokenStore
 from strava_async.stores.memory import MemoryTokenStore
 from strava_async.subscriptions import Webhooks
+from strava_async.telemetry.hooks import Hooks
 from strava_async.tokens.accounts import Accounts
 from strava_async.tokens.source import TokenSource
 

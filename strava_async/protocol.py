@@ -29,7 +29,7 @@ from strava_async.request.retry import Pause, RetryPolicy
 from strava_async.tokens.source import OnTokenRefresh, TokenSource
 
 if TYPE_CHECKING:
-    from strava_async.hooks import Hooks
+    from strava_async.telemetry.hooks import Hooks
 
 # No request about tokens takes longer, whatever Strava sends. A small timeout does not cut it off before TCP can
 # make good the loss of two packets (RFC 6298 §2): the answer may hold the only refresh token that is good.
@@ -544,7 +544,7 @@ class ApiV3:
 def _reports(hooks: Hooks | None, clock: Clock) -> Reports:
     if hooks is None:
         return Reports()
-    from strava_async._hook_reports import HookReports  # not above: it adds to the import, and few need it
+    from strava_async.telemetry.hook_reports import HookReports  # not above: it adds to the import, and few need it
 
     return HookReports(hooks, clock)
 

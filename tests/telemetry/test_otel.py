@@ -21,11 +21,11 @@ from opentelemetry.trace import SpanKind, StatusCode
 import strava_async
 from strava_async import ApiV3, DecodeError, Quota, QuotaExceededError, RateLimiter, RetryPolicy, Strava, TransportError
 from strava_async.fastapi import WebhookCounts, webhook_router
-from strava_async.otel import WINDOWS, instrument, instrument_webhooks
+from strava_async.telemetry.otel import WINDOWS, instrument, instrument_webhooks
 from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits, serve
 
 BASE = "https://strava.test"
-PAGE = Path(__file__).parent.parent / "docs" / "observability.md"
+PAGE = Path(__file__).parent.parent.parent / "docs" / "observability.md"
 
 
 class Telemetry:

@@ -25,9 +25,9 @@ from strava_async import (
     TransportError,
     UnauthorizedError,
 )
-from strava_async._hook_reports import endpoint_name
-from strava_async.hooks import Hooks, RefreshEvent, RequestEvent, ResponseEvent, RetryEvent, WaitEvent
 from strava_async.request.exchange import LARGE_BODY_BYTES
+from strava_async.telemetry.hook_reports import endpoint_name
+from strava_async.telemetry.hooks import Hooks, RefreshEvent, RequestEvent, ResponseEvent, RetryEvent, WaitEvent
 from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits
 
 BASE = "https://strava.test"

@@ -12,7 +12,12 @@ from urllib.parse import urlsplit
 
 from strava_async.clock import Clock
 from strava_async.errors import StravaError
-from strava_async.hooks import (
+from strava_async.quota.values import Priority
+from strava_async.request.call import Call
+from strava_async.request.endpoints import endpoint_of
+from strava_async.request.reply import Reply
+from strava_async.request.reports import Report, Reports, Sending
+from strava_async.telemetry.hooks import (
     Hooks,
     RefreshEvent,
     RequestEvent,
@@ -22,11 +27,6 @@ from strava_async.hooks import (
     WaitReason,
     in_turn,
 )
-from strava_async.quota.values import Priority
-from strava_async.request.call import Call
-from strava_async.request.endpoints import endpoint_of
-from strava_async.request.reply import Reply
-from strava_async.request.reports import Report, Reports, Sending
 from strava_async.tokens.source import TokenSource
 
 SHORTEST_WAIT_SECONDS = 0.001

@@ -19,12 +19,12 @@ from typing import Protocol
 
 from strava_async._extras import extra
 from strava_async.clock import Clock
-from strava_async.hooks import Hooks, RefreshEvent, RequestEvent, ResponseEvent, RetryEvent, WaitEvent
 from strava_async.limiter.local import Limiter
 from strava_async.quota.values import Meter as QuotaMeter
 from strava_async.quota.values import Quota
+from strava_async.telemetry.hooks import Hooks, RefreshEvent, RequestEvent, ResponseEvent, RetryEvent, WaitEvent
 
-with extra("otel", __name__, "opentelemetry"):
+with extra("otel", "strava_async.otel", "opentelemetry"):
     from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation, get_meter
     from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, TracerProvider, get_tracer
 
