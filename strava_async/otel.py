@@ -1,0 +1,5 @@
+"""OpenTelemetry spans and metrics (extra ``otel``)."""
+
+from strava_async.telemetry.otel import SCOPE, WINDOWS, instrument, instrument_webhooks
+
+__all__ = ["SCOPE", "WINDOWS", "instrument", "instrument_webhooks"]
