@@ -304,7 +304,7 @@ class Strava:
             RFC 8252 §7.3 and https://developers.strava.com/docs/authentication/
         """
         # Only who logs in at a terminal needs the server's parser and the browsers' names.
-        from strava_async.login import log_in, show_in_browser
+        from strava_async.login.local import log_in, show_in_browser
 
         self._check_open()
         return await log_in(

@@ -10,7 +10,7 @@ import uvicorn
 from fastapi.responses import HTMLResponse
 from playwright.async_api import async_playwright, expect
 
-from strava_async._private_page import private_page
+from strava_async.login.private_page import private_page
 from tests.oauth_service import service
 from tests.test_browser import CHROMIUM, FLAGS, SOON_MS, without_faketime
 from tests.test_browser import pytestmark as pytestmark

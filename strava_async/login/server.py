@@ -27,9 +27,9 @@ import anyio
 import h11
 from anyio.abc import Listener, SocketAttribute, SocketStream, TaskGroup
 
-from strava_async import _pages
-from strava_async._pages import Page, Reply
 from strava_async.errors import AuthorizationDeniedError, AuthorizationTimeoutError, InputError, InvalidStateError
+from strava_async.login import pages
+from strava_async.login.pages import Page, Reply
 from strava_async.oauth.grants import Redirect, parse_redirect
 from strava_async.oauth.state import check_state
 
@@ -167,11 +167,11 @@ class RedirectServer:
         """Return what to answer at once; None for the redirect of this login, whose answer takes its time."""
         path, _, query = request.target.decode("latin-1").partition("?")
         if dict(request.headers).get(b"host", b"").lower() not in self._hosts:
-            return _pages.OTHER_HOST
+            return pages.OTHER_HOST
         if path != self._path:
-            return _pages.NOT_FOUND
+            return pages.NOT_FOUND
         if request.method != b"GET":
-            return _pages.METHOD_NOT_ALLOWED
+            return pages.METHOD_NOT_ALLOWED
         return login.take(query)
 
     @contextmanager
@@ -206,7 +206,7 @@ class _Browser:
                 self._wants_body = event.method != b"HEAD"
                 return event
         except h11.RemoteProtocolError as error:
-            return _pages.unreadable(error.error_status_hint)
+            return pages.unreadable(error.error_status_hint)
         return None
 
     async def send(self, reply: Reply) -> None:
@@ -245,12 +245,12 @@ class _Login:
         try:
             check_state(states[0] if len(states) == 1 else None, self._state)
             if len(dict(parameters)) < len(parameters):  # RFC 6749 §3.1 allows each once
-                return _pages.INCOMPLETE
+                return pages.INCOMPLETE
             brought: Redirect | AuthorizationDeniedError = parse_redirect(f"?{query}")
         except InvalidStateError:
-            return _pages.OTHER_LOGIN
+            return pages.OTHER_LOGIN
         except InputError:
-            return _pages.INCOMPLETE
+            return pages.INCOMPLETE
         except AuthorizationDeniedError as denial:
             brought = denial
         if self._brought is None:
@@ -263,7 +263,7 @@ class _Login:
         try:
             page, result = await finish(await self._redirect(timeout))
         except Exception as error:
-            await self._show(_pages.failure(error))
+            await self._show(pages.failure(error))
             raise
         await self._show(Reply(200, page))
         return result

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from strava_async import InputError
-from strava_async._private_page import page_directories, private_page
+from strava_async.login.private_page import page_directories, private_page
 
 ODD = """https://strava.test/?a=1&state=é"'<script>alert(1)</script>;url=https://evil.test#{x}"""
 

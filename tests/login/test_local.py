@@ -210,7 +210,7 @@ exit {status}
 PROGRAM = """
 import anyio, sys
 from strava_async.errors import InputError
-from strava_async.login import open_in_browser
+from strava_async.login.local import open_in_browser
 
 async def main():
     try:
@@ -275,7 +275,7 @@ async def test_a_browser_that_needs_the_terminal_is_none(tmp_path: Path) -> None
 
 SHOWING = """
 import anyio, sys
-from strava_async.login import show_in_browser
+from strava_async.login.local import show_in_browser
 
 async def until_the_end_of_the_input(scope):
     await anyio.to_thread.run_sync(sys.stdin.read)

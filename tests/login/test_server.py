@@ -12,7 +12,6 @@ import anyio.lowlevel
 import httpx
 import pytest
 
-from strava_async._pages import Page, failure
 from strava_async.errors import (
     AuthorizationDeniedError,
     AuthorizationTimeoutError,
@@ -20,8 +19,9 @@ from strava_async.errors import (
     InvalidGrantError,
     MissingScopeError,
 )
+from strava_async.login.pages import Page, failure
+from strava_async.login.server import RedirectServer, _Login, redirect_server
 from strava_async.oauth.grants import Redirect
-from strava_async.redirect_server import RedirectServer, _Login, redirect_server
 from tests.plain_http import NO_TRUST
 
 pytestmark = pytest.mark.anyio

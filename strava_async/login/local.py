@@ -19,11 +19,11 @@ from typing import Literal, Protocol, TypeVar
 import anyio
 import anyio.to_thread
 
-from strava_async._private_page import private_page
 from strava_async.client import Client
 from strava_async.errors import InputError, MissingScopeError
+from strava_async.login.private_page import private_page
+from strava_async.login.server import Page, redirect_server
 from strava_async.oauth.grants import Redirect
-from strava_async.redirect_server import Page, redirect_server
 
 IfMissing = Literal["keep", "revoke"]
 OpenUrl = Callable[[str], object]
