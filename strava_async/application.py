@@ -16,7 +16,7 @@ import anyio.to_thread
 from strava_async._concurrency.shield import UnderWay, carry_out, commit
 from strava_async._hidden import Hidden, hidden
 from strava_async._http import HttpClient
-from strava_async._unset import UNSET, Unset
+from strava_async._types import UNSET, Unset
 from strava_async.client import Client, load_tags
 from strava_async.clock import Clock
 from strava_async.errors import DecodeError, InputError, MissingScopeError, StravaError

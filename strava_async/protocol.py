@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from strava_async._concurrency.shield import UnderWay, carry_out
 from strava_async._hidden import Hidden, hidden
 from strava_async._http import HttpClient, HttpSender
-from strava_async._unset import UNSET, Unset
+from strava_async._types import UNSET, Unset
 from strava_async.clock import Clock
 from strava_async.errors import InputError, StravaError
 from strava_async.limiter.local import Limiter, RateLimiter

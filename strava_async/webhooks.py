@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from strava_async._hidden import Hidden, hidden
-from strava_async._shapes import bytes_of, is_object
+from strava_async._types import bytes_of, is_object
 from strava_async.errors import InputError, UnverifiedWebhookError
 from strava_async.oauth.credentials import check_text
 

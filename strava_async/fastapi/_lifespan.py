@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from strava_async._concurrency.loop_binding import LoopBinding
-from strava_async._unset import UNSET
+from strava_async._types import UNSET
 from strava_async.application import Strava
 from strava_async.fastapi._kit import Identify, Kit, Kits
 from strava_async.fastapi.access_log import AccessLogFilter

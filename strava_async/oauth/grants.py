@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from strava_async._hidden import Hidden, SecretText, hidden
-from strava_async._shapes import is_object
+from strava_async._types import is_object
 from strava_async.errors import (
     AuthorizationDeniedError,
     DecodeError,

@@ -23,7 +23,7 @@ import struct
 from collections.abc import Callable, Sequence
 
 from strava_async._hidden import Hidden
-from strava_async._shapes import bytes_of
+from strava_async._types import bytes_of
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import InputError, InvalidStateError
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
-from strava_async._shapes import is_list
+from strava_async._types import is_list
 from strava_async.errors import DecodeError, InputError
 
 MAX_PER_PAGE = 200

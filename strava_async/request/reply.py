@@ -29,7 +29,7 @@ from itertools import product
 from typing import Any
 
 from strava_async._hidden import Hidden
-from strava_async._shapes import is_list, is_object
+from strava_async._types import is_list, is_object
 from strava_async.errors import (
     ApplicationInactiveError,
     AthleteCapacityError,

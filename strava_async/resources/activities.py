@@ -6,7 +6,7 @@ import math
 from datetime import datetime, timedelta
 from typing import Any
 
-from strava_async._unset import UNSET, Unset
+from strava_async._types import UNSET, Unset
 from strava_async.clock import Clock
 from strava_async.errors import InputError
 from strava_async.models.activity import DetailedActivity, SummaryActivity

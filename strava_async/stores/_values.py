@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from strava_async._shapes import is_list, is_object
+from strava_async._types import is_list, is_object
 from strava_async.errors import InputError
 from strava_async.oauth.grants import TokenSet
 

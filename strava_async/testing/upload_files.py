@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard, cast
 
-from strava_async._shapes import is_list
+from strava_async._types import is_list
 from strava_async.request.decompression import GZIP_MAGIC, UnpackError, unpacked
 from strava_async.testing.replies import RefusalError
 from strava_async.testing.track_files import FileError, TrackReader

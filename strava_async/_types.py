@@ -1,9 +1,9 @@
-"""What a decoded JSON value is, said in a way that type checkers believe; and the bytes of any text."""
+"""Small types without a module of their own: what a decoded JSON value is, the bytes of any text, an argument not given."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeGuard
+from typing import Any, Final, TypeGuard
 
 
 def is_object(value: object) -> TypeGuard[Mapping[str, Any]]:
@@ -19,3 +19,16 @@ def is_list(value: object) -> TypeGuard[list[Any]]:
 def bytes_of(text: str | bytes) -> bytes:
     """Return the bytes of any text: compare_digest refuses str that is not ASCII, plain UTF-8 lone surrogates."""
     return text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+
+
+class Unset:
+    """The type of ``UNSET``."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET: Final = Unset()
+"""Stands for an argument that was not given, where None has a meaning."""
