@@ -42,7 +42,7 @@ from strava_async.models import (
     ZoneType,
 )
 from strava_async.models._reading import read_many, read_one
-from tests.model_answers import Answered, answers
+from tests.models.answers import Answered, answers
 
 MODELS = [
     value

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from strava_async.models import DetailedActivity, StravaModel
 from strava_async.models._origin import speakable
 from strava_async.models._reading import read_many, read_one
-from tests.model_answers import answers
+from tests.models.answers import answers
 
 Path = tuple[str | int, ...]
 Sent = tuple[type[StravaModel], dict[str, Any]]
