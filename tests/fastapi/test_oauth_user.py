@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse
 
 from strava_async import Client, InputError
 from strava_async.fastapi import ConnectFailure
-from tests.oauth_service import SESSION, Browser, Service, parameters, service
+from tests.fastapi.oauth_service import SESSION, Browser, Service, parameters, service
 
 pytestmark = pytest.mark.anyio
 

@@ -18,7 +18,7 @@ from strava_async.fastapi import (
     oauth_router,
 )
 from strava_async.fastapi import exception_handlers as handlers
-from tests.oauth_service import SITE, service
+from tests.fastapi.oauth_service import SITE, service
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ from strava_async.fastapi import kit_of
 from strava_async.fastapi.origins import origin_asked, origin_of
 from strava_async.fastapi.sessions import Sessions, SignedIn
 from strava_async.testing import Emulator, FakeClock
-from tests.oauth_service import SESSION, SITE, Browser, FussyStore, Service, service, set_cookies
+from tests.fastapi.oauth_service import SESSION, SITE, Browser, FussyStore, Service, service, set_cookies
 
 pytestmark = pytest.mark.anyio
 

@@ -45,7 +45,7 @@ from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits
 from tests.environment import DEAD_PROXY, clean_environment
 from tests.plain_http import NO_TRUST
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 SITE = "https://localhost"
 LARGE = MeterLimits(10_000, 10_000, 10_000, 10_000)
 

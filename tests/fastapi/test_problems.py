@@ -218,7 +218,7 @@ def test_kinds_that_want_something_else_done_have_types_of_their_own() -> None:
 
 
 def test_the_page_lists_the_types_of_all_problems() -> None:
-    page = (Path(__file__).parent.parent / "docs" / "fastapi.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parent.parent.parent / "docs" / "fastapi.md").read_text(encoding="utf-8")
     table = page.partition("## Errors as answers")[2].partition("\n## ")[0]
     for error, _ in CASES:
         assert f"`{problem_of(error).type.removeprefix('tag:strava-async,2026:')}`" in table

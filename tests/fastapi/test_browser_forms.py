@@ -11,9 +11,9 @@ from fastapi.responses import HTMLResponse
 from playwright.async_api import async_playwright, expect
 
 from strava_async.login.private_page import private_page
-from tests.oauth_service import service
-from tests.test_browser import CHROMIUM, FLAGS, SOON_MS, without_faketime
-from tests.test_browser import pytestmark as pytestmark
+from tests.fastapi.oauth_service import service
+from tests.fastapi.test_browser import CHROMIUM, FLAGS, SOON_MS, without_faketime
+from tests.fastapi.test_browser import pytestmark as pytestmark
 
 FORM = '<h1>Welcome</h1><form method="post" action="{action}/strava/sign-out"><button>Sign out</button></form>'
 

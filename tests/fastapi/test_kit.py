@@ -318,7 +318,7 @@ async def test_a_web_request_does_not_sleep_until_the_next_window() -> None:
 
 
 async def test_a_suite_starts_the_service_more_than_once_as_the_page_shows() -> None:
-    page = (Path(__file__).parent.parent / "docs" / "fastapi.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parent.parent.parent / "docs" / "fastapi.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"^```python\n(.*?)^```", page.partition("\n## Tests\n")[2], re.M | re.S)
     names: dict[str, Any] = {name: getattr(strava_async.fastapi, name) for name in strava_async.fastapi.__all__}
     names |= {"FastAPI": FastAPI, "Strava": Strava}

@@ -12,7 +12,7 @@ from strava_async import Client, InputError, Strava
 from strava_async.fastapi import StravaLifespan
 from strava_async.fastapi.oauth import oauth_router
 from strava_async.quota.values import Priority
-from tests.oauth_service import SCOPE, SESSION, SITE, Browser, parameters, service, set_cookies
+from tests.fastapi.oauth_service import SCOPE, SESSION, SITE, Browser, parameters, service, set_cookies
 
 pytestmark = pytest.mark.anyio
 

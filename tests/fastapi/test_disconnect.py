@@ -5,7 +5,7 @@ import pytest
 from starlette.requests import HTTPConnection
 
 from strava_async.testing import Fault
-from tests.oauth_service import SESSION, SITE, Browser, Service, service, set_cookies
+from tests.fastapi.oauth_service import SESSION, SITE, Browser, Service, service, set_cookies
 
 pytestmark = pytest.mark.anyio
 

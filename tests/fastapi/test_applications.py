@@ -19,7 +19,7 @@ from strava_async.fastapi import (
     oauth_router,
 )
 from strava_async.testing import Application, Emulator
-from tests.oauth_service import SITE
+from tests.fastapi.oauth_service import SITE
 
 pytestmark = pytest.mark.anyio
 
