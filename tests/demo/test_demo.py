@@ -28,7 +28,7 @@ from strava_async.quota.values import Meter, Quota, QuotaClass
 from strava_async.request.retry import RetryPolicy
 from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 DETAIL = "/activities/*"
 ONE = RetryPolicy(max_attempts=1)
 STORED = ("activities", "details", "streams", "no_streams")

@@ -19,7 +19,7 @@ from strava_async.testing import Emulator
 from tests.environment import clean_environment
 from tests.plain_http import NO_TRUST
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 COMMANDS = ("demo", "emulate", "login", "accounts", "logout", "webhook")
 
 

@@ -40,7 +40,7 @@ from strava_async.testing import Emulator, Fault, serve
 from tests.environment import clean_environment
 from tests.plain_http import NO_TRUST
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 URL = "http://emulator.test"
 VARIABLES = {"STRAVA_API_URL": f"{URL}/api/v3", "STRAVA_OAUTH_URL": f"{URL}/oauth"}
 TOKEN = re.compile(r"[0-9a-f]{40}")  # what the emulator's tokens, codes and secrets look like
