@@ -3,9 +3,9 @@
 ``ApiV3`` makes requests for one athlete; ``Strava`` is an application with many.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from strava_async._lazy import lazy
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import (
     ApplicationInactiveError,
@@ -57,36 +57,27 @@ if TYPE_CHECKING:
     from strava_async.webhooks import WebhookEvent
 else:
     # Loaded when they are first asked for: an ApiV3 alone needs none of them.
-    _LATER = {
-        "Client": "client",
-        "Hooks": "hooks",
-        "MemoryTokenStore": "stores",
-        "RefreshEvent": "hooks",
-        "RequestEvent": "hooks",
-        "ResponseEvent": "hooks",
-        "RetryEvent": "hooks",
-        "SqliteTokenStore": "stores",
-        "StateSigner": "state",
-        "Strava": "application",
-        "Subscription": "subscriptions",
-        "TokenStore": "stores",
-        "WaitEvent": "hooks",
-        "WebhookEvent": "webhooks",
-        "Webhooks": "subscriptions",
-    }
-
-    def __getattr__(name):
-        if name in _LATER:
-            module = import_module(f"strava_async.{_LATER[name]}")
-            if name == "Client":
-                module.load_tags()  # now, and not at the first use, which is on an event loop
-            return getattr(module, name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-    def __dir__():
-        return sorted({*globals(), *__all__})
-
-
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "Client": "client",
+            "Hooks": "telemetry.hooks",
+            "MemoryTokenStore": "stores.memory",
+            "RefreshEvent": "telemetry.hooks",
+            "RequestEvent": "telemetry.hooks",
+            "ResponseEvent": "telemetry.hooks",
+            "RetryEvent": "telemetry.hooks",
+            "SqliteTokenStore": "stores.sqlite",
+            "StateSigner": "oauth.state",
+            "Strava": "application",
+            "Subscription": "subscriptions",
+            "TokenStore": "stores.base",
+            "WaitEvent": "telemetry.hooks",
+            "WebhookEvent": "webhooks",
+            "Webhooks": "subscriptions",
+        },
+        then={"Client": "load_tags"},  # now, and not at the first use, which is on an event loop
+    )
 __version__ = "0.1.0"
 
 __all__ = [

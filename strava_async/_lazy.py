@@ -4,22 +4,43 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any
 
+from strava_async._extras import extra
 
-def lazy(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_NO_EXTRA: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+
+
+def lazy(
+    package: str,
+    modules: Mapping[str, str],
+    *,
+    then: Mapping[str, str] = _NOTHING,
+    needs: Mapping[str, tuple[str, ...]] = _NO_EXTRA,
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return a package's ``__getattr__`` and ``__dir__`` (PEP 562).
 
     Args:
         package: the full name of the package.
         modules: for each name that it exports, the module in it that defines the name.
+        then: for some of them, a function of that module which is called before the name is given out.
+        needs: the extra that the package needs, and the libraries which that brings.
     """
 
     def __getattr__(name: str) -> Any:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{package}.{modules[name]}"), name)
+        with ExitStack() as extras:
+            for brought_by, libraries in needs.items():
+                extras.enter_context(extra(brought_by, package, *libraries))
+            module = import_module(f"{package}.{modules[name]}")
+        if name in then:
+            getattr(module, then[name])()
+        value = getattr(module, name)
         setattr(sys.modules[package], name, value)  # the next time it is found without this function
         return value
 

@@ -4,157 +4,201 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "strava_async"
 
-# From the ground up. A module imports from layers below its own, never from beside it.
-LAYERS: list[set[str]] = [
-    {"errors", "clock", "_shapes", "_unset", "_extras", "_http.quiet", "_http.gate", "_http.asgi", "_carried"}
-    | {"_hidden", "_http.frames"}
-    | {"json_values", "redaction", "unpacking"},
-    {"_credentials", "scopes", "_reading_threads"},
-    {"excerpts", "oauth", "quota", "quota_fields", "retry", "paging", "state", "webhooks", "_pages"}
-    | {"multipart", "quota_turn", "quota_witness", "_http.proxies", "_http.trust"}
-    | {"_carried_asyncio", "_carried_trio", "_async_only", "limiter_park", "_loop_binding"}
-    | {"stores.private_files", "stores.file_errors", "stores.sealing", "stores._threads", "stores._turns"},
-    {
-        "_shield",
-        "_walks",
-        "generations",
-        "quota_clock",
-        "quota_reserve",
-        "endpoints",
-        "hooks",
-        "redirect_server",
-        "stores.base",
-    }
-    | {"_private_page", "quota_meter", "stores._values", "stores.file_lock", "stores.sqlite_file", "_http.pool"},
-    {"_renewals", "_expiry", "quota_budget", "quota_window", "calls", "stores.memory", "stores.sqlite_rows"}
-    | {"stores.sqlite_shared"},
-    {"quota_ceiling", "tokens", "wire", "stores.sqlite"},
-    {"quota_wait", "models", "_reports", "_http.attempt", "_http.incoming"},
-    {"quota_ledger", "_hook_reports", "_http.httpx_adapter", "_http.aiohttp_adapter"},
-    {"quota_snapshot", "limiter_line", "limiter_permit", "_http.own_adapters", "_http.callers_client"},
-    {"limiter_log", "_http.connections"},
-    {"limiter_gate"},
-    {"limiter"},
-    {"_http.sender"},
-    {"_http"},
-    {"_exchange"},
-    {"stores", "protocol"},
-    {"accounts", "resources", "subscriptions"},
-    {"client"},
-    {"login"},
-    {"application"},
+# From the ground up: folders, and the modules that stand alone. What is in one imports from its own and from rows above.
+LAYERS = [
+    "_extras errors",
+    "_lazy _types _hidden clock",
+    "_concurrency quota oauth paging",
+    "limiter stores",
+    "tokens",
+    "request",
+    "_http telemetry models",
+    "protocol testing",
+    "resources webhooks",
+    "client",
+    "login",
+    "application",
+    "fastapi demo",
+    "cli",
+    "__main__",
 ]
+# Public paths that answer with what is elsewhere.
+DOORS = {"retry": "request", "endpoints": "request", "hooks": "telemetry", "otel": "telemetry", "state": "oauth"}
+
+PURE_FOLDERS = {"quota", "oauth"}
 PURE = {
-    *(
-        "_credentials",
-        "_hidden",
-        "oauth",
-        "generations",
-        "scopes",
-        "retry",
-        "paging",
-        "calls",
-        "multipart",
-        "wire",
-        "endpoints",
-        "state",
-        "webhooks",
-        "_pages",
-    ),
-    *("quota", "quota_budget", "quota_ceiling", "quota_clock", "quota_fields", "quota_ledger", "quota_meter"),
-    *("quota_reserve", "quota_snapshot", "quota_turn", "quota_wait", "quota_window", "quota_witness"),
-    *("limiter_line", "excerpts", "json_values", "multipart", "redaction", "unpacking"),
+    "errors",
+    "_types",
+    "_hidden",
+    "_lazy",
+    "paging.pages",
+    "limiter.queue",
+    "tokens.generations",
+    "webhooks.events",
 }
+PURE |= {
+    "request.call",
+    "request.endpoints",
+    "request.reply",
+    "request.retry",
+    "request.redaction",
+    "request.multipart",
+}
+PURE |= {"request.json_values", "request.decompression", "login.pages"}
 IMPURE = {"anyio", "asyncio", "trio", "httpx", "httpx2", "time", "os", "random", "sniffio", "logging"}
 EXTRAS = {"opentelemetry", "starlette", "uvicorn", "fastapi", "redis", "rich", "typer", "multipart", "python_multipart"}
-# The typed client: each package is one layer, and it alone may import what its extra brings.
-TYPED = {"models", "resources"}
-OF_THE_TYPED = {"pydantic", "pydantic_core", "polyline", "numpy", "pandas", "pyarrow"}
+TYPED = {"pydantic", "pydantic_core", "polyline", "numpy", "pandas", "pyarrow"}
+# Who may import what an extra brings: these, and nobody else.
+ALLOWED = {
+    "telemetry.otel": {"opentelemetry"},
+    "models": TYPED,
+    "resources": TYPED,
+    "testing": {"starlette", "uvicorn", "multipart", "python_multipart"},
+    "demo": {"rich", "starlette"},
+    "cli": {"rich", "typer", "starlette", "uvicorn"},
+    "fastapi": {"fastapi", "starlette", *TYPED},
+}
 TAKEN_UP_WHERE_INSTALLED = {
-    "orjson": "json_values",
-    "cryptography": "stores.sealing",
+    "orjson": "request.json_values",
+    "cryptography": "stores.encryption",
     "aiohttp": "_http.aiohttp_adapter",
 }
-ABOVE_THE_CORE = {"fastapi", "otel", "testing", "demo", "cli", "__main__"}
 
 
-def modules() -> Iterator[tuple[str, Path]]:
-    for path in sorted(PACKAGE.rglob("*.py")):
-        yield ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"), path
+@cache
+def modules() -> dict[str, Path]:
+    paths = sorted(PACKAGE.rglob("*.py"))
+    return {".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
 
 
+@cache
 def imports(path: Path) -> set[str]:
-    """Return the full names that a module imports, wherever in it."""
+    """Return the full names of the modules that a module imports, wherever in it."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            found |= {f"{node.module}.{alias.name}" for alias in node.names if node.module == "strava_async"}
+            # `from strava_async.login import pages` imports a module of a folder.
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name for name in names if name.removeprefix("strava_async.") in modules()} or {node.module}
     return found
 
 
-def own(names: set[str]) -> set[str]:
-    """Return the modules of this package among the names, as ``LAYERS`` calls them."""
-    known = set.union(*LAYERS)
-    found = {name.removeprefix("strava_async.") for name in names if name.startswith("strava_async.")}
-    return {name if name in known else name.split(".")[0] for name in found}
+def own(path: Path) -> set[str]:
+    """Return the modules of this package that a module imports."""
+    return {name.removeprefix("strava_async.") for name in imports(path) if name.split(".")[0] == "strava_async"}
 
 
-def layered(name: str) -> str:
-    """Return the name that ``LAYERS`` has for a module: for those of a typed package, the package's."""
-    package = name.split(".")[0]
-    return package if package in TYPED else name
+def folder(name: str) -> str:
+    return DOORS.get(name, name.split(".")[0])
 
 
-CORE = [(name, path) for name, path in modules() if name.split(".")[0] not in ABOVE_THE_CORE and name != "__init__"]
+def inside(row: str) -> Iterator[tuple[str, Path]]:
+    for name, path in modules().items():
+        if folder(name) in row.split():
+            yield name, path
 
 
-def test_every_core_module_has_its_layer() -> None:
-    assert {layered(name) for name, _ in CORE} == set.union(*LAYERS)
+def test_every_module_has_its_layer() -> None:
+    assert {folder(name) for name in modules()} - {"__init__"} == set(" ".join(LAYERS).split())
 
 
-@pytest.mark.parametrize(("name", "path"), CORE, ids=[name for name, _ in CORE])
-def test_a_module_imports_from_below(name: str, path: Path) -> None:
-    height = next(index for index, layer in enumerate(LAYERS) if layered(name) in layer)
-    below = set[str]().union(*LAYERS[:height])
-    assert own(imports(path)) - {layered(name)} <= below
+@pytest.mark.parametrize("row", LAYERS)
+def test_a_layer_imports_from_its_own_folder_and_from_below(row: str) -> None:
+    below = set(" ".join(LAYERS[: LAYERS.index(row)]).split())
+    upward = {
+        f"{name} -> {found}"
+        for name, path in inside(row)
+        for found in own(path)
+        if folder(found) not in {folder(name), *below, "strava_async"}
+    }
+    assert not upward
 
 
-@pytest.mark.parametrize(("name", "path"), CORE, ids=[name for name, _ in CORE])
-def test_the_core_imports_no_extra(name: str, path: Path) -> None:
-    forbidden = EXTRAS if layered(name) in TYPED else EXTRAS | OF_THE_TYPED
-    assert not {found.split(".")[0] for found in imports(path)} & forbidden
+def test_no_module_imports_in_a_circle() -> None:
+    above: list[str] = []
+    done: set[str] = set()
+
+    def visit(name: str) -> None:
+        assert name not in above, " -> ".join([*above[above.index(name) :], name])
+        if name in done:
+            return
+        above.append(name)
+        for found in sorted(eager(modules()[name])):
+            visit(found)
+        done.add(above.pop())
+
+    for name in modules():
+        if name not in {"__init__", "__main__"}:
+            visit(name)
 
 
-@pytest.mark.parametrize(("name", "path"), [entry for entry in CORE if entry[0] in PURE], ids=sorted(PURE))
-def test_a_pure_module_imports_nothing_impure(name: str, path: Path) -> None:
-    assert not {found.split(".")[0] for found in imports(path)} & IMPURE
+@cache
+def eager(path: Path) -> set[str]:
+    """Return the modules that are imported together with one: neither in a function nor for type checkers alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) or (isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
+            node.body = []
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("strava_async."):
+            base = node.module.removeprefix("strava_async.")
+            found |= {f"{base}.{alias.name}" for alias in node.names if f"{base}.{alias.name}" in modules()} or {base}
+    return {name for name in found if modules().get(name) != path}
+
+
+def test_nothing_imports_an_extra_but_its_own_part() -> None:
+    found = {
+        f"{name} imports {library}"
+        for name, path in modules().items()
+        for library in {found.split(".")[0] for found in imports(path)} & (EXTRAS | TYPED)
+        if library not in ALLOWED.get(name, set()) | ALLOWED.get(folder(name), set())
+    }
+    assert not found
+
+
+def test_a_pure_module_imports_nothing_impure() -> None:
+    assert modules().keys() >= PURE
+    found = {
+        f"{name} imports {library}"
+        for name, path in modules().items()
+        if name in PURE or folder(name) in PURE_FOLDERS
+        for library in {found.split(".")[0] for found in imports(path)} & IMPURE
+    }
+    assert not found
 
 
 def test_one_place_imports_the_http_library() -> None:
-    users = {name for name, path in modules() if {found.split(".")[0] for found in imports(path)} & {"httpx", "httpx2"}}
+    users = {
+        name for name, path in modules().items() if {name.split(".")[0] for name in imports(path)} & {"httpx", "httpx2"}
+    }
     assert users == {f"_http.{name}" for name in ("asgi", "connections", "own_adapters", "pool", "trust")}
 
 
 @pytest.mark.parametrize(("library", "module"), TAKEN_UP_WHERE_INSTALLED.items())
 def test_one_place_takes_up_what_may_not_be_installed(library: str, module: str) -> None:
-    assert {name for name, path in modules() if library in {found.split(".")[0] for found in imports(path)}} == {module}
+    users = {name for name, path in modules().items() if library in {name.split(".")[0] for name in imports(path)}}
+    assert users == {module}
 
 
 def test_nothing_inside_imports_the_package_root() -> None:
-    for name, path in modules():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module == "strava_async":
-                # `from strava_async import oauth` is a module; anything else would be a name of the root.
-                assert {alias.name for alias in node.names} <= set.union(*LAYERS), name
+    # The command line says the version.
+    assert {name for name, path in modules().items() if "strava_async" in imports(path)} <= {"cli.commands"}
+
+
+@pytest.mark.parametrize("package", sorted(name for name, path in modules().items() if path.name == "__init__.py"))
+def test_a_package_exports_and_defines_nothing(package: str) -> None:
+    for node in ast.parse(modules()[package].read_text(encoding="utf-8")).body:
+        assert not isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)), ast.unparse(node)[:80]
 
 
 def test_importing_the_package_imports_no_extra_and_no_event_loop() -> None:
@@ -168,7 +212,7 @@ print(*{name.partition(".")[0] for name in set(sys.modules) - before})
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert "strava_async" in loaded
     not_yet = {"aiohttp", "httpx_aiohttp", "httpx2", "asyncio", "trio", "sqlite3", "cryptography", "webbrowser"}
-    assert not set(loaded) & (EXTRAS | OF_THE_TYPED | not_yet)
+    assert not set(loaded) & (EXTRAS | TYPED | not_yet)
 
 
 def test_an_api_alone_does_not_load_what_many_athletes_need() -> None:
@@ -180,7 +224,7 @@ assert all(hasattr(strava_async, name) for name in strava_async.__all__)
 assert not hasattr(strava_async, "Nothing")
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    modules, names = run.stdout.splitlines()
-    later = {f"strava_async.{name}" for name in ("application", "accounts", "stores", "state", "subscriptions")}
-    assert not later & set(modules.split())
+    loaded, names = run.stdout.splitlines()
+    later = ("application", "tokens.accounts", "stores.memory", "stores.sqlite", "oauth.state", "subscriptions")
+    assert not {f"strava_async.{name}" for name in later} & set(loaded.split())
     assert names == "Strava Client StateSigner"
