@@ -31,7 +31,7 @@ def lazy(
         needs: the extra that the package needs, and the libraries which that brings.
     """
 
-    def __getattr__(name: str) -> Any:
+    def find(name: str) -> Any:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         with ExitStack() as extras:
@@ -44,7 +44,7 @@ def lazy(
         setattr(sys.modules[package], name, value)  # the next time it is found without this function
         return value
 
-    def __dir__() -> list[str]:
+    def names() -> list[str]:
         return sorted({*vars(sys.modules[package]), *modules})
 
-    return __getattr__, __dir__
+    return find, names

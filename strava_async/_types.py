@@ -1,4 +1,4 @@
-"""Small types without a module of their own: what a decoded JSON value is, the bytes of any text, an argument not given."""
+"""Small types without a module of their own: decoded JSON values, the bytes of a text, an argument not given."""
 
 from __future__ import annotations
 
