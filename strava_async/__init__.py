@@ -40,10 +40,10 @@ from strava_async.errors import (
     UploadError,
     UploadTimeoutError,
 )
-from strava_async.limiter import Limiter, Permit, RateLimiter, Unlimited
+from strava_async.limiter import ClosableLimiter, Limiter, Permit, RateLimiter, Unlimited
 from strava_async.oauth import AccessInfo, TokenSet
 from strava_async.protocol import ApiV3
-from strava_async.quota import Priority, Quota, QuotaClass
+from strava_async.quota import Blocked, Meter, Priority, Quota, QuotaClass
 from strava_async.retry import RetryPolicy
 from strava_async.scopes import Scope
 from strava_async.tokens import TokenKeeper, TokenSource
@@ -99,8 +99,10 @@ __all__ = [
     "AuthorizationDeniedError",
     "AuthorizationTimeoutError",
     "BadRequestError",
+    "Blocked",
     "Client",
     "Clock",
+    "ClosableLimiter",
     "CrossSiteError",
     "DecodeError",
     "DuplicateUploadError",
@@ -115,6 +117,7 @@ __all__ = [
     "Limiter",
     "LimiterError",
     "MemoryTokenStore",
+    "Meter",
     "MissingScopeError",
     "NotFoundError",
     "OAuthError",

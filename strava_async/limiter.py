@@ -8,79 +8,20 @@ from __future__ import annotations
 import math
 import random as system_random
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from strava_async._loop_binding import LoopBinding
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import InputError
+from strava_async.limiter_base import ClosableLimiter, Limiter, Permit
 from strava_async.limiter_gate import Gate
 from strava_async.limiter_line import Waiter
 from strava_async.limiter_permit import GatePermit
-from strava_async.quota import QUARTER_SECONDS, QUARTERS_PER_DAY, Blocked, Meter, Priority, Quota, QuotaClass
+from strava_async.limiter_unlimited import Unlimited
+from strava_async.quota import Blocked, Priority, Quota, QuotaClass
 from strava_async.quota_ledger import Ledger
 
-
-class Permit(Protocol):
-    """The right to send one request. It ends once; whatever is called after the first end does nothing."""
-
-    def settle(self, status_code: int, headers: Mapping[str, str]) -> None:
-        """End with an answer. Never raises, never waits.
-
-        Args:
-            status_code: of the answer.
-            headers: its header fields; any mapping, names in any case. A dict of the fields that matter (``date``,
-                ``retry-after``, ``x-ratelimit-*``, ``x-readratelimit-*``) alone, in lower case, is read fastest.
-        """
-        ...
-
-    def release(self) -> None:
-        """End without a request: it surely never left this machine, and costs nothing."""
-        ...
-
-    def abandon(self) -> None:
-        """End without an answer: the request may have been counted, and counts until an answer says otherwise."""
-        ...
-
-    def __enter__(self) -> Self:
-        """Begin a block at whose end the permit is abandoned, unless it has ended before."""
-        ...
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        """See ``__enter__``."""
-        ...
-
-
-class Limiter(Protocol):
-    """What a client needs of a limiter: ``RateLimiter``, ``Unlimited``, or a user's own.
-
-    Attributes:
-        clock: the time that the limiter lives by.
-        random: its source of numbers in [0, 1).
-    """
-
-    clock: Clock
-    random: Callable[[], float]
-
-    async def acquire(
-        self,
-        quota_class: QuotaClass = QuotaClass.READ,
-        *,
-        priority: Priority = Priority.NORMAL,
-        max_wait: float | None = None,
-        retry_of: Permit | None = None,
-    ) -> Permit:
-        """Wait for a permit; see ``RateLimiter.acquire``."""
-        ...
-
-    @property
-    def quota(self) -> Quota:
-        """The four meters now."""
-        ...
-
-    def blocked(self, quota_class: QuotaClass) -> Blocked | None:
-        """Return the meter that keeps a call of this class from starting now; None if none does."""
-        ...
+__all__ = ["ClosableLimiter", "Limiter", "Permit", "RateLimiter", "Unlimited"]
 
 
 class RateLimiter:
@@ -216,63 +157,3 @@ def _priority(priority: int) -> Priority:
         return Priority(priority)
     except ValueError as error:
         raise InputError(f"no such priority: {priority!r}") from error
-
-
-class _FreePermit:
-    """A permit that nobody counts."""
-
-    def settle(self, status_code: int, headers: Mapping[str, str]) -> None:
-        """Do nothing."""
-
-    def release(self) -> None:
-        """Do nothing."""
-
-    def abandon(self) -> None:
-        """Do nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        """Do nothing."""
-
-
-class Unlimited:
-    """A limiter that never waits and counts nothing: for tests, or where something else keeps the quota.
-
-    Attributes:
-        clock: the clock passed in.
-        random: the source of jitter passed in.
-
-    Args:
-        clock: None means the system's.
-        random: returns numbers in [0, 1); None means the system's.
-    """
-
-    def __init__(self, *, clock: Clock | None = None, random: Callable[[], float] | None = None) -> None:
-        self.clock: Clock = clock or SystemClock()
-        self.random: Callable[[], float] = random or system_random.random
-
-    async def acquire(
-        self,
-        quota_class: QuotaClass = QuotaClass.READ,
-        *,
-        priority: Priority = Priority.NORMAL,
-        max_wait: float | None = None,
-        retry_of: Permit | None = None,
-    ) -> Permit:
-        """Return a permit at once."""
-        return _FreePermit()
-
-    @property
-    def quota(self) -> Quota:
-        """Four meters of which nothing is known but the end of their windows."""
-        now = self.clock.time()
-        quarter = Meter(None, None, 0, (now // QUARTER_SECONDS + 1) * QUARTER_SECONDS)
-        day_seconds = QUARTER_SECONDS * QUARTERS_PER_DAY
-        day = Meter(None, None, 0, (now // day_seconds + 1) * day_seconds)
-        return Quota(read_15min=quarter, read_day=day, overall_15min=quarter, overall_day=day)
-
-    def blocked(self, quota_class: QuotaClass) -> Blocked | None:
-        """Return None: nothing keeps a call from starting."""
-        return None

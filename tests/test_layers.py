@@ -31,9 +31,10 @@ LAYERS: list[set[str]] = [
         "redirect_server",
         "stores.base",
     }
+    | {"limiter_base"}
     | {"_private_page", "quota_meter", "stores._values", "stores.file_lock", "stores.sqlite_file", "_http.pool"},
     {"_renewals", "_expiry", "quota_budget", "quota_window", "calls", "stores.memory", "stores.sqlite_rows"}
-    | {"stores.sqlite_shared"},
+    | {"stores.sqlite_shared", "limiter_unlimited"},
     {"quota_ceiling", "tokens", "wire", "stores.sqlite"},
     {"quota_wait", "models", "_reports", "_http.attempt", "_http.incoming"},
     {"quota_ledger", "_hook_reports", "_http.httpx_adapter", "_http.aiohttp_adapter"},
