@@ -6,6 +6,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from strava_async._http import HttpClient
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import (
     ApplicationInactiveError,
@@ -109,6 +110,7 @@ __all__ = [
     "FaultError",
     "ForbiddenError",
     "Hooks",
+    "HttpClient",
     "InputError",
     "InsufficientScopeError",
     "InvalidClientError",

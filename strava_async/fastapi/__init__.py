@@ -17,7 +17,8 @@
 from strava_async._extras import extra
 
 with extra("fastapi", __name__, "fastapi", "starlette", "pydantic"):
-    from strava_async.fastapi._kit import Kit, kit_of
+    from strava_async._pages import Link
+    from strava_async.fastapi._kit import Identify, Kit, kit_of
     from strava_async.fastapi._lifespan import StravaLifespan, lifespan
     from strava_async.fastapi.access_log import AccessLogFilter
     from strava_async.fastapi.dependencies import (
@@ -47,8 +48,10 @@ __all__ = [
     "Backlog",
     "ConnectFailure",
     "Dependencies",
+    "Identify",
     "KeptEvent",
     "Kit",
+    "Link",
     "Problem",
     "Sessions",
     "SqliteBacklog",
