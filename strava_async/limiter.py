@@ -1,6 +1,6 @@
 """The limiter: a call gets its permit before it is sent, in order, and waits for it where there is no quota.
 
-``quota`` has the rules of the books, ``limiter_line`` those of the order, ``limiter_gate`` those of the waiting.
+``quota`` has the rules of the ledger, ``limiter_line`` those of the order, ``limiter_gate`` those of the waiting.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from strava_async._loop_binding import LoopBinding
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import InputError
 from strava_async.limiter_base import ClosableLimiter, Limiter, Permit
-from strava_async.limiter_gate import Gate
+from strava_async.limiter_gate import Dispatcher
 from strava_async.limiter_line import Waiter
-from strava_async.limiter_permit import GatePermit
+from strava_async.limiter_permit import LedgerPermit
 from strava_async.limiter_unlimited import Unlimited
 from strava_async.quota import Blocked, Priority, Quota, QuotaClass
 from strava_async.quota_ledger import Ledger
@@ -57,7 +57,8 @@ class RateLimiter:
         self.random: Callable[[], float] = random or system_random.random
         ledger = Ledger(self.clock.monotonic(), self.clock.time(), random=self.random, reserve=reserve)
         self._binding = LoopBinding("this rate limiter")
-        self._gate = Gate(ledger, self.clock, self._binding)
+        self._ledger = ledger
+        self._dispatcher = Dispatcher(ledger, self.clock, self._binding)
 
     async def acquire(
         self,
@@ -86,7 +87,8 @@ class RateLimiter:
                 Nothing was spent.
             InputError: an argument is wrong, or the limiter belongs to another event loop, which has not ended.
         """
-        reads = quota_class is QuotaClass.READ or _reads(quota_class)
+        if quota_class.__class__ is not QuotaClass:
+            quota_class = _quota_class(quota_class)
         if priority.__class__ is not Priority:
             priority = _priority(priority)
         if max_wait is None:
@@ -94,36 +96,34 @@ class RateLimiter:
         elif not max_wait >= 0:
             raise InputError(f"max_wait must not be negative, but is {max_wait}")
         if self._binding.enter():
-            self._gate = self._gate.successor()
-        gate = self._gate
-        now = gate.now()
-        permit = GatePermit(gate, gate.place(retry_of))
-        if not gate.try_enter(permit, reads, priority, now):
-            await gate.wait(Waiter(permit, reads, priority, permit.place, now, now + max_wait), now)
-        return permit.open()
+            self._dispatcher = self._dispatcher.successor()
+        dispatcher = self._dispatcher
+        now = dispatcher.now()
+        ticket = dispatcher.ticket(retry_of)
+        entry = dispatcher.try_enter(quota_class, priority, now)
+        if entry is None:
+            entry = await dispatcher.wait(Waiter(quota_class, priority, ticket, now, now + max_wait), now)
+        return LedgerPermit(dispatcher, entry, ticket)
 
     @property
     def quota(self) -> Quota:
         """The four meters now."""
-        self._gate.tidy()
-        return self._gate.ledger.quota()
+        return self._dispatcher.quota()
 
     def blocked(self, quota_class: QuotaClass) -> Blocked | None:
-        """Return the meter that keeps a call of this class from starting now, and when it turns; None if none does.
+        """Return the meter that keeps a call of this class from starting now, and until when; None if none does.
 
         Raises:
             InputError: there is no such class.
         """
-        reads = _reads(quota_class)
-        wait = self._gate.ledger.waits.for_quota(reads, self._gate.tidy())
-        return None if wait is None else Blocked(wait.window, wait.resume_at)
+        return self._dispatcher.blocked(_quota_class(quota_class))
 
     def snapshot(self) -> dict[str, Any]:
         """Return what is known, in a form that JSON can hold, for ``restore`` after a restart."""
         from strava_async.quota_snapshot import save  # not above: most programs need neither
 
-        now = self._gate.tidy()
-        return save(self._gate.ledger, now, self.clock.time())
+        now = self._dispatcher.advance()
+        return save(self._ledger, now, self.clock.time())
 
     @classmethod
     def restore(cls, snapshot: Mapping[str, Any], **options: Any) -> Self:
@@ -141,13 +141,13 @@ class RateLimiter:
         from strava_async.quota_snapshot import load
 
         limiter = cls(**options)
-        load(limiter._gate.ledger, snapshot, limiter.clock.monotonic(), limiter.clock.time())
+        load(limiter._ledger, snapshot, limiter.clock.monotonic(), limiter.clock.time())
         return limiter
 
 
-def _reads(quota_class: QuotaClass) -> bool:
+def _quota_class(quota_class: str) -> QuotaClass:
     try:
-        return QuotaClass(quota_class) is QuotaClass.READ
+        return QuotaClass(quota_class)
     except ValueError as error:
         raise InputError(f"no such quota class: {quota_class!r}") from error
 

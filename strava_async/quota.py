@@ -58,7 +58,8 @@ Source:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 QUARTER_SECONDS = 900
@@ -120,12 +121,17 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """What keeps a call from starting now.
+    """What keeps a call from starting now, and until when.
 
     Attributes:
         window: the meter without room, named as on ``Quota``.
         resume_at: when it has room again; epoch seconds on Strava's clock.
+        awaits: the answer that decides, where nothing else is known to be in the way; the instants are a guess then.
+        until: when a call can start, on the limiter's monotonic clock; inf where that is not known. Two that differ in
+            this alone are equal.
     """
 
     window: str
     resume_at: float
+    awaits: str = ""
+    until: float = field(default=math.inf, compare=False)

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import math
 
+from strava_async.quota import Meter
+from strava_async.quota_entry import IN, Ending, LedgerEntry
 from strava_async.quota_fields import parse_pair
-from strava_async.quota_meter import IN, Ending, MeterState, Reservation
+from strava_async.quota_meter import MeterState
 from strava_async.quota_turn import CounterTurn
 
 _BLIND_ANSWERS = 3  # answers without numbers until the documented limits are believed
@@ -113,7 +115,7 @@ class Budget:
             self.end(ending)
 
     def settle(
-        self, limit_text: str | None, usage_text: str | None, permit: Reservation, spends: bool, ending: Ending
+        self, limit_text: str | None, usage_text: str | None, entry: LedgerEntry, spends: bool, ending: Ending
     ) -> bool:
         """Take in what an answer tells of this budget, and end the permit if it spends it.
 
@@ -121,7 +123,7 @@ class Budget:
             whether the answer told a usage.
         """
         if limit_text is not None:
-            self._adopt(limit_text, permit.number)
+            self._adopt(limit_text, entry.number)
         usage = parse_pair(usage_text)
         # An answer counts its own request: a zero comes from somewhere else.
         if usage is None or (spends and 0 in usage):
@@ -131,9 +133,9 @@ class Budget:
         self.out -= spends
         in_quarter, in_day = ending.in_quarter, ending.in_day
         if in_quarter is IN:
-            in_quarter = self.quarter.confirm(usage[0], permit, ending.youngest)
+            in_quarter = self.quarter.confirm(usage[0], entry, ending.youngest)
         if in_day is IN:
-            in_day = self.day.confirm(usage[1], permit, ending.youngest)
+            in_day = self.day.confirm(usage[1], entry, ending.youngest)
         if spends:
             if in_quarter is not IN:
                 self.quarter.end(in_quarter, ending)
@@ -223,3 +225,11 @@ class Budget:
         self.strikes = 0
         self.hold_until = -math.inf
         self._asked = False
+
+    def meters(self, ends: float, day_ends: float) -> tuple[Meter, Meter]:
+        """Return what is known of the quarter hour and of the day, with their ends."""
+        quarter, day, out = self.quarter, self.day, self.out
+        return (
+            Meter(quarter.limit, None if quarter.usage is None else quarter.spent(out), out, ends),
+            Meter(day.limit, None if day.usage is None else day.spent(out), out, day_ends),
+        )

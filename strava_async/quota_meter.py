@@ -19,66 +19,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from enum import Enum
 from typing import NamedTuple
 
+from strava_async.quota_entry import IN, Ending, LedgerEntry, Placement
 from strava_async.quota_turn import CounterTurn
 from strava_async.quota_witness import Doubt
 
 _UNKNOWN_ROOM = 10  # permits out where nothing is known, once the first answer has been waited for
-
-
-class Reservation:
-    """A permit as the books see it.
-
-    Attributes:
-        reads: whether it spends the read budget too.
-        number: permits count up.
-        given_at: monotonic.
-        earliest: the earliest that Strava's clock can have shown then, as known then.
-    """
-
-    __slots__ = ("earliest", "given_at", "number", "reads")
-
-    reads: bool
-    number: int
-    given_at: float
-    earliest: float
-
-
-class Placement(Enum):
-    """Where a request was counted, seen from the window that a meter is in.
-
-    ``BEFORE_OR_IN`` happens around the beginning of the window, ``IN_OR_AFTER`` around its end, or while little is
-    known of Strava's clock. ``UNKNOWN``: the answer contradicts the clock.
-    """
-
-    IN = "in"
-    BEFORE = "before"
-    BEFORE_OR_IN = "before or in"
-    IN_OR_AFTER = "in or after"
-    UNKNOWN = "unknown"
-
-
-IN = Placement.IN  # an enum's members are looked up slowly, and this one is for each answer
-
-
-class Ending(NamedTuple):
-    """How a permit ended, as far as windows go.
-
-    Attributes:
-        in_quarter: where it was counted, seen from the quarter-hour meters.
-        in_day: where it was counted, seen from the day meters.
-        latest: the latest instant on Strava's clock at which it can have been counted.
-        youngest: the number of the youngest permit at the end.
-        arrived_at: the monotonic instant from which on it surely has been counted, if it ever is.
-    """
-
-    in_quarter: Placement
-    in_day: Placement
-    latest: float
-    youngest: int
-    arrived_at: float = -math.inf
 
 
 class Before(NamedTuple):
@@ -205,28 +152,28 @@ class MeterState:
         if usage is not None and confirmed is not None and confirmed < usage:
             self.doubt = Doubt(confirmed, confirmed, -1)
 
-    def confirm(self, usage: int, permit: Reservation, youngest: int) -> Placement:
+    def confirm(self, usage: int, entry: LedgerEntry, youngest: int) -> Placement:
         """Take in a number that belongs to this window by Strava's clock.
 
         Returns:
             where its request was counted: ``IN``, and the number is believed; or not so surely, and it is not.
         """
         if self.watched or usage - self.own > self.foreign:
-            placement = self._place(usage, permit, youngest)
+            placement = self._place(usage, entry, youngest)
             if placement is not IN:
                 return placement
-            self._weigh(usage, permit, youngest)
+            self._weigh(usage, entry, youngest)
         elif self.usage is None or usage > self.usage:
             self.usage = usage
         loose = self.loose
-        while loose and loose[0].youngest < permit.number and loose[0].arrived_at <= permit.given_at:
+        while loose and loose[0].youngest < entry.number and loose[0].arrived_at <= entry.given_at:
             loose.popleft()
         return IN
 
-    def _place(self, usage: int, permit: Reservation, youngest: int) -> Placement:
+    def _place(self, usage: int, entry: LedgerEntry, youngest: int) -> Placement:
         """Find out if the counter had turned when it counted a request."""
         before, turn = self.before, self._turn
-        if before is None or not turn.is_open(permit.number, permit.given_at):
+        if before is None or not turn.is_open(entry.number, entry.given_at):
             return Placement.IN
         if usage <= before.usage:
             turn.saw_new(youngest)
@@ -235,20 +182,20 @@ class MeterState:
             return Placement.IN
         if self.limit is None or usage < self.limit:
             return Placement.BEFORE_OR_IN
-        turn.saw_old(permit.given_at)
+        turn.saw_old(entry.given_at)
         self.before = before._replace(usage=usage, most=max(before.most, usage))
         if not turn.restarted:
             # What was believed to be of this window was of the one before too.
             self.usage, self.foreign, self.doubt = 0, 0, None
         return Placement.BEFORE
 
-    def _weigh(self, usage: int, permit: Reservation, youngest: int) -> None:
+    def _weigh(self, usage: int, entry: LedgerEntry, youngest: int) -> None:
         """Compare a number with the largest so far; see ``quota_witness``."""
         doubt, known = self.doubt, self.usage or 0
         if doubt is not None:
             if usage >= known:
                 self.doubt = None
-            elif permit.number > doubt.youngest:
+            elif entry.number > doubt.youngest:
                 known, self.foreign, self.doubt = doubt.usage, doubt.foreign, None
                 self.foreign_before = min(self.foreign_before, doubt.foreign)
             elif usage > doubt.usage:
@@ -262,7 +209,7 @@ class MeterState:
                 self.foreign_before = foreign
         self.usage = max(known, usage)
         self.watched = self.doubt is not None or (
-            self.before is not None and self._turn.is_open(youngest, permit.given_at)
+            self.before is not None and self._turn.is_open(youngest, entry.given_at)
         )
 
     def end(self, placement: Placement, ending: Ending) -> None:

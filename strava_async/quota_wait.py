@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from strava_async.quota import QUARTER_SECONDS
+from strava_async.quota import QUARTER_SECONDS, Blocked
 from strava_async.quota_budget import Budget
 from strava_async.quota_ceiling import TICK_SECONDS
 from strava_async.quota_clock import ServerClock
 from strava_async.quota_meter import MeterState
 from strava_async.quota_reserve import Reserve
 from strava_async.quota_window import DAY_SECONDS, Window
-
-
-class Wait(NamedTuple):
-    """What a call has to wait for.
-
-    Attributes:
-        until: monotonic.
-        window: the meter without room.
-        resume_at: epoch seconds on Strava's clock.
-        awaits: the answer that decides, where nothing else is known to be in the way; the instants are a guess then.
-    """
-
-    until: float
-    window: str
-    resume_at: float
-    awaits: str = ""
 
 
 class Waits:
@@ -49,7 +31,7 @@ class Waits:
         self._window = window
         self._reserve = reserve
 
-    def for_quota(self, reads: bool, now: float, reads_ahead: int = 0, uploads_ahead: int = 0) -> Wait | None:
+    def blocked(self, reads: bool, now: float, reads_ahead: int = 0, uploads_ahead: int = 0) -> Blocked | None:
         """Return what, at least, keeps a call from starting when those ahead start first; None if nothing known."""
         read, window = self._read, self._window
         # Reads that must wait for the read budget are passed by what needs the overall budget only.
@@ -68,13 +50,13 @@ class Waits:
                     longest = wait
         return longest
 
-    def for_answer(self, reads: bool, now: float) -> Wait:
+    def default_wait(self, reads: bool, now: float) -> Blocked:
         """Return the wait for an answer under way, as a guess of one second."""
         budget = self._read if reads else self._overall
         awaits = "answers under way" if budget.known else "the first answer"
-        return Wait(now + 1, budget.quarter.name, self._clock.earliest(now) + 1, awaits)
+        return Blocked(budget.quarter.name, self._clock.earliest(now) + 1, awaits, until=now + 1)
 
-    def melting(self, reads: bool, now: float, *, landed: bool = False) -> Wait | None:
+    def reserve_wait(self, reads: bool, now: float, *, landed: bool = False) -> Blocked | None:
         """Return how long the reserve holds back the next background call, other rules apart; None if it does not.
 
         Args:
@@ -102,10 +84,12 @@ class Waits:
                     free += meter.spent(out) - meter.confirmed(out)
                 seconds = ends - server_now - left_at(meter.limit, free, rate)
                 if seconds >= 0 and (longest is None or now + seconds > longest.until):
-                    longest = Wait(now + seconds + TICK_SECONDS, meter.name, server_now + seconds)
+                    longest = Blocked(meter.name, server_now + seconds, until=now + seconds + TICK_SECONDS)
         return longest
 
-    def _turn(self, budget: Budget, meter: MeterState, ahead: int, ends: float, length: int, now: float) -> Wait | None:
+    def _turn(
+        self, budget: Budget, meter: MeterState, ahead: int, ends: float, length: int, now: float
+    ) -> Blocked | None:
         window = self._window
         # Of limits that wait for their second witness, those ahead may have more than these show.
         windows = meter.windows_to_wait(budget.out, ahead if budget.limits_confirmed else 0)
@@ -115,13 +99,15 @@ class Waits:
         until = window.turns_at + resume_at - window.ends
         if windows == 1 and length == QUARTER_SECONDS:
             until = min(until, window.may_turn_at())
-        return Wait(until, meter.name, resume_at)
+        return Blocked(meter.name, resume_at, until=until)
 
-    def _probe(self, budget: Budget) -> Wait | None:
+    def _probe(self, budget: Budget) -> Blocked | None:
         """Return how long the next probe of a day in doubt is away; None if one may begin, or is under way."""
-        return None if budget.is_probed() else Wait(self._window.turns_at, budget.day.name, self._window.day_ends)
+        if budget.is_probed():
+            return None
+        return Blocked(budget.day.name, self._window.day_ends, until=self._window.turns_at)
 
-    def _hold(self, budget: Budget, now: float) -> Wait | None:
+    def _hold(self, budget: Budget, now: float) -> Blocked | None:
         if now >= budget.hold_until:
             return None
-        return Wait(budget.hold_until, budget.quarter.name, self._clock.earliest(budget.hold_until))
+        return Blocked(budget.quarter.name, self._clock.earliest(budget.hold_until), until=budget.hold_until)

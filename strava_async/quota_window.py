@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from strava_async.quota import QUARTER_SECONDS, QUARTERS_PER_DAY
 from strava_async.quota_clock import ServerClock
-from strava_async.quota_meter import Ending, Placement
+from strava_async.quota_entry import Ending, Placement
 
 DAY_SECONDS = QUARTER_SECONDS * QUARTERS_PER_DAY
 MARGIN_SECONDS = 0.05  # between the hosts that stamp answers and the one that counts

@@ -31,16 +31,24 @@ LAYERS: list[set[str]] = [
         "redirect_server",
         "stores.base",
     }
-    | {"limiter_base"}
-    | {"_private_page", "quota_meter", "stores._values", "stores.file_lock", "stores.sqlite_file", "_http.pool"},
-    {"_renewals", "_expiry", "quota_budget", "quota_window", "calls", "stores.memory", "stores.sqlite_rows"}
+    | {"limiter_base", "quota_entry"}
+    | {"_private_page", "stores._values", "stores.file_lock", "stores.sqlite_file", "_http.pool"},
+    {
+        "_renewals",
+        "_expiry",
+        "quota_meter",
+        "quota_window",
+        "limiter_ledger",
+        "calls",
+        "stores.memory",
+        "stores.sqlite_rows",
+    }
     | {"stores.sqlite_shared", "limiter_unlimited"},
-    {"quota_ceiling", "tokens", "wire", "stores.sqlite"},
-    {"quota_wait", "models", "_reports", "_http.attempt", "_http.incoming"},
-    {"quota_ledger", "_hook_reports", "_http.httpx_adapter", "_http.aiohttp_adapter"},
-    {"quota_snapshot", "limiter_line", "limiter_permit", "_http.own_adapters", "_http.callers_client"},
-    {"limiter_log", "_http.connections"},
-    {"limiter_gate"},
+    {"quota_budget", "limiter_line", "limiter_permit", "tokens", "wire", "stores.sqlite"},
+    {"quota_ceiling", "quota_refusal", "limiter_log", "models", "_reports", "_http.attempt", "_http.incoming"},
+    {"quota_wait", "_hook_reports", "_http.httpx_adapter", "_http.aiohttp_adapter"},
+    {"quota_ledger", "limiter_gate", "_http.own_adapters", "_http.callers_client"},
+    {"quota_snapshot", "_http.connections"},
     {"limiter"},
     {"_http.sender"},
     {"_http"},
@@ -68,9 +76,18 @@ PURE = {
         "webhooks",
         "_pages",
     ),
-    *("quota", "quota_budget", "quota_ceiling", "quota_clock", "quota_fields", "quota_ledger", "quota_meter"),
-    *("quota_reserve", "quota_snapshot", "quota_turn", "quota_wait", "quota_window", "quota_witness"),
-    *("limiter_line", "excerpts", "json_values", "multipart", "redaction", "unpacking"),
+    *(
+        "quota",
+        "quota_budget",
+        "quota_ceiling",
+        "quota_clock",
+        "quota_entry",
+        "quota_fields",
+        "quota_ledger",
+        "quota_meter",
+    ),
+    *("quota_refusal", "quota_reserve", "quota_snapshot", "quota_turn", "quota_wait", "quota_window", "quota_witness"),
+    *("limiter_ledger", "limiter_line", "excerpts", "json_values", "multipart", "redaction", "unpacking"),
 }
 IMPURE = {"anyio", "asyncio", "trio", "httpx", "httpx2", "time", "os", "random", "sniffio", "logging"}
 EXTRAS = {"opentelemetry", "starlette", "uvicorn", "fastapi", "redis", "rich", "typer", "multipart", "python_multipart"}

@@ -11,11 +11,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from strava_async.limiter_line import Line, Waiter
-from strava_async.quota import Priority
+from strava_async.limiter_line import Waiter, WaitQueue
+from strava_async.quota import Priority, QuotaClass
 from strava_async.quota_budget import Budget
+from strava_async.quota_entry import LedgerEntry
 from strava_async.quota_ledger import Ledger
-from strava_async.quota_meter import MeterState, Reservation
+from strava_async.quota_meter import MeterState
 from strava_async.quota_snapshot import load, save
 from strava_async.testing.meters import MeterLimits, Meters
 
@@ -33,6 +34,10 @@ NONSENSE = st.one_of(
 NAMES = ["Date", "X-RateLimit-Limit", "X-RateLimit-Usage", "X-ReadRateLimit-Limit", "X-ReadRateLimit-Usage"]
 
 
+def quota_class(reads: bool) -> QuotaClass:
+    return QuotaClass.READ if reads else QuotaClass.UPLOAD
+
+
 @dataclass(eq=False, repr=False)
 class Call:
     """A call on its way, and what the server knows of it."""
@@ -40,6 +45,7 @@ class Call:
     reads: bool
     priority: Priority
     waiter: Waiter
+    entry: LedgerEntry | None = None
     cold: bool = False
     probe: bool = False
     given_at: float | None = None
@@ -81,7 +87,7 @@ class LimiterMachine(RuleBasedStateMachine):
         self.offset = NOON - seconds - mono
         self.meters = Meters(SMALL)
         self.ledger = Ledger(self.now, self.server_now + skew, random=random.Random(seed).random, reserve=0.2)
-        self.line = Line(self.ledger)
+        self.line = WaitQueue(self.ledger)
         self.places = 0
         self.queued = []
         self.out: list[Call] = []
@@ -111,10 +117,10 @@ class LimiterMachine(RuleBasedStateMachine):
         return self.server_now - self.late
 
     def serve(self) -> None:
-        self.ledger.catch_up(self.now)
+        self.ledger.roll_windows(self.now)
         while True:
             admissible = {
-                (priority, reads): self.ledger.admits(reads, priority is Priority.BACKGROUND, self.now)
+                (priority, reads): self.ledger.admits(quota_class(reads), priority, self.now)
                 for priority in Priority
                 for reads in (False, True)
             }
@@ -129,7 +135,7 @@ class LimiterMachine(RuleBasedStateMachine):
                 for meter in (budget.quarter, budget.day)
             )
             call.probe = any(budget.is_probed() for budget in self.budgets(call.reads))
-            self.ledger.give(waiter.permit, waiter.reads, self.now)
+            call.entry = self.ledger.book(waiter.quota_class, waiter.priority, self.now)
             self.queued.remove(call)
             call.cold = not known or self.ledger.clock.doubted  # it may be a question
             call.given_at = self.now
@@ -155,7 +161,7 @@ class LimiterMachine(RuleBasedStateMachine):
     def note_refused(self, call: Call) -> None:
         call.ended = "refused"
         if call.waiter.deadline > self.now:
-            self.refused.append(Refused(call.waiter.place, call.reads, call.priority, call.waiter.deadline))
+            self.refused.append(Refused(call.waiter.ticket, call.reads, call.priority, call.waiter.deadline))
 
     # -- callers ------------------------------------------------------------------------------------------------------
 
@@ -172,11 +178,11 @@ class LimiterMachine(RuleBasedStateMachine):
         self.serve()
 
     def enter(self, place: int, reads: bool, priority: Priority, max_wait: float) -> None:
-        self.ledger.catch_up(self.now)
-        waiter = Waiter(Reservation(), reads, priority, place, self.now, self.now + max_wait)
+        self.ledger.roll_windows(self.now)
+        waiter = Waiter(quota_class(reads), priority, place, self.now, self.now + max_wait)
         call = Call(reads, priority, waiter)
         if max_wait < math.inf:
-            wait = self.line.wait_behind(reads, priority, self.now)
+            wait = self.line.blocked_behind(quota_class(reads), priority, self.now)
             if wait is not None and wait.until > waiter.deadline:
                 self.note_refused(call)
                 return
@@ -198,9 +204,9 @@ class LimiterMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
         call = data.draw(st.sampled_from([call for call in self.out if call.counted_at is None]))
-        self.ledger.catch_up(self.now)
+        self.ledger.roll_windows(self.now)
         before = self.estimates()
-        self.ledger.release(call.waiter.permit, self.now)
+        self.ledger.release(call.entry, self.now)
         after = self.estimates()
         for budget in self.budgets(call.reads):
             for meter in (budget.quarter, budget.day):
@@ -212,15 +218,14 @@ class LimiterMachine(RuleBasedStateMachine):
     @rule(reads=st.booleans())
     def cancel_granted(self, reads: bool) -> None:
         """A permit that is given and taken back in the same instant leaves no trace, and its unit goes to the next."""
-        self.ledger.catch_up(self.now)
-        if self.queued or not self.ledger.admits(reads, False, self.now):
+        self.ledger.roll_windows(self.now)
+        if self.queued or not self.ledger.admits(quota_class(reads), Priority.NORMAL, self.now):
             return
         before = self.estimates()
-        permit = Reservation()
-        self.ledger.give(permit, reads, self.now)
+        permit = self.ledger.book(quota_class(reads), Priority.NORMAL, self.now)
         self.ledger.release(permit, self.now)
         assert self.estimates() == before
-        assert self.ledger.admits(reads, False, self.now)
+        assert self.ledger.admits(quota_class(reads), Priority.NORMAL, self.now)
 
     def estimates(self) -> dict[str, int]:
         return {meter.name: meter.spent(budget.out) + budget.out for meter, budget, _ in self.meter_states()}
@@ -278,7 +283,7 @@ class LimiterMachine(RuleBasedStateMachine):
     def knows_the_time(self, call: Call) -> bool:
         """Say whether one wrong Date can be told from a right one: not while the clock is known to the hour only."""
         clock = self.ledger.clock
-        return self.now - call.waiter.permit.given_at < 20 and clock.high - clock.low < 60
+        return self.now - call.entry.given_at < 20 and clock.high - clock.low < 60
 
     def wrong_date(self, seconds: float, ahead: bool) -> str:
         """Return a wrong Date; no two are wrong by the same."""
@@ -346,22 +351,22 @@ class LimiterMachine(RuleBasedStateMachine):
         loose = any(meter.loose or meter.doubt for meter, _, _ in self.meter_states())
         held = any(budget.hold_until > self.now for budget in self.budgets(True))
         quarter = self.ledger.window.quarter
-        self.ledger.settle(call.waiter.permit, 429 if call.rejected else 200, headers, self.now)
+        self.ledger.settle(call.entry, 429 if call.rejected else 200, headers, self.now)
         self.out.remove(call)
         if held or loose or self.late or limits != [meter.limit for meter, _, _ in self.meter_states()]:
             self.refused.clear()  # what was known then is known better now
         if self.ledger.window.quarter == quarter and self.ledger.clock.heard and "Date" in headers:
             self.check_straddle(call, before)
         if call.rejected:
-            self.enter(call.waiter.place, call.reads, call.priority, math.inf)
+            self.enter(call.waiter.ticket, call.reads, call.priority, math.inf)
         self.serve()
 
     @precondition(lambda self: self.out)
     @rule(data=st.data(), arrives=st.one_of(st.none(), st.floats(0, GRACE - 0.1)))
     def lose(self, data: st.DataObject, arrives: float | None) -> None:
         call = data.draw(st.sampled_from(self.out))
-        self.ledger.catch_up(self.now)
-        self.ledger.abandon(call.waiter.permit, self.now)
+        self.ledger.roll_windows(self.now)
+        self.ledger.abandon(call.entry, self.now)
         self.out.remove(call)
         if call.counted_at is None and arrives is not None:
             self.stray.append((self.now + arrives, call))
@@ -407,7 +412,7 @@ class LimiterMachine(RuleBasedStateMachine):
             self.stray.clear()
             self.offset += seconds
             self.timeless |= not self.ledger.clock.heard
-        self.ledger.doubt(seconds, self.now)
+        self.ledger.note_sleep(seconds, self.now)
         self.refused.clear()
         self.serve()
 
@@ -436,13 +441,13 @@ class LimiterMachine(RuleBasedStateMachine):
     # -- what must hold -----------------------------------------------------------------------------------------------
 
     def check_order(self, call: Call, admissible: dict[tuple[Priority, bool], bool]) -> None:
-        place = call.waiter.place
+        place = call.waiter.ticket
         starved = False
         for other in self.queued:
             if other.reads != call.reads:
                 continue
             if other.priority == call.priority:
-                assert other.waiter.place >= place, "first come, first served"
+                assert other.waiter.ticket >= place, "first come, first served"
             elif other.priority < call.priority and admissible[other.priority, other.reads]:
                 starved = True
         if starved:

@@ -13,17 +13,21 @@ from typing import Any
 import pytest
 
 from strava_async.errors import InputError
-from strava_async.quota import Meter, Quota
+from strava_async.quota import Meter, Priority, Quota, QuotaClass
 from strava_async.quota_clock import ServerClock, Told
+from strava_async.quota_entry import LedgerEntry
 from strava_async.quota_fields import parse_date, parse_pair, parse_retry_after, pick_fields
 from strava_async.quota_ledger import Ledger
-from strava_async.quota_meter import Reservation
 from strava_async.quota_snapshot import load, save
 
 NOW = 5_000.0
 TEN = 1_767_693_600.0  # 2026-01-06 10:00:00 UTC
 READ = 100, 1_000
 OVERALL = 200, 2_000
+
+
+def quota_class(reads: bool) -> QuotaClass:
+    return QuotaClass.READ if reads else QuotaClass.UPLOAD
 
 
 class Books:
@@ -38,15 +42,13 @@ class Books:
     def server(self) -> float:
         return self.now + self.offset
 
-    def give(self, *, reads: bool = True) -> Reservation:
-        permit = Reservation()
-        self.ledger.catch_up(self.now)
-        self.ledger.give(permit, reads, self.now)
-        return permit
+    def give(self, *, reads: bool = True) -> LedgerEntry:
+        self.ledger.roll_windows(self.now)
+        return self.ledger.book(quota_class(reads), Priority.NORMAL, self.now)
 
     def answer(
         self,
-        permit: Reservation,
+        permit: LedgerEntry,
         overall: tuple[int, int] | None,
         read: tuple[int, int] | None = None,
         *,
@@ -73,19 +75,19 @@ class Books:
             self.answer(self.give(), (number, number), (number, number), limits=limits)
 
     def admits(self, *, reads: bool = True, background: bool = False) -> bool:
-        self.ledger.catch_up(self.now)
-        return self.ledger.admits(reads, background, self.now)
+        self.ledger.roll_windows(self.now)
+        return self.ledger.admits(quota_class(reads), Priority.BACKGROUND if background else Priority.NORMAL, self.now)
 
-    def burst(self, *, reads: bool = True, background: bool = False) -> list[Reservation]:
+    def burst(self, *, reads: bool = True, background: bool = False) -> list[LedgerEntry]:
         """Take every permit that there is."""
-        permits: list[Reservation] = []
+        permits: list[LedgerEntry] = []
         while self.admits(reads=reads, background=background):
             permits.append(self.give(reads=reads))
         return permits
 
     @property
     def quota(self) -> Quota:
-        self.ledger.catch_up(self.now)
+        self.ledger.roll_windows(self.now)
         return self.ledger.quota()
 
 
@@ -668,7 +670,7 @@ WRONG_DATES = [-TEN, -28_800.0, -600.0, 600.0, 28_800.0, 1.8e9]
 def test_one_wrong_date_with_the_last_unit_of_a_window_moves_no_turn(books: Books, wrong: float) -> None:
     books.learn(99)
     books.answer(books.give(), (100, 100), (100, 100), date=books.server + wrong)
-    wait = books.ledger.waits.for_quota(True, books.now)
+    wait = books.ledger.blocked(QuotaClass.READ, books.now)
     assert wait is not None
     assert NOW + 900 < wait.until < NOW + 902
     assert (wait.window, wait.resume_at) == ("read_15min", TEN + 900)
@@ -680,7 +682,7 @@ def test_one_wrong_date_with_the_last_unit_of_a_window_moves_no_turn(books: Book
 def test_a_first_date_that_is_wrong_moves_no_turn(books: Books, wrong: float) -> None:
     books.answer(books.give(), (100, 100), (100, 100), date=books.server + wrong)
     assert books.quota.read_15min == Meter(limit=100, usage=100, reserved=0, resets_at=TEN + 900)
-    wait = books.ledger.waits.for_quota(True, books.now)
+    wait = books.ledger.blocked(QuotaClass.READ, books.now)
     assert wait is not None
     assert wait.until < NOW + 902
 
@@ -703,7 +705,7 @@ def test_when_a_spent_window_ends_by_the_first_date_one_call_asks(skew: float) -
     books.answer(books.give(), (200, 300), (100, 200))
     books.now = NOW + 299
     assert not books.admits()
-    wait = books.ledger.waits.for_quota(True, books.now)
+    wait = books.ledger.blocked(QuotaClass.READ, books.now)
     assert wait is not None
     assert NOW + 299.6 < wait.until < NOW + 301.6
     assert NOW + 299.6 < books.ledger.next_change() < NOW + 301.6, "whoever waits is woken then"
@@ -729,7 +731,7 @@ def test_those_ahead_count_too_while_the_first_date_is_in_doubt() -> None:
     books = Books(skew=-400.0, start=TEN + 600.4)
     books.answer(books.give(), (199, 299), (99, 199))
     books.answer(books.give(), (200, 300), (100, 200), date=None)
-    wait = books.ledger.waits.for_quota(True, books.now, 150)
+    wait = books.ledger.blocked(QuotaClass.READ, books.now, 150)
     assert wait is not None
     assert wait.until > NOW + 900
 
@@ -1034,7 +1036,7 @@ def test_a_day_that_one_answer_called_full_is_probed_once_per_quarter_hour(books
     books.learn(20)
     books.answer(books.give(), (21, WRONG), (21, WRONG), status=status)
     assert not books.admits()
-    wait = books.ledger.waits.for_quota(True, books.now)
+    wait = books.ledger.blocked(QuotaClass.READ, books.now)
     assert wait is not None
     assert wait.until < NOW + 902
     for quarter in range(1, 4):
@@ -1110,7 +1112,7 @@ def test_a_day_that_two_answers_called_full_is_not_probed(books: Books, together
     for quarter in range(2, 6):
         books.now = NOW + quarter * 900 + 1
         assert not books.admits()
-    wait = books.ledger.waits.for_quota(True, books.now)
+    wait = books.ledger.blocked(QuotaClass.READ, books.now)
     assert wait is not None
     assert wait.until > NOW + 50_400
 
@@ -1136,9 +1138,9 @@ def test_a_limit_that_one_answer_told_is_probed_too(books: Books, field: str) ->
 
 def test_limits_that_one_answer_told_refuse_nobody_because_of_those_ahead(books: Books) -> None:
     books.answer(books.give(), (1, 1), (1, 1))
-    assert books.ledger.waits.for_quota(True, books.now, 150) is None
+    assert books.ledger.blocked(QuotaClass.READ, books.now, 150) is None
     books.answer(books.give(), (2, 2), (2, 2))
-    wait = books.ledger.waits.for_quota(True, books.now, 150)
+    wait = books.ledger.blocked(QuotaClass.READ, books.now, 150)
     assert wait is not None
     assert wait.window == "read_15min"
 
@@ -1249,7 +1251,7 @@ def test_a_429_that_the_numbers_explain_blocks_until_the_reset(books: Books) -> 
     books.learn(20)
     books.answer(books.give(), (120, 120), (101, 101), status=429)
     assert not books.admits()
-    wait = books.ledger.waits.for_quota(True, books.now)
+    wait = books.ledger.blocked(QuotaClass.READ, books.now)
     assert wait is not None
     assert wait.window == "read_15min"
     assert wait.resume_at == TEN + 900
@@ -1258,7 +1260,7 @@ def test_a_429_that_the_numbers_explain_blocks_until_the_reset(books: Books) -> 
 def test_use_far_beyond_the_limit_is_no_debt(books: Books) -> None:
     books.learn(20)
     books.answer(books.give(), (692, 692), (591, 591), status=429)
-    wait = books.ledger.waits.for_quota(True, books.now)
+    wait = books.ledger.blocked(QuotaClass.READ, books.now)
     assert wait is not None
     assert wait.resume_at == TEN + 900
 
@@ -1266,7 +1268,7 @@ def test_use_far_beyond_the_limit_is_no_debt(books: Books) -> None:
 def test_a_429_of_the_day_blocks_until_midnight(books: Books) -> None:
     books.learn(20)
     books.answer(books.give(), (30, 1_100), (30, 1_001), status=429)
-    wait = books.ledger.waits.for_quota(True, books.now)
+    wait = books.ledger.blocked(QuotaClass.READ, books.now)
     assert wait is not None
     assert wait.window == "read_day"
     assert wait.resume_at == TEN + 50_400
@@ -1311,7 +1313,7 @@ def test_a_429_without_the_read_numbers_holds_the_reads_only(books: Books) -> No
 def test_retry_after_is_honoured(books: Books) -> None:
     books.learn(20)
     books.answer(books.give(), None, status=429, retry_after="33")
-    wait = books.ledger.waits.for_quota(True, books.now)
+    wait = books.ledger.blocked(QuotaClass.READ, books.now)
     assert wait is not None
     assert wait.until == books.now + 33
     assert wait.window == "overall_15min"
@@ -1321,7 +1323,7 @@ def test_retry_after_is_honoured(books: Books) -> None:
 def test_retry_after_ends_at_midnight_at_the_latest(books: Books, asked: str) -> None:
     books.learn(20)
     books.answer(books.give(), None, status=429, retry_after=asked)
-    wait = books.ledger.waits.for_quota(True, books.now)
+    wait = books.ledger.blocked(QuotaClass.READ, books.now)
     assert wait is not None
     assert NOW + 50_400 < wait.until < NOW + 50_402
     books.now = wait.until
@@ -1402,7 +1404,7 @@ def test_the_reserve_of_a_window_of_which_nothing_is_known_holds_back_nobody(boo
 def test_it_is_known_when_the_reserve_melts(books: Books) -> None:
     books.learn(20)
     books.burst(background=True)
-    melting = books.ledger.waits.melting(True, books.now)
+    melting = books.ledger.reserve_wait(QuotaClass.READ, books.now)
     assert melting is not None
     books.now = melting.until - 0.01
     assert not books.admits(background=True)
