@@ -101,7 +101,7 @@ class Ledger:
     def abandon(self, entry: LedgerEntry, now: float) -> None:
         """End a permit whose request was sent, with unknown outcome; it may yet arrive."""
         arrived_at = now + _GRACE_SECONDS
-        ending = self._place(entry, self.clock.latest(arrived_at), now)._replace(arrived_at=arrived_at)
+        ending = self._place(entry, self.clock.latest(arrived_at), now, arrived_at)
         self.overall.end(ending)
         if entry.reads:
             self.read.end(ending)
@@ -234,7 +234,7 @@ class Ledger:
         else:
             self.window.set_turn(now)
 
-    def _place(self, entry: LedgerEntry, latest: float, now: float) -> Ending:
+    def _place(self, entry: LedgerEntry, latest: float, now: float, arrived_at: float = -math.inf) -> Ending:
         """Find the windows in which a request was counted; turn ours if it is surely over."""
         lost = self._lost_seconds if entry.number <= self._lost_number else 0.0
         earliest = self.clock.earliest(entry.given_at) - lost
@@ -242,11 +242,11 @@ class Ledger:
             earliest = max(earliest, entry.earliest)
         if latest < earliest:
             latest = self.clock.latest(now)
-            return Ending(Placement.UNKNOWN, Placement.UNKNOWN, latest, self._number)
+            return Ending(Placement.UNKNOWN, Placement.UNKNOWN, latest, self._number, arrived_at)
         quarter = int(earliest // QUARTER_SECONDS)
         if quarter > self.window.quarter:
             self._turn(quarter, now)
-        return self.window.place(earliest, latest, self._number)
+        return self.window.place(earliest, latest, self._number, arrived_at)
 
     # -- queries ------------------------------------------------------------------------------------------------------
 

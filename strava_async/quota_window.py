@@ -76,8 +76,15 @@ class Window:
         """Return the monotonic instant at which the quarter hour ends by a first ``Date`` in doubt; else inf."""
         return self._clock.rival_turn(QUARTER_SECONDS) + MARGIN_SECONDS
 
-    def place(self, earliest: float, latest: float, youngest: int) -> Ending:
-        """Find the windows in which a request was counted, between two instants; the later one is not reached."""
+    def place(self, earliest: float, latest: float, youngest: int, arrived_at: float) -> Ending:
+        """Find the windows in which a request was counted, between two instants; the later one is not reached.
+
+        Args:
+            earliest: the first of the two.
+            latest: the other one.
+            youngest: the number of the youngest permit.
+            arrived_at: the monotonic instant from which on it surely has been counted.
+        """
         # But a machine's clock, as long as there is no other, is one instant and no interval.
         first = int(earliest // QUARTER_SECONDS)
         last = max(first, math.ceil(latest / QUARTER_SECONDS) - 1)
@@ -86,6 +93,7 @@ class Window:
             _placement(first // QUARTERS_PER_DAY, last // QUARTERS_PER_DAY, self.day),
             self.latest(latest),
             youngest,
+            arrived_at,
         )
 
     def latest(self, instant: float) -> float:
