@@ -8,7 +8,7 @@ Rules that a limiter keeps:
 - ``acquire`` raises ``QuotaExceededError`` where the call could not start within ``max_wait``, and ``LimiterError``
   where the limiter cannot tell; nothing is sent then. Other errors pass through to the caller as they are.
 - A call that is cancelled in ``acquire`` leaves nothing behind: neither a place in the queue nor a reservation.
-- Permits may be ended in any order, and more than once; only the first end counts. Ending one never raises and never
+- Permits may be ended in any order, and more than once; only the first end counts. To end one never raises and never
   waits, because it happens with an answer in hand.
 - ``quota`` and ``blocked`` neither wait nor do I/O.
 """

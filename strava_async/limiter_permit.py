@@ -71,6 +71,6 @@ class LedgerPermit:
         self.abandon()
 
     def __del__(self) -> None:
-        # Its caller lost it without ending it.
+        # Its caller lost it without completion it.
         if self._entry is not None:
             self._issuer.abandon_leaked(self._entry)

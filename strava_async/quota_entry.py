@@ -26,7 +26,7 @@ class LedgerEntry:
         self.earliest = earliest
 
 
-class Placement(Enum):
+class WindowMatch(Enum):
     """Where a request was counted, seen from the window that a meter is in.
 
     ``BEFORE_OR_IN`` happens around the beginning of the window, ``IN_OR_AFTER`` around its end, or while little is
@@ -40,10 +40,10 @@ class Placement(Enum):
     UNKNOWN = "unknown"
 
 
-IN = Placement.IN  # an enum's members are looked up slowly, and this one is for each answer
+IN = WindowMatch.IN  # an enum's members are looked up slowly, and this one is for each answer
 
 
-class Ending:
+class Completion:
     """How a permit ended, as far as windows go. It does not change.
 
     Attributes:
@@ -58,8 +58,8 @@ class Ending:
 
     def __init__(
         self,
-        in_quarter: Placement,
-        in_day: Placement,
+        in_quarter: WindowMatch,
+        in_day: WindowMatch,
         latest: float,
         youngest: int,
         arrived_at: float = -math.inf,

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from strava_async.quota import QUARTER_SECONDS, QUARTERS_PER_DAY, Blocked, Priority, Quota, QuotaClass
 from strava_async.quota_budget import Budget
 from strava_async.quota_ceiling import Ceilings
-from strava_async.quota_clock import NOTHING, ServerClock, Told
-from strava_async.quota_entry import IN, Ending, LedgerEntry, Placement
+from strava_async.quota_clock import NOTHING, ClockChange, ServerClock
+from strava_async.quota_entry import IN, Completion, LedgerEntry, WindowMatch
 from strava_async.quota_fields import parse_date, pick_fields
 from strava_async.quota_refusal import Refusals
 from strava_async.quota_reserve import Reserve
@@ -27,14 +27,14 @@ _READ, _INTERACTIVE, _BACKGROUND = QuotaClass.READ, Priority.INTERACTIVE, Priori
 
 
 class Ledger:
-    """The books of one application.
+    """The quota of one application: what Strava has reported of it, and the permits that spend it.
 
     Attributes:
         read: the read budget.
         overall: the overall budget.
         clock: Strava's clock.
         turn: when its counters turn.
-        window: the quarter hour that the books are in.
+        window: the quarter hour that the ledger is in.
         reserve: what background work leaves to the others.
         answers: how many have been taken in.
 
@@ -57,14 +57,14 @@ class Ledger:
         self._ceilings = Ceilings(self.read, self.overall, self.clock, self.window, self.turn, now)
         self.answers = 0
         self._number = -1
-        self._reset_number = -1  # of the youngest permit whose ``earliest`` is by a clock that was set anew since
+        self._reset_number = -1  # of the youngest permit whose ``earliest`` is by a clock that was set again since
         self._date_text: str | None = None
         self._date: float | None = None
         self._dated = False
         self._lost_seconds = 0.0
         self._lost_number = -1
-        self._begin(int(wall // QUARTER_SECONDS), now)
-        self._ceilings.reckon(now)
+        self._enter_window(int(wall // QUARTER_SECONDS), now)
+        self._ceilings.recompute(now)
 
     # -- permits ------------------------------------------------------------------------------------------------------
 
@@ -80,7 +80,7 @@ class Ledger:
         reads, clock = quota_class is _READ, self.clock
         self._number = number = self._number + 1
         # Before the first Date nothing is known of Strava's clock: the answer itself will tell.
-        entry = LedgerEntry(reads, number, now, clock.earliest(now) if clock.heard else -math.inf)
+        entry = LedgerEntry(reads, number, now, clock.earliest(now) if clock.synchronized else -math.inf)
         self.overall.begin(now)
         if reads:
             self.read.begin(now)
@@ -96,60 +96,66 @@ class Ledger:
         if entry.reads:
             self.read.undo()
         self._ceilings.note_released(now)
-        self._ceilings.reckon(now)
+        self._ceilings.recompute(now)
 
     def abandon(self, entry: LedgerEntry, now: float) -> None:
         """End a permit whose request was sent, with unknown outcome; it may yet arrive."""
         arrived_at = now + _GRACE_SECONDS
-        ending = self._place(entry, self.clock.latest(arrived_at), now, arrived_at)
-        self.overall.end(ending)
+        completion = self._match_windows(entry, self.clock.latest(arrived_at), now, arrived_at)
+        self.overall.end(completion)
         if entry.reads:
-            self.read.end(ending)
-        self._ceilings.reckon(now)
+            self.read.end(completion)
+        self._ceilings.recompute(now)
 
     def abandon_all(self, now: float) -> None:
-        """End every permit that is out: of none will an end be told."""
+        """End every permit that is out: nobody will."""
+        # Which requests were sent when is not known any more: they may be counted now, or in the next window.
         arrived_at = now + _GRACE_SECONDS
-        somewhere = Placement.IN_OR_AFTER
+        somewhere = WindowMatch.IN_OR_AFTER
         latest = self.window.latest(self.clock.latest(arrived_at))
         for budget in (self.overall, self.read):
-            budget.end_all(Ending(somewhere, somewhere, latest, self._number, arrived_at))
-        self._ceilings.reckon(now)
+            budget.end_all(Completion(somewhere, somewhere, latest, self._number, arrived_at))
+        self._ceilings.recompute(now)
 
     def settle(self, entry: LedgerEntry, status_code: int, headers: Mapping[str, str], now: float) -> None:
         """End a permit with its answer."""
         fields = pick_fields(headers)
-        latest = self._hear(fields.date, entry, now)
+        # The time first: it decides in which window the request was counted, and whether ours is over.
+        latest = self._observe_date(fields.date, entry, now)
         window, ceilings = self.window, self._ceilings
         if window.begins <= entry.earliest <= latest <= window.ends:
-            ending = Ending(IN, IN, latest, self._number)
+            completion = Completion(IN, IN, latest, self._number)
         else:
-            ending = self._place(entry, latest, now)
+            completion = self._match_windows(entry, latest, now)
+        # Then the numbers, each budget on its own: a bad field must not spoil the others.
         reads = entry.reads
-        told = self.overall.settle(fields.overall_limit, fields.overall_usage, entry, True, ending)
-        told_read = self.read.settle(fields.read_limit, fields.read_usage, entry, reads, ending)
+        reported = self.overall.settle(fields.overall_limit, fields.overall_usage, entry, True, completion)
+        read_reported = self.read.settle(fields.read_limit, fields.read_usage, entry, reads, completion)
         ceilings.answered_at = now
         self.answers += 1
+        # Then the status: a 429 may say what no number does, and any other one that Strava answers again.
         if status_code == 429:
-            self._refusals.judge(entry, fields, ending, told, told_read, now)
+            self._refusals.judge(entry, fields, completion, reported, read_reported, now)
         else:
-            if not told and self._refusals.is_of_first_seconds(entry, ending):
+            if not reported and self._refusals.is_of_first_seconds(entry, completion):
                 self.turn.saw_new(self._number)
-            self._served(self.overall, entry, told)
+            self._note_served(self.overall, entry, reported)
             if reads:
-                self._served(self.read, entry, told_read)
+                self._note_served(self.read, entry, read_reported)
             ceilings.note_served()
+        # Numbers and status alike may have shown that the counter turns later than Date says.
         if self.turn.failed_at is not None:
             self._refusals.wait_for_counter(self.turn.failed_at, now)
             self._reset_number = self._number
-        ceilings.reckon(now)
+        ceilings.recompute(now)
 
-    def _served(self, budget: Budget, entry: LedgerEntry, told: bool) -> None:
-        if not told:
-            budget.go_blind()
-        if budget.strikes and entry.number > budget.hold_number:
-            budget.forgive()
-            self._ceilings.start_anew()
+    def _note_served(self, budget: Budget, entry: LedgerEntry, reported: bool) -> None:
+        if not reported:
+            budget.note_missing_numbers()
+        # What was sent before the cooldown began may have been counted before, and says nothing about it.
+        if budget.refusals and entry.number > budget.cooldown_number:
+            budget.clear_cooldown()
+            self._ceilings.restart_slow_start()
 
     # -- windows ------------------------------------------------------------------------------------------------------
 
@@ -159,28 +165,29 @@ class Ledger:
         self._lost_seconds = self.clock.widen(seconds) + (self._lost_seconds if self.overall.out else 0.0)
         self._lost_number = self._number
         for budget in (self.overall, self.read):
-            budget.hold_until -= seconds
+            budget.cooldown_until -= seconds
         self._ceilings.note_sleep(seconds, now)
-        self._ceilings.reckon(now)
+        self._ceilings.recompute(now)
 
     def roll_windows(self, now: float) -> None:
-        """Turn the windows that have ended, and end the holds."""
+        """Begin the windows that are due, and end the cooldowns that are over."""
         while now >= self.window.turns_at:
             self._turn(self.window.following(now), now)
         if now >= self._ceilings.changes_at:
-            self._ceilings.reckon(now)
+            self._ceilings.recompute(now)
 
     def next_change(self) -> float:
         """Return the monotonic instant, after that of ``roll_windows``, at which time alone may let a call start."""
         return min(self.window.turns_at, self._ceilings.changes_at)
 
     def resume(self, quarter: int, now: float) -> None:
-        """Take up saved books, whose numbers are in place, in the window that they belong to."""
+        """Go on with a saved state, whose numbers are in place, in the window that they belong to."""
         self._dated = True
-        self._begin(quarter, now)
-        self._ceilings.reckon(now)
+        self._enter_window(quarter, now)
+        self._ceilings.recompute(now)
 
     def _turn(self, quarter: int, now: float) -> None:
+        # The ceilings first: what they remember of the window before is in the meters.
         following = quarter == self.window.quarter + 1
         self._ceilings.turn(following, now)
         day = quarter // QUARTERS_PER_DAY
@@ -188,65 +195,71 @@ class Ledger:
         for budget in (self.overall, self.read):
             budget.turn(float(quarter * QUARTER_SECONDS), day_boundary)
         self.reserve.turn(following)
+        # How late the counters turn, before the window: its end is by their clock.
         self.turn.begin(min(now, self.window.turns_at), day_boundary is not None)
         self.clock.set_lateness(self.turn.early, self.turn.late)
-        self._begin(quarter, now)
-        self._ceilings.reckon(now)
+        self._enter_window(quarter, now)
+        self._ceilings.recompute(now)
 
-    def _begin(self, quarter: int, now: float) -> None:
+    def _enter_window(self, quarter: int, now: float) -> None:
         self.window.begin(quarter, now)
         self._ceilings.begin()
 
-    def _hear(self, text: str | None, entry: LedgerEntry, now: float) -> float:
+    def _observe_date(self, text: str | None, entry: LedgerEntry, now: float) -> float:
         """Take in a ``Date``; return the latest that Strava's clock can have shown when the request was counted."""
         if text is None:
             return self.clock.latest(now)
+        # A hundred answers of one second have the same one: it is parsed once.
         if text != self._date_text:
             self._date_text, self._date = text, parse_date(text)
         date = self._date
         if date is None:
             return self.clock.latest(now)
-        first = not self.clock.heard
-        # What was out when we may have slept cannot tell how far.
+        first = not self.clock.synchronized
+        # What was out when we may have slept says nothing about how long.
         slept = entry.number <= self._lost_number
-        told = NOTHING if slept else self.clock.learn(date, entry.given_at, now)
-        if told is not NOTHING:
-            if told is Told.RIVAL:
+        change = NOTHING if slept else self.clock.observe_date(date, entry.given_at, now)
+        if change is not NOTHING:
+            if change is ClockChange.RIVAL:
                 return self.clock.latest(now)
-            self._adjust(first, told, now)
+            self._follow_clock(first, change, now)
         return min(self.clock.latest(now), date + 1 - self.clock.early)
 
-    def _adjust(self, first: bool, told: Told, now: float) -> None:
+    def _follow_clock(self, first: bool, change: ClockChange, now: float) -> None:
         """Follow a change of what is known of Strava's clock."""
         quarter = int(self.clock.earliest(now) // QUARTER_SECONDS)
         if first and not (self._dated and quarter > self.window.quarter):
             # What the machine's clock called the window was a guess; the numbers are this window's all the same.
-            self._begin(quarter, now)
+            self._enter_window(quarter, now)
         elif first:
+            # Saved numbers were dated: they are of a window that is over.
             self._turn(quarter, now)
-        elif told is Told.JUMPED:
-            # By whatever clock the numbers were told, it was another one.
+        elif change is ClockChange.JUMPED:
+            # By whatever clock the numbers were reported, it was another one.
             for budget in (self.overall, self.read):
                 budget.forget()
-            self._ceilings.start_anew()
+            self._ceilings.restart_slow_start()
             self._reset_number = self._number
-            self._begin(quarter, now)
+            self._enter_window(quarter, now)
         else:
             self.window.set_turn(now)
 
-    def _place(self, entry: LedgerEntry, latest: float, now: float, arrived_at: float = -math.inf) -> Ending:
+    def _match_windows(
+        self, entry: LedgerEntry, latest: float, now: float, arrived_at: float = -math.inf
+    ) -> Completion:
         """Find the windows in which a request was counted; turn ours if it is surely over."""
         lost = self._lost_seconds if entry.number <= self._lost_number else 0.0
         earliest = self.clock.earliest(entry.given_at) - lost
+        # What was known when the permit was given may be sharper than what a wider interval says now.
         if entry.number > self._reset_number:
             earliest = max(earliest, entry.earliest)
         if latest < earliest:
             latest = self.clock.latest(now)
-            return Ending(Placement.UNKNOWN, Placement.UNKNOWN, latest, self._number, arrived_at)
+            return Completion(WindowMatch.UNKNOWN, WindowMatch.UNKNOWN, latest, self._number, arrived_at)
         quarter = int(earliest // QUARTER_SECONDS)
         if quarter > self.window.quarter:
             self._turn(quarter, now)
-        return self.window.place(earliest, latest, self._number, arrived_at)
+        return self.window.match(earliest, latest, self._number, arrived_at)
 
     # -- queries ------------------------------------------------------------------------------------------------------
 

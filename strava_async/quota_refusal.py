@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from strava_async.quota_budget import Budget
 from strava_async.quota_clock import ServerClock
-from strava_async.quota_entry import Ending, LedgerEntry, Placement
+from strava_async.quota_entry import Completion, LedgerEntry, WindowMatch
 from strava_async.quota_fields import Fields, parse_retry_after
 from strava_async.quota_turn import CounterTurn
 from strava_async.quota_window import MARGIN_SECONDS, Window
@@ -31,51 +31,57 @@ class Refusals:
         self._turn = turn
 
     def judge(
-        self, entry: LedgerEntry, fields: Fields, ending: Ending, told: bool, told_read: bool, now: float
+        self,
+        entry: LedgerEntry,
+        fields: Fields,
+        completion: Completion,
+        reported: bool,
+        read_reported: bool,
+        now: float,
     ) -> None:
         """Take in a 429, whose numbers the meters have taken in.
 
         Args:
             entry: the permit.
             fields: those of the answer.
-            ending: where its request was counted.
-            told: whether the answer had a usable number of the overall budget.
-            told_read: the same of the read budget.
+            completion: where its request was counted.
+            reported: whether the answer had a usable number of the overall budget.
+            read_reported: the same of the read budget.
             now: monotonic.
         """
         # The numbers said it: the counter has not turned yet, and the ledger waits for it.
         if self._turn.failed_at is not None:
             return
         # The status says it, where no number does.
-        if not told and self.is_of_first_seconds(entry, ending):
+        if not reported and self.is_of_first_seconds(entry, completion):
             self._turn.saw_old(entry.given_at)
             return
         # Refused by a window that is over: nothing follows for this one.
-        if ending.in_quarter in (Placement.BEFORE, Placement.BEFORE_OR_IN):
+        if completion.in_quarter in (WindowMatch.BEFORE, WindowMatch.BEFORE_OR_IN):
             return
         # By this window or by the next: the refusal is over when this one is.
-        if ending.in_quarter is Placement.IN_OR_AFTER:
-            self._overall.hold_until = max(self._overall.hold_until, self._window.turns_at)
+        if completion.in_quarter is WindowMatch.IN_OR_AFTER:
+            self._overall.cooldown_until = max(self._overall.cooldown_until, self._window.turns_at)
             return
         spends = (self._overall, self._read) if entry.reads else (self._overall,)
         # A full meter explains it, and so much for an earlier 429 that nothing explained.
         if any(budget.quarter.room(budget.out) <= 0 or budget.day.room(budget.out) <= 0 for budget in spends):
             for budget in spends:
-                if entry.number > budget.hold_number:
-                    budget.forgive()
+                if entry.number > budget.cooldown_number:
+                    budget.clear_cooldown()
             return
-        # Nothing explains it. A read that tells the overall numbers alone was refused by the other budget.
-        culprit = self._read if entry.reads and told and not told_read else self._overall
+        # Nothing explains it. A read with the overall numbers alone was refused by the other budget.
+        culprit = self._read if entry.reads and reported and not read_reported else self._overall
         # Calls that were under way together are refused together: that is one refusal, and not many.
-        if entry.number > culprit.hold_number:
+        if entry.number > culprit.cooldown_number:
             asked = parse_retry_after(fields.retry_after, self._clock.earliest(now))
             midnight = self._window.turns_at + self._window.day_ends - self._window.ends
-            culprit.strike(now, asked, midnight - now, ending.youngest)
+            culprit.start_cooldown(now, asked, midnight - now, completion.youngest)
 
-    def is_of_first_seconds(self, entry: LedgerEntry, ending: Ending) -> bool:
+    def is_of_first_seconds(self, entry: LedgerEntry, completion: Completion) -> bool:
         """Say whether an answer without numbers tells by its status if the counter of a full window had turned."""
         return (
-            ending.in_quarter is Placement.IN
+            completion.in_quarter is WindowMatch.IN
             and self._turn.is_open(entry.number, entry.given_at)
             and (self._overall.was_full or (entry.reads and self._read.was_full))
         )
@@ -89,5 +95,5 @@ class Refusals:
         at = max(now, clock.surely_at(begins, now)) + MARGIN_SECONDS
         turn.probe_again(at)
         for budget in (self._overall, self._read):
-            budget.hold_until = max(budget.hold_until, at)
+            budget.cooldown_until = max(budget.cooldown_until, at)
             budget.begun = 0

@@ -12,13 +12,13 @@ from strava_async.quota_window import DAY_SECONDS, Window
 
 
 class Waits:
-    """Looks at the books for what keeps a call.
+    """Finds in the ledger what keeps a call from starting.
 
     Args:
         read: the read budget.
         overall: the overall budget.
         clock: Strava's clock.
-        window: the window that the books are in.
+        window: the window that the ledger is in.
         reserve: what background work leaves to the others.
     """
 
@@ -40,7 +40,7 @@ class Waits:
         longest = None
         for budget, ahead in ((read, reads_ahead), overall) if reads else (overall,):
             for wait in (
-                self._hold(budget, now),
+                self._cooldown(budget, now),
                 self._turn(budget, budget.quarter, ahead, window.ends, QUARTER_SECONDS, now),
                 self._probe(budget)
                 if budget.is_day_in_doubt()
@@ -62,7 +62,7 @@ class Waits:
         Args:
             reads: whether the call spends the read budget too.
             now: monotonic.
-            landed: whether to look at the books as they will be when the answers under way are there.
+            landed: whether to look at the meters as they will be when the answers under way are there.
         """
         window, reserve = self._window, self._reserve
         server_now = self._clock.earliest(now)
@@ -78,7 +78,7 @@ class Waits:
                     continue
                 free = meter.free(out) if landed else meter.room(out) - out
                 if meter is budget.day:
-                    # What one answer said of a day would hold for hours, and background calls may be the only ones.
+                    # One answer alone would count for hours, and background calls may be the only ones.
                     if budget.is_day_in_doubt():
                         continue
                     free += meter.spent(out) - meter.confirmed(out)
@@ -107,7 +107,7 @@ class Waits:
             return None
         return Blocked(budget.day.name, self._window.day_ends, until=self._window.turns_at)
 
-    def _hold(self, budget: Budget, now: float) -> Blocked | None:
-        if now >= budget.hold_until:
+    def _cooldown(self, budget: Budget, now: float) -> Blocked | None:
+        if now >= budget.cooldown_until:
             return None
-        return Blocked(budget.quarter.name, self._clock.earliest(budget.hold_until), until=budget.hold_until)
+        return Blocked(budget.quarter.name, self._clock.earliest(budget.cooldown_until), until=budget.cooldown_until)

@@ -348,14 +348,14 @@ class LimiterMachine(RuleBasedStateMachine):
         if None in before.values() and ("Age" in headers or not call.headers.items() <= headers.items()):
             self.quiet = False  # a few of these, and the documented limits are believed, which are not this server's
         limits = [meter.limit for meter, _, _ in self.meter_states()]
-        loose = any(meter.loose or meter.doubt for meter, _, _ in self.meter_states())
-        held = any(budget.hold_until > self.now for budget in self.budgets(True))
+        loose = any(meter.unconfirmed or meter.doubt for meter, _, _ in self.meter_states())
+        held = any(budget.cooldown_until > self.now for budget in self.budgets(True))
         quarter = self.ledger.window.quarter
         self.ledger.settle(call.entry, 429 if call.rejected else 200, headers, self.now)
         self.out.remove(call)
         if held or loose or self.late or limits != [meter.limit for meter, _, _ in self.meter_states()]:
             self.refused.clear()  # what was known then is known better now
-        if self.ledger.window.quarter == quarter and self.ledger.clock.heard and "Date" in headers:
+        if self.ledger.window.quarter == quarter and self.ledger.clock.synchronized and "Date" in headers:
             self.check_straddle(call, before)
         if call.rejected:
             self.enter(call.waiter.ticket, call.reads, call.priority, math.inf)
@@ -411,7 +411,7 @@ class LimiterMachine(RuleBasedStateMachine):
                 self.count(call)
             self.stray.clear()
             self.offset += seconds
-            self.timeless |= not self.ledger.clock.heard
+            self.timeless |= not self.ledger.clock.synchronized
         self.ledger.note_sleep(seconds, self.now)
         self.refused.clear()
         self.serve()
@@ -419,7 +419,7 @@ class LimiterMachine(RuleBasedStateMachine):
     def move(self, target: float) -> None:
         """Let time pass, with everything that happens on the way."""
         wall, wall_then = self.server_now + self.skew, target + self.offset + self.skew
-        if not self.ledger.clock.heard and (
+        if not self.ledger.clock.synchronized and (
             wall // QUARTER != wall_then // QUARTER or self.server_now // QUARTER != (target + self.offset) // QUARTER
         ):
             self.timeless |= bool(self.counted or self.out or self.stray)
@@ -504,7 +504,7 @@ class LimiterMachine(RuleBasedStateMachine):
     @invariant()
     def clock_is_right(self) -> None:
         clock = self.ledger.clock
-        if clock.heard:
+        if clock.synchronized:
             assert clock.earliest(self.now) + clock.late <= self.server_now + 1e-3
             assert self.server_now <= clock.latest(self.now) + clock.early + 1e-3
             assert self.ledger.window.quarter <= self.server_now // QUARTER, "a window never begins early"
@@ -515,21 +515,21 @@ class LimiterMachine(RuleBasedStateMachine):
             return
         at = self.line.next_change(self.now)
         assert at > self.now
-        if self.ledger.clock.heard:
+        if self.ledger.clock.synchronized:
             width = self.ledger.clock.high - self.ledger.clock.low
             boundary = (self.ledger.window.quarter + 1) * QUARTER - self.offset
             assert at <= boundary + width + self.ledger.clock.late + 0.5 + 0.05 + 0.25
 
     @invariant()
     def no_window_is_longer_than_a_quarter_of_an_hour(self) -> None:
-        skew = 0.0 if self.ledger.clock.heard else abs(self.skew)
+        skew = 0.0 if self.ledger.clock.synchronized else abs(self.skew)
         assert self.ledger.window.turns_at - self.now <= QUARTER + 10 + skew
 
     @invariant()
     def no_hold_goes_beyond_midnight(self) -> None:
         midnight = (self.server_now // DAY + 1) * DAY - self.offset
         for budget in self.budgets(True):
-            assert budget.hold_until <= max(self.now + 300, midnight + 10 + abs(self.skew))
+            assert budget.cooldown_until <= max(self.now + 300, midnight + 10 + abs(self.skew))
 
     @invariant()
     def nobody_waits_in_vain(self) -> None:
@@ -537,7 +537,7 @@ class LimiterMachine(RuleBasedStateMachine):
             budgets = self.budgets(call.reads)
             if call.priority is Priority.BACKGROUND or any(budget.out for budget in budgets):
                 continue
-            held = any(budget.hold_until > self.now for budget in budgets)
+            held = any(budget.cooldown_until > self.now for budget in budgets)
             room = all(meter.room(0) > 0 for budget in budgets for meter in (budget.quarter, budget.day))
             assert held or not room or self.ledger.turn.is_probed(self.now)
 
@@ -549,7 +549,7 @@ class LimiterMachine(RuleBasedStateMachine):
 
     @invariant()
     def snapshot_is_the_identity(self) -> None:
-        if self.out or not self.ledger.clock.heard:
+        if self.out or not self.ledger.clock.synchronized:
             return
         saved = save(self.ledger, self.now, self.server_now)
         ledger = Ledger(self.now, self.server_now, random=lambda: 0.5, reserve=0.2)

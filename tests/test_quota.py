@@ -14,7 +14,7 @@ import pytest
 
 from strava_async.errors import InputError
 from strava_async.quota import Meter, Priority, Quota, QuotaClass
-from strava_async.quota_clock import ServerClock, Told
+from strava_async.quota_clock import ClockChange, ServerClock
 from strava_async.quota_entry import LedgerEntry
 from strava_async.quota_fields import parse_date, parse_pair, parse_retry_after, pick_fields
 from strava_async.quota_ledger import Ledger
@@ -191,9 +191,9 @@ def test_an_answer_that_is_new_or_whose_age_is_nonsense_tells_what_it_says(age: 
 # -- Strava's clock ----------------------------------------------------------------------------------------------------
 
 
-def told(clock: ServerClock, date: float, at: float, *, began: float | None = None) -> Told:
+def told(clock: ServerClock, date: float, at: float, *, began: float | None = None) -> ClockChange:
     """Let an answer of a tenth of a second tell a Date; a request that ``began`` earlier was longer under way."""
-    return clock.learn(date, at - 0.1 if began is None else began, at)
+    return clock.observe_date(date, at - 0.1 if began is None else began, at)
 
 
 def test_each_date_narrows_what_is_known_of_the_clock() -> None:
@@ -205,7 +205,7 @@ def test_each_date_narrows_what_is_known_of_the_clock() -> None:
         sent = NOW + i * 0.037
         stamped = sent + rng.uniform(0.02, 0.08)
         received = stamped + rng.uniform(0.02, 0.08)
-        clock.learn(math.floor(stamped + offset), sent, received)
+        clock.observe_date(math.floor(stamped + offset), sent, received)
         assert clock.earliest(received) <= received + offset < clock.latest(received)
         widths.append(clock.high - clock.low)
     assert widths[0] > 1
@@ -227,11 +227,13 @@ def test_a_date_far_off_moves_nothing_until_a_later_one_agrees(wrong: float) -> 
     clock = ServerClock(NOW, 0.0, 0.0)
     told(clock, NOW, NOW + 0.1)
     known = clock.low, clock.high
-    assert told(clock, NOW + 1 + wrong, NOW + 1.1) is Told.RIVAL
-    assert told(clock, NOW + 1 + wrong, NOW + 1.2, began=NOW + 1.05) is Told.RIVAL, "it began before the first was told"
+    assert told(clock, NOW + 1 + wrong, NOW + 1.1) is ClockChange.RIVAL
+    assert told(clock, NOW + 1 + wrong, NOW + 1.2, began=NOW + 1.05) is ClockChange.RIVAL, (
+        "it began before the first was told"
+    )
     assert (clock.low, clock.high) == known
     assert clock.contested
-    assert told(clock, NOW + 2 + wrong, NOW + 2.1) is Told.JUMPED
+    assert told(clock, NOW + 2 + wrong, NOW + 2.1) is ClockChange.JUMPED
     assert NOW + 1 + wrong < clock.earliest(NOW + 2) <= NOW + 2 + wrong < clock.latest(NOW + 2) < NOW + 4 + wrong
     assert not clock.contested
 
@@ -242,41 +244,41 @@ def test_two_wrong_dates_that_are_not_alike_or_not_in_a_row_move_nothing(between
     told(clock, NOW, NOW + 0.1)
     told(clock, NOW + 601, NOW + 1.1)
     second = told(clock, NOW + 2 if between == "a right one" else NOW - 5_000, NOW + 2.1)
-    assert second is not Told.JUMPED
-    assert told(clock, NOW + 603, NOW + 3.1) is Told.RIVAL
+    assert second is not ClockChange.JUMPED
+    assert told(clock, NOW + 603, NOW + 3.1) is ClockChange.RIVAL
     assert clock.latest(NOW + 3) < NOW + 5
 
 
 def test_a_date_that_agrees_ends_a_rivalry_even_if_it_tells_nothing_new() -> None:
     clock = ServerClock(NOW, TEN - NOW, TEN - NOW)
-    clock.learn(TEN, NOW, NOW + 0.1)
-    clock.learn(TEN + 601, NOW + 1, NOW + 1.1)
+    clock.observe_date(TEN, NOW, NOW + 0.1)
+    clock.observe_date(TEN + 601, NOW + 1, NOW + 1.1)
     assert clock.contested
-    assert clock.learn(TEN + 2, NOW + 1.5, NOW + 3.5) is Told.NOTHING
+    assert clock.observe_date(TEN + 2, NOW + 1.5, NOW + 3.5) is ClockChange.NOTHING
     assert not clock.contested
-    assert clock.learn(TEN + 604, NOW + 4, NOW + 4.1) is Told.RIVAL
+    assert clock.observe_date(TEN + 604, NOW + 4, NOW + 4.1) is ClockChange.RIVAL
 
 
 def test_a_date_whose_request_took_a_minute_is_no_second_witness() -> None:
     clock = ServerClock(NOW, 0.0, 0.0)
     told(clock, NOW, NOW + 0.1)
     told(clock, NOW + 700, NOW + 1.1)
-    assert told(clock, NOW + 700, NOW + 70, began=NOW + 2) is Told.RIVAL
+    assert told(clock, NOW + 700, NOW + 70, began=NOW + 2) is ClockChange.RIVAL
 
 
 @pytest.mark.parametrize("skew", [-300.0, -120.0, 120.0, 300.0])
 def test_the_first_date_is_believed_against_a_machine_that_is_minutes_off(skew: float) -> None:
     clock = ServerClock(NOW, skew, skew)
-    assert told(clock, NOW, NOW + 0.1) is Told.MOVED
+    assert told(clock, NOW, NOW + 0.1) is ClockChange.MOVED
     assert clock.earliest(NOW) <= NOW < clock.latest(NOW)
 
 
 @pytest.mark.parametrize("skew", [-28_800.0, -400.0, 400.0, 1.8e9])
 def test_the_first_date_needs_a_second_one_against_a_machine_that_is_farther_off(skew: float) -> None:
     clock = ServerClock(NOW, skew, skew)
-    assert told(clock, NOW, NOW + 0.1) is Told.RIVAL
-    assert not clock.heard
-    assert told(clock, NOW + 1, NOW + 1.1) is Told.JUMPED
+    assert told(clock, NOW, NOW + 0.1) is ClockChange.RIVAL
+    assert not clock.synchronized
+    assert told(clock, NOW + 1, NOW + 1.1) is ClockChange.JUMPED
     assert clock.earliest(NOW) <= NOW < clock.latest(NOW)
 
 
@@ -301,13 +303,13 @@ def test_the_bounds_widen_with_time_but_not_without_end() -> None:
 
 def test_a_doubt_widens_only_what_is_late_and_a_date_resolves_it() -> None:
     clock = ServerClock(NOW, NOW, NOW)
-    clock.learn(10_000, NOW, NOW + 0.1)
+    clock.observe_date(10_000, NOW, NOW + 0.1)
     earliest = clock.earliest(NOW + 1)
     clock.widen(3_600)
     assert clock.doubted
     assert clock.earliest(NOW + 1) == earliest
     assert clock.latest(NOW + 1) > 10_001 + 3_600
-    clock.learn(10_002 + 3_600, NOW + 2, NOW + 2.1)
+    clock.observe_date(10_002 + 3_600, NOW + 2, NOW + 2.1)
     assert not clock.doubted
     assert 13_601 < clock.earliest(NOW + 2) < clock.latest(NOW + 2) < 13_604
 
@@ -792,7 +794,7 @@ def test_the_answer_of_a_cache_tells_neither_time_nor_numbers(books: Books) -> N
 def test_the_first_instant_of_a_quarter_belongs_to_it_on_a_clock_without_width(books: Books) -> None:
     books.answer(books.give(), None, status=429, date=None)
     assert not books.admits()
-    assert books.ledger.overall.strikes == 1
+    assert books.ledger.overall.refusals == 1
     books.now += 5.01
     assert books.admits()
 
@@ -861,7 +863,7 @@ def test_guarantee_03_a_number_that_goes_on_from_a_full_count_is_of_the_window_b
     books = spent()
     probe(books, 101, status=429, numbered=numbered)
     assert books.quota.read_15min.usage == (0 if numbered else 1), "without a number nobody knows where it was counted"
-    assert books.ledger.overall.strikes == 0
+    assert books.ledger.overall.refusals == 0
     assert not books.admits(), "not at once"
     books.now += 0.9
     probe(books, 102, status=429, numbered=numbered)
@@ -940,7 +942,7 @@ def test_a_crowd_that_found_the_counter_late_spoils_no_window(count: int, before
     for used, permit in enumerate(permits, 101):
         numbers = (used, used) if numbered else None
         books.answer(permit, numbers, numbers, status=429)
-    assert books.ledger.overall.strikes == books.ledger.read.strikes == 0
+    assert books.ledger.overall.refusals == books.ledger.read.refusals == 0
     books.now += 0.9
     probe(books, 1)
     books.now += 6
@@ -1286,12 +1288,12 @@ def test_an_unexplained_429_holds_longer_each_time_and_then_lets_one_through(boo
         (probe,) = books.burst()
 
 
-def test_many_429s_at_once_are_one_strike(books: Books) -> None:
+def test_many_429s_at_once_are_one_start_cooldown(books: Books) -> None:
     books.learn(20)
     for permit in books.burst()[:30]:
         books.answer(permit, None, status=429)
     books.now += 5.01
-    assert books.ledger.overall.strikes == 1
+    assert books.ledger.overall.refusals == 1
 
 
 def test_the_hold_ends_with_the_first_answer(books: Books) -> None:
@@ -1299,7 +1301,7 @@ def test_the_hold_ends_with_the_first_answer(books: Books) -> None:
     books.answer(books.give(), None, status=429)
     books.now += 5.01
     books.answer(books.give(), (22, 22), (22, 22))
-    assert books.ledger.overall.strikes == 0
+    assert books.ledger.overall.refusals == 0
     assert books.admits()
 
 
