@@ -1,6 +1,6 @@
 """The limiter: a call gets its permit before it is sent, in order, and waits for it where there is no quota.
 
-``quota`` has the rules of the ledger, ``limiter_line`` those of the order, ``limiter_gate`` those of the waiting.
+``quota`` has the rules of the ledger, ``limiter_line`` those of the queue, ``limiter_gate`` those of the waiting.
 """
 
 from __future__ import annotations

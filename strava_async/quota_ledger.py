@@ -79,7 +79,7 @@ class Ledger:
         """Count a permit as out, and return what stands of it in the ledger."""
         reads, clock = quota_class is _READ, self.clock
         self._number = number = self._number + 1
-        # Before the first Date nothing is known of Strava's clock: the answer itself will tell.
+        # Before the first Date nothing is known of Strava's clock: the answer itself will say it.
         entry = LedgerEntry(reads, number, now, clock.earliest(now) if clock.synchronized else -math.inf)
         self.overall.begin(now)
         if reads:

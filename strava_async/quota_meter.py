@@ -50,12 +50,12 @@ class MeterState:
 
     Args:
         name: as on ``Quota``.
-        default_limit: the documented limit of a new application, for where Strava does not tell.
+        default_limit: the documented limit of a new application, assumed where Strava reports none.
         turn: what is known of the turn of the counters.
 
     Attributes:
         name: as on ``Quota``.
-        default_limit: the documented limit of a new application, for where Strava does not tell.
+        default_limit: the documented limit of a new application, assumed where Strava reports none.
         limit: None until known.
         usage: the largest number reported; None until known.
         own: requests of ours that may be counted in this window, permits out included.

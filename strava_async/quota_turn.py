@@ -20,7 +20,7 @@ STEP_SECONDS = (
     0.75  # between two probes; a call starts no later than this after the turn, uncertainty of the clock apart
 )
 _PATIENCE_SECONDS = 1.0  # how long the answer of a probe is waited for
-FIRST_SECONDS = 4.5  # of a window: a number that tells of the count before is looked for in these
+FIRST_SECONDS = 4.5  # of a window: in which a number may still be of the count before
 
 
 class CounterTurn:
