@@ -1,6 +1,6 @@
 """A day at Strava's quota in virtual time: an event heap, the referee's meters, and a client under test.
 
-The client is either ``Desk``, the library's ledger and line without a loop, or ``Oracle``, which reads the meters
+The client is either ``Desk``, the library's ledger and queue without a loop, or ``Oracle``, which reads the meters
 themselves and knows how long each request will be under way: nobody can be faster without a 429.
 """
 
@@ -85,7 +85,7 @@ class Desk:
         self.ledger = Ledger(now, wall, random=random.Random(seed).random, reserve=reserve)
         if snapshot is not None:
             load(self.ledger, snapshot, now, wall)
-        self.line = WaitQueue(self.ledger)
+        self.queue = WaitQueue(self.ledger)
         self.refused: list[Job] = []
         self._places = itertools.count()
         self._jobs: dict[Waiter, Job] = {}
@@ -97,11 +97,11 @@ class Desk:
         self._jobs[waiter] = job
         self.ledger.roll_windows(now)
         if job.deadline < math.inf:
-            wait = self.line.blocked_behind(waiter.quota_class, job.priority, now)
+            wait = self.queue.blocked_behind(waiter.quota_class, job.priority, now)
             if wait is not None and wait.until > job.deadline:
                 self._refuse(waiter)
                 return
-        self.line.enter(waiter)
+        self.queue.enter(waiter)
 
     def _refuse(self, waiter: Waiter) -> None:
         job = self._jobs.pop(waiter)
@@ -115,21 +115,21 @@ class Desk:
         self.ledger.abandon(job.handle.outcome, now)
 
     def cancel(self, job: Job, now: float) -> None:
-        self.line.leave(job.handle)
+        self.queue.leave(job.handle)
         self._jobs.pop(job.handle)
 
     def serve(self, now: float) -> list[Job]:
         self.ledger.roll_windows(now)
         started = []
-        while (waiter := self.line.next_start(now)) is not None:
+        while (waiter := self.queue.next_start(now)) is not None:
             waiter.outcome = self.ledger.book(waiter.quota_class, waiter.priority, now)
             started.append(self._jobs.pop(waiter))
-        while (waiter := self.line.next_refusal(now)) is not None:
+        while (waiter := self.queue.next_refusal(now)) is not None:
             self._refuse(waiter)
         return started
 
     def next_change(self, now: float) -> float:
-        return self.line.next_change(now) if self.line.length else math.inf
+        return self.queue.next_change(now) if self.queue.length else math.inf
 
     def snapshot(self, now: float, wall: float) -> dict[str, Any]:
         self.ledger.roll_windows(now)

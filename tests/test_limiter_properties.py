@@ -1,4 +1,4 @@
-"""What holds whatever happens: hypothesis plays callers, network, other processes and time against ledger and line."""
+"""What holds whatever happens: hypothesis plays callers, network, other processes and time against ledger and queue."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class LimiterMachine(RuleBasedStateMachine):
         self.offset = NOON - seconds - mono
         self.meters = Meters(SMALL)
         self.ledger = Ledger(self.now, self.server_now + skew, random=random.Random(seed).random, reserve=0.2)
-        self.line = WaitQueue(self.ledger)
+        self.queue = WaitQueue(self.ledger)
         self.places = 0
         self.queued = []
         self.out: list[Call] = []
@@ -124,7 +124,7 @@ class LimiterMachine(RuleBasedStateMachine):
                 for priority in Priority
                 for reads in (False, True)
             }
-            waiter = self.line.next_start(self.now)
+            waiter = self.queue.next_start(self.now)
             if waiter is None:
                 break
             call = next(call for call in self.queued if call.waiter is waiter)
@@ -142,7 +142,7 @@ class LimiterMachine(RuleBasedStateMachine):
             self.out.append(call)
             if not self.ledger.clock.doubted:
                 self.check_room(call)
-        while (waiter := self.line.next_refusal(self.now)) is not None:
+        while (waiter := self.queue.next_refusal(self.now)) is not None:
             call = next(call for call in self.queued if call.waiter is waiter)
             self.queued.remove(call)
             self.refused.clear()  # one less before the others
@@ -182,11 +182,11 @@ class LimiterMachine(RuleBasedStateMachine):
         waiter = Waiter(quota_class(reads), priority, place, self.now, self.now + max_wait)
         call = Call(reads, priority, waiter)
         if max_wait < math.inf:
-            wait = self.line.blocked_behind(quota_class(reads), priority, self.now)
+            wait = self.queue.blocked_behind(quota_class(reads), priority, self.now)
             if wait is not None and wait.until > waiter.deadline:
                 self.note_refused(call)
                 return
-        self.line.enter(waiter)
+        self.queue.enter(waiter)
         self.queued.append(call)
 
     @precondition(lambda self: self.queued)
@@ -194,7 +194,7 @@ class LimiterMachine(RuleBasedStateMachine):
     def cancel_queued(self, data: st.DataObject) -> None:
         call = data.draw(st.sampled_from(self.queued))
         before = self.estimates()
-        self.line.leave(call.waiter)
+        self.queue.leave(call.waiter)
         self.queued.remove(call)
         assert self.estimates() == before
         self.refused.clear()
@@ -425,8 +425,8 @@ class LimiterMachine(RuleBasedStateMachine):
             self.timeless |= bool(self.counted or self.out or self.stray)
         while True:
             events = [when for when, _ in self.stray]
-            if self.line.length:
-                events.append(self.line.next_change(self.now))
+            if self.queue.length:
+                events.append(self.queue.next_change(self.now))
             when = min(events, default=math.inf)
             if when > target:
                 break
@@ -511,9 +511,9 @@ class LimiterMachine(RuleBasedStateMachine):
 
     @invariant()
     def somebody_wakes_up(self) -> None:
-        if not self.line.length:
+        if not self.queue.length:
             return
-        at = self.line.next_change(self.now)
+        at = self.queue.next_change(self.now)
         assert at > self.now
         if self.ledger.clock.synchronized:
             width = self.ledger.clock.high - self.ledger.clock.low
@@ -573,7 +573,7 @@ class LimiterMachine(RuleBasedStateMachine):
                 headers = {**call.headers, "Date": formatdate(math.floor(self.server_now), usegmt=True)}
                 self.settle(call, headers)
             if self.queued:
-                self.move(self.line.next_change(self.now))
+                self.move(self.queue.next_change(self.now))
         assert not self.queued
 
 
