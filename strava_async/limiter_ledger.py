@@ -66,13 +66,13 @@ class QuotaLedger(Protocol):
         """Return what, at least, keeps a call from starting when those ahead start first; None if nothing known."""
         ...
 
-    def reserve_wait(self, quota_class: QuotaClass, now: float, *, landed: bool = False) -> Blocked | None:
+    def reserve_wait(self, quota_class: QuotaClass, now: float, *, after_answers: bool = False) -> Blocked | None:
         """Return how long the reserve alone keeps a background call from starting; None if it does not.
 
         Args:
             quota_class: what the call spends.
             now: monotonic.
-            landed: whether to look at the meters as they will be when the answers under way are there.
+            after_answers: whether to look at the meters as they will be when the answers under way are there.
         """
         ...
 

@@ -229,7 +229,7 @@ class WaitQueue:
     ) -> Blocked | None:
         blocked = self._ledger.blocked(quota_class, now, reads_ahead, uploads_ahead)
         if blocked is None and priority is _BACKGROUND:
-            return self._ledger.reserve_wait(quota_class, now, landed=True)
+            return self._ledger.reserve_wait(quota_class, now, after_answers=True)
         return blocked
 
     def next_change(self, now: float) -> float:

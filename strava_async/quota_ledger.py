@@ -278,12 +278,12 @@ class Ledger:
         """Return what to say where nothing known keeps a call: the answer that it waits for, with a guess of when."""
         return self._waits.default_wait(quota_class is _READ, now)
 
-    def reserve_wait(self, quota_class: QuotaClass, now: float, *, landed: bool = False) -> Blocked | None:
+    def reserve_wait(self, quota_class: QuotaClass, now: float, *, after_answers: bool = False) -> Blocked | None:
         """Return how long the reserve keeps a background call from starting, other rules apart; None if it does not.
 
         Args:
             quota_class: what the call spends.
             now: monotonic.
-            landed: whether to look at the meters as they will be when the answers under way are there.
+            after_answers: whether to look at the meters as they will be when the answers under way are there.
         """
-        return self._waits.reserve_wait(quota_class is _READ, now, landed=landed)
+        return self._waits.reserve_wait(quota_class is _READ, now, after_answers=after_answers)

@@ -37,6 +37,7 @@ class Waits:
         # Reads that must wait for the read budget are passed by what needs the overall budget only.
         passing = min(reads_ahead, max(0, read.quarter.free(read.out)), max(0, read.day.free(read.out)))
         overall = (self._overall, uploads_ahead + int(passing))
+        # Everything that is in the way at once is over when the longest of it is.
         longest = None
         for budget, ahead in ((read, reads_ahead), overall) if reads else (overall,):
             for wait in (
@@ -56,13 +57,13 @@ class Waits:
         awaits = "answers under way" if budget.known else "the first answer"
         return Blocked(budget.quarter.name, self._clock.earliest(now) + 1, awaits, until=now + 1)
 
-    def reserve_wait(self, reads: bool, now: float, *, landed: bool = False) -> Blocked | None:
+    def reserve_wait(self, reads: bool, now: float, *, after_answers: bool = False) -> Blocked | None:
         """Return how long the reserve holds back the next background call, other rules apart; None if it does not.
 
         Args:
             reads: whether the call spends the read budget too.
             now: monotonic.
-            landed: whether to look at the meters as they will be when the answers under way are there.
+            after_answers: whether to look at the meters as they will be when the answers under way are there.
         """
         window, reserve = self._window, self._reserve
         server_now = self._clock.earliest(now)
@@ -74,14 +75,16 @@ class Waits:
                 (budget.quarter, window.ends, reserve.quarter_left),
                 (budget.day, window.day_ends, reserve.day_left),
             ):
+                # Of a window of which nothing is known, nothing can be kept for others.
                 if meter.limit is None or meter.usage is None or window.may_be_over(ends, now):
                     continue
-                free = meter.free(out) if landed else meter.room(out) - out
+                free = meter.free(out) if after_answers else meter.room(out) - out
                 if meter is budget.day:
                     # One answer alone would count for hours, and background calls may be the only ones.
                     if budget.is_day_in_doubt():
                         continue
                     free += meter.spent(out) - meter.confirmed(out)
+                # The reserve melts: this call may start once it is smaller than what is free.
                 seconds = ends - server_now - left_at(meter.limit, free, rate)
                 if seconds >= 0 and (longest is None or now + seconds > longest.until):
                     longest = Blocked(meter.name, server_now + seconds, until=now + seconds + TICK_SECONDS)

@@ -58,6 +58,7 @@ class Window:
 
     def set_turn(self, now: float) -> None:
         """Recompute when the next window begins for us: more is known of Strava's clock."""
+        # When the boundary has surely passed, and somewhat later: less late, the less is known of the clock.
         clock = self._clock
         certain_at = clock.surely_at(self.ends, now)
         width = clock.high - clock.low + 2 * clock.drift(certain_at)
@@ -77,7 +78,7 @@ class Window:
         return self._clock.rival_turn(QUARTER_SECONDS) + MARGIN_SECONDS
 
     def match(self, earliest: float, latest: float, youngest: int, arrived_at: float) -> Completion:
-        """Find the windows in which a request was counted, between two instants; the later one is not reached.
+        """Find the windows in which a request was counted, between two instants, the later one excluded.
 
         Args:
             earliest: the first of the two.

@@ -72,7 +72,7 @@ class Tray:
             return None
         return Blocked("the tray", self.refills_at, until=self.refills_at)
 
-    def reserve_wait(self, quota_class: QuotaClass, now: float, *, landed: bool = False) -> Blocked | None:
+    def reserve_wait(self, quota_class: QuotaClass, now: float, *, after_answers: bool = False) -> Blocked | None:
         return None
 
     def default_wait(self, quota_class: QuotaClass, now: float) -> Blocked:

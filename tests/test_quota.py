@@ -31,7 +31,7 @@ def quota_class(reads: bool) -> QuotaClass:
 
 
 class LedgerWorld:
-    """A ledger with short words: Strava's clock is ``TEN`` at ``NOW``, and the machine's is right unless ``skew`` is given."""
+    """A ledger with short words: Strava's clock is ``TEN`` at ``NOW``, and the machine's is ``skew`` ahead of it."""
 
     def __init__(self, *, skew: float = 0.0, reserve: float = 0.2, jitter: float = 0.0, start: float = TEN) -> None:
         self.now = NOW
@@ -348,7 +348,7 @@ def test_guarantee_06_what_is_unknown_is_probed_whatever_else_is_known() -> None
     assert len(world.burst(reads=False)) > 100
 
 
-def test_guarantee_06_nobody_follows_until_most_of_a_flight_have_landed() -> None:
+def test_guarantee_06_nobody_follows_until_most_of_a_flight_are_answered() -> None:
     world = LedgerWorld(start=TEN + 100)
     world.answer(world.give(), (1, 1), (1, 1))
     flight = world.burst()
