@@ -5,6 +5,7 @@
 
 from typing import TYPE_CHECKING
 
+from strava_async._http import HttpClient
 from strava_async._lazy import lazy
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import (
@@ -24,6 +25,7 @@ from strava_async.errors import (
     InvalidClientError,
     InvalidGrantError,
     InvalidStateError,
+    LimiterError,
     MissingScopeError,
     NotFoundError,
     OAuthError,
@@ -39,11 +41,11 @@ from strava_async.errors import (
     UploadError,
     UploadTimeoutError,
 )
-from strava_async.limiter.local import Limiter, Permit, RateLimiter, Unlimited
+from strava_async.limiter.local import ClosableLimiter, Limiter, Permit, RateLimiter, Unlimited
 from strava_async.oauth.grants import AccessInfo, TokenSet
 from strava_async.oauth.scopes import Scope
 from strava_async.protocol import ApiV3
-from strava_async.quota.values import Priority, Quota, QuotaClass
+from strava_async.quota.values import Blocked, Meter, Priority, Quota, QuotaClass
 from strava_async.request.retry import RetryPolicy
 from strava_async.tokens.source import TokenKeeper, TokenSource
 
@@ -89,21 +91,26 @@ __all__ = [
     "AuthorizationDeniedError",
     "AuthorizationTimeoutError",
     "BadRequestError",
+    "Blocked",
     "Client",
     "Clock",
+    "ClosableLimiter",
     "CrossSiteError",
     "DecodeError",
     "DuplicateUploadError",
     "FaultError",
     "ForbiddenError",
     "Hooks",
+    "HttpClient",
     "InputError",
     "InsufficientScopeError",
     "InvalidClientError",
     "InvalidGrantError",
     "InvalidStateError",
     "Limiter",
+    "LimiterError",
     "MemoryTokenStore",
+    "Meter",
     "MissingScopeError",
     "NotFoundError",
     "OAuthError",

@@ -78,7 +78,7 @@ class Strava:
         priority: the rank in that queue.
         hooks: are told of requests, waits, retries and renewals; see ``strava_async.hooks``.
         clock: None means the limiter's.
-        random: returns jitter from [0, 1); None means the limiter's.
+        random: returns jitter from [0, 1); None means the limiter's, or the system's.
         new_secret: makes a random text of that many bytes, of letters and digits; for ``TokenSet.generation``.
         api_url: None means Strava's.
         oauth_url: None means Strava's.

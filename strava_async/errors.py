@@ -16,6 +16,7 @@
     ├─ UnverifiedWebhookError   a request to the service that is not known to come from Strava
     ├─ TokenStoreError          the tokens could not be read or kept: nothing was overwritten
     ├─ QuotaExceededError       not sent: the wait for quota would exceed max_wait
+    ├─ LimiterError             not sent: the limiter cannot tell whether there is quota
     ├─ TransportError           no reply: connection, timeout, protocol
     ├─ FaultError               a reply that is no success
     │   ├─ BadRequestError             400
@@ -34,8 +35,8 @@
     └─ DecodeError              a success that is not of the documented shape
 
 The first split is by whose turn it is: the caller's (InputError, CrossSiteError, UnverifiedWebhookError), the
-athlete's (OAuthError), the operator's (TokenStoreError), the clock's (QuotaExceededError), the network's
-(TransportError), Strava's (FaultError and the rest).
+athlete's (OAuthError), the operator's (TokenStoreError, LimiterError), the clock's (QuotaExceededError), the
+network's (TransportError), Strava's (FaultError and the rest).
 
 No message, attribute or repr holds an access token, refresh token, client secret or authorization code.
 Errors can be copied and pickled.
@@ -192,6 +193,14 @@ class QuotaExceededError(StravaError):
         self.resume_at = resume_at
         self.wait_seconds = wait_seconds
         self.awaits = awaits
+
+
+class LimiterError(StravaError):
+    """The limiter cannot hand out permits: what it keeps the quota in is out of reach or broken, or it is closed.
+
+    Nothing was sent and no quota was spent. The call is not tried again by itself; a later one may succeed. The
+    limiter's own exception is the ``__cause__``.
+    """
 
 
 class TransportError(StravaError):

@@ -15,6 +15,7 @@ from strava_async._http import HttpClient, HttpSender
 from strava_async._types import UNSET, Unset
 from strava_async.clock import Clock
 from strava_async.errors import InputError, StravaError
+from strava_async.limiter.base import jitter_of
 from strava_async.limiter.local import Limiter, RateLimiter
 from strava_async.oauth import grants as oauth
 from strava_async.oauth.credentials import check_client_id, check_secret
@@ -74,7 +75,7 @@ class ApiV3:
         priority: the rank in that queue.
         hooks: are told of requests, waits, retries and renewals; see ``strava_async.hooks``.
         clock: None means the limiter's.
-        random: returns jitter from [0, 1); None means the limiter's.
+        random: returns jitter from [0, 1); None means the limiter's, or the system's.
         api_url: None means ``https://{server}{api_base}``.
         oauth_url: None means ``https://{server}/oauth``.
 
@@ -121,7 +122,7 @@ class ApiV3:
         self._sender = HttpSender(http_client)
         self._owns_pool = True
         self._reports = _reports(hooks, clock)
-        self._exchange = Exchange(limiter, self._sender, clock, random or limiter.random, self._reports)
+        self._exchange = Exchange(limiter, self._sender, clock, random or jitter_of(limiter), self._reports)
         if tokens is None:
             token = with_expiry(TokenSet(access.reveal() or "", refresh.reveal()), token_expires)
             tokens = TokenSource(token, on_refresh=on_token_refresh, clock=clock)

@@ -15,6 +15,7 @@ from strava_async import (
     InputError,
     InvalidClientError,
     InvalidGrantError,
+    LimiterError,
     NotFoundError,
     QuotaExceededError,
     RateLimitedError,
@@ -44,7 +45,7 @@ REMOVED = WebhookEvent("athlete", 7, "update", 7, 9, 1, {"authorized": "false"})
 
 NOT_FOUND = NotFoundError(status_code=404)
 UNREACHABLE = TransportError("no reply", sent="maybe")
-TROUBLE = [UNREACHABLE, ServerError(status_code=503), TokenStoreError("busy")]
+TROUBLE = [UNREACHABLE, ServerError(status_code=503), TokenStoreError("busy"), LimiterError("away")]
 RETRIED = [*TROUBLE, TimeoutError(), ConnectionRefusedError("the database is down")]
 DROPPED, HANDLED, FAILED = Outcome.DROPPED, Outcome.HANDLED, Outcome.FAILED
 

@@ -14,8 +14,8 @@ import anyio
 import sniffio
 
 
-class Spot(Protocol):
-    """For one task, once. ``await spot`` waits to be woken."""
+class Parker(Protocol):
+    """Blocks one task, once: ``await parker`` returns when it is woken, or has been."""
 
     def wake(self) -> None:
         """Wake the task; a second time has no effect."""
@@ -24,7 +24,7 @@ class Spot(Protocol):
     def __await__(self) -> Generator[Any, Any, None]: ...
 
 
-class _FutureSpot(asyncio.Future[None]):
+class _FutureParker(asyncio.Future[None]):
     __slots__ = ()
 
     def wake(self) -> None:
@@ -32,7 +32,7 @@ class _FutureSpot(asyncio.Future[None]):
             self.set_result(None)
 
 
-class _EventSpot:
+class _EventParker:
     __slots__ = ("_event",)
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class _EventSpot:
         return self._event.wait().__await__()
 
 
-def park() -> Spot:
-    """Return a spot on the running loop."""
+def new_parker() -> Parker:
+    """Return a parker on the running loop."""
     # Where sniffio would begin to look: trio names itself there, asyncio does not.
-    return _EventSpot() if sniffio.thread_local.name == "trio" else _FutureSpot()
+    return _EventParker() if sniffio.thread_local.name == "trio" else _FutureParker()

@@ -17,7 +17,7 @@
 from strava_async._extras import extra
 
 with extra("fastapi", __name__, "fastapi", "starlette", "pydantic"):
-    from strava_async.fastapi._kit import Kit, kit_of
+    from strava_async.fastapi._kit import Identify, Kit, kit_of
     from strava_async.fastapi._lifespan import StravaLifespan, lifespan
     from strava_async.fastapi.access_log import AccessLogFilter
     from strava_async.fastapi.dependencies import (
@@ -39,6 +39,7 @@ with extra("fastapi", __name__, "fastapi", "starlette", "pydantic"):
     from strava_async.fastapi.webhook_counts import WebhookCounts
     from strava_async.fastapi.webhook_kept import Backlog, KeptEvent
     from strava_async.fastapi.webhooks import WebhookRouter, webhook_router
+    from strava_async.login.pages import Link
 
 __all__ = [
     "AccessLogFilter",
@@ -47,8 +48,10 @@ __all__ = [
     "Backlog",
     "ConnectFailure",
     "Dependencies",
+    "Identify",
     "KeptEvent",
     "Kit",
+    "Link",
     "Problem",
     "Sessions",
     "SqliteBacklog",

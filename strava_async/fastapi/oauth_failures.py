@@ -16,6 +16,7 @@ from strava_async.errors import (
     InvalidClientError,
     InvalidGrantError,
     InvalidStateError,
+    LimiterError,
     MissingScopeError,
     QuotaExceededError,
     RateLimitedError,
@@ -39,6 +40,7 @@ Reason = Literal[
     "timeout",
     "unreachable",
     "strava_error",
+    "limiter",
     "token_store",
     "misconfigured",
     "not_signed_in",
@@ -99,6 +101,7 @@ _TOLD: dict[Reason, tuple[int, str, str, str]] = {
     "timeout": (504, "Strava does not answer", "It took too long. Wait a minute.", _AGAIN),
     "unreachable": (502, "Strava cannot be reached", "It may be down. Wait a minute.", _AGAIN),
     "strava_error": (502, "Strava reports an error", "It may be gone in a minute.", _AGAIN),
+    "limiter": (503, "Not now", "This service cannot keep Strava's quota. Its operator has to act.", _AGAIN),
     "token_store": (503, "Not now", "This service cannot use its own data. Its operator has to act.", _AGAIN),
     "misconfigured": (500, "Not set up", "Strava does not know this service. Its operator has to act.", ""),
     "not_signed_in": (401, "Not signed in", "Nobody is signed in here.", "Connect with Strava"),
@@ -142,6 +145,7 @@ _REASONS: tuple[tuple[type[StravaError], Reason], ...] = (
     (AthleteCapacityError, "athlete_capacity"),
     (QuotaExceededError, "busy"),
     (RateLimitedError, "busy"),
+    (LimiterError, "limiter"),
     (TokenStoreError, "token_store"),
 )
 

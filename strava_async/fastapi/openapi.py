@@ -39,7 +39,7 @@ _ANSWERS: dict[str, dict[str, Any]] = {
     "404": {"description": "It is not at Strava, or cannot be seen with what was granted.", "content": _REFERENCE},
     "502": {"description": "Strava cannot be reached, or its answer is not usable.", "content": _REFERENCE},
     "503": {
-        "description": "Strava's quota is spent, or the service cannot read its own data.",
+        "description": "Strava's quota is spent, or the service cannot keep it, or cannot read its own data.",
         "headers": _RETRY_AFTER,
         "content": _REFERENCE,
     },

@@ -5,7 +5,7 @@ what went wrong                                       again after
 ====================================================  =====================================================
 404 for what was just created                         2, 10, 60 s: Strava tells of it before it shows it; see
                                                       ``webhook_owners`` for athletes with many of them
-the network, Strava, the token store, ``claim``,      5, 30 s, 2, 10, 30 min, then each hour: eight times
+the network, Strava, token store, limiter, ``claim``, 5, 30 s, 2, 10, 30 min, then each hour: eight times
 finding out whether a grant lives, and what
 ``retry_on`` names: any OSError if nothing else
 quota is spent                                        when there is some again, for two days
@@ -31,6 +31,7 @@ import anyio
 
 from strava_async.clock import Clock
 from strava_async.errors import (
+    LimiterError,
     NotFoundError,
     QuotaExceededError,
     RateLimitedError,
@@ -135,7 +136,7 @@ class Job:
             case RateLimitedError():
                 seconds = UNKNOWN_QUOTA_SECONDS if error.resume_at is None else error.resume_at - clock.time()
                 return self._pause_for_quota(seconds, clock)
-            case TransportError() | ServerError() | TokenStoreError():
+            case TransportError() | ServerError() | TokenStoreError() | LimiterError():
                 return self.pause_after_trouble()
             case NotFoundError() if self.event.aspect_type == "create":
                 return self.pause_after_not_found()

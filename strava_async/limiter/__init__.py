@@ -1,14 +1,23 @@
-"""Permits for requests: the limiter of one process, its queue, and what any limiter has to offer."""
+"""Permits for requests: what any limiter offers, the one of this process, its queue and its dispatcher."""
 
 from typing import TYPE_CHECKING
 
 from strava_async._lazy import lazy
 
 if TYPE_CHECKING:
-    from strava_async.limiter.local import Limiter, Permit, RateLimiter, Unlimited
+    from strava_async.limiter.base import ClosableLimiter, Limiter, Permit
+    from strava_async.limiter.local import RateLimiter
+    from strava_async.limiter.unlimited import Unlimited
 else:
     __getattr__, __dir__ = lazy(
-        __name__, {"Limiter": "local", "Permit": "local", "RateLimiter": "local", "Unlimited": "local"}
+        __name__,
+        {
+            "ClosableLimiter": "base",
+            "Limiter": "base",
+            "Permit": "base",
+            "RateLimiter": "local",
+            "Unlimited": "unlimited",
+        },
     )
 
-__all__ = ["Limiter", "Permit", "RateLimiter", "Unlimited"]
+__all__ = ["ClosableLimiter", "Limiter", "Permit", "RateLimiter", "Unlimited"]

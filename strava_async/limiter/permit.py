@@ -1,4 +1,4 @@
-"""The permit that a caller gets of the gate."""
+"""The permit that a caller gets from the dispatcher."""
 
 from __future__ import annotations
 
@@ -6,65 +6,63 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
-from strava_async.quota.meter import Reservation
+from strava_async.quota.entry import LedgerEntry
 
 
 class Issuer(Protocol):
     """Who gave a permit, and books its end."""
 
-    def settle(self, permit: Reservation, status_code: int, headers: Mapping[str, str]) -> None:
+    def settle(self, entry: LedgerEntry, status_code: int, headers: Mapping[str, str]) -> None:
         """Book an answer."""
         ...
 
-    def release(self, permit: Reservation) -> None:
+    def release(self, entry: LedgerEntry) -> None:
         """Book that nothing was sent."""
         ...
 
-    def abandon(self, permit: Reservation) -> None:
+    def abandon(self, entry: LedgerEntry) -> None:
         """Book that nothing is known."""
         ...
 
-    def abandon_later(self, permit: Reservation) -> None:
-        """Leave a note to do so: this may be called in the middle of anything."""
+    def abandon_leaked(self, entry: LedgerEntry) -> None:
+        """Book that nothing is known, at the next occasion: this may be called in the middle of anything."""
         ...
 
 
-class GatePermit(Reservation):
-    """A permit; ``limiter.Permit`` says what its methods do. It can be ended once it is open.
+class LedgerPermit:
+    """A permit that is booked; ``limiter_base.Permit`` says what its methods do.
 
     Attributes:
-        place: that of its call in the line.
+        ticket: that of its call in the queue.
     """
 
-    __slots__ = ("_issuer", "_open", "place")
+    __slots__ = ("_entry", "_issuer", "ticket")
 
-    def __init__(self, issuer: Issuer, place: int) -> None:
+    def __init__(self, issuer: Issuer, entry: LedgerEntry, ticket: int) -> None:
         self._issuer = issuer
-        self._open = False
-        self.place = place
-
-    def open(self) -> Self:
-        """Hand the permit, which is booked, to its caller."""
-        self._open = True
-        return self
+        self._entry: LedgerEntry | None = entry  # None once it has ended
+        self.ticket = ticket
 
     def settle(self, status_code: int, headers: Mapping[str, str]) -> None:
         """End with an answer."""
-        if self._open:
-            self._open = False
-            self._issuer.settle(self, status_code, headers)
+        entry = self._entry
+        if entry is not None:
+            self._entry = None
+            self._issuer.settle(entry, status_code, headers)
 
     def release(self) -> None:
         """End without a request."""
-        if self._open:
-            self._open = False
-            self._issuer.release(self)
+        entry = self._entry
+        if entry is not None:
+            self._entry = None
+            self._issuer.release(entry)
 
     def abandon(self) -> None:
         """End without an answer."""
-        if self._open:
-            self._open = False
-            self._issuer.abandon(self)
+        entry = self._entry
+        if entry is not None:
+            self._entry = None
+            self._issuer.abandon(entry)
 
     def __enter__(self) -> Self:
         return self
@@ -73,6 +71,6 @@ class GatePermit(Reservation):
         self.abandon()
 
     def __del__(self) -> None:
-        # A permit that its caller lost.
-        if self._open:
-            self._issuer.abandon_later(self)
+        # Its caller lost it without completion it.
+        if self._entry is not None:
+            self._issuer.abandon_leaked(self._entry)

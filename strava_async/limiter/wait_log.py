@@ -1,13 +1,14 @@
-"""What the limiter tells the log: long waits, once per class and period, at their beginning and at their end."""
+"""What the limiter logs: long waits, once per class and period, at their beginning and at their end."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from strava_async.limiter.queue import Line
-from strava_async.quota.ledger import Ledger
+from strava_async.limiter.ledger import QuotaLedger
+from strava_async.limiter.queue import WaitQueue
 from strava_async.quota.values import QUARTER_SECONDS, QuotaClass
 
 _logger = logging.getLogger("strava_async.limiter")
@@ -16,7 +17,7 @@ _VERY_LONG_SECONDS = QUARTER_SECONDS + 2.0  # a quarter hour, and what is not kn
 
 
 class _Period(NamedTuple):
-    """A wait that was told of: since when, how loudly, and after how many answers."""
+    """A wait that was logged: since when, at which level, and after how many answers."""
 
     began_at: float
     level: int
@@ -29,22 +30,21 @@ class WaitLog:
     def __init__(self) -> None:
         self._periods: dict[QuotaClass, _Period] = {}
 
-    def check(self, line: Line, ledger: Ledger, started: tuple[bool, bool], now: float) -> None:
-        """Say what has ended and what has begun; after every change of the line.
+    def check(self, queue: WaitQueue, ledger: QuotaLedger, started: Collection[QuotaClass], now: float) -> None:
+        """Log what has ended and what has begun; after every change of the queue.
 
-        A wait that turns out to be very long is told of again, because the first line may have been read by nobody.
+        A wait that turns out to be very long is logged again, because the first line may have been read by nobody.
 
         Args:
-            line: who waits.
-            ledger: the books.
-            started: whether an upload, and whether a read has just been served.
+            queue: who waits.
+            ledger: the ledger.
+            started: the classes of the calls that have just been served.
             now: monotonic.
         """
         for quota_class in QuotaClass:
-            reads = quota_class is QuotaClass.READ
-            waiting = line.waiting(reads)
+            waiting = queue.waiting(quota_class)
             period = self._periods.get(quota_class)
-            if period is not None and (started[reads] or not waiting):
+            if period is not None and (quota_class in started or not waiting):
                 del self._periods[quota_class]
                 seconds = now - period.began_at
                 _logger.info("%s calls go on after %.0f s; %d still wait", quota_class, seconds, waiting)
@@ -53,13 +53,15 @@ class WaitLog:
             if waiting and (period is None or (period.level < logging.WARNING and period.answers != ledger.answers)):
                 self._begin(quota_class, waiting, ledger, period, now)
 
-    def _begin(self, quota_class: QuotaClass, waiting: int, ledger: Ledger, known: _Period | None, now: float) -> None:
-        wait = ledger.waits.for_quota(quota_class is QuotaClass.READ, now)
-        if wait is None or wait.until - now <= _LONG_SECONDS:
+    def _begin(
+        self, quota_class: QuotaClass, waiting: int, ledger: QuotaLedger, known: _Period | None, now: float
+    ) -> None:
+        blocked = ledger.blocked(quota_class, now)
+        if blocked is None or blocked.until - now <= _LONG_SECONDS:
             return
-        level = logging.WARNING if wait.until - now > _VERY_LONG_SECONDS else logging.INFO
+        level = logging.WARNING if blocked.until - now > _VERY_LONG_SECONDS else logging.INFO
         self._periods[quota_class] = _Period(now if known is None else known.began_at, level, ledger.answers)
         if known is not None and known.level >= level:
             return
-        until = datetime.fromtimestamp(wait.resume_at, UTC).isoformat(timespec="seconds")
-        _logger.log(level, "%s is spent: %d %s calls wait until %s", wait.window, waiting, quota_class, until)
+        until = datetime.fromtimestamp(blocked.resume_at, UTC).isoformat(timespec="seconds")
+        _logger.log(level, "%s is spent: %d %s calls wait until %s", blocked.window, waiting, quota_class, until)

@@ -5,7 +5,7 @@ from strava_async._extras import extra
 with extra("models", __name__, "pydantic"):
     from strava_async.models._fields import LatLng
     from strava_async.models._model import StravaModel
-    from strava_async.models._reading import read_many, read_one
+    from strava_async.models._reading import Misfit, OnInvalid, read_many, read_one
     from strava_async.models.activity import (
         DetailedActivity,
         MetaActivity,
@@ -82,6 +82,8 @@ __all__ = [
     "MeasurementPreference",
     "MetaActivity",
     "MetaAthlete",
+    "Misfit",
+    "OnInvalid",
     "Photo",
     "PhotosSummary",
     "PolylineMap",

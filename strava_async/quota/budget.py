@@ -2,28 +2,30 @@
 
 Rules:
 
-- A limit is that of the answer to the youngest request, higher or lower. It is confirmed by a second answer that tells
-  the same.
+- A limit is that of the answer to the youngest request, higher or lower. It is confirmed by a second answer with the
+  same.
 - A day that is full only if a number in doubt is right, or limits that nobody confirmed, lets one call through in each
   quarter hour.
-- A 429 that no number explains holds the budget.
+- After a 429 that no number explains the budget cools down: nothing is sent.
 """
 
 from __future__ import annotations
 
 import math
 
+from strava_async.quota.entry import IN, Completion, LedgerEntry
 from strava_async.quota.headers import parse_pair
-from strava_async.quota.meter import IN, Ending, MeterState, Reservation
+from strava_async.quota.meter import MeterState
 from strava_async.quota.turn import CounterTurn
+from strava_async.quota.values import Meter
 
-_BLIND_ANSWERS = 3  # answers without numbers until the documented limits are believed
-_HOLD_SECONDS = 5.0
-_MAX_HOLD_SECONDS = 300.0
+_MISSING_UNTIL_DEFAULTS = 3  # answers without numbers until the documented limits are assumed
+_COOLDOWN_SECONDS = 5.0
+_MAX_COOLDOWN_SECONDS = 300.0
 
 
 class Budget:
-    """The two meters of one budget, the permits out, and the hold after a 429 that no number explains.
+    """The two meters of one budget, the permits out, and the cooldown after a 429 that no number explains.
 
     Args:
         name: ``read`` or ``overall``.
@@ -39,28 +41,28 @@ class Budget:
         begun: permits given since the quarter hour began, or since its last probe failed.
         ceiling: how many may be out at once, by all rules but the reserve; the ledger's conclusion.
         asks: whether the ceiling lets one call ask whether the window of a full meter is over.
-        strikes: unexplained 429s in a row.
-        hold_until: the monotonic instant until which nothing is sent because of them.
-        hold_number: the youngest permit when the hold began; older ones tell nothing about it.
-        limits_confirmed: whether a second answer has told the limits.
+        refusals: unexplained 429s in a row.
+        cooldown_until: the monotonic instant until which nothing is sent because of them.
+        cooldown_number: the youngest permit when the cooldown began; answers to older ones say nothing about it.
+        limits_confirmed: whether a second answer has had the same limits.
     """
 
     __slots__ = (
         "_asked",
-        "_blind",
         "_limit_number",
         "_limit_text",
+        "_missing",
         "asks",
         "begun",
         "ceiling",
+        "cooldown_number",
+        "cooldown_until",
         "day",
-        "hold_number",
-        "hold_until",
         "limits_confirmed",
         "out",
         "out_since",
         "quarter",
-        "strikes",
+        "refusals",
     )
 
     def __init__(self, name: str, quarter_limit: int, day_limit: int, turn: CounterTurn) -> None:
@@ -71,12 +73,12 @@ class Budget:
         self.begun = 0
         self.ceiling = 1
         self.asks = False
-        self.strikes = 0
-        self.hold_until = -math.inf
-        self.hold_number = -1
+        self.refusals = 0
+        self.cooldown_until = -math.inf
+        self.cooldown_number = -1
         self.limits_confirmed = False
         self._asked = False
-        self._blind = 0
+        self._missing = 0
         self._limit_number = -1
         self._limit_text: str | None = None
 
@@ -101,47 +103,50 @@ class Budget:
         self.quarter.own -= 1
         self.day.own -= 1
 
-    def end(self, ending: Ending) -> None:
+    def end(self, completion: Completion) -> None:
         """End a permit without a number."""
         self.out -= 1
-        self.quarter.end(ending.in_quarter, ending)
-        self.day.end(ending.in_day, ending)
+        self.quarter.end(completion.in_quarter, completion)
+        self.day.end(completion.in_day, completion)
 
-    def end_all(self, ending: Ending) -> None:
+    def end_all(self, completion: Completion) -> None:
         """End each permit that is out without a number."""
         while self.out:
-            self.end(ending)
+            self.end(completion)
 
     def settle(
-        self, limit_text: str | None, usage_text: str | None, permit: Reservation, spends: bool, ending: Ending
+        self, limit_text: str | None, usage_text: str | None, entry: LedgerEntry, spends: bool, completion: Completion
     ) -> bool:
-        """Take in what an answer tells of this budget, and end the permit if it spends it.
+        """Take in what an answer says of this budget, and end the permit if it spends it.
 
         Returns:
-            whether the answer told a usage.
+            whether the answer had a usable usage.
         """
         if limit_text is not None:
-            self._adopt(limit_text, permit.number)
+            self._adopt(limit_text, entry.number)
         usage = parse_pair(usage_text)
         # An answer counts its own request: a zero comes from somewhere else.
         if usage is None or (spends and 0 in usage):
             if spends:
-                self.end(ending)
+                self.end(completion)
             return False
         self.out -= spends
-        in_quarter, in_day = ending.in_quarter, ending.in_day
+        # Each number counts for a window only if its request was surely counted in that window.
+        in_quarter, in_day = completion.in_quarter, completion.in_day
         if in_quarter is IN:
-            in_quarter = self.quarter.confirm(usage[0], permit, ending.youngest)
+            in_quarter = self.quarter.confirm(usage[0], entry, completion.youngest)
         if in_day is IN:
-            in_day = self.day.confirm(usage[1], permit, ending.youngest)
+            in_day = self.day.confirm(usage[1], entry, completion.youngest)
+        # Where it does not, the request may still have been counted: it stays unconfirmed.
         if spends:
             if in_quarter is not IN:
-                self.quarter.end(in_quarter, ending)
+                self.quarter.end(in_quarter, completion)
             if in_day is not IN:
-                self.day.end(in_day, ending)
+                self.day.end(in_day, completion)
         return True
 
     def _adopt(self, limit_text: str, number: int) -> None:
+        # Answers come out of order: a limit of an older request is an older one.
         if number < self._limit_number:
             return
         if limit_text != self._limit_text:
@@ -155,20 +160,21 @@ class Budget:
             self.limits_confirmed = True
         self._limit_number = number
 
-    def go_blind(self) -> None:
-        """Note an answer without numbers; after a few, believe the documented limits and count alone."""
-        self._blind += 1
-        if self._blind < _BLIND_ANSWERS:
+    def note_missing_numbers(self) -> None:
+        """Note an answer without numbers; after a few, assume the documented limits, and count alone."""
+        self._missing += 1
+        if self._missing < _MISSING_UNTIL_DEFAULTS:
             return
         for meter in (self.quarter, self.day):
             if meter.limit is None:
                 meter.limit = meter.default_limit
-                self.limits_confirmed = True  # nobody has told them: there is nothing to doubt
+                self.limits_confirmed = True  # no answer has had any: there is nothing to doubt
             if meter.usage is None:
                 meter.usage = 0
 
     def turn(self, boundary: float, day_boundary: float | None) -> None:
         """Begin a new quarter hour, and a new day where ``day_boundary`` is given."""
+        # Read before the quarter hour turns: what others sent in it bounds what they can add in the first seconds.
         others = self.quarter.others
         self.begun = 0
         self.quarter.turn(self.out, boundary, others)
@@ -176,8 +182,9 @@ class Budget:
             self.day.turn(self.out, day_boundary, others)
         else:
             self.day.before = None
+        # A new window ends a cooldown of our own making, but not a wait that Strava has asked for.
         if not self._asked:
-            self.hold_until = -math.inf
+            self.cooldown_until = -math.inf
 
     def forget(self) -> None:
         """Begin a quarter hour and a day of which nothing is known."""
@@ -190,7 +197,7 @@ class Budget:
         return any(meter.before is not None and meter.before.room <= 0 for meter in (self.quarter, self.day))
 
     def is_day_in_doubt(self) -> bool:
-        """Say whether the day is full only if a number, or limits, are right that but one answer told."""
+        """Say whether the day is full only if a number, or limits, are right that one answer alone has had."""
         day, out = self.day, self.out
         return (
             day.limit is not None
@@ -202,8 +209,8 @@ class Budget:
         """Say whether one call may find out if the day is full: one in each quarter hour, while it is in doubt."""
         return self.quarter.own == self.out and self.is_day_in_doubt()
 
-    def strike(self, now: float, asked: float | None, at_most: float, youngest: int) -> None:
-        """Hold this budget after a 429 that no number explains: for 5 s, 10 s, ... 300 s, or for longer if asked to.
+    def start_cooldown(self, now: float, asked: float | None, at_most: float, youngest: int) -> None:
+        """Send nothing after a 429 that no number explains: for 5 s, 10 s, ... 300 s, or for longer if asked to.
 
         Args:
             now: monotonic.
@@ -211,15 +218,23 @@ class Budget:
             at_most: how many of these are believed.
             youngest: the number of the youngest permit.
         """
-        seconds = min(_MAX_HOLD_SECONDS, _HOLD_SECONDS * 2.0 ** min(self.strikes, 10))
+        seconds = min(_MAX_COOLDOWN_SECONDS, _COOLDOWN_SECONDS * 2.0 ** min(self.refusals, 10))
         longer = 0.0 if asked is None else min(asked, at_most)
-        self.strikes += 1
-        self.hold_until = now + max(seconds, longer)
-        self.hold_number = youngest
+        self.refusals += 1
+        self.cooldown_until = now + max(seconds, longer)
+        self.cooldown_number = youngest
         self._asked = longer > seconds
 
-    def forgive(self) -> None:
-        """End the hold: Strava answers again."""
-        self.strikes = 0
-        self.hold_until = -math.inf
+    def clear_cooldown(self) -> None:
+        """End the cooldown: Strava answers again."""
+        self.refusals = 0
+        self.cooldown_until = -math.inf
         self._asked = False
+
+    def meters(self, ends: float, day_ends: float) -> tuple[Meter, Meter]:
+        """Return what is known of the quarter hour and of the day, with their ends."""
+        quarter, day, out = self.quarter, self.day, self.out
+        return (
+            Meter(quarter.limit, None if quarter.usage is None else quarter.spent(out), out, ends),
+            Meter(day.limit, None if day.usage is None else day.spent(out), out, day_ends),
+        )

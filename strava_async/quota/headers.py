@@ -5,9 +5,9 @@ Rules:
 - A rate-limit field is two decimal numbers and a comma: the quarter hour's, then the day's. Anything else
   (empty, ``","``, joined duplicates, signs, ten digits and more) is as good as absent.
 - Each field stands alone: a bad one does not spoil the others.
-- ``Date`` counts only in the form that RFC 9110 §5.6.7 tells servers to send.
+- ``Date`` counts only in the form that servers have to send (RFC 9110 §5.6.7).
 - An answer with ``Age``, if that is more than zero, is a cache's: nobody counted its request, its ``Date`` is when
-  another one was answered (RFC 9110 §6.6.1, RFC 9111 §5.1), and its numbers are as old. It tells nothing.
+  another one was answered (RFC 9110 §6.6.1, RFC 9111 §5.1), and its numbers are as old. It says nothing.
 - Nothing here raises, whatever the bytes.
 """
 
@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-# By lower-case name. What speaks HTTP keeps these of an answer, and no others for the limiter.
+# By lower-case name. The limiter gets these of an answer, and no others.
 QUOTA_FIELDS = (
     "age",
     "date",

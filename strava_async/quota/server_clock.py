@@ -1,4 +1,4 @@
-"""Strava's clock, as far as the ``Date`` fields of its answers tell.
+"""Strava's clock, as far as it is known from the ``Date`` fields of its answers.
 
 Rules:
 
@@ -24,18 +24,19 @@ from enum import Enum
 from strava_async.quota.witness import CLOSE_SECONDS, Rival
 
 _DRIFT = 1e-5  # seconds per second; a crystal that NTP steers stays below a tenth of that
-_SLEEP_DRIFT = 1e-3  # what counts the seconds of a machine that sleeps is a poorer clock, and tells whole ones
+_SLEEP_DRIFT = 1e-3  # what counts the seconds of a machine that sleeps is a poorer clock, and counts whole ones
 _SLEEP_SPARE_SECONDS = 2.0
 _MAX_DRIFT_SECONDS = 0.25  # what a wait for midnight may add; a request too early by more costs one 429
 _SHARP_SECONDS = 30.0  # a Date whose request was longer under way agrees with too much to be a witness
 _MACHINE_SECONDS = 300.0  # how far the first Date may be from the machine's clock to be believed alone
 
 
-class Told(Enum):
+class ClockChange(Enum):
     """What one ``Date`` did to the clock.
 
     ``MOVED``: the turn of a window moves, because the lower bound changed, or the upper one by more than a second.
-    ``JUMPED``: a second witness set the clock anew. ``RIVAL``: it waits for its second witness, and tells nothing yet.
+    ``JUMPED``: a second witness set the clock again. ``RIVAL``: it waits for its second witness, and counts for nothing
+    until then.
     """
 
     NOTHING = "nothing"
@@ -45,27 +46,27 @@ class Told(Enum):
 
 
 # An enum's members are looked up slowly, and these are for each answer.
-NOTHING, MOVED = Told.NOTHING, Told.MOVED
+NOTHING, MOVED = ClockChange.NOTHING, ClockChange.MOVED
 
 
 class ServerClock:
     """The bounds of the offset between Strava's clock and ours. Instants passed in are readings of the monotonic clock.
 
     Attributes:
-        heard: whether an answer has told the time yet.
-        heard_at: when the bounds last changed.
+        synchronized: whether the bounds are by an answer of Strava's yet.
+        updated_at: when the bounds last changed.
         doubted: whether the upper bound was moved for a reason that no ``Date`` has confirmed.
-        low: the lower bound of ``server - monotonic`` at ``heard_at``, the counter's lateness taken off.
+        low: the lower bound of ``server - monotonic`` at ``updated_at``, the counter's lateness taken off.
         high: the upper bound.
         early: seconds by which the counter surely runs behind ``Date``.
         late: seconds by which it may run behind.
     """
 
-    __slots__ = ("_rival", "doubted", "early", "heard", "heard_at", "high", "late", "low")
+    __slots__ = ("_rival", "doubted", "early", "high", "late", "low", "synchronized", "updated_at")
 
     def __init__(self, now: float, low: float, high: float) -> None:
-        self.heard = False
-        self.heard_at = now
+        self.synchronized = False
+        self.updated_at = now
         self.doubted = False
         self.low = low
         self.high = high
@@ -74,8 +75,8 @@ class ServerClock:
         self._rival: Rival | None = None
 
     def suppose(self, now: float, low: float, high: float) -> None:
-        """Take these bounds for true until the first ``Date``."""
-        self.low, self.high, self.heard_at = low, high, now
+        """Assume these bounds until the first ``Date``."""
+        self.low, self.high, self.updated_at = low, high, now
 
     @property
     def contested(self) -> bool:
@@ -88,13 +89,13 @@ class ServerClock:
         inf unless that contradicts the machine's clock: then one of the two is wrong, and nobody knows which.
         """
         rival = self._rival
-        if rival is None or self.heard:
+        if rival is None or self.synchronized:
             return math.inf
-        return ((rival.heard_at + rival.low) // length + 1) * length - rival.low
+        return ((rival.observed_at + rival.low) // length + 1) * length - rival.low
 
     def drift(self, now: float) -> float:
         """Return by how much each bound has widened since it was learnt."""
-        return min(abs(now - self.heard_at) * _DRIFT, _MAX_DRIFT_SECONDS)
+        return min(abs(now - self.updated_at) * _DRIFT, _MAX_DRIFT_SECONDS)
 
     def earliest(self, now: float) -> float:
         """Return the earliest that Strava's clock can show at ``now``."""
@@ -122,20 +123,24 @@ class ServerClock:
         self.high += self.early - early
         self.early, self.late = early, late
 
-    def learn(self, date: float, sent_at: float, received_at: float) -> Told:
+    def observe_date(self, date: float, sent_at: float, received_at: float) -> ClockChange:
         """Take in one ``Date``."""
         low, high = date - received_at - self.late, date + 1 - sent_at - self.early
         drift = self.drift(received_at)
         known_low, known_high = self.low - drift, self.high + drift
-        if self.heard and low <= known_low and high >= known_high:
+        # The common case: it agrees, and narrows nothing.
+        if self.synchronized and low <= known_low and high >= known_high:
             self._rival = None
             return NOTHING
+        # How far it is from what is known; negative where the intervals overlap.
         missing = low - known_high if low > known_high else known_low - high
-        if missing > (CLOSE_SECONDS if self.heard else _MACHINE_SECONDS):
-            return self._hear_rival(low, high, sent_at, received_at)
-        if not self.heard:
+        if missing > (CLOSE_SECONDS if self.synchronized else _MACHINE_SECONDS):
+            return self._observe_rival(low, high, sent_at, received_at)
+        # The machine's own idea of the time was a guess: the first Date replaces it.
+        if not self.synchronized:
             self._set(low, high, received_at)
-            return Told.MOVED
+            return ClockChange.MOVED
+        # Seconds apart: the union, which is safe. Else the intersection.
         if missing > 0:
             low, high = min(low, known_low), max(high, known_high)
         else:
@@ -143,19 +148,22 @@ class ServerClock:
         self._set(low, high, received_at)
         return MOVED if low != known_low or known_high - high > 1 else NOTHING
 
-    def _hear_rival(self, low: float, high: float, sent_at: float, received_at: float) -> Told:
+    def _observe_rival(self, low: float, high: float, sent_at: float, received_at: float) -> ClockChange:
+        """Take in a ``Date`` that contradicts what is known."""
         rival = self._rival
+        # One that was long under way agrees with too much.
         if high - low > _SHARP_SECONDS:
-            return Told.RIVAL
+            return ClockChange.RIVAL
         if rival is None or not rival.agrees(low, high):
             self._rival = Rival(low, high, received_at)
-        elif sent_at >= rival.heard_at:
+        # A second witness has to be independent of the first: its request began after that had arrived.
+        elif sent_at >= rival.observed_at:
             self._set(low, high, received_at)
-            return Told.JUMPED
-        return Told.RIVAL
+            return ClockChange.JUMPED
+        return ClockChange.RIVAL
 
-    def _set(self, low: float, high: float, heard_at: float) -> None:
-        self.heard = True
+    def _set(self, low: float, high: float, updated_at: float) -> None:
+        self.synchronized = True
         self.doubted = False
-        self.low, self.high, self.heard_at = low, high, heard_at
+        self.low, self.high, self.updated_at = low, high, updated_at
         self._rival = None

@@ -1,8 +1,8 @@
-"""Saving the books and taking them up again, so that a restart does not begin with a flood.
+"""Saving a ledger and restoring it, so that a restart does not begin with a flood.
 
 Rules:
 
-- A number counts after the restart only in the window that it was told for; what has turned meanwhile is unknown.
+- A number counts after the restart only in the window that it was reported for; what has turned meanwhile is unknown.
 - Permits out at the time of saving count as spent.
 - Strava's clock is saved as its offset from the machine's, and never goes back. When its counters turn is saved too.
 - A number in doubt stays in doubt: what would be believed without it is saved beside it. So does a limit.
@@ -28,10 +28,10 @@ _MAX_SECONDS = 253_402_300_800.0  # the year 10000
 
 
 def save(ledger: Ledger, now: float, wall: float) -> dict[str, Any]:
-    """Return the books as something that JSON can hold.
+    """Return the ledger as something that JSON can hold.
 
     Args:
-        ledger: the books.
+        ledger: the ledger.
         now: monotonic.
         wall: Unix time as the machine believes it to be.
     """
@@ -63,10 +63,10 @@ def _meter(meter: MeterState, out: int) -> dict[str, int | None]:
 
 
 def load(ledger: Ledger, snapshot: Mapping[str, Any], now: float, wall: float) -> None:
-    """Take up a saved state in a ledger that is new.
+    """Restore a saved state in a ledger that is new.
 
     Args:
-        ledger: the books.
+        ledger: the ledger.
         snapshot: what ``save`` returned, perhaps through JSON.
         now: monotonic.
         wall: Unix time as the machine believes it to be.

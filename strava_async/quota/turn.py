@@ -5,10 +5,10 @@ Rules:
 - The counter is taken to be punctual, until the numbers of a window's first seconds go on from the count before.
 - A number that goes on from a count which is full is one of the window before: the counter had not turned when its
   request began. Then nothing is sent for a while, and one call probes; and so on, until a number has started again.
-  From the next boundary on the books turn that late. Where no number starts again within those first seconds, the
+  From the next boundary on windows turn that late here. Where no number starts again within those first seconds, the
   window is full in truth, and the counter no later than before.
 - After a full window one call probes first, and has a second for its answer: a hundred that come too early are refused,
-  and refused calls cost the day.
+  and refused calls are spent all the same.
 - At midnight a step of what was learnt is taken back, to find out about a counter that has become punctual.
 """
 
@@ -20,7 +20,7 @@ STEP_SECONDS = (
     0.75  # between two probes; a call starts no later than this after the turn, uncertainty of the clock apart
 )
 _PATIENCE_SECONDS = 1.0  # how long the answer of a probe is waited for
-FIRST_SECONDS = 4.5  # of a window: a number that tells of the count before is looked for in these
+FIRST_SECONDS = 4.5  # of a window: in which a number may still be of the count before
 
 
 class CounterTurn:
@@ -31,7 +31,7 @@ class CounterTurn:
         early: a request that began so late found the old count; 0 while none has.
         late: one that began so late found a new count, or is going to find out.
         restarted: whether a number of this window has started again.
-        failed_at: when a request began that has found the old count, full; monotonic, None once it was taken note of.
+        failed_at: when a request began that has found the old count, full; monotonic, None once that was dealt with.
     """
 
     __slots__ = (

@@ -1,8 +1,8 @@
-"""Strava's quota: the words for it, and the rules by which the books of it are kept.
+"""Strava's quota: the words for it, and the rules by which the ledger of it is kept.
 
 Strava counts requests in four meters, {read, overall} x {quarter hour, UTC day}, which start again at zero at each
-natural boundary, and tells the counts in the header fields of each answer. In the field's words they are token buckets
-that refill whole.
+natural boundary, and reports the counts in the header fields of each answer. In the field's words they are token
+buckets that refill whole.
 
 Rules:
 
@@ -18,25 +18,25 @@ Rules:
    late, the windows after that begin so much later. Where a window may have turned without our noticing (the machine
    slept, its clock was set, or the first ``Date`` says otherwise), a meter that is spent lets one request through,
    whose answer decides.
-5. Nothing known: one request at a time, and up to ten after a second without a number. Then a flight of ten, but no
-   more than a quarter of what is left; when most have landed, no bound. While they are slow, another ten each second.
+5. Slow start. Nothing known: one request at a time, and up to ten after a second without a number. Then ten, but no
+   more than a quarter of what is left; when most are answered, no bound. While they are slow, another ten each second.
    The same after an hour without answers.
 6. Others spend too (the numbers rise by more than we sent): at most half of our share of what is left is out at a time.
-7. A 429 that the numbers explain needs no rule: the meter is full. One that they don't explain holds the budget for
-   5 s, 10 s, ... 300 s, or for ``Retry-After`` if that is longer, until midnight UTC at the most; then one request at a
-   time goes through until Strava answers otherwise.
+7. A 429 that the numbers explain needs no rule: the meter is full. After one that they don't explain the budget cools
+   down: nothing is sent for 5 s, 10 s, ... 300 s, or for ``Retry-After`` if that is longer, until midnight UTC at the
+   most; then one request at a time, until Strava answers otherwise.
 8. Background work leaves a reserve to the others, which melts to nothing at the end of the window.
 
-What is believed of one answer, and what needs the answer to a second request:
+What is believed from one answer, and what needs the answer to a second request:
 
 =================================================  ===================================================================
-one answer tells                                   it is believed
+one answer reports                                 it is believed
 =================================================  ===================================================================
 a number that our own count explains               at once, and for good
 a higher number, limits higher or lower            at once; a number is for good when a second answer's reaches as high,
                                                    and withdrawn when that of a later request is lower
-so that a quarter hour is full                     until it turns: 900 s at the most
-so that a day is full                              the same, but one call in each quarter hour asks again, until our
+that a quarter hour is full                        until it turns: 900 s at the most
+that a day is full                                 the same, but one call in each quarter hour asks again, until our
                                                    own count explains it or a second answer confirms it
 a ``Date`` that agrees with the clock              at once
 a ``Date`` farther off than 5 s (the first one:    when the next one agrees with it; until then a window that turns
@@ -47,10 +47,11 @@ anything, with an ``Age``                          never: it is a cache's, about
 =================================================  ===================================================================
 
 Where they are kept, each module pure (instants come in as arguments): ``quota_fields`` reads an answer, ``quota_clock``
-keeps Strava's time, ``quota_turn`` that of the counters, ``quota_window`` the windows (3, 4), ``quota_meter`` counts
-(1, 2), ``quota_budget`` holds (7), ``quota_ceiling`` says how many may be out (4 to 7), ``quota_reserve`` holds back
-(8), ``quota_witness`` says what a second witness is, ``quota_wait`` what a call waits for, ``quota_ledger`` puts it all
-together, and ``quota_snapshot`` saves.
+keeps Strava's time, ``quota_turn`` that of the counters, ``quota_window`` the windows (3, 4), ``quota_entry`` has what
+is kept of a permit, ``quota_meter`` counts (1, 2), ``quota_budget`` has limits and cooldown, ``quota_refusal`` says
+what a 429 leads to (7), ``quota_ceiling`` how many may be out (4 to 7), ``quota_reserve`` what background work leaves
+(8), ``quota_witness`` what a second witness is, ``quota_wait`` what a call waits for; ``quota_ledger`` puts it all
+together, and ``quota_snapshot`` saves it.
 
 Source:
     https://developers.strava.com/docs/rate-limits/
@@ -58,7 +59,8 @@ Source:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 QUARTER_SECONDS = 900
@@ -120,12 +122,17 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """What keeps a call from starting now.
+    """What keeps a call from starting now, and until when.
 
     Attributes:
         window: the meter without room, named as on ``Quota``.
         resume_at: when it has room again; epoch seconds on Strava's clock.
+        awaits: the answer that decides, where nothing else is known to be in the way; the instants are a guess then.
+        until: when a call can start, on the limiter's monotonic clock; inf where that is not known. Two that differ in
+            this alone are equal.
     """
 
     window: str
     resume_at: float
+    awaits: str = ""
+    until: float = field(default=math.inf, compare=False)

@@ -1,18 +1,18 @@
-"""The window that the books are in: which quarter hour, when the next one begins for us, and what was counted in it."""
+"""The window that the ledger is in: which quarter hour, when the next one begins for us, and what was counted in it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 
-from strava_async.quota.meter import Ending, Placement
+from strava_async.quota.entry import Completion, WindowMatch
 from strava_async.quota.server_clock import ServerClock
 from strava_async.quota.values import QUARTER_SECONDS, QUARTERS_PER_DAY
 
 DAY_SECONDS = QUARTER_SECONDS * QUARTERS_PER_DAY
 MARGIN_SECONDS = 0.05  # between the hosts that stamp answers and the one that counts
 _JITTER_SECONDS = 0.25
-TURN_SECONDS = MARGIN_SECONDS + _JITTER_SECONDS  # within these after a boundary, the books turn
+TURN_SECONDS = MARGIN_SECONDS + _JITTER_SECONDS  # within these after a boundary, windows turn here
 _LATE_SECONDS = 0.9  # jitter gives way to the uncertainty of the clock, so that both together stay below this
 _SKEW_SECONDS = 120.0  # how wrong the machine's clock may be, as long as there is no other
 
@@ -57,7 +57,8 @@ class Window:
         self.set_turn(now)
 
     def set_turn(self, now: float) -> None:
-        """Reckon anew when the next window begins for us: something was learnt of Strava's clock."""
+        """Recompute when the next window begins for us: more is known of Strava's clock."""
+        # When the boundary has surely passed, and somewhat later: less late, the less is known of the clock.
         clock = self._clock
         certain_at = clock.surely_at(self.ends, now)
         width = clock.high - clock.low + 2 * clock.drift(certain_at)
@@ -76,26 +77,34 @@ class Window:
         """Return the monotonic instant at which the quarter hour ends by a first ``Date`` in doubt; else inf."""
         return self._clock.rival_turn(QUARTER_SECONDS) + MARGIN_SECONDS
 
-    def place(self, earliest: float, latest: float, youngest: int) -> Ending:
-        """Find the windows in which a request was counted, between two instants; the later one is not reached."""
+    def match(self, earliest: float, latest: float, youngest: int, arrived_at: float) -> Completion:
+        """Find the windows in which a request was counted, between two instants, the later one excluded.
+
+        Args:
+            earliest: the first of the two.
+            latest: the other one.
+            youngest: the number of the youngest permit.
+            arrived_at: the monotonic instant from which on it surely has been counted.
+        """
         # But a machine's clock, as long as there is no other, is one instant and no interval.
         first = int(earliest // QUARTER_SECONDS)
         last = max(first, math.ceil(latest / QUARTER_SECONDS) - 1)
-        return Ending(
-            _placement(first, last, self.quarter),
-            _placement(first // QUARTERS_PER_DAY, last // QUARTERS_PER_DAY, self.day),
+        return Completion(
+            _match(first, last, self.quarter),
+            _match(first // QUARTERS_PER_DAY, last // QUARTERS_PER_DAY, self.day),
             self.latest(latest),
             youngest,
+            arrived_at,
         )
 
     def latest(self, instant: float) -> float:
         """Return the latest that Strava's clock may show when ours shows ``instant``."""
-        return instant if self._clock.heard else instant + _SKEW_SECONDS
+        return instant if self._clock.synchronized else instant + _SKEW_SECONDS
 
 
-def _placement(first: int, last: int, window: int) -> Placement:
+def _match(first: int, last: int, window: int) -> WindowMatch:
     if last < window:
-        return Placement.BEFORE
+        return WindowMatch.BEFORE
     if last > window:
-        return Placement.IN_OR_AFTER
-    return Placement.IN if first == window else Placement.BEFORE_OR_IN
+        return WindowMatch.IN_OR_AFTER
+    return WindowMatch.IN if first == window else WindowMatch.BEFORE_OR_IN

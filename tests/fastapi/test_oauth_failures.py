@@ -19,6 +19,7 @@ from starlette.responses import PlainTextResponse
 from strava_async import (
     ApplicationInactiveError,
     InsufficientScopeError,
+    LimiterError,
     MissingScopeError,
     NotFoundError,
     QuotaExceededError,
@@ -363,6 +364,7 @@ def test_other_errors_are_told_by_their_kind() -> None:
     assert told(InsufficientScopeError(status_code=401))[0] == "missing_scope"
     assert told(ApplicationInactiveError(status_code=403))[0] == "misconfigured"
     assert told(NotFoundError(status_code=404))[0] == "strava_error"
+    assert told(LimiterError("away"))[0] == "limiter"
 
 
 # Odd requests

@@ -1,4 +1,4 @@
-"""What holds whatever happens: hypothesis plays callers, network, other processes and time against ledger and line."""
+"""What holds whatever happens: hypothesis plays callers, network, other processes and time against ledger and queue."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from strava_async.limiter.queue import Line, Waiter
+from strava_async.limiter.queue import Waiter, WaitQueue
 from strava_async.quota.budget import Budget
+from strava_async.quota.entry import LedgerEntry
 from strava_async.quota.ledger import Ledger
-from strava_async.quota.meter import MeterState, Reservation
+from strava_async.quota.meter import MeterState
 from strava_async.quota.snapshot import load, save
-from strava_async.quota.values import Priority
+from strava_async.quota.values import Priority, QuotaClass
 from strava_async.testing.meters import MeterLimits, Meters
 
 QUARTER, DAY = 900, 86_400
@@ -33,6 +34,10 @@ NONSENSE = st.one_of(
 NAMES = ["Date", "X-RateLimit-Limit", "X-RateLimit-Usage", "X-ReadRateLimit-Limit", "X-ReadRateLimit-Usage"]
 
 
+def quota_class(reads: bool) -> QuotaClass:
+    return QuotaClass.READ if reads else QuotaClass.UPLOAD
+
+
 @dataclass(eq=False, repr=False)
 class Call:
     """A call on its way, and what the server knows of it."""
@@ -40,6 +45,7 @@ class Call:
     reads: bool
     priority: Priority
     waiter: Waiter
+    entry: LedgerEntry | None = None
     cold: bool = False
     probe: bool = False
     given_at: float | None = None
@@ -81,7 +87,7 @@ class LimiterMachine(RuleBasedStateMachine):
         self.offset = NOON - seconds - mono
         self.meters = Meters(SMALL)
         self.ledger = Ledger(self.now, self.server_now + skew, random=random.Random(seed).random, reserve=0.2)
-        self.line = Line(self.ledger)
+        self.queue = WaitQueue(self.ledger)
         self.places = 0
         self.queued = []
         self.out: list[Call] = []
@@ -111,14 +117,14 @@ class LimiterMachine(RuleBasedStateMachine):
         return self.server_now - self.late
 
     def serve(self) -> None:
-        self.ledger.catch_up(self.now)
+        self.ledger.roll_windows(self.now)
         while True:
             admissible = {
-                (priority, reads): self.ledger.admits(reads, priority is Priority.BACKGROUND, self.now)
+                (priority, reads): self.ledger.admits(quota_class(reads), priority, self.now)
                 for priority in Priority
                 for reads in (False, True)
             }
-            waiter = self.line.next_start(self.now)
+            waiter = self.queue.next_start(self.now)
             if waiter is None:
                 break
             call = next(call for call in self.queued if call.waiter is waiter)
@@ -129,14 +135,14 @@ class LimiterMachine(RuleBasedStateMachine):
                 for meter in (budget.quarter, budget.day)
             )
             call.probe = any(budget.is_probed() for budget in self.budgets(call.reads))
-            self.ledger.give(waiter.permit, waiter.reads, self.now)
+            call.entry = self.ledger.book(waiter.quota_class, waiter.priority, self.now)
             self.queued.remove(call)
             call.cold = not known or self.ledger.clock.doubted  # it may be a question
             call.given_at = self.now
             self.out.append(call)
             if not self.ledger.clock.doubted:
                 self.check_room(call)
-        while (waiter := self.line.next_refusal(self.now)) is not None:
+        while (waiter := self.queue.next_refusal(self.now)) is not None:
             call = next(call for call in self.queued if call.waiter is waiter)
             self.queued.remove(call)
             self.refused.clear()  # one less before the others
@@ -155,7 +161,7 @@ class LimiterMachine(RuleBasedStateMachine):
     def note_refused(self, call: Call) -> None:
         call.ended = "refused"
         if call.waiter.deadline > self.now:
-            self.refused.append(Refused(call.waiter.place, call.reads, call.priority, call.waiter.deadline))
+            self.refused.append(Refused(call.waiter.ticket, call.reads, call.priority, call.waiter.deadline))
 
     # -- callers ------------------------------------------------------------------------------------------------------
 
@@ -172,15 +178,15 @@ class LimiterMachine(RuleBasedStateMachine):
         self.serve()
 
     def enter(self, place: int, reads: bool, priority: Priority, max_wait: float) -> None:
-        self.ledger.catch_up(self.now)
-        waiter = Waiter(Reservation(), reads, priority, place, self.now, self.now + max_wait)
+        self.ledger.roll_windows(self.now)
+        waiter = Waiter(quota_class(reads), priority, place, self.now, self.now + max_wait)
         call = Call(reads, priority, waiter)
         if max_wait < math.inf:
-            wait = self.line.wait_behind(reads, priority, self.now)
+            wait = self.queue.blocked_behind(quota_class(reads), priority, self.now)
             if wait is not None and wait.until > waiter.deadline:
                 self.note_refused(call)
                 return
-        self.line.enter(waiter)
+        self.queue.enter(waiter)
         self.queued.append(call)
 
     @precondition(lambda self: self.queued)
@@ -188,7 +194,7 @@ class LimiterMachine(RuleBasedStateMachine):
     def cancel_queued(self, data: st.DataObject) -> None:
         call = data.draw(st.sampled_from(self.queued))
         before = self.estimates()
-        self.line.leave(call.waiter)
+        self.queue.leave(call.waiter)
         self.queued.remove(call)
         assert self.estimates() == before
         self.refused.clear()
@@ -198,9 +204,9 @@ class LimiterMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
         call = data.draw(st.sampled_from([call for call in self.out if call.counted_at is None]))
-        self.ledger.catch_up(self.now)
+        self.ledger.roll_windows(self.now)
         before = self.estimates()
-        self.ledger.release(call.waiter.permit, self.now)
+        self.ledger.release(call.entry, self.now)
         after = self.estimates()
         for budget in self.budgets(call.reads):
             for meter in (budget.quarter, budget.day):
@@ -212,15 +218,14 @@ class LimiterMachine(RuleBasedStateMachine):
     @rule(reads=st.booleans())
     def cancel_granted(self, reads: bool) -> None:
         """A permit that is given and taken back in the same instant leaves no trace, and its unit goes to the next."""
-        self.ledger.catch_up(self.now)
-        if self.queued or not self.ledger.admits(reads, False, self.now):
+        self.ledger.roll_windows(self.now)
+        if self.queued or not self.ledger.admits(quota_class(reads), Priority.NORMAL, self.now):
             return
         before = self.estimates()
-        permit = Reservation()
-        self.ledger.give(permit, reads, self.now)
+        permit = self.ledger.book(quota_class(reads), Priority.NORMAL, self.now)
         self.ledger.release(permit, self.now)
         assert self.estimates() == before
-        assert self.ledger.admits(reads, False, self.now)
+        assert self.ledger.admits(quota_class(reads), Priority.NORMAL, self.now)
 
     def estimates(self) -> dict[str, int]:
         return {meter.name: meter.spent(budget.out) + budget.out for meter, budget, _ in self.meter_states()}
@@ -278,7 +283,7 @@ class LimiterMachine(RuleBasedStateMachine):
     def knows_the_time(self, call: Call) -> bool:
         """Say whether one wrong Date can be told from a right one: not while the clock is known to the hour only."""
         clock = self.ledger.clock
-        return self.now - call.waiter.permit.given_at < 20 and clock.high - clock.low < 60
+        return self.now - call.entry.given_at < 20 and clock.high - clock.low < 60
 
     def wrong_date(self, seconds: float, ahead: bool) -> str:
         """Return a wrong Date; no two are wrong by the same."""
@@ -343,25 +348,25 @@ class LimiterMachine(RuleBasedStateMachine):
         if None in before.values() and ("Age" in headers or not call.headers.items() <= headers.items()):
             self.quiet = False  # a few of these, and the documented limits are believed, which are not this server's
         limits = [meter.limit for meter, _, _ in self.meter_states()]
-        loose = any(meter.loose or meter.doubt for meter, _, _ in self.meter_states())
-        held = any(budget.hold_until > self.now for budget in self.budgets(True))
+        loose = any(meter.unconfirmed or meter.doubt for meter, _, _ in self.meter_states())
+        held = any(budget.cooldown_until > self.now for budget in self.budgets(True))
         quarter = self.ledger.window.quarter
-        self.ledger.settle(call.waiter.permit, 429 if call.rejected else 200, headers, self.now)
+        self.ledger.settle(call.entry, 429 if call.rejected else 200, headers, self.now)
         self.out.remove(call)
         if held or loose or self.late or limits != [meter.limit for meter, _, _ in self.meter_states()]:
             self.refused.clear()  # what was known then is known better now
-        if self.ledger.window.quarter == quarter and self.ledger.clock.heard and "Date" in headers:
+        if self.ledger.window.quarter == quarter and self.ledger.clock.synchronized and "Date" in headers:
             self.check_straddle(call, before)
         if call.rejected:
-            self.enter(call.waiter.place, call.reads, call.priority, math.inf)
+            self.enter(call.waiter.ticket, call.reads, call.priority, math.inf)
         self.serve()
 
     @precondition(lambda self: self.out)
     @rule(data=st.data(), arrives=st.one_of(st.none(), st.floats(0, GRACE - 0.1)))
     def lose(self, data: st.DataObject, arrives: float | None) -> None:
         call = data.draw(st.sampled_from(self.out))
-        self.ledger.catch_up(self.now)
-        self.ledger.abandon(call.waiter.permit, self.now)
+        self.ledger.roll_windows(self.now)
+        self.ledger.abandon(call.entry, self.now)
         self.out.remove(call)
         if call.counted_at is None and arrives is not None:
             self.stray.append((self.now + arrives, call))
@@ -406,22 +411,22 @@ class LimiterMachine(RuleBasedStateMachine):
                 self.count(call)
             self.stray.clear()
             self.offset += seconds
-            self.timeless |= not self.ledger.clock.heard
-        self.ledger.doubt(seconds, self.now)
+            self.timeless |= not self.ledger.clock.synchronized
+        self.ledger.note_sleep(seconds, self.now)
         self.refused.clear()
         self.serve()
 
     def move(self, target: float) -> None:
         """Let time pass, with everything that happens on the way."""
         wall, wall_then = self.server_now + self.skew, target + self.offset + self.skew
-        if not self.ledger.clock.heard and (
+        if not self.ledger.clock.synchronized and (
             wall // QUARTER != wall_then // QUARTER or self.server_now // QUARTER != (target + self.offset) // QUARTER
         ):
             self.timeless |= bool(self.counted or self.out or self.stray)
         while True:
             events = [when for when, _ in self.stray]
-            if self.line.length:
-                events.append(self.line.next_change(self.now))
+            if self.queue.length:
+                events.append(self.queue.next_change(self.now))
             when = min(events, default=math.inf)
             if when > target:
                 break
@@ -436,13 +441,13 @@ class LimiterMachine(RuleBasedStateMachine):
     # -- what must hold -----------------------------------------------------------------------------------------------
 
     def check_order(self, call: Call, admissible: dict[tuple[Priority, bool], bool]) -> None:
-        place = call.waiter.place
+        place = call.waiter.ticket
         starved = False
         for other in self.queued:
             if other.reads != call.reads:
                 continue
             if other.priority == call.priority:
-                assert other.waiter.place >= place, "first come, first served"
+                assert other.waiter.ticket >= place, "first come, first served"
             elif other.priority < call.priority and admissible[other.priority, other.reads]:
                 starved = True
         if starved:
@@ -499,32 +504,32 @@ class LimiterMachine(RuleBasedStateMachine):
     @invariant()
     def clock_is_right(self) -> None:
         clock = self.ledger.clock
-        if clock.heard:
+        if clock.synchronized:
             assert clock.earliest(self.now) + clock.late <= self.server_now + 1e-3
             assert self.server_now <= clock.latest(self.now) + clock.early + 1e-3
             assert self.ledger.window.quarter <= self.server_now // QUARTER, "a window never begins early"
 
     @invariant()
     def somebody_wakes_up(self) -> None:
-        if not self.line.length:
+        if not self.queue.length:
             return
-        at = self.line.next_change(self.now)
+        at = self.queue.next_change(self.now)
         assert at > self.now
-        if self.ledger.clock.heard:
+        if self.ledger.clock.synchronized:
             width = self.ledger.clock.high - self.ledger.clock.low
             boundary = (self.ledger.window.quarter + 1) * QUARTER - self.offset
             assert at <= boundary + width + self.ledger.clock.late + 0.5 + 0.05 + 0.25
 
     @invariant()
     def no_window_is_longer_than_a_quarter_of_an_hour(self) -> None:
-        skew = 0.0 if self.ledger.clock.heard else abs(self.skew)
+        skew = 0.0 if self.ledger.clock.synchronized else abs(self.skew)
         assert self.ledger.window.turns_at - self.now <= QUARTER + 10 + skew
 
     @invariant()
     def no_hold_goes_beyond_midnight(self) -> None:
         midnight = (self.server_now // DAY + 1) * DAY - self.offset
         for budget in self.budgets(True):
-            assert budget.hold_until <= max(self.now + 300, midnight + 10 + abs(self.skew))
+            assert budget.cooldown_until <= max(self.now + 300, midnight + 10 + abs(self.skew))
 
     @invariant()
     def nobody_waits_in_vain(self) -> None:
@@ -532,7 +537,7 @@ class LimiterMachine(RuleBasedStateMachine):
             budgets = self.budgets(call.reads)
             if call.priority is Priority.BACKGROUND or any(budget.out for budget in budgets):
                 continue
-            held = any(budget.hold_until > self.now for budget in budgets)
+            held = any(budget.cooldown_until > self.now for budget in budgets)
             room = all(meter.room(0) > 0 for budget in budgets for meter in (budget.quarter, budget.day))
             assert held or not room or self.ledger.turn.is_probed(self.now)
 
@@ -544,7 +549,7 @@ class LimiterMachine(RuleBasedStateMachine):
 
     @invariant()
     def snapshot_is_the_identity(self) -> None:
-        if self.out or not self.ledger.clock.heard:
+        if self.out or not self.ledger.clock.synchronized:
             return
         saved = save(self.ledger, self.now, self.server_now)
         ledger = Ledger(self.now, self.server_now, random=lambda: 0.5, reserve=0.2)
@@ -568,7 +573,7 @@ class LimiterMachine(RuleBasedStateMachine):
                 headers = {**call.headers, "Date": formatdate(math.floor(self.server_now), usegmt=True)}
                 self.settle(call, headers)
             if self.queued:
-                self.move(self.line.next_change(self.now))
+                self.move(self.queue.next_change(self.now))
         assert not self.queued
 
 

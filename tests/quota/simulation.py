@@ -1,6 +1,6 @@
 """A day at Strava's quota in virtual time: an event heap, the referee's meters, and a client under test.
 
-The client is either ``Desk``, the library's ledger and line without a loop, or ``Oracle``, which reads the meters
+The client is either ``Desk``, the library's ledger and queue without a loop, or ``Oracle``, which reads the meters
 themselves and knows how long each request will be under way: nobody can be faster without a 429.
 """
 
@@ -16,11 +16,10 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any, Protocol
 
-from strava_async.limiter.queue import Line, Waiter
+from strava_async.limiter.queue import Waiter, WaitQueue
 from strava_async.quota.ledger import Ledger
-from strava_async.quota.meter import Reservation
 from strava_async.quota.snapshot import load, save
-from strava_async.quota.values import Priority
+from strava_async.quota.values import Priority, QuotaClass
 from strava_async.testing.meters import MeterLimits, Meters, RateClass
 
 TEN_O_CLOCK = 1_767_693_600.0
@@ -86,23 +85,23 @@ class Desk:
         self.ledger = Ledger(now, wall, random=random.Random(seed).random, reserve=reserve)
         if snapshot is not None:
             load(self.ledger, snapshot, now, wall)
-        self.line = Line(self.ledger)
+        self.queue = WaitQueue(self.ledger)
         self.refused: list[Job] = []
         self._places = itertools.count()
         self._jobs: dict[Waiter, Job] = {}
 
     def ask(self, job: Job, now: float) -> None:
         waiter: Waiter | None = job.handle
-        place = waiter.place if waiter is not None else next(self._places)
-        job.handle = waiter = Waiter(Reservation(), job.reads, job.priority, place, now, job.deadline)
+        place = waiter.ticket if waiter is not None else next(self._places)
+        job.handle = waiter = Waiter(QuotaClass(job.rate_class), job.priority, place, now, job.deadline)
         self._jobs[waiter] = job
-        self.ledger.catch_up(now)
+        self.ledger.roll_windows(now)
         if job.deadline < math.inf:
-            wait = self.line.wait_behind(job.reads, job.priority, now)
+            wait = self.queue.blocked_behind(waiter.quota_class, job.priority, now)
             if wait is not None and wait.until > job.deadline:
                 self._refuse(waiter)
                 return
-        self.line.enter(waiter)
+        self.queue.enter(waiter)
 
     def _refuse(self, waiter: Waiter) -> None:
         job = self._jobs.pop(waiter)
@@ -110,32 +109,30 @@ class Desk:
         self.refused.append(job)
 
     def answered(self, job: Job, status: int, headers: dict[str, str], now: float) -> None:
-        self.ledger.settle(job.handle.permit, status, headers, now)
+        self.ledger.settle(job.handle.outcome, status, headers, now)
 
     def lost(self, job: Job, now: float) -> None:
-        self.ledger.abandon(job.handle.permit, now)
+        self.ledger.abandon(job.handle.outcome, now)
 
     def cancel(self, job: Job, now: float) -> None:
-        self.line.leave(job.handle)
+        self.queue.leave(job.handle)
         self._jobs.pop(job.handle)
 
     def serve(self, now: float) -> list[Job]:
-        self.ledger.catch_up(now)
+        self.ledger.roll_windows(now)
         started = []
-        while (waiter := self.line.next_start(now)) is not None:
-            self.ledger.give(waiter.permit, waiter.reads, now)
-            if waiter.priority is Priority.INTERACTIVE:
-                self.ledger.reserve.note_interactive()
+        while (waiter := self.queue.next_start(now)) is not None:
+            waiter.outcome = self.ledger.book(waiter.quota_class, waiter.priority, now)
             started.append(self._jobs.pop(waiter))
-        while (waiter := self.line.next_refusal(now)) is not None:
+        while (waiter := self.queue.next_refusal(now)) is not None:
             self._refuse(waiter)
         return started
 
     def next_change(self, now: float) -> float:
-        return self.line.next_change(now) if self.line.length else math.inf
+        return self.queue.next_change(now) if self.queue.length else math.inf
 
     def snapshot(self, now: float, wall: float) -> dict[str, Any]:
-        self.ledger.catch_up(now)
+        self.ledger.roll_windows(now)
         return save(self.ledger, now, wall)
 
 

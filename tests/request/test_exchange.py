@@ -15,6 +15,7 @@ from strava_async.errors import (
     DecodeError,
     InputError,
     InvalidGrantError,
+    LimiterError,
     MissingScopeError,
     NotFoundError,
     QuotaExceededError,
@@ -305,6 +306,18 @@ async def test_a_call_without_its_permit_in_time_is_not_sent() -> None:
 
     world.limiter.wait = refuse
     with pytest.raises(QuotaExceededError):
+        await world.run()
+    assert world.log == ["acquire"]
+
+
+async def test_a_limiter_that_fails_is_asked_once_and_nothing_is_sent() -> None:
+    world = World()
+
+    async def fail() -> None:
+        raise LimiterError("the file of the quota is locked")
+
+    world.limiter.wait = fail
+    with pytest.raises(LimiterError):
         await world.run()
     assert world.log == ["acquire"]
 
