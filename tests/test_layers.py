@@ -19,7 +19,14 @@ LAYERS: list[set[str]] = [
     {"excerpts", "oauth", "quota", "quota_fields", "retry", "paging", "state", "webhooks", "_pages"}
     | {"multipart", "quota_turn", "quota_witness", "_http.proxies", "_http.trust"}
     | {"_carried_asyncio", "_carried_trio", "_async_only", "limiter_park", "_loop_binding"}
-    | {"stores.private_files", "stores.file_errors", "stores.sealing", "stores._threads", "stores._turns"},
+    | {
+        "stores.private_files",
+        "stores.file_errors",
+        "stores.sealing",
+        "stores._threads",
+        "stores._turns",
+        "stores.lease",
+    },
     {
         "_shield",
         "_walks",
@@ -32,7 +39,16 @@ LAYERS: list[set[str]] = [
         "stores.base",
     }
     | {"_private_page", "quota_meter", "stores._values", "stores.file_lock", "stores.sqlite_file", "_http.pool"},
-    {"_renewals", "_expiry", "quota_budget", "quota_window", "calls", "stores.memory", "stores.sqlite_rows"}
+    {
+        "_renewals",
+        "_expiry",
+        "quota_budget",
+        "quota_window",
+        "calls",
+        "stores.memory",
+        "stores.sqlite_rows",
+        "stores.adapter",
+    }
     | {"stores.sqlite_shared"},
     {"quota_ceiling", "tokens", "wire", "stores.sqlite"},
     {"quota_wait", "models", "_reports", "_http.attempt", "_http.incoming"},

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from strava_async.stores.base import TokenStore
+from strava_async.stores.base import ANY, AnyTokens, BasicTokenStore, Lease, TokenStore
 from strava_async.stores.memory import MemoryTokenStore
 
 if TYPE_CHECKING:
     from strava_async.stores.sqlite import SqliteTokenStore
 
-__all__ = ["MemoryTokenStore", "SqliteTokenStore", "TokenStore"]
+__all__ = ["ANY", "AnyTokens", "BasicTokenStore", "Lease", "MemoryTokenStore", "SqliteTokenStore", "TokenStore"]
 
 
 def __getattr__(name: str) -> type[SqliteTokenStore]:

@@ -12,7 +12,7 @@ import anyio
 
 from strava_async.errors import InputError, TokenStoreError
 from strava_async.stores._threads import finish_in_thread
-from strava_async.stores._turns import Turns
+from strava_async.stores._turns import KeyedLock
 from strava_async.stores.file_lock import FileLock
 from strava_async.stores.private_files import Privacy
 from strava_async.stores.sqlite_file import Schema, SqliteFile
@@ -58,7 +58,7 @@ class SharedFile:
         self._busy_timeout = busy_timeout
         self._is_encrypted = is_encrypted
         self._privacy = Privacy(private)
-        self._turns = Turns()
+        self._tasks = KeyedLock()
         self._locks: dict[str, FileLock] = {}
 
     async def read(self, work: Work[T]) -> T:
@@ -111,7 +111,7 @@ class SharedFile:
     @asynccontextmanager
     async def lock(
         self, name: str, timeout: float, look: Work[object] = lambda _: None, shared: Work[str] | None = None
-    ) -> AsyncGenerator[None]:
+    ) -> AsyncGenerator[FileLock]:
         """Return a context that one holder at a time is in, among all processes, and in which a write has its room.
 
         Args:
@@ -130,7 +130,7 @@ class SharedFile:
             await self._prove(file, look, lock)
             self._locks[name] = lock
             try:
-                yield
+                yield lock
             finally:
                 if self._locks.get(name) is lock:
                     del self._locks[name]
@@ -196,7 +196,7 @@ class SharedFile:
         taken = TokenStoreError(f"lock {name} of {file.path} was not free for {timeout:g} s: see who holds it")
         async with AsyncExitStack() as stack:
             with anyio.CancelScope(deadline=give_up_at) as waiting:
-                await stack.enter_async_context(self._turns.turn(name))
+                await stack.enter_async_context(self._tasks.hold(name))
             if waiting.cancelled_caught:
                 raise taken
             known = name if shared is None else await self._read_of(file, shared)
