@@ -47,7 +47,8 @@ from strava_async.protocol import ApiV3
 from strava_async.quota import Priority, Quota, QuotaClass
 from strava_async.retry import RetryPolicy
 from strava_async.scopes import Scope
-from strava_async.tokens import TokenKeeper, TokenSource
+from strava_async.token_persistence import TokenPersistence
+from strava_async.tokens import TokenSource
 
 if TYPE_CHECKING:
     from strava_async.application import Strava
@@ -141,7 +142,7 @@ __all__ = [
     "StravaError",
     "Subscription",
     "SystemClock",
-    "TokenKeeper",
+    "TokenPersistence",
     "TokenSet",
     "TokenSource",
     "TokenStore",

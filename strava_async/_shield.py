@@ -74,12 +74,15 @@ def commit() -> None:
 
 
 @asynccontextmanager
-async def after_waiting_for(lock: AbstractAsyncContextManager[object]) -> AsyncGenerator[None, None]:
-    """Hold a lock for a part of such work; waiting for it is ``cancellable``, holding it is not."""
+async def after_waiting_for(lock: AbstractAsyncContextManager[T]) -> AsyncGenerator[T]:
+    """Hold a lock for a part of such work, and yield what it yields.
+
+    Waiting for it is ``cancellable``, holding it is not.
+    """
     async with AsyncExitStack() as stack:
         with cancellable():
-            await stack.enter_async_context(lock)
-        yield
+            entered = await stack.enter_async_context(lock)
+        yield entered
 
 
 async def carry_out(work: Callable[[], Awaitable[T]], after: Callable[[], None]) -> T:

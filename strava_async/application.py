@@ -30,7 +30,7 @@ from strava_async.quota import Priority, Quota
 from strava_async.retry import RetryPolicy
 from strava_async.scopes import check_scope, parse_scope, scope_names
 from strava_async.state import StateSigner, check_state
-from strava_async.stores.base import TokenStore
+from strava_async.stores.base import BasicTokenStore
 from strava_async.stores.memory import MemoryTokenStore
 from strava_async.subscriptions import Webhooks
 from strava_async.tokens import TokenSource
@@ -92,7 +92,7 @@ class Strava:
         client_id: int | str,
         client_secret: str,
         *,
-        token_store: TokenStore | None = None,
+        token_store: BasicTokenStore | None = None,
         rate_limiter: Limiter | None = None,
         http_client: HttpClient | None = None,
         retry: RetryPolicy = RetryPolicy(),
@@ -163,7 +163,7 @@ class Strava:
         return self._limiter
 
     @property
-    def token_store(self) -> TokenStore:
+    def token_store(self) -> BasicTokenStore:
         """Where the athletes' tokens are kept."""
         return self._accounts.store
 
@@ -492,7 +492,7 @@ class Strava:
     async def _close(self) -> None:
         await self._life.under_way.settled()
         try:
-            await self._accounts.settled()
+            await self._accounts.flush()
         finally:
             await self._api.aclose()
 

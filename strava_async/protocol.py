@@ -26,7 +26,8 @@ from strava_async.oauth import AccessInfo, TokenSet, with_access_token, with_exp
 from strava_async.paging import PageWalk
 from strava_async.quota import Priority, Quota
 from strava_async.retry import Pause, RetryPolicy
-from strava_async.tokens import OnTokenRefresh, TokenSource
+from strava_async.token_persistence import OnTokenRefresh
+from strava_async.tokens import TokenSource
 
 if TYPE_CHECKING:
     from strava_async.hooks import Hooks
@@ -481,7 +482,7 @@ class ApiV3:
         return f"<{type(self).__name__} for {self._api_url}: {self._tokens.token}>"
 
     async def _close(self) -> None:
-        await self._tokens.settled()
+        await self._tokens.wait_idle()
         if self._owns_pool:
             # What Strava has answered must arrive: the tokens before may be dead.
             self._application.closed = True

@@ -342,7 +342,7 @@ async def test_cancelled_while_waiting_for_a_token_the_permit_is_given_back() ->
         scope.cancel()
         await anyio.wait_all_tasks_blocked()
         answer.set()
-    await world.tokens.settled()
+    await world.tokens.wait_idle()
     assert world.log == ["acquire", "release"]
     assert world.tokens.token.access_token == "a1"
 

@@ -19,14 +19,8 @@ LAYERS: list[set[str]] = [
     {"excerpts", "oauth", "quota", "quota_fields", "retry", "paging", "state", "webhooks", "_pages"}
     | {"multipart", "quota_turn", "quota_witness", "_http.proxies", "_http.trust"}
     | {"_carried_asyncio", "_carried_trio", "_async_only", "limiter_park", "_loop_binding"}
-    | {
-        "stores.private_files",
-        "stores.file_errors",
-        "stores.sealing",
-        "stores._threads",
-        "stores._turns",
-        "stores.lease",
-    },
+    | {"stores.private_files", "stores.file_errors", "stores.sealing", "stores._threads", "stores._turns"}
+    | {"stores.lease", "_concurrency"},
     {
         "_shield",
         "_walks",
@@ -39,18 +33,10 @@ LAYERS: list[set[str]] = [
         "stores.base",
     }
     | {"_private_page", "quota_meter", "stores._values", "stores.file_lock", "stores.sqlite_file", "_http.pool"},
-    {
-        "_renewals",
-        "_expiry",
-        "quota_budget",
-        "quota_window",
-        "calls",
-        "stores.memory",
-        "stores.sqlite_rows",
-        "stores.adapter",
-    }
-    | {"stores.sqlite_shared"},
-    {"quota_ceiling", "tokens", "wire", "stores.sqlite"},
+    {"_concurrency.single_flight", "_expiry", "quota_budget", "quota_window", "calls", "stores.memory"}
+    | {"stores.sqlite_rows", "stores.adapter", "stores.sqlite_shared", "token_state", "token_persistence"},
+    {"quota_ceiling", "token_grant", "wire", "stores.sqlite"},
+    {"tokens"},
     {"quota_wait", "models", "_reports", "_http.attempt", "_http.incoming"},
     {"quota_ledger", "_hook_reports", "_http.httpx_adapter", "_http.aiohttp_adapter"},
     {"quota_snapshot", "limiter_line", "limiter_permit", "_http.own_adapters", "_http.callers_client"},
@@ -72,6 +58,7 @@ PURE = {
         "_hidden",
         "oauth",
         "generations",
+        "token_state",
         "scopes",
         "retry",
         "paging",

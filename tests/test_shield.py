@@ -478,7 +478,7 @@ def in_another_thread(work: Callable[[], object]) -> list[Exception]:
 async def test_a_token_source_belongs_to_one_event_loop_at_a_time(other: str) -> None:
     source = TokenSource(TokenSet("a0"))
     assert await source.bearer() == "a0"
-    for use in (source.bearer, source.settled, partial(source.renew, "a0")):
+    for use in (source.bearer, source.wait_idle, partial(source.renew, "a0")):
         raised = in_another_thread(partial(anyio.run, use, backend=other))
         assert [type(error) for error in raised] == [InputError]
         assert "TokenSource" in str(raised[0])
