@@ -3,12 +3,15 @@
 import copy
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import anyio
 import httpx
 import pytest
 
-from strava_async import InvalidGrantError, MemoryTokenStore, Strava
+from strava_async import InvalidGrantError, MemoryTokenStore, Strava, TokenSet, TokenStoreError
+from strava_async.stores.adapter import adapted
+from tests.store_contract import FULL, LEAST
 from tests.test_application import Setting
 
 pytestmark = pytest.mark.anyio
@@ -78,7 +81,7 @@ class TwoProcesses:
 
     def __init__(self, setting: Setting) -> None:
         self.setting, self.store, self.athlete_id = setting, ExpiringStore(), setting.marianne
-        setting.store = self.store  # type: ignore[assignment]
+        setting.store = self.store
         self.way, self.other_way = SlowWay(setting), SlowWay(setting)
         self.slow, self.other = self._process(self.way), self._process(self.other_way)
 
@@ -187,3 +190,129 @@ async def test_a_late_disconnection_revokes_what_was_renewed_meanwhile(two: TwoP
         two.way.there.set()
     assert await two.store.load(two.athlete_id) is None
     assert not await two.setting.is_alive(renewed)
+
+
+class ShortLease(MemoryTokenStore):
+    """A store whose leases are always too short."""
+
+    @asynccontextmanager
+    async def lock(self, athlete_id: int) -> AsyncGenerator[Lease]:
+        async with super().lock(athlete_id):
+            lease = Lease()
+            lease.is_held = False
+            yield lease
+
+
+async def dead_grant(store: MemoryTokenStore) -> AsyncIterator[Strava]:
+    """Connect an athlete who then removes the application at Strava."""
+    setting = Setting()
+    setting.store = store
+    await setting.connected(setting.marianne)
+    setting.clock.advance(6 * 3600)
+    setting.emulator.disconnect(setting.marianne)
+    async with setting.http_client:
+        yield setting.strava()
+
+
+async def test_a_grant_is_not_called_dead_without_a_lease_that_is_held() -> None:
+    store = ShortLease()
+    async for strava in dead_grant(store):
+        (athlete_id,) = await store.athlete_ids()
+        for ask in (strava.forget_if_revoked(athlete_id), strava.api(athlete_id).get("/athlete")):
+            with pytest.raises(TokenStoreError, match="longer than 25 s"):
+                await ask
+        assert await store.athlete_ids() == [athlete_id]
+
+
+class Forgetful(MemoryTokenStore):
+    """A store that does not find what it has returned."""
+
+    async def load(self, athlete_id: int) -> TokenSet | None:
+        token = await super().load(athlete_id)
+        return token and replace(token, scope=token.scope | {"read_all"})
+
+
+async def test_a_store_that_never_finds_what_it_returned_is_an_error_and_not_a_loop(two: TwoProcesses) -> None:
+    store = Forgetful()
+    token = await two.store.load(two.athlete_id)
+    assert token is not None
+    await store.save(two.athlete_id, token)
+    strava = two.setting.strava(token_store=store)
+    with pytest.raises(TokenStoreError, match="has to compare"):
+        await strava.api(two.athlete_id).get("/athlete")
+    with pytest.raises(TokenStoreError, match="were replaced"):
+        await strava.disconnect(two.athlete_id)
+    with pytest.raises(TokenStoreError, match="has to compare"):
+        await strava.end_sessions(two.athlete_id)
+
+
+# A store of five methods
+
+
+class FiveMethods:
+    """A store as it was before it could compare: no more than the five methods."""
+
+    def __init__(self) -> None:
+        self._store = MemoryTokenStore()
+        self.load, self.athlete_ids = self._store.load, self._store.athlete_ids
+
+    async def save(self, athlete_id: int, token: TokenSet) -> None:
+        await self._store.save(athlete_id, token)
+
+    async def delete(self, athlete_id: int) -> None:
+        await self._store.delete(athlete_id)
+
+    @asynccontextmanager
+    async def lock(self, athlete_id: int) -> AsyncGenerator[None]:
+        async with self._store.lock(athlete_id):
+            yield
+
+
+async def test_a_store_of_five_methods_goes_on_working() -> None:
+    setting, store = Setting(), FiveMethods()
+    async with setting.http_client:
+        strava = setting.strava(token_store=store)
+        assert strava.token_store is store
+        athlete_id = (await strava.connect(await setting.code(strava))).athlete_id
+        first = await store.load(athlete_id)
+        setting.clock.advance(6 * 3600)
+        await strava.api(athlete_id).get("/athlete")
+        second = await store.load(athlete_id)
+        assert first != second
+        await strava.end_sessions(athlete_id)
+        assert await strava.generation(athlete_id) != (first and first.generation)
+        assert await strava.forget_if_revoked(athlete_id) is False
+        assert await strava.athlete_ids() == [athlete_id]
+        setting.emulator.disconnect(athlete_id)
+        assert await strava.forget_if_revoked(athlete_id) is True
+        await strava.connect(await setting.code(strava))
+        await strava.disconnect(athlete_id)
+        assert await strava.athlete_ids() == []
+
+
+async def test_a_store_of_five_methods_is_compared_with_before_it_is_written_to() -> None:
+    inner = FiveMethods()
+    store = adapted(inner)
+    assert await store.save(7, FULL, replacing=LEAST) is False
+    assert await store.save(7, FULL, replacing=None) is True
+    assert await store.save(7, LEAST, replacing=None) is False
+    assert await store.delete(7, if_unchanged=LEAST) is False
+    assert await inner.load(7) == FULL
+    await store.save(9, FULL)
+    assert [each async for each in store.iter_athlete_ids(after=7)] == [9]
+    async with store.lock(7) as lease:
+        assert lease.held()
+    assert not lease.held()
+    assert await store.delete(7, if_unchanged=FULL) is True
+    assert await store.athlete_ids() == [9]
+
+
+async def test_what_a_store_can_do_is_used() -> None:
+    inner = ExpiringStore()
+    store = adapted(inner)
+    async with store.lock(7) as lease:
+        assert isinstance(lease, Lease)
+        inner.expire()
+        assert not lease.held()
+    assert await store.save(7, FULL, replacing=LEAST) is False
+    assert await store.delete(7) is False
