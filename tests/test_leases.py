@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from strava_async import InvalidGrantError, MemoryTokenStore, Strava, TokenSet, TokenStoreError
+from strava_async.stores import ANY, AnyTokens
 from strava_async.stores.adapter import adapted
 from tests.store_contract import FULL, LEAST
 from tests.test_application import Setting
@@ -222,6 +223,22 @@ async def test_a_grant_is_not_called_dead_without_a_lease_that_is_held() -> None
             with pytest.raises(TokenStoreError, match="longer than 25 s"):
                 await ask
         assert await store.athlete_ids() == [athlete_id]
+
+
+class Overtaken(MemoryTokenStore):
+    """A store in which somebody connects the athlete anew, just before the tokens of the dead grant are deleted."""
+
+    async def delete(self, athlete_id: int, *, if_unchanged: TokenSet | AnyTokens = ANY) -> bool:
+        await self.save(athlete_id, FULL)
+        return await super().delete(athlete_id, if_unchanged=if_unchanged)
+
+
+async def test_only_the_tokens_of_the_dead_grant_are_forgotten() -> None:
+    store = Overtaken()
+    async for strava in dead_grant(store):
+        (athlete_id,) = await store.athlete_ids()
+        assert await strava.forget_if_revoked(athlete_id) is False
+        assert await store.load(athlete_id) == FULL
 
 
 class Forgetful(MemoryTokenStore):
