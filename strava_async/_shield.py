@@ -20,7 +20,7 @@ from strava_async._carried import current
 
 T = TypeVar("T")
 
-# One request to the token endpoint takes 20 s at the most; then its answer has to be kept.
+# A renewal takes 25 s at the most, attempts included; then its answer has to be saved.
 END_SECONDS = 30.0
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from strava_async import oauth
 from strava_async._credentials import check_client_id, check_secret
-from strava_async._exchange import Exchange, Options
+from strava_async._exchange import LEAST_ATTEMPT_SECONDS, Exchange, Options
 from strava_async._hidden import Hidden, hidden
 from strava_async._http import HttpClient, HttpSender
 from strava_async._reports import Reports
@@ -32,10 +32,11 @@ from strava_async.tokens import TokenSource
 if TYPE_CHECKING:
     from strava_async.hooks import Hooks
 
-# No request about tokens takes longer, whatever Strava sends. A small timeout does not cut it off before TCP can
-# make good the loss of two packets (RFC 6298 §2): the answer may hold the only refresh token that is good.
+# No request about tokens takes longer, whatever Strava sends. A small timeout does not cut it off earlier than any
+# attempt: the answer may hold the only refresh token that is good.
 OAUTH_SECONDS = 20.0
-LEAST_OAUTH_SECONDS = 3.0
+# All attempts together: a token store's lock may be a lease, which has to last longer.
+RENEWAL_SECONDS = 25.0
 
 
 @dataclass(slots=True, repr=False)
@@ -552,8 +553,8 @@ def _reports(hooks: Hooks | None, clock: Clock) -> Reports:
 
 def _of_oauth(options: Options) -> Options:
     """Return the options of a request about tokens: callers share its answer, so that it never lasts."""
-    bound = min(max(options.timeout, LEAST_OAUTH_SECONDS), OAUTH_SECONDS, options.total or math.inf)
-    return options._replace(total=bound)
+    bound = min(max(options.timeout, LEAST_ATTEMPT_SECONDS), OAUTH_SECONDS, options.total or math.inf)
+    return options._replace(total=bound, within=RENEWAL_SECONDS)
 
 
 def _checked(options: Options) -> Options:
