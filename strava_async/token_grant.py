@@ -61,6 +61,9 @@ class Grant:
         on_change: called when the state has changed, or what the expiry remembers.
 
     Attributes:
+        state: the present one.
+        expiry: see above.
+        is_shared: see above.
         refresh: asks Strava for the next tokens; None means that they are used until they expire.
     """
 
@@ -78,37 +81,32 @@ class Grant:
         self.refresh: Refresh | None = None
         self.expiry = expiry
         self.is_shared = is_shared
-        self._state = state
+        self.state = state
         self._persistence = persistence
         self._athlete_id = athlete_id
         self._on_ask = on_ask
         self._on_change = on_change
 
     @property
-    def state(self) -> State:
-        """The present state."""
-        return self._state
-
-    @property
     def refreshable(self) -> bool:
         """Whether there is a refresh token, and a way to use it."""
-        return self.refresh is not None and bool(self._state.token.refresh_token)
+        return self.refresh is not None and bool(self.state.token.refresh_token)
 
     @property
     def is_due(self) -> bool:
         """Whether there is something to do before the access token is used: to read, to save or to renew."""
-        state = self._state
+        state = self.state
         if not state.is_usable:
             return True
         return self.refresh is not None and bool(state.token.refresh_token) and self.expiry.is_due(state.token)
 
     def is_alive(self) -> bool:
         """Return whether there is a token that can be used although it is due."""
-        return self._state.is_usable and self.expiry.is_alive(self._state.token)
+        return self.state.is_usable and self.expiry.is_alive(self.state.token)
 
     def has(self, access_token: Hidden[str | None]) -> bool:
         """Return whether this is the present access token; None means that there is none."""
-        return (self._state.token.access_token or None) == access_token.reveal()
+        return (self.state.token.access_token or None) == access_token.reveal()
 
     def hold(self, token: TokenSet) -> None:
         """Use other tokens from now on; nothing that is known of those before holds for them."""
@@ -137,14 +135,14 @@ class Grant:
         Raises:
             InvalidGrantError: the athlete is not connected.
         """
-        while not isinstance(self._state, Unsaved):
-            before = self._state
+        while not isinstance(self.state, Unsaved):
+            before = self.state
             try:
                 saved = await self._persistence.load(before.token)
             except InvalidGrantError:
                 self.invalidate()
                 raise
-            if self._state is not before:
+            if self.state is not before:
                 continue  # somebody set or deleted tokens meanwhile
             if not are_same_tokens(saved, before.token):
                 self.hold(saved)
@@ -164,10 +162,10 @@ class Grant:
             InvalidGrantError: the grant is dead, or the athlete is not connected.
         """
         await self.read()
-        if self._state.token.access_token and not self.has(refused) and not self.is_due:
+        if self.state.token.access_token and not self.has(refused) and not self.is_due:
             return True
-        if isinstance(self._state, Dead):
-            raise own_copy(self._state.error)
+        if isinstance(self.state, Dead):
+            raise own_copy(self.state.error)
         return not self.refreshable
 
     async def renew(self, lease: Lease, refused: Hidden[str | None]) -> None:
@@ -191,7 +189,7 @@ class Grant:
             InvalidGrantError: the grant is dead.
             LeaseLostError: Strava refused the refresh token; perhaps because somebody else has used it.
         """
-        before = self._state
+        before = self.state
         if self.refresh is None:
             return True
         try:
@@ -205,15 +203,15 @@ class Grant:
                     "the lock on an athlete's tokens expired before Strava answered: try again, and let the store's "
                     "lease last longer than 25 s"
                 ) from error
-            if self._state is before:
+            if self.state is before:
                 await self._end(saved, error)
             raise
         except (RateLimitedError, ServerError, TransportError):
-            if self._state.is_usable:
-                self.expiry.note_failure(self._state.token)
+            if self.state.is_usable:
+                self.expiry.note_failure(self.state.token)
                 self._on_change()
             raise
-        return not isinstance(self._state, Unread)
+        return not isinstance(self.state, Unread)
 
     async def adopt(self, ask: Refresh, saved: TokenSet | None, *, save: bool) -> AccessInfo:
         """Ask Strava for tokens and use what comes, unless somebody has set or deleted tokens meanwhile.
@@ -224,10 +222,10 @@ class Grant:
             save: whether the tokens are saved before they are used. False is for those of a new grant, of which the
                 caller takes care: they have nothing of those before.
         """
-        before = self._state
+        before = self.state
         self._on_ask()
         answer = Hidden(await ask(before.token))
-        if self._state is not before:
+        if self.state is not before:
             return answer.reveal()
         commit()  # the tokens before may be dead
         if save:
@@ -265,26 +263,26 @@ class Grant:
         await self.save_unsaved()
         for _ in range(SAVE_ATTEMPTS):
             await self.read()
-            before = self._state.token
+            before = self.state.token
             token = changed(before, generation)
             if await self._persistence.save(token, replacing=before):
                 await self.read()
-                return self._state.token.generation == token.generation
+                return self.state.token.generation == token.generation
         raise _never_saved()
 
     def unsaved(self, saved: TokenSet | None) -> TokenSet | None:
         """Return the tokens that are to replace what is saved and do not yet; None if what is saved counts."""
-        return self._state.to_save(saved) if isinstance(self._state, Unsaved) else None
+        return self.state.to_save(saved) if isinstance(self.state, Unsaved) else None
 
     async def save_unsaved(self) -> None:
         """Save what could not be saved before, unless the athlete was connected anew, or disconnected, meanwhile."""
-        if isinstance(self._state, Unsaved):
+        if isinstance(self.state, Unsaved):
             await self._save(await self.saved())
 
     async def saved(self) -> TokenSet | None:
         """Return what is saved; None if the athlete is not connected."""
         try:
-            return await self._persistence.load(self._state.token)
+            return await self._persistence.load(self.state.token)
         except InvalidGrantError:
             return None
 
@@ -292,15 +290,15 @@ class Grant:
         """Save the unsaved tokens in place of what is saved, unless that counts."""
         for _ in range(SAVE_ATTEMPTS):
             token = self.unsaved(saved)
-            if token is None or not isinstance(self._state, Unsaved):
+            if token is None or not isinstance(self.state, Unsaved):
                 self.invalidate()
                 return
-            state = self._state
+            state = self.state
             if token is not state.token:
                 state = replace(state, token=token)
                 self._become(state)
             if await self._persistence.save(token, replacing=saved):
-                if self._state is state:
+                if self.state is state:
                     self._become(Held(token))
                 return
             saved = await self.saved()  # somebody has written since it was read
@@ -316,8 +314,8 @@ class Grant:
         token = with_generation(saved, ended(saved.generation))
         if self.is_shared and token is not saved:
             with suppress(Exception):
-                if await self._persistence.save(token, replacing=saved) and isinstance(self._state, Dead):
-                    self._become(replace(self._state, token=token))
+                if await self._persistence.save(token, replacing=saved) and isinstance(self.state, Dead):
+                    self._become(replace(self.state, token=token))
 
     def _check_owner(self, renewed: TokenSet, before: TokenSet) -> None:
         """Raise InvalidGrantError if renewed tokens are not those of the athlete whose the old ones were."""
@@ -327,10 +325,10 @@ class Grant:
 
     def _lock(self) -> AbstractAsyncContextManager[Lease]:
         lock = self._persistence.lock()
-        return lock if isinstance(self._state, Unsaved) else after_waiting_for(lock)
+        return lock if isinstance(self.state, Unsaved) else after_waiting_for(lock)
 
     def _become(self, state: State) -> None:
-        self._state = state
+        self.state = state
         self._on_change()
 
 

@@ -155,7 +155,7 @@ class TokenSource:
         """
         flight, grant = self._flight, self._grant
         flight.enter()
-        while flight.in_flight or grant.is_due:
+        while flight.current is not None or grant.is_due:
             try:
                 if await flight.share(partial(self._renew, _NONE)) and not isinstance(grant.state, Unread):
                     break
@@ -186,7 +186,7 @@ class TokenSource:
             grant.expiry.note_refusal(self.token)
         if grant.expiry.asked_in_vain:
             return not grant.has(refused)
-        while grant.has(refused) and (flight.in_flight or grant.refreshable):
+        while grant.has(refused) and (flight.current is not None or grant.refreshable):
             if await flight.share(partial(self._renew, refused)):
                 break
         return bool(self.token.access_token) and not grant.has(refused)
@@ -260,10 +260,11 @@ class TokenSource:
             MissingScopeError: it is known that none of them was granted; a new authorization may help.
             StravaError: as in ``bearer``, where the tokens are shared.
         """
-        if self.shared:
+        grant = self._grant
+        if grant.is_shared:
             await self.bearer()
-        while lacks_scope(self.token.scope, any_of):
-            if await self._flight.share(self._grant.read) and lacks_scope(self.token.scope, any_of):
+        while lacks_scope(grant.state.token.scope, any_of):
+            if await self._flight.share(grant.read) and lacks_scope(grant.state.token.scope, any_of):
                 message = f"this call needs {' or '.join(any_of)}, which the athlete did not grant"
                 raise MissingScopeError(message, missing=any_of[:1], athlete_id=self.token.athlete_id)
 
@@ -305,7 +306,7 @@ class TokenSource:
             before: the tokens here when the reading began; if they are others now it may be out of date.
         """
         state = self._grant.state
-        if isinstance(state, Unread) and state.token is before and not self._flight.in_flight:
+        if isinstance(state, Unread) and state.token is before and self._flight.current is None:
             self._grant.hold(saved)
 
     def invalidate(self) -> None:

@@ -29,7 +29,7 @@ T = TypeVar("T")
 Work = Callable[[], Awaitable[None]]
 
 
-class _Flight:
+class Flight:
     """One piece of work under way: those who wait for it, and how it ended."""
 
     __slots__ = ("done", "ended", "error", "is_conclusive", "private")
@@ -43,11 +43,14 @@ class _Flight:
 
 
 # Work may lead to other work, as when tokens are saved by a request that renews others: all of it is in one context.
-_inside: ContextVar[tuple[_Flight, ...]] = ContextVar("single flights", default=())
+_inside: ContextVar[tuple[Flight, ...]] = ContextVar("single flights", default=())
 
 
 class SingleFlight:
     """Runs one piece of work at a time.
+
+    Attributes:
+        current: what is under way; None if nothing is. To be looked at after ``enter``.
 
     Args:
         owner: the object that uses it, as an error names it; such as ``this TokenSource``.
@@ -57,12 +60,7 @@ class SingleFlight:
     def __init__(self, owner: str, work: str) -> None:
         self._binding = LoopBinding(owner)
         self._work = work
-        self._flight: _Flight | None = None
-
-    @property
-    def in_flight(self) -> bool:
-        """Whether something is under way; after ``enter``."""
-        return self._flight is not None
+        self.current: Flight | None = None
 
     def enter(self) -> None:
         """Use it in the running event loop.
@@ -71,12 +69,12 @@ class SingleFlight:
             InputError: it belongs to another event loop, which has not ended.
         """
         if self._binding.enter():
-            self._flight = None
+            self.current = None
 
     def mark_conclusive(self) -> None:
         """Note that the work under way does all that a caller of ``share`` may need, whatever it is."""
-        if self._flight is not None:
-            self._flight.is_conclusive = True
+        if self.current is not None:
+            self.current.is_conclusive = True
 
     async def share(self, work: Work) -> bool:
         """Do the work, or wait for what is under way.
@@ -85,7 +83,7 @@ class SingleFlight:
             whether that was all there is to do. False if what was under way may have been something else.
         """
         self.enter()
-        flight = self._flight
+        flight = self.current
         if flight is None:
             await self._lead(work, private=False)
             return True
@@ -111,29 +109,29 @@ class SingleFlight:
     async def wait_idle(self) -> None:
         """Wait until nothing is under way."""
         self.enter()
-        while self._flight is not None:
-            await self._join(self._flight)
+        while self.current is not None:
+            await self._join(self.current)
 
     async def _lead(self, work: Work, *, private: bool) -> None:
-        flight = self._flight = _Flight(private)
+        flight = self.current = Flight(private)
         await run_to_end(partial(_run, flight, work), partial(self._end, flight))
         if flight.error is not None:
             raise own_copy(flight.error)
         if not flight.ended:
             raise TransportError(f"the event loop ended during {self._work}", sent="maybe")
 
-    def _end(self, flight: _Flight) -> None:
-        if self._flight is flight:
-            self._flight = None
+    def _end(self, flight: Flight) -> None:
+        if self.current is flight:
+            self.current = None
         flight.done.set()
 
-    async def _join(self, flight: _Flight) -> None:
+    async def _join(self, flight: Flight) -> None:
         if flight in _inside.get():
             raise InputError(f"{self._work} would wait for itself: what it calls cannot use the same tokens")
         await flight.done.wait()
 
 
-async def _run(flight: _Flight, work: Work) -> None:
+async def _run(flight: Flight, work: Work) -> None:
     _inside.set((*_inside.get(), flight))  # the context is that of the task that runs it
     try:
         await work()
