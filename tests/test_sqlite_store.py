@@ -156,7 +156,7 @@ async def test_only_the_owner_may_read_the_files_whatever_the_umask(path: Path) 
 @pytest.mark.anyio
 async def test_a_commit_is_made_to_survive_a_power_failure(path: Path) -> None:
     await SqliteTokenStore(path).save(7, FULL)
-    with SqliteFile(str(path), TOKENS, 5.0, Privacy(private=True)).writing() as connection:
+    with SqliteFile(str(path), TOKENS, 5.0, Privacy(True, TokenStoreError)).writing() as connection:
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA secure_delete").fetchone() == (1,)

@@ -35,6 +35,7 @@ _NAMED_BY_LOGIN = re.compile(r"[1-9][0-9]*(?:@https?://\S+)?")
 TOKENS = Schema(
     application_id=0x53747261,  # "Stra"
     version=1,
+    error=TokenStoreError,
     tables={
         "tokens": """
 create table tokens (
