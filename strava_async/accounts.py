@@ -18,7 +18,7 @@ from itertools import islice
 from weakref import WeakValueDictionary
 
 from strava_async._hidden import Hidden
-from strava_async._shield import after_waiting_for
+from strava_async._shield import hold_lock
 from strava_async.clock import Clock
 from strava_async.errors import InputError, InvalidGrantError, TokenStoreError
 from strava_async.oauth import AccessInfo, TokenSet
@@ -111,7 +111,7 @@ class Accounts:
             revoke: is given the tokens before, or None if there are none; if it raises, nothing is deleted. It is
                 called again with those that were saved while it revoked the ones before. None revokes nothing.
         """
-        async with after_waiting_for(self._store.lock(athlete_id)):
+        async with hold_lock(self._store.lock(athlete_id)):
             if revoke is None:
                 await self._store.delete(athlete_id)
             else:

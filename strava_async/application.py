@@ -16,7 +16,7 @@ import anyio.to_thread
 from strava_async._credentials import check_client_id, check_secret
 from strava_async._hidden import Hidden, hidden
 from strava_async._http import HttpClient
-from strava_async._shield import UnderWay, carry_out, commit
+from strava_async._shield import InFlight, call_shielded, commit
 from strava_async._unset import UNSET, Unset
 from strava_async.accounts import Accounts
 from strava_async.client import Client, load_tags
@@ -51,7 +51,7 @@ _STATES = b"states of this application"
 class _Life:
     """What an object and its views have in common: whether they are closed, what closing waits for, and ``origins``."""
 
-    under_way: UnderWay = field(default_factory=UnderWay)
+    under_way: InFlight = field(default_factory=InFlight)
     closed: bool = False
     origins: set[str | None] = field(default_factory=set[str | None])
 
@@ -471,7 +471,7 @@ class Strava:
             TokenStoreError: the store still does not take them.
         """
         self._life.closed = True
-        await carry_out(self._close, lambda: None)
+        await call_shielded(self._close, lambda: None)
 
     async def __aenter__(self) -> Self:
         self._check_open()
@@ -490,7 +490,7 @@ class Strava:
             raise InputError("this Strava object is closed; make a new one")
 
     async def _close(self) -> None:
-        await self._life.under_way.settled()
+        await self._life.under_way.wait_idle()
         try:
             await self._accounts.flush()
         finally:
@@ -499,7 +499,7 @@ class Strava:
     async def _carry_out(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do what must not be left half done; ``aclose`` waits for it."""
         self._check_open()
-        return await carry_out(work, self._life.under_way.begin())
+        return await call_shielded(work, self._life.under_way.begin())
 
     async def _connect(
         self, code: Hidden[str], required: tuple[str, ...], granted: frozenset[str], if_missing: IfMissing

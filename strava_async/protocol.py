@@ -15,7 +15,7 @@ from strava_async._exchange import LEAST_ATTEMPT_SECONDS, Exchange, Options
 from strava_async._hidden import Hidden, hidden
 from strava_async._http import HttpClient, HttpSender
 from strava_async._reports import Reports
-from strava_async._shield import UnderWay, carry_out
+from strava_async._shield import InFlight, call_shielded
 from strava_async._unset import UNSET, Unset
 from strava_async._walks import Items, Pages
 from strava_async.calls import Call, Method, api_call, base_url, hide_secrets, oauth_call
@@ -46,7 +46,7 @@ class _Application:
     client_id: int | str | None = None
     client_secret: Hidden[str] | None = None
     options: Options = field(default_factory=Options)
-    requests: UnderWay = field(default_factory=UnderWay)
+    requests: InFlight = field(default_factory=InFlight)
     pause: Pause = field(default_factory=Pause)
     closed: bool = False
 
@@ -469,7 +469,7 @@ class ApiV3:
         Requests on their way end with a TransportError. A server that never ends does not hold it up: a renewal has
         its ``total``.
         """
-        await carry_out(self._close, lambda: None)
+        await call_shielded(self._close, lambda: None)
 
     async def __aenter__(self) -> Self:
         return self
@@ -487,7 +487,7 @@ class ApiV3:
         if self._owns_pool:
             # What Strava has answered must arrive: the tokens before may be dead.
             self._application.closed = True
-            await self._application.requests.settled()
+            await self._application.requests.wait_idle()
             await self._sender.aclose()
 
     async def _call(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 from strava_async._concurrency.single_flight import own_copy
 from strava_async._expiry import Expiry
 from strava_async._hidden import Hidden
-from strava_async._shield import after_waiting_for, commit
+from strava_async._shield import commit, hold_lock
 from strava_async.errors import (
     InvalidGrantError,
     RateLimitedError,
@@ -325,7 +325,7 @@ class Grant:
 
     def _lock(self) -> AbstractAsyncContextManager[Lease]:
         lock = self._persistence.lock()
-        return lock if isinstance(self.state, Unsaved) else after_waiting_for(lock)
+        return lock if isinstance(self.state, Unsaved) else hold_lock(lock)
 
     def _become(self, state: State) -> None:
         self.state = state

@@ -11,7 +11,7 @@ import pytest
 
 from strava_async._exchange import LARGE_BODY_BYTES, Exchange, Options
 from strava_async._hidden import Hidden
-from strava_async._shield import run_to_end
+from strava_async._shield import run_shielded
 from strava_async.calls import Call, api_call, oauth_call
 from strava_async.errors import (
     DecodeError,
@@ -582,7 +582,7 @@ def test_a_renewal_that_waits_to_ask_again_ends_with_the_event_loop(backend: str
 
     async def main() -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(run_to_end, work, lambda: ended.append(True))
+            tasks.start_soon(run_shielded, work, lambda: ended.append(True))
             while not world.clock.sleeping:
                 await anyio.lowlevel.checkpoint()
             await end_everything_else(tasks)

@@ -20,7 +20,7 @@ from typing import TypeVar
 import anyio
 
 from strava_async._loop_binding import LoopBinding
-from strava_async._shield import run_to_end
+from strava_async._shield import run_shielded
 from strava_async.errors import InputError, StravaError, TransportError
 
 E = TypeVar("E", bound=Exception)
@@ -114,7 +114,7 @@ class SingleFlight:
 
     async def _lead(self, work: Work, *, private: bool) -> None:
         flight = self.current = Flight(private)
-        await run_to_end(partial(_run, flight, work), partial(self._end, flight))
+        await run_shielded(partial(_run, flight, work), partial(self._end, flight))
         if flight.error is not None:
             raise own_copy(flight.error)
         if not flight.ended:
