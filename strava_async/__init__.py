@@ -18,6 +18,7 @@ from strava_async.errors import (
     CrossSiteError,
     DecodeError,
     DuplicateUploadError,
+    EventStoreError,
     FaultError,
     ForbiddenError,
     InputError,
@@ -33,6 +34,7 @@ from strava_async.errors import (
     QuotaExceededError,
     RateLimitedError,
     ServerError,
+    StoreError,
     StravaError,
     TokenStoreError,
     TransportError,
@@ -47,7 +49,8 @@ from strava_async.oauth.scopes import Scope
 from strava_async.protocol import ApiV3
 from strava_async.quota.values import Blocked, Meter, Priority, Quota, QuotaClass
 from strava_async.request.retry import RetryPolicy
-from strava_async.tokens.source import TokenKeeper, TokenSource
+from strava_async.tokens.persistence import TokenPersistence
+from strava_async.tokens.source import TokenSource
 
 if TYPE_CHECKING:
     from strava_async.application import Strava
@@ -98,6 +101,7 @@ __all__ = [
     "CrossSiteError",
     "DecodeError",
     "DuplicateUploadError",
+    "EventStoreError",
     "FaultError",
     "ForbiddenError",
     "Hooks",
@@ -131,11 +135,12 @@ __all__ = [
     "ServerError",
     "SqliteTokenStore",
     "StateSigner",
+    "StoreError",
     "Strava",
     "StravaError",
     "Subscription",
     "SystemClock",
-    "TokenKeeper",
+    "TokenPersistence",
     "TokenSet",
     "TokenSource",
     "TokenStore",

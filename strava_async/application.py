@@ -13,7 +13,7 @@ from typing import Literal, Self, TypeVar
 
 import anyio.to_thread
 
-from strava_async._concurrency.shield import UnderWay, carry_out, commit
+from strava_async._concurrency.shield import InFlight, call_shielded, commit
 from strava_async._hidden import Hidden, hidden
 from strava_async._http import HttpClient
 from strava_async._types import UNSET, Unset
@@ -28,7 +28,7 @@ from strava_async.oauth.state import StateSigner, check_state
 from strava_async.protocol import ApiV3
 from strava_async.quota.values import Priority, Quota
 from strava_async.request.retry import RetryPolicy
-from strava_async.stores.base import TokenStore
+from strava_async.stores.base import BasicTokenStore
 from strava_async.stores.memory import MemoryTokenStore
 from strava_async.subscriptions import Webhooks
 from strava_async.telemetry.hooks import Hooks
@@ -51,7 +51,7 @@ _STATES = b"states of this application"
 class _Life:
     """What an object and its views have in common: whether they are closed, what closing waits for, and ``origins``."""
 
-    under_way: UnderWay = field(default_factory=UnderWay)
+    under_way: InFlight = field(default_factory=InFlight)
     closed: bool = False
     origins: set[str | None] = field(default_factory=set[str | None])
 
@@ -92,7 +92,7 @@ class Strava:
         client_id: int | str,
         client_secret: str,
         *,
-        token_store: TokenStore | None = None,
+        token_store: BasicTokenStore | None = None,
         rate_limiter: Limiter | None = None,
         http_client: HttpClient | None = None,
         retry: RetryPolicy = RetryPolicy(),
@@ -163,7 +163,7 @@ class Strava:
         return self._limiter
 
     @property
-    def token_store(self) -> TokenStore:
+    def token_store(self) -> BasicTokenStore:
         """Where the athletes' tokens are kept."""
         return self._accounts.store
 
@@ -471,7 +471,7 @@ class Strava:
             TokenStoreError: the store still does not take them.
         """
         self._life.closed = True
-        await carry_out(self._close, lambda: None)
+        await call_shielded(self._close, lambda: None)
 
     async def __aenter__(self) -> Self:
         self._check_open()
@@ -490,16 +490,16 @@ class Strava:
             raise InputError("this Strava object is closed; make a new one")
 
     async def _close(self) -> None:
-        await self._life.under_way.settled()
+        await self._life.under_way.wait_idle()
         try:
-            await self._accounts.settled()
+            await self._accounts.flush()
         finally:
             await self._api.aclose()
 
     async def _carry_out(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do what must not be left half done; ``aclose`` waits for it."""
         self._check_open()
-        return await carry_out(work, self._life.under_way.begin())
+        return await call_shielded(work, self._life.under_way.begin())
 
     async def _connect(
         self, code: Hidden[str], required: tuple[str, ...], granted: frozenset[str], if_missing: IfMissing

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from strava_async._concurrency.shield import UnderWay, carry_out
+from strava_async._concurrency.shield import InFlight, call_shielded
 from strava_async._hidden import Hidden, hidden
 from strava_async._http import HttpClient, HttpSender
 from strava_async._types import UNSET, Unset
@@ -24,18 +24,20 @@ from strava_async.paging.pages import PageWalk
 from strava_async.paging.walk import Items, Pages
 from strava_async.quota.values import Priority, Quota
 from strava_async.request.call import Call, Method, api_call, base_url, hide_secrets, oauth_call
-from strava_async.request.exchange import Exchange, Options
+from strava_async.request.exchange import LEAST_ATTEMPT_SECONDS, Exchange, Options
 from strava_async.request.reports import Reports
 from strava_async.request.retry import Pause, RetryPolicy
-from strava_async.tokens.source import OnTokenRefresh, TokenSource
+from strava_async.tokens.persistence import OnTokenRefresh
+from strava_async.tokens.source import TokenSource
 
 if TYPE_CHECKING:
     from strava_async.telemetry.hooks import Hooks
 
-# No request about tokens takes longer, whatever Strava sends. A small timeout does not cut it off before TCP can
-# make good the loss of two packets (RFC 6298 §2): the answer may hold the only refresh token that is good.
+# No request about tokens takes longer, whatever Strava sends. A small timeout does not cut it off earlier than any
+# attempt: the answer may hold the only refresh token that is good.
 OAUTH_SECONDS = 20.0
-LEAST_OAUTH_SECONDS = 3.0
+# All attempts together: a token store's lock may be a lease, which has to last longer.
+RENEWAL_SECONDS = 25.0
 
 
 @dataclass(slots=True, repr=False)
@@ -45,7 +47,7 @@ class _Application:
     client_id: int | str | None = None
     client_secret: Hidden[str] | None = None
     options: Options = field(default_factory=Options)
-    requests: UnderWay = field(default_factory=UnderWay)
+    requests: InFlight = field(default_factory=InFlight)
     pause: Pause = field(default_factory=Pause)
     closed: bool = False
 
@@ -468,7 +470,7 @@ class ApiV3:
         Requests on their way end with a TransportError. A server that never ends does not hold it up: a renewal has
         its ``total``.
         """
-        await carry_out(self._close, lambda: None)
+        await call_shielded(self._close, lambda: None)
 
     async def __aenter__(self) -> Self:
         return self
@@ -482,11 +484,11 @@ class ApiV3:
         return f"<{type(self).__name__} for {self._api_url}: {self._tokens.token}>"
 
     async def _close(self) -> None:
-        await self._tokens.settled()
+        await self._tokens.wait_idle()
         if self._owns_pool:
             # What Strava has answered must arrive: the tokens before may be dead.
             self._application.closed = True
-            await self._application.requests.settled()
+            await self._application.requests.wait_idle()
             await self._sender.aclose()
 
     async def _call(
@@ -552,8 +554,8 @@ def _reports(hooks: Hooks | None, clock: Clock) -> Reports:
 
 def _of_oauth(options: Options) -> Options:
     """Return the options of a request about tokens: callers share its answer, so that it never lasts."""
-    bound = min(max(options.timeout, LEAST_OAUTH_SECONDS), OAUTH_SECONDS, options.total or math.inf)
-    return options._replace(total=bound)
+    bound = min(max(options.timeout, LEAST_ATTEMPT_SECONDS), OAUTH_SECONDS, options.total or math.inf)
+    return options._replace(total=bound, within=RENEWAL_SECONDS)
 
 
 def _checked(options: Options) -> Options:

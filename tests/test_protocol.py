@@ -631,6 +631,14 @@ async def test_a_short_retry_after_is_waited_for(service: Service) -> None:
     assert service.clock.monotonic() - started == 20.0 + 0.75 * 0.5
 
 
+async def test_a_renewal_has_25_seconds_with_its_attempts(service: Service) -> None:
+    service.emulator.faults.add(refusal("22"), path="/oauth/token")
+    with pytest.raises(RateLimitedError) as caught:
+        await service.api(expires_in=-5).get("/athlete")
+    assert caught.value.retry_after == 22.0
+    assert service.emulator.count("POST", "/oauth/token") == 1
+
+
 @pytest.mark.parametrize(
     "answer",
     [

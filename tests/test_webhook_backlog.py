@@ -18,7 +18,7 @@ import anyio
 import anyio.from_thread
 import pytest
 
-from strava_async import TokenStoreError
+from strava_async import EventStoreError
 from strava_async.fastapi import KeptEvent, SqliteBacklog
 from strava_async.fastapi.webhook_backlog import KEPT_SECONDS
 from strava_async.testing import FakeClock
@@ -93,7 +93,7 @@ async def test_a_row_that_cannot_be_read_is_dropped_and_costs_no_other(
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + b"\xff" * 5_000])
 def test_a_broken_file_is_refused_and_left_alone(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    with pytest.raises(TokenStoreError, match="damaged or no database"):
+    with pytest.raises(EventStoreError, match="damaged or no database"):
         anyio.run(backlog_of(path).keep, [at(1.0)])
     assert path.read_bytes() == content
 
@@ -102,13 +102,13 @@ def test_another_programs_database_is_refused_and_left_alone(path: Path) -> None
     with closing(sqlite3.connect(path)) as file, file:
         file.execute("CREATE TABLE events (id, accepted_at, value)")
     content = path.read_bytes()
-    with pytest.raises(TokenStoreError, match="another program's database"):
+    with pytest.raises(EventStoreError, match="another program's database"):
         anyio.run(backlog_of(path).keep, [at(1.0)])
     assert path.read_bytes() == content
 
 
 async def test_a_directory_that_is_missing_is_named(path: Path) -> None:
-    with pytest.raises(TokenStoreError, match="does not exist: make it"):
+    with pytest.raises(EventStoreError, match="does not exist: make it"):
         await backlog_of(path.parent / "no" / path.name).take()
 
 

@@ -1,4 +1,4 @@
-"""Who of one event loop's tasks is next: a first-come queue for each thing that is asked for."""
+"""One lock per key, among the tasks of one event loop."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from anyio.lowlevel import RunVar
 from strava_async.errors import InputError
 
 
-class Turns:
+class KeyedLock:
     """One lock for each key in use; those of idle keys are not kept.
 
     Each event loop has its own: a lock of one loop cannot wake the tasks of another.
     """
 
     @asynccontextmanager
-    async def turn(self, key: Hashable) -> AsyncGenerator[None]:
-        """Return a context that one task of this event loop at a time is in, in the order of asking.
+    async def hold(self, key: Hashable) -> AsyncGenerator[None]:
+        """Hold the lock of a key: one task of this event loop at a time, in the order in which they came.
 
-        No checkpoint if nobody else is in it.
+        No checkpoint if nobody else holds it.
 
         Raises:
-            InputError: the task is in it already.
+            InputError: the task holds it already.
         """
         locks = self._locks()
         lock = locks.setdefault(key, anyio.Lock())
@@ -36,7 +36,7 @@ class Turns:
             finally:
                 lock.release()
         finally:
-            # Who waits is handed the lock at its release: one that is not locked is wanted by nobody.
+            # A released lock passes to the next waiter at once: one that is not locked has no waiters.
             if not lock.locked() and locks.get(key) is lock:
                 del locks[key]
 
@@ -47,7 +47,7 @@ class Turns:
     def _locks(self) -> dict[Hashable, anyio.Lock]:
         queues = _queues.get(None)
         if queues is None:
-            queues = WeakKeyDictionary[Turns, dict[Hashable, anyio.Lock]]()
+            queues = WeakKeyDictionary[KeyedLock, dict[Hashable, anyio.Lock]]()
             _queues.set(queues)
         return queues.setdefault(self, {})
 
@@ -61,4 +61,4 @@ async def _acquire(lock: anyio.Lock) -> None:
         raise InputError("this task is inside already: it would wait for itself") from error
 
 
-_queues: RunVar[WeakKeyDictionary[Turns, dict[Hashable, anyio.Lock]]] = RunVar("turns at token stores")
+_queues: RunVar[WeakKeyDictionary[KeyedLock, dict[Hashable, anyio.Lock]]] = RunVar("keyed locks")

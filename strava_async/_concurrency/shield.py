@@ -1,9 +1,8 @@
-"""Work that is carried to its end although whoever asked for it is cancelled, or the event loop ends.
+"""Shielded work: it runs to its end although its caller is cancelled, or the event loop ends.
 
-What ends a loop cancels what runs in it: ``asyncio.run`` after a timeout, Ctrl-C or a failed task. Work that was begun
-here is waited for then, at most ``END_SECONDS``. What cannot wait: a loop that is closed while tasks are pending, a
-second Ctrl-C on asyncio, a process that is killed. Tasks of their own that stores or callbacks begin meanwhile end
-with the loop.
+What ends a loop cancels what runs in it: ``asyncio.run`` after a timeout, Ctrl-C or a failed task. Shielded work is
+waited for then, at most ``END_SECONDS``. What cannot wait: a loop that is closed while tasks are pending, a second
+Ctrl-C on asyncio, a process that is killed. Tasks that stores or callbacks start meanwhile end with the loop.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from strava_async._concurrency.shielded_work import current
 
 T = TypeVar("T")
 
-# One request to the token endpoint takes 20 s at the most; then its answer has to be kept.
+# A renewal takes 25 s at the most, attempts included; then its answer has to be saved.
 END_SECONDS = 30.0
 
 
-async def run_to_end(
+async def run_shielded(
     work: Callable[[], Awaitable[None]], after: Callable[[], None], *, seconds: float = END_SECONDS
 ) -> None:
     """Await ``work()``; neither cancelling the caller cancels it, nor the end of the event loop.
@@ -50,10 +49,10 @@ async def run_to_end(
 
 @contextmanager
 def cancellable() -> Generator[None, None, None]:
-    """Let a part of such work be cancelled: a wait in which nothing is at stake.
+    """Let a part of shielded work be cancelled: a wait in which nothing can be lost.
 
-    On trio it is cancelled with whoever asked for it, on asyncio with the event loop: there nobody waits for it before.
-    Work inside of other work that is held goes on.
+    On trio it is cancelled with its caller, on asyncio with the event loop: there the caller does not wait for it. Work
+    inside of other shielded work goes on if that does.
     """
     work = current.get()
     if work is None or work.ended or work.committed or not work.held:
@@ -67,27 +66,30 @@ def cancellable() -> Generator[None, None, None]:
 
 
 def commit() -> None:
-    """Let no further part of this work be ``cancellable``: from now on there is something to lose."""
+    """Make the rest of this shielded work uncancellable: from now on there is something to lose."""
     work = current.get()
     if work is not None:
         work.committed = True
 
 
 @asynccontextmanager
-async def after_waiting_for(lock: AbstractAsyncContextManager[object]) -> AsyncGenerator[None, None]:
-    """Hold a lock for a part of such work; waiting for it is ``cancellable``, holding it is not."""
+async def hold_lock(lock: AbstractAsyncContextManager[T]) -> AsyncGenerator[T]:
+    """Hold a lock for a part of shielded work, and yield what it yields.
+
+    Waiting for it is ``cancellable``, holding it is not.
+    """
     async with AsyncExitStack() as stack:
         with cancellable():
-            await stack.enter_async_context(lock)
-        yield
+            entered = await stack.enter_async_context(lock)
+        yield entered
 
 
-async def carry_out(work: Callable[[], Awaitable[T]], after: Callable[[], None]) -> T:
-    """Return what ``work()`` does, or raise what it raises; see ``run_to_end``.
+async def call_shielded(work: Callable[[], Awaitable[T]], after: Callable[[], None]) -> T:
+    """Return what shielded work returns, or raise what it raises; see ``run_shielded``.
 
     Args:
         work: what to do.
-        after: see ``run_to_end``.
+        after: see ``run_shielded``.
     """
     results: list[T] = []
     errors: list[Exception] = []
@@ -98,20 +100,20 @@ async def carry_out(work: Callable[[], Awaitable[T]], after: Callable[[], None])
         except Exception as error:
             errors.append(error)
 
-    await run_to_end(noted, after)
+    await run_shielded(noted, after)
     if errors:
         raise errors[0]
     return results[0]
 
 
-class UnderWay:
-    """Things under way, so that closing can wait for them; those of an event loop that is gone do not count."""
+class InFlight:
+    """What is in flight, so that closing can wait for it; what an event loop that has ended left does not count."""
 
     def __init__(self) -> None:
         self._ends: set[tuple[object, anyio.Event]] = set()
 
     def begin(self) -> Callable[[], None]:
-        """Note that something begins; return what is to be called at its end."""
+        """Note that something begins; return a function to call at its end."""
         entry = (current_token(), anyio.Event())
         self._ends.add(entry)
 
@@ -121,8 +123,8 @@ class UnderWay:
 
         return end
 
-    async def settled(self) -> None:
-        """Wait until nothing is under way."""
+    async def wait_idle(self) -> None:
+        """Wait until nothing is in flight."""
         loop = current_token()
         while ends := [end for token, end in self._ends if token == loop]:
             await ends[0].wait()

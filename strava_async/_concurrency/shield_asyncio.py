@@ -1,4 +1,4 @@
-"""Work that is carried to its end on asyncio: as a task of its own, which does not end with the others.
+"""Shielded work on asyncio: a task of its own, which does not end with the others.
 
 ``asyncio.run``, and whatever else ends a loop, cancels all of its tasks and waits until they are done. Such a sweep
 reaches into every ``await``: no scope shields from it. So the task itself refuses. What is cancelled on purpose is
@@ -16,9 +16,9 @@ from strava_async._concurrency.shielded_work import Work, current
 
 
 async def run(do: Callable[[], Awaitable[None]], after: Callable[[], None], seconds: float) -> None:
-    """See ``_shield.run_to_end``."""
+    """See ``_shield.run_shielded``."""
     work = _SweptWork()
-    task = _CarriedTask(work, _begin(work, do), seconds)
+    task = _ShieldedTask(work, _begin(work, do), seconds)
     task.add_done_callback(lambda _: after())
     _keep(task)
     await asyncio.shield(task)
@@ -50,7 +50,7 @@ class _SweptWork(Work):
         self.held = True
 
 
-class _CarriedTask(asyncio.Task[None]):
+class _ShieldedTask(asyncio.Task[None]):
     """A task that a sweep over all tasks does not cancel, for so many seconds after the first."""
 
     def __init__(self, work: _SweptWork, coroutine: Coroutine[Any, Any, None], seconds: float) -> None:
@@ -58,7 +58,7 @@ class _CarriedTask(asyncio.Task[None]):
         self._seconds = seconds
         self._deadline: asyncio.TimerHandle | None = None
         self._overdue = False
-        super().__init__(coroutine, loop=asyncio.get_running_loop(), name="strava_async: carried to its end")
+        super().__init__(coroutine, loop=asyncio.get_running_loop(), name="strava_async: shielded work")
         self.add_done_callback(_forget_deadline)
 
     def cancel(self, msg: Any | None = None) -> bool:
@@ -85,7 +85,7 @@ class _CarriedTask(asyncio.Task[None]):
 
 
 def _forget_deadline(task: asyncio.Task[None]) -> None:
-    if isinstance(task, _CarriedTask):
+    if isinstance(task, _ShieldedTask):
         task.forget_deadline()
 
 

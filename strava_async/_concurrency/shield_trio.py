@@ -1,4 +1,4 @@
-"""Work that is carried to its end on trio: in a task of its own, under a shielded scope, while the caller waits.
+"""Shielded work on trio: in a task of its own, under a shielded scope, while the caller waits.
 
 The shield holds against scopes, but not against Ctrl-C: trio raises KeyboardInterrupt in the main task, wherever that
 waits. So the main task waits for another one, whose frames are protected besides. At the end the caller gets the
@@ -17,13 +17,13 @@ from strava_async._concurrency.shielded_work import Work, current
 
 
 async def run(do: Callable[[], Awaitable[None]], after: Callable[[], None], seconds: float) -> None:
-    """See ``_shield.run_to_end``."""
+    """See ``_shield.run_shielded``."""
     work = _ShieldedWork()
     failed: list[Exception] = []
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_bound, work, seconds)
-            tasks.start_soon(_carry, work, do, failed, tasks.cancel_scope)
+            tasks.start_soon(_run_held, work, do, failed, tasks.cancel_scope)
     except BaseExceptionGroup as group:
         raise _alone(group) from None
     finally:
@@ -48,7 +48,7 @@ class _ShieldedWork(Work):
 
 
 @trio.lowlevel.enable_ki_protection
-async def _carry(
+async def _run_held(
     work: _ShieldedWork, do: Callable[[], Awaitable[None]], failed: list[Exception], group: anyio.CancelScope
 ) -> None:
     current.set(work)  # the context is this task's own

@@ -1,4 +1,4 @@
-"""What is known of work that is carried to its end: whether it may be stopped now. ``_shield`` has the whole of it."""
+"""Whether shielded work may be stopped now; see ``_shield``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ class Work(ABC):
     """One piece of work. Its tasks, timers and callbacks find it in ``current``, because they inherit its context.
 
     Attributes:
-        parent: the work inside of which it was asked for; None if there is none.
-        held: it is not to be stopped. False before it begins, and in parts in which nothing is at stake.
-        committed: it is held from now on, whatever part comes.
-        ended: it is over; what still finds it in its context has nothing to do with it any more.
+        parent: the shielded work that started it; None if there is none.
+        held: it must not be stopped. False before it begins, and in parts in which nothing can be lost.
+        committed: it is held from now on, in every part.
+        ended: it has ended; tasks that still have it in their context are no part of it.
     """
 
     __slots__ = ("committed", "ended", "held", "parent")
@@ -27,16 +27,16 @@ class Work(ABC):
 
     @property
     def may_stop(self) -> bool:
-        """Whether stopping it loses nothing; what belongs to work that is held is held as well."""
+        """Whether stopping it loses nothing; what is part of work that is held is held as well."""
         return not self.held and (self.parent is None or self.parent.may_stop)
 
     @abstractmethod
     def let_go(self) -> None:
-        """Begin a part in which nothing is at stake."""
+        """Begin a part in which nothing can be lost."""
 
     @abstractmethod
     def hold(self) -> None:
         """End that part."""
 
 
-current: ContextVar[Work | None] = ContextVar("work that is carried to its end", default=None)
+current: ContextVar[Work | None] = ContextVar("shielded work", default=None)

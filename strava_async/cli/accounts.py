@@ -26,7 +26,7 @@ from strava_async.cli.reaching import explained
 from strava_async.cli.terminal import DONE, FAILED, Terminal, UsageError, run
 from strava_async.errors import InputError, StravaError
 from strava_async.oauth.grants import TokenSet
-from strava_async.stores.base import TokenStore
+from strava_async.stores.base import BasicTokenStore
 
 SETTINGS_PAGE = "https://www.strava.com/settings/apps"
 
@@ -104,12 +104,12 @@ def _json(athlete_id: int, token: TokenSet) -> str:
     )
 
 
-async def _connected(options: Options, store: TokenStore) -> dict[int, TokenSet]:
+async def _connected(options: Options, store: BasicTokenStore) -> dict[int, TokenSet]:
     found = {athlete_id: await store.load(athlete_id) for athlete_id in await _athlete_ids(options, store)}
     return {athlete_id: token for athlete_id, token in found.items() if token is not None}
 
 
-async def _athlete_ids(options: Options, store: TokenStore) -> list[int]:
+async def _athlete_ids(options: Options, store: BasicTokenStore) -> list[int]:
     # Looking does not make the file.
     try:
         exists = await anyio.Path(options.store_path).exists()

@@ -35,7 +35,7 @@ from strava_async.cli.terminal import Ask, UsageError
 from strava_async.errors import InputError, TokenStoreError
 from strava_async.oauth.credentials import check_client_id, check_secret
 from strava_async.request.retry import RetryPolicy
-from strava_async.stores.base import TokenStore
+from strava_async.stores.base import BasicTokenStore
 from strava_async.stores.encryption import seals
 from strava_async.stores.private_files import make_open_file_private, make_private_directories, remedy
 from strava_async.stores.sqlite import SqliteTokenStore
@@ -173,7 +173,7 @@ def token_store(options: Options, client_id: int) -> SqliteTokenStore:
         raise UsageError(f"{options.store_path} cannot be read: {error.strerror}") from error
 
 
-async def python_of(options: Options, store: TokenStore, athlete_id: int) -> str:
+async def python_of(options: Options, store: BasicTokenStore, athlete_id: int) -> str:
     """Return the expression that opens the file of a store, so that a program finds what is kept of an athlete."""
     arguments = [json.dumps(os.fspath(options.store_path), ensure_ascii=False)]
     if options.token_key:

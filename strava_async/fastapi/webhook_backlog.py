@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from strava_async.clock import Clock, SystemClock
-from strava_async.errors import InputError
+from strava_async.errors import EventStoreError, InputError
 from strava_async.fastapi.webhook_handling import name_of
 from strava_async.fastapi.webhook_holder import Holder, clear_away, is_alive
 from strava_async.fastapi.webhook_kept import KeptEvent
@@ -35,6 +35,7 @@ BUSY_SECONDS = 2.0
 EVENTS = Schema(
     application_id=0x53747262,  # "Strb"
     version=1,
+    error=EventStoreError,
     tables={
         "events": "create table events "
         "(id integer primary key, accepted_at real not null, value text not null, holder text)",
@@ -100,7 +101,7 @@ class SqliteBacklog:
 
     Raises:
         InputError: the path names no file.
-        TokenStoreError: by its methods: the file cannot be used. It is left as it is then.
+        EventStoreError: by its methods: the file cannot be used. It is left as it is then.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, private: bool = True, clock: Clock | None = None) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import secrets
 
-from strava_async.errors import TokenStoreError
+from strava_async.errors import EventStoreError
 from strava_async.stores.file_lock import FileLock
 from strava_async.stores.sqlite_shared import SharedFile
 
@@ -39,7 +39,7 @@ class Holder:
         """Be alive, before an event is marked with the name."""
         self._lock = self._file.try_lock(_PREFIX + self.name)
         if self._lock is None:
-            raise TokenStoreError(f"a new lock in {self._file.path}-locks is not free: see who uses it")
+            raise EventStoreError(f"a new lock in {self._file.path}-locks is not free: see who uses it")
 
     def end(self) -> None:
         """Let go of what is held; nothing happens if it has not begun."""

@@ -22,7 +22,7 @@ from functools import partial
 import anyio
 from sniffio import current_async_library
 
-from strava_async._concurrency.shield import run_to_end
+from strava_async._concurrency.shield import run_shielded
 from strava_async.clock import Clock
 from strava_async.fastapi.webhook_handling import log_error
 from strava_async.fastapi.webhook_kept import Backlog, KeptEvent
@@ -182,11 +182,11 @@ class Keeper:
 async def carry_out(work: Callable[[], Awaitable[None]]) -> None:
     """Await ``work()`` to its end, whatever is cancelled meanwhile, and although the event loop ends. Raises nothing.
 
-    Unlike ``_shield.run_to_end``, it is waited for on asyncio too: what the backlog needs is closed afterwards.
+    Unlike ``_shield.run_shielded``, it is waited for on asyncio too: what the backlog needs is closed afterwards.
     """
     ended = anyio.Event()
     try:
-        await run_to_end(work, ended.set, seconds=BACKLOG_SECONDS)
+        await run_shielded(work, ended.set, seconds=BACKLOG_SECONDS)
     finally:
         with anyio.CancelScope(shield=True):
             while not ended.is_set():

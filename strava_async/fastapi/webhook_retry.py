@@ -36,7 +36,7 @@ from strava_async.errors import (
     QuotaExceededError,
     RateLimitedError,
     ServerError,
-    TokenStoreError,
+    StoreError,
     TransportError,
 )
 from strava_async.fastapi.webhook_owners import Standing
@@ -136,7 +136,7 @@ class Job:
             case RateLimitedError():
                 seconds = UNKNOWN_QUOTA_SECONDS if error.resume_at is None else error.resume_at - clock.time()
                 return self._pause_for_quota(seconds, clock)
-            case TransportError() | ServerError() | TokenStoreError() | LimiterError():
+            case TransportError() | ServerError() | StoreError() | LimiterError():
                 return self.pause_after_trouble()
             case NotFoundError() if self.event.aspect_type == "create":
                 return self.pause_after_not_found()

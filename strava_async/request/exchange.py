@@ -14,6 +14,7 @@ A reply in hand is returned at once; only the next request waits. Hooks are told
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, assert_never
 
@@ -38,6 +39,8 @@ from strava_async.tokens.source import TokenSource
 
 # Packed, as bodies come; what is larger takes half a millisecond or more to decode.
 LARGE_BODY_BYTES = 8 * 1024
+# In less, TCP could not make good the loss of two packets (RFC 6298 §2): an attempt would be cut off in vain.
+LEAST_ATTEMPT_SECONDS = 3.0
 
 
 class Options(NamedTuple):
@@ -49,6 +52,7 @@ class Options(NamedTuple):
         total: seconds for one attempt, from asking for a connection to the body's last byte; None means no bound.
         max_wait: seconds that the call may queue for quota, all its attempts together; None means no bound.
         priority: its rank in that queue.
+        within: seconds for all attempts together and the waits between them; None means no bound.
     """
 
     retry: RetryPolicy = RetryPolicy()
@@ -56,6 +60,7 @@ class Options(NamedTuple):
     max_wait: float | None = None
     priority: Priority = Priority.NORMAL
     total: float | None = None
+    within: float | None = None
 
 
 class _Ended(NamedTuple):
@@ -121,6 +126,7 @@ class Exchange:
             await tokens.prepare(scope_of(call.method, call.path))
         report = self._reports.of(call, tokens, options.priority)
         turn = _Turn(self._limiter if call.quota_class else self._unmetered, self._clock, call, options, report)
+        give_up_at = math.inf if options.within is None else self._clock.monotonic() + options.within
         attempt, renewed = 1, False
         while True:
             ended = await self._attempt(call, tokens, options, await turn.permit(), decode, report)
@@ -130,7 +136,10 @@ class Exchange:
             decision = decide(state, ended.error, options.retry, self._random())
             match decision.step:
                 case Step.WAIT:
-                    attempt += 1
+                    left = give_up_at - self._clock.monotonic() - decision.seconds
+                    if left < LEAST_ATTEMPT_SECONDS:
+                        return _give_up(ended.error, ended.reply, turn.attempts, check_for_errors)
+                    attempt, options = attempt + 1, _bounded(options, left)
                     report.retry(ended.error, decision.seconds)
                     if decision.seconds:
                         with cancellable(), report.waiting("retry"):
@@ -269,6 +278,13 @@ def _decoding() -> anyio.Lock:
 
 
 _locks: RunVar[anyio.Lock] = RunVar("large bodies being decoded")
+
+
+def _bounded(options: Options, seconds: float) -> Options:
+    """Return the options of an attempt that has so many seconds at the most."""
+    if options.within is None:
+        return options
+    return options._replace(total=seconds if options.total is None else min(seconds, options.total))
 
 
 def _hidden(bearer: str | None) -> Hidden[str] | None:

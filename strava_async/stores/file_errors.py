@@ -9,28 +9,26 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from strava_async.errors import TokenStoreError
+from strava_async.errors import StoreError
 
 _NO_ROOM = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
 
 
 @contextmanager
-def explained(path: str, busy_timeout: float) -> Generator[None]:
+def explained(path: str, busy_timeout: float, kind: type[StoreError]) -> Generator[None]:
     """Return a context that turns errors of SQLite and of the system into sentences that say what to do.
 
     Args:
         path: the file.
         busy_timeout: how long another process's transaction was waited for; seconds.
-
-    Raises:
-        TokenStoreError: in their place; they are its cause.
+        kind: what is raised in their place; they are its cause.
     """
     try:
         yield
     except sqlite3.Error as error:
-        raise TokenStoreError(_sqlite_sentence(path, error, busy_timeout)) from error
+        raise kind(_sqlite_sentence(path, error, busy_timeout)) from error
     except OSError as error:
-        raise TokenStoreError(_system_sentence(path, error)) from error
+        raise kind(_system_sentence(path, error)) from error
 
 
 def is_read_only(path: str) -> bool:

@@ -108,6 +108,14 @@ class FileLock:
                 os.close(fd)
         return self in _held
 
+    def held(self) -> bool:
+        """Return whether nobody else can have taken it: it was not released, and its file is still where it was."""
+        fd = _held.get(self)
+        try:
+            return fd is not None and _is_at(fd, self._path)
+        except OSError:
+            return False
+
     def release(self) -> None:
         """Give the lock up and remove its file; nothing happens if it is not held."""
         fd = self._forget()

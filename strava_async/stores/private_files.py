@@ -23,7 +23,7 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from strava_async.errors import TokenStoreError
+from strava_async.errors import StoreError
 
 OTHERS = 0o077
 
@@ -103,11 +103,15 @@ class Privacy:
 
     Args:
         private: False leaves modes as they are, and accepts what they are.
+        kind: what is raised for a file that is refused.
         make_private: takes a file away from others, and returns why it could not.
     """
 
-    def __init__(self, private: bool, make_private: Callable[[str], str | None] = make_private) -> None:
+    def __init__(
+        self, private: bool, kind: type[StoreError], make_private: Callable[[str], str | None] = make_private
+    ) -> None:
         self._private = private
+        self._kind = kind
         self._make_private = make_private
         self._untold = threading.Lock()  # whoever gets it tells
 
@@ -121,7 +125,7 @@ class Privacy:
             is_encrypted: says whether what it holds is of no use to those who read it.
 
         Raises:
-            TokenStoreError: others may read or write one of them.
+            StoreError: others may read or write one of them.
         """
         reason = self._reason(path)
         if reason is None:
@@ -129,7 +133,7 @@ class Privacy:
         if reason is None:
             return
         if self._private and not is_encrypted():
-            raise TokenStoreError(
+            raise self._kind(
                 f"other users may read or write {path}, and that cannot be changed ({reason}): {remedy(path)} as its "
                 "owner, or keep it on another disk, or encrypt it (key=...), or accept it (private=False)"
             )

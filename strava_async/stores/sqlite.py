@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TypeVar
 
 from strava_async._hidden import hidden
@@ -14,11 +15,15 @@ from strava_async.clock import Clock, SystemClock
 from strava_async.errors import InputError
 from strava_async.oauth.grants import TokenSet
 from strava_async.stores._values import check_athlete_id
+from strava_async.stores.base import ANY, AnyTokens, Lease
 from strava_async.stores.encryption import Key, generate_key, seals
 from strava_async.stores.sqlite_rows import TOKENS, Rows, applications, has_plain_rows
 from strava_async.stores.sqlite_shared import SharedFile
 
 T = TypeVar("T")
+
+# An iteration reads so many at a time: some milliseconds for each transaction.
+PAGE_ROWS = 500
 
 
 class SqliteTokenStore:
@@ -109,22 +114,47 @@ class SqliteTokenStore:
         check_athlete_id(athlete_id)
         return await self._read(lambda rows: rows.load(athlete_id))
 
-    async def save(self, athlete_id: int, token: TokenSet) -> None:
-        """Keep the tokens, in place of those that were there. They survive a power failure when it has returned.
+    async def save(self, athlete_id: int, token: TokenSet, *, replacing: TokenSet | AnyTokens | None = ANY) -> bool:
+        """Save the tokens, if those in the store are the ones that they are to replace; see ``TokenStore``.
 
+        They survive a power failure when it has returned.
         If it is cancelled, it was done or was not begun, and returns no earlier than that is settled.
         """
         check_athlete_id(athlete_id)
-        await self._write(lambda rows: rows.save(athlete_id, token, float(self._clock.time())), athlete_id)
 
-    async def delete(self, athlete_id: int) -> None:
-        """Forget the athlete's tokens; nothing happens if there are none."""
+        def save(rows: Rows) -> bool:
+            if replacing is not ANY and rows.load(athlete_id) != replacing:
+                return False
+            rows.save(athlete_id, token, float(self._clock.time()))
+            return True
+
+        return await self._write(save, athlete_id)
+
+    async def delete(self, athlete_id: int, *, if_unchanged: TokenSet | AnyTokens = ANY) -> bool:
+        """Delete the athlete's tokens, if they are these; see ``TokenStore``."""
         check_athlete_id(athlete_id)
-        await self._write(lambda rows: rows.delete(athlete_id), athlete_id)
+
+        def delete(rows: Rows) -> bool:
+            if if_unchanged is not ANY and rows.load(athlete_id) != if_unchanged:
+                return False
+            return rows.delete(athlete_id)
+
+        return await self._write(delete, athlete_id)
 
     async def athlete_ids(self) -> list[int]:
         """Return the connected athletes, in ascending order."""
         return await self._read(lambda rows: rows.athlete_ids())
+
+    async def iter_athlete_ids(self, *, after: int = 0) -> AsyncIterator[int]:
+        """Iterate over the connected athletes with a larger id, in ascending order; nothing is held open meanwhile."""
+        check_athlete_id(after)
+        while after < 2**63 - 1:
+            page = await self._read(partial(_page_of_ids, after + 1))
+            for athlete_id in page:
+                yield athlete_id
+            if len(page) < PAGE_ROWS:
+                return
+            after = page[-1]
 
     async def applications(self) -> list[str]:
         """Return the applications that have tokens in the file, in order; the one without a name is an empty text."""
@@ -150,7 +180,7 @@ class SqliteTokenStore:
         return count
 
     @asynccontextmanager
-    async def lock(self, athlete_id: int) -> AsyncGenerator[None]:
+    async def lock(self, athlete_id: int) -> AsyncGenerator[Lease]:
         """Return a context that one holder at a time is in, among all processes; a process that dies loses it.
 
         Waits for ``lock_timeout`` at most; tasks of one event loop that use one object come in in order. Before it lets
@@ -169,8 +199,8 @@ class SqliteTokenStore:
 
         # Whether an application is named or found in the file: the lock is the same.
         known = None if self._application else shared
-        async with self._file.lock(name, self._lock_timeout, self._rows, known):
-            yield
+        async with self._file.lock(name, self._lock_timeout, self._rows, known) as lease:
+            yield lease
 
     async def check_writable(self) -> None:
         """Make sure, by writing to it, that the file can be written now. Makes it if there is none.
@@ -199,6 +229,10 @@ class SqliteTokenStore:
         rows = self._rows(connection)
         _ = rows.application
         return rows
+
+
+def _page_of_ids(first: int, rows: Rows) -> list[int]:
+    return rows.athlete_ids(first=first, limit=PAGE_ROWS)
 
 
 def _lock_name(application: str, athlete_id: int) -> str:

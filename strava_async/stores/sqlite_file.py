@@ -24,7 +24,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from strava_async.errors import TokenStoreError
+from strava_async.errors import StoreError
 from strava_async.stores.file_errors import explained, is_read_only
 from strava_async.stores.private_files import Privacy
 
@@ -39,11 +39,13 @@ class Schema:
         application_id: SQLite's own mark for whose file it is.
         version: of the tables.
         tables: the statement that makes each, by name.
+        error: what is raised for a file that cannot be used.
     """
 
     application_id: int
     version: int
     tables: Mapping[str, str]
+    error: type[StoreError] = StoreError
 
     @property
     def script(self) -> str:
@@ -58,7 +60,7 @@ class Schema:
 
 
 class SqliteFile:
-    """One file, and a connection for each transaction. Every method blocks, and raises TokenStoreError.
+    """One file, and a connection for each transaction. Every method blocks, and raises the schema's error.
 
     Args:
         path: the file, without symbolic links.
@@ -87,7 +89,7 @@ class SqliteFile:
         if self.exists():
             return
         if _size(f"{self.path}-wal"):
-            raise TokenStoreError(
+            raise self.schema.error(
                 f"{self.path} is missing, but {self.path}-wal may hold what was kept: restore the file, or move the "
                 "-wal away"
             )
@@ -142,7 +144,7 @@ class SqliteFile:
     @contextmanager
     def explained(self) -> Generator[None]:
         """Return a context that turns errors of SQLite and of the system into sentences that say what to do."""
-        with explained(self.path, self._busy_timeout):
+        with explained(self.path, self._busy_timeout, self.schema.error):
             yield
 
     @contextmanager
@@ -174,26 +176,26 @@ class SqliteFile:
             if stat.S_ISDIR(found.st_mode):
                 raise IsADirectoryError
             if not found.st_size:
-                raise TokenStoreError(
+                raise self.schema.error(
                     f"{self.path} is empty, so it was cut off: restore it, or remove it to begin anew"
                 )
             if is_read_only(self.path):
-                raise TokenStoreError(f"{self.path} is on a read-only file system: mount it for writing")
+                raise self.schema.error(f"{self.path} is on a read-only file system: mount it for writing")
             # Root may write anything; the owner's bit says what is meant.
             if not (found.st_mode & stat.S_IWUSR and os.access(self.path, os.R_OK | os.W_OK)):
-                raise TokenStoreError(f"{self.path} cannot be written: make it writable (chmod 600) for its user")
+                raise self.schema.error(f"{self.path} cannot be written: make it writable (chmod 600) for its user")
             if not (os.stat(directory).st_mode & stat.S_IWUSR and os.access(directory, os.W_OK | os.X_OK)):
-                raise TokenStoreError(f"{directory} cannot be written: SQLite needs to make files in it")
+                raise self.schema.error(f"{directory} cannot be written: SQLite needs to make files in it")
 
     def _check_identity(self, connection: sqlite3.Connection) -> None:
         if _pragma(connection, "application_id") != self.schema.application_id:
-            raise TokenStoreError(f"{self.path} is another program's database: name another file")
+            raise self.schema.error(f"{self.path} is another program's database: name another file")
         version = _pragma(connection, "user_version")
         if version > self.schema.version:
-            raise TokenStoreError(f"{self.path} was made by a newer strava-async: upgrade this one")
+            raise self.schema.error(f"{self.path} was made by a newer strava-async: upgrade this one")
         tables = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
         if version != self.schema.version or not self.schema.tables.keys() <= tables:
-            raise TokenStoreError(f"{self.path} is damaged: restore a backup, or name another file")
+            raise self.schema.error(f"{self.path} is damaged: restore a backup, or name another file")
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

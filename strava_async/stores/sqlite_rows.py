@@ -35,6 +35,7 @@ _NAMED_BY_LOGIN = re.compile(r"[1-9][0-9]*(?:@https?://\S+)?")
 TOKENS = Schema(
     application_id=0x53747261,  # "Stra"
     version=1,
+    error=TokenStoreError,
     tables={
         "tokens": """
 create table tokens (
@@ -101,15 +102,21 @@ class Rows:
             (self.application, athlete_id, value.reveal(), int(self._seal is not None), saved_at),
         )
 
-    def delete(self, athlete_id: int) -> None:
-        """Remove the athlete's row, if there is one."""
+    def delete(self, athlete_id: int) -> bool:
+        """Remove the athlete's row; return whether there was one."""
         query = "delete from tokens where application = ? and athlete_id = ?"
-        self._connection.execute(query, (self.application, athlete_id))
+        return self._connection.execute(query, (self.application, athlete_id)).rowcount > 0
 
-    def athlete_ids(self) -> list[int]:
-        """Return the athletes in ascending order."""
-        query = "select athlete_id from tokens where application = ? order by athlete_id"
-        return [athlete_id for (athlete_id,) in self._connection.execute(query, (self.application,))]
+    def athlete_ids(self, *, first: int = -(2**63), limit: int = -1) -> list[int]:
+        """Return the athletes in ascending order.
+
+        Args:
+            first: from this id on.
+            limit: so many at the most; negative means all.
+        """
+        query = "select athlete_id from tokens where application = ? and athlete_id >= ? order by athlete_id limit ?"
+        found = self._connection.execute(query, (self.application, first, limit))
+        return [athlete_id for (athlete_id,) in found]
 
     def rotate(self) -> int:
         """Seal every row of the file, of all applications, with the first key; return how many."""

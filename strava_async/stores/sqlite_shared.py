@@ -10,9 +10,9 @@ from typing import TypeVar
 
 import anyio
 
-from strava_async._concurrency.keyed_lock import Turns
+from strava_async._concurrency.keyed_lock import KeyedLock
 from strava_async._concurrency.threads import finish_in_thread
-from strava_async.errors import InputError, TokenStoreError
+from strava_async.errors import InputError
 from strava_async.stores.file_lock import FileLock
 from strava_async.stores.private_files import Privacy
 from strava_async.stores.sqlite_file import Schema, SqliteFile
@@ -41,7 +41,7 @@ class SharedFile:
         is_encrypted: says whether what is in the file is of no use to those who read it.
 
     Raises:
-        InputError: the path names no file. The methods raise TokenStoreError for a file that cannot be used.
+        InputError: the path names no file. The methods raise the schema's error for a file that cannot be used.
     """
 
     def __init__(
@@ -57,8 +57,8 @@ class SharedFile:
         self._schema = schema
         self._busy_timeout = busy_timeout
         self._is_encrypted = is_encrypted
-        self._privacy = Privacy(private)
-        self._turns = Turns()
+        self._privacy = Privacy(private, schema.error)
+        self._tasks = KeyedLock()
         self._locks: dict[str, FileLock] = {}
 
     async def read(self, work: Work[T]) -> T:
@@ -111,7 +111,7 @@ class SharedFile:
     @asynccontextmanager
     async def lock(
         self, name: str, timeout: float, look: Work[object] = lambda _: None, shared: Work[str] | None = None
-    ) -> AsyncGenerator[None]:
+    ) -> AsyncGenerator[FileLock]:
         """Return a context that one holder at a time is in, among all processes, and in which a write has its room.
 
         Args:
@@ -122,7 +122,7 @@ class SharedFile:
                 name.
 
         Raises:
-            TokenStoreError: somebody else has held it all that time, or the file cannot be written, or its disk has no
+            StoreError: somebody else has held it all that time, or the file cannot be written, or its disk has no
                 room.
         """
         file = await self._made()
@@ -130,7 +130,7 @@ class SharedFile:
             await self._prove(file, look, lock)
             self._locks[name] = lock
             try:
-                yield
+                yield lock
             finally:
                 if self._locks.get(name) is lock:
                     del self._locks[name]
@@ -193,10 +193,10 @@ class SharedFile:
         self, file: SqliteFile, name: str, timeout: float, shared: Work[str] | None = None
     ) -> AsyncGenerator[FileLock]:
         give_up_at = anyio.current_time() + timeout
-        taken = TokenStoreError(f"lock {name} of {file.path} was not free for {timeout:g} s: see who holds it")
+        taken = self._schema.error(f"lock {name} of {file.path} was not free for {timeout:g} s: see who holds it")
         async with AsyncExitStack() as stack:
             with anyio.CancelScope(deadline=give_up_at) as waiting:
-                await stack.enter_async_context(self._turns.turn(name))
+                await stack.enter_async_context(self._tasks.hold(name))
             if waiting.cancelled_caught:
                 raise taken
             known = name if shared is None else await self._read_of(file, shared)

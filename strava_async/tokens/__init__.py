@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 from strava_async._lazy import lazy
 
 if TYPE_CHECKING:
-    from strava_async.tokens.source import OnTokenRefresh, TokenKeeper, TokenSource
+    from strava_async.tokens.persistence import OnTokenRefresh, TokenPersistence
+    from strava_async.tokens.source import TokenSource
 else:
     __getattr__, __dir__ = lazy(
-        __name__, {"OnTokenRefresh": "source", "TokenKeeper": "source", "TokenSource": "source"}
+        __name__, {"OnTokenRefresh": "persistence", "TokenPersistence": "persistence", "TokenSource": "source"}
     )
 
-__all__ = ["OnTokenRefresh", "TokenKeeper", "TokenSource"]
+__all__ = ["OnTokenRefresh", "TokenPersistence", "TokenSource"]

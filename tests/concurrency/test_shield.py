@@ -12,7 +12,7 @@ import anyio.lowlevel
 import pytest
 import trio
 
-from strava_async._concurrency.shield import after_waiting_for, cancellable, carry_out, commit, run_to_end
+from strava_async._concurrency.shield import call_shielded, cancellable, commit, hold_lock, run_shielded
 from strava_async.errors import InputError
 from strava_async.oauth.grants import AccessInfo, TokenSet
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
@@ -198,11 +198,11 @@ def test_waiting_for_a_lock_ends_with_the_loop(backend: str) -> None:
             yield
 
         async def work() -> None:
-            async with after_waiting_for(lock()):
+            async with hold_lock(lock()):
                 raise AssertionError("nobody gave the lock up")
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(run_to_end, work, lambda: ended.append(True))
+            tasks.start_soon(run_shielded, work, lambda: ended.append(True))
             await waiting.wait()
             await end_everything_else(tasks)
             at_once.extend(ended)
@@ -229,7 +229,7 @@ def test_a_wait_with_something_at_stake_does_not_end_with_the_loop(backend: str)
             done.append(True)
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(run_to_end, work, lambda: None)
+            tasks.start_soon(run_shielded, work, lambda: None)
             await waiting.wait()
             tasks.cancel_scope.cancel()
 
@@ -272,7 +272,7 @@ def test_a_wait_that_begins_after_the_loop_began_to_end_does_not_begin() -> None
             reached.append("inside")
 
     async def main() -> None:
-        caller = asyncio.create_task(run_to_end(work, lambda: reached.append("end")))
+        caller = asyncio.create_task(run_shielded(work, lambda: reached.append("end")))
         await begun.wait()
         caller.cancel()
 
@@ -294,11 +294,11 @@ def test_work_inside_of_work_that_is_held_is_held(backend: str) -> None:
             done.append("inner")
 
         async def outer() -> str:
-            await run_to_end(inner, lambda: None)
+            await run_shielded(inner, lambda: None)
             return "outer"
 
         async def call() -> None:
-            done.append(await carry_out(outer, lambda: done.append("end")))
+            done.append(await call_shielded(outer, lambda: done.append("end")))
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(call)
@@ -316,7 +316,7 @@ def test_what_was_not_begun_does_not_begin_when_the_loop_ends() -> None:
         done.append("begun")
 
     async def main() -> None:
-        caller = asyncio.create_task(run_to_end(work, lambda: done.append("end")))
+        caller = asyncio.create_task(run_shielded(work, lambda: done.append("end")))
         await asyncio.sleep(0)
         caller.cancel()
 
@@ -324,7 +324,7 @@ def test_what_was_not_begun_does_not_begin_when_the_loop_ends() -> None:
     assert done in (["end"], ["begun", "end"])
     done.clear()
     loop = asyncio.new_event_loop()
-    task = loop.create_task(run_to_end(work, lambda: done.append("end")))
+    task = loop.create_task(run_shielded(work, lambda: done.append("end")))
     loop.call_soon(loop.stop)
     loop.run_forever()
     left = asyncio.all_tasks(loop)
@@ -349,11 +349,11 @@ def test_work_that_hangs_does_not_hold_the_end_of_the_loop_for_ever(backend: str
             await anyio.sleep_forever()
 
         async def outer() -> None:
-            await run_to_end(hang, lambda: ended.append("inner"), seconds=0.0)
+            await run_shielded(hang, lambda: ended.append("inner"), seconds=0.0)
 
         async with anyio.create_task_group() as tasks:
             work = outer if nested else hang
-            tasks.start_soon(partial(run_to_end, work, lambda: ended.append("outer"), seconds=0.0))
+            tasks.start_soon(partial(run_shielded, work, lambda: ended.append("outer"), seconds=0.0))
             await begun.wait()
             tasks.cancel_scope.cancel()
 
@@ -387,7 +387,7 @@ async def test_scopes_and_timeouts_inside_of_the_work_end_what_they_are_for() ->
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(cancel)
-            await run_to_end(work, lambda: None)
+            await run_shielded(work, lambda: None)
     assert timed_out == ["its own scope", "its own timeout", "a scope that another task holds"]
 
 
@@ -413,7 +413,7 @@ async def test_asyncios_own_timeouts_and_groups_work_inside() -> None:
             failures.append("group")
 
     with anyio.fail_after(10):
-        await run_to_end(work, lambda: None)
+        await run_shielded(work, lambda: None)
     assert failures == ["timeout", "group"]
 
 
@@ -427,7 +427,7 @@ async def test_what_lives_on_in_the_context_of_finished_work_is_not_part_of_it()
             order.append("a wait of its own")
         with anyio.CancelScope() as scope:
             cancel.append(scope.cancel)
-            await run_to_end(inner, done.set)
+            await run_shielded(inner, done.set)
 
     async def inner() -> None:
         cancel[0]()
@@ -440,7 +440,7 @@ async def test_what_lives_on_in_the_context_of_finished_work_is_not_part_of_it()
     cancel: list[Callable[[], None]] = []
     ended, done = anyio.Event(), anyio.Event()
     async with anyio.create_task_group() as tasks:
-        await run_to_end(work, lambda: None, seconds=0.0)
+        await run_shielded(work, lambda: None, seconds=0.0)
         ended.set()
     await done.wait()
     assert order == ["a wait of its own", "work of its own"]
@@ -452,7 +452,7 @@ async def test_what_the_work_raises_is_raised_as_it_is() -> None:
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        await carry_out(work, lambda: None)
+        await call_shielded(work, lambda: None)
 
 
 # One object, one event loop
@@ -478,7 +478,7 @@ def in_another_thread(work: Callable[[], object]) -> list[Exception]:
 async def test_a_token_source_belongs_to_one_event_loop_at_a_time(other: str) -> None:
     source = TokenSource(TokenSet("a0"))
     assert await source.bearer() == "a0"
-    for use in (source.bearer, source.settled, partial(source.renew, "a0")):
+    for use in (source.bearer, source.wait_idle, partial(source.renew, "a0")):
         raised = in_another_thread(partial(anyio.run, use, backend=other))
         assert [type(error) for error in raised] == [InputError]
         assert "TokenSource" in str(raised[0])

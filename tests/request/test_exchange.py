@@ -9,7 +9,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from strava_async._concurrency.shield import run_to_end
+from strava_async._concurrency.shield import run_shielded
 from strava_async._hidden import Hidden
 from strava_async.errors import (
     DecodeError,
@@ -60,6 +60,7 @@ class World:
         self.log: list[str] = []
         self.bounds: list[tuple[float, float | None, bool]] = []
         self.answers = list(answers)
+        self.seconds_per_send = 0.0
         self.clock = FakeClock()
         self.limiter = LoggingLimiter(self)
         expires_at = 1 if expired else None
@@ -86,6 +87,7 @@ class World:
         self.log.append(f"send {bearer and bearer.reveal()}")
         self.bounds.append((timeout, total, urgent))
         await anyio.lowlevel.checkpoint()
+        self.clock.advance(self.seconds_per_send)
         answer = self.answers.pop(0)
         if isinstance(answer, StravaError):
             raise answer
@@ -355,7 +357,7 @@ async def test_cancelled_while_waiting_for_a_token_the_permit_is_given_back() ->
         scope.cancel()
         await anyio.wait_all_tasks_blocked()
         answer.set()
-    await world.tokens.settled()
+    await world.tokens.wait_idle()
     assert world.log == ["acquire", "release"]
     assert world.tokens.token.access_token == "a1"
 
@@ -593,7 +595,7 @@ def test_a_renewal_that_waits_to_ask_again_ends_with_the_event_loop(backend: str
 
     async def main() -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(run_to_end, work, lambda: ended.append(True))
+            tasks.start_soon(run_shielded, work, lambda: ended.append(True))
             while not world.clock.sleeping:
                 await anyio.lowlevel.checkpoint()
             await end_everything_else(tasks)
@@ -601,4 +603,24 @@ def test_a_renewal_that_waits_to_ask_again_ends_with_the_event_loop(backend: str
 
     anyio.run(main, backend=backend)
     assert at_once == [True]
+    assert world.log == ["send None"]
+
+
+async def test_attempts_share_the_time_that_a_call_has_and_none_begins_without_three_seconds() -> None:
+    world = World(*[BROKEN] * 9)
+    world.seconds_per_send = 8.0
+    patient = RetryPolicy(max_attempts=9, base_seconds=4.0, max_seconds=4.0)
+    async with world.clock.autojump():
+        with pytest.raises(ServerError) as caught:
+            await world.run(options=Options(patient, total=20.0, within=25.0))
+    assert [total for _, total, _ in world.bounds] == [20.0, 15.0, 5.0]
+    assert caught.value.attempts == 3
+
+
+async def test_a_wait_that_a_call_has_no_time_for_is_not_begun() -> None:
+    world = World(Reply(429, {"retry-after": "23"}, b"{}", "application/json"), OK)
+    call = oauth_call("https://www.strava.com/oauth/token", {}, idempotent=True)
+    with pytest.raises(RateLimitedError) as caught:
+        await world.exchange.run(call, None, Options(within=25.0))
+    assert caught.value.retry_after == 23.0
     assert world.log == ["send None"]

@@ -14,7 +14,7 @@ import pytest
 
 from strava_async.errors import InputError
 from strava_async.oauth.grants import TokenSet
-from strava_async.stores.base import TokenStore
+from strava_async.stores.base import ANY, TokenStore
 
 FULL = TokenSet("access-0", "refresh-0", 1_767_693_600, frozenset({"read", "activity:read_all"}), 7)
 LEAST = TokenSet("")
@@ -116,7 +116,96 @@ class StoreContract:
         assert "access-0" not in repr(store)
         assert "refresh-0" not in repr(store)
 
+    async def test_the_athletes_are_iterated_over_in_ascending_order(self, store: TokenStore) -> None:
+        for athlete_id in (10, 9, 2**40, 100):
+            await store.save(athlete_id, FULL)
+        assert [each async for each in store.iter_athlete_ids()] == [9, 10, 100, 2**40]
+        assert [each async for each in store.iter_athlete_ids(after=10)] == [100, 2**40]
+        assert [each async for each in store.iter_athlete_ids(after=2**63 - 1)] == []
+
+    async def test_athletes_may_be_deleted_while_they_are_iterated_over(self, store: TokenStore) -> None:
+        for athlete_id in range(1, 8):
+            await store.save(athlete_id, FULL)
+        seen: list[int] = []
+        async for athlete_id in store.iter_athlete_ids():
+            seen.append(athlete_id)
+            await store.delete(athlete_id)
+        assert seen == [1, 2, 3, 4, 5, 6, 7]
+        assert await store.athlete_ids() == []
+
+    # Compare and set
+
+    async def test_what_was_loaded_is_replaced(self, store: TokenStore, twin: TokenStore) -> None:
+        odd = TokenSet("a", None, None, frozenset({"läuft", "read"}), None, "g1")
+        loaded: TokenSet | None = None
+        for token in (FULL, odd, LEAST, numbered(1)):
+            assert await store.save(7, token, replacing=loaded) is True
+            loaded = await twin.load(7)
+            assert loaded is not None
+            assert_same(loaded, token, 7)
+
+    async def test_tokens_that_are_not_the_expected_ones_stay(self, store: TokenStore) -> None:
+        await store.save(7, FULL)
+        others = (
+            replace(FULL, access_token="access-1"),
+            replace(FULL, refresh_token="refresh-1"),
+            replace(FULL, refresh_token=None),
+            replace(FULL, expires_at=1),
+            replace(FULL, expires_at=None),
+            replace(FULL, scope=frozenset({"read"})),
+            replace(FULL, generation="g1"),
+        )
+        for expected in others:
+            assert await store.save(7, numbered(1), replacing=expected) is False
+            assert await store.delete(7, if_unchanged=expected) is False
+        assert await store.save(7, numbered(1), replacing=None) is False
+        assert await store.load(7) == FULL
+
+    async def test_nothing_is_saved_in_place_of_tokens_that_are_gone(self, store: TokenStore) -> None:
+        assert await store.save(7, numbered(1), replacing=FULL) is False
+        assert await store.load(7) is None
+        assert await store.athlete_ids() == []
+
+    async def test_whatever_is_there_is_replaced_and_deleted(self, store: TokenStore) -> None:
+        assert await store.save(7, numbered(0), replacing=ANY) is True
+        assert await store.save(7, numbered(1)) is True
+        assert await store.delete(7, if_unchanged=ANY) is True
+        assert await store.delete(7) is False
+
+    async def test_what_was_loaded_is_deleted(self, store: TokenStore, twin: TokenStore) -> None:
+        await store.save(7, FULL)
+        await store.save(8, FULL)
+        loaded = await store.load(7)
+        assert loaded is not None
+        assert await twin.delete(7, if_unchanged=loaded) is True
+        assert await store.delete(7, if_unchanged=loaded) is False
+        assert await store.athlete_ids() == [8]
+
+    @pytest.mark.parametrize("expected", [None, FULL])
+    async def test_of_those_who_replace_the_same_tokens_at_once_one_succeeds(
+        self, store: TokenStore, twin: TokenStore, expected: TokenSet | None
+    ) -> None:
+        saved: list[int] = []
+        if expected is not None:
+            await store.save(7, expected)
+
+        async def save(where: TokenStore, number: int) -> None:
+            if await where.save(7, numbered(number), replacing=expected):
+                saved.append(number)
+
+        await at_once(*(lambda n=n: save((store, twin)[n % 2], n) for n in range(8)))
+        assert len(saved) == 1
+        assert await store.load(7) == numbered(saved[0])
+
     # The lock
+
+    async def test_a_lease_is_held_inside_and_not_outside(self, store: TokenStore, twin: TokenStore) -> None:
+        async with store.lock(7) as lease:
+            assert lease.held() is True
+        assert lease.held() is False
+        async with twin.lock(7) as next_lease:
+            assert lease.held() is False
+            assert next_lease.held() is True
 
     async def test_what_is_loaded_and_saved_under_the_lock_is_not_lost(
         self, store: TokenStore, twin: TokenStore

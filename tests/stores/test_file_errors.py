@@ -67,7 +67,7 @@ def test_an_error_of_sqlite_says_what_to_do(
     path: Path, work: Callable[[sqlite3.Connection], None], sentence: str
 ) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        with pytest.raises(TokenStoreError, match=sentence) as caught, explained(str(path), 5.0):
+        with pytest.raises(TokenStoreError, match=sentence) as caught, explained(str(path), 5.0, TokenStoreError):
             work(connection)
         assert str(path) in str(caught.value)
         assert isinstance(caught.value.__cause__, sqlite3.Error)
@@ -87,7 +87,7 @@ def test_an_error_of_sqlite_says_what_to_do(
     ],
 )
 def test_an_error_of_the_system_says_what_to_do(path: Path, number: int, sentence: str) -> None:
-    with pytest.raises(TokenStoreError, match=sentence) as caught, explained(str(path), 5.0):
+    with pytest.raises(TokenStoreError, match=sentence) as caught, explained(str(path), 5.0, TokenStoreError):
         raise OSError(number, os.strerror(number))
     assert str(path) in str(caught.value)
 
@@ -262,7 +262,7 @@ anyio.run(main)
 """,
         path,
     )
-    assert told[0].startswith("TokenStoreError")
+    assert told[0].startswith("EventStoreError")
     assert str(path) in told[0]
 
 

@@ -50,6 +50,19 @@ def test_the_file_is_there_only_while_somebody_holds_it(path: str) -> None:
     assert names(path) == []
 
 
+def test_a_lock_is_held_until_it_is_released_or_its_file_is_removed(path: str) -> None:
+    lock = FileLock(path)
+    assert not lock.held()
+    assert lock.try_acquire()
+    assert lock.held()
+    lock.release()
+    assert not lock.held()
+    assert lock.try_acquire()
+    os.unlink(path)
+    assert not lock.held()
+    lock.release()
+
+
 def test_only_the_owner_may_enter_the_directory(path: str) -> None:
     before = os.umask(0)
     try:

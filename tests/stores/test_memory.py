@@ -10,7 +10,7 @@ import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
-from strava_async._concurrency.keyed_lock import Turns
+from strava_async._concurrency.keyed_lock import KeyedLock
 from strava_async.errors import InputError
 from strava_async.oauth.grants import TokenSet
 from strava_async.stores import MemoryTokenStore, TokenStore
@@ -98,32 +98,32 @@ async def test_waiters_come_in_in_the_order_in_which_they_asked() -> None:
 
 @pytest.mark.anyio
 async def test_locks_of_idle_athletes_are_not_kept() -> None:
-    turns = Turns()
+    lock = KeyedLock()
 
     async def enter(key: int) -> None:
-        async with turns.turn(key):
+        async with lock.hold(key):
             await anyio.lowlevel.checkpoint()
 
     async with anyio.create_task_group() as tasks:
         for key in range(100):
             tasks.start_soon(enter, key % 50)
         await anyio.lowlevel.checkpoint()
-    assert turns.in_use() == 0
+    assert lock.in_use() == 0
 
 
 @pytest.mark.anyio
 async def test_a_waiter_who_gave_up_leaves_no_lock_behind() -> None:
-    turns = Turns()
+    lock = KeyedLock()
 
     async def wait() -> None:
-        async with turns.turn(7):
+        async with lock.hold(7):
             raise AssertionError("two are in")
 
-    async with anyio.create_task_group() as tasks, turns.turn(7):
+    async with anyio.create_task_group() as tasks, lock.hold(7):
         tasks.start_soon(wait)
         await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
-    assert turns.in_use() == 0
+    assert lock.in_use() == 0
 
 
 @pytest.mark.anyio

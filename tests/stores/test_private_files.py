@@ -204,7 +204,7 @@ def fixed(path: str) -> str | None:
 def test_what_cannot_be_put_right_is_refused_with_the_remedies_or_told_once(
     encrypted: bool, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    privacy = Privacy(True, fixed)
+    privacy = Privacy(True, TokenStoreError, fixed)
     for _ in range(3):
         if encrypted:
             privacy.enforce(str(path), [], lambda: True)
@@ -224,12 +224,14 @@ def test_files_beside_one_that_is_accepted_as_it_is_are_not_touched(path: Path) 
         asked.append(file)
         return fixed(file)
 
-    Privacy(True, note).enforce(str(path), [f"{path}-wal"], lambda: True)
+    Privacy(True, TokenStoreError, note).enforce(str(path), [f"{path}-wal"], lambda: True)
     assert asked == [str(path)]
 
 
 def test_a_file_beside_it_that_cannot_be_put_right_is_refused(path: Path) -> None:
-    privacy = Privacy(True, lambda file: "it belongs to another user" if file.endswith("-wal") else None)
+    privacy = Privacy(
+        True, TokenStoreError, lambda file: "it belongs to another user" if file.endswith("-wal") else None
+    )
     with pytest.raises(TokenStoreError, match="another user"):
         privacy.enforce(str(path), [f"{path}-wal"], lambda: False)
 

@@ -313,8 +313,11 @@ async def test_a_holder_whose_lease_ran_out_leaves_the_new_holders_alone(
     engine: AsyncEngine, store: SqlAlchemyTokenStore, other: SqlAlchemyTokenStore, clock: RestlessClock
 ) -> None:
     slow = store.lock(7)
-    await slow.__aenter__()
-    clock.advance(LEASE_SECONDS + 1)
+    lease = await slow.__aenter__()
+    clock.advance(LEASE_SECONDS - 1)
+    assert lease.held()
+    clock.advance(2)
+    assert not lease.held()
     async with other.lock(7):
         mine = await leases(engine)
         await slow.__aexit__(None, None, None)

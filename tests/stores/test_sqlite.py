@@ -156,7 +156,7 @@ async def test_only_the_owner_may_read_the_files_whatever_the_umask(path: Path) 
 @pytest.mark.anyio
 async def test_a_commit_is_made_to_survive_a_power_failure(path: Path) -> None:
     await SqliteTokenStore(path).save(7, FULL)
-    with SqliteFile(str(path), TOKENS, 5.0, Privacy(private=True)).writing() as connection:
+    with SqliteFile(str(path), TOKENS, 5.0, Privacy(True, TokenStoreError)).writing() as connection:
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA secure_delete").fetchone() == (1,)
@@ -570,3 +570,15 @@ async def test_a_directory_that_is_none_is_named(tmp_path: Path, name: str, sent
         with pytest.raises(TokenStoreError, match=sentence):
             await operation(SqliteTokenStore(tmp_path / name))
     assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.anyio
+async def test_more_athletes_than_one_transaction_reads_are_iterated_over(path: Path) -> None:
+    store = SqliteTokenStore(path)
+    await store.save(1, FULL)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        copies = "with recursive n(id) as (select 2 union all select id + 1 from n where id < 1001)"
+        connection.execute(
+            f"insert into tokens {copies} select application, n.id, value, sealed, saved_at from tokens, n"
+        )
+    assert [each async for each in store.iter_athlete_ids()] == list(range(1, 1002))

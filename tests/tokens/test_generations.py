@@ -195,7 +195,7 @@ async def test_tokens_in_hand_are_not_lost_because_sessions_were_ended_meanwhile
         await shared.source.bearer()
     shared.kept.fail_with = None
     await shared.other_process().change_generation("g2")
-    await shared.source.hand_over()
+    await shared.source.flush()
     assert shared.kept.token is not None
     assert (shared.kept.token.refresh_token, shared.kept.token.generation) == ("r1", "g2")
 
@@ -278,7 +278,7 @@ async def test_a_grant_that_strava_calls_dead_ends_its_generation_once_whoever_a
     assert shared.strava.asked == ["r0", "r0"]  # once in each process
     assert await shared.source.change_generation("g9")
     assert shared.kept.token.generation == ended("g9")
-    await shared.source.put(info("b0", "s0", NOW + 9 * 3600), "g2")
+    await shared.source.adopt_grant(info("b0", "s0", NOW + 9 * 3600), "g2")
     assert shared.kept.token.generation == "g2"
 
 

@@ -20,6 +20,7 @@ from strava_async.errors import (
     TransportError,
 )
 from strava_async.oauth.grants import AccessInfo, TokenSet
+from strava_async.stores.lease import UntilReleased
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from strava_async.tokens.source import TokenSource
 
@@ -303,7 +304,7 @@ async def test_a_native_cancellation_of_everyone_loses_no_token() -> None:
         isinstance(result, asyncio.CancelledError) for result in await asyncio.gather(*callers, return_exceptions=True)
     )
     setting.strava.gate.set()
-    await setting.source.settled()
+    await setting.source.wait_idle()
     assert saved == ["r1"]
     assert await setting.source.bearer() == "a1"
     assert setting.strava.asked == ["r0"]
@@ -406,7 +407,7 @@ def test_a_source_outlives_the_event_loop_that_stopped_its_renewal() -> None:
 
 
 class Kept:
-    """A keeper as several processes share it: what is kept, and the order of what was done with it."""
+    """A persistence as several processes share it: what is saved, and the order of what was done with it."""
 
     def __init__(self, token: TokenSet | None) -> None:
         self.token = token
@@ -416,10 +417,10 @@ class Kept:
         self.loading: Callable[[], Awaitable[object]] | None = None
 
     @asynccontextmanager
-    async def lock(self) -> AsyncGenerator[None, None]:
+    async def lock(self) -> AsyncGenerator[UntilReleased]:
         async with self.free:
             self.done.append("lock")
-            yield
+            yield UntilReleased()
             self.done.append("unlock")
 
     async def load(self, present: TokenSet) -> TokenSet:
@@ -431,11 +432,14 @@ class Kept:
             raise InvalidGrantError("not connected")
         return token
 
-    async def save(self, token: TokenSet) -> None:
+    async def save(self, token: TokenSet, *, replacing: TokenSet | None) -> bool:
         if self.fail_with is not None:
             raise self.fail_with
+        if self.token != replacing:
+            return False
         self.done.append(f"save {token.refresh_token}")
         self.token = token
+        return True
 
 
 class Shared:
@@ -448,7 +452,7 @@ class Shared:
         self.source = self.other_process()
 
     def other_process(self) -> TokenSource:
-        return TokenSource(keeper=self.kept, refresh=self.strava.refresh, clock=self.clock)
+        return TokenSource(persistence=self.kept, refresh=self.strava.refresh, clock=self.clock)
 
 
 async def test_kept_tokens_are_read_before_their_first_use_and_no_lock_is_taken() -> None:
@@ -585,20 +589,20 @@ async def test_tokens_in_hand_give_way_to_what_happened_since(since: TokenSet | 
     with pytest.raises(OSError, match="disk full"):
         await shared.source.bearer()
     shared.kept.fail_with, shared.kept.token = None, since
-    await shared.source.hand_over()
+    await shared.source.flush()
     assert not shared.source.unsaved
     assert shared.kept.token is since
 
 
 async def test_handing_over_saves_what_is_in_hand_and_asks_nobody() -> None:
     shared = Shared()
-    await shared.source.hand_over()
+    await shared.source.flush()
     assert shared.kept.done == []
     shared.kept.fail_with = OSError("disk full")
     with pytest.raises(OSError, match="disk full"):
         await shared.source.bearer()
     shared.kept.fail_with = None
-    await shared.source.hand_over()
+    await shared.source.flush()
     assert shared.kept.done[-3:] == ["load", "save r1", "unlock"]
 
 
@@ -608,7 +612,7 @@ async def test_tokens_that_were_forgotten_while_they_were_read_are_read_again() 
     async def reconnect() -> None:
         shared.kept.loading = None
         shared.kept.token = TokenSet("b0", "s0", NOW + 3600)
-        shared.source.reread()
+        shared.source.invalidate()
 
     shared.kept.loading = reconnect
     assert await shared.source.bearer() == "b0"
@@ -656,7 +660,7 @@ async def test_a_cancelled_renewal_keeps_what_strava_answered() -> None:
         leader.cancel()
         await anyio.wait_all_tasks_blocked()
         shared.strava.gate.set()
-    await shared.source.settled()
+    await shared.source.wait_idle()
     assert shared.kept.token is not None
     assert shared.kept.token.refresh_token == "r1"
 
@@ -687,7 +691,7 @@ async def test_kept_tokens_are_prepared_before_a_call_waits_and_others_are_not()
 
 async def test_a_keeper_and_a_callback_contradict_each_other() -> None:
     with pytest.raises(InputError, match="either"):
-        TokenSource(keeper=Kept(None), on_refresh=print)
+        TokenSource(persistence=Kept(None), on_refresh=print)
 
 
 async def test_a_refused_caller_who_finds_others_reading_renews_all_the_same() -> None:
@@ -780,7 +784,7 @@ async def test_a_new_grant_is_in_hand_before_the_keeper_has_it() -> None:
     grant = AccessInfo(info("b0", "s0", NOW + 3600), athlete={"id": 7})
     async with anyio.create_task_group() as tasks:
         await shared.kept.free.acquire()
-        tasks.start_soon(shared.source.put, grant)
+        tasks.start_soon(shared.source.adopt_grant, grant)
         await anyio.wait_all_tasks_blocked()
         assert shared.source.unsaved
         assert shared.kept.token is not None
@@ -791,7 +795,7 @@ async def test_a_new_grant_is_in_hand_before_the_keeper_has_it() -> None:
 
 async def test_waiting_for_the_end_of_a_renewal_from_inside_is_told() -> None:
     async def close(tokens: TokenSet) -> None:
-        await setting.source.settled()
+        await setting.source.wait_idle()
 
     setting = Setting(on_refresh=close)
     with pytest.raises(InputError, match="itself"):
@@ -845,10 +849,11 @@ async def confirmed(shared: Shared) -> tuple[bool, int]:
     """Return whether the grant lives, and how often its end was called."""
     ended: list[None] = []
 
-    async def end() -> None:
+    async def end(dead: TokenSet | None) -> None:
+        assert dead == shared.kept.token
         ended.append(None)
 
-    return await shared.source.confirm(end), len(ended)
+    return await shared.source.verify_grant(end), len(ended)
 
 
 async def test_a_confirmation_asks_although_the_token_is_good_and_keeps_what_it_gets() -> None:
@@ -912,7 +917,9 @@ async def test_a_renewal_that_names_another_athlete_is_refused_and_not_kept(know
     shared = Shared()
     if known == "by the source":
         shared.kept.token = TokenSet("a0", "r0", NOW - 1)
-        shared.source = TokenSource(keeper=shared.kept, refresh=shared.strava.refresh, clock=shared.clock, athlete_id=7)
+        shared.source = TokenSource(
+            persistence=shared.kept, refresh=shared.strava.refresh, clock=shared.clock, athlete_id=7
+        )
     before = shared.kept.token
     shared.strava.answer_with = AccessInfo(info("a1", "r1", NOW + 21_600), athlete={"id": 8})
     for _ in range(2):
