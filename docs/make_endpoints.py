@@ -38,7 +38,7 @@ def row(endpoint: Endpoint) -> str:
     cells = (
         f"`{endpoint.method} {endpoint.path}`",
         endpoint.operation,
-        f"`{endpoint.method_of_ours}`",
+        f"`{endpoint.client_method}`",
         " or ".join(f"`{scope}`" for scope in endpoint.scope),
         SPENDS[endpoint.quota_class],
         endpoint.paging,

@@ -27,14 +27,13 @@ from strava_async._reports import Report, Reports, Sending
 from strava_async._shield import cancellable
 from strava_async.calls import Call
 from strava_async.clock import Clock
-from strava_async.endpoints import scope_of
 from strava_async.errors import FaultError, InputError, RateLimitedError, StravaError, TransportError
 from strava_async.limiter import Limiter, Permit, Unlimited
 from strava_async.quota import Priority, QuotaClass
-from strava_async.quota_fields import parse_date, parse_retry_after
+from strava_async.request.results import Decode, read, read_json, read_leniently
 from strava_async.retry import Attempt, RetryPolicy, Step, decide
 from strava_async.tokens import TokenSource
-from strava_async.wire import Decode, Reply, opening, read, read_json, read_leniently
+from strava_async.wire import Reply, decompressing_reply
 
 # Packed, as bodies come; what is larger takes half a millisecond or more to decode.
 LARGE_BODY_BYTES = 8 * 1024
@@ -118,7 +117,7 @@ class Exchange:
             StravaError: see the tree in ``errors``.
         """
         if tokens is not None:
-            await tokens.prepare(scope_of(call.method, call.path))
+            await tokens.prepare(call.endpoint.scope)
         report = self._reports.of(call, tokens, options.priority)
         turn = _Turn(self._limiter if call.quota_class else self._unmetered, self._clock, call, options, report)
         attempt, renewed = 1, False
@@ -194,7 +193,7 @@ class Exchange:
         is_small = len(reply.body) < LARGE_BODY_BYTES
         if is_small and not reply.content_encoding:
             return self._ended(call, reply, bearer, decode)
-        steps = opening(reply)
+        steps = decompressing_reply(reply)
         opened = _step_on(steps) if is_small else None
         if opened is not None:
             return self._ended(call, opened, bearer, decode)
@@ -217,10 +216,7 @@ class Exchange:
             return _Ended(None, error, opened, bearer)
 
     def _explain(self, error: FaultError, call: Call, reply: Reply) -> None:
-        said = parse_date(reply.headers.get("date"))
-        error.retry_after = parse_retry_after(
-            reply.headers.get("retry-after"), self._clock.time() if said is None else said
-        )
+        error.retry_after = reply.retry_after(self._clock.time())
         if isinstance(error, RateLimitedError) and call.quota_class is not None:
             blocked = self._limiter.blocked(call.quota_class)
             if blocked is not None:

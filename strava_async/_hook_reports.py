@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
 from contextlib import AbstractContextManager
 from functools import lru_cache
@@ -13,7 +12,6 @@ from urllib.parse import urlsplit
 from strava_async._reports import Report, Reports, Sending
 from strava_async.calls import Call
 from strava_async.clock import Clock
-from strava_async.endpoints import endpoint_of
 from strava_async.errors import StravaError
 from strava_async.hooks import (
     Hooks,
@@ -64,13 +62,12 @@ class _CallReport(Report):
         self._call = call
         self._tokens = tokens
         self._priority = priority
-        self._endpoint = endpoint_name(call.method, call.path)
         self._server = _server("/".join(call.url.split("/", 3)[:3]))
 
     def begin(self, attempt: int) -> None:
         self._request = RequestEvent(
             method=self._call.method,
-            endpoint=self._endpoint,
+            endpoint=self._call.endpoint.path,
             quota_class=self._call.quota_class,
             attempt=attempt,
             priority=self._priority,
@@ -152,15 +149,6 @@ class _Sending(Sending):
 
     def failed(self, error: StravaError | None) -> None:
         self._error = error
-
-
-def endpoint_name(method: str, path: str) -> str:
-    """Return the endpoint that a path leads to, so that many paths make few names; see ``RequestEvent``."""
-    # Clubs have names in place of numbers too.
-    known = endpoint_of(method, path) or endpoint_of(method, re.sub(r"^(/[^/]+)/[^/]+", r"\1/{id}", path))
-    if known is not None:
-        return known.path
-    return "/".join("{id}" if re.search("[0-9]", segment) else segment for segment in path.split("/"))
 
 
 @lru_cache(maxsize=64)

@@ -18,13 +18,16 @@ from strava_async._reports import Reports
 from strava_async._shield import UnderWay, carry_out
 from strava_async._unset import UNSET, Unset
 from strava_async._walks import Items, Pages
-from strava_async.calls import Call, Method, api_call, base_url, hide_secrets, oauth_call
+from strava_async.calls import Call, api_call, oauth_call
 from strava_async.clock import Clock
+from strava_async.endpoints import Method
 from strava_async.errors import InputError, StravaError
 from strava_async.limiter import Limiter, RateLimiter
 from strava_async.oauth import AccessInfo, TokenSet, with_access_token, with_expiry, with_refresh_token
 from strava_async.paging import PageWalk
 from strava_async.quota import Priority, Quota
+from strava_async.request.parameters import hide_secrets
+from strava_async.request.templates import base_url
 from strava_async.retry import Pause, RetryPolicy
 from strava_async.tokens import OnTokenRefresh, TokenSource
 

@@ -12,9 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strava_async._hidden import Hidden
-from strava_async.calls import Call, Method, api_call, base_url, encode, oauth_call
+from strava_async.calls import Call, api_call, oauth_call
+from strava_async.endpoints import Method
 from strava_async.errors import InputError
 from strava_async.quota import QuotaClass
+from strava_async.request.parameters import encode
+from strava_async.request.templates import base_url
 from strava_async.scopes import Scope
 
 API = "https://www.strava.com/api/v3"

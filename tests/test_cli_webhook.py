@@ -16,12 +16,12 @@ import pytest
 from rich.console import Console
 
 from strava_async.application import Strava
-from strava_async.calls import Method
 from strava_async.cli import main as run_command
 from strava_async.cli.config import Options
 from strava_async.cli.terminal import Terminal
 from strava_async.cli.webhook import subscribe, unsubscribe, view
 from strava_async.clock import SystemClock
+from strava_async.endpoints import Method
 from strava_async.testing import CallbackReply, Emulator, Fault, serve
 from tests.environment import clean_environment
 from tests.plain_http import NO_TRUST

@@ -17,7 +17,8 @@ from strava_async._hidden import Hidden
 from strava_async._http import HttpClient, HttpSender
 from strava_async.calls import Call, api_call, oauth_call
 from strava_async.errors import DecodeError, InputError, TransportError
-from strava_async.wire import Reply, read
+from strava_async.request.results import read
+from strava_async.wire import Reply
 
 pytestmark = pytest.mark.anyio
 

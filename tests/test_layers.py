@@ -12,11 +12,12 @@ PACKAGE = Path(__file__).parent.parent / "strava_async"
 
 # From the ground up. A module imports from layers below its own, never from beside it.
 LAYERS: list[set[str]] = [
+    {"_concurrency", "request"},
     {"errors", "clock", "_shapes", "_unset", "_extras", "_http.quiet", "_http.gate", "_http.asgi", "_carried"}
     | {"_hidden", "_http.frames"}
     | {"json_values", "redaction", "unpacking"},
     {"_credentials", "scopes", "_reading_threads"},
-    {"excerpts", "oauth", "quota", "quota_fields", "retry", "paging", "state", "webhooks", "_pages"}
+    {"oauth", "quota", "quota_fields", "retry", "paging", "state", "webhooks", "_pages"}
     | {"multipart", "quota_turn", "quota_witness", "_http.proxies", "_http.trust"}
     | {"_carried_asyncio", "_carried_trio", "_async_only", "limiter_park", "_loop_binding"}
     | {"stores.private_files", "stores.file_errors", "stores.sealing", "stores._threads", "stores._turns"},
@@ -29,13 +30,17 @@ LAYERS: list[set[str]] = [
         "endpoints",
         "hooks",
         "redirect_server",
+        "request.media",
+        "request.parameters",
         "stores.base",
+        "wire",
     }
     | {"_private_page", "quota_meter", "stores._values", "stores.file_lock", "stores.sqlite_file", "_http.pool"},
+    {"request.templates"},
     {"_renewals", "_expiry", "quota_budget", "quota_window", "calls", "stores.memory", "stores.sqlite_rows"}
     | {"stores.sqlite_shared"},
-    {"quota_ceiling", "tokens", "wire", "stores.sqlite"},
-    {"quota_wait", "models", "_reports", "_http.attempt", "_http.incoming"},
+    {"quota_ceiling", "request.faults", "tokens", "stores.sqlite"},
+    {"quota_wait", "models", "request.results", "_reports", "_http.attempt", "_http.incoming"},
     {"quota_ledger", "_hook_reports", "_http.httpx_adapter", "_http.aiohttp_adapter"},
     {"quota_snapshot", "limiter_line", "limiter_permit", "_http.own_adapters", "_http.callers_client"},
     {"limiter_log", "_http.connections"},
@@ -69,7 +74,8 @@ PURE = {
     ),
     *("quota", "quota_budget", "quota_ceiling", "quota_clock", "quota_fields", "quota_ledger", "quota_meter"),
     *("quota_reserve", "quota_snapshot", "quota_turn", "quota_wait", "quota_window", "quota_witness"),
-    *("limiter_line", "excerpts", "json_values", "multipart", "redaction", "unpacking"),
+    *("limiter_line", "json_values", "multipart", "redaction", "unpacking"),
+    *("request.faults", "request.media", "request.parameters", "request.results", "request.templates"),
 }
 IMPURE = {"anyio", "asyncio", "trio", "httpx", "httpx2", "time", "os", "random", "sniffio", "logging"}
 EXTRAS = {"opentelemetry", "starlette", "uvicorn", "fastapi", "redis", "rich", "typer", "multipart", "python_multipart"}

@@ -32,17 +32,9 @@ from strava_async.errors import (
 )
 from strava_async.quota import QuotaClass
 from strava_async.redaction import redacted
-from strava_async.wire import (
-    MAX_BODY_BYTES,
-    MAX_FAULT_BYTES,
-    Reply,
-    fault,
-    opened_reply,
-    read,
-    read_json,
-    read_leniently,
-    upload_error,
-)
+from strava_async.request.faults import MAX_FAULT_BYTES, fault, upload_error
+from strava_async.request.results import read, read_json, read_leniently
+from strava_async.wire import MAX_BODY_BYTES, Reply, decompressed_reply
 
 JSON = "application/json; charset=utf-8"
 GET = api_call("GET", "/athlete", {}, api_url="https://www.strava.com/api/v3")
@@ -133,13 +125,13 @@ def test_a_broken_content_coding_is_a_decode_error(packed: bytes, coding: str) -
         read(GET, reply(200, packed, content_encoding=coding))
 
 
-def test_a_reply_is_opened_once_and_of_one_that_cannot_be_the_reason_is_known() -> None:
+def test_a_reply_is_decompressed_once_and_of_one_that_cannot_be_the_reason_is_known() -> None:
     packed = reply(200, gzip.compress(b'{"id": 1}'), content_encoding="gzip")
-    assert opened_reply(packed) == reply(200, '{"id": 1}')
-    broken = opened_reply(reply(200, b"plain", content_encoding="gzip"))
+    assert decompressed_reply(packed) == reply(200, '{"id": 1}')
+    broken = decompressed_reply(reply(200, b"plain", content_encoding="gzip"))
     assert broken == reply(200, b"plain")
     assert "no gzip" in str(broken.failure)
-    assert opened_reply(broken) is broken
+    assert decompressed_reply(broken) is broken
 
 
 @pytest.mark.parametrize(
@@ -474,14 +466,14 @@ def test_a_body_beyond_all_measure_is_a_decode_error_whatever_the_status(
     assert now < 1 << 20  # what holds the error holds nothing of the body
 
 
-def test_what_could_not_be_opened_is_not_opened_again() -> None:
-    opened = opened_reply(reply(200, BOMB, content_encoding="gzip"))
-    assert (opened.body, opened.content_encoding, opened.is_too_large) == (b"", "", True)
+def test_what_could_not_be_decompressed_is_not_tried_again() -> None:
+    plain = decompressed_reply(reply(200, BOMB, content_encoding="gzip"))
+    assert (plain.body, plain.content_encoding, plain.is_too_large) == (b"", "", True)
     for again in (read, lambda call, answer: read_json(call, answer, None, json.loads), fault):
         with pytest.raises(DecodeError, match="larger than 64 MB"):
-            raise_if_error(again(GET, opened))
+            raise_if_error(again(GET, plain))
     with pytest.raises(DecodeError, match="larger than 64 MB"):
-        read_leniently(opened)
+        read_leniently(plain)
 
 
 def raise_if_error(value: Any) -> None:

@@ -213,9 +213,7 @@ class Attempt:
         return failed
 
     def _secrets(self) -> tuple[str, ...]:
-        return (
-            self.call.secrets.reveal() if self.bearer is None else (*self.call.secrets.reveal(), self.bearer.reveal())
-        )
+        return self.call.secrets_with(self.bearer)
 
     def error(self, text: str, *, timed_out: bool = False, permanent: bool = False) -> TransportError:
         """Return a TransportError about this attempt, as far as it came."""

@@ -9,7 +9,7 @@ from pydantic import field_validator
 
 from strava_async._shapes import is_list, is_object
 from strava_async.models._model import StravaModel
-from strava_async.wire import upload_error
+from strava_async.request.faults import upload_error
 
 UploadState = Literal["processing", "ready", "error", "deleted"]
 
