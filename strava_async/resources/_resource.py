@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal, Protocol, TypeVar, overload
+from typing import Any, Protocol, TypeVar, overload
 
 from strava_async._walks import Pages, Params, Walk
+from strava_async.endpoints import Endpoint, Endpoints
 from strava_async.errors import InputError
 from strava_async.models._model import StravaModel
 from strava_async.models._reading import OnInvalid, read_many, read_one
@@ -55,56 +56,52 @@ class Resource:
         athlete_id = self._view.known_athlete_id
         return f"<{type(self).__name__} of {'an athlete' if athlete_id is None else f'athlete {athlete_id}'}>"
 
-    async def _get(self, kind: type[Model], url: str, **params: Any) -> Model:
+    async def _get(self, kind: type[Model], endpoint: Endpoint, **params: Any) -> Model:
         decode = partial(read_one, kind, on_invalid=self._view.on_invalid)
-        model: Model = await self._view.api.request("GET", url, params, decode=decode)
+        model: Model = await self._view.api.request(endpoint.method, endpoint.path, params, decode=decode)
         return model
 
-    async def _get_list(self, kind: type[Model], url: str, **params: Any) -> list[Model]:
+    async def _get_list(self, kind: type[Model], endpoint: Endpoint, **params: Any) -> list[Model]:
         decode = partial(read_many, kind, on_invalid=self._view.on_invalid)
-        models: list[Model] = await self._view.api.request("GET", url, params, decode=decode)
+        models: list[Model] = await self._view.api.request(endpoint.method, endpoint.path, params, decode=decode)
         return models
 
-    async def _change(
-        self,
-        method: Literal["POST", "PUT"],
-        kind: type[Model],
-        url: str,
-        params: Mapping[str, Any],
-        **content: Any,
-    ) -> Model:
+    async def _change(self, kind: type[Model], endpoint: Endpoint, params: Mapping[str, Any], **content: Any) -> Model:
         def decode(body: bytes) -> Model:
-            # What was done is done: an answer without a body must not look like a failure.
+            # The change is made: an answer without a body must not look like a failure.
             return read_one(kind, body or b"{}", self._view.on_invalid)
 
-        model: Model = await self._view.api.request(method, url, params, decode=decode, **content)
+        api = self._view.api
+        model: Model = await api.request(endpoint.method, endpoint.path, params, decode=decode, **content)
         return model
 
-    def _listing(self, kind: type[Model], url: str, begin: Callable[[], Walk], **params: Any) -> Listing[Model]:
+    def _listing(
+        self, kind: type[Model], endpoint: Endpoint, begin: Callable[[], Walk], **params: Any
+    ) -> Listing[Model]:
         async def fetch(numbers: Params) -> list[Model]:
-            return await self._get_list(kind, url, **params, **numbers)
+            return await self._get_list(kind, endpoint, **params, **numbers)
 
-        return Listing(lambda: Pages(begin(), fetch, url), described(kind, url, **params))
+        return Listing(lambda: Pages(begin(), fetch, endpoint.path), described(kind, endpoint, **params))
 
     def _numbered(
-        self, kind: type[Model], url: str, per_page: int, limit: int | None, prefetch: int, **params: Any
+        self, kind: type[Model], endpoint: Endpoint, per_page: int, limit: int | None, prefetch: int, **params: Any
     ) -> Listing[Model]:
-        return self._listing(kind, url, lambda: PageWalk(per_page, limit, prefetch, id_of), **params)
+        return self._listing(kind, endpoint, lambda: PageWalk(per_page, limit, prefetch, id_of), **params)
 
     async def _own_id(self) -> int:
         """Return the athlete's id; asks Strava the first time if it is not known, for one request."""
         if self._view.known_athlete_id is None:
-            athlete = await self._get(MetaAthlete, "/athlete")
+            athlete = await self._get(MetaAthlete, Endpoints.ATHLETE_GET)
             if not isinstance(athlete.id, int):
                 raise InputError("Strava did not say whose token this is: pass athlete_id")
             self._view.known_athlete_id = athlete.id
         return self._view.known_athlete_id
 
 
-def described(kind: type[StravaModel], url: str, **params: Any) -> str:
+def described(kind: type[StravaModel], endpoint: Endpoint, **params: Any) -> str:
     """Return what a list is of, for its repr."""
     given = ", ".join(f"{name}={value}" for name, value in params.items() if value is not None)
-    return f"{kind.__name__} from {url}{given and f' ({given})'}"
+    return f"{kind.__name__} from {endpoint.path}{given and f' ({given})'}"
 
 
 def id_of(item: Any) -> Hashable | None:

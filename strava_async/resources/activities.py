@@ -9,6 +9,7 @@ from typing import Any
 from strava_async._unset import UNSET, Unset
 from strava_async._walks import Pages, Params
 from strava_async.clock import Clock
+from strava_async.endpoints import Endpoints
 from strava_async.errors import InputError
 from strava_async.models.activity import DetailedActivity, SummaryActivity
 from strava_async.models.athlete import SummaryAthlete
@@ -68,18 +69,18 @@ class ActivitiesResource(Resource):
                 sense.
             MissingScopeError: while iterating: the athlete did not grant ``activity:read``.
         """
-        url = "/athlete/activities"
+        endpoint = Endpoints.ACTIVITIES_LIST
         after, before = epoch_seconds("after", after), epoch_seconds("before", before)
 
         def begin() -> Pages[SummaryActivity]:
             until = _now(self._view.api.clock) if before is None else before
 
             async def fetch(numbers: Params) -> _Summaries:
-                return await self._get_list(SummaryActivity, url, after=after, before=until, **numbers)
+                return await self._get_list(SummaryActivity, endpoint, after=after, before=until, **numbers)
 
-            return Pages(PageWalk(per_page, limit, prefetch, id_of), fetch, url)
+            return Pages(PageWalk(per_page, limit, prefetch, id_of), fetch, endpoint.path)
 
-        return Listing(begin, described(SummaryActivity, url, after=after, before=before, limit=limit))
+        return Listing(begin, described(SummaryActivity, endpoint, after=after, before=before, limit=limit))
 
     async def get(self, activity_id: int, *, include_all_efforts: bool = False) -> DetailedActivity:
         """Return an activity (``getActivityById``). Needs ``activity:read``.
@@ -92,7 +93,7 @@ class ActivitiesResource(Resource):
             NotFoundError: there is none, or the token may not see it.
         """
         return await self._get(
-            DetailedActivity, "/activities/{id}", id=activity_id, include_all_efforts=include_all_efforts or None
+            DetailedActivity, Endpoints.ACTIVITIES_GET, id=activity_id, include_all_efforts=include_all_efforts or None
         )
 
     async def create(
@@ -141,7 +142,7 @@ class ActivitiesResource(Resource):
             "trainer": None if trainer is None else int(trainer),
             "commute": None if commute is None else int(commute),
         }
-        return await self._change("POST", DetailedActivity, "/activities", form)
+        return await self._change(DetailedActivity, Endpoints.ACTIVITIES_CREATE, form)
 
     async def update(
         self,
@@ -185,7 +186,7 @@ class ActivitiesResource(Resource):
         changes: dict[str, Any] = {name: value for name, value in given.items() if not isinstance(value, Unset)}
         if not changes:
             raise InputError("there is nothing to change")
-        return await self._change("PUT", DetailedActivity, "/activities/{id}", {"id": activity_id}, body=changes)
+        return await self._change(DetailedActivity, Endpoints.ACTIVITIES_UPDATE, {"id": activity_id}, body=changes)
 
     async def laps(self, activity_id: int) -> _Laps:
         """Return an activity's laps (``getLapsByActivityId``). Needs ``activity:read``.
@@ -193,7 +194,7 @@ class ActivitiesResource(Resource):
         Raises:
             NotFoundError: there is no such activity, or the token may not see it.
         """
-        return await self._get_list(Lap, "/activities/{id}/laps", id=activity_id)
+        return await self._get_list(Lap, Endpoints.ACTIVITIES_LAPS, id=activity_id)
 
     async def zones(self, activity_id: int) -> _ActivityZones:
         """Return how long an activity stayed in each zone (``getZonesByActivityId``). Needs ``activity:read``.
@@ -202,7 +203,7 @@ class ActivitiesResource(Resource):
             PaymentRequiredError, ForbiddenError: the athlete has no subscription.
             NotFoundError: there is no such activity, or the token may not see it.
         """
-        return await self._get_list(ActivityZone, "/activities/{id}/zones", id=activity_id)
+        return await self._get_list(ActivityZone, Endpoints.ACTIVITIES_ZONES, id=activity_id)
 
     def comments(self, activity_id: int, *, page_size: int = 200, limit: int | None = None) -> Listing[Comment]:
         """List an activity's comments, oldest first (``getCommentsByActivityId``). Needs ``activity:read``.
@@ -218,7 +219,7 @@ class ActivitiesResource(Resource):
         """
         return self._listing(
             Comment,
-            "/activities/{id}/comments",
+            Endpoints.ACTIVITIES_COMMENTS,
             lambda: CursorWalk(page_size, limit, _cursor_of, id_of),
             id=activity_id,
         )
@@ -238,7 +239,7 @@ class ActivitiesResource(Resource):
             InputError: at once, for a number that makes no sense.
             NotFoundError: while iterating: there is no such activity, or the token may not see it.
         """
-        return self._numbered(SummaryAthlete, "/activities/{id}/kudos", per_page, limit, prefetch, id=activity_id)
+        return self._numbered(SummaryAthlete, Endpoints.ACTIVITIES_KUDOS, per_page, limit, prefetch, id=activity_id)
 
     async def photos(self, activity_id: int, *, size: int = 2048, photo_sources: bool | None = True) -> _Photos:
         """Return an activity's photos, all at once. Not in Strava's reference; seen to answer in October 2025.
@@ -252,7 +253,7 @@ class ActivitiesResource(Resource):
             NotFoundError: there is no such activity, or the token may not see it.
         """
         return await self._get_list(
-            Photo, "/activities/{id}/photos", id=activity_id, size=size, photo_sources=photo_sources
+            Photo, Endpoints.ACTIVITIES_PHOTOS, id=activity_id, size=size, photo_sources=photo_sources
         )
 
 

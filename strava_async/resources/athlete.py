@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from strava_async.endpoints import Endpoints
 from strava_async.errors import InputError
 from strava_async.models.athlete import DetailedAthlete
 from strava_async.models.stats import ActivityStats
@@ -21,7 +22,7 @@ class AthleteResource(Resource):
 
         Without ``profile:read_all`` Strava sends the summary: the fields of the detail stay None.
         """
-        athlete = await self._get(DetailedAthlete, "/athlete")
+        athlete = await self._get(DetailedAthlete, Endpoints.ATHLETE_GET)
         if self._view.known_athlete_id is None and isinstance(athlete.id, int):
             self._view.known_athlete_id = athlete.id
         return athlete
@@ -37,7 +38,7 @@ class AthleteResource(Resource):
             MissingScopeError: the athlete did not grant ``profile:write``.
         """
         _check_weight(weight)
-        return await self._change("PUT", DetailedAthlete, "/athlete", {}, form={"weight": weight})
+        return await self._change(DetailedAthlete, Endpoints.ATHLETE_UPDATE, {}, form={"weight": weight})
 
     async def zones(self) -> Zones:
         """Return the athlete's heart rate and power zones (``getLoggedInAthleteZones``). Needs ``profile:read_all``.
@@ -45,7 +46,7 @@ class AthleteResource(Resource):
         Raises:
             MissingScopeError: the athlete did not grant ``profile:read_all``.
         """
-        return await self._get(Zones, "/athlete/zones")
+        return await self._get(Zones, Endpoints.ATHLETE_ZONES)
 
     async def stats(self, athlete_id: int | None = None) -> ActivityStats:
         """Return the athlete's totals (``getStats``): of activities that everyone may see, and no others.
@@ -58,7 +59,7 @@ class AthleteResource(Resource):
             ForbiddenError, UnauthorizedError: of another athlete.
         """
         whose = await self._own_id() if athlete_id is None else athlete_id
-        return await self._get(ActivityStats, "/athletes/{id}/stats", id=whose)
+        return await self._get(ActivityStats, Endpoints.ATHLETE_STATS, id=whose)
 
 
 def _check_weight(weight: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from strava_async.endpoints import Endpoints
 from strava_async.models.club import DetailedClub, GroupEvent, SummaryClub
 from strava_async.resources._listing import Listing
 from strava_async.resources._resource import Resource
@@ -28,7 +29,7 @@ class ClubsResource(Resource):
         Raises:
             InputError: at once, for a number that makes no sense.
         """
-        return self._numbered(SummaryClub, "/athlete/clubs", per_page, limit, prefetch)
+        return self._numbered(SummaryClub, Endpoints.CLUBS_LIST, per_page, limit, prefetch)
 
     async def get(self, club_id: int) -> DetailedClub:
         """Return a club (``getClubById``).
@@ -36,7 +37,7 @@ class ClubsResource(Resource):
         Raises:
             NotFoundError: there is none, or the athlete may not see it.
         """
-        return await self._get(DetailedClub, "/clubs/{id}", id=club_id)
+        return await self._get(DetailedClub, Endpoints.CLUBS_GET, id=club_id)
 
     async def group_events(self, club_id: int) -> _GroupEvents:
         """Return a club's events, all at once; there can be hundreds.
@@ -46,4 +47,4 @@ class ClubsResource(Resource):
         Raises:
             NotFoundError: there is no such club, or the athlete may not see it.
         """
-        return await self._get_list(GroupEvent, "/clubs/{id}/group_events", id=club_id)
+        return await self._get_list(GroupEvent, Endpoints.CLUBS_GROUP_EVENTS, id=club_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from strava_async.endpoints import Endpoints
 from strava_async.models.gear import DetailedGear
 from strava_async.resources._resource import Resource
 
@@ -22,4 +23,4 @@ class GearResource(Resource):
         Raises:
             NotFoundError: the athlete has none of that id.
         """
-        return await self._get(DetailedGear, "/gear/{id}", id=gear_id)
+        return await self._get(DetailedGear, Endpoints.GEAR_GET, id=gear_id)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from strava_async._walks import Pages, Params
+from strava_async.endpoints import Endpoint, Endpoints
 from strava_async.models.route import Route
 from strava_async.paging import PageWalk
 from strava_async.resources._listing import Listing
 from strava_async.resources._resource import Resource, described, id_of
 
-_OF_AN_ATHLETE = "/athletes/{id}/routes"
 # The method `list` hides the type of that name inside of its class.
 _Routes = list[Route]
 
@@ -38,11 +38,11 @@ class RoutesResource(Resource):
 
         async def fetch(numbers: Params) -> _Routes:
             whose = await self._own_id() if athlete_id is None else athlete_id
-            return await self._get_list(Route, _OF_AN_ATHLETE, id=whose, **numbers)
+            return await self._get_list(Route, Endpoints.ROUTES_LIST, id=whose, **numbers)
 
         return Listing(
-            lambda: Pages(PageWalk(per_page, limit, prefetch, id_of), fetch, _OF_AN_ATHLETE),
-            described(Route, _OF_AN_ATHLETE, id=athlete_id),
+            lambda: Pages(PageWalk(per_page, limit, prefetch, id_of), fetch, Endpoints.ROUTES_LIST.path),
+            described(Route, Endpoints.ROUTES_LIST, id=athlete_id),
         )
 
     async def get(self, route_id: int) -> Route:
@@ -51,7 +51,7 @@ class RoutesResource(Resource):
         Raises:
             NotFoundError: there is none, or the token may not see it.
         """
-        return await self._get(Route, "/routes/{id}", id=route_id)
+        return await self._get(Route, Endpoints.ROUTES_GET, id=route_id)
 
     async def export_gpx(self, route_id: int) -> str:
         """Return a route as GPX (``getRouteAsGPX``): an XML document.
@@ -59,7 +59,7 @@ class RoutesResource(Resource):
         Raises:
             NotFoundError: there is none, or the token may not see it.
         """
-        return await self._document("/routes/{id}/export_gpx", route_id)
+        return await self._document(Endpoints.ROUTES_EXPORT_GPX, route_id)
 
     async def export_tcx(self, route_id: int) -> str:
         """Return a route as TCX (``getRouteAsTCX``): an XML document.
@@ -67,10 +67,10 @@ class RoutesResource(Resource):
         Raises:
             NotFoundError: there is none, or the token may not see it.
         """
-        return await self._document("/routes/{id}/export_tcx", route_id)
+        return await self._document(Endpoints.ROUTES_EXPORT_TCX, route_id)
 
-    async def _document(self, url: str, route_id: int) -> str:
-        document: str = await self._view.api.request("GET", url, {"id": route_id}, decode=_xml)
+    async def _document(self, endpoint: Endpoint, route_id: int) -> str:
+        document: str = await self._view.api.request(endpoint.method, endpoint.path, {"id": route_id}, decode=_xml)
         return document
 
 

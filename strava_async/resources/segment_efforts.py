@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from strava_async.endpoints import Endpoints
 from strava_async.errors import InputError
 from strava_async.models.segment_effort import DetailedSegmentEffort
 from strava_async.paging import MAX_PER_PAGE, checked_per_page
@@ -27,7 +28,7 @@ class SegmentEffortsResource(Resource):
             PaymentRequiredError: the athlete has no subscription.
             NotFoundError: there is none, or the token may not see it.
         """
-        return await self._get(DetailedSegmentEffort, "/segment_efforts/{id}", id=effort_id)
+        return await self._get(DetailedSegmentEffort, Endpoints.SEGMENT_EFFORTS_GET, id=effort_id)
 
     async def list(
         self,
@@ -56,7 +57,7 @@ class SegmentEffortsResource(Resource):
             raise InputError("start_date_local and end_date_local go together")
         return await self._get_list(
             DetailedSegmentEffort,
-            "/segment_efforts",
+            Endpoints.SEGMENT_EFFORTS_LIST,
             segment_id=segment_id,
             start_date_local=wall_time("start_date_local", start_date_local),
             end_date_local=wall_time("end_date_local", end_date_local),

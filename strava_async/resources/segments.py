@@ -6,6 +6,7 @@ import math
 from datetime import date, datetime, time
 from typing import Literal
 
+from strava_async.endpoints import Endpoints
 from strava_async.errors import InputError
 from strava_async.models.segment import DetailedSegment, ExplorerSegment, ExplorerSegments, SummarySegment
 from strava_async.models.segment_effort import DetailedSegmentEffort
@@ -28,7 +29,7 @@ class SegmentsResource(Resource):
         Raises:
             NotFoundError: there is none, or the token may not see it.
         """
-        return await self._get(DetailedSegment, "/segments/{id}", id=segment_id)
+        return await self._get(DetailedSegment, Endpoints.SEGMENTS_GET, id=segment_id)
 
     def starred(self, *, per_page: int = 200, limit: int | None = None, prefetch: int = 0) -> Listing[SummarySegment]:
         """List the segments that the athlete has starred (``getLoggedInAthleteStarredSegments``).
@@ -43,7 +44,7 @@ class SegmentsResource(Resource):
         Raises:
             InputError: at once, for a number that makes no sense.
         """
-        return self._numbered(SummarySegment, "/segments/starred", per_page, limit, prefetch)
+        return self._numbered(SummarySegment, Endpoints.SEGMENTS_STARRED, per_page, limit, prefetch)
 
     async def star(self, segment_id: int, starred: bool = True) -> DetailedSegment:
         """Star a segment, or take the star away (``starSegment``). Needs ``profile:write``.
@@ -53,7 +54,7 @@ class SegmentsResource(Resource):
             NotFoundError: there is no such segment, or the token may not see it.
         """
         form = {"starred": bool(starred)}
-        return await self._change("PUT", DetailedSegment, "/segments/{id}/starred", {"id": segment_id}, form=form)
+        return await self._change(DetailedSegment, Endpoints.SEGMENTS_STAR, {"id": segment_id}, form=form)
 
     async def explore(
         self,
@@ -84,7 +85,7 @@ class SegmentsResource(Resource):
             raise InputError("the first corner is the southern one")
         answer = await self._get(
             ExplorerSegments,
-            "/segments/explore",
+            Endpoints.SEGMENTS_EXPLORE,
             bounds=bounds,
             activity_type=activity_type,
             min_cat=min_cat,
@@ -116,7 +117,7 @@ class SegmentsResource(Resource):
         """
         return self._numbered(
             DetailedSegmentEffort,
-            "/segments/{id}/all_efforts",
+            Endpoints.SEGMENTS_ALL_EFFORTS,
             per_page,
             limit,
             0,

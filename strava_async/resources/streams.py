@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from strava_async._shapes import is_object
+from strava_async.endpoints import Endpoint, Endpoints
 from strava_async.errors import InputError, NotFoundError
 from strava_async.models.stream_set import StreamSet, read_streams
 from strava_async.models.stream_type import StreamType
@@ -14,7 +15,6 @@ from strava_async.resources._resource import Resource
 
 Keys = Iterable[StreamType | str]
 
-_OF_AN_ACTIVITY = "/activities/{id}/streams"
 _OF_SEGMENTS = (StreamType.DISTANCE, StreamType.LATLNG, StreamType.ALTITUDE)
 
 
@@ -68,7 +68,7 @@ class StreamsResource(Resource):
         async def ask(series_type: str | None) -> StreamSet | None:
             try:
                 return await self._streams(
-                    _OF_AN_ACTIVITY,
+                    Endpoints.STREAMS_ACTIVITY,
                     id=activity_id,
                     keys=names,
                     key_by_type=True,
@@ -82,7 +82,7 @@ class StreamsResource(Resource):
 
         streams = await ask(series_type)
         if streams is None:
-            activity = await self._view.api.get("/activities/{id}", id=activity_id)
+            activity = await self._view.api.get(Endpoints.ACTIVITIES_GET.path, id=activity_id)
             by_hand = is_object(activity) and activity.get("manual") is True
             if series_type != "time" and not by_hand:
                 streams = await ask("time")
@@ -102,7 +102,7 @@ class StreamsResource(Resource):
             NotFoundError: there is none, or the token may not see it.
         """
         names = _names(keys, StreamType)
-        return await self._streams("/segment_efforts/{id}/streams", id=effort_id, keys=names, key_by_type=True)
+        return await self._streams(Endpoints.STREAMS_SEGMENT_EFFORT, id=effort_id, keys=names, key_by_type=True)
 
     async def segment(self, segment_id: int, keys: Keys | None = None) -> StreamSet:
         """Return a segment's streams (``getSegmentStreams``). Private ones need ``read_all``.
@@ -116,7 +116,7 @@ class StreamsResource(Resource):
             NotFoundError: there is none, or the token may not see it.
         """
         names = _names(keys, _OF_SEGMENTS)
-        return await self._streams("/segments/{id}/streams", id=segment_id, keys=names, key_by_type=True)
+        return await self._streams(Endpoints.STREAMS_SEGMENT, id=segment_id, keys=names, key_by_type=True)
 
     async def route(self, route_id: int) -> StreamSet:
         """Return a route's distance, latlng and altitude (``getRouteStreams``). Private ones need ``read_all``.
@@ -124,11 +124,11 @@ class StreamsResource(Resource):
         Raises:
             NotFoundError: there is none, or the token may not see it.
         """
-        return await self._streams("/routes/{id}/streams", id=route_id)
+        return await self._streams(Endpoints.STREAMS_ROUTE, id=route_id)
 
-    async def _streams(self, url: str, **params: Any) -> StreamSet:
+    async def _streams(self, endpoint: Endpoint, **params: Any) -> StreamSet:
         decode = partial(read_streams, on_invalid=self._view.on_invalid)
-        streams: StreamSet = await self._view.api.request("GET", url, params, decode=decode)
+        streams: StreamSet = await self._view.api.request(endpoint.method, endpoint.path, params, decode=decode)
         return streams
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from strava_async.endpoints import Endpoints
 from strava_async.errors import (
     DecodeError,
     InputError,
@@ -128,7 +129,8 @@ class UploadsResource(Resource):
         least = max(UPLOAD_TIMEOUT_SECONDS, self._view.api.timeout)
         api = self._view.api.with_options(timeout=least if timeout is None else timeout)
         decode = partial(read_one, Upload, on_invalid=self._view.on_invalid)
-        upload: Upload = await api.request("POST", "/uploads", form, files={"file": part}, decode=decode)
+        to = Endpoints.UPLOADS_CREATE
+        upload: Upload = await api.request(to.method, to.path, form, files={"file": part}, decode=decode)
         return upload
 
     async def get(self, upload_id: int) -> Upload:
@@ -137,7 +139,7 @@ class UploadsResource(Resource):
         Raises:
             NotFoundError: there is none, or it is not the athlete's.
         """
-        return await self._get(Upload, "/uploads/{id}", id=upload_id)
+        return await self._get(Upload, Endpoints.UPLOADS_GET, id=upload_id)
 
     async def wait(self, upload: Upload | int, *, timeout: float = 300.0) -> Upload:
         """Wait until an upload has become an activity.
@@ -261,7 +263,8 @@ class UploadsResource(Resource):
     async def _look(self, upload_id: int, max_wait: float) -> Upload:
         decode = partial(read_one, Upload, on_invalid=self._view.on_invalid)
         api = self._view.api.with_options(max_wait=max_wait, retry=RetryPolicy(max_attempts=1))
-        upload: Upload = await api.request("GET", "/uploads/{id}", {"id": upload_id}, decode=decode)
+        to = Endpoints.UPLOADS_GET
+        upload: Upload = await api.request(to.method, to.path, {"id": upload_id}, decode=decode)
         return upload
 
 
