@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from strava_async.endpoints import ENDPOINTS, Endpoint
-from strava_async.quota import QuotaClass
 
 PAGE = Path(__file__).parent / "endpoints.md"
 
@@ -25,8 +24,6 @@ Every endpoint that Strava keeps open to applications, where it is in this libra
 |---|---|---|---|---|---|---|
 """
 
-SPENDS = {QuotaClass.READ: "read", QuotaClass.UPLOAD: "upload"}
-
 
 def page() -> str:
     """Return the page."""
@@ -40,7 +37,7 @@ def row(endpoint: Endpoint) -> str:
         endpoint.operation,
         f"`{endpoint.client_method}`",
         " or ".join(f"`{scope}`" for scope in endpoint.scope),
-        SPENDS[endpoint.quota_class],
+        endpoint.quota_class or "",
         endpoint.paging,
         endpoint.note,
     )
