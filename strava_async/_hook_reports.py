@@ -21,7 +21,7 @@ from strava_async.hooks import (
     RetryEvent,
     WaitEvent,
     WaitReason,
-    in_turn,
+    chain,
 )
 from strava_async.quota import Priority
 from strava_async.tokens import TokenSource
@@ -41,11 +41,11 @@ class HookReports(Reports):
 
     def __init__(self, hooks: Hooks, clock: Clock) -> None:
         self.clock = clock
-        self.request = in_turn(hooks.request)
-        self.response = in_turn(hooks.response)
-        self.wait = in_turn(hooks.wait)
-        self.retry = in_turn(hooks.retry)
-        self.refresh = in_turn(hooks.refresh)
+        self.request = chain(hooks.request)
+        self.response = chain(hooks.response)
+        self.wait = chain(hooks.wait)
+        self.retry = chain(hooks.retry)
+        self.refresh = chain(hooks.refresh)
 
     def of(self, call: Call, tokens: TokenSource | None, priority: Priority) -> Report:
         """Return what the call tells on its way."""

@@ -161,15 +161,15 @@ class Hooks:
     def combined(cls, *hooks: Hooks) -> Hooks:
         """Return hooks that call those given, one after the other; none of them can keep the next from being called."""
         return cls(
-            request=in_turn(*(each.request for each in hooks)),
-            response=in_turn(*(each.response for each in hooks)),
-            wait=in_turn(*(each.wait for each in hooks)),
-            retry=in_turn(*(each.retry for each in hooks)),
-            refresh=in_turn(*(each.refresh for each in hooks)),
+            request=chain(*(each.request for each in hooks)),
+            response=chain(*(each.response for each in hooks)),
+            wait=chain(*(each.wait for each in hooks)),
+            retry=chain(*(each.retry for each in hooks)),
+            refresh=chain(*(each.refresh for each in hooks)),
         )
 
 
-def in_turn(*hooks: Callable[[E], object] | None) -> Callable[[E], None]:
+def chain(*hooks: Callable[[E], object] | None) -> Callable[[E], None]:
     """Return a function that calls the hooks one after the other, and raises none of their exceptions."""
     guarded = [_Guarded(hook) for hook in hooks if hook is not None]
 

@@ -209,7 +209,7 @@ for _ in range(2):
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stderr.splitlines() == [
-        "kept as it came, because it does not fit its model: StreamSet.cadence.data[] is a text (said once)"
+        "kept as it came, because it does not fit its model: StreamSet.cadence.data[] is a text (logged once)"
     ]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from strava_async import ApiV3, Client, InputError, RateLimiter
 from strava_async.models import SportType
-from strava_async.models.strength import StrengthSet, check_strength_sport, strength_document
+from strava_async.models.strength import StrengthSet, checked_strength_sport, strength_document
 from strava_async.testing import Emulator, FakeClock
 
 START = datetime(2026, 1, 5, 19, 0, tzinfo=timezone(timedelta(hours=1)))
@@ -129,10 +129,10 @@ def test_a_set_that_makes_no_sense_is_refused_when_it_is_made(values: dict[str, 
 
 def test_sports_that_strava_takes_no_sets_for_are_refused_and_new_ones_are_not() -> None:
     for sport in (SportType.WORKOUT, "Crossfit", "WeightTraining", "HighIntensityIntervalTraining", "Calisthenics"):
-        check_strength_sport(sport)
+        checked_strength_sport(sport)
     for sport in (SportType.RUN, "Yoga"):
         with pytest.raises(InputError, match="Crossfit, HighIntensity"):
-            check_strength_sport(sport)
+            checked_strength_sport(sport)
 
 
 class Gym:

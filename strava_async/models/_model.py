@@ -17,7 +17,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from strava_async._shapes import is_list, is_object
-from strava_async.models._origin import Body, Step, speakable
+from strava_async.models._origin import Body, Step, utf8_safe
 
 # Both stand beside the fields in the instance's dictionary, where pydantic copies, pickles and compares around them.
 _ORIGIN = "_origin"
@@ -61,21 +61,21 @@ class StravaModel(BaseModel):
         misfits: Mapping[str, Any] = vars(self).get(_MISFITS, {})
         return misfits
 
-    def linked(self, body: Body, path: tuple[Step, ...] = ()) -> Self:
+    def with_source(self, body: Body, path: tuple[Step, ...] = ()) -> Self:
         """Note where this was read from, here and in the models inside; return self."""
         values = vars(self)
         values[_ORIGIN] = (body, path)
         for name in self.nested_fields:
             value = values[name]
             if isinstance(value, StravaModel):
-                value.linked(body, (*path, name))
+                value.with_source(body, (*path, name))
             elif is_list(value):
                 for index, item in enumerate(value):
                     if isinstance(item, StravaModel):
-                        item.linked(body, (*path, name, index))
+                        item.with_source(body, (*path, name, index))
         return self
 
-    def keep_misfit(self, name: str, value: Any) -> None:
+    def keep_invalid_value(self, name: str, value: Any) -> None:
         """Put a value into a field that it does not fit."""
         values = vars(self)
         values[name] = value
@@ -97,7 +97,7 @@ class StravaModel(BaseModel):
         state = super().__getstate__()
         origin = vars(self).get(_ORIGIN)
         if origin is not None:  # of a page the own part alone
-            own = Body.of(self.raw, speakable=origin[0].speakable)
+            own = Body.of(self.raw, is_utf8_safe=origin[0].is_utf8_safe)
             state = {**state, "__dict__": {**state["__dict__"], _ORIGIN: (own, ())}}
         return state
 
@@ -122,7 +122,7 @@ class StravaModel(BaseModel):
         origin = vars(self).get(_ORIGIN)
         if info.mode != "json" or origin is None:
             return dumped
-        raw = self.raw if origin[0].speakable else speakable(self.raw)
+        raw = self.raw if origin[0].is_utf8_safe else utf8_safe(self.raw)
         if not is_object(raw):
             return raw
         as_it_came = raw.keys() - self._not_as_it_came

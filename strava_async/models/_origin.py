@@ -12,7 +12,7 @@ Step = str | int
 _HALF = re.compile("[\ud800-\udfff]")
 
 
-def speakable(value: Any) -> Any:
+def utf8_safe(value: Any) -> Any:
     """Return a copy of a JSON value with U+FFFD wherever half a surrogate pair stands, which UTF-8 has no form for."""
     return json.loads(_HALF.sub("\ufffd", json.dumps(value, ensure_ascii=False)))
 
@@ -24,21 +24,21 @@ class Body:
         text: the body as it came.
 
     Attributes:
-        speakable: whether all of its texts can be written as UTF-8; half a surrogate pair cannot.
+        is_utf8_safe: whether all of its texts can be written as UTF-8; half a surrogate pair cannot.
     """
 
-    __slots__ = ("_text", "_value", "speakable")
+    __slots__ = ("_text", "_value", "is_utf8_safe")
 
     def __init__(self, text: bytes) -> None:
         self._text: bytes | None = text
         self._value: Any = None
-        self.speakable = True
+        self.is_utf8_safe = True
 
     @classmethod
-    def of(cls, value: Any, *, speakable: bool) -> Self:
+    def of(cls, value: Any, *, is_utf8_safe: bool) -> Self:
         """Return the body that a decoded value would have come from."""
         body = cls(b"")
-        body._text, body._value, body.speakable = None, value, speakable
+        body._text, body._value, body.is_utf8_safe = None, value, is_utf8_safe
         return body
 
     def value(self) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 from strava_async._shapes import is_list, is_object
 from strava_async.models._fields import LatLng
-from strava_async.models._reading import Misfit, kind_of
+from strava_async.models._reading import InvalidValue, kind_of
 from strava_async.models.stream_type import ELEMENTS
 
 _WHOLE = "StreamSet"
@@ -28,23 +28,23 @@ _NO_PAIR = "a list that is no pair of numbers"
 _ABOUT = {"series_type": str, "resolution": str, "original_size": int}
 
 
-def by_type(raw: Any, misfits: list[Misfit]) -> dict[str, Mapping[str, Any]]:
+def by_type(raw: Any, invalid: list[InvalidValue]) -> dict[str, Mapping[str, Any]]:
     """Return what can be streams by type, whichever way they came. What cannot is noted; null is nothing.
 
     Args:
         raw: the JSON value that came.
-        misfits: what cannot be a stream goes here.
+        invalid: what cannot be a stream goes here.
     """
     streams: dict[str, Mapping[str, Any]] = {}
     for where, kind, stream in _entries(raw):
         if stream is None and where != _WHOLE:
             continue
         if not is_object(stream):
-            misfits.append(Misfit(where, kind_of(stream)))
+            invalid.append(InvalidValue(where, kind_of(stream)))
         elif not isinstance(kind, str):
-            misfits.append(Misfit(f"{where}.type", kind_of(kind)))
+            invalid.append(InvalidValue(f"{where}.type", kind_of(kind)))
         elif kind in streams:
-            misfits.append(Misfit(f"{_WHOLE}.{kind}", "there twice"))
+            invalid.append(InvalidValue(f"{_WHOLE}.{kind}", "there twice"))
         else:
             streams[kind] = stream
     return streams
@@ -60,7 +60,7 @@ def _entries(raw: Any) -> Iterator[tuple[str, Any, Any]]:
         yield _WHOLE, None, raw
 
 
-def misfits_in(kind: str, stream: Mapping[str, Any]) -> Iterator[Misfit]:
+def invalid_values_in(kind: str, stream: Mapping[str, Any]) -> Iterator[InvalidValue]:
     """Find what does not fit in a stream, each kind of it once.
 
     Args:
@@ -71,17 +71,17 @@ def misfits_in(kind: str, stream: Mapping[str, Any]) -> Iterator[Misfit]:
     for name, about in _ABOUT.items():
         value = stream.get(name)
         if value is not None and value.__class__ is not about:
-            yield Misfit(f"{where}.{name}", kind_of(value))
+            yield InvalidValue(f"{where}.{name}", kind_of(value))
     data = stream.get("data")
     if not is_list(data):
-        yield Misfit(f"{where}.data", kind_of(data))
+        yield InvalidValue(f"{where}.data", kind_of(data))
     elif ELEMENTS.get(kind) is LatLng:
-        yield from (Misfit(f"{where}.data[]", came) for came in _no_places(data))
+        yield from (InvalidValue(f"{where}.data[]", came) for came in _no_places(data))
     else:
         known = _KINDS.get(ELEMENTS.get(kind, object))
         if known is not None and not known.issuperset(map(type, data)):
             strangers = {value.__class__: value for value in data if value.__class__ not in known}
-            yield from (Misfit(f"{where}.data[]", kind_of(value)) for value in strangers.values())
+            yield from (InvalidValue(f"{where}.data[]", kind_of(value)) for value in strangers.values())
 
 
 def _no_places(data: list[Any]) -> list[str]:

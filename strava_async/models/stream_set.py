@@ -14,8 +14,8 @@ from pydantic_core import CoreSchema, core_schema, from_json
 
 from strava_async.models import _frames
 from strava_async.models._fields import LatLng
-from strava_async.models._reading import Misfit, OnInvalid, tell
-from strava_async.models._stream_shapes import by_type, misfits_in
+from strava_async.models._reading import InvalidValue, OnInvalid, report_invalid
+from strava_async.models._stream_shapes import by_type, invalid_values_in
 from strava_async.models.stream import Sample, Stream
 from strava_async.models.stream_type import ELEMENTS, StreamType
 
@@ -49,16 +49,16 @@ class StreamSet:
     __slots__ = ("_misfits", "_raw", "_size", "_streams")
 
     def __init__(self, raw: Any) -> None:
-        misfits: list[Misfit] = []
-        streams = by_type(raw, misfits)
+        invalid: list[InvalidValue] = []
+        streams = by_type(raw, invalid)
         self._raw = raw
         self._streams: dict[str, Stream[Any]] = {kind: Stream(kind, stream) for kind, stream in streams.items()}
         self._size = max(map(len, self._streams.values()), default=0)
         for kind, stream in self._streams.items():
-            misfits.extend(misfits_in(kind, stream.raw))
+            invalid.extend(invalid_values_in(kind, stream.raw))
             if len(stream) < self._size:
-                misfits.append(Misfit(f"StreamSet.{kind}.data", "shorter than others"))
-        self._misfits = tuple(misfits)
+                invalid.append(InvalidValue(f"StreamSet.{kind}.data", "shorter than others"))
+        self._misfits = tuple(invalid)
 
     @property
     def time(self) -> Stream[int] | None:
@@ -121,7 +121,7 @@ class StreamSet:
         return self._raw
 
     @property
-    def misfits(self) -> tuple[Misfit, ...]:
+    def misfits(self) -> tuple[InvalidValue, ...]:
         """What does not fit: where, and what came. It was kept all the same."""
         return self._misfits
 
@@ -276,5 +276,5 @@ def read_streams(text: bytes, on_invalid: OnInvalid = "keep") -> StreamSet:
     except ValueError:
         raw = json.loads(text)  # the standard library takes half a surrogate pair, and deeper nesting
     streams = StreamSet(raw)
-    tell(streams.misfits, on_invalid)
+    report_invalid(streams.misfits, on_invalid)
     return streams

@@ -122,8 +122,8 @@ def strength_document(
     )
 
 
-def check_strength_sport(sport_type: str) -> None:
-    """Refuse a sport that Strava is known to have, and not to take sets for; new ones pass.
+def checked_strength_sport(sport_type: str) -> str:
+    """Return the sport, unless it is one for which Strava is known to accept no sets; new ones pass.
 
     Raises:
         InputError: it is such a sport.
@@ -131,6 +131,7 @@ def check_strength_sport(sport_type: str) -> None:
     if sport_type in frozenset(SportType) - STRENGTH_SPORT_TYPES:
         allowed = ", ".join(sorted(STRENGTH_SPORT_TYPES))
         raise InputError(f"Strava takes sets for {allowed}; not for {sport_type}")
+    return sport_type
 
 
 def _check_exercise_type(name: Any) -> None:
