@@ -1,4 +1,4 @@
-"""``client.athlete``: who the athlete is."""
+"""``client.athlete``: the athlete, with zones and totals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class AthleteResource(Resource):
     async def get(self) -> DetailedAthlete:
         """Return the athlete (``getLoggedInAthlete``).
 
-        Without ``profile:read_all`` Strava sends the summary: the fields of the detail stay None.
+        Without ``profile:read_all`` Strava sends the summary: the other fields are None.
         """
         athlete = await self._get(DetailedAthlete, Endpoints.ATHLETE_GET)
         if self._view.known_athlete_id is None and isinstance(athlete.id, int):
@@ -34,7 +34,7 @@ class AthleteResource(Resource):
             weight: kilograms.
 
         Raises:
-            InputError: that is no weight.
+            InputError: the weight is not a positive number.
             MissingScopeError: the athlete did not grant ``profile:write``.
         """
         _check_weight(weight)
@@ -49,14 +49,14 @@ class AthleteResource(Resource):
         return await self._get(Zones, Endpoints.ATHLETE_ZONES)
 
     async def stats(self, athlete_id: int | None = None) -> ActivityStats:
-        """Return the athlete's totals (``getStats``): of activities that everyone may see, and no others.
+        """Return the athlete's totals (``getStats``): of the activities that everyone may see.
 
         Args:
-            athlete_id: None means the token's athlete, whom Strava alone answers for. Where the id is not known, it is
-                asked for first: one more request, once.
+            athlete_id: None means the token's athlete, the only one for whom Strava answers. Where the id is not known,
+                the first call costs one more request.
 
         Raises:
-            ForbiddenError, UnauthorizedError: of another athlete.
+            ForbiddenError, UnauthorizedError: it is another athlete.
         """
         whose = await self._own_id() if athlete_id is None else athlete_id
         return await self._get(ActivityStats, Endpoints.ATHLETE_STATS, id=whose)

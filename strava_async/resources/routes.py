@@ -9,7 +9,7 @@ from strava_async.paging import PageWalk
 from strava_async.resources._listing import Listing
 from strava_async.resources._resource import Resource, described, id_of
 
-# The method `list` hides the type of that name inside of its class.
+# Inside of the class, the method `list` hides the type of that name.
 _Routes = list[Route]
 
 
@@ -26,14 +26,14 @@ class RoutesResource(Resource):
         """List the athlete's routes (``getRoutesByAthleteId``).
 
         Args:
-            athlete_id: None means the token's athlete. Where the id is not known, it is asked for first: one more
-                request, once.
-            per_page: routes to ask for at a time, up to 200.
-            limit: routes wanted at the most; None means all.
-            prefetch: how many more pages to ask for at the same time.
+            athlete_id: None means the token's athlete. Where the id is not known, the first call costs one request
+                more.
+            per_page: routes per request, up to 200.
+            limit: routes wanted at most; None means all.
+            prefetch: how many further pages to request at the same time.
 
         Raises:
-            InputError: at once, for a number that makes no sense.
+            InputError: at once, for a number that is invalid.
         """
 
         async def fetch(numbers: Params) -> _Routes:
@@ -49,7 +49,7 @@ class RoutesResource(Resource):
         """Return a route (``getRouteById``).
 
         Raises:
-            NotFoundError: there is none, or the token may not see it.
+            NotFoundError: it does not exist, or the token may not see it.
         """
         return await self._get(Route, Endpoints.ROUTES_GET, id=route_id)
 
@@ -57,7 +57,7 @@ class RoutesResource(Resource):
         """Return a route as GPX (``getRouteAsGPX``): an XML document.
 
         Raises:
-            NotFoundError: there is none, or the token may not see it.
+            NotFoundError: it does not exist, or the token may not see it.
         """
         return await self._document(Endpoints.ROUTES_EXPORT_GPX, route_id)
 
@@ -65,7 +65,7 @@ class RoutesResource(Resource):
         """Return a route as TCX (``getRouteAsTCX``): an XML document.
 
         Raises:
-            NotFoundError: there is none, or the token may not see it.
+            NotFoundError: it does not exist, or the token may not see it.
         """
         return await self._document(Endpoints.ROUTES_EXPORT_TCX, route_id)
 
@@ -75,8 +75,8 @@ class RoutesResource(Resource):
 
 
 def _xml(body: bytes) -> str:
-    """Return a document as text; ValueError for what is none, such as a page for people."""
+    """Return a document as text; ValueError if it is not XML, such as an HTML page."""
     text = body.decode()
     if not text.lstrip("\ufeff \t\r\n").startswith("<") or "<html" in text[:1_000].lower():
-        raise ValueError("no XML")
+        raise ValueError("not XML")
     return text

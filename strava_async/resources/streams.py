@@ -38,9 +38,9 @@ class StreamsResource(Resource):
         What lies in the athlete's privacy zones, and activities that only the athlete may see, need
         ``activity:read_all``.
 
-        An activity without streams has a set that is empty, and false. Strava says 404 then, as it does of an activity
-        that does not exist, and of one without distance, such as indoor rowing, until it is asked for its streams over
-        time. That is told apart at the price of more requests of the read class:
+        An activity without streams has an empty set, which is false. Strava answers it with 404, as it does an activity
+        that does not exist, and one without distance, such as indoor rowing, unless its streams over time are
+        requested. To distinguish these cases costs more requests of the read class:
 
         =======================================  ========================================
         the activity                             requests
@@ -56,8 +56,8 @@ class StreamsResource(Resource):
             activity_id: which.
             keys: the streams wanted, ``StreamType`` or names that are newer than this library; None means all eleven.
             resolution: how many samples: ``low`` (100), ``medium`` (1,000) or ``high`` (10,000). No longer documented.
-            series_type: what a lower resolution is spaced by: ``distance`` or ``time``. No longer documented. What has
-                no streams over distance comes over time.
+            series_type: what a lower resolution is spaced by: ``distance`` or ``time``. No longer documented. An
+                activity without distance is returned over time.
 
         Raises:
             InputError: ``keys`` names nothing.
@@ -145,5 +145,5 @@ def _name(key: object) -> str:
 
 
 def _may_mean_no_streams(error: NotFoundError) -> bool:
-    """Say whether a 404 names neither the activity, which then is missing, nor the path, which then is gone."""
+    """Say whether a 404 names neither the activity, which then does not exist, nor the path, which then is gone."""
     return not any(entry["resource"] == "Activity" or entry["field"] == "path" for entry in error.errors)
