@@ -51,7 +51,7 @@ class Call:
         endpoint: what is known about the address: its template, its scopes, what it spends.
         content: the body as bytes, with its content_type; or
         fields, files: the parts of a multipart body; files as pairs of a name and a file, see ``multipart``.
-        secret_query: what is added to the query when the request is sent, and shown nowhere.
+        secret_query: what is added to the query when the request is sent, and is shown nowhere.
         basic: the value of an Authorization field of the Basic scheme; a secret.
         idempotent: sending it twice does no harm.
         replayable: its body can be sent a second time.
@@ -78,7 +78,7 @@ class Call:
         return self.endpoint.quota_class
 
     def secrets_with(self, bearer: Hidden[str] | None) -> tuple[str, ...]:
-        """Return what no error about it may show, with the access token that is sent along. Pass it on, keep it not."""
+        """Return what no error about it may show, the access token included. Keep the result in no local variable."""
         return self.secrets.reveal() if bearer is None else (*self.secrets.reveal(), bearer.reveal())
 
 
@@ -92,19 +92,19 @@ def api_call(
     body: Any = None,
     form: Mapping[str, Any] | None = None,
 ) -> Call:
-    """Return the call that the arguments mean.
+    """Return the call for the arguments.
 
     Args:
         method: the HTTP method.
         url: a path below the API, with ``{names}`` to fill, or an absolute URL of the API's origin.
-        params: the values for the names, and whatever else is to be sent.
+        params: the values for the names, and everything else that is sent.
         api_url: the API's base, without a slash at the end.
         files: multipart files, as httpx takes them: a mapping or pairs; see ``multipart``.
         body: what to send as JSON, with PUT.
         form: what to send as a form, with PUT; for POST that is what is left of ``params``.
 
     Raises:
-        InputError: the method, the path, a name or a value cannot be sent as it is.
+        InputError: the method, the path, a name or a value cannot be sent.
     """
     _check(method, files=files, body=body, form=form)
     to = _destination(method, url, api_url)
@@ -223,13 +223,13 @@ def _content(body: Any, form: Mapping[str, Any] | None) -> tuple[bytes | None, s
 
 
 def _given(files: Any) -> Any:
-    # Not above: most programs send no file, and all wait for what an import loads.
+    # Not above: most programs send no file, and every import takes time.
     from strava_async.multipart import given_files
 
     return given_files(files)
 
 
 def _is_replayable(file: Any) -> bool:
-    """Say whether a file is text or bytes, or says itself that it is; a stream is used up by the first attempt."""
+    """Say whether a file is text or bytes, or declares itself ``replayable``; the first attempt consumes a stream."""
     contents: Any = cast("Sequence[Any]", file)[1:2] if isinstance(file, tuple) else [file]
     return all(isinstance(one, str | bytes) or getattr(one, "replayable", False) for one in contents)

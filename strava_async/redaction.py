@@ -20,22 +20,22 @@ import json
 import re
 from collections.abc import Iterator
 
-# What is shorter may be a part of a word by chance.
+# Anything shorter may be a part of a word by chance.
 LONG_SECRET_CHARACTERS = 12
 
 _MASK = "***"
 _HTML_NAMES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"}
-# The end of an encoded character is not the beginning of the word that follows it.
+# An encoded character may end in a letter, which does not belong to the word that follows.
 _WORD_BEGINS = r"(?:(?<!\w)|(?<=%[0-9A-Fa-f]{2})|(?<=%25[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4})|(?<=\\[bfnrt]))"
 _PLAIN_RUN = r"[0-9A-Za-z]+"
 
 EXCERPT_CHARACTERS = 200
-# Pages begin with pages of style and script.
+# Pages begin with long runs of style and script.
 SEARCHED_PAGE_CHARACTERS = 32 * 1024
 
 # A pattern that is not closed goes to the end: none is tried at a place twice.
 _MARKUP = r"(?is:<!--.*?(?:-->|\Z)|<(script|style|svg)\b.*?(?:</\1\s*>|\Z)|<[A-Za-z/!?][^>]*(?:>|\Z))"
-# What a terminal obeys, what nobody sees, and the zeros of UTF-16, between which a secret would not be found.
+# Control characters, invisible ones, and the zeros of UTF-16, between which a secret would not be found.
 _UNSEEN = "[\0-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]+"
 
 
@@ -48,7 +48,7 @@ def redacted(text: str, secrets: tuple[str, ...]) -> str:
 
 
 def redacted_beginning(text: str, secrets: tuple[str, ...], characters: int) -> str:
-    """Return so many characters of the text at the most, redacted; a secret that the end goes through is not shown."""
+    """Return up to that many characters of the text, redacted; a secret that crosses the end is not shown."""
     reached = text[: characters + reach_of(secrets)]
     return _masked(reached, secrets, characters)[:characters]
 
@@ -85,7 +85,7 @@ def reach_of(secrets: tuple[str, ...]) -> int:
 
 
 def _masked(text: str, secrets: tuple[str, ...], end: int) -> str:
-    """Return the text up to there. Of secrets that overlap nothing is left over, nor of one that goes beyond."""
+    """Return the text up to there. Of secrets that overlap nothing remains, nor of one that crosses the end."""
     pieces: list[str] = []
     at = 0
     for start, stop in sorted(span for secret in set(secrets) for span in _spans(text, secret)):
@@ -98,7 +98,7 @@ def _masked(text: str, secrets: tuple[str, ...], end: int) -> str:
 
 
 def _spans(text: str, secret: str) -> Iterator[tuple[int, int]]:
-    # Letters and digits are not encoded by anybody: where the longest run of them is not, the secret is not.
+    # Nobody encodes letters and digits: a text without the longest run of them does not hold the secret.
     if not secret or max(re.findall(_PLAIN_RUN, secret), key=len, default="") not in text:
         return
     pattern = "".join(map(_in_any_form, secret))

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from strava_async.errors import DecodeError
 from strava_async.quota_fields import QUOTA_FIELDS, parse_date, parse_retry_after
-from strava_async.unpacking import TooLargeError, UnpackError, finished, unpacking
+from strava_async.unpacking import DecompressionError, TooLargeError, decompressing, finished
 
-# Of a body, compressed or not. Nothing that Strava sends comes near; what does is an endless answer or a bomb.
+# Of a body, compressed or not. Nothing that Strava sends comes near: a larger body is an endless answer or a bomb.
 MAX_BODY_BYTES = 64 * 1024 * 1024
 
 CONTENT_TYPE = "content-type"
@@ -28,7 +28,7 @@ class Reply:
         body: the bytes as they came, compressed if they came compressed.
         content_type: the media type of the body, with its parameters.
         content_encoding: how it is compressed; empty if it is not.
-        failure: why it could not be decompressed; the body is then as it came, or empty if more came out than may.
+        failure: why it could not be decompressed; the body is then as it came, or empty if it is too large.
     """
 
     status_code: int
@@ -36,11 +36,11 @@ class Reply:
     body: bytes = field(repr=False)  # it may be tokens
     content_type: str = ""
     content_encoding: str = ""
-    failure: UnpackError | None = field(default=None, compare=False)
+    failure: DecompressionError | None = field(default=None, compare=False)
 
     @property
     def is_too_large(self) -> bool:
-        """Whether more than ``MAX_BODY_BYTES`` came, or came out of it."""
+        """Whether it has more than ``MAX_BODY_BYTES``, compressed or not."""
         return isinstance(self.failure, TooLargeError)
 
     def retry_after(self, now: float) -> float | None:
@@ -64,16 +64,16 @@ def decompressed_reply(reply: Reply) -> Reply:
 
 
 def decompressing_reply(reply: Reply) -> Generator[None, None, Reply]:
-    """Do what ``decompressed_reply`` does in steps of some milliseconds at the most, and yield between them."""
+    """Do what ``decompressed_reply`` does in steps of some milliseconds at most, and yield between them."""
     if reply.status_code == 204 or len(reply.body) > MAX_BODY_BYTES:
         failure = TooLargeError(f"more than {MAX_BODY_BYTES} bytes came") if reply.status_code != 204 else None
         return replace(reply, body=b"", content_encoding="", failure=failure)
     if not reply.content_encoding:
         return reply
     try:
-        body = yield from unpacking(reply.body, reply.content_encoding, MAX_BODY_BYTES)
-    except UnpackError as error:
-        # Without its traceback, which holds on to all that came out.
+        body = yield from decompressing(reply.body, reply.content_encoding, MAX_BODY_BYTES)
+    except DecompressionError as error:
+        # Without its traceback, which would keep the whole output alive.
         failed = error.with_traceback(None)
         body = b"" if isinstance(failed, TooLargeError) else reply.body
         return replace(reply, body=body, content_encoding="", failure=failed)

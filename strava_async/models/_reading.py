@@ -76,11 +76,11 @@ def read_one(kind: type[Model], text: bytes, on_invalid: OnInvalid = "keep") -> 
     Args:
         kind: the model.
         text: the body.
-        on_invalid: what to do about values that do not fit: keep them and log each kind of them once, or raise.
+        on_invalid: what to do about invalid values: keep them and log each kind of them once, or raise.
 
     Raises:
-        ValueError: the body is no JSON.
-        DecodeError: something does not fit, and ``on_invalid`` is "raise".
+        ValueError: the body is not JSON.
+        DecodeError: there are any, and ``on_invalid`` is "raise".
     """
     body = Body(text)
     try:
@@ -97,7 +97,7 @@ def read_one(kind: type[Model], text: bytes, on_invalid: OnInvalid = "keep") -> 
 def read_many(kind: type[Model], text: bytes, on_invalid: OnInvalid = "keep") -> list[Model]:
     """Return the objects of a body that holds a list; arguments and errors as for ``read_one``.
 
-    One bad item spoils no other. Something else in place of the list is read as its only item; null as none.
+    An invalid item affects no other. Anything else than a list is read as its only item; null as an empty list.
     """
     body = Body(text)
     try:

@@ -1,6 +1,6 @@
-"""What of an answer can be streams, and what in them does not fit.
+"""Which parts of an answer are streams, and which values in them are invalid.
 
-Strava was seen to send an object by type, or a list of objects with their types, and null for a sample that is missing.
+Strava was observed to send an object by type, or a list of objects with their types, and null for a missing sample.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _KINDS: Mapping[type, frozenset[type]] = {
 }
 _PAIR = frozenset((list,))
 _TWO = frozenset((2,))
-_NO_PAIR = "a list that is no pair of numbers"
+_NO_PAIR = "a list that is not a pair of numbers"
 _ABOUT = {"series_type": str, "resolution": str, "original_size": int}
 
 
 def by_type(raw: Any, invalid: list[InvalidValue]) -> dict[str, Mapping[str, Any]]:
-    """Return what can be streams by type, whichever way they came. What cannot is noted; null is nothing.
+    """Return the streams by type, whichever way they came. What is not a stream is noted; null is ignored.
 
     Args:
         raw: the JSON value that came.
-        invalid: what cannot be a stream goes here.
+        invalid: receives what is not a stream.
     """
     streams: dict[str, Mapping[str, Any]] = {}
     for where, kind, stream in _entries(raw):
@@ -51,7 +51,7 @@ def by_type(raw: Any, invalid: list[InvalidValue]) -> dict[str, Mapping[str, Any
 
 
 def _entries(raw: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Find where each stream stands, what type it has, and what it is."""
+    """Yield the place of each stream, its type and its value."""
     if is_object(raw):
         yield from ((f"{_WHOLE}.{kind}", kind, stream) for kind, stream in raw.items())
     elif is_list(raw):
@@ -61,7 +61,7 @@ def _entries(raw: Any) -> Iterator[tuple[str, Any, Any]]:
 
 
 def invalid_values_in(kind: str, stream: Mapping[str, Any]) -> Iterator[InvalidValue]:
-    """Find what does not fit in a stream, each kind of it once.
+    """Yield the invalid values of a stream, each kind of them once.
 
     Args:
         kind: the stream's type.
@@ -92,7 +92,7 @@ def _no_places(data: list[Any]) -> list[str]:
 
 
 def places(data: Sequence[Any]) -> tuple[Any, ...]:
-    """Return the samples of a ``latlng`` stream as places; gaps are None, what is no pair of numbers stays."""
+    """Return the samples of a ``latlng`` stream as places; gaps are None, what is not a pair of numbers stays."""
     return tuple(starmap(LatLng, data) if _are_pairs(data) else map(_place, data))
 
 

@@ -39,8 +39,8 @@ class StreamSet:
 
     ``len`` is the number of samples, so a set without any is false. ``in`` and ``keys`` are about the streams' names.
 
-    Streams align by index. Should one be shorter than the others, it is as if None stood at its end; that, and what
-    else does not fit, is listed in ``misfits`` and spoils nothing. What cannot be a stream is in ``raw`` alone.
+    Streams align by index. One that is shorter than the others is filled up with None; that, and any other invalid
+    value, is listed in ``misfits``, and the rest is unaffected. What cannot be a stream is in ``raw`` alone.
 
     Args:
         raw: the JSON value that came: an object by type, or a list of objects with their types. It is not copied.
@@ -77,7 +77,7 @@ class StreamSet:
 
     @property
     def altitude(self) -> Stream[float] | None:
-        """Metres above the sea."""
+        """Metres above sea level."""
         return self.get("altitude")
 
     @property
@@ -122,7 +122,7 @@ class StreamSet:
 
     @property
     def misfits(self) -> tuple[InvalidValue, ...]:
-        """What does not fit: where, and what came. It was kept all the same."""
+        """The invalid values: where they are, and what kind of value came. They were kept."""
         return self._misfits
 
     def keys(self) -> KeysView[str]:
@@ -130,7 +130,7 @@ class StreamSet:
         return self._streams.keys()
 
     def get(self, kind: str) -> Stream[Any] | None:
-        """Return a stream by name; None if it is not there."""
+        """Return a stream by name; None if it is missing."""
         return self._streams.get(kind)
 
     @overload
@@ -173,8 +173,8 @@ class StreamSet:
     def to_numpy(self) -> dict[str, NDArray[Any]]:
         """Return the columns as arrays: int64, float64, bool, or object for anything else.
 
-        Gaps are NaN: integers with gaps become float64. Truth values have no such thing: with gaps they become object,
-        and gaps are None.
+        Gaps are NaN: integers with gaps become float64. Booleans have no NaN: with gaps they become object, and gaps
+        are None.
 
         Raises:
             InputError: numpy is not installed.
@@ -243,7 +243,7 @@ class StreamSet:
         data: Sequence[Any] = self._streams.get(kind, ())
         return chain(data, repeat(None, self._size - len(data)))
 
-    # A field of somebody's pydantic model, or the answer of a FastAPI route, may be a set: it travels as its JSON.
+    # A StreamSet may be a field of a user's pydantic model, or the result of a FastAPI route: it travels as JSON.
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -265,11 +265,11 @@ def read_streams(text: bytes, on_invalid: OnInvalid = "keep") -> StreamSet:
 
     Args:
         text: the body.
-        on_invalid: what to do about values that do not fit: keep them and log each kind of them once, or raise.
+        on_invalid: what to do about invalid values: keep them and log each kind of them once, or raise.
 
     Raises:
-        ValueError: the body is no JSON.
-        DecodeError: something does not fit, and ``on_invalid`` is "raise".
+        ValueError: the body is not JSON.
+        DecodeError: there are any, and ``on_invalid`` is "raise".
     """
     try:
         raw = from_json(text, cache_strings="keys")

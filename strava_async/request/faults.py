@@ -4,7 +4,7 @@ A fault is an object in JSON, whatever its media type. Where something else came
 begins.
 
 Source:
-    https://developers.strava.com/docs/reference/ (Fault), and what Strava was seen to send: ``errors`` that are
+    https://developers.strava.com/docs/reference/ (Fault), and what Strava was observed to send: ``errors`` that are
     missing, empty, an object or a string, bodies that are HTML or nothing, a status of 597.
 """
 
@@ -113,9 +113,9 @@ def _json_of(plain: Reply) -> Any:
 def _instead(call: Call, plain: Reply, bearer: Hidden[str] | None, *, is_json: bool) -> dict[str, str]:
     """Return what an error says of a body that is no fault of Strava's."""
     description = describe(call, plain, bearer, is_json=is_json)
-    what = description.what or "JSON came that tells no reason"
+    what = description.what or "JSON came that gives no reason"
     if len(plain.body) > MAX_FAULT_BYTES and not description.is_page:
-        what = "more came than any fault has"
+        what = "the body is larger than any fault"
     return {"instead": what, "body_excerpt": description.excerpt}
 
 
@@ -165,7 +165,7 @@ def upload_error(text: str, *, upload_id: Any = None) -> UploadError:
     """Return what Strava's words about a refused file mean.
 
     Args:
-        text: the ``error`` of an upload; English prose, with HTML in it at times.
+        text: the ``error`` of an upload; English prose, sometimes with HTML in it.
         upload_id: the upload's id; anything but an integer counts as unknown.
 
     Source:
@@ -178,7 +178,7 @@ def upload_error(text: str, *, upload_id: Any = None) -> UploadError:
     text = text[:UPLOAD_TEXT_CHARACTERS]
     unescaped = html.unescape(text)
     cleaned = re.sub(_TAG, "", html.unescape(unescaped)).strip()
-    # As it came first: in a message that is not escaped as a whole, the names in it are, and hold no link.
+    # The text as it came is searched first: if only the names in it are escaped, they hold no link.
     for pattern, where in product(_DUPLICATE, (text, unescaped)):
         found = re.findall(pattern, where)
         if found:

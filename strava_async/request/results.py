@@ -24,7 +24,7 @@ from strava_async.errors import DecodeError
 from strava_async.json_values import decode as decode_json
 from strava_async.request.faults import describe, fault
 from strava_async.request.media import begins_like_html, is_html_type, is_json_type, media_type_of
-from strava_async.unpacking import UnpackError
+from strava_async.unpacking import DecompressionError
 from strava_async.wire import Reply, decompressed_reply, too_large
 
 Decode = Callable[[bytes], Any]
@@ -113,7 +113,7 @@ def _value(plain: Reply) -> Any:
 
 def _undecodable(call: Call, plain: Reply, bearer: Hidden[str] | None, error: Exception) -> DecodeError:
     description = describe(call, plain, bearer, is_json=False)
-    reason = str(error) if isinstance(error, UnpackError) else description.what or type(error).__name__
+    reason = str(error) if isinstance(error, DecompressionError) else description.what or type(error).__name__
     if description.is_page and description.excerpt:
         reason += f": {description.excerpt}"
     failed = DecodeError(

@@ -38,7 +38,7 @@ class CallbackReply(NamedTuple):
 
     Attributes:
         status_code: the HTTP status.
-        body: the bytes, unpacked.
+        body: the bytes, decompressed.
     """
 
     status_code: int

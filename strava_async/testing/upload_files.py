@@ -15,7 +15,7 @@ from strava_async.testing.replies import RefusalError
 from strava_async.testing.track_files import FileError, TrackReader
 from strava_async.testing.values import instant
 from strava_async.testing.world import Sample
-from strava_async.unpacking import GZIP_MAGIC, UnpackError, unpacked
+from strava_async.unpacking import GZIP_MAGIC, DecompressionError, decompressed
 
 DATA_TYPES = frozenset({"fit", "fit.gz", "tcx", "tcx.gz", "gpx", "gpx.gz", "json"})
 UNPACKED_LIMIT_BYTES = 32 << 20
@@ -48,8 +48,8 @@ def unpack(content: bytes, data_type: str) -> bytes:
     if not content.startswith(GZIP_MAGIC):
         raise FileError("The file is not compressed with gzip, although its type says so.")
     try:
-        return unpacked(content, "gzip", UNPACKED_LIMIT_BYTES)
-    except UnpackError as error:
+        return decompressed(content, "gzip", UNPACKED_LIMIT_BYTES)
+    except DecompressionError as error:
         raise FileError("The compressed file is damaged, cut off, or too large.") from error
 
 
