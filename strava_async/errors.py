@@ -13,7 +13,7 @@
     │   ├─ InvalidStateError           a redirect whose state was not issued, or has expired
     │   └─ AuthorizationTimeoutError   the athlete did not return from Strava's page
     ├─ CrossSiteError           a page of another site tries to act for the signed-in athlete
-    ├─ UnverifiedWebhookError   a request to the service that cannot be proven to come from Strava
+    ├─ UnverifiedWebhookError   a request to the service that is not known to come from Strava
     ├─ TokenStoreError          the tokens could not be read or kept: nothing was overwritten
     ├─ QuotaExceededError       not sent: the wait for quota would exceed max_wait
     ├─ TransportError           no reply: connection, timeout, protocol

@@ -213,7 +213,9 @@ class Attempt:
         return failed
 
     def _secrets(self) -> tuple[str, ...]:
-        return self.call.secrets_with(self.bearer)
+        return (
+            self.call.secrets.reveal() if self.bearer is None else (*self.call.secrets.reveal(), self.bearer.reveal())
+        )
 
     def error(self, text: str, *, timed_out: bool = False, permanent: bool = False) -> TransportError:
         """Return a TransportError about this attempt, as far as it came."""
