@@ -11,7 +11,8 @@ from strava_async.models import SummaryActivity
 from strava_async.models._reading import read_many
 from strava_async.models.stream_set import StreamSet, read_streams
 from strava_async.request.call import api_call
-from strava_async.request.reply import Reply, read
+from strava_async.request.reply import Reply
+from strava_async.request.results import read
 
 _JSON = "application/json; charset=utf-8"
 

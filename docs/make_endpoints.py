@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from strava_async.quota.values import QuotaClass
 from strava_async.request.endpoints import ENDPOINTS, Endpoint
 
 PAGE = Path(__file__).parent / "endpoints.md"
@@ -25,8 +24,6 @@ Every endpoint that Strava keeps open to applications, where it is in this libra
 |---|---|---|---|---|---|---|
 """
 
-SPENDS = {QuotaClass.READ: "read", QuotaClass.UPLOAD: "upload"}
-
 
 def page() -> str:
     """Return the page."""
@@ -38,9 +35,9 @@ def row(endpoint: Endpoint) -> str:
     cells = (
         f"`{endpoint.method} {endpoint.path}`",
         endpoint.operation,
-        f"`{endpoint.method_of_ours}`",
+        f"`{endpoint.client_method}`",
         " or ".join(f"`{scope}`" for scope in endpoint.scope),
-        SPENDS[endpoint.quota_class],
+        endpoint.quota_class or "",
         endpoint.paging,
         endpoint.note,
     )

@@ -7,12 +7,12 @@
     │   └─ AsyncOnlyError              ... because ``async for`` is missing (a TypeError too)
     ├─ OAuthError               the grant, or the credentials of the application
     │   ├─ AuthorizationDeniedError    the athlete refused, or Strava sent an error to the redirect
-    │   ├─ InvalidGrantError           the code or refresh token is dead: connect the athlete again
-    │   ├─ InvalidClientError          client id or client secret is wrong: the grant is still good
+    │   ├─ InvalidGrantError           the code or refresh token is not valid any more: connect again
+    │   ├─ InvalidClientError          client id or client secret is wrong: the grant is still valid
     │   ├─ MissingScopeError           the athlete did not grant what the call needs
-    │   ├─ InvalidStateError           a redirect that answers no question of ours, or answers too late
-    │   └─ AuthorizationTimeoutError   the athlete did not come back from Strava's page
-    ├─ CrossSiteError           a page of another site wants to act for the athlete who is signed in
+    │   ├─ InvalidStateError           a redirect whose state was not issued, or has expired
+    │   └─ AuthorizationTimeoutError   the athlete did not return from Strava's page
+    ├─ CrossSiteError           a page of another site tries to act for the signed-in athlete
     ├─ UnverifiedWebhookError   a request to the service that is not known to come from Strava
     ├─ StoreError               what the service keeps could not be read or written: nothing was overwritten
     │   ├─ TokenStoreError             ... of the athletes' tokens
@@ -27,7 +27,7 @@
     │   ├─ PaymentRequiredError        402  the athlete needs a Strava subscription
     │   ├─ ForbiddenError              403
     │   │   ├─ ApplicationInactiveError    the owner of the application needs a subscription
-    │   │   └─ AthleteCapacityError        the application has as many athletes as it may have
+    │   │   └─ AthleteCapacityError        the application has reached its number of athletes
     │   ├─ NotFoundError               404
     │   ├─ RateLimitedError            429
     │   └─ ServerError                 5xx
@@ -71,18 +71,18 @@ class InputError(StravaError, ValueError):
     """An argument is wrong. Nothing was sent and no quota was spent, unless ``sent`` says otherwise.
 
     Attributes:
-        sent: ``maybe`` where a file could not be read to its end, and a part of the request was out; else ``never``.
+        sent: ``maybe`` where a file could not be read to its end, after a part of the request was sent; else ``never``.
     """
 
     sent: Sent = "never"
 
 
 class AsyncOnlyError(InputError, TypeError):
-    """What is read with ``async for`` was used in a ``for`` loop, or awaited."""
+    """Something to be read with ``async for`` was used in a ``for`` loop, or awaited."""
 
 
 class OAuthError(StravaError):
-    """The grant of an athlete, or the credentials of the application, did not do.
+    """The grant of an athlete, or the credentials of the application, were rejected.
 
     Attributes:
         errors: Strava's list of ``{resource, field, code}``; may be empty.
@@ -94,7 +94,7 @@ class OAuthError(StravaError):
 
 
 class AuthorizationDeniedError(OAuthError):
-    """The redirect brought an error instead of a code (RFC 6749 §4.1.2.1).
+    """The redirect has an error instead of a code (RFC 6749 §4.1.2.1).
 
     Attributes:
         error: the value of the ``error`` parameter, ``access_denied`` when the athlete refused.
@@ -106,19 +106,19 @@ class AuthorizationDeniedError(OAuthError):
 
 
 class InvalidGrantError(OAuthError):
-    """The authorization code or the refresh token is dead. The athlete has to connect again."""
+    """The authorization code or the refresh token is not valid any more. The athlete has to connect again."""
 
 
 class InvalidClientError(OAuthError):
-    """Strava does not accept the client id or the client secret. The athletes' grants are still good."""
+    """Strava does not accept the client id or the client secret. The athletes' grants are still valid."""
 
 
 class MissingScopeError(OAuthError):
     """The athlete did not grant a scope that is needed. A refresh does not help; a new authorization may.
 
     Attributes:
-        missing: the names of the scopes, as far as they are known. Where several would do, the least of them.
-        athlete_id: who did not grant it; None where that is not known.
+        missing: the names of the scopes, as far as they are known. Where one of several suffices, the narrowest.
+        athlete_id: the athlete who did not grant it; None where that is not known.
     """
 
     athlete_id: int | None = None
@@ -132,7 +132,7 @@ class MissingScopeError(OAuthError):
 
 
 class InvalidStateError(OAuthError):
-    """The ``state`` of a redirect is not one that was given out, or not to this session, or too old (RFC 6749 §10.12).
+    """The ``state`` of a redirect was not issued, not issued to this session, or has expired (RFC 6749 §10.12).
 
     Attributes:
         reason: ``missing``, ``forged`` (which includes another session's) or ``expired``.
@@ -144,11 +144,11 @@ class InvalidStateError(OAuthError):
 
 
 class AuthorizationTimeoutError(OAuthError):
-    """The athlete did not come back from Strava's page in time. Nothing was changed; it can be begun again."""
+    """The athlete did not return from Strava's page in time. Nothing was changed; the login can be started again."""
 
 
 class CrossSiteError(StravaError):
-    """A page of another site wants to act for the athlete who is signed in. Answer it with 403."""
+    """A page of another site tries to act for the signed-in athlete. Answer it with 403."""
 
 
 class UnverifiedWebhookError(StravaError):
@@ -181,16 +181,16 @@ class EventStoreError(StoreError):
 
 
 class QuotaExceededError(StravaError):
-    """The call was not sent, because its turn would come later than ``max_wait`` allows. No quota was spent.
+    """The call was not sent, because it could not start within ``max_wait``. No quota was spent.
 
     Attributes:
         quota_class: the class of the call, a ``QuotaClass``.
-        window: the meter that has no room, named as on ``Quota``: ``read_15min``, ``read_day``, ``overall_15min``
+        window: the meter that is spent, named as on ``Quota``: ``read_15min``, ``read_day``, ``overall_15min``
             or ``overall_day``.
         resume_at: when the call could start at the earliest; epoch seconds on Strava's clock.
         wait_seconds: how long that is from now.
-        awaits: ``the first answer`` while nothing is known of the quota, ``answers under way`` where those decide
-            about a meter that is not spent. Both instants are a guess then. Empty where the meter is spent.
+        awaits: ``the first answer`` while nothing is known of the quota, ``answers under way`` where requests in flight
+            decide about a meter that is not spent. Both instants are estimates then. Empty where the meter is spent.
     """
 
     def __init__(
@@ -214,16 +214,16 @@ class LimiterError(StravaError):
 
 
 class TransportError(StravaError):
-    """No reply came. The library's own exception is the ``__cause__``.
+    """No reply came. The exception of the HTTP library is the ``__cause__``.
 
     Attributes:
-        sent: ``never`` when the request surely did not reach Strava, else ``maybe``.
-        timed_out: whether the time for an answer was over; else the connection failed or broke.
-        permanent: whether another attempt is known to end the same way, as with a certificate that is refused. Such
-            a call is not tried again.
+        sent: ``never`` when the request certainly did not reach Strava, else ``maybe``.
+        timed_out: whether a timeout ended it; else the connection failed or broke.
+        permanent: whether another attempt is known to fail alike, as with a certificate that is rejected. Such a call
+            is not tried again.
         method: the HTTP method.
-        path: the path asked for, without its query.
-        attempts: how often the request was tried.
+        path: the path of the call, without its query.
+        attempts: how many attempts were made.
     """
 
     def __init__(
@@ -247,18 +247,18 @@ class TransportError(StravaError):
 
 
 class FaultError(StravaError):
-    """Strava answered, and not with a success.
+    """Strava answered with an error.
 
     Attributes:
         status_code: the HTTP status.
         message: Strava's own message; empty where the answer had none.
         errors: Strava's list of ``{resource, field, code}``; may be empty.
         method: the HTTP method of the call.
-        path: the path asked for, without its query.
+        path: the path of the call, without its query.
         attempts: how many requests were sent for this call.
-        retry_after: seconds after which Strava wants to be asked again (RFC 9110 §10.2.3); None where it does not say.
-        body_excerpt: where something else came than Strava's fault in JSON, such as a page of what stands in front of
-            Strava: its beginning as text, of a page what it shows. Empty for a fault, and where it could hold a token.
+        retry_after: the seconds to wait before a retry, as Strava sent them (RFC 9110 §10.2.3); None if it did not.
+        body_excerpt: where the body is not Strava's fault in JSON but, say, a page of a proxy in front of it: its
+            beginning as text, of a page the visible text. Empty for a fault, and where it could hold a token.
     """
 
     retry_after: float | None = None
@@ -275,8 +275,8 @@ class FaultError(StravaError):
         instead: str = "",
         body_excerpt: str = "",
     ) -> None:
-        told = [_fault_text(status_code, message, errors, method, path), instead, body_excerpt]
-        super().__init__(": ".join(filter(None, told)))
+        parts = [_fault_text(status_code, message, errors, method, path), instead, body_excerpt]
+        super().__init__(": ".join(filter(None, parts)))
         self.status_code = status_code
         self.message = message
         self.errors = errors
@@ -323,11 +323,11 @@ class ForbiddenError(FaultError):
 
 
 class ApplicationInactiveError(ForbiddenError):
-    """403 for every call, until the application's owner subscribes. No athlete is disconnected by it."""
+    """403 for every call, until the application's owner has a subscription. No athlete is disconnected by it."""
 
 
 class AthleteCapacityError(ForbiddenError):
-    """403: the application has as many connected athletes as Strava allows it."""
+    """403: the application has reached the number of connected athletes that Strava allows."""
 
 
 class NotFoundError(FaultError):
@@ -335,11 +335,11 @@ class NotFoundError(FaultError):
 
 
 class RateLimitedError(FaultError):
-    """429: over a limit, although the limiter saw room; someone else spends the same quota.
+    """429: over a limit, although the limiter had quota left: someone else spends the same quota.
 
     Attributes:
         quota_class: the class of the call, a ``QuotaClass``.
-        window: the meter that has no room, named as on ``Quota``; None where the answer does not tell.
+        window: the meter that is spent, named as on ``Quota``; None where that is not known.
         resume_at: when a call of this class may be sent again; epoch seconds on Strava's clock, None if unknown.
     """
 
@@ -353,7 +353,7 @@ class RateLimitedError(FaultError):
 
 
 class ServerError(FaultError):
-    """5xx: Strava, or what stands in front of it, is in trouble."""
+    """5xx: a failure of Strava, or of a proxy in front of it."""
 
 
 class UploadError(StravaError):
@@ -371,7 +371,7 @@ class UploadError(StravaError):
 
 
 class DuplicateUploadError(UploadError):
-    """The file's activity exists already; often that is as good as a success.
+    """The file's activity exists already; often that is equivalent to a success.
 
     Attributes:
         activity_id: the existing activity.
@@ -383,7 +383,7 @@ class DuplicateUploadError(UploadError):
 
 
 class UploadTimeoutError(UploadError):
-    """The time to wait for an upload is over, and it is not known to be finished. It can be waited for again."""
+    """The timeout of the wait for an upload is over, and it is not known to be finished. Wait for it again."""
 
     def __init__(self, upload_id: int) -> None:
         super().__init__(
@@ -392,11 +392,11 @@ class UploadTimeoutError(UploadError):
 
 
 class DecodeError(StravaError):
-    """A success whose body is not what Strava documents: HTML, cut off, not JSON. Or any answer beyond 64 MB.
+    """A success whose body is not what Strava documents: HTML, truncated, not JSON. Or any answer of more than 64 MB.
 
     Attributes:
-        path: the path asked for, without its query.
-        body_excerpt: the beginning of the body as text, of a page what it shows; empty where it could hold a token.
+        path: the path of the call, without its query.
+        body_excerpt: the beginning of the body as text, of a page the visible text; empty where it could hold a token.
     """
 
     def __init__(self, message: str, *, path: str = "", body_excerpt: str = "") -> None:

@@ -23,10 +23,13 @@ from strava_async.oauth.grants import AccessInfo, TokenSet, with_access_token, w
 from strava_async.paging.pages import PageWalk
 from strava_async.paging.walk import Items, Pages
 from strava_async.quota.values import Priority, Quota
-from strava_async.request.call import Call, Method, api_call, base_url, hide_secrets, oauth_call
+from strava_async.request.call import Call, api_call, oauth_call
+from strava_async.request.endpoints import Method
 from strava_async.request.exchange import LEAST_ATTEMPT_SECONDS, Exchange, Options
+from strava_async.request.parameters import hide_secrets
 from strava_async.request.reports import Reports
 from strava_async.request.retry import Pause, RetryPolicy
+from strava_async.request.templates import base_url
 from strava_async.tokens.persistence import OnTokenRefresh
 from strava_async.tokens.source import TokenSource
 

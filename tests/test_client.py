@@ -348,10 +348,10 @@ async def webhooks_unsubscribe(here: World) -> Any:
         await here.strava.webhooks.unsubscribe(17)
 
 
-@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.method_of_ours)
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.client_method)
 async def test_every_endpoint_is_called_and_spends_what_the_table_says(endpoint: Endpoint) -> None:
     async with world() as here:
-        await USES[endpoint.method_of_ours](here)
+        await USES[endpoint.client_method](here)
         assert here.emulator.count(endpoint.method, endpoint.path.replace("{id}", "*")) > 0
         usage = here.emulator.meters_of().usage(here.emulator.clock.time())
         uploads = here.emulator.count("POST", "/activities") + here.emulator.count("POST", "/uploads")

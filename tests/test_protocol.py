@@ -597,7 +597,7 @@ async def test_a_token_endpoint_that_refuses_is_asked_with_pauses_and_then_left_
     other = api.with_tokens(TokenSource(TokenSet("a", "r", 1), clock=service.clock))
     for _ in range(3):
         for caller in (api, other):
-            with pytest.raises(RateLimitedError, match=r"may be asked in 4\.0 s") as caught:
+            with pytest.raises(RateLimitedError, match=r"may be sent in 4\.0 s") as caught:
                 await caller.get("/athlete")
             assert caught.value.retry_after == 4.0
     assert service.emulator.count("POST", "/oauth/token") == 4

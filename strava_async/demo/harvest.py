@@ -21,6 +21,7 @@ from typing import Any, Protocol, cast
 
 import anyio
 
+from strava_async._concurrency.task_group import TaskGroup
 from strava_async.demo.failures import AGAIN, IN_A_ROW, Failure, NoNotes, Notes, Row, concerns_one, printable, usable
 from strava_async.errors import DecodeError, NotFoundError, StravaError
 from strava_async.protocol import ApiV3
@@ -224,22 +225,15 @@ class _Calls:
 
     async def run(self, jobs: Iterator[Job], callers: int, *, in_a_row: float = math.inf) -> None:
         """Let callers share the jobs. An error that is not about one job stops them all; so do that many in a row."""
-        failed: list[Exception] = []
         numbered, row = enumerate(jobs), Row(in_a_row)
 
         async def call() -> None:
-            try:
-                for number, (kind, activity_id) in numbered:
-                    await self._try(kind, activity_id, number, row)
-            except Exception as error:
-                failed.append(error)
-                group.cancel_scope.cancel()
+            for number, (kind, activity_id) in numbered:
+                await self._try(kind, activity_id, number, row)
 
-        async with anyio.create_task_group() as group:
+        async with TaskGroup() as tasks:
             for _ in range(callers):
-                group.start_soon(call)
-        if failed:
-            raise failed[0]
+                tasks.start_soon(call)
 
     async def _try(self, kind: Kind, activity_id: int, number: int, row: Row) -> None:
         try:

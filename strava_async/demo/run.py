@@ -18,6 +18,7 @@ import anyio
 import anyio.lowlevel
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from strava_async._concurrency.task_group import TaskGroup
 from strava_async._http.asgi import asgi_client
 from strava_async.clock import SystemClock
 from strava_async.demo.frame import Books, Observer, Outcome, Screen, fitted, on_the_clock, plural
@@ -176,27 +177,17 @@ async def _connect(api: ApiV3, emulator: Emulator, screen: Screen) -> int:
 
 @asynccontextmanager
 async def _shown(observer: Observer, screen: Screen) -> AsyncGenerator[None, None]:
-    """Show frames as long as the block lasts. Errors come out as they are, not in a group."""
-    failed: list[Exception] = []
+    """Show frames as long as the block lasts."""
 
     async def show() -> None:
-        try:
-            while True:
-                screen.show(observer.frame())
-                await anyio.sleep(FRAME_SECONDS)
-        except Exception as error:
-            failed.append(error)
-            group.cancel_scope.cancel()
+        while True:
+            screen.show(observer.frame())
+            await anyio.sleep(FRAME_SECONDS)
 
-    async with anyio.create_task_group() as group:
-        group.start_soon(show)
-        try:
-            yield
-        except Exception as error:
-            failed.append(error)
-        group.cancel_scope.cancel()
-    if failed:
-        raise failed[0]
+    async with TaskGroup() as tasks:
+        tasks.start_soon(show)
+        yield
+        tasks.cancel_scope.cancel()
 
 
 def _in_turn(app: ASGIApp) -> ASGIApp:

@@ -19,6 +19,7 @@ from typing import Literal, Protocol, TypeVar
 import anyio
 import anyio.to_thread
 
+from strava_async._concurrency.task_group import TaskGroup
 from strava_async.client import Client
 from strava_async.errors import InputError, MissingScopeError
 from strava_async.login.private_page import private_page
@@ -158,22 +159,8 @@ async def _call(open_url: OpenUrl, url: str) -> None:
 async def _while_open(opening: Callable[[], Awaitable[None]], waiting: Callable[[], Awaitable[T]]) -> T:
     """Return what was waited for; if the page cannot be opened, there is nothing to wait for."""
     results: list[T] = []
-    errors: list[Exception] = []
-
-    async def open_page() -> None:
-        try:
-            await opening()
-        except Exception as error:
-            errors.append(error)
-            tasks.cancel_scope.cancel()
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(open_page)
-        try:
-            results.append(await waiting())
-        except Exception as error:  # raised below: the task group would wrap it
-            errors.append(error)
+    async with TaskGroup() as tasks:
+        tasks.start_soon(opening)
+        results.append(await waiting())
         tasks.cancel_scope.cancel()
-    if errors:
-        raise errors[0]
     return results[0]

@@ -25,8 +25,9 @@ from urllib.parse import parse_qsl
 
 import anyio
 import h11
-from anyio.abc import Listener, SocketAttribute, SocketStream, TaskGroup
+from anyio.abc import Listener, SocketAttribute, SocketStream
 
+from strava_async._concurrency.task_group import TaskGroup
 from strava_async.errors import AuthorizationDeniedError, AuthorizationTimeoutError, InputError, InvalidStateError
 from strava_async.login import pages
 from strava_async.login.pages import Page, Reply
@@ -130,23 +131,18 @@ class RedirectServer:
 
     @asynccontextmanager
     async def _serving(self, login: _Login) -> AsyncGenerator[None, None]:
-        failure: Exception | None = None
-        async with anyio.create_task_group() as connections:
-            connections.start_soon(self._accept, login, connections)
-            try:
-                yield
-            except Exception as error:  # raised below: the task group would wrap it
-                failure = error
-            connections.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
+        async with TaskGroup() as tasks:
+            tasks.start_soon(self._accept, login)
+            yield
+            tasks.cancel_scope.cancel()
 
-    async def _accept(self, login: _Login, connections: TaskGroup) -> None:
-        while True:
-            # A connection that breaks while it is accepted, or no file descriptor left: neither ends the login.
-            with suppress(OSError, anyio.BrokenResourceError):
-                await self._listener.serve(partial(self._converse, login), connections)
-            await anyio.sleep(_ACCEPT_AGAIN_SECONDS)
+    async def _accept(self, login: _Login) -> None:
+        async with anyio.create_task_group() as connections:
+            while True:
+                # A connection that breaks while it is accepted, or no file descriptor left: neither ends the login.
+                with suppress(OSError, anyio.BrokenResourceError):
+                    await self._listener.serve(partial(self._converse, login), connections)
+                await anyio.sleep(_ACCEPT_AGAIN_SECONDS)
 
     async def _converse(self, login: _Login, stream: SocketStream) -> None:
         async with stream:

@@ -5,7 +5,7 @@ from strava_async._extras import extra
 with extra("models", __name__, "pydantic"):
     from strava_async.models._fields import LatLng
     from strava_async.models._model import StravaModel
-    from strava_async.models._reading import Misfit, OnInvalid, read_many, read_one
+    from strava_async.models._reading import InvalidValue, OnInvalid, read_many, read_one
     from strava_async.models.activity import (
         DetailedActivity,
         MetaActivity,
@@ -76,13 +76,13 @@ __all__ = [
     "ExplorerSegments",
     "GroupEvent",
     "HeartRateZones",
+    "InvalidValue",
     "Lap",
     "LatLng",
     "LocalLegend",
     "MeasurementPreference",
     "MetaActivity",
     "MetaAthlete",
-    "Misfit",
     "OnInvalid",
     "Photo",
     "PhotosSummary",

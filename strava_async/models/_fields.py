@@ -1,8 +1,8 @@
-"""The kinds of fields that Strava's JSON needs and pydantic has not.
+"""The types of fields that Strava's JSON needs and pydantic does not have.
 
 Source:
-    https://developers.strava.com/docs/ (dates, polylines), and what Strava was seen to send: ``[]`` for no coordinates,
-    ``""`` for no polyline and no date, a false ``Z`` behind local times, -1 for no upper bound.
+    https://developers.strava.com/docs/ (dates, polylines), and what Strava was observed to send: ``[]`` for no
+    coordinates, ``""`` for no polyline and no date, a false ``Z`` at the end of local times, -1 for no upper bound.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class LatLng(NamedTuple):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        # Empty is what Strava writes where there is no place, and what a dump gives back.
+        # Strava writes an empty list where there is no place, and a dump returns it.
         return {"type": "array", "items": {"type": "number"}, "maxItems": 2}
 
 
@@ -87,7 +87,7 @@ InstantOrEmpty = Annotated[Instant | None, BeforeValidator(_none_if_empty)]
 
 # A function of Python's own would take twice as long, for each activity of each page.
 LocalTime = Annotated[datetime, AfterValidator(methodcaller("replace", tzinfo=None))]
-"""What the clock on the wall showed: a naive datetime. The ``Z`` that Strava writes behind it is false."""
+"""A local time: a naive datetime. The ``Z`` that Strava writes at its end is false."""
 
 Day = date
 """A day without a time."""
@@ -99,4 +99,4 @@ UpperBound = Annotated[float | None, AfterValidator(_bound)]
 """A bound that is None where Strava sends -1: there is none."""
 
 LeftToRight = Field(union_mode="left_to_right")
-"""Tries a list of known values first; so ``Annotated[SportType | str, LeftToRight]`` keeps those that are new."""
+"""Tries the known values first; so ``Annotated[SportType | str, LeftToRight]`` keeps new ones."""

@@ -1,4 +1,4 @@
-"""Columns as arrays and tables of other libraries, each of which is loaded when it is asked for.
+"""Columns as arrays and tables of other libraries, each of which is loaded on first use.
 
 ===============  ==========  ================  ==========================  ================
 a column of      has gaps    numpy             pandas                      pyarrow
@@ -41,7 +41,7 @@ def to_numpy(columns: Columns, kinds: Kinds) -> dict[str, NDArray[Any]]:
 
     Args:
         columns: lists of equal length.
-        kinds: what a column is documented to hold; of one that is not here, it is seen.
+        kinds: what a column is documented to hold; for one that is not here, its values decide.
 
     Raises:
         InputError: numpy is not installed.
@@ -107,7 +107,7 @@ def _plain(kind: type) -> Any:
 
 
 def _utf8(name: str) -> str:
-    """Return a name that can be encoded; half a surrogate pair is escaped."""
+    """Return a name that can be encoded; an unpaired surrogate is escaped."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 

@@ -17,19 +17,19 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from strava_async._types import is_list, is_object
-from strava_async.models._origin import Body, Step, speakable
+from strava_async.models._origin import Body, Step, utf8_safe
 
-# Both stand beside the fields in the instance's dictionary, where pydantic copies, pickles and compares around them.
+# Both are beside the fields in the instance's dictionary, where pydantic copies, pickles and compares around them.
 _ORIGIN = "_origin"
 _MISFITS = "_misfits"
 
 
 class StravaModel(BaseModel):
-    """An object of Strava's as it was read. It does not change.
+    """An object of Strava's as it was read. It is immutable.
 
-    A field that Strava did not send is None, and not in ``model_fields_set``. Fields that we do not know are kept: they
-    are attributes like the others, and stand in ``model_extra``. A value that does not fit its field is kept in it as
-    it came. Where an object belongs and something else came, there is an empty model, whose ``raw`` is what came.
+    A field that Strava did not send is None, and not in ``model_fields_set``. Unknown fields are kept: they are
+    attributes like the others, and in ``model_extra``. A value that does not fit its field is kept in it as it came.
+    Where something else came in place of an object, there is an empty model, whose ``raw`` is what came.
 
     ``model_dump()`` gives typed values. ``model_dump(mode="json", exclude_unset=True)`` gives back what Strava sent.
     """
@@ -61,22 +61,22 @@ class StravaModel(BaseModel):
         misfits: Mapping[str, Any] = vars(self).get(_MISFITS, {})
         return misfits
 
-    def linked(self, body: Body, path: tuple[Step, ...] = ()) -> Self:
-        """Note where this was read from, here and in the models inside; return self."""
+    def with_source(self, body: Body, path: tuple[Step, ...] = ()) -> Self:
+        """Note the JSON that this was read from, here and in the models inside; return self."""
         values = vars(self)
         values[_ORIGIN] = (body, path)
         for name in self.nested_fields:
             value = values[name]
             if isinstance(value, StravaModel):
-                value.linked(body, (*path, name))
+                value.with_source(body, (*path, name))
             elif is_list(value):
                 for index, item in enumerate(value):
                     if isinstance(item, StravaModel):
-                        item.linked(body, (*path, name, index))
+                        item.with_source(body, (*path, name, index))
         return self
 
-    def keep_misfit(self, name: str, value: Any) -> None:
-        """Put a value into a field that it does not fit."""
+    def keep_invalid_value(self, name: str, value: Any) -> None:
+        """Put an invalid value into its field."""
         values = vars(self)
         values[name] = value
         values.setdefault(_MISFITS, {})[name] = value
@@ -96,13 +96,13 @@ class StravaModel(BaseModel):
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
         origin = vars(self).get(_ORIGIN)
-        if origin is not None:  # of a page the own part alone
-            own = Body.of(self.raw, speakable=origin[0].speakable)
+        if origin is not None:  # of a page, only the part of this model
+            own = Body.of(self.raw, is_utf8_safe=origin[0].is_utf8_safe)
             state = {**state, "__dict__": {**state["__dict__"], _ORIGIN: (own, ())}}
         return state
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        # Strava leaves much out: of sixty fields, what is None is most.
+        # Of the sixty fields of an activity most are None.
         return ((name, value) for name, value in super().__repr_args__() if value is not None)
 
     def __hash__(self) -> int:
@@ -122,7 +122,7 @@ class StravaModel(BaseModel):
         origin = vars(self).get(_ORIGIN)
         if info.mode != "json" or origin is None:
             return dumped
-        raw = self.raw if origin[0].speakable else speakable(self.raw)
+        raw = self.raw if origin[0].is_utf8_safe else utf8_safe(self.raw)
         if not is_object(raw):
             return raw
         as_it_came = raw.keys() - self._not_as_it_came

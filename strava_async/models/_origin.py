@@ -1,4 +1,4 @@
-"""Where a model came from: the JSON as Strava sent it, decoded when somebody asks for it."""
+"""The source of a model: the JSON as Strava sent it, decoded on first use."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Step = str | int
 _HALF = re.compile("[\ud800-\udfff]")
 
 
-def speakable(value: Any) -> Any:
-    """Return a copy of a JSON value with U+FFFD wherever half a surrogate pair stands, which UTF-8 has no form for."""
+def utf8_safe(value: Any) -> Any:
+    """Return a copy of a JSON value with U+FFFD in place of each unpaired surrogate, which UTF-8 cannot encode."""
     return json.loads(_HALF.sub("\ufffd", json.dumps(value, ensure_ascii=False)))
 
 
@@ -24,21 +24,21 @@ class Body:
         text: the body as it came.
 
     Attributes:
-        speakable: whether all of its texts can be written as UTF-8; half a surrogate pair cannot.
+        is_utf8_safe: whether all of its texts can be encoded as UTF-8; an unpaired surrogate cannot.
     """
 
-    __slots__ = ("_text", "_value", "speakable")
+    __slots__ = ("_text", "_value", "is_utf8_safe")
 
     def __init__(self, text: bytes) -> None:
         self._text: bytes | None = text
         self._value: Any = None
-        self.speakable = True
+        self.is_utf8_safe = True
 
     @classmethod
-    def of(cls, value: Any, *, speakable: bool) -> Self:
-        """Return the body that a decoded value would have come from."""
+    def of(cls, value: Any, *, is_utf8_safe: bool) -> Self:
+        """Return the body of a value that is decoded already."""
         body = cls(b"")
-        body._text, body._value, body.speakable = None, value, speakable
+        body._text, body._value, body.is_utf8_safe = None, value, is_utf8_safe
         return body
 
     def value(self) -> Any:
@@ -46,11 +46,11 @@ class Body:
         text = self._text
         if text is not None:
             self._value = json.loads(text)
-            self._text = None  # last: another thread may be asking
+            self._text = None  # last: another thread may be reading it
         return self._value
 
     def at(self, path: Sequence[Step]) -> Any:
-        """Return what stands at a place in it."""
+        """Return the value at a path in it."""
         found = self.value()
         for step in path:
             found = found[step]

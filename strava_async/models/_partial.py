@@ -1,4 +1,4 @@
-"""What Strava says of most objects."""
+"""The field that most of Strava's objects have."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from strava_async.models._model import StravaModel
 
 
 class PartialModel(StravaModel):
-    """An object that says how much of it is shown."""
+    """An object with the degree of its detail."""
 
     resource_state: int | None = None
-    """How much of the object is here: 1 hardly more than the id, 2 a summary, 3 all of it."""
+    """The degree of detail: 1 for little more than the id, 2 for a summary, 3 for all."""

@@ -1,7 +1,7 @@
 """From a JSON body to models, whatever it holds.
 
-Bodies that fit, which is nearly all of them, are read by pydantic in one go. Only where something does not fit is the
-body read a second time, with the misfits taken out and put back as they came.
+Bodies that fit, which is nearly all of them, are read by pydantic in one go. Only where a value is invalid is the body
+read a second time, with the invalid values taken out, and put back as they came.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from strava_async._types import is_list
 from strava_async.errors import DecodeError
 from strava_async.models._model import StravaModel
-from strava_async.models._origin import Body, Step, speakable
+from strava_async.models._origin import Body, Step, utf8_safe
 
 OnInvalid = Literal["keep", "raise"]
 Model = TypeVar("Model", bound=StravaModel)
@@ -28,13 +28,13 @@ Path = tuple[Step, ...]
 
 _logger = logging.getLogger("strava_async.models")
 _NOT_AN_OBJECT = "model_type"
-# One finds all that does not fit; a second finds it gone. More would mean that taking out brings something to light.
+# The first finds all invalid values, the second finds them gone. More would mean that removing some revealed others.
 _ROUNDS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Misfit:
-    """A value that does not fit.
+class InvalidValue:
+    """A value that does not fit its field.
 
     Attributes:
         where: the model, and the fields down to the value.
@@ -48,8 +48,8 @@ class Misfit:
         return f"{self.where} is {self.came}"
 
 
-class Said:
-    """What was said already, up to a number; beyond it nothing is said any more.
+class OnceLog:
+    """Remembers which texts were logged, up to a number of them; beyond it none is logged any more.
 
     Args:
         at_most: that number.
@@ -57,17 +57,17 @@ class Said:
 
     def __init__(self, at_most: int = 1_000) -> None:
         self._at_most = at_most
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
 
-    def for_the_first_time(self, text: str) -> bool:
-        """Say whether this is to be said now."""
-        if text in self._said or len(self._said) >= self._at_most:
+    def is_new(self, text: str) -> bool:
+        """Say whether this text is to be logged, and remember it."""
+        if text in self._logged or len(self._logged) >= self._at_most:
             return False
-        self._said.add(text)
+        self._logged.add(text)
         return True
 
 
-_said = Said()
+_logged = OnceLog()
 
 
 def read_one(kind: type[Model], text: bytes, on_invalid: OnInvalid = "keep") -> Model:
@@ -76,28 +76,28 @@ def read_one(kind: type[Model], text: bytes, on_invalid: OnInvalid = "keep") -> 
     Args:
         kind: the model.
         text: the body.
-        on_invalid: what to do about values that do not fit: keep them and log each kind of them once, or raise.
+        on_invalid: what to do about invalid values: keep them and log each kind of them once, or raise.
 
     Raises:
-        ValueError: the body is no JSON.
-        DecodeError: something does not fit, and ``on_invalid`` is "raise".
+        ValueError: the body is not JSON.
+        DecodeError: there are any, and ``on_invalid`` is "raise".
     """
     body = Body(text)
     try:
-        return kind.model_validate_json(text).linked(body)
+        return kind.model_validate_json(text).with_source(body)
     except ValidationError:
-        pass  # and is gone before anything is raised: it shows values
-    misfits: list[Misfit] = []
+        pass  # not kept: it shows values, which no later error may have as its context
+    invalid: list[InvalidValue] = []
     came, copy = _twice(body, text)
-    model = _fitted(kind, came, copy, misfits)
-    tell(misfits, on_invalid)
-    return model.linked(body)
+    model = _fitted(kind, came, copy, invalid)
+    report_invalid(invalid, on_invalid)
+    return model.with_source(body)
 
 
 def read_many(kind: type[Model], text: bytes, on_invalid: OnInvalid = "keep") -> list[Model]:
     """Return the objects of a body that holds a list; arguments and errors as for ``read_one``.
 
-    One bad item spoils no other. Something else in place of the list is read as its only item; null as none.
+    An invalid item affects no other. Anything else than a list is read as its only item; null as an empty list.
     """
     body = Body(text)
     try:
@@ -105,31 +105,31 @@ def read_many(kind: type[Model], text: bytes, on_invalid: OnInvalid = "keep") ->
     except ValidationError as error:
         bad = {entry["loc"][0] for entry in error.errors(include_url=False, include_input=False) if entry["loc"]}
     else:
-        return [model.linked(body, (index,)) for index, model in enumerate(models)]
-    misfits: list[Misfit] = []
+        return [model.with_source(body, (index,)) for index, model in enumerate(models)]
+    invalid: list[InvalidValue] = []
     came, copy = _twice(body, text)
     if is_list(came):
         models = [
-            _fitted(kind, item, copy[index], misfits) if index in bad or not bad else kind.model_validate(copy[index])
+            _fitted(kind, item, copy[index], invalid) if index in bad or not bad else kind.model_validate(copy[index])
             for index, item in enumerate(came)
         ]
-        models = [model.linked(body, (index,)) for index, model in enumerate(models)]
+        models = [model.with_source(body, (index,)) for index, model in enumerate(models)]
     elif came is None:
         models = []
     else:
-        misfits.append(Misfit(f"the list of {kind.__name__}", kind_of(came)))
-        models = [_fitted(kind, came, copy, misfits).linked(body)]
-    tell(misfits, on_invalid)
+        invalid.append(InvalidValue(f"the list of {kind.__name__}", kind_of(came)))
+        models = [_fitted(kind, came, copy, invalid).with_source(body)]
+    report_invalid(invalid, on_invalid)
     return models
 
 
 def _twice(body: Body, text: bytes) -> tuple[Any, Any]:
-    """Return the body decoded, once to look up what came, once to be used up; both with nothing that cannot be said."""
+    """Return the body decoded twice: to look up what came, and to be changed; both safe to encode as UTF-8."""
     came = body.value()
     if b"\\u" in text:  # the only way to write half a surrogate pair
-        clean = speakable(came)
-        body.speakable = clean == came
-        return clean, speakable(came)
+        clean = utf8_safe(came)
+        body.is_utf8_safe = clean == came
+        return clean, utf8_safe(came)
     return came, json.loads(text)
 
 
@@ -139,9 +139,9 @@ def _lists_of(kind: type[Any]) -> TypeAdapter[Any]:
     return TypeAdapter(listed)
 
 
-def _fitted(kind: type[Model], came: Any, copy: Any, misfits: list[Misfit]) -> Model:
-    """Return the model of a value. The copy is used up: what does not fit is taken out of it."""
-    taken: list[Path] = []
+def _fitted(kind: type[Model], came: Any, copy: Any, invalid: list[InvalidValue]) -> Model:
+    """Return the model of a value. The copy is changed: invalid values are removed from it."""
+    removed: list[Path] = []
     for _ in range(_ROUNDS):
         try:
             model = kind.model_validate(copy)
@@ -151,17 +151,17 @@ def _fitted(kind: type[Model], came: Any, copy: Any, misfits: list[Misfit]) -> M
                 break
             for path, reason in paths.items():
                 field = _up_to_a_field(kind, path)
-                misfits.append(Misfit(_named(kind, field, path), kind_of(_at(came, path))))
+                invalid.append(InvalidValue(_named(kind, field, path), kind_of(_at(came, path))))
                 if reason == _NOT_AN_OBJECT:
                     _at(copy, path[:-1])[path[-1]] = {}
                 else:
                     _at(copy, field[:-1]).pop(field[-1], None)
-                    taken.append(field)
+                    removed.append(field)
         else:
-            for path in taken:
-                _model_at(model, path[:-1]).keep_misfit(str(path[-1]), _at(came, path))
+            for path in removed:
+                _model_at(model, path[:-1]).keep_invalid_value(str(path[-1]), _at(came, path))
             return model
-    misfits.append(Misfit(kind.__name__, kind_of(came)))
+    invalid.append(InvalidValue(kind.__name__, kind_of(came)))
     return kind()
 
 
@@ -208,7 +208,7 @@ def _model_at(model: StravaModel, path: Path) -> StravaModel:
 
 
 def _named(kind: type[StravaModel], field: Path, path: Path) -> str:
-    """Return how a misfit is called. The keys inside a field's value are Strava's data, and not told."""
+    """Return the name of an invalid value. The keys inside a field's value are Strava's data, and not shown."""
     steps = ("[]" if isinstance(step, int) else f".{step}" for step in field)
     return kind.__name__ + "".join(steps) + "[]" * (len(path) - len(field))
 
@@ -221,15 +221,15 @@ def kind_of(value: Any) -> str:
     return names.get(value.__class__, "a number out of its range or form")
 
 
-def tell(misfits: Sequence[Misfit], on_invalid: OnInvalid) -> None:
-    """Log each kind of misfit that was not logged before, or raise.
+def report_invalid(values: Sequence[InvalidValue], on_invalid: OnInvalid) -> None:
+    """Log each kind of invalid value that was not logged before, or raise.
 
     Raises:
-        DecodeError: there are misfits, and ``on_invalid`` is "raise".
+        DecodeError: there are any, and ``on_invalid`` is "raise".
     """
-    if misfits and on_invalid == "raise":
-        told = "; ".join(map(str, dict.fromkeys(misfits)))
-        raise DecodeError(f"the answer does not fit its models: {told}")
-    for misfit in misfits:
-        if _said.for_the_first_time(str(misfit)):
-            _logger.warning("kept as it came, because it does not fit its model: %s (said once)", misfit)
+    if values and on_invalid == "raise":
+        listed = "; ".join(map(str, dict.fromkeys(values)))
+        raise DecodeError(f"the answer does not fit its models: {listed}")
+    for value in values:
+        if _logged.is_new(str(value)):
+            _logger.warning("kept as it came, because it does not fit its model: %s (logged once)", value)

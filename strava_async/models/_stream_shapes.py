@@ -1,6 +1,6 @@
-"""What of an answer can be streams, and what in them does not fit.
+"""Which parts of an answer are streams, and which values in them are invalid.
 
-Strava was seen to send an object by type, or a list of objects with their types, and null for a sample that is missing.
+Strava was observed to send an object by type, or a list of objects with their types, and null for a missing sample.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from strava_async._types import is_list, is_object
 from strava_async.models._fields import LatLng
-from strava_async.models._reading import Misfit, kind_of
+from strava_async.models._reading import InvalidValue, kind_of
 from strava_async.models.stream_type import ELEMENTS
 
 _WHOLE = "StreamSet"
@@ -24,34 +24,34 @@ _KINDS: Mapping[type, frozenset[type]] = {
 }
 _PAIR = frozenset((list,))
 _TWO = frozenset((2,))
-_NO_PAIR = "a list that is no pair of numbers"
+_NO_PAIR = "a list that is not a pair of numbers"
 _ABOUT = {"series_type": str, "resolution": str, "original_size": int}
 
 
-def by_type(raw: Any, misfits: list[Misfit]) -> dict[str, Mapping[str, Any]]:
-    """Return what can be streams by type, whichever way they came. What cannot is noted; null is nothing.
+def by_type(raw: Any, invalid: list[InvalidValue]) -> dict[str, Mapping[str, Any]]:
+    """Return the streams by type, whichever way they came. What is not a stream is noted; null is ignored.
 
     Args:
         raw: the JSON value that came.
-        misfits: what cannot be a stream goes here.
+        invalid: receives what is not a stream.
     """
     streams: dict[str, Mapping[str, Any]] = {}
     for where, kind, stream in _entries(raw):
         if stream is None and where != _WHOLE:
             continue
         if not is_object(stream):
-            misfits.append(Misfit(where, kind_of(stream)))
+            invalid.append(InvalidValue(where, kind_of(stream)))
         elif not isinstance(kind, str):
-            misfits.append(Misfit(f"{where}.type", kind_of(kind)))
+            invalid.append(InvalidValue(f"{where}.type", kind_of(kind)))
         elif kind in streams:
-            misfits.append(Misfit(f"{_WHOLE}.{kind}", "there twice"))
+            invalid.append(InvalidValue(f"{_WHOLE}.{kind}", "there twice"))
         else:
             streams[kind] = stream
     return streams
 
 
 def _entries(raw: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Find where each stream stands, what type it has, and what it is."""
+    """Yield the place of each stream, its type and its value."""
     if is_object(raw):
         yield from ((f"{_WHOLE}.{kind}", kind, stream) for kind, stream in raw.items())
     elif is_list(raw):
@@ -60,8 +60,8 @@ def _entries(raw: Any) -> Iterator[tuple[str, Any, Any]]:
         yield _WHOLE, None, raw
 
 
-def misfits_in(kind: str, stream: Mapping[str, Any]) -> Iterator[Misfit]:
-    """Find what does not fit in a stream, each kind of it once.
+def invalid_values_in(kind: str, stream: Mapping[str, Any]) -> Iterator[InvalidValue]:
+    """Yield the invalid values of a stream, each kind of them once.
 
     Args:
         kind: the stream's type.
@@ -71,17 +71,17 @@ def misfits_in(kind: str, stream: Mapping[str, Any]) -> Iterator[Misfit]:
     for name, about in _ABOUT.items():
         value = stream.get(name)
         if value is not None and value.__class__ is not about:
-            yield Misfit(f"{where}.{name}", kind_of(value))
+            yield InvalidValue(f"{where}.{name}", kind_of(value))
     data = stream.get("data")
     if not is_list(data):
-        yield Misfit(f"{where}.data", kind_of(data))
+        yield InvalidValue(f"{where}.data", kind_of(data))
     elif ELEMENTS.get(kind) is LatLng:
-        yield from (Misfit(f"{where}.data[]", came) for came in _no_places(data))
+        yield from (InvalidValue(f"{where}.data[]", came) for came in _no_places(data))
     else:
         known = _KINDS.get(ELEMENTS.get(kind, object))
         if known is not None and not known.issuperset(map(type, data)):
             strangers = {value.__class__: value for value in data if value.__class__ not in known}
-            yield from (Misfit(f"{where}.data[]", kind_of(value)) for value in strangers.values())
+            yield from (InvalidValue(f"{where}.data[]", kind_of(value)) for value in strangers.values())
 
 
 def _no_places(data: list[Any]) -> list[str]:
@@ -92,7 +92,7 @@ def _no_places(data: list[Any]) -> list[str]:
 
 
 def places(data: Sequence[Any]) -> tuple[Any, ...]:
-    """Return the samples of a ``latlng`` stream as places; gaps are None, what is no pair of numbers stays."""
+    """Return the samples of a ``latlng`` stream as places; gaps are None, what is not a pair of numbers stays."""
     return tuple(starmap(LatLng, data) if _are_pairs(data) else map(_place, data))
 
 

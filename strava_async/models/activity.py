@@ -23,7 +23,7 @@ __all__ = [
 
 
 class StatVisibility(StravaModel):
-    """Who may see one of an activity's numbers."""
+    """Who may see one of an activity's values."""
 
     type: str | None = None
     """Which: ``heart_rate``, ``pace``, ``power``, ``speed`` or ``calories``."""
@@ -35,13 +35,13 @@ class SpeedTrend(StravaModel):
     """The speeds of similar activities, one after the other."""
 
     speeds: list[float] | None = None
-    """The speeds, the oldest activity's first; m/s."""
+    """The speeds, that of the oldest activity first; m/s."""
     current_activity_index: int | None = None
-    """Which of them is this activity's, from 0 on."""
+    """The index of this activity's speed, from 0."""
     min_speed: float | None = None
     """The lowest; m/s."""
     mid_speed: float | None = None
-    """The one in the middle; m/s."""
+    """The middle one; m/s."""
     max_speed: float | None = None
     """The highest; m/s."""
     direction: int | None = None
@@ -49,7 +49,7 @@ class SpeedTrend(StravaModel):
 
 
 class SimilarActivities(PartialModel):
-    """How an activity compares with others of the athlete along the same way."""
+    """How an activity compares with the athlete's others on the same course."""
 
     effort_count: int | None = None
     """How many there are, this one included."""
@@ -62,30 +62,30 @@ class SimilarActivities(PartialModel):
     max_average_speed: float | None = None
     """The fastest one's; m/s."""
     pr_rank: int | None = None
-    """The place of this one among them, from 1 on."""
+    """The rank of this one among them, from 1."""
     frequency_milestone: int | None = None
-    """Which round number of times this one is."""
+    """The round number of times that this one completes."""
     trend: SpeedTrend | None = None
     """Their speeds, one after the other."""
 
 
 class DetailedActivity(SummaryActivity):
-    """An activity, all of it."""
+    """An activity, in full."""
 
     description: str | None = None
-    """What the athlete says about it."""
+    """The athlete's description of it."""
     private_note: str | None = None
-    """What the athlete alone may read."""
+    """A note that only the athlete may read."""
     calories: float | None = None
     """The energy used; kcal."""
     perceived_exertion: float | None = None
     """How hard the athlete found it, 1 to 10."""
     prefer_perceived_exertion: bool | None = None
-    """Whether that counts instead of the heart rate."""
+    """Whether it is used instead of the heart rate."""
     segment_efforts: list[DetailedSegmentEffort] | None = None
     """The efforts on the segments passed."""
     best_efforts: list[DetailedSegmentEffort] | None = None
-    """The fastest stretches of some distances, such as 10 km; runs only."""
+    """The fastest times over some distances, such as 10 km; runs only."""
     splits_metric: list[Split] | None = None
     """The kilometres."""
     splits_standard: list[Split] | None = None
@@ -93,18 +93,18 @@ class DetailedActivity(SummaryActivity):
     laps: list[Lap] | None = None
     """The laps."""
     gear: SummaryGear | None = None
-    """The bike or the shoes."""
+    """The gear."""
     photos: PhotosSummary | None = None
     """The photos: how many, and the first."""
     stats_visibility: list[StatVisibility] | None = None
-    """Who may see which numbers."""
+    """Who may see which values."""
     embed_token: str | None = None
     """What a page that embeds the activity needs."""
     similar_activities: SimilarActivities | None = None
-    """How it compares with others along the same way."""
+    """How it compares with others on the same course."""
     available_zones: list[OpenZoneType] | None = None
     """The measurements that have zones."""
     segment_leaderboard_opt_out: bool | None = None
-    """Whether its efforts stay off the segments' leaderboards."""
+    """Whether its efforts are excluded from the segments' leaderboards."""
     leaderboard_opt_out: bool | None = None
-    """Whether it stays off the clubs' leaderboards and the challenges."""
+    """Whether it is excluded from the clubs' leaderboards and the challenges."""

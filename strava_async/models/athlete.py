@@ -10,23 +10,23 @@ from strava_async.models.sports import OpenMeasurementPreference
 
 
 class MetaAthlete(PartialModel):
-    """Who an athlete is."""
+    """A reference to an athlete."""
 
     id: int | None = None
-    """The athlete's id; None of those who gave kudos or wrote comments: Strava does not tell it."""
+    """The athlete's id; None for those who gave kudos or wrote comments: Strava does not send it."""
 
 
 class SummaryAthlete(MetaAthlete):
     """An athlete, as others see one."""
 
     username: str | None = None
-    """The last part of the profile's address."""
+    """The last segment of the profile's URL."""
     firstname: str | None = None
     """The first name."""
     lastname: str | None = None
-    """The last name; an initial of those who gave kudos or wrote comments."""
+    """The last name; an initial for those who gave kudos or wrote comments."""
     bio: str | None = None
-    """What the athlete says about themselves."""
+    """The athlete's description of themselves."""
     city: str | None = None
     """The town."""
     state: str | None = None
@@ -44,7 +44,7 @@ class SummaryAthlete(MetaAthlete):
     updated_at: Instant | None = None
     """When the profile last changed."""
     badge_type_id: int | None = None
-    """Strava's number of the badge at the picture."""
+    """Strava's number for the badge at the picture."""
     weight: float | None = None
     """The weight; kg."""
     profile_medium: str | None = None
@@ -52,9 +52,9 @@ class SummaryAthlete(MetaAthlete):
     profile: str | None = None
     """URL of a picture of 124 x 124 pixels."""
     friend: str | None = None
-    """How far the caller is in following this athlete, in a word of Strava's."""
+    """Whether the caller follows this athlete, in Strava's words, such as ``pending``."""
     follower: str | None = None
-    """How far this athlete is in following the caller, likewise."""
+    """Whether this athlete follows the caller, likewise."""
     blocked: bool | None = None
     """Whether the caller has blocked this athlete."""
     can_follow: bool | None = None
@@ -62,24 +62,24 @@ class SummaryAthlete(MetaAthlete):
 
 
 class DetailedAthlete(SummaryAthlete):
-    """The athlete whose token it is, all of it."""
+    """The athlete of the token, in full."""
 
     follower_count: int | None = None
     """How many follow the athlete."""
     friend_count: int | None = None
     """How many the athlete follows."""
     mutual_friend_count: int | None = None
-    """How many of them are the caller's friends too."""
+    """How many of them the caller follows too."""
     athlete_type: int | None = None
-    """0 a cyclist, 1 a runner."""
+    """0 for a cyclist, 1 for a runner."""
     date_preference: str | None = None
-    """How the athlete wants dates written, such as ``%m/%d/%Y``."""
+    """The date format that the athlete prefers, such as ``%m/%d/%Y``."""
     measurement_preference: OpenMeasurementPreference | None = None
-    """The units that the athlete wants to see. What the API sends is in metres and kilograms all the same."""
+    """The units that the athlete prefers. The API sends metres and kilograms anyway."""
     ftp: int | None = None
     """Functional threshold power; W."""
     clubs: list[SummaryClub] | None = None
-    """The clubs that the athlete is in."""
+    """The clubs of which the athlete is a member."""
     postable_clubs_count: int | None = None
     """In how many of them the athlete may post."""
     bikes: list[SummaryGear] | None = None

@@ -13,31 +13,31 @@ __all__ = ["DetailedClub", "GroupEvent", "SummaryClub"]
 
 
 class DetailedClub(SummaryClub):
-    """A club, all of it."""
+    """A club, in full."""
 
     description: str | None = None
-    """What it says about itself."""
+    """Its description."""
     club_type: str | None = None
     """What kind of group it is, such as ``casual_club`` or ``company``."""
     website: str | None = None
-    """The address that it names."""
+    """Its website."""
     following_count: int | None = None
     """How many of its members the athlete follows."""
 
 
 class GroupEvent(PartialModel):
-    """A ride or run that a club invites to, once or each week. Strava does not document it."""
+    """A ride or run of a club, once or each week. Not documented by Strava."""
 
     id: int | None = None
     """The event's id."""
     title: str | None = None
-    """What it is called."""
+    """Its name."""
     description: str | None = None
-    """What the organizer says about it."""
+    """The organizer's description of it."""
     club_id: int | None = None
     """The club's id."""
     club: SummaryClub | None = None
-    """The club: hardly more than its name."""
+    """The club: little more than its name."""
     organizing_athlete: SummaryAthlete | None = None
     """Who organizes it."""
     activity_type: OpenSportType | None = None
@@ -53,11 +53,11 @@ class GroupEvent(PartialModel):
     private: bool | None = None
     """Whether only members see it."""
     skill_levels: int | None = None
-    """Strava's number of the pace that is asked for."""
+    """Strava's number for the pace that is expected."""
     terrain: int | None = None
-    """Strava's number of the kind of course."""
+    """Strava's number for the kind of course."""
     upcoming_occurrences: list[Instant] | None = None
-    """When it begins, each time that is planned."""
+    """The start of each planned occurrence."""
     zone: str | None = None
     """The time zone of the place, such as ``Europe/Berlin``."""
     address: str | None = None

@@ -1,6 +1,6 @@
 """Clubs as lists show them.
 
-``club`` has the rest. It needs athletes, and they need these.
+``club`` has the rest: it imports athletes, which import this.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class SummaryClub(PartialModel):
     profile: str | None = None
     """URL of a larger picture."""
     cover_photo: str | None = None
-    """URL of the wide picture at the top of its page."""
+    """URL of its cover photo."""
     cover_photo_small: str | None = None
     """URL of a smaller one."""
     activity_types: list[OpenSportType] | None = None
@@ -33,7 +33,7 @@ class SummaryClub(PartialModel):
     sport_type: str | None = None
     """The kind of club: cycling, running, triathlon or other. Deprecated in favour of ``activity_types``."""
     localized_sport_type: str | None = None
-    """The same in the athlete's language."""
+    """The kind of club in the athlete's language."""
     city: str | None = None
     """The town."""
     state: str | None = None
@@ -41,18 +41,18 @@ class SummaryClub(PartialModel):
     country: str | None = None
     """The country."""
     private: bool | None = None
-    """Whether one has to ask to join."""
+    """Whether membership has to be requested."""
     member_count: int | None = None
-    """How many are in it; 0 where the club stands within an athlete."""
+    """How many members it has; 0 where the club is part of an athlete."""
     featured: bool | None = None
-    """Whether Strava presents it."""
+    """Whether Strava features it."""
     verified: bool | None = None
-    """Whether Strava has checked whose it is."""
+    """Whether Strava has verified it."""
     url: str | None = None
-    """The last part of its page's address."""
+    """The last segment of its page's URL."""
     membership: OpenClubMembership | None = None
-    """Whether the athlete is a member, or has asked to be."""
+    """Whether the athlete is a member, or has requested to be."""
     admin: bool | None = None
-    """Whether the athlete runs the club with others."""
+    """Whether the athlete is an admin of the club."""
     owner: bool | None = None
-    """Whether the club is the athlete's."""
+    """Whether the athlete owns the club."""

@@ -10,7 +10,7 @@ from strava_async.models.athlete import SummaryAthlete
 
 
 class Comment(PartialModel):
-    """What somebody wrote below an activity."""
+    """A comment on an activity."""
 
     id: int | None = None
     """The comment's id."""
@@ -19,7 +19,7 @@ class Comment(PartialModel):
     post_id: int | None = None
     """The id of the post, for comments on posts."""
     text: str | None = None
-    """What it says."""
+    """The text."""
     mentions_metadata: Any = None
     """Who is mentioned in it; not documented."""
     created_at: Instant | None = None
@@ -27,8 +27,8 @@ class Comment(PartialModel):
     athlete: SummaryAthlete | None = None
     """Who wrote it: first name and initial, without an id."""
     cursor: str | None = None
-    """Where the next page begins; only if one was asked for by pages."""
+    """The cursor of the next page; only if pages were requested."""
     reaction_count: int | None = None
-    """How many liked it."""
+    """How many reactions it has."""
     has_reacted: bool | None = None
-    """Whether the caller is one of them."""
+    """Whether the caller has reacted."""

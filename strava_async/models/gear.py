@@ -6,36 +6,36 @@ from strava_async.models._partial import PartialModel
 
 
 class SummaryGear(PartialModel):
-    """A bike or a pair of shoes, as an athlete's or an activity's page shows it."""
+    """A bike or a pair of shoes, as athletes and activities have it."""
 
     id: str | None = None
     """The gear's id: ``b`` and a number for a bike, ``g`` and a number for shoes."""
     primary: bool | None = None
-    """Whether new activities get this gear."""
+    """Whether it is the default for new activities."""
     name: str | None = None
-    """The name that it is shown by."""
+    """The name under which it is shown."""
     nickname: str | None = None
-    """What the athlete calls it."""
+    """The athlete's name for it."""
     retired: bool | None = None
-    """Whether it is out of use."""
+    """Whether it is retired."""
     distance: float | None = None
-    """How far it has gone; m."""
+    """The distance covered; m."""
     converted_distance: float | None = None
-    """How far it has gone; km or miles, as the athlete prefers."""
+    """The distance covered; km or miles, as the athlete prefers."""
 
 
 class DetailedGear(SummaryGear):
-    """A bike or a pair of shoes, all of it."""
+    """A bike or a pair of shoes, in full."""
 
     brand_name: str | None = None
-    """Who makes it."""
+    """The brand."""
     model_name: str | None = None
-    """What its maker calls it."""
+    """The model."""
     description: str | None = None
-    """What the athlete says about it."""
+    """The athlete's description of it."""
     frame_type: int | None = None
-    """Strava's number of the kind of frame; bikes only."""
+    """Strava's number for the kind of frame; bikes only."""
     weight: float | None = None
     """Its weight; kg; bikes only."""
     notification_distance: float | None = None
-    """After how far Strava reminds of wear; shoes only; as Strava sends it, without a stated unit."""
+    """The distance at which Strava reminds of wear; shoes only; Strava documents no unit."""

@@ -14,44 +14,44 @@ class Lap(PartialModel):
     id: int | None = None
     """The lap's id."""
     name: str | None = None
-    """What it is called."""
+    """Its name."""
     activity: MetaActivity | None = None
     """The activity that it is part of."""
     athlete: MetaAthlete | None = None
-    """Whose it is."""
+    """The athlete whose it is."""
     elapsed_time: int | None = None
-    """How long with stops; s."""
+    """The elapsed time, stops included; s."""
     moving_time: int | None = None
-    """How long without stops; s."""
+    """The moving time, without stops; s."""
     start_date: Instant | None = None
     """When it began."""
     start_date_local: LocalTime | None = None
-    """When it began, by the clock on the wall; without a time zone."""
+    """When it began, in local time; without a time zone."""
     distance: float | None = None
-    """How far; m."""
+    """The distance; m."""
     average_speed: float | None = None
-    """The speed; m/s."""
+    """The average speed; m/s."""
     max_speed: float | None = None
     """The highest speed; m/s."""
     lap_index: int | None = None
-    """Which one it is, from 1 on."""
+    """Its number, from 1."""
     split: int | None = None
-    """Which one it is, from 1 on."""
+    """Its number, from 1."""
     start_index: int | None = None
     """The index in the activity's streams where it begins."""
     end_index: int | None = None
     """The index in the activity's streams where it ends."""
     total_elevation_gain: float | None = None
-    """How much uphill; m."""
+    """The elevation gain; m."""
     average_cadence: float | None = None
-    """The cadence; rpm (of runs, steps of one leg per minute)."""
+    """The average cadence; rpm (of runs, steps of one leg per minute)."""
     device_watts: bool | None = None
     """Whether a power meter measured the power; else it is an estimate."""
     average_watts: float | None = None
-    """The power; W."""
+    """The average power; W."""
     average_heartrate: float | None = None
-    """The heart rate; bpm."""
+    """The average heart rate; bpm."""
     max_heartrate: float | None = None
     """The highest heart rate; bpm."""
     pace_zone: int | None = None
-    """The athlete's zone of pace, from 1 on; 0 where there are none; runs only."""
+    """The athlete's zone of pace, from 1; 0 where there are none; runs only."""

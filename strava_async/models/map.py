@@ -1,4 +1,4 @@
-"""The line that an activity, a segment or a route draws on the map."""
+"""The line of an activity, a segment or a route on a map."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ class PolylineMap(PartialModel):
     """A line on the map."""
 
     id: str | None = None
-    """The map's id: a letter for what it belongs to, and that one's id."""
+    """The map's id: a letter for the kind of object, and the object's id."""
     polyline: EncodedPolyline | None = None
     """The whole line, encoded (precision 5); only where an object is shown in full."""
     summary_polyline: EncodedPolyline | None = None
-    """The line with few points, encoded (precision 5)."""
+    """The line with fewer points, encoded (precision 5)."""
 
     def coordinates(self) -> list[LatLng]:
         """Return the points of the line, the whole one if it is there.
 
-        Empty without a line. A line that is cut off or leads off the Earth counts as not there.
+        Empty without a line. A line that is truncated or leaves the Earth counts as missing.
         """
         return _decoded(self.polyline) or _decoded(self.summary_polyline)
 

@@ -8,38 +8,38 @@ from strava_async.models._partial import PartialModel
 
 
 class PrimaryPhoto(StravaModel):
-    """The photo that stands for an activity."""
+    """The photo that represents an activity."""
 
     id: int | None = None
     """The photo's id, where it has a number."""
     unique_id: str | None = None
     """The photo's id."""
     source: int | None = None
-    """Strava's number of where it comes from; 1 is Strava itself."""
+    """Strava's number for its source; 1 is Strava itself."""
     media_type: int | None = None
-    """1 a photo, 2 a video."""
+    """1 for a photo, 2 for a video."""
     urls: dict[str, str] | None = None
-    """Addresses of the picture, by the length of the longer side; pixels."""
+    """URLs of the picture, by the length of the longer side; pixels."""
 
 
 class PhotosSummary(StravaModel):
-    """What an activity says of its photos."""
+    """The summary of an activity's photos."""
 
     count: int | None = None
-    """How many there are."""
+    """How many photos there are."""
     primary: PrimaryPhoto | None = None
-    """The one that stands for the activity."""
+    """The one that represents the activity."""
     use_primary_photo: bool | None = None
     """Whether the activity is shown with it instead of the map."""
 
 
 class Photo(PartialModel):
-    """A photo or a video. Strava does not document it."""
+    """A photo or a video. Not documented by Strava."""
 
     unique_id: str | None = None
     """The photo's id."""
     athlete_id: int | None = None
-    """The id of whose it is."""
+    """The id of the athlete whose it is."""
     activity_id: int | None = None
     """The id of the activity."""
     activity_name: str | None = None
@@ -47,30 +47,30 @@ class Photo(PartialModel):
     post_id: int | None = None
     """The id of the post, for photos of posts."""
     caption: str | None = None
-    """What the athlete says about it."""
+    """The athlete's description of it."""
     type: int | None = None
-    """1 a photo, 2 a video."""
+    """1 for a photo, 2 for a video."""
     source: int | None = None
-    """Strava's number of where it comes from; 1 is Strava itself."""
+    """Strava's number for its source; 1 is Strava itself."""
     status: int | None = None
-    """Strava's number of how far it is processed."""
+    """Strava's number for the state of its processing."""
     uploaded_at: Instant | None = None
-    """When it was sent to Strava."""
+    """When it was uploaded."""
     created_at: Instant | None = None
     """When it was taken."""
     created_at_local: LocalTime | None = None
-    """When it was taken, by the clock on the wall."""
+    """When it was taken, in local time."""
     location: Place = None
     """Where it was taken; degrees."""
     urls: dict[str, str] | None = None
-    """Addresses of the picture, by the size that was asked for; pixels."""
+    """URLs of the picture, by the size that was requested; pixels."""
     sizes: dict[str, list[int]] | None = None
-    """Width and height of the picture, by the size that was asked for; pixels."""
+    """Width and height of the picture, by the size that was requested; pixels."""
     default_photo: bool | None = None
-    """Whether it is the one that stands for the activity."""
+    """Whether it is the one that represents the activity."""
     duration: float | None = None
-    """How long a video is; s."""
+    """The duration of a video; s."""
     video_url: str | None = None
-    """The address of a video."""
+    """The URL of a video."""
     cursor: str | None = None
-    """Where the next page begins, if there are pages."""
+    """The cursor of the next page, if there are pages."""

@@ -11,20 +11,20 @@ from strava_async.models.segment import SummarySegment
 
 
 class Waypoint(StravaModel):
-    """A place to stop at."""
+    """A waypoint."""
 
     latlng: Place = None
     """The nearest place on the route; degrees."""
     target_latlng: Place = None
     """The place itself, if it is off the route; degrees."""
     categories: list[str] | None = None
-    """What is there."""
+    """The kind of place."""
     title: str | None = None
-    """What it is called."""
+    """Its name."""
     description: str | None = None
-    """What the athlete says about it."""
+    """The athlete's description of it."""
     distance_into_route: float | None = None
-    """How far along the route it is; m."""
+    """Its distance from the start of the route; m."""
 
 
 class Route(PartialModel):
@@ -33,17 +33,17 @@ class Route(PartialModel):
     id: int | None = None
     """The route's id; larger than what a float holds exactly."""
     id_str: str | None = None
-    """The same as text."""
+    """The id as text."""
     athlete: SummaryAthlete | None = None
-    """Who planned it."""
+    """The athlete who planned it."""
     name: str | None = None
     """Its name."""
     description: str | None = None
-    """What the athlete says about it."""
+    """The athlete's description of it."""
     distance: float | None = None
     """How long it is; m."""
     elevation_gain: float | None = None
-    """How much uphill; m."""
+    """The elevation gain; m."""
     map: PolylineMap | None = None
     """Its line on the map."""
     map_urls: dict[str, str] | None = None
@@ -53,9 +53,9 @@ class Route(PartialModel):
     starred: bool | None = None
     """Whether the caller starred it."""
     type: int | None = None
-    """1 a ride, 2 a run."""
+    """1 for a ride, 2 for a run."""
     sub_type: int | None = None
-    """1 road, 2 mountain bike, 3 cross, 4 trail, 5 mixed."""
+    """1 for road, 2 mountain bike, 3 cyclo-cross, 4 trail, 5 mixed."""
     created_at: Instant | None = None
     """When it was made."""
     updated_at: Instant | None = None
@@ -63,8 +63,8 @@ class Route(PartialModel):
     timestamp: int | None = None
     """When it was made; Unix seconds."""
     estimated_moving_time: int | None = None
-    """How long the caller would take, as Strava reckons; s."""
+    """How long the caller would take, as Strava estimates; s."""
     waypoints: list[Waypoint] | None = None
-    """Places to stop at, in the order of passing."""
+    """Waypoints, in the order of the route."""
     segments: list[SummarySegment] | None = None
-    """The segments along it; only where a route is shown alone."""
+    """The segments along it; only where a single route was requested."""

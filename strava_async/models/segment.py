@@ -15,10 +15,10 @@ _DayOrInstant = Annotated[Day | Instant, LeftToRight]
 
 
 class AthleteSegmentStats(StravaModel):
-    """What an athlete has done on a segment."""
+    """An athlete's efforts on a segment in figures."""
 
     effort_count: int | None = None
-    """How often."""
+    """The number of efforts."""
     pr_elapsed_time: int | None = None
     """The fastest time; s."""
     pr_date: _DayOrInstant | None = None
@@ -43,23 +43,23 @@ class PrEffort(StravaModel):
     activity_id_str: str | None = None
     """The same as text."""
     elapsed_time: int | None = None
-    """How long with stops; s."""
+    """The elapsed time, stops included; s."""
     distance: float | None = None
-    """How far; m."""
+    """The distance; m."""
     start_date: Instant | None = None
     """When it began."""
     start_date_local: LocalTime | None = None
-    """When it began, by the clock on the wall; without a time zone."""
+    """When it began, in local time; without a time zone."""
     is_kom: bool | None = None
-    """Whether it is the fastest of all."""
+    """Whether it is the fastest of all athletes."""
     effort_count: int | None = None
-    """How often the athlete has done the segment. This and the following are as Strava's reference has it."""
+    """How many efforts the athlete has. This field and those below are as in Strava's reference."""
     pr_activity_id: int | None = None
     """The id of the activity."""
     pr_date: _DayOrInstant | None = None
     """The day."""
     pr_elapsed_time: int | None = None
-    """How long with stops; s."""
+    """The elapsed time, stops included; s."""
 
 
 class Xoms(StravaModel):
@@ -74,7 +74,7 @@ class Xoms(StravaModel):
 
 
 class LocalLegend(StravaModel):
-    """Who has done a segment most often in 90 days. The numbers are texts."""
+    """The athlete with the most efforts on a segment in 90 days. The numbers are texts."""
 
     athlete_id: int | None = None
     """The athlete's id."""
@@ -85,13 +85,13 @@ class LocalLegend(StravaModel):
     profile: str | None = None
     """URL of the athlete's picture."""
     effort_description: str | None = None
-    """How often, as a sentence."""
+    """The number of efforts, as a sentence."""
     effort_count: str | None = None
-    """How often."""
+    """The number of efforts."""
     effort_counts: dict[str, str] | None = None
-    """How often, overall and among women, as texts."""
+    """The number of efforts, overall and among women, as texts."""
     destination: str | None = None
-    """Where Strava's app shows more."""
+    """The target of a link into Strava's app."""
 
 
 class SummarySegment(PartialModel):
@@ -106,23 +106,23 @@ class SummarySegment(PartialModel):
     distance: float | None = None
     """How long it is; m."""
     average_grade: float | None = None
-    """The grade; percent."""
+    """The average grade; percent."""
     maximum_grade: float | None = None
-    """The steepest grade; percent."""
+    """The maximum grade; percent."""
     elevation_high: float | None = None
-    """The highest place; m above the sea."""
+    """The highest point; m above sea level."""
     elevation_low: float | None = None
-    """The lowest place; m above the sea."""
+    """The lowest point; m above sea level."""
     start_latlng: Place = None
     """Where it begins; degrees."""
     end_latlng: Place = None
     """Where it ends; degrees."""
     elevation_profile: str | None = None
-    """URL of a picture of its heights."""
+    """URL of a picture of its elevation profile."""
     elevation_profiles: dict[str, str] | None = None
     """URLs of the same picture, ``light_url`` and ``dark_url``."""
     climb_category: int | None = None
-    """How hard a climb it is: 0 none, 1 (which cyclists call 4) to 5 (which they call HC)."""
+    """The climb category: 0 for none, 1 (category 4) to 5 (HC)."""
     city: str | None = None
     """The town."""
     state: str | None = None
@@ -130,63 +130,63 @@ class SummarySegment(PartialModel):
     country: str | None = None
     """The country."""
     private: bool | None = None
-    """Whether only who made it may see it."""
+    """Whether only its creator may see it."""
     hazardous: bool | None = None
-    """Whether it is marked as dangerous."""
+    """Whether it is marked as hazardous."""
     starred: bool | None = None
     """Whether the athlete starred it."""
     starred_date: Instant | None = None
-    """Since when; among the starred segments only."""
+    """When the athlete starred it; among the starred segments only."""
     pr_time: int | None = None
     """The athlete's fastest time; s; among the starred segments only."""
     athlete_pr_effort: PrEffort | None = None
     """The athlete's fastest effort; among the starred segments only."""
     athlete_segment_stats: AthleteSegmentStats | None = None
-    """What the athlete has done on it."""
+    """The athlete's efforts on it in figures."""
 
 
 class DetailedSegment(SummarySegment):
-    """A segment, all of it."""
+    """A segment, in full."""
 
     created_at: Instant | None = None
     """When it was made."""
     updated_at: Instant | None = None
     """When it last changed."""
     total_elevation_gain: float | None = None
-    """How much uphill; m."""
+    """The elevation gain; m."""
     map: PolylineMap | None = None
     """Its line on the map."""
     effort_count: int | None = None
-    """How often it was done, by everybody."""
+    """How many efforts there are, of all athletes."""
     athlete_count: int | None = None
-    """How many have done it."""
+    """How many athletes have an effort on it."""
     star_count: int | None = None
     """How many starred it."""
     xoms: Xoms | None = None
     """The fastest times."""
     local_legend: LocalLegend | None = None
-    """Who has done it most often of late."""
+    """The local legend."""
 
 
 class ExplorerSegment(PartialModel):
-    """A segment, as the explorer finds it."""
+    """A segment, as the explorer lists it."""
 
     id: int | None = None
     """The segment's id."""
     name: str | None = None
     """Its name."""
     climb_category: int | None = None
-    """How hard a climb it is: 0 none to 5 the hardest."""
+    """The climb category: 0 for none to 5 (HC)."""
     climb_category_desc: str | None = None
-    """The same as cyclists call it: ``NC``, ``4`` to ``1``, ``HC``."""
+    """The climb category in words: ``NC``, ``4`` to ``1``, ``HC``."""
     avg_grade: float | None = None
-    """The grade; percent."""
+    """The average grade; percent."""
     start_latlng: Place = None
     """Where it begins; degrees."""
     end_latlng: Place = None
     """Where it ends; degrees."""
     elev_difference: float | None = None
-    """From its lowest to its highest place; m."""
+    """The elevation difference; m."""
     distance: float | None = None
     """How long it is; m."""
     points: EncodedPolyline | None = None
@@ -194,13 +194,13 @@ class ExplorerSegment(PartialModel):
     starred: bool | None = None
     """Whether the athlete starred it."""
     elevation_profile: str | None = None
-    """URL of a picture of its heights."""
+    """URL of a picture of its elevation profile."""
     local_legend_enabled: bool | None = None
     """Whether it may have a local legend."""
 
 
 class ExplorerSegments(StravaModel):
-    """What the explorer finds: the ten most popular segments of an area, at the most."""
+    """The answer of the explorer: up to ten popular segments of an area."""
 
     segments: list[ExplorerSegment] | None = None
     """The segments."""

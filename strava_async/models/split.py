@@ -9,20 +9,20 @@ class Split(StravaModel):
     """A kilometre or a mile of an activity; the last one is shorter."""
 
     split: int | None = None
-    """Which one it is, from 1 on."""
+    """Its number, from 1."""
     distance: float | None = None
-    """How long it is; m."""
+    """The distance; m."""
     elapsed_time: int | None = None
-    """How long it took, with stops; s."""
+    """The elapsed time, stops included; s."""
     moving_time: int | None = None
-    """How long it took, without stops; s."""
+    """The moving time, without stops; s."""
     elevation_difference: float | None = None
-    """How much higher it ends than it begins; m."""
+    """The elevation of its end minus that of its start; m."""
     average_speed: float | None = None
-    """The speed; m/s."""
+    """The average speed; m/s."""
     average_grade_adjusted_speed: float | None = None
     """The speed that the same effort would have given on the flat; m/s."""
     average_heartrate: float | None = None
-    """The heart rate; bpm."""
+    """The average heart rate; bpm."""
     pace_zone: int | None = None
-    """The athlete's zone of pace, from 1 on; 0 where there are none."""
+    """The athlete's zone of pace, from 1; 0 where there are none."""

@@ -3,7 +3,7 @@
 Each ``Open...`` is the type of a field: a member of the enumeration where the name is known, else the text as it came.
 
 Source:
-    https://developers.strava.com/docs/reference/ (SportType, ActivityType) of May 2026, and what was seen to come.
+    https://developers.strava.com/docs/reference/ (SportType, ActivityType) of May 2026, and what was observed.
 """
 
 from __future__ import annotations
@@ -134,14 +134,14 @@ class ZoneType(StrEnum):
 
 
 class MeasurementPreference(StrEnum):
-    """The units that an athlete wants to see."""
+    """The units that an athlete prefers."""
 
     FEET = "feet"
     METERS = "meters"
 
 
 class ClubMembership(StrEnum):
-    """How far an athlete is in joining a club."""
+    """The state of an athlete's membership in a club."""
 
     MEMBER = "member"
     PENDING = "pending"

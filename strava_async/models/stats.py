@@ -6,20 +6,20 @@ from strava_async.models._model import StravaModel
 
 
 class ActivityTotal(StravaModel):
-    """What some activities add up to."""
+    """The totals of some activities."""
 
     count: int | None = None
-    """How many they are."""
+    """The number of activities."""
     distance: float | None = None
-    """How far; m."""
+    """The distance; m."""
     moving_time: float | None = None
-    """How long without stops; s."""
+    """The moving time, without stops; s."""
     elapsed_time: float | None = None
-    """How long with stops; s."""
+    """The elapsed time, stops included; s."""
     elevation_gain: float | None = None
-    """How much uphill; m."""
+    """The elevation gain; m."""
     achievement_count: int | None = None
-    """How many achievements; in the recent totals only."""
+    """The number of achievements; in the recent totals only."""
 
 
 class ActivityStats(StravaModel):

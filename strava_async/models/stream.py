@@ -40,7 +40,7 @@ class Stream(Sequence[T | None]):
     @property
     def data(self) -> tuple[T | None, ...]:
         """The samples; empty where Strava sent no list."""
-        if self._data is None:  # pairs of coordinates are made into places when somebody asks
+        if self._data is None:  # pairs of coordinates become places on first use
             self._data = cast("tuple[T | None, ...]", places(self._came))
         return self._data
 
@@ -51,17 +51,17 @@ class Stream(Sequence[T | None]):
 
     @property
     def original_size(self) -> int | None:
-        """How many samples the recording has, of which these may be some."""
+        """How many samples the recording has; these may be some of them."""
         return self._raw.get("original_size")
 
     @property
     def resolution(self) -> str | None:
-        """``low``, ``medium`` or ``high``. High ones can have more than the 10,000 samples that Strava tells of."""
+        """``low``, ``medium`` or ``high``. ``high`` can have more than the documented 10,000 samples."""
         return self._raw.get("resolution")
 
     @property
     def raw(self) -> Mapping[str, Any]:
-        """The JSON as it came. Who changes it changes no samples."""
+        """The JSON as it came. Changing it changes no samples."""
         return self._raw
 
     @overload
@@ -88,13 +88,13 @@ class Stream(Sequence[T | None]):
 
 
 class Sample(NamedTuple):
-    """What the documented streams hold at one index. None where a stream is not there, or has a gap.
+    """What the documented streams hold at one index. None where a stream is missing or has a gap.
 
     Attributes:
         time: seconds since the start.
         distance: metres since the start.
         latlng: the place.
-        altitude: metres above the sea.
+        altitude: metres above sea level.
         velocity_smooth: metres per second.
         heartrate: beats per minute.
         cadence: revolutions per minute; of a run, those of one leg.

@@ -14,8 +14,8 @@ from pydantic_core import CoreSchema, core_schema, from_json
 
 from strava_async.models import _frames
 from strava_async.models._fields import LatLng
-from strava_async.models._reading import Misfit, OnInvalid, tell
-from strava_async.models._stream_shapes import by_type, misfits_in
+from strava_async.models._reading import InvalidValue, OnInvalid, report_invalid
+from strava_async.models._stream_shapes import by_type, invalid_values_in
 from strava_async.models.stream import Sample, Stream
 from strava_async.models.stream_type import ELEMENTS, StreamType
 
@@ -39,8 +39,8 @@ class StreamSet:
 
     ``len`` is the number of samples, so a set without any is false. ``in`` and ``keys`` are about the streams' names.
 
-    Streams align by index. Should one be shorter than the others, it is as if None stood at its end; that, and what
-    else does not fit, is listed in ``misfits`` and spoils nothing. What cannot be a stream is in ``raw`` alone.
+    Streams align by index. One that is shorter than the others is filled up with None; that, and any other invalid
+    value, is listed in ``misfits``, and the rest is unaffected. What cannot be a stream is in ``raw`` alone.
 
     Args:
         raw: the JSON value that came: an object by type, or a list of objects with their types. It is not copied.
@@ -49,16 +49,16 @@ class StreamSet:
     __slots__ = ("_misfits", "_raw", "_size", "_streams")
 
     def __init__(self, raw: Any) -> None:
-        misfits: list[Misfit] = []
-        streams = by_type(raw, misfits)
+        invalid: list[InvalidValue] = []
+        streams = by_type(raw, invalid)
         self._raw = raw
         self._streams: dict[str, Stream[Any]] = {kind: Stream(kind, stream) for kind, stream in streams.items()}
         self._size = max(map(len, self._streams.values()), default=0)
         for kind, stream in self._streams.items():
-            misfits.extend(misfits_in(kind, stream.raw))
+            invalid.extend(invalid_values_in(kind, stream.raw))
             if len(stream) < self._size:
-                misfits.append(Misfit(f"StreamSet.{kind}.data", "shorter than others"))
-        self._misfits = tuple(misfits)
+                invalid.append(InvalidValue(f"StreamSet.{kind}.data", "shorter than others"))
+        self._misfits = tuple(invalid)
 
     @property
     def time(self) -> Stream[int] | None:
@@ -77,7 +77,7 @@ class StreamSet:
 
     @property
     def altitude(self) -> Stream[float] | None:
-        """Metres above the sea."""
+        """Metres above sea level."""
         return self.get("altitude")
 
     @property
@@ -121,8 +121,8 @@ class StreamSet:
         return self._raw
 
     @property
-    def misfits(self) -> tuple[Misfit, ...]:
-        """What does not fit: where, and what came. It was kept all the same."""
+    def misfits(self) -> tuple[InvalidValue, ...]:
+        """The invalid values: where they are, and what kind of value came. They were kept."""
         return self._misfits
 
     def keys(self) -> KeysView[str]:
@@ -130,7 +130,7 @@ class StreamSet:
         return self._streams.keys()
 
     def get(self, kind: str) -> Stream[Any] | None:
-        """Return a stream by name; None if it is not there."""
+        """Return a stream by name; None if it is missing."""
         return self._streams.get(kind)
 
     @overload
@@ -173,8 +173,8 @@ class StreamSet:
     def to_numpy(self) -> dict[str, NDArray[Any]]:
         """Return the columns as arrays: int64, float64, bool, or object for anything else.
 
-        Gaps are NaN: integers with gaps become float64. Truth values have no such thing: with gaps they become object,
-        and gaps are None.
+        Gaps are NaN: integers with gaps become float64. Booleans have no NaN: with gaps they become object, and gaps
+        are None.
 
         Raises:
             InputError: numpy is not installed.
@@ -243,7 +243,7 @@ class StreamSet:
         data: Sequence[Any] = self._streams.get(kind, ())
         return chain(data, repeat(None, self._size - len(data)))
 
-    # A field of somebody's pydantic model, or the answer of a FastAPI route, may be a set: it travels as its JSON.
+    # A StreamSet may be a field of a user's pydantic model, or the result of a FastAPI route: it travels as JSON.
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -265,16 +265,16 @@ def read_streams(text: bytes, on_invalid: OnInvalid = "keep") -> StreamSet:
 
     Args:
         text: the body.
-        on_invalid: what to do about values that do not fit: keep them and log each kind of them once, or raise.
+        on_invalid: what to do about invalid values: keep them and log each kind of them once, or raise.
 
     Raises:
-        ValueError: the body is no JSON.
-        DecodeError: something does not fit, and ``on_invalid`` is "raise".
+        ValueError: the body is not JSON.
+        DecodeError: there are any, and ``on_invalid`` is "raise".
     """
     try:
         raw = from_json(text, cache_strings="keys")
     except ValueError:
         raw = json.loads(text)  # the standard library takes half a surrogate pair, and deeper nesting
     streams = StreamSet(raw)
-    tell(streams.misfits, on_invalid)
+    report_invalid(streams.misfits, on_invalid)
     return streams

@@ -36,15 +36,15 @@ class StrengthSet:
     """One set of one exercise.
 
     Attributes:
-        exercise_type: Strava's name, such as ``BENCH_PRESS``. There are more than 650, and new ones come: only the form
-            is checked.
+        exercise_type: Strava's name, such as ``BENCH_PRESS``. There are more than 650, and new ones are added: only the
+            form is checked.
         repetitions: how many.
         weight: kilograms.
         duration: how long it took; seconds or a timedelta, sent in whole seconds.
         start_time: when it began; an aware datetime.
 
     Raises:
-        InputError: a value that makes no sense.
+        InputError: a value is invalid.
     """
 
     exercise_type: str
@@ -61,7 +61,7 @@ class StrengthSet:
         self.document()
 
     def document(self) -> dict[str, Any]:
-        """Return the set as the format has it."""
+        """Return the set in the form of the format."""
         return _given(
             exercise_type=self.exercise_type,
             repetitions=self.repetitions,
@@ -82,21 +82,21 @@ def strength_document(
     streams: StrengthStreams | None = None,
     utc_offset: int | None = None,
 ) -> dict[str, Any]:
-    """Return a workout as the format has it.
+    """Return a workout in the form of the format.
 
     Args:
         start_time: when it began; an aware datetime.
         elapsed_time: how long it took; seconds or a timedelta, sent in whole seconds.
         sets: at least one; Strava shows them in this order.
-        active_time: how much of it was exercise; likewise.
+        active_time: how much of it was exercise; seconds or a timedelta.
         total_calories: kilocalories.
         creator: what made the file.
-        streams: lists of equal lengths by name: ``time`` (whole seconds since the start, not decreasing), which has to
-            be there, ``active`` (truth values) and ``heartrate`` (beats per minute).
-        utc_offset: how far the clock on the wall is ahead of UTC; whole seconds. None means as ``start_time`` has it.
+        streams: lists of equal lengths by name: ``time`` (whole seconds since the start, not decreasing), which is
+            required, ``active`` (truth values) and ``heartrate`` (beats per minute).
+        utc_offset: the offset of local time from UTC; whole seconds. None means that of ``start_time``.
 
     Raises:
-        InputError: a time without a zone, a value that makes no sense, no set, or streams of unequal lengths.
+        InputError: a time without a time zone, an invalid value, no set, or streams of unequal lengths.
     """
     written = _instant("start_time", start_time)
     if written is None:
@@ -122,15 +122,16 @@ def strength_document(
     )
 
 
-def check_strength_sport(sport_type: str) -> None:
-    """Refuse a sport that Strava is known to have, and not to take sets for; new ones pass.
+def checked_strength_sport(sport_type: str) -> str:
+    """Return the sport, unless it is one for which Strava is known to accept no sets; new ones pass.
 
     Raises:
         InputError: it is such a sport.
     """
     if sport_type in frozenset(SportType) - STRENGTH_SPORT_TYPES:
         allowed = ", ".join(sorted(STRENGTH_SPORT_TYPES))
-        raise InputError(f"Strava takes sets for {allowed}; not for {sport_type}")
+        raise InputError(f"Strava accepts sets for {allowed}; not for {sport_type}")
+    return sport_type
 
 
 def _check_exercise_type(name: Any) -> None:
@@ -155,10 +156,10 @@ def _aligned(streams: Any) -> dict[str, list[Any]]:
         raise InputError("streams are lists by name")
     listed = {name: _numbers(name, values) for name, values in streams.items()}
     if "time" not in listed:
-        raise InputError("streams need one that is called time")
+        raise InputError("streams need one named time")
     if len(set(map(len, listed.values()))) > 1:
-        told = ", ".join(f"{name} {len(values)}" for name, values in listed.items())
-        raise InputError(f"the streams are of unequal lengths: {told}")
+        lengths = ", ".join(f"{name} {len(values)}" for name, values in listed.items())
+        raise InputError(f"the streams are of unequal lengths: {lengths}")
     times = listed["time"]
     if not all(map(_is_whole, times)) or times != sorted(times) or min(times, default=0) < 0:
         raise InputError("the times of the streams are whole seconds since the start, and do not decrease")
@@ -167,7 +168,7 @@ def _aligned(streams: Any) -> dict[str, list[Any]]:
 
 def _numbers(name: Any, values: Any) -> list[Any]:
     if not _is_sequence(values) or not all(isinstance(value, bool) or _is_number(value) for value in values):
-        raise InputError(f"the stream {name} is no list of numbers")
+        raise InputError(f"the stream {name} is not a list of numbers")
     return list(values)
 
 
@@ -198,13 +199,13 @@ def _instant(name: str, moment: Any) -> str | None:
     if moment is None:
         return None
     if not isinstance(moment, datetime):
-        raise InputError(f"{name} is no datetime")
+        raise InputError(f"{name} is not a datetime")
     if moment.utcoffset() is None:
         raise InputError(f"{name} is a datetime without a time zone")
     try:
         return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except OverflowError:
-        raise InputError(f"{name} is out of the years that there are") from None
+        raise InputError(f"{name} is out of range") from None
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pydantic import field_validator
 
 from strava_async._types import is_list, is_object
 from strava_async.models._model import StravaModel
-from strava_async.request.reply import upload_error
+from strava_async.request.faults import upload_error
 
 UploadState = Literal["processing", "ready", "error", "deleted"]
 
@@ -24,23 +24,23 @@ class Upload(StravaModel):
     id: int | None = None
     """The upload's id."""
     id_str: str | None = None
-    """The same as text."""
+    """The id as text."""
     external_id: str | None = None
-    """What the caller named the file, with its ending; None until it is processed."""
+    """The caller's identifier of the file, with its extension; None until it is processed."""
     error: str | None = None
-    """Why there is no activity, in English and with HTML in it at times."""
+    """Why there is no activity, in English, sometimes with HTML in it."""
     errors: list[Any] | dict[str, Any] | str | None = None
-    """The same, as Strava's Faults say it; it comes where there is no ``error``."""
+    """The reason in the form of Strava's faults; sent where there is no ``error``."""
     status: str | None = None
-    """How far it is, in English."""
+    """The state of processing, in English."""
     activity_id: int | None = None
-    """The id of the activity that came of it."""
+    """The id of the resulting activity."""
 
     @property
     def state(self) -> UploadState:
-        """How far it is, by the fields; by the text of ``status`` where they do not tell.
+        """The state by the fields, or else by the text of ``status``.
 
-        A text that we do not know means that it is still being processed.
+        An unknown text means that it is still being processed.
         """
         status = self.status.lower() if isinstance(self.status, str) else ""
         if self.error_text or _is_no_text(self.error):
@@ -65,12 +65,12 @@ class Upload(StravaModel):
 
 
 def _is_no_text(error: object) -> bool:
-    """Say whether something else came in the place of the text."""
+    """Say whether there is something else than a text."""
     return bool(error) and not isinstance(error, str)
 
 
 def complaint_of(upload: Upload) -> str:
-    """Return what is wrong, as it came: the text of ``error``, or else ``errors`` in one line; empty if nothing is."""
+    """Return the reason for a failure as it came: ``error``, or else ``errors`` in one line; empty if there is none."""
     error: object = upload.error  # whatever came in its place
     return error if isinstance(error, str) and upload_error(error).error else _words(upload.errors)
 
@@ -92,7 +92,7 @@ def _entry(entry: object) -> str:
     try:
         return json.dumps(entry, default=str)
     except (ValueError, RecursionError):
-        return "errors that cannot be told"
+        return "errors that cannot be shown"
 
 
 def is_activity_id(value: object) -> bool:

@@ -9,18 +9,18 @@ from strava_async.models.sports import OpenZoneType
 
 
 class ZoneRange(StravaModel):
-    """A zone. Its unit is that of what it is a zone of: bpm, W or m/s."""
+    """A zone. Its unit is bpm, W or m/s, by what it is a zone of."""
 
     min: float | None = None
-    """Where it begins."""
+    """The lower bound."""
     max: UpperBound = None
-    """Where it ends; None of the highest zone."""
+    """The upper bound; None for the highest zone."""
 
     def contains(self, value: float) -> bool:
         """Say whether a value lies in the zone.
 
-        Both bounds do: the zones of an athlete's heart rate share theirs, so that a value may lie in two. A bound that
-        is None bounds nothing.
+        Both bounds are inclusive: the zones of an athlete's heart rate share theirs, so that a value may lie in two.
+        None is no bound.
 
         Args:
             value: in the unit of the zone.
@@ -35,16 +35,16 @@ class HeartRateZones(StravaModel):
     """An athlete's zones of heart rate."""
 
     custom_zones: bool | None = None
-    """Whether the athlete has set them; else they follow from the highest heart rate."""
+    """Whether the athlete has set them; else they follow from the maximum heart rate."""
     zones: list[ZoneRange] | None = None
-    """The zones from the lowest on; bpm."""
+    """The zones, the lowest first; bpm."""
 
 
 class PowerZones(StravaModel):
     """An athlete's zones of power."""
 
     zones: list[ZoneRange] | None = None
-    """The zones from the lowest on; W."""
+    """The zones, the lowest first; W."""
 
 
 class Zones(StravaModel):
@@ -53,30 +53,30 @@ class Zones(StravaModel):
     heart_rate: HeartRateZones | None = None
     """Those of heart rate."""
     power: PowerZones | None = None
-    """Those of power; None of athletes who have no power data."""
+    """Those of power; None for athletes without power data."""
 
 
 class TimedZoneRange(ZoneRange):
-    """A zone, and the time that was spent in it."""
+    """A zone, and the time spent in it."""
 
     time: float | None = None
-    """How long; s."""
+    """The time; s."""
 
 
 class ActivityZone(PartialModel):
-    """How the time of an activity spreads over the zones of one measurement."""
+    """The distribution of an activity's time over the zones of one measurement."""
 
     type: OpenZoneType | None = None
     """What was measured."""
     score: float | None = None
-    """Strava's number for how hard it was."""
+    """Strava's score of the intensity."""
     distribution_buckets: list[TimedZoneRange] | None = None
-    """The zones from the lowest on: bpm, W or m/s by ``type``."""
+    """The zones, the lowest first: bpm, W or m/s by ``type``."""
     sensor_based: bool | None = None
     """Whether a sensor measured it."""
     points: int | None = None
-    """Strava's older number for how hard it was; heart rate only."""
+    """Strava's older score of the intensity; heart rate only."""
     custom_zones: bool | None = None
     """Whether the athlete has set the zones."""
     max: float | None = None
-    """The upper end of the scale, where Strava tells it; the unit is that of ``type``."""
+    """The upper end of the scale, where Strava sends it; the unit is that of ``type``."""

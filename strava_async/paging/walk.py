@@ -6,8 +6,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-import anyio
-
+from strava_async._concurrency.task_group import TaskGroup
 from strava_async.paging.async_only import AsyncOnly
 
 T = TypeVar("T")
@@ -104,18 +103,11 @@ async def _together(fetch: Fetch[T], requests: list[Params]) -> list[list[T]]:
     if len(requests) == 1:
         return [await fetch(requests[0])]
     answers: dict[int, list[T]] = {}
-    failed: list[Exception] = []
 
     async def one(index: int, params: Params) -> None:
-        try:
-            answers[index] = await fetch(params)
-        except Exception as error:
-            failed.append(error)
-            group.cancel_scope.cancel()
+        answers[index] = await fetch(params)
 
-    async with anyio.create_task_group() as group:
+    async with TaskGroup() as tasks:
         for index, params in enumerate(requests):
-            group.start_soon(one, index, params)
-    if failed:
-        raise failed[0]
+            tasks.start_soon(one, index, params)
     return [answers[index] for index in range(len(requests))]

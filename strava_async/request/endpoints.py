@@ -1,5 +1,8 @@
 """What Strava documents about its endpoints: scope, rate class and paging of each, and where this library has it.
 
+Every call carries the ``Endpoint`` that it goes to. What depends on it (the scopes, the quota, the names in hooks and
+telemetry, the paths of the typed client) is read from there and written nowhere else.
+
 Rules:
 
 - Where several scopes are named, one of them is enough: the wider ones include what the narrower ones open.
@@ -14,11 +17,14 @@ Source:
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from strava_async.oauth.scopes import Scope
 from strava_async.quota.values import QuotaClass
 
+Method = Literal["GET", "POST", "PUT", "DELETE"]
 Paging = Literal["", "page", "cursor"]
 
 
@@ -27,21 +33,22 @@ class Endpoint(NamedTuple):
 
     Attributes:
         method: the HTTP method.
-        path: below the API.
+        path: below the API, with ``{id}`` for each id.
         operation: Strava's name for it; empty where the reference does not have it.
-        method_of_ours: where it is in this library, from ``client`` or ``strava`` on.
-        scope: of these the call needs one; none if empty.
-        quota_class: what it spends.
-        paging: how its list goes on: by numbered pages, by a cursor, or not at all.
+        client_method: where it is in this library, from ``client`` or ``strava`` on; empty for an address that is not
+            in ``ENDPOINTS``.
+        scope: a call needs one of these; none if empty.
+        quota_class: what a call spends; None for the OAuth endpoints, which spend nothing.
+        paging: how its list continues: by numbered pages, by a cursor, or not at all.
         note: what else decides about the answer.
     """
 
-    method: str
+    method: Method
     path: str
-    operation: str
-    method_of_ours: str
+    operation: str = ""
+    client_method: str = ""
     scope: tuple[Scope, ...] = ()
-    quota_class: QuotaClass = QuotaClass.READ
+    quota_class: QuotaClass | None = QuotaClass.READ
     paging: Paging = ""
     note: str = ""
 
@@ -55,132 +62,191 @@ _SUBSCRIPTION = "the athlete needs a subscription"
 _UNDOCUMENTED = "not in Strava's reference"
 _APPLICATION = "with the application's credentials, for no athlete"
 
-ENDPOINTS: tuple[Endpoint, ...] = (
-    Endpoint(
-        *("GET", "/athlete", "getLoggedInAthlete", "client.athlete.get"),
+
+class Endpoints:
+    """Strava's endpoints, each written once, in the order of ``docs/endpoints.md``.
+
+    A name is that of the method of this library: ``ACTIVITIES_LAPS`` for ``client.activities.laps``.
+    """
+
+    ATHLETE_GET = Endpoint(
+        "GET",
+        "/athlete",
+        "getLoggedInAthlete",
+        "client.athlete.get",
         note="`profile:read_all` for the detailed profile",
-    ),
-    Endpoint("PUT", "/athlete", "updateLoggedInAthlete", "client.athlete.update", (Scope.PROFILE_WRITE,)),
-    Endpoint("GET", "/athlete/zones", "getLoggedInAthleteZones", "client.athlete.zones", (Scope.PROFILE_READ_ALL,)),
-    Endpoint("GET", "/athletes/{id}/stats", "getStats", "client.athlete.stats", note="the token's own athlete only"),
-    Endpoint(
-        *("GET", "/athlete/activities", "getLoggedInAthleteActivities", "client.activities.list", _READ),
+    )
+    ATHLETE_UPDATE = Endpoint(
+        "PUT", "/athlete", "updateLoggedInAthlete", "client.athlete.update", (Scope.PROFILE_WRITE,)
+    )
+    ATHLETE_ZONES = Endpoint(
+        "GET", "/athlete/zones", "getLoggedInAthleteZones", "client.athlete.zones", (Scope.PROFILE_READ_ALL,)
+    )
+    ATHLETE_STATS = Endpoint(
+        "GET", "/athletes/{id}/stats", "getStats", "client.athlete.stats", note="the token's own athlete only"
+    )
+    ACTIVITIES_LIST = Endpoint(
+        "GET",
+        "/athlete/activities",
+        "getLoggedInAthleteActivities",
+        "client.activities.list",
+        _READ,
         paging="page",
         note=_ONLY_YOU,
-    ),
-    Endpoint("POST", "/activities", "createActivity", "client.activities.create", _WRITE, _UPLOAD),
-    Endpoint("GET", "/activities/{id}", "getActivityById", "client.activities.get", _READ, note=_ONLY_YOU),
-    Endpoint(
-        *("PUT", "/activities/{id}", "updateActivityById", "client.activities.update", _WRITE),
-        note=_ONLY_YOU,
-    ),
-    Endpoint("GET", "/activities/{id}/laps", "getLapsByActivityId", "client.activities.laps", _READ, note=_ONLY_YOU),
-    Endpoint(
-        *("GET", "/activities/{id}/zones", "getZonesByActivityId", "client.activities.zones", _READ),
-        note=_SUBSCRIPTION,
-    ),
-    Endpoint(
-        *("GET", "/activities/{id}/comments", "getCommentsByActivityId", "client.activities.comments", _READ),
+    )
+    ACTIVITIES_CREATE = Endpoint("POST", "/activities", "createActivity", "client.activities.create", _WRITE, _UPLOAD)
+    ACTIVITIES_GET = Endpoint(
+        "GET", "/activities/{id}", "getActivityById", "client.activities.get", _READ, note=_ONLY_YOU
+    )
+    ACTIVITIES_UPDATE = Endpoint(
+        "PUT", "/activities/{id}", "updateActivityById", "client.activities.update", _WRITE, note=_ONLY_YOU
+    )
+    ACTIVITIES_LAPS = Endpoint(
+        "GET", "/activities/{id}/laps", "getLapsByActivityId", "client.activities.laps", _READ, note=_ONLY_YOU
+    )
+    ACTIVITIES_ZONES = Endpoint(
+        "GET", "/activities/{id}/zones", "getZonesByActivityId", "client.activities.zones", _READ, note=_SUBSCRIPTION
+    )
+    ACTIVITIES_COMMENTS = Endpoint(
+        "GET",
+        "/activities/{id}/comments",
+        "getCommentsByActivityId",
+        "client.activities.comments",
+        _READ,
         paging="cursor",
         note=_ONLY_YOU,
-    ),
-    Endpoint(
-        *("GET", "/activities/{id}/kudos", "getKudoersByActivityId", "client.activities.kudos", _READ),
+    )
+    ACTIVITIES_KUDOS = Endpoint(
+        "GET",
+        "/activities/{id}/kudos",
+        "getKudoersByActivityId",
+        "client.activities.kudos",
+        _READ,
         paging="page",
         note=_ONLY_YOU,
-    ),
-    Endpoint(
+    )
+    ACTIVITIES_PHOTOS = Endpoint(
         "GET",
         "/activities/{id}/photos",
         "",
         "client.activities.photos",
         note=f"{_UNDOCUMENTED}; presumably `activity:read`",
-    ),
-    Endpoint(
-        *("GET", "/activities/{id}/streams", "getActivityStreams", "client.streams.activity", _READ),
-        note=_ONLY_YOU,
-    ),
-    Endpoint(
-        *("GET", "/segment_efforts/{id}/streams", "getSegmentEffortStreams", "client.streams.segment_effort"),
+    )
+    STREAMS_ACTIVITY = Endpoint(
+        "GET", "/activities/{id}/streams", "getActivityStreams", "client.streams.activity", _READ, note=_ONLY_YOU
+    )
+    STREAMS_SEGMENT_EFFORT = Endpoint(
+        "GET",
+        "/segment_efforts/{id}/streams",
+        "getSegmentEffortStreams",
+        "client.streams.segment_effort",
         scope=(Scope.READ_ALL,),
-    ),
-    Endpoint("GET", "/segments/{id}/streams", "getSegmentStreams", "client.streams.segment", note=_PRIVATE),
-    Endpoint("GET", "/routes/{id}/streams", "getRouteStreams", "client.streams.route", note=_PRIVATE),
-    Endpoint("GET", "/segments/{id}", "getSegmentById", "client.segments.get", note=_PRIVATE),
-    Endpoint(
-        *("GET", "/segments/starred", "getLoggedInAthleteStarredSegments", "client.segments.starred"),
+    )
+    STREAMS_SEGMENT = Endpoint(
+        "GET", "/segments/{id}/streams", "getSegmentStreams", "client.streams.segment", note=_PRIVATE
+    )
+    STREAMS_ROUTE = Endpoint("GET", "/routes/{id}/streams", "getRouteStreams", "client.streams.route", note=_PRIVATE)
+    SEGMENTS_GET = Endpoint("GET", "/segments/{id}", "getSegmentById", "client.segments.get", note=_PRIVATE)
+    SEGMENTS_STARRED = Endpoint(
+        "GET",
+        "/segments/starred",
+        "getLoggedInAthleteStarredSegments",
+        "client.segments.starred",
         paging="page",
         note=_PRIVATE,
-    ),
-    Endpoint("PUT", "/segments/{id}/starred", "starSegment", "client.segments.star", (Scope.PROFILE_WRITE,)),
-    Endpoint(
-        *("GET", "/segments/explore", "exploreSegments", "client.segments.explore"),
+    )
+    SEGMENTS_STAR = Endpoint(
+        "PUT", "/segments/{id}/starred", "starSegment", "client.segments.star", (Scope.PROFILE_WRITE,)
+    )
+    SEGMENTS_EXPLORE = Endpoint(
+        "GET",
+        "/segments/explore",
+        "exploreSegments",
+        "client.segments.explore",
         note="applications with Extended Access only, since 2026-09-01",
-    ),
-    Endpoint(
-        *("GET", "/segments/{id}/all_efforts", "", "client.segments.all_efforts"),
-        paging="page",
-        note=_UNDOCUMENTED,
-    ),
-    Endpoint(
-        *("GET", "/segment_efforts", "getEffortsBySegmentId", "client.segment_efforts.list"),
+    )
+    SEGMENTS_ALL_EFFORTS = Endpoint(
+        "GET", "/segments/{id}/all_efforts", "", "client.segments.all_efforts", paging="page", note=_UNDOCUMENTED
+    )
+    SEGMENT_EFFORTS_LIST = Endpoint(
+        "GET",
+        "/segment_efforts",
+        "getEffortsBySegmentId",
+        "client.segment_efforts.list",
         note=f"{_SUBSCRIPTION}; up to 200, and no second page",
-    ),
-    Endpoint(
-        *("GET", "/segment_efforts/{id}", "getSegmentEffortById", "client.segment_efforts.get"),
-        note=_SUBSCRIPTION,
-    ),
-    Endpoint("GET", "/athlete/clubs", "getLoggedInAthleteClubs", "client.clubs.list", paging="page"),
-    Endpoint("GET", "/clubs/{id}", "getClubById", "client.clubs.get"),
-    Endpoint("GET", "/clubs/{id}/group_events", "", "client.clubs.group_events", note=_UNDOCUMENTED),
-    Endpoint("GET", "/gear/{id}", "getGearById", "client.gear.get"),
-    Endpoint("GET", "/routes/{id}", "getRouteById", "client.routes.get", note=_PRIVATE),
-    Endpoint(
-        *("GET", "/athletes/{id}/routes", "getRoutesByAthleteId", "client.routes.list"),
-        paging="page",
-        note=_PRIVATE,
-    ),
-    Endpoint("GET", "/routes/{id}/export_gpx", "getRouteAsGPX", "client.routes.export_gpx", note=_PRIVATE),
-    Endpoint("GET", "/routes/{id}/export_tcx", "getRouteAsTCX", "client.routes.export_tcx", note=_PRIVATE),
-    Endpoint("POST", "/uploads", "createUpload", "client.uploads.create", _WRITE, _UPLOAD),
-    Endpoint("GET", "/uploads/{id}", "getUploadById", "client.uploads.get", _WRITE),
-    Endpoint("POST", "/push_subscriptions", "", "strava.webhooks.subscribe", note=_APPLICATION),
-    Endpoint("GET", "/push_subscriptions", "", "strava.webhooks.view", note=_APPLICATION),
-    Endpoint("DELETE", "/push_subscriptions/{id}", "", "strava.webhooks.unsubscribe", note=_APPLICATION),
-)
+    )
+    SEGMENT_EFFORTS_GET = Endpoint(
+        "GET", "/segment_efforts/{id}", "getSegmentEffortById", "client.segment_efforts.get", note=_SUBSCRIPTION
+    )
+    CLUBS_LIST = Endpoint("GET", "/athlete/clubs", "getLoggedInAthleteClubs", "client.clubs.list", paging="page")
+    CLUBS_GET = Endpoint("GET", "/clubs/{id}", "getClubById", "client.clubs.get")
+    CLUBS_GROUP_EVENTS = Endpoint(
+        "GET", "/clubs/{id}/group_events", "", "client.clubs.group_events", note=_UNDOCUMENTED
+    )
+    GEAR_GET = Endpoint("GET", "/gear/{id}", "getGearById", "client.gear.get")
+    ROUTES_GET = Endpoint("GET", "/routes/{id}", "getRouteById", "client.routes.get", note=_PRIVATE)
+    ROUTES_LIST = Endpoint(
+        "GET", "/athletes/{id}/routes", "getRoutesByAthleteId", "client.routes.list", paging="page", note=_PRIVATE
+    )
+    ROUTES_EXPORT_GPX = Endpoint(
+        "GET", "/routes/{id}/export_gpx", "getRouteAsGPX", "client.routes.export_gpx", note=_PRIVATE
+    )
+    ROUTES_EXPORT_TCX = Endpoint(
+        "GET", "/routes/{id}/export_tcx", "getRouteAsTCX", "client.routes.export_tcx", note=_PRIVATE
+    )
+    UPLOADS_CREATE = Endpoint("POST", "/uploads", "createUpload", "client.uploads.create", _WRITE, _UPLOAD)
+    UPLOADS_GET = Endpoint("GET", "/uploads/{id}", "getUploadById", "client.uploads.get", _WRITE)
+    WEBHOOKS_SUBSCRIBE = Endpoint("POST", "/push_subscriptions", "", "strava.webhooks.subscribe", note=_APPLICATION)
+    WEBHOOKS_VIEW = Endpoint("GET", "/push_subscriptions", "", "strava.webhooks.view", note=_APPLICATION)
+    WEBHOOKS_UNSUBSCRIBE = Endpoint(
+        "DELETE", "/push_subscriptions/{id}", "", "strava.webhooks.unsubscribe", note=_APPLICATION
+    )
+
+
+ENDPOINTS: tuple[Endpoint, ...] = tuple(value for value in vars(Endpoints).values() if isinstance(value, Endpoint))
 
 _BY_ADDRESS = {(endpoint.method, endpoint.path): endpoint for endpoint in ENDPOINTS}
+# Below these an id is a word: that of a bike begins with "b", and a club may have a name.
+_WORDS_FOR_IDS = frozenset({"gear", "clubs"})
 
 
-def endpoint_of(method: str, path: str) -> Endpoint | None:
-    """Return what is known about the endpoint that a call goes to; None if it is none of ours.
+def endpoint_of(method: Method, path: str) -> Endpoint | None:
+    """Return the endpoint of ``ENDPOINTS`` that a call goes to; None if it is none of them.
 
     Args:
         method: the HTTP method.
-        path: below the API, such as ``/activities/123/laps``.
+        path: below the API; a template such as ``/activities/{activity_id}/laps``, or filled in.
     """
-    known = _BY_ADDRESS.get((method, path))
-    if known is not None:
-        return known
-    segments = path.split("/")
-    if len(segments) < 3 or not (segments[2].isdecimal() or segments[1] == "gear"):
-        return None
-    segments[2] = "{id}"
-    return _BY_ADDRESS.get((method, "/".join(segments)))
+    listed = _BY_ADDRESS.get((method, path))
+    if listed is not None:
+        return listed
+    segments = ["{id}" if _is_id(parent, segment) else segment for parent, segment in pairwise(path.split("/"))]
+    return _BY_ADDRESS.get((method, "/".join(["", *segments])))
 
 
-def scope_of(method: str, path: str) -> tuple[Scope, ...]:
-    """Return the scopes of which a call needs one; empty if none is documented. Arguments as for ``endpoint_of``."""
-    endpoint = endpoint_of(method, path)
-    return () if endpoint is None else endpoint.scope
+def _is_id(parent: str, segment: str) -> bool:
+    return segment.isdecimal() or _is_name(segment) or (parent in _WORDS_FOR_IDS and segment != "")
 
 
-def quota_class_of(method: str, path: str) -> QuotaClass:
-    """Return what a call spends. What Strava leaves out of the read limits is a short list; all else is a read.
+def _is_name(segment: str) -> bool:
+    return segment.startswith("{") and segment.endswith("}")
 
-    Arguments as for ``endpoint_of``.
+
+def unlisted_endpoint(method: Method, path: str) -> Endpoint:
+    """Return an endpoint for an address that is not in ``ENDPOINTS``.
+
+    Its path has ``{id}`` for each segment that holds a digit or a name to be filled, so that many addresses make few
+    endpoints. What Strava leaves out of the read limits is a short list; all else is a read.
+
+    Args:
+        method: the HTTP method.
+        path: see ``endpoint_of``.
     """
-    if method == "POST" and path.endswith("/upload_media"):  # partners only
-        return QuotaClass.UPLOAD
-    endpoint = endpoint_of(method, path)
-    return QuotaClass.READ if endpoint is None else endpoint.quota_class
+    is_upload = method == "POST" and path.endswith("/upload_media")  # for partners only
+    template = "/".join("{id}" if re.search("[0-9{]", segment) else segment for segment in path.split("/"))
+    return Endpoint(method, template, quota_class=QuotaClass.UPLOAD if is_upload else QuotaClass.READ)
+
+
+def oauth_endpoint(path: str) -> Endpoint:
+    """Return the endpoint of a POST to the OAuth server: it spends no quota and needs no scope."""
+    return unlisted_endpoint("POST", path)._replace(quota_class=None)

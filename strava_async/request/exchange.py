@@ -28,12 +28,11 @@ from strava_async._http import Sender
 from strava_async.clock import Clock
 from strava_async.errors import FaultError, InputError, RateLimitedError, StravaError, TransportError
 from strava_async.limiter.local import Limiter, Permit, Unlimited
-from strava_async.quota.headers import parse_date, parse_retry_after
 from strava_async.quota.values import Priority, QuotaClass
 from strava_async.request.call import Call
-from strava_async.request.endpoints import scope_of
-from strava_async.request.reply import Decode, Reply, opening, read, read_json, read_leniently
+from strava_async.request.reply import Reply, decompressing_reply
 from strava_async.request.reports import Report, Reports, Sending
+from strava_async.request.results import Decode, read, read_json, read_leniently
 from strava_async.request.retry import Attempt, RetryPolicy, Step, decide
 from strava_async.tokens.source import TokenSource
 
@@ -123,7 +122,7 @@ class Exchange:
             StravaError: see the tree in ``errors``.
         """
         if tokens is not None:
-            await tokens.prepare(scope_of(call.method, call.path))
+            await tokens.prepare(call.endpoint.scope)
         report = self._reports.of(call, tokens, options.priority)
         turn = _Turn(self._limiter if call.quota_class else self._unmetered, self._clock, call, options, report)
         give_up_at = math.inf if options.within is None else self._clock.monotonic() + options.within
@@ -203,7 +202,7 @@ class Exchange:
         is_small = len(reply.body) < LARGE_BODY_BYTES
         if is_small and not reply.content_encoding:
             return self._ended(call, reply, bearer, decode)
-        steps = opening(reply)
+        steps = decompressing_reply(reply)
         opened = _step_on(steps) if is_small else None
         if opened is not None:
             return self._ended(call, opened, bearer, decode)
@@ -226,10 +225,7 @@ class Exchange:
             return _Ended(None, error, opened, bearer)
 
     def _explain(self, error: FaultError, call: Call, reply: Reply) -> None:
-        said = parse_date(reply.headers.get("date"))
-        error.retry_after = parse_retry_after(
-            reply.headers.get("retry-after"), self._clock.time() if said is None else said
-        )
+        error.retry_after = reply.retry_after(self._clock.time())
         if isinstance(error, RateLimitedError) and call.quota_class is not None:
             blocked = self._limiter.blocked(call.quota_class)
             if blocked is not None:

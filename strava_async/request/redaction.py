@@ -1,6 +1,17 @@
-"""Texts without the secrets that they may hold. Pure.
+"""Texts of others without the secrets that they may hold. Pure.
 
-The time is linear in the text. What comes from a server is cut to the length that is wanted before it is looked at.
+What it protects against: an answer, or an error of a library below, that echoes a secret which we sent. Error pages
+quote the request, Strava's ``errors`` quote its fields, and httpx quotes a URL. Such texts stand in messages of our
+errors, from where they reach logs, crash reporters and users. So each of them comes through here before it is shown:
+
+- The secrets are those of the call (``Call.secrets_with``), its access token included. They are found plain, and in
+  every form that a URL, a form, JSON (once or twice) or HTML gives them; also with unseen characters in between.
+- A text is cut to the length that is wanted before it is searched, so that the time is linear and bounded whatever a
+  server sends; and it is redacted before it is cut finally, because half a secret would not be found.
+- An excerpt holds no control characters, so that it cannot command a terminal or change the direction of a line.
+
+What it does not protect against: a secret that we do not know. Of an answer that may hold new ones, such as that of a
+token endpoint, no excerpt is made at all. Nor the frames of an error: secrets in local variables are ``Hidden``.
 """
 
 from __future__ import annotations
@@ -9,14 +20,23 @@ import json
 import re
 from collections.abc import Iterator
 
-# What is shorter may be a part of a word by chance.
+# Anything shorter may be a part of a word by chance.
 LONG_SECRET_CHARACTERS = 12
 
 _MASK = "***"
 _HTML_NAMES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"}
-# The end of an encoded character is not the beginning of the word that follows it.
+# An encoded character may end in a letter, which does not belong to the word that follows.
 _WORD_BEGINS = r"(?:(?<!\w)|(?<=%[0-9A-Fa-f]{2})|(?<=%25[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4})|(?<=\\[bfnrt]))"
 _PLAIN_RUN = r"[0-9A-Za-z]+"
+
+EXCERPT_CHARACTERS = 200
+# Pages begin with long runs of style and script.
+SEARCHED_PAGE_CHARACTERS = 32 * 1024
+
+# A pattern that is not closed goes to the end: none is tried at a place twice.
+_MARKUP = r"(?is:<!--.*?(?:-->|\Z)|<(script|style|svg)\b.*?(?:</\1\s*>|\Z)|<[A-Za-z/!?][^>]*(?:>|\Z))"
+# Control characters, invisible ones, and the zeros of UTF-16, between which a secret would not be found.
+_UNSEEN = "[\0-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]+"
 
 
 def redacted(text: str, secrets: tuple[str, ...]) -> str:
@@ -28,9 +48,35 @@ def redacted(text: str, secrets: tuple[str, ...]) -> str:
 
 
 def redacted_beginning(text: str, secrets: tuple[str, ...], characters: int) -> str:
-    """Return so many characters of the text at the most, redacted; a secret that the end goes through is not shown."""
+    """Return up to that many characters of the text, redacted; a secret that crosses the end is not shown."""
     reached = text[: characters + reach_of(secrets)]
     return _masked(reached, secrets, characters)[:characters]
+
+
+def excerpt_of(body: bytes, secrets: tuple[str, ...], *, is_page: bool = False) -> str:
+    """Return the beginning of a body as one line of text, redacted.
+
+    Args:
+        body: it, decompressed.
+        secrets: what must not be shown.
+        is_page: whether it is HTML or XML, of which the text is wanted rather than the markup.
+    """
+    searched = SEARCHED_PAGE_CHARACTERS if is_page else EXCERPT_CHARACTERS
+    # Enough bytes in any encoding.
+    beginning = body[: 4 * (searched + reach_of(secrets))].decode("utf-8", "replace")
+    text = redacted_beginning(re.sub(_UNSEEN, "", beginning), secrets, searched)
+    if is_page:
+        text = _visible(text, secrets) or text
+    return " ".join(text.split())[:EXCERPT_CHARACTERS]
+
+
+def _visible(page: str, secrets: tuple[str, ...]) -> str:
+    """Return what a page shows; empty where all of it is markup, style and script."""
+    import html  # its table of entities takes a millisecond to load, for what hardly ever comes
+
+    # Once more: a secret may have been cut by a tag, or written in entities.
+    unescaped = html.unescape(re.sub(_MARKUP, " ", page))
+    return redacted(re.sub(_UNSEEN, "", unescaped), secrets).strip()
 
 
 def reach_of(secrets: tuple[str, ...]) -> int:
@@ -39,7 +85,7 @@ def reach_of(secrets: tuple[str, ...]) -> int:
 
 
 def _masked(text: str, secrets: tuple[str, ...], end: int) -> str:
-    """Return the text up to there. Of secrets that overlap nothing is left over, nor of one that goes beyond."""
+    """Return the text up to there. Of secrets that overlap nothing remains, nor of one that crosses the end."""
     pieces: list[str] = []
     at = 0
     for start, stop in sorted(span for secret in set(secrets) for span in _spans(text, secret)):
@@ -52,7 +98,7 @@ def _masked(text: str, secrets: tuple[str, ...], end: int) -> str:
 
 
 def _spans(text: str, secret: str) -> Iterator[tuple[int, int]]:
-    # Letters and digits are not encoded by anybody: where the longest run of them is not, the secret is not.
+    # Nobody encodes letters and digits: a text without the longest run of them does not hold the secret.
     if not secret or max(re.findall(_PLAIN_RUN, secret), key=len, default="") not in text:
         return
     pattern = "".join(map(_in_any_form, secret))

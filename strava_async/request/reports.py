@@ -1,7 +1,7 @@
-"""What an exchange reports of its calls, in the form in which nobody listens.
+"""What an exchange reports of its calls, in the form for which there are no hooks.
 
-So the exchange reads, and runs, as if there were no hooks. ``_hook_reports`` has the form that tells them; it is
-loaded only where there are some.
+So the exchange reads, and runs, as if there were none. ``_hook_reports`` has the form that calls them; it is loaded
+only where there are some.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NOTHING = nullcontext()
 
 
 class Sending:
-    """A block around one request, at whose end its response is told. Of this one, nothing is told."""
+    """A block around one request: its beginning and its end are reported. This one reports nothing."""
 
     def __enter__(self) -> Self:
         return self
@@ -32,36 +32,36 @@ class Sending:
         """Note that the answer is there."""
 
     def failed(self, error: StravaError | None) -> None:
-        """Note the error that the attempt ended with, where it is not raised; None if it ended well."""
+        """Note the error that the attempt ended with, where it is not raised; None for a success."""
 
 
 class Report:
-    """What one call tells. This one tells nothing."""
+    """The report of one call. This one reports nothing."""
 
     def begin(self, attempt: int) -> None:
-        """Note that the next attempt begins: what is told from now on is about it. 1 is the first."""
+        """Begin the next attempt: what is reported from now on belongs to it. 1 is the first."""
 
     def waiting(self, reason: Literal["quota", "retry"]) -> AbstractContextManager[None]:
-        """Return a block around a wait, at whose end it is told."""
+        """Return a block around a wait, which is reported at its end."""
         return _NOTHING
 
     def sending(self) -> Sending:
-        """Return the block around a request; it is told at the beginning."""
+        """Return the block around a request."""
         return _SILENT_SENDING
 
     def retry(self, error: StravaError, seconds: float) -> None:
-        """Tell that the call is tried again after so many seconds."""
+        """Report that the call is tried again after this many seconds."""
 
 
 class Reports:
     """Makes the report of each call."""
 
     def of(self, call: Call, tokens: TokenSource | None, priority: Priority) -> Report:
-        """Return what the call reports on its way."""
+        """Return the report of a call."""
         return _SILENT
 
     def refreshing(self, athlete_id: int | None) -> AbstractContextManager[None]:
-        """Return a block around a renewal of tokens, at whose end it is told."""
+        """Return a block around a renewal of tokens, which is reported at its end."""
         return _NOTHING
 
 

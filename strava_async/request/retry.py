@@ -1,4 +1,4 @@
-"""What to do after an attempt that failed: a pure decision, so that the table can be checked by eye.
+"""What to do after a failed attempt: a pure decision, so that the table can be checked by eye.
 
 Rules:
 
@@ -11,21 +11,21 @@ any other 429                       wait and try again, if the body can be sent 
                                     wait of more than ``max_seconds``
 5xx                                 wait and try again, if the method is idempotent
 no reply, for a permanent reason    raise
-no reply, surely never sent         wait and try again, whatever the method
+no reply, certainly not sent        wait and try again, whatever the method
 no reply, maybe sent                wait and try again, if the method is idempotent
 anything else                       raise
 ==================================  ==========================================================================
 
-Every repetition but the one after a refresh is bounded by ``RetryPolicy.max_attempts``. A body that is a stream can
-be sent once. 401 and 429 are refusals: the request did nothing, so that even a POST may follow them.
+Every retry but the one after a refresh is bounded by ``RetryPolicy.max_attempts``. A body that is a stream can be sent
+only once. 401 and 429 are refusals: the request had no effect, so that even a POST may be sent again.
 
 The wait before attempt n + 1 is ``jitter * min(max_seconds, base_seconds * 2 ** (n - 1))`` with jitter from [0, 1):
-exponential backoff with full jitter, which keeps many callers from coming back at the same moment. After a 429 the
-jitter is from [0.5, 1): who counts is not asked again at once. ``Retry-After`` comes on top of it; of a 5xx no more
-than ``max_seconds``, because it tells of Strava's trouble, and not of ours.
+exponential backoff with full jitter, which keeps many callers from retrying at the same moment. After a 429 the
+jitter is from [0.5, 1), so that the wait is never close to zero. ``Retry-After`` is added to it; for a 5xx no more than
+``max_seconds`` of it, because a 5xx is a failure of Strava's and not a limit on the caller.
 
-The other 429s are those of calls that spend no quota, such as a renewal of tokens, and of all calls where nothing
-keeps the quota (``Unlimited``).
+The other 429s are those of calls that spend no quota, such as a renewal of tokens, and of all calls under a limiter
+that knows no meters (``Unlimited``).
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ LONGEST_PAUSE_SECONDS = 900.0
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how patiently a call is tried again.
+    """How often a call is tried again, and after which waits.
 
     Attributes:
-        max_attempts: requests per call at the most, not counting the one after a refresh; 1 means no retry.
+        max_attempts: the maximal number of requests per call, not counting the one after a refresh; 1 means no retry.
         base_seconds: the backoff before the second attempt is at most this long.
         max_seconds: no backoff is longer, and no ``Retry-After`` is waited for longer.
 
@@ -73,7 +73,7 @@ class RetryPolicy:
 
     def backoff(self, attempt: int, jitter: float) -> float:
         """Return the seconds to wait after that attempt (1 is the first); jitter is from [0, 1)."""
-        # 2 ** 1100 is no float any more; by then the minimum was reached long ago.
+        # 2 ** 1100 exceeds a float; the maximum is reached long before.
         doublings = min(attempt - 1, 64)
         return jitter * min(self.max_seconds, self.base_seconds * 2.0**doublings)
 
@@ -103,7 +103,7 @@ class Step(Enum):
 
 
 class Decision(NamedTuple):
-    """What does follow an attempt that failed.
+    """What follows an attempt that failed.
 
     Attributes:
         step: see there.
@@ -161,10 +161,10 @@ def is_expired_token(error: StravaError) -> bool:
 
 
 class Pause:
-    """How long an endpoint that spends no quota is left alone by all callers, after it refused one for good.
+    """A pause of all callers of an endpoint that spends no quota, after it has refused a call for good.
 
-    So that the next caller does not begin anew where the last one gave up: as long as ``Retry-After`` said, a quarter
-    of an hour at the most, or as the backoff goes on. All instants are monotonic.
+    The next caller does not start over where the last one gave up. The pause is as long as ``Retry-After``, up to a
+    quarter of an hour, or as the next backoff, whichever is longer. All instants are monotonic.
     """
 
     def __init__(self) -> None:
@@ -173,25 +173,25 @@ class Pause:
         self._last: FaultError | None = None
 
     def note(self, error: StravaError | None, policy: RetryPolicy, now: float) -> None:
-        """Note how a call ended; None means well."""
+        """Note the error that a call ended with; None for a success."""
         match error:
             case None:
                 self._refusals = 0
             case RateLimitedError() | ServerError(retry_after=float()):
                 asked = min(error.retry_after or 0.0, LONGEST_PAUSE_SECONDS)
                 pause = max(asked, policy.backoff(error.attempts + self._refusals, 1.0))
-                self._until = max(self._until, now + pause)  # one that was on its way may say less
+                self._until = max(self._until, now + pause)  # a refusal that was under way may ask for less
                 self._refusals += 1
                 self._last = error
             case _:
                 pass
 
     def check(self, now: float) -> None:
-        """Raise what the refused one got, with the seconds that are left as its ``retry_after``, if any are."""
+        """Raise the error of the refused call during the pause, with the rest of it as ``retry_after``."""
         left, last = self._until - now, self._last
         if last is None or left <= 0:
             return
-        message = f"not asked again: it was refused a moment ago, and may be asked in {left:.1f} s"
+        message = f"not sent: the last request was refused, the next one may be sent in {left:.1f} s"
         error = type(last)(
             status_code=last.status_code, message=message, method=last.method, path=last.path, attempts=0
         )

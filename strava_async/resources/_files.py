@@ -1,4 +1,4 @@
-"""A file to be uploaded: read, named, packed, and told how far it is out.
+"""A file to upload: read, named, compressed, and reported on while it is sent.
 
 All of it is in memory before anything is sent; see ``_sources``.
 """
@@ -37,7 +37,7 @@ class FileToSend:
 
     Attributes:
         content: all of it.
-        filename: what Strava is told; it has no directory.
+        filename: the name that is sent, without a directory.
         data_type: of ``DATA_TYPES``.
     """
 
@@ -54,19 +54,20 @@ async def file_to_send(
     gzip: bool,
     limit_bytes: int = MAX_FILE_BYTES,
 ) -> FileToSend:
-    """Read a file, and pack it if wanted. Disk and packing are a thread's work.
+    """Read a file, and compress it if wanted. Disk and compression are a thread's work.
 
-    What it holds decides whether it is called packed: type and name get or lose their ``.gz`` accordingly.
+    Its content decides whether it counts as compressed: type and name get or lose their ``.gz`` accordingly.
 
     Args:
-        source: a path, the content, a file object, or an async iterable of bytes; the latter two from where they are.
+        source: a path, the content, a file object, or an async iterable of bytes; the latter two from their current
+            position.
         data_type: see ``DATA_TYPES``, in any case; None takes it from the name.
-        filename: None means the source's own name. Directories before it are left away.
-        gzip: whether to pack it; what is packed already is left as it is.
-        limit_bytes: how large it may be, before it is packed.
+        filename: None means the source's own name. Directories are removed.
+        gzip: whether to compress it; a file that is compressed already stays as it is.
+        limit_bytes: how large it may be, before compression.
 
     Raises:
-        InputError: the type cannot be told or is none of Strava's, or the source cannot be read, is empty, or larger.
+        InputError: the type is unknown or not one of Strava's, or the source cannot be read, is empty, or is too large.
     """
     name = _last_component(filename) or _name_of(source)
     declared = _known_type(data_type) if data_type is not None else _type_by(name)
@@ -77,21 +78,21 @@ async def file_to_send(
     if not content:
         raise InputError("the file is empty")
     if gzip and not content.startswith(_GZIP_MAGIC):
-        pack = partial(compress, content, _COMPRESSION, mtime=0)
-        content = await anyio.to_thread.run_sync(pack, abandon_on_cancel=True)
+        run = partial(compress, content, _COMPRESSION, mtime=0)
+        content = await anyio.to_thread.run_sync(run, abandon_on_cancel=True)
     if declared != "json":
-        name, declared = _labelled(name, declared, packed=content.startswith(_GZIP_MAGIC))
+        name, declared = _labelled(name, declared, compressed=content.startswith(_GZIP_MAGIC))
     # A file system may have names that no Unicode text stands for.
     return FileToSend(content, name.encode("utf-8", "replace").decode(), declared)
 
 
 class OutgoingFile(BytesIO):
-    """A file as httpx reads it: chunk by chunk, so that each has a timeout of its own, and again for each attempt.
+    """A file as httpx reads it: in chunks, each with a timeout of its own, and from the start for each attempt.
 
     Args:
         content: all of it.
-        progress: gets the bytes that have gone out and those there are. Asking for a chunk means that those before have
-            been taken; from the start again for each attempt.
+        progress: receives the bytes sent so far and their total. A request for a chunk means that those before it were
+            accepted; each attempt begins at 0 again.
     """
 
     replayable = True
@@ -102,28 +103,30 @@ class OutgoingFile(BytesIO):
         self._progress = progress
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Return the next bytes; tell how many went before."""
+        """Return the next bytes; report how many were read before."""
         if self._progress is not None:
             try:
                 self._progress(self.tell(), self._total)
             except Exception:
                 self._progress = None
-                _logger.warning("progress failed; the upload goes on and it is not called again", exc_info=True)
+                _logger.warning(
+                    "progress failed; the upload continues, and progress is not called again", exc_info=True
+                )
         return super().read(size)
 
 
 def check_progress(progress: Progress | None) -> None:
-    """Raise InputError for what is no function, or has to be awaited: HTTP libraries read files without awaiting."""
+    """Raise InputError for what is not a function, or has to be awaited: HTTP libraries read files without awaiting."""
     if progress is not None and not callable(progress):
         raise InputError("progress is a function of two numbers")
     if progress is not None and any(map(inspect.iscoroutinefunction, (progress, type(progress).__call__))):
         raise InputError("progress is a plain function, not an async one")
 
 
-def _labelled(name: str, data_type: str, *, packed: bool) -> tuple[str, str]:
+def _labelled(name: str, data_type: str, *, compressed: bool) -> tuple[str, str]:
     """Return name and type with ``.gz`` at the end of each or of neither."""
     plain = data_type.removesuffix(".gz")
-    if packed:
+    if compressed:
         return name if name.lower().endswith(".gz") else f"{name}.gz", f"{plain}.gz"
     return name[:-3] if name.lower().endswith(".gz") else name, plain
 
@@ -160,5 +163,5 @@ def _type_by(name: str) -> str:
             return data_type
     if lowered.endswith(".json.gz"):
         raise InputError("Strava takes no json.gz: send json as it is")
-    told = f"the name {name!r} does not tell it" if name else "there is no name to tell it"
-    raise InputError(f"data_type is one of {', '.join(DATA_TYPES)}: {told}")
+    reason = f"it does not follow from the name {name!r}" if name else "there is no name that it could follow from"
+    raise InputError(f"data_type is one of {', '.join(DATA_TYPES)}: {reason}")

@@ -1,4 +1,4 @@
-"""``Listing``: a list of Strava's that is fetched page by page, as far as it is read."""
+"""``Listing``: a list of Strava's that is fetched page by page, as it is read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Listing(AsyncOnly, Generic[T]):
-    """A list that is fetched while it is read. Nothing is asked before the first item is.
+    """A list that is fetched while it is read. The first request is made when the first item is read.
 
     ::
 
@@ -21,7 +21,7 @@ class Listing(AsyncOnly, Generic[T]):
         activities = await client.activities.list(limit=50).collect()
 
     Each page costs one request of the read class, the empty one at the end included. A loop may be left at any time:
-    nothing goes on behind it. Each loop begins anew. One iterator is for one task.
+    nothing keeps running. Each loop starts from the beginning. One iterator is for one task.
 
     Args:
         begin: begins a walk over the pages.
@@ -29,13 +29,13 @@ class Listing(AsyncOnly, Generic[T]):
 
     Raises:
         AsyncOnlyError: it is used in a plain ``for`` loop, or awaited.
-        StravaError: while iterating, as a single call does. Iterating on asks for the same page again.
+        StravaError: while iterating, as a single call does. To continue iterating requests the same page again.
     """
 
     _ALL = "await ....collect()"
 
     def __init__(self, begin: Callable[[], Pages[T]], what: str = "items") -> None:
-        begin()  # asks for nothing; a number that makes no sense is told now, not when the first item is asked for
+        begin()  # makes no requests; an invalid number raises now, and not when the first item is read
         self._begin = begin
         self._what = what
 
@@ -46,11 +46,11 @@ class Listing(AsyncOnly, Generic[T]):
         return _Items(self._begin())
 
     def pages(self) -> AsyncIterator[list[T]]:
-        """Return an iterator over lists of items, as they came together; none of them is empty."""
+        """Return an iterator over the pages: lists of items, none of which is empty."""
         return self._begin()
 
     async def collect(self) -> list[T]:
-        """Return all items. Waits for quota as often as it has to."""
+        """Return all items. Waits for quota as often as necessary."""
         return [item async for item in self]
 
 

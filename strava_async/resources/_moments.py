@@ -1,4 +1,4 @@
-"""Bounds in time, as callers give them and as Strava takes them."""
+"""Bounds in time, as callers pass them and as Strava expects them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _MILLISECONDS_FROM = 100_000_000_000
 
 
 def epoch_seconds(name: str, moment: object) -> int | None:
-    """Return a moment as Strava takes it; None stays None.
+    """Return a moment as Strava expects it; None stays None.
 
     Args:
         name: for the error.
         moment: a ``Moment``.
 
     Raises:
-        InputError: it is none, it has a time but no zone, or it is out of range.
+        InputError: it is not a moment, it has a time but no time zone, or it is out of range.
     """
     if moment is None:
         return None
@@ -42,14 +42,14 @@ def _parsed(name: str, text: str) -> date:
             return kind.fromisoformat(text)
         except ValueError:
             pass
-    raise InputError(f"{name} is no date or time in ISO 8601, such as 2026-01-31 or 2026-01-31T06:00:00Z: {text!r}")
+    raise InputError(f"{name} is not a date or time in ISO 8601, such as 2026-01-31 or 2026-01-31T06:00:00Z: {text!r}")
 
 
 def _seconds(name: str, moment: date) -> float:
     if not isinstance(moment, datetime):
         moment = datetime.combine(moment, time(), UTC)
     if moment.utcoffset() is None:
-        raise InputError(f"{name} is a time without a zone: give it one, such as datetime.UTC, or Z in a text")
+        raise InputError(f"{name} is a time without a time zone: give it one, such as datetime.UTC, or Z in a text")
     try:
         return moment.timestamp()
     except OverflowError:

@@ -1,7 +1,7 @@
-"""Where a file to be uploaded comes from, and how it is read: all of it, but never much more than may be.
+"""Where a file to upload comes from, and how it is read: to its end, but never much beyond the limit.
 
-It is in memory before anything is sent: a source that fails half-way sends nothing, an empty one is found out, and the
-body can be sent again after a refusal. What Strava's site takes is 25 MB.
+It is in memory before anything is sent: a source that fails half-way sends nothing, an empty one is noticed, and the
+body can be sent again after a refusal. Strava's site accepts 25 MB.
 
 Reads have threads of their own: see ``_reading_threads``.
 """
@@ -26,20 +26,20 @@ from strava_async.errors import InputError
 
 # What is larger is copied in a thread.
 LARGE_BYTES = 1_000_000
-# So much is read at a time: of what has no end is found out before memory has one.
+# Read at a time, so that a source without an end is noticed before memory is full.
 PORTION_BYTES = 1 << 20
 
 
 class Readable(Protocol):
-    """A binary file, plain or async.
+    """A binary file, sync or async.
 
-    A ``read`` that takes a size is called until it gives nothing more, for one byte more than ``MAX_FILE_BYTES`` at the
-    most. One that takes none is called once, and gives all that there is, however much that may be.
+    A ``read`` that takes a size is called until it returns nothing, up to one byte more than ``MAX_FILE_BYTES``. One
+    without a size is called once, and returns the whole content, however large.
     """
 
     @property
     def read(self) -> Callable[..., bytes | Awaitable[bytes]]:
-        """Returns at most so many of the next bytes; none at the end."""
+        """Returns up to the given number of bytes; none at the end."""
         ...
 
 
@@ -47,14 +47,14 @@ UploadSource = str | os.PathLike[str] | bytes | bytearray | memoryview | Readabl
 
 
 async def content_of(source: Any, limit_bytes: int) -> bytes:
-    """Read a source to its end, but for one byte more than the limit at the most.
+    """Read a source to its end, or to one byte beyond the limit.
 
     Args:
-        source: an ``UploadSource``, or whatever was passed for one.
+        source: an ``UploadSource``, or whatever was passed as one.
         limit_bytes: how large it may be.
 
     Raises:
-        InputError: it is none, cannot be read, or is larger.
+        InputError: it is not a source, cannot be read, or is too large.
     """
     content = _Content(limit_bytes)
     try:
@@ -80,20 +80,20 @@ async def content_of(source: Any, limit_bytes: int) -> bytes:
 
 
 def path_of(path: Any) -> Path:
-    """Return any kind of path as one of its kind."""
+    """Return any kind of path as a ``Path``."""
     return Path(os.fsdecode(path))
 
 
 def kind_of(value: object) -> str:
-    """Return what a value is, for an error."""
+    """Return the type of a value, for an error."""
     return f"a {type(value).__name__}"
 
 
 class _Content:
-    """What was read of a source so far.
+    """The part of a source that was read so far.
 
     Args:
-        limit_bytes: how much there may be.
+        limit_bytes: how large it may become.
     """
 
     def __init__(self, limit_bytes: int) -> None:
@@ -102,25 +102,25 @@ class _Content:
 
     @property
     def portion_bytes(self) -> int:
-        """How much to ask for next: one byte more than there may be at the most."""
+        """How much to ask for next: up to one byte beyond the limit."""
         return min(PORTION_BYTES, self._limit_bytes + 1 - self._read.tell())
 
     def add(self, portion: Any) -> int:
-        """Take what came, and return how much that is."""
+        """Add what was read, and return its size."""
         if portion is None:
-            raise InputError("the file has nothing to give at the moment: open it so that reading waits")
+            raise InputError("the file returned None, as one that does not block: open it so that reading waits")
         size = _size_of(portion)
         self.check(self._read.tell() + size)
         self._read.write(portion)
         return size
 
     def check(self, size: int) -> None:
-        """Raise InputError for more than there may be."""
+        """Raise InputError if that is beyond the limit."""
         if size > self._limit_bytes:
-            raise InputError(f"the file is larger than {self._limit_bytes >> 20} MB: Strava takes 25 MB")
+            raise InputError(f"the file is larger than {self._limit_bytes >> 20} MB: Strava accepts 25 MB")
 
     def all(self) -> bytes:
-        """Return what was read."""
+        """Return all that was read."""
         return self._read.getvalue()
 
 
@@ -132,11 +132,11 @@ async def _copied(source: Any, content: _Content) -> bytes:
 
 
 def _read_path(path: Path, content: _Content) -> None:
-    # Before it is opened: to open a pipe waits for its other end, and to open a device may set it going.
+    # Before it is opened: opening a pipe waits for its other end, and opening a device may start it.
     _check_kind(path.stat(), content)
     with open(path, "rb", buffering=0, opener=_without_waiting) as file:
-        _check_kind(os.fstat(file.fileno()), content)  # another may stand there by now
-        # What the size was says little: a file may grow while it is read, and those of /proc say that they are empty.
+        _check_kind(os.fstat(file.fileno()), content)  # it may have been replaced meanwhile
+        # The size is no bound: a file may grow while it is read, and those of /proc have size 0.
         while content.add(file.read(content.portion_bytes)):
             pass
 
@@ -147,7 +147,7 @@ def _without_waiting(path: str, flags: int) -> int:
 
 def _check_kind(status: os.stat_result, content: _Content) -> None:
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-        raise InputError("the path is no regular file: open it yourself and pass the file")
+        raise InputError("the path is not a regular file: open it yourself and pass the file")
     content.check(status.st_size)
 
 
@@ -165,14 +165,14 @@ def _takes_a_size(read: Callable[..., Any]) -> bool:
     except TypeError:
         return False
     except ValueError:
-        pass  # of some that are written in C nobody knows
+        pass  # some that are written in C have no signature
     return True
 
 
 async def _result_of(read: Callable[[], Any]) -> Any:
     if inspect.iscoroutinefunction(read):
         return await read()
-    # In a list, because trio refuses a coroutine that comes out of a thread.
+    # In a list, because trio refuses a coroutine as the result of a thread.
     [portion] = await in_reading_thread(lambda: [read()])
     return await portion if inspect.isawaitable(portion) else portion
 
@@ -182,8 +182,8 @@ async def _collect(source: AsyncIterable[Any], content: _Content) -> None:
     try:
         async for portion in iterator:
             content.add(portion)
-            await anyio.lowlevel.checkpoint()  # what has its bytes at hand waits for nothing itself
-    except BaseException:  # cancelled too: it stands at a yield then, and hears of nothing
+            await anyio.lowlevel.checkpoint()  # a source with its bytes in memory never waits
+    except BaseException:  # a cancellation too, of which a generator that stands at a yield does not learn
         if inspect.isasyncgen(iterator):
             await iterator.aclose()
         raise

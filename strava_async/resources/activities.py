@@ -1,4 +1,4 @@
-"""``client.activities``: activities, and what hangs on them."""
+"""``client.activities``: activities with their laps, zones, comments, kudos and photos."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from strava_async.models.photo import Photo
 from strava_async.models.zones import ActivityZone
 from strava_async.paging.pages import CursorWalk, PageWalk
 from strava_async.paging.walk import Pages, Params
+from strava_async.request.endpoints import Endpoints
 from strava_async.resources._listing import Listing
 from strava_async.resources._moments import Moment, epoch_seconds
 from strava_async.resources._resource import Resource, described, id_of, wall_time
 
-# A local clock may be behind by that much without hiding the activity that began this minute.
+# A local clock may be slow by this much without hiding an activity that began this minute.
 CLOCK_SLACK_SECONDS = 120
 _LONGEST_SECONDS = 100_000_000_000
 
-# The method `list` hides the type of that name inside of its class.
+# Inside of the class, the method `list` hides the type of that name.
 _Laps = list[Lap]
 _ActivityZones = list[ActivityZone]
 _Photos = list[Photo]
@@ -50,49 +51,49 @@ class ActivitiesResource(Resource):
     ) -> Listing[SummaryActivity]:
         """List the athlete's activities (``getLoggedInAthleteActivities``). Needs ``activity:read``.
 
-        Those that only the athlete may see need ``activity:read_all``. Strava's order: newest first. None comes twice,
-        even while new ones arrive. An activity that is uploaded late stands where it began: to find what is new since
-        a time, let ``after`` reach back, or use webhooks.
+        Activities that only the athlete may see need ``activity:read_all``. They come in Strava's order, newest first;
+        none comes twice, even while new ones arrive. An activity that is uploaded late is listed by its start: to find
+        what is new since a certain time, let ``after`` reach further back, or use webhooks.
 
         Args:
-            after: only what began later; an aware datetime, a date (its midnight in UTC, wherever the athlete is), the
-                text of either in ISO 8601, or epoch seconds.
-            before: only what began earlier, given likewise; None means the beginning of each loop, so that what begins
-                during it does not move the pages.
-            per_page: items to ask for at a time, up to 200.
-            limit: items wanted at the most; None means all.
-            prefetch: how many more pages to ask for at the same time. Up to that many may be asked for in vain.
+            after: only activities that began later; an aware datetime, a date (its midnight in UTC, whatever the
+                athlete's time zone), the text of either in ISO 8601, or epoch seconds.
+            before: only activities that began earlier, in the same forms; None means the start of each loop, so that an
+                activity that begins during it does not shift the pages.
+            per_page: items per request, up to 200.
+            limit: items wanted at most; None means all.
+            prefetch: how many further pages to request at the same time. Up to that many may be unnecessary.
 
         Raises:
-            InputError: at once, for a time without a zone, in milliseconds or out of range, or a number that makes no
-                sense.
+            InputError: at once, for a time without a zone, in milliseconds or out of range, or a number that is
+                invalid.
             MissingScopeError: while iterating: the athlete did not grant ``activity:read``.
         """
-        url = "/athlete/activities"
+        endpoint = Endpoints.ACTIVITIES_LIST
         after, before = epoch_seconds("after", after), epoch_seconds("before", before)
 
         def begin() -> Pages[SummaryActivity]:
             until = _now(self._view.api.clock) if before is None else before
 
             async def fetch(numbers: Params) -> _Summaries:
-                return await self._get_list(SummaryActivity, url, after=after, before=until, **numbers)
+                return await self._get_list(SummaryActivity, endpoint, after=after, before=until, **numbers)
 
-            return Pages(PageWalk(per_page, limit, prefetch, id_of), fetch, url)
+            return Pages(PageWalk(per_page, limit, prefetch, id_of), fetch, endpoint.path)
 
-        return Listing(begin, described(SummaryActivity, url, after=after, before=before, limit=limit))
+        return Listing(begin, described(SummaryActivity, endpoint, after=after, before=before, limit=limit))
 
     async def get(self, activity_id: int, *, include_all_efforts: bool = False) -> DetailedActivity:
         """Return an activity (``getActivityById``). Needs ``activity:read``.
 
         Args:
             activity_id: which.
-            include_all_efforts: also the segment efforts that Strava deems unimportant.
+            include_all_efforts: include the segment efforts that Strava considers unimportant.
 
         Raises:
-            NotFoundError: there is none, or the token may not see it.
+            NotFoundError: it does not exist, or the token may not see it.
         """
         return await self._get(
-            DetailedActivity, "/activities/{id}", id=activity_id, include_all_efforts=include_all_efforts or None
+            DetailedActivity, Endpoints.ACTIVITIES_GET, id=activity_id, include_all_efforts=include_all_efforts or None
         )
 
     async def create(
@@ -109,13 +110,13 @@ class ActivitiesResource(Resource):
     ) -> DetailedActivity:
         """Enter an activity by hand (``createActivity``). Needs ``activity:write``.
 
-        Costs one request of the upload class. It is sent once: if no answer comes, look before you try again, or there
-        may be two.
+        Costs one request of the upload class. It is sent once: if no answer comes, check whether the activity exists
+        before you try again, or there may be two.
 
         Args:
             name: its title.
             sport_type: a ``SportType``, or one that is newer than this library.
-            start_date_local: when it began, by the clock on the wall; the zone of an aware datetime is left away.
+            start_date_local: when it began, in local time; the time zone of an aware datetime is dropped.
             elapsed_time: how long it took; seconds or a timedelta.
             description: text.
             distance: metres.
@@ -123,7 +124,7 @@ class ActivitiesResource(Resource):
             commute: whether it was a commute.
 
         Raises:
-            InputError: something is missing, or no time; nothing was sent.
+            InputError: an argument is missing or invalid; nothing was sent.
             BadRequestError: Strava does not accept a value.
             MissingScopeError: the athlete did not grant ``activity:write``.
             TransportError, ServerError: no usable answer came; the activity may exist.
@@ -141,7 +142,7 @@ class ActivitiesResource(Resource):
             "trainer": None if trainer is None else int(trainer),
             "commute": None if commute is None else int(commute),
         }
-        return await self._change("POST", DetailedActivity, "/activities", form)
+        return await self._change(DetailedActivity, Endpoints.ACTIVITIES_CREATE, form)
 
     async def update(
         self,
@@ -155,23 +156,23 @@ class ActivitiesResource(Resource):
         commute: bool | Unset = UNSET,
         hide_from_home: bool | Unset = UNSET,
     ) -> DetailedActivity:
-        """Change an activity (``updateActivityById``); what is not given stays. Needs ``activity:write``.
+        """Change an activity (``updateActivityById``); what is not passed stays as it is. Needs ``activity:write``.
 
-        One that only the athlete may see needs ``activity:read_all`` too.
+        An activity that only the athlete may see needs ``activity:read_all`` too.
 
         Args:
             activity_id: which.
             name: its title.
-            description: takes the place of the whole text.
+            description: replaces the whole description.
             sport_type: a ``SportType``, or one that is newer than this library.
-            gear_id: such as ``b123``; None takes the gear away.
+            gear_id: such as ``b123``; None removes the gear.
             trainer: whether it was indoors.
             commute: whether it was a commute.
-            hide_from_home: whether followers' feeds leave it out.
+            hide_from_home: whether it is left out of followers' feeds.
 
         Raises:
-            InputError: nothing was given.
-            NotFoundError: there is none, or the token may not see it.
+            InputError: nothing was passed.
+            NotFoundError: it does not exist, or the token may not see it.
         """
         given = {
             "name": name,
@@ -185,7 +186,7 @@ class ActivitiesResource(Resource):
         changes: dict[str, Any] = {name: value for name, value in given.items() if not isinstance(value, Unset)}
         if not changes:
             raise InputError("there is nothing to change")
-        return await self._change("PUT", DetailedActivity, "/activities/{id}", {"id": activity_id}, body=changes)
+        return await self._change(DetailedActivity, Endpoints.ACTIVITIES_UPDATE, {"id": activity_id}, body=changes)
 
     async def laps(self, activity_id: int) -> _Laps:
         """Return an activity's laps (``getLapsByActivityId``). Needs ``activity:read``.
@@ -193,32 +194,32 @@ class ActivitiesResource(Resource):
         Raises:
             NotFoundError: there is no such activity, or the token may not see it.
         """
-        return await self._get_list(Lap, "/activities/{id}/laps", id=activity_id)
+        return await self._get_list(Lap, Endpoints.ACTIVITIES_LAPS, id=activity_id)
 
     async def zones(self, activity_id: int) -> _ActivityZones:
-        """Return how long an activity stayed in each zone (``getZonesByActivityId``). Needs ``activity:read``.
+        """Return the time that an activity spent in each zone (``getZonesByActivityId``). Needs ``activity:read``.
 
         Raises:
             PaymentRequiredError, ForbiddenError: the athlete has no subscription.
             NotFoundError: there is no such activity, or the token may not see it.
         """
-        return await self._get_list(ActivityZone, "/activities/{id}/zones", id=activity_id)
+        return await self._get_list(ActivityZone, Endpoints.ACTIVITIES_ZONES, id=activity_id)
 
     def comments(self, activity_id: int, *, page_size: int = 200, limit: int | None = None) -> Listing[Comment]:
         """List an activity's comments, oldest first (``getCommentsByActivityId``). Needs ``activity:read``.
 
         Args:
             activity_id: which.
-            page_size: comments to ask for at a time, up to 200.
-            limit: comments wanted at the most; None means all.
+            page_size: comments per request, up to 200.
+            limit: comments wanted at most; None means all.
 
         Raises:
-            InputError: at once, for a number that makes no sense.
+            InputError: at once, for a number that is invalid.
             NotFoundError: while iterating: there is no such activity, or the token may not see it.
         """
         return self._listing(
             Comment,
-            "/activities/{id}/comments",
+            Endpoints.ACTIVITIES_COMMENTS,
             lambda: CursorWalk(page_size, limit, _cursor_of, id_of),
             id=activity_id,
         )
@@ -226,33 +227,33 @@ class ActivitiesResource(Resource):
     def kudos(
         self, activity_id: int, *, per_page: int = 200, limit: int | None = None, prefetch: int = 0
     ) -> Listing[SummaryAthlete]:
-        """List who gave kudos to an activity (``getKudoersByActivityId``): names without ids. Needs ``activity:read``.
+        """List who gave kudos to an activity (``getKudoersByActivityId``), without ids. Needs ``activity:read``.
 
         Args:
             activity_id: which.
-            per_page: athletes to ask for at a time, up to 200.
-            limit: athletes wanted at the most; None means all.
-            prefetch: how many more pages to ask for at the same time.
+            per_page: athletes per request, up to 200.
+            limit: athletes wanted at most; None means all.
+            prefetch: how many further pages to request at the same time.
 
         Raises:
-            InputError: at once, for a number that makes no sense.
+            InputError: at once, for a number that is invalid.
             NotFoundError: while iterating: there is no such activity, or the token may not see it.
         """
-        return self._numbered(SummaryAthlete, "/activities/{id}/kudos", per_page, limit, prefetch, id=activity_id)
+        return self._numbered(SummaryAthlete, Endpoints.ACTIVITIES_KUDOS, per_page, limit, prefetch, id=activity_id)
 
     async def photos(self, activity_id: int, *, size: int = 2048, photo_sources: bool | None = True) -> _Photos:
         """Return an activity's photos, all at once. Not in Strava's reference; seen to answer in October 2025.
 
         Args:
             activity_id: which.
-            size: the longer side of the picture that ``urls`` names; pixels.
-            photo_sources: also those from elsewhere; None leaves it to Strava.
+            size: the longer side of the picture in ``urls``; pixels.
+            photo_sources: include photos from other sources; None leaves it to Strava.
 
         Raises:
             NotFoundError: there is no such activity, or the token may not see it.
         """
         return await self._get_list(
-            Photo, "/activities/{id}/photos", id=activity_id, size=size, photo_sources=photo_sources
+            Photo, Endpoints.ACTIVITIES_PHOTOS, id=activity_id, size=size, photo_sources=photo_sources
         )
 
 

@@ -1,4 +1,4 @@
-"""``client.athlete``: who the athlete is."""
+"""``client.athlete``: the athlete, with zones and totals."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from strava_async.errors import InputError
 from strava_async.models.athlete import DetailedAthlete
 from strava_async.models.stats import ActivityStats
 from strava_async.models.zones import Zones
+from strava_async.request.endpoints import Endpoints
 from strava_async.resources._resource import Resource
 
 
@@ -19,9 +20,9 @@ class AthleteResource(Resource):
     async def get(self) -> DetailedAthlete:
         """Return the athlete (``getLoggedInAthlete``).
 
-        Without ``profile:read_all`` Strava sends the summary: the fields of the detail stay None.
+        Without ``profile:read_all`` Strava sends the summary: the other fields are None.
         """
-        athlete = await self._get(DetailedAthlete, "/athlete")
+        athlete = await self._get(DetailedAthlete, Endpoints.ATHLETE_GET)
         if self._view.known_athlete_id is None and isinstance(athlete.id, int):
             self._view.known_athlete_id = athlete.id
         return athlete
@@ -33,11 +34,11 @@ class AthleteResource(Resource):
             weight: kilograms.
 
         Raises:
-            InputError: that is no weight.
+            InputError: the weight is not a positive number.
             MissingScopeError: the athlete did not grant ``profile:write``.
         """
         _check_weight(weight)
-        return await self._change("PUT", DetailedAthlete, "/athlete", {}, form={"weight": weight})
+        return await self._change(DetailedAthlete, Endpoints.ATHLETE_UPDATE, {}, form={"weight": weight})
 
     async def zones(self) -> Zones:
         """Return the athlete's heart rate and power zones (``getLoggedInAthleteZones``). Needs ``profile:read_all``.
@@ -45,20 +46,20 @@ class AthleteResource(Resource):
         Raises:
             MissingScopeError: the athlete did not grant ``profile:read_all``.
         """
-        return await self._get(Zones, "/athlete/zones")
+        return await self._get(Zones, Endpoints.ATHLETE_ZONES)
 
     async def stats(self, athlete_id: int | None = None) -> ActivityStats:
-        """Return the athlete's totals (``getStats``): of activities that everyone may see, and no others.
+        """Return the athlete's totals (``getStats``): of the activities that everyone may see.
 
         Args:
-            athlete_id: None means the token's athlete, whom Strava alone answers for. Where the id is not known, it is
-                asked for first: one more request, once.
+            athlete_id: None means the token's athlete, the only one for whom Strava answers. Where the id is not known,
+                the first call costs one more request.
 
         Raises:
-            ForbiddenError, UnauthorizedError: of another athlete.
+            ForbiddenError, UnauthorizedError: it is another athlete.
         """
         whose = await self._own_id() if athlete_id is None else athlete_id
-        return await self._get(ActivityStats, "/athletes/{id}/stats", id=whose)
+        return await self._get(ActivityStats, Endpoints.ATHLETE_STATS, id=whose)
 
 
 def _check_weight(weight: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from strava_async.models.gear import DetailedGear
+from strava_async.request.endpoints import Endpoints
 from strava_async.resources._resource import Resource
 
 
@@ -20,6 +21,6 @@ class GearResource(Resource):
             gear_id: ``b`` and a number for a bike, ``g`` and a number for shoes.
 
         Raises:
-            NotFoundError: the athlete has none of that id.
+            NotFoundError: the athlete has no gear with that id.
         """
-        return await self._get(DetailedGear, "/gear/{id}", id=gear_id)
+        return await self._get(DetailedGear, Endpoints.GEAR_GET, id=gear_id)

@@ -1,4 +1,4 @@
-"""``client.segment_efforts``: how long the athlete took for segments."""
+"""``client.segment_efforts``: the athlete's times on segments."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from datetime import datetime
 from strava_async.errors import InputError
 from strava_async.models.segment_effort import DetailedSegmentEffort
 from strava_async.paging.pages import MAX_PER_PAGE, checked_per_page
+from strava_async.request.endpoints import Endpoints
 from strava_async.resources._resource import Resource, wall_time
 
-# The method `list` hides the type of that name inside of its class.
+# Inside of the class, the method `list` hides the type of that name.
 _Efforts = list[DetailedSegmentEffort]
 
 
@@ -25,9 +26,9 @@ class SegmentEffortsResource(Resource):
 
         Raises:
             PaymentRequiredError: the athlete has no subscription.
-            NotFoundError: there is none, or the token may not see it.
+            NotFoundError: it does not exist, or the token may not see it.
         """
-        return await self._get(DetailedSegmentEffort, "/segment_efforts/{id}", id=effort_id)
+        return await self._get(DetailedSegmentEffort, Endpoints.SEGMENT_EFFORTS_GET, id=effort_id)
 
     async def list(
         self,
@@ -39,16 +40,16 @@ class SegmentEffortsResource(Resource):
     ) -> _Efforts:
         """Return the athlete's efforts on a segment (``getEffortsBySegmentId``), in one request.
 
-        Strava documents no second page: for more than 200, ask for one span of time after the other.
+        Strava documents no second page: for more than 200, request one span of time after the other.
 
         Args:
             segment_id: which.
-            start_date_local: only efforts that began later, by the clock on the wall; with ``end_date_local``.
+            start_date_local: only efforts that began later, in local time; with ``end_date_local``.
             end_date_local: only efforts that began earlier.
-            per_page: how many, up to 200.
+            per_page: how many efforts, up to 200.
 
         Raises:
-            InputError: one date without the other, a text that is no time, or a number that makes no sense.
+            InputError: one date without the other, a text that is not a time, or a number that is invalid.
             PaymentRequiredError: the athlete has no subscription.
             NotFoundError: there is no such segment.
         """
@@ -56,7 +57,7 @@ class SegmentEffortsResource(Resource):
             raise InputError("start_date_local and end_date_local go together")
         return await self._get_list(
             DetailedSegmentEffort,
-            "/segment_efforts",
+            Endpoints.SEGMENT_EFFORTS_LIST,
             segment_id=segment_id,
             start_date_local=wall_time("start_date_local", start_date_local),
             end_date_local=wall_time("end_date_local", end_date_local),

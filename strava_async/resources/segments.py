@@ -1,4 +1,4 @@
-"""``client.segments``: segments, starred ones, and those on a map."""
+"""``client.segments``: segments, also the starred ones and those in an area."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Literal
 from strava_async.errors import InputError
 from strava_async.models.segment import DetailedSegment, ExplorerSegment, ExplorerSegments, SummarySegment
 from strava_async.models.segment_effort import DetailedSegmentEffort
+from strava_async.request.endpoints import Endpoints
 from strava_async.resources._listing import Listing
 from strava_async.resources._resource import Resource, wall_time
 
@@ -23,12 +24,12 @@ class SegmentsResource(Resource):
     """
 
     async def get(self, segment_id: int) -> DetailedSegment:
-        """Return a segment (``getSegmentById``). A private one, and what it says of the athlete, need ``read_all``.
+        """Return a segment (``getSegmentById``). A private one, and the athlete's own values in it, need ``read_all``.
 
         Raises:
-            NotFoundError: there is none, or the token may not see it.
+            NotFoundError: it does not exist, or the token may not see it.
         """
-        return await self._get(DetailedSegment, "/segments/{id}", id=segment_id)
+        return await self._get(DetailedSegment, Endpoints.SEGMENTS_GET, id=segment_id)
 
     def starred(self, *, per_page: int = 200, limit: int | None = None, prefetch: int = 0) -> Listing[SummarySegment]:
         """List the segments that the athlete has starred (``getLoggedInAthleteStarredSegments``).
@@ -36,24 +37,24 @@ class SegmentsResource(Resource):
         Private ones need ``read_all``.
 
         Args:
-            per_page: segments to ask for at a time, up to 200.
-            limit: segments wanted at the most; None means all.
-            prefetch: how many more pages to ask for at the same time.
+            per_page: segments per request, up to 200.
+            limit: segments wanted at most; None means all.
+            prefetch: how many further pages to request at the same time.
 
         Raises:
-            InputError: at once, for a number that makes no sense.
+            InputError: at once, for a number that is invalid.
         """
-        return self._numbered(SummarySegment, "/segments/starred", per_page, limit, prefetch)
+        return self._numbered(SummarySegment, Endpoints.SEGMENTS_STARRED, per_page, limit, prefetch)
 
     async def star(self, segment_id: int, starred: bool = True) -> DetailedSegment:
-        """Star a segment, or take the star away (``starSegment``). Needs ``profile:write``.
+        """Star a segment, or remove the star (``starSegment``). Needs ``profile:write``.
 
         Raises:
             MissingScopeError: the athlete did not grant ``profile:write``.
             NotFoundError: there is no such segment, or the token may not see it.
         """
         form = {"starred": bool(starred)}
-        return await self._change("PUT", DetailedSegment, "/segments/{id}/starred", {"id": segment_id}, form=form)
+        return await self._change(DetailedSegment, Endpoints.SEGMENTS_STAR, {"id": segment_id}, form=form)
 
     async def explore(
         self,
@@ -70,21 +71,21 @@ class SegmentsResource(Resource):
 
         Args:
             south_west: latitude and longitude of that corner; degrees.
-            north_east: likewise.
+            north_east: latitude and longitude of that corner; degrees.
             activity_type: None means riding.
-            min_cat: the least climb category, 0 to 5 (hors catégorie).
-            max_cat: the greatest.
+            min_cat: the lowest climb category, 0 to 5 (hors catégorie).
+            max_cat: the highest climb category.
 
         Raises:
-            InputError: a corner that is on no map, or corners the wrong way round.
-            FaultError: the application has no Extended Access; which it is, Strava does not say.
+            InputError: a corner is out of range, or the corners are swapped.
+            FaultError: the application has no Extended Access; which error that is, Strava does not document.
         """
         bounds = (*_on_the_map(south_west), *_on_the_map(north_east))
         if bounds[0] > bounds[2]:
             raise InputError("the first corner is the southern one")
         answer = await self._get(
             ExplorerSegments,
-            "/segments/explore",
+            Endpoints.SEGMENTS_EXPLORE,
             bounds=bounds,
             activity_type=activity_type,
             min_cat=min_cat,
@@ -105,18 +106,18 @@ class SegmentsResource(Resource):
 
         Args:
             segment_id: which.
-            start_date_local: only efforts that began later, by the clock on the wall; a datetime, a date or its text.
+            start_date_local: only efforts that began later, in local time; a datetime, a date or its text.
             end_date_local: only efforts that began earlier.
-            per_page: efforts to ask for at a time, up to 200.
-            limit: efforts wanted at the most; None means all.
+            per_page: efforts per request, up to 200.
+            limit: efforts wanted at most; None means all.
 
         Raises:
-            InputError: at once, for a number that makes no sense, or a text that is no time.
+            InputError: at once, for a number that is invalid, or a text that is not a time.
             PaymentRequiredError: while iterating: the athlete has no subscription.
         """
         return self._numbered(
             DetailedSegmentEffort,
-            "/segments/{id}/all_efforts",
+            Endpoints.SEGMENTS_ALL_EFFORTS,
             per_page,
             limit,
             0,

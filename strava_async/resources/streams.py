@@ -10,11 +10,11 @@ from strava_async._types import is_object
 from strava_async.errors import InputError, NotFoundError
 from strava_async.models.stream_set import StreamSet, read_streams
 from strava_async.models.stream_type import StreamType
+from strava_async.request.endpoints import Endpoint, Endpoints
 from strava_async.resources._resource import Resource
 
 Keys = Iterable[StreamType | str]
 
-_OF_AN_ACTIVITY = "/activities/{id}/streams"
 _OF_SEGMENTS = (StreamType.DISTANCE, StreamType.LATLNG, StreamType.ALTITUDE)
 
 
@@ -38,9 +38,9 @@ class StreamsResource(Resource):
         What lies in the athlete's privacy zones, and activities that only the athlete may see, need
         ``activity:read_all``.
 
-        An activity without streams has a set that is empty, and false. Strava says 404 then, as it does of an activity
-        that does not exist, and of one without distance, such as indoor rowing, until it is asked for its streams over
-        time. That is told apart at the price of more requests of the read class:
+        An activity without streams has an empty set, which is false. Strava answers it with 404, as it does an activity
+        that does not exist, and one without distance, such as indoor rowing, unless its streams over time are
+        requested. To distinguish these cases costs more requests of the read class:
 
         =======================================  ========================================
         the activity                             requests
@@ -56,8 +56,8 @@ class StreamsResource(Resource):
             activity_id: which.
             keys: the streams wanted, ``StreamType`` or names that are newer than this library; None means all eleven.
             resolution: how many samples: ``low`` (100), ``medium`` (1,000) or ``high`` (10,000). No longer documented.
-            series_type: what a lower resolution is spaced by: ``distance`` or ``time``. No longer documented. What has
-                no streams over distance comes over time.
+            series_type: what a lower resolution is spaced by: ``distance`` or ``time``. No longer documented. An
+                activity without distance is returned over time.
 
         Raises:
             InputError: ``keys`` names nothing.
@@ -68,7 +68,7 @@ class StreamsResource(Resource):
         async def ask(series_type: str | None) -> StreamSet | None:
             try:
                 return await self._streams(
-                    _OF_AN_ACTIVITY,
+                    Endpoints.STREAMS_ACTIVITY,
                     id=activity_id,
                     keys=names,
                     key_by_type=True,
@@ -82,7 +82,7 @@ class StreamsResource(Resource):
 
         streams = await ask(series_type)
         if streams is None:
-            activity = await self._view.api.get("/activities/{id}", id=activity_id)
+            activity = await self._view.api.get(Endpoints.ACTIVITIES_GET.path, id=activity_id)
             by_hand = is_object(activity) and activity.get("manual") is True
             if series_type != "time" and not by_hand:
                 streams = await ask("time")
@@ -102,7 +102,7 @@ class StreamsResource(Resource):
             NotFoundError: there is none, or the token may not see it.
         """
         names = _names(keys, StreamType)
-        return await self._streams("/segment_efforts/{id}/streams", id=effort_id, keys=names, key_by_type=True)
+        return await self._streams(Endpoints.STREAMS_SEGMENT_EFFORT, id=effort_id, keys=names, key_by_type=True)
 
     async def segment(self, segment_id: int, keys: Keys | None = None) -> StreamSet:
         """Return a segment's streams (``getSegmentStreams``). Private ones need ``read_all``.
@@ -116,7 +116,7 @@ class StreamsResource(Resource):
             NotFoundError: there is none, or the token may not see it.
         """
         names = _names(keys, _OF_SEGMENTS)
-        return await self._streams("/segments/{id}/streams", id=segment_id, keys=names, key_by_type=True)
+        return await self._streams(Endpoints.STREAMS_SEGMENT, id=segment_id, keys=names, key_by_type=True)
 
     async def route(self, route_id: int) -> StreamSet:
         """Return a route's distance, latlng and altitude (``getRouteStreams``). Private ones need ``read_all``.
@@ -124,11 +124,11 @@ class StreamsResource(Resource):
         Raises:
             NotFoundError: there is none, or the token may not see it.
         """
-        return await self._streams("/routes/{id}/streams", id=route_id)
+        return await self._streams(Endpoints.STREAMS_ROUTE, id=route_id)
 
-    async def _streams(self, url: str, **params: Any) -> StreamSet:
+    async def _streams(self, endpoint: Endpoint, **params: Any) -> StreamSet:
         decode = partial(read_streams, on_invalid=self._view.on_invalid)
-        streams: StreamSet = await self._view.api.request("GET", url, params, decode=decode)
+        streams: StreamSet = await self._view.api.request(endpoint.method, endpoint.path, params, decode=decode)
         return streams
 
 
@@ -145,5 +145,5 @@ def _name(key: object) -> str:
 
 
 def _may_mean_no_streams(error: NotFoundError) -> bool:
-    """Say whether a 404 names neither the activity, which then is missing, nor the path, which then is gone."""
+    """Say whether a 404 names neither the activity, which then does not exist, nor the path, which then is gone."""
     return not any(entry["resource"] == "Activity" or entry["field"] == "path" for entry in error.errors)

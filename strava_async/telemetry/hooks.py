@@ -1,13 +1,23 @@
-"""What a program can see of the requests made for it: ``Hooks``, and the events that they are given.
+"""What a program can observe of the requests made for it: ``Hooks``, and the events that they receive.
+
+=========  ==================  ============================================================
+hook       receives            when
+=========  ==================  ============================================================
+request    ``RequestEvent``    an attempt is about to be sent: it has its permit and its token
+response   ``ResponseEvent``   the attempt has ended: with an answer, an error or a cancellation
+wait       ``WaitEvent``       a wait for quota, or between two attempts, is over
+retry      ``RetryEvent``      a call will be tried again
+refresh    ``RefreshEvent``    a renewal of tokens has ended
+=========  ==================  ============================================================
 
 Rules:
 
-- A hook is a plain function, called on the event loop's thread while the call stands still. It should be quick.
+- A hook is a plain function, called on the thread of the event loop; the call waits for it. It should be quick.
 - What a hook raises breaks no call. It is logged to ``strava_async.hooks``, the first time that this hook fails; only
-  what is no ``Exception``, such as ``KeyboardInterrupt``, passes.
-- Each ``request`` is followed by one ``response``, even if the call is cancelled.
+  what is not an ``Exception``, such as ``KeyboardInterrupt``, passes.
+- Each ``request`` is followed by one ``response``, even if the call is cancelled. Both have the same ``RequestEvent``.
 - No event holds a token, a secret, a query, or an identity other than the athlete's id.
-- All seconds are those of the clock that the client was given.
+- All seconds are measured by the client's clock.
 """
 
 from __future__ import annotations
@@ -33,14 +43,16 @@ class RequestEvent:
 
     Attributes:
         method: the HTTP method.
-        endpoint: where it goes, as Strava's reference names it: ``/activities/{id}``. Of an address that is not in
-            ``endpoints`` it is the path, with ``{id}`` for each segment that holds a digit.
+        endpoint: the path as Strava's reference writes it: ``/activities/{id}``. For an address that is not in
+            ``endpoints`` it is the path as it was passed, with ``{id}`` for each name in braces, and for each segment
+            that holds a digit.
         quota_class: what it spends; None for the OAuth endpoints, which spend nothing.
-        attempt: 1 for the first request of the call, whatever the reason for the next.
+        attempt: 1 for the first request of the call; a retry and the request after a renewal count on.
         priority: the call's rank in the queue for quota.
-        athlete_id: for whom it is made; None where that is not known, and for the application's own requests.
-        server_address: the host that it goes to.
-        server_port: the port there.
+        athlete_id: the athlete for whom it is made; None where that is not known, and for the application's own
+            requests.
+        server_address: the host that it is sent to.
+        server_port: the port of that host.
     """
 
     method: str
@@ -55,15 +67,15 @@ class RequestEvent:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResponseEvent:
-    """The end of an attempt. The quota knows by now what the answer said.
+    """The end of an attempt. The limiter has read the answer by now.
 
     Attributes:
         request: the attempt.
         status_code: the HTTP status; None if no answer came.
-        error: what went wrong, a refusal or a body that cannot be read included; None for a success.
-        seconds: from sending to the last byte of the answer, or to the failure. A wait for a free connection is part of
-            it, the decoding is not.
-        body_bytes: the size of the answer's body as it came, packed or not.
+        error: what went wrong, including a refusal and a body that cannot be read; None for a success.
+        seconds: from sending to the last byte of the answer, or to the failure. It includes a wait for a free
+            connection, but no decoding.
+        body_bytes: the size of the answer's body on the wire: compressed, if it came compressed.
     """
 
     request: RequestEvent
@@ -80,13 +92,13 @@ class ResponseEvent:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WaitEvent:
-    """The end of a wait: for a permit, or between two attempts. Less than a millisecond is no wait.
+    """The end of a wait: for a permit, or between two attempts. One of less than a millisecond is not reported.
 
     Attributes:
-        request: the attempt that waited for its permit ("quota"), or that failed before ("retry").
+        request: the attempt that waited for its permit ("quota"), or the one that failed before the wait ("retry").
         reason: ``quota`` or ``retry``.
         seconds: how long it took.
-        error: what ended it in place of its purpose, such as QuotaExceededError; None if the call goes on.
+        error: what ended it early, such as QuotaExceededError; None if the call continues.
     """
 
     request: RequestEvent
@@ -106,8 +118,8 @@ class RetryEvent:
 
     Attributes:
         request: the attempt that failed.
-        error: how.
-        seconds: the backoff that follows; 0 after a 429 whose wait is one for quota, and after a renewal of the token.
+        error: how it failed.
+        seconds: the backoff that follows; 0 where the limiter makes it wait (429), and after a renewal of the token.
     """
 
     request: RequestEvent
@@ -117,10 +129,10 @@ class RetryEvent:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RefreshEvent:
-    """Strava was asked for an athlete's next tokens: once for all calls that wait for them.
+    """A renewal of an athlete's tokens has ended: one for all calls that wait for them.
 
     Attributes:
-        athlete_id: whose; None where that is not known.
+        athlete_id: whose tokens; None where that is not known.
         seconds: how long it took, retries included.
         error: what went wrong, such as InvalidGrantError; None if the tokens came.
     """
@@ -132,17 +144,17 @@ class RefreshEvent:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """Functions to be called when something happens; None for what is of no interest.
+    """Functions that receive an event when something happens; None for what is of no interest.
 
     Attributes:
-        request: an attempt is about to be sent: it has its permit and its token.
-        response: it has ended.
-        wait: a wait is over.
-        retry: a call will be tried again.
-        refresh: a renewal of tokens has ended.
+        request: receives a ``RequestEvent`` before an attempt is sent: it has its permit and its token.
+        response: receives a ``ResponseEvent`` when the attempt has ended.
+        wait: receives a ``WaitEvent`` when a wait for quota, or between two attempts, is over.
+        retry: receives a ``RetryEvent`` when a call will be tried again.
+        refresh: receives a ``RefreshEvent`` when a renewal of tokens has ended.
 
     Raises:
-        InputError: a hook is no function, or an ``async`` one.
+        InputError: a hook is not a function, or is an ``async`` one.
     """
 
     request: Callable[[RequestEvent], object] | None = None
@@ -155,21 +167,21 @@ class Hooks:
         for field in fields(self):
             hook: object = getattr(self, field.name)
             if hook is not None and (not callable(hook) or inspect.iscoroutinefunction(hook)):
-                raise InputError(f"the hook {field.name} is to be a plain function: it is called, not awaited")
+                raise InputError(f"the hook {field.name} has to be a plain function: it is called, not awaited")
 
     @classmethod
     def combined(cls, *hooks: Hooks) -> Hooks:
         """Return hooks that call those given, one after the other; none of them can keep the next from being called."""
         return cls(
-            request=in_turn(*(each.request for each in hooks)),
-            response=in_turn(*(each.response for each in hooks)),
-            wait=in_turn(*(each.wait for each in hooks)),
-            retry=in_turn(*(each.retry for each in hooks)),
-            refresh=in_turn(*(each.refresh for each in hooks)),
+            request=chain(*(each.request for each in hooks)),
+            response=chain(*(each.response for each in hooks)),
+            wait=chain(*(each.wait for each in hooks)),
+            retry=chain(*(each.retry for each in hooks)),
+            refresh=chain(*(each.refresh for each in hooks)),
         )
 
 
-def in_turn(*hooks: Callable[[E], object] | None) -> Callable[[E], None]:
+def chain(*hooks: Callable[[E], object] | None) -> Callable[[E], None]:
     """Return a function that calls the hooks one after the other, and raises none of their exceptions."""
     guarded = [_Guarded(hook) for hook in hooks if hook is not None]
 
@@ -194,7 +206,7 @@ class _Guarded(Generic[E]):
             if not self._failed:
                 self._failed = True
                 name = getattr(self._hook, "__qualname__", type(self._hook).__qualname__)
-                _logger.exception("the hook %s failed; it is called again, but this is not said again", name)
+                _logger.exception("the hook %s failed; it stays in use, and further failures are not logged", name)
 
 
 def _is_cancellation(error: BaseException | None) -> bool:

@@ -1,12 +1,12 @@
 """Traces and metrics through OpenTelemetry (extra ``otel``): ``Strava(..., hooks=instrument())``.
 
-``instrument_webhooks`` makes metrics of what becomes of the webhook events of a service.
+``instrument_webhooks`` makes metrics of the outcomes of a service's webhook events.
 
 - A CLIENT span for each HTTP request, a child of the caller's current span. It ends even if the call is cancelled.
 - Histograms of requests and of waits for quota, counters of retries and of renewals, and gauges of the four meters.
 
-Attributes are those of the semantic conventions for HTTP, and ``strava.*``. ``url.full`` is not among them: it would
-name athletes and activities. Nothing here holds a token, a secret, a query or a body.
+Attributes are those of the semantic conventions for HTTP, and ``strava.*``. ``url.full`` is left out: it would name
+athletes and activities. No attribute holds a token, a secret, a query or a body.
 
 Source:
     https://opentelemetry.io/docs/specs/semconv/http/
@@ -53,7 +53,7 @@ def instrument(
     Args:
         tracer_provider: None means the global one.
         meter_provider: None means the global one. Two applications in one process need one each.
-        limiter: whose meters the gauges show, as they were after the last answer; None makes no gauges.
+        limiter: the limiter whose meters the gauges show, as they were after the last answer; None makes no gauges.
         athlete_ids: whether spans have ``strava.athlete_id``, which is personal data. Metrics never have it.
     """
     tracer = get_tracer(SCOPE, tracer_provider=tracer_provider, schema_url=SCHEMA_URL)
@@ -62,12 +62,12 @@ def instrument(
     return Hooks.combined(
         Hooks(request=spans.begin, response=spans.end),
         Hooks(response=metrics.response, wait=metrics.wait, retry=metrics.retry, refresh=metrics.refresh),
-        *([] if limiter is None else [Hooks(response=_Gauges(meter, limiter).look)]),
+        *([] if limiter is None else [Hooks(response=_Gauges(meter, limiter).update)]),
     )
 
 
 class WebhookCounts(Protocol):
-    """What became of webhook events; see ``strava_async.fastapi.WebhookCounts``."""
+    """The outcomes of webhook events; see ``strava_async.fastapi.WebhookCounts``."""
 
     refused: int
     turned_away: int
@@ -80,11 +80,11 @@ class WebhookCounts(Protocol):
 
 
 class Webhooks(Protocol):
-    """What is looked at, from whatever thread; a ``WebhookRouter`` is one."""
+    """What the metrics read, from any thread; a ``WebhookRouter`` is one."""
 
     @property
     def counts(self) -> WebhookCounts:
-        """What became of what came so far."""
+        """The outcomes of the events so far."""
         ...
 
     @property
@@ -94,12 +94,12 @@ class Webhooks(Protocol):
 
     @property
     def threads_left_behind(self) -> int:
-        """How many threads go on although their time is over."""
+        """How many threads keep running beyond their timeout."""
         ...
 
 
 def instrument_webhooks(router: Webhooks, *, meter_provider: MeterProvider | None = None) -> None:
-    """Make metrics of what becomes of webhook events: a counter by outcome, and gauges of what waits and what hangs.
+    """Make metrics of webhook events: a counter by outcome, and gauges of waiting events and hanging handlers.
 
     Call it once per router. None of them names an athlete or an object.
 
@@ -115,18 +115,26 @@ def instrument_webhooks(router: Webhooks, *, meter_provider: MeterProvider | Non
             yield Observation(getattr(counts, name), {"strava.webhook.outcome": outcome})
 
     meter.create_observable_counter(
-        "strava.webhook.events", [observe_events], "{event}", "What became of what was posted to the callback."
+        "strava.webhook.events",
+        [observe_events],
+        "{event}",
+        "Events posted to the callback, by outcome.",
     )
     for name, unit, description, value_of in (
         ("waiting", "{event}", "Events that are not finished.", lambda: router.counts.waiting),
-        ("oldest_wait", "s", "How long the oldest event waits for a worker.", lambda: router.oldest_waiting_seconds),
-        ("threads_left_behind", "{thread}", "Handlers over their time.", lambda: router.threads_left_behind),
+        (
+            "oldest_wait",
+            "s",
+            "The wait of the oldest event for a worker.",
+            lambda: router.oldest_waiting_seconds,
+        ),
+        ("threads_left_behind", "{thread}", "Handlers beyond their timeout.", lambda: router.threads_left_behind),
     ):
         _gauge(meter, f"strava.webhook.{name}", unit, description, value_of)
 
 
 class _Spans:
-    """The spans of the requests under way."""
+    """The spans of the requests in flight."""
 
     def __init__(self, tracer: Tracer, athlete_ids: bool) -> None:
         self._tracer = tracer
@@ -153,7 +161,7 @@ class _Spans:
 
 
 class _Metrics:
-    """What is counted and measured."""
+    """The counters and histograms."""
 
     def __init__(self, meter: Meter) -> None:
         self._duration = _seconds(meter, "http.client.request.duration", "Requests to Strava.", REQUEST_BUCKETS)
@@ -177,10 +185,10 @@ class _Metrics:
 
 
 class _Gauges:
-    """The four meters, for an exporter that looks at them from a thread of its own.
+    """The four meters, for an exporter that reads them from a thread of its own.
 
-    The limiter belongs to the thread of its event loop, so that what the exporter sees is what was there after the last
-    answer. A window that has ended since is empty.
+    The limiter belongs to the thread of its event loop, so the exporter sees its state after the last answer. A window
+    that has ended since is empty.
     """
 
     def __init__(self, meter: Meter, limiter: Limiter) -> None:
@@ -190,7 +198,7 @@ class _Gauges:
         self._make(meter, "strava.quota.usage", "Requests spent.", _usage)
         self._make(meter, "strava.quota.remaining", "Requests left.", _remaining)
 
-    def look(self, _: ResponseEvent) -> None:
+    def update(self, _: ResponseEvent) -> None:
         self._quota = self._limiter.quota
 
     def _make(

@@ -25,8 +25,9 @@ from strava_async._http.asgi import asgi_client
 from strava_async._http.connections import httpx_client_for
 from strava_async.clock import Clock
 from strava_async.errors import StravaError
-from strava_async.request.call import Call, Method
-from strava_async.request.reply import opened_reply
+from strava_async.request.call import Call
+from strava_async.request.endpoints import Endpoint, Method
+from strava_async.request.reply import decompressed_reply
 
 ANSWER_SECONDS = 2.0
 _JSON = "application/json"
@@ -37,7 +38,7 @@ class CallbackReply(NamedTuple):
 
     Attributes:
         status_code: the HTTP status.
-        body: the bytes, unpacked.
+        body: the bytes, decompressed.
     """
 
     status_code: int
@@ -175,6 +176,7 @@ async def _send(client: HttpClient, method: Method, url: str, content: bytes | N
     address, _, query = url.partition("?")
     quiet = Hidden(query) if query else None
     content_type = None if content is None else _JSON
-    call = Call(method, address, urlsplit(url).path, None, content, content_type, secret_query=quiet)
-    reply = opened_reply(await HttpSender(client).send(call, None, math.inf))  # ``ask`` says how long
+    endpoint = Endpoint(method, urlsplit(url).path, quota_class=None)
+    call = Call(method, address, endpoint.path, endpoint, content, content_type, secret_query=quiet)
+    reply = decompressed_reply(await HttpSender(client).send(call, None, math.inf))  # ``ask`` says how long
     return CallbackReply(reply.status_code, reply.body)

@@ -17,9 +17,9 @@ from contextlib import asynccontextmanager
 from fnmatch import fnmatchcase
 from typing import Any
 
-import anyio
 from starlette.types import ASGIApp
 
+from strava_async._concurrency.task_group import TaskGroup
 from strava_async.clock import Clock, SystemClock
 from strava_async.testing import browser
 from strava_async.testing.accounts import ALL_SCOPES, TOKEN_LIFETIME_SECONDS, Accounts, Application, in_order
@@ -286,16 +286,10 @@ class Emulator:
         What is under way at the end is cut short, and sent again by whoever delivers next. Without this, and without
         ``deliver``, events wait; the last 10,000 of them.
         """
-        failed: Exception | None = None
-        async with anyio.create_task_group() as tasks:
+        async with TaskGroup() as tasks:
             tasks.start_soon(self._parts.delivery.run)
-            try:
-                yield
-            except Exception as error:  # raised below, so that it comes out as it is and not as a group
-                failed = error
+            yield
             tasks.cancel_scope.cancel()
-        if failed is not None:
-            raise failed
 
     async def deliver(self) -> int:
         """Finish the uploads and send the events whose time has come; return how many events were sent.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard, cast
 
 from strava_async._types import is_list
-from strava_async.request.decompression import GZIP_MAGIC, UnpackError, unpacked
+from strava_async.request.decompression import GZIP_MAGIC, DecompressionError, decompressed
 from strava_async.testing.replies import RefusalError
 from strava_async.testing.track_files import FileError, TrackReader
 from strava_async.testing.values import instant
@@ -48,8 +48,8 @@ def unpack(content: bytes, data_type: str) -> bytes:
     if not content.startswith(GZIP_MAGIC):
         raise FileError("The file is not compressed with gzip, although its type says so.")
     try:
-        return unpacked(content, "gzip", UNPACKED_LIMIT_BYTES)
-    except UnpackError as error:
+        return decompressed(content, "gzip", UNPACKED_LIMIT_BYTES)
+    except DecompressionError as error:
         raise FileError("The compressed file is damaged, cut off, or too large.") from error
 
 

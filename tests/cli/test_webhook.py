@@ -21,7 +21,7 @@ from strava_async.cli.config import Options
 from strava_async.cli.terminal import Terminal
 from strava_async.cli.webhook import subscribe, unsubscribe, view
 from strava_async.clock import SystemClock
-from strava_async.request.call import Method
+from strava_async.request.endpoints import Method
 from strava_async.testing import CallbackReply, Emulator, Fault, serve
 from tests.environment import clean_environment
 from tests.plain_http import NO_TRUST

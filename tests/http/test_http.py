@@ -17,7 +17,8 @@ from strava_async._hidden import Hidden
 from strava_async._http import HttpClient, HttpSender
 from strava_async.errors import DecodeError, InputError, TransportError
 from strava_async.request.call import Call, api_call, oauth_call
-from strava_async.request.reply import Reply, read
+from strava_async.request.reply import Reply
+from strava_async.request.results import read
 
 pytestmark = pytest.mark.anyio
 

@@ -21,7 +21,7 @@ from strava_async.models import (
     SummaryClub,
     Upload,
 )
-from strava_async.models._reading import Said, read_many, read_one
+from strava_async.models._reading import OnceLog, read_many, read_one
 
 SECRET = "Kaiserstraße 5"
 
@@ -240,7 +240,7 @@ def test_of_a_field_that_comes_twice_the_last_counts() -> None:
         "raw",
         "misfits",
         "model_dump",
-        "linked",
+        "with_source",
         "__class__",
         "__dict__",
         "_origin",
@@ -327,8 +327,8 @@ def test_what_came_is_told_in_words(value: Any, words: str) -> None:
 
 
 def test_an_endless_variety_of_misfits_fills_no_memory() -> None:
-    said = Said(at_most=2)
-    assert [said.for_the_first_time(text) for text in ("a", "b", "a", "c", "b")] == [True, True, False, False, False]
+    said = OnceLog(at_most=2)
+    assert [said.is_new(text) for text in ("a", "b", "a", "c", "b")] == [True, True, False, False, False]
 
 
 def test_one_misfit_on_a_page_leaves_the_other_items_as_they_were() -> None:

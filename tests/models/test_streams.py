@@ -155,8 +155,8 @@ def test_a_shorter_stream_is_filled_up_at_its_end_and_told():
         ("heartrate", 90, True, "a truth value"),
         ("altitude", 400, "high", "a text"),
         ("moving", True, 1, "a number out of its range or form"),
-        ("latlng", [1.0, 2.0], [1.0], "a list that is no pair of numbers"),
-        ("latlng", [1.0, 2.0], [1.0, None], "a list that is no pair of numbers"),
+        ("latlng", [1.0, 2.0], [1.0], "a list that is not a pair of numbers"),
+        ("latlng", [1.0, 2.0], [1.0, None], "a list that is not a pair of numbers"),
         ("latlng", [1.0, 2.0], "here", "a text"),
     ],
 )
@@ -209,7 +209,7 @@ for _ in range(2):
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stderr.splitlines() == [
-        "kept as it came, because it does not fit its model: StreamSet.cadence.data[] is a text (said once)"
+        "kept as it came, because it does not fit its model: StreamSet.cadence.data[] is a text (logged once)"
     ]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from strava_async import ApiV3, Client, InputError, RateLimiter
 from strava_async.models import SportType
-from strava_async.models.strength import StrengthSet, check_strength_sport, strength_document
+from strava_async.models.strength import StrengthSet, checked_strength_sport, strength_document
 from strava_async.testing import Emulator, FakeClock
 
 START = datetime(2026, 1, 5, 19, 0, tzinfo=timezone(timedelta(hours=1)))
@@ -77,12 +77,12 @@ def test_a_start_in_utc_has_no_offset() -> None:
         ({"active_time": timedelta(seconds=-1)}, "active_time"),
         ({"total_calories": float("inf")}, "total_calories"),
         ({"streams": {"time": [0, 1], "heartrate": [90]}}, "time 2, heartrate 1"),
-        ({"streams": {"heartrate": [90]}}, "called time"),
+        ({"streams": {"heartrate": [90]}}, "named time"),
         ({"streams": [0, 1]}, "by name"),
-        ({"streams": {"time": [0, 1], "heartrate": [90, "95"]}}, "heartrate is no list of numbers"),
-        ({"streams": {"time": [0, 1], "heartrate": [90, float("nan")]}}, "heartrate is no list of numbers"),
-        ({"streams": {"time": 5}}, "time is no list of numbers"),
-        ({"streams": {"time": "05"}}, "time is no list of numbers"),
+        ({"streams": {"time": [0, 1], "heartrate": [90, "95"]}}, "heartrate is not a list of numbers"),
+        ({"streams": {"time": [0, 1], "heartrate": [90, float("nan")]}}, "heartrate is not a list of numbers"),
+        ({"streams": {"time": 5}}, "time is not a list of numbers"),
+        ({"streams": {"time": "05"}}, "time is not a list of numbers"),
         ({"streams": {"time": [0, 0.5]}}, "whole seconds"),
         ({"streams": {"time": [False, True]}}, "whole seconds"),
         ({"streams": {"time": [-1, 0]}}, "whole seconds"),
@@ -91,14 +91,14 @@ def test_a_start_in_utc_has_no_offset() -> None:
         ({"utc_offset": True}, "utc_offset"),
         ({"sets": [{"exercise_type": "PLANK"}]}, "make it a StrengthSet"),
         ({"sets": None}, "list of StrengthSet"),
-        ({"start_time": "2026-01-05T19:00:00Z"}, "start_time is no datetime"),
+        ({"start_time": "2026-01-05T19:00:00Z"}, "start_time is not a datetime"),
         ({"start_time": None}, "start_time"),
         ({"start_time": datetime.min.replace(tzinfo=START.tzinfo)}, "start_time is out of"),
         ({"elapsed_time": "1800"}, "elapsed_time"),
         ({"elapsed_time": None}, "elapsed_time"),
     ],
 )
-def test_a_workout_that_makes_no_sense_is_refused(changes: dict[str, Any], told: str) -> None:
+def test_an_invalid_workout_is_refused(changes: dict[str, Any], told: str) -> None:
     with pytest.raises(InputError, match=told):
         document(**changes)
 
@@ -129,10 +129,10 @@ def test_a_set_that_makes_no_sense_is_refused_when_it_is_made(values: dict[str, 
 
 def test_sports_that_strava_takes_no_sets_for_are_refused_and_new_ones_are_not() -> None:
     for sport in (SportType.WORKOUT, "Crossfit", "WeightTraining", "HighIntensityIntervalTraining", "Calisthenics"):
-        check_strength_sport(sport)
+        checked_strength_sport(sport)
     for sport in (SportType.RUN, "Yoga"):
         with pytest.raises(InputError, match="Crossfit, HighIntensity"):
-            check_strength_sport(sport)
+            checked_strength_sport(sport)
 
 
 class Gym:

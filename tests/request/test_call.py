@@ -15,7 +15,10 @@ from strava_async._hidden import Hidden
 from strava_async.errors import InputError
 from strava_async.oauth.scopes import Scope
 from strava_async.quota.values import QuotaClass
-from strava_async.request.call import Call, Method, api_call, base_url, encode, oauth_call
+from strava_async.request.call import Call, api_call, oauth_call
+from strava_async.request.endpoints import Method
+from strava_async.request.parameters import encode
+from strava_async.request.templates import base_url
 
 API = "https://www.strava.com/api/v3"
 

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strava_async.request.decompression import (
-    MOST_CODINGS,
-    MOST_MEMBERS,
+    MAX_CODINGS,
+    MAX_MEMBERS,
     PORTION_BYTES,
     STEP_BYTES,
+    DecompressionError,
     TooLargeError,
-    UnpackError,
+    decompressed,
+    decompressing,
     finished,
-    unpacked,
-    unpacking,
 )
 
 LIMIT = 4 << 20
@@ -35,17 +35,17 @@ def raw(plain: bytes) -> bytes:
 
 
 def opened(packed: bytes, coding: str = "gzip", limit: int = LIMIT) -> bytes:
-    return unpacked(packed, coding, limit)
+    return decompressed(packed, coding, limit)
 
 
 def steps_of(packed: bytes, coding: str) -> int:
     """Return how many steps it takes, whatever they come to."""
-    steps, count = unpacking(packed, coding, LIMIT), 1
+    steps, count = decompressing(packed, coding, LIMIT), 1
     try:
         while True:
             next(steps)
             count += 1
-    except (StopIteration, UnpackError):
+    except (StopIteration, DecompressionError):
         return count
 
 
@@ -61,7 +61,7 @@ def steps_of(packed: bytes, coding: str) -> int:
         (raw(PLAIN), "Deflate"),
         (gzipped(raw(PLAIN)), "deflate, gzip"),
         (gzipped(gzipped(PLAIN)), "gzip,identity,gzip"),
-        (gzipped(gzipped(gzipped(gzipped(PLAIN)))), ",".join(["gzip"] * MOST_CODINGS)),
+        (gzipped(gzipped(gzipped(gzipped(PLAIN)))), ",".join(["gzip"] * MAX_CODINGS)),
     ],
     ids=range(10),
 )
@@ -88,26 +88,26 @@ def test_what_stands_behind_the_members_is_left_out(behind: bytes) -> None:
 @pytest.mark.parametrize(
     ("packed", "coding", "why"),
     [
-        (gzipped(PLAIN)[:-1], "gzip", "cut off"),
-        (gzipped(PLAIN)[:5], "gzip", "cut off"),
-        (gzipped(PLAIN) + gzipped(PLAIN)[:-6], "gzip", "cut off"),
-        (gzipped(PLAIN) + b"\x1f\x8b", "gzip", "cut off"),
-        (gzipped(PLAIN) + b"\x1f\x8bgarbage", "gzip", "no gzip, or is damaged"),
-        (gzipped(PLAIN)[:-8] + bytes(8), "gzip", "no gzip, or is damaged"),
-        (PLAIN, "gzip", "no gzip, or is damaged"),
-        (zlib.compress(PLAIN)[:-1], "deflate", "cut off"),
-        (PLAIN, "deflate", "no deflate, or is damaged"),
-        (b"\0", "deflate", "cut off"),
-        (PLAIN, "br", "packed with br"),
-        (PLAIN, "s3kret", "packed with an unknown coding"),
-        (gzipped(PLAIN), "zstd, gzip", "packed with zstd"),
-        (PLAIN, ",".join(["gzip"] * (MOST_CODINGS + 1)), "packed 5 times over"),
-        (gzipped(b"") * (MOST_MEMBERS + 1), "gzip", "more than 4096 members"),
+        (gzipped(PLAIN)[:-1], "gzip", "truncated"),
+        (gzipped(PLAIN)[:5], "gzip", "truncated"),
+        (gzipped(PLAIN) + gzipped(PLAIN)[:-6], "gzip", "truncated"),
+        (gzipped(PLAIN) + b"\x1f\x8b", "gzip", "truncated"),
+        (gzipped(PLAIN) + b"\x1f\x8bgarbage", "gzip", "not gzip, or is damaged"),
+        (gzipped(PLAIN)[:-8] + bytes(8), "gzip", "not gzip, or is damaged"),
+        (PLAIN, "gzip", "not gzip, or is damaged"),
+        (zlib.compress(PLAIN)[:-1], "deflate", "truncated"),
+        (PLAIN, "deflate", "not deflate, or is damaged"),
+        (b"\0", "deflate", "truncated"),
+        (PLAIN, "br", "compressed with br"),
+        (PLAIN, "s3kret", "compressed with an unknown coding"),
+        (gzipped(PLAIN), "zstd, gzip", "compressed with zstd"),
+        (PLAIN, ",".join(["gzip"] * (MAX_CODINGS + 1)), "compressed 5 times over"),
+        (gzipped(b"") * (MAX_MEMBERS + 1), "gzip", "more than 4096 members"),
     ],
     ids=range(15),
 )
-def test_what_cannot_be_unpacked_is_told_without_showing_it(packed: bytes, coding: str, why: str) -> None:
-    with pytest.raises(UnpackError, match=why) as caught:
+def test_what_cannot_be_decompressed_is_explained_without_showing_it(packed: bytes, coding: str, why: str) -> None:
+    with pytest.raises(DecompressionError, match=why) as caught:
         opened(packed, coding)
     assert "s3kret" not in str(caught.value)
 
@@ -170,7 +170,7 @@ def test_the_steps_are_as_many_as_what_goes_in_and_comes_out_is_long(
 
 @given(
     parts=st.lists(st.binary(max_size=2_000), min_size=1, max_size=4),
-    codings=st.lists(st.sampled_from(["gzip", "x-gzip", "deflate", "identity"]), max_size=MOST_CODINGS - 1),
+    codings=st.lists(st.sampled_from(["gzip", "x-gzip", "deflate", "identity"]), max_size=MAX_CODINGS - 1),
 )
 def test_what_was_packed_is_unpacked(parts: list[bytes], codings: list[str]) -> None:
     body = b"".join(map(gzipped, parts))
@@ -193,6 +193,6 @@ def test_what_was_packed_is_unpacked(parts: list[bytes], codings: list[str]) -> 
     ),
 )
 def test_whatever_comes_it_is_unpacked_or_told(body: bytes, coding: str) -> None:
-    steps = unpacking(body, coding, 10_000)
-    with suppress(UnpackError):
+    steps = decompressing(body, coding, 10_000)
+    with suppress(DecompressionError):
         assert len(finished(steps)) <= max(10_000, len(body))

@@ -15,9 +15,16 @@ from hypothesis import strategies as st
 from strava_async._hidden import Hidden
 from strava_async.errors import DecodeError, FaultError, StravaError
 from strava_async.request.call import api_call
-from strava_async.request.excerpts import EXCERPT_CHARACTERS, LOOKED_AT_CHARACTERS
-from strava_async.request.redaction import reach_of, redacted, redacted_beginning
-from strava_async.request.reply import ERROR_FIELD_CHARACTERS, MESSAGE_CHARACTERS, MOST_ERRORS, Reply, fault, read
+from strava_async.request.faults import ERROR_FIELD_CHARACTERS, MAX_ERRORS, MESSAGE_CHARACTERS, fault
+from strava_async.request.redaction import (
+    EXCERPT_CHARACTERS,
+    SEARCHED_PAGE_CHARACTERS,
+    reach_of,
+    redacted,
+    redacted_beginning,
+)
+from strava_async.request.reply import Reply
+from strava_async.request.results import read
 
 GET = api_call("GET", "/athlete", {}, api_url="https://www.strava.com/api/v3")
 
@@ -68,7 +75,7 @@ def page(text: str) -> tuple[str, str]:
 
 
 def long_page(text: str) -> tuple[str, str]:
-    return "<html>" + "<br>" * (LOOKED_AT_CHARACTERS // 4 - 50) + text, "text/html"
+    return "<html>" + "<br>" * (SEARCHED_PAGE_CHARACTERS // 4 - 50) + text, "text/html"
 
 
 def plain(text: str) -> tuple[str, str]:
@@ -161,7 +168,7 @@ def test_a_refusal_of_any_size_is_told_in_few_words(secret: str) -> None:
     error = fault(GET, Reply(400, {}, json.dumps({"message": huge, "errors": details}).encode()), Hidden(secret))
     assert isinstance(error, FaultError)
     assert 0 < len(error.message) <= MESSAGE_CHARACTERS
-    assert len(error.errors) == MOST_ERRORS
+    assert len(error.errors) == MAX_ERRORS
     assert max(len(text) for detail in error.errors for text in detail.values()) <= ERROR_FIELD_CHARACTERS
     assert secret not in f"{error.message} {[list(detail.values()) for detail in error.errors]}"
 

@@ -31,18 +31,10 @@ from strava_async.errors import (
 )
 from strava_async.quota.values import QuotaClass
 from strava_async.request.call import api_call, oauth_call
+from strava_async.request.faults import MAX_FAULT_BYTES, fault, upload_error
 from strava_async.request.redaction import redacted
-from strava_async.request.reply import (
-    MAX_BODY_BYTES,
-    MAX_FAULT_BYTES,
-    Reply,
-    fault,
-    opened_reply,
-    read,
-    read_json,
-    read_leniently,
-    upload_error,
-)
+from strava_async.request.reply import MAX_BODY_BYTES, Reply, decompressed_reply
+from strava_async.request.results import read, read_json, read_leniently
 
 JSON = "application/json; charset=utf-8"
 GET = api_call("GET", "/athlete", {}, api_url="https://www.strava.com/api/v3")
@@ -133,13 +125,13 @@ def test_a_broken_content_coding_is_a_decode_error(packed: bytes, coding: str) -
         read(GET, reply(200, packed, content_encoding=coding))
 
 
-def test_a_reply_is_opened_once_and_of_one_that_cannot_be_the_reason_is_known() -> None:
+def test_a_reply_is_decompressed_once_and_of_one_that_cannot_be_the_reason_is_known() -> None:
     packed = reply(200, gzip.compress(b'{"id": 1}'), content_encoding="gzip")
-    assert opened_reply(packed) == reply(200, '{"id": 1}')
-    broken = opened_reply(reply(200, b"plain", content_encoding="gzip"))
+    assert decompressed_reply(packed) == reply(200, '{"id": 1}')
+    broken = decompressed_reply(reply(200, b"plain", content_encoding="gzip"))
     assert broken == reply(200, b"plain")
-    assert "no gzip" in str(broken.failure)
-    assert opened_reply(broken) is broken
+    assert "not gzip" in str(broken.failure)
+    assert decompressed_reply(broken) is broken
 
 
 @pytest.mark.parametrize(
@@ -412,9 +404,9 @@ def test_a_page_in_place_of_a_fault_is_told_with_what_it_shows(content_type: str
         (
             '{"Message": "User is not authorized"}',
             JSON,
-            'JSON came that tells no reason: {"Message": "User is not authorized"}',
+            'JSON came that gives no reason: {"Message": "User is not authorized"}',
         ),
-        ('["no"]', "", 'JSON came that tells no reason: ["no"]'),
+        ('["no"]', "", 'JSON came that gives no reason: ["no"]'),
         ("<p>no such page", JSON, "a page came instead of JSON: no such page"),
         ("<html><script>1</script>", "text/html", "a page came instead of JSON: <html><script>1</script>"),
         (
@@ -423,7 +415,7 @@ def test_a_page_in_place_of_a_fault_is_told_with_what_it_shows(content_type: str
             "XML came instead of JSON: AccessDenied Denied",
         ),
         (b"\x89PNG\r\n\x1a\n\x00\x00\x80", "image/png", "binary data came instead of JSON"),
-        (b" " * (MAX_FAULT_BYTES + 1) + b"{}", JSON, "more came than any fault has"),
+        (b" " * (MAX_FAULT_BYTES + 1) + b"{}", JSON, "the body is larger than any fault"),
     ],
     ids=range(12),
 )
@@ -474,14 +466,14 @@ def test_a_body_beyond_all_measure_is_a_decode_error_whatever_the_status(
     assert now < 1 << 20  # what holds the error holds nothing of the body
 
 
-def test_what_could_not_be_opened_is_not_opened_again() -> None:
-    opened = opened_reply(reply(200, BOMB, content_encoding="gzip"))
-    assert (opened.body, opened.content_encoding, opened.is_too_large) == (b"", "", True)
+def test_what_could_not_be_decompressed_is_not_tried_again() -> None:
+    plain = decompressed_reply(reply(200, BOMB, content_encoding="gzip"))
+    assert (plain.body, plain.content_encoding, plain.is_too_large) == (b"", "", True)
     for again in (read, lambda call, answer: read_json(call, answer, None, json.loads), fault):
         with pytest.raises(DecodeError, match="larger than 64 MB"):
-            raise_if_error(again(GET, opened))
+            raise_if_error(again(GET, plain))
     with pytest.raises(DecodeError, match="larger than 64 MB"):
-        read_leniently(opened)
+        read_leniently(plain)
 
 
 def raise_if_error(value: Any) -> None:
@@ -490,7 +482,7 @@ def raise_if_error(value: Any) -> None:
 
 
 def test_a_broken_coding_is_told() -> None:
-    for body, why in ((b"plain", "it is no gzip, or is damaged"), (gzip.compress(b"{}")[:-1], "it is cut off")):
+    for body, why in ((b"plain", "it is not gzip, or is damaged"), (gzip.compress(b"{}")[:-1], "it is truncated")):
         with pytest.raises(DecodeError, match=why):
             read(GET, reply(200, body, content_encoding="gzip"))
     refused = fault(GET, reply(503, b"not packed at all", "text/plain", "gzip"))

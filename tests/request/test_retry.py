@@ -104,7 +104,7 @@ def test_an_endpoint_that_refused_is_left_alone_as_long_as_it_said() -> None:
     pause = Pause()
     assert left(pause, 0.0) is None
     pause.note(after(RateLimitedError(status_code=429, method="POST", path="/oauth/token"), 60.0), POLICY, 100.0)
-    with pytest.raises(RateLimitedError, match=r"429 for POST /oauth/token: .* may be asked in 20\.0 s") as caught:
+    with pytest.raises(RateLimitedError, match=r"429 for POST /oauth/token: .* may be sent in 20\.0 s") as caught:
         pause.check(140.0)
     assert (caught.value.retry_after, caught.value.attempts) == (20.0, 0)
     assert left(pause, 160.0) is None

@@ -174,7 +174,7 @@ async def test_what_is_said_outright_wins_over_the_name(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.exe", "fit", "a.gz", "a.fit.zip", "a.fit "])
 async def test_a_name_that_does_not_tell_the_type_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match="does not tell it"):
+    with pytest.raises(InputError, match="does not follow from the name"):
         await made(CONTENT, filename=name)
 
 
@@ -270,7 +270,7 @@ LIMIT = 3 << 20
 
 
 async def refused(source: Any) -> None:
-    with pytest.raises(InputError, match="larger than 3 MB: Strava takes 25 MB"):
+    with pytest.raises(InputError, match="larger than 3 MB: Strava accepts 25 MB"):
         await file_to_send(source, data_type="fit", filename=None, gzip=False, limit_bytes=LIMIT)
 
 
@@ -365,7 +365,7 @@ async def test_a_file_that_is_larger_than_it_says_is_read_to_its_end() -> None:
 async def test_a_file_that_reads_nothing_at_the_moment_is_the_callers_mistake() -> None:
     receiving, sending = os.pipe()
     os.set_blocking(receiving, False)
-    nothing = pytest.raises(InputError, match="nothing to give at the moment")
+    nothing = pytest.raises(InputError, match="returned None")
     with FileIO(receiving) as opened, FileIO(sending, "w"), nothing:
         await made(opened, data_type="fit")
 
@@ -396,7 +396,7 @@ async def test_a_read_without_a_size_gives_all_and_is_asked_once() -> None:
 async def test_a_socket_is_no_file(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "s.fit"))
-        with pytest.raises(InputError, match="no regular file"):
+        with pytest.raises(InputError, match="not a regular file"):
             await made(tmp_path / "s.fit")
 
 
@@ -511,7 +511,7 @@ async def test_progress_counts_up_to_the_end_and_from_the_start_again() -> None:
     assert told == [(0, 2500), (1000, 2500), (2000, 2500), (2500, 2500)] * 2
 
 
-async def test_progress_that_fails_is_told_once_and_the_file_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+async def test_progress_that_fails_is_logged_once_and_the_upload_continues(caplog: pytest.LogCaptureFixture) -> None:
     calls: list[int] = []
 
     def progress(sent: int, total: int) -> None:
@@ -523,7 +523,7 @@ async def test_progress_that_fails_is_told_once_and_the_file_goes_on(caplog: pyt
         assert drained(OutgoingFile(b"x" * 2500, progress)) == b"x" * 2500
     assert calls == [0, 1000]
     assert [record.getMessage() for record in caplog.records] == [
-        "progress failed; the upload goes on and it is not called again"
+        "progress failed; the upload continues, and progress is not called again"
     ]
 
 

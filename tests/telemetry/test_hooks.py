@@ -26,7 +26,6 @@ from strava_async import (
     UnauthorizedError,
 )
 from strava_async.request.exchange import LARGE_BODY_BYTES
-from strava_async.telemetry.hook_reports import endpoint_name
 from strava_async.telemetry.hooks import Hooks, RefreshEvent, RequestEvent, ResponseEvent, RetryEvent, WaitEvent
 from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits
 
@@ -454,20 +453,3 @@ def test_combined_hooks_are_called_in_their_order() -> None:
     assert hooks.refresh is not None
     hooks.refresh(RefreshEvent(None, 0.0, None))
     assert heard == ["a", "b"]
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "endpoint"),
-    [
-        ("GET", "/activities/123", "/activities/{id}"),
-        ("GET", "/activities/123/laps", "/activities/{id}/laps"),
-        ("GET", "/segments/explore", "/segments/explore"),
-        ("GET", "/gear/b123", "/gear/{id}"),
-        ("GET", "/clubs/the-fast-ones", "/clubs/{id}"),
-        ("POST", "/oauth/token", "/oauth/token"),
-        ("GET", "/partners/77/media/a%20b", "/partners/{id}/media/{id}"),
-        ("DELETE", "/activities/123", "/activities/{id}"),
-    ],
-)
-def test_many_paths_make_few_endpoints(method: str, path: str, endpoint: str) -> None:
-    assert endpoint_name(method, path) == endpoint
