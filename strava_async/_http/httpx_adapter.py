@@ -68,7 +68,8 @@ class HttpxAdapter:
         try:
             reply = await _reply(response, attempt)
         finally:
-            await response.aclose()
+            # Not the response's own, which goes through a context manager that notes the request in errors.
+            await response.stream.aclose()
         _check_taken(request, attempt.call, reply)
         return reply
 
