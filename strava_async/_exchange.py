@@ -22,7 +22,6 @@ import anyio.lowlevel
 from anyio.lowlevel import RunVar
 
 from strava_async._hidden import Hidden
-from strava_async._http import Sender
 from strava_async._reports import Report, Reports, Sending
 from strava_async._shield import cancellable
 from strava_async.calls import Call
@@ -32,6 +31,8 @@ from strava_async.errors import FaultError, InputError, RateLimitedError, Strava
 from strava_async.limiter import Limiter, Permit, Unlimited
 from strava_async.quota import Priority, QuotaClass
 from strava_async.quota_fields import parse_date, parse_retry_after
+from strava_async.request.outgoing import OutgoingRequest
+from strava_async.request.sender import Sender
 from strava_async.retry import Attempt, RetryPolicy, Step, decide
 from strava_async.tokens import TokenSource
 from strava_async.wire import Decode, Reply, opening, read, read_json, read_leniently
@@ -176,8 +177,9 @@ class Exchange:
     ) -> _Ended:
         # Whoever waits for tokens waits for what they are needed for, too.
         urgent = options.priority is Priority.INTERACTIVE or call.quota_class is None
+        outgoing = OutgoingRequest(call, bearer, options.timeout, options.total, urgent=urgent)
         try:
-            reply = await self._sender.send(call, bearer, options.timeout, options.total, urgent=urgent)
+            reply = await self._sender.send(outgoing)
         except InputError as error:
             if error.sent == "never":
                 permit.release()  # the client is closed, or the environment makes no sense

@@ -10,7 +10,6 @@ import anyio.lowlevel
 import pytest
 
 from strava_async._exchange import LARGE_BODY_BYTES, Exchange, Options
-from strava_async._hidden import Hidden
 from strava_async._shield import run_to_end
 from strava_async.calls import Call, api_call, oauth_call
 from strava_async.errors import (
@@ -30,6 +29,7 @@ from strava_async.errors import (
 from strava_async.limiter import Permit, Unlimited
 from strava_async.oauth import AccessInfo, TokenSet
 from strava_async.quota import Blocked, Priority, Quota, QuotaClass
+from strava_async.request.outgoing import OutgoingRequest
 from strava_async.retry import RetryPolicy
 from strava_async.testing.clock import FakeClock
 from strava_async.tokens import TokenSource
@@ -73,17 +73,9 @@ class World:
         number = int(tokens.access_token[1:]) + 1
         return AccessInfo(access_token=f"a{number}", refresh_token="r", expires_at=4_000_000_000)
 
-    async def send(
-        self,
-        call: Call,
-        bearer: Hidden[str] | None,
-        timeout: float,
-        total: float | None = None,
-        *,
-        urgent: bool = False,
-    ) -> Reply:
-        self.log.append(f"send {bearer and bearer.reveal()}")
-        self.bounds.append((timeout, total, urgent))
+    async def send(self, outgoing: OutgoingRequest) -> Reply:
+        self.log.append(f"send {outgoing.bearer and outgoing.bearer.reveal()}")
+        self.bounds.append((outgoing.timeout, outgoing.total, outgoing.urgent))
         await anyio.lowlevel.checkpoint()
         answer = self.answers.pop(0)
         if isinstance(answer, StravaError):
@@ -353,15 +345,7 @@ class Hanging:
     def __init__(self) -> None:
         self.reached = anyio.Event()
 
-    async def send(
-        self,
-        call: Call,
-        bearer: Hidden[str] | None,
-        timeout: float,
-        total: float | None = None,
-        *,
-        urgent: bool = False,
-    ) -> Reply:
+    async def send(self, outgoing: OutgoingRequest) -> Reply:
         self.reached.set()
         await anyio.sleep_forever()
         return OK
@@ -495,15 +479,7 @@ class _Sender:
     def __init__(self, reply: Reply) -> None:
         self.reply = reply
 
-    async def send(
-        self,
-        call: Call,
-        bearer: Hidden[str] | None,
-        timeout: float,
-        total: float | None = None,
-        *,
-        urgent: bool = False,
-    ) -> Reply:
+    async def send(self, outgoing: OutgoingRequest) -> Reply:
         return self.reply
 
     async def aclose(self) -> None: ...

@@ -19,6 +19,7 @@ from strava_async._hidden import Hidden
 from strava_async._http import HttpSender
 from strava_async.calls import Call, api_call, oauth_call
 from strava_async.errors import DecodeError, TransportError
+from strava_async.request.outgoing import OutgoingRequest
 from strava_async.wire import Reply
 from tests import hostile_peers as peers
 from tests.hostile_peers import Peer, Server, answers, listening
@@ -70,7 +71,7 @@ async def outcome(
 ) -> Reply | TransportError | DecodeError:
     with anyio.fail_after(LONG):
         try:
-            return await sender.send(call, Hidden("b"), timeout, total)
+            return await sender.send(OutgoingRequest(call, Hidden("b"), timeout, total))
         except (TransportError, DecodeError) as error:
             return error
 

@@ -17,6 +17,7 @@ from strava_async._hidden import Hidden
 from strava_async._http import HttpClient, HttpSender
 from strava_async.calls import Call, api_call, oauth_call
 from strava_async.errors import DecodeError, InputError, TransportError
+from strava_async.request.outgoing import OutgoingRequest
 from strava_async.wire import Reply, read
 
 pytestmark = pytest.mark.anyio
@@ -53,7 +54,9 @@ async def exchange(answer: httpx.Response | Exception, call: Call = GET, bearer:
         return answer
 
     async with client(handler) as http_client:
-        return await HttpSender(http_client).send(call, None if bearer is None else Hidden(bearer), 5.0)
+        return await HttpSender(http_client).send(
+            OutgoingRequest(call, None if bearer is None else Hidden(bearer), 5.0)
+        )
 
 
 async def sent(call: Call, bearer: str | None = "b", **settings: Any) -> httpx.Request:
@@ -66,7 +69,7 @@ async def sent(call: Call, bearer: str | None = "b", **settings: Any) -> httpx.R
         return httpx.Response(200)
 
     async with client(handler, **settings) as http_client:
-        await HttpSender(http_client).send(call, None if bearer is None else Hidden(bearer), 5.0)
+        await HttpSender(http_client).send(OutgoingRequest(call, None if bearer is None else Hidden(bearer), 5.0))
     return requests[0]
 
 
@@ -219,7 +222,7 @@ async def test_a_coding_that_the_library_cannot_undo_is_a_decode_error() -> None
 
     async with client(handler) as http_client:
         with pytest.raises(DecodeError):
-            await HttpSender(http_client).send(GET, Hidden("b"), 5.0)
+            await HttpSender(http_client).send(OutgoingRequest(GET, Hidden("b"), 5.0))
 
 
 @pytest.mark.parametrize("text", ["Illegal header value b'sekret-c'", "Illegal header value"])
@@ -232,7 +235,7 @@ async def test_no_secret_hangs_on_an_error(text: str) -> None:
 
     async with client(handler) as http_client:
         with pytest.raises(TransportError) as caught:
-            await HttpSender(http_client).send(call, None, 5.0)
+            await HttpSender(http_client).send(OutgoingRequest(call, None, 5.0))
     assert "sekret" not in str(caught.value)
     cause = caught.value.__cause__
     if "sekret" in text:
@@ -260,7 +263,7 @@ async def test_the_callers_client_is_not_closed() -> None:
 
     async with client(handler) as http_client:
         async with HttpSender(http_client) as sender:
-            await sender.send(GET, Hidden("b"), 5.0)
+            await sender.send(OutgoingRequest(GET, Hidden("b"), 5.0))
         assert not http_client.is_closed
 
 
@@ -268,14 +271,14 @@ async def test_a_closed_sender_says_so() -> None:
     sender = HttpSender()
     await sender.aclose()
     with pytest.raises(InputError, match="closed"):
-        await sender.send(GET, Hidden("b"), 5.0)
+        await sender.send(OutgoingRequest(GET, Hidden("b"), 5.0))
 
 
 async def test_a_closed_client_of_the_callers_says_so() -> None:
     http_client = httpx.AsyncClient()
     await http_client.aclose()
     with pytest.raises(InputError, match="closed"):
-        await HttpSender(http_client).send(GET, Hidden("b"), 5.0)
+        await HttpSender(http_client).send(OutgoingRequest(GET, Hidden("b"), 5.0))
 
 
 async def test_another_event_loop_is_told_so() -> None:
@@ -283,11 +286,11 @@ async def test_another_event_loop_is_told_so() -> None:
 
     async def send() -> None:
         with pytest.raises(InputError, match="event loop"):
-            await sender.send(call, Hidden("b"), 5.0)
+            await sender.send(OutgoingRequest(call, Hidden("b"), 5.0))
 
     async with HttpSender() as sender:
         with pytest.raises(TransportError):
-            await sender.send(call, Hidden("b"), 5.0)
+            await sender.send(OutgoingRequest(call, Hidden("b"), 5.0))
         await anyio.to_thread.run_sync(anyio.run, send)
 
 
@@ -299,9 +302,9 @@ async def test_httpx2_does_as_well() -> None:
 
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(handler)) as http_client:
         sender = HttpSender(http_client)
-        assert read(GET, await sender.send(GET, Hidden("b"), 5.0)) == {"auth": "Bearer b"}
+        assert read(GET, await sender.send(OutgoingRequest(GET, Hidden("b"), 5.0))) == {"auth": "Bearer b"}
         with pytest.raises(TransportError) as caught:
-            await sender.send(api_call("GET", "/broken", {}, api_url=API), Hidden("b"), 5.0)
+            await sender.send(OutgoingRequest(api_call("GET", "/broken", {}, api_url=API), Hidden("b"), 5.0))
         assert caught.value.sent == "maybe"
 
 
@@ -329,7 +332,7 @@ async def ask_raw(answer: bytes) -> tuple[Reply | TransportError, int]:
     async with listener, anyio.create_task_group() as tasks, HttpSender() as sender:
         tasks.start_soon(listener.serve, server.serve)
         try:
-            result: Reply | TransportError = await sender.send(call, Hidden("b"), 5.0)
+            result: Reply | TransportError = await sender.send(OutgoingRequest(call, Hidden("b"), 5.0))
         except TransportError as error:
             result = error
         tasks.cancel_scope.cancel()
@@ -359,5 +362,7 @@ async def test_a_port_that_nobody_listens_on_never_gets_it() -> None:
     await listener.aclose()
     async with HttpSender() as sender:
         with pytest.raises(TransportError) as caught:
-            await sender.send(api_call("POST", "/x", {}, api_url=f"http://127.0.0.1:{port}"), Hidden("b"), 5.0)
+            await sender.send(
+                OutgoingRequest(api_call("POST", "/x", {}, api_url=f"http://127.0.0.1:{port}"), Hidden("b"), 5.0)
+            )
     assert caught.value.sent == "never"

@@ -68,7 +68,7 @@ def _proxy(tls: ssl.SSLContext, proxy: Proxy) -> httpx.Proxy:
 
 
 class TransportClient:
-    """What is used of a client (``httpx_adapter.HttpClient``), over a transport alone.
+    """What is used of a client (``http_client.HttpClient``), over a transport alone.
 
     Args:
         transport: makes the requests, and is closed with this.

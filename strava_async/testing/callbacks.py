@@ -26,6 +26,7 @@ from strava_async._http.connections import httpx_client_for
 from strava_async.calls import Call, Method
 from strava_async.clock import Clock
 from strava_async.errors import StravaError
+from strava_async.request.outgoing import OutgoingRequest
 from strava_async.wire import opened_reply
 
 ANSWER_SECONDS = 2.0
@@ -176,5 +177,5 @@ async def _send(client: HttpClient, method: Method, url: str, content: bytes | N
     quiet = Hidden(query) if query else None
     content_type = None if content is None else _JSON
     call = Call(method, address, urlsplit(url).path, None, content, content_type, secret_query=quiet)
-    reply = opened_reply(await HttpSender(client).send(call, None, math.inf))  # ``ask`` says how long
+    reply = opened_reply(await HttpSender(client).send(OutgoingRequest(call, None, math.inf)))  # ``ask`` says how long
     return CallbackReply(reply.status_code, reply.body)

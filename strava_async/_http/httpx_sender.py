@@ -16,11 +16,13 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from strava_async._hidden import revealed
-from strava_async._http.attempt import Attempt, Body, HttpClient
+from strava_async._http.failures import because, no_reply
+from strava_async._http.http_client import HttpClient
 from strava_async._http.incoming import Collected, fields_of
 from strava_async._http.quiet import quiet_url
 from strava_async.calls import Call
 from strava_async.errors import DecodeError, InputError, StravaError
+from strava_async.request.outgoing import Body, OutgoingRequest
 from strava_async.unpacking import ACCEPTED, accepted
 from strava_async.wire import Reply
 
@@ -29,8 +31,8 @@ _REFUSED_BY_A_PROXY = r"[3-5]\d\d\b"
 _NOT_ALLOWED = frozenset({"401", "403", "407"})
 
 
-class HttpxAdapter:
-    """An ``Adapter`` over such a client.
+class HttpxSender:
+    """A ``Sender`` over such a client.
 
     Args:
         client: makes the requests.
@@ -44,13 +46,24 @@ class HttpxAdapter:
         self._library: Any = library
         self._telling: set[str] = set()
 
-    async def send(self, attempt: Attempt) -> Reply:
-        """See ``Adapter``."""
+    async def send(self, outgoing: OutgoingRequest) -> Reply:
+        """See ``Sender``."""
         library = self._library
         try:
-            return await self._send(attempt)
+            request = self._request(outgoing)
+            response = await self._client.send(request, stream=True, auth=None, follow_redirects=False)
+            outgoing.body_ended()  # the server waits for no more of it
+            try:
+                reply = await _reply(response, outgoing)
+            finally:
+                # Not the response's own, which goes through a context manager that notes the request in errors.
+                await response.stream.aclose()
         except (library.HTTPError, library.StreamError, library.InvalidURL, OSError, *_aiohttp_errors()) as error:
-            failed = self._failure(error, attempt)
+            failed = self._failure(error, outgoing)
+        else:
+            if outgoing.call.secret_query is not None:
+                _check_taken(request, reply)
+            return reply
         raise failed  # here, where the library's error is its context no more
 
     async def aclose(self) -> None:
@@ -59,48 +72,36 @@ class HttpxAdapter:
             await self._client.aclose()
 
     def forget(self) -> None:
-        """See ``Adapter``: nothing of httpx is left to be done without an event loop."""
+        """See ``OwnSender``: nothing of httpx is left to be done without an event loop."""
 
-    async def _send(self, attempt: Attempt) -> Reply:
-        request = self._request(attempt)
-        response = await self._client.send(request, stream=True, auth=None, follow_redirects=False)
-        attempt.all_taken()  # the server waits for no more of it
-        try:
-            reply = await _reply(response, attempt)
-        finally:
-            # Not the response's own, which goes through a context manager that notes the request in errors.
-            await response.stream.aclose()
-        _check_taken(request, attempt.call, reply)
-        return reply
-
-    def _failure(self, error: Exception, attempt: Attempt) -> StravaError:
+    def _failure(self, error: Exception, outgoing: OutgoingRequest) -> StravaError:
         """Return what to raise for an error of the library, with that for its cause unless it shows too much."""
-        call, library = attempt.call, self._library
+        call, library = outgoing.call, self._library
         if isinstance(error, library.InvalidURL):
-            return attempt.because(error, InputError(f"{call.path} makes no valid URL"))
+            return because(outgoing, error, InputError(f"{call.path} makes no valid URL"))
         self._forget_request(error, call)
         if isinstance(error, library.DecodingError):
-            return attempt.because(error, DecodeError(f"the body of {call.path} cannot be unpacked", path=call.path))
-        self._judge(error, attempt)
+            return because(outgoing, error, DecodeError(f"the body of {call.path} cannot be unpacked", path=call.path))
+        self._judge(error, outgoing)
         if call.quota_class is None and self._is_about_what_came(error):
             # It shows the bytes that make no sense, and they may be of tokens.
-            return attempt.error(f"no reply to {call.method} {call.path} that is HTTP")
+            return outgoing.error(f"no reply to {call.method} {call.path} that is HTTP")
         refusal = re.match(_REFUSED_BY_A_PROXY, str(error)) if isinstance(error, library.ProxyError) else None
         if refusal is not None:
             # The rest of it is of the proxy's own wording, which may repeat the credentials that it was shown.
             text = f"no reply to {call.method} {call.path}: the proxy refuses the connection with {refusal[0]}"
-            return attempt.error(text, permanent=refusal[0] in _NOT_ALLOWED)
+            return outgoing.error(text, permanent=refusal[0] in _NOT_ALLOWED)
         permanent = isinstance(error, library.LocalProtocolError | library.UnsupportedProtocol)
-        return attempt.because(error, attempt.no_reply(error, timed_out=self._timed_out(error), permanent=permanent))
+        return no_reply(outgoing, error, timed_out=self._timed_out(error), permanent=permanent)
 
-    def _request(self, attempt: Attempt) -> Any:
-        call, timeout = attempt.call, attempt.timeout
-        authorization = attempt.authorization()
-        content, fields = attempt.body()
+    def _request(self, outgoing: OutgoingRequest) -> Any:
+        call, timeout = outgoing.call, outgoing.timeout
+        authorization = outgoing.authorization()
+        content, fields = outgoing.body()
         extensions: dict[str, Any] = {"timeout": {"connect": timeout, "read": timeout, "write": timeout, "pool": None}}
-        attempt.sent = "maybe"
-        if attempt.total is not None:
-            extensions["trace"] = self._watch(attempt)
+        outgoing.sent = "maybe"
+        if outgoing.total is not None:
+            extensions["trace"] = self._watch(outgoing)
         request = self._client.build_request(
             call.method, call.url, content=revealed(content), headers=fields or None, extensions=extensions
         )
@@ -117,27 +118,27 @@ class HttpxAdapter:
             request.url = quiet_url(request.url, call.secret_query.reveal())
         return request
 
-    def _watch(self, attempt: Attempt) -> Any:
+    def _watch(self, outgoing: OutgoingRequest) -> Any:
         """Return what httpcore tells how far the request came, so that an end says whether it may have been sent.
 
         Other transports tell nothing. One that has told something will do so again: as long as it is silent, the
         request waits for a connection.
         """
-        parts = urlsplit(attempt.call.url)
+        parts = urlsplit(outgoing.call.url)
         origin = f"{parts.scheme}://{parts.netloc}"
         if origin in self._telling:
-            attempt.sent = "never"
+            outgoing.sent = "never"
 
         async def told(event: str, info: Mapping[str, Any]) -> None:
             self._telling.add(origin)
             if not event.endswith("send_request_headers.started"):
-                attempt.sent = "never" if event.startswith("connection.") else attempt.sent
+                outgoing.sent = "never" if event.startswith("connection.") else outgoing.sent
             elif getattr(info.get("request"), "method", b"") != b"CONNECT":  # which goes to a proxy
-                attempt.sent = "maybe"
+                outgoing.sent = "maybe"
 
         return told
 
-    def _judge(self, error: Exception, attempt: Attempt) -> None:
+    def _judge(self, error: Exception, outgoing: OutgoingRequest) -> None:
         """Note whether the request may have been sent, by the error alone."""
         library = self._library
         never = (library.ConnectError, library.ConnectTimeout, library.PoolTimeout, library.ProxyError)
@@ -146,9 +147,9 @@ class HttpxAdapter:
             aiohttp: Any = sys.modules["aiohttp"]
             # httpx-aiohttp calls it a ConnectTimeout too when the server hangs up on a request that it has.
             connecting = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-            attempt.sent = "never" if isinstance(cause, connecting) else "maybe"
+            outgoing.sent = "never" if isinstance(cause, connecting) else "maybe"
         else:
-            attempt.sent = "never" if isinstance(error, (*never, ConnectionRefusedError)) else "maybe"
+            outgoing.sent = "never" if isinstance(error, (*never, ConnectionRefusedError)) else "maybe"
 
     def _is_about_what_came(self, error: Exception) -> bool:
         cause = _aiohttp_cause(error)
@@ -208,18 +209,18 @@ def _stream_class(library: Any) -> type[_BodyStream]:
     return type("BodyStream", (_BodyStream, library.AsyncByteStream), {})
 
 
-def _check_taken(request: Any, call: Call, reply: Reply) -> None:
+def _check_taken(request: Any, reply: Reply) -> None:
     """Raise InputError if the credentials were refused because the transport left them out; see ``quiet``."""
-    if call.secret_query is not None and reply.status_code in (400, 401) and not request.url.taken:
+    if reply.status_code in (400, 401) and not request.url.taken:
         raise InputError(
             "the transport of http_client takes URLs as text, which holds no secret: use one of httpx for this call"
         )
 
 
-async def _reply(response: Any, attempt: Attempt) -> Reply:
+async def _reply(response: Any, outgoing: OutgoingRequest) -> Reply:
     fields = fields_of(response.headers.raw)
     content_type, coding = fields.pop("content-type", ""), fields.pop("content-encoding", "")
-    body = Collected(attempt.call.path)
+    body = Collected(outgoing.call.path)
     if response.is_stream_consumed:  # a mock transport has read and unpacked it already
         body.add(response.content)
         return Reply(response.status_code, fields, body.joined(), content_type)
@@ -232,9 +233,9 @@ async def _reply(response: Any, attempt: Attempt) -> Reply:
             break
         except DecodeError as error:
             # Raised here it would leave three generators of httpx open; a cancelled wait closes them from the inside.
-            if attempt.scope.cancel_called:
+            if outgoing.scope.cancel_called:
                 raise  # what is buffered is read without a wait
-            attempt.end(error)
+            outgoing.end(error)
     return Reply(response.status_code, fields, body.joined(), content_type, coding)
 
 

@@ -1,0 +1,1 @@
+"""One request, from the arguments of a call to its value."""
