@@ -51,6 +51,17 @@ class Connection:
         data, self._buffer = self._buffer[:size], self._buffer[size:]
         return data
 
+    async def chunks(self) -> bytes:
+        """Read a chunked body (RFC 9112 §7.1); return what is in it."""
+        body = b""
+        while True:
+            while b"\r\n" not in self._buffer:
+                self._buffer += await self.stream.receive()
+            size, _, self._buffer = self._buffer.partition(b"\r\n")
+            body += (await self.exactly(int(size, 16) + 2))[:-2]
+            if size == b"0":
+                return body
+
     async def send(self, data: bytes) -> None:
         await self.stream.send(data)
 

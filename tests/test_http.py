@@ -247,11 +247,6 @@ async def test_no_secret_hangs_on_an_error(text: str) -> None:
     assert "Authorization" not in cause.request.headers
 
 
-async def test_a_url_that_httpx_refuses_is_bad_input() -> None:
-    with pytest.raises(InputError):
-        await exchange(httpx.Response(200), api_call("GET", "/x", {"q": "x" * 70_000}, api_url=API))
-
-
 async def test_a_clients_class_has_to_be_known() -> None:
     with pytest.raises(InputError, match=r"httpx\.AsyncClient"):
         HttpSender(cast(HttpClient, object()))
@@ -306,54 +301,6 @@ async def test_httpx2_does_as_well() -> None:
         with pytest.raises(TransportError) as caught:
             await sender.send(OutgoingRequest(api_call("GET", "/broken", {}, api_url=API), Hidden("b"), 5.0))
         assert caught.value.sent == "maybe"
-
-
-class Raw:
-    """A server on a real socket that answers each connection with the same bytes."""
-
-    def __init__(self, answer: bytes) -> None:
-        self.answer = answer
-        self.requests = 0
-
-    async def serve(self, stream: anyio.abc.SocketStream) -> None:
-        async with stream:
-            await stream.receive()
-            self.requests += 1
-            if self.answer:
-                await stream.send(self.answer)
-
-
-async def ask_raw(answer: bytes) -> tuple[Reply | TransportError, int]:
-    """Send one POST through a client of the sender's own to such a server."""
-    server = Raw(answer)
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    port = listener.extra(anyio.abc.SocketAttribute.local_port)
-    call = api_call("POST", "/x", {}, api_url=f"http://127.0.0.1:{port}")
-    async with listener, anyio.create_task_group() as tasks, HttpSender() as sender:
-        tasks.start_soon(listener.serve, server.serve)
-        try:
-            result: Reply | TransportError = await sender.send(OutgoingRequest(call, Hidden("b"), 5.0))
-        except TransportError as error:
-            result = error
-        tasks.cancel_scope.cancel()
-    return result, server.requests
-
-
-async def test_its_own_client_speaks_http() -> None:
-    result, _ = await ask_raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-    assert isinstance(result, Reply)
-    assert result.body == b"{}"
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{}", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Le"],
-)
-async def test_a_server_that_hangs_up_or_talks_nonsense_may_have_the_request(answer: bytes) -> None:
-    result, requests = await ask_raw(answer)
-    assert isinstance(result, TransportError)
-    assert result.sent == "maybe"
-    assert requests == 1
 
 
 async def test_a_port_that_nobody_listens_on_never_gets_it() -> None:

@@ -153,43 +153,6 @@ async def test_a_cancelled_caller_ends_at_once(fast: bool) -> None:
             await sender.send(OutgoingRequest(get(server.url), None, LONG, SHORT))
 
 
-@pytest.mark.anyio
-@both_libraries
-async def test_no_cookies_are_kept(fast: bool) -> None:
-    heard: list[bytes] = []
-
-    async def peer(connection: Connection, server: Server) -> None:
-        for _ in range(2):
-            heard.append(await connection.request())
-            await connection.send(b"HTTP/1.1 200 OK\r\nset-cookie: who=first; path=/\r\ncontent-length: 0\r\n\r\n")
-
-    async with listening(peer) as server, HttpSender(fast=fast) as sender:
-        # By name: aiohttp's own jar takes no cookies from an address.
-        url = server.url.replace("127.0.0.1", "localhost")
-        for _ in range(2):
-            assert (await sender.send(OutgoingRequest(get(url), None, LONG))).status_code == 200
-    assert len(heard) == 2
-    assert not any(b"cookie:" in request.lower() for request in heard)
-
-
-@pytest.mark.anyio
-@both_libraries
-async def test_an_error_of_the_callers_file_is_passed_on(fast: bool) -> None:
-    class MineError(Exception): ...
-
-    class File(io.BytesIO):
-        def read(self, size: int | None = -1, /) -> bytes:
-            if self.tell() > 500_000:
-                raise MineError
-            return super().read(size)
-
-    async with listening(answers_each) as server, HttpSender(fast=fast) as sender:
-        call = api_call("POST", "/uploads", {}, api_url=server.url, files={"file": File(b"x" * 1_000_000)})
-        with pytest.raises(MineError):
-            await sender.send(OutgoingRequest(call, None, LONG))
-        assert server.requests == 0
-
-
 class Breaking(io.BytesIO):
     """A file on a disk that is gone half-way."""
 
@@ -242,25 +205,6 @@ async def test_a_pipe_that_nobody_writes_to_holds_up_no_other_work(fast: bool) -
             rescue.cancel()
             writer.close()
     assert "the client was closed" in str(errors[0])
-
-
-@pytest.mark.anyio
-@both_libraries
-async def test_an_upload_arrives_as_it_is(fast: bool) -> None:
-    bodies: list[bytes] = []
-    content = bytes(range(256)) * 4_000
-
-    async def peer(connection: Connection, server: Server) -> None:
-        head = await connection.head()
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        bodies.append(await connection.exactly(length))
-        await connection.send(OK)
-
-    async with listening(peer) as server, HttpSender(fast=fast) as sender:
-        call = api_call("POST", "/uploads", {"a": "ü"}, api_url=server.url, files={"file": ("a", io.BytesIO(content))})
-        assert (await sender.send(OutgoingRequest(call, None, LONG))).status_code == 200
-    assert content in bodies[0]
-    assert "ü".encode() in bodies[0]
 
 
 # --- event loops ---

@@ -59,7 +59,8 @@ class HttpxSender:
                 # Not the response's own, which goes through a context manager that notes the request in errors.
                 await response.stream.aclose()
         except (library.HTTPError, library.StreamError, library.InvalidURL, OSError, *_aiohttp_errors()) as error:
-            failed = self._failure(error, outgoing)
+            # Some transports wrap what the source of the body raised.
+            failed = self._failure(error, outgoing) if outgoing.failure is None else outgoing.failure
         else:
             if outgoing.call.secret_query is not None:
                 _check_taken(request, reply)
