@@ -47,7 +47,7 @@ LAYERS: list[set[str]] = [
     | {"stores.sqlite_shared"},
     {"quota_ceiling", "tokens", "wire", "stores.sqlite"},
     {"quota_wait", "models", "_reports", "request.outgoing", "_http.incoming", "_http.http_client"},
-    {"quota_ledger", "_hook_reports", "request.sender", "_http.failures"},
+    {"quota_ledger", "_hook_reports", "request.sender", "_http.failures", "_http.request_head"},
     {"_http.httpx_sender", "_http.aiohttp_sender"},
     {"quota_snapshot", "limiter_line", "limiter_permit", "_http.own_senders", "_http.callers_client"},
     {"limiter_log", "_http.connections"},

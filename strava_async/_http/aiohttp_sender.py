@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
+from collections.abc import Coroutine
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, cast
@@ -36,6 +37,7 @@ from yarl import URL
 from strava_async._hidden import Hidden, revealed
 from strava_async._http.failures import because, no_reply
 from strava_async._http.incoming import Collected
+from strava_async._http.request_head import address_and_target, is_chunked, request_head
 from strava_async.errors import InputError, TransportError
 from strava_async.quota_fields import QUOTA_FIELDS
 from strava_async.request.outgoing import Body, OutgoingRequest
@@ -43,10 +45,6 @@ from strava_async.wire import Reply
 
 # Of a line of the head and of one field; aiohttp's own limit of 8 KB is less than what proxies let through.
 MAX_FIELD_BYTES = 64 * 1024
-MAX_URL_CHARACTERS = 64 * 1024  # as with httpx
-_SCHEMES = ("http", "https")
-# Without a body these say that it is empty; the others say nothing.
-_HAVE_A_LENGTH = ("POST", "PUT")
 
 
 class AiohttpSender:
@@ -91,14 +89,15 @@ class AiohttpSender:
     async def _send(self, outgoing: OutgoingRequest) -> Reply:
         origin, target = self._origin_and_target(outgoing)
         body, described_by = outgoing.body()
-        head = _head(outgoing, f"{target} HTTP/1.1\r\nHost: {origin.host}\r\n{self._fields}", body, described_by)
+        head = request_head(outgoing, f"{target} HTTP/1.1\r\nHost: {origin.host}\r\n{self._fields}", body, described_by)
         connection = await self._connect(origin, outgoing)
         is_clean = False
         try:
             protocol = _prepared(connection, None if isinstance(body, Body) else outgoing.timeout)
             outgoing.sent = "maybe"
             if isinstance(body, Body):
-                reply, is_clean = await _reply_to_streamed(protocol, outgoing, head, body)
+                sending = _send_streamed(protocol, outgoing, head, body, chunked=is_chunked(described_by))
+                reply, is_clean = await _reply_to_streamed(protocol, outgoing, sending)
             else:
                 _transport_of(protocol).write(head.reveal() + (revealed(body) or b""))
                 protocol.start_timeout()
@@ -112,29 +111,18 @@ class AiohttpSender:
                 _abort(connection)
 
     def _origin_and_target(self, outgoing: OutgoingRequest) -> tuple[_Origin, str]:
-        """Return where a request goes, and its target (RFC 9112 §3.2): the path and the query.
-
-        Raises:
-            InputError: it makes no valid URL.
-        """
-        url = outgoing.call.url
-        scheme, _, rest = url.partition("://")
-        authority, _, below = rest.partition("/")
         try:
-            origin = self._origins.get(f"{scheme}://{authority}") or self._new_origin(scheme, authority)
-            # Calls are encoded already; only those of another site's URL may have letters that are not ASCII.
-            target = f"/{below}" if url.isascii() else URL(url).raw_path_qs
-            if len(url) <= MAX_URL_CHARACTERS and target.isascii() and target.isprintable() and " " not in target:
-                return origin, target
-        except ValueError as error:
-            raise because(outgoing, error, InputError(f"{outgoing.call.path} makes no valid URL")) from None
+            address, target = address_and_target(outgoing.call.url)
+            return self._origins.get(address) or self._new_origin(address), target
+        except ValueError:
+            pass
         raise InputError(f"{outgoing.call.path} makes no valid URL")
 
-    def _new_origin(self, scheme: str, authority: str) -> _Origin:
-        url = URL(f"{scheme}://{authority}")
-        if scheme not in _SCHEMES or not url.raw_host or url != url.origin():
+    def _new_origin(self, address: str) -> _Origin:
+        url = URL(address)
+        if not url.raw_host or url != url.origin():
             raise ValueError("not the origin of a server")
-        origin = self._origins[f"{scheme}://{authority}"] = _Origin(url)
+        origin = self._origins[address] = _Origin(url)
         return origin
 
     async def _connect(self, origin: _Origin, outgoing: OutgoingRequest) -> Connection:
@@ -179,30 +167,6 @@ class _Connector(aiohttp.TCPConnector):
         return await super()._create_connection(req, traces, timeout)
 
 
-def _head(
-    outgoing: OutgoingRequest, beginning: str, body: bytes | Hidden[bytes] | Body | None, described_by: dict[str, str]
-) -> Hidden[bytes]:
-    """Return the head of a request; hidden, as it has the bearer.
-
-    Args:
-        outgoing: the request.
-        beginning: what follows the method: the target, and the fields of every request.
-        body: what is sent after the head.
-        described_by: the fields that describe the body.
-    """
-    method, authorization = outgoing.call.method, outgoing.authorization()
-    fields = "".join(f"{name}: {value}\r\n" for name, value in described_by.items())
-    if not isinstance(body, Body):
-        size = len(revealed(body) or b"")
-        if size or method in _HAVE_A_LENGTH:
-            fields += f"Content-Length: {size}\r\n"
-    elif "Content-Length" not in described_by:
-        fields += "Transfer-Encoding: chunked\r\n"
-    if authorization is None:
-        return Hidden(f"{method} {beginning}{fields}\r\n".encode("ascii"))
-    return Hidden(f"{method} {beginning}{fields}Authorization: {authorization.reveal()}\r\n\r\n".encode("ascii"))
-
-
 def _prepared(connection: Connection, read_timeout: float | None) -> ResponseHandler:
     """Return a connection's protocol, which expects a reply.
 
@@ -232,29 +196,36 @@ async def _reply(protocol: ResponseHandler, outgoing: OutgoingRequest) -> Reply:
 
 
 async def _reply_to_streamed(
-    protocol: ResponseHandler, outgoing: OutgoingRequest, head: Hidden[bytes], body: Body
+    protocol: ResponseHandler, outgoing: OutgoingRequest, sending: Coroutine[Any, Any, bool]
 ) -> tuple[Reply, bool]:
-    """Send a body piece by piece, and read the reply, which may come before the body is out.
+    """Read the reply while the body is sent piece by piece: it may come before the body is out.
+
+    Args:
+        protocol: the connection's.
+        outgoing: the request.
+        sending: sends it.
 
     Returns:
         the reply, and whether all of the body was sent.
     """
-    sending = asyncio.create_task(_send_streamed(protocol, outgoing, head, body))
+    sender = asyncio.create_task(sending)
     try:
         message, payload = await _final_head(protocol)
         outgoing.body_ended()  # the server waits for no more of it
         if not payload.is_eof():
             _watch_reading(protocol, outgoing)
         reply = await _read(message, payload, outgoing)
-        return reply, sending.done() and sending.result()
+        return reply, sender.done() and sender.result()
     finally:
-        sending.cancel()
+        sender.cancel()
 
 
-async def _send_streamed(protocol: ResponseHandler, outgoing: OutgoingRequest, head: Hidden[bytes], body: Body) -> bool:
+async def _send_streamed(
+    protocol: ResponseHandler, outgoing: OutgoingRequest, head: Hidden[bytes], body: Body, *, chunked: bool
+) -> bool:
     """Send head and body; return whether all of it was sent."""
     writer = StreamWriter(protocol, asyncio.get_running_loop())
-    if b"\r\nTransfer-Encoding: chunked\r\n" in head.reveal():
+    if chunked:
         writer.enable_chunking()
     try:
         _transport_of(protocol).write(head.reveal())
@@ -264,7 +235,7 @@ async def _send_streamed(protocol: ResponseHandler, outgoing: OutgoingRequest, h
     except Exception:
         if outgoing.failure is not None and protocol.transport is not None:
             protocol.transport.abort()  # which ends the wait for a reply
-        # Else the connection broke: whether a reply came before, who reads will find out.
+        # Else the connection broke; whether a reply came before that, who reads it finds out.
         outgoing.body_ended()
         return False
     finally:
@@ -273,6 +244,7 @@ async def _send_streamed(protocol: ResponseHandler, outgoing: OutgoingRequest, h
 
 
 def _watch_reading(protocol: ResponseHandler, outgoing: OutgoingRequest) -> None:
+    """Begin the inactivity timeout of the reply; before, the body's own is running."""
     if protocol.transport is not None and not math.isinf(outgoing.timeout):
         protocol.read_timeout = outgoing.timeout
         protocol.start_timeout()
