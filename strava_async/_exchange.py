@@ -2,14 +2,14 @@
 
 ::
 
-    0 prepare   what the athlete did not grant is told; tokens that other processes share are read
+    0 prepare   a missing scope is refused; tokens that other processes share are read
     1 acquire   a permit: quota is reserved before anything is sent; the wait may be long
-    2 bearer    chosen after the wait, because a wait may be longer than a token lives
+    2 bearer    chosen after the wait, because a token may expire meanwhile
     3 send      one HTTP request
     4 settle    the permit, with what the reply says; released only if nothing left this machine
     5 decide    return a value; after an error wait, refresh or raise: pure, in ``retry``
 
-A reply in hand is returned at once; only the next request waits. Hooks are told by the call's ``Report``.
+A reply in hand is returned at once; only the next request waits. The call's ``Report`` calls the hooks.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ from strava_async.clock import Clock
 from strava_async.endpoints import scope_of
 from strava_async.errors import FaultError, InputError, RateLimitedError, StravaError, TransportError
 from strava_async.limiter import Limiter, Permit, Unlimited
-from strava_async.quota import Priority, QuotaClass
+from strava_async.quota import Priority
 from strava_async.quota_fields import parse_date, parse_retry_after
 from strava_async.request.outgoing import OutgoingRequest
+from strava_async.request.permit_budget import PermitBudget
 from strava_async.request.sender import Sender
 from strava_async.retry import Attempt, RetryPolicy, Step, decide
 from strava_async.tokens import TokenSource
@@ -46,7 +47,7 @@ class Options(NamedTuple):
 
     Attributes:
         retry: when and how often to try again.
-        timeout: seconds without a sign of the other side before an attempt is given up.
+        timeout: the inactivity timeout: seconds without a byte from the server before an attempt is given up.
         total: seconds for one attempt, from asking for a connection to the body's last byte; None means no bound.
         max_wait: seconds that the call may queue for quota, all its attempts together; None means no bound.
         priority: its rank in that queue.
@@ -73,10 +74,10 @@ class Exchange:
 
     Args:
         limiter: hands out permits.
-        sender: speaks HTTP.
+        sender: sends the requests.
         clock: the waits between attempts.
         random: returns jitter from [0, 1).
-        reports: is told what happens; None tells nobody.
+        reports: receives what happens; None means nobody does.
     """
 
     def __init__(
@@ -121,10 +122,17 @@ class Exchange:
         if tokens is not None:
             await tokens.prepare(scope_of(call.method, call.path))
         report = self._reports.of(call, tokens, options.priority)
-        turn = _Turn(self._limiter if call.quota_class else self._unmetered, self._clock, call, options, report)
+        permits = PermitBudget(
+            self._limiter if call.quota_class else self._unmetered,
+            self._clock,
+            call.quota_class,
+            options.priority,
+            options.max_wait,
+            report,
+        )
         attempt, renewed = 1, False
         while True:
-            ended = await self._attempt(call, tokens, options, await turn.permit(), decode, report)
+            ended = await self._attempt(call, tokens, options, await permits.acquire(), decode, report)
             if ended.error is None:
                 return ended.value
             state = Attempt(attempt, call.idempotent, call.replayable, tokens is not None and not renewed)
@@ -139,10 +147,10 @@ class Exchange:
                 case Step.REFRESH:
                     renewed = True
                     if not await _renewed(tokens, ended):
-                        return _give_up(ended.error, ended.reply, turn.attempts, check_for_errors)
+                        return _give_up(ended.error, ended.reply, permits.attempts, check_for_errors)
                     report.retry(ended.error, 0.0)
                 case Step.RAISE:
-                    return _give_up(ended.error, ended.reply, turn.attempts, check_for_errors)
+                    return _give_up(ended.error, ended.reply, permits.attempts, check_for_errors)
                 case _:
                     assert_never(decision.step)
 
@@ -182,7 +190,7 @@ class Exchange:
             reply = await self._sender.send(outgoing)
         except InputError as error:
             if error.sent == "never":
-                permit.release()  # the client is closed, or the environment makes no sense
+                permit.release()  # the client is closed, or the environment is invalid
             raise
         except TransportError as error:
             if error.sent == "never":
@@ -227,38 +235,6 @@ class Exchange:
             blocked = self._limiter.blocked(call.quota_class)
             if blocked is not None:
                 error.window, error.resume_at = blocked.window, blocked.resume_at
-
-
-class _Turn:
-    """A call's place in the queue: one permit per attempt, one budget of waiting for all of them."""
-
-    __slots__ = ("_call", "_clock", "_left", "_limiter", "_options", "_previous", "_report", "attempts")
-
-    def __init__(self, limiter: Limiter, clock: Clock, call: Call, options: Options, report: Report) -> None:
-        self._limiter = limiter
-        self._clock = clock
-        self._call = call
-        self._options = options
-        self._report = report
-        self._left = options.max_wait
-        self._previous: Permit | None = None
-        self.attempts = 0
-
-    async def permit(self) -> Permit:
-        self._report.begin(self.attempts + 1)
-        started = 0.0 if self._left is None else self._clock.monotonic()
-        with self._report.waiting("quota"):
-            permit = await self._limiter.acquire(
-                self._call.quota_class or QuotaClass.READ,
-                priority=self._options.priority,
-                max_wait=self._left,
-                retry_of=self._previous,
-            )
-        if self._left is not None:
-            self._left = max(0.0, self._left - (self._clock.monotonic() - started))
-        self.attempts += 1
-        self._previous = permit
-        return permit
 
 
 def _decoding() -> anyio.Lock:

@@ -339,6 +339,13 @@ class SenderContract:
             assert told(second) in ("200", "maybe")
             assert not isinstance(second, Reply) or second.body == b"{}"
 
+    async def test_the_late_answer_to_a_request_that_was_given_up_is_given_to_nobody(self, sender: Sender) -> None:
+        async with listening(peers.answers_late) as server:
+            assert told(await outcome(sender, get(server), total=SHORT)) == "maybe timed out"
+            server.told_more.set()
+            second = await sent(sender, get(server))
+            assert (second.body, server.connections) == (b"{}", 2)
+
     async def test_a_handshake_that_takes_too_long_has_sent_nothing(self, sender: Sender) -> None:
         async with listening(peers.shakes_no_hands, https=True) as server:
             assert told(await outcome(sender, get(server), timeout=SHORT)) == "never timed out"

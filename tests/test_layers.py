@@ -53,7 +53,7 @@ LAYERS: list[set[str]] = [
     {"limiter_log", "_http.connections"},
     {"limiter_gate"},
     {"limiter"},
-    {"_http.sender"},
+    {"_http.sender", "request.permit_budget"},
     {"_http"},
     {"_exchange"},
     {"stores", "protocol"},

@@ -1,7 +1,10 @@
 """The senders that there are keep the contract: over aiohttp, over httpx, and over clients of the caller's."""
 
+import math
 from collections.abc import AsyncIterator
 
+import anyio
+import anyio.lowlevel
 import httpx
 import httpx2
 import pytest
@@ -13,8 +16,11 @@ from strava_async._http.http_client import HttpClient
 from strava_async._http.httpx_sender import HttpxSender
 from strava_async._http.pool import FIELDS, KEEPALIVE_SECONDS, TransportClient, direct_transport
 from strava_async._http.trust import tls_context
+from strava_async.request.outgoing import OutgoingRequest
 from strava_async.request.sender import Sender
-from tests.sender_contract import SenderContract
+from tests import hostile_peers as peers
+from tests.hostile_peers import listening
+from tests.sender_contract import LONG, SenderContract, upload
 
 on_asyncio = pytest.mark.parametrize("anyio_backend", ["asyncio"])
 
@@ -26,6 +32,21 @@ class TestOverAiohttp(SenderContract):
         sender = AiohttpSender(tls_context(), FIELDS, KEEPALIVE_SECONDS)
         yield sender
         await sender.aclose()
+
+    async def test_a_reply_that_begins_before_the_body_is_out_has_a_timeout_of_its_own(self, sender: Sender) -> None:
+        async with listening(peers.refuses_an_upload_in_two_steps) as server, anyio.create_task_group() as tasks:
+            outgoing = OutgoingRequest(upload(server), None, LONG)
+
+            async def send() -> None:
+                with outgoing.begin():
+                    assert (await sender.send(outgoing)).body == b"{}"
+
+            tasks.start_soon(send)
+            with anyio.fail_after(LONG):
+                await server.heard(1)
+                while math.isfinite(outgoing.scope.deadline):  # as long as the body's own timeout is running
+                    await anyio.lowlevel.checkpoint()
+                server.told_more.set()
 
 
 class TestOverHttpx(SenderContract):

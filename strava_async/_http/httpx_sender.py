@@ -19,7 +19,7 @@ from strava_async._hidden import revealed
 from strava_async._http.failures import because, no_reply
 from strava_async._http.http_client import HttpClient
 from strava_async._http.incoming import Collected, fields_of
-from strava_async._http.quiet import quiet_url
+from strava_async._http.quiet import secret_query_url
 from strava_async.calls import Call
 from strava_async.errors import DecodeError, InputError, StravaError
 from strava_async.request.outgoing import Body, OutgoingRequest
@@ -116,7 +116,7 @@ class HttpxSender:
         elif "Authorization" in request.headers:
             del request.headers["Authorization"]  # the caller's client has one for everything; OAuth calls carry none
         if call.secret_query is not None:
-            request.url = quiet_url(request.url, call.secret_query.reveal())
+            request.url = secret_query_url(request.url, call.secret_query.reveal())
         return request
 
     def _watch(self, outgoing: OutgoingRequest) -> Any:
@@ -211,7 +211,7 @@ def _stream_class(library: Any) -> type[_BodyStream]:
 
 
 def _check_taken(request: Any, reply: Reply) -> None:
-    """Raise InputError if the credentials were refused because the transport left them out; see ``quiet``."""
+    """Raise InputError if the credentials were refused because the transport left them out; see ``SecretQueryUrl``."""
     if reply.status_code in (400, 401) and not request.url.taken:
         raise InputError(
             "the transport of http_client takes URLs as text, which holds no secret: use one of httpx for this call"
