@@ -1,4 +1,4 @@
-"""The exchange: the only place where the order of a request lives.
+"""The exchange: the only place that knows the order in which a request is made.
 
 ::
 
@@ -38,7 +38,7 @@ from strava_async.retry import Attempt, RetryPolicy, Step, decide
 from strava_async.tokens import TokenSource
 from strava_async.wire import Decode, Reply, opening, read, read_json, read_leniently
 
-# Packed, as bodies come; what is larger takes half a millisecond or more to decode.
+# Compressed, as bodies come; what is larger takes half a millisecond or more to decode.
 LARGE_BODY_BYTES = 8 * 1024
 
 
@@ -208,8 +208,8 @@ class Exchange:
         opened = _step_on(steps) if is_small else None
         if opened is not None:
             return self._ended(call, opened, bearer, decode)
-        # A hundred large bodies that arrive together are unpacked and decoded one per turn of the loop, each step of
-        # unpacking in a turn of its own; else all would stall it. What holds the interpreter, as decoders do, would
+        # A hundred large bodies that arrive together are decompressed and decoded one per turn of the loop, each step of
+        # decompressing in a turn of its own; else all would stall it. What holds the interpreter, as decoders do, would
         # stall it from a thread too.
         async with _decoding():
             while opened is None:

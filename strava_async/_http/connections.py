@@ -107,7 +107,7 @@ class Connections:
     def _end_loading(self, loading: asyncio.Future[OwnSenders]) -> None:
         self._loading = None
         if not loading.cancelled():
-            loading.exception()  # all to whom it is to be told may have been cancelled
+            loading.exception()  # retrieved: all who wait for it may have been cancelled
 
 
 async def httpx_client_for(url: str) -> httpx.AsyncClient:

@@ -1,7 +1,7 @@
 """Requests over an ``httpx.AsyncClient``, or one of httpx2: the caller's, or one that was made here.
 
 No retry, no redirect, no cookie policy of its own. A caller's client is used as it is: never changed, never closed.
-Bodies are taken as they came, packed: a client that has a hundred large ones arriving unpacks them in its own time.
+Bodies are taken as they came, compressed: a hundred large ones that arrive together are decompressed one by one.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class HttpxSender:
         self._client = client
         self._owned = owned
         self._library: Any = library
-        self._telling: set[str] = set()
+        self._traced: set[str] = set()
 
     async def send(self, outgoing: OutgoingRequest) -> Reply:
         """See ``Sender``."""
@@ -82,14 +82,16 @@ class HttpxSender:
             return because(outgoing, error, InputError(f"{call.path} makes no valid URL"))
         self._forget_request(error, call)
         if isinstance(error, library.DecodingError):
-            return because(outgoing, error, DecodeError(f"the body of {call.path} cannot be unpacked", path=call.path))
+            return because(
+                outgoing, error, DecodeError(f"the body of {call.path} cannot be decompressed", path=call.path)
+            )
         self._judge(error, outgoing)
         if call.quota_class is None and self._is_about_what_came(error):
-            # It shows the bytes that make no sense, and they may be of tokens.
+            # It shows the invalid bytes, which may be of tokens.
             return outgoing.error(f"no reply to {call.method} {call.path} that is HTTP")
         refusal = re.match(_REFUSED_BY_A_PROXY, str(error)) if isinstance(error, library.ProxyError) else None
         if refusal is not None:
-            # The rest of it is of the proxy's own wording, which may repeat the credentials that it was shown.
+            # The rest is the proxy's own wording, which may repeat the credentials that it received.
             text = f"no reply to {call.method} {call.path}: the proxy refuses the connection with {refusal[0]}"
             return outgoing.error(text, permanent=refusal[0] in _NOT_ALLOWED)
         permanent = isinstance(error, library.LocalProtocolError | library.UnsupportedProtocol)
@@ -107,7 +109,7 @@ class HttpxSender:
             call.method, call.url, content=revealed(content), headers=fields or None, extensions=extensions
         )
         if isinstance(content, Body):
-            # That of httpx is an async generator around it, which trio complains of if it is left half-way.
+            # httpx's own is an async generator around it, which trio warns about if it is left unfinished.
             request.stream = _stream_class(self._library)(content)
         if not self._owned:
             _accept_known_codings(request.headers)
@@ -120,24 +122,24 @@ class HttpxSender:
         return request
 
     def _watch(self, outgoing: OutgoingRequest) -> Any:
-        """Return what httpcore tells how far the request came, so that an end says whether it may have been sent.
+        """Return a trace callback of httpcore's, which notes how far the request came: whether it may have been sent.
 
-        Other transports tell nothing. One that has told something will do so again: as long as it is silent, the
-        request waits for a connection.
+        Other transports call none. One that has called it will do so again: until then the request waits for a
+        connection.
         """
         parts = urlsplit(outgoing.call.url)
         origin = f"{parts.scheme}://{parts.netloc}"
-        if origin in self._telling:
+        if origin in self._traced:
             outgoing.sent = "never"
 
-        async def told(event: str, info: Mapping[str, Any]) -> None:
-            self._telling.add(origin)
+        async def trace(event: str, info: Mapping[str, Any]) -> None:
+            self._traced.add(origin)
             if not event.endswith("send_request_headers.started"):
                 outgoing.sent = "never" if event.startswith("connection.") else outgoing.sent
             elif getattr(info.get("request"), "method", b"") != b"CONNECT":  # which goes to a proxy
                 outgoing.sent = "maybe"
 
-        return told
+        return trace
 
     def _judge(self, error: Exception, outgoing: OutgoingRequest) -> None:
         """Note whether the request may have been sent, by the error alone."""
@@ -196,7 +198,7 @@ def library_of(client: type) -> ModuleType:
 
 
 class _BodyStream:
-    """What goes before a library's own class of request bodies."""
+    """A mixin for a library's own class of request bodies."""
 
     def __init__(self, body: Body) -> None:
         self._body = body
@@ -222,7 +224,7 @@ async def _reply(response: Any, outgoing: OutgoingRequest) -> Reply:
     fields = fields_of(response.headers.raw)
     content_type, coding = fields.pop("content-type", ""), fields.pop("content-encoding", "")
     body = Collected(outgoing.call.path)
-    if response.is_stream_consumed:  # a mock transport has read and unpacked it already
+    if response.is_stream_consumed:  # a mock transport has read and decompressed it already
         body.add(response.content)
         return Reply(response.status_code, fields, body.joined(), content_type)
     # Not aiter_raw(), which puts three generators around it, for what is not needed here.
@@ -233,7 +235,7 @@ async def _reply(response: Any, outgoing: OutgoingRequest) -> Reply:
         except StopAsyncIteration:
             break
         except DecodeError as error:
-            # Raised here it would leave three generators of httpx open; a cancelled wait closes them from the inside.
+            # Raised here it would leave three generators of httpx unfinished; a cancelled wait closes them from the inside.
             if outgoing.scope.cancel_called:
                 raise  # what is buffered is read without a wait
             outgoing.end(error)
