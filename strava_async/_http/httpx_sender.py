@@ -235,7 +235,7 @@ async def _reply(response: Any, outgoing: OutgoingRequest) -> Reply:
         except StopAsyncIteration:
             break
         except DecodeError as error:
-            # Raised here it would leave three generators of httpx unfinished; a cancelled wait closes them from the inside.
+            # Raised here it would leave three generators of httpx unfinished; a cancelled wait closes them from inside.
             if outgoing.scope.cancel_called:
                 raise  # what is buffered is read without a wait
             outgoing.end(error)
