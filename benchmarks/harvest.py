@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.environments import CORE, FAST, Environment
 from benchmarks.processes import Bench
-from benchmarks.table import Row, alternate, best, median
+from benchmarks.table import Row, alternate, best, median, ratio
 
 SIZE = {"pages": 50, "details": 200, "streams": 200}
 WINDOW_REQUESTS = 100
@@ -19,6 +19,8 @@ CLIENTS: dict[str, tuple[Environment, str]] = {
     ON_AIOHTTP: (FAST, "api"),
     "httpx2, orjson": (FAST, "api-httpx2"),
 }
+# What a user writes over aiohttp; beside ours with ``fast``, in the same run.
+BARE_AIOHTTP = "aiohttp, orjson alone"
 OWN_CLIENTS = {name: CLIENTS[name] for name in (ON_HTTPX, ON_AIOHTTP)}
 SECONDS = {ON_HTTPX: 2.1, "httpx2": 1.9}
 
@@ -34,7 +36,8 @@ async def measure(bench: Bench, *, rounds: int, stravalib_share: int) -> list[Ro
         stravalib_share: stravalib does one in so many of the requests, and its time is scaled up.
     """
     jobs = {name: _harvest(bench, *client) for name, client in CLIENTS.items()}
-    figures = await alternate(rounds, jobs)
+    figures = await alternate(rounds, jobs | {BARE_AIOHTTP: _harvest(bench, FAST, "aiohttp")})
+    alone = figures.pop(BARE_AIOHTTP)
     cold = await _harvest(bench, *CLIENTS[ON_HTTPX], warm=False)()
     sequence = await _stravalib(bench, stravalib_share)
     rows = [
@@ -59,6 +62,19 @@ async def measure(bench: Bench, *, rounds: int, stravalib_share: int) -> list[Ro
         Row("", f"stravalib in sequence{scaled}", sequence, "s"),
         Row("", "harvest on httpx by a limiter that knows nothing yet", cold["wall_s"], "s"),
         Row("", "harvest on httpx, processor", median(figures[ON_HTTPX], "cpu_s"), "s"),
+    ]
+    rows += [
+        Row(
+            "T4",
+            f"harvest on {ON_AIOHTTP} / {BARE_AIOHTTP}",
+            ratio(figures[ON_AIOHTTP], alone, "wall_s"),
+            "x",
+            at_most=1.10,
+        ),
+        Row("", "the same, processor", ratio(figures[ON_AIOHTTP], alone, "cpu_s"), "x"),
+        Row(
+            "", f"worst loop lag in the harvest on {BARE_AIOHTTP}, best of {rounds} rounds", best(alone, "lag_ms"), "ms"
+        ),
     ]
     windows = await alternate(rounds, {name: _window(bench, *CLIENTS[name]) for name in SECONDS})
     rows += [

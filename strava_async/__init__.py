@@ -43,7 +43,9 @@ from strava_async.errors import (
     UploadError,
     UploadTimeoutError,
 )
-from strava_async.limiter.local import ClosableLimiter, Limiter, Permit, RateLimiter, Unlimited
+from strava_async.limiter.base import ClosableLimiter, Limiter, Permit
+from strava_async.limiter.local import RateLimiter
+from strava_async.limiter.unlimited import Unlimited
 from strava_async.oauth.grants import AccessInfo, TokenSet
 from strava_async.oauth.scopes import Scope
 from strava_async.protocol import ApiV3

@@ -20,7 +20,8 @@ from strava_async._types import UNSET, Unset
 from strava_async.client import Client, load_tags
 from strava_async.clock import Clock
 from strava_async.errors import DecodeError, InputError, MissingScopeError, StravaError
-from strava_async.limiter.local import Limiter, RateLimiter
+from strava_async.limiter.base import Limiter
+from strava_async.limiter.local import RateLimiter
 from strava_async.oauth.credentials import check_client_id, check_secret
 from strava_async.oauth.grants import AccessInfo, TokenSet, parse_redirect, redirect_state
 from strava_async.oauth.scopes import check_scope, parse_scope, scope_names

@@ -15,8 +15,8 @@ from strava_async._http import HttpClient, HttpSender
 from strava_async._types import UNSET, Unset
 from strava_async.clock import Clock
 from strava_async.errors import InputError, StravaError
-from strava_async.limiter.base import jitter_of
-from strava_async.limiter.local import Limiter, RateLimiter
+from strava_async.limiter.base import Limiter, jitter_of
+from strava_async.limiter.local import RateLimiter
 from strava_async.oauth import grants as oauth
 from strava_async.oauth.credentials import check_client_id, check_secret
 from strava_async.oauth.grants import AccessInfo, TokenSet, with_access_token, with_expiry, with_refresh_token

@@ -6,10 +6,12 @@ import re
 from weakref import WeakKeyDictionary
 
 from strava_async._concurrency.loop_binding import LoopBinding
-from strava_async._http.attempt import Attempt, HttpClient
-from strava_async._http.httpx_adapter import HttpxAdapter, library_of
+from strava_async._http.http_client import HttpClient
+from strava_async._http.httpx_sender import HttpxSender, library_of
 from strava_async.errors import InputError
-from strava_async.request.reply import Reply
+
+# Such as "Event loop is closed" of asyncio, and "must be called from async context" of trio.
+_LOOPS = re.compile(r"\bloop\b|\basync context\b")
 
 
 class _Loops:
@@ -20,7 +22,7 @@ class _Loops:
         self.one_has_ended = False
 
 
-class CallersClient:
+class CallersClient(HttpxSender):
     """Sends over a client that somebody else has made.
 
     Its connections belong to the event loop that they were made in. Two loops at a time are an error. After a loop has
@@ -34,8 +36,7 @@ class CallersClient:
     """
 
     def __init__(self, client: HttpClient) -> None:
-        self._client = client
-        self._adapter = HttpxAdapter(client, library_of(type(client)), owned=False)
+        super().__init__(client, library_of(type(client)), owned=False)
         self._loops = _loops.setdefault(client, _Loops())
 
     @property
@@ -52,24 +53,14 @@ class CallersClient:
         if self._loops.binding.enter():
             self._loops.one_has_ended = True
 
-    async def send(self, attempt: Attempt) -> Reply:
-        """Make one request; see ``Adapter``.
-
-        Raises:
-            InputError: it has connections of an event loop that has ended.
-        """
-        try:
-            return await self._adapter.send(attempt)
-        except RuntimeError as error:
-            if self._loops.one_has_ended and _LOOPS.search(str(error)):
-                raise InputError(
-                    "http_client has connections of an event loop that has ended: make one for each event loop, and "
-                    "close it there"
-                ) from error
-            raise
+    def check_loop(self, error: RuntimeError) -> None:
+        """Raise InputError for an error which means that the client has connections of an event loop that has ended."""
+        if self._loops.one_has_ended and _LOOPS.search(str(error)):
+            raise InputError(
+                "http_client has connections of an event loop that has ended: make one for each event loop, and "
+                "close it there"
+            ) from error
 
 
-# Such as "Event loop is closed" of asyncio, and "must be called from async context" of trio.
-_LOOPS = re.compile(r"\bloop\b|\basync context\b")
 # By client and not by sender: several may share one.
 _loops: WeakKeyDictionary[HttpClient, _Loops] = WeakKeyDictionary()

@@ -1,7 +1,7 @@
 """The connections that are made here, where the caller brought no client: when they are loaded, and for which loop.
 
 - What is needed for the first request is loaded in a thread: modules and the trust store hold up an event loop for
-  100 ms. So ``own_adapters`` is imported nowhere but there.
+  100 ms. So ``own_senders`` is imported nowhere but there.
 - An event loop that has ended leaves none behind: in the next they are made anew.
 """
 
@@ -13,7 +13,6 @@ import anyio.to_thread
 import sniffio
 
 from strava_async._concurrency.loop_binding import LoopBinding
-from strava_async._http.attempt import Adapter
 from strava_async.errors import InputError
 from strava_async.request.call import Call
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from strava_async._http.own_adapters import OwnAdapters
+    from strava_async._http.own_senders import OwnSender, OwnSenders
 
 
 class Connections:
@@ -35,13 +34,13 @@ class Connections:
     def __init__(self, *, fast: bool = True) -> None:
         self._fast = fast
         self._binding = LoopBinding("this HTTP client")
-        self._adapters: OwnAdapters | None = None
-        self._loading: asyncio.Future[OwnAdapters] | None = None  # on asyncio: one thread for all who come meanwhile
+        self._senders: OwnSenders | None = None
+        self._loading: asyncio.Future[OwnSenders] | None = None  # on asyncio: one thread for all who come meanwhile
 
     @property
     def are_loaded(self) -> bool:
         """Whether all is there that the first request needs."""
-        return self._adapters is not None
+        return self._senders is not None
 
     def enter(self) -> bool:
         """Note that they are used in this event loop.
@@ -54,9 +53,9 @@ class Connections:
         """
         ended = self._binding.enter()
         if ended:
-            if self._adapters is not None:
-                self._adapters.forget()
-            self._adapters = self._loading = None
+            if self._senders is not None:
+                self._senders.forget()
+            self._senders = self._loading = None
         return ended
 
     async def load(self) -> None:
@@ -65,13 +64,13 @@ class Connections:
         Raises:
             InputError: the environment names certificates that cannot be used.
         """
-        if self._adapters is not None:
+        if self._senders is not None:
             return
         library = sniffio.current_async_library()
         if library != "asyncio":
             loaded = await anyio.to_thread.run_sync(_load, library, False)
-            if self._adapters is None:  # else those of whoever was faster have connections already
-                self._adapters = loaded
+            if self._senders is None:  # else those of whoever was faster have connections already
+                self._senders = loaded
             return
         import asyncio  # not above: it is a third of what importing this package takes, and loaded here anyway
 
@@ -79,21 +78,21 @@ class Connections:
             # Not by way of anyio, which would load its backend on the event loop first.
             self._loading = asyncio.get_running_loop().run_in_executor(None, _load, library, self._fast)
             self._loading.add_done_callback(self._end_loading)
-        self._adapters = await asyncio.shield(self._loading)
+        self._senders = await asyncio.shield(self._loading)
 
-    def adapter_for(self, call: Call) -> Adapter:
+    def sender_for(self, call: Call) -> OwnSender:
         """Return what sends a call; it is made on first use.
 
         Raises:
             InputError: the environment names a proxy that cannot be used.
         """
-        if self._adapters is None:
+        if self._senders is None:
             raise InputError("this HTTP client is closed; make a new one")
         try:
-            return self._adapters.adapter_for(call)
+            return self._senders.sender_for(call)
         except InputError:
-            self._adapters.look_at_environment()
-            return self._adapters.adapter_for(call)
+            self._senders.look_at_environment()
+            return self._senders.sender_for(call)
 
     async def aclose(self) -> None:
         """Close them all.
@@ -102,13 +101,13 @@ class Connections:
             InputError: they belong to another event loop.
         """
         self.enter()
-        if self._adapters is not None:
-            await self._adapters.aclose()
+        if self._senders is not None:
+            await self._senders.aclose()
 
-    def _end_loading(self, loading: asyncio.Future[OwnAdapters]) -> None:
+    def _end_loading(self, loading: asyncio.Future[OwnSenders]) -> None:
         self._loading = None
         if not loading.cancelled():
-            loading.exception()  # all to whom it is to be told may have been cancelled
+            loading.exception()  # retrieved: all who wait for it may have been cancelled
 
 
 async def httpx_client_for(url: str) -> httpx.AsyncClient:
@@ -120,13 +119,13 @@ async def httpx_client_for(url: str) -> httpx.AsyncClient:
     return await anyio.to_thread.run_sync(_httpx_client_for, url)
 
 
-def _load(library: str, fast: bool) -> OwnAdapters:
-    from strava_async._http.own_adapters import load
+def _load(library: str, fast: bool) -> OwnSenders:
+    from strava_async._http.own_senders import load
 
     return load(library, fast=fast)
 
 
 def _httpx_client_for(url: str) -> httpx.AsyncClient:
-    from strava_async._http.own_adapters import httpx_client_for
+    from strava_async._http.own_senders import httpx_client_for
 
     return httpx_client_for(url)

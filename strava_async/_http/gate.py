@@ -1,4 +1,4 @@
-"""How many requests may be on the way at a time, and in which order those that wait for a place begin."""
+"""How many requests may be under way at a time, and in which order those that wait for a place begin."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ class Gate:
         """Wait for a place; without a turn of the event loop if there is one."""
         if self.take(urgent):
             return
-        line, turn = self._waiting[urgent], anyio.Event()
-        line.append(turn)
+        queue, turn = self._waiting[urgent], anyio.Event()
+        queue.append(turn)
         try:
             await turn.wait()
         except BaseException:
             if turn.is_set():
                 self.release()
             else:
-                line.remove(turn)
+                queue.remove(turn)
             raise
 
     def release(self) -> None:
-        """Give a place back; it goes to the next in line."""
+        """Give a place back; it goes to the next in the queue."""
         self._taken -= 1
-        for urgent, line in self._waiting.items():  # urgent ones first
-            if line and self._taken < self._places[urgent]:
+        for urgent, queue in self._waiting.items():  # urgent ones first
+            if queue and self._taken < self._places[urgent]:
                 self._taken += 1
-                line.popleft().set()
+                queue.popleft().set()
                 return

@@ -29,7 +29,7 @@ class Collected:
         self._size = 0
 
     def add(self, chunk: bytes) -> bool:
-        """Keep the next bytes; say whether there were any. Hand them in without keeping them: they may be tokens.
+        """Keep the next bytes; say whether there were any. No caller keeps them in a variable: they may be tokens.
 
         Raises:
             DecodeError: together they are more than anything that Strava sends.

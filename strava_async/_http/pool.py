@@ -1,8 +1,8 @@
 """The connections of httpx that are made here, where the caller brought no client.
 
-- Each connection of httpx has a pool of its own (``Lanes``), all are kept alive.
-- What the environment names a proxy for goes over it; httpx's own reading of ``NO_PROXY`` fails on networks.
-- No cookies: those of one athlete's answers are not to go along with another's requests.
+- Each connection of httpx has a pool of its own (``SingleConnectionPools``), all are kept alive.
+- Proxies of the environment are ``proxies``' matter; httpx's own reading of ``NO_PROXY`` fails on networks.
+- No cookies: one athlete's must not be sent with another's requests.
 - No ``httpx.AsyncClient`` around them: what that adds to a request (settings, redirects, authentication, cookies, a
   line in its log) is not wanted here, and costs as much as this library does.
 """
@@ -33,7 +33,7 @@ _RAW_FIELDS = [(name.encode(), value.encode()) for name, value in FIELDS.items()
 def direct_transport(tls: ssl.SSLContext) -> httpx.AsyncBaseTransport:
     """Return connections without a proxy. How many requests they carry at a time is up to the caller."""
     one = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE_SECONDS)
-    return Lanes(partial(httpx.AsyncHTTPTransport, verify=tls, limits=one, trust_env=False))
+    return SingleConnectionPools(partial(httpx.AsyncHTTPTransport, verify=tls, limits=one, trust_env=False))
 
 
 def proxied_transport(tls: ssl.SSLContext, proxy: Proxy) -> httpx.AsyncBaseTransport:
@@ -68,7 +68,7 @@ def _proxy(tls: ssl.SSLContext, proxy: Proxy) -> httpx.Proxy:
 
 
 class TransportClient:
-    """What is used of a client (``httpx_adapter.HttpClient``), over a transport alone.
+    """What is used of a client (``http_client.HttpClient``), over a transport alone.
 
     Args:
         transport: makes the requests, and is closed with this.
@@ -99,7 +99,7 @@ class TransportClient:
         await self._transport.aclose()
 
 
-class Lanes(httpx.AsyncBaseTransport):
+class SingleConnectionPools(httpx.AsyncBaseTransport):
     """Connections, each in a pool of its own; the one used last is used first.
 
     httpcore's pool goes through all its connections on every request and asks the system about each idle one. To keep
@@ -109,32 +109,32 @@ class Lanes(httpx.AsyncBaseTransport):
     ``KEEPALIVE_SECONDS`` is closed when the next request comes.
 
     Args:
-        open_lane: returns a transport that has one connection.
+        open_pool: returns a transport with one connection.
         now: seconds, monotonic.
     """
 
     def __init__(
-        self, open_lane: Callable[[], httpx.AsyncBaseTransport], now: Callable[[], float] = time.monotonic
+        self, open_pool: Callable[[], httpx.AsyncBaseTransport], now: Callable[[], float] = time.monotonic
     ) -> None:
-        self._open_lane = open_lane
+        self._open_pool = open_pool
         self._now = now
         self._all: set[httpx.AsyncBaseTransport] = set()
         self._idle: deque[tuple[float, httpx.AsyncBaseTransport]] = deque()  # longest idle first
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request on a lane that is free; the body's end frees it."""
+        """Send a request over a connection that is free; the end of the reply's body frees it."""
         expired = self._now() - KEEPALIVE_SECONDS
         while self._idle and self._idle[0][0] < expired:
             await self._drop(self._idle.popleft()[1])
-        lane = self._idle.pop()[1] if self._idle else self._open_lane()
-        self._all.add(lane)
+        pool = self._idle.pop()[1] if self._idle else self._open_pool()
+        self._all.add(pool)
         try:
-            response = await lane.handle_async_request(request)
+            response = await pool.handle_async_request(request)
         except BaseException:
-            await self._drop(lane)
+            await self._drop(pool)
             raise
         if isinstance(response.stream, httpx.AsyncByteStream):
-            response.stream = _Body(response.stream, partial(self._free, lane), partial(self._drop, lane))
+            response.stream = _Body(response.stream, partial(self._free, pool), partial(self._drop, pool))
         return response
 
     async def aclose(self) -> None:
@@ -143,14 +143,14 @@ class Lanes(httpx.AsyncBaseTransport):
         while self._all:
             await self._drop(next(iter(self._all)))
 
-    def _free(self, lane: httpx.AsyncBaseTransport) -> None:
-        if lane in self._all:
-            self._idle.append((self._now(), lane))
+    def _free(self, pool: httpx.AsyncBaseTransport) -> None:
+        if pool in self._all:
+            self._idle.append((self._now(), pool))
 
-    async def _drop(self, lane: httpx.AsyncBaseTransport) -> None:
-        self._all.discard(lane)
+    async def _drop(self, pool: httpx.AsyncBaseTransport) -> None:
+        self._all.discard(pool)
         with anyio.CancelScope(shield=True):
-            await lane.aclose()
+            await pool.aclose()
 
 
 class _Body(httpx.AsyncByteStream):

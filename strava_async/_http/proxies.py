@@ -3,7 +3,7 @@
 Rules, those of curl and Go where they agree:
 
 - A scheme's own variable goes before ``ALL_PROXY``. A value without a scheme is an HTTP proxy.
-- ``NO_PROXY`` lists what is reached directly, apart by commas or white space: a host name, with or without a dot or
+- ``NO_PROXY`` lists what is reached directly, separated by commas or white space: a host name, with or without a dot or
   ``*.`` before it, stands for itself and what is below it; an address, for itself; a network such as ``10.0.0.0/8`` or
   ``::1/128``, for the addresses in it. Each may end in a port, which then has to be the URL's. ``*`` is everything.
 - What is none of these matches nothing.
@@ -64,7 +64,7 @@ class Proxies:
         """Return the proxy for a URL; None if it is to be reached directly.
 
         Raises:
-            InputError: the variable that names it makes no sense.
+            InputError: the variable that names it is invalid.
         """
         if not self._named:
             return None

@@ -1,8 +1,8 @@
-"""URLs with a part that goes to the server and is shown to nobody else. For httpx and httpx2 alike; imports neither.
+"""URLs whose query has a secret that is sent and never shown. For httpx and httpx2 alike; imports neither.
 
 Strava wants the client secret of some calls in the query, and a URL is shown in many places: httpx logs each one at
 INFO and puts it into the repr of a request; hooks, tracing and error reports read it. All of them use its text, while
-what sends a request uses ``raw_path`` (httpx's transports) or ``query`` (ASGI). Only these have the whole.
+what sends a request uses ``raw_path`` (httpx's transports) or ``query`` (ASGI). Only these have the secret.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from functools import cache
 from typing import Any
 
 
-class QuietUrl:
-    """What goes before a library's own URL class.
+class SecretQueryUrl:
+    """A mixin for a library's own URL class.
 
     Attributes:
-        whole: the same URL with the quiet part, as one of the library's.
-        taken: whether somebody has asked for the whole.
+        whole: the same URL with the secret, as one of the library's.
+        taken: whether somebody has read the secret.
     """
 
     whole: Any
@@ -44,17 +44,17 @@ class QuietUrl:
         return self.whole
 
 
-def quiet_url(url: Any, part: str) -> Any:
+def secret_query_url(url: Any, part: str) -> Any:
     """Return a URL of the same library with ``part`` at the end of its query, and not in its text.
 
     Copies of it, as ``copy_with`` makes them, lack the part.
     """
     query = url.query.decode("ascii")
-    quiet = _class_for(url.__class__)(url)
-    quiet.whole = url.copy_with(query=(f"{query}&{part}" if query else part).encode("ascii"))
-    return quiet
+    secret = _class_for(url.__class__)(url)
+    secret.whole = url.copy_with(query=(f"{query}&{part}" if query else part).encode("ascii"))
+    return secret
 
 
 @cache
 def _class_for(url_class: type[Any]) -> type[Any]:
-    return type("URL", (QuietUrl, url_class), {})
+    return type("URL", (SecretQueryUrl, url_class), {})

@@ -1,18 +1,17 @@
-"""One request out, one reply in, whichever HTTP library is below."""
+"""The sender of an application: over the caller's client, or over connections of its own."""
 
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 import anyio
 
-from strava_async._hidden import Hidden
-from strava_async._http.attempt import Attempt, HttpClient
 from strava_async._http.connections import Connections
 from strava_async._http.gate import Gate
+from strava_async._http.http_client import HttpClient
 from strava_async.errors import InputError
-from strava_async.request.call import Call
+from strava_async.request.outgoing import OutgoingRequest
 from strava_async.request.reply import Reply
 
 if TYPE_CHECKING:
@@ -20,48 +19,18 @@ if TYPE_CHECKING:
 
 MAX_CONNECTIONS = 50
 URGENT_CONNECTIONS = 10
-# Whatever a peer or a transport does, closing is over by then.
+# Closing takes no longer than this, whatever a server or an HTTP library does.
 CLOSING_SECONDS = 5.0
 
 
-class Sender(Protocol):
-    """What the exchange needs to know about HTTP."""
-
-    async def send(
-        self,
-        call: Call,
-        bearer: Hidden[str] | None,
-        timeout: float,
-        total: float | None = None,
-        *,
-        urgent: bool = False,
-    ) -> Reply:
-        """Make one request and return its reply, whatever the status.
-
-        Args:
-            call: what is asked.
-            bearer: the access token that goes along; None for none.
-            timeout: seconds without a byte of the other side.
-            total: seconds from asking for a connection to the last byte of the body; None for no bound.
-            urgent: whether a person waits for it.
-
-        Raises:
-            TransportError: no reply came.
-            DecodeError: its body is too large, or cannot be unpacked.
-            InputError: it cannot be sent.
-        """
-        ...
-
-    async def aclose(self) -> None:
-        """End the requests on their way, and close what this sender opened itself."""
-        ...
-
-
 class HttpSender:
-    """A sender over an HTTP client: the caller's, or connections of its own that are made on first use.
+    """A ``Sender`` over the caller's HTTP client, or over connections of its own that are made on first use.
 
-    Of its own at most ``MAX_CONNECTIONS`` requests are on the way, and ``URGENT_CONNECTIONS`` more that a person waits
-    for, gated here: a queue inside of httpx costs more than its requests. A caller's client has its own limits.
+    It bounds each request, ends them all when it is closed, and is used in one event loop at a time.
+
+    Of its own connections at most ``MAX_CONNECTIONS`` are in use, and ``URGENT_CONNECTIONS`` more for requests that a
+    person waits for. They are counted here: a queue inside of httpx costs more than its requests. A caller's client
+    has its own limits.
 
     Args:
         client: None means connections of its own.
@@ -72,12 +41,12 @@ class HttpSender:
         self._callers = None if client is None else _callers(client)
         self._connections = Connections(fast=fast)
         self._gate = Gate(MAX_CONNECTIONS, URGENT_CONNECTIONS)
-        self._attempts: set[Attempt] = set()
+        self._under_way: set[OutgoingRequest] = set()
         self._none_left: anyio.Event | None = None
         self._closed = False
 
     async def prepare(self) -> None:
-        """Load what the first request needs, in a thread: modules and the trust store. Nothing is requested.
+        """Load what the first request needs, in a thread: modules and the trust store. Makes no requests.
 
         Raises:
             InputError: the environment names certificates that cannot be used; or this sender is closed, or belongs to
@@ -88,43 +57,39 @@ class HttpSender:
         if self._callers is None:
             await self._connections.load()
 
-    async def send(
-        self,
-        call: Call,
-        bearer: Hidden[str] | None,
-        timeout: float,
-        total: float | None = None,
-        *,
-        urgent: bool = False,
-    ) -> Reply:
-        """Make one request; see ``Sender``."""
+    async def send(self, outgoing: OutgoingRequest) -> Reply:
+        """Send one request; see ``Sender``."""
         self._check_open()
         self._enter()
         if self._callers is None and not self._connections.are_loaded:
             await self._connections.load()
             self._check_open()
-        attempt = Attempt(call, bearer, timeout, total)
-        self._attempts.add(attempt)
+        scope = outgoing.begin()
+        self._under_way.add(outgoing)
         try:
-            with attempt.scope:
+            with scope:
                 if self._callers is not None:
-                    return await self._callers.send(attempt)
+                    return await self._callers.send(outgoing)
                 gate = self._gate
-                if not gate.take(urgent):
-                    await gate.acquire(urgent)
+                if not gate.take(outgoing.urgent):
+                    await gate.acquire(outgoing.urgent)
                 try:
-                    return await self._connections.adapter_for(call).send(attempt)
+                    return await self._connections.sender_for(outgoing.call).send(outgoing)
                 finally:
                     gate.release()
         except InputError as error:
-            if error is attempt.failure:
-                error.sent = attempt.sent
+            if error is outgoing.failure:
+                error.sent = outgoing.sent
+            raise
+        except RuntimeError as error:
+            if self._callers is not None:
+                self._callers.check_loop(error)
             raise
         finally:
-            self._attempts.discard(attempt)
-            if self._none_left is not None and not self._attempts:
+            self._under_way.discard(outgoing)
+            if self._none_left is not None and not self._under_way:
                 self._none_left.set()
-        raise attempt.ended()
+        raise outgoing.end_error()
 
     async def aclose(self) -> None:
         """End the requests on their way, and close the connections that are its own.
@@ -133,9 +98,9 @@ class HttpSender:
         """
         self._closed = True
         with anyio.move_on_after(CLOSING_SECONDS):
-            for attempt in self._attempts:
-                attempt.close()
-            if self._attempts:
+            for outgoing in self._under_way:
+                outgoing.close()
+            if self._under_way:
                 self._none_left = anyio.Event()
                 await self._none_left.wait()
             await self._connections.aclose()
@@ -154,7 +119,7 @@ class HttpSender:
             self._callers.enter()
         elif self._connections.enter():
             self._gate = Gate(MAX_CONNECTIONS, URGENT_CONNECTIONS)
-            self._attempts.clear()
+            self._under_way.clear()
 
     def _check_open(self) -> None:
         if self._closed or (self._callers is not None and self._callers.is_closed):

@@ -1,15 +1,15 @@
-"""The exchange: the only place where the order of a request lives.
+"""The exchange: the only place that knows the order in which a request is made.
 
 ::
 
-    0 prepare   what the athlete did not grant is told; tokens that other processes share are read
+    0 prepare   a missing scope is refused; tokens that other processes share are read
     1 acquire   a permit: quota is reserved before anything is sent; the wait may be long
-    2 bearer    chosen after the wait, because a wait may be longer than a token lives
+    2 bearer    chosen after the wait, because a token may expire meanwhile
     3 send      one HTTP request
     4 settle    the permit, with what the reply says; released only if nothing left this machine
     5 decide    return a value; after an error wait, refresh or raise: pure, in ``retry``
 
-A reply in hand is returned at once; only the next request waits. Hooks are told by the call's ``Report``.
+A reply in hand is returned at once; only the next request waits. The call's ``Report`` calls the hooks.
 """
 
 from __future__ import annotations
@@ -24,19 +24,22 @@ from anyio.lowlevel import RunVar
 
 from strava_async._concurrency.shield import cancellable
 from strava_async._hidden import Hidden
-from strava_async._http import Sender
 from strava_async.clock import Clock
 from strava_async.errors import FaultError, InputError, RateLimitedError, StravaError, TransportError
-from strava_async.limiter.local import Limiter, Permit, Unlimited
-from strava_async.quota.values import Priority, QuotaClass
+from strava_async.limiter.base import Limiter, Permit
+from strava_async.limiter.unlimited import Unlimited
+from strava_async.quota.values import Priority
 from strava_async.request.call import Call
+from strava_async.request.outgoing import OutgoingRequest
+from strava_async.request.permit_budget import PermitBudget
 from strava_async.request.reply import Reply, decompressing_reply
 from strava_async.request.reports import Report, Reports, Sending
 from strava_async.request.results import Decode, read, read_json, read_leniently
 from strava_async.request.retry import Attempt, RetryPolicy, Step, decide
+from strava_async.request.sender import Sender
 from strava_async.tokens.source import TokenSource
 
-# Packed, as bodies come; what is larger takes half a millisecond or more to decode.
+# Compressed, as bodies come; what is larger takes half a millisecond or more to decode.
 LARGE_BODY_BYTES = 8 * 1024
 # In less, TCP could not make good the loss of two packets (RFC 6298 §2): an attempt would be cut off in vain.
 LEAST_ATTEMPT_SECONDS = 3.0
@@ -47,7 +50,7 @@ class Options(NamedTuple):
 
     Attributes:
         retry: when and how often to try again.
-        timeout: seconds without a sign of the other side before an attempt is given up.
+        timeout: the inactivity timeout: seconds without a byte from the server before an attempt is given up.
         total: seconds for one attempt, from asking for a connection to the body's last byte; None means no bound.
         max_wait: seconds that the call may queue for quota, all its attempts together; None means no bound.
         priority: its rank in that queue.
@@ -76,10 +79,10 @@ class Exchange:
 
     Args:
         limiter: hands out permits.
-        sender: speaks HTTP.
+        sender: sends the requests.
         clock: the waits between attempts.
         random: returns jitter from [0, 1).
-        reports: is told what happens; None tells nobody.
+        reports: receives what happens; None means nobody does.
     """
 
     def __init__(
@@ -124,11 +127,18 @@ class Exchange:
         if tokens is not None:
             await tokens.prepare(call.endpoint.scope)
         report = self._reports.of(call, tokens, options.priority)
-        turn = _Turn(self._limiter if call.quota_class else self._unmetered, self._clock, call, options, report)
+        permits = PermitBudget(
+            self._limiter if call.quota_class else self._unmetered,
+            self._clock,
+            call.quota_class,
+            options.priority,
+            options.max_wait,
+            report,
+        )
         give_up_at = math.inf if options.within is None else self._clock.monotonic() + options.within
         attempt, renewed = 1, False
         while True:
-            ended = await self._attempt(call, tokens, options, await turn.permit(), decode, report)
+            ended = await self._attempt(call, tokens, options, await permits.acquire(), decode, report)
             if ended.error is None:
                 return ended.value
             state = Attempt(attempt, call.idempotent, call.replayable, tokens is not None and not renewed)
@@ -137,7 +147,7 @@ class Exchange:
                 case Step.WAIT:
                     left = give_up_at - self._clock.monotonic() - decision.seconds
                     if left < LEAST_ATTEMPT_SECONDS:
-                        return _give_up(ended.error, ended.reply, turn.attempts, check_for_errors)
+                        return _give_up(ended.error, ended.reply, permits.attempts, check_for_errors)
                     attempt, options = attempt + 1, _bounded(options, left)
                     report.retry(ended.error, decision.seconds)
                     if decision.seconds:
@@ -146,10 +156,10 @@ class Exchange:
                 case Step.REFRESH:
                     renewed = True
                     if not await _renewed(tokens, ended):
-                        return _give_up(ended.error, ended.reply, turn.attempts, check_for_errors)
+                        return _give_up(ended.error, ended.reply, permits.attempts, check_for_errors)
                     report.retry(ended.error, 0.0)
                 case Step.RAISE:
-                    return _give_up(ended.error, ended.reply, turn.attempts, check_for_errors)
+                    return _give_up(ended.error, ended.reply, permits.attempts, check_for_errors)
                 case _:
                     assert_never(decision.step)
 
@@ -184,11 +194,12 @@ class Exchange:
     ) -> _Ended:
         # Whoever waits for tokens waits for what they are needed for, too.
         urgent = options.priority is Priority.INTERACTIVE or call.quota_class is None
+        outgoing = OutgoingRequest(call, bearer, options.timeout, options.total, urgent=urgent)
         try:
-            reply = await self._sender.send(call, bearer, options.timeout, options.total, urgent=urgent)
+            reply = await self._sender.send(outgoing)
         except InputError as error:
             if error.sent == "never":
-                permit.release()  # the client is closed, or the environment makes no sense
+                permit.release()  # the client is closed, or the environment is invalid
             raise
         except TransportError as error:
             if error.sent == "never":
@@ -206,9 +217,8 @@ class Exchange:
         opened = _step_on(steps) if is_small else None
         if opened is not None:
             return self._ended(call, opened, bearer, decode)
-        # A hundred large bodies that arrive together are unpacked and decoded one per turn of the loop, each step of
-        # unpacking in a turn of its own; else all would stall it. What holds the interpreter, as decoders do, would
-        # stall it from a thread too.
+        # Large bodies that arrive together are decompressed and decoded one after the other, each step in a turn of the
+        # loop; else a hundred would stall it. A decoder holds the interpreter: a thread would stall it as well.
         async with _decoding():
             while opened is None:
                 await anyio.lowlevel.checkpoint()
@@ -230,38 +240,6 @@ class Exchange:
             blocked = self._limiter.blocked(call.quota_class)
             if blocked is not None:
                 error.window, error.resume_at = blocked.window, blocked.resume_at
-
-
-class _Turn:
-    """A call's place in the queue: one permit per attempt, one budget of waiting for all of them."""
-
-    __slots__ = ("_call", "_clock", "_left", "_limiter", "_options", "_previous", "_report", "attempts")
-
-    def __init__(self, limiter: Limiter, clock: Clock, call: Call, options: Options, report: Report) -> None:
-        self._limiter = limiter
-        self._clock = clock
-        self._call = call
-        self._options = options
-        self._report = report
-        self._left = options.max_wait
-        self._previous: Permit | None = None
-        self.attempts = 0
-
-    async def permit(self) -> Permit:
-        self._report.begin(self.attempts + 1)
-        started = 0.0 if self._left is None else self._clock.monotonic()
-        with self._report.waiting("quota"):
-            permit = await self._limiter.acquire(
-                self._call.quota_class or QuotaClass.READ,
-                priority=self._options.priority,
-                max_wait=self._left,
-                retry_of=self._previous,
-            )
-        if self._left is not None:
-            self._left = max(0.0, self._left - (self._clock.monotonic() - started))
-        self.attempts += 1
-        self._previous = permit
-        return permit
 
 
 def _decoding() -> anyio.Lock:

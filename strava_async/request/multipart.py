@@ -4,12 +4,12 @@ Rules (RFC 7578, and the WHATWG's "multipart/form-data encoding algorithm", whic
 
 - Names of fields and of files are UTF-8, with ``"``, CR and LF as ``%22``, ``%0D`` and ``%0A``.
 - A part with a file name is ``application/octet-stream`` where nothing else is said; one without says nothing.
-- The length is known beforehand if that of each file is, and then it is kept: of a file that grows the rest is left
-  out, and one that shrinks is an error. Of pipes, and what else cannot be wound back, it is not known.
-- No file is larger than ``MAX_FILE_BYTES``; what has no end, as a device, is given up there.
+- The length is known beforehand if that of each file is, and then it is kept: the rest of a file that grows is left
+  out, and one that shrinks is an error. The length of pipes, and of what else cannot be rewound, is not known.
+- No file is larger than ``MAX_FILE_BYTES``; what has no end, such as a device, is refused there.
 
 A file is given as httpx takes it: text, bytes, a binary file object, or a tuple of a file name and one of those, with a
-media type and further header fields where they are wanted. What can be wound back is sent from its beginning.
+media type and further header fields where they are wanted. What can be rewound is sent from its beginning.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class _Part:
         if isinstance(self.content, bytes):
             yield from _pieces(self.content)
             return
-        _wind_back(self.content)
+        _rewind(self.content)
         left, came = self.size, 0
         while True:
             # Where nothing is left it is asked once more: a file that counts learns that all has been taken.
@@ -211,7 +211,7 @@ def _size_of(content: Any) -> int | None:
     return size or None
 
 
-def _wind_back(content: Any) -> None:
+def _rewind(content: Any) -> None:
     with suppress(OSError, AttributeError, ValueError):  # it is sent from where it is
         content.seek(0)
 

@@ -27,6 +27,7 @@ from strava_async.clock import Clock
 from strava_async.errors import StravaError
 from strava_async.request.call import Call
 from strava_async.request.endpoints import Endpoint, Method
+from strava_async.request.outgoing import OutgoingRequest
 from strava_async.request.reply import decompressed_reply
 
 ANSWER_SECONDS = 2.0
@@ -178,5 +179,6 @@ async def _send(client: HttpClient, method: Method, url: str, content: bytes | N
     content_type = None if content is None else _JSON
     endpoint = Endpoint(method, urlsplit(url).path, quota_class=None)
     call = Call(method, address, endpoint.path, endpoint, content, content_type, secret_query=quiet)
-    reply = decompressed_reply(await HttpSender(client).send(call, None, math.inf))  # ``ask`` says how long
+    outgoing = OutgoingRequest(call, None, math.inf)  # ``ask`` says how long
+    reply = decompressed_reply(await HttpSender(client).send(outgoing))
     return CallbackReply(reply.status_code, reply.body)

@@ -22,7 +22,8 @@ from strava_async.demo.plain import PlainScreen
 from strava_async.demo.run import Settings, main
 from strava_async.demo.store import APPLICATION_ID, SqliteStore, StoreError, open_store
 from strava_async.errors import ForbiddenError, ServerError, StravaError, UnauthorizedError
-from strava_async.limiter.local import RateLimiter, Unlimited
+from strava_async.limiter.local import RateLimiter
+from strava_async.limiter.unlimited import Unlimited
 from strava_async.protocol import ApiV3
 from strava_async.quota.values import Meter, Quota, QuotaClass
 from strava_async.request.retry import RetryPolicy

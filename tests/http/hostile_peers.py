@@ -51,6 +51,17 @@ class Connection:
         data, self._buffer = self._buffer[:size], self._buffer[size:]
         return data
 
+    async def chunks(self) -> bytes:
+        """Read a chunked body (RFC 9112 §7.1); return what is in it."""
+        body = b""
+        while True:
+            while b"\r\n" not in self._buffer:
+                self._buffer += await self.stream.receive()
+            size, _, self._buffer = self._buffer.partition(b"\r\n")
+            body += (await self.exactly(int(size, 16) + 2))[:-2]
+            if size == b"0":
+                return body
+
     async def send(self, data: bytes) -> None:
         await self.stream.send(data)
 
@@ -221,6 +232,15 @@ async def refuses_an_upload_and_stops_reading(connection: Connection, server: Se
     await anyio.sleep_forever()
 
 
+async def refuses_an_upload_in_two_steps(connection: Connection, server: Server) -> None:
+    await connection.head()
+    await connection.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\n")
+    server.requests += 1
+    await server.told_more.wait()
+    await connection.send(b"{}")
+    await anyio.sleep_forever()
+
+
 async def hangs_up_on_the_second_request(connection: Connection, server: Server) -> None:
     await connection.request()
     server.requests += 1
@@ -240,6 +260,19 @@ async def says_more_than_was_asked(connection: Connection, server: Server) -> No
     await connection.request()
     server.requests += 1
     await connection.send(OK)
+
+
+async def answers_late(connection: Connection, server: Server) -> None:
+    """Answers the first request once somebody says so; what asks next must not get that answer."""
+    while True:
+        await connection.request()
+        server.requests += 1
+        if server.requests == 1:
+            await server.told_more.wait()
+            await connection.send(POISON)
+            server.more_is_out.set()
+        else:
+            await connection.send(OK)
 
 
 async def shakes_no_hands(connection: Connection, server: Server) -> None:

@@ -14,11 +14,11 @@ import trio.testing
 
 from strava_async._hidden import Hidden, revealed
 from strava_async._http import HttpSender
-from strava_async._http.attempt import Attempt, Body
 from strava_async._http.incoming import Collected
 from strava_async.errors import DecodeError, InputError, TransportError
 from strava_async.request.call import Call, api_call
 from strava_async.request.multipart import CHUNK_BYTES
+from strava_async.request.outgoing import Body, OutgoingRequest
 from strava_async.request.reply import MAX_BODY_BYTES
 
 API = "https://www.strava.com/api/v3"
@@ -52,7 +52,7 @@ class Taking(httpx.AsyncBaseTransport):
 async def sent(transport: httpx.AsyncBaseTransport, call: Call, timeout: float, total: float | None) -> Any:
     async with httpx.AsyncClient(transport=transport) as client:
         try:
-            return await HttpSender(client).send(call, Hidden("b"), timeout, total)
+            return await HttpSender(client).send(OutgoingRequest(call, Hidden("b"), timeout, total))
         except TransportError as error:
             return error
 
@@ -130,14 +130,16 @@ async def test_a_large_body_that_is_no_file_goes_out_piece_by_piece_too() -> Non
     call = api_call("POST", "/activities", {"description": "x" * 200_000}, api_url=API)
     assert (await sent(transport, call, 10.0, None)).status_code == 200
     assert transport.taken == len(revealed(call.content) or b"")
-    body, fields = Attempt(call, None, 10.0, None).body()
+    body, fields = OutgoingRequest(call, None, 10.0, None).body()
     assert isinstance(body, Body)
     assert fields["Content-Length"] == str(len(revealed(call.content) or b""))
 
 
 @pytest.mark.anyio
 async def test_a_body_can_be_gone_through_twice() -> None:
-    body, _ = Attempt(upload(b"x" * 200_000), None, 10.0, None).body()
+    outgoing = OutgoingRequest(upload(b"x" * 200_000), None, 10.0, None)
+    outgoing.begin()
+    body, _ = outgoing.body()
     assert isinstance(body, Body)
     first = b"".join([chunk async for chunk in body])
     assert first == b"".join([chunk async for chunk in body])
@@ -148,7 +150,7 @@ async def test_a_body_can_be_gone_through_twice() -> None:
 @pytest.mark.parametrize("bearer", ["tok\n", "a\r\nX: y", "a\0", "é"])
 async def test_a_token_that_no_field_can_hold_is_bad_input_and_not_shown(bearer: str) -> None:
     with pytest.raises(InputError, match="no header field") as caught:
-        Attempt(GET, Hidden(bearer), 10.0, None).authorization()
+        OutgoingRequest(GET, Hidden(bearer), 10.0, None).authorization()
     assert bearer not in str(caught.value)
 
 

@@ -1,4 +1,4 @@
-"""The client that a sender makes for itself: its lanes."""
+"""The client that a sender makes for itself: its pools."""
 
 from collections.abc import AsyncIterator
 
@@ -6,7 +6,7 @@ import anyio
 import httpx
 import pytest
 
-from strava_async._http.pool import KEEPALIVE_SECONDS, Lanes
+from strava_async._http.pool import KEEPALIVE_SECONDS, SingleConnectionPools
 
 URL = "http://strava.example/"
 
@@ -25,7 +25,7 @@ class Body(httpx.AsyncByteStream):
             raise httpx.ReadError("broken")
 
 
-class Lane(httpx.AsyncBaseTransport):
+class Pool(httpx.AsyncBaseTransport):
     """A transport of one connection that remembers what became of it."""
 
     def __init__(self) -> None:
@@ -49,21 +49,21 @@ class Lane(httpx.AsyncBaseTransport):
 
 
 class Bench:
-    """Lanes over transports that a test can look at, at a time that it sets."""
+    """SingleConnectionPools over transports that a test can look at, at a time that it sets."""
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.made: list[Lane] = []
-        self.next = Lane()
-        self.lanes = Lanes(self.make, lambda: self.now)
+        self.made: list[Pool] = []
+        self.next = Pool()
+        self.pools = SingleConnectionPools(self.make, lambda: self.now)
 
-    def make(self) -> Lane:
-        lane, self.next = self.next, Lane()
-        self.made.append(lane)
-        return lane
+    def make(self) -> Pool:
+        pool, self.next = self.next, Pool()
+        self.made.append(pool)
+        return pool
 
     async def send(self) -> httpx.Response:
-        return await self.lanes.handle_async_request(httpx.Request("GET", URL))
+        return await self.pools.handle_async_request(httpx.Request("GET", URL))
 
 
 @pytest.fixture
@@ -76,17 +76,17 @@ async def test_one_request_after_the_other_shares_a_connection(bench: Bench) -> 
     for _ in range(3):
         response = await bench.send()
         assert await response.aread() == b"body"
-    assert [lane.requests for lane in bench.made] == [3]
+    assert [pool.requests for pool in bench.made] == [3]
 
 
 @pytest.mark.anyio
 async def test_a_connection_is_not_shared_while_its_body_is_open(bench: Bench) -> None:
     first, second = await bench.send(), await bench.send()
-    assert [lane.requests for lane in bench.made] == [1, 1]
+    assert [pool.requests for pool in bench.made] == [1, 1]
     await first.aclose()
     await second.aclose()
     await (await bench.send()).aclose()
-    assert [lane.requests for lane in bench.made] == [1, 2]  # the one used last
+    assert [pool.requests for pool in bench.made] == [1, 2]  # the one used last
 
 
 @pytest.mark.anyio
@@ -108,7 +108,7 @@ async def test_a_connection_that_failed_is_closed_and_not_used_again(bench: Benc
     with pytest.raises(httpx.ReadError):
         await bench.send()
     await (await bench.send()).aclose()
-    assert [(lane.requests, lane.open) for lane in bench.made] == [(1, False), (1, True)]
+    assert [(pool.requests, pool.open) for pool in bench.made] == [(1, False), (1, True)]
 
 
 @pytest.mark.anyio
@@ -129,7 +129,7 @@ async def test_a_cancelled_request_costs_its_connection(bench: Bench) -> None:
         tasks.start_soon(bench.send)
         await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
-    assert [lane.open for lane in bench.made] == [False]
+    assert [pool.open for pool in bench.made] == [False]
 
 
 @pytest.mark.anyio
@@ -140,15 +140,15 @@ async def test_what_was_idle_too_long_is_closed(bench: Bench) -> None:
         await response.aclose()
     bench.now = 1.5 + KEEPALIVE_SECONDS
     await (await bench.send()).aclose()
-    assert [lane.open for lane in bench.made] == [False, False, True]
+    assert [pool.open for pool in bench.made] == [False, False, True]
 
 
 @pytest.mark.anyio
 async def test_closing_closes_what_is_idle_and_what_is_not(bench: Bench) -> None:
     idle, busy = await bench.send(), await bench.send()
     await idle.aclose()
-    await bench.lanes.aclose()
-    assert [lane.open for lane in bench.made] == [False, False]
+    await bench.pools.aclose()
+    assert [pool.open for pool in bench.made] == [False, False]
     await busy.aclose()
     await (await bench.send()).aclose()
     assert len(bench.made) == 3

@@ -30,6 +30,7 @@ from strava_async._http.sender import MAX_CONNECTIONS, URGENT_CONNECTIONS
 from strava_async._http.trust import tls_context
 from strava_async.errors import InputError, StravaError, TransportError
 from strava_async.request.call import Call, api_call
+from strava_async.request.outgoing import OutgoingRequest
 from strava_async.request.reply import Reply
 from tests.http import hostile_peers as peers
 from tests.http.hostile_peers import OK, Connection, Server, answers, listening
@@ -41,6 +42,10 @@ both_libraries = pytest.mark.parametrize("fast", [True, False], ids=["aiohttp if
 
 def get(url: str) -> Call:
     return api_call("GET", "/x", {}, api_url=url)
+
+
+async def sent(sender: HttpSender, call: Call) -> Reply:
+    return await sender.send(OutgoingRequest(call, None, LONG))
 
 
 async def answers_each(connection: Connection, server: Server) -> None:
@@ -57,7 +62,7 @@ async def crowded(fast: bool) -> AsyncIterator[tuple[HttpSender, Server, list[St
 
     async def wait() -> None:
         try:
-            await sender.send(get(server.url), None, LONG)
+            await sender.send(OutgoingRequest(get(server.url), None, LONG))
         except StravaError as error:
             errors.append(error)
 
@@ -78,7 +83,7 @@ async def crowded(fast: bool) -> AsyncIterator[tuple[HttpSender, Server, list[St
 async def test_waiting_for_a_place_counts_and_has_sent_nothing(fast: bool) -> None:
     async with crowded(fast) as (sender, server, _):
         with pytest.raises(TransportError, match="no connection") as caught:
-            await sender.send(get(server.url), None, LONG, SHORT)
+            await sender.send(OutgoingRequest(get(server.url), None, LONG, SHORT))
         assert (caught.value.sent, caught.value.timed_out) == ("never", True)
         assert server.connections == MAX_CONNECTIONS
 
@@ -90,13 +95,13 @@ async def test_what_a_person_waits_for_finds_a_place(fast: bool) -> None:
 
         async def wait() -> None:
             with pytest.raises(TransportError):
-                await sender.send(get(server.url), None, LONG, urgent=True)
+                await sender.send(OutgoingRequest(get(server.url), None, LONG, urgent=True))
 
         for _ in range(URGENT_CONNECTIONS):
             tasks.start_soon(wait)
         await server.heard(MAX_CONNECTIONS + URGENT_CONNECTIONS)
         with pytest.raises(TransportError) as caught:
-            await sender.send(get(server.url), None, LONG, SHORT, urgent=True)
+            await sender.send(OutgoingRequest(get(server.url), None, LONG, SHORT, urgent=True))
         assert caught.value.sent == "never"
         await sender.aclose()
 
@@ -108,7 +113,7 @@ async def test_closing_ends_what_is_under_way_and_what_waits(fast: bool) -> None
 
         async def wait() -> None:
             with pytest.raises(TransportError, match="closed") as caught:
-                await sender.send(get(server.url), None, LONG)
+                await sender.send(OutgoingRequest(get(server.url), None, LONG))
             assert caught.value.sent == "never"
 
         tasks.start_soon(wait)
@@ -129,7 +134,7 @@ async def test_closing_ends_requests_over_a_callers_client_and_leaves_it_open() 
 
             async def wait() -> None:
                 with pytest.raises(TransportError, match="closed"):
-                    await sender.send(get(server.url), None, LONG)
+                    await sender.send(OutgoingRequest(get(server.url), None, LONG))
 
             tasks.start_soon(wait)
             await server.heard(1)
@@ -142,47 +147,10 @@ async def test_closing_ends_requests_over_a_callers_client_and_leaves_it_open() 
 async def test_a_cancelled_caller_ends_at_once(fast: bool) -> None:
     async with listening(peers.drips_the_body) as server, HttpSender(fast=fast) as sender:
         with anyio.move_on_after(SHORT) as scope, anyio.fail_after(LONG):
-            await sender.send(get(server.url), None, LONG)
+            await sender.send(OutgoingRequest(get(server.url), None, LONG))
         assert scope.cancelled_caught
         with pytest.raises(TransportError):  # the place is free again, and the sender in order
-            await sender.send(get(server.url), None, LONG, SHORT)
-
-
-@pytest.mark.anyio
-@both_libraries
-async def test_no_cookies_are_kept(fast: bool) -> None:
-    heard: list[bytes] = []
-
-    async def peer(connection: Connection, server: Server) -> None:
-        for _ in range(2):
-            heard.append(await connection.request())
-            await connection.send(b"HTTP/1.1 200 OK\r\nset-cookie: who=first; path=/\r\ncontent-length: 0\r\n\r\n")
-
-    async with listening(peer) as server, HttpSender(fast=fast) as sender:
-        # By name: aiohttp's own jar takes no cookies from an address.
-        url = server.url.replace("127.0.0.1", "localhost")
-        for _ in range(2):
-            assert (await sender.send(get(url), None, LONG)).status_code == 200
-    assert len(heard) == 2
-    assert not any(b"cookie:" in request.lower() for request in heard)
-
-
-@pytest.mark.anyio
-@both_libraries
-async def test_an_error_of_the_callers_file_is_passed_on(fast: bool) -> None:
-    class MineError(Exception): ...
-
-    class File(io.BytesIO):
-        def read(self, size: int | None = -1, /) -> bytes:
-            if self.tell() > 500_000:
-                raise MineError
-            return super().read(size)
-
-    async with listening(answers_each) as server, HttpSender(fast=fast) as sender:
-        call = api_call("POST", "/uploads", {}, api_url=server.url, files={"file": File(b"x" * 1_000_000)})
-        with pytest.raises(MineError):
-            await sender.send(call, None, LONG)
-        assert server.requests == 0
+            await sender.send(OutgoingRequest(get(server.url), None, LONG, SHORT))
 
 
 class Breaking(io.BytesIO):
@@ -201,7 +169,7 @@ async def test_what_fails_half_way_may_have_been_sent_and_what_fails_before_was_
         for file, sent in ((Breaking(b"x" * 1_000_000), "maybe"), (7, "never")):
             call = api_call("POST", "/uploads", {}, api_url=server.url, files={"file": file})
             with pytest.raises(InputError) as caught:
-                await sender.send(call, None, LONG)
+                await sender.send(OutgoingRequest(call, None, LONG))
             assert caught.value.sent == sent
 
 
@@ -221,7 +189,7 @@ async def test_a_pipe_that_nobody_writes_to_holds_up_no_other_work(fast: bool) -
 
     async def send(sender: HttpSender, call: Call) -> None:
         try:
-            await sender.send(call, None, LONG)
+            await sender.send(OutgoingRequest(call, None, LONG))
         except TransportError as error:
             errors.append(error)
 
@@ -237,25 +205,6 @@ async def test_a_pipe_that_nobody_writes_to_holds_up_no_other_work(fast: bool) -
             rescue.cancel()
             writer.close()
     assert "the client was closed" in str(errors[0])
-
-
-@pytest.mark.anyio
-@both_libraries
-async def test_an_upload_arrives_as_it_is(fast: bool) -> None:
-    bodies: list[bytes] = []
-    content = bytes(range(256)) * 4_000
-
-    async def peer(connection: Connection, server: Server) -> None:
-        head = await connection.head()
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        bodies.append(await connection.exactly(length))
-        await connection.send(OK)
-
-    async with listening(peer) as server, HttpSender(fast=fast) as sender:
-        call = api_call("POST", "/uploads", {"a": "ü"}, api_url=server.url, files={"file": ("a", io.BytesIO(content))})
-        assert (await sender.send(call, None, LONG)).status_code == 200
-    assert content in bodies[0]
-    assert "ü".encode() in bodies[0]
 
 
 # --- event loops ---
@@ -308,7 +257,7 @@ def test_a_loop_that_has_ended_is_forgotten(
     sender = HttpSender(fast=fast)
 
     async def ask(url: str, close: bool) -> Reply:
-        reply = await sender.send(get(url), None, LONG)
+        reply = await sender.send(OutgoingRequest(get(url), None, LONG))
         if close:
             await sender.aclose()
         return reply
@@ -327,9 +276,9 @@ def test_a_callers_client_with_connections_of_an_ended_loop_is_told(backends: tu
         warnings.simplefilter("ignore", ResourceWarning)
         client = httpx.AsyncClient()
         sender = HttpSender(client)
-        assert anyio.run(sender.send, get(url), None, LONG, backend=backends[0]).status_code == 200
+        assert anyio.run(sent, sender, get(url), backend=backends[0]).status_code == 200
         with pytest.raises(InputError, match="make one for each event loop"):
-            anyio.run(sender.send, get(url), None, LONG, backend=backends[1])
+            anyio.run(sent, sender, get(url), backend=backends[1])
         del client, sender
 
 
@@ -337,20 +286,20 @@ def test_a_callers_client_with_connections_of_an_ended_loop_is_told(backends: tu
 async def test_a_callers_client_in_two_living_loops_is_told_at_once_whoever_uses_it() -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(200, content=b"{}"))
     async with httpx.AsyncClient(transport=transport) as client:
-        await HttpSender(client).send(get("http://x"), None, LONG)
+        await HttpSender(client).send(OutgoingRequest(get("http://x"), None, LONG))
 
         async def elsewhere() -> None:
             with pytest.raises(InputError, match="another event loop, which has not ended"):
-                await HttpSender(client).send(get("http://x"), None, LONG)
+                await HttpSender(client).send(OutgoingRequest(get("http://x"), None, LONG))
 
         await anyio.to_thread.run_sync(anyio.run, elsewhere)
-        assert (await HttpSender(client).send(get("http://x"), None, LONG)).status_code == 200
+        assert (await HttpSender(client).send(OutgoingRequest(get("http://x"), None, LONG))).status_code == 200
 
 
 def test_a_callers_client_without_connections_goes_from_loop_to_loop() -> None:
     client = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200, content=b"{}")))
     for _ in range(3):
-        assert asyncio.run(HttpSender(client).send(get("http://x"), None, LONG)).body == b"{}"
+        assert asyncio.run(sent(HttpSender(client), get("http://x"))).body == b"{}"
 
 
 # --- the environment, and what is loaded: each in a process of its own ---
@@ -443,7 +392,7 @@ async def test_a_proxy_that_refuses_is_told_without_its_words(status: int, perma
         url = server.url.replace("http://", "http://user:sekret@")
         async with httpx.AsyncClient(transport=proxied_transport(tls_context(), Proxy(url, "ALL_PROXY"))) as client:
             with pytest.raises(TransportError, match=f"the proxy refuses the connection with {status}") as caught:
-                await HttpSender(client).send(get("https://strava.invalid"), None, LONG)
+                await HttpSender(client).send(OutgoingRequest(get("https://strava.invalid"), None, LONG))
     assert (caught.value.sent, caught.value.permanent) == ("never", permanent)
     assert "sekret" not in str(caught.value)
     assert caught.value.__context__ is None
@@ -519,17 +468,17 @@ async def test_all_requests_that_come_at_once_wait_for_one_thread_that_loads() -
 async def test_all_requests_that_come_at_once_share_the_connections() -> None:
     connections = Connections()
     connections.enter()
-    adapters: list[object] = []
+    senders: list[object] = []
 
     async def request() -> None:
         await connections.load()
-        adapters.append(connections.adapter_for(api_call("GET", "/athlete", {}, api_url="https://x.test")))
+        senders.append(connections.sender_for(api_call("GET", "/athlete", {}, api_url="https://x.test")))
 
     async with anyio.create_task_group() as tasks:
         for _ in range(10):
             tasks.start_soon(request)
-    assert len(adapters) == 10
-    assert len({id(each) for each in adapters}) == 1  # what others have is closed by nobody
+    assert len(senders) == 10
+    assert len({id(each) for each in senders}) == 1  # what others have is closed by nobody
     await connections.aclose()
 
 
@@ -580,7 +529,7 @@ def test_connections_of_aiohttp_begin_one_per_turn_of_the_loop() -> None:
             HttpSender() as sender,
         ):
             await sender.prepare()
-            await asyncio.gather(*(sender.send(get(server.url), None, LONG) for _ in range(20)))
+            await asyncio.gather(*(sender.send(OutgoingRequest(get(server.url), None, LONG)) for _ in range(20)))
         return loop.begun_in
 
     with asyncio.Runner(loop_factory=TurnCounter) as runner:

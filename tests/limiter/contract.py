@@ -16,7 +16,8 @@ import pytest
 
 from strava_async import ApiV3
 from strava_async.errors import LimiterError, QuotaExceededError
-from strava_async.limiter.local import ClosableLimiter, Limiter, Unlimited
+from strava_async.limiter.base import ClosableLimiter, Limiter
+from strava_async.limiter.unlimited import Unlimited
 from strava_async.quota.values import Meter, Priority, QuotaClass
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 

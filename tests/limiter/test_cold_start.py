@@ -6,7 +6,8 @@ import anyio
 import pytest
 
 from strava_async.errors import QuotaExceededError
-from strava_async.limiter.local import Permit, RateLimiter
+from strava_async.limiter.base import Permit
+from strava_async.limiter.local import RateLimiter
 from strava_async.quota.values import Priority
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from tests.limiter.world import Queue, Strava

@@ -7,7 +7,8 @@ from email.utils import formatdate
 
 import anyio
 
-from strava_async.limiter.local import Permit, RateLimiter
+from strava_async.limiter.base import Permit
+from strava_async.limiter.local import RateLimiter
 from strava_async.quota.values import Priority, QuotaClass
 from strava_async.testing.clock import FakeClock
 from strava_async.testing.meters import MeterLimits, Meters

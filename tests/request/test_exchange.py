@@ -10,7 +10,6 @@ import anyio.lowlevel
 import pytest
 
 from strava_async._concurrency.shield import run_shielded
-from strava_async._hidden import Hidden
 from strava_async.errors import (
     DecodeError,
     InputError,
@@ -26,11 +25,13 @@ from strava_async.errors import (
     TransportError,
     UnauthorizedError,
 )
-from strava_async.limiter.local import Permit, Unlimited
+from strava_async.limiter.base import Permit
+from strava_async.limiter.unlimited import Unlimited
 from strava_async.oauth.grants import AccessInfo, TokenSet
 from strava_async.quota.values import Blocked, Priority, Quota, QuotaClass
 from strava_async.request.call import Call, api_call, oauth_call
 from strava_async.request.exchange import LARGE_BODY_BYTES, Exchange, Options
+from strava_async.request.outgoing import OutgoingRequest
 from strava_async.request.reply import Reply
 from strava_async.request.retry import RetryPolicy
 from strava_async.testing.clock import FakeClock
@@ -75,17 +76,9 @@ class World:
         number = int(tokens.access_token[1:]) + 1
         return AccessInfo(access_token=f"a{number}", refresh_token="r", expires_at=4_000_000_000)
 
-    async def send(
-        self,
-        call: Call,
-        bearer: Hidden[str] | None,
-        timeout: float,
-        total: float | None = None,
-        *,
-        urgent: bool = False,
-    ) -> Reply:
-        self.log.append(f"send {bearer and bearer.reveal()}")
-        self.bounds.append((timeout, total, urgent))
+    async def send(self, outgoing: OutgoingRequest) -> Reply:
+        self.log.append(f"send {outgoing.bearer and outgoing.bearer.reveal()}")
+        self.bounds.append((outgoing.timeout, outgoing.total, outgoing.urgent))
         await anyio.lowlevel.checkpoint()
         self.clock.advance(self.seconds_per_send)
         answer = self.answers.pop(0)
@@ -368,15 +361,7 @@ class Hanging:
     def __init__(self) -> None:
         self.reached = anyio.Event()
 
-    async def send(
-        self,
-        call: Call,
-        bearer: Hidden[str] | None,
-        timeout: float,
-        total: float | None = None,
-        *,
-        urgent: bool = False,
-    ) -> Reply:
+    async def send(self, outgoing: OutgoingRequest) -> Reply:
         self.reached.set()
         await anyio.sleep_forever()
         return OK
@@ -510,15 +495,7 @@ class _Sender:
     def __init__(self, reply: Reply) -> None:
         self.reply = reply
 
-    async def send(
-        self,
-        call: Call,
-        bearer: Hidden[str] | None,
-        timeout: float,
-        total: float | None = None,
-        *,
-        urgent: bool = False,
-    ) -> Reply:
+    async def send(self, outgoing: OutgoingRequest) -> Reply:
         return self.reply
 
     async def aclose(self) -> None: ...

@@ -32,7 +32,7 @@ from strava_async import (
     TransportError,
     UploadError,
 )
-from strava_async._http.pool import Lanes
+from strava_async._http.pool import SingleConnectionPools
 from strava_async.errors import UploadTimeoutError
 from strava_async.models import read_one
 from strava_async.models.upload import Upload
@@ -407,8 +407,8 @@ def own() -> None:
     """aiohttp, for the extra ``fast`` is installed here."""
 
 
-def over_lanes() -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=Lanes(httpx.AsyncHTTPTransport))
+def over_our_pools() -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=SingleConnectionPools(httpx.AsyncHTTPTransport))
 
 
 def over_aiohttp() -> httpx.AsyncClient:
@@ -416,7 +416,7 @@ def over_aiohttp() -> httpx.AsyncClient:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("http_client", [own, over_lanes, over_aiohttp, httpx.AsyncClient, httpx2.AsyncClient])
+@pytest.mark.parametrize("http_client", [own, over_our_pools, over_aiohttp, httpx.AsyncClient, httpx2.AsyncClient])
 async def test_progress_over_a_socket_counts_up_to_the_end_on_each_transport(http_client: Callable[[], Any]) -> None:
     emulator = Emulator(years=0.1, upload_seconds=0)
     content, told = fit(size=5_000_000), list[tuple[int, int]]()
@@ -451,7 +451,7 @@ async def test_progress_over_a_socket_counts_up_to_the_end_on_each_transport(htt
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("http_client", [own, over_lanes, httpx.AsyncClient, httpx2.AsyncClient])
+@pytest.mark.parametrize("http_client", [own, over_our_pools, httpx.AsyncClient, httpx2.AsyncClient])
 async def test_progress_that_fails_spoils_no_upload_on_any_transport(http_client: Callable[[], Any]) -> None:
     emulator = Emulator(years=0.1, upload_seconds=0)
     client = http_client()
@@ -470,7 +470,7 @@ async def test_progress_that_fails_spoils_no_upload_on_any_transport(http_client
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("http_client", [own, over_lanes, httpx.AsyncClient, httpx2.AsyncClient])
+@pytest.mark.parametrize("http_client", [own, over_our_pools, httpx.AsyncClient, httpx2.AsyncClient])
 async def test_cancelling_amid_the_body_leaves_no_upload(http_client: Callable[[], Any]) -> None:
     emulator = Emulator(years=0.1, upload_seconds=0)
     client = http_client()

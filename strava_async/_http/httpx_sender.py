@@ -1,7 +1,7 @@
 """Requests over an ``httpx.AsyncClient``, or one of httpx2: the caller's, or one that was made here.
 
 No retry, no redirect, no cookie policy of its own. A caller's client is used as it is: never changed, never closed.
-Bodies are taken as they came, packed: a client that has a hundred large ones arriving unpacks them in its own time.
+Bodies are taken as they came, compressed: a hundred large ones that arrive together are decompressed one by one.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from strava_async._hidden import revealed
-from strava_async._http.attempt import Attempt, Body, HttpClient
+from strava_async._http.failures import because, no_reply
+from strava_async._http.http_client import HttpClient
 from strava_async._http.incoming import Collected, fields_of
-from strava_async._http.secret_url import quiet_url
+from strava_async._http.secret_url import secret_query_url
 from strava_async.errors import DecodeError, InputError, StravaError
 from strava_async.request.call import Call
 from strava_async.request.decompression import ACCEPTED, accepted
+from strava_async.request.outgoing import Body, OutgoingRequest
 from strava_async.request.reply import Reply
 
 _REFUSED_BY_A_PROXY = r"[3-5]\d\d\b"
@@ -29,8 +31,8 @@ _REFUSED_BY_A_PROXY = r"[3-5]\d\d\b"
 _NOT_ALLOWED = frozenset({"401", "403", "407"})
 
 
-class HttpxAdapter:
-    """An ``Adapter`` over such a client.
+class HttpxSender:
+    """A ``Sender`` over such a client.
 
     Args:
         client: makes the requests.
@@ -42,15 +44,27 @@ class HttpxAdapter:
         self._client = client
         self._owned = owned
         self._library: Any = library
-        self._telling: set[str] = set()
+        self._traced: set[str] = set()
 
-    async def send(self, attempt: Attempt) -> Reply:
-        """See ``Adapter``."""
+    async def send(self, outgoing: OutgoingRequest) -> Reply:
+        """See ``Sender``."""
         library = self._library
         try:
-            return await self._send(attempt)
+            request = self._request(outgoing)
+            response = await self._client.send(request, stream=True, auth=None, follow_redirects=False)
+            outgoing.body_ended()  # the server waits for no more of it
+            try:
+                reply = await _reply(response, outgoing)
+            finally:
+                # Not the response's own, which goes through a context manager that notes the request in errors.
+                await response.stream.aclose()
         except (library.HTTPError, library.StreamError, library.InvalidURL, OSError, *_aiohttp_errors()) as error:
-            failed = self._failure(error, attempt)
+            # Some transports wrap what the source of the body raised.
+            failed = self._failure(error, outgoing) if outgoing.failure is None else outgoing.failure
+        else:
+            if outgoing.call.secret_query is not None:
+                _check_taken(request, reply)
+            return reply
         raise failed  # here, where the library's error is its context no more
 
     async def aclose(self) -> None:
@@ -59,52 +73,43 @@ class HttpxAdapter:
             await self._client.aclose()
 
     def forget(self) -> None:
-        """See ``Adapter``: nothing of httpx is left to be done without an event loop."""
+        """See ``OwnSender``: nothing of httpx is left to be done without an event loop."""
 
-    async def _send(self, attempt: Attempt) -> Reply:
-        request = self._request(attempt)
-        response = await self._client.send(request, stream=True, auth=None, follow_redirects=False)
-        attempt.all_taken()  # the server waits for no more of it
-        try:
-            reply = await _reply(response, attempt)
-        finally:
-            await response.aclose()
-        _check_taken(request, attempt.call, reply)
-        return reply
-
-    def _failure(self, error: Exception, attempt: Attempt) -> StravaError:
+    def _failure(self, error: Exception, outgoing: OutgoingRequest) -> StravaError:
         """Return what to raise for an error of the library, with that for its cause unless it shows too much."""
-        call, library = attempt.call, self._library
+        call, library = outgoing.call, self._library
         if isinstance(error, library.InvalidURL):
-            return attempt.because(error, InputError(f"{call.path} makes no valid URL"))
+            return because(outgoing, error, InputError(f"{call.path} makes no valid URL"))
         self._forget_request(error, call)
         if isinstance(error, library.DecodingError):
-            return attempt.because(error, DecodeError(f"the body of {call.path} cannot be unpacked", path=call.path))
-        self._judge(error, attempt)
+            return because(
+                outgoing, error, DecodeError(f"the body of {call.path} cannot be decompressed", path=call.path)
+            )
+        self._judge(error, outgoing)
         if call.quota_class is None and self._is_about_what_came(error):
-            # It shows the bytes that make no sense, and they may be of tokens.
-            return attempt.error(f"no reply to {call.method} {call.path} that is HTTP")
+            # It shows the invalid bytes, which may be of tokens.
+            return outgoing.error(f"no reply to {call.method} {call.path} that is HTTP")
         refusal = re.match(_REFUSED_BY_A_PROXY, str(error)) if isinstance(error, library.ProxyError) else None
         if refusal is not None:
-            # The rest of it is of the proxy's own wording, which may repeat the credentials that it was shown.
+            # The rest is the proxy's own wording, which may repeat the credentials that it received.
             text = f"no reply to {call.method} {call.path}: the proxy refuses the connection with {refusal[0]}"
-            return attempt.error(text, permanent=refusal[0] in _NOT_ALLOWED)
+            return outgoing.error(text, permanent=refusal[0] in _NOT_ALLOWED)
         permanent = isinstance(error, library.LocalProtocolError | library.UnsupportedProtocol)
-        return attempt.because(error, attempt.no_reply(error, timed_out=self._timed_out(error), permanent=permanent))
+        return no_reply(outgoing, error, timed_out=self._timed_out(error), permanent=permanent)
 
-    def _request(self, attempt: Attempt) -> Any:
-        call, timeout = attempt.call, attempt.timeout
-        authorization = attempt.authorization()
-        content, fields = attempt.body()
+    def _request(self, outgoing: OutgoingRequest) -> Any:
+        call, timeout = outgoing.call, outgoing.timeout
+        authorization = outgoing.authorization()
+        content, fields = outgoing.body()
         extensions: dict[str, Any] = {"timeout": {"connect": timeout, "read": timeout, "write": timeout, "pool": None}}
-        attempt.sent = "maybe"
-        if attempt.total is not None:
-            extensions["trace"] = self._watch(attempt)
+        outgoing.sent = "maybe"
+        if outgoing.total is not None:
+            extensions["trace"] = self._watch(outgoing)
         request = self._client.build_request(
             call.method, call.url, content=revealed(content), headers=fields or None, extensions=extensions
         )
         if isinstance(content, Body):
-            # That of httpx is an async generator around it, which trio complains of if it is left half-way.
+            # httpx's own is an async generator around it, which trio warns about if it is left unfinished.
             request.stream = _stream_class(self._library)(content)
         if not self._owned:
             _accept_known_codings(request.headers)
@@ -113,30 +118,30 @@ class HttpxAdapter:
         elif "Authorization" in request.headers:
             del request.headers["Authorization"]  # the caller's client has one for everything; OAuth calls carry none
         if call.secret_query is not None:
-            request.url = quiet_url(request.url, call.secret_query.reveal())
+            request.url = secret_query_url(request.url, call.secret_query.reveal())
         return request
 
-    def _watch(self, attempt: Attempt) -> Any:
-        """Return what httpcore tells how far the request came, so that an end says whether it may have been sent.
+    def _watch(self, outgoing: OutgoingRequest) -> Any:
+        """Return a trace callback of httpcore's, which notes how far the request came: whether it may have been sent.
 
-        Other transports tell nothing. One that has told something will do so again: as long as it is silent, the
-        request waits for a connection.
+        Other transports call none. One that has called it will do so again: until then the request waits for a
+        connection.
         """
-        parts = urlsplit(attempt.call.url)
+        parts = urlsplit(outgoing.call.url)
         origin = f"{parts.scheme}://{parts.netloc}"
-        if origin in self._telling:
-            attempt.sent = "never"
+        if origin in self._traced:
+            outgoing.sent = "never"
 
-        async def told(event: str, info: Mapping[str, Any]) -> None:
-            self._telling.add(origin)
+        async def trace(event: str, info: Mapping[str, Any]) -> None:
+            self._traced.add(origin)
             if not event.endswith("send_request_headers.started"):
-                attempt.sent = "never" if event.startswith("connection.") else attempt.sent
+                outgoing.sent = "never" if event.startswith("connection.") else outgoing.sent
             elif getattr(info.get("request"), "method", b"") != b"CONNECT":  # which goes to a proxy
-                attempt.sent = "maybe"
+                outgoing.sent = "maybe"
 
-        return told
+        return trace
 
-    def _judge(self, error: Exception, attempt: Attempt) -> None:
+    def _judge(self, error: Exception, outgoing: OutgoingRequest) -> None:
         """Note whether the request may have been sent, by the error alone."""
         library = self._library
         never = (library.ConnectError, library.ConnectTimeout, library.PoolTimeout, library.ProxyError)
@@ -145,9 +150,9 @@ class HttpxAdapter:
             aiohttp: Any = sys.modules["aiohttp"]
             # httpx-aiohttp calls it a ConnectTimeout too when the server hangs up on a request that it has.
             connecting = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-            attempt.sent = "never" if isinstance(cause, connecting) else "maybe"
+            outgoing.sent = "never" if isinstance(cause, connecting) else "maybe"
         else:
-            attempt.sent = "never" if isinstance(error, (*never, ConnectionRefusedError)) else "maybe"
+            outgoing.sent = "never" if isinstance(error, (*never, ConnectionRefusedError)) else "maybe"
 
     def _is_about_what_came(self, error: Exception) -> bool:
         cause = _aiohttp_cause(error)
@@ -193,7 +198,7 @@ def library_of(client: type) -> ModuleType:
 
 
 class _BodyStream:
-    """What goes before a library's own class of request bodies."""
+    """A mixin for a library's own class of request bodies."""
 
     def __init__(self, body: Body) -> None:
         self._body = body
@@ -207,19 +212,19 @@ def _stream_class(library: Any) -> type[_BodyStream]:
     return type("BodyStream", (_BodyStream, library.AsyncByteStream), {})
 
 
-def _check_taken(request: Any, call: Call, reply: Reply) -> None:
-    """Raise InputError if the credentials were refused because the transport left them out; see ``quiet``."""
-    if call.secret_query is not None and reply.status_code in (400, 401) and not request.url.taken:
+def _check_taken(request: Any, reply: Reply) -> None:
+    """Raise InputError if the credentials were refused because the transport left them out; see ``SecretQueryUrl``."""
+    if reply.status_code in (400, 401) and not request.url.taken:
         raise InputError(
             "the transport of http_client takes URLs as text, which holds no secret: use one of httpx for this call"
         )
 
 
-async def _reply(response: Any, attempt: Attempt) -> Reply:
+async def _reply(response: Any, outgoing: OutgoingRequest) -> Reply:
     fields = fields_of(response.headers.raw)
     content_type, coding = fields.pop("content-type", ""), fields.pop("content-encoding", "")
-    body = Collected(attempt.call.path)
-    if response.is_stream_consumed:  # a mock transport has read and unpacked it already
+    body = Collected(outgoing.call.path)
+    if response.is_stream_consumed:  # a mock transport has read and decompressed it already
         body.add(response.content)
         return Reply(response.status_code, fields, body.joined(), content_type)
     # Not aiter_raw(), which puts three generators around it, for what is not needed here.
@@ -230,10 +235,10 @@ async def _reply(response: Any, attempt: Attempt) -> Reply:
         except StopAsyncIteration:
             break
         except DecodeError as error:
-            # Raised here it would leave three generators of httpx open; a cancelled wait closes them from the inside.
-            if attempt.scope.cancel_called:
+            # Raised here it would leave three generators of httpx unfinished; a cancelled wait closes them from inside.
+            if outgoing.scope.cancel_called:
                 raise  # what is buffered is read without a wait
-            attempt.end(error)
+            outgoing.end(error)
     return Reply(response.status_code, fields, body.joined(), content_type, coding)
 
 

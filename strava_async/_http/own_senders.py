@@ -1,7 +1,7 @@
-"""The adapters of one event loop over connections that are made here: which library for which call.
+"""The senders of one event loop over connections that are made here: which library for which call.
 
-- With the extra ``fast``, on asyncio, aiohttp has them; but not those for requests with a secret in the query, which
-  aiohttp shows in its errors and traces, and not those over a proxy of the environment, which httpx knows better.
+- With the extra ``fast``, on asyncio, aiohttp sends; but not requests with a secret in the query, which only
+  ``secret_url`` keeps out of sight, and not those over a proxy of the environment, which httpx knows better.
 - To import this module loads httpx, and with ``load`` the trust store: together a tenth of a second, for a thread.
 """
 
@@ -10,13 +10,12 @@ from __future__ import annotations
 import importlib
 import os
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 from urllib.request import getproxies
 
 import httpx
 
-from strava_async._http.attempt import Adapter
-from strava_async._http.httpx_adapter import HttpxAdapter
+from strava_async._http.httpx_sender import HttpxSender
 from strava_async._http.pool import (
     FIELDS,
     KEEPALIVE_SECONDS,
@@ -28,12 +27,21 @@ from strava_async._http.pool import (
 from strava_async._http.proxies import Proxies, Proxy
 from strava_async._http.trust import tls_context
 from strava_async.request.call import Call
+from strava_async.request.sender import Sender
 
 _DIRECT, _FAST = "httpx", "aiohttp"
 
 
-class OwnAdapters:
-    """The adapters of one event loop; each is made on first use.
+class OwnSender(Sender, Protocol):
+    """A sender whose connections are made here."""
+
+    def forget(self) -> None:
+        """Let go of its connections, whose event loop has ended."""
+        ...
+
+
+class OwnSenders:
+    """The senders of one event loop; each is made on first use.
 
     Args:
         fast: the module over aiohttp; None without it.
@@ -42,9 +50,9 @@ class OwnAdapters:
     def __init__(self, fast: Any) -> None:
         self._fast = fast
         self._proxies = _proxies()
-        self._adapters: dict[str | Proxy, Adapter] = {}
+        self._senders: dict[str | Proxy, OwnSender] = {}
 
-    def adapter_for(self, call: Call) -> Adapter:
+    def sender_for(self, call: Call) -> OwnSender:
         """Return what sends a call.
 
         Raises:
@@ -52,10 +60,10 @@ class OwnAdapters:
         """
         proxy = self._proxies.proxy_for(call.url)
         kind = proxy or (_FAST if self._fast is not None and call.secret_query is None else _DIRECT)
-        adapter = self._adapters.get(kind)
-        if adapter is None:
-            adapter = self._adapters[kind] = self._adapter(kind)
-        return adapter
+        sender = self._senders.get(kind)
+        if sender is None:
+            sender = self._senders[kind] = self._sender(kind)
+        return sender
 
     def look_at_environment(self) -> None:
         """Take the proxies from the environment anew: they may have been corrected meanwhile."""
@@ -63,23 +71,23 @@ class OwnAdapters:
 
     def forget(self) -> None:
         """Let go of all connections: their event loop has ended."""
-        for adapter in self._adapters.values():
-            adapter.forget()
+        for sender in self._senders.values():
+            sender.forget()
 
     async def aclose(self) -> None:
         """Close all connections."""
-        adapters, self._adapters = self._adapters, {}
-        for adapter in adapters.values():
-            await adapter.aclose()
+        senders, self._senders = self._senders, {}
+        for sender in senders.values():
+            await sender.aclose()
 
-    def _adapter(self, kind: str | Proxy) -> Adapter:
+    def _sender(self, kind: str | Proxy) -> OwnSender:
         if kind == _FAST:
-            adapter: Adapter = self._fast.AiohttpAdapter(tls_context(), FIELDS, KEEPALIVE_SECONDS)
-            return adapter
-        return HttpxAdapter(TransportClient(_transport(None if isinstance(kind, str) else kind)), httpx, owned=True)
+            sender: OwnSender = self._fast.AiohttpSender(tls_context(), FIELDS, KEEPALIVE_SECONDS)
+            return sender
+        return HttpxSender(TransportClient(_transport(None if isinstance(kind, str) else kind)), httpx, owned=True)
 
 
-def load(library: str, *, fast: bool) -> OwnAdapters:
+def load(library: str, *, fast: bool) -> OwnSenders:
     """Load what the first request needs; it blocks.
 
     Args:
@@ -96,10 +104,10 @@ def load(library: str, *, fast: bool) -> OwnAdapters:
     module: Any = None
     if fast:
         with suppress(ImportError):  # the extra `fast` is not installed
-            module = importlib.import_module("strava_async._http.aiohttp_adapter")
+            module = importlib.import_module("strava_async._http.aiohttp_sender")
     if module is None:
         load_transport()
-    return OwnAdapters(module)
+    return OwnSenders(module)
 
 
 def httpx_client_for(url: str) -> httpx.AsyncClient:

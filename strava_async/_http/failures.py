@@ -1,0 +1,44 @@
+"""From an error of an HTTP library to one of ours, without the secrets that the library's may show."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from strava_async._http.frames import forget_frames
+from strava_async._http.trust import permanent_tls_failure
+from strava_async.errors import StravaError, TransportError
+from strava_async.request.outgoing import OutgoingRequest
+from strava_async.request.redaction import redacted
+
+REASON_CHARACTERS = 300
+
+E = TypeVar("E", bound=StravaError)
+
+
+def no_reply(
+    outgoing: OutgoingRequest, error: BaseException, *, timed_out: bool = False, permanent: bool = False
+) -> TransportError:
+    """Return what to raise for an error of the library, with that for its cause. Some are permanent by themselves.
+
+    Args:
+        outgoing: the request.
+        error: the library's.
+        timed_out: whether it is that a time was over.
+        permanent: whether another attempt would meet it again.
+    """
+    what = f"no reply to {outgoing.call.method} {outgoing.call.path}"
+    failure = permanent_tls_failure(error)
+    if failure is not None:
+        failed = outgoing.error(f"{what}: {failure}", permanent=True)
+    else:
+        reason = redacted(str(error), outgoing.secrets())[:REASON_CHARACTERS]
+        text = f"{what}: {type(error).__name__}{': ' if reason else ''}{reason}"
+        failed = outgoing.error(text, timed_out=timed_out, permanent=permanent)
+    return because(outgoing, error, failed)
+
+
+def because(outgoing: OutgoingRequest, error: BaseException, failed: E) -> E:
+    """Return an error of ours with one of the library for its cause, unless that shows a secret."""
+    shown = repr([(one, str(one)) for one in forget_frames(error)])
+    failed.__cause__ = None if redacted(shown, outgoing.secrets()) != shown else error
+    return failed
