@@ -14,7 +14,7 @@ import sys
 import webbrowser
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -24,8 +24,8 @@ from strava_async.client import Client
 from strava_async.errors import InputError, MissingScopeError
 from strava_async.oauth import Redirect
 from strava_async.redirect_server import Page, redirect_server
+from strava_async.request.grant_methods import IfMissing
 
-IfMissing = Literal["keep", "revoke"]
 OpenUrl = Callable[[str], object]
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from strava_async._credentials import is_secret
 from strava_async._hidden import Hidden
-from strava_async.application import IfMissing, Strava
+from strava_async.application import Strava
 from strava_async.client import Client
 from strava_async.errors import AuthorizationDeniedError, InputError, StravaError, TokenStoreError
 from strava_async.fastapi._callbacks import call_back
@@ -26,6 +26,7 @@ from strava_async.fastapi.oauth_pages import failure_response
 from strava_async.fastapi.oauth_question import Place, answered, ask, close, closed, new_state, read_query
 from strava_async.fastapi.redirects import safe_next
 from strava_async.quota import Meter, Quota
+from strava_async.request.grant_methods import IfMissing
 
 OnConnect = Callable[[Request, Client], Awaitable[Response | None] | Response | None]
 OnError = Callable[[Request, ConnectFailure], Awaitable[Response | None] | Response | None]

@@ -1,0 +1,1 @@
+"""A request from the arguments of a call to its value."""

@@ -1,0 +1,170 @@
+"""The methods of ``ApiV3`` that are about tokens: its three attributes, and OAuth as the twin spells it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from strava_async._hidden import Hidden, hidden
+from strava_async.errors import InputError
+from strava_async.oauth import (
+    AccessInfo,
+    TokenSet,
+    authorization_url,
+    code_grant,
+    refresh_grant,
+    with_access_token,
+    with_expiry,
+    with_refresh_token,
+)
+from strava_async.request.core import View
+
+
+class TokenMethods(View):
+    """What ``ApiV3`` does about the tokens of its athlete."""
+
+    @property
+    def access_token(self) -> str | None:
+        """The access token as it is now."""
+        return self._tokens.token.access_token or None
+
+    @access_token.setter
+    def access_token(self, value: str | None) -> None:
+        token = Hidden(value or "")
+        del value
+        self._tokens.token = with_access_token(self._tokens.token, token)
+
+    @property
+    def refresh_token(self) -> str | None:
+        """The refresh token as it is now; it may change with every renewal."""
+        return self._tokens.token.refresh_token
+
+    @refresh_token.setter
+    def refresh_token(self, value: str | None) -> None:
+        token = Hidden(value)
+        del value
+        self._tokens.token = with_refresh_token(self._tokens.token, token)
+
+    @property
+    def token_expires(self) -> int | None:
+        """When the access token dies; epoch seconds, None if unknown."""
+        return self._tokens.token.expires_at
+
+    @token_expires.setter
+    def token_expires(self, value: float | None) -> None:
+        self._tokens.token = with_expiry(self._tokens.token, value)
+
+    async def authorization_url(
+        self,
+        client_id: int | str,
+        redirect_uri: str,
+        approval_prompt: str = "auto",
+        scope: str | Iterable[str] | None = None,
+        state: str | None = None,
+    ) -> str:
+        """Return the address to send an athlete to. Nothing is requested.
+
+        Args:
+            client_id: the application's id.
+            redirect_uri: where Strava sends the athlete back to; inside the application's callback domain.
+            approval_prompt: ``force`` shows the page even to those who have granted everything.
+            scope: a string or ``Scope`` values; None means ``read`` and ``activity:read``.
+            state: comes back with the redirect; bind it to the athlete's session.
+
+        Raises:
+            InputError: an unknown scope or approval prompt, or a redirect URI that is not absolute. It is a ValueError.
+
+        Source:
+            https://developers.strava.com/docs/authentication/ and RFC 6749 §4.1.1.
+        """
+        return authorization_url(
+            self._core.oauth_url,
+            client_id=client_id,
+            redirect_uri=redirect_uri,
+            approval_prompt=approval_prompt,
+            scope=scope,
+            state=state,
+        )
+
+    async def exchange_code_for_token(self, client_id: int | str, client_secret: str, code: str) -> AccessInfo:
+        """Exchange the code of a redirect for tokens, and use them from now on. Costs no quota.
+
+        The request is made once: a code is used up by it, whether or not the answer arrives. It is carried to its end
+        even if the caller is cancelled.
+
+        Raises:
+            InputError: one of the three is empty, or has white space around it; nothing was sent.
+            InvalidGrantError: the code is wrong, used or too old.
+            InvalidClientError: the client id or secret is wrong.
+            AthleteCapacityError: the application has as many athletes as it may have.
+            RateLimitedError: Strava refused it for now, or another one a moment ago; the code is not used up.
+            TransportError, ServerError, DecodeError: no usable answer came; the code may be used up.
+
+        Source:
+            https://developers.strava.com/docs/authentication/ and RFC 6749 §4.1.3.
+        """
+        secret, grant = hidden(client_secret), hidden(code)
+        del client_secret, code
+        form, endpoint = code_grant(client_id, secret, grant), self._core.token_endpoint
+        info = await self._tokens.replace(lambda _: endpoint.exchange_code(form, self._options), save=False)
+        self._renew_with(client_id, secret)
+        return info
+
+    async def refresh_access_token(self, client_id: int | str, client_secret: str, refresh_token: str) -> AccessInfo:
+        """Exchange a refresh token for the next tokens, and use them from now on. Costs no quota.
+
+        More than an hour before the access token dies Strava answers with the same one. ``on_token_refresh`` has
+        returned before this does. It is carried to its end even if the caller is cancelled.
+
+        Raises:
+            InputError: one of the three is empty, or has white space around it; nothing was sent.
+            InvalidGrantError: the refresh token is dead; the athlete has to connect again.
+            InvalidClientError: the client id or secret is wrong; the grant is still good.
+            RateLimitedError: Strava refused it for now, or a moment ago; ``retry_after`` has the seconds where it said.
+            TransportError, ServerError, DecodeError: no usable answer came, after the retries.
+
+        Source:
+            https://developers.strava.com/docs/authentication/ and RFC 6749 §6.
+        """
+        secret, grant = hidden(client_secret), hidden(refresh_token)
+        del client_secret, refresh_token
+        form, endpoint = refresh_grant(client_id, secret, grant), self._core.token_endpoint
+        info = await self._tokens.replace(lambda tokens: endpoint.refresh(form, tokens), save=True)
+        self._renew_with(client_id, secret)
+        return info
+
+    async def revoke(
+        self, client_id: int | str | None = None, client_secret: str | None = None, token: str | None = None
+    ) -> None:
+        """Revoke a grant at Strava: both tokens of the athlete die. Costs no quota, needs no living access token.
+
+        Args:
+            client_id: the application's id; None means the one given before.
+            client_secret: the application's secret; None means the one given before.
+            token: either token of the grant; None means this object's refresh token, else its access token. Those are
+                forgotten afterwards.
+
+        Raises:
+            InputError: there is no token, or the credentials are not known, or one of the three cannot be what it is
+                said to be.
+            InvalidClientError: the client id or secret is wrong.
+            TransportError, ServerError: no usable answer came, after the retries; revoking again does no harm.
+
+        Source:
+            https://developers.strava.com/docs/authentication/ (``POST /oauth/revoke``, since June 2026), RFC 7009.
+        """
+        secret = None if client_secret is None else hidden(client_secret)
+        given = Hidden(token)
+        del client_secret, token
+        credentials = self._core.credentials.known(client_id, secret)
+        if given.reveal() is None and self._tokens.shared:
+            raise InputError("these tokens are kept in a store: disconnect the athlete with Strava.disconnect")
+        to_revoke = Hidden(given.reveal() or self.refresh_token or self.access_token or "")
+        if not to_revoke.reveal():
+            raise InputError("there is no token to revoke")
+        await self._core.token_endpoint.revoke(to_revoke, self._options, credentials)
+        if to_revoke.reveal() in (self.refresh_token, self.access_token):
+            self._tokens.token = TokenSet("")
+
+    def _renew_with(self, client_id: int | str, client_secret: Hidden[str]) -> None:
+        self._core.credentials.adopt(client_id, client_secret)
+        self._core.renew_by_default(self._tokens)
