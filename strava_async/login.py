@@ -22,7 +22,7 @@ import anyio.to_thread
 from strava_async._private_page import private_page
 from strava_async.client import Client
 from strava_async.errors import InputError, MissingScopeError
-from strava_async.oauth import Redirect
+from strava_async.oauth_redirect import Redirect
 from strava_async.redirect_server import Page, redirect_server
 from strava_async.request.grant_methods import IfMissing
 

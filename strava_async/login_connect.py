@@ -10,7 +10,7 @@ from strava_async._credentials import check_secret
 from strava_async._hidden import hidden
 from strava_async.client import Client
 from strava_async.errors import InputError
-from strava_async.oauth import authorization_url, parse_redirect, redirect_state
+from strava_async.oauth_redirect import authorization_url, parse_redirect, redirect_state
 from strava_async.protocol import ApiV3, view_of
 from strava_async.request.grant_methods import GrantMethods, IfMissing
 from strava_async.scopes import parse_scope, scope_names

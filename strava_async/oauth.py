@@ -1,4 +1,4 @@
-"""OAuth 2 as Strava speaks it: the authorization URL, token answers, and what a failed grant means.
+"""The grants of OAuth 2 as Strava speaks it: what is sent to the token endpoint, and what its answers mean.
 
 Rules:
 
@@ -15,165 +15,51 @@ Source:
 
 from __future__ import annotations
 
-import copy
-import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
 from strava_async._credentials import check_client_id, check_secret, fits_a_field
-from strava_async._hidden import Hidden, SecretText, hidden
+from strava_async._hidden import Hidden, hidden, masked
 from strava_async._shapes import is_object
-from strava_async.errors import (
-    AuthorizationDeniedError,
-    DecodeError,
-    ErrorDetails,
-    InputError,
-    InvalidClientError,
-    InvalidGrantError,
-    OAuthError,
+from strava_async.errors import DecodeError, ErrorDetails, InvalidClientError, InvalidGrantError, OAuthError
+from strava_async.oauth_redirect import Redirect, authorization_url, parse_redirect, redirect_state
+from strava_async.oauth_token_set import (
+    GENERATION_LENGTH,
+    TokenSet,
+    are_same_tokens,
+    with_access_token,
+    with_expiry,
+    with_generation,
+    with_refresh_token,
 )
-from strava_async.scopes import parse_scope, scope_names
+from strava_async.scopes import parse_scope
+
+__all__ = [
+    "GENERATION_LENGTH",
+    "AccessInfo",
+    "Form",
+    "Redirect",
+    "TokenSet",
+    "access_info",
+    "are_same_tokens",
+    "authorization_url",
+    "code_grant",
+    "grant_error",
+    "parse_redirect",
+    "redirect_state",
+    "refresh_grant",
+    "with_access_token",
+    "with_expiry",
+    "with_generation",
+    "with_refresh_token",
+]
 
 K = TypeVar("K")
 V = TypeVar("V")
 
-ApprovalPrompt = Literal["auto", "force"]
-
-GENERATION_LENGTH = 64  # fits a column of a database
-
 # 9999-12-31T23:59:59Z. What lies beyond is no instant, but milliseconds, or nonsense.
 END_OF_THE_CALENDAR = 253_402_300_799
-
-
-@dataclass(frozen=True, slots=True, init=False)
-class TokenSet:
-    """The tokens of one athlete. Its repr shows neither of them, nor does theirs: ``str(token)`` is a plain text.
-
-    Attributes:
-        access_token: goes into the Authorization field; empty if there is none yet.
-        refresh_token: brings the next access token; None if there is none.
-        expires_at: when the access token dies; epoch seconds, None if unknown.
-        scope: what the athlete granted; empty if unknown.
-        athlete_id: whose tokens these are; None if unknown.
-        generation: a text that ``Strava.connect`` makes, and that stays the same through renewals; it changes when
-            Strava calls the grant dead. What was given out under another one, such as the session of a browser, has
-            ended. Up to 64 printable ASCII characters without spaces; empty if none was made. It is no secret.
-
-    An ``expires_at`` with a fraction is cut to seconds; a ``scope`` may be given as text, as Strava writes it, or as
-    any collection of names.
-
-    Raises:
-        InputError: a token holds a character that no token holds, such as the line break of a file, or a value is of
-            another kind than the above.
-    """
-
-    access_token: str = field(repr=False)
-    refresh_token: str | None = field(default=None, repr=False)
-    expires_at: int | None = None
-    scope: frozenset[str] = frozenset()
-    athlete_id: int | None = None
-    generation: str = field(default="", repr=False)
-
-    def __setstate__(self, state: Sequence[object]) -> None:
-        """Take what was pickled, perhaps before there was the last field."""
-        for index, each in enumerate(fields(self)):
-            value = state[index] if index < len(state) else each.default
-            object.__setattr__(self, each.name, _masked(value) if each.name.endswith("_token") else value)
-
-    def __init__(
-        self,
-        access_token: str,
-        refresh_token: str | None = None,
-        expires_at: int | None = None,
-        scope: frozenset[str] = frozenset(),
-        athlete_id: int | None = None,
-        generation: str = "",
-    ) -> None:
-        access, refresh = Hidden(access_token), Hidden(refresh_token)
-        del access_token, refresh_token  # one that is refused is one of somebody's all the same
-        put = object.__setattr__
-        put(self, "access_token", _checked_token("access", access))
-        put(self, "refresh_token", None if refresh.reveal() is None else _checked_token("refresh", refresh))
-        put(self, "expires_at", _checked_expiry(expires_at))
-        put(self, "scope", _checked_scope(scope))
-        if athlete_id is not None and type(athlete_id) is not int:  # True is an int to Python
-            raise InputError("the athlete_id of tokens is an integer, or None")
-        put(self, "athlete_id", athlete_id)
-        put(self, "generation", _checked_generation(generation))
-
-
-def _checked_token(name: str, token: Hidden[Any]) -> SecretText:
-    if not isinstance(token.reveal(), str):
-        raise InputError(f"the {name} token is a text")
-    if not fits_a_field(token.reveal()):
-        raise InputError(f"the {name} token holds white space or a character outside ASCII")
-    return SecretText(token.reveal())
-
-
-def _checked_generation(value: object) -> str:
-    if not isinstance(value, str) or len(value) > GENERATION_LENGTH or not fits_a_field(value):
-        raise InputError(f"the generation of tokens is a text of up to {GENERATION_LENGTH} ASCII letters and digits")
-    return value
-
-
-def with_generation(token: TokenSet, generation: str) -> TokenSet:
-    """Return the tokens with another generation."""
-    same = token.generation == generation
-    return token if same else _with(token, "generation", _checked_generation(generation))
-
-
-def are_same_tokens(one: TokenSet | None, other: TokenSet | None) -> bool:
-    """Say whether two are equal but for their generation, which changes without Strava."""
-    if one is None or other is None:
-        return one is other
-    return with_generation(one, other.generation) == other
-
-
-def with_expiry(token: TokenSet, expires_at: float | None) -> TokenSet:
-    """Return the tokens with another expiry; see ``TokenSet``."""
-    return _with(token, "expires_at", _checked_expiry(expires_at))
-
-
-def with_access_token(token: TokenSet, access_token: Hidden[str]) -> TokenSet:
-    """Return them with another access token; see ``TokenSet``."""
-    return _with(token, "access_token", _checked_token("access", access_token))
-
-
-def with_refresh_token(token: TokenSet, refresh_token: Hidden[str | None]) -> TokenSet:
-    """Return them with another refresh token; see ``TokenSet``."""
-    other = None if refresh_token.reveal() is None else _checked_token("refresh", refresh_token)
-    return _with(token, "refresh_token", other)
-
-
-def _with(token: TokenSet, name: str, value: object) -> TokenSet:
-    # ``dataclasses.replace`` would have all values among its locals.
-    other = copy.copy(token)
-    object.__setattr__(other, name, value)
-    return other
-
-
-def _masked(value: Any) -> Any:
-    return SecretText(value) if isinstance(value, str) else value
-
-
-def _checked_expiry(value: object) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not -(2**63) <= value < 2**63:
-        raise InputError("the expires_at of tokens is epoch seconds that fit in 64 bits, or None")
-    return math.floor(value)
-
-
-def _checked_scope(value: object) -> frozenset[str]:
-    if isinstance(value, str):
-        return parse_scope(value)
-    names = set(cast(Iterable[object], value)) if isinstance(value, Iterable) else {value}
-    if not all(isinstance(name, str) for name in names):
-        raise InputError("the scope of tokens is a collection of names")
-    return frozenset(map(str, names))
 
 
 class AccessInfo(dict[str, Any]):
@@ -190,7 +76,7 @@ class AccessInfo(dict[str, Any]):
         self.update(*args, **kwargs)
 
     def __setitem__(self, key: str, value: Any) -> None:
-        super().__setitem__(key, _masked(value) if key.endswith("_token") else value)
+        super().__setitem__(key, masked(value) if key.endswith("_token") else value)
 
     @overload
     def __or__(self, other: dict[str, Any], /) -> Self: ...
@@ -250,86 +136,6 @@ class AccessInfo(dict[str, Any]):
             before.athlete_id if athlete_id is None else athlete_id,
             before.generation,
         )
-
-
-def authorization_url(
-    oauth_url: str,
-    *,
-    client_id: int | str,
-    redirect_uri: str,
-    approval_prompt: str = "auto",
-    scope: str | Iterable[str] | None = None,
-    state: str | None = None,
-) -> str:
-    """Return the address of Strava's consent page for one athlete (RFC 6749 §4.1.1).
-
-    Raises:
-        InputError: a client id that is no number, an unknown scope or approval prompt, or a redirect URI that is not
-            absolute.
-    """
-    check_client_id(client_id)
-    if approval_prompt not in ("auto", "force"):
-        raise InputError(f"approval_prompt is 'auto' or 'force', not {approval_prompt!r}")
-    target = urlsplit(redirect_uri)
-    if not target.scheme or not (target.netloc or target.path):
-        raise InputError(f"redirect_uri is not an absolute URI: {redirect_uri!r}")
-    query = {
-        "client_id": str(client_id),
-        "redirect_uri": redirect_uri,
-        "response_type": "code",
-        "approval_prompt": approval_prompt,
-        "scope": ",".join(scope_names(scope)),
-    }
-    if state is not None:
-        query["state"] = state
-    return f"{oauth_url}/authorize?{urlencode(query, quote_via=quote, safe=',:')}"
-
-
-@dataclass(frozen=True, slots=True)
-class Redirect:
-    """What the consent page sent the athlete back with. Its repr does not show the code."""
-
-    code: str = field(repr=False)
-    scope: frozenset[str]
-    state: str | None
-
-
-def parse_redirect(url: str) -> Redirect:
-    """Read the address that Strava sent the athlete back to.
-
-    Raises:
-        AuthorizationDeniedError: the athlete refused, or Strava reports another error.
-        InputError: that is no address, or neither a code nor an error is in it.
-    """
-    address = Hidden(url)
-    del url
-    query = _query_of(address)
-    code = Hidden(query.pop("code", ""))
-    if "error" in query:
-        # Anybody can write it, and it may be shown on a terminal (RFC 6749 §4.1.2.1 allows printable ASCII).
-        raise AuthorizationDeniedError(re.sub(r"[^ -~]", "?", query["error"])[:100])
-    if not code.reveal():
-        raise InputError("the redirect holds neither a code nor an error")
-    return Redirect(SecretText(code.reveal()), parse_scope(query.get("scope", "")), query.get("state"))
-
-
-def redirect_state(url: str) -> str | None:
-    """Return the ``state`` in the address that Strava sent the athlete back to, before anything in it is believed.
-
-    Raises:
-        InputError: that is no address.
-    """
-    address = Hidden(url)
-    del url
-    return _query_of(address).get("state")
-
-
-def _query_of(url: Hidden[str]) -> dict[str, str]:
-    try:
-        return dict(parse_qsl(urlsplit(url.reveal()).query))
-    except ValueError:
-        pass  # its message would show the address, and with it the code
-    raise InputError("the redirect is no address")
 
 
 Form = Mapping[str, "str | Hidden[str]"]

@@ -16,7 +16,7 @@ from strava_async._unset import UNSET, Unset
 from strava_async.clock import Clock
 from strava_async.errors import InputError
 from strava_async.limiter import Limiter
-from strava_async.oauth import TokenSet, with_expiry
+from strava_async.oauth_token_set import TokenSet, with_expiry
 from strava_async.quota import Priority, Quota
 from strava_async.request.api_methods import ApiMethods
 from strava_async.request.core import Core, View, make_core

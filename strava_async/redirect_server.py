@@ -30,7 +30,7 @@ from anyio.abc import Listener, SocketAttribute, SocketStream, TaskGroup
 from strava_async import _pages
 from strava_async._pages import Page, Reply
 from strava_async.errors import AuthorizationDeniedError, AuthorizationTimeoutError, InputError, InvalidStateError
-from strava_async.oauth import Redirect, parse_redirect
+from strava_async.oauth_redirect import Redirect, parse_redirect
 from strava_async.state import check_state
 
 __all__ = ["Finish", "Page", "RedirectServer", "redirect_server"]

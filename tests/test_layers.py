@@ -16,6 +16,7 @@ LAYERS: list[set[str]] = [
     | {"_hidden", "_http.frames"}
     | {"json_values", "redaction", "unpacking"},
     {"_credentials", "scopes", "_reading_threads"},
+    {"oauth_redirect", "oauth_token_set"},
     {"excerpts", "oauth", "quota", "quota_fields", "retry", "paging", "state", "webhooks", "_pages"}
     | {"multipart", "quota_turn", "quota_witness", "_http.proxies", "_http.trust"}
     | {"_carried_asyncio", "_carried_trio", "_async_only", "limiter_park", "_loop_binding"}
@@ -60,6 +61,8 @@ PURE = {
         "_credentials",
         "_hidden",
         "oauth",
+        "oauth_redirect",
+        "oauth_token_set",
         "generations",
         "scopes",
         "retry",

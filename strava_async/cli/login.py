@@ -29,7 +29,7 @@ from strava_async.cli.terminal import DONE, FAILED, Terminal, UsageError, run
 from strava_async.client import Client
 from strava_async.errors import InputError, InvalidStateError, MissingScopeError, StravaError
 from strava_async.login import show_in_browser
-from strava_async.oauth import Redirect, authorization_url, parse_redirect, redirect_state
+from strava_async.oauth_redirect import Redirect, authorization_url, parse_redirect, redirect_state
 from strava_async.request.grant_methods import IfMissing
 from strava_async.scopes import scope_names
 from strava_async.state import check_state

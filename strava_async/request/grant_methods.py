@@ -12,7 +12,8 @@ from strava_async._shield import carry_out, commit
 from strava_async.accounts import Accounts
 from strava_async.calls import api_call
 from strava_async.errors import DecodeError, MissingScopeError, StravaError
-from strava_async.oauth import AccessInfo, TokenSet, code_grant
+from strava_async.oauth import AccessInfo, code_grant
+from strava_async.oauth_token_set import TokenSet
 from strava_async.quota import Priority
 from strava_async.request.core import Core
 from strava_async.request.options import changed

@@ -18,7 +18,8 @@ from strava_async._reports import Reports
 from strava_async.calls import Call, oauth_call
 from strava_async.clock import Clock
 from strava_async.errors import InputError, StravaError
-from strava_async.oauth import AccessInfo, Form, TokenSet, access_info, refresh_grant
+from strava_async.oauth import AccessInfo, Form, access_info, refresh_grant
+from strava_async.oauth_token_set import TokenSet
 from strava_async.request.lifecycle import Lifecycle
 from strava_async.request.options import of_oauth
 from strava_async.retry import Pause
