@@ -93,8 +93,7 @@ class Strava(ConnectMethods):
         secret = hidden(client_secret)
         del client_secret
         check_client_id(client_id)
-        options = Options(retry, timeout, max_wait, priority, total)
-        core = make_core(
+        self._core = core = make_core(
             HttpSender(http_client),
             rate_limiter,
             partial(reports_for, hooks),
@@ -103,10 +102,9 @@ class Strava(ConnectMethods):
             api_url=api_url or f"https://{ApiV3.server}{ApiV3.api_base}",
             oauth_url=oauth_url or f"https://{ApiV3.server}/oauth",
             credentials=Credentials(client_id, check_secret(secret)),
-            options=options,
+            options=Options(retry, timeout, max_wait, priority, total),
         )
-        self._core = core
-        self._options = options
+        self._options = core.options
         self._accounts = Accounts(MemoryTokenStore() if token_store is None else token_store, core.clock)
         self._client_id, self._client_secret = client_id, secret
         self._new_secret = new_secret

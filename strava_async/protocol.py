@@ -93,7 +93,6 @@ class ApiV3(TokenMethods, ApiMethods):
         access, refresh = Hidden(access_token), Hidden(refresh_token)
         secret = None if client_secret is None else hidden(client_secret)
         del access_token, refresh_token, client_secret
-        options = Options(retry, timeout, max_wait, priority, total)
         core = make_core(
             HttpSender(http_client),
             rate_limiter,
@@ -103,15 +102,11 @@ class ApiV3(TokenMethods, ApiMethods):
             api_url=api_url or f"https://{self.server}{self.api_base}",
             oauth_url=oauth_url or f"https://{self.server}/oauth",
             credentials=Credentials(client_id, secret),
-            options=options,
+            options=Options(retry, timeout, max_wait, priority, total),
         )
-        if tokens is None:
-            token = with_expiry(TokenSet(access.reveal() or "", refresh.reveal()), token_expires)
-            tokens = TokenSource(token, on_refresh=on_token_refresh, clock=core.clock)
-        elif any(one is not None for one in (access.reveal(), refresh.reveal(), token_expires, on_token_refresh)):
-            raise InputError("give either tokens, or access_token and its companions")
+        tokens = _token_source(tokens, access, refresh, token_expires, on_token_refresh, core.clock)
         core.renew_by_default(tokens)
-        super().__init__(core, tokens, options, owns_core=True)
+        super().__init__(core, tokens, core.options, owns_core=True)
 
     @property
     def tokens(self) -> TokenSource:
@@ -225,3 +220,20 @@ def reports_for(hooks: Hooks | None, clock: Clock) -> Reports:
     from strava_async._hook_reports import HookReports  # not above: it adds to the import, and few need it
 
     return HookReports(hooks, clock)
+
+
+def _token_source(
+    tokens: TokenSource | None,
+    access: Hidden[str | None],
+    refresh: Hidden[str | None],
+    expires: float | None,
+    on_refresh: OnTokenRefresh | None,
+    clock: Clock,
+) -> TokenSource:
+    """Return the source that is given, or one of the four values that stand for it."""
+    if tokens is None:
+        token = with_expiry(TokenSet(access.reveal() or "", refresh.reveal()), expires)
+        return TokenSource(token, on_refresh=on_refresh, clock=clock)
+    if any(one is not None for one in (access.reveal(), refresh.reveal(), expires, on_refresh)):
+        raise InputError("give either tokens, or access_token and its companions")
+    return tokens

@@ -17,9 +17,8 @@ import errno
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
-from http import HTTPStatus
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
@@ -30,6 +29,7 @@ from anyio.abc import Listener, SocketAttribute, SocketStream, TaskGroup
 from strava_async import _pages
 from strava_async._pages import Page, Reply
 from strava_async.errors import AuthorizationDeniedError, AuthorizationTimeoutError, InputError, InvalidStateError
+from strava_async.login_browser import BrowserConnection
 from strava_async.oauth_redirect import Redirect, parse_redirect
 from strava_async.state import check_state
 
@@ -151,7 +151,7 @@ class RedirectServer:
     async def _converse(self, login: _Login, stream: SocketStream) -> None:
         async with stream:
             with suppress(OSError, anyio.BrokenResourceError, anyio.EndOfStream):  # the browser has gone
-                browser = _Browser(stream, self._hurrying)
+                browser = BrowserConnection(stream, self._hurrying)
                 request = await browser.request()
                 if request is None:
                     return
@@ -186,44 +186,6 @@ class RedirectServer:
             finally:
                 with suppress(ValueError):
                     self._slow.remove(scope)
-
-
-class _Browser:
-    """One connection: a request, a reply, and the end, each within the time that ``hurrying`` gives."""
-
-    def __init__(self, stream: SocketStream, hurrying: Callable[[], AbstractContextManager[None]]) -> None:
-        self._stream = stream
-        self._hurrying = hurrying
-        self._http = h11.Connection(h11.SERVER)
-        self._wants_body = True
-
-    async def request(self) -> h11.Request | Reply | None:
-        """Return the first request; the reply to what is no HTTP or too long; None if it takes too long to come."""
-        try:
-            with self._hurrying():
-                while not isinstance(event := self._http.next_event(), h11.Request):
-                    self._http.receive_data(await self._stream.receive())
-                self._wants_body = event.method != b"HEAD"
-                return event
-        except h11.RemoteProtocolError as error:
-            return _pages.unreadable(error.error_status_hint)
-        return None
-
-    async def send(self, reply: Reply) -> None:
-        """Send a page, and say that no more comes."""
-        body = reply.page.html()
-        phrase = HTTPStatus(reply.status_code).phrase
-        head = h11.Response(status_code=reply.status_code, reason=phrase, headers=reply.fields(len(body)))
-        message = (self._http.send(head) or b"") + (body if self._wants_body else b"")
-        with self._hurrying():
-            await self._stream.send(message)
-            await self._stream.send_eof()
-
-    async def gone(self) -> None:
-        """Read until the browser closes too: closing before what it sends is read could cost it the page."""
-        with self._hurrying():
-            while True:
-                await self._stream.receive()
 
 
 class _Login:

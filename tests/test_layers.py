@@ -29,11 +29,20 @@ LAYERS: list[set[str]] = [
         "quota_reserve",
         "endpoints",
         "hooks",
-        "redirect_server",
+        "login_browser",
         "stores.base",
     }
     | {"_private_page", "quota_meter", "stores._values", "stores.file_lock", "stores.sqlite_file", "_http.pool"},
-    {"_renewals", "_expiry", "quota_budget", "quota_window", "calls", "stores.memory", "stores.sqlite_rows"}
+    {
+        "redirect_server",
+        "_renewals",
+        "_expiry",
+        "quota_budget",
+        "quota_window",
+        "calls",
+        "stores.memory",
+        "stores.sqlite_rows",
+    }
     | {"stores.sqlite_shared"},
     {"quota_ceiling", "tokens", "wire", "stores.sqlite"},
     {"quota_wait", "models", "_reports", "_http.attempt", "_http.incoming"},

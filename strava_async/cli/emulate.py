@@ -16,6 +16,44 @@ from strava_async.testing.site_page import SAMPLE_REDIRECT_URI
 
 INTERRUPTED = 130
 
+_DIRECTIONS = """\
+A Strava is served at {url} until Ctrl-C.
+Its athletes, tokens and secrets are made up, and forgotten at the end.
+
+  client id      {client_id}
+  client secret  {client_secret}
+  API            {url}/api/v3
+  OAuth          {url}/oauth
+
+To play an athlete, who records activities and removes applications:
+  {url}/
+
+To connect an athlete from another terminal; accounts, logout and webhook take
+the same {options}:
+  strava-async login --emulator {url}{credentials}
+
+The page where an athlete connects, which leads to a service of yours at
+{redirect_uri}:
+  {url}/emulator/connect
+
+To send events to a service of yours, which is asked at once:
+  strava-async webhook subscribe http://localhost:3000/webhook \\
+    --emulator {url} --verify-token TOKEN{credentials}
+
+An access token, to try it at once. It is of another application, {other_id}, so
+that nobody is connected to yours yet:
+  curl -H "Authorization: Bearer {token}" \\
+    "{url}/api/v3/athlete/activities?per_page=3"
+
+In Python:
+  from strava_async import ApiV3
+
+  api = ApiV3(
+      "{token}",
+      api_url="{url}/api/v3",
+      oauth_url="{url}/oauth",
+  )"""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -107,40 +145,13 @@ def directions(emulator: Emulator, url: str, settings: Settings) -> str:
     ids = f"--client-id {emulator.client_id} --client-secret {emulator.client_secret}"
     credentials = "" if known else f" \\\n    {ids}"
     options = "option" if known else "options"
-    return f"""\
-A Strava is served at {url} until Ctrl-C.
-Its athletes, tokens and secrets are made up, and forgotten at the end.
-
-  client id      {emulator.client_id}
-  client secret  {emulator.client_secret}
-  API            {url}/api/v3
-  OAuth          {url}/oauth
-
-To play an athlete, who records activities and removes applications:
-  {url}/
-
-To connect an athlete from another terminal; accounts, logout and webhook take
-the same {options}:
-  strava-async login --emulator {url}{credentials}
-
-The page where an athlete connects, which leads to a service of yours at
-{SAMPLE_REDIRECT_URI}:
-  {url}/emulator/connect
-
-To send events to a service of yours, which is asked at once:
-  strava-async webhook subscribe http://localhost:3000/webhook \\
-    --emulator {url} --verify-token TOKEN{credentials}
-
-An access token, to try it at once. It is of another application, {other.client_id}, so
-that nobody is connected to yours yet:
-  curl -H "Authorization: Bearer {token}" \\
-    "{url}/api/v3/athlete/activities?per_page=3"
-
-In Python:
-  from strava_async import ApiV3
-
-  api = ApiV3(
-      "{token}",
-      api_url="{url}/api/v3",
-      oauth_url="{url}/oauth",
-  )"""
+    return _DIRECTIONS.format(
+        url=url,
+        client_id=emulator.client_id,
+        client_secret=emulator.client_secret,
+        options=options,
+        credentials=credentials,
+        redirect_uri=SAMPLE_REDIRECT_URI,
+        other_id=other.client_id,
+        token=token,
+    )

@@ -91,11 +91,6 @@ class StravaLifespan:
         cookie_name: str | None = None,
         origins: Iterable[str] = (),
     ) -> None:
-        def signer(purpose: str, max_age_seconds: float) -> StateSigner:
-            if secret is None:
-                return strava.state_signer(max_age_seconds=max_age_seconds, purpose=purpose)
-            return StateSigner(secret, max_age_seconds=max_age_seconds, purpose=purpose, clock=strava.clock)
-
         self._strava = strava
         self._identifies = identify is not None
         self._binding = LoopBinding("this StravaLifespan")
@@ -107,7 +102,8 @@ class StravaLifespan:
             total=UNSET if total is None else total,
             retry=UNSET if retry is None else retry,
         )
-        states, cookies = signer("question", STATE_SECONDS), signer("session", session_seconds)
+        states = _signer(strava, secret, "question", STATE_SECONDS)
+        cookies = _signer(strava, secret, "session", session_seconds)
         others = read_origins(origins)
 
         def kit(name: str) -> Kit:
@@ -142,6 +138,14 @@ class StravaLifespan:
             self._entered -= 1
             if not self._entered:
                 await self._strava.aclose()
+
+
+def _signer(
+    strava: Strava, secret: Secret | Sequence[Secret] | None, purpose: str, max_age_seconds: float
+) -> StateSigner:
+    if secret is None:
+        return strava.state_signer(max_age_seconds=max_age_seconds, purpose=purpose)
+    return StateSigner(secret, max_age_seconds=max_age_seconds, purpose=purpose, clock=strava.clock)
 
 
 lifespan = StravaLifespan

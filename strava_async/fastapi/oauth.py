@@ -114,6 +114,10 @@ def oauth_router(
         new_secret=new_secret,
     )
     strava.origins.add(None if routes.base_url is None else origin_of(routes.base_url))
+    return _router(routes, quota=quota)
+
+
+def _router(routes: OAuthRoutes, *, quota: bool) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     router.add_api_route("/connect", routes.connect, name="strava_connect")
     router.add_api_route("/callback", routes.callback, name="strava_callback")

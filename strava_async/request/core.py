@@ -44,6 +44,7 @@ class Core:
         credentials: the application's, as far as they are known.
         token_endpoint: asks for tokens.
         renew: its ``renew``, for token sources.
+        options: those that the first object was made with; renewals keep them.
         lifecycle: open, closing or closed.
     """
 
@@ -56,6 +57,7 @@ class Core:
     credentials: Credentials
     token_endpoint: TokenEndpoint
     renew: Refresh
+    options: Options
     lifecycle: Lifecycle
 
     def renew_by_default(self, tokens: TokenSource) -> None:
@@ -110,18 +112,19 @@ def make_core(
         api_url: the base of the API.
         oauth_url: the base of the OAuth endpoints.
         credentials: the application's, as far as they are known.
-        options: how renewals are made.
+        options: how calls and renewals are made.
 
     Raises:
         InputError: a URL or an option is invalid.
     """
+    options = checked(options)
     api, oauth = base_url(api_url), base_url(oauth_url)
     limiter = RateLimiter(clock=clock, random=random) if limiter is None else limiter
     clock = clock or limiter.clock
     events, lifecycle = reports(clock), Lifecycle()
     exchange = Exchange(limiter, sender, clock, random or limiter.random, events)
     token_endpoint = TokenEndpoint(
-        exchange, oauth, credentials, checked(options), lifecycle=lifecycle, clock=clock, reports=events
+        exchange, oauth, credentials, options, lifecycle=lifecycle, clock=clock, reports=events
     )
     return Core(
         api_url=api,
@@ -133,5 +136,6 @@ def make_core(
         credentials=credentials,
         token_endpoint=token_endpoint,
         renew=token_endpoint.renew,
+        options=options,
         lifecycle=lifecycle,
     )
