@@ -13,16 +13,8 @@ import anyio
 
 from strava_async.application import Strava
 from strava_async.cli.accounts import access
-from strava_async.cli.config import (
-    MakeStrava,
-    Options,
-    find_credentials,
-    make_directory,
-    open_strava,
-    python_of,
-    read_config,
-    write_config,
-)
+from strava_async.cli.config import MakeStrava, Options, find_credentials, open_strava, python_of
+from strava_async.cli.config_file import make_directory, read_config, write_config
 from strava_async.cli.places import needed
 from strava_async.cli.reaching import check, reaching
 from strava_async.cli.terminal import DONE, FAILED, Terminal, UsageError, run
