@@ -42,7 +42,7 @@ _STATES = b"states of this application"
 class Strava(ConnectMethods):
     """One application of Strava's, with any number of athletes: one pool, one limiter, one token store for all.
 
-    Athletes cost memory only while something uses their ``ApiV3``. Two applications in a process are two objects; they
+    Athletes cost memory only while something uses their ``ApiV3``. Two applications in a process are two objects that
     share nothing. Usable on asyncio and trio.
 
     Args:
@@ -54,12 +54,12 @@ class Strava(ConnectMethods):
         http_client: an ``httpx.AsyncClient`` or ``httpx2.AsyncClient`` of the caller's, never changed nor closed. None
             makes one on first use, which ``aclose`` closes.
         retry: when and how often to try again.
-        timeout: seconds without a sign of the other side before an attempt is given up.
+        timeout: the inactivity timeout of an attempt: seconds without a byte from the server.
         total: seconds for one attempt, from asking for a connection to the last byte of the reply; None means no bound.
-            What asks for tokens, or revokes them, has as many as ``timeout``, but from 3 to 20, unless this is less.
+            Requests for tokens and revocations have ``timeout``, but at least 3 and at most 20, unless this is less.
         max_wait: seconds that a call may queue for quota; None means as long as it takes.
         priority: the rank in that queue.
-        hooks: are told of requests, waits, retries and renewals; see ``strava_async.hooks``.
+        hooks: receive requests, waits, retries and renewals; see ``strava_async.hooks``.
         clock: None means the limiter's.
         random: returns jitter from [0, 1); None means the limiter's.
         new_secret: makes a random text of that many bytes, of letters and digits; for ``TokenSet.generation``.
@@ -67,7 +67,7 @@ class Strava(ConnectMethods):
         oauth_url: None means Strava's.
 
     Raises:
-        InputError: an argument makes no sense.
+        InputError: an argument is invalid.
     """
 
     def __init__(
@@ -117,14 +117,14 @@ class Strava(ConnectMethods):
 
     @property
     def clock(self) -> Clock:
-        """The time that it goes by."""
+        """The clock in use."""
         return self._core.clock
 
     @property
     def origins(self) -> set[str | None]:
-        """Where browsers see the web service that this object works for, such as ``https://service.example``.
+        """The origins under which browsers reach the web service, such as ``https://service.example``.
 
-        None stands for wherever a request says. ``oauth_router`` adds its own; empty where there is none.
+        None stands for the origin in the request. ``oauth_router`` adds its own; empty without one.
         """
         return self._origins
 
@@ -135,7 +135,7 @@ class Strava(ConnectMethods):
 
     @property
     def rate_limiter(self) -> Limiter:
-        """The limiter that all athletes share; its snapshot outlives the process."""
+        """The limiter that all athletes share; a program may keep its snapshot."""
         return self._core.limiter
 
     @property
@@ -145,7 +145,7 @@ class Strava(ConnectMethods):
 
     @property
     def webhooks(self) -> Webhooks:
-        """The application's webhook subscription: made, seen, deleted."""
+        """The application's webhook subscription."""
         api = view_of(self._core, TokenSource(clock=self._core.clock), self._options)
         return Webhooks(api, self._client_id, self._client_secret.reveal())
 
@@ -172,9 +172,9 @@ class Strava(ConnectMethods):
     async def prepare(self) -> None:
         """Load what the first requests need, in a thread; see ``ApiV3.prepare``.
 
-        That includes the typed answers of ``client``, which take half a second where the extra ``models`` is installed.
-        Without this the first use of a client's tags loads them, on the event loop, unless ``Client`` was imported from
-        ``strava_async`` before.
+        That includes the models of ``client``, which take half a second where the extra ``models`` is installed.
+        Without this call the first use of a client's tags loads them, on the event loop, unless ``Client`` was imported
+        from ``strava_async`` before.
         """
         self._check_open()
         await self._core.sender.prepare()
@@ -183,23 +183,23 @@ class Strava(ConnectMethods):
     def state_signer(self, *, max_age_seconds: float = 600.0, purpose: str = "") -> StateSigner:
         """Return a signer whose secret is derived from the client secret: the same in all processes of the service.
 
-        A new client secret ends all states that were signed before.
+        A new client secret invalidates all states that were signed before.
 
         Args:
-            max_age_seconds: how long a state is good.
+            max_age_seconds: how long a state is valid.
             purpose: what the states are for; see ``StateSigner``.
         """
         secret = Hidden(hmac.digest(self._client_secret.reveal().encode(), _STATES, "sha256"))
         return StateSigner(secret.reveal(), max_age_seconds=max_age_seconds, purpose=purpose, clock=self._core.clock)
 
     async def aclose(self) -> None:
-        """Close the connections that this object opened, after what was begun has ended.
+        """Close the connections that this object opened, after operations in progress have ended.
 
-        Tokens that the store could not take are offered to it once more. Using this object or its athletes' APIs
-        afterwards raises InputError.
+        Tokens that the store failed to save are saved once more. Using this object or its athletes' APIs afterwards
+        raises InputError.
 
         Raises:
-            TokenStoreError: the store still does not take them.
+            TokenStoreError: the store failed again.
         """
         self._core.lifecycle.advance(Stage.CLOSING)
         await carry_out(self._close, lambda: None)

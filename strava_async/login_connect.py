@@ -24,13 +24,13 @@ class ConnectMethods(GrantMethods):
     """How ``Strava`` gets at its athletes."""
 
     def api(self, athlete_id: int) -> ApiV3:
-        """Return the API for one athlete. Nothing is requested; it need not be closed.
+        """Return the API for one athlete. Makes no requests; it need not be closed.
 
-        All that it is asked shares the athlete's tokens and the application's quota with every other ``ApiV3`` of this
-        object. An athlete who is not connected shows at the first call, as InvalidGrantError, before it costs quota.
+        It shares the athlete's tokens and the application's quota with every other ``ApiV3`` of this object. For an
+        athlete who is not connected, the first call raises InvalidGrantError, before it costs quota.
 
         Raises:
-            InputError: that is no athlete's id, or this object is closed.
+            InputError: the athlete id is invalid, or this object is closed.
         """
         self._check_open()
         return view_of(self._core, self._accounts.source(athlete_id), self._options)
@@ -46,7 +46,7 @@ class ConnectMethods(GrantMethods):
         state: str | None = None,
         approval_prompt: str = "auto",
     ) -> str:
-        """Return the address to send an athlete to. Nothing is requested.
+        """Return the URL to send an athlete to. Makes no requests.
 
         Args:
             redirect_uri: where Strava sends the athlete back to; inside the application's callback domain.
@@ -79,28 +79,28 @@ class ConnectMethods(GrantMethods):
     ) -> Client:
         """Exchange the code of a redirect, save the tokens, and return the athlete's client.
 
-        Waits for another process that renews this athlete's tokens. Costs no quota, unless Strava's answer does not say
-        whose tokens they are: finding out is a request, which may wait a minute for quota, because the code is spent.
-        What was begun is carried to its end even if the caller is cancelled: a code can be used once.
+        Waits for another process that renews this athlete's tokens. Costs no quota, unless Strava's response does not
+        say whose tokens they are: finding out is a request, which may wait a minute for quota, because the code is
+        spent. Once begun, it completes even if the caller is cancelled: a code can be used once.
 
         Args:
             code: from the redirect.
             scope: what the athlete must have granted; None requires nothing.
-            granted_scope: the ``scope`` of the redirect. It counts where Strava's answer does not tell.
+            granted_scope: the ``scope`` of the redirect, for when Strava's response does not name the scopes.
             if_missing: what becomes of the tokens if something required was not granted: they are kept, or revoked at
                 Strava and, if there were others of this athlete, deleted with them. Should revoking fail, the
                 MissingScopeError has that for its cause.
 
         Raises:
             MissingScopeError: something required was not granted; ``athlete_id`` says by whom.
-            InvalidGrantError: the code is wrong, used or too old.
+            InvalidGrantError: the code is invalid, used or expired.
             InvalidClientError: the client id or secret is wrong.
             AthleteCapacityError: the application has as many athletes as it may have.
-            RateLimitedError: Strava refused it for now, or another one a moment ago; the code is not used up.
-            TokenStoreError: the store does not take the tokens; this object has them and offers them again at the
+            RateLimitedError: Strava rejected it for now, or another one a moment ago; the code is still good.
+            TokenStoreError: the store failed to save the tokens; this object keeps them and tries again at the
                 athlete's next call, and when it is closed.
-            TransportError, ServerError, DecodeError: no usable answer came; the code may be used up, and with it the
-                tokens of an earlier grant. Let the athlete connect again.
+            TransportError, ServerError, DecodeError: there was no usable response; the code may be used up, and the
+                tokens of an earlier grant replaced. Let the athlete connect again.
 
         Source:
             https://developers.strava.com/docs/authentication/ and RFC 6749 §4.1.3.
@@ -112,7 +112,7 @@ class ConnectMethods(GrantMethods):
             raise InputError(f"if_missing is 'keep' or 'revoke', not {if_missing!r}")
         check_secret(grant, "the authorization code")
         granted = _granted(granted_scope)
-        return self.client(await self._carry_out(partial(self._connect, grant, required, granted, if_missing)))
+        return self.client(await self._run_operation(partial(self._connect, grant, required, granted, if_missing)))
 
     async def connect_redirect(
         self,
@@ -131,9 +131,9 @@ class ConnectMethods(GrantMethods):
             if_missing: see ``connect``.
 
         Raises:
-            InvalidStateError: the redirect answers another question.
-            AuthorizationDeniedError: the athlete refused.
-            InputError: there is neither a code nor an error in it.
+            InvalidStateError: the redirect belongs to another authorization request.
+            AuthorizationDeniedError: the athlete denied access.
+            InputError: it holds neither a code nor an error.
             StravaError: as in ``connect``.
         """
         address = hidden(url)
@@ -155,29 +155,29 @@ class ConnectMethods(GrantMethods):
         """Connect the athlete at this machine: show Strava's page in the browser, and take the redirect.
 
         A server on 127.0.0.1 waits for that one redirect; whatever does not carry the right ``state`` does not end the
-        wait. The browser sees what came of it.
+        wait. The browser shows how it ended.
 
         Args:
-            scope: what is asked, and required; None means ``read`` and ``activity:read``.
+            scope: what is requested, and required; None means ``read`` and ``activity:read``.
             port: of the server; 0 takes a free one.
             timeout: seconds until the athlete has to be back; None waits for ever.
-            open_url: sync or async; is given the address of Strava's page. None opens the browser of this machine,
-                which gets nothing of this program's input and output; one that needs the terminal counts as none. The
-                address, with the ``state`` in it, is in no command line that other users of the machine can read.
+            open_url: sync or async; called with the URL of Strava's page. None opens the browser of this machine, with
+                no access to this program's input and output; one that needs the terminal is not used. The URL, with
+                the ``state`` in it, appears in no command line that other users of the machine can read.
             if_missing: see ``connect``.
             approval_prompt: ``force`` shows the page even to those who have granted everything.
 
         Raises:
             InputError: the port is taken, or there is no browser.
-            AuthorizationDeniedError: the athlete refused.
+            AuthorizationDeniedError: the athlete denied access.
             AuthorizationTimeoutError: the athlete did not come back in time.
-            MissingScopeError: the athlete unticked something.
+            MissingScopeError: the athlete did not grant a scope.
             StravaError: as in ``connect``.
 
         Source:
             RFC 8252 §7.3 and https://developers.strava.com/docs/authentication/
         """
-        # Only who logs in at a terminal needs the server's parser and the browsers' names.
+        # Not above: only a login at a terminal needs the HTTP parser and the list of browsers.
         from strava_async.login import log_in, show_in_browser
 
         self._check_open()

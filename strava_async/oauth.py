@@ -1,12 +1,12 @@
-"""The grants of OAuth 2 as Strava speaks it: what is sent to the token endpoint, and what its answers mean.
+"""The grants of OAuth 2 as Strava speaks it: what is sent to the token endpoint, and what its responses mean.
 
 Rules:
 
-- A 400 of the token endpoint does not mean that the grant is dead, and a 401 not that a token expired: only
+- A 400 of the token endpoint does not mean that the grant is invalid, nor a 401 that a token expired: only
   ``errors[].resource`` tells the athlete's grant from the application's credentials.
-- A refresh token may change with every refresh; the old one is dead at once. So an answer with a usable access token
-  is taken, whatever else is wrong with it: a refresh token that is missing is the old one (RFC 6749 §6), a number that
-  comes as text is a number, and an expiry that makes no sense is computed from ``expires_in``, or unknown.
+- A refresh token may change with every refresh; the old one is invalid at once. So a response with a usable access
+  token is accepted, whatever else is wrong with it: a refresh token that is missing is the old one (RFC 6749 §6), a
+  number that comes as text is a number, and an invalid expiry is computed from ``expires_in``, or unknown.
 - No frame that may be in a traceback has a secret among its locals; see ``_hidden``.
 
 Source:
@@ -58,14 +58,14 @@ __all__ = [
 K = TypeVar("K")
 V = TypeVar("V")
 
-# 9999-12-31T23:59:59Z. What lies beyond is no instant, but milliseconds, or nonsense.
+# 9999-12-31T23:59:59Z. Anything beyond is milliseconds, or invalid.
 END_OF_THE_CALENDAR = 253_402_300_799
 
 
 class AccessInfo(dict[str, Any]):
-    """The answer of the token endpoint. A dict; its repr masks the tokens, and so does theirs.
+    """The response of the token endpoint. A dict; its repr masks the tokens, and so does theirs.
 
-    Always there: ``access_token``. As good as always: ``refresh_token``, the old one where a renewal brings none; and
+    Always there: ``access_token``. Nearly always: ``refresh_token``, the old one where a renewal brings none; and
     ``expires_at`` (int, epoch seconds), computed where only ``expires_in`` can be used, absent where neither can. Where
     Strava sends them: ``expires_in`` (int, seconds), ``token_type`` and ``scope`` (text, as it came), ``athlete``
     (a dict; after a code exchange only).
@@ -117,11 +117,11 @@ class AccessInfo(dict[str, Any]):
         """Return the tokens as a value.
 
         Args:
-            before: what was known; its refresh token, scope and athlete hold where this answer does not name them, and
-                its generation. An answer with another athlete begins a new grant: nothing of the one before holds.
+            before: what was known; its refresh token, scope and athlete apply where this response has none, and its
+                generation. A response with another athlete begins a new grant: nothing is carried over.
 
         Raises:
-            InputError: the access token is none.
+            InputError: the access token is invalid.
         """
         athlete = self.get("athlete")
         athlete_id = _id_of(athlete.get("id")) if is_object(athlete) else None
@@ -145,7 +145,7 @@ def code_grant(client_id: int | str, client_secret: str | Hidden[str], code: str
     """Return the form that exchanges a code for tokens (RFC 6749 §4.1.3).
 
     Raises:
-        InputError: one of the three cannot be what it is said to be; it is named, and not shown.
+        InputError: one of the three is invalid; it is named, and not shown.
     """
     secret, grant = hidden(client_secret), hidden(code)
     del client_secret, code
@@ -154,7 +154,7 @@ def code_grant(client_id: int | str, client_secret: str | Hidden[str], code: str
 
 
 def refresh_grant(client_id: int | str, client_secret: str | Hidden[str], refresh_token: str | Hidden[str]) -> Form:
-    """Return the form that brings the next tokens (RFC 6749 §6); raises as ``code_grant``."""
+    """Return the form that requests the next tokens (RFC 6749 §6); raises as ``code_grant``."""
     secret, grant = hidden(client_secret), hidden(refresh_token)
     del client_secret, refresh_token
     check_secret(grant, "the refresh token")
@@ -167,12 +167,12 @@ def _credentials(client_id: int | str, client_secret: Hidden[str]) -> dict[str, 
 
 
 def access_info(answer: object, *, now: float, refresh_token: str | Hidden[str] | None = None) -> AccessInfo:
-    """Return what the decoded answer of the token endpoint says, as far as it can be used.
+    """Return what is usable of a decoded response of the token endpoint.
 
     Args:
         answer: any JSON value, hidden or not.
-        now: Unix time; an expiry is computed from it where the answer tells only how long the token lives.
-        refresh_token: the one that was sent; it goes on where the answer has none.
+        now: Unix time; an expiry is computed from it where the response has only the lifetime of the token.
+        refresh_token: the one that was sent; kept where the response has none.
 
     Raises:
         DecodeError: there is no usable access token. Nothing of the body is shown.
@@ -180,21 +180,21 @@ def access_info(answer: object, *, now: float, refresh_token: str | Hidden[str] 
     came, sent = hidden(answer), hidden(refresh_token)
     del answer, refresh_token
     if not is_object(came.reveal()):
-        raise DecodeError("the token endpoint did not answer with an object")
+        raise DecodeError("the response of the token endpoint is not a JSON object")
     if not _is_token(cast(Mapping[str, Any], came.reveal()).get("access_token")):
         raise DecodeError("the token endpoint sent no usable access_token")
     return _access_info(cast(Mapping[str, Any], came.reveal()), now, sent.reveal())
 
 
 def _access_info(answer: Mapping[str, Any], now: float, refresh_token: str | None) -> AccessInfo:
-    lives = _seconds(answer.get("expires_in"))
-    dies_at = _seconds(answer.get("expires_at")) or (None if lives is None else _seconds(int(now) + lives))
+    lifetime = _seconds(answer.get("expires_in"))
+    expires_at = _seconds(answer.get("expires_at")) or (None if lifetime is None else _seconds(int(now) + lifetime))
     sent = answer.get("refresh_token")
     values: dict[str, Any] = {
         "access_token": answer["access_token"],
         "refresh_token": sent if _is_token(sent) else refresh_token,
-        "expires_at": dies_at,
-        "expires_in": lives,
+        "expires_at": expires_at,
+        "expires_in": lifetime,
         **{name: value for name in ("token_type", "scope") if isinstance(value := answer.get(name), str)},
         "athlete": athlete if is_object(athlete := answer.get("athlete")) else None,
     }
@@ -222,10 +222,10 @@ def _id_of(value: object) -> int | None:
 
 
 def grant_error(status_code: int, errors: ErrorDetails) -> OAuthError | None:
-    """Return what a refusal of the token or revoke endpoint means for the grant; None if it says nothing about it.
+    """Return what an error response of the token or revoke endpoint means for the grant; None if nothing.
 
     Source:
-        the failure bodies of ``/oauth/token``, as probed in July 2026: ``RefreshToken`` and ``AuthorizationCode``
+        the error bodies of ``/oauth/token``, as probed in July 2026: ``RefreshToken`` and ``AuthorizationCode``
         (``RequestToken`` in 2018) name the grant, ``Application`` the credentials; a 401 is a wrong client secret.
     """
     resources = {str(error.get("resource", "")) for error in errors}

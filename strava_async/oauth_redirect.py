@@ -26,7 +26,7 @@ def authorization_url(
     scope: str | Iterable[str] | None = None,
     state: str | None = None,
 ) -> str:
-    """Return the address of Strava's consent page for one athlete (RFC 6749 §4.1.1).
+    """Return the URL of Strava's consent page for one athlete (RFC 6749 §4.1.1).
 
     Raises:
         InputError: a client id that is no number, an unknown scope or approval prompt, or a redirect URI that is not
@@ -52,7 +52,7 @@ def authorization_url(
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """What the consent page sent the athlete back with. Its repr does not show the code."""
+    """What the consent page sent back with the athlete. Its repr does not show the code."""
 
     code: str = field(repr=False)
     scope: frozenset[str]
@@ -60,11 +60,11 @@ class Redirect:
 
 
 def parse_redirect(url: str) -> Redirect:
-    """Read the address that Strava sent the athlete back to.
+    """Read the URL that Strava sent the athlete back to.
 
     Raises:
-        AuthorizationDeniedError: the athlete refused, or Strava reports another error.
-        InputError: that is no address, or neither a code nor an error is in it.
+        AuthorizationDeniedError: the athlete denied access, or Strava reports another error.
+        InputError: the URL is invalid, or holds neither a code nor an error.
     """
     address = Hidden(url)
     del url
@@ -79,10 +79,10 @@ def parse_redirect(url: str) -> Redirect:
 
 
 def redirect_state(url: str) -> str | None:
-    """Return the ``state`` in the address that Strava sent the athlete back to, before anything in it is believed.
+    """Return the ``state`` in the URL that Strava sent the athlete back to, before anything in it is trusted.
 
     Raises:
-        InputError: that is no address.
+        InputError: the URL is invalid.
     """
     address = Hidden(url)
     del url
@@ -93,5 +93,5 @@ def _query_of(url: Hidden[str]) -> dict[str, str]:
     try:
         return dict(parse_qsl(urlsplit(url.reveal()).query))
     except ValueError:
-        pass  # its message would show the address, and with it the code
-    raise InputError("the redirect is no address")
+        pass  # its message would show the URL, and with it the code
+    raise InputError("the redirect is not a valid URL")

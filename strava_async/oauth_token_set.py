@@ -24,21 +24,21 @@ class TokenSet:
     """The tokens of one athlete. Its repr shows neither of them, nor does theirs: ``str(token)`` is a plain text.
 
     Attributes:
-        access_token: goes into the Authorization field; empty if there is none yet.
-        refresh_token: brings the next access token; None if there is none.
-        expires_at: when the access token dies; epoch seconds, None if unknown.
+        access_token: sent in the Authorization field; empty if there is none yet.
+        refresh_token: exchanged for the next access token; None if there is none.
+        expires_at: when the access token expires; epoch seconds, None if unknown.
         scope: what the athlete granted; empty if unknown.
         athlete_id: whose tokens these are; None if unknown.
         generation: a text that ``Strava.connect`` makes, and that stays the same through renewals; it changes when
-            Strava calls the grant dead. What was given out under another one, such as the session of a browser, has
+            Strava reports the grant as revoked. What was issued under another one, such as a browser's session, has
             ended. Up to 64 printable ASCII characters without spaces; empty if none was made. It is no secret.
 
     An ``expires_at`` with a fraction is cut to seconds; a ``scope`` may be given as text, as Strava writes it, or as
     any collection of names.
 
     Raises:
-        InputError: a token holds a character that no token holds, such as the line break of a file, or a value is of
-            another kind than the above.
+        InputError: a token holds a character that tokens cannot hold, such as the line break of a file, or a value has
+            another type than the above.
     """
 
     access_token: str = field(repr=False)
@@ -64,7 +64,7 @@ class TokenSet:
         generation: str = "",
     ) -> None:
         access, refresh = Hidden(access_token), Hidden(refresh_token)
-        del access_token, refresh_token  # one that is refused is one of somebody's all the same
+        del access_token, refresh_token  # an invalid one is a secret all the same
         put = object.__setattr__
         put(self, "access_token", _checked_token("access", access))
         put(self, "refresh_token", None if refresh.reveal() is None else _checked_token("refresh", refresh))

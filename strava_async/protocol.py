@@ -32,36 +32,36 @@ if TYPE_CHECKING:
 
 
 class ApiV3(TokenMethods, ApiMethods):
-    """Strava's API for one athlete: every request with its quota reserved and its token renewed.
+    """Strava's API for one athlete. Every request reserves quota before it is sent, and renews the token if need be.
 
     Usable on asyncio and trio. Objects of one application share a ``rate_limiter``; objects of one athlete share
     ``tokens``.
 
     Args:
-        access_token: goes along with every API call; None sends none until there is one.
+        access_token: sent with every API call; None sends none until there is one.
         http_client: an ``httpx.AsyncClient`` or ``httpx2.AsyncClient`` of the caller's, never changed nor closed. None
             makes one on first use, which ``aclose`` closes.
         rate_limiter: None means one of its own.
-        refresh_token: brings the next access token.
-        token_expires: when the access token dies; epoch seconds.
+        refresh_token: exchanged for the next access token.
+        token_expires: when the access token expires; epoch seconds.
         client_id: the application's id.
         client_secret: the application's secret; with both, tokens are renewed automatically.
         tokens: a ``TokenSource`` in place of the three about tokens, the credentials and ``on_token_refresh``.
         on_token_refresh: sync or async; gets each renewed ``TokenSet``, and has returned before it is used.
         retry: when and how often to try again.
-        timeout: seconds without a sign of the other side before an attempt is given up.
+        timeout: the inactivity timeout of an attempt: seconds without a byte from the server.
         total: seconds for one attempt, from asking for a connection to the last byte of the reply; None means no bound.
-            What asks for tokens, or revokes them, has as many as ``timeout``, but from 3 to 20, unless this is less.
+            Requests for tokens and revocations have ``timeout``, but at least 3 and at most 20, unless this is less.
         max_wait: seconds that a call may queue for quota; None means as long as it takes.
         priority: the rank in that queue.
-        hooks: are told of requests, waits, retries and renewals; see ``strava_async.hooks``.
+        hooks: receive requests, waits, retries and renewals; see ``strava_async.hooks``.
         clock: None means the limiter's.
         random: returns jitter from [0, 1); None means the limiter's.
         api_url: None means ``https://{server}{api_base}``.
         oauth_url: None means ``https://{server}/oauth``.
 
     Raises:
-        InputError: an argument makes no sense, or two contradict each other.
+        InputError: an argument is invalid, or two contradict each other.
     """
 
     server = "www.strava.com"
@@ -115,12 +115,12 @@ class ApiV3(TokenMethods, ApiMethods):
 
     @property
     def timeout(self) -> float:
-        """Seconds without a sign of the other side before an attempt is given up."""
+        """The inactivity timeout of an attempt, in seconds."""
         return self._options.timeout
 
     @property
     def clock(self) -> Clock:
-        """The time that it goes by."""
+        """The clock in use."""
         return self._core.clock
 
     @property
@@ -160,10 +160,10 @@ class ApiV3(TokenMethods, ApiMethods):
         return self._view(tokens, self._options, owns_core=False)
 
     async def prepare(self) -> None:
-        """Load what the first request needs: modules, and the certificates that are trusted. Nothing is requested.
+        """Load what the first request needs: modules, and the certificates that are trusted. Makes no requests.
 
-        It is a thread's work of some 100 ms, once per process. The first request does it otherwise, and so is that much
-        slower; nothing else is. With an ``http_client`` there is nothing to load.
+        It takes about 100 ms in a thread, once per process. Without this call the first request does it, and is that
+        much slower. With an ``http_client`` there is nothing to load.
 
         Raises:
             InputError: the environment names certificates that cannot be used, or this object is closed or used in
@@ -172,10 +172,10 @@ class ApiV3(TokenMethods, ApiMethods):
         await self._core.sender.prepare()
 
     async def aclose(self) -> None:
-        """Close the connections that this object opened, after a renewal of tokens under way has ended.
+        """Close the connections that this object opened, after a renewal of tokens in progress has ended.
 
-        Requests on their way end with a TransportError. A server that never ends does not hold it up: a renewal has
-        its ``total``.
+        Requests in flight fail with a TransportError. A server that never answers does not block it: a renewal is
+        bounded in time.
         """
         await carry_out(self._close, lambda: None)
 

@@ -39,7 +39,7 @@ class Logout:
         options: which application, and where its tokens are.
         athlete_id: who is logged out; None means the only one.
         everybody: all are.
-        force: the tokens are deleted even if Strava cannot be told.
+        force: the tokens are deleted even if revoking them at Strava fails.
     """
 
     options: Options
@@ -51,7 +51,7 @@ class Logout:
 def accounts(
     options: Options, terminal: Terminal, *, as_json: bool = False, now: Callable[[], float] = time.time
 ) -> int:
-    """List the connected athletes and return the exit status. Nothing is asked of the network."""
+    """List the connected athletes and return the exit status. Makes no requests."""
     return run("accounts", terminal, partial(_accounts, options, terminal, as_json, now))
 
 
@@ -61,7 +61,7 @@ def logout(settings: Logout, terminal: Terminal, *, make: MakeStrava = Strava) -
 
 
 def access(token: TokenSet, now: float) -> str:
-    """Return how long an access token is good, and what comes then."""
+    """Return how long an access token is valid, and what happens then."""
     then = "renews itself" if token.refresh_token else "log in again then"
     if token.expires_at is None:
         return f"good until an unknown time; {then}"
@@ -110,7 +110,7 @@ async def _connected(options: Options, store: TokenStore) -> dict[int, TokenSet]
 
 
 async def _athlete_ids(options: Options, store: TokenStore) -> list[int]:
-    # Looking does not make the file.
+    # Listing must not create the file.
     try:
         exists = await anyio.Path(options.store_path).exists()
     except OSError as error:
@@ -169,6 +169,6 @@ async def _end(strava: Strava, athlete_id: int, settings: Logout, terminal: Term
         )
         return False
     await strava.forget(athlete_id)
-    terminal.say(f"The tokens of athlete {athlete_id} are deleted, but Strava could not be told: {reason}")
+    terminal.say(f"The tokens of athlete {athlete_id} are deleted, but not revoked at Strava: {reason}")
     terminal.say(f"The athlete can end the grant at {SETTINGS_PAGE}")
     return True

@@ -1,4 +1,4 @@
-"""Which application a command works for, and where its tokens are.
+"""Which application a command uses, and where its tokens are.
 
 Rules:
 
@@ -7,10 +7,10 @@ Rules:
 - The default file is about Strava. With an emulator it is not read, so that its secret goes nowhere else.
 - With an emulator, and no id and no secret from anywhere, it is the application that ``emulate`` prints: the same each
   time, if no seed was chosen.
-- A file of tokens that somebody names is that of a program: where its rows bear no name, they are the ones that count.
-  Not with ``--emulator``, which would be sent them: a program is told of an emulator by the environment.
-- A file that others may read is taken from them where it is this user's, and refused elsewhere. The secret is shown
-  nowhere, whatever is wrong.
+- A token file given with ``--store`` is a program's: if its rows have no application name, those are used. Not with
+  ``--emulator``, which would receive them: programs find an emulator through the environment.
+- A file that others can read is made private where this user owns it, and rejected elsewhere. No error shows the
+  secret.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def find_client_id(options: Options, ask: Ask | None) -> int:
     """Return the application's id: the one that is given, else the one that is kept, else the emulator's.
 
     Raises:
-        UsageError: there is none, it is none, or the configuration file does not do.
+        UsageError: there is none, it is invalid, or the configuration file is.
     """
     if options.client_id:
         return checked_id(options.client_id, "the client id")
@@ -135,13 +135,13 @@ def find_credentials(options: Options, ask: Ask | None) -> tuple[int, str]:
 
 
 def application_name(options: Options, client_id: int) -> str:
-    """Return what tells the application's tokens from those of others in the same file."""
+    """Return the name that separates the application's tokens from those of others in the same file."""
     emulator = options.emulator_url
     return str(client_id) if emulator is None else f"{client_id}@{emulator}"
 
 
 def token_store(options: Options, client_id: int) -> SqliteTokenStore:
-    """Return where the application's tokens are kept. No event loop may run: it looks into a file that is there."""
+    """Return where the application's tokens are kept. Must not run in an event loop: it reads an existing file."""
     key = options.token_key or None
     try:
         seals(key)
@@ -161,7 +161,7 @@ def token_store(options: Options, client_id: int) -> SqliteTokenStore:
 
 
 async def python_of(options: Options, store: TokenStore, athlete_id: int) -> str:
-    """Return the expression that opens the file of a store, so that a program finds what is kept of an athlete."""
+    """Return the Python expression that opens the store, such that it finds the athlete's tokens."""
     arguments = [json.dumps(os.fspath(options.store_path), ensure_ascii=False)]
     if options.token_key:
         arguments.append('key=os.environ["STRAVA_TOKEN_KEY"]')
@@ -178,14 +178,14 @@ async def python_of(options: Options, store: TokenStore, athlete_id: int) -> str
 def open_strava(
     options: Options, client_id: int, client_secret: str, make: MakeStrava, *, tokens: bool = True
 ) -> Strava:
-    """Return the application. Nothing is tried again: whoever waits can do that.
+    """Return the application. Nothing is retried: the user can do that.
 
     Args:
         options: which application.
         client_id: its id.
         client_secret: its secret.
         make: makes it.
-        tokens: whether it has those that are kept; what is not about an athlete goes without a file.
+        tokens: whether it uses the token file; what is not about an athlete does not need it.
     """
     return make(
         client_id,
@@ -206,7 +206,7 @@ def _kept(options: Options) -> Credentials:
 
 
 def _emulated() -> Credentials:
-    """Return what ``strava-async emulate`` prints if it is given no seed."""
+    """Return what ``strava-async emulate`` prints without a seed."""
     from strava_async.testing.emulator import Emulator
 
     emulator = Emulator()

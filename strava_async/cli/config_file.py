@@ -19,7 +19,7 @@ from strava_async.stores.private_files import make_open_file_private, make_priva
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """An application's id and secret; None is what is not known. Its repr shows no secret."""
+    """An application's id and secret; None if unknown. Its repr shows no secret."""
 
     client_id: int | None = None
     client_secret: str | None = field(default=None, repr=False)
@@ -29,7 +29,7 @@ def read_config(path: Path) -> Credentials:
     """Return what the configuration file says; nothing if there is none.
 
     Raises:
-        UsageError: it cannot be read, others may read it too and that cannot be changed, or it says something else.
+        UsageError: it cannot be read, others can read it and that cannot be changed, or it holds anything else.
     """
     content = _content(path)
     unknown = sorted(content.keys() - {"client_id", "client_secret"})
@@ -43,7 +43,7 @@ def read_config(path: Path) -> Credentials:
 
 
 def write_config(path: Path, client_id: int, client_secret: str) -> None:
-    """Write the configuration file so that nobody but its user can read it, not for a moment, nor see half of it."""
+    """Write the configuration file atomically, and readable by its user alone from the first moment."""
     # ASCII without controls, as checked: there JSON's strings are TOML's.
     text = f"client_id = {client_id}\nclient_secret = {json.dumps(client_secret)}\n"
     target = os.path.realpath(path)  # a link stays one
@@ -75,7 +75,7 @@ def checked_id(value: object, what: str) -> int:
     """Return the number that a client id is.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is invalid.
     """
     try:
         return check_client_id(value, what)
@@ -87,7 +87,7 @@ def checked_secret(value: object, what: str) -> str:
     """Return a client secret.
 
     Raises:
-        UsageError: it is none that Strava gives out.
+        UsageError: it is invalid.
     """
     try:
         secret = check_secret(value, what).reveal()

@@ -1,4 +1,4 @@
-"""``strava-async emulate``: a Strava behind a socket, and what a program needs to know of it."""
+"""``strava-async emulate``: the emulator on a socket, and the instructions for using it."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def hosts_of(names: Iterable[str]) -> tuple[str, ...]:
     """Return the names as they are.
 
     Raises:
-        ValueError: one of them is none that a machine can have.
+        ValueError: one of them is not a valid host name.
     """
     hosts = tuple(names)
     AllowedHosts("", hosts)
@@ -101,7 +101,7 @@ def hosts_of(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def main(settings: Settings, write: Callable[[str], None]) -> int:
-    """Serve until Ctrl-C and return the exit status: 130 after Ctrl-C, 1 if the port cannot be had."""
+    """Serve until Ctrl-C and return the exit status: 130 after Ctrl-C, 1 if the port cannot be used."""
     complain = this_terminal().complain
     if not is_loopback(settings.host):
         complain(_warning(settings.host))
@@ -134,13 +134,13 @@ def _warning(host: str) -> str:
 
 
 def directions(emulator: Emulator, url: str, settings: Settings) -> str:
-    """Return what to do with an emulator that is served, in lines that a terminal of 80 columns need not break.
+    """Return how to use a served emulator, in lines that fit into 80 columns.
 
-    It gives out an access token of a second application: an athlete who has connected one is not asked by it any more.
+    The access token is of a second application: the first would not ask an athlete who is connected already.
     """
     other = emulator.register_application(limits=settings.limits)
     token = emulator.grant(client_id=other.client_id)["access_token"]
-    # Without a seed the commands know both by themselves.
+    # Without a seed the commands know both.
     known = settings.seed == Settings().seed
     ids = f"--client-id {emulator.client_id} --client-secret {emulator.client_secret}"
     credentials = "" if known else f" \\\n    {ids}"

@@ -16,14 +16,14 @@ class ApiMethods(View):
     """What ``ApiV3`` can call."""
 
     async def get(self, url: str, check_for_errors: bool = True, **kwargs: Any) -> Any:
-        """Ask for something.
+        """Make a GET request.
 
         Waits for quota, for a renewal of the token, and between retries. Costs one request of the read class, and one
         more per retry.
 
         Args:
             url: a path below the API such as ``/activities/{id}``, or an absolute URL of its origin.
-            check_for_errors: False returns the body of a refusal instead of raising.
+            check_for_errors: False returns the body of an error response instead of raising.
             **kwargs: fill the names in the path; the rest goes to the query. None is left out.
 
         Returns:
@@ -32,16 +32,16 @@ class ApiMethods(View):
         Raises:
             InputError: the path or a value cannot be sent; nothing was.
             QuotaExceededError: not within ``max_wait``; nothing was sent.
-            TransportError, FaultError, OAuthError, DecodeError: see ``strava_async.errors``. An answer of more than 64
-                MB, read or unpacked, is a DecodeError, whatever its status.
+            TransportError, FaultError, OAuthError, DecodeError: see ``strava_async.errors``. A response of more than
+                64 MB, before or after decompression, is a DecodeError, whatever its status.
         """
         return await self._call("GET", url, kwargs, check_for_errors)
 
     async def post(self, url: str, files: Any = None, check_for_errors: bool = True, **kwargs: Any) -> Any:
-        """Send a form, or with ``files`` a multipart body. Waits, returns and raises as ``get`` does.
+        """Make a POST request: a form, or with ``files`` a multipart body. Waits, returns and raises as ``get`` does.
 
         Costs one request: of the upload class for ``/activities`` and ``/uploads``, of the read class otherwise. It is
-        not sent again once it may have reached Strava, except after a 401 or 429, by which Strava refused it.
+        not sent again once it may have reached Strava, except after a 401 or 429, by which Strava rejected it.
 
         Args:
             url: see ``get``.
@@ -53,7 +53,7 @@ class ApiMethods(View):
         return await self._call("POST", url, kwargs, check_for_errors, files=files)
 
     async def put(self, url: str, check_for_errors: bool = True, body: Any = None, **kwargs: Any) -> Any:
-        """Change something. Costs one request of the read class; waits, returns and raises as ``get`` does.
+        """Make a PUT request. Costs one request of the read class; waits, returns and raises as ``get`` does.
 
         Args:
             url: see ``get``.
@@ -64,7 +64,7 @@ class ApiMethods(View):
         return await self._call("PUT", url, kwargs, check_for_errors, body=body)
 
     async def delete(self, url: str, check_for_errors: bool = True, **kwargs: Any) -> Any:
-        """Delete something. Costs one request of the read class; arguments, waits and errors as in ``get``."""
+        """Make a DELETE request. Costs one request of the read class; arguments, waits and errors as in ``get``."""
         return await self._call("DELETE", url, kwargs, check_for_errors)
 
     async def request(
@@ -87,8 +87,8 @@ class ApiMethods(View):
             files: see ``post``.
             body: see ``put``.
             form: the fields of a form in place of ``body``, with PUT.
-            decode: makes the result out of the body of a success, unpacked; a ValueError of its own becomes a
-                DecodeError. Not called for a refusal. None decodes as ``get`` does.
+            decode: makes the result out of the decompressed body of a success; a ValueError that it raises becomes a
+                DecodeError. Not called for an error response. None decodes as ``get`` does.
         """
         params = dict(params or {})
         hide_secrets(params)
@@ -98,15 +98,15 @@ class ApiMethods(View):
     def paginate(
         self, url: str, *, per_page: int = 200, limit: int | None = None, prefetch: int = 0, **kwargs: Any
     ) -> AsyncGenerator[Any, None]:
-        """Walk over a list that comes in numbered pages.
+        """Iterate over a list that comes in numbered pages.
 
         Each page costs one request of the read class, the empty one at the end included. Waits as ``get`` does.
 
         Args:
             url: see ``get``; the endpoint has to be one that is paged.
             per_page: items to ask for at a time; 200 is Strava's maximum and is not exceeded.
-            limit: items wanted at the most; None means all. The walk ends there without asking for more.
-            prefetch: how many more pages to ask for at the same time. Up to that many may be asked for in vain.
+            limit: items wanted at the most; None means all. It ends there without a further request.
+            prefetch: how many more pages to request at the same time. Up to that many may turn out to be needless.
             **kwargs: as in ``get``.
 
         Returns:
@@ -114,7 +114,7 @@ class ApiMethods(View):
             a ``before``, so that an activity that arrives meanwhile does not push others to the next page.
 
         Raises:
-            InputError: at once, for a number that makes no sense.
+            InputError: at once, for an invalid number.
             StravaError: while iterating, as ``get`` does; DecodeError too where a page is no list.
         """
         if "page" in kwargs:

@@ -32,7 +32,7 @@ GENERATION_BYTES = 12
 class GrantMethods:
     """What ``Strava`` does about grants that exist.
 
-    Whatever takes more than one step is an operation: it is carried to its end, and ``aclose`` waits for it.
+    Whatever takes more than one step is an operation: it completes even if cancelled, and ``aclose`` waits for it.
     """
 
     _core: Core
@@ -43,10 +43,10 @@ class GrantMethods:
     _new_secret: Callable[[int], str]
 
     async def is_connected(self, athlete_id: int) -> bool:
-        """Say whether there are tokens of this athlete. Nothing is requested; the grant may be dead at Strava.
+        """Say whether there are tokens of this athlete. Makes no requests; the grant may have been revoked at Strava.
 
         Raises:
-            InputError: that is no athlete's id.
+            InputError: the athlete id is invalid.
             TokenStoreError: the store cannot be read.
         """
         self._check_open()
@@ -56,31 +56,31 @@ class GrantMethods:
     async def generation(self, athlete_id: int) -> str | None:
         """Return the generation of an athlete's grant; None if the athlete is not connected.
 
-        What was given out for a grant, such as the session of a browser, is good as long as this is what it was then.
-        It is made by ``connect``, stays the same through renewals, and ends with the tokens, or when Strava calls the
-        grant dead. Connecting an athlete once more does not change it, unless the grant had ended, or Strava's answer
-        shows that it is another one: ``docs/fastapi.md`` says how. Asks the store, and nobody else.
+        What was issued for a grant, such as the session of a browser, is valid as long as this is what it was then. It
+        is made by ``connect``, stays the same through renewals, and ends with the tokens, or when Strava reports the
+        grant as revoked. Connecting an athlete again does not change it, unless the grant had ended, or Strava's
+        response shows that it is another one: see ``docs/fastapi.md``. Reads the store; makes no requests.
 
         Raises:
-            InputError: that is no athlete's id.
+            InputError: the athlete id is invalid.
             TokenStoreError: the store cannot be read.
         """
         self._check_open()
         return await self._accounts.generation(athlete_id)
 
     async def end_sessions(self, athlete_id: int) -> None:
-        """Give an athlete's grant a new generation: no browser is signed in any more. The athlete stays connected.
+        """Give an athlete's grant a new generation, which signs out every browser. The athlete stays connected.
 
-        Nothing happens if the athlete is not connected. Waits for another process that renews the tokens. Costs no
-        quota. What was begun is carried to its end even if the caller is cancelled.
+        Does nothing if the athlete is not connected. Waits for another process that renews the tokens. Costs no quota.
+        Once begun, it completes even if the caller is cancelled.
 
         Raises:
-            InputError: that is no athlete's id.
-            TokenStoreError: the store does not do, or does not keep ``TokenSet.generation``.
+            InputError: the athlete id is invalid.
+            TokenStoreError: the store failed, or does not keep ``TokenSet.generation``.
         """
         self._accounts.source(athlete_id)
         generation = self._new_generation()
-        await self._carry_out(partial(self._accounts.change_generation, athlete_id, generation))
+        await self._run_operation(partial(self._accounts.change_generation, athlete_id, generation))
 
     async def athlete_ids(self) -> list[int]:
         """Return the connected athletes, in ascending order."""
@@ -88,53 +88,53 @@ class GrantMethods:
         return await self._accounts.store.athlete_ids()
 
     async def disconnect(self, athlete_id: int) -> None:
-        """Revoke an athlete's grant at Strava, then delete the tokens. Nothing happens if there are none.
+        """Revoke an athlete's grant at Strava, then delete the tokens. Does nothing if there are none.
 
-        Costs no quota. Works for expired tokens and for a grant that is dead already. What was begun is carried to its
-        end even if the caller is cancelled; a wait, for the lock or before the next attempt, is given up.
+        Costs no quota. Works for expired tokens and for a grant that is revoked already. Once begun, it completes even
+        if the caller is cancelled; a wait, for the lock or before the next attempt, is given up.
 
         Raises:
             InvalidClientError: the client id or secret is wrong; the tokens are kept.
-            TransportError, ServerError: no usable answer came, after the retries; the tokens are kept, and
+            TransportError, ServerError: there was no usable response, after the retries; the tokens are kept, and
                 disconnecting again does no harm.
 
         Source:
             https://developers.strava.com/docs/authentication/ (``POST /oauth/revoke``), RFC 7009.
         """
-        self._accounts.source(athlete_id)  # a bad id is told before anything is done
-        await self._carry_out(partial(self._accounts.drop, athlete_id, self._revoke))
+        self._accounts.source(athlete_id)  # an invalid id is an error before anything is done
+        await self._run_operation(partial(self._accounts.drop, athlete_id, self._revoke))
 
     async def forget(self, athlete_id: int) -> None:
-        """Delete an athlete's tokens without asking Strava, as when the athlete has removed the application there."""
+        """Delete an athlete's tokens without a request, as when the athlete has removed the application at Strava."""
         self._accounts.source(athlete_id)
-        await self._carry_out(partial(self._accounts.drop, athlete_id, None))
+        await self._run_operation(partial(self._accounts.drop, athlete_id, None))
 
     async def forget_if_revoked(self, athlete_id: int) -> bool:
         """Find out whether an athlete has removed the application, and delete the tokens if so.
 
-        For what only claims it, such as a webhook event, which anybody may have sent. Strava is asked by a renewal of
-        the tokens, which costs no quota and does no harm to a grant that lives. It is carried to its end even if the
-        caller is cancelled.
+        For unverified claims, such as a webhook event, which anybody may have sent. The tokens are renewed to find out,
+        which costs no quota and does no harm to a valid grant. Once begun, it completes even if the caller is
+        cancelled.
 
         Returns:
-            whether the grant was found dead, and the tokens were deleted by this call. False for a grant that lives,
-            and where there were no tokens: then somebody else has ended it before.
+            whether the grant was found to be revoked, and this call deleted the tokens. False for a valid grant, and
+            where there were no tokens, because something else had ended it before.
 
         Raises:
-            InputError: that is no athlete's id.
-            InvalidClientError, TransportError, ServerError: it could not be found out; the tokens are kept.
-            TokenStoreError: the store does not do.
+            InputError: the athlete id is invalid.
+            InvalidClientError, TransportError, ServerError: it could not be determined; the tokens are kept.
+            TokenStoreError: the store failed.
         """
         self._check_open()
         source = self._accounts.source(athlete_id)
         self._core.renew_by_default(source)
-        return await self._carry_out(partial(self._accounts.drop_if_dead, source, athlete_id))
+        return await self._run_operation(partial(self._accounts.drop_if_dead, source, athlete_id))
 
     def _check_open(self) -> None:
         self._core.lifecycle.check_operations()
 
-    async def _carry_out(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do what must not be left half done; ``aclose`` waits for it."""
+    async def _run_operation(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Run what must not be left half done; ``aclose`` waits for it."""
         self._check_open()
         return await carry_out(work, self._core.lifecycle.operations.begin())
 
@@ -163,7 +163,7 @@ class GrantMethods:
         return athlete_id
 
     async def _owner(self, tokens: TokenSource, answer: Hidden[AccessInfo]) -> int:
-        """Return whose tokens these are; an answer that does not tell costs a request to find out."""
+        """Return whose tokens these are; a response that does not say costs a request to find out."""
         athlete_id = answer.reveal().token_set().athlete_id
         if athlete_id is None:
             call = api_call("GET", "/athlete", {}, api_url=self._core.api_url)
@@ -184,7 +184,7 @@ class GrantMethods:
 
 
 def _missing(token: TokenSet, required: tuple[str, ...]) -> MissingScopeError | None:
-    """Return what is to be raised if something required was not granted; not telling what was is no reason."""
+    """Return the error if something required was not granted; None too where Strava does not say what was."""
     try:
         check_scope(token.scope or frozenset(required), required)
     except MissingScopeError as error:

@@ -12,8 +12,8 @@ from strava_async.retry import RetryPolicy
 
 # No request about tokens takes longer, whatever Strava sends. A small timeout does not cut it off before TCP can
 # make good the loss of two packets (RFC 6298 §2): the answer may hold the only refresh token that is good.
-OAUTH_SECONDS = 20.0
-LEAST_OAUTH_SECONDS = 3.0
+MAX_OAUTH_SECONDS = 20.0
+MIN_OAUTH_SECONDS = 3.0
 
 
 def checked(options: Options) -> Options:
@@ -58,5 +58,5 @@ def changed(
 
 def of_oauth(options: Options) -> Options:
     """Return the options of a request about tokens: callers share its answer, so it has to end."""
-    bound = min(max(options.timeout, LEAST_OAUTH_SECONDS), OAUTH_SECONDS, options.total or math.inf)
+    bound = min(max(options.timeout, MIN_OAUTH_SECONDS), MAX_OAUTH_SECONDS, options.total or math.inf)
     return options._replace(total=bound)

@@ -39,7 +39,7 @@ class TokenMethods(View):
 
     @property
     def token_expires(self) -> int | None:
-        """When the access token dies; epoch seconds, None if unknown."""
+        """When the access token expires; epoch seconds, None if unknown."""
         return self._tokens.token.expires_at
 
     @token_expires.setter
@@ -54,7 +54,7 @@ class TokenMethods(View):
         scope: str | Iterable[str] | None = None,
         state: str | None = None,
     ) -> str:
-        """Return the address to send an athlete to. Nothing is requested.
+        """Return the URL to send an athlete to. Makes no requests.
 
         Args:
             client_id: the application's id.
@@ -81,16 +81,16 @@ class TokenMethods(View):
     async def exchange_code_for_token(self, client_id: int | str, client_secret: str, code: str) -> AccessInfo:
         """Exchange the code of a redirect for tokens, and use them from now on. Costs no quota.
 
-        The request is made once: a code is used up by it, whether or not the answer arrives. It is carried to its end
+        The request is made once, because a code can be used once, whether or not the response arrives. It completes
         even if the caller is cancelled.
 
         Raises:
             InputError: one of the three is empty, or has white space around it; nothing was sent.
-            InvalidGrantError: the code is wrong, used or too old.
+            InvalidGrantError: the code is invalid, used or expired.
             InvalidClientError: the client id or secret is wrong.
             AthleteCapacityError: the application has as many athletes as it may have.
-            RateLimitedError: Strava refused it for now, or another one a moment ago; the code is not used up.
-            TransportError, ServerError, DecodeError: no usable answer came; the code may be used up.
+            RateLimitedError: Strava rejected it for now, or another one a moment ago; the code is still good.
+            TransportError, ServerError, DecodeError: there was no usable response; the code may be used up.
 
         Source:
             https://developers.strava.com/docs/authentication/ and RFC 6749 §4.1.3.
@@ -105,15 +105,15 @@ class TokenMethods(View):
     async def refresh_access_token(self, client_id: int | str, client_secret: str, refresh_token: str) -> AccessInfo:
         """Exchange a refresh token for the next tokens, and use them from now on. Costs no quota.
 
-        More than an hour before the access token dies Strava answers with the same one. ``on_token_refresh`` has
-        returned before this does. It is carried to its end even if the caller is cancelled.
+        More than an hour before the access token expires, Strava returns the same one. ``on_token_refresh`` has
+        returned before this method does. The request completes even if the caller is cancelled.
 
         Raises:
             InputError: one of the three is empty, or has white space around it; nothing was sent.
-            InvalidGrantError: the refresh token is dead; the athlete has to connect again.
+            InvalidGrantError: the refresh token is invalid or revoked; the athlete has to connect again.
             InvalidClientError: the client id or secret is wrong; the grant is still good.
-            RateLimitedError: Strava refused it for now, or a moment ago; ``retry_after`` has the seconds where it said.
-            TransportError, ServerError, DecodeError: no usable answer came, after the retries.
+            RateLimitedError: Strava rejected it for now, or a moment ago; ``retry_after`` has the seconds, if it said.
+            TransportError, ServerError, DecodeError: there was no usable response, after the retries.
 
         Source:
             https://developers.strava.com/docs/authentication/ and RFC 6749 §6.
@@ -128,7 +128,7 @@ class TokenMethods(View):
     async def revoke(
         self, client_id: int | str | None = None, client_secret: str | None = None, token: str | None = None
     ) -> None:
-        """Revoke a grant at Strava: both tokens of the athlete die. Costs no quota, needs no living access token.
+        """Revoke a grant at Strava, and with it both tokens. Costs no quota, and needs no valid access token.
 
         Args:
             client_id: the application's id; None means the one given before.
@@ -137,10 +137,9 @@ class TokenMethods(View):
                 forgotten afterwards.
 
         Raises:
-            InputError: there is no token, or the credentials are not known, or one of the three cannot be what it is
-                said to be.
+            InputError: there is no token, or the credentials are not known, or one of the three is invalid.
             InvalidClientError: the client id or secret is wrong.
-            TransportError, ServerError: no usable answer came, after the retries; revoking again does no harm.
+            TransportError, ServerError: there was no usable response, after the retries; revoking again does no harm.
 
         Source:
             https://developers.strava.com/docs/authentication/ (``POST /oauth/revoke``, since June 2026), RFC 7009.
