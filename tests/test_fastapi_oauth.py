@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse
 
 from strava_async import Client, InputError, Strava
 from strava_async.fastapi import StravaLifespan
-from strava_async.fastapi.oauth import oauth_router
+from strava_async.fastapi.oauth.router import oauth_router
 from strava_async.quota import Priority
 from tests.oauth_service import SCOPE, SESSION, SITE, Browser, parameters, service, set_cookies
 

@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection
 from strava_async.application import Strava
 from strava_async.client import Client
 from strava_async.errors import InvalidGrantError
-from strava_async.fastapi._kit import Kit, kit_of
+from strava_async.fastapi.kit import Kit, kit_of
 from strava_async.fastapi.openapi import session_cookie
 
 _NOBODY = "nobody is signed in here: connect with Strava first"

@@ -71,8 +71,8 @@ from strava_async.errors import (
     UploadError,
     UploadTimeoutError,
 )
-from strava_async.fastapi._kit import time_of
 from strava_async.fastapi.connect_link import connect_link
+from strava_async.fastapi.kit import time_of
 
 MEDIA_TYPE = "application/problem+json"
 # A URI that leads nowhere, and says so (RFC 9457 §3.1.1, RFC 4151).

@@ -10,9 +10,9 @@ from typing import Any
 from strava_async._loop_binding import LoopBinding
 from strava_async._unset import UNSET
 from strava_async.application import Strava
-from strava_async.fastapi._kit import Identify, Kit, Kits
 from strava_async.fastapi.access_log import AccessLogFilter
 from strava_async.fastapi.cross_site import read_origins
+from strava_async.fastapi.kit import Identify, Kit, Kits
 from strava_async.fastapi.openapi import document
 from strava_async.fastapi.sessions import COOKIE_NAME, SESSION_SECONDS, Sessions, SignedIn
 from strava_async.quota import Priority

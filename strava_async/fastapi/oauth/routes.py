@@ -17,14 +17,14 @@ from strava_async.application import Strava
 from strava_async.client import Client
 from strava_async.errors import AuthorizationDeniedError, InputError, StravaError, TokenStoreError
 from strava_async.fastapi._callbacks import call_back
-from strava_async.fastapi._kit import Kit, kit_of
 from strava_async.fastapi.connect_link import note_next
 from strava_async.fastapi.cookies import cookies_of
 from strava_async.fastapi.cross_site import is_sent_from_here
-from strava_async.fastapi.oauth_failures import ConnectFailure, failure, failure_of
-from strava_async.fastapi.oauth_pages import failure_response
-from strava_async.fastapi.oauth_question import Place, answered, ask, close, closed, new_state, read_query
-from strava_async.fastapi.redirects import safe_next
+from strava_async.fastapi.kit import Kit, kit_of
+from strava_async.fastapi.oauth.failures import ConnectFailure, failure, failure_of
+from strava_async.fastapi.oauth.next_url import safe_next
+from strava_async.fastapi.oauth.pages import failure_response
+from strava_async.fastapi.oauth.state_cookie import Place, answered, ask, close, closed, new_state, read_query
 from strava_async.quota import Meter, Quota
 from strava_async.request.grant_methods import IfMissing
 

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from strava_async._pages import Link
-from strava_async.fastapi.oauth_failures import ConnectFailure
+from strava_async.fastapi.oauth.failures import ConnectFailure
 from strava_async.fastapi.problems import Problem, problem_type
 
 
