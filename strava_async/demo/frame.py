@@ -17,7 +17,7 @@ from strava_async.limiter import Limiter
 from strava_async.quota import Quota, QuotaClass
 
 NAME_WIDTH = 40  # columns: with what stands before it, less than 80
-LISTED_FAILURES = 5  # failures that are listed
+LISTED_FAILURES = 5  # the others are counted
 RATE_SECONDS = 2.0  # the span of real time that the rate is taken over
 
 

@@ -1,4 +1,4 @@
-"""Strava inside a FastAPI service: signing in, webhooks, clients for routes, errors as answers.
+"""Strava in a FastAPI service: signing in, webhooks, clients for routes, errors as responses.
 
 ::
 
@@ -27,7 +27,7 @@ with extra("fastapi", __name__, "fastapi", "starlette", "pydantic"):
         athlete_of,
         strava_of,
     )
-    from strava_async.fastapi.kit import Kit, kit_of
+    from strava_async.fastapi.kit import Kit, ServiceState, kit_of
     from strava_async.fastapi.oauth.failures import ConnectFailure
     from strava_async.fastapi.oauth.next_url import safe_next
     from strava_async.fastapi.oauth.router import oauth_router
@@ -50,6 +50,7 @@ __all__ = [
     "KeptEvent",
     "Kit",
     "Problem",
+    "ServiceState",
     "Sessions",
     "SqliteBacklog",
     "StravaDep",

@@ -1,4 +1,4 @@
-"""What is answered when a connection fails and the application has no page of its own for that."""
+"""The default response to a connection that failed."""
 
 from __future__ import annotations
 

@@ -1,16 +1,16 @@
-"""The question that is put to an athlete: a ``state`` that expires, and a cookie that binds it to one browser.
+"""An authorization request: a ``state`` that expires, and a cookie that binds it to one browser.
 
 Rules:
 
-- Each question has a cookie of its own, named after the state: two tabs ask two questions, and both are answered.
-- A keyed digest in the state says what the value of the cookie is, and who is the service's own user, where that is
-  told (``oauth_router(user=...)``). Whoever brings the state without the cookie is another browser; another user in the
-  same browser is told apart too. Neither can be read from the state.
-- The answer deletes the cookie, whatever came of it, unless a function of the application's raises; the code is spent
+- Each authorization request has its own cookie, named after the state: two tabs make two requests, and both succeed.
+- The state holds a keyed digest of the cookie's value, and of the service's own user where there is one
+  (``oauth_router(user=...)``). A browser without the cookie is rejected, and so is another user in the same browser.
+  Neither can be read from the state.
+- The redirect deletes the cookie, whatever its outcome, unless a function of the application raises; the code is spent
   all the same.
-- On https no other host can plant the cookie (``cookies.own_name``), and none but such a one answers.
-- A browser keeps a few questions at most; a new one takes the place of the oldest. A response forgets a few at most
-  too: a browser may bring any number of planted ones.
+- On https no other host can plant the cookie (``cookies.own_name``), and only such a cookie is accepted.
+- A browser holds a few pending requests at most; a new one replaces the oldest. A response clears a few at most too: a
+  browser may send any number of planted ones.
 
 Source:
     RFC 6749 §10.12 and RFC 9700 §4.7.
@@ -34,10 +34,10 @@ from strava_async.fastapi.cookies import own_name
 from strava_async.fastapi.origins import origin_of
 from strava_async.state import StateSigner
 
-MAX_QUESTIONS = 8
-MAX_FORGOTTEN = 8
+MAX_PENDING = 8
+MAX_CLEARED = 8
 MAX_QUERY_BYTES = 4096
-# Twice as long as a state is good: a late answer is then told from one that another browser brings.
+# Twice the lifetime of a state: a late redirect can then be told from one in another browser.
 COOKIE_SECONDS = 1200
 
 _PREFIX = "strava_question_"
@@ -46,12 +46,12 @@ _DIGEST = re.compile("[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a browser sees the routes.
+class MountPoint:
+    """Where a browser reaches the routes of the router.
 
     Attributes:
-        url: the address that they are below, without a slash at the end.
-        path: the path of that address; empty for the root of the site.
+        url: their common URL, without a slash at the end.
+        path: the path of that URL; empty for the root of the site.
         secure: whether it is https.
     """
 
@@ -70,7 +70,7 @@ class Place:
         return own_name(_PREFIX + digest[:16], secure=self.secure)
 
     def set_cookie(self, response: Response, name: str, value: str, max_age: int) -> None:
-        """Give the browser a cookie, on http for these routes alone; at zero seconds it forgets the cookie."""
+        """Set a cookie, on http for these routes alone; zero seconds delete it."""
         response.set_cookie(
             name,
             value,
@@ -83,74 +83,76 @@ class Place:
 
 
 def new_state(signer: StateSigner, go_to: str, secret: str, user: str) -> str:
-    """Return the state of a new question.
+    """Return the state of a new authorization request.
 
     Args:
         signer: what makes it expire, for this purpose alone.
-        go_to: what ``answered`` returns.
+        go_to: what ``verify_state_cookie`` returns.
         secret: a random value for the cookie.
-        user: names the service's own user, in any text; empty where that is not told.
+        user: identifies the service's own user, as any text; empty if the service has none.
     """
     return signer.sign(_binding(secret, user) + go_to)
 
 
-def ask(response: Response, place: Place, state: str, secret: str, cookies: Iterable[str]) -> None:
-    """Bind a question to the browser that gets this response.
+def set_state_cookie(response: Response, mount: MountPoint, state: str, secret: str, cookies: Iterable[str]) -> None:
+    """Bind an authorization request to the browser that receives this response.
 
     Args:
         response: is given the cookie.
-        place: see there.
-        state: of the question.
+        mount: see there.
+        state: of the authorization request.
         secret: what the state was made with.
         cookies: the names of those that the browser has, in its order: the oldest first (RFC 6265 §5.4).
     """
-    kind = own_name(_PREFIX, secure=place.secure)  # others are none of ours, and push none of ours out
-    open_questions = [name for name in cookies if name.startswith(kind) and _DIGEST.fullmatch(name, len(kind))]
-    for name in open_questions[: min(MAX_FORGOTTEN, max(0, len(open_questions) + 1 - MAX_QUESTIONS))]:
-        place.set_cookie(response, name, "", 0)
-    place.set_cookie(response, place.cookie_of(state), secret, COOKIE_SECONDS)
+    kind = own_name(_PREFIX, secure=mount.secure)  # others are not ours, and replace none of ours
+    pending = [name for name in cookies if name.startswith(kind) and _DIGEST.fullmatch(name, len(kind))]
+    for name in pending[: min(MAX_CLEARED, max(0, len(pending) + 1 - MAX_PENDING))]:
+        mount.set_cookie(response, name, "", 0)
+    mount.set_cookie(response, mount.cookie_of(state), secret, COOKIE_SECONDS)
 
 
-def answered(signer: StateSigner, place: Place, state: str | None, cookies: Mapping[str, str], user: str) -> str:
-    """Return where to go after the question that this state belongs to.
+def verify_state_cookie(
+    signer: StateSigner, mount: MountPoint, state: str | None, cookies: Mapping[str, str], user: str
+) -> str:
+    """Return where to go after the authorization request that this state belongs to.
 
     Raises:
-        InvalidStateError: there is none, it is forged, too old, of another browser or user, or answered already.
+        InvalidStateError: it is missing, forged, expired, of another browser or user, or used already.
     """
     if not state:
         raise InvalidStateError("missing")
-    secret = cookies.get(place.cookie_of(state))
+    secret = cookies.get(mount.cookie_of(state))
     if not secret:
         raise InvalidStateError("forged")
-    binding, go_to = _parted(signer.verify(state))
+    binding, go_to = _split(signer.verify(state))
     if not hmac.compare_digest(bytes_of(binding), bytes_of(_binding(secret, user))):
         raise InvalidStateError("forged")
     return go_to
 
 
-def closed(signer: StateSigner, place: Place, state: str, cookies: Collection[str]) -> str | None:
-    """Return where to go after a question of ours that is not open in this browser, such as one that it had answered.
+def finished_next(signer: StateSigner, mount: MountPoint, state: str, cookies: Collection[str]) -> str | None:
+    """Return where to go after a request that is not pending in this browser, such as one whose redirect came before.
 
     Returns:
-        a path; empty if the state is too old to tell; None if the question is open, or the state none of ours.
+        a path; empty if the state has expired; None if the request is pending, or the state is not ours.
     """
-    if place.cookie_of(state) in cookies:
+    if mount.cookie_of(state) in cookies:
         return None
     try:
-        return _parted(signer.verify(state))[1]
+        return _split(signer.verify(state))[1]
     except InvalidStateError as error:
         return "" if error.reason == "expired" else None
 
 
-def close(response: Response, place: Place, state: str, cookies: Collection[str]) -> None:
-    """Let the browser that gets this response forget a question, if it knows it."""
-    name = place.cookie_of(state)
+def clear_state_cookie(response: Response, mount: MountPoint, state: str, cookies: Collection[str]) -> None:
+    """Delete the cookie of an authorization request from the browser that receives this response, if it has one."""
+    name = mount.cookie_of(state)
     if name in cookies:
-        place.set_cookie(response, name, "", 0)
+        mount.set_cookie(response, name, "", 0)
 
 
 def read_query(query: bytes, names: Collection[str]) -> dict[str, str] | None:
-    """Return these parameters of a request; None if one is there twice (RFC 6749 §3.1), or the query is too long."""
+    """Return these parameters of a request; None if one is repeated (RFC 6749 §3.1), or the query is too long."""
     if len(query) > MAX_QUERY_BYTES:
         return None
     pairs = parse_qsl(query.decode("utf-8", "replace"), keep_blank_values=True)
@@ -164,5 +166,5 @@ def _binding(secret: str, user: str) -> str:
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
 
 
-def _parted(signed: str) -> tuple[str, str]:
+def _split(signed: str) -> tuple[str, str]:
     return signed[:_BINDING_CHARACTERS], signed[_BINDING_CHARACTERS:]
