@@ -20,7 +20,7 @@ from strava_async.clock import Clock
 from strava_async.errors import InputError, InvalidGrantError, TokenStoreError
 from strava_async.oauth import AccessInfo, TokenSet
 from strava_async.stores.base import TokenStore
-from strava_async.tokens import TokenSource
+from strava_async.tokens import Refresh, TokenSource
 
 
 class Accounts:
@@ -29,11 +29,13 @@ class Accounts:
     Args:
         store: where tokens are kept.
         clock: by which they expire.
+        refresh: asks Strava for the next tokens of any athlete; None leaves it to whoever uses a source.
     """
 
-    def __init__(self, store: TokenStore, clock: Clock) -> None:
+    def __init__(self, store: TokenStore, clock: Clock, refresh: Refresh | None = None) -> None:
         self.store = store
         self._clock = clock
+        self._refresh = refresh
         self._sources: WeakValueDictionary[int, TokenSource] = WeakValueDictionary()
         self._unsaved: dict[int, TokenSource] = {}
         self._remembering: dict[int, TokenSource] = {}  # the oldest first
@@ -49,7 +51,7 @@ class Accounts:
         source = self._sources.get(athlete_id)
         if source is None:
             source = self._sources[athlete_id] = TokenSource(
-                keeper=_Keeper(self, athlete_id), clock=self._clock, athlete_id=athlete_id
+                refresh=self._refresh, keeper=_Keeper(self, athlete_id), clock=self._clock, athlete_id=athlete_id
             )
         return source
 

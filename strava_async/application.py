@@ -105,7 +105,8 @@ class Strava(ConnectMethods):
             options=Options(retry, timeout, max_wait, priority, total),
         )
         self._options = core.options
-        self._accounts = Accounts(MemoryTokenStore() if token_store is None else token_store, core.clock)
+        store = MemoryTokenStore() if token_store is None else token_store
+        self._accounts = Accounts(store, core.clock, core.renew)
         self._client_id, self._client_secret = client_id, secret
         self._new_secret = new_secret
         self._origins = set[str | None]()

@@ -207,7 +207,6 @@ class ApiV3(TokenMethods, ApiMethods):
 
 def view_of(core: Core, tokens: TokenSource, options: Options) -> ApiV3:
     """Return an ``ApiV3`` over a core, which closing it does not close."""
-    core.renew_by_default(tokens)
     api = object.__new__(ApiV3)
     View.__init__(api, core, tokens, options, owns_core=False)
     return api

@@ -125,9 +125,7 @@ class GrantMethods:
             InvalidClientError, TransportError, ServerError: it could not be determined; the tokens are kept.
             TokenStoreError: the store failed.
         """
-        self._check_open()
         source = self._accounts.source(athlete_id)
-        self._core.renew_by_default(source)
         return await self._run_operation(partial(self._accounts.drop_if_dead, source, athlete_id))
 
     def _check_open(self) -> None:
