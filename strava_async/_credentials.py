@@ -6,7 +6,7 @@ Rules:
   only say that the application is unknown, and an HTTP library might show the value in its error. It is rejected, not
   trimmed: untrimmed elsewhere, such as in another process of the service, it would be a different value.
 - The sentence says which value is wrong, and never shows it: it may be another secret in the wrong place. Nor do the
-  frames of the error: what is checked comes out ``Hidden``, and whoever hands it in hides it first.
+  frames of the error: the checks return ``Hidden``, and callers hide a value before the call.
 
 Source:
     RFC 6749 appendix A (client_id, client_secret and code are printable ASCII); https://developers.strava.com/docs/authentication/

@@ -1,4 +1,4 @@
-"""Secrets that show themselves to nobody who has not asked: what a crash reporter keeps of a frame is its locals.
+"""Secrets that stay out of reprs, logs and crash reports, which record the local variables of each frame.
 
 Rules:
 

@@ -84,7 +84,7 @@ def _accounts(options: Options, terminal: Terminal, as_json: bool, now: Callable
         for athlete_id, token in connected.items():
             terminal.say(_json(athlete_id, token))
     elif not connected:
-        terminal.say(f"{_nobody(options, client_id)} To connect somebody: {options.command('login')}")
+        terminal.say(f"{_none_connected(options, client_id)} To connect somebody: {options.command('login')}")
     else:
         table = Table("Athlete", "Access token", "Granted", box=None, pad_edge=False, padding=(0, 3, 0, 0))
         for athlete_id, token in connected.items():
@@ -129,14 +129,14 @@ def _logout(settings: Logout, terminal: Terminal, make: MakeStrava) -> int:
         async with strava:
             chosen = _chosen(settings, await _athlete_ids(options, strava.token_store))
             if not chosen:
-                terminal.say(_nobody(options, client_id))
+                terminal.say(_none_connected(options, client_id))
             ended = [await _end(strava, athlete_id, settings, terminal) for athlete_id in chosen]
         return DONE if all(ended) else FAILED
 
     return anyio.run(work)
 
 
-def _nobody(options: Options, client_id: int) -> str:
+def _none_connected(options: Options, client_id: int) -> str:
     return f"Nobody is connected to application {application_name(options, client_id)}."
 
 

@@ -1,6 +1,6 @@
 """Where the commands keep their files by default.
 
-A process may be without a home: a container that runs under a number nobody knows, without HOME. Then there is no
+A process may have no home directory: a container that runs under an unknown user id, without HOME. Then there is no
 default, and an error asks for a path.
 """
 

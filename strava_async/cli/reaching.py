@@ -30,7 +30,7 @@ def explained(error: StravaError, options: Options) -> str:
 
 
 async def check(options: Options, client_id: int, client_secret: str, make: MakeStrava) -> None:
-    """Find out whether Strava is there, before somebody is sent to its page. Costs one request of the read class.
+    """Find out whether Strava is there, before an athlete is sent to its page. Costs one request of the read class.
 
     Raises:
         TransportError: it cannot be reached.

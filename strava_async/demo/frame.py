@@ -100,7 +100,7 @@ class Outcome:
 
 
 class Screen(Protocol):
-    """Shows a harvest to somebody."""
+    """Shows a harvest."""
 
     def say(self, text: str) -> None:
         """Show an event."""

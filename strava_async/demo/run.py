@@ -177,7 +177,7 @@ async def _connect(api: ApiV3, emulator: Emulator, screen: Screen) -> int:
 
 @asynccontextmanager
 async def _shown(observer: Observer, screen: Screen) -> AsyncGenerator[None, None]:
-    """Show frames as long as the block lasts. Errors come out as they are, not in a group."""
+    """Show frames as long as the block lasts. Errors are raised as they are, not in a group."""
     failed: list[Exception] = []
 
     async def show() -> None:

@@ -146,7 +146,7 @@ class SqliteStore:
         batch.writes.append(write)
         async with self._turn:
             if batch.written:
-                return  # somebody before us in this queue has written it
+                return  # an earlier waiter has written it
             if self._batch is batch:
                 self._batch = _Batch()
             with _explained():

@@ -13,7 +13,7 @@ from strava_async.errors import InvalidGrantError
 from strava_async.fastapi.kit import ServiceState, kit_of
 from strava_async.fastapi.openapi import session_cookie
 
-_NOBODY = "nobody is signed in here: connect with Strava first"
+_NOT_SIGNED_IN = "nobody is signed in here: connect with Strava first"
 
 # Does nothing at runtime; FastAPI documents the cookie from it.
 _Cookie = Annotated[None, Depends(session_cookie)]
@@ -73,14 +73,14 @@ class Dependencies:
 async def _athlete_id(kit: ServiceState, connection: HTTPConnection) -> int:
     athlete_id = await kit.athlete_id(connection)
     if athlete_id is None:
-        raise InvalidGrantError(_NOBODY)
+        raise InvalidGrantError(_NOT_SIGNED_IN)
     return athlete_id
 
 
 async def _client(kit: ServiceState, connection: HTTPConnection) -> Client:
     client = await kit.client(connection)
     if client is None:
-        raise InvalidGrantError(_NOBODY)
+        raise InvalidGrantError(_NOT_SIGNED_IN)
     return client
 
 

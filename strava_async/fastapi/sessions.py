@@ -202,7 +202,7 @@ class SignedIn:
         return session.athlete_id if await self.strava.generation(session.athlete_id) in until_now else None
 
     def _origins(self, connection: HTTPConnection) -> list[str]:
-        told = self.strava.origins
-        found = sorted(origin for origin in told if origin is not None)
-        asked = origin_asked(connection) if None in told or not told else None
+        own = self.strava.origins
+        found = sorted(origin for origin in own if origin is not None)
+        asked = origin_asked(connection) if None in own or not own else None
         return found if asked is None else [asked, *found]

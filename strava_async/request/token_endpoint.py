@@ -1,7 +1,7 @@
 """Requests for tokens and about them: ``POST /oauth/token`` and ``POST /oauth/revoke``, for all athletes at once.
 
-They cost no quota and carry no bearer. A refusal of the token endpoint is noted, and no athlete's request is sent
-there until the pause that follows is over.
+They cost no quota and carry no bearer. After an error response of the token endpoint, no request of any athlete is sent
+there until a pause is over.
 
 Source:
     https://developers.strava.com/docs/authentication/, RFC 6749 §4.1.3 and §6, RFC 7009.
@@ -24,7 +24,7 @@ from strava_async.request.lifecycle import Lifecycle
 from strava_async.request.options import of_oauth
 from strava_async.retry import Pause
 
-Pair = tuple[int | str, Hidden[str]]
+IdAndSecret = tuple[int | str, Hidden[str]]
 
 
 class Credentials:
@@ -54,7 +54,7 @@ class Credentials:
         """Whether there are both."""
         return self.client_secret is not None
 
-    def known(self, client_id: int | str | None = None, client_secret: Hidden[str] | None = None) -> Pair:
+    def resolve(self, client_id: int | str | None = None, client_secret: Hidden[str] | None = None) -> IdAndSecret:
         """Return client id and secret: those given, and what is known in place of None.
 
         Raises:
@@ -129,7 +129,7 @@ class TokenEndpoint:
         client_id, secret = self.credentials.client_id, self.credentials.client_secret
         return await self.refresh(refresh_grant(client_id or "", secret or "", tokens.refresh_token or ""), tokens)
 
-    async def revoke(self, token: Hidden[str], options: Options, credentials: Pair | None = None) -> None:
+    async def revoke(self, token: Hidden[str], options: Options, credentials: IdAndSecret | None = None) -> None:
         """Revoke the grant that a token belongs to.
 
         Args:
@@ -140,7 +140,7 @@ class TokenEndpoint:
         Raises:
             InputError: a value is missing or invalid; nothing was sent.
         """
-        client_id, secret = credentials or self.credentials.known()
+        client_id, secret = credentials or self.credentials.resolve()
         check_client_id(client_id)
         basic = (client_id, check_secret(secret))
         form = {"token": check_secret(token, "the token to revoke")}

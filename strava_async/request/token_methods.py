@@ -147,7 +147,7 @@ class TokenMethods(View):
         secret = None if client_secret is None else hidden(client_secret)
         given = Hidden(token)
         del client_secret, token
-        credentials = self._core.credentials.known(client_id, secret)
+        credentials = self._core.credentials.resolve(client_id, secret)
         if given.reveal() is None and self._tokens.shared:
             raise InputError("these tokens are kept in a store: disconnect the athlete with Strava.disconnect")
         to_revoke = Hidden(given.reveal() or self.refresh_token or self.access_token or "")
