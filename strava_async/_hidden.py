@@ -1,4 +1,4 @@
-"""Secrets that show themselves to nobody who has not asked: what a crash reporter keeps of a frame is its locals.
+"""Secrets that stay out of reprs, logs and crash reports, which record the local variables of each frame.
 
 Rules:
 
@@ -11,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, SupportsIndex, TypeVar, cast
+from typing import Any, Generic, SupportsIndex, TypeVar, cast
 
 MASK = "***"
 
@@ -61,3 +61,8 @@ def hidden(value: T | Hidden[T]) -> Hidden[T]:
 def revealed(value: T | Hidden[T]) -> T:
     """Return it as it is, whether it was hidden or not."""
     return cast("Hidden[T]", value).reveal() if isinstance(value, Hidden) else value
+
+
+def masked(value: Any) -> Any:
+    """Return a text as ``SecretText``, and anything else as it is."""
+    return SecretText(value) if isinstance(value, str) else value

@@ -28,9 +28,9 @@ _TAGS = (
 
 
 def load_tags() -> None:
-    """Import what the tags of a ``Client`` need. It takes half a second, which is not to be the event loop's.
+    """Import what the tags of a ``Client`` need. It takes half a second: not to be done on the event loop.
 
-    Nothing happens where the extra ``models`` is not installed: the tags say so when they are used.
+    Does nothing where the extra ``models`` is not installed: the tags raise when they are used.
     """
     with suppress(InputError, ImportError):
         for name in _TAGS:
@@ -38,7 +38,7 @@ def load_tags() -> None:
 
 
 class Client:
-    """One athlete of an application, with Strava's endpoints by tag and typed answers.
+    """One athlete of an application: Strava's endpoints by tag, with typed results.
 
     It opens nothing, so there is nothing to close; ``api`` is closed by whoever made it. Everything but ``api`` needs
     the extra ``models``. That is loaded when this class is imported from ``strava_async``, or by ``Strava.prepare``;
@@ -46,12 +46,12 @@ class Client:
 
     Args:
         api: makes the requests; results as Strava sends them.
-        athlete_id: whose view it is; None lets the token tell, or Strava where that is needed.
-        on_invalid: what to do about values of an answer that do not fit their model: ``keep`` them as they came, and
+        athlete_id: the athlete; None takes it from the token, or asks Strava where that is needed.
+        on_invalid: what to do about values of a response that do not fit their model: ``keep`` them as they came, and
             log each kind once; or ``raise`` a DecodeError.
 
     Attributes:
-        known_athlete_id: whose view it is; None until somebody has said.
+        known_athlete_id: the athlete; None while that is not known.
 
     Raises:
         InputError: ``on_invalid`` is neither. From the tags: the extra ``models`` is not installed.
@@ -79,32 +79,32 @@ class Client:
 
     @property
     def athlete_id(self) -> int:
-        """Whose view it is.
+        """The athlete.
 
         Raises:
-            InputError: nobody has said yet; ``client.athlete.get()`` asks Strava.
+            InputError: it is not known yet; ``client.athlete.get()`` asks Strava.
         """
         if self.known_athlete_id is None:
-            raise InputError("whose token this is, is not known yet: pass athlete_id, or await client.athlete.get()")
+            raise InputError("the token's athlete is not known yet: pass athlete_id, or await client.athlete.get()")
         return self.known_athlete_id
 
     @property
     def api(self) -> ApiV3:
-        """What makes the requests: the raw way, to whatever is not here."""
+        """What makes the requests: raw access, also to endpoints that have no method here."""
         return self._api
 
     # A tag is made anew each time: held here, client and tag would hold each other until the garbage collector comes.
 
     @property
     def activities(self) -> ActivitiesResource:
-        """Activities, and what hangs on them."""
+        """Activities, with their comments, kudos, laps and zones."""
         from strava_async.resources.activities import ActivitiesResource
 
         return ActivitiesResource(self)
 
     @property
     def athlete(self) -> AthleteResource:
-        """Who the athlete is."""
+        """The athlete: profile, statistics and zones."""
         from strava_async.resources.athlete import AthleteResource
 
         return AthleteResource(self)
@@ -132,14 +132,14 @@ class Client:
 
     @property
     def segment_efforts(self) -> SegmentEffortsResource:
-        """How long the athlete took for segments."""
+        """The athlete's efforts on segments."""
         from strava_async.resources.segment_efforts import SegmentEffortsResource
 
         return SegmentEffortsResource(self)
 
     @property
     def segments(self) -> SegmentsResource:
-        """Segments, starred ones, and those on a map."""
+        """Segments: by id, starred, and by map area."""
         from strava_async.resources.segments import SegmentsResource
 
         return SegmentsResource(self)
@@ -153,7 +153,7 @@ class Client:
 
     @property
     def uploads(self) -> UploadsResource:
-        """Files that become activities."""
+        """Uploads of activity files."""
         from strava_async.resources.uploads import UploadsResource
 
         return UploadsResource(self)

@@ -2,90 +2,67 @@
 
 from __future__ import annotations
 
-import copy
-import math
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from strava_async._concurrency.shield import InFlight, call_shielded
+from strava_async._concurrency.shield import call_shielded
 from strava_async._hidden import Hidden, hidden
 from strava_async._http import HttpClient, HttpSender
 from strava_async._types import UNSET, Unset
 from strava_async.clock import Clock
-from strava_async.errors import InputError, StravaError
-from strava_async.limiter.base import Limiter, jitter_of
-from strava_async.limiter.local import RateLimiter
-from strava_async.oauth import grants as oauth
-from strava_async.oauth.credentials import check_client_id, check_secret
-from strava_async.oauth.grants import AccessInfo, TokenSet, with_access_token, with_expiry, with_refresh_token
-from strava_async.paging.pages import PageWalk
-from strava_async.paging.walk import Items, Pages
+from strava_async.errors import InputError
+from strava_async.limiter.local import Limiter
+from strava_async.oauth.token_set import TokenSet, with_expiry
 from strava_async.quota.values import Priority, Quota
-from strava_async.request.call import Call, api_call, oauth_call
-from strava_async.request.endpoints import Method
-from strava_async.request.exchange import LEAST_ATTEMPT_SECONDS, Exchange, Options
-from strava_async.request.parameters import hide_secrets
+from strava_async.request.api_methods import ApiMethods
+from strava_async.request.core import Core, View, make_core
+from strava_async.request.exchange import Options
+from strava_async.request.lifecycle import Stage
+from strava_async.request.options import changed
 from strava_async.request.reports import Reports
-from strava_async.request.retry import Pause, RetryPolicy
-from strava_async.request.templates import base_url
+from strava_async.request.retry import RetryPolicy
+from strava_async.request.token_endpoint import Credentials
+from strava_async.request.token_methods import TokenMethods
 from strava_async.tokens.persistence import OnTokenRefresh
 from strava_async.tokens.source import TokenSource
 
 if TYPE_CHECKING:
     from strava_async.telemetry.hooks import Hooks
 
-# No request about tokens takes longer, whatever Strava sends. A small timeout does not cut it off earlier than any
-# attempt: the answer may hold the only refresh token that is good.
-OAUTH_SECONDS = 20.0
-# All attempts together: a token store's lock may be a lease, which has to last longer.
-RENEWAL_SECONDS = 25.0
 
-
-@dataclass(slots=True, repr=False)
-class _Application:
-    """What an object and its views share: the credentials as far as they are known, and how tokens are asked for."""
-
-    client_id: int | str | None = None
-    client_secret: Hidden[str] | None = None
-    options: Options = field(default_factory=Options)
-    requests: InFlight = field(default_factory=InFlight)
-    pause: Pause = field(default_factory=Pause)
-    closed: bool = False
-
-
-class ApiV3:
-    """Strava's API for one athlete: every request with its quota reserved and its token renewed.
+class ApiV3(TokenMethods, ApiMethods):
+    """Strava's API for one athlete. Every request reserves quota before it is sent, and renews the token if need be.
 
     Usable on asyncio and trio. Objects of one application share a ``rate_limiter``; objects of one athlete share
     ``tokens``.
 
     Args:
-        access_token: goes along with every API call; None sends none until there is one.
+        access_token: sent with every API call; None sends none until there is one.
         http_client: an ``httpx.AsyncClient`` or ``httpx2.AsyncClient`` of the caller's, never changed nor closed. None
             makes one on first use, which ``aclose`` closes.
         rate_limiter: None means one of its own.
-        refresh_token: brings the next access token.
-        token_expires: when the access token dies; epoch seconds.
+        refresh_token: exchanged for the next access token.
+        token_expires: when the access token expires; epoch seconds.
         client_id: the application's id.
         client_secret: the application's secret; with both, tokens are renewed automatically.
         tokens: a ``TokenSource`` in place of the three about tokens, the credentials and ``on_token_refresh``.
         on_token_refresh: sync or async; gets each renewed ``TokenSet``, and has returned before it is used.
         retry: when and how often to try again.
-        timeout: seconds without a sign of the other side before an attempt is given up.
+        timeout: the inactivity timeout of an attempt: seconds without a byte from the server.
         total: seconds for one attempt, from asking for a connection to the last byte of the reply; None means no bound.
-            What asks for tokens, or revokes them, has as many as ``timeout``, but from 3 to 20, unless this is less.
+            Requests for tokens and revocations have ``timeout``, but at least 3 and at most 20, unless this is less.
         max_wait: seconds that a call may queue for quota; None means as long as it takes.
         priority: the rank in that queue.
-        hooks: are told of requests, waits, retries and renewals; see ``strava_async.hooks``.
+        hooks: receive requests, waits, retries and renewals; see ``strava_async.hooks``.
         clock: None means the limiter's.
-        random: returns jitter from [0, 1); None means the limiter's, or the system's.
+        random: returns jitter from [0, 1); None means the limiter's.
         api_url: None means ``https://{server}{api_base}``.
         oauth_url: None means ``https://{server}/oauth``.
 
     Raises:
-        InputError: an argument makes no sense, or two contradict each other.
+        InputError: an argument is invalid, or two contradict each other.
     """
 
     server = "www.strava.com"
@@ -117,30 +94,20 @@ class ApiV3:
         access, refresh = Hidden(access_token), Hidden(refresh_token)
         secret = None if client_secret is None else hidden(client_secret)
         del access_token, refresh_token, client_secret
-        self._options = _checked(Options(retry, timeout, max_wait, priority, total))
-        self._api_url = base_url(api_url or f"https://{self.server}{self.api_base}")
-        self._oauth_url = base_url(oauth_url or f"https://{self.server}/oauth")
-        limiter = RateLimiter(clock=clock, random=random) if rate_limiter is None else rate_limiter
-        clock = clock or limiter.clock
-        self._limiter = limiter
-        self._clock = clock
-        self._sender = HttpSender(http_client)
-        self._owns_pool = True
-        self._reports = _reports(hooks, clock)
-        self._exchange = Exchange(limiter, self._sender, clock, random or jitter_of(limiter), self._reports)
-        if tokens is None:
-            token = with_expiry(TokenSet(access.reveal() or "", refresh.reveal()), token_expires)
-            tokens = TokenSource(token, on_refresh=on_token_refresh, clock=clock)
-        elif any(one is not None for one in (access.reveal(), refresh.reveal(), token_expires, on_token_refresh)):
-            raise InputError("give either tokens, or access_token and its companions")
-        self._tokens = tokens
-        self._application = _Application(options=self._options)
-        if client_id is not None:
-            check_client_id(client_id)
-        if secret is not None:
-            check_secret(secret)
-        if client_id is not None and secret is not None:
-            self._renew_with(client_id, secret)
+        core = make_core(
+            HttpSender(http_client),
+            rate_limiter,
+            partial(reports_for, hooks),
+            clock=clock,
+            random=random,
+            api_url=api_url or f"https://{self.server}{self.api_base}",
+            oauth_url=oauth_url or f"https://{self.server}/oauth",
+            credentials=Credentials(client_id, secret),
+            options=Options(retry, timeout, max_wait, priority, total),
+        )
+        tokens = _token_source(tokens, access, refresh, token_expires, on_token_refresh, core.clock)
+        core.renew_by_default(tokens)
+        super().__init__(core, tokens, core.options, owns_core=True)
 
     @property
     def tokens(self) -> TokenSource:
@@ -149,275 +116,18 @@ class ApiV3:
 
     @property
     def timeout(self) -> float:
-        """Seconds without a sign of the other side before an attempt is given up."""
+        """The inactivity timeout of an attempt, in seconds."""
         return self._options.timeout
 
     @property
     def clock(self) -> Clock:
-        """The time that it goes by."""
-        return self._clock
-
-    @property
-    def access_token(self) -> str | None:
-        """The access token as it is now."""
-        return self._tokens.token.access_token or None
-
-    @access_token.setter
-    def access_token(self, value: str | None) -> None:
-        token = Hidden(value or "")
-        del value
-        self._tokens.token = with_access_token(self._tokens.token, token)
-
-    @property
-    def refresh_token(self) -> str | None:
-        """The refresh token as it is now; it may change with every renewal."""
-        return self._tokens.token.refresh_token
-
-    @refresh_token.setter
-    def refresh_token(self, value: str | None) -> None:
-        token = Hidden(value)
-        del value
-        self._tokens.token = with_refresh_token(self._tokens.token, token)
-
-    @property
-    def token_expires(self) -> int | None:
-        """When the access token dies; epoch seconds, None if unknown."""
-        return self._tokens.token.expires_at
-
-    @token_expires.setter
-    def token_expires(self, value: float | None) -> None:
-        self._tokens.token = with_expiry(self._tokens.token, value)
+        """The clock in use."""
+        return self._core.clock
 
     @property
     def quota(self) -> Quota:
         """The four meters as the limiter knows them now."""
-        return self._limiter.quota
-
-    async def authorization_url(
-        self,
-        client_id: int | str,
-        redirect_uri: str,
-        approval_prompt: str = "auto",
-        scope: str | Iterable[str] | None = None,
-        state: str | None = None,
-    ) -> str:
-        """Return the address to send an athlete to. Nothing is requested.
-
-        Args:
-            client_id: the application's id.
-            redirect_uri: where Strava sends the athlete back to; inside the application's callback domain.
-            approval_prompt: ``force`` shows the page even to those who have granted everything.
-            scope: a string or ``Scope`` values; None means ``read`` and ``activity:read``.
-            state: comes back with the redirect; bind it to the athlete's session.
-
-        Raises:
-            InputError: an unknown scope or approval prompt, or a redirect URI that is not absolute. It is a ValueError.
-
-        Source:
-            https://developers.strava.com/docs/authentication/ and RFC 6749 §4.1.1.
-        """
-        return oauth.authorization_url(
-            self._oauth_url,
-            client_id=client_id,
-            redirect_uri=redirect_uri,
-            approval_prompt=approval_prompt,
-            scope=scope,
-            state=state,
-        )
-
-    async def exchange_code_for_token(self, client_id: int | str, client_secret: str, code: str) -> AccessInfo:
-        """Exchange the code of a redirect for tokens, and use them from now on. Costs no quota.
-
-        The request is made once: a code is used up by it, whether or not the answer arrives. It is carried to its end
-        even if the caller is cancelled.
-
-        Raises:
-            InputError: one of the three is empty, or has white space around it; nothing was sent.
-            InvalidGrantError: the code is wrong, used or too old.
-            InvalidClientError: the client id or secret is wrong.
-            AthleteCapacityError: the application has as many athletes as it may have.
-            RateLimitedError: Strava refused it for now, or another one a moment ago; the code is not used up.
-            TransportError, ServerError, DecodeError: no usable answer came; the code may be used up.
-
-        Source:
-            https://developers.strava.com/docs/authentication/ and RFC 6749 §4.1.3.
-        """
-        secret, grant = hidden(client_secret), hidden(code)
-        del client_secret, code
-        form = oauth.code_grant(client_id, secret, grant)
-        info = await self._tokens.replace(
-            lambda _: self._token_grant(form, self._options, idempotent=False), save=False
-        )
-        self._renew_with(client_id, secret)
-        return info
-
-    async def refresh_access_token(self, client_id: int | str, client_secret: str, refresh_token: str) -> AccessInfo:
-        """Exchange a refresh token for the next tokens, and use them from now on. Costs no quota.
-
-        More than an hour before the access token dies Strava answers with the same one. ``on_token_refresh`` has
-        returned before this does. It is carried to its end even if the caller is cancelled.
-
-        Raises:
-            InputError: one of the three is empty, or has white space around it; nothing was sent.
-            InvalidGrantError: the refresh token is dead; the athlete has to connect again.
-            InvalidClientError: the client id or secret is wrong; the grant is still good.
-            RateLimitedError: Strava refused it for now, or a moment ago; ``retry_after`` has the seconds where it said.
-            TransportError, ServerError, DecodeError: no usable answer came, after the retries.
-
-        Source:
-            https://developers.strava.com/docs/authentication/ and RFC 6749 §6.
-        """
-        secret, grant = hidden(client_secret), hidden(refresh_token)
-        del client_secret, refresh_token
-        form = oauth.refresh_grant(client_id, secret, grant)
-        info = await self._tokens.replace(lambda tokens: self._renewal(form, tokens), save=True)
-        self._renew_with(client_id, secret)
-        return info
-
-    async def revoke(
-        self, client_id: int | str | None = None, client_secret: str | None = None, token: str | None = None
-    ) -> None:
-        """Revoke a grant at Strava: both tokens of the athlete die. Costs no quota, needs no living access token.
-
-        Args:
-            client_id: the application's id; None means the one given before.
-            client_secret: the application's secret; None means the one given before.
-            token: either token of the grant; None means this object's refresh token, else its access token. Those are
-                forgotten afterwards.
-
-        Raises:
-            InputError: there is no token, or the credentials are not known, or one of the three cannot be what it is
-                said to be.
-            InvalidClientError: the client id or secret is wrong.
-            TransportError, ServerError: no usable answer came, after the retries; revoking again does no harm.
-
-        Source:
-            https://developers.strava.com/docs/authentication/ (``POST /oauth/revoke``, since June 2026), RFC 7009.
-        """
-        client_id = self._application.client_id if client_id is None else client_id
-        secret = self._application.client_secret if client_secret is None else hidden(client_secret)
-        given = Hidden(token)
-        del client_secret, token
-        if client_id is None or secret is None:
-            raise InputError("revoking needs client_id and client_secret")
-        if given.reveal() is None and self._tokens.shared:
-            raise InputError("these tokens are kept in a store: disconnect the athlete with Strava.disconnect")
-        to_revoke = Hidden(given.reveal() or self.refresh_token or self.access_token or "")
-        if not to_revoke.reveal():
-            raise InputError("there is no token to revoke")
-        check_client_id(client_id)
-        credentials = (client_id, check_secret(secret))
-        form = {"token": check_secret(to_revoke, "the token to revoke")}
-        call = oauth_call(f"{self._oauth_url}/revoke", form, idempotent=True, credentials=credentials)
-        await self._exchange.run(call, None, _of_oauth(self._options))
-        if to_revoke.reveal() in (self.refresh_token, self.access_token):
-            self._tokens.token = TokenSet("")
-
-    async def get(self, url: str, check_for_errors: bool = True, **kwargs: Any) -> Any:
-        """Ask for something.
-
-        Waits for quota, for a renewal of the token, and between retries. Costs one request of the read class, and one
-        more per retry.
-
-        Args:
-            url: a path below the API such as ``/activities/{id}``, or an absolute URL of its origin.
-            check_for_errors: False returns the body of a refusal instead of raising.
-            **kwargs: fill the names in the path; the rest goes to the query. None is left out.
-
-        Returns:
-            JSON decoded; ``{}`` for an empty success; ``str`` for text and XML; ``bytes`` for anything else.
-
-        Raises:
-            InputError: the path or a value cannot be sent; nothing was.
-            QuotaExceededError: not within ``max_wait``; nothing was sent.
-            TransportError, FaultError, OAuthError, DecodeError: see ``strava_async.errors``. An answer of more than 64
-                MB, read or unpacked, is a DecodeError, whatever its status.
-        """
-        return await self._call("GET", url, kwargs, check_for_errors)
-
-    async def post(self, url: str, files: Any = None, check_for_errors: bool = True, **kwargs: Any) -> Any:
-        """Send a form, or with ``files`` a multipart body. Waits, returns and raises as ``get`` does.
-
-        Costs one request: of the upload class for ``/activities`` and ``/uploads``, of the read class otherwise. It is
-        not sent again once it may have reached Strava, except after a 401 or 429, by which Strava refused it.
-
-        Args:
-            url: see ``get``.
-            files: multipart files, as httpx takes them, of 512 MB at the most each; bytes can be sent again, a stream
-                is sent once. What is not in memory is read in a thread.
-            check_for_errors: see ``get``.
-            **kwargs: fill the names in the path; the rest is the form.
-        """
-        return await self._call("POST", url, kwargs, check_for_errors, files=files)
-
-    async def put(self, url: str, check_for_errors: bool = True, body: Any = None, **kwargs: Any) -> Any:
-        """Change something. Costs one request of the read class; waits, returns and raises as ``get`` does.
-
-        Args:
-            url: see ``get``.
-            check_for_errors: see ``get``.
-            body: what to send as JSON; None sends no body.
-            **kwargs: fill the names in the path; the rest goes to the query.
-        """
-        return await self._call("PUT", url, kwargs, check_for_errors, body=body)
-
-    async def delete(self, url: str, check_for_errors: bool = True, **kwargs: Any) -> Any:
-        """Delete something. Costs one request of the read class; arguments, waits and errors as in ``get``."""
-        return await self._call("DELETE", url, kwargs, check_for_errors)
-
-    async def request(
-        self,
-        method: Method,
-        url: str,
-        params: Mapping[str, Any] | None = None,
-        *,
-        files: Any = None,
-        body: Any = None,
-        form: Mapping[str, Any] | None = None,
-        decode: Callable[[bytes], Any] | None = None,
-    ) -> Any:
-        """Make any of the four calls above, with a decoder of your own. Costs, waits and raises as they do.
-
-        Args:
-            method: ``GET``, ``POST``, ``PUT`` or ``DELETE``.
-            url: see ``get``.
-            params: fill the names in the path; the rest goes to the query or the form. None is left out.
-            files: see ``post``.
-            body: see ``put``.
-            form: the fields of a form in place of ``body``, with PUT.
-            decode: makes the result out of the body of a success, unpacked; a ValueError of its own becomes a
-                DecodeError. Not called for a refusal. None decodes as ``get`` does.
-        """
-        params = dict(params or {})
-        hide_secrets(params)
-        call = api_call(method, url, params, api_url=self._api_url, files=files, body=body, form=form)
-        return await self._exchange.run(call, self._tokens, self._options, decode=decode)
-
-    def paginate(
-        self, url: str, *, per_page: int = 200, limit: int | None = None, prefetch: int = 0, **kwargs: Any
-    ) -> AsyncGenerator[Any, None]:
-        """Walk over a list that comes in numbered pages.
-
-        Each page costs one request of the read class, the empty one at the end included. Waits as ``get`` does.
-
-        Args:
-            url: see ``get``; the endpoint has to be one that is paged.
-            per_page: items to ask for at a time; 200 is Strava's maximum and is not exceeded.
-            limit: items wanted at the most; None means all. The walk ends there without asking for more.
-            prefetch: how many more pages to ask for at the same time. Up to that many may be asked for in vain.
-            **kwargs: as in ``get``.
-
-        Returns:
-            an async iterator of items, in Strava's order, up to the first empty page. For ``/athlete/activities`` give
-            a ``before``, so that an activity that arrives meanwhile does not push others to the next page.
-
-        Raises:
-            InputError: at once, for a number that makes no sense.
-            StravaError: while iterating, as ``get`` does; DecodeError too where a page is no list.
-        """
-        if "page" in kwargs:
-            raise InputError("paginate counts the pages itself")
-        return Items(self._items(url, PageWalk(per_page, limit, prefetch), kwargs), url)
+        return self._core.limiter.quota
 
     def with_options(
         self,
@@ -433,11 +143,10 @@ class ApiV3:
         Pool, limiter, tokens and hooks are the same; closing either closes both. Renewals of tokens keep the options of
         the object that was made first: all callers of an athlete share them.
         """
-        given = {"priority": priority, "max_wait": max_wait, "timeout": timeout, "total": total, "retry": retry}
-        view = copy.copy(self)
-        changes: dict[str, Any] = {name: value for name, value in given.items() if not isinstance(value, Unset)}
-        view._options = _checked(self._options._replace(**changes))
-        return view
+        options = changed(
+            self._options, priority=priority, max_wait=max_wait, timeout=timeout, total=total, retry=retry
+        )
+        return self._view(self._tokens, options, owns_core=self._owns_core)
 
     def with_tokens(self, tokens: TokenSource) -> ApiV3:
         """Return the same API for another athlete of the application.
@@ -448,30 +157,26 @@ class ApiV3:
         Args:
             tokens: where its bearer comes from. Without a ``refresh`` of its own it is renewed with the credentials.
         """
-        view = copy.copy(self)
-        view._tokens = tokens
-        view._owns_pool = False
-        if tokens.refresh is None and self._application.client_secret is not None:
-            tokens.refresh = self._refresh
-        return view
+        self._core.renew_by_default(tokens)
+        return self._view(tokens, self._options, owns_core=False)
 
     async def prepare(self) -> None:
-        """Load what the first request needs: modules, and the certificates that are trusted. Nothing is requested.
+        """Load what the first request needs: modules, and the certificates that are trusted. Makes no requests.
 
-        It is a thread's work of some 100 ms, once per process. The first request does it otherwise, and so is that much
-        slower; nothing else is. With an ``http_client`` there is nothing to load.
+        It takes about 100 ms in a thread, once per process. Without this call the first request does it, and is that
+        much slower. With an ``http_client`` there is nothing to load.
 
         Raises:
             InputError: the environment names certificates that cannot be used, or this object is closed or used in
                 another event loop.
         """
-        await self._sender.prepare()
+        await self._core.sender.prepare()
 
     async def aclose(self) -> None:
-        """Close the connections that this object opened, after a renewal of tokens under way has ended.
+        """Close the connections that this object opened, after a renewal of tokens in progress has ended.
 
-        Requests on their way end with a TransportError. A server that never ends does not hold it up: a renewal has
-        its ``total``.
+        Requests in flight fail with a TransportError. A server that never answers does not block it: a renewal is
+        bounded in time.
         """
         await call_shielded(self._close, lambda: None)
 
@@ -484,70 +189,32 @@ class ApiV3:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} for {self._api_url}: {self._tokens.token}>"
+        return f"<{type(self).__name__} for {self._core.api_url}: {self._tokens.token}>"
 
     async def _close(self) -> None:
+        if self._owns_core:
+            self._core.lifecycle.advance(Stage.CLOSING)
         await self._tokens.wait_idle()
-        if self._owns_pool:
-            # What Strava has answered must arrive: the tokens before may be dead.
-            self._application.closed = True
-            await self._application.requests.wait_idle()
-            await self._sender.aclose()
+        if self._owns_core:
+            await self._core.close()
 
-    async def _call(
-        self, method: Method, url: str, params: dict[str, Any], check: bool, *, files: Any = None, body: Any = None
-    ) -> Any:
-        hide_secrets(params)  # of the callers' frames too
-        call = api_call(method, url, params, api_url=self._api_url, files=files, body=body)
-        return await self._exchange.run(call, self._tokens, self._options, check_for_errors=check)
-
-    async def _items(self, url: str, walk: PageWalk, params: dict[str, Any]) -> AsyncGenerator[Any, None]:
-        async for page in Pages(walk, lambda numbers: self.get(url, **params, **numbers), url):
-            for item in page:
-                yield item
-
-    def _renew_with(self, client_id: int | str, client_secret: Hidden[str]) -> None:
-        self._application.client_id, self._application.client_secret = client_id, client_secret
-        if self._tokens.refresh is None:
-            self._tokens.refresh = self._refresh
-
-    async def _refresh(self, tokens: TokenSet) -> AccessInfo:
-        application = self._application
-        form = oauth.refresh_grant(
-            application.client_id or "", application.client_secret or "", tokens.refresh_token or ""
-        )
-        return await self._renewal(form, tokens)
-
-    async def _renewal(self, form: oauth.Form, tokens: TokenSet) -> AccessInfo:
-        self._application.pause.check(self._clock.monotonic())
-        with self._reports.refreshing(tokens.athlete_id):
-            return await self._token_grant(form, self._application.options, idempotent=True)
-
-    async def _token_grant(self, form: oauth.Form, options: Options, *, idempotent: bool) -> AccessInfo:
-        if self._application.closed:
-            raise InputError("the HTTP client is closed; make a new one")
-        call: Call = oauth_call(f"{self._oauth_url}/token", form, idempotent=idempotent)
-        end = self._application.requests.begin()
-        try:
-            answer = await self._ask(call, options)
-        finally:
-            end()
-        return oauth.access_info(answer, now=self._clock.time(), refresh_token=form.get("refresh_token"))
-
-    async def _ask(self, call: Call, options: Options) -> Any:
-        """Make a call to the token endpoint, unless that is to be left alone for a while."""
-        pause, clock = self._application.pause, self._clock
-        pause.check(clock.monotonic())
-        try:
-            answer = await self._exchange.run(call, None, _of_oauth(options))
-        except StravaError as error:
-            pause.note(error, options.retry, clock.monotonic())
-            raise
-        pause.note(None, options.retry, clock.monotonic())
-        return answer
+    def _view(self, tokens: TokenSource, options: Options, *, owns_core: bool) -> ApiV3:
+        view = object.__new__(type(self))
+        if type(self) is not ApiV3:
+            vars(view).update(vars(self))  # a subclass may have attributes of its own
+        View.__init__(view, self._core, tokens, options, owns_core=owns_core)
+        return view
 
 
-def _reports(hooks: Hooks | None, clock: Clock) -> Reports:
+def view_of(core: Core, tokens: TokenSource, options: Options) -> ApiV3:
+    """Return an ``ApiV3`` over a core, which closing it does not close."""
+    api = object.__new__(ApiV3)
+    View.__init__(api, core, tokens, options, owns_core=False)
+    return api
+
+
+def reports_for(hooks: Hooks | None, clock: Clock) -> Reports:
+    """Return what an exchange reports its events to."""
     if hooks is None:
         return Reports()
     from strava_async.telemetry.hook_reports import HookReports  # not above: it adds to the import, and few need it
@@ -555,22 +222,18 @@ def _reports(hooks: Hooks | None, clock: Clock) -> Reports:
     return HookReports(hooks, clock)
 
 
-def _of_oauth(options: Options) -> Options:
-    """Return the options of a request about tokens: callers share its answer, so that it never lasts."""
-    bound = min(max(options.timeout, LEAST_ATTEMPT_SECONDS), OAUTH_SECONDS, options.total or math.inf)
-    return options._replace(total=bound, within=RENEWAL_SECONDS)
-
-
-def _checked(options: Options) -> Options:
-    """Return the options.
-
-    Raises:
-        InputError: a duration that is negative or not a number.
-    """
-    if not (math.isfinite(options.timeout) and options.timeout > 0):
-        raise InputError("timeout is a positive number of seconds")
-    if options.total is not None and not (math.isfinite(options.total) and options.total > 0):
-        raise InputError("total is a positive number of seconds, or None")
-    if options.max_wait is not None and not options.max_wait >= 0:
-        raise InputError("max_wait is not negative, or None")
-    return options
+def _token_source(
+    tokens: TokenSource | None,
+    access: Hidden[str | None],
+    refresh: Hidden[str | None],
+    expires: float | None,
+    on_refresh: OnTokenRefresh | None,
+    clock: Clock,
+) -> TokenSource:
+    """Return the source that is given, or one of the four values that stand for it."""
+    if tokens is None:
+        token = with_expiry(TokenSet(access.reveal() or "", refresh.reveal()), expires)
+        return TokenSource(token, on_refresh=on_refresh, clock=clock)
+    if any(one is not None for one in (access.reveal(), refresh.reveal(), expires, on_refresh)):
+        raise InputError("give either tokens, or access_token and its companions")
+    return tokens

@@ -1,7 +1,7 @@
-"""The webhook subscription of an application: where Strava sends its events to.
+"""The webhook subscription of an application: where Strava sends its events.
 
-An application has one subscription or none. It is managed with the application's credentials; no athlete's token goes
-along.
+An application has one subscription or none. It is managed with the application's credentials, without an
+athlete's token.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _CREDENTIALS_REFUSED = {("Application", "client_id"), ("Application", "")}
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A webhook subscription, as far as Strava told of it.
+    """A webhook subscription, as far as Strava describes it.
 
     Attributes:
         id: its id; events carry it as ``subscription_id``.
-        application_id: the application's id; None if not told.
-        callback_url: where events go; None if not told, as in the answer to ``subscribe``.
-        created_at: since when; with a time zone. None if not told.
-        resource_state: how much of it was told, by Strava's measure; None if not told.
+        application_id: the application's id; None if not given.
+        callback_url: where events go; None if not given, as in the response to ``subscribe``.
+        created_at: when it was made, with a time zone; None if not given.
+        resource_state: Strava's level of detail; None if not given.
     """
 
     id: int
@@ -48,11 +48,11 @@ class Webhooks:
     """The webhook subscription of one application; ``Strava.webhooks``.
 
     Each call costs one request of the read class, and waits for it if need be. Whether Strava counts them is not known:
-    recorded answers of 2018 came with a usage of 0. If it does not, one unit is left over until the next answer tells.
-    The other way round, other calls would run into the limit.
+    recorded responses of 2018 came with a usage of 0. If it does not, one unit stays reserved until the next response
+    corrects it. The other way round, other calls would exceed the limit.
 
-    The client secret travels in the query where Strava wants it there, and shows in no log or URL. An ``http_client``
-    whose transport takes URLs as text, as httpx-aiohttp's does, cannot keep it so: with such a one ``view`` and
+    The client secret is sent in the query where Strava requires it, and appears in no log or URL. An ``http_client``
+    whose transport takes URLs as text, as httpx-aiohttp's does, cannot guarantee that: with one of those ``view`` and
     ``unsubscribe`` raise InputError.
 
     Args:
@@ -76,25 +76,25 @@ class Webhooks:
 
         Strava asks the callback **before it answers**: ``GET callback_url?hub.mode=subscribe&hub.challenge=…&
         hub.verify_token=…``, which has to be answered within 2 s with 200 and ``{"hub.challenge": "<the same>"}``. So
-        the server there must be running, and must not wait for this call.
+        the server must be running, and must not wait for this call.
 
-        The request is not sent again once it may have reached Strava: after an error that leaves its fate open, ask
-        ``view``.
+        The request is not sent again once it may have reached Strava: after an error that leaves the outcome open,
+        call ``view``.
 
         Args:
             callback_url: absolute, http or https, at most 255 characters. It is registered as it is.
-            verify_token: a text of your choice, without white space around it; the callback compares it, to know that
-                the question is this one.
+            verify_token: a text of your choice, without white space around it; the callback compares it, to recognise
+                this request.
 
         Returns:
-            the subscription; often Strava tells the id alone.
+            the subscription; often Strava returns the id alone.
 
         Raises:
-            InputError: the URL or the text cannot be used; nothing was sent.
+            InputError: the URL or the verify token is invalid; nothing was sent.
             BadRequestError: the callback did not answer as it should (``errors`` names ``callback url``), or there is
                 a subscription (``already exists``); one has to be deleted before another is made.
             InvalidClientError: the client id or secret is wrong.
-            TransportError, ServerError: no usable answer came; the subscription may have been made.
+            TransportError, ServerError: there was no usable response; the subscription may have been made.
             StravaError: as in ``ApiV3.post``.
         """
         secret = hidden(verify_token)
@@ -120,13 +120,13 @@ class Webhooks:
         return [_subscription(entry) for entry in answer]
 
     async def unsubscribe(self, subscription_id: int) -> None:
-        """Delete the subscription. Events that are under way may still arrive.
+        """Delete the subscription. Events in flight may still arrive.
 
         Args:
             subscription_id: its ``id``.
 
         Raises:
-            InputError: that is no id.
+            InputError: the id is invalid.
             NotFoundError: the application has no such subscription. After more than one of its ``attempts``, it may
                 have been the first that deleted it.
             InvalidClientError: the client id or secret is wrong.

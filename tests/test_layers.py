@@ -15,8 +15,8 @@ PACKAGE = Path(__file__).parent.parent / "strava_async"
 LAYERS = [
     "_extras errors",
     "_lazy _types _hidden clock",
-    "_concurrency quota oauth paging",
-    "limiter stores",
+    "_concurrency quota oauth",
+    "paging limiter stores",
     "tokens",
     "request",
     "_http telemetry models",
@@ -68,7 +68,7 @@ ALLOWED = {
 TAKEN_UP_WHERE_INSTALLED = {
     "orjson": "request.json_values",
     "cryptography": "stores.encryption",
-    "aiohttp": "_http.aiohttp_adapter",
+    "aiohttp": "_http.aiohttp_sender",
 }
 
 
@@ -182,7 +182,7 @@ def test_one_place_imports_the_http_library() -> None:
     users = {
         name for name, path in modules().items() if {name.split(".")[0] for name in imports(path)} & {"httpx", "httpx2"}
     }
-    assert users == {f"_http.{name}" for name in ("asgi", "connections", "own_adapters", "pool", "trust")}
+    assert users == {f"_http.{name}" for name in ("asgi", "connections", "own_senders", "pool", "trust")}
 
 
 @pytest.mark.parametrize(("library", "module"), TAKEN_UP_WHERE_INSTALLED.items())

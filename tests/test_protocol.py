@@ -581,6 +581,29 @@ async def test_an_api_for_another_athlete_shares_all_but_the_tokens(service: Ser
     assert api.access_token != other.access_token
 
 
+async def test_a_view_of_a_view_closes_no_more_than_that(service: Service) -> None:
+    api = service.api()
+    other = api.with_tokens(TokenSource(api.tokens.token, clock=service.clock))
+    await other.with_options(timeout=5.0).aclose()
+    await api.get("/athlete")
+    await api.with_options(timeout=5.0).aclose()
+    with pytest.raises(InputError, match="closed"):
+        await other.get("/athlete")
+
+
+class Labelled(ApiV3):
+    """A program's own class, with an attribute of its own."""
+
+    label = ""
+
+
+async def test_a_view_of_a_subclass_has_its_attributes(service: Service) -> None:
+    api = Labelled("token", service.http_client, service.limiter)
+    api.label = "nightly"
+    views = [api.with_options(timeout=5.0), api.with_tokens(TokenSource(TokenSet("other")))]
+    assert [(type(view), vars(view)["label"]) for view in views] == [(Labelled, "nightly")] * 2
+
+
 def refusal(retry_after: str | None = None) -> Fault:
     headers = {} if retry_after is None else {"Retry-After": retry_after}
     return Fault.status(429, {"message": "Rate Limit Exceeded", "errors": []}, headers=headers)

@@ -25,7 +25,7 @@ from strava_async.cli.config import (
 from strava_async.cli.reaching import explained
 from strava_async.cli.terminal import DONE, FAILED, Terminal, UsageError, run
 from strava_async.errors import InputError, StravaError
-from strava_async.oauth.grants import TokenSet
+from strava_async.oauth.token_set import TokenSet
 from strava_async.stores.base import BasicTokenStore
 
 SETTINGS_PAGE = "https://www.strava.com/settings/apps"
@@ -39,7 +39,7 @@ class Logout:
         options: which application, and where its tokens are.
         athlete_id: who is logged out; None means the only one.
         everybody: all are.
-        force: the tokens are deleted even if Strava cannot be told.
+        force: the tokens are deleted even if revoking them at Strava fails.
     """
 
     options: Options
@@ -51,7 +51,7 @@ class Logout:
 def accounts(
     options: Options, terminal: Terminal, *, as_json: bool = False, now: Callable[[], float] = time.time
 ) -> int:
-    """List the connected athletes and return the exit status. Nothing is asked of the network."""
+    """List the connected athletes and return the exit status. Makes no requests."""
     return run("accounts", terminal, partial(_accounts, options, terminal, as_json, now))
 
 
@@ -61,7 +61,7 @@ def logout(settings: Logout, terminal: Terminal, *, make: MakeStrava = Strava) -
 
 
 def access(token: TokenSet, now: float) -> str:
-    """Return how long an access token is good, and what comes then."""
+    """Return how long an access token is valid, and what happens then."""
     then = "renews itself" if token.refresh_token else "log in again then"
     if token.expires_at is None:
         return f"good until an unknown time; {then}"
@@ -84,7 +84,7 @@ def _accounts(options: Options, terminal: Terminal, as_json: bool, now: Callable
         for athlete_id, token in connected.items():
             terminal.say(_json(athlete_id, token))
     elif not connected:
-        terminal.say(f"{_nobody(options, client_id)} To connect somebody: {options.command('login')}")
+        terminal.say(f"{_none_connected(options, client_id)} To connect somebody: {options.command('login')}")
     else:
         table = Table("Athlete", "Access token", "Granted", box=None, pad_edge=False, padding=(0, 3, 0, 0))
         for athlete_id, token in connected.items():
@@ -110,7 +110,7 @@ async def _connected(options: Options, store: BasicTokenStore) -> dict[int, Toke
 
 
 async def _athlete_ids(options: Options, store: BasicTokenStore) -> list[int]:
-    # Looking does not make the file.
+    # Listing must not create the file.
     try:
         exists = await anyio.Path(options.store_path).exists()
     except OSError as error:
@@ -129,14 +129,14 @@ def _logout(settings: Logout, terminal: Terminal, make: MakeStrava) -> int:
         async with strava:
             chosen = _chosen(settings, await _athlete_ids(options, strava.token_store))
             if not chosen:
-                terminal.say(_nobody(options, client_id))
+                terminal.say(_none_connected(options, client_id))
             ended = [await _end(strava, athlete_id, settings, terminal) for athlete_id in chosen]
         return DONE if all(ended) else FAILED
 
     return anyio.run(work)
 
 
-def _nobody(options: Options, client_id: int) -> str:
+def _none_connected(options: Options, client_id: int) -> str:
     return f"Nobody is connected to application {application_name(options, client_id)}."
 
 
@@ -169,6 +169,6 @@ async def _end(strava: Strava, athlete_id: int, settings: Logout, terminal: Term
         )
         return False
     await strava.forget(athlete_id)
-    terminal.say(f"The tokens of athlete {athlete_id} are deleted, but Strava could not be told: {reason}")
+    terminal.say(f"The tokens of athlete {athlete_id} are deleted, but not revoked at Strava: {reason}")
     terminal.say(f"The athlete can end the grant at {SETTINGS_PAGE}")
     return True

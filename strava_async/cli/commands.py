@@ -1,6 +1,6 @@
 """The commands. A new one is a function here, decorated with ``app.command``; it returns its exit status.
 
-Each imports what it needs when it runs, so that ``--help`` comes at once.
+Each imports what it needs when it runs, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Value = TypeVar("Value")
 
 
 def _or_else(text: str, place: Path | None) -> str:
-    """Return a help whose lines click leaves as they are: it would break a path at its hyphens."""
+    """Return a help text whose lines click does not wrap: it would break a path at its hyphens."""
     return f"\b\n{text} Else\n{place or 'none: there is no home directory.'}"
 
 
@@ -63,7 +63,7 @@ EmulatorUrl = Annotated[
     ),
 ]
 
-# Tracebacks of typer's own kind would show local variables, and with them tokens.
+# Typer's own tracebacks would show local variables, and with them tokens.
 app = typer.Typer(
     name="strava-async",
     add_completion=False,
@@ -105,12 +105,12 @@ def demo(
     file: Annotated[Path, typer.Option(help="The SQLite file to harvest into.")] = Path("strava-demo.sqlite"),
     details: Annotated[int, typer.Option(min=0, help="Of how many activities to get details and streams.")] = 200,
     speed: Annotated[float, typer.Option(min=1, help="How much faster than yours Strava's clock goes.")] = 45.0,
-    seed: Annotated[int, typer.Option(help="Which athlete is invented.")] = 1,
+    seed: Annotated[int, typer.Option(help="Selects the generated athlete.")] = 1,
     plain: Annotated[bool, typer.Option("--plain", help="Write lines, even on a terminal.")] = False,
 ) -> None:
     """Harvest an athlete's activities from a Strava in this process.
 
-    Nothing is asked of the network. The file is kept: a second run asks only for what is missing.
+    Makes no network requests. The file is kept: a second run fetches only what is missing.
     """
     from strava_async.demo.display import LiveScreen
     from strava_async.demo.plain import PlainScreen
@@ -126,14 +126,14 @@ def demo(
 def emulate(
     host: Annotated[str, typer.Option(help="The interface to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8000,
-    seed: Annotated[int, typer.Option(help="Which athletes are invented.")] = 1,
+    seed: Annotated[int, typer.Option(help="Selects the generated athletes.")] = 1,
     athletes: Annotated[int, typer.Option(min=1, help="How many athletes there are.")] = 1,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
             show_default=False,
-            help="What else this machine is called by those who ask; may be given several times. Others are refused.",
+            help="A further host name to accept in requests; may be given several times. Others are rejected.",
         ),
     ] = None,
     limits: Annotated[
@@ -161,10 +161,10 @@ def login(
     config: Config = None,
     store: Store = None,
     emulator: EmulatorUrl = None,
-    scope: Annotated[str, typer.Option(help="What to ask for, with commas between.")] = ",".join(DEFAULT_SCOPE),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Where the answer comes; 0 takes a free port.")] = 0,
-    timeout: Annotated[float, typer.Option(min=1, help="How many seconds to wait for the answer.")] = 300.0,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Take the answer from the keyboard.")] = False,
+    scope: Annotated[str, typer.Option(help="Scopes to request, comma-separated.")] = ",".join(DEFAULT_SCOPE),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port for the redirect; 0 takes a free one.")] = 0,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for the redirect.")] = 300.0,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Paste the redirect, from any browser.")] = False,
     remember: Annotated[bool, typer.Option("--remember", help="Write id and secret to the config file.")] = False,
     all_or_nothing: Annotated[
         bool, typer.Option("--all-or-nothing", help="Keep nothing if something is not granted.")
@@ -187,7 +187,7 @@ def accounts(
     emulator: EmulatorUrl = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write a line of JSON for each, without tokens.")] = False,
 ) -> None:
-    """List the connected athletes. Nothing is asked of the network, and the client secret is not needed."""
+    """List the connected athletes. Makes no requests; the client secret is not needed."""
     from strava_async.cli.accounts import accounts as list_accounts
 
     options = _application(client_id, client_secret, config, store, emulator)
@@ -196,14 +196,14 @@ def accounts(
 
 @app.command()
 def logout(
-    athlete_id: Annotated[int | None, typer.Argument(min=1, help="Who; not needed if there is only one.")] = None,
+    athlete_id: Annotated[int | None, typer.Argument(min=1, help="Which one; not needed if there is only one.")] = None,
     client_id: ClientId = None,
     client_secret: ClientSecret = None,
     config: Config = None,
     store: Store = None,
     emulator: EmulatorUrl = None,
     everybody: Annotated[bool, typer.Option("--all", help="Log out all athletes of the application.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Delete tokens even if Strava cannot be told.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Delete tokens even if revoking them fails.")] = False,
 ) -> None:
     """Revoke an athlete's grant at Strava, and delete the tokens."""
     from strava_async.cli.accounts import Logout
@@ -225,7 +225,7 @@ def subscribe(
         typer.Option(
             envvar="STRAVA_VERIFY_TOKEN",
             show_default=False,
-            help="The text that the service compares; the same as there. Else it is asked for.",
+            help="The verify token that the service expects. Prompted for if not given.",
         ),
     ] = None,
 ) -> None:
@@ -254,7 +254,7 @@ def view(
 @webhook.command()
 def unsubscribe(
     subscription_id: Annotated[
-        int | None, typer.Argument(metavar="ID", min=1, help="Which; not needed, there is only one.")
+        int | None, typer.Argument(metavar="ID", min=1, help="Which one; not needed, since there is only one.")
     ] = None,
     client_id: ClientId = None,
     client_secret: ClientSecret = None,

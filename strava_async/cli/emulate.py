@@ -1,4 +1,4 @@
-"""``strava-async emulate``: a Strava behind a socket, and what a program needs to know of it."""
+"""``strava-async emulate``: the emulator on a socket, and the instructions for using it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,44 @@ from strava_async.testing.server import serve
 from strava_async.testing.site_page import SAMPLE_REDIRECT_URI
 
 INTERRUPTED = 130
+
+_DIRECTIONS = """\
+A Strava is served at {url} until Ctrl-C.
+Its athletes, tokens and secrets are made up, and forgotten at the end.
+
+  client id      {client_id}
+  client secret  {client_secret}
+  API            {url}/api/v3
+  OAuth          {url}/oauth
+
+To play an athlete, who records activities and removes applications:
+  {url}/
+
+To connect an athlete from another terminal; accounts, logout and webhook take
+the same {options}:
+  strava-async login --emulator {url}{credentials}
+
+The page where an athlete connects, which leads to a service of yours at
+{redirect_uri}:
+  {url}/emulator/connect
+
+To send events to a service of yours, which is asked at once:
+  strava-async webhook subscribe http://localhost:3000/webhook \\
+    --emulator {url} --verify-token TOKEN{credentials}
+
+An access token, to try it at once. It is of another application, {other_id}, so
+that nobody is connected to yours yet:
+  curl -H "Authorization: Bearer {token}" \\
+    "{url}/api/v3/athlete/activities?per_page=3"
+
+In Python:
+  from strava_async import ApiV3
+
+  api = ApiV3(
+      "{token}",
+      api_url="{url}/api/v3",
+      oauth_url="{url}/oauth",
+  )"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +93,7 @@ def hosts_of(names: Iterable[str]) -> tuple[str, ...]:
     """Return the names as they are.
 
     Raises:
-        ValueError: one of them is none that a machine can have.
+        ValueError: one of them is not a valid host name.
     """
     hosts = tuple(names)
     AllowedHosts("", hosts)
@@ -63,7 +101,7 @@ def hosts_of(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def main(settings: Settings, write: Callable[[str], None]) -> int:
-    """Serve until Ctrl-C and return the exit status: 130 after Ctrl-C, 1 if the port cannot be had."""
+    """Serve until Ctrl-C and return the exit status: 130 after Ctrl-C, 1 if the port cannot be used."""
     complain = this_terminal().complain
     if not is_loopback(settings.host):
         complain(_warning(settings.host))
@@ -96,51 +134,24 @@ def _warning(host: str) -> str:
 
 
 def directions(emulator: Emulator, url: str, settings: Settings) -> str:
-    """Return what to do with an emulator that is served, in lines that a terminal of 80 columns need not break.
+    """Return how to use a served emulator, in lines that fit into 80 columns.
 
-    It gives out an access token of a second application: an athlete who has connected one is not asked by it any more.
+    The access token is of a second application: the first would not ask an athlete who is connected already.
     """
     other = emulator.register_application(limits=settings.limits)
     token = emulator.grant(client_id=other.client_id)["access_token"]
-    # Without a seed the commands know both by themselves.
+    # Without a seed the commands know both.
     known = settings.seed == Settings().seed
     ids = f"--client-id {emulator.client_id} --client-secret {emulator.client_secret}"
     credentials = "" if known else f" \\\n    {ids}"
     options = "option" if known else "options"
-    return f"""\
-A Strava is served at {url} until Ctrl-C.
-Its athletes, tokens and secrets are made up, and forgotten at the end.
-
-  client id      {emulator.client_id}
-  client secret  {emulator.client_secret}
-  API            {url}/api/v3
-  OAuth          {url}/oauth
-
-To play an athlete, who records activities and removes applications:
-  {url}/
-
-To connect an athlete from another terminal; accounts, logout and webhook take
-the same {options}:
-  strava-async login --emulator {url}{credentials}
-
-The page where an athlete connects, which leads to a service of yours at
-{SAMPLE_REDIRECT_URI}:
-  {url}/emulator/connect
-
-To send events to a service of yours, which is asked at once:
-  strava-async webhook subscribe http://localhost:3000/webhook \\
-    --emulator {url} --verify-token TOKEN{credentials}
-
-An access token, to try it at once. It is of another application, {other.client_id}, so
-that nobody is connected to yours yet:
-  curl -H "Authorization: Bearer {token}" \\
-    "{url}/api/v3/athlete/activities?per_page=3"
-
-In Python:
-  from strava_async import ApiV3
-
-  api = ApiV3(
-      "{token}",
-      api_url="{url}/api/v3",
-      oauth_url="{url}/oauth",
-  )"""
+    return _DIRECTIONS.format(
+        url=url,
+        client_id=emulator.client_id,
+        client_secret=emulator.client_secret,
+        options=options,
+        credentials=credentials,
+        redirect_uri=SAMPLE_REDIRECT_URI,
+        other_id=other.client_id,
+        token=token,
+    )

@@ -13,28 +13,21 @@ import anyio
 
 from strava_async.application import Strava
 from strava_async.cli.accounts import access
-from strava_async.cli.config import (
-    MakeStrava,
-    Options,
-    find_credentials,
-    make_directory,
-    open_strava,
-    python_of,
-    read_config,
-    write_config,
-)
+from strava_async.cli.config import MakeStrava, Options, find_credentials, open_strava, python_of
+from strava_async.cli.config_file import make_directory, read_config, write_config
 from strava_async.cli.places import needed
 from strava_async.cli.reaching import check, reaching
 from strava_async.cli.terminal import DONE, FAILED, Terminal, UsageError, run
 from strava_async.client import Client
 from strava_async.errors import InputError, InvalidStateError, MissingScopeError, StravaError
-from strava_async.login.local import IfMissing, show_in_browser
-from strava_async.oauth.grants import Redirect, authorization_url, parse_redirect, redirect_state
+from strava_async.login.local import show_in_browser
+from strava_async.oauth.redirect import Redirect, authorization_url, parse_redirect, redirect_state
 from strava_async.oauth.scopes import scope_names
 from strava_async.oauth.state import check_state
+from strava_async.request.grant_methods import IfMissing
 from strava_async.stores.sqlite import SqliteTokenStore
 
-REDIRECT_URI = "http://127.0.0.1/callback"  # nothing listens there; the address bar keeps what Strava sent
+REDIRECT_URI = "http://127.0.0.1/callback"  # nothing listens there; the address bar shows what Strava sent
 STATE_BYTES = 32
 TRIES = 3
 NAME_SECONDS = 10
@@ -94,12 +87,12 @@ def _login(settings: Settings, terminal: Terminal, make: MakeStrava, open_url: O
     anyio.run(check, options, client_id, client_secret, make)
     make_directory(options.store_path.parent)
     if isinstance(strava.token_store, SqliteTokenStore):
-        # Before the athlete is asked: this process ends, and tokens that cannot be kept would be lost with it.
+        # Before the athlete is asked: tokens that cannot be saved would be lost when this process ends.
         anyio.run(strava.token_store.check_writable)
     if settings.browser:
         connect = partial(_connect_here, settings, scope, terminal, open_url)
     else:
-        # Before there is an event loop: nothing has to go on meanwhile, and Ctrl-C ends a plain read at once.
+        # Before there is an event loop: nothing else has to run, and Ctrl-C ends a plain read at once.
         redirect = _pasted(settings, scope, client_id, terminal)
         connect = partial(_connect_redirect, settings, scope, redirect)
     status = anyio.run(_conclude, strava, connect, settings, terminal)
@@ -117,7 +110,7 @@ def _scope(text: str) -> tuple[str, ...]:
 
 
 def _config_to_write(options: Options) -> Path:
-    """Return the configuration file, once it is sure that it is none of another program."""
+    """Return the configuration file, after checking that it is not another program's."""
     path = options.config_path
     if path is None:
         if options.emulator_url is not None:
@@ -166,17 +159,17 @@ def _pasted(settings: Settings, scope: tuple[str, ...], client_id: int, terminal
         if isinstance(redirect, Redirect):
             return redirect
         terminal.complain(redirect)
-    raise InputError(f"none of {TRIES} addresses would do: begin again")
+    raise InputError(f"none of {TRIES} addresses was valid: begin again")
 
 
 def _redirect(pasted: str, state: str) -> Redirect | str:
-    """Return what the address brings, or what is wrong with it, without showing it."""
+    """Return the redirect in an address, or what is wrong with it, without showing it."""
     try:
         check_state(redirect_state(pasted), state)
         return parse_redirect(pasted)
     except InvalidStateError as error:
         if error.reason != "missing":
-            return "That address answers another login (its state differs). Paste the one that this page led to:"
+            return "That address belongs to another login (its state differs). Paste the one that this page led to:"
     except ValueError:  # an InputError, or no address at all
         pass
     return f"That is not the address: it begins with {REDIRECT_URI}? and holds a state and a code. Paste it whole:"
@@ -219,7 +212,7 @@ async def _report(
 
 
 async def _name(client: Client) -> str:
-    """Return who is connected; that costs a request, and a login does not fail because of it."""
+    """Return the athlete's name and id. Costs a request; if it fails, the login does not."""
     found = ""
     try:
         with anyio.move_on_after(NAME_SECONDS):

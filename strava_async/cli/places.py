@@ -1,7 +1,7 @@
-"""Where the commands keep their files, if nobody says otherwise.
+"""Where the commands keep their files by default.
 
-A process may be without a home: a container that runs under a number nobody knows, without HOME. Then there is no such
-place, and whoever needs one is told to name it.
+A process may have no home directory: a container that runs under an unknown user id, without HOME. Then there is no
+default, and an error asks for a path.
 """
 
 from __future__ import annotations

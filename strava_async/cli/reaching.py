@@ -1,4 +1,4 @@
-"""A person waits at the terminal: what cannot be reached is told at once, by its address."""
+"""A person waits at the terminal: an unreachable server is an error at once, with its address."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from strava_async.errors import StravaError, TransportError
 
 @contextmanager
 def reaching(options: Options) -> Generator[None]:
-    """Have errors of the network name the address that was given."""
+    """Add the address to network errors."""
     try:
         yield
     except TransportError as error:
@@ -20,7 +20,7 @@ def reaching(options: Options) -> Generator[None]:
 
 
 def explained(error: StravaError, options: Options) -> str:
-    """Return what went wrong; of the network, with the address."""
+    """Return what went wrong; for network errors, with the address."""
     if not isinstance(error, TransportError):
         return str(error)
     what = " cannot be reached" if error.sent == "never" else ""
@@ -30,7 +30,7 @@ def explained(error: StravaError, options: Options) -> str:
 
 
 async def check(options: Options, client_id: int, client_secret: str, make: MakeStrava) -> None:
-    """Find out whether Strava is there, before somebody is sent to its page. Costs one request of the read class.
+    """Find out whether Strava is there, before an athlete is sent to its page. Costs one request of the read class.
 
     Raises:
         TransportError: it cannot be reached.
@@ -39,7 +39,7 @@ async def check(options: Options, client_id: int, client_secret: str, make: Make
         try:
             await strava.webhooks.view()
         except StravaError as error:
-            # Whatever else it answers: it is there, and a login may work.
+            # Any response shows that it is there, and a login may work.
             if isinstance(error, TransportError) and error.sent == "never":
                 raise _named(error, options) from error
 

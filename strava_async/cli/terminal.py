@@ -1,4 +1,4 @@
-"""What the commands say and ask, and how they end."""
+"""The input, output and exit status of the commands."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
 Ask = Callable[[str, bool], str]
 
-_UNBOUNDED = 10_000  # columns: what is no terminal has no width to fit into
+_UNBOUNDED = 10_000  # columns: a pipe or file has no width
 
 
 class UsageError(InputError):
-    """What the user gave does not do: an option, a variable of the environment, the configuration file."""
+    """The user's input is invalid: an option, a variable of the environment, the configuration file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """Who is in front of a command.
+    """The terminal of a command.
 
     Attributes:
-        out: for what was asked for.
-        err: for what goes wrong.
+        out: for results.
+        err: for errors.
         read_line: returns the next line of the input, with its line break; nothing at the end.
-        ask: is given a question, and whether the answer must not be seen; returns the answer. None where nobody is.
+        ask: asks a question, with or without echo, and returns the answer; None where input is not interactive.
     """
 
     out: Console
@@ -46,7 +46,7 @@ class Terminal:
         _write(self.out, text, style)
 
     def complain(self, text: str) -> None:
-        """Write what goes wrong."""
+        """Write an error."""
         _write(self.err, text, "")
 
     def show(self, table: Table) -> None:
@@ -82,7 +82,7 @@ def _console(*, stderr: bool) -> Console:
 
 
 def _write(console: Console, text: str, style: str) -> None:
-    # An athlete's name or Strava's message could hold what a terminal obeys, or what it has no letters for.
+    # An athlete's name or Strava's message could hold control characters, or what the terminal cannot encode.
     harmless = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
     encodable = harmless.encode(console.encoding, "replace").decode(console.encoding)
     fitted = "\n".join(_fitted(line, console.width) for line in encodable.split("\n"))

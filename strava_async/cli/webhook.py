@@ -27,7 +27,7 @@ def subscribe(
     Args:
         options: which application.
         callback_url: where its service waits for events.
-        verify_token: what the service compares; None asks for it.
+        verify_token: the token that the service expects; None prompts for it.
         terminal: where the user is.
         make: makes the application.
     """
@@ -93,15 +93,15 @@ async def _subscribe(
 
 
 def _explained(error: BadRequestError, options: Options) -> Exception:
-    """Return what a refusal to subscribe means for the user; itself if that is not known."""
+    """Return what a rejected subscription means for the user; the error itself if that is not known."""
     about = {(detail.get("field"), detail.get("code")) for detail in error.errors}
     if ("", "already exists") in about:
         return InputError(f"there is a subscription already; to end it: {options.command('webhook unsubscribe')}")
     codes = [str(code) for name, code in about if name == "callback url"]
     if codes:
         return InputError(
-            f"Strava asked the callback and did not get the answer that it wants ({', '.join(codes)}): the service "
-            "must be running, within Strava's reach, know this verify token, and answer within 2 s"
+            f"Strava called the callback and did not get the expected response ({', '.join(codes)}): the service "
+            "must be running, reachable for Strava, know this verify token, and respond within 2 s"
         )
     return error
 
@@ -143,7 +143,7 @@ async def _unsubscribe(
     except NotFoundError:
         shown = f"{options.command('webhook view')} shows the one it has"
         raise InputError(f"the application has no subscription {subscription_id}: {shown}") from None
-    terminal.say(f"Subscription {subscription_id} is deleted. Events that are under way may still arrive.")
+    terminal.say(f"Subscription {subscription_id} is deleted. Events in flight may still arrive.")
     return DONE
 
 

@@ -45,7 +45,7 @@ class LiveScreen:
 
     def show(self, frame: Frame) -> None:
         """Draw the panel anew."""
-        # Room for the ^C of a terminal that echoes it: on a line of its own it would shift the panel.
+        # Room for a ^C that the terminal echoes: on a line of its own it would shift the panel.
         self._live.update(panel(frame, min(self._console.width - 2, WIDEST)), refresh=True)
 
     def finish(self, outcome: Outcome) -> None:
@@ -164,7 +164,7 @@ def _wait_line(frame: Frame) -> Text:
 
 
 def _traffic_line(frame: Frame) -> Text:
-    books = frame.books
+    traffic = frame.traffic
     rate = f"{frame.rate:.0f}/s ({frame.rate / frame.speed:.1f}/s on its clock)"
-    text = f"{plural(books.requests, 'request')}, {rate}; 429s: {books.refused}; token renewals: {books.renewals}"
+    text = f"{plural(traffic.requests, 'request')}, {rate}; 429s: {traffic.refused}; token renewals: {traffic.renewals}"
     return Text(text, no_wrap=True, overflow="ellipsis")

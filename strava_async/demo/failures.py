@@ -1,8 +1,8 @@
-"""What a harvest could not get: noted, told of at the end, and asked for again by the next harvest.
+"""What a harvest failed to fetch: noted, reported at the end, and fetched again by the next harvest.
 
 Rules:
 
-- An error may be about the one thing that was asked for: Strava answers 500 for one old activity for days, or with a
+- An error may be about the one thing that was asked for: Strava may answer 500 for one old activity for days, or with a
   page in place of JSON. Then the rest goes on. An error about the grant, the quota or the application ends the harvest.
 - If ten fail that were asked for one after the other, it is no longer about one thing: that ends it too. They are
   noted, so that the next harvest does not end there again.
@@ -34,7 +34,7 @@ _ABOUT_ALL = (UnauthorizedError, RateLimitedError, ApplicationInactiveError, Ath
 
 
 class Failure(NamedTuple):
-    """Something that did not come.
+    """Something that was not fetched.
 
     Attributes:
         what: ``detail`` or ``streams`` of an activity, or its ``summary`` on the list.
@@ -52,7 +52,7 @@ class Failure(NamedTuple):
 
 
 def printable(text: str) -> str:
-    """Return the text without what a terminal obeys, and without what no file takes: half of a surrogate pair."""
+    """Return the text without control characters, and without lone surrogates, which no file can hold."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 

@@ -1,4 +1,4 @@
-"""What can be seen of a harvest: at an instant, and when it is over. No drawing here."""
+"""The state of a harvest to be shown: during it, and at its end. Nothing is drawn here."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from strava_async.limiter.base import Limiter
 from strava_async.quota.values import Quota, QuotaClass
 
 NAME_WIDTH = 40  # columns: with what stands before it, less than 80
-TOLD = 5  # failures that are told in words
+LISTED_FAILURES = 5  # the others are counted
 RATE_SECONDS = 2.0  # the span of real time that the rate is taken over
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
-    """What Strava has counted.
+class Traffic:
+    """What the emulator has counted.
 
     Attributes:
         requests: those that spend quota.
         refused: those among them that got a 429.
-        renewals: access tokens handed out for a refresh token.
+        renewals: access tokens issued for a refresh token.
     """
 
     requests: int
@@ -60,8 +60,8 @@ class Frame:
         speed: how much faster that clock goes.
         progress: how far the harvest is.
         quota: the four meters.
-        waiting: None while nobody waits for a window.
-        books: what Strava has counted.
+        waiting: None while no call waits for a window.
+        traffic: what the emulator has counted.
         rate: requests per real second, of late.
     """
 
@@ -70,20 +70,20 @@ class Frame:
     progress: Progress
     quota: Quota
     waiting: Waiting | None
-    books: Books
+    traffic: Traffic
     rate: float
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A harvest that has come to its end.
+    """A harvest that has ended.
 
     Attributes:
         path: the file.
         stored: what is in it now, by table; ``no_streams`` counts activities of which Strava has none.
         size_bytes: how large it is.
         progress: what has come.
-        books: what Strava has counted.
+        traffic: what the emulator has counted.
         windows: how many windows were waited for.
         real_seconds: how long it took.
         virtual_seconds: how long it took on Strava's clock.
@@ -93,17 +93,17 @@ class Outcome:
     stored: dict[str, int]
     size_bytes: int
     progress: Progress
-    books: Books
+    traffic: Traffic
     windows: int
     real_seconds: float
     virtual_seconds: float
 
 
 class Screen(Protocol):
-    """Shows a harvest to somebody."""
+    """Shows a harvest."""
 
     def say(self, text: str) -> None:
-        """Tell of something that has happened."""
+        """Show an event."""
         ...
 
     def show(self, frame: Frame) -> None:
@@ -111,7 +111,7 @@ class Screen(Protocol):
         ...
 
     def finish(self, outcome: Outcome) -> None:
-        """Show what has come of it."""
+        """Show the result."""
         ...
 
     def __enter__(self) -> Self:
@@ -126,12 +126,12 @@ class Screen(Protocol):
 
 
 class Observer:
-    """Looks at a harvest from outside.
+    """Observes a harvest.
 
     Args:
         progress: that of the harvest.
         limiter: that of the harvest.
-        books: asks Strava for its books.
+        traffic: returns what the emulator has counted.
         clock: Strava's clock.
         speed: how much faster it goes than the machine's.
     """
@@ -140,14 +140,14 @@ class Observer:
         self,
         progress: Progress,
         limiter: Limiter,
-        books: Callable[[], Books],
+        traffic: Callable[[], Traffic],
         *,
         clock: Clock,
         speed: float,
     ) -> None:
         self._progress = progress
         self._limiter = limiter
-        self._books = books
+        self._traffic = traffic
         self._clock = clock
         self._speed = speed
         self._marks: deque[tuple[float, int]] = deque()
@@ -155,26 +155,26 @@ class Observer:
 
     @property
     def windows(self) -> int:
-        """For how many windows somebody was seen waiting."""
+        """How many windows were waited for."""
         return len(self._ends)
 
     def frame(self) -> Frame:
-        """Look now."""
-        quota, books, now = self._limiter.quota, self._books(), self._clock.time()
+        """Return the state now."""
+        quota, traffic, now = self._limiter.quota, self._traffic(), self._clock.time()
         return Frame(
             now=now,
             speed=self._speed,
             progress=self._progress,
             quota=quota,
             waiting=self._waiting(quota, now),
-            books=books,
-            rate=self._rate(books.requests, now / self._speed),
+            traffic=traffic,
+            rate=self._rate(traffic.requests, now / self._speed),
         )
 
     def _waiting(self, quota: Quota, now: float) -> Waiting | None:
         calls = self._progress.asking - quota.read_15min.reserved
         blocked = self._limiter.blocked(QuotaClass.READ)
-        # While answers are under way, the room may still come back; only an empty road means a wait for the window.
+        # While requests are in flight, they may still give back room; only without any is it a wait for the window.
         if blocked is None or calls <= 0 or quota.read_15min.reserved:
             return None
         self._ends.add(blocked.resume_at)
@@ -216,16 +216,16 @@ def fitted(text: str, columns: int) -> str:
 
 
 def results(outcome: Outcome) -> list[tuple[str, str, str]]:
-    """Return what has come of a harvest, as rows of a name, a figure and what there is to say of it."""
-    stored, progress, books = outcome.stored, outcome.progress, outcome.books
+    """Return the result of a harvest, as rows of a name, a figure and a remark."""
+    stored, progress, traffic = outcome.stored, outcome.progress, outcome.traffic
     details, streams = progress.parts[Kind.DETAIL], progress.parts[Kind.STREAMS]
     without = f"; {plural(stored['no_streams'], 'activity', 'activities')} without any" if stored["no_streams"] else ""
     return [
         ("activities", f"{stored['activities']:,}", f"{progress.new:,} new"),
         ("details", f"{stored['details']:,}", f"{details.added - details.empty:,} new"),
         ("stream sets", f"{stored['streams']:,}", f"{streams.added - streams.empty:,} new{without}"),
-        ("requests", f"{books.requests:,}", f"429s: {books.refused}"),
-        ("token renewals", f"{books.renewals}", ""),
+        ("requests", f"{traffic.requests:,}", f"429s: {traffic.refused}"),
+        ("token renewals", f"{traffic.renewals}", ""),
         ("windows waited for", f"{outcome.windows}", ""),
         ("time", f"{outcome.real_seconds:.0f} s", f"{span(outcome.virtual_seconds)} on Strava's clock"),
         ("file", f"{outcome.size_bytes / 1e6:.1f} MB", str(outcome.path) if fits(outcome.path) else "named above"),
@@ -234,10 +234,10 @@ def results(outcome: Outcome) -> list[tuple[str, str, str]]:
 
 
 def _missing(progress: Progress) -> list[tuple[str, str, str]]:
-    """Return what could not be had, as rows; none if everything was."""
+    """Return what is missing, as rows; none if nothing is."""
     if not progress.missing:
         return []
-    told = [("", "", str(failure)) for failure in progress.failures[:TOLD]]
-    others = progress.missing - len(told)
+    listed = [("", "", str(failure)) for failure in progress.failures[:LISTED_FAILURES]]
+    others = progress.missing - len(listed)
     more = [("", "", f"and {others:,} more")] if others else []
-    return [("missing", f"{progress.missing:,}", "the next run asks for it again"), *told, *more]
+    return [("missing", f"{progress.missing:,}", "the next run asks for it again"), *listed, *more]

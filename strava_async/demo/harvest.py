@@ -1,4 +1,4 @@
-"""Everything of an athlete into a store: what is there is not asked for again.
+"""Fetch everything of an athlete into a store, except what is there.
 
 ::
 
@@ -6,8 +6,8 @@
     what the store misses ──► callers ───► store
                               one call each; the limiter says when, and in which order
 
-A call is done when its answer is stored. Whatever stops the harvest, the next one goes on from there. What cannot be
-had is noted, and does not keep the rest from coming; see ``failures``.
+A call is done when its result is stored. Whatever stops the harvest, the next one continues from there. What cannot
+be fetched is noted, and does not stop the rest; see ``failures``.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ CALLERS = 50
 
 
 class Kind(StrEnum):
-    """What is asked for about one activity."""
+    """What is fetched of one activity."""
 
     DETAIL = "detail"
     STREAMS = "streams"
 
 
-Job = tuple[Kind, int]
+Item = tuple[Kind, int]
 ByKind = dict[Kind, list[int]]
 
 PATHS = {Kind.DETAIL: "/activities/{id}", Kind.STREAMS: "/activities/{id}/streams"}
@@ -44,8 +44,8 @@ _STREAMS: dict[str, Any] = {
     "keys": ["time", "distance", "latlng", "altitude", "velocity_smooth", "heartrate", "cadence", "watts", "temp"],
     "key_by_type": True,
 }
-# Tried one after the other while the answer is 404. Streams come by distance unless told otherwise, so that an hour of
-# yoga has none; by time it may have a heart rate.
+# Tried in order while the response is 404. Streams come by distance by default, so that an hour of yoga has none; by
+# time it may have a heart rate.
 PARAMETERS: dict[Kind, tuple[dict[str, Any], ...]] = {
     Kind.DETAIL: ({},),
     Kind.STREAMS: (_STREAMS, {**_STREAMS, "series_type": "time"}),
@@ -53,7 +53,7 @@ PARAMETERS: dict[Kind, tuple[dict[str, Any], ...]] = {
 
 
 class Store(Protocol):
-    """Where a harvest keeps things. What a method was given is kept for good when it returns."""
+    """Where a harvest keeps things. What a method was given is durable when it returns."""
 
     async def add_activities(self, activities: Sequence[dict[str, Any]]) -> int:
         """Keep summaries, newer ones in place of older ones; return how many activities were not known before."""
@@ -68,20 +68,20 @@ class Store(Protocol):
         ...
 
     async def add(self, kind: Kind, activity_id: int, body: dict[str, Any] | None) -> None:
-        """Keep an answer; None says that Strava has none."""
+        """Keep a result; None says that Strava has none."""
         ...
 
 
 @dataclass(slots=True)
 class Part:
-    """How far the answers of one kind are.
+    """The progress of one kind.
 
     Attributes:
         wanted: how many are to be in the store in the end.
         kept: how many were there before.
         added: how many have come since.
         empty: those among the added of which Strava has none.
-        failed: how many were asked for in vain.
+        failed: how many could not be fetched.
     """
 
     wanted: int = 0
@@ -114,8 +114,8 @@ class Progress:
         new: those among them that the store did not know.
         list_complete: whether the list has come to its end.
         parts: how far details and streams are.
-        asking: calls made and not answered: on their way, or waiting for quota.
-        failures: what was asked for in vain.
+        asking: calls in progress: in flight, or waiting for quota.
+        failures: what could not be fetched.
         unreadable: entries of the list that could not be stored.
     """
 
@@ -151,17 +151,17 @@ async def harvest(
     ``progress`` says what, and why.
 
     Args:
-        api: asks as the athlete.
+        api: makes the requests, as the athlete.
         store: where everything goes.
         athlete_id: whose activities they are.
         before: leaves out what starts later; epoch seconds. It keeps the pages from moving while they are read.
         newest: of how many activities details and streams are wanted.
         progress: is kept up to date.
-        callers: how many calls may be on their way or waiting.
+        callers: how many calls may be in flight or waiting.
         notes: of what failed, in this harvest and earlier ones; None keeps none.
 
     Raises:
-        StravaError: the list cannot be had; the grant, the quota or the application is at fault; or one call after
+        StravaError: the list cannot be fetched; the grant, the quota or the application is at fault; or one call after
             the other fails. What was stored stays.
     """
     notes = notes or NoNotes()
@@ -173,9 +173,9 @@ async def harvest(
         part.wanted = len(activity_ids)
         part.kept = part.wanted - len(lacking[kind])
     calls = _Calls(api, store, notes, progress)
-    await calls.run(_in_turn(activity_ids, lacking, failed), callers, in_a_row=IN_A_ROW)
+    await calls.run(_first_tries(activity_ids, lacking, failed), callers, in_a_row=IN_A_ROW)
     had = len(progress.failures)
-    again = takewhile(lambda _: len(progress.failures) < had + AGAIN, _once_more(lacking, failed))
+    again = takewhile(lambda _: len(progress.failures) < had + AGAIN, _retries(lacking, failed))
     await calls.run(again, min(callers, AGAIN))
 
 
@@ -198,8 +198,8 @@ async def _keep(store: Store, page: Sequence[dict[str, Any]], progress: Progress
     progress.failures += bad
 
 
-def _in_turn(activity_ids: Sequence[int], lacking: ByKind, failed: ByKind) -> Iterator[Job]:
-    """Yield what to ask for the first time: the newest activity first, its detail before its streams."""
+def _first_tries(activity_ids: Sequence[int], lacking: ByKind, failed: ByKind) -> Iterator[Item]:
+    """Yield what to fetch for the first time: the newest activity first, its detail before its streams."""
     wanted = {kind: set(ids) - set(failed[kind]) for kind, ids in lacking.items()}
     for activity_id in activity_ids:
         for kind in Kind:
@@ -207,8 +207,8 @@ def _in_turn(activity_ids: Sequence[int], lacking: ByKind, failed: ByKind) -> It
                 yield kind, activity_id
 
 
-def _once_more(lacking: ByKind, failed: ByKind) -> Iterator[Job]:
-    """Yield what to ask for although it failed before."""
+def _retries(lacking: ByKind, failed: ByKind) -> Iterator[Item]:
+    """Yield what to fetch although it failed before."""
     for kind, ids in lacking.items():
         wanted = set(ids)
         yield from ((kind, activity_id) for activity_id in failed[kind] if activity_id in wanted)
@@ -223,9 +223,9 @@ class _Calls:
         self._notes = notes
         self._progress = progress
 
-    async def run(self, jobs: Iterator[Job], callers: int, *, in_a_row: float = math.inf) -> None:
-        """Let callers share the jobs. An error that is not about one job stops them all; so do that many in a row."""
-        numbered, row = enumerate(jobs), Row(in_a_row)
+    async def run(self, items: Iterator[Item], callers: int, *, in_a_row: float = math.inf) -> None:
+        """Let callers share the items. An error that is not about one item stops them all; so do that many in a row."""
+        numbered, row = enumerate(items), Row(in_a_row)
 
         async def call() -> None:
             for number, (kind, activity_id) in numbered:
@@ -256,7 +256,7 @@ class _Calls:
             self._progress.asking -= 1
 
     async def _keep(self, kind: Kind, activity_id: int, body: dict[str, Any] | None) -> None:
-        with anyio.CancelScope(shield=True):  # the answer has cost quota: it is kept whatever stops us
+        with anyio.CancelScope(shield=True):  # the response has cost quota: it is kept whatever stops us
             await self._store.add(kind, activity_id, body)
         part = self._progress.parts[kind]
         part.added += 1
@@ -270,7 +270,7 @@ class _Calls:
 
 
 async def _ask(api: ApiV3, kind: Kind, activity_id: int) -> dict[str, Any] | None:
-    """Return the answer; None if Strava has none: a manual entry has no streams, a deleted activity nothing at all."""
+    """Return the result; None if Strava has none: a manual entry has no streams, a deleted activity nothing at all."""
     for parameters in PARAMETERS[kind]:
         try:
             answer: object = await api.get(PATHS[kind], id=activity_id, **parameters)

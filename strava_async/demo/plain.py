@@ -13,7 +13,7 @@ STEP = 25  # answers between two lines
 
 
 class PlainScreen:
-    """A ``Screen`` that writes a line when there is something to say.
+    """A ``Screen`` that writes a line for each change.
 
     Args:
         write: gets each line, without its end.
@@ -26,7 +26,7 @@ class PlainScreen:
         self._window: str | None = None
 
     def say(self, text: str) -> None:
-        """Tell of something that has happened."""
+        """Write an event."""
         self._write(text)
 
     def show(self, frame: Frame) -> None:
@@ -39,9 +39,9 @@ class PlainScreen:
         if stored >= self._stored + STEP or (stored > self._stored and stored == _to_come(progress)):
             self._stored = stored
             self._write(f"{time} {_counts(progress)}, {frame.rate:.0f} requests/s")
-        self._tell_wait(frame.waiting, time)
+        self._report_wait(frame.waiting, time)
 
-    def _tell_wait(self, waiting: Waiting | None, time: str) -> None:
+    def _report_wait(self, waiting: Waiting | None, time: str) -> None:
         window = None if waiting is None else waiting.window
         if window == self._window:
             return

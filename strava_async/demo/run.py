@@ -1,7 +1,7 @@
-"""The stage of ``strava-async demo``: a Strava, an athlete who connects, and the harvest.
+"""``strava-async demo``: an emulator, an athlete who connects, and the harvest.
 
-Strava's clock runs fast. It begins six hours before a quarter hour, when the athlete connects; the morning is passed
-over, and the harvest begins minutes before that quarter hour: soon the window turns, and the access token ends.
+Strava's clock runs fast. It begins six hours before a quarter hour, when the athlete connects; the morning is
+skipped, and the harvest begins minutes before that quarter hour: soon the window turns, and the access token expires.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from strava_async._concurrency.task_group import TaskGroup
 from strava_async._http.asgi import asgi_client
 from strava_async.clock import SystemClock
-from strava_async.demo.frame import Books, Observer, Outcome, Screen, fitted, on_the_clock, plural
+from strava_async.demo.frame import Observer, Outcome, Screen, Traffic, fitted, on_the_clock, plural
 from strava_async.demo.harvest import Progress, harvest
 from strava_async.demo.store import StoreError, open_store
 from strava_async.errors import InputError, StravaError
 from strava_async.limiter.local import RateLimiter
-from strava_async.oauth.grants import TokenSet, parse_redirect
+from strava_async.oauth.redirect import parse_redirect
+from strava_async.oauth.token_set import TokenSet
 from strava_async.protocol import ApiV3
 from strava_async.testing.clock import FastClock
 from strava_async.testing.emulator import Emulator
@@ -91,18 +92,18 @@ def main(settings: Settings, screen: Screen, make: MakeEmulator = Emulator) -> i
     try:
         outcome = anyio.run(run, settings, screen, progress, make)
     except KeyboardInterrupt:
-        _tell(_farewell(settings.path, progress))
+        _complain(_farewell(settings.path, progress))
         return INTERRUPTED
     except (StoreError, StravaError, OSError) as error:
         if isinstance(error, BrokenPipeError):
             raise
-        _tell(f"strava-async demo: {error}")
+        _complain(f"strava-async demo: {error}")
         return 1
     screen.finish(outcome)
     return 1 if progress.missing else 0
 
 
-def _tell(text: str) -> None:
+def _complain(text: str) -> None:
     """Write to stderr; on a terminal, lines end between words, so that the name of a file stays whole."""
     if sys.stderr.isatty():
         text = fitted(text, os.get_terminal_size(sys.stderr.fileno()).columns)
@@ -115,33 +116,33 @@ def _farewell(path: Path, progress: Progress) -> str:
 
 
 async def run(settings: Settings, screen: Screen, progress: Progress, make: MakeEmulator = Emulator) -> Outcome:
-    """Connect an athlete and harvest, and say what has come of it.
+    """Connect an athlete, harvest, and return the outcome.
 
     Raises:
         StoreError: the file cannot be used.
         StravaError: the harvest failed.
     """
-    # Connecting takes no time: on a fast clock and a slow machine Strava's page would expire meanwhile.
+    # The clock stands still meanwhile: on a fast clock and a slow machine Strava's page would expire.
     real = _StartedLater()
     clock = FastClock(settings.speed, start=CONNECTED_AT, clock=real)
     emulator = make(seed=settings.seed, clock=clock, limits=UPGRADED)
     limiter = RateLimiter(clock=clock)
 
-    def tell_renewal(tokens: TokenSet) -> None:
+    def report_renewal(tokens: TokenSet) -> None:
         calls = plural(progress.asking, "call")
         screen.say(f"{on_the_clock(clock.time())} access token renewed, once for {calls}")
 
     async with (
         open_store(settings.path, clock) as store,
-        asgi_client(_in_turn(emulator.app), BASE_URL) as http_client,
-        ApiV3(http_client=http_client, rate_limiter=limiter, on_token_refresh=tell_renewal) as api,
+        asgi_client(_one_at_a_time(emulator.app), BASE_URL) as http_client,
+        ApiV3(http_client=http_client, rate_limiter=limiter, on_token_refresh=report_renewal) as api,
     ):
         athlete_id = await _connect(api, emulator, screen)
         emulator.world()  # five years of activities take a moment to invent
         real.start((HARVEST_AT - clock.time()) / settings.speed)
         screen.say(f"{on_the_clock(HARVEST_AT)} the harvest begins")
         began_at = clock.time()
-        observer = Observer(progress, limiter, lambda: _books(emulator), clock=clock, speed=settings.speed)
+        observer = Observer(progress, limiter, lambda: _traffic(emulator), clock=clock, speed=settings.speed)
         with screen:
             async with _shown(observer, screen):
                 await harvest(
@@ -154,7 +155,7 @@ async def run(settings: Settings, screen: Screen, progress: Progress, make: Make
         stored=stored,
         size_bytes=(await anyio.Path(settings.path).stat()).st_size,
         progress=progress,
-        books=_books(emulator),
+        traffic=_traffic(emulator),
         windows=observer.windows,
         real_seconds=virtual_seconds / settings.speed,
         virtual_seconds=virtual_seconds,
@@ -171,13 +172,13 @@ async def _connect(api: ApiV3, emulator: Emulator, screen: Screen) -> int:
     info = await api.exchange_code_for_token(emulator.client_id, emulator.client_secret, redirect.code)
     athlete, now = info["athlete"], on_the_clock(emulator.clock.time())
     screen.say(f"{now} {athlete['firstname']} {athlete['lastname']} grants {', '.join(sorted(redirect.scope))}")
-    screen.say(f"{now} code exchanged; the access token lives until {on_the_clock(info['expires_at'])}")
+    screen.say(f"{now} code exchanged; the access token is valid until {on_the_clock(info['expires_at'])}")
     return int(athlete["id"])
 
 
 @asynccontextmanager
 async def _shown(observer: Observer, screen: Screen) -> AsyncGenerator[None, None]:
-    """Show frames as long as the block lasts."""
+    """Show frames as long as the block lasts. Errors are raised as they are, not in a group."""
 
     async def show() -> None:
         while True:
@@ -190,10 +191,10 @@ async def _shown(observer: Observer, screen: Screen) -> AsyncGenerator[None, Non
         tasks.cancel_scope.cancel()
 
 
-def _in_turn(app: ASGIApp) -> ASGIApp:
-    """Let an application answer one request per turn of the loop, so that the display keeps moving.
+def _one_at_a_time(app: ASGIApp) -> ASGIApp:
+    """Let an application serve one request at a time, so that the display keeps moving.
 
-    It invents what it is asked for, in this process: a hundred requests at once would stop everything for seconds.
+    It generates its data in this process: a hundred requests at once would block the event loop for seconds.
     """
     lock = anyio.Lock()
 
@@ -205,9 +206,9 @@ def _in_turn(app: ASGIApp) -> ASGIApp:
     return serve
 
 
-def _books(emulator: Emulator) -> Books:
+def _traffic(emulator: Emulator) -> Traffic:
     metered = [served for served in emulator.requests if not served.path.startswith("/oauth/")]
-    return Books(
+    return Traffic(
         requests=len(metered),
         refused=sum(served.status_code == 429 for served in metered),
         renewals=max(0, emulator.count("POST", "/oauth/token") - 1),  # the first is the exchange of the code

@@ -1,7 +1,7 @@
 """The harvest's file: SQLite, written in batches by a thread, so that the event loop never waits for a disk.
 
 Tables ``activities``, ``details`` and ``streams``: Strava's JSON as it came, and when it came, so that it can be purged
-when Strava's policy asks for it. A NULL body says that Strava has none. Table ``failures``: what was asked for in vain.
+when Strava's policy requires it. A NULL body says that Strava has none. Table ``failures``: what could not be fetched.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class StoreError(Exception):
 class SqliteStore:
     """A ``harvest.Store`` and its ``Notes`` in a file. ``open_store`` makes one.
 
-    Whoever comes while a batch is being written joins the next one: a commit for many answers, and none for nothing.
+    Writes that arrive while a batch is being written form the next one: one commit for many.
 
     Args:
         connection: to a file with the schema.
@@ -146,7 +146,7 @@ class SqliteStore:
         batch.writes.append(write)
         async with self._turn:
             if batch.written:
-                return  # somebody before us in this queue has written it
+                return  # an earlier waiter has written it
             if self._batch is batch:
                 self._batch = _Batch()
             with _explained():

@@ -1,4 +1,4 @@
-"""Strava inside a FastAPI service: signing in, webhooks, clients for routes, errors as answers.
+"""Strava in a FastAPI service: signing in, webhooks, clients for routes, errors as responses.
 
 ::
 
@@ -17,8 +17,6 @@
 from strava_async._extras import extra
 
 with extra("fastapi", __name__, "fastapi", "starlette", "pydantic"):
-    from strava_async.fastapi._kit import Identify, Kit, kit_of
-    from strava_async.fastapi._lifespan import StravaLifespan, lifespan
     from strava_async.fastapi.access_log import AccessLogFilter
     from strava_async.fastapi.dependencies import (
         AthleteDep,
@@ -29,11 +27,13 @@ with extra("fastapi", __name__, "fastapi", "starlette", "pydantic"):
         athlete_of,
         strava_of,
     )
-    from strava_async.fastapi.oauth import oauth_router
-    from strava_async.fastapi.oauth_failures import ConnectFailure
+    from strava_async.fastapi.kit import Identify, Kit, ServiceState, kit_of
+    from strava_async.fastapi.oauth.failures import ConnectFailure
+    from strava_async.fastapi.oauth.next_url import safe_next
+    from strava_async.fastapi.oauth.router import oauth_router
     from strava_async.fastapi.openapi import document_errors
     from strava_async.fastapi.problems import Problem, exception_handlers, problem_of
-    from strava_async.fastapi.redirects import safe_next
+    from strava_async.fastapi.service import StravaLifespan, lifespan
     from strava_async.fastapi.sessions import Sessions
     from strava_async.fastapi.webhook_backlog import SqliteBacklog
     from strava_async.fastapi.webhook_counts import WebhookCounts
@@ -53,6 +53,7 @@ __all__ = [
     "Kit",
     "Link",
     "Problem",
+    "ServiceState",
     "Sessions",
     "SqliteBacklog",
     "StravaDep",

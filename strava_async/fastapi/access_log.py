@@ -1,4 +1,4 @@
-"""uvicorn's access log shows whole addresses, and Strava sends an authorization code in one of them."""
+"""A filter for access logs: uvicorn logs whole URLs, and Strava sends an authorization code in one of them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _SECRETS = frozenset(("code", "state", "hub.verify_token", "hub.challenge"))
 
 
 class AccessLogFilter(logging.Filter):
-    """Masks the authorization code, the ``state`` and the ``verify_token`` in the addresses of an access log.
+    """Masks the authorization code, the ``state`` and the ``verify_token`` in the URLs of an access log.
 
     ``StravaLifespan`` adds it to the logger ``uvicorn.access``. Add it to the handlers of any other log that shows
-    addresses of requests; a proxy in front of the service has a log of its own.
+    URLs of requests; a proxy in front of the service has a log of its own.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:

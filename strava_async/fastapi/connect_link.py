@@ -1,4 +1,4 @@
-"""The way to connect, for a page that says that it is missing."""
+"""The link to connect, for a page that says that a connection is needed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from starlette.datastructures import URL
 from starlette.requests import HTTPConnection
 from starlette.routing import NoMatchFound
 
-from strava_async.fastapi._kit import has_one_application
-from strava_async.fastapi.redirects import safe_next
+from strava_async.fastapi.kit import has_one_application
+from strava_async.fastapi.oauth.next_url import safe_next
 from strava_async.login.pages import Link
 
 ROUTE = "strava_connect"
@@ -18,10 +18,10 @@ _NEXT = "strava_async.next"
 
 
 def note_next(connection: HTTPConnection, go_to: str) -> None:
-    """Say where the link is to lead back to, should this request fail: not to the address of a step of a connection.
+    """Set where the link leads back to if this request fails, instead of the URL of a step of a connection.
 
     Args:
-        connection: what was asked for.
+        connection: the request.
         go_to: a path of this site; empty for none.
     """
     connection.scope[_NEXT] = go_to
@@ -31,11 +31,11 @@ def connect_link(connection: HTTPConnection, *, again: bool = False) -> Link | N
     """Return the link to the route of ``oauth_router`` that begins a connection, and leads back here (``note_next``).
 
     Args:
-        connection: what was asked for.
+        connection: the request.
         again: show Strava's page even if all was granted before.
 
     Returns:
-        None if there is no such route, not at one address, or one for each of several applications.
+        None if there is no such route, or one for each of several applications.
     """
     if not has_one_application(connection):
         return None

@@ -4,7 +4,7 @@ Rules:
 
 - Only space and tab are trimmed. To browsers every other character is a part of the name: a neighbouring host may plant
   a cookie that is called byte 0xA0 and then ``__Host-...``, which a parser that trims more takes for the real one.
-- A name that stands twice has no value: one of the two is somebody else's, and nothing says which.
+- A repeated name has no value: one of the two was planted, and nothing says which.
 - A field that came in parts is one field.
 
 Source:
@@ -21,12 +21,12 @@ _ESCAPED = re.compile(r"\\(?:([0-3][0-7]{2})|(.))")
 
 
 def own_name(name: str, *, secure: bool) -> str:
-    """Return what a cookie is called that on https only this very host can set; it needs Secure and ``Path=/``."""
+    """Return the name for a cookie that on https only this host can set; it needs Secure and ``Path=/``."""
     return f"__Host-{name}" if secure else name
 
 
 def cookies_of(connection: HTTPConnection) -> dict[str, str]:
-    """Return the values of the cookies by name, in the order of the request; a name that stands twice is left out.
+    """Return the values of the cookies by name, in the order of the request; a repeated name is left out.
 
     In place of ``connection.cookies``. Text is Latin-1; quotes around a value are taken off.
     """

@@ -4,13 +4,13 @@ Rules:
 
 - SameSite=Lax keeps the cookie out of what other sites send, but not out of what a neighbour does, such as another
   subdomain or port; the cookies of a service with users of its own may not even do that.
-- What changes something is told apart by ``Sec-Fetch-Site``. Old browsers, and all where the site is plain http, do not
-  send it; then ``Origin`` decides.
+- Requests that change something are checked by ``Sec-Fetch-Site``. Old browsers, and all on plain http, do not send it;
+  then ``Origin`` decides.
 - Browsers let any page open websockets anywhere and read what comes; ``Origin`` alone says whose page it is (RFC 6455
   §10.2). It is compared with ``Host``: a proxy that hides https, and leaves ``Host`` as it is, makes no difference. On
   ``wss`` a page that came over http is another one.
-- ``Origin: null`` is nobody's: a page that hides where it is from, be it ours.
-- A client that sends no ``Origin`` is no browser, and carries no cookie that somebody else could use.
+- ``Origin: null`` is rejected: a page that hides its origin, even if it is ours.
+- A client without ``Origin`` is not a browser, and has no cookie that another site could use.
 
 Source:
     RFC 6454, RFC 6455 §4.1 and §10.2, https://fetch.spec.whatwg.org/#origin-header, https://www.w3.org/TR/fetch-metadata/.
@@ -29,7 +29,7 @@ from strava_async.fastapi.origins import origin_asked, origin_of
 
 
 def is_a_site(url: str) -> bool:
-    """Say whether it is the address of a site on the web, perhaps with a path, and nothing more."""
+    """Say whether it is the http or https URL of a site, perhaps with a path, and nothing more."""
     if not re.fullmatch(r"[!-~]+", url) or set(url) & set("?#\\"):
         return False
     try:
@@ -44,7 +44,7 @@ def read_origins(urls: Iterable[str]) -> frozenset[str]:
     """Return the origins that a service names.
 
     Raises:
-        InputError: one is none.
+        InputError: one is invalid.
     """
     if isinstance(urls, str):
         raise InputError("origins is a list of addresses, not a single text")
@@ -58,9 +58,9 @@ def is_sent_from_here(request: HTTPConnection, here: str | None, others: Collect
     """Say whether a request that changes something comes from a page that may send it.
 
     Args:
-        request: what came.
+        request: the request.
         here: the origin of this site, as browsers see it.
-        others: those that may do what this site may.
+        others: origins with the same rights as this site.
     """
     sent = _sent(request)
     if sent is not None and sent in others:

@@ -1,4 +1,4 @@
-"""What a route asks for: the application, who is signed in, and that athlete's client."""
+"""Dependencies of routes: the application, the athlete who is signed in, and that athlete's client."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from starlette.requests import HTTPConnection
 from strava_async.application import Strava
 from strava_async.client import Client
 from strava_async.errors import InvalidGrantError
-from strava_async.fastapi._kit import Kit, kit_of
+from strava_async.fastapi.kit import ServiceState, kit_of
 from strava_async.fastapi.openapi import session_cookie
 
-_NOBODY = "nobody is signed in here: connect with Strava first"
+_NOT_SIGNED_IN = "nobody is signed in here: connect with Strava first"
 
-# Does nothing; FastAPI finds there what to say of the cookie.
+# Does nothing at runtime; FastAPI documents the cookie from it.
 _Cookie = Annotated[None, Depends(session_cookie)]
 
 
 def strava_of(connection: HTTPConnection) -> Strava:
-    """Return the application for this request: its calls go before others, and do not wait long for quota."""
+    """Return the application for this request: its calls have priority, and do not wait long for quota."""
     return kit_of(connection).strava
 
 
 async def athlete_id_of(connection: HTTPConnection, cookie: _Cookie = None) -> int:
     """Return the athlete who is signed in. Reads the token store, off the event loop, unless there is an ``identify``.
 
-    Of a websocket it is told who was signed in when it began.
+    For a websocket it is who was signed in when it was opened.
 
     Raises:
         InvalidGrantError: nobody is; ``exception_handlers`` make it a 401.
-        CrossSiteError: it is a websocket that a page of another site has opened; a 403.
+        CrossSiteError: it is a websocket that a page of another site opened; a 403.
         TokenStoreError: the store cannot be read; they make it a 503.
     """
     return await _athlete_id(kit_of(connection), connection)
@@ -70,17 +70,17 @@ class Dependencies:
         return await _client(kit_of(connection, self._strava), connection)
 
 
-async def _athlete_id(kit: Kit, connection: HTTPConnection) -> int:
+async def _athlete_id(kit: ServiceState, connection: HTTPConnection) -> int:
     athlete_id = await kit.athlete_id(connection)
     if athlete_id is None:
-        raise InvalidGrantError(_NOBODY)
+        raise InvalidGrantError(_NOT_SIGNED_IN)
     return athlete_id
 
 
-async def _client(kit: Kit, connection: HTTPConnection) -> Client:
+async def _client(kit: ServiceState, connection: HTTPConnection) -> Client:
     client = await kit.client(connection)
     if client is None:
-        raise InvalidGrantError(_NOBODY)
+        raise InvalidGrantError(_NOT_SIGNED_IN)
     return client
 
 

@@ -1,7 +1,7 @@
-"""What OpenAPI says of routes that ask who is signed in: the cookie, and the errors that they answer with.
+"""The OpenAPI description of routes that need an athlete: the cookie, and their error responses.
 
-FastAPI finds the cookie by itself: it is a dependency of theirs. It has no way for a dependency to name answers; so
-they are added to the finished document, to every operation that wants the cookie. An answer that the service describes
+FastAPI finds the cookie by itself: it is a dependency of theirs. It has no way for a dependency to name responses; so
+they are added to the finished document, to every operation that uses the cookie. A response that the service describes
 itself stays as it is.
 
 Source:
@@ -66,7 +66,7 @@ def _described(names: list[str]) -> str:
 
 
 class SessionCookie(SecurityBase):
-    """The cookie of a session, as FastAPI documents it. It asks nothing of a request."""
+    """The cookie of a session, as FastAPI documents it. It checks nothing."""
 
     def __init__(self) -> None:
         self.scheme_name = SCHEME
@@ -86,9 +86,9 @@ session_cookie = SessionCookie()
 
 
 def document_errors(app: FastAPI) -> None:
-    """Let ``app.openapi()`` name the errors of the routes that ask who is signed in.
+    """Let ``app.openapi()`` name the errors of the routes that need an athlete.
 
-    ``StravaLifespan`` does this when the service begins. It is for programs that make the document without starting it.
+    ``StravaLifespan`` does this at startup. It is for programs that make the document without starting the service.
 
     Args:
         app: what has the routes, those of applications that are mounted included.
@@ -98,12 +98,12 @@ def document_errors(app: FastAPI) -> None:
 
 
 def document(app: object, application: str, cookies: CookieNames | None) -> None:
-    """Let ``app.openapi()`` say what is so: the errors, if ``exception_handlers`` make them answers, and the cookie.
+    """Let ``app.openapi()`` describe the errors, if ``exception_handlers`` handle them, and the cookie.
 
     Args:
-        app: what has a lifespan; nothing happens if it is none of FastAPI's.
+        app: what has a lifespan; ignored unless it is FastAPI's.
         application: the client id; a service may have several.
-        cookies: None where the service has users of its own, and says itself how it knows them.
+        cookies: None where the service has its own users, and documents itself how it identifies them.
     """
     for each in _with_mounted(app):
         documented = _documented(each)
@@ -122,7 +122,7 @@ class _Documented:
         self.cookies: dict[str, CookieNames | None] = {}  # by application
 
     def __call__(self) -> dict[str, Any]:
-        document = self._openapi()  # FastAPI keeps it: what was added is there the next time
+        document = self._openapi()  # FastAPI caches it: what was added is there the next time
         names = self._cookie_names()
         for operation in _operations(document):
             if not any(SCHEME in wanted for wanted in operation.get("security", ())):
@@ -138,7 +138,7 @@ class _Documented:
         return document
 
     def _cookie_names(self) -> list[str]:
-        """Return what the cookies are called on https; none where the service has users of its own."""
+        """Return the names of the cookies on https; none where the service has its own users."""
         if not self.cookies:
             return [own_name(COOKIE_NAME, secure=True)]  # not started yet
         is_beside = len(self.cookies) > 1
@@ -165,7 +165,7 @@ def _documented(app: FastAPI) -> _Documented:
 
 
 def _forget(members: dict[str, Any], name: str, left: dict[str, Any] | list[Any]) -> None:
-    """Keep what is left of a member, and drop an empty one: that would say that nothing is wanted."""
+    """Keep what is left of a member, and drop an empty one, which would mean that nothing is required."""
     if left:
         members[name] = left
     else:

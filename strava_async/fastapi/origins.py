@@ -13,7 +13,7 @@ _HOST = re.compile(r"[^\s/?#@\\]+")
 
 
 def origin_of(url: str) -> str | None:
-    """Return the origin of an address, such as ``https://service.example``; None if it has none, as ``null`` has."""
+    """Return the origin of a URL, such as ``https://service.example``; None if it has none, as ``null`` has."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -27,7 +27,7 @@ def origin_of(url: str) -> str | None:
 
 
 def origin_asked(connection: HTTPConnection) -> str | None:
-    """Return the origin that a request or a websocket says it is for; anybody can say anything. None for no origin."""
+    """Return the origin that a request or websocket names as its target, which a client can forge; None if invalid."""
     scheme = connection.scope.get("scheme", "http")
     hosts = connection.headers.getlist("host")
     if not hosts and connection.scope.get("server"):

@@ -1,4 +1,4 @@
-"""Errors of this library as HTTP answers (RFC 9457 problem+json).
+"""Errors of this library as HTTP responses (RFC 9457 problem+json).
 
 What a client of the service can do about an error decides the status:
 
@@ -26,11 +26,11 @@ DecodeError and all others            502     tell the operator
 ====================================  ======  ===============================================
 
 Each kind of problem has a ``type`` of its own, which does not change; ``docs/fastapi.md`` lists them. A browser that
-asks for a page gets one, with a link to connect where that helps; everybody else gets JSON.
+asks for a page gets one, with a link to connect where that helps; other clients get JSON.
 
-The texts are the service's own: neither Strava's message nor that of the exception goes out, for it may tell more than
-the client is to know. These are in the log, ``strava_async.fastapi``, of every 5xx but that of a spent quota.
-``InputError`` and ``InvalidClientError`` are faults of the service itself and are 500.
+The texts are the service's own: neither Strava's message nor that of the exception is sent, for it may say more than
+the client should know. These are in the log, ``strava_async.fastapi``, of every 5xx but that of a spent quota.
+``InputError`` and ``InvalidClientError`` are errors in the service itself and are 500.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ from strava_async.errors import (
     UploadError,
     UploadTimeoutError,
 )
-from strava_async.fastapi._kit import time_of
 from strava_async.fastapi.connect_link import connect_link
+from strava_async.fastapi.kit import time_of
 from strava_async.login.pages import PAGE_FIELDS, Link, Page
 
 MEDIA_TYPE = "application/problem+json"
@@ -86,13 +86,13 @@ _logger = logging.getLogger("strava_async.fastapi")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is told about an error (RFC 9457).
+    """The description of an error (RFC 9457).
 
     Attributes:
         status: the HTTP status.
         title: the kind of problem, in a few words.
         detail: what to do about it; empty for nothing.
-        retry_after: seconds after which it may work; None if nobody knows.
+        retry_after: seconds after which it may work; None if unknown.
         more: further members, such as the scopes that are missing.
         type: a URI that names the kind of problem; nothing is to be found there.
     """
@@ -105,7 +105,7 @@ class Problem:
     type: str = "about:blank"
 
     def response(self) -> Response:
-        """Return the answer: problem+json, not to be kept by anybody."""
+        """Return the response: problem+json, not to be cached."""
         members = {
             "type": self.type,
             "title": self.title,
@@ -118,7 +118,7 @@ class Problem:
         return Response(content.encode("utf-8", "replace"), self.status, fields, MEDIA_TYPE)
 
     def page(self, link: Link | None = None) -> Response:
-        """Return the answer for a browser: a page, not to be kept by anybody."""
+        """Return the response for a browser: a page, not to be cached."""
         return Response(Page(self.title, self.detail, link).html(), self.status, {**PAGE_FIELDS, **self._fields()})
 
     def _fields(self) -> dict[str, str]:
@@ -126,7 +126,7 @@ class Problem:
         if self.retry_after is not None:
             fields["Retry-After"] = str(self.retry_after)
         if self.status == 401:
-            fields["WWW-Authenticate"] = 'Cookie realm="strava"'  # RFC 9110 §15.5.2 wants a field, whatever it says
+            fields["WWW-Authenticate"] = 'Cookie realm="strava"'  # RFC 9110 §15.5.2 requires the field
         return fields
 
 
@@ -136,11 +136,11 @@ def problem_type(name: str) -> str:
 
 
 def problem_of(error: StravaError, *, now: float | None = None) -> Problem:
-    """Return what to tell about an error.
+    """Return the description of an error.
 
     Args:
         error: what happened.
-        now: Unix time, to tell how far off the ``resume_at`` of a 429 is; None if unknown.
+        now: Unix time, to compute the wait until the ``resume_at`` of a 429; None if unknown.
     """
     match error:
         case QuotaExceededError():
@@ -180,7 +180,7 @@ _UNFINISHED = _problem(
 )
 _NOT_SET_UP = _problem(500, "misconfigured", "The service is not set up", "Its operator has to act.")
 
-# The first kind that fits counts.
+# The first match counts.
 _BY_KIND: tuple[tuple[type[StravaError], Problem], ...] = (
     (InvalidGrantError, _problem(401, "not-connected", "Not connected", "This needs your connection with Strava.")),
     (AuthorizationDeniedError, _problem(403, "denied", "Not authorized", "Connect with Strava, and agree.")),
@@ -209,8 +209,8 @@ _TOO_SLOW = _problem(504, "timeout", "Strava does not answer in time", "Try agai
 _UNUSABLE = _problem(502, "strava-error", "Strava's answer is not usable", "Try again later.")
 
 
-# What the operator need not hear of: it passes by itself.
-_NO_NEWS = (QuotaExceededError, RateLimitedError, UploadTimeoutError)
+# Not logged: it resolves by itself.
+_NOT_LOGGED = (QuotaExceededError, RateLimitedError, UploadTimeoutError)
 
 
 def _problem_by_kind(error: StravaError) -> Problem:
@@ -225,17 +225,17 @@ def _problem_by_kind(error: StravaError) -> Problem:
 
 
 async def strava_error_handler(connection: HTTPConnection, error: Exception) -> Response:
-    """Answer for an error of this library that a route raised, and log what the operator is to know.
+    """Respond to an error of this library that a route raised, and log what concerns the operator.
 
-    Faults of the service itself are raised again, for the server to log. So is whatever comes after a websocket was
-    accepted, which cannot be answered any more.
+    Errors in the service itself are raised again, for the server to log. So is any error after a websocket was
+    accepted, because no response can be sent any more.
     """
     if not isinstance(error, StravaError) or isinstance(error, InputError | InvalidClientError):
         raise error
     if _is_accepted(connection):
         raise error
     problem = problem_of(error, now=time_of(connection))
-    if problem.status >= 500 and not isinstance(error, _NO_NEWS):
+    if problem.status >= 500 and not isinstance(error, _NOT_LOGGED):
         whence = None if isinstance(error, TransportError | ServerError) else error
         _logger.error("answered with %d: %s: %s", problem.status, type(error).__name__, error, exc_info=whence)
     if not wants_page(connection):
@@ -245,7 +245,7 @@ async def strava_error_handler(connection: HTTPConnection, error: Exception) -> 
 
 
 def wants_page(connection: HTTPConnection) -> bool:
-    """Say whether that is a browser that was led here, and not a script: it names HTML among what it takes."""
+    """Say whether it is a browser's navigation, and not a script: it accepts HTML."""
     return connection.scope["type"] == "http" and "text/html" in connection.headers.get("accept", "")
 
 

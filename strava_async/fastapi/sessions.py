@@ -1,24 +1,23 @@
 """Which athlete a browser belongs to: one signed cookie, and the generation of the athlete's grant.
 
 The cookie holds the athlete's id and the generation; it can be read by its owner and changed by nobody. No session is
-kept on the server, so every process of the service knows every browser. The cookie is good as long as the token store
-has tokens of that athlete with that generation: it ends when these are deleted, when Strava calls the grant dead, and
-when ``Strava.end_sessions`` changes the generation. Signing out deletes the cookie of that browser alone.
+kept on the server, so every process of the service knows every browser. The cookie is valid as long as the token store
+has tokens of that athlete with that generation: it ends when these are deleted, when Strava reports the grant as
+revoked, and when ``Strava.end_sessions`` changes the generation. Signing out deletes the cookie of that browser alone.
 
 Rules:
 
-- The store is asked for nobody whose cookie is not ours.
+- The store is read only for a cookie with a valid signature.
 - On https the cookie's name begins with ``__Host-``: no other host, such as a neighbouring subdomain, can plant it.
   Over https only that one is read.
-- Name and origin are signed with the id. What was given out under the one name, or by another site with the same secret
-  such as a staging system, is nothing here.
-- The origin is what ``oauth_router`` was told (``base_url``). Where it was told none it is that of the request, which
-  anybody can forge who sends requests of his own: of two systems with one secret, both should have a ``base_url``, or
-  stores of their own.
-- Behind a proxy that hides https a request seems to come over http, and both names are read. The plain one is good only
-  if it was given out as such: never by ``oauth_router``, if it was told that the site is https.
+- Name and origin are signed with the id. What was issued under another name, or by another site with the same secret
+  such as a staging system, is not valid here.
+- The origin is the ``base_url`` of ``oauth_router``. Without one it is that of the request, which a client can
+  forge: of two systems with one secret, both should have a ``base_url``, or separate stores.
+- Behind a proxy that hides https a request seems to come over http, and both names are read. The plain one is valid
+  only if it was issued as such: never by ``oauth_router`` with an https ``base_url``.
 - A token store that does not keep ``TokenSet.generation`` makes all generations the empty one: sessions end with the
-  grant, are good again after the next, and cannot be ended otherwise.
+  grant, are valid again after the next, and cannot be ended otherwise.
 
 Source:
     RFC 6265bis §4.1.3 (cookie name prefixes).
@@ -51,11 +50,11 @@ _SIGNED = re.compile(r"([1-9][0-9]{0,18}) ([!-~]*)")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a cookie says.
+    """The content of a cookie.
 
     Attributes:
-        athlete_id: whose browser it is.
-        generation: of the athlete's grant when it was given out.
+        athlete_id: the athlete who is signed in.
+        generation: of the athlete's grant when it was issued.
     """
 
     athlete_id: int
@@ -63,15 +62,15 @@ class Session:
 
 
 class Sessions:
-    """Writes and reads the cookie. What it says may have ended since; see ``SignedIn``.
+    """Writes and reads the cookie. Its grant may have ended since; see ``SignedIn``.
 
     Args:
-        signer: signs the cookie; its age is the longest that an athlete stays signed in. Its purpose is this alone.
+        signer: signs the cookie; its age is the longest that an athlete stays signed in. It must sign nothing else.
         max_age_seconds: how long a browser keeps the cookie; at least 1.
         cookie_name: of the cookie, without ``__Host-``, which is added on https.
 
     Raises:
-        InputError: an argument makes no sense.
+        InputError: an argument is invalid.
     """
 
     def __init__(
@@ -87,16 +86,16 @@ class Sessions:
 
     @property
     def name(self) -> str:
-        """What the cookie is called, without ``__Host-``."""
+        """The name of the cookie, without ``__Host-``."""
         return self._cookie_name
 
     def sign_in(self, response: Response, session: Session, *, origin: str) -> None:
-        """Let the browser that gets this response act for the athlete.
+        """Sign the athlete in, in the browser that receives this response.
 
         Args:
             response: is given the cookie: HttpOnly, SameSite=Lax, for this host alone.
-            session: whose browser it is; make sure of it, as the callback of an authorization does.
-            origin: of the site as the browser sees it; of https the cookie never travels without.
+            session: the athlete; the caller has to have verified that, as the callback of an authorization does.
+            origin: of the site as the browser sees it; on https the cookie is Secure.
         """
         secure = origin.startswith("https:")
         name = own_name(self._cookie_name, secure=secure)
@@ -110,7 +109,7 @@ class Sessions:
         )
 
     def sign_out(self, response: Response) -> None:
-        """Let the browser that gets this response forget whose it was."""
+        """Delete the cookie from the browser that receives this response."""
         for secure in (True, False):
             name = own_name(self._cookie_name, secure=secure)
             response.delete_cookie(name, httponly=True, samesite="lax", secure=secure)
@@ -133,9 +132,9 @@ class Sessions:
         )
         return next((session for session in found if session is not None), None)
 
-    def _session_in(self, cookie: str, place: str) -> Session | None:
+    def _session_in(self, cookie: str, context: str) -> Session | None:
         try:
-            signed = _SIGNED.fullmatch(self._signer.verify(cookie, session=place))
+            signed = _SIGNED.fullmatch(self._signer.verify(cookie, session=context))
         except InvalidStateError:
             return None
         return Session(int(signed[1]), signed[2]) if signed and int(signed[1]) <= _LARGEST_ID else None
@@ -146,7 +145,7 @@ class SignedIn:
     """Who is signed in, where the service has no users of its own.
 
     Attributes:
-        strava: the application: its token store knows whose grant lives.
+        strava: the application, whose token store has the grants.
         sessions: the cookie.
     """
 
@@ -156,14 +155,14 @@ class SignedIn:
     async def sign_in(
         self, connection: HTTPConnection, response: Response, athlete_id: int, *, origin: str | None = None
     ) -> None:
-        """Let the browser that gets this response act for an athlete, as long as the grant lasts; see ``Sessions``.
+        """Sign an athlete in, in the browser that receives this response, until the grant ends; see ``Sessions``.
 
-        Nothing happens if the athlete is not connected. Reads the token store.
+        Does nothing if the athlete is not connected. Reads the token store.
 
         Args:
             connection: the request that is answered.
             response: is given the cookie.
-            athlete_id: whose browser it is; make sure of it.
+            athlete_id: the athlete; the caller has to have verified that.
             origin: of the site as the browser sees it; None takes it from ``base_url`` or the request.
 
         Raises:
@@ -175,7 +174,7 @@ class SignedIn:
             self.sessions.sign_in(response, Session(athlete_id, generation), origin=origin)
 
     async def athlete_id(self, connection: HTTPConnection) -> int | None:
-        """Return whose browser sent this; None for nobody's, and where the grant has ended since.
+        """Return the athlete who is signed in; None if nobody is, or the grant has ended since.
 
         Raises:
             TokenStoreError: the store cannot be read.
@@ -184,17 +183,17 @@ class SignedIn:
         return None if client is None else client.athlete_id
 
     async def client(self, connection: HTTPConnection) -> Client | None:
-        """Return that athlete's client; as ``athlete_id``. Its first call need not read the store once more."""
+        """Return that athlete's client; as ``athlete_id``. Its first call does not read the store again."""
         session = self.sessions.read(connection, self._origins(connection))
         if session is None:
             return None
-        client = self.strava.client(session.athlete_id)  # before the store is read: it takes what is found there
+        client = self.strava.client(session.athlete_id)  # before the store is read: it adopts what is found there
         return client if await self.strava.generation(session.athlete_id) == session.generation else None
 
-    async def leaving(self, connection: HTTPConnection) -> int | None:
-        """As ``athlete_id``, but of a grant that has ended, or has no tokens any more, return whose browser it was.
+    async def disconnecting_athlete_id(self, connection: HTTPConnection) -> int | None:
+        """Return who may be disconnected: as ``athlete_id``, and also if the grant has ended or its tokens are deleted.
 
-        For disconnecting: if it failed after the tokens were deleted, the rest can be done by pressing again.
+        So a disconnect that failed after the tokens were deleted can be completed by another try.
         """
         session = self.sessions.read(connection, self._origins(connection))
         if session is None:
@@ -203,7 +202,7 @@ class SignedIn:
         return session.athlete_id if await self.strava.generation(session.athlete_id) in until_now else None
 
     def _origins(self, connection: HTTPConnection) -> list[str]:
-        told = self.strava.origins
-        found = sorted(origin for origin in told if origin is not None)
-        asked = origin_asked(connection) if None in told or not told else None
+        own = self.strava.origins
+        found = sorted(origin for origin in own if origin is not None)
+        asked = origin_asked(connection) if None in own or not own else None
         return found if asked is None else [asked, *found]

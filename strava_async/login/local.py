@@ -14,7 +14,7 @@ import sys
 import webbrowser
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -24,9 +24,9 @@ from strava_async.client import Client
 from strava_async.errors import InputError, MissingScopeError
 from strava_async.login.private_page import private_page
 from strava_async.login.server import Page, redirect_server
-from strava_async.oauth.grants import Redirect
+from strava_async.oauth.redirect import Redirect
+from strava_async.request.grant_methods import IfMissing
 
-IfMissing = Literal["keep", "revoke"]
 OpenUrl = Callable[[str], object]
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class Application(Protocol):
 
 
 async def show_in_browser(url: str) -> None:
-    """Show a page in the browser of this machine, and stay until cancelled, as the ``open_url`` of a login is.
+    """Show a page in the browser of this machine, and wait until cancelled, as ``open_url`` of a login is.
 
     Other users of the machine, who can read command lines, see that of a file which leads to the page, and which they
     cannot read (``_private_page``). On Windows they see no command lines, and the browser gets the address itself.
@@ -83,14 +83,14 @@ async def show_in_browser(url: str) -> None:
 async def open_in_browser(url: str) -> None:
     """Open an address in the browser of this machine, as ``webbrowser`` and the variable BROWSER know it.
 
-    Every user of the machine can see it: it stands in the browser's command line. The browser gets nothing of this
-    program's input and output, and stays when this program ends. One that needs the terminal is none: Strava's page
+    Every user of the machine can see it in the browser's command line. The browser has no access to this program's
+    input and output, and keeps running when this program ends. One that needs the terminal is not used: Strava's page
     needs more than text.
 
     Raises:
-        InputError: there is none.
+        InputError: no browser can be opened.
     """
-    # Some browsers stay in the foreground until their user ends them; the login does not wait for that.
+    # Some browsers stay in the foreground until they are closed; the login does not wait for that.
     if not await anyio.to_thread.run_sync(_open, url, abandon_on_cancel=True):
         raise InputError("no browser can be opened here: open_url=print shows the address in its place")
 
@@ -125,7 +125,7 @@ async def log_in(
     approval_prompt: str,
     new_state: Callable[[int], str] = secrets.token_urlsafe,
 ) -> Client:
-    """Carry out ``Strava.authorize_locally``; see there."""
+    """Do what ``Strava.authorize_locally`` does; see there."""
 
     async def finish(redirect: Redirect) -> tuple[Page, Client | MissingScopeError]:
         try:
@@ -157,7 +157,7 @@ async def _call(open_url: OpenUrl, url: str) -> None:
 
 
 async def _while_open(opening: Callable[[], Awaitable[None]], waiting: Callable[[], Awaitable[T]]) -> T:
-    """Return what was waited for; if the page cannot be opened, there is nothing to wait for."""
+    """Return the result of ``waiting``; raise at once if the page cannot be opened."""
     results: list[T] = []
     async with TaskGroup() as tasks:
         tasks.start_soon(opening)

@@ -1,4 +1,4 @@
-"""What the browser shows at the end of a login: in a terminal (``redirect_server``), and where one fails on the web.
+"""What the browser shows at the end of a login in a terminal (``redirect_server``), and of one that failed on the web.
 
 The pages load nothing and show no code, token or message of an exception. The authorization code stands in the address
 of the page; a script of one line takes it out of the address bar and of the way back. A redirect to an address without
@@ -115,7 +115,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A page with its status, and for 405 the methods that would do."""
+    """A page with its status, and for 405 the allowed methods."""
 
     status_code: int
     page: Page
@@ -135,12 +135,12 @@ NOT_FOUND = Reply(404, Page("Nothing here", "This address only waits for the ans
 METHOD_NOT_ALLOWED = Reply(405, Page("Not this way", "A browser comes here with GET, and nothing else does."), "GET")
 OTHER_HOST = Reply(400, Page("Another address", "This server answers only under the address of this machine."))
 OTHER_LOGIN = Reply(400, Page("Another login", "This answer belongs to another login. Begin again in the terminal."))
-INCOMPLETE = Reply(400, Page("Not an answer", "Strava's answer is not whole. Begin again in the terminal."))
+INCOMPLETE = Reply(400, Page("Not an answer", "Strava's answer is incomplete. Begin again in the terminal."))
 
 
 def unreadable(status_code: int) -> Reply:
-    """Return the reply to what is no HTTP."""
-    return Reply(status_code, Page("Not understood", "This is no request that a browser would send."))
+    """Return the reply to what is not HTTP."""
+    return Reply(status_code, Page("Not understood", "This is not a request that a browser would send."))
 
 
 def failure(error: Exception) -> Reply:

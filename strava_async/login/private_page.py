@@ -1,9 +1,9 @@
-"""A page on this machine that leads a browser to an address which no other user of the machine may see.
+"""A local page that redirects a browser to a URL which no other user of the machine may see.
 
 Rules:
 
-- Command lines can be read by every user, and browsers are started with the address on theirs. So they are started with
-  that of a file instead, which its user alone can read (0600), and which leads on.
+- Command lines can be read by every user, and browsers are started with the URL on theirs. So they are started with
+  that of a file instead, which its user alone can read (0600), and which redirects.
 - The file is removed when the block has ended; a process that is killed leaves it.
 - A browser in a snap reads only what is in its user's home and not hidden there; so where snaps are installed the file
   is there, else where temporary files are. One that flatpak starts gets any file.
@@ -39,17 +39,17 @@ _PAGE = """<!DOCTYPE html>
 
 @contextmanager
 def private_page(url: str, directories: Iterable[str] | None = None) -> Generator[str, None, None]:
-    """Keep a page that leads on, as long as the block lasts.
+    """Keep a redirecting page as long as the block lasts.
 
     Args:
         url: where to; an absolute one.
-        directories: where the file may be; the first that will do is taken. None takes ``page_directories``.
+        directories: where the file may be; the first that can be used is taken. None takes ``page_directories``.
 
     Yields:
         the address of the file.
 
     Raises:
-        InputError: a file for this user alone can be written in none of them.
+        InputError: in none of them a file can be written that is readable by this user alone.
     """
     path = _written(_PAGE.format(url=html.escape(url)), page_directories() if directories is None else directories)
     try:

@@ -4,11 +4,11 @@ Rules:
 
 - Only a GET of the path with the ``state`` of this login ends the wait, once. Any page in the browser can send anything
   else here; it gets a page that says so, and the wait goes on.
-- The browser sees what came of the login: its page is sent after ``finish`` has ended. Whoever asks again meanwhile
-  waits for the same page.
-- A browser opens connections that it does not use. Each has ten seconds for a request, the oldest gives way when there
+- The browser shows how the login ended: its page is sent after ``finish`` has returned. Repeated requests meanwhile
+  wait for the same page.
+- Browsers open connections that they do not use. Each has ten seconds for a request, the oldest is closed when there
   are too many, and none is waited for at the end.
-- Only requests to ``127.0.0.1`` or ``localhost`` are answered: another name that leads here is DNS rebinding.
+- Only requests to ``127.0.0.1`` or ``localhost`` are accepted: another name that resolves to here is DNS rebinding.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ import errno
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
-from http import HTTPStatus
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
@@ -30,8 +29,9 @@ from anyio.abc import Listener, SocketAttribute, SocketStream
 from strava_async._concurrency.task_group import TaskGroup
 from strava_async.errors import AuthorizationDeniedError, AuthorizationTimeoutError, InputError, InvalidStateError
 from strava_async.login import pages
+from strava_async.login.browser import BrowserConnection
 from strava_async.login.pages import Page, Reply
-from strava_async.oauth.grants import Redirect, parse_redirect
+from strava_async.oauth.redirect import Redirect, parse_redirect
 from strava_async.oauth.state import check_state
 
 __all__ = ["Finish", "Page", "RedirectServer", "redirect_server"]
@@ -53,12 +53,12 @@ async def redirect_server(port: int = 0, *, path: str = "/callback") -> AsyncGen
         path: where the redirect is to come.
 
     Raises:
-        InputError: the port is taken or none, or the path is none.
+        InputError: the port is taken or invalid, or the path is invalid.
     """
     if port != 0 and not 1024 <= port <= 65535:
-        raise InputError(f"port {port} does not do: choose one from 1024 to 65535, or 0 for a free one")
+        raise InputError(f"port {port} is out of range: choose one from 1024 to 65535, or 0 for a free one")
     if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", path):
-        raise InputError(f"path has to begin with / and to need no escaping: {path!r}")
+        raise InputError(f"path has to begin with / and hold no character that needs escaping: {path!r}")
     try:
         listeners = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=port)
     except OSError as error:
@@ -69,7 +69,7 @@ async def redirect_server(port: int = 0, *, path: str = "/callback") -> AsyncGen
 
 
 class RedirectServer:
-    """A server that is bound and waits for nothing yet; ``redirect_server`` makes it.
+    """A server that is bound and not serving yet; ``redirect_server`` makes it.
 
     Attributes:
         redirect_uri: where Strava is to send the athlete back to.
@@ -77,7 +77,7 @@ class RedirectServer:
     Args:
         listener: where connections come from; closed by whoever opened it.
         path: where the redirect is to come.
-        connection_seconds: how long a connection may take over its request, over taking the page, and over closing.
+        connection_seconds: how long a connection may take for its request, for receiving the page, and for closing.
         max_connections: how many may do so at the same time.
     """
 
@@ -100,14 +100,14 @@ class RedirectServer:
         self._slow: deque[anyio.CancelScope] = deque()
 
     async def wait_for(self, state: str, finish: Finish[T], *, timeout: float | None = None) -> T:
-        """Serve until the redirect has come, do the rest of the login, and show the browser what came of it.
+        """Serve until the redirect has come, finish the login, and show the browser how it ended.
 
-        What comes before the wait waits for it.
+        Connections made before the call wait for it.
 
         Args:
             state: what the redirect has to carry; a random value that only this login knows.
             finish: gets the redirect, and returns the page to show and the result. It is called at most once and in
-                this task, and only cancellation cuts it off. What it raises is raised from here; of MissingScopeError
+                this task, and only cancellation interrupts it. What it raises is raised from here; of MissingScopeError
                 the browser shows the names, of anything else nothing.
             timeout: seconds until the redirect has to have come; ``finish`` may take longer. None waits for ever.
 
@@ -115,12 +115,13 @@ class RedirectServer:
             the result of ``finish``, after the page was sent or the browser has gone.
 
         Raises:
-            AuthorizationDeniedError: the athlete refused, or Strava reports another error; ``finish`` is not called.
+            AuthorizationDeniedError: the athlete denied access, or Strava reports another error; without a call of
+                ``finish``.
             AuthorizationTimeoutError: nothing came in time.
-            InputError: the server waits for another redirect already.
+            InputError: the server is waiting for another redirect.
         """
         if self._waits:
-            raise InputError("this server waits for a redirect already; a second login needs a server of its own")
+            raise InputError("this server is waiting for a redirect already; a second login needs its own server")
         self._waits = True
         try:
             login = _Login(state)
@@ -147,7 +148,7 @@ class RedirectServer:
     async def _converse(self, login: _Login, stream: SocketStream) -> None:
         async with stream:
             with suppress(OSError, anyio.BrokenResourceError, anyio.EndOfStream):  # the browser has gone
-                browser = _Browser(stream, self._hurrying)
+                browser = BrowserConnection(stream, self._deadline)
                 request = await browser.request()
                 if request is None:
                     return
@@ -160,7 +161,7 @@ class RedirectServer:
                 await browser.gone()
 
     def _refusal(self, login: _Login, request: h11.Request) -> Reply | None:
-        """Return what to answer at once; None for the redirect of this login, whose answer takes its time."""
+        """Return the reply to send at once; None for the redirect of this login, whose reply comes at its end."""
         path, _, query = request.target.decode("latin-1").partition("?")
         if dict(request.headers).get(b"host", b"").lower() not in self._hosts:
             return pages.OTHER_HOST
@@ -171,8 +172,8 @@ class RedirectServer:
         return login.take(query)
 
     @contextmanager
-    def _hurrying(self) -> Generator[None, None, None]:
-        """Bound the time that a connection takes, and the number of those that take it: the oldest gives way."""
+    def _deadline(self) -> Generator[None, None, None]:
+        """Bound the time that a connection takes, and how many there are at a time: the oldest is closed."""
         with anyio.move_on_after(self._connection_seconds) as scope:
             self._slow.append(scope)
             if len(self._slow) > self._max_connections:
@@ -184,46 +185,8 @@ class RedirectServer:
                     self._slow.remove(scope)
 
 
-class _Browser:
-    """One connection: a request, a reply, and the end, each within the time that ``hurrying`` gives."""
-
-    def __init__(self, stream: SocketStream, hurrying: Callable[[], AbstractContextManager[None]]) -> None:
-        self._stream = stream
-        self._hurrying = hurrying
-        self._http = h11.Connection(h11.SERVER)
-        self._wants_body = True
-
-    async def request(self) -> h11.Request | Reply | None:
-        """Return the first request; the reply to what is no HTTP or too long; None if it takes too long to come."""
-        try:
-            with self._hurrying():
-                while not isinstance(event := self._http.next_event(), h11.Request):
-                    self._http.receive_data(await self._stream.receive())
-                self._wants_body = event.method != b"HEAD"
-                return event
-        except h11.RemoteProtocolError as error:
-            return pages.unreadable(error.error_status_hint)
-        return None
-
-    async def send(self, reply: Reply) -> None:
-        """Send a page, and say that no more comes."""
-        body = reply.page.html()
-        phrase = HTTPStatus(reply.status_code).phrase
-        head = h11.Response(status_code=reply.status_code, reason=phrase, headers=reply.fields(len(body)))
-        message = (self._http.send(head) or b"") + (body if self._wants_body else b"")
-        with self._hurrying():
-            await self._stream.send(message)
-            await self._stream.send_eof()
-
-    async def gone(self) -> None:
-        """Read until the browser closes too: closing before what it sends is read could cost it the page."""
-        with self._hurrying():
-            while True:
-                await self._stream.receive()
-
-
 class _Login:
-    """One wait: what the redirect brought, what the browser is to see, and who has yet to see it."""
+    """One login: what the redirect brought, what the browser is to show, and which connections still wait for it."""
 
     def __init__(self, state: str) -> None:
         self._state = state
@@ -235,7 +198,7 @@ class _Login:
         self._attended = anyio.Event()
 
     def take(self, query: str) -> Reply | None:
-        """Keep what the first redirect brings. Return the refusal of one of another login, or one that is not whole."""
+        """Keep what the first redirect brings. Return the reply to one of another login, or to an incomplete one."""
         parameters = parse_qsl(query, keep_blank_values=True)
         states = [value for name, value in parameters if name == "state"]
         try:
@@ -255,7 +218,7 @@ class _Login:
         return None
 
     async def conclude(self, finish: Finish[T], timeout: float | None) -> T:
-        """Wait for the redirect, call ``finish``, show what came of it, and return or raise that."""
+        """Wait for the redirect, call ``finish``, show the result, and return or raise it."""
         try:
             page, result = await finish(await self._redirect(timeout))
         except Exception as error:
@@ -268,13 +231,13 @@ class _Login:
         with anyio.move_on_after(timeout):
             await self._came.wait()
         if self._brought is None:
-            raise AuthorizationTimeoutError(f"nobody came back from Strava's page within {timeout} s: begin again")
+            raise AuthorizationTimeoutError(f"no redirect came from Strava's page within {timeout} s: begin again")
         if isinstance(self._brought, AuthorizationDeniedError):
             raise self._brought
         return self._brought
 
     async def _show(self, reply: Reply) -> None:
-        """Let go those who wait for the reply, and wait until they have it."""
+        """Release the connections that wait for the reply, and wait until it is sent."""
         self._reply = reply
         self._ended.set()
         if self._attending:
@@ -282,7 +245,7 @@ class _Login:
 
     @contextmanager
     def attending(self) -> Generator[None, None, None]:
-        """Hold back the end of the login until the block has ended."""
+        """Delay the end of the login until the block has ended."""
         self._attending += 1
         try:
             yield
@@ -292,6 +255,6 @@ class _Login:
                 self._attended.set()
 
     async def reply(self) -> Reply:
-        """Return what to show, as soon as that is known."""
+        """Wait for the result, and return the reply that shows it."""
         await self._ended.wait()
         return self._reply

@@ -1,12 +1,12 @@
-"""What is wrong with a credential before anything is sent: one check for every place that one comes in.
+"""What is wrong with a credential before anything is sent: one check for every place that accepts one.
 
 Rules:
 
 - A credential that was read from a file, a Kubernetes secret or a ``.env`` often ends in a line break. Strava would
-  say no more than that the application is unknown, and an HTTP library might show the value in its error. It is
-  refused, not trimmed: the same value elsewhere, such as in another process of the service, would be another one.
+  only say that the application is unknown, and an HTTP library might show the value in its error. It is rejected, not
+  trimmed: untrimmed elsewhere, such as in another process of the service, it would be a different value.
 - The sentence says which value is wrong, and never shows it: it may be another secret in the wrong place. Nor do the
-  frames of the error: what is checked comes out ``Hidden``, and whoever hands it in hides it first.
+  frames of the error: the checks return ``Hidden``, and callers hide a value before the call.
 
 Source:
     RFC 6749 appendix A (client_id, client_secret and code are printable ASCII); https://developers.strava.com/docs/authentication/
@@ -28,7 +28,7 @@ def check_client_id(value: object, what: str = "the client id") -> int:
     """Return the number that a client id is, whether it came as an int or as its digits.
 
     Raises:
-        InputError: it is none.
+        InputError: it is invalid.
     """
     number = value if isinstance(value, int) and not isinstance(value, bool) else 0
     if isinstance(value, str):
@@ -57,7 +57,7 @@ def check_secret(value: object, what: str = "the client secret") -> Hidden[str]:
 
 
 def is_secret(value: object) -> bool:
-    """Say whether ``check_secret`` lets it pass; for what comes from a browser, and is nobody's setting."""
+    """Say whether ``check_secret`` lets it pass; for what comes from a browser, not from a setting."""
     try:
         check_secret(value)
     except InputError:

@@ -9,16 +9,8 @@ from typing import Any
 
 import pytest
 
-from strava_async.cli.config import (
-    CONFIG,
-    Options,
-    application_name,
-    find_client_id,
-    find_credentials,
-    read_config,
-    token_store,
-    write_config,
-)
+from strava_async.cli.config import CONFIG, Options, application_name, find_client_id, find_credentials, token_store
+from strava_async.cli.config_file import read_config, write_config
 from strava_async.cli.places import default_directory
 from strava_async.cli.terminal import UsageError
 from strava_async.stores.encryption import generate_key

@@ -251,7 +251,7 @@ def test_nobody_coming_back_is_told(desk: Desk) -> None:
     async def look_away(url: str) -> None: ...
 
     assert desk.login(open_url=look_away, timeout=0.01) == 1
-    assert re.fullmatch(r"strava-async login: nobody came back .*\n", desk.shown[1])
+    assert re.fullmatch(r"strava-async login: no redirect came .*\n", desk.shown[1])
 
 
 def test_a_busy_port_is_told(desk: Desk) -> None:
@@ -341,9 +341,9 @@ def test_a_pasted_redirect_tells_what_was_left_out(desk: Desk) -> None:
         ("http://[\n", "That is not the address"),
         ("0123456789abcdef0123456789abcdef01234567\n", "That is not the address"),
         (f"http://127.0.0.1/callback?code={'a' * 40}&scope=read\n", "That is not the address"),
-        (f"http://127.0.0.1/callback?state=guessed&code={'a' * 40}\n", "answers another login"),
-        (f"http://127.0.0.1/callback?state=\udcff&code={'a' * 40}\n", "answers another login"),
-        ("http://127.0.0.1/callback?state=guessed&error=access_denied\n", "answers another login"),
+        (f"http://127.0.0.1/callback?state=guessed&code={'a' * 40}\n", "belongs to another login"),
+        (f"http://127.0.0.1/callback?state=\udcff&code={'a' * 40}\n", "belongs to another login"),
+        ("http://127.0.0.1/callback?state=guessed&error=access_denied\n", "belongs to another login"),
     ],
 )
 def test_a_wrong_paste_is_told_and_asked_again(desk: Desk, wrong: str, said: str) -> None:
@@ -356,7 +356,7 @@ def test_a_wrong_paste_is_told_and_asked_again(desk: Desk, wrong: str, said: str
 def test_the_third_wrong_paste_ends_the_login(desk: Desk) -> None:
     lines = iter(["a\n", "b\n", "c\n"])
     assert desk.login(browser=False, read=lambda: next(lines)) == 1
-    assert desk.shown[1].endswith("strava-async login: none of 3 addresses would do: begin again\n")
+    assert desk.shown[1].endswith("strava-async login: none of 3 addresses was valid: begin again\n")
 
 
 def test_the_end_of_the_input_ends_the_login(desk: Desk) -> None:
@@ -550,7 +550,7 @@ def test_logout_while_strava_is_down_keeps_the_tokens_unless_forced(desk: Desk) 
     assert len(re.findall(r"is still connected, the tokens are kept: 503", desk.shown[1])) == 2
     assert len(desk.kept()) == 2
     assert desk.logout(athlete_id=first, force=True) == 0
-    assert "Strava could not be told: 503" in desk.shown[0]
+    assert "not revoked at Strava: 503" in desk.shown[0]
     assert list(desk.kept()) == [second]
 
 

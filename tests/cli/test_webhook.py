@@ -215,7 +215,7 @@ def test_the_subscription_is_deleted(desk: Desk, named: bool) -> None:
     desk.subscribe()
     made = number(desk)
     assert desk.unsubscribe(made if named else None) == 0
-    assert desk.out == f"Subscription {made} is deleted. Events that are under way may still arrive.\n"
+    assert desk.out == f"Subscription {made} is deleted. Events in flight may still arrive.\n"
     assert desk.emulator.subscription() is None
     assert desk.unsubscribe() == 0
     assert desk.out == f"Application {desk.emulator.client_id}@{URL} has no webhook subscription.\n"

@@ -16,7 +16,7 @@ from rich.console import Console
 from strava_async._http.asgi import asgi_client
 from strava_async.demo.display import LiveScreen, panel
 from strava_async.demo.failures import AGAIN, IN_A_ROW, Failure
-from strava_async.demo.frame import Books, Frame, Observer, Outcome, Waiting, fitted, plural, results, span
+from strava_async.demo.frame import Frame, Observer, Outcome, Traffic, Waiting, fitted, plural, results, span
 from strava_async.demo.harvest import CALLERS, Kind, Progress, harvest
 from strava_async.demo.plain import PlainScreen
 from strava_async.demo.run import Settings, main
@@ -439,7 +439,7 @@ def frame(*, waiting=None, renewals=0, details=97, listed=1_202, complete=True, 
         part.wanted, part.added = 200, details
     spent, fresh = Meter(200, usage, 0, 1_780_315_200.0), Meter(None, None, 0, 1_780_358_400.0)
     quota = Quota(read_15min=spent, read_day=fresh, overall_15min=spent, overall_day=fresh)
-    return Frame(1_780_314_948.0, 45.0, progress, quota, waiting, Books(208, 0, renewals), 12.0)
+    return Frame(1_780_314_948.0, 45.0, progress, quota, waiting, Traffic(208, 0, renewals), 12.0)
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])
@@ -493,7 +493,7 @@ async def test_the_observer_sees_who_waits_and_for_how_many_windows(tmp_path):
     clock = FakeClock()
     strava = Emulator(clock=clock, years=0.1, limits=MeterLimits(read_15min=2))
     limiter, progress = RateLimiter(clock=clock), Progress(asking=5)
-    observer = Observer(progress, limiter, lambda: Books(2, 0, 0), clock=clock, speed=1.0)
+    observer = Observer(progress, limiter, lambda: Traffic(2, 0, 0), clock=clock, speed=1.0)
     assert observer.frame().waiting is None
     async with asgi_client(strava.app, "https://www.strava.com") as http_client:
         api = ApiV3(strava.grant()["access_token"], http_client, limiter)
@@ -512,7 +512,7 @@ async def test_the_observer_sees_who_waits_and_for_how_many_windows(tmp_path):
 
 
 def test_an_observer_of_an_unlimited_harvest_sees_nobody_wait():
-    observer = Observer(Progress(asking=5), Unlimited(), lambda: Books(0, 0, 0), clock=FakeClock(), speed=1.0)
+    observer = Observer(Progress(asking=5), Unlimited(), lambda: Traffic(0, 0, 0), clock=FakeClock(), speed=1.0)
     assert observer.frame().waiting is None
 
 
@@ -567,7 +567,7 @@ def test_a_demo_that_lacks_something_says_what_and_exits_with_1(tmp_path):
 
 def test_more_failures_than_can_be_told_are_counted():
     progress = Progress(unreadable=7, failures=[Failure("summary", n, "why") for n in range(7)])
-    outcome = Outcome(Path("h.sqlite"), dict.fromkeys(STORED, 0), 0, progress, Books(0, 0, 0), 0, 1.0, 1.0)
+    outcome = Outcome(Path("h.sqlite"), dict.fromkeys(STORED, 0), 0, progress, Traffic(0, 0, 0), 0, 1.0, 1.0)
     shown = results(outcome)[-7:]
     assert shown[0][:2] == ("missing", "7")
     assert [row[2] for row in shown[1:]] == [*(f"summary of {n}: why" for n in range(5)), "and 2 more"]
@@ -577,7 +577,7 @@ def test_more_failures_than_can_be_told_are_counted():
     "name", ["strava-demo.sqlite", "/a-rather-long/name-of-a-folder/and/the-name-of-a-file-in-it.sqlite"]
 )
 def test_no_name_of_a_file_is_broken_in_two_or_cut_at_80_columns(name):
-    outcome = Outcome(Path(name), dict.fromkeys(STORED, 1_200), 7_300_000, Progress(), Books(72, 0, 1), 1, 30.0, 1e3)
+    outcome = Outcome(Path(name), dict.fromkeys(STORED, 1_200), 7_300_000, Progress(), Traffic(72, 0, 1), 1, 30.0, 1e3)
     console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
     LiveScreen(console).finish(outcome)
     lines = []

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from strava_async import MemoryTokenStore, RetryPolicy, Strava, TokenSet, TokenStoreError
 from strava_async.fastapi import AthleteDep, AthleteIdDep, StravaLifespan, exception_handlers
-from strava_async.fastapi.oauth import oauth_router
+from strava_async.fastapi.oauth.router import oauth_router
 from strava_async.testing import Emulator, FakeClock
 
 SITE = "https://service.test"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from strava_async.fastapi.redirects import safe_next
+from strava_async.fastapi.oauth.next_url import safe_next
 
 HERE = "https://service.test/strava/callback"
 

@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse
 
 from strava_async import Client, InputError, Strava
 from strava_async.fastapi import StravaLifespan
-from strava_async.fastapi.oauth import oauth_router
+from strava_async.fastapi.oauth.router import oauth_router
 from strava_async.quota.values import Priority
 from tests.fastapi.oauth_service import SCOPE, SESSION, SITE, Browser, parameters, service, set_cookies
 
@@ -343,7 +343,7 @@ async def test_what_the_application_raises_is_its_own_and_signs_nobody_in() -> N
     ("options", "message"),
     [
         ({"scope": "everything"}, "unknown scope"),
-        ({"scope": "read", "required_scope": "activity:read"}, "does not ask for"),
+        ({"scope": "read", "required_scope": "activity:read"}, "does not request"),
         ({"if_missing": "forget"}, "if_missing"),
         *(({"base_url": url}, "base_url") for url in ("", "/", "service.test", "ftp://a", "https://", "https://a?b=c")),
         *(

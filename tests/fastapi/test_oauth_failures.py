@@ -26,7 +26,7 @@ from strava_async import (
     RateLimitedError,
     StravaError,
 )
-from strava_async.fastapi.oauth_failures import ConnectFailure, failure_of
+from strava_async.fastapi.oauth.failures import ConnectFailure, failure_of
 from strava_async.login.pages import Link, Page
 from strava_async.testing import Fault
 from tests.fastapi.oauth_service import SESSION, Browser, parameters, service, set_cookies

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from examples.fastapi_app.settings import Settings, SettingsError
 from strava_async import ApiV3, InputError, RetryPolicy, Strava, TokenSet
-from strava_async.cli.config import Options, find_credentials, read_config, token_store
+from strava_async.cli.config import Options, find_credentials, token_store
+from strava_async.cli.config_file import read_config
 from strava_async.cli.terminal import Terminal, UsageError
 from strava_async.cli.webhook import subscribe
 from strava_async.fastapi import webhook_router

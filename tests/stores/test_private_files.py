@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import pytest
 
-from strava_async.cli.config import make_directory, read_config
+from strava_async.cli.config_file import make_directory, read_config
 from strava_async.cli.terminal import UsageError
 from strava_async.errors import TokenStoreError
 from strava_async.fastapi import KeptEvent, SqliteBacklog

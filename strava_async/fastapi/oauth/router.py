@@ -18,12 +18,13 @@ from collections.abc import Callable, Iterable
 
 from fastapi import APIRouter
 
-from strava_async.application import IfMissing, Strava
+from strava_async.application import Strava
 from strava_async.errors import InputError
 from strava_async.fastapi.cross_site import is_a_site
-from strava_async.fastapi.oauth_routes import OAuthRoutes, OnConnect, OnDisconnect, OnError, User
+from strava_async.fastapi.oauth.routes import OAuthRoutes, OnConnect, OnDisconnect, OnError, User
 from strava_async.fastapi.origins import origin_of
 from strava_async.oauth.scopes import scope_names
+from strava_async.request.grant_methods import IfMissing
 
 
 def oauth_router(
@@ -47,9 +48,9 @@ def oauth_router(
     They need an application of FastAPI's: one of Starlette's alone cannot mount them.
 
     ===================  ================================================================================
-    ``GET /connect``     sends the athlete to Strava's page, and remembers ``?next=``, a path of this
+    ``GET /connect``     redirects to Strava's page, and remembers ``?next=``, a path of this
                          site; ``?approval_prompt=force`` shows the page even if all was granted before
-    ``GET /callback``    takes Strava's answer, keeps the tokens, signs the athlete in, goes on to ``next``
+    ``GET /callback``    takes Strava's redirect, saves the tokens, signs the athlete in, goes on to ``next``
     ``POST /disconnect`` revokes the grant of the athlete who is signed in, deletes the tokens, signs out
     ``POST /sign-out``   signs out, in this browser alone; with ``?everywhere=1`` in all that the athlete is
                          signed in with
@@ -57,13 +58,13 @@ def oauth_router(
     ===================  ================================================================================
 
     They are named ``strava_connect``, ``strava_callback`` and so on, for ``url_for``. The four functions may be
-    ``async``; if they are not, they run in a thread. What they raise is the application's to handle.
+    ``async``; if they are not, they run in a thread. What they raise propagates to the application.
 
     Args:
         strava: the application; the same that ``StravaLifespan`` has.
-        scope: what is asked; None means ``read`` and ``activity:read``.
-        required_scope: what the athlete must not leave out; None means all that is asked, an empty one nothing.
-        on_connect: called with the request and the athlete's client, when the tokens are kept and nothing required is
+        scope: what is requested; None means ``read`` and ``activity:read``.
+        required_scope: what the athlete has to grant; None means all that is requested, an empty one nothing.
+        on_connect: called with the request and the athlete's client, when the tokens are saved and nothing required is
             missing. A response that it returns is sent in place of the redirect, and signs the athlete in too: it is
             given the athlete's cookie, so make a new one each time. If it raises, the athlete is connected but not
             signed in.
@@ -71,18 +72,18 @@ def oauth_router(
             the default page. Whatever status it has, it must not show the address of the request.
         on_disconnect: called with the athlete's id, when the grant is revoked and the tokens are deleted: delete the
             data. It may be called again for the same athlete. It is not called when tokens are revoked because
-            something was left out.
+            a scope was not granted.
         user: called with the request, at the beginning and at the end of a connection; returns a text that names the
-            service's own user, such as an id, or None if none is signed in, who is then told to sign in first. An
-            answer to a question of one user is refused as forged when another brings it: else the athlete who agreed
-            could be linked to whoever is signed in by then. A service that has users of its own (``identify``) needs
+            service's own user, such as an id, or None if none is signed in, in which case the page asks to sign in
+            first. The redirect of one user is rejected as forged when another brings it: otherwise the athlete could
+            be linked to whoever is signed in by then. A service that has users of its own (``identify``) needs
             it. The text is only compared: it is neither kept nor shown.
         base_url: the address of the service's root as browsers see it, such as ``https://service.example``; needed
-            behind a proxy that hides it, or that hides https. None takes it from the request. Where it is given a
-            session of another site is no good here, whatever a request says.
+            behind a proxy that hides it, or that hides https. None takes it from the request. With it, a
+            session of another site is not valid here, whatever a request says.
         after_connect: where to go if there is no ``next``.
         after_disconnect: where to go after signing out, if there is no ``next``.
-        if_missing: what becomes of the tokens if something required was left out; see ``Strava.connect``. With
+        if_missing: what happens to the tokens if something required was not granted; see ``Strava.connect``. With
             ``keep`` the athlete is connected and signed in; ``on_error`` is the notice of it, with the reason
             ``missing_scope`` and the ``athlete_id``, and ``on_connect`` is not called.
         quota: whether there is ``GET /quota``. It names no athlete, but tells anybody how much the service is used, and
@@ -90,7 +91,7 @@ def oauth_router(
         new_secret: makes a random text of that many bytes.
 
     Raises:
-        InputError: an argument makes no sense.
+        InputError: an argument is invalid.
 
     Source:
         https://developers.strava.com/docs/authentication/, RFC 6749 and RFC 9700.
@@ -113,6 +114,10 @@ def oauth_router(
         new_secret=new_secret,
     )
     strava.origins.add(None if routes.base_url is None else origin_of(routes.base_url))
+    return _router(routes, quota=quota)
+
+
+def _router(routes: OAuthRoutes, *, quota: bool) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     router.add_api_route("/connect", routes.connect, name="strava_connect")
     router.add_api_route("/callback", routes.callback, name="strava_callback")
@@ -129,7 +134,7 @@ def _required(asked: tuple[str, ...], required_scope: str | Iterable[str] | None
     names = required_scope if isinstance(required_scope, str) else list(required_scope)
     required = scope_names(names) if names else ()
     if unasked := set(required) - set(asked):
-        raise InputError(f"required_scope has {', '.join(sorted(unasked))}, which scope does not ask for")
+        raise InputError(f"required_scope has {', '.join(sorted(unasked))}, which scope does not request")
     return required
 
 

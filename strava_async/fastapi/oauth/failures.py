@@ -1,7 +1,7 @@
-"""What can go wrong when an athlete connects or disconnects on the web, and what the athlete is told.
+"""What can go wrong when an athlete connects or disconnects on the web, and what the page says.
 
-The texts are the service's own. Neither Strava's words nor those of an exception are among them; where the operator has
-to act, or Strava does not do its part, these are in the log.
+The texts are the service's own, without Strava's message or that of an exception; those are logged where the operator
+has to act or Strava failed.
 """
 
 from __future__ import annotations
@@ -52,18 +52,18 @@ Reason = Literal[
 class ConnectFailure:
     """Why an athlete was not connected, or not disconnected.
 
-    ``on_error`` is given it, and the default page shows it.
+    ``on_error`` receives it, and the default page shows it.
 
     Attributes:
-        reason: a name for it that does not change; see ``Reason``.
-        status_code: the HTTP status that fits.
+        reason: a stable name; see ``Reason``.
+        status_code: the HTTP status.
         title: a few words.
         text: a sentence or two for the athlete.
-        missing_scope: of ``missing_scope``: what the athlete left out.
+        missing_scope: of ``missing_scope``: what the athlete did not grant.
         athlete_id: of ``missing_scope``: who did. They are connected and signed in all the same if ``if_missing`` is
             ``keep``; else nothing is kept of them, nor of an earlier grant, unless revoking failed, which is logged.
-        retry_after: seconds after which it may work; None if nobody knows.
-        link: an address on this site to go on with; empty where none helps.
+        retry_after: seconds after which it may work; None if unknown.
+        link: a URL on this site to continue with; empty if there is none.
         link_text: what the link says.
     """
 
@@ -82,7 +82,7 @@ _NOT_CONNECTED = "Not connected"
 _AGAIN = "Try again"
 
 # Reason: status, title, text, and what the link says.
-_TOLD: dict[Reason, tuple[int, str, str, str]] = {
+_FAILURES: dict[Reason, tuple[int, str, str, str]] = {
     "denied": (403, _NOT_CONNECTED, "You said no at Strava, and nothing was changed.", "Ask me again"),
     "state_missing": (400, _NOT_CONNECTED, "This address only takes Strava's answers.", "Connect with Strava"),
     "state_forged": (
@@ -110,33 +110,33 @@ _TOLD: dict[Reason, tuple[int, str, str, str]] = {
 
 
 def failure(reason: Reason) -> ConnectFailure:
-    """Return what is told for a reason, without a link."""
-    status_code, title, text, link_text = _TOLD[reason]
+    """Return the failure for a reason, without a link."""
+    status_code, title, text, link_text = _FAILURES[reason]
     return ConnectFailure(reason=reason, status_code=status_code, title=title, text=text, link_text=link_text)
 
 
 def failure_of(error: StravaError, *, now: float, kept: bool = False) -> ConnectFailure:
-    """Return what is told about an error.
+    """Return the failure for an error.
 
     Args:
         error: what happened.
-        now: Unix time, to tell how far off the end of a wait is.
-        kept: whether an athlete who left something out is connected all the same.
+        now: Unix time, to compute the remaining wait.
+        kept: whether an athlete who did not grant everything is connected all the same.
     """
-    told = failure(_reason(error))
+    found = failure(_reason(error))
     if isinstance(error, MissingScopeError):
         left_out = ", ".join(sorted(error.missing)) or "something"
-        title = "Connected, but something is missing" if kept else told.title
+        title = "Connected, but something is missing" if kept else found.title
         so = "You are connected without it, and not all will work" if kept else "This service needs it"
         text = f"You left out {left_out} at Strava. {so}: leave every box ticked."
-        return replace(told, title=title, text=text, missing_scope=error.missing, athlete_id=error.athlete_id)
-    if told.reason == "busy":
+        return replace(found, title=title, text=text, missing_scope=error.missing, athlete_id=error.athlete_id)
+    if found.reason == "busy":
         seconds = problem_of(error, now=now).retry_after
-        return replace(told, text=f"{told.text} Wait {seconds} s.", retry_after=seconds)
-    return told
+        return replace(found, text=f"{found.text} Wait {seconds} s.", retry_after=seconds)
+    return found
 
 
-# The first kind that fits counts.
+# The first match counts.
 _REASONS: tuple[tuple[type[StravaError], Reason], ...] = (
     (MissingScopeError, "missing_scope"),
     (InvalidGrantError, "code_dead"),

@@ -1,4 +1,4 @@
-"""The life of a service: what its routes need is made before it begins, and the application is closed at its end."""
+"""The lifespan of a service: what its routes need is made at startup, and the application is closed at shutdown."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from typing import Any
 from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async._types import UNSET
 from strava_async.application import Strava
-from strava_async.fastapi._kit import Identify, Kit, Kits
 from strava_async.fastapi.access_log import AccessLogFilter
 from strava_async.fastapi.cross_site import read_origins
+from strava_async.fastapi.kit import Identify, ServiceState, ServiceStates
 from strava_async.fastapi.openapi import document
 from strava_async.fastapi.sessions import COOKIE_NAME, SESSION_SECONDS, Sessions, SignedIn
 from strava_async.oauth.state import Secret, StateSigner
 from strava_async.quota.values import Priority
 from strava_async.request.retry import RetryPolicy
 
-# A person waits: a silent Strava costs twice the timeout and half a second at the most, one that drips twice the total.
+# A person waits. Without any response it takes at most twice the timeout and half a second; with a slow one, twice
+# the total.
 WEB_WAIT_SECONDS = 2.0
 WEB_TIMEOUT_SECONDS = 10.0
 WEB_TOTAL_SECONDS = 20.0
@@ -28,7 +29,7 @@ STATE_SECONDS = 600.0
 
 
 class StravaLifespan:
-    """The lifespan of a service: gives its routes what they need, and closes the application at the end.
+    """The lifespan of a service: provides what its routes need, and closes the application at the end.
 
     ::
 
@@ -41,25 +42,25 @@ class StravaLifespan:
             async with StravaLifespan(strava)(app) as state:
                 yield {**state, "mine": ...}
 
-    It may be entered several times, such as by the apps of one service; the end of the last closes the application. All
-    are of one event loop. A service with several applications enters one for each, and passes on all that they yield;
-    its routes say which they mean by ``Dependencies``.
+    It may be entered several times, such as by the apps of one service; the last to exit closes the application. All
+    must run in one event loop. A service with several applications enters one for each, and passes on all that they
+    yield; its routes say which they mean by ``Dependencies``.
 
-    Before it begins, what the first request needs is loaded; certificates of the environment that cannot be used are
-    an InputError then, and not at the first request. While it lasts, the access log of uvicorn shows no authorization
-    code (see ``AccessLogFilter``).
+    At startup, what the first request needs is loaded; unusable certificates in the environment raise InputError then,
+    and not at the first request. While it runs, the access log of uvicorn shows no authorization code (see
+    ``AccessLogFilter``).
 
     Args:
         strava: the application; closed at the end, and not usable in a second start.
         secret: signs cookies and states: at least 16 bytes that only the service knows, the same in all its processes;
             of several, the first signs and all are accepted. None derives one from the client secret: a new client
             secret signs everybody out.
-        identify: tells which athlete a connection belongs to, sync or async; for services that have users of their own.
-            It runs on the event loop for every request: a sync one must not block. None asks the cookie that
-            ``oauth_router`` sets, and the token store whether the grant lives that it was given out for.
+        identify: returns the athlete that a connection belongs to, sync or async; for services with their own users.
+            It runs on the event loop for every request: a sync one must not block. None uses the cookie that
+            ``oauth_router`` sets, and checks in the token store that the grant it was issued for is valid.
         priority: the rank of the calls that routes make.
         max_wait: seconds that such a call may queue for quota: a person waits. None means as long as it takes.
-        timeout: seconds without a sign of Strava before an attempt is given up; None means that of ``strava``.
+        timeout: the inactivity timeout of an attempt, in seconds; None means that of ``strava``.
         total: seconds for one attempt, from asking for a connection to the last byte of the reply; None means that of
             ``strava``.
         retry: when and how often such a call is tried again; None means that of ``strava``.
@@ -72,8 +73,8 @@ class StravaLifespan:
             ``oauth_router`` has a ``base_url``.
 
     Raises:
-        InputError: an argument makes no sense. When it is entered: the application is closed, or it was entered in
-            another event loop, which has not ended.
+        InputError: an argument is invalid. On entering: the application is closed, or it was entered in another event
+            loop that is still running.
     """
 
     def __init__(
@@ -91,11 +92,6 @@ class StravaLifespan:
         cookie_name: str | None = None,
         origins: Iterable[str] = (),
     ) -> None:
-        def signer(purpose: str, max_age_seconds: float) -> StateSigner:
-            if secret is None:
-                return strava.state_signer(max_age_seconds=max_age_seconds, purpose=purpose)
-            return StateSigner(secret, max_age_seconds=max_age_seconds, purpose=purpose, clock=strava.clock)
-
         self._strava = strava
         self._identifies = identify is not None
         self._binding = LoopBinding("this StravaLifespan")
@@ -107,14 +103,15 @@ class StravaLifespan:
             total=UNSET if total is None else total,
             retry=UNSET if retry is None else retry,
         )
-        states, cookies = signer("question", STATE_SECONDS), signer("session", session_seconds)
+        states = _signer(strava, secret, "question", STATE_SECONDS)
+        cookies = _signer(strava, secret, "session", session_seconds)
         others = read_origins(origins)
 
-        def kit(name: str) -> Kit:
+        def kit(name: str) -> ServiceState:
             sessions = Sessions(cookies, max_age_seconds=session_seconds, cookie_name=name)
-            return Kit(interactive, states, sessions, SignedIn(interactive, sessions), identify, others)
+            return ServiceState(interactive, states, sessions, SignedIn(interactive, sessions), identify, others)
 
-        self._kits = Kits(
+        self._kits = ServiceStates(
             alone=kit(COOKIE_NAME if cookie_name is None else cookie_name),
             beside=kit(f"{COOKIE_NAME}_{strava.client_id}" if cookie_name is None else cookie_name),
         )
@@ -130,7 +127,7 @@ class StravaLifespan:
         access_log = logging.getLogger("uvicorn.access")
         quiet = AccessLogFilter()
         if self._binding.enter():
-            self._entered = 0  # those in a loop that has ended
+            self._entered = 0  # entries of a loop that has ended
         await self._strava.__aenter__()
         self._entered += 1
         access_log.addFilter(quiet)
@@ -142,6 +139,14 @@ class StravaLifespan:
             self._entered -= 1
             if not self._entered:
                 await self._strava.aclose()
+
+
+def _signer(
+    strava: Strava, secret: Secret | Sequence[Secret] | None, purpose: str, max_age_seconds: float
+) -> StateSigner:
+    if secret is None:
+        return strava.state_signer(max_age_seconds=max_age_seconds, purpose=purpose)
+    return StateSigner(secret, max_age_seconds=max_age_seconds, purpose=purpose, clock=strava.clock)
 
 
 lifespan = StravaLifespan

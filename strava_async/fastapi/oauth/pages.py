@@ -1,11 +1,11 @@
-"""What is answered when a connection fails and the application has no page of its own for that."""
+"""The default response to a connection that failed."""
 
 from __future__ import annotations
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from strava_async.fastapi.oauth_failures import ConnectFailure
+from strava_async.fastapi.oauth.failures import ConnectFailure
 from strava_async.fastapi.problems import Problem, problem_type
 from strava_async.login.pages import Link
 

@@ -22,17 +22,17 @@ _KEY = "strava_async."
 
 
 @dataclass(frozen=True, slots=True)
-class Kit:
-    """What the routes share.
+class ServiceState:
+    """What the routes of a service share.
 
     Attributes:
-        strava: the application, for requests behind which a person waits.
+        strava: the application, with options for requests that a person waits for.
         states: signs the ``state`` of an authorization.
-        sessions: the cookie that says which athlete a browser belongs to.
+        sessions: the cookie that says which athlete is signed in.
         signed_in: who is signed in by that cookie.
-        identify: returns the athlete of a connection, None if nobody is signed in; sync or async. On the event loop:
-            it must not block. None asks ``signed_in``.
-        origins: whose pages may act for the athlete who is signed in, besides those of the service's own address.
+        identify: returns the athlete of a connection, None if nobody is signed in; sync or async. It runs on the event
+            loop and must not block. None means ``signed_in``.
+        origins: sites whose pages may act for the athlete who is signed in, besides the service's own.
     """
 
     strava: Strava
@@ -46,28 +46,28 @@ class Kit:
         """Return who is signed in; None if nobody is.
 
         Raises:
-            CrossSiteError: it is a websocket that a page of another site has opened.
+            CrossSiteError: it is a websocket that a page of another site opened.
         """
         return await self._identified(self.identify or self.signed_in.athlete_id, connection)
 
     async def client(self, connection: HTTPConnection) -> Client | None:
-        """Return the client of who is signed in; None if nobody is. Raises as ``athlete_id``."""
+        """Return the client of the athlete who is signed in; None if nobody is. Raises as ``athlete_id``."""
         if self.identify is None:
-            self._refuse_strangers(connection)
+            self._check_origin(connection)
             return await self.signed_in.client(connection)
         athlete_id = await self._identified(self.identify, connection)
         return None if athlete_id is None else self.strava.client(athlete_id)
 
-    async def leaving(self, connection: HTTPConnection) -> int | None:
-        """Return who may be disconnected; as ``athlete_id``, and see ``SignedIn.leaving``."""
-        return await self._identified(self.identify or self.signed_in.leaving, connection)
+    async def disconnecting_athlete_id(self, connection: HTTPConnection) -> int | None:
+        """Return who may be disconnected; as ``athlete_id``, and see ``SignedIn.disconnecting_athlete_id``."""
+        return await self._identified(self.identify or self.signed_in.disconnecting_athlete_id, connection)
 
     async def _identified(self, identify: Identify, connection: HTTPConnection) -> int | None:
-        self._refuse_strangers(connection)
+        self._check_origin(connection)
         athlete_id = identify(connection)
         return await athlete_id if inspect.isawaitable(athlete_id) else athlete_id
 
-    def _refuse_strangers(self, connection: HTTPConnection) -> None:
+    def _check_origin(self, connection: HTTPConnection) -> None:
         if connection.scope["type"] != "websocket":
             return
         if not is_opened_from_here(connection, self.origins | self.strava.origins):
@@ -77,24 +77,27 @@ class Kit:
             )
 
 
+Kit = ServiceState  # the name that programs know it by
+
+
 @dataclass(frozen=True, slots=True)
-class Kits:
-    """What one application leaves in the state of the service.
+class ServiceStates:
+    """What one application stores in the state of the service.
 
     Attributes:
-        alone: the kit.
-        beside: the same beside other applications: their sessions are other cookies.
+        alone: in a service with one application.
+        beside: in a service with several, whose session cookies have different names.
     """
 
-    alone: Kit
-    beside: Kit
+    alone: ServiceState
+    beside: ServiceState
 
     def state(self) -> dict[str, Any]:
         """Return what a lifespan yields; several applications have a key each."""
         return {f"{_KEY}{self.alone.strava.client_id}": self}
 
 
-def kit_of(connection: HTTPConnection, strava: Strava | None = None) -> Kit:
+def kit_of(connection: HTTPConnection, strava: Strava | None = None) -> ServiceState:
     """Return what the routes share.
 
     Args:
@@ -136,6 +139,6 @@ def time_of(connection: HTTPConnection) -> float | None:
     return next((kits.alone.strava.clock.time() for kits in _kits_in(connection).values()), None)
 
 
-def _kits_in(connection: HTTPConnection) -> dict[str, Kits]:
+def _kits_in(connection: HTTPConnection) -> dict[str, ServiceStates]:
     state: Mapping[str, object] = connection.scope.get("state") or {}
-    return {key.removeprefix(_KEY): kits for key, kits in state.items() if isinstance(kits, Kits)}
+    return {key.removeprefix(_KEY): kits for key, kits in state.items() if isinstance(kits, ServiceStates)}

@@ -1,12 +1,12 @@
-"""Where to go after a login: an address that anybody may have put into a link.
+"""Where to go after a login: a URL that anybody may have put into a link.
 
 Rules:
 
-- Only a path of this site is good: one ``/`` and then anything else than a second one. Browsers take a backslash for a
+- Only a path of this site is accepted: one ``/`` and then anything but a second one. Browsers take a backslash for a
   slash and drop tabs and line breaks before they look, so neither these nor any other white space or control character
   may be in it.
 - ``//`` may not be in the path at all, and nothing of all this may come out when the path is decoded, but a space. To a
-  browser ``/%2fevil.test`` and ``/%09/evil.test`` are paths; but servers that tidy paths up have redirected them to
+  browser ``/%2fevil.test`` and ``/%09/evil.test`` are paths; but servers that normalise paths have redirected them to
   ``//evil.test``. In a query they are harmless.
 
 Source:
@@ -22,7 +22,7 @@ MAX_NEXT_BYTES = 512
 
 
 def safe_next(value: object, default: str = "/") -> str:
-    """Return the address if it is a path of this site, with or without query and fragment; else the default.
+    """Return the value if it is a path of this site, with or without query and fragment; else the default.
 
     Never raises.
 
@@ -34,7 +34,7 @@ def safe_next(value: object, default: str = "/") -> str:
 
 
 def _is_path_here(value: str) -> bool:
-    # isprintable refuses line breaks, tabs, exotic spaces, and halves of surrogate pairs, which cannot be encoded.
+    # isprintable is False for line breaks, tabs, exotic spaces, and halves of surrogate pairs, which cannot be encoded.
     if not value.startswith("/") or not value.isprintable() or len(value.encode()) > MAX_NEXT_BYTES:
         return False
     if " " in value or "\\" in value:

@@ -12,20 +12,29 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from strava_async._hidden import Hidden
-from strava_async.application import IfMissing, Strava
+from strava_async.application import Strava
 from strava_async.client import Client
 from strava_async.errors import AuthorizationDeniedError, InputError, StravaError, TokenStoreError
 from strava_async.fastapi._callbacks import call_back
-from strava_async.fastapi._kit import Kit, kit_of
 from strava_async.fastapi.connect_link import note_next
 from strava_async.fastapi.cookies import cookies_of
 from strava_async.fastapi.cross_site import is_sent_from_here
-from strava_async.fastapi.oauth_failures import ConnectFailure, failure, failure_of
-from strava_async.fastapi.oauth_pages import failure_response
-from strava_async.fastapi.oauth_question import Place, answered, ask, close, closed, new_state, read_query
-from strava_async.fastapi.redirects import safe_next
+from strava_async.fastapi.kit import ServiceState, kit_of
+from strava_async.fastapi.oauth.failures import ConnectFailure, failure, failure_of
+from strava_async.fastapi.oauth.next_url import safe_next
+from strava_async.fastapi.oauth.pages import failure_response
+from strava_async.fastapi.oauth.state_cookie import (
+    MountPoint,
+    clear_state_cookie,
+    finished_next,
+    new_state,
+    read_query,
+    set_state_cookie,
+    verify_state_cookie,
+)
 from strava_async.oauth.credentials import is_secret
 from strava_async.quota.values import Meter, Quota
+from strava_async.request.grant_methods import IfMissing
 
 OnConnect = Callable[[Request, Client], Awaitable[Response | None] | Response | None]
 OnError = Callable[[Request, ConnectFailure], Awaitable[Response | None] | Response | None]
@@ -34,13 +43,13 @@ User = Callable[[Request], Awaitable[str | None] | str | None]
 
 SECRET_BYTES = 24
 
-# Where to sign in is the service's to say: `on_error` may.
+# The service knows where to sign in: `on_error` may say so.
 _NO_USER = replace(
     failure("not_signed_in"), text="Sign in to this service first, then connect with Strava.", link_text=""
 )
 
 _HIDDEN = (
-    "The browser does not tell which page this was sent from. Over plain http it does not for pages with "
+    "The browser does not say which page this was sent from. Over plain http it does not for pages with "
     "Referrer-Policy: no-referrer."
 )
 
@@ -65,8 +74,8 @@ class OAuthRoutes:
     new_secret: Callable[[int], str]
 
     async def connect(self, request: Request) -> Response:
-        """Send the browser to Strava's page with a question."""
-        kit, place = self._kit(request), self._place(request)
+        """Redirect the browser to Strava's page."""
+        kit, mount = self._kit(request), self._mount(request)
         query = read_query(request.scope["query_string"], ("next", "approval_prompt"))
         go_to = safe_next((query or {}).get("next"), "")
         note_next(request, go_to)
@@ -78,52 +87,52 @@ class OAuthRoutes:
             return await self._show(request, _NO_USER)
         secret = self.new_secret(SECRET_BYTES)
         state = new_state(kit.states, go_to, secret, user)
-        page = await kit.strava.authorization_url(f"{place.url}/callback", self.scope, state, prompt)
+        page = await kit.strava.authorization_url(f"{mount.url}/callback", self.scope, state, prompt)
         response = _see_other(page)
-        ask(response, place, state, secret, cookies_of(request))
+        set_state_cookie(response, mount, state, secret, cookies_of(request))
         return response
 
     async def callback(self, request: Request) -> Response:
-        """Take Strava's answer, and end the question whatever comes of it.
+        """Handle the redirect from Strava, and clear its cookie whatever the outcome.
 
-        Who is signed in and comes with an answer that was taken already, as by the button Back, is sent on.
+        A redirect that was handled before, as after pressing Back, leads on if the athlete is signed in.
         """
-        code = _take_code(request)  # first, whatever comes of it
-        kit, place, go_to, cookies = self._kit(request), self._place(request), "", cookies_of(request)
+        code = _take_code(request)  # first, before anything can fail
+        kit, mount, go_to, cookies = self._kit(request), self._mount(request), "", cookies_of(request)
         state = (read_query(request.scope["query_string"], ("state",)) or {}).get("state", "")
         note_next(request, go_to)
         user = await self._user(request)
         try:
-            before = closed(kit.states, place, state, cookies)
+            before = finished_next(kit.states, mount, state, cookies)
             if before is not None and await kit.athlete_id(request) is not None:
                 return _see_other(before or self.after_connect)
             outcome: Client | ConnectFailure = _NO_USER
             if user is not None:
-                go_to = answered(kit.states, place, state, cookies, user)
+                go_to = verify_state_cookie(kit.states, mount, state, cookies, user)
                 note_next(request, go_to)
                 outcome = await self._exchange(kit, request, code)
         except InputError:
-            raise  # a fault of the service itself
+            raise  # an error in the service itself
         except StravaError as error:
-            outcome = _told(kit, error, kept=self.if_missing == "keep")
+            outcome = _logged_failure(kit, error, kept=self.if_missing == "keep")
         if isinstance(outcome, Client):
             response = await self._connected(request, outcome, go_to)
         else:
             response = await self._not_connected(request, outcome, go_to)
-        close(response, place, state, cookies)
+        clear_state_cookie(response, mount, state, cookies)
         return response
 
     async def disconnect(self, request: Request) -> Response:
-        """End the grant of the athlete who is signed in, then have the data deleted, then sign out."""
+        """Revoke the grant of the athlete who is signed in, then call ``on_disconnect``, then sign out."""
         kit = self._kit(request)
         query = read_query(request.scope["query_string"], ("next",))
-        refusal = _refusal(request, self._place(request), kit, query)
-        if refusal is not None:
-            return await self._not_disconnected(request, refusal)
+        rejection = _rejection(request, self._mount(request), kit, query)
+        if rejection is not None:
+            return await self._not_disconnected(request, rejection)
         try:
-            athlete_id = await kit.leaving(request)
+            athlete_id = await kit.disconnecting_athlete_id(request)
         except TokenStoreError as error:
-            return await self._not_disconnected(request, _told(kit, error))
+            return await self._not_disconnected(request, _logged_failure(kit, error))
         if athlete_id is None:
             return await self._not_connected(request, failure("not_signed_in"))
         try:
@@ -131,41 +140,41 @@ class OAuthRoutes:
         except InputError:
             raise
         except StravaError as error:
-            return await self._not_disconnected(request, _told(kit, error))
+            return await self._not_disconnected(request, _logged_failure(kit, error))
         if self.on_disconnect is not None:
             # Before signing out: if it fails, the athlete can press again, and `disconnect` finds nothing left to do.
             await call_back(self.on_disconnect, athlete_id)
         return self._signed_out(kit, query)
 
     async def sign_out(self, request: Request) -> Response:
-        """Let this browser forget whose it is; with ``everywhere=1`` end the sessions of all the athlete's browsers."""
+        """Sign out in this browser; with ``everywhere=1`` in all browsers of the athlete."""
         kit = self._kit(request)
         query = read_query(request.scope["query_string"], ("next", "everywhere"))
         everywhere = (query or {}).get("everywhere", "0")
-        refusal = _refusal(request, self._place(request), kit, query if everywhere in ("0", "1") else None)
-        if refusal is not None:
-            return await self._not_disconnected(request, refusal)
+        rejection = _rejection(request, self._mount(request), kit, query if everywhere in ("0", "1") else None)
+        if rejection is not None:
+            return await self._not_disconnected(request, rejection)
         if everywhere == "1":
             try:
                 athlete_id = await kit.athlete_id(request)
                 if athlete_id is not None:
                     await kit.strava.end_sessions(athlete_id)
-            except TokenStoreError as error:  # the browser stays signed in, to press again
-                return await self._not_disconnected(request, _told(kit, error))
+            except TokenStoreError as error:  # the browser stays signed in, for another try
+                return await self._not_disconnected(request, _logged_failure(kit, error))
         return self._signed_out(kit, query)
 
     async def quota(self, request: Request) -> Response:
-        """Show the meters: they are the application's, and tell nothing of any athlete."""
+        """Return the application's meters, which say nothing about any athlete."""
         quota = self._kit(request).strava.quota
         return _private(JSONResponse({meter.name: _shown(getattr(quota, meter.name)) for meter in fields(Quota)}))
 
     async def _user(self, request: Request) -> str | None:
-        """Return what names the service's own user: empty where that is not asked, None if nobody is signed in."""
+        """Return the service's own user: empty if it has none, None if nobody is signed in."""
         if self.user is None:
             return ""
         return _text_of(await call_back(self.user, request)) or None
 
-    async def _exchange(self, kit: Kit, request: Request, code: Hidden[str]) -> Client | ConnectFailure:
+    async def _exchange(self, kit: ServiceState, request: Request, code: Hidden[str]) -> Client | ConnectFailure:
         query = read_query(request.scope["query_string"], ("error", "scope"))
         if query is not None and query.get("error"):
             raise AuthorizationDeniedError(ascii(query["error"][:100])[1:-1])
@@ -184,53 +193,53 @@ class OAuthRoutes:
         try:
             await self._sign_in(request, response, client.athlete_id)
         except TokenStoreError as error:
-            return await self._not_connected(request, _told(self._kit(request), error), go_to)
+            return await self._not_connected(request, _logged_failure(self._kit(request), error), go_to)
         return response
 
-    async def _not_connected(self, request: Request, told: ConnectFailure, go_to: str = "") -> Response:
-        """Answer with a failure that connecting, perhaps once more, may help against."""
+    async def _not_connected(self, request: Request, shown: ConnectFailure, go_to: str = "") -> Response:
+        """Respond with a failure that connecting again may resolve."""
         query = {"next": go_to} if go_to else {}
-        if told.reason == "missing_scope":
+        if shown.reason == "missing_scope":
             query["approval_prompt"] = "force"  # Strava would not ask again for what was left out
-        link = f"{self._place(request).path}/connect{'?' if query else ''}{urlencode(query)}"
-        response = await self._show(request, replace(told, link=link if told.link_text else ""))
-        if told.athlete_id is not None and self.if_missing == "keep":
+        link = f"{self._mount(request).path}/connect{'?' if query else ''}{urlencode(query)}"
+        response = await self._show(request, replace(shown, link=link if shown.link_text else ""))
+        if shown.athlete_id is not None and self.if_missing == "keep":
             try:
-                await self._sign_in(request, response, told.athlete_id)
+                await self._sign_in(request, response, shown.athlete_id)
             except TokenStoreError as error:
-                _logger.error("athlete %d is connected, and could not be signed in: %s", told.athlete_id, error)
+                _logger.error("athlete %d is connected, and could not be signed in: %s", shown.athlete_id, error)
         return response
 
-    async def _not_disconnected(self, request: Request, told: ConnectFailure) -> Response:
-        """Answer with a failure to which the way out is where the athlete came from."""
-        return await self._show(request, replace(told, link=self.after_disconnect, link_text="Go back"))
+    async def _not_disconnected(self, request: Request, shown: ConnectFailure) -> Response:
+        """Respond with a failure that links back to where the athlete came from."""
+        return await self._show(request, replace(shown, link=self.after_disconnect, link_text="Go back"))
 
-    async def _show(self, request: Request, told: ConnectFailure) -> Response:
-        answer = await call_back(self.on_error, request, told) if self.on_error is not None else None
-        return _page(answer) if isinstance(answer, Response) else _private(failure_response(request, told))
+    async def _show(self, request: Request, shown: ConnectFailure) -> Response:
+        answer = await call_back(self.on_error, request, shown) if self.on_error is not None else None
+        return _page(answer) if isinstance(answer, Response) else _private(failure_response(request, shown))
 
     async def _sign_in(self, request: Request, response: Response, athlete_id: int) -> None:
         # After the application's own function: it may end the sessions of other browsers, or the grant.
         signed_in = self._kit(request).signed_in
-        await signed_in.sign_in(request, response, athlete_id, origin=self._place(request).origin)
+        await signed_in.sign_in(request, response, athlete_id, origin=self._mount(request).origin)
 
-    def _signed_out(self, kit: Kit, query: dict[str, str] | None) -> Response:
+    def _signed_out(self, kit: ServiceState, query: dict[str, str] | None) -> Response:
         response = _see_other(safe_next((query or {}).get("next"), self.after_disconnect))
         kit.sessions.sign_out(response)
         return response
 
-    def _kit(self, request: Request) -> Kit:
+    def _kit(self, request: Request) -> ServiceState:
         return kit_of(request, self.strava)
 
-    def _place(self, request: Request) -> Place:
-        """Return where the browser sees the neighbours of the route that it asked for."""
+    def _mount(self, request: Request) -> MountPoint:
+        """Return where the browser reaches the routes beside the requested one."""
         # `url_for` would not find them if there are two such routers, or a parameter in the prefix.
         root = request.scope.get("app_root_path", request.scope.get("root_path", "")).rstrip("/")
         path = request.scope["path"]
         path = path[len(root) :] if path.startswith(f"{root}/") else path
         url = (self.base_url or str(request.base_url).rstrip("/")) + quote(path.rpartition("/")[0])
         parts = urlsplit(url)
-        return Place(url, parts.path, parts.scheme == "https")
+        return MountPoint(url, parts.path, parts.scheme == "https")
 
 
 def _text_of(user: object) -> str | None:
@@ -239,26 +248,28 @@ def _text_of(user: object) -> str | None:
     raise InputError(f"oauth_router(user=...) has to return a text or None, not {type(user).__name__}")
 
 
-def _refusal(request: Request, place: Place, kit: Kit, query: dict[str, str] | None) -> ConnectFailure | None:
-    if not is_sent_from_here(request, place.origin, kit.origins):
-        refused = failure("cross_site")
-        return replace(refused, text=_HIDDEN) if request.headers.get("origin") == "null" else refused
+def _rejection(
+    request: Request, mount: MountPoint, kit: ServiceState, query: dict[str, str] | None
+) -> ConnectFailure | None:
+    if not is_sent_from_here(request, mount.origin, kit.origins):
+        rejected = failure("cross_site")
+        return replace(rejected, text=_HIDDEN) if request.headers.get("origin") == "null" else rejected
     return failure("malformed") if query is None else None
 
 
-def _told(kit: Kit, error: StravaError, *, kept: bool = False) -> ConnectFailure:
-    told = failure_of(error, now=kit.strava.clock.time(), kept=kept)
-    if told.status_code >= 500 or told.reason == "athlete_capacity":
-        _logger.error("an athlete was told: %s. The reason: %s", told.title, error)
-    elif told.reason == "missing_scope" and error.__cause__ is not None:
-        _logger.error("an athlete left something out, and the grant could not be revoked: %s", error.__cause__)
-    return told
+def _logged_failure(kit: ServiceState, error: StravaError, *, kept: bool = False) -> ConnectFailure:
+    shown = failure_of(error, now=kit.strava.clock.time(), kept=kept)
+    if shown.status_code >= 500 or shown.reason == "athlete_capacity":
+        _logger.error("an athlete saw this page: %s. The reason: %s", shown.title, error)
+    elif shown.reason == "missing_scope" and error.__cause__ is not None:
+        _logger.error("a required scope was not granted, and the grant could not be revoked: %s", error.__cause__)
+    return shown
 
 
 def _take_code(request: Request) -> Hidden[str]:
-    """Take the code out of the scope, which is among the locals of the server and all between, and in its log."""
+    """Take the code out of the scope, which the server and middleware hold in local variables and log."""
     scope = request.scope
-    code = Hidden((read_query(scope["query_string"], ("code",)) or {}).get("code", ""))  # none if there are two
+    code = Hidden((read_query(scope["query_string"], ("code",)) or {}).get("code", ""))  # none if it is repeated
     scope["query_string"] = re.sub(rb"(?<![^&])code=[^&]*", b"code=***", scope["query_string"])
     return code
 
@@ -268,15 +279,15 @@ def _see_other(url: str) -> Response:
 
 
 def _page(response: Response) -> Response:
-    """Let nobody keep a page of the application's, nor learn from it more of where the browser was than the site.
+    """Forbid caching of a page of the application, and let its links tell the site alone as the referrer.
 
-    Not ``no-referrer``: over plain http its forms would be sent with ``Origin: null``, and be refused here.
+    Not ``no-referrer``: over plain http its forms would be sent with ``Origin: null``, and be rejected here.
     """
     return _private(response, "strict-origin")
 
 
 def _private(response: Response, referrer_policy: str = "no-referrer") -> Response:
-    """Let nobody keep the response, nor learn from it where the browser was."""
+    """Forbid caching of the response, and let its links send no referrer."""
     response.headers["Cache-Control"] = "no-store"
     response.headers["Referrer-Policy"] = referrer_policy
     return response

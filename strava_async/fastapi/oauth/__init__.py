@@ -1,0 +1,1 @@
+"""The routes by which an athlete connects, disconnects and signs out."""

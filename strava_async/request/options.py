@@ -1,0 +1,63 @@
+"""How calls are made: the settings of an object or a view, and their checks."""
+
+from __future__ import annotations
+
+import math
+
+from strava_async._types import UNSET, Unset
+from strava_async.errors import InputError
+from strava_async.quota.values import Priority
+from strava_async.request.exchange import LEAST_ATTEMPT_SECONDS, Options
+from strava_async.request.retry import RetryPolicy
+
+# No request about tokens takes longer, whatever Strava sends. A small timeout does not cut it off earlier than any
+# attempt: the response may hold the only valid refresh token.
+MAX_OAUTH_SECONDS = 20.0
+# All attempts together: the lock of a token store may be a lease, which has to last longer.
+RENEWAL_SECONDS = 25.0
+
+
+def checked(options: Options) -> Options:
+    """Return the options.
+
+    Raises:
+        InputError: a duration that is negative or not a number.
+    """
+    if not (math.isfinite(options.timeout) and options.timeout > 0):
+        raise InputError("timeout is a positive number of seconds")
+    if options.total is not None and not (math.isfinite(options.total) and options.total > 0):
+        raise InputError("total is a positive number of seconds, or None")
+    if options.max_wait is not None and not options.max_wait >= 0:
+        raise InputError("max_wait is not negative, or None")
+    return options
+
+
+def changed(
+    options: Options,
+    *,
+    priority: Priority | Unset = UNSET,
+    max_wait: float | Unset | None = UNSET,
+    timeout: float | Unset = UNSET,
+    total: float | Unset | None = UNSET,
+    retry: RetryPolicy | Unset = UNSET,
+) -> Options:
+    """Return the options with those replaced that are given.
+
+    Raises:
+        InputError: as in ``checked``.
+    """
+    return checked(
+        Options(
+            retry=options.retry if isinstance(retry, Unset) else retry,
+            timeout=options.timeout if isinstance(timeout, Unset) else timeout,
+            max_wait=options.max_wait if isinstance(max_wait, Unset) else max_wait,
+            priority=options.priority if isinstance(priority, Unset) else priority,
+            total=options.total if isinstance(total, Unset) else total,
+        )
+    )
+
+
+def of_oauth(options: Options) -> Options:
+    """Return the options of a request about tokens: callers share its answer, so it has to end."""
+    bound = min(max(options.timeout, LEAST_ATTEMPT_SECONDS), MAX_OAUTH_SECONDS, options.total or math.inf)
+    return options._replace(total=bound, within=RENEWAL_SECONDS)
