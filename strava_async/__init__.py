@@ -53,8 +53,8 @@ if TYPE_CHECKING:
     from strava_async.hooks import Hooks, RefreshEvent, RequestEvent, ResponseEvent, RetryEvent, WaitEvent
     from strava_async.state import StateSigner
     from strava_async.stores import MemoryTokenStore, SqliteTokenStore, TokenStore
-    from strava_async.subscriptions import Subscription, Webhooks
-    from strava_async.webhooks import WebhookEvent
+    from strava_async.webhooks.events import WebhookEvent
+    from strava_async.webhooks.subscription import Subscription, Webhooks
 else:
     # Loaded when they are first asked for: an ApiV3 alone needs none of them.
     _LATER = {
@@ -68,11 +68,11 @@ else:
         "SqliteTokenStore": "stores",
         "StateSigner": "state",
         "Strava": "application",
-        "Subscription": "subscriptions",
+        "Subscription": "webhooks.subscription",
         "TokenStore": "stores",
         "WaitEvent": "hooks",
-        "WebhookEvent": "webhooks",
-        "Webhooks": "subscriptions",
+        "WebhookEvent": "webhooks.events",
+        "Webhooks": "webhooks.subscription",
     }
 
     def __getattr__(name):

@@ -32,8 +32,8 @@ from strava_async.scopes import check_scope, parse_scope, scope_names
 from strava_async.state import StateSigner, check_state
 from strava_async.stores.base import TokenStore
 from strava_async.stores.memory import MemoryTokenStore
-from strava_async.subscriptions import Webhooks
 from strava_async.tokens import TokenSource
+from strava_async.webhooks.subscription import Webhooks
 
 IfMissing = Literal["keep", "revoke"]
 OpenUrl = Callable[[str], object]

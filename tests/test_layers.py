@@ -16,7 +16,8 @@ LAYERS: list[set[str]] = [
     | {"_hidden", "_http.frames"}
     | {"json_values", "redaction", "unpacking"},
     {"_credentials", "scopes", "_reading_threads"},
-    {"excerpts", "oauth", "quota", "quota_fields", "retry", "paging", "state", "webhooks", "_pages"}
+    {"excerpts", "oauth", "quota", "quota_fields", "retry", "paging", "state", "_pages"}
+    | {"_concurrency"}
     | {"multipart", "quota_turn", "quota_witness", "_http.proxies", "_http.trust"}
     | {"_carried_asyncio", "_carried_trio", "_async_only", "limiter_park", "_loop_binding"}
     | {"stores.private_files", "stores.file_errors", "stores.sealing", "stores._threads", "stores._turns"},
@@ -45,7 +46,7 @@ LAYERS: list[set[str]] = [
     {"_http"},
     {"_exchange"},
     {"stores", "protocol"},
-    {"accounts", "resources", "subscriptions"},
+    {"accounts", "resources", "webhooks"},
     {"client"},
     {"login"},
     {"application"},
@@ -64,7 +65,7 @@ PURE = {
         "wire",
         "endpoints",
         "state",
-        "webhooks",
+        "webhooks.events",
         "_pages",
     ),
     *("quota", "quota_budget", "quota_ceiling", "quota_clock", "quota_fields", "quota_ledger", "quota_meter"),
@@ -75,6 +76,8 @@ IMPURE = {"anyio", "asyncio", "trio", "httpx", "httpx2", "time", "os", "random",
 EXTRAS = {"opentelemetry", "starlette", "uvicorn", "fastapi", "redis", "rich", "typer", "multipart", "python_multipart"}
 # The typed client: each package is one layer, and it alone may import what its extra brings.
 TYPED = {"models", "resources"}
+# These packages are one layer each, too.
+TOGETHER = {*TYPED, "webhooks", "_concurrency"}
 OF_THE_TYPED = {"pydantic", "pydantic_core", "polyline", "numpy", "pandas", "pyarrow"}
 TAKEN_UP_WHERE_INSTALLED = {
     "orjson": "json_values",
@@ -109,9 +112,9 @@ def own(names: set[str]) -> set[str]:
 
 
 def layered(name: str) -> str:
-    """Return the name that ``LAYERS`` has for a module: for those of a typed package, the package's."""
+    """Return the name that ``LAYERS`` has for a module: for those of a package that is one layer, the package's."""
     package = name.split(".")[0]
-    return package if package in TYPED else name
+    return package if package in TOGETHER else name
 
 
 CORE = [(name, path) for name, path in modules() if name.split(".")[0] not in ABOVE_THE_CORE and name != "__init__"]
@@ -181,6 +184,6 @@ assert not hasattr(strava_async, "Nothing")
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     modules, names = run.stdout.splitlines()
-    later = {f"strava_async.{name}" for name in ("application", "accounts", "stores", "state", "subscriptions")}
+    later = {f"strava_async.{name}" for name in ("application", "accounts", "stores", "state", "webhooks")}
     assert not later & set(modules.split())
     assert names == "Strava Client StateSigner"

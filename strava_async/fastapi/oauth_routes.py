@@ -11,12 +11,12 @@ from urllib.parse import quote, urlencode, urlsplit
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from strava_async._concurrency.callbacks import call_back
 from strava_async._credentials import is_secret
 from strava_async._hidden import Hidden
 from strava_async.application import IfMissing, Strava
 from strava_async.client import Client
 from strava_async.errors import AuthorizationDeniedError, InputError, StravaError, TokenStoreError
-from strava_async.fastapi._callbacks import call_back
 from strava_async.fastapi._kit import Kit, kit_of
 from strava_async.fastapi.connect_link import note_next
 from strava_async.fastapi.cookies import cookies_of

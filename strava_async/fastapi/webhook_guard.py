@@ -14,8 +14,8 @@ from strava_async._hidden import Hidden
 from strava_async.clock import Clock
 from strava_async.errors import InputError
 from strava_async.fastapi.problems import Problem
-from strava_async.fastapi.webhook_queue import check_positive
-from strava_async.webhooks import WebhookEvent, check_signature, check_signing_secret, parse_event
+from strava_async.webhooks.events import WebhookEvent, check_signature, check_signing_secret, parse_event
+from strava_async.webhooks.queue import check_positive
 
 Signature = Literal["auto", "require", "off"]
 

@@ -5,7 +5,7 @@ Rules:
 - Strava gets its answer before anything is done about an event: 200 when it is in the queue, 503 when there is no room,
   so that it is sent again.
 - Anybody can send an event. Each is a hint: of an athlete who is not connected it costs nothing, of one who is it has a
-  bound (``webhook_owners``), and a deauthorization counts when Strava confirms it.
+  bound (``strava_async.webhooks.owners``), and a deauthorization counts when Strava confirms it.
 - A body has five seconds, however it comes: a server ends only when it has answered.
 - An answer repeats nothing of the request but the challenge of a handshake whose token is right.
 """
@@ -25,15 +25,15 @@ from starlette.responses import JSONResponse, Response
 from strava_async._hidden import Hidden
 from strava_async.errors import InputError, UnverifiedWebhookError
 from strava_async.fastapi.problems import Problem, problem_of
-from strava_async.fastapi.webhook_calls import HANDLER_SECONDS
-from strava_async.fastapi.webhook_counts import Offer, WebhookCounts
 from strava_async.fastapi.webhook_guard import MAX_BODY_BYTES, TOO_LARGE, TOO_SLOW, Guard, RefusedError, Signature
-from strava_async.fastapi.webhook_handling import Claim, Grants, Handling, OnDisconnect, OnEvent, RetryOn
-from strava_async.fastapi.webhook_kept import Backlog
-from strava_async.fastapi.webhook_log import RareLog
-from strava_async.fastapi.webhook_owners import Owners
-from strava_async.fastapi.webhook_queue import DRAIN_SECONDS, EventQueue, check_positive
-from strava_async.webhooks import WebhookEvent, challenge_of
+from strava_async.webhooks.backlog import Backlog
+from strava_async.webhooks.counts import Offer, WebhookCounts
+from strava_async.webhooks.events import WebhookEvent, challenge_of
+from strava_async.webhooks.handler import Claim, Grants, Handling, OnDisconnect, OnEvent, RetryOn
+from strava_async.webhooks.handler_calls import HANDLER_SECONDS
+from strava_async.webhooks.owners import Owners
+from strava_async.webhooks.queue import DRAIN_SECONDS, EventQueue, check_positive
+from strava_async.webhooks.throttled_log import RareLog
 
 __all__ = ["Signature", "WebhookCounts", "WebhookRouter", "webhook_router"]
 
@@ -142,13 +142,13 @@ def webhook_router(
     - An event of an athlete who is not connected is dropped, and costs no request.
     - Of one athlete 100 events may be unfinished; more are answered with 503. Until ``on_event`` has returned for one
       of them, ten a minute have their first attempt. After three that Strava did not find in an hour a 404 is not tried
-      again, and after twenty the next waits: see ``webhook_owners``. That bounds what forged ones cost, where they are
+      again, and after twenty the next waits: see ``webhooks.owners``. That bounds what forged ones cost, where they are
       made up. Of activities that exist anybody can send events as well; give handlers ``Priority.BACKGROUND``, which
       leaves quota to people who wait, and the callback a ``path`` that nobody can guess.
     - A deauthorization goes to ``on_disconnect`` alone, after Strava has confirmed it and the tokens were deleted; it
       waits for no ``on_event``. A false one is logged; about that athlete Strava is asked once a minute.
-    - What fails is tried again or given up, as the table in ``webhook_retry`` says: ``on_event`` should do no harm when
-      it does a thing twice.
+    - What fails is tried again or given up, as the table in ``webhooks.retry`` says: ``on_event`` should do no harm
+      when it does a thing twice.
     - What takes longer than ``handler_seconds`` is ended. An async function is cancelled, and that is a TimeoutError. A
       thread cannot be: the event failed, its worker goes on, and the thread is left behind, with a WARNING, until it
       ends by itself; no more are left than there are ``workers``. A WARNING tells of an event that has waited for a

@@ -14,14 +14,14 @@ import pytest
 
 from strava_async import InputError, QuotaExceededError, TokenStoreError, TransportError
 from strava_async.fastapi import KeptEvent, SqliteBacklog, WebhookCounts
-from strava_async.fastapi.webhook_counts import Offer
-from strava_async.fastapi.webhook_handling import Handling
-from strava_async.fastapi.webhook_keeper import BACKLOG_SECONDS
-from strava_async.fastapi.webhook_kept import Backlog
-from strava_async.fastapi.webhook_queue import EventQueue
-from strava_async.fastapi.webhook_retry import QUOTA_AGE_SECONDS, TROUBLE_SECONDS
 from strava_async.testing import FakeClock
 from strava_async.webhooks import WebhookEvent
+from strava_async.webhooks.backlog import Backlog
+from strava_async.webhooks.backlog_guard import BACKLOG_SECONDS
+from strava_async.webhooks.counts import Offer
+from strava_async.webhooks.handler import Handling
+from strava_async.webhooks.queue import EventQueue
+from strava_async.webhooks.retry import QUOTA_AGE_SECONDS, TROUBLE_SECONDS
 
 pytestmark = pytest.mark.anyio
 

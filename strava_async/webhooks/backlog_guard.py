@@ -24,9 +24,9 @@ from sniffio import current_async_library
 
 from strava_async._shield import run_to_end
 from strava_async.clock import Clock
-from strava_async.fastapi.webhook_handling import log_error
-from strava_async.fastapi.webhook_kept import Backlog, KeptEvent
-from strava_async.fastapi.webhook_retry import Held, Job
+from strava_async.webhooks.backlog import Backlog, KeptEvent
+from strava_async.webhooks.handler import log_error
+from strava_async.webhooks.retry import Held, Job
 
 BACKLOG_SECONDS = 4.0
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import anyio
 
 from strava_async.clock import Clock
-from strava_async.fastapi.webhook_retry import Job
-from strava_async.webhooks import WebhookEvent
+from strava_async.webhooks.events import WebhookEvent
+from strava_async.webhooks.retry import Job
 
 Lane = deque[Job]
 """The unfinished events of one object, in the order in which they came; deauthorizations have lanes of their own."""

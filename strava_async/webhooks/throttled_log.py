@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from strava_async._concurrency.ttl_set import Seen
 from strava_async.clock import Clock
-from strava_async.fastapi.webhook_seen import Seen
 
 EACH_SECONDS = 60.0
 

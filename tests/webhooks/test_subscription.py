@@ -35,9 +35,9 @@ from strava_async import (
 )
 from strava_async._http import HttpClient
 from strava_async.calls import Method, api_call
-from strava_async.subscriptions import Subscription
 from strava_async.testing import Emulator, FakeClock, Fault
 from strava_async.testing.callbacks import CallbackReply
+from strava_async.webhooks.subscription import Subscription
 
 pytestmark = pytest.mark.anyio
 

@@ -22,9 +22,11 @@ from strava_async import (
     TokenStoreError,
     TransportError,
 )
-from strava_async.fastapi.webhook_handling import DENIED_SECONDS, Handling, Outcome
-from strava_async.fastapi.webhook_owners import SLOW_TURN_SECONDS, TURN_SECONDS, Owners
-from strava_async.fastapi.webhook_retry import (
+from strava_async.testing import FakeClock
+from strava_async.webhooks import WebhookEvent
+from strava_async.webhooks.handler import DENIED_SECONDS, Handling, Outcome
+from strava_async.webhooks.owners import SLOW_TURN_SECONDS, TURN_SECONDS, Owners
+from strava_async.webhooks.retry import (
     LEAST_QUOTA_SECONDS,
     MOST_QUOTA_SECONDS,
     NOT_FOUND_SECONDS,
@@ -33,8 +35,6 @@ from strava_async.fastapi.webhook_retry import (
     UNKNOWN_QUOTA_SECONDS,
     Job,
 )
-from strava_async.testing import FakeClock
-from strava_async.webhooks import WebhookEvent
 
 pytestmark = pytest.mark.anyio
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strava_async.fastapi.webhook_owners import (
+from strava_async.webhooks.owners import (
     MOST_UNFINISHED,
     NOT_FOUND_BEFORE_DOUBT,
     NOT_FOUND_BEFORE_SLOWNESS,

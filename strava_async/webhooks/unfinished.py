@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 
-from strava_async.fastapi.webhook_lanes import Lane, LaneKey, lane_key
-from strava_async.fastapi.webhook_owners import Owners
-from strava_async.fastapi.webhook_retry import Job
-from strava_async.webhooks import WebhookEvent
+from strava_async.webhooks.events import WebhookEvent
+from strava_async.webhooks.lanes import Lane, LaneKey, lane_key
+from strava_async.webhooks.owners import Owners
+from strava_async.webhooks.retry import Job
 
 
 class Unfinished:

@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from strava_async.fastapi._callbacks import call_back
+from strava_async._concurrency.callbacks import call_back
 
 pytestmark = pytest.mark.anyio
 

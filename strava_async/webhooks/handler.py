@@ -9,15 +9,15 @@ from typing import Protocol, TypeVar
 
 import anyio
 
+from strava_async._concurrency.callbacks import is_async
+from strava_async._concurrency.ttl_set import Seen
 from strava_async.clock import Clock
 from strava_async.errors import InputError, InvalidGrantError, NotFoundError, StravaError
-from strava_async.fastapi._callbacks import is_async
-from strava_async.fastapi.webhook_calls import HANDLER_SECONDS, Calls, LeftBehindError, OverTimeError
-from strava_async.fastapi.webhook_log import RareLog
-from strava_async.fastapi.webhook_owners import Owners
-from strava_async.fastapi.webhook_retry import Job, leaves
-from strava_async.fastapi.webhook_seen import Seen
-from strava_async.webhooks import WebhookEvent
+from strava_async.webhooks.events import WebhookEvent
+from strava_async.webhooks.handler_calls import HANDLER_SECONDS, Calls, LeftBehindError, OverTimeError
+from strava_async.webhooks.owners import Owners
+from strava_async.webhooks.retry import Job, leaves
+from strava_async.webhooks.throttled_log import RareLog
 
 T = TypeVar("T")
 OnEvent = Callable[[WebhookEvent], object]

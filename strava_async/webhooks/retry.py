@@ -4,7 +4,7 @@
 what went wrong                                       again after
 ====================================================  =====================================================
 404 for what was just created                         2, 10, 60 s: Strava tells of it before it shows it; see
-                                                      ``webhook_owners`` for athletes with many of them
+                                                      ``owners`` for athletes with many of them
 the network, Strava, the token store, ``claim``,      5, 30 s, 2, 10, 30 min, then each hour: eight times
 finding out whether a grant lives, and what
 ``retry_on`` names: any OSError if nothing else
@@ -38,8 +38,8 @@ from strava_async.errors import (
     TokenStoreError,
     TransportError,
 )
-from strava_async.fastapi.webhook_owners import Standing
-from strava_async.webhooks import WebhookEvent
+from strava_async.webhooks.events import WebhookEvent
+from strava_async.webhooks.owners import Standing
 
 NOT_FOUND_SECONDS = (2.0, 10.0, 60.0)
 TROUBLE_SECONDS = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 3600.0, 3600.0)

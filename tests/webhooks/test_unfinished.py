@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from strava_async.fastapi.webhook_owners import Owners
-from strava_async.fastapi.webhook_retry import Job
-from strava_async.fastapi.webhook_unfinished import Unfinished
 from strava_async.webhooks import WebhookEvent
+from strava_async.webhooks.owners import Owners
+from strava_async.webhooks.retry import Job
+from strava_async.webhooks.unfinished import Unfinished
 
 CREATED = WebhookEvent("activity", 5, "create", 7, 9, 1)
 REMOVED = WebhookEvent("athlete", 7, "update", 7, 9, 1, {"authorized": "false"})

@@ -20,9 +20,9 @@ import pytest
 
 from strava_async import TokenStoreError
 from strava_async.fastapi import KeptEvent, SqliteBacklog
-from strava_async.fastapi.webhook_backlog import KEPT_SECONDS
 from strava_async.testing import FakeClock
 from strava_async.webhooks import WebhookEvent
+from strava_async.webhooks.backlog_sqlite import KEPT_SECONDS
 
 pytestmark = pytest.mark.anyio
 

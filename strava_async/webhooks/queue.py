@@ -3,7 +3,7 @@
 Rules:
 
 - An event that was accepted is handled, however often Strava repeats it, and once: it is remembered for an hour.
-- Of one athlete a bounded number is unfinished (``webhook_owners``), and two deauthorizations: a third takes the place
+- Of one athlete a bounded number is unfinished (``owners``), and two deauthorizations: a third takes the place
   of the second if nothing was done about that yet, because what it asks of Strava is the same, and later.
 - Events of one object form a **lane**. Only the first of a lane is under way, and it leaves the lane when it has ended:
   the others wait for it, also while it waits to be tried again. Lanes take turns at the workers.
@@ -31,23 +31,23 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream
 
+from strava_async._concurrency.ttl_set import Seen
 from strava_async._loop_binding import LoopBinding
 from strava_async.clock import Clock
 from strava_async.errors import InputError
-from strava_async.fastapi.webhook_counts import Offer, WebhookCounts
-from strava_async.fastapi.webhook_end import End
-from strava_async.fastapi.webhook_handling import Outcome, name_of
-from strava_async.fastapi.webhook_keeper import Keeper, carry_out
-from strava_async.fastapi.webhook_kept import Backlog, check_backlog
-from strava_async.fastapi.webhook_lanes import Lane, Later, Turns
-from strava_async.fastapi.webhook_log import RareLog
-from strava_async.fastapi.webhook_owners import Owners
-from strava_async.fastapi.webhook_retry import Job, passing
-from strava_async.fastapi.webhook_run import Run
-from strava_async.fastapi.webhook_seen import Seen
-from strava_async.fastapi.webhook_unfinished import Unfinished
-from strava_async.fastapi.webhook_watch import Watch
-from strava_async.webhooks import WebhookEvent
+from strava_async.webhooks.backlog import Backlog, check_backlog
+from strava_async.webhooks.backlog_guard import Keeper, carry_out
+from strava_async.webhooks.counts import Offer, WebhookCounts
+from strava_async.webhooks.end import End
+from strava_async.webhooks.events import WebhookEvent
+from strava_async.webhooks.handler import Outcome, name_of
+from strava_async.webhooks.lanes import Lane, Later, Turns
+from strava_async.webhooks.owners import Owners
+from strava_async.webhooks.retry import Job, passing
+from strava_async.webhooks.run import Run
+from strava_async.webhooks.throttled_log import RareLog
+from strava_async.webhooks.unfinished import Unfinished
+from strava_async.webhooks.watch import Watch
 
 REMEMBERED_EVENTS = 100_000
 # With four more for the backlog it is under nine: what supervisors grant is for the server's requests too.

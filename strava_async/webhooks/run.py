@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import anyio
 
 from strava_async._loop_binding import LoopBinding
-from strava_async.fastapi.webhook_keeper import Keeper
-from strava_async.fastapi.webhook_lanes import Lane, Later, Turns
-from strava_async.fastapi.webhook_retry import Job
-from strava_async.fastapi.webhook_watch import Watch
+from strava_async.webhooks.backlog_guard import Keeper
+from strava_async.webhooks.lanes import Lane, Later, Turns
+from strava_async.webhooks.retry import Job
+from strava_async.webhooks.watch import Watch
 
 
 @dataclass(slots=True)

@@ -21,11 +21,11 @@ from typing import TypeVar
 
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import InputError
-from strava_async.fastapi.webhook_handling import name_of
-from strava_async.fastapi.webhook_holder import Holder, clear_away, is_alive
-from strava_async.fastapi.webhook_kept import KeptEvent
 from strava_async.stores.sqlite_file import Schema
 from strava_async.stores.sqlite_shared import SharedFile
+from strava_async.webhooks.backlog import KeptEvent
+from strava_async.webhooks.backlog_holder import Holder, clear_away, is_alive
+from strava_async.webhooks.handler import name_of
 
 T = TypeVar("T")
 

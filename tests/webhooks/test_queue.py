@@ -12,14 +12,14 @@ import anyio.lowlevel
 import pytest
 
 from strava_async import InputError
-from strava_async.fastapi.webhook_counts import Offer, WebhookCounts
-from strava_async.fastapi.webhook_handling import Outcome
-from strava_async.fastapi.webhook_owners import Owners
-from strava_async.fastapi.webhook_queue import REMEMBERED_EVENTS, EventQueue
-from strava_async.fastapi.webhook_retry import Job
-from strava_async.fastapi.webhook_seen import REMEMBERED_SECONDS, Seen
+from strava_async._concurrency.ttl_set import REMEMBERED_SECONDS, Seen
 from strava_async.testing import FakeClock
 from strava_async.webhooks import WebhookEvent
+from strava_async.webhooks.counts import Offer, WebhookCounts
+from strava_async.webhooks.handler import Outcome
+from strava_async.webhooks.owners import Owners
+from strava_async.webhooks.queue import REMEMBERED_EVENTS, EventQueue
+from strava_async.webhooks.retry import Job
 
 pytestmark = pytest.mark.anyio
 

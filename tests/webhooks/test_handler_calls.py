@@ -13,8 +13,8 @@ import anyio.to_thread
 import pytest
 
 from strava_async import InputError
-from strava_async.fastapi.webhook_calls import Calls, LeftBehindError, OverTimeError
 from strava_async.testing import FakeClock
+from strava_async.webhooks.handler_calls import Calls, LeftBehindError, OverTimeError
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ from typing import Protocol, TypeGuard
 
 from strava_async._shapes import is_object
 from strava_async.errors import InputError
-from strava_async.webhooks import WebhookEvent, parse_event
+from strava_async.webhooks.events import WebhookEvent, parse_event
 
 
 @dataclass(frozen=True, slots=True)

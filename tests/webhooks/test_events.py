@@ -13,10 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strava_async import InputError
+from strava_async import InputError, UnverifiedWebhookError
 from strava_async.webhooks import (
     TOLERANCE_SECONDS,
-    UnverifiedWebhookError,
     WebhookEvent,
     challenge_of,
     check_signature,

@@ -6,11 +6,11 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
-from strava_async.fastapi.webhook_counts import WebhookCounts
-from strava_async.fastapi.webhook_handling import name_of
-from strava_async.fastapi.webhook_keeper import Keeper, carry_out
-from strava_async.fastapi.webhook_retry import Held, Job
-from strava_async.fastapi.webhook_seen import Seen
+from strava_async._concurrency.ttl_set import Seen
+from strava_async.webhooks.backlog_guard import Keeper, carry_out
+from strava_async.webhooks.counts import WebhookCounts
+from strava_async.webhooks.handler import name_of
+from strava_async.webhooks.retry import Held, Job
 
 _logger = logging.getLogger("strava_async.webhooks")
 
