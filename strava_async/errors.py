@@ -14,7 +14,9 @@
     │   └─ AuthorizationTimeoutError   the athlete did not come back from Strava's page
     ├─ CrossSiteError           a page of another site wants to act for the athlete who is signed in
     ├─ UnverifiedWebhookError   a request to the service that is not known to come from Strava
-    ├─ TokenStoreError          the tokens could not be read or kept: nothing was overwritten
+    ├─ StoreError               what the service keeps could not be read or written: nothing was overwritten
+    │   ├─ TokenStoreError             ... of the athletes' tokens
+    │   └─ EventStoreError             ... of webhook events, or of their backlog
     ├─ QuotaExceededError       not sent: the wait for quota would exceed max_wait
     ├─ TransportError           no reply: connection, timeout, protocol
     ├─ FaultError               a reply that is no success
@@ -34,7 +36,7 @@
     └─ DecodeError              a success that is not of the documented shape
 
 The first split is by whose turn it is: the caller's (InputError, CrossSiteError, UnverifiedWebhookError), the
-athlete's (OAuthError), the operator's (TokenStoreError), the clock's (QuotaExceededError), the network's
+athlete's (OAuthError), the operator's (StoreError), the clock's (QuotaExceededError), the network's
 (TransportError), Strava's (FaultError and the rest).
 
 No message, attribute or repr holds an access token, refresh token, client secret or authorization code.
@@ -162,11 +164,19 @@ class UnverifiedWebhookError(StravaError):
         self.reason = reason
 
 
-class TokenStoreError(StravaError):
-    """A token store, or a backlog of webhook events, cannot be read or written, or is none. It was left as it was.
+class StoreError(StravaError):
+    """What the service keeps, in a file or a database, cannot be read or written. It was left as it was."""
 
-    Tokens that were renewed and could not be kept stay in memory, and are offered to the store again.
+
+class TokenStoreError(StoreError):
+    """The store of the athletes' tokens cannot be read or written, or is not one. It was left as it was.
+
+    Tokens that were renewed and could not be saved stay in memory, and are saved at the next opportunity.
     """
+
+
+class EventStoreError(StoreError):
+    """The store of webhook events, or the file of their backlog, cannot be read or written. It was left as it was."""
 
 
 class QuotaExceededError(StravaError):

@@ -21,6 +21,7 @@ from strava_async.errors import (
     CrossSiteError,
     DecodeError,
     DuplicateUploadError,
+    EventStoreError,
     ForbiddenError,
     InputError,
     InsufficientScopeError,
@@ -68,6 +69,7 @@ CASES: list[tuple[StravaError, int]] = [
     (ServerError(status_code=500, message=HIDDEN), 502),
     (ServerError(status_code=504, message=HIDDEN), 504),
     (TokenStoreError(HIDDEN), 503),
+    (EventStoreError(HIDDEN), 503),
     (DecodeError(HIDDEN, body_excerpt=HIDDEN), 502),
     (BadRequestError(status_code=400, message=HIDDEN), 502),
     (UnauthorizedError(status_code=401, message=HIDDEN), 502),
@@ -116,7 +118,7 @@ async def test_a_route_that_raises_answers_with_a_problem(
 
 def test_every_kind_of_error_has_a_case_or_inherits_one() -> None:
     tried = {type(error) for error, _ in CASES} | {type(error) for error in FAULTS_OF_THE_SERVICE}
-    only_bases = {errors.OAuthError, errors.FaultError}
+    only_bases = {errors.OAuthError, errors.FaultError, errors.StoreError}
     assert set(kinds()) - tried == only_bases | {AuthorizationTimeoutError}  # which no service waits for
 
 

@@ -21,7 +21,7 @@ UploadTimeoutError                    504     ask for the upload again later
 ForbiddenError                        403     nothing
 TransportError                        502     try later (504: no answer in time)
 ServerError                           502     try later (504: Strava's own)
-TokenStoreError                       503     try later: the operator has to act
+StoreError                            503     try later: the operator has to act
 DecodeError and all others            502     tell the operator
 ====================================  ======  ===============================================
 
@@ -64,8 +64,8 @@ from strava_async.errors import (
     QuotaExceededError,
     RateLimitedError,
     ServerError,
+    StoreError,
     StravaError,
-    TokenStoreError,
     TransportError,
     UnverifiedWebhookError,
     UploadError,
@@ -188,7 +188,7 @@ _BY_KIND: tuple[tuple[type[StravaError], Problem], ...] = (
     (InvalidClientError, _NOT_SET_UP),
     (ApplicationInactiveError, _NOT_SET_UP),
     (InputError, _problem(500, "service-fault", "The service made a mistake")),
-    (TokenStoreError, _problem(503, "token-store", "The service cannot read its own data", "Try again later.")),
+    (StoreError, _problem(503, "token-store", "The service cannot read its own data", "Try again later.")),
     (PaymentRequiredError, _problem(402, "subscribers-only", "Only for subscribers of Strava")),
     (
         AthleteCapacityError,
