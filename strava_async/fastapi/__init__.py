@@ -36,7 +36,8 @@ with extra("fastapi", __name__, "fastapi", "starlette", "pydantic"):
     from strava_async.fastapi.redirects import safe_next
     from strava_async.fastapi.sessions import Sessions
     from strava_async.fastapi.webhooks import WebhookRouter, webhook_router
-    from strava_async.webhooks.backlog import Backlog, KeptEvent
+    from strava_async.webhooks.backlog import Backlog, PersistedEvent
+    from strava_async.webhooks.backlog import PersistedEvent as KeptEvent
     from strava_async.webhooks.backlog_sqlite import SqliteBacklog
     from strava_async.webhooks.counts import WebhookCounts
 
@@ -49,6 +50,7 @@ __all__ = [
     "Dependencies",
     "KeptEvent",
     "Kit",
+    "PersistedEvent",
     "Problem",
     "Sessions",
     "SqliteBacklog",

@@ -29,11 +29,11 @@ from strava_async.fastapi.webhook_guard import MAX_BODY_BYTES, TOO_LARGE, TOO_SL
 from strava_async.webhooks.backlog import Backlog
 from strava_async.webhooks.counts import Offer, WebhookCounts
 from strava_async.webhooks.events import WebhookEvent, challenge_of
-from strava_async.webhooks.handler import Claim, Grants, Handling, OnDisconnect, OnEvent, RetryOn
+from strava_async.webhooks.handler import ClaimFunction, EventHandler, Grants, OnDisconnect, OnEvent, RetryOn
 from strava_async.webhooks.handler_calls import HANDLER_SECONDS
 from strava_async.webhooks.owners import Owners
 from strava_async.webhooks.queue import DRAIN_SECONDS, EventQueue, check_positive
-from strava_async.webhooks.throttled_log import RareLog
+from strava_async.webhooks.throttled_log import ThrottledLog
 
 __all__ = ["Signature", "WebhookCounts", "WebhookRouter", "webhook_router"]
 
@@ -48,12 +48,12 @@ class WebhookRouter(APIRouter):
     Without FastAPI: ``Starlette(routes=router.routes, lifespan=router.lifespan_context)``.
     """
 
-    def __init__(self, path: str, guard: Guard, queue: EventQueue, handling: Handling) -> None:
+    def __init__(self, path: str, guard: Guard, queue: EventQueue, handler: EventHandler) -> None:
         super().__init__(lifespan=self._live)
         self._guard = guard
         self._queue = queue
-        self._handling = handling
-        self._log = RareLog(guard.clock)
+        self._handler = handler
+        self._log = ThrottledLog(guard.clock)
         self.add_route(path, self._answer, methods=["GET", "POST"], name="strava_webhook", include_in_schema=False)
 
     @property
@@ -69,7 +69,7 @@ class WebhookRouter(APIRouter):
     @property
     def threads_left_behind(self) -> int:
         """How many threads go on with a function of the application although its time is over. From any thread."""
-        return self._handling.threads_left_behind
+        return self._handler.threads_left_behind
 
     @asynccontextmanager
     async def _live(self, app: Any) -> AsyncGenerator[None]:
@@ -79,7 +79,7 @@ class WebhookRouter(APIRouter):
     async def _answer(self, request: Request) -> Response:
         try:
             if request.method == "POST":
-                return self._take(await self._guard.event(request))
+                return await self._take(await self._guard.event(request))
             challenge = challenge_of(request.query_params, self._guard.verify_token)
             return JSONResponse({"hub.challenge": challenge}, headers={"Cache-Control": "no-store"})
         except RefusedError as refusal:
@@ -91,14 +91,15 @@ class WebhookRouter(APIRouter):
             problem = Problem(400, "Not understood", str(error))
             why, kind = str(error), f"{problem.title}: {request.method}"
         self._queue.counts.refused += 1
-        self._log.say(logging.WARNING, kind, f"a webhook request was refused: {why}")
+        self._log.log(logging.WARNING, kind, f"a webhook request was refused: {why}")
         response = problem.response()
         if problem in (TOO_LARGE, TOO_SLOW):
             response.headers["Connection"] = "close"  # its sender is not to go on with it
         return response
 
-    def _take(self, event: WebhookEvent) -> Response:
-        return _BUSY.response() if self._queue.offer(event) is Offer.TURNED_AWAY else Response()
+    async def _take(self, event: WebhookEvent) -> Response:
+        is_rejected = await self._queue.offer(event) is Offer.REJECTED
+        return _BUSY.response() if is_rejected else Response()
 
 
 def webhook_router(
@@ -107,7 +108,7 @@ def webhook_router(
     verify_token: str,
     on_event: OnEvent,
     on_disconnect: OnDisconnect | None = None,
-    claim: Claim | None = None,
+    claim: ClaimFunction | None = None,
     subscription_id: int | None = None,
     signature: Signature = "auto",
     signing_secret: str | bytes | None = None,
@@ -207,7 +208,7 @@ def webhook_router(
     guard = Guard(token, subscription_id, signature, key, max_body_bytes, strava.clock)
     owners = Owners()
     check_positive("workers", workers)
-    handling = Handling(
+    handler = EventHandler(
         strava,
         on_event=on_event,
         on_disconnect=on_disconnect,
@@ -218,7 +219,7 @@ def webhook_router(
         workers=workers,
     )
     queue = EventQueue(
-        handling.attempt,
+        handler.attempt,
         clock=strava.clock,
         workers=workers,
         max_queue=max_queue,
@@ -226,4 +227,4 @@ def webhook_router(
         backlog=backlog,
         owners=owners,
     )
-    return WebhookRouter(path, guard, queue, handling)
+    return WebhookRouter(path, guard, queue, handler)

@@ -11,9 +11,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from strava_async.webhooks.backlog import Backlog, KeptEvent
+    from strava_async.webhooks.backlog import Backlog, PersistedEvent
     from strava_async.webhooks.backlog_sqlite import SqliteBacklog
+    from strava_async.webhooks.base import Appended, Claim, EventStore
     from strava_async.webhooks.counts import WebhookCounts
+    from strava_async.webhooks.event_store_memory import MemoryEventStore
     from strava_async.webhooks.events import (
         TOLERANCE_SECONDS,
         WebhookEvent,
@@ -22,14 +24,22 @@ if TYPE_CHECKING:
         check_signing_secret,
         parse_event,
     )
+    from strava_async.webhooks.pending import GrantState, PendingEvent, WaitReason
     from strava_async.webhooks.subscription import Subscription, Webhooks
 
 __all__ = [
     "TOLERANCE_SECONDS",
+    "Appended",
     "Backlog",
-    "KeptEvent",
+    "Claim",
+    "EventStore",
+    "GrantState",
+    "MemoryEventStore",
+    "PendingEvent",
+    "PersistedEvent",
     "SqliteBacklog",
     "Subscription",
+    "WaitReason",
     "WebhookCounts",
     "WebhookEvent",
     "Webhooks",
@@ -41,10 +51,17 @@ __all__ = [
 
 _HOMES = {
     "TOLERANCE_SECONDS": "events",
+    "Appended": "base",
     "Backlog": "backlog",
-    "KeptEvent": "backlog",
+    "Claim": "base",
+    "EventStore": "base",
+    "GrantState": "pending",
+    "MemoryEventStore": "event_store_memory",
+    "PendingEvent": "pending",
+    "PersistedEvent": "backlog",
     "SqliteBacklog": "backlog_sqlite",
     "Subscription": "subscription",
+    "WaitReason": "pending",
     "WebhookCounts": "counts",
     "WebhookEvent": "events",
     "Webhooks": "subscription",

@@ -1,4 +1,4 @@
-"""What outlives a process: an event that was accepted and not finished, and who keeps it (``Backlog``)."""
+"""What outlives a process: an event that was accepted and not finished, and the ``Backlog`` that keeps it."""
 
 from __future__ import annotations
 
@@ -10,43 +10,42 @@ from typing import Protocol, TypeGuard
 from strava_async._shapes import is_object
 from strava_async.errors import InputError
 from strava_async.webhooks.events import WebhookEvent, parse_event
+from strava_async.webhooks.pending import GrantState
 
 
 @dataclass(frozen=True, slots=True)
-class KeptEvent:
+class PersistedEvent:
     """An event that was accepted and not finished, and how far it has come.
 
     Attributes:
         event: what happened.
         accepted_at: when it came; Unix seconds.
         claimed: whether it was claimed, or may have been: it is not claimed again.
-        forgotten: whether the athlete's tokens were deleted, so that only ``on_disconnect`` is left; None if that was
-            cut off while it was found out.
+        grant_state: how far the end of the athlete's grant has come, which a deauthorization says.
         failures: how many attempts have failed, by what went wrong.
     """
 
     event: WebhookEvent
     accepted_at: float
     claimed: bool = False
-    forgotten: bool | None = False
+    grant_state: GrantState = GrantState.INTACT
     failures: Mapping[str, int] = field(default_factory=dict[str, int], hash=False)
 
-    def interrupted(self) -> KeptEvent:
+    def interrupted(self) -> PersistedEvent:
         """Return it as it is to be taken after its holder was killed: nobody knows how far that one had come.
 
         A claim counts as made, because asked again it would say no; and whether tokens were deleted is found out.
         """
-        unknown = None if self.event.is_deauthorization and not self.forgotten else self.forgotten
-        return replace(self, claimed=True, forgotten=unknown)
+        is_unknown = self.event.is_deauthorization and self.grant_state is GrantState.INTACT
+        return replace(self, claimed=True, grant_state=GrantState.UNKNOWN if is_unknown else self.grant_state)
 
-    def merged(self, other: KeptEvent) -> KeptEvent:
+    def merged(self, other: PersistedEvent) -> PersistedEvent:
         """Return one of two that are about the same event, which two processes have accepted: the further of each."""
-        states = (self.forgotten, other.forgotten)
-        return KeptEvent(
+        return PersistedEvent(
             self.event,
             min(self.accepted_at, other.accepted_at),
             self.claimed or other.claimed,
-            True if True in states else None if None in states else False,
+            max(self.grant_state, other.grant_state, key=list(GrantState).index),
             {
                 what: max(self.failures.get(what, 0), other.failures.get(what, 0))
                 for what in {**self.failures, **other.failures}
@@ -55,10 +54,17 @@ class KeptEvent:
 
     def to_json(self) -> str:
         """Return it as JSON in ASCII."""
-        return json.dumps(asdict(self))
+        value = {
+            "event": asdict(self.event),
+            "accepted_at": self.accepted_at,
+            "claimed": self.claimed,
+            "forgotten": self.grant_state.value,
+            "failures": dict(self.failures),
+        }
+        return json.dumps(value)
 
     @classmethod
-    def from_json(cls, text: str) -> KeptEvent:
+    def from_json(cls, text: str) -> PersistedEvent:
         """Return what ``to_json`` made a text of; one that was made before failures were counted has none.
 
         Raises:
@@ -69,18 +75,18 @@ class KeptEvent:
         except (ValueError, RecursionError):
             value = None
         if not is_object(value):
-            raise InputError("a kept webhook event is a JSON object")
+            raise InputError("a persisted webhook event has to be a JSON object")
         event = parse_event(json.dumps(value.get("event")).encode("ascii"))
         failures: object = value.get("failures", {})
         match value:
             case {
                 "accepted_at": int() | float() as at,
                 "claimed": bool() as claimed,
-                "forgotten": bool() | None as left,
+                "forgotten": bool() | None as state,
             } if _are_counts(failures):
-                return cls(event, at, claimed, left, failures)
+                return cls(event, at, claimed, GrantState(state), failures)
             case _:
-                raise InputError("a kept webhook event says when it was accepted, and how far it has come")
+                raise InputError("a persisted webhook event has to say when it was accepted, and how far it has come")
 
 
 class Backlog(Protocol):
@@ -91,15 +97,15 @@ class Backlog(Protocol):
     cancelled after four seconds. What it raises is logged, and the service goes on.
     """
 
-    async def take(self) -> Sequence[KeptEvent]:
+    async def take(self) -> Sequence[PersistedEvent]:
         """Return the events that are free, in the order of ``accepted_at``, and hold them until they are settled.
 
         Whoever else takes at the same time, in whatever process, gets none of these. What was held by a process that
-        is gone is returned as ``KeptEvent.interrupted`` says.
+        is gone is returned as ``PersistedEvent.interrupted`` says.
         """
         ...
 
-    async def hold(self, events: Sequence[KeptEvent]) -> None:
+    async def hold(self, events: Sequence[PersistedEvent]) -> None:
         """Put events there, or what is new of those that are held already, and hold them: all or, if it raises, none.
 
         It is called at the beginning of the end, for all that is unfinished.
@@ -110,7 +116,7 @@ class Backlog(Protocol):
         """Remove those of the events held here whose ``event.key`` is one of these. Others, and unknown ones, stay."""
         ...
 
-    async def keep(self, events: Sequence[KeptEvent]) -> None:
+    async def keep(self, events: Sequence[PersistedEvent]) -> None:
         """Put events there, or what is new of those that are held, and let them be free: all or, if it raises, none.
 
         It is called at the end, for what is still unfinished.
@@ -122,7 +128,7 @@ def check_backlog(backlog: object) -> None:
     """Raise InputError unless it has the methods of a ``Backlog``."""
     for name in ("take", "hold", "settle", "keep"):
         if not callable(getattr(backlog, name, None)):
-            raise InputError(f"a backlog has the methods take, hold, settle and keep: this has no {name}")
+            raise InputError(f"a backlog needs the methods take, hold, settle and keep: this has no {name}")
 
 
 def _are_counts(value: object) -> TypeGuard[dict[str, int]]:

@@ -24,16 +24,16 @@ from sniffio import current_async_library
 
 from strava_async._shield import run_to_end
 from strava_async.clock import Clock
-from strava_async.webhooks.backlog import Backlog, KeptEvent
-from strava_async.webhooks.handler import log_error
-from strava_async.webhooks.retry import Held, Job
+from strava_async.webhooks.backlog import Backlog, PersistedEvent
+from strava_async.webhooks.handler_errors import log_error
+from strava_async.webhooks.pending import BacklogState, PendingEvent
 
 BACKLOG_SECONDS = 4.0
 
 _logger = logging.getLogger("strava_async.webhooks")
 
 
-class _Ended(Enum):
+class _WriteResult(Enum):
     """How an operation of a backlog ended. One that was cut off was done, or was not."""
 
     DONE = "done"
@@ -41,58 +41,58 @@ class _Ended(Enum):
     CUT_OFF = "cut off"
 
 
-class Keeper:
+class BacklogGuard:
     """What one run of a queue has in a backlog.
 
     Args:
         backlog: where events are kept.
-        clock: by which it has its time.
+        clock: by which its operations are bounded.
     """
 
     def __init__(self, backlog: Backlog, clock: Clock) -> None:
         self._backlog = backlog
         self._clock = clock
-        self._to_hold: list[Job] = []
+        self._to_hold: list[PendingEvent] = []
         self._settled: set[str] = set()
-        self._news = anyio.Event()
+        self._has_work = anyio.Event()
 
     @property
     def is_clear(self) -> bool:
         """Whether all that was settled is removed."""
         return not self._settled
 
-    async def take(self, put: Callable[[Job], None]) -> None:
-        """Hand over what is free, one by one."""
+    async def take(self, restore: Callable[[PendingEvent], None]) -> None:
+        """Take what is free, and pass it to ``restore`` one by one."""
 
         async def take() -> None:
-            for kept in await self._backlog.take():
-                put(self._job(kept))
+            for persisted in await self._backlog.take():
+                restore(self._pending(persisted))
 
         await self._bounded(take, "no webhook events were taken back; what is kept stays for the next start")
 
-    def hold(self, jobs: Sequence[Job]) -> None:
+    def hold(self, events: Sequence[PendingEvent]) -> None:
         """Have what is unfinished put into the backlog, while it is handled."""
-        for job in jobs:
-            if job.held is Held.NOT:
-                job.held = Held.PERHAPS
-        self._to_hold.extend(jobs)
-        self._news.set()
+        for pending in events:
+            if pending.backlog_state is BacklogState.ABSENT:
+                pending.backlog_state = BacklogState.UNCERTAIN
+        self._to_hold.extend(events)
+        self._has_work.set()
 
-    def settle(self, job: Job) -> None:
-        """Have a job that is finished removed from the backlog, if it is there."""
-        if job.held is not Held.NOT:
-            self._settled.add(job.event.key)
-            self._news.set()
+    def settle(self, pending: PendingEvent) -> None:
+        """Have an event that is finished removed from the backlog, if it is there."""
+        if pending.backlog_state is not BacklogState.ABSENT:
+            self._settled.add(pending.event.key)
+            self._has_work.set()
 
     async def work(self) -> None:
         """Do what ``hold`` and ``settle`` ask for; never returns."""
         while True:
-            await self._news.wait()
-            self._news = anyio.Event()
+            await self._has_work.wait()
+            self._has_work = anyio.Event()
             await self._put_to_hold()
             await self._remove_settled(BACKLOG_SECONDS)
 
-    async def close(self, left: Sequence[Job]) -> list[Job]:
+    async def close(self, left: Sequence[PendingEvent]) -> list[PendingEvent]:
         """Keep what is left for the next start, and remove what is settled. ``work`` has ended.
 
         Returns:
@@ -100,71 +100,73 @@ class Keeper:
         """
         until = self._clock.monotonic() + BACKLOG_SECONDS
         # What is held is free when this process is gone, also where it cannot be made free now.
-        unsure = [job for job in left if job.held is not Held.SURELY]
-        kept = await self._write_last(self._backlog.keep, [job for job in left if not job.goes_on], until)
-        held = kept and await self._write_last(self._backlog.hold, [job for job in unsure if job.goes_on], until)
+        unsure = [pending for pending in left if pending.backlog_state is not BacklogState.STORED]
+        ended = [pending for pending in left if not pending.runs_on]
+        running_on = [pending for pending in unsure if pending.runs_on]
+        kept = await self._write_last(self._backlog.keep, ended, until)
+        held = kept and await self._write_last(self._backlog.hold, running_on, until)
         if held:  # else there is no time left to fail at this too
             await self._remove_settled(until - self._clock.monotonic())
         if self._settled:
             _logger.error("%d finished webhook events may be handled again after the next start", len(self._settled))
-        return [job for job in unsure if not (held if job.goes_on else kept)]
+        return [pending for pending in unsure if not (held if pending.runs_on else kept)]
 
     async def _write_last(
-        self, write: Callable[[Sequence[KeptEvent]], Awaitable[None]], jobs: Sequence[Job], until: float
+        self, write: Callable[[Sequence[PersistedEvent]], Awaitable[None]], events: Sequence[PendingEvent], until: float
     ) -> bool:
-        if not jobs:
+        if not events:
             return True
-        work = partial(write, [_kept(job) for job in jobs])
+        work = partial(write, [_persisted(pending) for pending in events])
         ended = await self._bounded(work, "the webhook events could not be kept", until - self._clock.monotonic())
-        return ended is _Ended.DONE
+        return ended is _WriteResult.DONE
 
     async def _put_to_hold(self) -> None:
-        jobs = [job for job in self._to_hold if job.event.key not in self._settled]
+        events = [pending for pending in self._to_hold if pending.event.key not in self._settled]
         self._to_hold.clear()
-        if not jobs:
+        if not events:
             return
-        hold = partial(self._backlog.hold, [_kept(job) for job in jobs])
+        hold = partial(self._backlog.hold, [_persisted(pending) for pending in events])
         failure = "the webhook events could not be put into the backlog at the beginning of the end"
         ended = await self._bounded(hold, failure)
-        for job in jobs:
-            if ended is _Ended.DONE:
-                job.held = Held.SURELY
-            elif ended is _Ended.FAILED and job.held is Held.PERHAPS:
-                job.held = Held.NOT
+        for pending in events:
+            if ended is _WriteResult.DONE:
+                pending.backlog_state = BacklogState.STORED
+            elif ended is _WriteResult.FAILED and pending.backlog_state is BacklogState.UNCERTAIN:
+                pending.backlog_state = BacklogState.ABSENT
 
     async def _remove_settled(self, seconds: float) -> None:
         keys = frozenset(self._settled)
         if not keys:
             return
         failure = f"{len(keys)} webhook events that are finished could not be removed from the backlog"
-        if await self._bounded(partial(self._backlog.settle, keys), failure, seconds) is _Ended.DONE:
+        if await self._bounded(partial(self._backlog.settle, keys), failure, seconds) is _WriteResult.DONE:
             self._settled -= keys
 
-    def _job(self, kept: KeptEvent) -> Job:
-        came_at = self._clock.monotonic() - max(self._clock.time() - kept.accepted_at, 0.0)
-        return Job(
-            kept.event,
-            kept.accepted_at,
+    def _pending(self, persisted: PersistedEvent) -> PendingEvent:
+        came_at = self._clock.monotonic() - max(self._clock.time() - persisted.accepted_at, 0.0)
+        return PendingEvent(
+            persisted.event,
+            persisted.accepted_at,
             came_at,
-            kept.claimed,
-            kept.forgotten,
-            taken_back=True,
-            held=Held.SURELY,
-            failures=Counter(kept.failures),
+            persisted.claimed,
+            persisted.grant_state,
+            restored=True,
+            backlog_state=BacklogState.STORED,
+            failures=Counter(persisted.failures),
         )
 
     async def _bounded(
         self, work: Callable[[], Awaitable[None]], failure: str, seconds: float = BACKLOG_SECONDS
-    ) -> _Ended:
-        ended = _Ended.CUT_OFF
+    ) -> _WriteResult:
+        ended = _WriteResult.CUT_OFF
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._cut_off, tasks.cancel_scope, failure, seconds)
             try:
                 await work()
-                ended = _Ended.DONE
+                ended = _WriteResult.DONE
             except Exception as error:
                 log_error(error, failure)
-                ended = _Ended.FAILED
+                ended = _WriteResult.FAILED
             tasks.cancel_scope.cancel()
         return ended
 
@@ -174,12 +176,13 @@ class Keeper:
         except anyio.get_cancelled_exc_class():
             if scope.cancel_called or current_async_library() != "asyncio":
                 raise
-            return  # the end of the loop stopped this task, and is not to stop its group: ``carry_out`` bounds it now
+            # The end of the loop stopped this task, and must not stop its group: ``run_to_the_end`` bounds it now.
+            return
         _logger.error("%s: the backlog took longer than %g s", failure, BACKLOG_SECONDS)
         scope.cancel()
 
 
-async def carry_out(work: Callable[[], Awaitable[None]]) -> None:
+async def run_to_the_end(work: Callable[[], Awaitable[None]]) -> None:
     """Await ``work()`` to its end, whatever is cancelled meanwhile, and although the event loop ends. Raises nothing.
 
     Unlike ``_shield.run_to_end``, it is waited for on asyncio too: what the backlog needs is closed afterwards.
@@ -194,5 +197,6 @@ async def carry_out(work: Callable[[], Awaitable[None]]) -> None:
                     await ended.wait()
 
 
-def _kept(job: Job) -> KeptEvent:
-    return KeptEvent(job.event, job.accepted_at, job.claimed, job.forgotten, dict(job.failures))
+def _persisted(pending: PendingEvent) -> PersistedEvent:
+    failures = dict(pending.failures)
+    return PersistedEvent(pending.event, pending.accepted_at, pending.claimed, pending.grant_state, failures)

@@ -23,9 +23,9 @@ from strava_async.clock import Clock, SystemClock
 from strava_async.errors import InputError
 from strava_async.stores.sqlite_file import Schema
 from strava_async.stores.sqlite_shared import SharedFile
-from strava_async.webhooks.backlog import KeptEvent
+from strava_async.webhooks.backlog import PersistedEvent
 from strava_async.webhooks.backlog_holder import Holder, clear_away, is_alive
-from strava_async.webhooks.handler import name_of
+from strava_async.webhooks.handler_errors import event_label
 
 T = TypeVar("T")
 
@@ -63,12 +63,12 @@ class _Taking:
         dropped: rows that are not taken, by id, and what is to be logged of them.
     """
 
-    events: dict[str, KeptEvent] = field(default_factory=dict[str, KeptEvent])
+    events: dict[str, PersistedEvent] = field(default_factory=dict[str, PersistedEvent])
     ids: dict[str, int] = field(default_factory=dict[str, int])
     doubles: list[int] = field(default_factory=list[int])
     dropped: dict[int, str] = field(default_factory=dict[int, str])
 
-    def add(self, row_id: int, kept: KeptEvent) -> None:
+    def add(self, row_id: int, kept: PersistedEvent) -> None:
         """Take the event of a row."""
         key = kept.event.key
         if key in self.events:
@@ -111,7 +111,7 @@ class SqliteBacklog:
     def __repr__(self) -> str:
         return f"<SqliteBacklog {self._file.path!r}>"
 
-    async def take(self) -> list[KeptEvent]:
+    async def take(self) -> list[PersistedEvent]:
         """Return the events that are free, and hold them; one caller gets them, among all processes."""
         holder = Holder(self._file)
 
@@ -137,7 +137,7 @@ class SqliteBacklog:
             _logger.error("%s", text)
         return list(taking.events.values())
 
-    async def hold(self, events: Sequence[KeptEvent]) -> None:
+    async def hold(self, events: Sequence[PersistedEvent]) -> None:
         """Put events there, or what is new of them, and hold them. They survive a power failure then."""
         holder = Holder(self._file)
 
@@ -161,7 +161,7 @@ class SqliteBacklog:
         if rows:
             await self._write(remove, lambda _: self._forget(keys))
 
-    async def keep(self, events: Sequence[KeptEvent]) -> None:
+    async def keep(self, events: Sequence[PersistedEvent]) -> None:
         """Put events there, or what is new of them, for whoever takes next. They survive a power failure then."""
 
         def keep(connection: sqlite3.Connection) -> dict[str, int]:
@@ -188,18 +188,20 @@ class SqliteBacklog:
             if alive[name]:
                 continue
             try:
-                kept = KeptEvent.from_json(value)
+                kept = PersistedEvent.from_json(value)
             except InputError:
                 taking.dropped[row_id] = f"row {row_id} of the kept webhook events was dropped: it cannot be read"
                 continue
             if kept.accepted_at < oldest_at and not kept.event.is_deauthorization:
-                what = f"{name_of(kept.event)}, of athlete {kept.event.owner_id}"
+                what = f"{event_label(kept.event)}, of athlete {kept.event.owner_id}"
                 taking.dropped[row_id] = f"{what}: dropped, it was kept for more than seven days"
                 continue
             taking.add(row_id, kept if name is None else kept.interrupted())
         return taking
 
-    def _put(self, connection: sqlite3.Connection, events: Sequence[KeptEvent], mark: str | None) -> dict[str, int]:
+    def _put(
+        self, connection: sqlite3.Connection, events: Sequence[PersistedEvent], mark: str | None
+    ) -> dict[str, int]:
         """Write events with a mark, in their rows or in new ones; return the rows."""
         update = "update events set value = ?, holder = ? where id = ? and holder = ?"
         insert = "insert into events (accepted_at, value, holder) values (?, ?, ?)"

@@ -7,11 +7,11 @@ from enum import Enum
 
 
 class Offer(Enum):
-    """What became of an event that came: accepted, known already, or turned away, to be sent again."""
+    """What became of an event that came: accepted, known already, or rejected, so that Strava sends it again."""
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
-    TURNED_AWAY = "turned away"
+    REJECTED = "rejected"
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class WebhookCounts:
     ``accepted`` is the sum of ``handled``, ``dropped``, ``failed``, ``kept`` and ``waiting``.
 
     Attributes:
-        refused: answered with 4xx: no event, not ours, or not known to be Strava's.
+        refused: answered with 4xx: not an event, not ours, or not known to be Strava's.
         turned_away: answered with 503: the queue was full, or not running.
         duplicates: answered with 200, and known already.
         accepted: answered with 200, and taken; or taken back from the backlog.

@@ -24,7 +24,7 @@ from strava_async._concurrency.callbacks import call_back, is_async
 from strava_async._loop_binding import LoopBinding
 from strava_async.clock import Clock
 from strava_async.errors import InputError
-from strava_async.webhooks.retry import passing
+from strava_async.webhooks.handler_errors import HandlerTimeoutError, ThreadLeftBehindError, must_propagate
 
 T = TypeVar("T")
 
@@ -33,15 +33,7 @@ HANDLER_SECONDS = 60.0
 _logger = logging.getLogger("strava_async.webhooks")
 
 
-class OverTimeError(TimeoutError):
-    """A function of the application took longer than it may, and was cancelled."""
-
-
-class LeftBehindError(OverTimeError):
-    """A function of the application took longer than it may, and goes on in its thread."""
-
-
-class Calls:
+class HandlerCalls:
     """Calls functions of the application.
 
     Args:
@@ -78,14 +70,14 @@ class Calls:
             argument: of the function.
 
         Raises:
-            OverTimeError: its time is over.
+            HandlerTimeoutError: its time is over.
             Exception: what it raises; what is no ``Exception`` and ends nothing else is a RuntimeError.
         """
         thread = None if is_async(function) else _Thread(self, what)
         called = function if thread is None else partial(thread.run, function)
         results: list[Any] = []
         failure: BaseException | None = None
-        over: OverTimeError | None = None
+        over: HandlerTimeoutError | None = None
 
         async def end(seconds: float, scope: anyio.CancelScope) -> None:
             nonlocal over
@@ -93,7 +85,7 @@ class Calls:
             is_left = thread is not None and await self._leave_in_turn(thread, seconds)
             if thread is not None and not is_left and not thread.is_to_be_awaited:
                 return  # it has just ended
-            over = (LeftBehindError if is_left else OverTimeError)(f"it took longer than {seconds:g} s")
+            over = (ThreadLeftBehindError if is_left else HandlerTimeoutError)(f"it took longer than {seconds:g} s")
             scope.cancel()
 
         async with anyio.create_task_group() as tasks:
@@ -158,7 +150,7 @@ class _Thread:
         is_to_be_awaited: whether what it returned is.
     """
 
-    def __init__(self, calls: Calls, what: str) -> None:
+    def __init__(self, calls: HandlerCalls, what: str) -> None:
         self._calls = calls
         self.what = what
         self.has_ended = False
@@ -182,6 +174,6 @@ async def _call(function: Callable[[T], object], argument: T) -> Any:
     except Exception:
         raise
     except BaseException as error:
-        if (passed_on := passing(error, *exits)) is not None:
+        if (passed_on := must_propagate(error, *exits)) is not None:
             raise passed_on from None
         raise RuntimeError(f"{type(error).__name__} is no Exception, and taken as one") from error

@@ -1,112 +1,154 @@
-"""Lanes of webhook events: those whose turn it is, and those that wait to be tried again."""
+"""Lanes: the unfinished events of one object, in the order in which they came; only the first is ever attempted.
+
+=============  =============================================  ====================================================
+state          means                                          next
+=============  =============================================  ====================================================
+``READY``      its first event is due, and no worker has it   ``CLAIMED``
+``CLAIMED``    a worker has its first event                   finished: ``READY`` with the next, or the lane ends;
+                                                              to be tried again: ``DELAYED``, or ``SET_ASIDE`` at
+                                                              the end of the service; its lease ends: ``READY``
+``DELAYED``    its first event waits to be tried again        ``READY`` when that is due, when its athlete's turn
+                                                              comes, or at the end of the service; there it may
+                                                              become ``SET_ASIDE``
+``SET_ASIDE``  left for the backlog at the end of the service none
+=============  =============================================  ====================================================
+
+Deauthorizations have lanes of their own.
+"""
 
 from __future__ import annotations
 
 import heapq
 import itertools
-import math
 from collections import deque
 from collections.abc import Callable
+from enum import Enum
+from typing import Generic, TypeVar
 
 import anyio
 
 from strava_async.clock import Clock
 from strava_async.webhooks.events import WebhookEvent
-from strava_async.webhooks.retry import Job
+from strava_async.webhooks.pending import PendingEvent
 
-Lane = deque[Job]
-"""The unfinished events of one object, in the order in which they came; deauthorizations have lanes of their own."""
-
-
+T = TypeVar("T")
 LaneKey = tuple[bool, str, int, int]
+
+
+class LaneState(Enum):
+    """Where a lane stands; see the table above."""
+
+    READY = "ready"
+    CLAIMED = "claimed"
+    DELAYED = "delayed"
+    SET_ASIDE = "set aside"
+
+
+class Lane:
+    """The unfinished events of one object.
+
+    Attributes:
+        key: what they have in common.
+        events: in the order in which they came.
+        state: see the table above.
+        claim_id: of the latest claim of its first event.
+        lease_ends_at: until when that lasts, on the monotonic clock.
+    """
+
+    __slots__ = ("claim_id", "events", "key", "lease_ends_at", "state")
+
+    def __init__(self, key: LaneKey) -> None:
+        self.key = key
+        self.events: deque[PendingEvent] = deque()
+        self.state = LaneState.READY
+        self.claim_id = 0
+        self.lease_ends_at = 0.0
+
+    @property
+    def is_of_deauthorizations(self) -> bool:
+        """Whether its events are deauthorizations."""
+        return self.key[0]
 
 
 def lane_key(event: WebhookEvent) -> LaneKey:
     """Return what the events of one lane have in common.
 
-    The athlete is part of it: an event that says that an activity is another's is not to hold up the activity's own.
+    The athlete is part of it: an event that says that an activity is another's must not hold up the activity's own.
     """
     if event.is_deauthorization:
         return True, event.object_type, 0, event.owner_id
     return False, event.object_type, event.object_id, event.owner_id
 
 
-class Turns:
-    """The lanes whose turn it is, in two streams: to delete must not wait behind what the workers do.
+class ReadyQueue:
+    """The lanes whose turn it is, first come, first served. It belongs to one event loop."""
 
-    Args:
-        clock: tells since when they wait.
-
-    Attributes:
-        events: where workers get lanes.
-        deauthorizations: where the lanes of deauthorizations are.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._event, self.events = anyio.create_memory_object_stream[Lane](math.inf)
-        self._deauthorization, self.deauthorizations = anyio.create_memory_object_stream[Lane](math.inf)
+    def __init__(self) -> None:
+        self._lanes: deque[Lane] = deque()
+        self._added = anyio.Event()
 
     def add(self, lane: Lane) -> None:
-        """Let a lane have its turn."""
-        lane[0].ready_at = self._clock.monotonic()
-        stream = self._deauthorization if lane[0].event.is_deauthorization else self._event
-        stream.send_nowait(lane)
+        """Put a lane at the end."""
+        self._lanes.append(lane)
+        self._added.set()
 
-    def close(self) -> None:
-        """Close the streams."""
-        for stream in (self._event, self.events, self._deauthorization, self.deauthorizations):
-            stream.close()
+    async def take(self, n: int) -> list[Lane]:
+        """Take out up to ``n`` lanes, at least one: wait for it if there is none."""
+        while not self._lanes:
+            if self._added.is_set():  # all who wait at the same time wait for the same
+                self._added = anyio.Event()
+            await self._added.wait()
+        return [self._lanes.popleft() for _ in range(min(n, len(self._lanes)))]
 
 
-class Later:
-    """The lanes whose first event waits to be tried again.
+class DelayQueue(Generic[T]):
+    """Things that wait until an instant. It belongs to one event loop.
 
     Args:
         clock: by which they wait.
-        ready: is given each when it has waited.
+        due: is given each when it has waited.
     """
 
-    def __init__(self, clock: Clock, ready: Callable[[Lane], None]) -> None:
+    def __init__(self, clock: Clock, due: Callable[[T], None]) -> None:
         self._clock = clock
-        self._ready = ready
+        self._due = due
         self._order = itertools.count()
-        self._due: list[tuple[float, int, Lane]] = []
-        self._nap = anyio.CancelScope()
+        self._heap: list[tuple[float, int, T]] = []
+        self._nap: anyio.CancelScope | None = None
 
-    def add(self, lane: Lane, seconds: float) -> None:
-        """Let a lane wait that long."""
+    def add(self, item: T, seconds: float) -> None:
+        """Let something wait that long."""
         due_at = self._clock.monotonic() + seconds
-        heapq.heappush(self._due, (due_at, next(self._order), lane))
-        if self._due[0][2] is lane:
-            self._nap.cancel()
+        heapq.heappush(self._heap, (due_at, next(self._order), item))
+        if self._heap[0][2] is item:  # it is due before all that ``run`` sleeps for
+            self._wake()
 
-    def release(self) -> list[Lane]:
-        """Let no lane wait any more; return those that did, in the order in which they would have been due."""
-        released = [lane for _, _, lane in sorted(self._due)]
-        self._due.clear()
-        self._nap.cancel()
+    def release(self) -> list[T]:
+        """Empty the queue; return what was in it, in the order in which it would have been due."""
+        released = [item for _, _, item in sorted(self._heap)]
+        self._heap.clear()
+        self._wake()
         return released
 
-    def hasten(self, owner_id: int) -> None:
-        """Let the lanes wait no more that wait for an athlete's turn."""
+    def hasten(self, which: Callable[[T], bool]) -> None:
+        """Let those be due now for which ``which`` is true."""
         now = self._clock.monotonic()
+        self._heap = [(now if which(item) else due_at, order, item) for due_at, order, item in self._heap]
+        heapq.heapify(self._heap)
+        self._wake()
 
-        def is_theirs(lane: Lane) -> bool:
-            return lane[0].standing.waits and lane[0].event.owner_id == owner_id
-
-        self._due = [(now if is_theirs(lane) else due_at, order, lane) for due_at, order, lane in self._due]
-        heapq.heapify(self._due)
-        self._nap.cancel()
-
-    async def wake(self) -> None:
-        """Hand out each lane when it has waited; never returns."""
+    async def run(self) -> None:
+        """Pass on each thing when it has waited; never returns."""
         while True:
             now = self._clock.monotonic()
-            while self._due and self._due[0][0] <= now:
-                self._ready(heapq.heappop(self._due)[2])
+            while self._heap and self._heap[0][0] <= now:
+                self._due(heapq.heappop(self._heap)[2])
             with anyio.CancelScope() as self._nap:
-                if self._due:
-                    await self._clock.sleep(self._due[0][0] - now)
+                if self._heap:
+                    await self._clock.sleep(self._heap[0][0] - now)
                 else:
                     await anyio.sleep_forever()
+
+    def _wake(self) -> None:
+        if self._nap is not None:
+            self._nap.cancel()

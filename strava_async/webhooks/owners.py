@@ -37,13 +37,11 @@ class Standing:
 
     Attributes:
         has_turn: whether it may have its next attempt without asking for a turn.
-        waits: whether it waits for what the athlete's other events may bring nearer.
         was_not_found: whether Strava did not find it once.
         may_be_asked_again: whether it is asked for again then, whatever becomes of the others.
     """
 
     has_turn: bool = False
-    waits: bool = False
     was_not_found: bool = False
     may_be_asked_again: bool = True
 

@@ -2,79 +2,81 @@
 
 Rules:
 
-- An event that was accepted is handled, however often Strava repeats it, and once: it is remembered for an hour.
-- Of one athlete a bounded number is unfinished (``owners``), and two deauthorizations: a third takes the place
-  of the second if nothing was done about that yet, because what it asks of Strava is the same, and later.
-- Events of one object form a **lane**. Only the first of a lane is under way, and it leaves the lane when it has ended:
-  the others wait for it, also while it waits to be tried again. Lanes take turns at the workers.
-- Deauthorizations have lanes and a worker of their own: to delete waits for no ``on_event``.
+- An event that was accepted is handled, however often Strava repeats it, and once: its key is known for an hour.
+- Of one athlete a bounded number is unfinished (``owners``), and two deauthorizations: a third takes the place of the
+  second if nothing was done about that yet, because what it asks of Strava is the same, and later.
+- Events of one object form a **lane** (``lanes``). Only the first of a lane is under way, and the others wait until it
+  is finished, also while it waits to be tried again. Lanes take turns at the workers.
+- Deauthorizations have lanes and a worker of their own: a deletion waits for no ``on_event``.
 - An event that waits to be tried again occupies no worker.
 - At the end nothing is accepted any more. All that is unfinished goes to the backlog at once, held, and what is settled
-  leaves it: who is killed while he drains loses nothing. What is in the queue is handled, and an event that fails then
-  is tried only once more, at once; with a backlog not even that where quota is what it lacks, or its athlete's turn.
-  What is not done within ``drain_seconds`` is cancelled. Cancelling the lifespan cancels everything at once.
+  leaves it: a process that is killed while it drains loses nothing. What is in the queue is handled, and an event that
+  fails then is tried only once more, at once; with a backlog not even that where quota is what it lacks, or its
+  athlete's turn. What is not done within ``drain_seconds`` is cancelled. Cancelling the lifespan cancels everything at
+  once.
 - What is left then, or would have been tried again, is kept with all that is behind it in its lane. The next start
   takes it back before it accepts anything, and holds it in the backlog until it is settled. Without a backlog it is
   lost, and named in the log.
-- A run belongs to one event loop. Used in another one, that is an error at once; if its loop has ended before it could,
-  the next run goes on with what it had.
+- A run belongs to one event loop. To use it in another is an error at once; if its loop has ended too early, the next
+  run goes on with what it had.
+
+What is where: the ``MemoryEventStore`` has the events, ``WorkerPool`` claims them, this class says what follows from
+an attempt, and ``Shutdown`` what becomes of the rest.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
-from anyio.streams.memory import MemoryObjectReceiveStream
 
-from strava_async._concurrency.ttl_set import Seen
 from strava_async._loop_binding import LoopBinding
 from strava_async.clock import Clock
 from strava_async.errors import InputError
 from strava_async.webhooks.backlog import Backlog, check_backlog
-from strava_async.webhooks.backlog_guard import Keeper, carry_out
+from strava_async.webhooks.backlog_guard import BacklogGuard, run_to_the_end
+from strava_async.webhooks.base import Appended, Claim
 from strava_async.webhooks.counts import Offer, WebhookCounts
-from strava_async.webhooks.end import End
+from strava_async.webhooks.event_store_memory import MemoryEventStore
 from strava_async.webhooks.events import WebhookEvent
-from strava_async.webhooks.handler import Outcome, name_of
-from strava_async.webhooks.lanes import Lane, Later, Turns
+from strava_async.webhooks.handler_errors import event_label, must_propagate
 from strava_async.webhooks.owners import Owners
-from strava_async.webhooks.retry import Job, passing
+from strava_async.webhooks.pending import AttemptResult, Outcome, PendingEvent, Retry, WaitReason
 from strava_async.webhooks.run import Run
-from strava_async.webhooks.throttled_log import RareLog
-from strava_async.webhooks.unfinished import Unfinished
+from strava_async.webhooks.shutdown import Shutdown
+from strava_async.webhooks.throttled_log import ThrottledLog
 from strava_async.webhooks.watch import Watch
+from strava_async.webhooks.workers import WorkerPool
 
-REMEMBERED_EVENTS = 100_000
 # With four more for the backlog it is under nine: what supervisors grant is for the server's requests too.
 DRAIN_SECONDS = 4.0
 
-Attempt = Callable[[Job, bool], Awaitable[Outcome | float]]
+Attempt = Callable[[PendingEvent, bool], Awaitable[AttemptResult]]
 
 _logger = logging.getLogger("strava_async.webhooks")
 
 
 class EventQueue:
-    """Takes events, and has workers handle them while its lifespan lasts.
+    """Accepts events, and has workers handle them while its lifespan lasts.
 
     Attributes:
         counts: what became of the events.
 
     Args:
-        attempt: tries to handle an event, given whether it is the last attempt; see ``Handling.attempt``.
+        attempt: tries to handle an event, given whether it is the last attempt; see ``EventHandler.attempt``.
         clock: by which events wait and are remembered.
         workers: how many are handled at the same time, beside one deauthorization.
         max_queue: how many may be unfinished.
         drain_seconds: how long the end may take; None means as long as it takes.
         backlog: keeps what is unfinished at the end until the next start; None loses it.
-        owners: the books of the athletes that events are about.
+        owners: bounds the events of each athlete; shared with the handler.
 
     Raises:
-        InputError: a number makes no sense, or the backlog is none.
+        InputError: a number is out of its range, or the backlog lacks a method.
     """
 
     def __init__(
@@ -101,11 +103,10 @@ class EventQueue:
         self._max_queue = max_queue
         self._drain_seconds = drain_seconds
         self._backlog = backlog
-        self._seen = Seen(clock, max(REMEMBERED_EVENTS, 2 * max_queue))
-        self._end = End(self.counts, self._seen)
-        self._log = RareLog(clock)
         self._owners = owners or Owners()
-        self._unfinished = Unfinished(self._owners)
+        self._store = MemoryEventStore(clock, max_unfinished=max_queue, owners=self._owners)
+        self._shutdown = Shutdown(self.counts, self._store)
+        self._log = ThrottledLog(clock)
         self._run: Run | None = None
 
     def oldest_waiting(self) -> float | None:
@@ -113,36 +114,37 @@ class EventQueue:
 
         Callable from any thread.
         """
-        ready_at = self._unfinished.oldest_ready_at()
+        ready_at = self._store.oldest_ready_at()
         return None if ready_at is None else max(self._clock.monotonic() - ready_at, 0.0)
 
-    def offer(self, event: WebhookEvent) -> Offer:
-        """Take an event, unless it is known or there is no room. Never waits.
+    async def offer(self, event: WebhookEvent) -> Offer:
+        """Store an event, unless it is known or there is no room.
 
         Raises:
             InputError: this runs in another event loop.
         """
-        run, counts, key = self._living_run(), self.counts, event.key
-        if run is not None and key in self._seen:
-            counts.duplicates += 1
-            return Offer.DUPLICATE
-        if run is None:
-            return self._turn_away("the router's lifespan is not running: was its app mounted?")
-        if run.draining:
-            return self._turn_away()  # nothing is wrong: the next process has it when it comes again
-        job = Job(event, self._clock.time(), self._clock.monotonic())
-        if self._unfinished.supersede(job):
-            self._seen.add(key)
-            counts.accepted += 1
-            counts.dropped += 1
-            return Offer.ACCEPTED
-        if counts.waiting - run.taken_back >= self._max_queue:
-            return self._turn_away(f"the queue is full: {self._max_queue} are unfinished")
-        if not self._unfinished.has_room(event):
-            why = f"as many as {self._owners.most_unfinished} of one athlete's are unfinished"
-            return self._turn_away(why, f": those of {event.owner_id}")
-        self._enqueue(run, key, job)
-        return Offer.ACCEPTED
+        if self._living_run() is None:
+            return self._reject("the router's lifespan is not running: was its app mounted?")
+        counts = self.counts
+        match await self._store.append(event):
+            case Appended.STORED:
+                counts.accepted += 1
+                counts.waiting += 1
+                return Offer.ACCEPTED
+            case Appended.SUPERSEDED:
+                counts.accepted += 1
+                counts.dropped += 1
+                return Offer.ACCEPTED
+            case Appended.DUPLICATE:
+                counts.duplicates += 1
+                return Offer.DUPLICATE
+            case Appended.CLOSED:
+                return self._reject()  # nothing is wrong: the next process has it when it comes again
+            case Appended.QUEUE_FULL:
+                return self._reject(f"the queue is full: {self._max_queue} are unfinished")
+            case Appended.OWNER_FULL:
+                why = f"as many as {self._owners.most_unfinished} of one athlete's are unfinished"
+                return self._reject(why, f": those of {event.owner_id}")
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -154,27 +156,25 @@ class EventQueue:
         if self._living_run() is not None:
             raise InputError("these webhooks are running already: include their router once")
         failure: Exception | None = None
-        turns = Turns(self._clock)
-        run = self._run = self._new_run(turns)
-        with closing(turns):
-            try:
-                if run.keeper is not None:
-                    await carry_out(partial(run.keeper.take, partial(self._take_back, run)))
-                async with anyio.create_task_group() as tasks:
-                    for _ in range(self._workers):
-                        tasks.start_soon(self._work, run, turns.events)
-                    tasks.start_soon(self._work, run, turns.deauthorizations)
-                    tasks.start_soon(run.later.wake)
-                    tasks.start_soon(run.watch.run)
-                    if run.keeper is not None:
-                        tasks.start_soon(run.keeper.work)
-                    try:
-                        yield
-                    except Exception as error:  # raised below: the task group would wrap it
-                        failure = error
-                    await self._drain(run, tasks)
-            finally:
-                await self._close(run)
+        run = self._run = self._new_run()
+        try:
+            if run.guard is not None:
+                await run_to_the_end(partial(run.guard.take, self._restore))
+            async with anyio.create_task_group() as tasks:
+                for pool in run.pools:
+                    for _ in range(pool.size):
+                        tasks.start_soon(pool.work)
+                tasks.start_soon(self._store.run)
+                tasks.start_soon(run.watch.run)
+                if run.guard is not None:
+                    tasks.start_soon(run.guard.work)
+                try:
+                    yield
+                except Exception as error:  # raised below: the task group would wrap it
+                    failure = error
+                await self._drain(run, tasks)
+        finally:
+            await self._close(run)
         if failure is not None:
             raise failure
 
@@ -184,46 +184,43 @@ class EventQueue:
             self._run = None
         return self._run
 
-    def _new_run(self, turns: Turns) -> Run:
+    def _new_run(self) -> Run:
         """Return a run in this event loop, with what a loop that ended too early has left."""
-        later = Later(self._clock, lambda lane: run.ready(lane))
-        watch = Watch(self._clock, self.oldest_waiting, self._why_busy)
-        keeper = None if self._backlog is None else Keeper(self._backlog, self._clock)
-        run = Run(self._workers, turns, later, watch, LoopBinding("this router of webhooks"), keeper)
+
+        async def handle(claim: Claim) -> None:
+            await self._handle(run, claim)
+
+        run = Run(
+            workers=WorkerPool(self._store, self._workers, handle, deauthorizations=False),
+            deauthorizers=WorkerPool(self._store, 1, handle, deauthorizations=True),
+            watch=Watch(self._clock, self.oldest_waiting, self._why_busy),
+            binding=LoopBinding("this router of webhooks"),
+            guard=None if self._backlog is None else BacklogGuard(self._backlog, self._clock),
+        )
         run.binding.enter()
-        for lane in self._unfinished.lanes:
-            turns.add(lane)
-            run.taken_back += sum(job.taken_back for job in lane)
+        self._store.begin(run.look_after)
         return run
 
-    def _turn_away(self, why: str = "", more: str = "") -> Offer:
+    def _reject(self, why: str = "", more: str = "") -> Offer:
         self.counts.turned_away += 1
         if why:
-            self._log.say(logging.ERROR, why, f"a webhook event was turned away, {why}{more}")
-        return Offer.TURNED_AWAY
-
-    def _enqueue(self, run: Run, key: str, job: Job) -> None:
-        self._seen.add(key)
-        self.counts.accepted += 1
-        self.counts.waiting += 1
-        lane = self._unfinished.add(job)
-        if lane is not None:
-            run.ready(lane)
+            self._log.log(logging.ERROR, why, f"a webhook event was rejected, {why}{more}")
+        return Offer.REJECTED
 
     def _why_busy(self) -> str:
         return f"no worker is free for it, and {self.counts.waiting} are unfinished"
 
-    def _take_back(self, run: Run, job: Job) -> None:
-        self._enqueue(run, job.event.key, job)
-        run.taken_back += 1  # they take no room from what Strava sends
+    def _restore(self, pending: PendingEvent) -> None:
+        self._store.restore(pending)
+        self.counts.accepted += 1
+        self.counts.waiting += 1
 
     async def _drain(self, run: Run, tasks: TaskGroup) -> None:
         run.draining = True
-        for lane in run.later.release():
-            self._end_lane(run, lane, tried=False)
+        self._store.close(lambda pending: _is_for_the_backlog(run, pending.waits_for, at_the_end=False))
         self._look_for_the_end(run)
-        if run.keeper is not None and not run.idle.is_set():
-            run.keeper.hold(self._unfinished.jobs)
+        if run.guard is not None and not run.idle.is_set():
+            run.guard.hold(self._store.unfinished)
         if self._drain_seconds is not None:
             tasks.start_soon(self._cut_off, self._drain_seconds, tasks)
         if not run.idle.is_set():
@@ -239,82 +236,78 @@ class EventQueue:
         run.draining = True
         if self._run is not run:
             return  # its event loop has ended long ago: what it had is another run's now
-        left = self._unfinished.clear()
         try:
-            await self._end.put_away(left, run.keeper)
+            await self._shutdown.put_away(self._store.clear(), run.guard)
         finally:
             self._run = None
 
-    async def _work(self, run: Run, lanes: MemoryObjectReceiveStream[Lane]) -> None:
-        async for lane in lanes:
-            is_deauthorization = lane[0].event.is_deauthorization
-            run.busy[is_deauthorization] += 1
-            run.look_after(lane[0])
-            await self._handle(run, lane)
-            run.busy[is_deauthorization] -= 1
-
-    async def _handle(self, run: Run, lane: Lane) -> None:
+    async def _handle(self, run: Run, claim: Claim) -> None:
         """Attempt it in a task of its own: a cancellation that is not ours ends the attempt, and no worker."""
-        job, at_the_end, settled = lane[0], run.draining, False
-        job.ready_at = None
+        pending, at_the_end, settled = claim.pending, run.draining, False
+        run.look_after(pending)  # there may be others, for which this worker was the last
 
         async def attempt() -> None:
             nonlocal settled
             try:
-                result = await self._attempt(job, at_the_end and run.keeper is None)
-            except BaseException as error:  # a panic of an extension in Rust is none of Exception
-                if (passed_on := passing(error, SystemExit)) is not None:
+                result = await self._attempt(pending, at_the_end and run.guard is None)
+            except BaseException as error:  # a panic of an extension in Rust is not an Exception
+                if (passed_on := must_propagate(error, SystemExit)) is not None:
                     raise passed_on from None
-                _logger.exception("%s: failed", name_of(job.event))
+                _logger.exception("%s: failed", event_label(pending.event))
                 result = Outcome.FAILED
             # Here, where no cancellation comes between: what was handled is not kept.
             settled = True
-            self._settle(run, lane, result, at_the_end)
+            await self._settle(run, claim, result, at_the_end)
 
         async with anyio.create_task_group() as alone:
             alone.start_soon(attempt)
         if not settled:
-            _logger.error("%s: failed, because what its handler waited for was cancelled", name_of(job.event))
-            self._settle(run, lane, Outcome.FAILED, at_the_end)
+            text = "%s: failed, because what its handler waited for was cancelled"
+            _logger.error(text, event_label(pending.event))
+            await self._settle(run, claim, Outcome.FAILED, at_the_end)
 
-    def _settle(self, run: Run, lane: Lane, result: Outcome | float, at_the_end: bool) -> None:
-        owner_id = lane[0].event.owner_id
-        if isinstance(result, Outcome):
-            self._finish(run, lane, result)
-            if self._owners.take_lifted(owner_id):
-                run.later.hasten(owner_id)
-        elif run.draining:
-            self._end_lane(run, lane, tried=at_the_end)
-        else:
-            run.later.add(lane, result)
+    async def _settle(self, run: Run, claim: Claim, result: AttemptResult, at_the_end: bool) -> None:
+        """Do what follows from an attempt; see the table in ``pending``."""
+        match result:
+            case Outcome():
+                await self._finish(run, claim, result)
+            case Retry() if run.draining:
+                if _is_for_the_backlog(run, result.reason, at_the_end=at_the_end):
+                    self._store.set_aside(claim)
+                else:  # once more, at once
+                    await self._store.retry(claim, self._clock.time())
+            case Retry():
+                claim.pending.waits_for = result.reason
+                await self._store.retry(claim, self._clock.time() + result.seconds)
         self._look_for_the_end(run)
 
-    def _end_lane(self, run: Run, lane: Lane, *, tried: bool) -> None:
-        """Have the first event of a lane tried once more, at once; or set the lane aside for the backlog."""
-        if run.keeper is not None and (tried or lane[0].out_of_quota or lane[0].standing.waits):
-            run.set_aside += len(lane)
-        else:
-            run.ready(lane)
-
-    def _finish(self, run: Run, lane: Lane, outcome: Outcome) -> None:
-        job = self._unfinished.finish(lane)
-        if lane:
-            run.ready(lane)
-        if run.keeper is not None:
-            run.keeper.settle(job)
+    async def _finish(self, run: Run, claim: Claim, outcome: Outcome) -> None:
+        await self._store.ack(claim)
+        if run.guard is not None:
+            run.guard.settle(claim.pending)
         counts = self.counts
         counts.handled += outcome is Outcome.HANDLED
         counts.dropped += outcome is Outcome.DROPPED
         counts.failed += outcome is Outcome.FAILED
         counts.waiting -= 1
-        run.taken_back -= job.taken_back
 
     def _look_for_the_end(self, run: Run) -> None:
-        if run.draining and self.counts.waiting == run.set_aside:
+        if run.draining and self._store.is_done:
             run.idle.set()
+
+
+def _is_for_the_backlog(run: Run, reason: WaitReason | None, *, at_the_end: bool) -> bool:
+    """Say whether an event that would be tried again is left for the next start.
+
+    Args:
+        run: that ends.
+        reason: what the event waits for.
+        at_the_end: whether it was attempted since the end began.
+    """
+    return run.guard is not None and (at_the_end or reason in (WaitReason.QUOTA, WaitReason.OWNER_TURN))
 
 
 def check_positive(name: str, number: object) -> None:
     """Raise InputError unless it is an int above zero."""
     if type(number) is not int or number < 1:  # True is an int to Python
-        raise InputError(f"{name} is an int, and positive")
+        raise InputError(f"{name} has to be an int above zero")

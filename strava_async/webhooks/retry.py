@@ -17,17 +17,11 @@ whatever else ``on_event`` raised; a thread that      never
 
 A group of errors counts as the one among them that is repeated least. The errors of a connection, and TimeoutError, are
 OSErrors. The two days are counted on the monotonic clock; the wall clock tells how much of them a backlog took.
+
+Each function counts a failure of the event, and returns its ``Retry``; None if it is not attempted again.
 """
 
 from __future__ import annotations
-
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import TypeGuard
-
-import anyio
 
 from strava_async.clock import Clock
 from strava_async.errors import (
@@ -35,140 +29,88 @@ from strava_async.errors import (
     QuotaExceededError,
     RateLimitedError,
     ServerError,
-    TokenStoreError,
+    StoreError,
     TransportError,
 )
-from strava_async.webhooks.events import WebhookEvent
-from strava_async.webhooks.owners import Standing
+from strava_async.webhooks.handler_errors import flatten
+from strava_async.webhooks.pending import PendingEvent, Retry, WaitReason
 
 NOT_FOUND_SECONDS = (2.0, 10.0, 60.0)
 TROUBLE_SECONDS = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 3600.0, 3600.0)
 UNKNOWN_QUOTA_SECONDS = 60.0
-LEAST_QUOTA_SECONDS = 5.0
-MOST_QUOTA_SECONDS = 86_400.0
+MIN_QUOTA_SECONDS = 5.0
+MAX_QUOTA_SECONDS = 86_400.0
 QUOTA_AGE_SECONDS = 2 * 86_400.0
 
 
-class Held(Enum):
-    """Whether an event is in the backlog, marked as held by this process.
+def after_error(
+    pending: PendingEvent, error: Exception, clock: Clock, retry_on: tuple[type[Exception], ...]
+) -> Retry | None:
+    """Return when ``on_event`` is called again.
 
-    ``PERHAPS``: it was to be written, and nobody knows whether it was.
+    Args:
+        pending: the event.
+        error: what ``on_event`` raised.
+        clock: tells how old the event is.
+        retry_on: the errors that count as trouble, beside those of the table.
     """
+    retries = [_after(pending, leaf, clock, retry_on) for leaf in flatten(error)]
+    known = [retry for retry in retries if retry is not None]
+    if len(known) < len(retries):
+        return None  # what is never repeated decides
+    seconds = max(retry.seconds for retry in known)
+    # Lacking quota is told from the rest: at the end of a service, such an event is not attempted again.
+    lacked_quota = any(retry.reason is WaitReason.QUOTA for retry in known)
+    return Retry(seconds, WaitReason.QUOTA if lacked_quota else max(known, key=_seconds).reason)
 
-    NOT = "not"
-    PERHAPS = "perhaps"
-    SURELY = "surely"
 
+def after_trouble(pending: PendingEvent, *, endless: bool = False) -> Retry | None:
+    """Return when it is attempted again after a failure that is not the event's own.
 
-@dataclass(slots=True, eq=False)
-class Job:
-    """An event that was accepted, and how far it has come.
-
-    Attributes:
-        event: what happened.
-        accepted_at: when it came; Unix seconds.
-        came_at: when that was on the monotonic clock of this process.
-        claimed: whether this process has the event; not asked again then.
-        forgotten: whether the athlete's tokens were found dead and deleted, so that only ``on_disconnect`` is left;
-            None if that was begun, and nobody knows how it ended.
-        taken_back: whether it came from the backlog.
-        held: whether it is in the backlog now.
-        goes_on: whether a thread may still be at it, although its handling was cut off: no other process is to have it
-            before this one is gone.
-        out_of_quota: whether quota was what it lacked last.
-        ready_at: since when it waits for a worker, on the monotonic clock; None while it does not.
-        standing: among the events of its athlete.
-        traced: the steps of its handling of which the log has a traceback.
-        failures: how many attempts failed, by the row of the table.
+    Args:
+        pending: the event.
+        endless: whether it is attempted however often it has failed.
     """
-
-    event: WebhookEvent
-    accepted_at: float
-    came_at: float
-    claimed: bool = False
-    forgotten: bool | None = False
-    taken_back: bool = False
-    held: Held = Held.NOT
-    goes_on: bool = False
-    out_of_quota: bool = False
-    ready_at: float | None = None
-    standing: Standing = field(default_factory=Standing)
-    traced: set[str] = field(default_factory=set[str])
-    failures: Counter[str] = field(default_factory=Counter[str])
-
-    @property
-    def is_untouched(self) -> bool:
-        """Whether nothing was done about it yet, in no run."""
-        return not self.claimed and self.forgotten is False and not self.taken_back
-
-    def pause_after(self, error: Exception, clock: Clock, retry_on: tuple[type[Exception], ...]) -> float | None:
-        """Return the seconds until ``on_event`` is called again after it raised this; None if it is not.
-
-        Args:
-            error: what it raised.
-            clock: tells how old the event is.
-            retry_on: the errors that count as trouble, beside those of the table.
-        """
-        pauses = [self._pause_after(leaf, clock, retry_on) for leaf in leaves(error)]
-        self.out_of_quota = any(isinstance(leaf, QuotaExceededError | RateLimitedError) for leaf in leaves(error))
-        known = [pause for pause in pauses if pause is not None]
-        return max(known) if len(known) == len(pauses) else None
-
-    def pause_after_trouble(self, *, endless: bool = False) -> float | None:
-        """Return the seconds until the next attempt after a failure that is not the event's; None if none follows.
-
-        Args:
-            endless: whether one always follows.
-        """
-        self.out_of_quota = False
-        pause = self._next("trouble", TROUBLE_SECONDS)
-        return TROUBLE_SECONDS[-1] if pause is None and endless else pause
-
-    def pause_after_not_found(self) -> float | None:
-        """Return the seconds until what Strava did not find is looked at again; None if it is not."""
-        return self._next("not found", NOT_FOUND_SECONDS)
-
-    def _pause_after(self, error: BaseException, clock: Clock, retry_on: tuple[type[Exception], ...]) -> float | None:
-        match error:
-            case QuotaExceededError():
-                return self._pause_for_quota(error.wait_seconds, clock)
-            case RateLimitedError():
-                seconds = UNKNOWN_QUOTA_SECONDS if error.resume_at is None else error.resume_at - clock.time()
-                return self._pause_for_quota(seconds, clock)
-            case TransportError() | ServerError() | TokenStoreError():
-                return self.pause_after_trouble()
-            case NotFoundError() if self.event.aspect_type == "create":
-                return self.pause_after_not_found()
-            case _:
-                return self.pause_after_trouble() if isinstance(error, retry_on) else None
-
-    def _pause_for_quota(self, seconds: float, clock: Clock) -> float | None:
-        if clock.monotonic() - self.came_at > QUOTA_AGE_SECONDS:
-            return None
-        return min(max(LEAST_QUOTA_SECONDS, seconds), MOST_QUOTA_SECONDS)
-
-    def _next(self, what: str, pauses: tuple[float, ...]) -> float | None:
-        failures = self.failures[what]
-        self.failures[what] += 1
-        return pauses[failures] if failures < len(pauses) else None
+    seconds = _next(pending, "trouble", TROUBLE_SECONDS)
+    if seconds is None and endless:
+        seconds = TROUBLE_SECONDS[-1]
+    return None if seconds is None else Retry(seconds, WaitReason.TROUBLE)
 
 
-def leaves(error: BaseException) -> Iterable[BaseException]:
-    """Return the errors of a group, and of the groups in it; of any other error itself."""
-    if _is_group(error):
-        for inner in error.exceptions:
-            yield from leaves(inner)
-    else:
-        yield error
+def after_not_found(pending: PendingEvent, reason: WaitReason = WaitReason.NOT_FOUND) -> Retry | None:
+    """Return when it is attempted again after Strava did not find it; ``reason`` if it waits for something else."""
+    seconds = _next(pending, "not found", NOT_FOUND_SECONDS)
+    return None if seconds is None else Retry(seconds, reason)
 
 
-def passing(error: BaseException, *also: type[BaseException]) -> BaseException | None:
-    """Return what of an error no event may hold up, or None: a cancellation, KeyboardInterrupt, and these kinds."""
-    kinds = (anyio.get_cancelled_exc_class(), KeyboardInterrupt, GeneratorExit, *also)
-    if _is_group(error):
-        return error.subgroup(kinds)
-    return error if isinstance(error, kinds) else None
+def _after(
+    pending: PendingEvent, error: BaseException, clock: Clock, retry_on: tuple[type[Exception], ...]
+) -> Retry | None:
+    match error:
+        case QuotaExceededError():
+            return _after_quota(pending, error.wait_seconds, clock)
+        case RateLimitedError():
+            seconds = UNKNOWN_QUOTA_SECONDS if error.resume_at is None else error.resume_at - clock.time()
+            return _after_quota(pending, seconds, clock)
+        case TransportError() | ServerError() | StoreError():
+            return after_trouble(pending)
+        case NotFoundError() if pending.event.aspect_type == "create":
+            return after_not_found(pending)
+        case _:
+            return after_trouble(pending) if isinstance(error, retry_on) else None
 
 
-def _is_group(error: BaseException) -> TypeGuard[BaseExceptionGroup[BaseException]]:
-    return isinstance(error, BaseExceptionGroup)
+def _after_quota(pending: PendingEvent, seconds: float, clock: Clock) -> Retry | None:
+    if clock.monotonic() - pending.came_at > QUOTA_AGE_SECONDS:
+        return None
+    return Retry(min(max(MIN_QUOTA_SECONDS, seconds), MAX_QUOTA_SECONDS), WaitReason.QUOTA)
+
+
+def _next(pending: PendingEvent, row: str, pauses: tuple[float, ...]) -> float | None:
+    failures = pending.failures[row]
+    pending.failures[row] += 1
+    return pauses[failures] if failures < len(pauses) else None
+
+
+def _seconds(retry: Retry) -> float:
+    return retry.seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from strava_async._concurrency.ttl_set import Seen
+from strava_async._concurrency.ttl_set import TtlSet
 from strava_async.clock import Clock
 
 EACH_SECONDS = 60.0
@@ -14,18 +14,18 @@ _KINDS = 100
 _logger = logging.getLogger("strava_async.webhooks")
 
 
-class RareLog:
-    """Says of each kind of trouble at most once a minute that it is there; ``WebhookRouter.counts`` says how often.
+class ThrottledLog:
+    """Logs each kind of trouble at most once a minute; ``WebhookRouter.counts`` says how often it came.
 
     Args:
         clock: tells when a minute is over.
     """
 
     def __init__(self, clock: Clock) -> None:
-        self._said = Seen(clock, _KINDS, EACH_SECONDS)
+        self._logged = TtlSet(clock, _KINDS, EACH_SECONDS)
 
-    def say(self, level: int, kind: str, text: str) -> None:
+    def log(self, level: int, kind: str, text: str) -> None:
         """Log a text, unless one of its kind was logged within the last minute."""
-        if kind not in self._said:
-            self._said.add(kind)
+        if kind not in self._logged:
+            self._logged.add(kind)
             _logger.log(level, "%s", text)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from strava_async.webhooks.events import WebhookEvent
 from strava_async.webhooks.lanes import Lane, LaneKey, lane_key
 from strava_async.webhooks.owners import Owners
-from strava_async.webhooks.retry import Job
+from strava_async.webhooks.pending import PendingEvent
 
 
 class Unfinished:
-    """Keeps the lanes, and the books of the athletes whose events are in them.
+    """Keeps the lanes, and counts the events of each athlete in them.
 
     Args:
-        owners: the books. A deauthorization is not in them: there are two of an athlete at the most.
+        owners: counts them. A deauthorization is not counted: there are two of an athlete at most.
     """
 
     def __init__(self, owners: Owners) -> None:
         self._owners = owners
         self._lanes: dict[LaneKey, Lane] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
 
     @property
     def lanes(self) -> list[Lane]:
@@ -27,58 +29,70 @@ class Unfinished:
         return list(self._lanes.values())
 
     @property
-    def jobs(self) -> list[Job]:
+    def events(self) -> list[PendingEvent]:
         """All events."""
-        return [job for lane in self.lanes for job in lane]
+        return [pending for lane in self.lanes for pending in lane.events]
+
+    def lane_of(self, pending: PendingEvent) -> Lane | None:
+        """Return the lane whose first event this is; None if there is none."""
+        lane = self._lanes.get(lane_key(pending.event))
+        return lane if lane is not None and lane.events[0] is pending else None
 
     def has_room(self, event: WebhookEvent) -> bool:
         """Say whether there may be one more of the event's athlete."""
         return event.is_deauthorization or self._owners.has_room(event.owner_id)
 
-    def add(self, job: Job) -> Lane | None:
+    def add(self, pending: PendingEvent) -> Lane | None:
         """Add an event at the end of its lane; return the lane if it is the first."""
-        if not job.event.is_deauthorization:
-            self._owners.enter(job.event.owner_id)
-        lane = self._lanes.setdefault(lane_key(job.event), deque())
-        lane.append(job)
-        return lane if len(lane) == 1 else None
+        if not pending.event.is_deauthorization:
+            self._owners.enter(pending.event.owner_id)
+        key = lane_key(pending.event)
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(key)
+        lane.events.append(pending)
+        self._count += 1
+        return lane if len(lane.events) == 1 else None
 
-    def supersede(self, job: Job) -> bool:
-        """Let a deauthorization take the place of one of the same athlete's that waits behind another, if there is."""
-        lane = self._lanes.get(lane_key(job.event)) if job.event.is_deauthorization else None
-        if lane is None or len(lane) < 2 or not lane[-1].is_untouched:
+    def supersede(self, pending: PendingEvent) -> bool:
+        """Let a deauthorization replace one of the same athlete's that waits behind another, if there is one."""
+        if not pending.event.is_deauthorization:
             return False
-        lane[-1] = job
+        lane = self._lanes.get(lane_key(pending.event))
+        if lane is None or len(lane.events) < 2 or not lane.events[-1].is_untouched:
+            return False
+        lane.events[-1] = pending
         return True
 
-    def finish(self, lane: Lane) -> Job:
+    def finish(self, lane: Lane) -> PendingEvent:
         """Take the first event out of its lane; return it."""
-        job = lane.popleft()
-        if not lane:
-            del self._lanes[lane_key(job.event)]
-        self._leave(job)
-        return job
+        pending = lane.events.popleft()
+        if not lane.events:
+            del self._lanes[lane.key]
+        self._leave(pending)
+        return pending
 
-    def clear(self) -> list[Job]:
+    def clear(self) -> list[PendingEvent]:
         """Take out all events; return them."""
-        left = self.jobs
+        left = self.events
         self._lanes.clear()
-        for job in left:
-            self._leave(job)
+        for pending in left:
+            self._leave(pending)
         return left
 
     def oldest_ready_at(self) -> float | None:
         """Return since when the event waits that waits longest for a worker; None if none does. From any thread."""
-        ready_at = [job.ready_at for job in map(_first, self.lanes) if job is not None and job.ready_at is not None]
-        return min(ready_at, default=None)
+        ready_at = [first.ready_at for first in map(_first, self.lanes) if first is not None]
+        return min((at for at in ready_at if at is not None), default=None)
 
-    def _leave(self, job: Job) -> None:
-        if not job.event.is_deauthorization:
-            self._owners.leave(job.event.owner_id)
+    def _leave(self, pending: PendingEvent) -> None:
+        self._count -= 1
+        if not pending.event.is_deauthorization:
+            self._owners.leave(pending.event.owner_id)
 
 
-def _first(lane: Lane) -> Job | None:
+def _first(lane: Lane) -> PendingEvent | None:
     try:
-        return lane[0]
+        return lane.events[0]
     except IndexError:  # it was finished while another thread looks
         return None

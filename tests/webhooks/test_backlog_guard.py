@@ -13,13 +13,12 @@ import anyio.to_thread
 import pytest
 
 from strava_async import InputError, QuotaExceededError, TokenStoreError, TransportError
-from strava_async.fastapi import KeptEvent, SqliteBacklog, WebhookCounts
 from strava_async.testing import FakeClock
-from strava_async.webhooks import WebhookEvent
+from strava_async.webhooks import PersistedEvent, SqliteBacklog, WebhookCounts, WebhookEvent
 from strava_async.webhooks.backlog import Backlog
 from strava_async.webhooks.backlog_guard import BACKLOG_SECONDS
 from strava_async.webhooks.counts import Offer
-from strava_async.webhooks.handler import Handling
+from strava_async.webhooks.handler import EventHandler
 from strava_async.webhooks.queue import EventQueue
 from strava_async.webhooks.retry import QUOTA_AGE_SECONDS, TROUBLE_SECONDS
 
@@ -43,9 +42,9 @@ class MemoryBacklog:
         writes: the operations that were asked for.
     """
 
-    def __init__(self, *kept: KeptEvent) -> None:
-        self.kept: list[KeptEvent] = [*kept]
-        self.held: dict[str, KeptEvent] = {}
+    def __init__(self, *kept: PersistedEvent) -> None:
+        self.kept: list[PersistedEvent] = [*kept]
+        self.held: dict[str, PersistedEvent] = {}
         self.writes: list[str] = []
         self.pauses = 0
         self.error: Exception | None = None
@@ -63,14 +62,14 @@ class MemoryBacklog:
         if self.error is not None:
             raise self.error
 
-    async def take(self) -> Sequence[KeptEvent]:
+    async def take(self) -> Sequence[PersistedEvent]:
         taken, self.kept = self.kept, []
         self.held.update((kept.event.key, kept) for kept in taken)
         self.taking.set()
         await self._answer("take")
         return taken
 
-    async def hold(self, events: Sequence[KeptEvent]) -> None:
+    async def hold(self, events: Sequence[PersistedEvent]) -> None:
         await self._answer("hold")
         self.held.update((kept.event.key, kept) for kept in events)
         self.on_held()
@@ -79,7 +78,7 @@ class MemoryBacklog:
         await self._answer("settle")
         self.held = {key: kept for key, kept in self.held.items() if key not in keys}
 
-    async def keep(self, events: Sequence[KeptEvent]) -> None:
+    async def keep(self, events: Sequence[PersistedEvent]) -> None:
         self.on_keep()
         await self._answer("keep")
         for kept in events:
@@ -138,8 +137,8 @@ class Service:
         await self.clock.sleep(2.0)
         backlog.error = None
 
-    def handling(self) -> Handling:
-        return Handling(self, on_event=self.on_event, on_disconnect=self.on_disconnect, claim=self.claim)
+    def handling(self) -> EventHandler:
+        return EventHandler(self, on_event=self.on_event, on_disconnect=self.on_disconnect, claim=self.claim)
 
     def queue(self, **changes: Any) -> EventQueue:
         handling = self.handling()
@@ -164,7 +163,7 @@ class Service:
         queue = self.queue(**changes)
         async with queue.running():
             for each in events:
-                assert queue.offer(each) is Offer.ACCEPTED
+                assert await queue.offer(each) is Offer.ACCEPTED
             await anyio.wait_all_tasks_blocked()
         return queue.counts
 
@@ -206,7 +205,7 @@ async def test_what_is_first_tried_while_it_ends_is_kept_too() -> None:
     queue = service.queue(workers=1)
     async with queue.running():
         for number in range(1, 6):
-            queue.offer(event(number))
+            await queue.offer(event(number))
     assert queue.counts == WebhookCounts(accepted=5, kept=5)
     assert [number for number, _ in service.tried] == [1, 2, 3, 4, 5]
 
@@ -241,7 +240,7 @@ async def test_a_cancelled_lifespan_keeps_what_is_left() -> None:
     queue = service.queue()
     with anyio.CancelScope() as scope:
         async with queue.running():
-            queue.offer(event())
+            await queue.offer(event())
             await anyio.wait_all_tasks_blocked()
             scope.cancel()
             await anyio.sleep_forever()
@@ -260,7 +259,7 @@ async def test_a_task_that_is_cancelled_again_and_again_keeps_what_is_left() -> 
 
     async def live() -> None:
         async with queue.running():
-            queue.offer(event())
+            await queue.offer(event())
             await anyio.sleep_forever()
 
     task = asyncio.ensure_future(live())
@@ -286,7 +285,7 @@ def test_what_is_left_is_kept_although_the_event_loop_ends_meanwhile(outer_ends_
     async def live() -> None:
         try:
             async with queue.running():
-                queue.offer(event())
+                await queue.offer(event())
                 await anyio.wait_all_tasks_blocked()
         finally:
             closed.append(len(backlog.kept))  # what the backlog needs is closed here
@@ -307,7 +306,7 @@ def test_what_is_left_is_kept_although_the_event_loop_ends_meanwhile(outer_ends_
 
 
 def test_what_was_taken_is_not_lost_although_the_event_loop_ends_meanwhile() -> None:
-    backlog = MemoryBacklog(KeptEvent(event(), 0.0))
+    backlog = MemoryBacklog(PersistedEvent(event(), 0.0))
     backlog.pauses = 20
 
     async def main() -> None:
@@ -320,16 +319,20 @@ def test_what_was_taken_is_not_lost_although_the_event_loop_ends_meanwhile() -> 
 
 
 async def test_while_it_is_kept_nothing_is_accepted_and_what_is_known_stays_known() -> None:
-    backlog = MemoryBacklog()
-    service = Service(backlog)
+    offers: list[Offer] = []
+
+    class Offering(MemoryBacklog):
+        async def keep(self, events: Sequence[PersistedEvent]) -> None:
+            offers.extend([await queue.offer(event(1)), await queue.offer(event(2))])
+            await super().keep(events)
+
+    service = Service(Offering())
     service.hangs = True
     queue = service.queue(drain_seconds=0)
-    offers: list[Offer] = []
-    backlog.on_keep = lambda: offers.extend([queue.offer(event(1)), queue.offer(event(2))])
     async with queue.running():
-        queue.offer(event(1))
+        await queue.offer(event(1))
         await anyio.wait_all_tasks_blocked()
-    assert offers == [Offer.DUPLICATE, Offer.TURNED_AWAY]
+    assert offers == [Offer.DUPLICATE, Offer.REJECTED]
 
 
 async def test_a_deauthorization_whose_on_disconnect_failed_survives_a_restart() -> None:
@@ -368,7 +371,7 @@ async def test_at_the_beginning_of_the_end_all_that_is_unfinished_is_held_and_le
 
     async with anyio.create_task_group() as tasks, queue.running():
         for number in (1, 2, 3):
-            queue.offer(event(number))
+            await queue.offer(event(number))
         await anyio.wait_all_tasks_blocked()
         assert backlog.writes == ["take"]
         tasks.start_soon(let_them_go)
@@ -386,14 +389,14 @@ async def test_what_is_finished_while_it_is_put_there_is_removed_afterwards() ->
     async with queue.running():
         backlog.pauses = 50
         for number in range(1, 6):
-            queue.offer(event(number))
+            await queue.offer(event(number))
     assert queue.counts == WebhookCounts(accepted=5, handled=5)
     assert backlog.writes[:2] == ["take", "hold"]
     assert (backlog.held, backlog.kept) == ({}, [])
 
 
 async def test_what_is_finished_while_others_are_removed_is_removed_too() -> None:
-    backlog = MemoryBacklog(*[KeptEvent(event(number), 0.0) for number in (1, 2, 3)])
+    backlog = MemoryBacklog(*[PersistedEvent(event(number), 0.0) for number in (1, 2, 3)])
     service = Service(backlog)
     service.gate = anyio.Event()
     async with service.queue(workers=1).running():
@@ -412,7 +415,7 @@ async def test_an_end_with_nothing_unfinished_writes_nothing() -> None:
 
 
 async def test_what_was_taken_is_held_until_it_is_settled() -> None:
-    backlog = MemoryBacklog(KeptEvent(event(1), 0.0), KeptEvent(event(2), 0.0))
+    backlog = MemoryBacklog(PersistedEvent(event(1), 0.0), PersistedEvent(event(2), 0.0))
     service = Service(backlog)
     service.gate = anyio.Event()
     queue = service.queue(workers=1)
@@ -428,7 +431,7 @@ async def test_what_was_taken_is_held_until_it_is_settled() -> None:
 
 @pytest.mark.parametrize("error", [None, ValueError("a defect")])
 async def test_whatever_becomes_of_what_was_taken_it_leaves(error: Exception | None) -> None:
-    backlog = MemoryBacklog(KeptEvent(event(), 0.0))
+    backlog = MemoryBacklog(PersistedEvent(event(), 0.0))
     service = Service(backlog)
     service.error = error
     service.connected = error is not None
@@ -437,7 +440,7 @@ async def test_whatever_becomes_of_what_was_taken_it_leaves(error: Exception | N
 
 
 async def test_what_a_killed_process_had_claimed_is_handled_by_the_next() -> None:
-    backlog = MemoryBacklog(KeptEvent(event(), 0.0))
+    backlog = MemoryBacklog(PersistedEvent(event(), 0.0))
     service = Service(backlog)
     service.hangs = True
     with anyio.CancelScope() as scope:
@@ -452,7 +455,7 @@ async def test_what_a_killed_process_had_claimed_is_handled_by_the_next() -> Non
 
 
 async def test_a_killed_process_that_had_deleted_tokens_leaves_on_disconnect_to_the_next() -> None:
-    backlog = MemoryBacklog(KeptEvent(REMOVED, 0.0).interrupted())
+    backlog = MemoryBacklog(PersistedEvent(REMOVED, 0.0).interrupted())
     service = Service(backlog)
     service.connected = False
     assert await service.run() == WebhookCounts(accepted=1, handled=1)
@@ -469,13 +472,13 @@ async def test_what_a_thread_is_still_at_is_nobody_elses_before_its_process_is_g
         begun.set()
         release.wait(30)
 
-    handling = Handling(service, on_event=on_event, on_disconnect=None, claim=None)
+    handling = EventHandler(service, on_event=on_event, on_disconnect=None, claim=None)
     queue = EventQueue(handling.attempt, clock=service.clock, workers=1, max_queue=9, drain_seconds=0, backlog=backlog)
     try:
         with anyio.CancelScope() as scope:
             async with queue.running():
-                queue.offer(event(1))
-                queue.offer(event(2))
+                await queue.offer(event(1))
+                await queue.offer(event(2))
                 await anyio.to_thread.run_sync(begun.wait)
                 if cancelled:
                     scope.cancel()
@@ -503,18 +506,18 @@ async def test_attempts_are_counted_across_restarts() -> None:
 
 
 async def test_what_was_taken_back_is_known_and_takes_no_room() -> None:
-    service = Service(MemoryBacklog(*[KeptEvent(event(number), 0.0) for number in (1, 2, 3)]))
+    service = Service(MemoryBacklog(*[PersistedEvent(event(number), 0.0) for number in (1, 2, 3)]))
     service.hangs = True
     queue = service.queue(max_queue=1, drain_seconds=0)
     async with queue.running():
-        assert queue.offer(event(1)) is Offer.DUPLICATE
-        assert queue.offer(event(4)) is Offer.ACCEPTED
-        assert queue.offer(event(5)) is Offer.TURNED_AWAY
+        assert await queue.offer(event(1)) is Offer.DUPLICATE
+        assert await queue.offer(event(4)) is Offer.ACCEPTED
+        assert await queue.offer(event(5)) is Offer.REJECTED
     assert queue.counts.kept == 4
 
 
 async def test_an_event_keeps_the_instant_at_which_it_came() -> None:
-    backlog = MemoryBacklog(KeptEvent(event(), 5.0))
+    backlog = MemoryBacklog(PersistedEvent(event(), 5.0))
     service = Service(backlog)
     service.hangs = True
     await service.run(drain_seconds=0)
@@ -522,13 +525,13 @@ async def test_an_event_keeps_the_instant_at_which_it_came() -> None:
 
 
 async def test_the_time_in_the_backlog_counts_for_how_old_an_event_is() -> None:
-    service = Service(MemoryBacklog(KeptEvent(event(), FakeClock().time() - QUOTA_AGE_SECONDS - 1)))
+    service = Service(MemoryBacklog(PersistedEvent(event(), FakeClock().time() - QUOTA_AGE_SECONDS - 1)))
     service.error = NO_QUOTA
     assert await service.run() == WebhookCounts(accepted=1, failed=1)
 
 
 async def test_a_start_that_is_cancelled_while_it_takes_loses_nothing() -> None:
-    backlog = MemoryBacklog(KeptEvent(event(), 0.0))
+    backlog = MemoryBacklog(PersistedEvent(event(), 0.0))
     backlog.pauses = 3
     service = Service(backlog)
     with anyio.CancelScope() as scope:
@@ -540,7 +543,7 @@ async def test_a_start_that_is_cancelled_while_it_takes_loses_nothing() -> None:
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_starting_task_that_is_cancelled_while_it_takes_loses_nothing() -> None:
-    backlog = MemoryBacklog(KeptEvent(event(), 0.0))
+    backlog = MemoryBacklog(PersistedEvent(event(), 0.0))
     backlog.pauses = 5
     task = asyncio.ensure_future(Service(backlog).run())
     await backlog.taking.wait()
@@ -559,8 +562,8 @@ async def test_a_keep_that_raises_is_logged_with_what_is_lost(caplog: pytest.Log
     service.error = NO_QUOTA
     queue = service.queue()
     async with queue.running():
-        queue.offer(event(1))
-        queue.offer(event(2))
+        await queue.offer(event(1))
+        await queue.offer(event(2))
         await anyio.wait_all_tasks_blocked()
         backlog.error = TokenStoreError("no room")
     assert queue.counts == WebhookCounts(accepted=2, failed=2)
@@ -578,7 +581,7 @@ async def test_a_keep_that_hangs_has_four_seconds(caplog: pytest.LogCaptureFixtu
     service.error = NO_QUOTA
     queue = service.queue()
     async with anyio.create_task_group() as tasks, queue.running():
-        queue.offer(event())
+        await queue.offer(event())
         await anyio.wait_all_tasks_blocked()
         backlog.hangs = True
         tasks.start_soon(service.let_its_time_pass)
@@ -622,7 +625,7 @@ async def test_what_could_not_be_put_there_at_the_beginning_of_the_end_is_kept_a
     service.hangs = True
     queue = service.queue(drain_seconds=5)
     async with service.clock.autojump(), anyio.create_task_group() as tasks, queue.running():
-        queue.offer(event())
+        await queue.offer(event())
         await service.until_tried()
         backlog.error = TokenStoreError("no room")
         tasks.start_soon(service.mend, backlog)
@@ -644,7 +647,7 @@ async def test_what_could_not_be_put_there_and_is_handled_is_not_sought_there(ca
 
     queue = service.queue()
     async with anyio.create_task_group() as tasks, queue.running():
-        queue.offer(event())
+        await queue.offer(event())
         await anyio.wait_all_tasks_blocked()
         backlog.error = OSError("the database is away")
         tasks.start_soon(let_it_go)
@@ -660,8 +663,8 @@ async def test_what_is_held_is_not_lost_where_it_cannot_be_kept(caplog: pytest.L
     queue = service.queue(drain_seconds=5)
     backlog.on_keep = lambda: setattr(backlog, "error", TokenStoreError("no room"))
     async with service.clock.autojump(), queue.running():
-        queue.offer(event(1))
-        queue.offer(event(2))
+        await queue.offer(event(1))
+        await queue.offer(event(2))
         await service.until_tried(2)
     assert queue.counts == WebhookCounts(accepted=2, kept=2)
     assert len(backlog.held) == 2
@@ -669,7 +672,7 @@ async def test_what_is_held_is_not_lost_where_it_cannot_be_kept(caplog: pytest.L
 
 
 async def test_what_cannot_be_removed_is_tried_again_with_the_next_and_at_the_end() -> None:
-    backlog = MemoryBacklog(*[KeptEvent(event(number), 0.0) for number in (1, 2)])
+    backlog = MemoryBacklog(*[PersistedEvent(event(number), 0.0) for number in (1, 2)])
     service = Service(backlog)
     queue = service.queue(workers=1)
     service.gate = anyio.Event()
@@ -680,7 +683,7 @@ async def test_what_cannot_be_removed_is_tried_again_with_the_next_and_at_the_en
         await anyio.wait_all_tasks_blocked()
         assert len(backlog.held) == 2
         backlog.error = None
-        queue.offer(event(3))
+        await queue.offer(event(3))
         await anyio.wait_all_tasks_blocked()
         assert len(backlog.held) == 2  # what came now is not there, and has nothing removed
     assert (backlog.held, backlog.kept) == ({}, [])
@@ -696,7 +699,7 @@ async def test_draining_and_a_backlog_that_hangs_take_less_than_nine_seconds() -
     )
     async with service.clock.autojump():
         async with queue.running():
-            queue.offer(event())
+            await queue.offer(event())
             await service.until_tried()
             backlog.hangs = True
             began_at = service.clock.monotonic()

@@ -19,7 +19,7 @@ import anyio.from_thread
 import pytest
 
 from strava_async import TokenStoreError
-from strava_async.fastapi import KeptEvent, SqliteBacklog
+from strava_async.fastapi import PersistedEvent, SqliteBacklog
 from strava_async.testing import FakeClock
 from strava_async.webhooks import WebhookEvent
 from strava_async.webhooks.backlog_sqlite import KEPT_SECONDS
@@ -38,8 +38,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "webhooks.sqlite"
 
 
-def at(accepted_at: float, number: int = 1) -> KeptEvent:
-    return KeptEvent(event(number), accepted_at, claimed=True)
+def at(accepted_at: float, number: int = 1) -> PersistedEvent:
+    return PersistedEvent(event(number), accepted_at, claimed=True)
 
 
 def rows(path: Path) -> int:
@@ -71,7 +71,7 @@ async def test_what_is_older_than_seven_days_is_dropped_but_a_deauthorization(
 ) -> None:
     clock = FakeClock()
     now = clock.time()
-    await SqliteBacklog(path).keep([at(now, 1), at(now - 1, 2), KeptEvent(REMOVED, now - 1)])
+    await SqliteBacklog(path).keep([at(now, 1), at(now - 1, 2), PersistedEvent(REMOVED, now - 1)])
     clock.advance(KEPT_SECONDS)
     taken = await SqliteBacklog(path, clock=clock).take()
     assert [kept.event for kept in taken] == [REMOVED, event(1)]
@@ -114,7 +114,7 @@ async def test_a_directory_that_is_missing_is_named(path: Path) -> None:
 
 async def test_tasks_that_take_at_once_get_each_event_once(path: Path) -> None:
     await backlog_of(path).keep([at(float(number), number) for number in range(1, 301)])
-    taken: list[KeptEvent] = []
+    taken: list[PersistedEvent] = []
 
     async def take() -> None:
         taken.extend(await backlog_of(path).take())
@@ -127,7 +127,7 @@ async def test_tasks_that_take_at_once_get_each_event_once(path: Path) -> None:
 
 def test_loops_of_several_threads_share_an_object(path: Path, anyio_backend: str) -> None:
     backlog = backlog_of(path)
-    taken: list[KeptEvent] = []
+    taken: list[PersistedEvent] = []
 
     async def use(number: int) -> None:
         await backlog.keep([at(float(number), number)])
@@ -168,7 +168,7 @@ async def test_what_is_held_is_nobody_elses_until_it_is_kept(path: Path) -> None
     assert await other.take() == []
     await other.settle([event(1).key])
     assert rows(path) == 2
-    further = KeptEvent(event(2), 2.0, claimed=True, failures={"trouble": 3})
+    further = PersistedEvent(event(2), 2.0, claimed=True, failures={"trouble": 3})
     await backlog.keep([at(1.0, 1), further, at(3.0, 3)])
     assert (rows(path), locks(path)) == (3, [])
     assert await other.take() == [at(1.0, 1), further, at(3.0, 3)]
@@ -183,10 +183,10 @@ async def test_what_one_holds_is_not_changed_by_another_that_knows_it_too(path: 
 
 
 async def test_an_event_that_two_processes_have_kept_is_taken_once(path: Path) -> None:
-    await backlog_of(path).keep([KeptEvent(event(), 2.0, failures={"trouble": 2, "not found": 1})])
-    await backlog_of(path).keep([KeptEvent(event(), 1.0, claimed=True, failures={"trouble": 1})])
+    await backlog_of(path).keep([PersistedEvent(event(), 2.0, failures={"trouble": 2, "not found": 1})])
+    await backlog_of(path).keep([PersistedEvent(event(), 1.0, claimed=True, failures={"trouble": 1})])
     backlog = backlog_of(path)
-    assert await backlog.take() == [KeptEvent(event(), 1.0, True, failures={"trouble": 2, "not found": 1})]
+    assert await backlog.take() == [PersistedEvent(event(), 1.0, True, failures={"trouble": 2, "not found": 1})]
     await backlog.settle([event().key])
     assert rows(path) == 0
 
@@ -252,7 +252,7 @@ async def test_a_mark_that_is_no_holders_is_none(path: Path, name: object) -> No
 
 PROCESS = """
 import os, signal, sys, anyio
-from strava_async.fastapi import KeptEvent, SqliteBacklog
+from strava_async.fastapi import PersistedEvent, SqliteBacklog
 from strava_async.testing import FakeClock
 from strava_async.webhooks import WebhookEvent
 
@@ -268,7 +268,7 @@ path, what = sys.argv[1:]
 backlog = SqliteBacklog(path, clock=Killer() if what == "die while taking" else FakeClock(start=1000.0))
 print("ready", flush=True)
 sys.stdin.readline()
-kept = KeptEvent(WebhookEvent("activity", 1, "create", 7, 9, 1), 1.0)
+kept = PersistedEvent(WebhookEvent("activity", 1, "create", 7, 9, 1), 1.0)
 if what == "keep and die":
     killed_after(backlog.keep, [kept])
 if what == "hold and die":
@@ -315,7 +315,7 @@ def test_processes_that_start_at_once_get_each_event_once(path: Path) -> None:
 def test_what_a_process_had_put_there_when_it_was_killed_is_free_at_once(path: Path, what: str, claimed: bool) -> None:
     with processes(path, what) as (process,):
         assert process.wait(30) == -9
-    assert anyio.run(backlog_of(path).take) == [KeptEvent(event(), 1.0, claimed)]
+    assert anyio.run(backlog_of(path).take) == [PersistedEvent(event(), 1.0, claimed)]
     assert len(locks(path)) == 1
 
 

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import anyio
@@ -24,16 +25,16 @@ from strava_async import (
 )
 from strava_async.testing import FakeClock
 from strava_async.webhooks import WebhookEvent
-from strava_async.webhooks.handler import DENIED_SECONDS, Handling, Outcome
+from strava_async.webhooks.handler import DENIED_SECONDS, EventHandler
 from strava_async.webhooks.owners import SLOW_TURN_SECONDS, TURN_SECONDS, Owners
+from strava_async.webhooks.pending import AttemptResult, GrantState, Outcome, PendingEvent, Retry, WaitReason
 from strava_async.webhooks.retry import (
-    LEAST_QUOTA_SECONDS,
-    MOST_QUOTA_SECONDS,
+    MAX_QUOTA_SECONDS,
+    MIN_QUOTA_SECONDS,
     NOT_FOUND_SECONDS,
     QUOTA_AGE_SECONDS,
     TROUBLE_SECONDS,
     UNKNOWN_QUOTA_SECONDS,
-    Job,
 )
 
 pytestmark = pytest.mark.anyio
@@ -47,6 +48,16 @@ UNREACHABLE = TransportError("no reply", sent="maybe")
 TROUBLE = [UNREACHABLE, ServerError(status_code=503), TokenStoreError("busy")]
 RETRIED = [*TROUBLE, TimeoutError(), ConnectionRefusedError("the database is down")]
 DROPPED, HANDLED, FAILED = Outcome.DROPPED, Outcome.HANDLED, Outcome.FAILED
+AFTER_TROUBLE = [Retry(seconds, WaitReason.TROUBLE) for seconds in TROUBLE_SECONDS]
+AFTER_NOT_FOUND = [Retry(seconds, WaitReason.NOT_FOUND) for seconds in NOT_FOUND_SECONDS]
+
+
+def turn(seconds: float) -> Retry:
+    return Retry(seconds, WaitReason.OWNER_TURN)
+
+
+def after_quota(seconds: float) -> Retry:
+    return Retry(seconds, WaitReason.QUOTA)
 
 
 def no_quota(wait_seconds: float = 900.0) -> QuotaExceededError:
@@ -98,12 +109,12 @@ class World:
         claimed: bool = await self.slow_step("claim", event)
         return claimed
 
-    def handling(self, **changes: Any) -> Handling:
+    def handling(self, **changes: Any) -> EventHandler:
         arguments: dict[str, Any] = {"on_event": self.on_event, "on_disconnect": self.on_disconnect, "claim": None}
-        return Handling(self, **{**arguments, **changes})
+        return EventHandler(self, **{**arguments, **changes})
 
-    def job(self, event: WebhookEvent) -> Job:
-        return Job(event, self.clock.time(), self.clock.monotonic())
+    def job(self, event: WebhookEvent) -> PendingEvent:
+        return PendingEvent(event, self.clock.time(), self.clock.monotonic())
 
     def asked(self) -> list[str]:
         return [name for name, _ in self.calls]
@@ -134,7 +145,7 @@ async def test_an_event_that_another_process_has_is_dropped() -> None:
 async def test_what_was_claimed_is_not_claimed_again() -> None:
     world = World(on_event=[UNREACHABLE])
     handling, job = world.handling(claim=world.claim), world.job(CREATED)
-    assert await handling.attempt(job, False) == TROUBLE_SECONDS[0]
+    assert await handling.attempt(job, False) == AFTER_TROUBLE[0]
     assert await handling.attempt(job, False) is HANDLED
     assert world.asked() == ["is_connected", "claim", "on_event", "is_connected", "on_event"]
 
@@ -142,7 +153,7 @@ async def test_what_was_claimed_is_not_claimed_again() -> None:
 async def test_a_claim_that_raises_is_asked_again_later() -> None:
     world = World(claim=[OSError("the database is away"), True])
     handling, job = world.handling(claim=world.claim), world.job(CREATED)
-    assert await handling.attempt(job, False) == TROUBLE_SECONDS[0]
+    assert await handling.attempt(job, False) == AFTER_TROUBLE[0]
     assert "on_event" not in world.asked()
     assert await handling.attempt(job, False) is HANDLED
 
@@ -157,14 +168,14 @@ async def test_a_claim_without_an_answer_is_no_claim(caplog: pytest.LogCaptureFi
 async def test_a_store_that_fails_is_asked_again_later() -> None:
     world = World(is_connected=[TokenStoreError("busy"), OSError("gone")])
     handling, job = world.handling(), world.job(CREATED)
-    assert [await handling.attempt(job, False) for _ in range(3)] == [*TROUBLE_SECONDS[:2], HANDLED]
+    assert [await handling.attempt(job, False) for _ in range(3)] == [*AFTER_TROUBLE[:2], HANDLED]
     assert world.asked().count("on_event") == 1
 
 
 async def test_an_athlete_who_left_while_an_event_waited_costs_nothing_more() -> None:
     world = World(is_connected=[True, False], on_event=[UNREACHABLE])
     handling, job = world.handling(), world.job(CREATED)
-    assert await handling.attempt(job, False) == TROUBLE_SECONDS[0]
+    assert await handling.attempt(job, False) == AFTER_TROUBLE[0]
     assert await handling.attempt(job, False) is DROPPED
     assert world.asked().count("on_event") == 1
 
@@ -211,7 +222,7 @@ async def test_whatever_can_be_called_is_a_handler(made: Callable[[World], Calla
 async def test_a_plain_handler_that_raises_is_an_error_like_any_other() -> None:
     world = World(on_event=[UNREACHABLE])
     handling = world.handling(on_event=world.on_event_in_a_thread)
-    assert await handling.attempt(world.job(CREATED), False) == TROUBLE_SECONDS[0]
+    assert await handling.attempt(world.job(CREATED), False) == AFTER_TROUBLE[0]
 
 
 # -- the athlete's turn -----------------------------------------------------------------------------------------------
@@ -221,7 +232,9 @@ def created(number: int) -> WebhookEvent:
     return WebhookEvent("activity", number, "create", 7, 9, 1)
 
 
-async def first_attempts(world: World, handling: Handling, how_many: int) -> list[tuple[Job, Outcome | float]]:
+async def first_attempts(
+    world: World, handling: EventHandler, how_many: int
+) -> list[tuple[PendingEvent, AttemptResult]]:
     jobs = [world.job(created(number)) for number in range(1, how_many + 1)]
     return [(job, await handling.attempt(job, False)) for job in jobs]
 
@@ -230,12 +243,10 @@ async def test_ten_of_an_athlete_are_attempted_within_a_minute_until_one_was_han
     world = World(on_event=[KeyError("not handled")] * 10)
     handling = world.handling(claim=world.claim)
     ended = await first_attempts(world, handling, 12)
-    assert [end for _, end in ended] == [FAILED] * 10 + [TURN_SECONDS] * 2
+    assert [end for _, end in ended] == [FAILED] * 10 + [turn(TURN_SECONDS)] * 2
     assert world.asked().count("on_event") == world.asked().count("claim") == 10
-    assert [job.standing.waits for job, _ in ended] == [False] * 10 + [True] * 2
     world.clock.advance(TURN_SECONDS)
     assert await handling.attempt(ended[10][0], False) is HANDLED
-    assert not ended[10][0].standing.waits
     assert [end for _, end in await first_attempts(world, handling, 40)] == [HANDLED] * 40
 
 
@@ -260,9 +271,9 @@ async def test_what_quota_or_trouble_stopped_needs_a_turn_again() -> None:
     handling = world.handling()
     waited = [job for job, _ in await first_attempts(world, handling, 10)]
     world.clock.advance(900)
-    assert [await handling.attempt(job, False) for job in waited] == [TROUBLE_SECONDS[0]] * 10
+    assert [await handling.attempt(job, False) for job in waited] == [AFTER_TROUBLE[0]] * 10
     world.clock.advance(5)
-    assert [await handling.attempt(job, False) for job in waited] == [TURN_SECONDS - 5] * 10
+    assert [await handling.attempt(job, False) for job in waited] == [turn(TURN_SECONDS - 5)] * 10
 
 
 async def test_what_waits_for_its_turn_at_the_last_attempt_has_failed_without_one(
@@ -282,10 +293,13 @@ async def test_after_three_events_that_were_not_found_the_next_is_looked_at_once
     world = World(on_event=[NOT_FOUND] * 99)
     handling = world.handling()
     ended = await first_attempts(world, handling, 5)
-    assert [end for _, end in ended] == [NOT_FOUND_SECONDS[0]] * 5  # it waits to see what becomes of the others
-    for pause, expected in zip(NOT_FOUND_SECONDS, [*NOT_FOUND_SECONDS[1:], FAILED], strict=True):
+    assert [end for _, end in ended] == [AFTER_NOT_FOUND[0]] * 5  # it waits to see what becomes of the others
+    for pause, after in pairwise(NOT_FOUND_SECONDS):
         world.clock.advance(pause)
-        assert [await handling.attempt(job, False) for job, _ in ended] == [expected] * 5
+        expected = [Retry(after, WaitReason.NOT_FOUND)] * 3 + [turn(after)] * 2
+        assert [await handling.attempt(job, False) for job, _ in ended] == expected
+    world.clock.advance(NOT_FOUND_SECONDS[-1])
+    assert [await handling.attempt(job, False) for job, _ in ended] == [FAILED] * 5
     looked_at = [event.object_id for name, event in world.calls if name == "on_event"]
     assert {number: looked_at.count(number) for number in range(1, 6)} == {1: 4, 2: 4, 3: 4, 4: 1, 5: 1}
     told = [record for record in caplog.records if "that Strava does not know" in record.getMessage()]
@@ -298,7 +312,7 @@ async def test_of_a_burst_that_strava_shows_late_nothing_is_lost() -> None:
     jobs = [job for job, _ in await first_attempts(world, handling, 8)]
     world.clock.advance(NOT_FOUND_SECONDS[0])
     ends = [await handling.attempt(job, False) for job in reversed(jobs)]  # the first three come last
-    assert ends == [NOT_FOUND_SECONDS[1]] * 5 + [HANDLED] * 3
+    assert ends == [turn(NOT_FOUND_SECONDS[1])] * 5 + [HANDLED] * 3
     world.clock.advance(NOT_FOUND_SECONDS[1])
     assert [await handling.attempt(job, False) for job in jobs[3:]] == [HANDLED] * 5
 
@@ -309,7 +323,7 @@ async def test_a_success_that_could_be_forged_does_not_bring_the_others_another_
     jobs = [job for job, _ in await first_attempts(world, handling, 4)]
     assert await handling.attempt(world.job(created(99)), False) is HANDLED
     world.clock.advance(NOT_FOUND_SECONDS[0])
-    assert await handling.attempt(jobs[3], False) == NOT_FOUND_SECONDS[1]
+    assert await handling.attempt(jobs[3], False) == turn(NOT_FOUND_SECONDS[1])
 
 
 async def test_after_twenty_that_were_not_found_the_next_waits_for_two_minutes() -> None:
@@ -318,7 +332,7 @@ async def test_after_twenty_that_were_not_found_the_next_waits_for_two_minutes()
     for _ in range(2):
         await first_attempts(world, handling, 10)
         world.clock.advance(TURN_SECONDS)
-    assert await handling.attempt(world.job(created(99)), False) == SLOW_TURN_SECONDS - TURN_SECONDS
+    assert await handling.attempt(world.job(created(99)), False) == turn(SLOW_TURN_SECONDS - TURN_SECONDS)
     assert world.asked().count("on_event") == 20
 
 
@@ -333,18 +347,18 @@ async def test_a_handler_that_is_cut_off_counts_as_trouble_that_passes(caplog: p
 
     async with world.clock.autojump():
         handling = world.handling(on_event=hang)
-        assert await handling.attempt(world.job(CREATED), False) == TROUBLE_SECONDS[0]
+        assert await handling.attempt(world.job(CREATED), False) == AFTER_TROUBLE[0]
         strict = world.handling(on_event=hang, retry_on=())
         assert await strict.attempt(world.job(CREATED), False) is FAILED
-    assert "OverTimeError in on_event, to be tried again in 5 s" in caplog.text
-    assert "OverTimeError('it took longer than 60 s')" in caplog.text
+    assert "HandlerTimeoutError in on_event, to be tried again in 5 s" in caplog.text
+    assert "HandlerTimeoutError('it took longer than 60 s')" in caplog.text
     assert "Traceback" not in caplog.text
 
 
 async def test_a_handler_whose_thread_is_left_behind_has_failed(caplog: pytest.LogCaptureFixture) -> None:
     world = World()
     begun, release = threading.Event(), threading.Event()
-    ends: list[Outcome | float] = []
+    ends: list[AttemptResult] = []
 
     def hang(_: object) -> None:
         begun.set()
@@ -364,7 +378,7 @@ async def test_a_handler_whose_thread_is_left_behind_has_failed(caplog: pytest.L
     finally:
         release.set()
     assert "'create' of 'activity' 5: on_event: its thread was left behind after 30 s" in caplog.text
-    assert "not tried again: LeftBehindError" in caplog.text
+    assert "not tried again: ThreadLeftBehindError" in caplog.text
 
 
 async def test_a_claim_that_is_cut_off_counts_as_made() -> None:
@@ -375,7 +389,7 @@ async def test_a_claim_that_is_cut_off_counts_as_made() -> None:
 
     async with world.clock.autojump():
         handling, job = world.handling(claim=hang), world.job(CREATED)
-        assert await handling.attempt(job, False) == TROUBLE_SECONDS[0]
+        assert await handling.attempt(job, False) == AFTER_TROUBLE[0]
         assert await handling.attempt(job, False) is HANDLED
 
 
@@ -391,7 +405,7 @@ async def test_an_on_disconnect_that_is_cut_off_is_called_again() -> None:
 
     async with world.clock.autojump():
         handling, job = world.handling(on_disconnect=hang_once), world.job(REMOVED)
-        assert await handling.attempt(job, False) == TROUBLE_SECONDS[0]
+        assert await handling.attempt(job, False) == AFTER_TROUBLE[0]
         assert await handling.attempt(job, False) is HANDLED
     assert calls == [7, 7]
 
@@ -399,14 +413,14 @@ async def test_an_on_disconnect_that_is_cut_off_is_called_again() -> None:
 # -- what an error of the handler means -------------------------------------------------------------------------------
 
 
-async def attempts(world: World, event: WebhookEvent, how_often: int) -> list[Outcome | float]:
+async def attempts(world: World, event: WebhookEvent, how_often: int) -> list[AttemptResult]:
     handling, job = world.handling(), world.job(event)
     return [await handling.attempt(job, False) for _ in range(how_often)]
 
 
 async def test_what_was_just_created_may_not_be_found_yet(caplog: pytest.LogCaptureFixture) -> None:
     world = World(on_event=[NOT_FOUND] * 4)
-    assert await attempts(world, CREATED, 4) == [*NOT_FOUND_SECONDS, FAILED]
+    assert await attempts(world, CREATED, 4) == [*AFTER_NOT_FOUND, FAILED]
     assert caplog.text.count("is not tried again") == 1
 
 
@@ -417,13 +431,13 @@ async def test_what_was_changed_should_be_found() -> None:
 @pytest.mark.parametrize("error", RETRIED)
 async def test_trouble_is_waited_for_longer_and_longer_and_not_for_ever(error: Exception) -> None:
     world = World(on_event=[error] * 9)
-    assert await attempts(world, CREATED, 9) == [*TROUBLE_SECONDS, FAILED]
+    assert await attempts(world, CREATED, 9) == [*AFTER_TROUBLE, FAILED]
 
 
 async def test_what_counts_as_trouble_is_the_applications_to_say() -> None:
     world = World(on_event=[KeyError("no connection"), OSError("not named")])
     handling, job = world.handling(retry_on=(KeyError,)), world.job(CREATED)
-    assert [await handling.attempt(job, False) for _ in range(2)] == [TROUBLE_SECONDS[0], FAILED]
+    assert [await handling.attempt(job, False) for _ in range(2)] == [AFTER_TROUBLE[0], FAILED]
 
 
 @pytest.mark.parametrize(
@@ -437,13 +451,16 @@ async def test_what_cannot_be_called_or_caught_is_refused(arguments: dict[str, A
 
 async def test_kinds_of_errors_are_counted_each_by_itself() -> None:
     world = World(on_event=[NOT_FOUND, UNREACHABLE, NOT_FOUND, ServerError(status_code=500)])
-    assert await attempts(world, CREATED, 5) == [2, 5, 10, 30, HANDLED]
+    assert await attempts(world, CREATED, 5) == [
+        *[AFTER_NOT_FOUND[0], AFTER_TROUBLE[0], AFTER_NOT_FOUND[1], AFTER_TROUBLE[1]],
+        HANDLED,
+    ]
 
 
 async def test_quota_is_waited_for_until_there_is_some() -> None:
     world = World(on_event=[no_quota(900), no_quota(0), no_quota(1e12), no_quota(float("nan"))])
-    expected = [900, LEAST_QUOTA_SECONDS, MOST_QUOTA_SECONDS, LEAST_QUOTA_SECONDS, HANDLED]
-    assert await attempts(world, CREATED, 5) == expected
+    pauses = [900, MIN_QUOTA_SECONDS, MAX_QUOTA_SECONDS, MIN_QUOTA_SECONDS]
+    assert await attempts(world, CREATED, 5) == [*map(after_quota, pauses), HANDLED]
 
 
 async def test_a_429_is_waited_for_until_it_ends() -> None:
@@ -451,14 +468,14 @@ async def test_a_429_is_waited_for_until_it_ends() -> None:
     now = world.clock.time()
     told = RateLimitedError(status_code=429, resume_at=now + 300)
     world.steps["on_event"] = [told, RateLimitedError(status_code=429)]
-    assert await attempts(world, CREATED, 2) == [300, UNKNOWN_QUOTA_SECONDS]
+    assert await attempts(world, CREATED, 2) == [after_quota(300), after_quota(UNKNOWN_QUOTA_SECONDS)]
 
 
 async def test_quota_does_not_use_up_the_attempts_but_two_days_end_it() -> None:
     world = World(on_event=[no_quota()] * 200)
     handling, job = world.handling(), world.job(CREATED)
     for _ in range(100):
-        assert await handling.attempt(job, False) == 900
+        assert await handling.attempt(job, False) == after_quota(900)
         world.clock.advance(900)
     world.clock.advance(QUOTA_AGE_SECONDS + 1)
     assert await handling.attempt(job, False) is FAILED
@@ -468,7 +485,7 @@ async def test_a_wall_clock_that_jumps_makes_no_event_old() -> None:
     world = World(on_event=[no_quota()] * 2)
     handling, job = world.handling(), world.job(CREATED)
     world.clock.wall_offset = QUOTA_AGE_SECONDS * 9
-    assert await handling.attempt(job, False) == 900
+    assert await handling.attempt(job, False) == after_quota(900)
     world.clock.wall_offset = -QUOTA_AGE_SECONDS * 9
     world.clock.advance(QUOTA_AGE_SECONDS + 1)
     assert await handling.attempt(job, False) is FAILED
@@ -514,7 +531,7 @@ async def test_any_other_error_is_logged_and_not_tried_again(
 
 async def test_a_group_of_errors_waits_for_the_longest() -> None:
     group = ExceptionGroup("tasks", [UNREACHABLE, ExceptionGroup("inner", [no_quota(900)])])
-    assert await attempts(World(on_event=[group]), CREATED, 1) == [900]
+    assert await attempts(World(on_event=[group]), CREATED, 1) == [after_quota(900)]
 
 
 async def test_a_group_with_an_error_that_does_not_pass_is_not_tried_again() -> None:
@@ -569,7 +586,7 @@ async def test_a_thread_that_exits_or_panics_is_an_error(
 
 async def test_an_on_disconnect_that_panics_is_called_again() -> None:
     world = World(on_disconnect=[Panic()])
-    assert await world.handling().attempt(world.job(REMOVED), False) == TROUBLE_SECONDS[0]
+    assert await world.handling().attempt(world.job(REMOVED), False) == AFTER_TROUBLE[0]
 
 
 async def test_an_async_handler_that_exits_ends_the_service() -> None:
@@ -640,7 +657,7 @@ async def test_of_a_false_deauthorization_strava_is_asked_once_a_minute() -> Non
     assert await handling.attempt(waiting, False) is DROPPED  # it came before Strava was asked
     world.clock.advance(1)
     true = world.job(REMOVED)
-    assert await handling.attempt(true, False) == DENIED_SECONDS - 1
+    assert await handling.attempt(true, False) == Retry(DENIED_SECONDS - 1, WaitReason.DENIED)
     other = WebhookEvent("athlete", 8, "update", 8, 9, 1, {"authorized": "false"})
     assert world.asked().count("forget_if_revoked") == 1
     world.clock.advance(DENIED_SECONDS - 1)
@@ -674,7 +691,7 @@ async def test_without_on_disconnect_the_tokens_are_deleted_all_the_same() -> No
 @pytest.mark.parametrize("error", [*TROUBLE, InvalidClientError("wrong"), RuntimeError("a store")])
 async def test_what_could_not_be_found_out_is_asked_again(error: Exception) -> None:
     world = World(forget_if_revoked=[error])
-    assert await attempts(world, REMOVED, 2) == [TROUBLE_SECONDS[0], HANDLED]
+    assert await attempts(world, REMOVED, 2) == [AFTER_TROUBLE[0], HANDLED]
     assert world.asked().count("on_disconnect") == 1
 
 
@@ -690,7 +707,7 @@ async def test_a_deletion_that_was_cut_off_is_told_by_whether_the_tokens_are_the
         world.steps["forget_if_revoked"] = [scope]
         handling, job = world.handling(), world.job(REMOVED)
         await handling.attempt(job, False)
-    assert job.forgotten is None
+    assert job.grant_state is GrantState.UNKNOWN
     assert await handling.attempt(job, False) is HANDLED
     assert world.asked().count("forget_if_revoked") == asked
     assert world.asked().count("on_disconnect") == 1
@@ -698,8 +715,8 @@ async def test_a_deletion_that_was_cut_off_is_told_by_whether_the_tokens_are_the
 
 async def test_a_store_that_fails_after_a_deletion_was_cut_off_does_not_end_it() -> None:
     world = World(is_connected=[OSError("away")] * 12)
-    handling, job = world.handling(), Job(REMOVED, 0.0, 0.0, forgotten=None)
-    assert [await handling.attempt(job, False) for _ in range(12)] == [*TROUBLE_SECONDS, *[3600.0] * 4]
+    handling, job = world.handling(), PendingEvent(REMOVED, 0.0, 0.0, grant_state=GrantState.UNKNOWN)
+    assert [await handling.attempt(job, False) for _ in range(12)] == [*AFTER_TROUBLE, *[AFTER_TROUBLE[-1]] * 4]
 
 
 async def test_a_claim_that_was_cut_off_may_have_been_made_so_it_is_not_asked_again() -> None:
@@ -712,22 +729,20 @@ async def test_a_claim_that_was_cut_off_may_have_been_made_so_it_is_not_asked_ag
     assert world.asked().count("claim") == 1
 
 
-async def test_a_job_knows_whether_quota_is_what_it_lacked_last() -> None:
-    errors = [no_quota(), UNREACHABLE, RateLimitedError(status_code=429)]
-    world = World(on_event=errors, is_connected=[True, True, True, OSError("the store is away")])
-    handling, job = world.handling(), world.job(CREATED)
-    lacked: list[bool] = []
-    for _ in range(4):
-        await handling.attempt(job, False)
-        lacked.append(job.out_of_quota)
-    assert lacked == [True, False, True, False]
+async def test_a_retry_says_whether_quota_is_what_the_event_lacks() -> None:
+    errors = [no_quota(), UNREACHABLE, RateLimitedError(status_code=429), ExceptionGroup("", [no_quota(1), NOT_FOUND])]
+    world = World(on_event=errors, is_connected=[True] * 4 + [OSError("the store is away")])
+    results = await attempts(world, CREATED, 5)
+    reasons = [result.reason for result in results if isinstance(result, Retry)]
+    quota, trouble = WaitReason.QUOTA, WaitReason.TROUBLE
+    assert reasons == [quota, trouble, quota, quota, trouble]
 
 
 async def test_on_disconnect_alone_is_called_again_until_it_works() -> None:
     world = World(is_connected=[True] + [False] * 20, on_disconnect=[ValueError("a defect")] * 20)
     handling, job = world.handling(), world.job(REMOVED)
     pauses = [await handling.attempt(job, False) for _ in range(20)]
-    assert pauses == [*TROUBLE_SECONDS, *[3600.0] * 12]
+    assert pauses == [*AFTER_TROUBLE, *[AFTER_TROUBLE[-1]] * 12]
     world.steps["is_connected"] = [False]
     assert await handling.attempt(job, False) is HANDLED
     assert world.asked().count("forget_if_revoked") == 1
@@ -744,7 +759,7 @@ async def test_a_store_that_fails_before_on_disconnect_does_not_end_it() -> None
 
 async def test_who_has_connected_again_is_not_told_of_as_one_who_left() -> None:
     world = World(is_connected=[True, True], on_disconnect=[ValueError("a defect")])
-    assert await attempts(world, REMOVED, 2) == [TROUBLE_SECONDS[0], DROPPED]
+    assert await attempts(world, REMOVED, 2) == [AFTER_TROUBLE[0], DROPPED]
     assert world.asked().count("on_disconnect") == 1
 
 

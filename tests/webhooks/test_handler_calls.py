@@ -14,7 +14,8 @@ import pytest
 
 from strava_async import InputError
 from strava_async.testing import FakeClock
-from strava_async.webhooks.handler_calls import Calls, LeftBehindError, OverTimeError
+from strava_async.webhooks.handler_calls import HandlerCalls
+from strava_async.webhooks.handler_errors import HandlerTimeoutError, ThreadLeftBehindError
 
 pytestmark = pytest.mark.anyio
 
@@ -50,7 +51,7 @@ async def hanging() -> AsyncGenerator[Threads]:
         threads.gate.set()
 
 
-async def results_of(calls: Calls, function: Any, results: list[Any], name: str = "on_event") -> None:
+async def results_of(calls: HandlerCalls, function: Any, results: list[Any], name: str = "on_event") -> None:
     try:
         results.append(await calls(name, function, 5))
     except Exception as error:
@@ -67,7 +68,7 @@ async def until(condition: Any) -> None:
 async def test_what_ends_in_time_returns_what_it_returns() -> None:
     clock = FakeClock()
     for seconds in (60.0, None):
-        calls = Calls(clock, seconds, 1)
+        calls = HandlerCalls(clock, seconds, 1)
 
         async def later(number: int) -> int:
             await anyio.lowlevel.checkpoint()
@@ -87,7 +88,7 @@ async def test_what_it_raises_is_raised_as_it_is(error: Exception) -> None:
     def fail_in_a_thread(_: int) -> None:
         raise error
 
-    calls = Calls(FakeClock(), 60.0, 1)
+    calls = HandlerCalls(FakeClock(), 60.0, 1)
     for function in (fail, fail_in_a_thread):
         results: list[Any] = []
         await results_of(calls, function, results)
@@ -98,7 +99,7 @@ async def test_an_exit_ends_the_service_and_a_panic_does_not() -> None:
     async def raising(error: BaseException) -> None:
         raise error
 
-    calls = Calls(FakeClock(), 60.0, 1)
+    calls = HandlerCalls(FakeClock(), 60.0, 1)
     with pytest.raises(SystemExit):
         await calls("on_event", raising, SystemExit(3))
     with pytest.raises(RuntimeError, match="Panic is no Exception"):
@@ -116,11 +117,11 @@ async def test_an_async_function_is_cancelled_when_its_time_is_over() -> None:
 
     began = clock.monotonic()
     async with clock.autojump():
-        with pytest.raises(OverTimeError, match="longer than 60 s") as caught:
-            await Calls(clock, 60.0, 1)("on_event", hang, 5)
+        with pytest.raises(HandlerTimeoutError, match="longer than 60 s") as caught:
+            await HandlerCalls(clock, 60.0, 1)("on_event", hang, 5)
     assert ended == [began + 60.0]
     assert isinstance(caught.value, TimeoutError)
-    assert not isinstance(caught.value, LeftBehindError)
+    assert not isinstance(caught.value, ThreadLeftBehindError)
 
 
 async def test_an_async_function_that_hangs_in_tasks_of_its_own_is_cancelled_too() -> None:
@@ -131,8 +132,8 @@ async def test_an_async_function_that_hangs_in_tasks_of_its_own_is_cancelled_too
 
     clock = FakeClock()
     async with clock.autojump():
-        with pytest.raises(OverTimeError):
-            await Calls(clock, 60.0, 1)("on_event", hang, 5)
+        with pytest.raises(HandlerTimeoutError):
+            await HandlerCalls(clock, 60.0, 1)("on_event", hang, 5)
 
 
 async def test_what_a_function_makes_of_its_cancellation_is_its_own() -> None:
@@ -162,14 +163,14 @@ async def test_what_a_function_makes_of_its_cancellation_is_its_own() -> None:
     async with clock.autojump():
         results: list[Any] = []
         for function in (fail, end, wrap):
-            await results_of(Calls(clock, 60.0, 1), function, results)
-    assert [type(result) for result in results] == [ValueError, OverTimeError, OverTimeError]
+            await results_of(HandlerCalls(clock, 60.0, 1), function, results)
+    assert [type(result) for result in results] == [ValueError, HandlerTimeoutError, HandlerTimeoutError]
 
 
 async def test_a_thread_over_its_time_is_left_behind_and_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "strava_async")
     clock, results = FakeClock(), list[Any]()
-    calls = Calls(clock, 60.0, 3)
+    calls = HandlerCalls(clock, 60.0, 3)
     async with hanging() as threads, anyio.create_task_group() as tasks:
         tasks.start_soon(results_of, calls, threads.hang, results, "event 5: on_event")
         await threads.wait_for()
@@ -178,7 +179,7 @@ async def test_a_thread_over_its_time_is_left_behind_and_warned_of(caplog: pytes
         assert (results, calls.left_behind) == ([], 0)
         clock.advance(0.5)
         await until(lambda: results)
-        assert isinstance(results[0], LeftBehindError)
+        assert isinstance(results[0], ThreadLeftBehindError)
         assert calls.left_behind == 1
         [warned] = caplog.records
         expected = "event 5: on_event: its thread was left behind after 60 s; 1 of at most 3 are"
@@ -194,7 +195,7 @@ async def test_no_more_threads_are_left_behind_than_may_be_and_the_next_waits_fo
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     clock, first, second = FakeClock(), list[Any](), list[Any]()
-    calls = Calls(clock, 60.0, 1)
+    calls = HandlerCalls(clock, 60.0, 1)
     async with hanging() as early, hanging() as late, anyio.create_task_group() as tasks:
         tasks.start_soon(results_of, calls, early.hang, first)
         await early.wait_for()
@@ -208,13 +209,13 @@ async def test_no_more_threads_are_left_behind_than_may_be_and_the_next_waits_fo
         assert (second, calls.left_behind) == ([], 1)
         early.gate.set()
         await until(lambda: second)
-        assert isinstance(second[0], LeftBehindError)
+        assert isinstance(second[0], ThreadLeftBehindError)
         assert calls.left_behind == 1
 
 
 async def test_a_thread_that_nobody_could_leave_behind_ends_as_any_other() -> None:
     clock, first, second = FakeClock(), list[Any](), list[Any]()
-    calls = Calls(clock, 60.0, 1)
+    calls = HandlerCalls(clock, 60.0, 1)
     async with hanging() as early, hanging() as late, anyio.create_task_group() as tasks:
         tasks.start_soon(results_of, calls, early.hang, first)
         await early.wait_for()
@@ -229,8 +230,8 @@ async def test_a_thread_that_nobody_could_leave_behind_ends_as_any_other() -> No
         assert second == [5]
 
 
-class Noting(Calls):
-    """Calls that tell when a thread has ended."""
+class Noting(HandlerCalls):
+    """HandlerCalls that tell when a thread has ended."""
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__(clock, 60.0, 1)
@@ -256,7 +257,7 @@ async def test_what_has_just_ended_when_its_time_is_over_has_ended() -> None:
 async def test_a_thread_that_is_left_because_its_caller_is_cancelled_counts_too(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    calls, results = Calls(FakeClock(), 60.0, 1), list[Any]()
+    calls, results = HandlerCalls(FakeClock(), 60.0, 1), list[Any]()
     async with hanging() as threads:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(results_of, calls, threads.hang, results)
@@ -270,7 +271,7 @@ async def test_a_thread_that_is_left_because_its_caller_is_cancelled_counts_too(
 
 async def test_a_function_that_returns_what_is_to_be_awaited_has_one_time_for_both() -> None:
     clock, begun, results = FakeClock(), anyio.Event(), list[Any]()
-    calls = Calls(clock, 60.0, 1)
+    calls = HandlerCalls(clock, 60.0, 1)
 
     async def hang() -> None:
         begun.set()
@@ -280,14 +281,14 @@ async def test_a_function_that_returns_what_is_to_be_awaited_has_one_time_for_bo
         tasks.start_soon(results_of, calls, lambda _: hang(), results)
         await begun.wait()
         clock.advance(60)
-    assert type(results[0]) is OverTimeError
+    assert type(results[0]) is HandlerTimeoutError
     assert calls.left_behind == 0
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan")])
 async def test_a_time_that_makes_no_sense_is_refused(seconds: float) -> None:
     with pytest.raises(InputError):
-        Calls(FakeClock(), seconds, 1)
+        HandlerCalls(FakeClock(), seconds, 1)
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -297,7 +298,7 @@ async def test_a_cancellation_that_is_nobodys_here_is_passed_on() -> None:
         asyncio.get_running_loop().call_soon(task.cancel)
         await task
 
-    calls = Calls(FakeClock(), 60.0, 1)
+    calls = HandlerCalls(FakeClock(), 60.0, 1)
     with pytest.raises(asyncio.CancelledError):
         await calls("on_event", wait_for_what_is_cancelled, 5)
 
@@ -310,7 +311,7 @@ async def test_cancelling_the_task_that_calls_ends_it_at_once(is_sync: bool) -> 
         await anyio.sleep_forever()
 
     clock, begun, results = FakeClock(), anyio.Event(), list[Any]()
-    calls = Calls(clock, 60.0, 1)
+    calls = HandlerCalls(clock, 60.0, 1)
     async with hanging() as threads:
         function: Any = threads.hang if is_sync else hang
         task = asyncio.ensure_future(results_of(calls, function, results))
@@ -329,11 +330,11 @@ async def test_a_thousand_calls_at_once_each_have_their_time() -> None:
     async def call(seconds: int) -> None:
         try:
             ended.append(await calls("on_event", take, seconds))
-        except OverTimeError:
+        except HandlerTimeoutError:
             over.append(seconds)
 
     clock, ended, over = FakeClock(), list[int](), list[int]()
-    calls = Calls(clock, 60.0, 1)
+    calls = HandlerCalls(clock, 60.0, 1)
     async with clock.autojump(), anyio.create_task_group() as tasks:
         for number in range(1_000):
             tasks.start_soon(call, 1 + number % 119)

@@ -12,20 +12,20 @@ import anyio.lowlevel
 import pytest
 
 from strava_async import InputError
-from strava_async._concurrency.ttl_set import REMEMBERED_SECONDS, Seen
+from strava_async._concurrency.ttl_set import HOUR_SECONDS, TtlSet
 from strava_async.testing import FakeClock
 from strava_async.webhooks import WebhookEvent
 from strava_async.webhooks.counts import Offer, WebhookCounts
-from strava_async.webhooks.handler import Outcome
+from strava_async.webhooks.event_store_memory import REMEMBERED_EVENTS
 from strava_async.webhooks.owners import Owners
-from strava_async.webhooks.queue import REMEMBERED_EVENTS, EventQueue
-from strava_async.webhooks.retry import Job
+from strava_async.webhooks.pending import AttemptResult, Outcome, PendingEvent, Retry, WaitReason
+from strava_async.webhooks.queue import EventQueue
 
 pytestmark = pytest.mark.anyio
 
 REMOVED = WebhookEvent("athlete", 7, "update", 7, 9, 5, {"authorized": "false"})
 
-Act = Callable[[Job, bool], Awaitable[Outcome | float]]
+Act = Callable[[PendingEvent, bool], Awaitable[AttemptResult]]
 
 
 def event(number: int = 1, *, at: int = 1, object_type: str = "activity") -> WebhookEvent:
@@ -43,14 +43,14 @@ class Desk:
         self.most_under_way = 0
         self.act: Act = self.at_once
 
-    async def at_once(self, job: Job, last: bool) -> Outcome | float:
+    async def at_once(self, job: PendingEvent, last: bool) -> AttemptResult:
         return Outcome.HANDLED
 
-    async def a_second(self, job: Job, last: bool) -> Outcome | float:
+    async def a_second(self, job: PendingEvent, last: bool) -> AttemptResult:
         await self.clock.sleep(1)
         return Outcome.HANDLED
 
-    async def attempt(self, job: Job, last: bool) -> Outcome | float:
+    async def attempt(self, job: PendingEvent, last: bool) -> AttemptResult:
         what = (job.event.object_id, job.event.event_time)
         self.begun.append(what)
         self.lasts.append(last)
@@ -81,12 +81,12 @@ class Desk:
 def failing_first(pauses: dict[int, list[float]]) -> Act:
     """Return an attempt that fails as often as there are pauses for the object."""
 
-    async def act(job: Job, last: bool) -> Outcome | float:
+    async def act(job: PendingEvent, last: bool) -> AttemptResult:
         left = pauses.get(job.event.object_id, [])
         if not left:
             return Outcome.HANDLED
         pause = left.pop(0)
-        return Outcome.FAILED if last else pause
+        return Outcome.FAILED if last else Retry(pause, WaitReason.TROUBLE)
 
     return act
 
@@ -98,9 +98,9 @@ async def test_an_event_is_handled_once_however_often_it_comes() -> None:
     desk = Desk()
     queue = desk.queue()
     async with queue.running():
-        assert [queue.offer(event()) for _ in range(3)] == [Offer.ACCEPTED, Offer.DUPLICATE, Offer.DUPLICATE]
+        assert [await queue.offer(event()) for _ in range(3)] == [Offer.ACCEPTED, Offer.DUPLICATE, Offer.DUPLICATE]
         await anyio.wait_all_tasks_blocked()
-        assert queue.offer(event()) is Offer.DUPLICATE
+        assert await queue.offer(event()) is Offer.DUPLICATE
     assert desk.begun == [(1, 1)]
     assert queue.counts == WebhookCounts(accepted=1, duplicates=3, handled=1)
 
@@ -109,15 +109,15 @@ async def test_an_event_is_forgotten_after_an_hour() -> None:
     desk = Desk()
     queue = desk.queue()
     async with queue.running():
-        queue.offer(event())
-        desk.clock.advance(REMEMBERED_SECONDS - 1)
-        assert queue.offer(event()) is Offer.DUPLICATE
+        await queue.offer(event())
+        desk.clock.advance(HOUR_SECONDS - 1)
+        assert await queue.offer(event()) is Offer.DUPLICATE
         desk.clock.advance(1)
-        assert queue.offer(event()) is Offer.ACCEPTED
+        assert await queue.offer(event()) is Offer.ACCEPTED
 
 
 async def test_no_more_events_are_remembered_than_may_be() -> None:
-    seen = Seen(FakeClock(), 2)
+    seen = TtlSet(FakeClock(), 2)
     for key in ("a", "b", "c"):
         seen.add(key)
     assert [key in seen for key in ("a", "b", "c")] == [False, True, True]
@@ -128,12 +128,12 @@ async def test_what_finds_no_room_is_turned_away_and_accepted_later() -> None:
     desk.act = desk.a_second
     queue = desk.queue(max_queue=2, workers=1)
     async with queue.running(), desk.clock.autojump():
-        offers = [queue.offer(event(number)) for number in (1, 2, 3)]
-        assert offers == [Offer.ACCEPTED, Offer.ACCEPTED, Offer.TURNED_AWAY]
-        assert queue.offer(event(1)) is Offer.DUPLICATE
+        offers = [await queue.offer(event(number)) for number in (1, 2, 3)]
+        assert offers == [Offer.ACCEPTED, Offer.ACCEPTED, Offer.REJECTED]
+        assert await queue.offer(event(1)) is Offer.DUPLICATE
         await desk.clock.sleep(1.5)  # one of two has ended
-        assert queue.offer(event(3)) is Offer.ACCEPTED
-        assert queue.offer(event(4)) is Offer.TURNED_AWAY
+        assert await queue.offer(event(3)) is Offer.ACCEPTED
+        assert await queue.offer(event(4)) is Offer.REJECTED
         await desk.clock.sleep(5)
     assert [number for number, _ in desk.ended] == [1, 2, 3]
     assert (queue.counts.turned_away, queue.counts.accepted) == (2, 3)
@@ -142,20 +142,20 @@ async def test_what_finds_no_room_is_turned_away_and_accepted_later() -> None:
 async def test_nothing_is_accepted_before_the_beginning_and_after_the_end() -> None:
     desk = Desk()
     queue = desk.queue()
-    assert queue.offer(event()) is Offer.TURNED_AWAY
+    assert await queue.offer(event()) is Offer.REJECTED
     async with queue.running():
         pass
-    assert queue.offer(event()) is Offer.TURNED_AWAY
+    assert await queue.offer(event()) is Offer.REJECTED
     async with queue.running():
-        assert queue.offer(event()) is Offer.ACCEPTED
+        assert await queue.offer(event()) is Offer.ACCEPTED
     assert desk.begun == [(1, 1)]
 
 
 async def test_what_is_known_is_turned_away_too_where_nothing_runs() -> None:
     queue = Desk().queue()
     async with queue.running():
-        queue.offer(event())
-    assert queue.offer(event()) is Offer.TURNED_AWAY
+        await queue.offer(event())
+    assert await queue.offer(event()) is Offer.REJECTED
     assert queue.counts == WebhookCounts(accepted=1, handled=1, turned_away=1)
 
 
@@ -166,8 +166,8 @@ async def test_what_is_unfinished_is_known_however_long_the_queue_is(caplog: pyt
     with anyio.CancelScope() as scope:
         async with queue.running():
             for number in range(1, REMEMBERED_EVENTS + 2):
-                queue.offer(event(number))
-            assert queue.offer(event(1)) is Offer.DUPLICATE
+                await queue.offer(event(number))
+            assert await queue.offer(event(1)) is Offer.DUPLICATE
             scope.cancel()
             await anyio.sleep_forever()
 
@@ -184,11 +184,11 @@ async def test_what_is_turned_away_is_in_the_log_once_a_minute(caplog: pytest.Lo
 
     for seconds in (0, 59.5, 0.5):
         desk.clock.advance(seconds)
-        queue.offer(event())
+        await queue.offer(event())
     assert said() == ["the router's lifespan is not running"] * 2
     async with queue.running():
         for number in (1, 2, 3):
-            queue.offer(event(number))
+            await queue.offer(event(number))
         assert said() == ["the queue is full"]
 
 
@@ -196,14 +196,14 @@ async def test_what_is_turned_away_at_the_end_is_no_trouble(caplog: pytest.LogCa
     desk = Desk()
     queue = desk.queue()
 
-    async def offer_at_the_end(job: Job, last: bool) -> Outcome | float:
+    async def offer_at_the_end(job: PendingEvent, last: bool) -> AttemptResult:
         await anyio.wait_all_tasks_blocked()
-        assert queue.offer(event(2)) is Offer.TURNED_AWAY
+        assert await queue.offer(event(2)) is Offer.REJECTED
         return Outcome.HANDLED
 
     desk.act = offer_at_the_end
     async with queue.running():
-        queue.offer(event())
+        await queue.offer(event())
     assert queue.counts == WebhookCounts(accepted=1, handled=1, turned_away=1)
     assert caplog.records == []
 
@@ -214,7 +214,7 @@ async def test_a_queue_runs_once_at_a_time() -> None:
         with pytest.raises(InputError, match="running already"):
             async with queue.running():
                 pass
-        assert queue.offer(event()) is Offer.ACCEPTED
+        assert await queue.offer(event()) is Offer.ACCEPTED
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ async def test_events_of_one_object_are_handled_one_after_the_other_in_order() -
     queue = desk.queue()
     async with queue.running(), desk.clock.autojump():
         for at in range(1, 6):
-            queue.offer(event(at=at))
+            await queue.offer(event(at=at))
         await desk.clock.sleep(10)
     assert desk.most_under_way == 1
     assert desk.ended == [(1, at) for at in range(1, 6)]
@@ -251,7 +251,7 @@ async def test_different_objects_are_handled_at_the_same_time_as_many_as_there_a
     queue = desk.queue(workers=3)
     async with queue.running(), desk.clock.autojump():
         for number in range(1, 8):
-            queue.offer(event(number))
+            await queue.offer(event(number))
         await desk.clock.sleep(10)
     assert desk.most_under_way == 3
     assert len(desk.ended) == 7
@@ -262,8 +262,8 @@ async def test_an_athlete_and_an_activity_of_one_id_are_two_objects() -> None:
     desk.act = desk.a_second
     queue = desk.queue()
     async with queue.running(), desk.clock.autojump():
-        queue.offer(event(1))
-        queue.offer(event(1, object_type="athlete"))
+        await queue.offer(event(1))
+        await queue.offer(event(1, object_type="athlete"))
         await desk.clock.sleep(5)
     assert desk.most_under_way == 2
 
@@ -273,7 +273,7 @@ async def test_five_thousand_events_of_one_object_keep_their_order() -> None:
     queue = desk.queue()
     async with queue.running():
         for at in range(1, 5_001):
-            assert queue.offer(event(at=at)) is Offer.ACCEPTED
+            assert await queue.offer(event(at=at)) is Offer.ACCEPTED
     assert desk.ended == [(1, at) for at in range(1, 5_001)]
     assert desk.most_under_way == 1
 
@@ -283,15 +283,15 @@ async def test_a_busy_object_does_not_keep_another_from_its_turn() -> None:
     queue = desk.queue(workers=1)
     async with queue.running():
         for at in range(1, 101):
-            queue.offer(event(1, at=at))
-        queue.offer(event(2))
+            await queue.offer(event(1, at=at))
+        await queue.offer(event(2))
     assert desk.ended.index((2, 1)) == 1
 
 
 async def test_a_deauthorization_does_not_wait_behind_what_the_workers_do() -> None:
     desk = Desk()
 
-    async def act(job: Job, last: bool) -> Outcome | float:
+    async def act(job: PendingEvent, last: bool) -> AttemptResult:
         if not job.event.is_deauthorization:
             await desk.clock.sleep(900)
         return Outcome.HANDLED
@@ -300,9 +300,9 @@ async def test_a_deauthorization_does_not_wait_behind_what_the_workers_do() -> N
     queue = desk.queue(workers=2, drain_seconds=0)
     async with queue.running():
         for number in (1, 2, 3):
-            queue.offer(event(number))
-        queue.offer(event(7, object_type="athlete"))
-        queue.offer(REMOVED)
+            await queue.offer(event(number))
+        await queue.offer(event(7, object_type="athlete"))
+        await queue.offer(REMOVED)
         await anyio.wait_all_tasks_blocked()
         assert desk.ended == [(7, 5)]
     assert queue.counts.handled == 1
@@ -313,8 +313,8 @@ async def test_deauthorizations_of_one_athlete_are_handled_one_after_the_other()
     desk.act = failing_first({7: [2.0]})
     queue = desk.queue()
     async with queue.running(), desk.clock.autojump():
-        queue.offer(REMOVED)
-        queue.offer(WebhookEvent("athlete", 7, "update", 7, 9, 6, {"authorized": "false"}))
+        await queue.offer(REMOVED)
+        await queue.offer(WebhookEvent("athlete", 7, "update", 7, 9, 6, {"authorized": "false"}))
         await desk.clock.sleep(5)
     assert desk.begun == [(7, 5), (7, 5), (7, 6)]
 
@@ -337,15 +337,15 @@ async def test_what_is_too_much_of_one_athlete_is_turned_away_and_others_are_tak
     desk.act = desk.a_second
     queue = desk.queue(owners=Owners(most_unfinished=2), workers=1)
     async with queue.running(), desk.clock.autojump():
-        assert [queue.offer(of(7, number)) for number in (1, 2)] == [Offer.ACCEPTED] * 2
-        assert [queue.offer(of(7, number)) for number in (3, 4, 5)] == [Offer.TURNED_AWAY] * 3
-        assert queue.offer(of(8, 6)) is Offer.ACCEPTED
+        assert [await queue.offer(of(7, number)) for number in (1, 2)] == [Offer.ACCEPTED] * 2
+        assert [await queue.offer(of(7, number)) for number in (3, 4, 5)] == [Offer.REJECTED] * 3
+        assert await queue.offer(of(8, 6)) is Offer.ACCEPTED
         await desk.clock.sleep(1.5)
-        assert queue.offer(of(7, 3)) is Offer.ACCEPTED
+        assert await queue.offer(of(7, 3)) is Offer.ACCEPTED
         await desk.clock.sleep(5)
     assert queue.counts == WebhookCounts(accepted=4, handled=4, turned_away=3)
     [said] = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert said == "a webhook event was turned away, as many as 2 of one athlete's are unfinished: those of 7"
+    assert said == "a webhook event was rejected, as many as 2 of one athlete's are unfinished: those of 7"
 
 
 async def test_what_a_cut_left_counts_no_longer_at_the_next_start() -> None:
@@ -355,7 +355,7 @@ async def test_what_a_cut_left_counts_no_longer_at_the_next_start() -> None:
     queue = desk.queue(owners=owners, drain_seconds=0)
     for _ in range(2):
         async with queue.running():
-            assert [queue.offer(of(7, number)) for number in (1, 2)] == [Offer.ACCEPTED] * 2
+            assert [await queue.offer(of(7, number)) for number in (1, 2)] == [Offer.ACCEPTED] * 2
             await anyio.wait_all_tasks_blocked()
     assert owners.known == 0
 
@@ -365,8 +365,8 @@ async def test_a_deauthorization_is_taken_however_many_events_of_its_athlete_the
     desk.act = desk.a_second
     queue = desk.queue(owners=Owners(most_unfinished=1), drain_seconds=0)
     async with queue.running():
-        assert [queue.offer(of(7, number)) for number in (1, 2)] == [Offer.ACCEPTED, Offer.TURNED_AWAY]
-        assert queue.offer(removed(1)) is Offer.ACCEPTED
+        assert [await queue.offer(of(7, number)) for number in (1, 2)] == [Offer.ACCEPTED, Offer.REJECTED]
+        assert await queue.offer(removed(1)) is Offer.ACCEPTED
 
 
 async def test_a_flood_of_deauthorizations_of_one_athlete_is_two_and_the_last_of_it_is_handled() -> None:
@@ -375,10 +375,10 @@ async def test_a_flood_of_deauthorizations_of_one_athlete_is_two_and_the_last_of
     queue = desk.queue(max_queue=5)
     async with desk.clock.autojump(), queue.running():
         for at in range(1, 1_001):
-            assert queue.offer(removed(at)) is Offer.ACCEPTED
+            assert await queue.offer(removed(at)) is Offer.ACCEPTED
         assert queue.counts.waiting == 2
-        assert queue.offer(removed(500)) is Offer.DUPLICATE
-        assert queue.offer(removed(1, owner_id=8)) is Offer.ACCEPTED
+        assert await queue.offer(removed(500)) is Offer.DUPLICATE
+        assert await queue.offer(removed(1, owner_id=8)) is Offer.ACCEPTED
         await desk.clock.sleep(5)
     assert desk.ended == [(7, 1), (8, 1), (7, 1_000)]
     assert queue.counts == WebhookCounts(accepted=1_001, handled=3, dropped=998, duplicates=1)
@@ -388,19 +388,19 @@ async def test_a_deauthorization_about_which_something_was_done_is_not_replaced(
     desk = Desk()
     seen: list[int] = []
 
-    async def claim(job: Job, last: bool) -> Outcome | float:
+    async def claim(job: PendingEvent, last: bool) -> AttemptResult:
         seen.append(job.event.event_time)
         if job.event.event_time == 1 and len(seen) == 1:
-            return 30.0
+            return Retry(30.0, WaitReason.TROUBLE)
         job.claimed = True
         return Outcome.HANDLED
 
     desk.act = claim
     queue = desk.queue()
     async with queue.running(), desk.clock.autojump():
-        queue.offer(removed(1))
+        await queue.offer(removed(1))
         await anyio.wait_all_tasks_blocked()
-        queue.offer(removed(2))
+        await queue.offer(removed(2))
         await desk.clock.sleep(60)
     assert seen == [1, 1, 2]
 
@@ -409,15 +409,15 @@ async def test_an_event_that_says_it_is_another_athletes_holds_up_nobody() -> No
     desk = Desk()
     forged, real = of(8, 5), of(7, 5)
 
-    async def act(job: Job, last: bool) -> Outcome | float:
-        return 3600.0 if job.event == forged else Outcome.HANDLED
+    async def act(job: PendingEvent, last: bool) -> AttemptResult:
+        return Retry(3600.0, WaitReason.TROUBLE) if job.event == forged else Outcome.HANDLED
 
     desk.act = act
     queue = desk.queue(drain_seconds=0)
     async with queue.running():
-        queue.offer(forged)
+        await queue.offer(forged)
         await anyio.wait_all_tasks_blocked()
-        queue.offer(real)
+        await queue.offer(real)
         await anyio.wait_all_tasks_blocked()
         assert queue.counts.handled == 1
 
@@ -428,23 +428,24 @@ async def test_what_waits_for_its_athletes_turn_has_it_when_one_of_them_was_conf
     begun: list[tuple[int, float]] = []
     began = desk.clock.monotonic()
 
-    async def act(job: Job, last: bool) -> Outcome | float:
+    async def act(job: PendingEvent, last: bool) -> AttemptResult:
         begun.append((job.event.object_id, desk.clock.monotonic() - began))
         if job.event.object_id == 9:
             await desk.clock.sleep(20)
             owners.confirm(7)
         elif job.event.object_id < 4 and not job.standing.has_turn:
-            job.standing.waits, job.standing.has_turn = job.event.object_id != 3, True
-            return 3600.0
+            job.standing.has_turn = True
+            reason = WaitReason.TROUBLE if job.event.object_id == 3 else WaitReason.OWNER_TURN
+            return Retry(3600.0, reason)
         return Outcome.HANDLED
 
     desk.act = act
     queue = desk.queue(owners=owners, drain_seconds=0)
     async with queue.running(), desk.clock.autojump():
         for number in (1, 2, 3):
-            queue.offer(of(7, number))
-        queue.offer(of(7, 9))
-        queue.offer(of(8, 4))
+            await queue.offer(of(7, number))
+        await queue.offer(of(7, 9))
+        await queue.offer(of(8, 4))
         await desk.clock.sleep(60)
         again = begun[5:]
     assert sorted(begun[:5]) == [(1, 0.0), (2, 0.0), (3, 0.0), (4, 0.0), (9, 0.0)]
@@ -466,7 +467,7 @@ async def test_an_event_that_waits_for_a_worker_for_a_minute_is_warned_of_each_m
 ) -> None:
     desk = Desk()
 
-    async def hang(job: Job, last: bool) -> Outcome | float:
+    async def hang(job: PendingEvent, last: bool) -> AttemptResult:
         await desk.clock.sleep(150)
         return Outcome.HANDLED
 
@@ -474,7 +475,7 @@ async def test_an_event_that_waits_for_a_worker_for_a_minute_is_warned_of_each_m
     queue = desk.queue(workers=2, drain_seconds=0)
     async with queue.running():
         for number in (1, 2, 3, 4):
-            queue.offer(event(number))
+            await queue.offer(event(number))
         await quiet()
         assert queue.oldest_waiting() == 0.0
         for seconds, lines in ((59.5, 0), (0.5, 1), (59.0, 1), (1.0, 2), (29.0, 2), (1.0, 2)):
@@ -496,7 +497,7 @@ async def test_an_event_that_waits_for_a_worker_for_a_minute_is_warned_of_each_m
 async def test_a_deauthorization_that_waits_for_its_worker_is_warned_of_too(caplog: pytest.LogCaptureFixture) -> None:
     desk = Desk()
 
-    async def hang(job: Job, last: bool) -> Outcome | float:
+    async def hang(job: PendingEvent, last: bool) -> AttemptResult:
         await anyio.sleep_forever()
         raise AssertionError
 
@@ -504,7 +505,7 @@ async def test_a_deauthorization_that_waits_for_its_worker_is_warned_of_too(capl
     queue = desk.queue(drain_seconds=0)
     async with queue.running():
         for owner_id in (7, 8):
-            queue.offer(removed(1, owner_id=owner_id))
+            await queue.offer(removed(1, owner_id=owner_id))
         await quiet()
         desk.clock.advance(60)
         await quiet()
@@ -517,7 +518,7 @@ async def test_what_waits_to_be_tried_again_is_not_warned_of(caplog: pytest.LogC
     queue = desk.queue(workers=1)
     async with queue.running():
         for number in (1, 2):
-            queue.offer(event(number))
+            await queue.offer(event(number))
         await quiet()
         for _ in range(5):
             desk.clock.advance(60)
@@ -536,13 +537,13 @@ async def test_what_failed_is_tried_again_when_it_is_due() -> None:
     queue = desk.queue()
     failing = failing_first({1: [2.0, 10.0]})
 
-    async def act(job: Job, last: bool) -> Outcome | float:
+    async def act(job: PendingEvent, last: bool) -> AttemptResult:
         at.append(desk.clock.monotonic() - began)
         return await failing(job, last)
 
     desk.act = act
     async with queue.running(), desk.clock.autojump():
-        queue.offer(event())
+        await queue.offer(event())
         await desk.clock.sleep(20)
     assert at == [0, 2, 12]
     assert queue.counts == WebhookCounts(accepted=1, handled=1)
@@ -553,13 +554,13 @@ async def test_what_waits_keeps_its_place_and_occupies_no_worker() -> None:
     desk.act = failing_first({1: [60.0]})
     queue = desk.queue(workers=1)
     async with queue.running(), desk.clock.autojump():
-        queue.offer(event(1, at=1))
-        queue.offer(event(1, at=2))
-        queue.offer(event(2))
+        await queue.offer(event(1, at=1))
+        await queue.offer(event(1, at=2))
+        await queue.offer(event(2))
         await desk.clock.sleep(59)
         assert desk.ended == [(1, 1), (2, 1)]
         assert queue.counts.waiting == 2
-        assert queue.offer(event(1, at=1)) is Offer.DUPLICATE
+        assert await queue.offer(event(1, at=1)) is Offer.DUPLICATE
         await desk.clock.sleep(2)
     assert desk.ended == [(1, 1), (2, 1), (1, 1), (1, 2)]
 
@@ -570,7 +571,7 @@ async def test_a_short_wait_is_not_held_up_by_a_long_one_that_began_before() -> 
     queue = desk.queue()
     async with queue.running(), desk.clock.autojump():
         for number in (1, 2, 3):
-            queue.offer(event(number))
+            await queue.offer(event(number))
         await desk.clock.sleep(200)
     assert [number for number, _ in desk.begun][3:] == [2, 3, 1]
 
@@ -579,7 +580,7 @@ async def test_nobody_asks_the_clock_while_nothing_waits() -> None:
     desk = Desk()
     queue = desk.queue()
     async with queue.running():
-        queue.offer(event())
+        await queue.offer(event())
         await anyio.wait_all_tasks_blocked()
         assert desk.clock.sleeping == 0
 
@@ -594,7 +595,7 @@ async def test_at_the_end_what_is_queued_is_handled() -> None:
     async with desk.clock.autojump():
         async with queue.running():
             for number in range(1, 11):
-                queue.offer(event(number))
+                await queue.offer(event(number))
         assert len(desk.ended) == 10
     assert queue.counts == WebhookCounts(accepted=10, handled=10)
 
@@ -607,12 +608,12 @@ async def test_while_it_ends_nothing_new_is_accepted_and_what_is_known_stays_kno
 
     async def late() -> None:
         await desk.clock.sleep(0.5)
-        offers.extend([queue.offer(event(2)), queue.offer(event(1))])
+        offers.extend([await queue.offer(event(2)), await queue.offer(event(1))])
 
     async with desk.clock.autojump() as tasks, queue.running():
-        queue.offer(event(1))
+        await queue.offer(event(1))
         tasks.start_soon(late)
-    assert offers == [Offer.TURNED_AWAY, Offer.DUPLICATE]
+    assert offers == [Offer.REJECTED, Offer.DUPLICATE]
 
 
 async def test_what_waits_to_be_tried_again_gets_one_last_attempt_at_the_end() -> None:
@@ -621,8 +622,8 @@ async def test_what_waits_to_be_tried_again_gets_one_last_attempt_at_the_end() -
     queue = desk.queue()
     began = desk.clock.monotonic()
     async with queue.running():
-        queue.offer(event(1))
-        queue.offer(event(2))
+        await queue.offer(event(1))
+        await queue.offer(event(2))
         await anyio.wait_all_tasks_blocked()
         assert desk.lasts == [False, False]
     assert desk.lasts == [False, False, True, True]
@@ -635,7 +636,7 @@ async def test_an_attempt_under_way_that_fails_while_it_ends_is_followed_by_one_
     failing = failing_first({1: [3600.0]})
     ending = anyio.Event()
 
-    async def act(job: Job, last: bool) -> Outcome | float:
+    async def act(job: PendingEvent, last: bool) -> AttemptResult:
         await ending.wait()
         return await failing(job, last)
 
@@ -646,7 +647,7 @@ async def test_an_attempt_under_way_that_fails_while_it_ends_is_followed_by_one_
     desk.act = act
     queue = desk.queue()
     async with anyio.create_task_group() as tasks, queue.running():
-        queue.offer(event(1))
+        await queue.offer(event(1))
         await anyio.wait_all_tasks_blocked()
         tasks.start_soon(end)
     assert desk.lasts == [False, True]
@@ -658,7 +659,7 @@ async def test_what_is_not_done_in_time_is_cancelled_counted_and_may_come_again(
 ) -> None:
     desk = Desk()
 
-    async def hang(job: Job, last: bool) -> Outcome | float:
+    async def hang(job: PendingEvent, last: bool) -> AttemptResult:
         await anyio.sleep_forever()
         raise AssertionError
 
@@ -668,27 +669,27 @@ async def test_what_is_not_done_in_time_is_cancelled_counted_and_may_come_again(
     async with desk.clock.autojump():
         async with queue.running():
             for number in (1, 2, 3):
-                queue.offer(event(number))
+                await queue.offer(event(number))
         assert desk.clock.monotonic() - began == 30
     assert queue.counts == WebhookCounts(accepted=3, failed=3)
     assert "3 webhook events were cut off" in caplog.text
     desk.act = desk.at_once
     async with queue.running():
-        assert queue.offer(event(1)) is Offer.ACCEPTED
+        assert await queue.offer(event(1)) is Offer.ACCEPTED
     assert queue.counts.handled == 1
 
 
 async def test_without_a_bound_the_end_takes_as_long_as_it_takes() -> None:
     desk = Desk()
 
-    async def a_day(job: Job, last: bool) -> Outcome | float:
+    async def a_day(job: PendingEvent, last: bool) -> AttemptResult:
         await desk.clock.sleep(86_400)
         return Outcome.HANDLED
 
     desk.act = a_day
     queue = desk.queue(drain_seconds=None)
     async with desk.clock.autojump(), queue.running():
-        queue.offer(event())
+        await queue.offer(event())
     assert queue.counts.handled == 1
 
 
@@ -697,7 +698,7 @@ async def test_a_cut_off_deauthorization_is_named(caplog: pytest.LogCaptureFixtu
     desk.act = desk.a_second
     queue = desk.queue(drain_seconds=0)
     async with queue.running():
-        queue.offer(WebhookEvent("athlete", 7, "update", 7, 9, 1, {"authorized": "false"}))
+        await queue.offer(WebhookEvent("athlete", 7, "update", 7, 9, 1, {"authorized": "false"}))
         await anyio.wait_all_tasks_blocked()
     assert "'athlete' 7: cut off, of athlete 7; on_disconnect may be left" in caplog.text
 
@@ -710,8 +711,8 @@ async def test_of_many_that_are_cut_off_all_are_named_and_deauthorizations_first
     queue = desk.queue(drain_seconds=0)
     async with queue.running():
         for number in range(100, 130):
-            queue.offer(event(number))
-        queue.offer(WebhookEvent("athlete", 7, "update", 7, 9, 1, {"authorized": "false"}))
+            await queue.offer(event(number))
+        await queue.offer(WebhookEvent("athlete", 7, "update", 7, 9, 1, {"authorized": "false"}))
         await anyio.wait_all_tasks_blocked()
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 32
@@ -724,7 +725,7 @@ async def test_of_many_that_are_cut_off_all_are_named_and_deauthorizations_first
 async def test_what_was_handled_at_the_instant_of_the_cut_is_handled() -> None:
     desk = Desk()
 
-    async def until_the_cut(job: Job, last: bool) -> Outcome | float:
+    async def until_the_cut(job: PendingEvent, last: bool) -> AttemptResult:
         scope.cancel()
         return Outcome.HANDLED
 
@@ -732,7 +733,7 @@ async def test_what_was_handled_at_the_instant_of_the_cut_is_handled() -> None:
     queue = desk.queue()
     with anyio.CancelScope() as scope:
         async with queue.running():
-            queue.offer(event())
+            await queue.offer(event())
             await anyio.sleep_forever()
     assert queue.counts == WebhookCounts(accepted=1, handled=1)
 
@@ -744,14 +745,14 @@ async def test_cancelling_the_lifespan_ends_it_at_once() -> None:
     with anyio.CancelScope() as scope:
         async with queue.running():
             for number in range(1, 6):
-                queue.offer(event(number))
+                await queue.offer(event(number))
             await anyio.wait_all_tasks_blocked()
             scope.cancel()
             await anyio.sleep_forever()
     assert scope.cancelled_caught
     assert len(desk.begun) == len(desk.ended) == 2
     assert queue.counts == WebhookCounts(accepted=5, failed=5)
-    assert queue.offer(event(9)) is Offer.TURNED_AWAY
+    assert await queue.offer(event(9)) is Offer.REJECTED
 
 
 async def test_cancelling_the_end_ends_it_at_once() -> None:
@@ -766,7 +767,7 @@ async def test_cancelling_the_end_ends_it_at_once() -> None:
                 scope.cancel()
 
             async with queue.running():
-                queue.offer(event())
+                await queue.offer(event())
                 tasks.start_soon(cancel)
     assert scope.cancelled_caught
     assert queue.counts == WebhookCounts(accepted=1, failed=1)
@@ -778,7 +779,7 @@ async def test_an_error_of_the_service_is_raised_as_it_is_after_the_queue_is_emp
 
     async def live() -> None:
         async with queue.running():
-            queue.offer(event())
+            await queue.offer(event())
             raise RuntimeError("the service stops")
 
     with pytest.raises(RuntimeError, match="the service stops"):
@@ -797,7 +798,7 @@ class Panic(BaseException):
 async def test_a_panic_ends_its_event_and_no_worker(error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
     desk = Desk()
 
-    async def panic(job: Job, last: bool) -> Outcome | float:
+    async def panic(job: PendingEvent, last: bool) -> AttemptResult:
         if job.event.object_id == 1:
             raise error
         return Outcome.HANDLED
@@ -805,8 +806,8 @@ async def test_a_panic_ends_its_event_and_no_worker(error: BaseException, caplog
     desk.act = panic
     queue = desk.queue(workers=1)
     async with queue.running():
-        queue.offer(event(1))
-        queue.offer(event(2))
+        await queue.offer(event(1))
+        await queue.offer(event(2))
     assert queue.counts == WebhookCounts(accepted=2, handled=1, failed=1)
     assert "Panic" in caplog.text
 
@@ -814,7 +815,7 @@ async def test_a_panic_ends_its_event_and_no_worker(error: BaseException, caplog
 async def test_an_attempt_that_is_cut_off_with_an_error_ends_the_queue_without_one() -> None:
     desk = Desk()
 
-    async def fail_when_cut_off(job: Job, last: bool) -> Outcome | float:
+    async def fail_when_cut_off(job: PendingEvent, last: bool) -> AttemptResult:
         try:
             await anyio.sleep_forever()
         except anyio.get_cancelled_exc_class() as cut_off:
@@ -824,7 +825,7 @@ async def test_an_attempt_that_is_cut_off_with_an_error_ends_the_queue_without_o
     desk.act = fail_when_cut_off
     queue = desk.queue(drain_seconds=0)
     async with queue.running():
-        queue.offer(event())
+        await queue.offer(event())
         await anyio.wait_all_tasks_blocked()
     assert queue.counts == WebhookCounts(accepted=1, failed=1)
 
@@ -832,7 +833,7 @@ async def test_an_attempt_that_is_cut_off_with_an_error_ends_the_queue_without_o
 async def test_an_attempt_that_raises_ends_its_event_and_no_worker(caplog: pytest.LogCaptureFixture) -> None:
     desk = Desk()
 
-    async def fail(job: Job, last: bool) -> Outcome | float:
+    async def fail(job: PendingEvent, last: bool) -> AttemptResult:
         if job.event.object_id < 5:
             raise ExceptionGroup("several", [ValueError("x"), KeyError("y")])
         return Outcome.HANDLED
@@ -841,7 +842,7 @@ async def test_an_attempt_that_raises_ends_its_event_and_no_worker(caplog: pytes
     queue = desk.queue(workers=2)
     async with queue.running():
         for number in range(1, 9):
-            queue.offer(event(number))
+            await queue.offer(event(number))
     assert queue.counts == WebhookCounts(accepted=8, handled=4, failed=4)
     assert caplog.text.count("Traceback") >= 4
 
@@ -850,7 +851,7 @@ async def test_an_attempt_that_raises_ends_its_event_and_no_worker(caplog: pytes
 async def test_a_cancellation_that_is_not_ours_ends_its_event_and_no_worker(caplog: pytest.LogCaptureFixture) -> None:
     desk = Desk()
 
-    async def wait_for_what_is_cancelled(job: Job, last: bool) -> Outcome | float:
+    async def wait_for_what_is_cancelled(job: PendingEvent, last: bool) -> AttemptResult:
         if job.event.object_id < 5:
             task = asyncio.ensure_future(asyncio.sleep(60))
             asyncio.get_running_loop().call_soon(task.cancel)
@@ -861,7 +862,7 @@ async def test_a_cancellation_that_is_not_ours_ends_its_event_and_no_worker(capl
     queue = desk.queue(workers=2)
     async with queue.running():
         for number in range(1, 9):
-            queue.offer(event(number))
+            await queue.offer(event(number))
     assert queue.counts == WebhookCounts(accepted=8, handled=4, failed=4)
     assert caplog.text.count("was cancelled") == 4
 
@@ -874,7 +875,7 @@ async def test_cancelling_the_task_of_the_lifespan_cancels_attempts_and_is_passe
 
     async def live() -> None:
         async with queue.running():
-            queue.offer(event())
+            await queue.offer(event())
             await anyio.sleep_forever()
 
     task = asyncio.ensure_future(live())
@@ -893,7 +894,7 @@ async def test_many_tasks_offer_at_once_and_each_event_is_handled_once() -> None
 
     async def send(first: int) -> None:
         for number in range(first, first + 40):
-            queue.offer(event(number))
+            await queue.offer(event(number))
             await anyio.lowlevel.checkpoint()
 
     async with desk.clock.autojump(), queue.running(), anyio.create_task_group() as senders:
@@ -912,7 +913,7 @@ async def test_another_event_loop_is_refused_at_once(backend: str) -> None:
 
     async def elsewhere() -> None:
         with pytest.raises(InputError) as caught:
-            queue.offer(event())
+            await queue.offer(event())
         refusals.append(str(caught.value))
         with pytest.raises(InputError):
             async with queue.running():
@@ -920,7 +921,7 @@ async def test_another_event_loop_is_refused_at_once(backend: str) -> None:
 
     async with queue.running():
         await anyio.to_thread.run_sync(partial(anyio.run, elsewhere, backend=backend))
-        assert queue.offer(event()) is Offer.ACCEPTED
+        assert await queue.offer(event()) is Offer.ACCEPTED
     assert refusals == [
         "this router of webhooks belongs to another event loop, which has not ended: make one for each loop and thread"
     ]
@@ -932,10 +933,10 @@ async def test_a_run_that_has_ended_leaves_the_queue_to_any_event_loop() -> None
 
     async def elsewhere() -> None:
         async with queue.running():
-            queue.offer(event(2))
+            await queue.offer(event(2))
 
     async with queue.running():
-        queue.offer(event(1))
+        await queue.offer(event(1))
     await anyio.to_thread.run_sync(partial(anyio.run, elsewhere))
     assert queue.counts == WebhookCounts(accepted=2, handled=2)
 
@@ -951,14 +952,14 @@ def test_what_a_loop_left_that_ended_too_early_is_the_next_ones() -> None:
         await leavings[0].__aenter__()
         desk.act = desk.a_second
         for number in range(3):
-            queue.offer(event(number))
+            await queue.offer(event(number))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
     async def go_on() -> None:
-        assert queue.offer(event(3)) is Offer.TURNED_AWAY
+        assert await queue.offer(event(3)) is Offer.REJECTED
         async with queue.running():
-            assert queue.offer(event(2)) is Offer.DUPLICATE
+            assert await queue.offer(event(2)) is Offer.DUPLICATE
 
     dead.run_until_complete(begin())
     leavings += asyncio.all_tasks(dead)

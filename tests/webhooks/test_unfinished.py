@@ -6,15 +6,15 @@ import pytest
 
 from strava_async.webhooks import WebhookEvent
 from strava_async.webhooks.owners import Owners
-from strava_async.webhooks.retry import Job
+from strava_async.webhooks.pending import GrantState, PendingEvent
 from strava_async.webhooks.unfinished import Unfinished
 
 CREATED = WebhookEvent("activity", 5, "create", 7, 9, 1)
 REMOVED = WebhookEvent("athlete", 7, "update", 7, 9, 1, {"authorized": "false"})
 
 
-def job(event: WebhookEvent, at: int = 1) -> Job:
-    return Job(replace(event, event_time=at), 0.0, 0.0)
+def job(event: WebhookEvent, at: int = 1) -> PendingEvent:
+    return PendingEvent(replace(event, event_time=at), 0.0, 0.0)
 
 
 def test_the_first_event_of_an_object_makes_a_lane_and_the_last_ends_it() -> None:
@@ -23,7 +23,7 @@ def test_the_first_event_of_an_object_makes_a_lane_and_the_last_ends_it() -> Non
     lane = unfinished.add(first)
     assert lane is not None
     assert unfinished.add(second) is None
-    assert unfinished.jobs == [first, second]
+    assert unfinished.events == [first, second]
     assert [unfinished.finish(lane), unfinished.finish(lane)] == [first, second]
     assert unfinished.lanes == []
 
@@ -46,11 +46,17 @@ def test_the_second_deauthorization_of_an_athlete_gives_way_to_a_third() -> None
     assert not unfinished.supersede(second)
     unfinished.add(second)
     assert unfinished.supersede(third)
-    assert unfinished.jobs == [first, third]
+    assert unfinished.events == [first, third]
 
 
-@pytest.mark.parametrize("state", [{"claimed": True}, {"forgotten": True}, {"forgotten": None}, {"taken_back": True}])
-def test_one_about_which_something_was_done_does_not(state: dict[str, bool | None]) -> None:
+@pytest.mark.parametrize(
+    "state",
+    [
+        *[{"claimed": True}, {"restored": True}],
+        *[{"grant_state": GrantState.DELETED}, {"grant_state": GrantState.UNKNOWN}],
+    ],
+)
+def test_one_about_which_something_was_done_does_not(state: dict[str, object]) -> None:
     unfinished = Unfinished(Owners())
     unfinished.add(job(REMOVED, 1))
     second = job(REMOVED, 2)
@@ -73,7 +79,7 @@ def test_the_oldest_is_the_one_that_waits_longest_for_a_worker() -> None:
     for number, ready_at in enumerate((30.0, None, 20.0), start=1):
         lane = unfinished.add(job(replace(CREATED, object_id=number)))
         assert lane is not None
-        lane[0].ready_at = ready_at
+        lane.events[0].ready_at = ready_at
     assert unfinished.oldest_ready_at() == 20.0
-    unfinished.lanes[2].clear()  # as another thread may see it
+    unfinished.lanes[2].events.clear()  # as another thread may see it
     assert unfinished.oldest_ready_at() == 30.0
