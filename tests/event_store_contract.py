@@ -216,7 +216,7 @@ class EventStoreContract:
         async with self.opened(clock) as store:
             answers = [await store.append(removed(at)) for at in (1, 2, 3)]
             assert answers == [Appended.STORED, Appended.STORED, Appended.SUPERSEDED]
-            assert await store.append(removed(2)) is Appended.DUPLICATE
+            assert [await store.append(removed(at)) for at in (1, 2, 3)] == [Appended.DUPLICATE] * 3
             for at in (1, 3):
                 claim = await self.one(store, deauthorizations=True)
                 assert claim.pending.event == removed(at)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import anyio
 
@@ -26,6 +27,11 @@ from strava_async.webhooks.pending import PendingEvent, WaitReason
 from strava_async.webhooks.unfinished import Unfinished
 
 REMEMBERED_EVENTS = 100_000
+
+
+class _ClaimId(NamedTuple):
+    lane: Lane
+    number: int
 
 
 class MemoryEventStore:
@@ -199,19 +205,20 @@ class MemoryEventStore:
 
     def _claim(self, lane: Lane, lease: float) -> Claim:
         lane.state = LaneState.CLAIMED
-        lane.claim_id += 1
+        lane.claims += 1
         first = lane.events[0]
         first.ready_at = first.waits_for = None
-        claim = Claim(first, lane.claim_id)
+        claim = Claim(first, _ClaimId(lane, lane.claims))
         self._lend(lane, claim, lease)
         return claim
 
     def _claimed(self, claim: Claim) -> Lane | None:
         """Return the lane that a claim is still good for."""
-        lane = self._unfinished.lane_of(claim.pending)
-        if lane is None or lane.state is not LaneState.CLAIMED or lane.claim_id != claim.id:
+        if not isinstance(claim.id, _ClaimId):
             return None
-        return lane
+        lane, number = claim.id
+        is_good = lane.state is LaneState.CLAIMED and lane.claims == number and lane.events
+        return lane if is_good and lane.events[0] is claim.pending else None
 
     def _lend(self, lane: Lane, claim: Claim, lease: float) -> None:
         lane.lease_ends_at = self._clock.monotonic() + lease

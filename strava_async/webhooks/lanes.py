@@ -51,17 +51,17 @@ class Lane:
         key: what they have in common.
         events: in the order in which they came.
         state: see the table above.
-        claim_id: of the latest claim of its first event.
-        lease_ends_at: until when that lasts, on the monotonic clock.
+        claims: how often its first event was claimed, and those before.
+        lease_ends_at: until when the latest claim lasts, on the monotonic clock.
     """
 
-    __slots__ = ("claim_id", "events", "key", "lease_ends_at", "state")
+    __slots__ = ("claims", "events", "key", "lease_ends_at", "state")
 
     def __init__(self, key: LaneKey) -> None:
         self.key = key
         self.events: deque[PendingEvent] = deque()
         self.state = LaneState.READY
-        self.claim_id = 0
+        self.claims = 0
         self.lease_ends_at = 0.0
 
     @property

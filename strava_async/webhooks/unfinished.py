@@ -33,11 +33,6 @@ class Unfinished:
         """All events."""
         return [pending for lane in self.lanes for pending in lane.events]
 
-    def lane_of(self, pending: PendingEvent) -> Lane | None:
-        """Return the lane whose first event this is; None if there is none."""
-        lane = self._lanes.get(lane_key(pending.event))
-        return lane if lane is not None and lane.events[0] is pending else None
-
     def has_room(self, event: WebhookEvent) -> bool:
         """Say whether there may be one more of the event's athlete."""
         return event.is_deauthorization or self._owners.has_room(event.owner_id)
@@ -75,6 +70,8 @@ class Unfinished:
     def clear(self) -> list[PendingEvent]:
         """Take out all events; return them."""
         left = self.events
+        for lane in self.lanes:
+            lane.events.clear()
         self._lanes.clear()
         for pending in left:
             self._leave(pending)

@@ -120,3 +120,13 @@ async def test_what_a_run_left_is_ready_in_the_next() -> None:
         await claimed(store, 1)
     async with running(store):
         assert sorted(claim.pending.event.object_id for claim in await claimed(store)) == [1, 2]
+
+
+async def test_what_a_backlog_brought_to_one_run_makes_no_room_in_the_next() -> None:
+    store = made(FakeClock())
+    async with running(store):
+        store.restore(PendingEvent(event(), 0.0, 0.0, restored=True))
+        store.clear()
+    async with running(store):
+        answers = [await store.append(event(2, owner_id=8 + number)) for number in range(MAX_UNFINISHED + 1)]
+        assert answers == [Appended.STORED] * MAX_UNFINISHED + [Appended.QUEUE_FULL]

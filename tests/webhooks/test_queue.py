@@ -50,6 +50,10 @@ class Desk:
         await self.clock.sleep(1)
         return Outcome.HANDLED
 
+    async def for_ever(self, job: PendingEvent, last: bool) -> AttemptResult:
+        await anyio.sleep_forever()
+        raise AssertionError
+
     async def attempt(self, job: PendingEvent, last: bool) -> AttemptResult:
         what = (job.event.object_id, job.event.event_time)
         self.begun.append(what)
@@ -494,14 +498,23 @@ async def test_an_event_that_waits_for_a_worker_for_a_minute_is_warned_of_each_m
     assert "has waited for 120 s" in texts[1]
 
 
+async def test_an_event_that_comes_while_all_workers_are_busy_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk()
+    desk.act = desk.for_ever
+    queue = desk.queue(workers=1, drain_seconds=0)
+    async with queue.running():
+        await queue.offer(event(1))
+        await quiet()
+        await queue.offer(event(2))
+        await quiet()
+        desk.clock.advance(60)
+        await quiet()
+        assert "has waited for 60 s" in caplog.text
+
+
 async def test_a_deauthorization_that_waits_for_its_worker_is_warned_of_too(caplog: pytest.LogCaptureFixture) -> None:
     desk = Desk()
-
-    async def hang(job: PendingEvent, last: bool) -> AttemptResult:
-        await anyio.sleep_forever()
-        raise AssertionError
-
-    desk.act = hang
+    desk.act = desk.for_ever
     queue = desk.queue(drain_seconds=0)
     async with queue.running():
         for owner_id in (7, 8):
