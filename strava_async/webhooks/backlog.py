@@ -32,15 +32,15 @@ class PersistedEvent:
     failures: Mapping[str, int] = field(default_factory=dict[str, int], hash=False)
 
     def interrupted(self) -> PersistedEvent:
-        """Return it as it is to be taken after its holder was killed: nobody knows how far that one had come.
+        """Return it as it is taken after its holder was killed: nobody knows how far that one had come.
 
-        A claim counts as made, because asked again it would say no; and whether tokens were deleted is found out.
+        A claim counts as made, because asked again it would say no; whether the tokens were deleted is looked up.
         """
         is_unknown = self.event.is_deauthorization and self.grant_state is GrantState.INTACT
         return replace(self, claimed=True, grant_state=GrantState.UNKNOWN if is_unknown else self.grant_state)
 
     def merged(self, other: PersistedEvent) -> PersistedEvent:
-        """Return one of two that are about the same event, which two processes have accepted: the further of each."""
+        """Return one for two about the same event, which two processes have accepted: how far either has come."""
         return PersistedEvent(
             self.event,
             min(self.accepted_at, other.accepted_at),
@@ -65,10 +65,10 @@ class PersistedEvent:
 
     @classmethod
     def from_json(cls, text: str) -> PersistedEvent:
-        """Return what ``to_json`` made a text of; one that was made before failures were counted has none.
+        """Return the event of a text of ``to_json``; one from before failures were counted has none.
 
         Raises:
-            InputError: it is no such text.
+            InputError: it is not such a text.
         """
         try:
             value = json.loads(text)
@@ -93,8 +93,8 @@ class Backlog(Protocol):
     """Keeps events from one process of a service to the next; ``SqliteBacklog`` is one.
 
     An event in it is free, or held by the process that took it or is about to end. What a process holds is free as
-    soon as that process is gone, however it ended, and no earlier: two that live never have the same. Each method is
-    cancelled after four seconds. What it raises is logged, and the service goes on.
+    soon as that process has ended, however it ended, and no earlier: two running processes never hold the same event.
+    Each method is cancelled after four seconds. What it raises is logged, and the service goes on.
     """
 
     async def take(self) -> Sequence[PersistedEvent]:

@@ -1,4 +1,4 @@
-"""A backlog as the queue uses it: it has its time, its errors end nothing, and both agree on what is unfinished.
+"""A backlog as the queue uses it: bounded in time, without raising, and always in step with what is unfinished.
 
 Rules:
 
@@ -6,8 +6,10 @@ Rules:
 - One thing at a time, in order: what is settled while the others are put there is removed afterwards.
 - What is settled is removed soon, in one write with all that was settled while the last one took place. What could not
   be removed is tried again with the next.
-- What a thread is still at when the time is over stays held: it is free when this process is gone, and no earlier.
-- An event counts as held from before the write on: who is cut off in it cannot know.
+- What a thread is still working on when the time is over stays held: it is free when this process has ended, and no
+  earlier.
+- The state of an event is ``UNCERTAIN`` from before the write until its result is known: if the write is cut off,
+  nobody knows whether it was done.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 Rules:
 
 - A row stays in the file until its event is settled. One that is held has its holder's name.
-- A holder whose lock has fallen is gone, and its rows are free; no time is waited for.
+- A holder whose lock is free has ended, and its rows are free at once.
 - Only rows with the name of a holder of this object's are changed by ``settle``, ``hold`` and ``keep``.
-- A file that was made before there were holders is given the column that it lacks. What made it can still use it.
+- A file that was made before there were holders gets the missing column. Older versions can still use it.
 
 SQLite before 3.35, as in RHEL 9, knows no ``returning``: several statements in one transaction do the same.
 """
@@ -82,16 +82,16 @@ class _Taking:
 class SqliteBacklog:
     """A ``Backlog`` in one file (mode 0600), which the processes of one service share. Needs no closing.
 
-    An event stays in the file until it is settled, marked with the process that has it. When that is gone, killed or
-    not, the event is free for the next ``take``, at once: its mark is worth a lock that the system gives up with the
-    process. The locks are in the directory ``<path>-locks``; nothing of it is to be removed while the service runs.
+    An event stays in the file until it is settled, marked with the process that has it. When that process has ended,
+    killed or not, the event is free for the next ``take`` at once: the mark names a lock that the system releases with
+    the process. The locks are in the directory ``<path>-locks``; do not remove anything there while the service runs.
 
     What came more than seven days ago is dropped, and named in the log: Strava's data may be kept no longer. A
-    deauthorization is kept until it is handled, because what is due is to delete.
+    deauthorization is kept until it is handled, because it asks for a deletion.
 
-    A mode that lets other users read is put right where the file is this user's; elsewhere the file is refused. One
-    object can be used by several event loops and threads at once. What keeps the file from being written shows at the
-    start of the service, when ``take`` writes to it.
+    A mode that lets other users read is corrected where the file belongs to this user; otherwise the file is refused.
+    One object can be used by several event loops and threads at once. A file that cannot be written shows at the start
+    of the service, when ``take`` writes to it.
 
     Args:
         path: the file, not that of a token store; its directory has to be there.
@@ -99,7 +99,7 @@ class SqliteBacklog:
         clock: tells how old events are; None means the system's.
 
     Raises:
-        InputError: the path names no file.
+        InputError: the path does not name a file.
         TokenStoreError: by its methods: the file cannot be used. It is left as it is then.
     """
 

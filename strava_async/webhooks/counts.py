@@ -1,4 +1,4 @@
-"""What became of the webhook events that came."""
+"""Counts what became of webhook events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Offer(Enum):
 
 @dataclass(slots=True)
 class WebhookCounts:
-    """What became of what came.
+    """What became of the requests to the callback.
 
     ``accepted`` is the sum of ``handled``, ``dropped``, ``failed``, ``kept`` and ``waiting``.
 
@@ -24,8 +24,8 @@ class WebhookCounts:
         refused: answered with 4xx: not an event, not ours, or not known to be Strava's.
         turned_away: answered with 503: the queue was full, or not running.
         duplicates: answered with 200, and known already.
-        accepted: answered with 200, and taken; or taken back from the backlog.
-        handled: handled, without an error in the end.
+        accepted: answered with 200, and queued; or taken from the backlog.
+        handled: handled successfully, perhaps after several attempts.
         dropped: there was nothing to do: the athlete is not connected or the grant is dead, another process has it, or
             a deauthorization was false.
         failed: given up after an error, or cut off at the end and not kept; the log says why.

@@ -2,13 +2,13 @@
 
 Rules:
 
-- An event is a hint, and anybody can send one. What it says is to be asked of Strava with the athlete's tokens; see
+- An event is a hint, and anybody can send one. Ask Strava whether it is true, with the athlete's tokens; see
   ``Strava.forget_if_revoked`` for the end of a grant.
-- Two events are the same if all that they say is the same: Strava repeats an event to the letter if no answer comes in
+- Two events are the same if all their fields are the same: Strava repeats an event unchanged if no answer comes in
   time. Two changes of one activity in the same second differ in ``updates``.
-- Object types, aspect types and ``updates`` that are not known are kept as they came. Ids are positive and fit in 64
-  bits; they may be written as text, and are the same ids then. A name that occurs twice in an object is refused:
-  readers differ on which of the two counts.
+- Unknown object types, aspect types and ``updates`` are kept as they came. Ids are positive and fit in 64 bits; they
+  may be written as text, and are the same ids then. A name that occurs twice in an object is refused: parsers differ on
+  which of the two counts.
 
 Source:
     https://developers.strava.com/docs/webhooks/
@@ -38,7 +38,7 @@ _DIGITS = re.compile(r"[1-9][0-9]{0,18}")
 
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
-    """Something happened to an object of a connected athlete's.
+    """Something happened to an object of a connected athlete.
 
     Attributes:
         object_type: ``activity`` or ``athlete``.
@@ -48,8 +48,8 @@ class WebhookEvent:
         owner_id: the athlete's id.
         subscription_id: the subscription that it was sent for.
         event_time: when it happened; Unix seconds.
-        updates: what was changed, by name: ``title``, ``type``, ``private``, ``authorized``. A value that is no text is
-            its JSON.
+        updates: what was changed, by name: ``title``, ``type``, ``private``, ``authorized``. A value that is not a
+            text stands there as JSON.
     """
 
     object_type: str
@@ -62,7 +62,7 @@ class WebhookEvent:
 
     @property
     def key(self) -> str:
-        """What tells this event from all others: 64 characters, the same in every process, that reveal nothing."""
+        """A key that tells this event from all others: 64 characters, the same in every process; it reveals nothing."""
         what = [self.object_type, self.object_id, self.aspect_type, self.event_time, self.owner_id]
         said = json.dumps([*what, self.subscription_id, sorted(self.updates.items())])
         return hashlib.sha256(said.encode("ascii")).hexdigest()
@@ -81,11 +81,11 @@ def parse_event(body: bytes) -> WebhookEvent:
         body: JSON in UTF-8, as it came.
 
     Raises:
-        InputError: it is no event. The sentence says why, and repeats nothing of it.
+        InputError: it is not an event. The sentence says why, and repeats nothing of it.
     """
     value = _decoded(body)
     if not is_object(value):
-        raise InputError("a webhook event is a JSON object")
+        raise InputError("a webhook event has to be a JSON object")
     return WebhookEvent(
         object_type=_name(value, "object_type"),
         object_id=_integer(value, "object_id"),
@@ -106,18 +106,18 @@ def challenge_of(query: Mapping[str, str], verify_token: str | Hidden[str]) -> s
 
     Raises:
         UnverifiedWebhookError: the token is another one.
-        InputError: that is no handshake, or ``verify_token`` is empty or has white space around it.
+        InputError: that is not a handshake, or ``verify_token`` is empty or has white space around it.
     """
     asked, expected = Hidden(query), hidden(verify_token)
     del query, verify_token
     check_text(expected, "the verify_token")
     if asked.reveal().get("hub.mode") != "subscribe":
-        raise InputError("a handshake has the hub.mode subscribe")
+        raise InputError("a handshake needs the hub.mode subscribe")
     if not hmac.compare_digest(bytes_of(asked.reveal().get("hub.verify_token", "")), bytes_of(expected.reveal())):
         raise UnverifiedWebhookError("token")
     challenge = asked.reveal().get("hub.challenge")
     if not challenge:
-        raise InputError("a handshake has a hub.challenge")
+        raise InputError("a handshake needs a hub.challenge")
     return challenge
 
 
@@ -142,7 +142,7 @@ def check_signature(
 ) -> None:
     """Check the ``X-Strava-Signature`` of an event: ``t=<Unix seconds>,v1=<hex HMAC-SHA256 of "<t>.<body>">``.
 
-    Strava documents neither the field nor its key. Several ``v1`` may stand in it; one of them has to be right.
+    Strava documents neither the field nor its key. It may hold several ``v1``; one of them has to be valid.
 
     Args:
         header: the field's value; None if there is none.
@@ -162,7 +162,7 @@ def check_signature(
         raise UnverifiedWebhookError("missing")
     instant, signatures = _signature(header)
     signed = b"%s.%s" % (instant.encode("ascii"), body)
-    # That of a forged event is as good as the secret for this one.
+    # Hidden: whoever reads it in a traceback could sign the forged event with it.
     expected = Hidden(hmac.digest(bytes_of(key.reveal()), signed, "sha256").hex().encode("ascii"))
     if not any(hmac.compare_digest(bytes_of(signature.lower()), expected.reveal()) for signature in signatures):
         raise UnverifiedWebhookError("forged")
@@ -185,7 +185,7 @@ def _decoded(body: bytes) -> Any:
     except InputError:
         raise
     except (ValueError, RecursionError):  # its cause would show the body
-        raise InputError("a webhook event is JSON in UTF-8, and neither deep nor full of digits") from None
+        raise InputError("a webhook event has to be JSON in UTF-8, not deeply nested, without huge numbers") from None
 
 
 def _unequal(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -196,13 +196,13 @@ def _unequal(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise InputError("a number of the webhook event is none")
+    raise InputError("a number of the webhook event is not a JSON number")
 
 
 def _name(value: Mapping[str, Any], name: str) -> str:
     text = value.get(name)
     if not isinstance(text, str) or not text:
-        raise InputError(f"the {name} of a webhook event is a text")
+        raise InputError(f"the {name} of a webhook event has to be a text")
     return text
 
 
@@ -211,7 +211,7 @@ def _integer(value: Mapping[str, Any], name: str) -> int:
     if isinstance(number, str) and _DIGITS.fullmatch(number):
         number = int(number)
     if type(number) is not int or not 0 < number <= _MAX_INTEGER:  # True is an int to Python
-        raise InputError(f"the {name} of a webhook event is a positive integer of 64 bits")
+        raise InputError(f"the {name} of a webhook event has to be a positive integer of 64 bits")
     return number
 
 
@@ -219,5 +219,5 @@ def _updates(value: object) -> dict[str, str]:
     if value is None:
         return {}
     if not is_object(value):
-        raise InputError("the updates of a webhook event are an object")
+        raise InputError("the updates of a webhook event have to be an object")
     return {name: text if isinstance(text, str) else json.dumps(text) for name, text in value.items()}

@@ -23,6 +23,7 @@ from strava_async._concurrency.ttl_set import TtlSet
 from strava_async.clock import Clock
 from strava_async.errors import InputError, InvalidGrantError, NotFoundError
 from strava_async.webhooks import retry
+from strava_async.webhooks.arguments import check_callable, check_error_classes
 from strava_async.webhooks.events import WebhookEvent
 from strava_async.webhooks.handler_calls import HANDLER_SECONDS, HandlerCalls
 from strava_async.webhooks.handler_errors import (
@@ -70,10 +71,13 @@ class Grants(Protocol):
 class EventHandler:
     """Handles events, one attempt at a time; see ``webhook_router`` for the arguments.
 
+    Attributes:
+        owners: bounds the attempts of each athlete's events; the queue needs the same.
+
     Args:
         grants: knows whether athletes are connected.
         on_event, on_disconnect, claim, retry_on: the application's.
-        owners: bounds the attempts of each athlete's events; shared with the queue.
+        owners: bounds the attempts of each athlete's events; None means with the usual bounds.
         handler_seconds: how long one of the functions may take.
         workers: how many threads may be left behind.
     """
@@ -90,16 +94,16 @@ class EventHandler:
         handler_seconds: float | None = HANDLER_SECONDS,
         workers: int = 1,
     ) -> None:
-        _check_callable("on_event", on_event)
-        _check_callable("on_disconnect", on_disconnect, or_none=True)
-        _check_callable("claim", claim, or_none=True)
-        _check_errors("retry_on", retry_on)
+        check_callable("on_event", on_event)
+        check_callable("on_disconnect", on_disconnect, or_none=True)
+        check_callable("claim", claim, or_none=True)
+        check_error_classes("retry_on", retry_on)
         self._grants = grants
         self._on_event = on_event
         self._on_disconnect = on_disconnect
         self._claim = claim
         self._retry_on = retry_on
-        self._owners = owners or Owners()
+        self.owners = owners or Owners()
         self._calls = HandlerCalls(grants.clock, handler_seconds, workers)
         self._denied = TtlSet(grants.clock, _MAX_DENIALS, DENIED_SECONDS)
         self._log = ThrottledLog(grants.clock)
@@ -147,12 +151,12 @@ class EventHandler:
         """Return that an event has to wait for its athlete's turn, or is given up; None if it is its turn."""
         owner_id, standing, now = pending.event.owner_id, pending.standing, self._grants.clock.monotonic()
         again: Retry | None
-        if not standing.may_be_asked_again and self._owners.is_doubted(owner_id, now):
+        if not standing.may_be_asked_again and self.owners.is_doubted(owner_id, now):
             again = retry.after_not_found(pending, WaitReason.OWNER_TURN)
         elif standing.has_turn:
             return None
         else:
-            seconds = self._owners.turn(owner_id, now)
+            seconds = self.owners.turn(owner_id, now)
             standing.has_turn = not seconds
             if standing.has_turn:
                 return None
@@ -189,7 +193,7 @@ class EventHandler:
             self._note_failure(pending, error)
             again = retry.after_error(pending, error, self._grants.clock, self._retry_on)
             return _after_failure(pending, "on_event", error, None if is_last else again)
-        self._owners.confirm(event.owner_id, was_not_found=pending.standing.was_not_found)
+        self.owners.confirm(event.owner_id, was_not_found=pending.standing.was_not_found)
         return Outcome.HANDLED
 
     async def _call(self, pending: PendingEvent, name: str, function: Callable[[T], object], argument: T) -> None:
@@ -204,7 +208,7 @@ class EventHandler:
         is_not_found = any(isinstance(leaf, NotFoundError) for leaf in flatten(error))
         if is_not_found and not standing.was_not_found:
             standing.was_not_found = True
-            standing.may_be_asked_again = self._owners.not_found(owner_id, self._grants.clock.monotonic())
+            standing.may_be_asked_again = self.owners.not_found(owner_id, self._grants.clock.monotonic())
             if not standing.may_be_asked_again:
                 text = f"athlete {owner_id} has had several events within an hour that Strava does not know"
                 self._log.log(logging.WARNING, f"doubted {owner_id}", f"{text}: more are not asked for again")
@@ -280,15 +284,3 @@ def _after_failure(pending: PendingEvent, step: str, error: Exception, again: Re
 def _left_over(pending: PendingEvent) -> str:
     is_left = pending.grant_state is GrantState.DELETED
     return f"; on_disconnect({pending.event.owner_id}) is left to be called" if is_left else ""
-
-
-def _check_callable(name: str, function: object, *, or_none: bool = False) -> None:
-    if not callable(function) and not (or_none and function is None):
-        raise InputError(f"{name} has to be a function, sync or async")
-
-
-def _check_errors(name: str, kinds: RetryOn) -> None:
-    try:
-        isinstance(Exception(), kinds)  # what it raises would come with the first error
-    except TypeError:
-        raise InputError(f"{name} has to be a tuple of classes of exceptions, such as (OSError,)") from None

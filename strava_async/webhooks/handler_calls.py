@@ -2,11 +2,11 @@
 
 Rules:
 
-- An ``async`` function whose time is over is cancelled. A thread cannot be: its worker goes on, and the thread is
-  **left behind** until it ends by itself.
+- An ``async`` function whose time is over is cancelled. A thread cannot be cancelled: its worker takes the next event,
+  and the thread is **left behind** until it ends by itself.
 - No more threads are left behind than there are workers. Beyond that a worker waits for its thread, or for one of those
   left behind to end.
-- Each thread that is left behind is in the log, and so is its end. One that is left because the service ends is too.
+- Each thread that is left behind is logged, and so is its end; also one that is left because the service ends.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ class HandlerCalls:
     """Calls functions of the application.
 
     Args:
-        clock: by which they have their time.
+        clock: by which their time is measured.
         seconds: how long each may take; None means as long as it takes.
-        most_left_behind: how many threads may be.
+        most_left_behind: how many threads may be left behind.
 
     Raises:
-        InputError: the seconds are none, or not above zero.
+        InputError: the seconds are not above zero.
     """
 
     def __init__(self, clock: Clock, seconds: float | None, most_left_behind: int) -> None:
         if seconds is not None and not seconds > 0:
-            raise InputError(f"handler_seconds is a number of seconds above zero or None, not {seconds}")
+            raise InputError(f"handler_seconds has to be a number of seconds above zero or None, not {seconds}")
         self._clock = clock
         self._seconds = seconds
         self._most = most_left_behind
@@ -58,20 +58,20 @@ class HandlerCalls:
 
     @property
     def left_behind(self) -> int:
-        """How many threads are."""
+        """How many threads are left behind."""
         return len(self._left)
 
     async def __call__(self, what: str, function: Callable[[T], object], argument: T) -> Any:
         """Return what the function returns.
 
         Args:
-            what: it is called in the log.
+            what: what the log calls it.
             function: sync, in a thread then, or async.
             argument: of the function.
 
         Raises:
             HandlerTimeoutError: its time is over.
-            Exception: what it raises; what is no ``Exception`` and ends nothing else is a RuntimeError.
+            Exception: what it raises; a BaseException that ends nothing else becomes a RuntimeError.
         """
         thread = None if is_async(function) else _Thread(self, what)
         called = function if thread is None else partial(thread.run, function)
@@ -109,7 +109,7 @@ class HandlerCalls:
     async def _leave_in_turn(self, thread: _Thread, seconds: float) -> bool:
         """Leave a thread behind when there may be one more; return False if it ends before."""
         if len(self._left) >= self._most and not thread.has_ended:
-            text = "%s: took longer than %g s; %d threads are left behind already, so that its worker waits for it"
+            text = "%s: took longer than %g s; %d threads are left behind already, so its worker waits for it"
             _logger.warning(text, thread.what, seconds, len(self._left))
         if self._binding.enter():  # before it looks: what ends from then on wakes this loop
             self._ended = anyio.Event()  # the other was of a loop that has ended
@@ -145,7 +145,7 @@ class _Thread:
     """A call in a thread.
 
     Attributes:
-        what: it is called in the log.
+        what: what the log calls it.
         has_ended: whether it has.
         is_to_be_awaited: whether what it returned is.
     """
@@ -176,4 +176,4 @@ async def _call(function: Callable[[T], object], argument: T) -> Any:
     except BaseException as error:
         if (passed_on := must_propagate(error, *exits)) is not None:
             raise passed_on from None
-        raise RuntimeError(f"{type(error).__name__} is no Exception, and taken as one") from error
+        raise RuntimeError(f"{type(error).__name__} is not an Exception, and is treated as one") from error

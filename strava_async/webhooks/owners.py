@@ -1,19 +1,19 @@
-"""What the events of one athlete may take: anybody can send events about anybody.
+"""How much the events of one athlete may take: anybody can send events about anybody.
 
-Rules, for one athlete and in one process; an event is counted, not what its handler asks of Strava:
+Rules, for one athlete and in one process; they count events, not the requests of a handler:
 
 - 100 events may be unfinished, those of a backlog included.
 - Until one of them was **confirmed**, 10 have their first attempt within a minute; the others wait. One is confirmed
-  when ``on_event`` returns for it. What was not attempted for want of quota, or met trouble, needs a turn again.
+  when ``on_event`` returns for it. An event that lacked quota, or met trouble, needs a turn again.
 - After three events in an hour that Strava did not find, the athlete is **doubted**: what is not found then is not
   asked for again, and the bound of ten holds whatever was confirmed before.
-- After twenty of them in an hour, one has its first attempt every two minutes, whatever was confirmed before. So who
-  makes up events about one athlete for a day takes three quarters of what the smallest application may read in it.
-- An event that was not found at first and then was is none that somebody made up: it ends the doubt, and all before it
-  are forgotten. Any other success could have been forged, with the id of an activity that everybody can see.
+- After twenty of them in an hour, one has its first attempt every two minutes, whatever was confirmed before. So a day
+  of invented events about one athlete takes three quarters of what the smallest application may read in a day.
+- An event that was not found at first and then was cannot be invented: it ends the doubt, and clears the count. Any
+  other success could have been forged, with the id of an activity that everybody can see.
 
-An athlete whose events are finished is remembered if there is something to remember, which is only so of athletes who
-are connected; of those the ones that were quiet longest give way.
+An athlete whose events are finished is remembered if there is something to remember, which is the case for connected
+athletes only; of those, the ones that have been quiet longest give way.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class _Owner:
 
 
 class Owners:
-    """Keeps the books of the athletes that events are about. All instants are monotonic.
+    """Counts the events of each athlete. All instants are monotonic.
 
     Args:
         most_unfinished: how many events of one athlete may be unfinished.
@@ -89,7 +89,7 @@ class Owners:
 
     @property
     def known(self) -> int:
-        """How many athletes the books are about."""
+        """How many athletes are remembered."""
         return len(self._busy) + len(self._quiet)
 
     def has_room(self, owner_id: int) -> bool:

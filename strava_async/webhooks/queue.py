@@ -37,6 +37,7 @@ from anyio.abc import TaskGroup
 from strava_async._loop_binding import LoopBinding
 from strava_async.clock import Clock
 from strava_async.errors import InputError
+from strava_async.webhooks.arguments import check_positive
 from strava_async.webhooks.backlog import Backlog, check_backlog
 from strava_async.webhooks.backlog_guard import BacklogGuard, run_to_the_end
 from strava_async.webhooks.base import Appended, Claim
@@ -45,7 +46,7 @@ from strava_async.webhooks.event_store_memory import MemoryEventStore
 from strava_async.webhooks.events import WebhookEvent
 from strava_async.webhooks.handler_errors import event_label, must_propagate
 from strava_async.webhooks.owners import Owners
-from strava_async.webhooks.pending import AttemptResult, Outcome, PendingEvent, Retry, WaitReason
+from strava_async.webhooks.pending import AttemptResult, Outcome, PendingEvent, Retry
 from strava_async.webhooks.run import Run
 from strava_async.webhooks.shutdown import Shutdown
 from strava_async.webhooks.throttled_log import ThrottledLog
@@ -93,7 +94,7 @@ class EventQueue:
         check_positive("workers", workers)
         check_positive("max_queue", max_queue)
         if drain_seconds is not None and not drain_seconds >= 0:
-            raise InputError(f"drain_seconds is a number of seconds or None, not {drain_seconds}")
+            raise InputError(f"drain_seconds has to be a number of seconds from 0, or None, not {drain_seconds}")
         if backlog is not None:
             check_backlog(backlog)
         self.counts = WebhookCounts()
@@ -179,7 +180,7 @@ class EventQueue:
             raise failure
 
     def _living_run(self) -> Run | None:
-        """Return the run that there is; one whose event loop has ended is none."""
+        """Return the run that there is; one whose event loop has ended does not count."""
         if self._run is not None and self._run.binding.enter():
             self._run = None
         return self._run
@@ -217,7 +218,7 @@ class EventQueue:
 
     async def _drain(self, run: Run, tasks: TaskGroup) -> None:
         run.draining = True
-        self._store.close(lambda pending: _is_for_the_backlog(run, pending.waits_for, at_the_end=False))
+        self._store.close(lambda pending: run.leaves_to_backlog(pending.waits_for, at_the_end=False))
         self._look_for_the_end(run)
         if run.guard is not None and not run.idle.is_set():
             run.guard.hold(self._store.unfinished)
@@ -272,7 +273,7 @@ class EventQueue:
             case Outcome():
                 await self._finish(run, claim, result)
             case Retry() if run.draining:
-                if _is_for_the_backlog(run, result.reason, at_the_end=at_the_end):
+                if run.leaves_to_backlog(result.reason, at_the_end=at_the_end):
                     self._store.set_aside(claim)
                 else:  # once more, at once
                     await self._store.retry(claim, self._clock.time())
@@ -294,20 +295,3 @@ class EventQueue:
     def _look_for_the_end(self, run: Run) -> None:
         if run.draining and self._store.is_done:
             run.idle.set()
-
-
-def _is_for_the_backlog(run: Run, reason: WaitReason | None, *, at_the_end: bool) -> bool:
-    """Say whether an event that would be tried again is left for the next start.
-
-    Args:
-        run: that ends.
-        reason: what the event waits for.
-        at_the_end: whether it was attempted since the end began.
-    """
-    return run.guard is not None and (at_the_end or reason in (WaitReason.QUOTA, WaitReason.OWNER_TURN))
-
-
-def check_positive(name: str, number: object) -> None:
-    """Raise InputError unless it is an int above zero."""
-    if type(number) is not int or number < 1:  # True is an int to Python
-        raise InputError(f"{name} has to be an int above zero")

@@ -8,7 +8,7 @@ import anyio
 
 from strava_async._loop_binding import LoopBinding
 from strava_async.webhooks.backlog_guard import BacklogGuard
-from strava_async.webhooks.pending import PendingEvent
+from strava_async.webhooks.pending import PendingEvent, WaitReason
 from strava_async.webhooks.watch import Watch
 from strava_async.webhooks.workers import WorkerPool
 
@@ -45,3 +45,12 @@ class Run:
         pool = self.deauthorizers if pending.event.is_deauthorization else self.workers
         if pool.is_busy:
             self.watch.look()
+
+    def leaves_to_backlog(self, reason: WaitReason | None, *, at_the_end: bool) -> bool:
+        """Say whether an event that would be tried again is left for the next start, now that the service ends.
+
+        Args:
+            reason: what it waits for.
+            at_the_end: whether it was attempted since the end began.
+        """
+        return self.guard is not None and (at_the_end or reason in (WaitReason.QUOTA, WaitReason.OWNER_TURN))

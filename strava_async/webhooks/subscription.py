@@ -1,4 +1,4 @@
-"""The webhook subscription of an application: where Strava sends its events to.
+"""The webhook subscription of an application: where Strava sends its events.
 
 An application has one subscription or none. It is managed with the application's credentials; no athlete's token goes
 along.
@@ -27,14 +27,14 @@ _CREDENTIALS_REFUSED = {("Application", "client_id"), ("Application", "")}
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A webhook subscription, as far as Strava told of it.
+    """A webhook subscription, as far as Strava described it.
 
     Attributes:
         id: its id; events carry it as ``subscription_id``.
-        application_id: the application's id; None if not told.
-        callback_url: where events go; None if not told, as in the answer to ``subscribe``.
-        created_at: since when; with a time zone. None if not told.
-        resource_state: how much of it was told, by Strava's measure; None if not told.
+        application_id: the application's id; None if missing.
+        callback_url: where events go; None if missing, as in the answer to ``subscribe``.
+        created_at: since when; with a time zone. None if missing.
+        resource_state: how detailed Strava's description is; None if missing.
     """
 
     id: int
@@ -78,7 +78,7 @@ class Webhooks:
         hub.verify_token=…``, which has to be answered within 2 s with 200 and ``{"hub.challenge": "<the same>"}``. So
         the server there must be running, and must not wait for this call.
 
-        The request is not sent again once it may have reached Strava: after an error that leaves its fate open, ask
+        The request is not sent again once it may have reached Strava: after an error that leaves the result open, call
         ``view``.
 
         Args:
@@ -116,7 +116,7 @@ class Webhooks:
         with _explaining_refusals():
             answer = await self._api.get(_PATH, **self._credentials)
         if not is_list(answer):
-            raise DecodeError("the subscriptions are no list", path=_PATH)
+            raise DecodeError("the subscriptions are not a list", path=_PATH)
         return [_subscription(entry) for entry in answer]
 
     async def unsubscribe(self, subscription_id: int) -> None:
@@ -126,14 +126,14 @@ class Webhooks:
             subscription_id: its ``id``.
 
         Raises:
-            InputError: that is no id.
+            InputError: the id is invalid.
             NotFoundError: the application has no such subscription. After more than one of its ``attempts``, it may
                 have been the first that deleted it.
             InvalidClientError: the client id or secret is wrong.
             StravaError: as in ``ApiV3.delete``.
         """
         if type(subscription_id) is not int or subscription_id <= 0:
-            raise InputError(f"no subscription has the id {subscription_id!r}")
+            raise InputError(f"invalid subscription id: {subscription_id!r}")
         with _explaining_refusals():
             await self._api.delete(f"{_PATH}/{subscription_id}", **self._credentials)
 
@@ -181,7 +181,7 @@ def _integer(value: Any) -> int | None:
 
 
 def _instant(value: Any) -> datetime | None:
-    """Return an ISO 8601 instant to the microsecond; without a zone it is UTC. None if it is none."""
+    """Return an ISO 8601 instant to the microsecond; without a zone it is UTC. None if it is not one."""
     try:
         instant = datetime.fromisoformat(value)
     except (TypeError, ValueError):

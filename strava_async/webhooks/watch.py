@@ -1,4 +1,4 @@
-"""Warns where webhook events wait for a worker and none becomes free, as it is where all handlers hang."""
+"""Warns when webhook events wait for a worker and none becomes free, as when all handlers hang."""
 
 from __future__ import annotations
 

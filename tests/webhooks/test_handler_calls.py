@@ -102,7 +102,7 @@ async def test_an_exit_ends_the_service_and_a_panic_does_not() -> None:
     calls = HandlerCalls(FakeClock(), 60.0, 1)
     with pytest.raises(SystemExit):
         await calls("on_event", raising, SystemExit(3))
-    with pytest.raises(RuntimeError, match="Panic is no Exception"):
+    with pytest.raises(RuntimeError, match="Panic is not an Exception"):
         await calls("on_event", raising, Panic())
 
 
