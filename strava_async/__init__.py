@@ -59,9 +59,9 @@ if TYPE_CHECKING:
     from strava_async.client import Client
     from strava_async.oauth.state import StateSigner
     from strava_async.stores import MemoryTokenStore, SqliteTokenStore, TokenStore
-    from strava_async.subscriptions import Subscription, Webhooks
     from strava_async.telemetry.hooks import Hooks, RefreshEvent, RequestEvent, ResponseEvent, RetryEvent, WaitEvent
-    from strava_async.webhooks import WebhookEvent
+    from strava_async.webhooks.events import WebhookEvent
+    from strava_async.webhooks.subscription import Subscription, Webhooks
 else:
     # Loaded when they are first asked for: an ApiV3 alone needs none of them.
     __getattr__, __dir__ = lazy(
@@ -77,11 +77,11 @@ else:
             "SqliteTokenStore": "stores.sqlite",
             "StateSigner": "oauth.state",
             "Strava": "application",
-            "Subscription": "subscriptions",
+            "Subscription": "webhooks.subscription",
             "TokenStore": "stores.base",
             "WaitEvent": "telemetry.hooks",
-            "WebhookEvent": "webhooks",
-            "Webhooks": "subscriptions",
+            "WebhookEvent": "webhooks.events",
+            "Webhooks": "webhooks.subscription",
         },
         then={"Client": "load_tags"},  # now, and not at the first use, which is on an event loop
     )

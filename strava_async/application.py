@@ -31,10 +31,10 @@ from strava_async.request.retry import RetryPolicy
 from strava_async.request.token_endpoint import Credentials
 from strava_async.stores.base import BasicTokenStore
 from strava_async.stores.memory import MemoryTokenStore
-from strava_async.subscriptions import Webhooks
 from strava_async.telemetry.hooks import Hooks
 from strava_async.tokens.accounts import Accounts
 from strava_async.tokens.source import TokenSource
+from strava_async.webhooks.subscription import Webhooks
 
 _STATES = b"states of this application"
 

@@ -338,7 +338,7 @@ async def webhooks_view(here: World) -> Any:
 
 @use("strava.webhooks.subscribe")
 async def webhooks_subscribe(here: World) -> Any:
-    with pytest.raises(FaultError):  # nobody answers there; tests/test_subscriptions.py has those who do
+    with pytest.raises(FaultError):  # nobody answers there; tests/webhooks/test_subscription.py has those who do
         await here.strava.webhooks.subscribe("http://127.0.0.1:9/webhook", "verify me")
 
 

@@ -14,7 +14,7 @@ from strava_async.cli.reaching import reaching
 from strava_async.cli.terminal import DONE, Ask, Terminal, UsageError, run
 from strava_async.errors import BadRequestError, InputError, NotFoundError
 from strava_async.oauth.credentials import check_text
-from strava_async.subscriptions import Subscription
+from strava_async.webhooks.subscription import Subscription
 
 Work = Callable[[Strava, int], Awaitable[int]]
 

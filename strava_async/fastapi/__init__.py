@@ -35,11 +35,12 @@ with extra("fastapi", __name__, "fastapi", "starlette", "pydantic"):
     from strava_async.fastapi.problems import Problem, exception_handlers, problem_of
     from strava_async.fastapi.service import StravaLifespan, lifespan
     from strava_async.fastapi.sessions import Sessions
-    from strava_async.fastapi.webhook_backlog import SqliteBacklog
-    from strava_async.fastapi.webhook_counts import WebhookCounts
-    from strava_async.fastapi.webhook_kept import Backlog, KeptEvent
     from strava_async.fastapi.webhooks import WebhookRouter, webhook_router
     from strava_async.login.pages import Link
+    from strava_async.webhooks.backlog import Backlog, PersistedEvent
+    from strava_async.webhooks.backlog import PersistedEvent as KeptEvent
+    from strava_async.webhooks.backlog_sqlite import SqliteBacklog
+    from strava_async.webhooks.counts import WebhookCounts
 
 __all__ = [
     "AccessLogFilter",
@@ -52,6 +53,7 @@ __all__ = [
     "KeptEvent",
     "Kit",
     "Link",
+    "PersistedEvent",
     "Problem",
     "ServiceState",
     "Sessions",

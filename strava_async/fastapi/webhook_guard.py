@@ -1,4 +1,4 @@
-"""Says of which requests to the callback of a subscription to believe that they are events of Strava's: ``Guard``."""
+"""Decides which requests to the callback of a subscription are accepted as events of Strava's: ``Guard``."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from strava_async._hidden import Hidden
 from strava_async.clock import Clock
 from strava_async.errors import InputError
 from strava_async.fastapi.problems import Problem
-from strava_async.fastapi.webhook_queue import check_positive
 from strava_async.oauth.credentials import check_text
-from strava_async.webhooks import WebhookEvent, check_signature, check_signing_secret, parse_event
+from strava_async.webhooks.arguments import check_positive
+from strava_async.webhooks.events import WebhookEvent, check_signature, check_signing_secret, parse_event
 
 Signature = Literal["auto", "require", "off"]
 
 MAX_BODY_BYTES = 8 * 1024
-# Anybody can begin a request and not go on; a server that is to end waits for it.
+# Anybody can begin a request and not finish it, and a server that ends waits for it.
 BODY_SECONDS = 5.0
 
 TOO_LARGE = Problem(413, "Too large")
@@ -30,7 +30,7 @@ _OTHER_SUBSCRIPTION = Problem(403, "Another subscription")
 
 
 class RefusedError(Exception):
-    """A request that is no event of ours: what it is answered, and why."""
+    """A request that is not accepted as an event: how it is answered, and why."""
 
     def __init__(self, problem: Problem, why: str) -> None:
         super().__init__(why)
@@ -40,7 +40,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Guard:
-    """Says of which requests to believe that they are events; see ``webhook_router`` for the attributes."""
+    """Decides which requests are accepted as events; see ``webhook_router`` for the attributes."""
 
     verify_token: Hidden[str]
     subscription_id: int | None
@@ -63,7 +63,11 @@ class Guard:
             check_positive("subscription_id (make an int of what the environment says)", self.subscription_id)
 
     async def event(self, request: Request) -> WebhookEvent:
-        """Return the event that a POST brings; raise what it is refused for."""
+        """Return the event in a POST.
+
+        Raises:
+            RefusedError, UnverifiedWebhookError, InputError: it is not accepted.
+        """
         body = await self._body(request)
         header = request.headers.get("x-strava-signature")
         if self.signing_secret and self.signature != "off":
@@ -77,10 +81,10 @@ class Guard:
         announced = request.headers.get("content-length", "")
         if announced.isdecimal() and (len(announced) > 18 or int(announced) > self.max_body_bytes):
             raise self._too_large()
-        # By the time of the network, which is not that of the application's clock.
+        # In real time: the network does not go by the application's clock.
         with anyio.move_on_after(self.body_seconds):
             return await self._whole(request)
-        raise RefusedError(TOO_SLOW, f"it was not whole after {self.body_seconds:g} s")
+        raise RefusedError(TOO_SLOW, f"its body was not complete after {self.body_seconds:g} s")
 
     async def _whole(self, request: Request) -> bytes:
         body = bytearray()
@@ -91,7 +95,7 @@ class Guard:
                     if len(body) > self.max_body_bytes:
                         raise self._too_large()
         except ClientDisconnect:
-            raise RefusedError(_GONE, "its sender went away") from None
+            raise RefusedError(_GONE, "its sender disconnected") from None
         return bytes(body)
 
     def _too_large(self) -> RefusedError:

@@ -4,9 +4,9 @@ Rules:
 
 - Strava gets its answer before anything is done about an event: 200 when it is in the queue, 503 when there is no room,
   so that it is sent again.
-- Anybody can send an event. Each is a hint: of an athlete who is not connected it costs nothing, of one who is it has a
-  bound (``webhook_owners``), and a deauthorization counts when Strava confirms it.
-- A body has five seconds, however it comes: a server ends only when it has answered.
+- Anybody can send an event, so each is only a hint. For an athlete who is not connected it costs nothing, for one who
+  is connected there is a bound (``webhooks.owners``), and a deauthorization counts when Strava confirms it.
+- A body has to arrive within five seconds: a server ends only when it has answered its requests.
 - An answer repeats nothing of the request but the challenge of a handshake whose token is right.
 """
 
@@ -25,15 +25,14 @@ from starlette.responses import JSONResponse, Response
 from strava_async._hidden import Hidden
 from strava_async.errors import InputError, UnverifiedWebhookError
 from strava_async.fastapi.problems import Problem, problem_of
-from strava_async.fastapi.webhook_calls import HANDLER_SECONDS
-from strava_async.fastapi.webhook_counts import Offer, WebhookCounts
 from strava_async.fastapi.webhook_guard import MAX_BODY_BYTES, TOO_LARGE, TOO_SLOW, Guard, RefusedError, Signature
-from strava_async.fastapi.webhook_handling import Claim, Grants, Handling, OnDisconnect, OnEvent, RetryOn
-from strava_async.fastapi.webhook_kept import Backlog
-from strava_async.fastapi.webhook_log import RareLog
-from strava_async.fastapi.webhook_owners import Owners
-from strava_async.fastapi.webhook_queue import DRAIN_SECONDS, EventQueue, check_positive
-from strava_async.webhooks import WebhookEvent, challenge_of
+from strava_async.webhooks.backlog import Backlog
+from strava_async.webhooks.counts import Offer, WebhookCounts
+from strava_async.webhooks.events import WebhookEvent, challenge_of
+from strava_async.webhooks.handler import ClaimFunction, EventHandler, Grants, OnDisconnect, OnEvent, RetryOn
+from strava_async.webhooks.handler_calls import HANDLER_SECONDS
+from strava_async.webhooks.queue import DRAIN_SECONDS, EventQueue
+from strava_async.webhooks.throttled_log import ThrottledLog
 
 __all__ = ["Signature", "WebhookCounts", "WebhookRouter", "webhook_router"]
 
@@ -48,28 +47,30 @@ class WebhookRouter(APIRouter):
     Without FastAPI: ``Starlette(routes=router.routes, lifespan=router.lifespan_context)``.
     """
 
-    def __init__(self, path: str, guard: Guard, queue: EventQueue, handling: Handling) -> None:
+    def __init__(self, path: str, guard: Guard, queue: EventQueue, handler: EventHandler) -> None:
+        if not path.startswith("/"):
+            raise InputError('the path of a webhook has to begin with "/"')
         super().__init__(lifespan=self._live)
         self._guard = guard
         self._queue = queue
-        self._handling = handling
-        self._log = RareLog(guard.clock)
+        self._handler = handler
+        self._log = ThrottledLog(guard.clock)
         self.add_route(path, self._answer, methods=["GET", "POST"], name="strava_webhook", include_in_schema=False)
 
     @property
     def counts(self) -> WebhookCounts:
-        """What became of what came so far; a copy."""
+        """What became of the requests so far; a copy."""
         return replace(self._queue.counts)
 
     @property
     def oldest_waiting_seconds(self) -> float:
-        """For how long the event has waited that waits longest for a worker; 0 if none does. From any thread."""
+        """How long the event has waited that waits longest for a worker; 0 if none waits. Callable from any thread."""
         return self._queue.oldest_waiting() or 0.0
 
     @property
     def threads_left_behind(self) -> int:
-        """How many threads go on with a function of the application although its time is over. From any thread."""
-        return self._handling.threads_left_behind
+        """How many threads run on with a function that exceeded ``handler_seconds``. Callable from any thread."""
+        return self._handler.threads_left_behind
 
     @asynccontextmanager
     async def _live(self, app: Any) -> AsyncGenerator[None]:
@@ -79,7 +80,7 @@ class WebhookRouter(APIRouter):
     async def _answer(self, request: Request) -> Response:
         try:
             if request.method == "POST":
-                return self._take(await self._guard.event(request))
+                return await self._take(await self._guard.event(request))
             challenge = challenge_of(request.query_params, self._guard.verify_token)
             return JSONResponse({"hub.challenge": challenge}, headers={"Cache-Control": "no-store"})
         except RefusedError as refusal:
@@ -91,14 +92,15 @@ class WebhookRouter(APIRouter):
             problem = Problem(400, "Not understood", str(error))
             why, kind = str(error), f"{problem.title}: {request.method}"
         self._queue.counts.refused += 1
-        self._log.say(logging.WARNING, kind, f"a webhook request was refused: {why}")
+        self._log.log(logging.WARNING, kind, f"a webhook request was refused: {why}")
         response = problem.response()
         if problem in (TOO_LARGE, TOO_SLOW):
-            response.headers["Connection"] = "close"  # its sender is not to go on with it
+            response.headers["Connection"] = "close"  # the rest of the body must not be read
         return response
 
-    def _take(self, event: WebhookEvent) -> Response:
-        return _BUSY.response() if self._queue.offer(event) is Offer.TURNED_AWAY else Response()
+    async def _take(self, event: WebhookEvent) -> Response:
+        is_rejected = await self._queue.offer(event) is Offer.REJECTED
+        return _BUSY.response() if is_rejected else Response()
 
 
 def webhook_router(
@@ -107,7 +109,7 @@ def webhook_router(
     verify_token: str,
     on_event: OnEvent,
     on_disconnect: OnDisconnect | None = None,
-    claim: Claim | None = None,
+    claim: ClaimFunction | None = None,
     subscription_id: int | None = None,
     signature: Signature = "auto",
     signing_secret: str | bytes | None = None,
@@ -131,99 +133,94 @@ def webhook_router(
 
         app.include_router(webhook_router(strava, verify_token=VERIFY_TOKEN, path=SECRET_PATH, on_event=on_event))
 
-    Strava has its answer at once, whatever the handlers do. Events wait in memory, and are handled one after the other
-    where they are about one object and came to this process, else ``workers`` at a time. They are not handled in the
-    order of ``event_time``, which Strava does not promise either.
+    Strava is answered at once, whatever the handlers do. Events wait in memory. Those of one object are handled one
+    after the other, in the order in which they came to this process; others at the same time, by ``workers``. That is
+    not the order of ``event_time``, which Strava does not promise either.
 
-    With ``max_wait=2`` spent quota is a QuotaExceededError, mostly at once, and the router comes back when there is
-    some. A call that waits for quota would keep a worker from all other events.
+    With ``max_wait=2`` a handler without quota fails with QuotaExceededError, mostly at once, and the event is tried
+    again when there is quota. A call that waits for quota would keep a worker from all other events.
 
-    - An event that Strava repeats is handled once in this process; between processes that takes ``claim``.
+    - An event that Strava repeats is handled once in this process; between several processes, ``claim`` decides.
     - An event of an athlete who is not connected is dropped, and costs no request.
-    - Of one athlete 100 events may be unfinished; more are answered with 503. Until ``on_event`` has returned for one
+    - 100 events of one athlete may be unfinished; more are answered with 503. Until ``on_event`` has returned for one
       of them, ten a minute have their first attempt. After three that Strava did not find in an hour a 404 is not tried
-      again, and after twenty the next waits: see ``webhook_owners``. That bounds what forged ones cost, where they are
-      made up. Of activities that exist anybody can send events as well; give handlers ``Priority.BACKGROUND``, which
+      again, and after twenty the next waits: see ``webhooks.owners``. That bounds what invented events
+      cost. Of activities that exist anybody can send events as well; give handlers ``Priority.BACKGROUND``, which
       leaves quota to people who wait, and the callback a ``path`` that nobody can guess.
-    - A deauthorization goes to ``on_disconnect`` alone, after Strava has confirmed it and the tokens were deleted; it
-      waits for no ``on_event``. A false one is logged; about that athlete Strava is asked once a minute.
-    - What fails is tried again or given up, as the table in ``webhook_retry`` says: ``on_event`` should do no harm when
-      it does a thing twice.
-    - What takes longer than ``handler_seconds`` is ended. An async function is cancelled, and that is a TimeoutError. A
-      thread cannot be: the event failed, its worker goes on, and the thread is left behind, with a WARNING, until it
-      ends by itself; no more are left than there are ``workers``. A WARNING tells of an event that has waited for a
-      worker for a minute.
+    - A deauthorization goes to ``on_disconnect`` only, after Strava has confirmed it and the tokens were deleted; it
+      waits for no ``on_event``. A false one is logged, and Strava is asked about that athlete once a minute at most.
+    - What fails is tried again or given up, as the table in ``webhooks.retry`` says: ``on_event`` should do no harm
+      when it does a thing twice.
+    - A function that takes longer than ``handler_seconds`` is ended. An async one is cancelled, which counts as a
+      TimeoutError. A thread cannot be cancelled: the event has failed, its worker takes the next event, and the thread
+      is left behind, with a WARNING, until it ends by itself; no more are left than there are ``workers``. An event
+      that has waited for a worker for a minute is logged as a WARNING.
     - At the end of the service all that is unfinished goes to ``backlog`` at once; then it is handled, and what is
       settled leaves the backlog. What still fails for a passing reason, or is cut off, is handled after the next start,
       and is in the backlog until it is settled: a process that is killed meanwhile loses none of it. Without a backlog
-      it is lost, and named in the log, and what it has claimed stays claimed.
-    - A process that is killed before its end begins loses what is queued and not in the backlog, though Strava has its
-      200: look at the lists of activities from time to time, and compare the athletes that you know with
+      it is lost, and named in the log; what it has claimed stays claimed.
+    - A process that is killed before its end begins loses the events that are queued and not in the backlog, although
+      Strava got its 200: compare with the lists of activities from time to time, and the athletes that you know with
       ``strava.athlete_ids()`` at the start.
 
-    The log of all this is ``strava_async.webhooks``.
+    All this is logged to ``strava_async.webhooks``.
 
     Args:
         strava: the application.
         verify_token: what ``strava.webhooks.subscribe`` was given.
-        on_event: is given each event that is no deauthorization; sync, in a thread then, or async. An async one must
-            not block the event loop. ``sys.exit`` ends the service in an async one; in a thread it is an error.
-        on_disconnect: is given the id of an athlete who removed the application at Strava; sync or async. It is
+        on_event: receives each event that is not a deauthorization; async, or sync and then in a thread. An async one
+            must not block the event loop. ``sys.exit`` ends the service in an async one; in a thread it is an error.
+        on_disconnect: receives the id of an athlete who removed the application at Strava; sync or async. It is
             called again until it works.
-        claim: is asked once for each event, by a worker, whether this process is to handle it; sync or async. For
-            services of several processes: insert ``event.key`` where it can be only once, and return whether that
-            worked, in one transaction. What a process has claimed, no other handles, even if it is killed; an event
+        claim: called once for each event, by a worker; returns whether this process is to handle it; sync or async.
+            For services of several processes: insert ``event.key`` where it is unique, and return whether that worked,
+            in one transaction. What one process has claimed no other handles, even if that process is killed; an event
             that it had in the backlog is not claimed again.
-        subscription_id: whose events are taken; None takes all. Strava tells it when you subscribe.
-        signature: whether an event needs a right ``X-Strava-Signature``: with ``auto`` if there is a
-            ``signing_secret``; with ``require`` too, and none is an error here; with ``off`` never. Strava documents no
-            signature: see ``check_signature``.
+        subscription_id: whose events are accepted; None accepts all. ``subscribe`` returns it.
+        signature: whether an event needs a valid ``X-Strava-Signature``: with ``auto`` if there is a
+            ``signing_secret``; with ``require`` always, so that a missing secret is an error here; with ``off`` never.
+            Strava documents no signature: see ``check_signature``.
         signing_secret: the key of the signature.
-        retry_on: the errors of ``on_event`` that count as trouble which passes, beside those of the table: that the
-            network or a database is down. TimeoutError is an OSError.
+        retry_on: the errors of ``on_event`` that are temporary, such as those of a network or a database, beside those
+            of the table. TimeoutError is an OSError.
         path: of both routes, with "/" in front. One that nobody can guess keeps strangers out; access logs show it.
         workers: how many events are handled at the same time.
         max_queue: how many may be unfinished; more are answered with 503.
         handler_seconds: how long ``on_event``, ``on_disconnect`` and ``claim`` may take, each time; None means as long
             as they take.
         max_body_bytes: how large an event may be.
-        drain_seconds: how long the end of the service may take for what is queued; what is left is cancelled. The
-            backlog takes four seconds more at the most, and the server five before, for a request that is under way:
-            its supervisor has to grant all that. None means as long as it takes.
+        drain_seconds: how long handling what is queued may take at the end of the service; what is left is cancelled.
+            Before that the server needs up to five seconds for a request under way, after it the backlog up to four:
+            the supervisor has to grant all that. None means as long as it takes.
         backlog: keeps what is not finished until the next start: ``SqliteBacklog("webhooks.sqlite")``. All processes of
-            the service have the same; the first that starts takes what nobody holds. One that cannot be read at the
-            start is logged as an error and tried again at the next.
+            the service share one; the first that starts takes what nobody holds. A backlog that cannot be read at the
+            start is logged as an error, and read at the next start.
 
     Raises:
-        InputError: an argument makes no sense.
+        InputError: an argument is invalid.
 
     Source:
         https://developers.strava.com/docs/webhooks/
     """
-    if not path.startswith("/"):
-        raise InputError('the path of the webhook begins with "/"')
     token, key = Hidden(verify_token), None if signing_secret is None else Hidden(signing_secret)
     del verify_token, signing_secret
-    guard = Guard(token, subscription_id, signature, key, max_body_bytes, strava.clock)
-    owners = Owners()
-    check_positive("workers", workers)
-    handling = Handling(
+    handler = EventHandler(
         strava,
         on_event=on_event,
         on_disconnect=on_disconnect,
         claim=claim,
         retry_on=retry_on,
-        owners=owners,
         handler_seconds=handler_seconds,
         workers=workers,
     )
     queue = EventQueue(
-        handling.attempt,
+        handler.attempt,
         clock=strava.clock,
         workers=workers,
         max_queue=max_queue,
         drain_seconds=drain_seconds,
         backlog=backlog,
-        owners=owners,
+        owners=handler.owners,
     )
-    return WebhookRouter(path, guard, queue, handling)
+    guard = Guard(token, subscription_id, signature, key, max_body_bytes, strava.clock)
+    return WebhookRouter(path, guard, queue, handler)

@@ -275,7 +275,7 @@ async def test_a_body_that_does_not_end_is_given_up_in_all_after_its_time(messag
         return {"type": "http.request", "body": message, "more_body": True}
 
     guard = Guard(Hidden(VERIFY_TOKEN), None, "auto", None, 2**40, FakeClock(), body_seconds=0.01)
-    with pytest.raises(RefusedError, match="it was not whole after") as refused:
+    with pytest.raises(RefusedError, match="its body was not complete after") as refused:
         await guard.event(Request(dict(SCOPE), receive))
     assert refused.value.problem.status == 408
 
@@ -298,7 +298,7 @@ async def test_a_sender_that_went_away_in_the_middle_is_no_event() -> None:
     async def receive() -> Message:
         return messages.pop(0)
 
-    with pytest.raises(RefusedError, match="its sender went away"):
+    with pytest.raises(RefusedError, match="its sender disconnected"):
         await guard.event(Request(dict(SCOPE), receive))
 
 
@@ -308,7 +308,7 @@ def signed(content: bytes) -> dict[str, Any]:
 
 def refusals() -> list[tuple[dict[str, Any], str]]:
     return [
-        (signed(b"sekret"), "a webhook event is JSON"),
+        (signed(b"sekret"), "a webhook event has to be JSON"),
         ({"content": b" " * 9_000}, "it is larger than 8192 bytes"),
         (signed(json.dumps(value(subscription_id=5)).encode()), "its subscription is not 120475"),
         ({"json": value(), "headers": {"X-Strava-Signature": "t=1,v1=sekret"}}, "the signature is forged"),

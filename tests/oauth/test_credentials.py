@@ -21,9 +21,9 @@ from strava_async.fastapi import webhook_router
 from strava_async.oauth.credentials import check_client_id, check_secret, check_text
 from strava_async.oauth.grants import authorization_url
 from strava_async.stores import SqliteTokenStore
-from strava_async.subscriptions import Webhooks
 from strava_async.testing import FakeClock
 from strava_async.webhooks import challenge_of, check_signature
+from strava_async.webhooks.subscription import Webhooks
 
 SECRET = "5ecre7" * 6
 URL = "http://127.0.0.1:9"

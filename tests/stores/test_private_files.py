@@ -16,7 +16,7 @@ import pytest
 from strava_async.cli.config_file import make_directory, read_config
 from strava_async.cli.terminal import UsageError
 from strava_async.errors import TokenStoreError
-from strava_async.fastapi import KeptEvent, SqliteBacklog
+from strava_async.fastapi import PersistedEvent, SqliteBacklog
 from strava_async.stores import SqliteTokenStore
 from strava_async.stores.file_lock import FileLock
 from strava_async.stores.private_files import Privacy, make_private, make_private_directories
@@ -57,7 +57,7 @@ async def use_tokens(path: Path, **options: Any) -> None:
 
 async def use_backlog(path: Path, **options: Any) -> None:
     backlog = SqliteBacklog(path, clock=FakeClock(), **options)
-    kept = KeptEvent(WebhookEvent("activity", 1, "create", 7, 9, 1), FakeClock().time())
+    kept = PersistedEvent(WebhookEvent("activity", 1, "create", 7, 9, 1), FakeClock().time())
     await backlog.keep([kept])
     assert await backlog.take() == [kept]
 

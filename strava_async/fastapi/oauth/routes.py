@@ -11,11 +11,11 @@ from urllib.parse import quote, urlencode, urlsplit
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from strava_async._concurrency.callbacks import call_back
 from strava_async._hidden import Hidden
 from strava_async.application import Strava
 from strava_async.client import Client
 from strava_async.errors import AuthorizationDeniedError, InputError, StravaError, TokenStoreError
-from strava_async.fastapi._callbacks import call_back
 from strava_async.fastapi.connect_link import note_next
 from strava_async.fastapi.cookies import cookies_of
 from strava_async.fastapi.cross_site import is_sent_from_here

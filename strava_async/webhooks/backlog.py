@@ -1,0 +1,135 @@
+"""What outlives a process: an event that was accepted and not finished, and the ``Backlog`` that keeps it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Protocol, TypeGuard
+
+from strava_async._types import is_object
+from strava_async.errors import InputError
+from strava_async.webhooks.events import WebhookEvent, parse_event
+from strava_async.webhooks.pending import GrantState
+
+
+@dataclass(frozen=True, slots=True)
+class PersistedEvent:
+    """An event that was accepted and not finished, and how far it has come.
+
+    Attributes:
+        event: what happened.
+        accepted_at: when it came; Unix seconds.
+        claimed: whether it was claimed, or may have been: it is not claimed again.
+        grant_state: how far the end of the athlete's grant has come, which a deauthorization says.
+        failures: how many attempts have failed, by what went wrong.
+    """
+
+    event: WebhookEvent
+    accepted_at: float
+    claimed: bool = False
+    grant_state: GrantState = GrantState.INTACT
+    failures: Mapping[str, int] = field(default_factory=dict[str, int], hash=False)
+
+    def interrupted(self) -> PersistedEvent:
+        """Return it as it is taken after its holder was killed: nobody knows how far that one had come.
+
+        A claim counts as made, because asked again it would say no; whether the tokens were deleted is looked up.
+        """
+        is_unknown = self.event.is_deauthorization and self.grant_state is GrantState.INTACT
+        return replace(self, claimed=True, grant_state=GrantState.UNKNOWN if is_unknown else self.grant_state)
+
+    def merged(self, other: PersistedEvent) -> PersistedEvent:
+        """Return one for two about the same event, which two processes have accepted: how far either has come."""
+        return PersistedEvent(
+            self.event,
+            min(self.accepted_at, other.accepted_at),
+            self.claimed or other.claimed,
+            max(self.grant_state, other.grant_state, key=list(GrantState).index),
+            {
+                what: max(self.failures.get(what, 0), other.failures.get(what, 0))
+                for what in {**self.failures, **other.failures}
+            },
+        )
+
+    def to_json(self) -> str:
+        """Return it as JSON in ASCII."""
+        value = {
+            "event": asdict(self.event),
+            "accepted_at": self.accepted_at,
+            "claimed": self.claimed,
+            "forgotten": self.grant_state.value,
+            "failures": dict(self.failures),
+        }
+        return json.dumps(value)
+
+    @classmethod
+    def from_json(cls, text: str) -> PersistedEvent:
+        """Return the event of a text of ``to_json``; one from before failures were counted has none.
+
+        Raises:
+            InputError: it is not such a text.
+        """
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            value = None
+        if not is_object(value):
+            raise InputError("a persisted webhook event has to be a JSON object")
+        event = parse_event(json.dumps(value.get("event")).encode("ascii"))
+        failures: object = value.get("failures", {})
+        match value:
+            case {
+                "accepted_at": int() | float() as at,
+                "claimed": bool() as claimed,
+                "forgotten": bool() | None as state,
+            } if _are_counts(failures):
+                return cls(event, at, claimed, GrantState(state), failures)
+            case _:
+                raise InputError("a persisted webhook event has to say when it was accepted, and how far it has come")
+
+
+class Backlog(Protocol):
+    """Keeps events from one process of a service to the next; ``SqliteBacklog`` is one.
+
+    An event in it is free, or held by the process that took it or is about to end. What a process holds is free as
+    soon as that process has ended, however it ended, and no earlier: two running processes never hold the same event.
+    Each method is cancelled after four seconds. What it raises is logged, and the service goes on.
+    """
+
+    async def take(self) -> Sequence[PersistedEvent]:
+        """Return the events that are free, in the order of ``accepted_at``, and hold them until they are settled.
+
+        Whoever else takes at the same time, in whatever process, gets none of these. What was held by a process that
+        is gone is returned as ``PersistedEvent.interrupted`` says.
+        """
+        ...
+
+    async def hold(self, events: Sequence[PersistedEvent]) -> None:
+        """Put events there, or what is new of those that are held already, and hold them: all or, if it raises, none.
+
+        It is called at the beginning of the end, for all that is unfinished.
+        """
+        ...
+
+    async def settle(self, keys: Collection[str]) -> None:
+        """Remove those of the events held here whose ``event.key`` is one of these. Others, and unknown ones, stay."""
+        ...
+
+    async def keep(self, events: Sequence[PersistedEvent]) -> None:
+        """Put events there, or what is new of those that are held, and let them be free: all or, if it raises, none.
+
+        It is called at the end, for what is still unfinished.
+        """
+        ...
+
+
+def check_backlog(backlog: object) -> None:
+    """Raise InputError unless it has the methods of a ``Backlog``."""
+    for name in ("take", "hold", "settle", "keep"):
+        if not callable(getattr(backlog, name, None)):
+            raise InputError(f"a backlog needs the methods take, hold, settle and keep: this has no {name}")
+
+
+def _are_counts(value: object) -> TypeGuard[dict[str, int]]:
+    return is_object(value) and all(type(count) is int and count >= 0 for count in value.values())

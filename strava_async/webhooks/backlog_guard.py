@@ -1,0 +1,204 @@
+"""A backlog as the queue uses it: bounded in time, without raising, and always in step with what is unfinished.
+
+Rules:
+
+- What was taken stays in the backlog, held, until it is settled; so does what is held at the beginning of the end.
+- One thing at a time, in order: what is settled while the others are put there is removed afterwards.
+- What is settled is removed soon, in one write with all that was settled while the last one took place. What could not
+  be removed is tried again with the next.
+- What a thread is still working on when the time is over stays held: it is free when this process has ended, and no
+  earlier.
+- The state of an event is ``UNCERTAIN`` from before the write until its result is known: if the write is cut off,
+  nobody knows whether it was done.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from enum import Enum
+from functools import partial
+
+import anyio
+from sniffio import current_async_library
+
+from strava_async._concurrency.shield import run_shielded
+from strava_async.clock import Clock
+from strava_async.webhooks.backlog import Backlog, PersistedEvent
+from strava_async.webhooks.handler_errors import log_error
+from strava_async.webhooks.pending import BacklogState, PendingEvent
+
+BACKLOG_SECONDS = 4.0
+
+_logger = logging.getLogger("strava_async.webhooks")
+
+
+class _WriteResult(Enum):
+    """How an operation of a backlog ended. One that was cut off was done, or was not."""
+
+    DONE = "done"
+    FAILED = "failed"
+    CUT_OFF = "cut off"
+
+
+class BacklogGuard:
+    """What one run of a queue has in a backlog.
+
+    Args:
+        backlog: where events are kept.
+        clock: by which its operations are bounded.
+    """
+
+    def __init__(self, backlog: Backlog, clock: Clock) -> None:
+        self._backlog = backlog
+        self._clock = clock
+        self._to_hold: list[PendingEvent] = []
+        self._settled: set[str] = set()
+        self._has_work = anyio.Event()
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether all that was settled is removed."""
+        return not self._settled
+
+    async def take(self, restore: Callable[[PendingEvent], None]) -> None:
+        """Take what is free, and pass it to ``restore`` one by one."""
+
+        async def take() -> None:
+            for persisted in await self._backlog.take():
+                restore(self._pending(persisted))
+
+        await self._bounded(take, "no webhook events were taken back; what is kept stays for the next start")
+
+    def hold(self, events: Sequence[PendingEvent]) -> None:
+        """Have what is unfinished put into the backlog, while it is handled."""
+        for pending in events:
+            if pending.backlog_state is BacklogState.ABSENT:
+                pending.backlog_state = BacklogState.UNCERTAIN
+        self._to_hold.extend(events)
+        self._has_work.set()
+
+    def settle(self, pending: PendingEvent) -> None:
+        """Have an event that is finished removed from the backlog, if it is there."""
+        if pending.backlog_state is not BacklogState.ABSENT:
+            self._settled.add(pending.event.key)
+            self._has_work.set()
+
+    async def work(self) -> None:
+        """Do what ``hold`` and ``settle`` ask for; never returns."""
+        while True:
+            await self._has_work.wait()
+            self._has_work = anyio.Event()
+            await self._put_to_hold()
+            await self._remove_settled(BACKLOG_SECONDS)
+
+    async def close(self, left: Sequence[PendingEvent]) -> list[PendingEvent]:
+        """Keep what is left for the next start, and remove what is settled. ``work`` has ended.
+
+        Returns:
+            what may be lost: it was not kept, and is not known to be held.
+        """
+        until = self._clock.monotonic() + BACKLOG_SECONDS
+        # What is held is free when this process is gone, also where it cannot be made free now.
+        unsure = [pending for pending in left if pending.backlog_state is not BacklogState.STORED]
+        ended = [pending for pending in left if not pending.runs_on]
+        running_on = [pending for pending in unsure if pending.runs_on]
+        kept = await self._write_last(self._backlog.keep, ended, until)
+        held = kept and await self._write_last(self._backlog.hold, running_on, until)
+        if held:  # else there is no time left to fail at this too
+            await self._remove_settled(until - self._clock.monotonic())
+        if self._settled:
+            _logger.error("%d finished webhook events may be handled again after the next start", len(self._settled))
+        return [pending for pending in unsure if not (held if pending.runs_on else kept)]
+
+    async def _write_last(
+        self, write: Callable[[Sequence[PersistedEvent]], Awaitable[None]], events: Sequence[PendingEvent], until: float
+    ) -> bool:
+        if not events:
+            return True
+        work = partial(write, [_persisted(pending) for pending in events])
+        ended = await self._bounded(work, "the webhook events could not be kept", until - self._clock.monotonic())
+        return ended is _WriteResult.DONE
+
+    async def _put_to_hold(self) -> None:
+        events = [pending for pending in self._to_hold if pending.event.key not in self._settled]
+        self._to_hold.clear()
+        if not events:
+            return
+        hold = partial(self._backlog.hold, [_persisted(pending) for pending in events])
+        failure = "the webhook events could not be put into the backlog at the beginning of the end"
+        ended = await self._bounded(hold, failure)
+        for pending in events:
+            if ended is _WriteResult.DONE:
+                pending.backlog_state = BacklogState.STORED
+            elif ended is _WriteResult.FAILED and pending.backlog_state is BacklogState.UNCERTAIN:
+                pending.backlog_state = BacklogState.ABSENT
+
+    async def _remove_settled(self, seconds: float) -> None:
+        keys = frozenset(self._settled)
+        if not keys:
+            return
+        failure = f"{len(keys)} webhook events that are finished could not be removed from the backlog"
+        if await self._bounded(partial(self._backlog.settle, keys), failure, seconds) is _WriteResult.DONE:
+            self._settled -= keys
+
+    def _pending(self, persisted: PersistedEvent) -> PendingEvent:
+        came_at = self._clock.monotonic() - max(self._clock.time() - persisted.accepted_at, 0.0)
+        return PendingEvent(
+            persisted.event,
+            persisted.accepted_at,
+            came_at,
+            persisted.claimed,
+            persisted.grant_state,
+            restored=True,
+            backlog_state=BacklogState.STORED,
+            failures=Counter(persisted.failures),
+        )
+
+    async def _bounded(
+        self, work: Callable[[], Awaitable[None]], failure: str, seconds: float = BACKLOG_SECONDS
+    ) -> _WriteResult:
+        ended = _WriteResult.CUT_OFF
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._cut_off, tasks.cancel_scope, failure, seconds)
+            try:
+                await work()
+                ended = _WriteResult.DONE
+            except Exception as error:
+                log_error(error, failure)
+                ended = _WriteResult.FAILED
+            tasks.cancel_scope.cancel()
+        return ended
+
+    async def _cut_off(self, scope: anyio.CancelScope, failure: str, seconds: float) -> None:
+        try:
+            await self._clock.sleep(seconds)
+        except anyio.get_cancelled_exc_class():
+            if scope.cancel_called or current_async_library() != "asyncio":
+                raise
+            # The end of the loop stopped this task, and must not stop its group: ``run_to_the_end`` bounds it now.
+            return
+        _logger.error("%s: the backlog took longer than %g s", failure, BACKLOG_SECONDS)
+        scope.cancel()
+
+
+async def run_to_the_end(work: Callable[[], Awaitable[None]]) -> None:
+    """Await ``work()`` to its end, whatever is cancelled meanwhile, and although the event loop ends. Raises nothing.
+
+    Unlike ``_shield.run_shielded``, it is waited for on asyncio too: what the backlog needs is closed afterwards.
+    """
+    ended = anyio.Event()
+    try:
+        await run_shielded(work, ended.set, seconds=BACKLOG_SECONDS)
+    finally:
+        with anyio.CancelScope(shield=True):
+            while not ended.is_set():
+                with suppress(anyio.get_cancelled_exc_class()):  # ``Task.cancel()`` passes through shields
+                    await ended.wait()
+
+
+def _persisted(pending: PendingEvent) -> PersistedEvent:
+    failures = dict(pending.failures)
+    return PersistedEvent(pending.event, pending.accepted_at, pending.claimed, pending.grant_state, failures)

@@ -1,0 +1,239 @@
+"""Webhook events in the memory of one process: ``MemoryEventStore``. What is in it ends with the process.
+
+Rules, beyond those of ``EventStore``:
+
+- It runs in one event loop at a time, from ``begin`` to ``clear``. What a loop leaves that ended before that is ready
+  in the next.
+- Events of a backlog come in by ``restore``, and take no room from what Strava sends.
+- At the end of the service it is closed: it accepts nothing more, and no lane waits any longer; each becomes ready, or
+  is set aside for the backlog.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import anyio
+
+from strava_async._concurrency.ttl_set import TtlSet
+from strava_async.clock import Clock
+from strava_async.webhooks.base import Appended, Claim
+from strava_async.webhooks.events import WebhookEvent
+from strava_async.webhooks.lanes import DelayQueue, Lane, LaneState, ReadyQueue
+from strava_async.webhooks.owners import Owners
+from strava_async.webhooks.pending import PendingEvent, WaitReason
+from strava_async.webhooks.unfinished import Unfinished
+
+REMEMBERED_EVENTS = 100_000
+
+
+class _ClaimId(NamedTuple):
+    lane: Lane
+    number: int
+
+
+class MemoryEventStore:
+    """An ``EventStore`` in memory.
+
+    Args:
+        clock: by which events wait and are remembered.
+        max_unfinished: how many may be unfinished.
+        owners: bounds the events of each athlete; None means with the usual bounds.
+    """
+
+    def __init__(self, clock: Clock, *, max_unfinished: int, owners: Owners | None = None) -> None:
+        self._clock = clock
+        self._max_unfinished = max_unfinished
+        self._owners = owners or Owners()
+        self._seen = TtlSet(clock, max(REMEMBERED_EVENTS, 2 * max_unfinished))
+        self._unfinished = Unfinished(self._owners)
+        self._restored = 0
+        self._set_aside = 0
+        self._is_closed = True
+        self._on_ready: Callable[[PendingEvent], None] = lambda _: None
+        self._new_queues()
+
+    # -- EventStore
+
+    async def append(self, event: WebhookEvent) -> Appended:
+        """See ``EventStore``."""
+        key = event.key
+        if key in self._seen:
+            return Appended.DUPLICATE
+        if self._is_closed:
+            return Appended.CLOSED
+        pending = PendingEvent(event, self._clock.time(), self._clock.monotonic())
+        if self._unfinished.supersede(pending):
+            self._seen.add(key)
+            return Appended.SUPERSEDED
+        if len(self._unfinished) - self._restored >= self._max_unfinished:
+            return Appended.QUEUE_FULL
+        if not self._unfinished.has_room(event):
+            return Appended.OWNER_FULL
+        self._enter(key, pending)
+        return Appended.STORED
+
+    async def claim(self, n: int, lease: float, *, deauthorizations: bool = False) -> Sequence[Claim]:
+        """See ``EventStore``."""
+        return [self._claim(lane, lease) for lane in await self._ready[deauthorizations].take(n)]
+
+    async def ack(self, claim: Claim) -> bool:
+        """See ``EventStore``."""
+        lane = self._claimed(claim)
+        if lane is None:
+            return False
+        pending = self._unfinished.finish(lane)
+        self._restored -= pending.restored
+        if lane.events:
+            self._make_ready(lane)
+        owner_id = pending.event.owner_id
+        if self._owners.take_lifted(owner_id):
+            self._delayed.hasten(lambda lane: _waits_for_its_turn(lane.events[0], owner_id))
+        return True
+
+    async def retry(self, claim: Claim, at: float) -> bool:
+        """See ``EventStore``."""
+        lane = self._claimed(claim)
+        if lane is None:
+            return False
+        seconds = at - self._clock.time()
+        if seconds > 0:
+            lane.state = LaneState.DELAYED
+            self._delayed.add(lane, seconds)
+        else:
+            self._make_ready(lane)
+        return True
+
+    async def renew(self, claim: Claim, lease: float) -> bool:
+        """See ``EventStore``."""
+        lane = self._claimed(claim)
+        if lane is None:
+            return False
+        self._lend(lane, claim, lease)
+        return True
+
+    # -- from the start of a service to its end
+
+    def begin(self, on_ready: Callable[[PendingEvent], None] = lambda _: None) -> None:
+        """Accept events, in this event loop; what another has left is ready.
+
+        Args:
+            on_ready: is given each event whose turn it is.
+        """
+        self._on_ready = on_ready
+        self._new_queues()
+        self._set_aside = 0
+        self._restored = sum(pending.restored for pending in self._unfinished.events)
+        self._is_closed = False
+        for lane in self._unfinished.lanes:
+            self._make_ready(lane)
+
+    async def run(self) -> None:
+        """Make ready what is due, from ``begin`` on; never returns."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._leases.run)
+            await self._delayed.run()
+
+    def restore(self, pending: PendingEvent) -> None:
+        """Take an event of a backlog."""
+        self._enter(pending.event.key, pending)
+        self._restored += 1
+
+    def close(self, keeps: Callable[[PendingEvent], bool]) -> None:
+        """Accept nothing more, and let no lane wait.
+
+        Args:
+            keeps: says of the first event of a lane that waits whether the lane is set aside; else it is ready.
+        """
+        self._is_closed = True
+        for lane in self._delayed.release():
+            if keeps(lane.events[0]):
+                self._put_aside(lane)
+            else:
+                self._make_ready(lane)
+
+    def set_aside(self, claim: Claim) -> None:
+        """Leave an event, and all behind it, for the backlog."""
+        lane = self._claimed(claim)
+        if lane is not None:
+            self._put_aside(lane)
+
+    def clear(self) -> list[PendingEvent]:
+        """Remove all events, and return them. Their keys stay known."""
+        self._is_closed = True
+        return self._unfinished.clear()
+
+    def forget(self, event: WebhookEvent) -> None:
+        """Let an event be unknown, so that it is stored if it comes again."""
+        self._seen.discard(event.key)
+
+    @property
+    def unfinished(self) -> list[PendingEvent]:
+        """All events."""
+        return self._unfinished.events
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left but what was set aside."""
+        return len(self._unfinished) == self._set_aside
+
+    def oldest_ready_at(self) -> float | None:
+        """Return since when the event waits that waits longest for a worker; None if none does. From any thread."""
+        return self._unfinished.oldest_ready_at()
+
+    # -- lanes and their states
+
+    def _new_queues(self) -> None:
+        self._ready = {False: ReadyQueue(), True: ReadyQueue()}
+        self._delayed: DelayQueue[Lane] = DelayQueue(self._clock, self._make_ready)
+        self._leases: DelayQueue[Claim] = DelayQueue(self._clock, self._end_lease)
+
+    def _enter(self, key: str, pending: PendingEvent) -> None:
+        self._seen.add(key)
+        lane = self._unfinished.add(pending)
+        if lane is not None:
+            self._make_ready(lane)
+
+    def _make_ready(self, lane: Lane) -> None:
+        lane.state = LaneState.READY
+        first = lane.events[0]
+        first.ready_at = self._clock.monotonic()
+        self._ready[lane.is_of_deauthorizations].add(lane)
+        self._on_ready(first)
+
+    def _claim(self, lane: Lane, lease: float) -> Claim:
+        lane.state = LaneState.CLAIMED
+        lane.claims += 1
+        first = lane.events[0]
+        first.ready_at = first.waits_for = None
+        claim = Claim(first, _ClaimId(lane, lane.claims))
+        self._lend(lane, claim, lease)
+        return claim
+
+    def _claimed(self, claim: Claim) -> Lane | None:
+        """Return the lane that a claim is still good for."""
+        if not isinstance(claim.id, _ClaimId):
+            return None
+        lane, number = claim.id
+        is_good = lane.state is LaneState.CLAIMED and lane.claims == number and lane.events
+        return lane if is_good and lane.events[0] is claim.pending else None
+
+    def _lend(self, lane: Lane, claim: Claim, lease: float) -> None:
+        lane.lease_ends_at = self._clock.monotonic() + lease
+        if lease < math.inf:
+            self._leases.add(claim, lease)
+
+    def _end_lease(self, claim: Claim) -> None:
+        lane = self._claimed(claim)
+        if lane is not None and lane.lease_ends_at <= self._clock.monotonic():  # else it was renewed
+            self._make_ready(lane)
+
+    def _put_aside(self, lane: Lane) -> None:
+        lane.state = LaneState.SET_ASIDE
+        self._set_aside += len(lane.events)
+
+
+def _waits_for_its_turn(pending: PendingEvent, owner_id: int) -> bool:
+    return pending.waits_for is WaitReason.OWNER_TURN and pending.event.owner_id == owner_id

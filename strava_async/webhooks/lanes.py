@@ -1,0 +1,154 @@
+"""Lanes: the unfinished events of one object, in the order in which they came; only the first is ever attempted.
+
+=============  =============================================  ====================================================
+state          means                                          next
+=============  =============================================  ====================================================
+``READY``      its first event is due, and no worker has it   ``CLAIMED``
+``CLAIMED``    a worker has its first event                   finished: ``READY`` with the next, or the lane ends;
+                                                              to be tried again: ``DELAYED``, or ``SET_ASIDE`` at
+                                                              the end of the service; its lease ends: ``READY``
+``DELAYED``    its first event waits to be tried again        ``READY`` when that is due, when its athlete's turn
+                                                              comes, or at the end of the service; there it may
+                                                              become ``SET_ASIDE``
+``SET_ASIDE``  left for the backlog at the end of the service none
+=============  =============================================  ====================================================
+
+Deauthorizations have lanes of their own.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+from typing import Generic, TypeVar
+
+import anyio
+
+from strava_async.clock import Clock
+from strava_async.webhooks.events import WebhookEvent
+from strava_async.webhooks.pending import PendingEvent
+
+T = TypeVar("T")
+LaneKey = tuple[bool, str, int, int]
+
+
+class LaneState(Enum):
+    """Where a lane stands; see the table above."""
+
+    READY = "ready"
+    CLAIMED = "claimed"
+    DELAYED = "delayed"
+    SET_ASIDE = "set aside"
+
+
+class Lane:
+    """The unfinished events of one object.
+
+    Attributes:
+        key: what they have in common.
+        events: in the order in which they came.
+        state: see the table above.
+        claims: how often its first event was claimed, and those before.
+        lease_ends_at: until when the latest claim lasts, on the monotonic clock.
+    """
+
+    __slots__ = ("claims", "events", "key", "lease_ends_at", "state")
+
+    def __init__(self, key: LaneKey) -> None:
+        self.key = key
+        self.events: deque[PendingEvent] = deque()
+        self.state = LaneState.READY
+        self.claims = 0
+        self.lease_ends_at = 0.0
+
+    @property
+    def is_of_deauthorizations(self) -> bool:
+        """Whether its events are deauthorizations."""
+        return self.key[0]
+
+
+def lane_key(event: WebhookEvent) -> LaneKey:
+    """Return what the events of one lane have in common.
+
+    The athlete is part of it: an event that says that an activity is another's must not hold up the activity's own.
+    """
+    if event.is_deauthorization:
+        return True, event.object_type, 0, event.owner_id
+    return False, event.object_type, event.object_id, event.owner_id
+
+
+class ReadyQueue:
+    """The lanes whose turn it is, first come, first served. It belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._lanes: deque[Lane] = deque()
+        self._added = anyio.Event()
+
+    def add(self, lane: Lane) -> None:
+        """Put a lane at the end."""
+        self._lanes.append(lane)
+        self._added.set()
+
+    async def take(self, n: int) -> list[Lane]:
+        """Take out up to ``n`` lanes, at least one: wait for it if there is none."""
+        while not self._lanes:
+            if self._added.is_set():  # all who wait at the same time wait for the same
+                self._added = anyio.Event()
+            await self._added.wait()
+        return [self._lanes.popleft() for _ in range(min(n, len(self._lanes)))]
+
+
+class DelayQueue(Generic[T]):
+    """Things that wait until an instant. It belongs to one event loop.
+
+    Args:
+        clock: by which they wait.
+        due: is given each when it has waited.
+    """
+
+    def __init__(self, clock: Clock, due: Callable[[T], None]) -> None:
+        self._clock = clock
+        self._due = due
+        self._order = itertools.count()
+        self._heap: list[tuple[float, int, T]] = []
+        self._nap: anyio.CancelScope | None = None
+
+    def add(self, item: T, seconds: float) -> None:
+        """Let something wait that long."""
+        due_at = self._clock.monotonic() + seconds
+        heapq.heappush(self._heap, (due_at, next(self._order), item))
+        if self._heap[0][2] is item:  # it is due before all that ``run`` sleeps for
+            self._wake()
+
+    def release(self) -> list[T]:
+        """Empty the queue; return what was in it, in the order in which it would have been due."""
+        released = [item for _, _, item in sorted(self._heap)]
+        self._heap.clear()
+        self._wake()
+        return released
+
+    def hasten(self, which: Callable[[T], bool]) -> None:
+        """Let those be due now for which ``which`` is true."""
+        now = self._clock.monotonic()
+        self._heap = [(now if which(item) else due_at, order, item) for due_at, order, item in self._heap]
+        heapq.heapify(self._heap)
+        self._wake()
+
+    async def run(self) -> None:
+        """Pass on each thing when it has waited; never returns."""
+        while True:
+            now = self._clock.monotonic()
+            while self._heap and self._heap[0][0] <= now:
+                self._due(heapq.heappop(self._heap)[2])
+            with anyio.CancelScope() as self._nap:
+                if self._heap:
+                    await self._clock.sleep(self._heap[0][0] - now)
+                else:
+                    await anyio.sleep_forever()
+
+    def _wake(self) -> None:
+        if self._nap is not None:
+            self._nap.cancel()
