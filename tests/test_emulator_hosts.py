@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from strava_async.testing import Emulator, FakeClock, Fault, serve
-from strava_async.testing.hosts import AllowedHosts, answering_to, host_of, is_loopback
+from strava_async.testing.http.hosts import AllowedHosts, answering_to, host_of, is_loopback
 from tests.plain_http import NO_TRUST
 
 REBOUND = ["evil.test", "evil.test:8000", "127.0.0.1.evil.test", "localhost.evil.test", "127.1", "2130706433", "0x7f.1"]

@@ -7,7 +7,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from strava_async.testing.turns import Turns
+from strava_async.testing.http.serial import Turns
 
 pytestmark = pytest.mark.anyio
 

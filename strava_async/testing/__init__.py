@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from strava_async.testing.delivery import SentEvent
     from strava_async.testing.emulator import Emulator
     from strava_async.testing.faults import Fault, Faults
-    from strava_async.testing.front import Served
+    from strava_async.testing.http.app import Served
     from strava_async.testing.meters import MeterLimits, Meters
     from strava_async.testing.quirks import Quirks
     from strava_async.testing.server import serve
@@ -61,7 +61,7 @@ _HOMES = {
     "PushSubscription": "subscriptions_api",
     "Quirks": "quirks",
     "SentEvent": "delivery",
-    "Served": "front",
+    "Served": "http.app",
     "serve": "server",
 }
 

@@ -12,20 +12,7 @@ from typing import Any
 from strava_async.testing import cursors
 from strava_async.testing.catalogue import Catalogue, CatalogueOf
 from strava_async.testing.events import look
-from strava_async.testing.news import News
-from strava_async.testing.quirks import Quirks
-from strava_async.testing.replies import (
-    RATE_FIELDS,
-    Answer,
-    Encoded,
-    RefusalError,
-    bad_request,
-    closed,
-    json_answer,
-    not_found,
-)
-from strava_async.testing.turns import Turns
-from strava_async.testing.values import (
+from strava_async.testing.http.parameters import (
     PER_PAGE,
     PER_PAGE_LIMIT,
     decimal,
@@ -37,7 +24,20 @@ from strava_async.testing.values import (
     text,
     truth,
 )
-from strava_async.testing.visit import Visit, clean, decode_json
+from strava_async.testing.http.request import Visit, clean, decode_json
+from strava_async.testing.http.responses import (
+    RATE_FIELDS,
+    Answer,
+    Encoded,
+    RefusalError,
+    bad_request,
+    closed,
+    json_answer,
+    not_found,
+)
+from strava_async.testing.http.serial import Turns
+from strava_async.testing.news import News
+from strava_async.testing.quirks import Quirks
 from strava_async.testing.world.streams import KEYS
 
 _THUMBNAIL_SIZE = 100  # pixels

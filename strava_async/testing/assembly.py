@@ -15,8 +15,8 @@ from strava_async.testing.clubs_api import ClubsApi
 from strava_async.testing.consent import Consent
 from strava_async.testing.delivery import Delivery
 from strava_async.testing.efforts_api import EffortsApi
-from strava_async.testing.front import Front
-from strava_async.testing.gate import Gate
+from strava_async.testing.http.access import Gate
+from strava_async.testing.http.app import Front
 from strava_async.testing.news import News
 from strava_async.testing.population import Population
 from strava_async.testing.quirks import Quirks

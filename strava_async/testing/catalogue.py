@@ -7,7 +7,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from strava_async.testing.replies import Encoded, json_bytes
+from strava_async.testing.http.responses import Encoded, json_bytes
 from strava_async.testing.world import AthleteWorld, start_of
 
 SHELF_BYTES = 128 << 20

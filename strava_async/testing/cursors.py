@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 from urllib.parse import quote, unquote
 
-from strava_async.testing.replies import bad_request
+from strava_async.testing.http.responses import bad_request
 
 
 def cursor_of(comment: dict[str, Any]) -> str:

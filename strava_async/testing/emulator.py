@@ -27,12 +27,12 @@ from strava_async.testing.assembly import Assembly
 from strava_async.testing.callbacks import ANSWER_SECONDS, Callbacks, reaching
 from strava_async.testing.delivery import RETRY_SECONDS, SentEvent
 from strava_async.testing.faults import Faults
-from strava_async.testing.front import Front, Served
-from strava_async.testing.gate import Gate
+from strava_async.testing.http.access import Gate
+from strava_async.testing.http.app import Front, Served
+from strava_async.testing.http.responses import json_bytes
 from strava_async.testing.meters import MeterLimits, Meters, RateClass
 from strava_async.testing.population import Population
 from strava_async.testing.quirks import Quirks
-from strava_async.testing.replies import json_bytes
 from strava_async.testing.subscriptions_api import PushSubscription
 from strava_async.testing.tokens_api import token_values
 from strava_async.testing.uploads import Ending

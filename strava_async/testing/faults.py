@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from strava_async.testing.replies import (
+from strava_async.testing.http.responses import (
     HTML_TYPE,
     RATE_FIELDS,
     Answer,

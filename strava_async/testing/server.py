@@ -11,7 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from strava_async.testing.emulator import Emulator
-from strava_async.testing.hosts import AllowedHosts, address_of, answering_to
+from strava_async.testing.http.hosts import AllowedHosts, address_of, answering_to
 
 
 class _Server(uvicorn.Server):

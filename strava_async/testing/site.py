@@ -7,10 +7,10 @@ from typing import Any
 
 from strava_async.clock import Clock
 from strava_async.testing.activities_api import change
+from strava_async.testing.http.parameters import SPORT_TYPES
 from strava_async.testing.news import News
 from strava_async.testing.population import Population
 from strava_async.testing.uploads import UploadsApi
-from strava_async.testing.values import SPORT_TYPES
 
 
 class Site:

@@ -15,12 +15,12 @@ from strava_async.oauth import authorization_url
 from strava_async.testing.accounts import Accounts
 from strava_async.testing.consent_page import PAGE_HEADERS, framed
 from strava_async.testing.delivery import SentEvent
-from strava_async.testing.replies import Answer, Encoded, bad_request, empty_answer, html_answer
+from strava_async.testing.http.parameters import integer, required, sport_type
+from strava_async.testing.http.request import Visit
+from strava_async.testing.http.responses import Answer, Encoded, bad_request, empty_answer, html_answer
 from strava_async.testing.site import Site
 from strava_async.testing.site_script import SITE_SCRIPT
 from strava_async.testing.subscriptions_api import SubscriptionsApi
-from strava_async.testing.values import integer, required, sport_type
-from strava_async.testing.visit import Visit
 
 SAMPLE_REDIRECT_URI = "http://localhost:3000/callback"
 _SAMPLE_SCOPE = "read,activity:read_all"

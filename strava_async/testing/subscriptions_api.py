@@ -24,8 +24,10 @@ from urllib.parse import urlencode, urlsplit
 from strava_async._shapes import is_object
 from strava_async.testing.accounts import Accounts, Application
 from strava_async.testing.callbacks import Callbacks, ask
-from strava_async.testing.gate import application_of
-from strava_async.testing.replies import (
+from strava_async.testing.http.access import application_of
+from strava_async.testing.http.parameters import required
+from strava_async.testing.http.request import Visit
+from strava_async.testing.http.responses import (
     Answer,
     bad_request,
     empty_answer,
@@ -34,8 +36,6 @@ from strava_async.testing.replies import (
     json_answer,
     not_found,
 )
-from strava_async.testing.values import required
-from strava_async.testing.visit import Visit
 
 FIRST_SUBSCRIPTION_ID = 120_000
 _URL_CHARACTERS = 255

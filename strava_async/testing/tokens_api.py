@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from strava_async.testing.accounts import Accounts, Application, Grant
-from strava_async.testing.gate import Gate, application_of, bearer_of
-from strava_async.testing.quirks import Quirks
-from strava_async.testing.replies import (
+from strava_async.testing.http.access import Gate, application_of, bearer_of
+from strava_async.testing.http.request import Visit
+from strava_async.testing.http.responses import (
     Answer,
     RefusalError,
     bad_request,
@@ -23,7 +23,7 @@ from strava_async.testing.replies import (
     over_capacity,
     unauthorized,
 )
-from strava_async.testing.visit import Visit
+from strava_async.testing.quirks import Quirks
 
 SummaryOf = Callable[[int], dict[str, Any]]
 

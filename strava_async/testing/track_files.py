@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from xml.parsers import expat
 
-from strava_async.testing.replies import RefusalError
-from strava_async.testing.values import instant
+from strava_async.testing.http.parameters import instant
+from strava_async.testing.http.responses import RefusalError
 from strava_async.testing.world import Sample
 
 SAMPLES_LIMIT = 500_000

@@ -14,14 +14,14 @@ from html import escape
 from typing import Any, Literal
 
 from strava_async.testing.catalogue import Catalogue
+from strava_async.testing.http.parameters import sport_type, text, truth
+from strava_async.testing.http.request import SentFile, Visit
+from strava_async.testing.http.responses import Answer, bad_request, json_answer, not_found
+from strava_async.testing.http.serial import Turns
 from strava_async.testing.news import News
 from strava_async.testing.quirks import Quirks
-from strava_async.testing.replies import Answer, bad_request, json_answer, not_found
 from strava_async.testing.track_files import FileError
-from strava_async.testing.turns import Turns
 from strava_async.testing.upload_files import DATA_TYPES, Recording, check_header, read_file, unpack
-from strava_async.testing.values import sport_type, text, truth
-from strava_async.testing.visit import SentFile, Visit
 
 BODY_LIMIT_BYTES = 32 << 20
 

@@ -7,7 +7,7 @@ from strava_async.testing.athlete_api import AthleteApi
 from strava_async.testing.clubs_api import ClubsApi
 from strava_async.testing.consent import Consent
 from strava_async.testing.efforts_api import EffortsApi
-from strava_async.testing.front import Routes
+from strava_async.testing.http.app import Routes
 from strava_async.testing.routes_api import RoutesApi
 from strava_async.testing.segments_api import SegmentsApi
 from strava_async.testing.site_page import SitePage

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from strava_async.testing.replies import RefusalError, bad_request
-from strava_async.testing.visit import Visit
+from strava_async.testing.http.request import Visit
+from strava_async.testing.http.responses import RefusalError, bad_request
 
 PER_PAGE = 30
 PER_PAGE_LIMIT = 200

@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from strava_async.testing.replies import HTML_TYPE, Answer
+from strava_async.testing.http.responses import HTML_TYPE, Answer
 
 _VALIDATED = {"Cache-Control": "max-age=0, private, must-revalidate"}
 _FAILED = {"Cache-Control": "no-cache"}  # so in a 401 of 2020; of the other failures no recording tells

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from strava_async.testing.replies import json_bytes
+from strava_async.testing.http.responses import json_bytes
 
 ANY = "*"
 

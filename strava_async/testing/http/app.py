@@ -12,11 +12,11 @@ from starlette.types import Receive, Scope, Send
 
 from strava_async.clock import Clock
 from strava_async.testing.faults import Fault, Faults
-from strava_async.testing.fields import application_fields, is_chunked
-from strava_async.testing.gate import UPLOAD_CLASS, Gate
-from strava_async.testing.hosts import is_cross_site
-from strava_async.testing.replies import GZIP_MINIMUM_BYTES, Answer, RefusalError, cross_site, unknown_path
-from strava_async.testing.visit import Visit
+from strava_async.testing.http.access import UPLOAD_CLASS, Gate
+from strava_async.testing.http.headers import application_fields, is_chunked
+from strava_async.testing.http.hosts import is_cross_site
+from strava_async.testing.http.request import Visit
+from strava_async.testing.http.responses import GZIP_MINIMUM_BYTES, Answer, RefusalError, cross_site, unknown_path
 
 Handler = Callable[[Visit], Awaitable[Answer]]
 

@@ -13,7 +13,7 @@ from python_multipart.multipart import Field, File, parse_options_header
 from starlette.requests import Request
 
 from strava_async.testing.accounts import AccessToken, Application
-from strava_async.testing.replies import RefusalError, missing_scope, unauthorized
+from strava_async.testing.http.responses import RefusalError, missing_scope, unauthorized
 
 FORM_LIMIT_BYTES = 1 << 20
 FORM_LIMIT_FIELDS = 500
