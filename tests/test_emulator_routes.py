@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits
-from strava_async.testing.track_files import FileError, TrackReader
+from strava_async.testing.api.track_files import FileError, TrackReader
 from strava_async.testing.world.polyline import decode
 
 pytestmark = pytest.mark.anyio

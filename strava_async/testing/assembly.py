@@ -5,28 +5,28 @@ from __future__ import annotations
 import itertools
 
 from strava_async.clock import Clock
-from strava_async.testing import wiring
 from strava_async.testing.accounts import Accounts
-from strava_async.testing.activities_api import ActivitiesApi
-from strava_async.testing.athlete_api import AthleteApi
+from strava_async.testing.api import endpoints as wiring
+from strava_async.testing.api.activities import ActivitiesApi
+from strava_async.testing.api.athlete import AthleteApi
+from strava_async.testing.api.clubs import ClubsApi
+from strava_async.testing.api.efforts import EffortsApi
+from strava_async.testing.api.routes import RoutesApi
+from strava_async.testing.api.segments import SegmentsApi
+from strava_async.testing.api.tokens import TokensApi
+from strava_async.testing.api.uploads import UploadsApi
 from strava_async.testing.callbacks import Callbacks
 from strava_async.testing.catalogue import Catalogue
-from strava_async.testing.clubs_api import ClubsApi
 from strava_async.testing.consent import Consent
 from strava_async.testing.delivery import Delivery
-from strava_async.testing.efforts_api import EffortsApi
 from strava_async.testing.http.access import Gate
 from strava_async.testing.http.app import Front
 from strava_async.testing.news import News
 from strava_async.testing.population import Population
 from strava_async.testing.quirks import Quirks
-from strava_async.testing.routes_api import RoutesApi
-from strava_async.testing.segments_api import SegmentsApi
 from strava_async.testing.site import Site
 from strava_async.testing.site_page import SitePage
 from strava_async.testing.subscriptions_api import SubscriptionsApi
-from strava_async.testing.tokens_api import TokensApi
-from strava_async.testing.uploads import UploadsApi
 
 # Far above what generated athletes have, so that what a test creates is told apart at a glance.
 FIRST_NEW_ID = 90_000_000_001

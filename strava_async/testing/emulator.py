@@ -23,6 +23,8 @@ from starlette.types import ASGIApp
 from strava_async.clock import Clock, SystemClock
 from strava_async.testing import browser
 from strava_async.testing.accounts import ALL_SCOPES, TOKEN_LIFETIME_SECONDS, Accounts, Application, in_order
+from strava_async.testing.api.tokens import token_values
+from strava_async.testing.api.uploads import Ending
 from strava_async.testing.assembly import Assembly
 from strava_async.testing.callbacks import ANSWER_SECONDS, Callbacks, reaching
 from strava_async.testing.delivery import RETRY_SECONDS, SentEvent
@@ -34,8 +36,6 @@ from strava_async.testing.meters import MeterLimits, Meters, RateClass
 from strava_async.testing.population import Population
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.subscriptions_api import PushSubscription
-from strava_async.testing.tokens_api import token_values
-from strava_async.testing.uploads import Ending
 from strava_async.testing.world import AthleteWorld
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from strava_async.clock import Clock
-from strava_async.testing.activities_api import change
+from strava_async.testing.api.activities import change
+from strava_async.testing.api.uploads import UploadsApi
 from strava_async.testing.http.parameters import SPORT_TYPES
 from strava_async.testing.news import News
 from strava_async.testing.population import Population
-from strava_async.testing.uploads import UploadsApi
 
 
 class Site:

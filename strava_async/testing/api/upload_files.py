@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard, cast
 
 from strava_async._shapes import is_list
+from strava_async.testing.api.track_files import FileError, TrackReader
 from strava_async.testing.http.parameters import instant
 from strava_async.testing.http.responses import RefusalError
-from strava_async.testing.track_files import FileError, TrackReader
 from strava_async.testing.world import Sample
 from strava_async.unpacking import GZIP_MAGIC, UnpackError, unpacked
 

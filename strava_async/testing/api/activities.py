@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from strava_async.testing import cursors
+from strava_async.testing.api import cursors
 from strava_async.testing.catalogue import Catalogue, CatalogueOf
 from strava_async.testing.events import look
 from strava_async.testing.http.parameters import (

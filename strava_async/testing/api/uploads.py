@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Literal
 
+from strava_async.testing.api.track_files import FileError
+from strava_async.testing.api.upload_files import DATA_TYPES, Recording, check_header, read_file, unpack
 from strava_async.testing.catalogue import Catalogue
 from strava_async.testing.http.parameters import sport_type, text, truth
 from strava_async.testing.http.request import SentFile, Visit
@@ -20,8 +22,6 @@ from strava_async.testing.http.responses import Answer, bad_request, json_answer
 from strava_async.testing.http.serial import Turns
 from strava_async.testing.news import News
 from strava_async.testing.quirks import Quirks
-from strava_async.testing.track_files import FileError
-from strava_async.testing.upload_files import DATA_TYPES, Recording, check_header, read_file, unpack
 
 BODY_LIMIT_BYTES = 32 << 20
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from strava_async.testing.activities_api import ActivitiesApi
-from strava_async.testing.athlete_api import AthleteApi
-from strava_async.testing.clubs_api import ClubsApi
+from strava_async.testing.api.activities import ActivitiesApi
+from strava_async.testing.api.athlete import AthleteApi
+from strava_async.testing.api.clubs import ClubsApi
+from strava_async.testing.api.efforts import EffortsApi
+from strava_async.testing.api.routes import RoutesApi
+from strava_async.testing.api.segments import SegmentsApi
+from strava_async.testing.api.tokens import TokensApi
+from strava_async.testing.api.uploads import UploadsApi
 from strava_async.testing.consent import Consent
-from strava_async.testing.efforts_api import EffortsApi
 from strava_async.testing.http.app import Routes
-from strava_async.testing.routes_api import RoutesApi
-from strava_async.testing.segments_api import SegmentsApi
 from strava_async.testing.site_page import SitePage
 from strava_async.testing.subscriptions_api import SubscriptionsApi
-from strava_async.testing.tokens_api import TokensApi
-from strava_async.testing.uploads import UploadsApi
 
 
 def add_pages(routes: Routes, prefix: str, consent: Consent, tokens: TokensApi) -> None:
