@@ -10,9 +10,9 @@ from strava_async.testing.api.routes import RoutesApi
 from strava_async.testing.api.segments import SegmentsApi
 from strava_async.testing.api.tokens import TokensApi
 from strava_async.testing.api.uploads import UploadsApi
-from strava_async.testing.consent import Consent
 from strava_async.testing.http.app import Routes
-from strava_async.testing.site_page import SitePage
+from strava_async.testing.pages.consent import Consent
+from strava_async.testing.pages.home import SitePage
 from strava_async.testing.subscriptions_api import SubscriptionsApi
 
 
