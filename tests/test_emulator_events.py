@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from strava_async.testing import CallbackReply, Emulator, FakeClock, Fault
-from strava_async.testing.delivery import AT_ONCE, EVENTS_KEPT, Letter, Outbox
-from strava_async.testing.events import Aspect, Look, aspect
-from strava_async.testing.subscriptions_api import PushSubscription
+from strava_async.testing.webhooks.delivery import AT_ONCE, EVENTS_KEPT, Letter, Outbox
+from strava_async.testing.webhooks.events import Aspect, Look, aspect
+from strava_async.testing.webhooks.subscriptions import PushSubscription
 
 pytestmark = pytest.mark.anyio
 

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from strava_async.testing.browser import PageError
     from strava_async.testing.callbacks import CallbackReply, Callbacks
     from strava_async.testing.clock import FakeClock, FastClock
-    from strava_async.testing.delivery import SentEvent
     from strava_async.testing.emulator import Emulator
     from strava_async.testing.faults import Fault, Faults
     from strava_async.testing.http.app import Served
     from strava_async.testing.meters import MeterLimits, Meters
     from strava_async.testing.quirks import Quirks
     from strava_async.testing.server import serve
-    from strava_async.testing.subscriptions_api import PushSubscription
+    from strava_async.testing.webhooks.delivery import SentEvent
+    from strava_async.testing.webhooks.subscriptions import PushSubscription
 
 __all__ = [
     "ALL_SCOPES",
@@ -58,9 +58,9 @@ _HOMES = {
     "MeterLimits": "meters",
     "Meters": "meters",
     "PageError": "browser",
-    "PushSubscription": "subscriptions_api",
+    "PushSubscription": "webhooks.subscriptions",
     "Quirks": "quirks",
-    "SentEvent": "delivery",
+    "SentEvent": "webhooks.delivery",
     "Served": "http.app",
     "serve": "server",
 }

@@ -17,16 +17,16 @@ from strava_async.testing.api.tokens import TokensApi
 from strava_async.testing.api.uploads import UploadsApi
 from strava_async.testing.callbacks import Callbacks
 from strava_async.testing.catalogue import Catalogue
-from strava_async.testing.delivery import Delivery
 from strava_async.testing.http.access import Gate
 from strava_async.testing.http.app import Front
-from strava_async.testing.news import News
 from strava_async.testing.pages.athlete_actions import Site
 from strava_async.testing.pages.consent import Consent
 from strava_async.testing.pages.home import SitePage
 from strava_async.testing.population import Population
 from strava_async.testing.quirks import Quirks
-from strava_async.testing.subscriptions_api import SubscriptionsApi
+from strava_async.testing.webhooks.delivery import Delivery
+from strava_async.testing.webhooks.publisher import News
+from strava_async.testing.webhooks.subscriptions import SubscriptionsApi
 
 # Far above what generated athletes have, so that what a test creates is told apart at a glance.
 FIRST_NEW_ID = 90_000_000_001

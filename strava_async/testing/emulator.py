@@ -27,7 +27,6 @@ from strava_async.testing.api.tokens import token_values
 from strava_async.testing.api.uploads import Ending
 from strava_async.testing.assembly import Assembly
 from strava_async.testing.callbacks import ANSWER_SECONDS, Callbacks, reaching
-from strava_async.testing.delivery import RETRY_SECONDS, SentEvent
 from strava_async.testing.faults import Faults
 from strava_async.testing.http.access import Gate
 from strava_async.testing.http.app import Front, Served
@@ -35,7 +34,8 @@ from strava_async.testing.http.responses import json_bytes
 from strava_async.testing.meters import MeterLimits, Meters, RateClass
 from strava_async.testing.population import Population
 from strava_async.testing.quirks import Quirks
-from strava_async.testing.subscriptions_api import PushSubscription
+from strava_async.testing.webhooks.delivery import RETRY_SECONDS, SentEvent
+from strava_async.testing.webhooks.subscriptions import PushSubscription
 from strava_async.testing.world import AthleteWorld
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from strava_async.testing.api import cursors
 from strava_async.testing.catalogue import Catalogue, CatalogueOf
-from strava_async.testing.events import look
 from strava_async.testing.http.parameters import (
     PER_PAGE,
     PER_PAGE_LIMIT,
@@ -36,8 +35,9 @@ from strava_async.testing.http.responses import (
     not_found,
 )
 from strava_async.testing.http.serial import Turns
-from strava_async.testing.news import News
 from strava_async.testing.quirks import Quirks
+from strava_async.testing.webhooks.events import look
+from strava_async.testing.webhooks.publisher import News
 from strava_async.testing.world.streams import KEYS
 
 _THUMBNAIL_SIZE = 100  # pixels

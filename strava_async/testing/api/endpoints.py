@@ -13,7 +13,7 @@ from strava_async.testing.api.uploads import UploadsApi
 from strava_async.testing.http.app import Routes
 from strava_async.testing.pages.consent import Consent
 from strava_async.testing.pages.home import SitePage
-from strava_async.testing.subscriptions_api import SubscriptionsApi
+from strava_async.testing.webhooks.subscriptions import SubscriptionsApi
 
 
 def add_pages(routes: Routes, prefix: str, consent: Consent, tokens: TokensApi) -> None:

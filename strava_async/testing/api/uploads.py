@@ -20,8 +20,8 @@ from strava_async.testing.http.parameters import sport_type, text, truth
 from strava_async.testing.http.request import SentFile, Visit
 from strava_async.testing.http.responses import Answer, bad_request, json_answer, not_found
 from strava_async.testing.http.serial import Turns
-from strava_async.testing.news import News
 from strava_async.testing.quirks import Quirks
+from strava_async.testing.webhooks.publisher import News
 
 BODY_LIMIT_BYTES = 32 << 20
 

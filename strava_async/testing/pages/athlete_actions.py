@@ -9,8 +9,8 @@ from strava_async.clock import Clock
 from strava_async.testing.api.activities import change
 from strava_async.testing.api.uploads import UploadsApi
 from strava_async.testing.http.parameters import SPORT_TYPES
-from strava_async.testing.news import News
 from strava_async.testing.population import Population
+from strava_async.testing.webhooks.publisher import News
 
 
 class Site:

@@ -25,7 +25,7 @@ import anyio
 
 from strava_async.clock import Clock
 from strava_async.testing.callbacks import Callbacks, ask
-from strava_async.testing.subscriptions_api import PushSubscription
+from strava_async.testing.webhooks.subscriptions import PushSubscription
 
 ATTEMPTS = 3
 RETRY_SECONDS = 120.0

@@ -7,9 +7,9 @@ from typing import Any
 
 from strava_async.clock import Clock
 from strava_async.testing.accounts import Accounts, Grant
-from strava_async.testing.events import DEAUTHORIZED, Aspect, Event, Look, aspect, look
 from strava_async.testing.http.responses import json_bytes
-from strava_async.testing.subscriptions_api import PushSubscription, SubscriptionsApi
+from strava_async.testing.webhooks.events import DEAUTHORIZED, Aspect, Event, Look, aspect, look
+from strava_async.testing.webhooks.subscriptions import PushSubscription, SubscriptionsApi
 
 Post = Callable[[PushSubscription, bytes], None]
 
