@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from strava_async.testing import Emulator, FakeClock, MeterLimits
-from strava_async.testing.catalogue import Shelf
+from strava_async.testing.state.catalogue import Shelf
 from strava_async.testing.world import start_of
 
 pytestmark = pytest.mark.anyio

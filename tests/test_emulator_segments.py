@@ -9,7 +9,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from strava_async.testing import Emulator, FakeClock, MeterLimits, Quirks
-from strava_async.testing.catalogue import Catalogue, Shelf
+from strava_async.testing.state.catalogue import Catalogue, Shelf
 from strava_async.testing.world import segment_detail
 from strava_async.testing.world.polyline import decode
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from strava_async.testing import Emulator, FakeClock
-from strava_async.testing.population import Population
+from strava_async.testing.state.population import Population
 from strava_async.testing.world import AthleteWorld, generate_athlete
 from strava_async.testing.world.gear import Locker
 from strava_async.testing.world.generate import invent

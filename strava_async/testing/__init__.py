@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from strava_async._extras import extra
 
 if TYPE_CHECKING:
-    from strava_async.testing.accounts import ALL_SCOPES, Application
     from strava_async.testing.browser import PageError
     from strava_async.testing.callbacks import CallbackReply, Callbacks
     from strava_async.testing.clock import FakeClock, FastClock
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from strava_async.testing.meters import MeterLimits, Meters
     from strava_async.testing.quirks import Quirks
     from strava_async.testing.server import serve
+    from strava_async.testing.state.grants import ALL_SCOPES, Application
     from strava_async.testing.webhooks.delivery import SentEvent
     from strava_async.testing.webhooks.subscriptions import PushSubscription
 
@@ -46,8 +46,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ALL_SCOPES": "accounts",
-    "Application": "accounts",
+    "ALL_SCOPES": "state.grants",
+    "Application": "state.grants",
     "CallbackReply": "callbacks",
     "Callbacks": "callbacks",
     "Emulator": "emulator",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 
 from strava_async.clock import Clock
-from strava_async.testing.accounts import Accounts
 from strava_async.testing.api import endpoints as wiring
 from strava_async.testing.api.activities import ActivitiesApi
 from strava_async.testing.api.athlete import AthleteApi
@@ -16,14 +15,15 @@ from strava_async.testing.api.segments import SegmentsApi
 from strava_async.testing.api.tokens import TokensApi
 from strava_async.testing.api.uploads import UploadsApi
 from strava_async.testing.callbacks import Callbacks
-from strava_async.testing.catalogue import Catalogue
 from strava_async.testing.http.access import Gate
 from strava_async.testing.http.app import Front
 from strava_async.testing.pages.athlete_actions import Site
 from strava_async.testing.pages.consent import Consent
 from strava_async.testing.pages.home import SitePage
-from strava_async.testing.population import Population
 from strava_async.testing.quirks import Quirks
+from strava_async.testing.state.catalogue import Catalogue
+from strava_async.testing.state.grants import Accounts
+from strava_async.testing.state.population import Population
 from strava_async.testing.webhooks.delivery import Delivery
 from strava_async.testing.webhooks.publisher import News
 from strava_async.testing.webhooks.subscriptions import SubscriptionsApi

@@ -22,7 +22,6 @@ from starlette.types import ASGIApp
 
 from strava_async.clock import Clock, SystemClock
 from strava_async.testing import browser
-from strava_async.testing.accounts import ALL_SCOPES, TOKEN_LIFETIME_SECONDS, Accounts, Application, in_order
 from strava_async.testing.api.tokens import token_values
 from strava_async.testing.api.uploads import Ending
 from strava_async.testing.assembly import Assembly
@@ -32,8 +31,9 @@ from strava_async.testing.http.access import Gate
 from strava_async.testing.http.app import Front, Served
 from strava_async.testing.http.responses import json_bytes
 from strava_async.testing.meters import MeterLimits, Meters, RateClass
-from strava_async.testing.population import Population
 from strava_async.testing.quirks import Quirks
+from strava_async.testing.state.grants import ALL_SCOPES, TOKEN_LIFETIME_SECONDS, Accounts, Application, in_order
+from strava_async.testing.state.population import Population
 from strava_async.testing.webhooks.delivery import RETRY_SECONDS, SentEvent
 from strava_async.testing.webhooks.subscriptions import PushSubscription
 from strava_async.testing.world import AthleteWorld

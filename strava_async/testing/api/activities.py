@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from strava_async.testing.api import cursors
-from strava_async.testing.catalogue import Catalogue, CatalogueOf
 from strava_async.testing.http.parameters import (
     PER_PAGE,
     PER_PAGE_LIMIT,
@@ -36,6 +35,7 @@ from strava_async.testing.http.responses import (
 )
 from strava_async.testing.http.serial import Turns
 from strava_async.testing.quirks import Quirks
+from strava_async.testing.state.catalogue import Catalogue, CatalogueOf
 from strava_async.testing.webhooks.events import look
 from strava_async.testing.webhooks.publisher import News
 from strava_async.testing.world.streams import KEYS

@@ -9,8 +9,8 @@ from __future__ import annotations
 from strava_async.testing.http.parameters import decimal
 from strava_async.testing.http.request import Visit
 from strava_async.testing.http.responses import Answer, RefusalError, bad_request, json_answer, not_found
-from strava_async.testing.population import WorldOf
 from strava_async.testing.quirks import Quirks
+from strava_async.testing.state.population import WorldOf
 from strava_async.testing.world import AthleteWorld
 
 

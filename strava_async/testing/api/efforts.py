@@ -14,12 +14,12 @@ from functools import partial
 from typing import Any
 
 from strava_async.testing.api.segments import asked_streams, athlete_part, seen_efforts, seen_segment
-from strava_async.testing.catalogue import Catalogue, CatalogueOf
 from strava_async.testing.http.parameters import instant, integer, page_of
 from strava_async.testing.http.request import Visit
 from strava_async.testing.http.responses import Answer, Encoded, RefusalError, bad_request, json_answer, not_found
 from strava_async.testing.http.serial import Turns
 from strava_async.testing.quirks import Quirks
+from strava_async.testing.state.catalogue import Catalogue, CatalogueOf
 from strava_async.testing.world import segment_streams
 from strava_async.testing.world.effort_times import Pass
 from strava_async.testing.world.segments import activity_of

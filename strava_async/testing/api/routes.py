@@ -13,8 +13,8 @@ from strava_async.testing.api.segments import may_see
 from strava_async.testing.http.parameters import page_of
 from strava_async.testing.http.request import Visit
 from strava_async.testing.http.responses import Answer, Encoded, RefusalError, json_answer, not_found
-from strava_async.testing.population import WorldOf
 from strava_async.testing.quirks import Quirks
+from strava_async.testing.state.population import WorldOf
 from strava_async.testing.world import Json, exports, planned_views
 from strava_async.testing.world.planned import PlannedRoute, owner_of
 

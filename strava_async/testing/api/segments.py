@@ -13,11 +13,11 @@ from typing import Any
 
 from anyio.lowlevel import checkpoint
 
-from strava_async.testing.catalogue import Catalogue, CatalogueOf
 from strava_async.testing.http.parameters import integer, page_of, truth
 from strava_async.testing.http.request import Visit
 from strava_async.testing.http.responses import Answer, bad_request, closed, json_answer, not_found
 from strava_async.testing.quirks import Quirks
+from strava_async.testing.state.catalogue import Catalogue, CatalogueOf
 from strava_async.testing.world import segment_detail, segment_streams
 from strava_async.testing.world.effort_times import Pass
 from strava_async.testing.world.segment_index import Segment

@@ -11,7 +11,6 @@ import binascii
 from collections.abc import Callable
 from typing import Any
 
-from strava_async.testing.accounts import Accounts, Application, Grant
 from strava_async.testing.http.access import Gate, application_of, bearer_of
 from strava_async.testing.http.request import Visit
 from strava_async.testing.http.responses import (
@@ -24,6 +23,7 @@ from strava_async.testing.http.responses import (
     unauthorized,
 )
 from strava_async.testing.quirks import Quirks
+from strava_async.testing.state.grants import Accounts, Application, Grant
 
 SummaryOf = Callable[[int], dict[str, Any]]
 

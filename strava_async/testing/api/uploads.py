@@ -15,12 +15,12 @@ from typing import Any, Literal
 
 from strava_async.testing.api.track_files import FileError
 from strava_async.testing.api.upload_files import DATA_TYPES, Recording, check_header, read_file, unpack
-from strava_async.testing.catalogue import Catalogue
 from strava_async.testing.http.parameters import sport_type, text, truth
 from strava_async.testing.http.request import SentFile, Visit
 from strava_async.testing.http.responses import Answer, bad_request, json_answer, not_found
 from strava_async.testing.http.serial import Turns
 from strava_async.testing.quirks import Quirks
+from strava_async.testing.state.catalogue import Catalogue
 from strava_async.testing.webhooks.publisher import News
 
 BODY_LIMIT_BYTES = 32 << 20

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from strava_async.testing.accounts import Accounts, Application
 from strava_async.testing.http.request import Visit
 from strava_async.testing.http.responses import (
     RATE_FIELDS,
@@ -17,6 +16,7 @@ from strava_async.testing.http.responses import (
 )
 from strava_async.testing.meters import RateClass
 from strava_async.testing.quirks import Quirks
+from strava_async.testing.state.grants import Accounts, Application
 
 HEADER_ONLY_AT = 1_811_808_000.0  # 2027-06-01, when tokens in a query stop working; which hour nobody has said
 UPLOAD_CLASS = frozenset({("POST", "/activities"), ("POST", "/uploads")})

@@ -12,8 +12,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import Field, File, parse_options_header
 from starlette.requests import Request
 
-from strava_async.testing.accounts import AccessToken, Application
 from strava_async.testing.http.responses import RefusalError, missing_scope, unauthorized
+from strava_async.testing.state.grants import AccessToken, Application
 
 FORM_LIMIT_BYTES = 1 << 20
 FORM_LIMIT_FIELDS = 500

@@ -9,7 +9,7 @@ from strava_async.clock import Clock
 from strava_async.testing.api.activities import change
 from strava_async.testing.api.uploads import UploadsApi
 from strava_async.testing.http.parameters import SPORT_TYPES
-from strava_async.testing.population import Population
+from strava_async.testing.state.population import Population
 from strava_async.testing.webhooks.publisher import News
 
 

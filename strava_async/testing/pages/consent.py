@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
-from strava_async.testing.accounts import Accounts, Application, in_order
 from strava_async.testing.http.request import Visit
 from strava_async.testing.http.responses import Answer, bad_request, empty_answer, html_answer
 from strava_async.testing.pages.consent_html import PAGE_HEADERS, capacity_page, consent_page
+from strava_async.testing.state.grants import Accounts, Application, in_order
 
 QUESTION_LIFETIME_SECONDS = 1_800
 QUESTIONS_KEPT = 10_000

@@ -12,13 +12,13 @@ from typing import Any
 
 from strava_async._shapes import is_object
 from strava_async.oauth import authorization_url
-from strava_async.testing.accounts import Accounts
 from strava_async.testing.http.parameters import integer, required, sport_type
 from strava_async.testing.http.request import Visit
 from strava_async.testing.http.responses import Answer, Encoded, bad_request, empty_answer, html_answer
 from strava_async.testing.pages.athlete_actions import Site
 from strava_async.testing.pages.consent_html import PAGE_HEADERS, framed
 from strava_async.testing.pages.home_script import SITE_SCRIPT
+from strava_async.testing.state.grants import Accounts
 from strava_async.testing.webhooks.delivery import SentEvent
 from strava_async.testing.webhooks.subscriptions import SubscriptionsApi
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from strava_async.testing.catalogue import is_private
+from strava_async.testing.state.catalogue import is_private
 
 READ, READ_ALL = "activity:read", "activity:read_all"
 

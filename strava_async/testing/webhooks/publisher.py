@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from strava_async.clock import Clock
-from strava_async.testing.accounts import Accounts, Grant
 from strava_async.testing.http.responses import json_bytes
+from strava_async.testing.state.grants import Accounts, Grant
 from strava_async.testing.webhooks.events import DEAUTHORIZED, Aspect, Event, Look, aspect, look
 from strava_async.testing.webhooks.subscriptions import PushSubscription, SubscriptionsApi
 

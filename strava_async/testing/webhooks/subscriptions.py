@@ -22,7 +22,6 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from strava_async._shapes import is_object
-from strava_async.testing.accounts import Accounts, Application
 from strava_async.testing.callbacks import Callbacks, ask
 from strava_async.testing.http.access import application_of
 from strava_async.testing.http.parameters import required
@@ -36,6 +35,7 @@ from strava_async.testing.http.responses import (
     json_answer,
     not_found,
 )
+from strava_async.testing.state.grants import Accounts, Application
 
 FIRST_SUBSCRIPTION_ID = 120_000
 _URL_CHARACTERS = 255

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from strava_async.testing.catalogue import Catalogue, Shelf
+from strava_async.testing.state.catalogue import Catalogue, Shelf
 from strava_async.testing.world import AthleteWorld
 from strava_async.testing.world.generate import generate_summary_profile, invent
 
