@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strava_async.testing.world.fitting import fit
+from strava_async.testing.world.plan.timezones import Zone, iso, start_of
 from strava_async.testing.world.polyline import decode, encode, thin
-from strava_async.testing.world.timezones import Zone, iso, start_of
 
 NEW_YORK = Zone("America/New_York", -18_000, "us")
 BERLIN = Zone("Europe/Berlin", 3_600, "eu")

@@ -11,12 +11,14 @@ from typing import Any
 
 from strava_async.testing.world import clubs, photos, social
 from strava_async.testing.world import detail as details
-from strava_async.testing.world.diary import Diary
 from strava_async.testing.world.forms import apply_changes, read_manual
-from strava_async.testing.world.gear import Locker
-from strava_async.testing.world.habits import Outing
-from strava_async.testing.world.names import default_title
-from strava_async.testing.world.people import Person
+from strava_async.testing.world.plan.diary import Diary
+from strava_async.testing.world.plan.gear import Locker
+from strava_async.testing.world.plan.habits import Outing
+from strava_async.testing.world.plan.names import default_title
+from strava_async.testing.world.plan.people import Person
+from strava_async.testing.world.plan.sports import Sport, sport_named
+from strava_async.testing.world.plan.timezones import DAY, start_of
 from strava_async.testing.world.planned import PlannedRoute, plan_routes
 from strava_async.testing.world.recording import Recording
 from strava_async.testing.world.routes import Atlas, Route
@@ -25,12 +27,10 @@ from strava_async.testing.world.segment_detail import detailed
 from strava_async.testing.world.segment_index import Segment, SegmentIndex
 from strava_async.testing.world.segments import efforts
 from strava_async.testing.world.shelf import Shelf
-from strava_async.testing.world.sports import Sport, sport_named
 from strava_async.testing.world.stats import athlete_stats
 from strava_async.testing.world.streams import Streams
 from strava_async.testing.world.summaries import Facts, summarize
 from strava_async.testing.world.tape import Tape, wind
-from strava_async.testing.world.timezones import DAY, start_of
 from strava_async.testing.world.uploaded import streams_of, with_streams
 from strava_async.testing.world.zones import activity_zones
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from strava_async.testing.world.people import PICTURES
-from strava_async.testing.world.places import HOMES, Place
+from strava_async.testing.world.plan.people import PICTURES
+from strava_async.testing.world.plan.places import HOMES, Place
 from strava_async.testing.world.samples import Json
 
 _DIMENSIONS = ("distance", "num_activities", "best_activities_distance", "moving_time", "velocity", "elev_gain")

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from strava_async.testing.world import splits
-from strava_async.testing.world.gear import summary as gear_summary
-from strava_async.testing.world.names import DESCRIPTIONS
 from strava_async.testing.world.oddities import feelings, ranked
-from strava_async.testing.world.people import Person
+from strava_async.testing.world.plan.gear import summary as gear_summary
+from strava_async.testing.world.plan.names import DESCRIPTIONS
+from strava_async.testing.world.plan.people import Person
 from strava_async.testing.world.polyline import encode, thin
 from strava_async.testing.world.recording import Recording
 from strava_async.testing.world.samples import Json

@@ -10,10 +10,10 @@ import bisect
 from dataclasses import dataclass
 
 from strava_async.testing.world.motion import Progress, Timeline, progress, timeline
+from strava_async.testing.world.plan.timezones import iso, start_of
 from strava_async.testing.world.recording import Recording
 from strava_async.testing.world.samples import Json
 from strava_async.testing.world.segments import edges, effort_id
-from strava_async.testing.world.timezones import iso, start_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from strava_async.testing.world import people
 from strava_async.testing.world.athlete import AthleteWorld
-from strava_async.testing.world.diary import Diary, start_at
-from strava_async.testing.world.gear import Locker
-from strava_async.testing.world.habits import on_foot, plan
-from strava_async.testing.world.people import Person
+from strava_async.testing.world.plan import people
+from strava_async.testing.world.plan.diary import Diary, start_at
+from strava_async.testing.world.plan.gear import Locker
+from strava_async.testing.world.plan.habits import on_foot, plan
+from strava_async.testing.world.plan.people import Person
+from strava_async.testing.world.plan.timezones import DAY, start_of
 from strava_async.testing.world.recording import Recording
 from strava_async.testing.world.routes import Atlas
 from strava_async.testing.world.samples import Json
 from strava_async.testing.world.shelf import Shelf
-from strava_async.testing.world.timezones import DAY, start_of
 
 _YEAR = 365.25 * DAY
 _CONTAINERS = (dict, list)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from strava_async.testing.world.people import PICTURES
+from strava_async.testing.world.plan.people import PICTURES
+from strava_async.testing.world.plan.timezones import iso
 from strava_async.testing.world.planned import PlannedRoute
 from strava_async.testing.world.polyline import encode, thin
 from strava_async.testing.world.samples import Json
-from strava_async.testing.world.timezones import iso
 
 _SUMMARY_POINTS = 110
 _LOOKS = (("url", "light"), ("retina_url", "light@2x"), ("light_url", "light@2x"), ("dark_url", "dark@2x"))

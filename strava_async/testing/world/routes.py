@@ -14,7 +14,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from strava_async.testing.world.places import METRES_PER_DEGREE, Place, terrain
+from strava_async.testing.world.plan.places import METRES_PER_DEGREE, Place, terrain
 
 FINE = 5  # points of the spline per node
 _TRIES = 5  # walks of which a loop is the one that ends nearest to its start

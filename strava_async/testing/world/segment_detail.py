@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from strava_async.testing.world.effort_times import Pass
-from strava_async.testing.world.people import PICTURES, Person
+from strava_async.testing.world.plan.people import PICTURES, Person
+from strava_async.testing.world.plan.timezones import DAY, iso
 from strava_async.testing.world.polyline import encode
 from strava_async.testing.world.samples import Json
 from strava_async.testing.world.segment_index import Segment
-from strava_async.testing.world.timezones import DAY, iso
 
 CLIMBS = ("NC", "4", "3", "2", "1", "HC")
 _LEGEND_DAYS = 90

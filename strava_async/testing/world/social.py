@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 
-from strava_async.testing.world.names import COMMENTS
-from strava_async.testing.world.people import Person
+from strava_async.testing.world.plan.names import COMMENTS
+from strava_async.testing.world.plan.people import Person
+from strava_async.testing.world.plan.timezones import iso, start_of
 from strava_async.testing.world.samples import Json
-from strava_async.testing.world.timezones import iso, start_of
 
 
 def kudos(rng: random.Random, someone: Person, activity: Json) -> list[Json]:

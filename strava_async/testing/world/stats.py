@@ -11,8 +11,8 @@ import operator
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+from strava_async.testing.world.plan.timezones import DAY, start_of
 from strava_async.testing.world.samples import Json
-from strava_async.testing.world.timezones import DAY, start_of
 
 _FAMILIES = (("ride", ("Ride", "VirtualRide")), ("run", ("Run", "VirtualRun")), ("swim", ("Swim",)))
 _RECENT_DAYS = 28

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from strava_async.testing.world.plan.sports import Sport
+from strava_async.testing.world.plan.timezones import Zone, iso
 from strava_async.testing.world.samples import Json
-from strava_async.testing.world.sports import Sport
-from strava_async.testing.world.timezones import Zone, iso
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,9 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from strava_async.testing.world.plan.timezones import iso, start_of
 from strava_async.testing.world.samples import Json
 from strava_async.testing.world.streams import Streams
-from strava_async.testing.world.timezones import iso, start_of
 
 
 @dataclass(frozen=True, slots=True)

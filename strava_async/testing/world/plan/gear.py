@@ -6,9 +6,9 @@ import copy
 import random
 from collections.abc import Iterable
 
-from strava_async.testing.world.people import Person
+from strava_async.testing.world.plan.people import Person
+from strava_async.testing.world.plan.sports import Sport
 from strava_async.testing.world.samples import Json
-from strava_async.testing.world.sports import Sport
 
 _SHOES = (
     ("Brookfield", "Pacer 4"),

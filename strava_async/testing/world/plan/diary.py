@@ -6,17 +6,17 @@ import math
 import random
 from dataclasses import dataclass
 
-from strava_async.testing.world.gear import Locker
-from strava_async.testing.world.habits import Outing
-from strava_async.testing.world.names import title
 from strava_async.testing.world.oddities import oddly
-from strava_async.testing.world.people import CIRCLE, Person
+from strava_async.testing.world.plan.gear import Locker
+from strava_async.testing.world.plan.habits import Outing
+from strava_async.testing.world.plan.names import title
+from strava_async.testing.world.plan.people import CIRCLE, Person
+from strava_async.testing.world.plan.timezones import DAY
 from strava_async.testing.world.polyline import encode
 from strava_async.testing.world.recording import Recording, node_track
 from strava_async.testing.world.routes import Atlas, Course
 from strava_async.testing.world.samples import Json
 from strava_async.testing.world.summaries import Facts, Power, summarize
-from strava_async.testing.world.timezones import DAY
 
 _FIRST_ID, _FIRST_ID_AT, _IDS_PER_SECOND = 8_600_000_000, 1_200_000_000, 30  # beyond 2**33
 _UPLOADS_AHEAD = 1_083_000_000

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from strava_async.testing.world.names import person
-from strava_async.testing.world.places import HOMES, Place
+from strava_async.testing.world.plan.names import person
+from strava_async.testing.world.plan.places import HOMES, Place
+from strava_async.testing.world.plan.timezones import iso
 from strava_async.testing.world.samples import Json
-from strava_async.testing.world.timezones import iso
 
 PICTURES = "https://pictures.strava-emulator.invalid"
 CIRCLE = 90  # people who may applaud

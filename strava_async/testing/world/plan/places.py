@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from strava_async.testing.world.timezones import Zone
+from strava_async.testing.world.plan.timezones import Zone
 
 METRES_PER_DEGREE = 111_320.0
 

@@ -6,9 +6,9 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from strava_async.testing.world.places import HOLIDAYS, Place
-from strava_async.testing.world.sports import SPORTS, Sport
-from strava_async.testing.world.timezones import DAY
+from strava_async.testing.world.plan.places import HOLIDAYS, Place
+from strava_async.testing.world.plan.sports import SPORTS, Sport
+from strava_async.testing.world.plan.timezones import DAY
 
 _YEAR_DAYS = 365.25
 
