@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from strava_async.testing import Emulator, FakeClock, MeterLimits
-from strava_async.testing.world.polyline import decode
+from strava_async.testing.world.routes.polyline import decode
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,7 @@ import pytest
 
 from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits
 from strava_async.testing.api.track_files import FileError, TrackReader
-from strava_async.testing.world.polyline import decode
+from strava_async.testing.world.routes.polyline import decode
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from strava_async.testing.world import AthleteWorld, Json, Sample, generate_athlete, start_of
-from strava_async.testing.world.polyline import decode
+from strava_async.testing.world.routes.polyline import decode
 
 NOW = 1_767_693_600.0
 START = NOW - 7_200.0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from strava_async.testing.world.fitting import fit
 from strava_async.testing.world.plan.timezones import Zone, iso, start_of
-from strava_async.testing.world.polyline import decode, encode, thin
+from strava_async.testing.world.routes.polyline import decode, encode, thin
 
 NEW_YORK = Zone("America/New_York", -18_000, "us")
 BERLIN = Zone("Europe/Berlin", 3_600, "eu")

@@ -15,8 +15,10 @@ from strava_async.testing.http.request import Visit
 from strava_async.testing.http.responses import Answer, Encoded, RefusalError, json_answer, not_found
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.state.population import WorldOf
-from strava_async.testing.world import Json, exports, planned_views
-from strava_async.testing.world.planned import PlannedRoute, owner_of
+from strava_async.testing.world import Json
+from strava_async.testing.world.routes import exports
+from strava_async.testing.world.routes import saved_views as planned_views
+from strava_async.testing.world.routes.saved import PlannedRoute, owner_of
 
 _ID = re.compile(r"[0-9]{1,19}", re.ASCII)  # a digit more than other ids have
 _IN_QUOTES, _IN_EXTENDED_VALUE = " !#$+.^_`|~-", "!#$&+.^_`|~-"  # what stays as it is; RFC 8187 for the latter

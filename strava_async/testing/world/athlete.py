@@ -19,9 +19,9 @@ from strava_async.testing.world.plan.names import default_title
 from strava_async.testing.world.plan.people import Person
 from strava_async.testing.world.plan.sports import Sport, sport_named
 from strava_async.testing.world.plan.timezones import DAY, start_of
-from strava_async.testing.world.planned import PlannedRoute, plan_routes
 from strava_async.testing.world.recording import Recording
-from strava_async.testing.world.routes import Atlas, Route
+from strava_async.testing.world.routes.atlas import Atlas, Route
+from strava_async.testing.world.routes.saved import PlannedRoute, plan_routes
 from strava_async.testing.world.samples import Json, Sample
 from strava_async.testing.world.segment_detail import detailed
 from strava_async.testing.world.segment_index import Segment, SegmentIndex

@@ -13,8 +13,8 @@ from strava_async.testing.world.oddities import feelings, ranked
 from strava_async.testing.world.plan.gear import summary as gear_summary
 from strava_async.testing.world.plan.names import DESCRIPTIONS
 from strava_async.testing.world.plan.people import Person
-from strava_async.testing.world.polyline import encode, thin
 from strava_async.testing.world.recording import Recording
+from strava_async.testing.world.routes.polyline import encode, thin
 from strava_async.testing.world.samples import Json
 from strava_async.testing.world.segments import efforts
 from strava_async.testing.world.tape import Tape

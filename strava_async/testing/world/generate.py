@@ -15,7 +15,7 @@ from strava_async.testing.world.plan.habits import on_foot, plan
 from strava_async.testing.world.plan.people import Person
 from strava_async.testing.world.plan.timezones import DAY, start_of
 from strava_async.testing.world.recording import Recording
-from strava_async.testing.world.routes import Atlas
+from strava_async.testing.world.routes.atlas import Atlas
 from strava_async.testing.world.samples import Json
 from strava_async.testing.world.shelf import Shelf
 

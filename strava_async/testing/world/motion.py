@@ -17,9 +17,9 @@ import random
 from dataclasses import dataclass
 
 from strava_async.testing.world.noise import gaussians
-from strava_async.testing.world.polyline import Point
 from strava_async.testing.world.recording import Recording, fine_track
-from strava_async.testing.world.routes import Course
+from strava_async.testing.world.routes.atlas import Course
+from strava_async.testing.world.routes.polyline import Point
 
 _STANDING_RECORDED = 4  # seconds of a stop before the device pauses
 _STEP = 40.0  # metres between two points of a way without a map

@@ -7,7 +7,7 @@ from typing import Any
 
 from strava_async.testing.world.plan.people import PICTURES
 from strava_async.testing.world.plan.timezones import iso, start_of
-from strava_async.testing.world.polyline import decode
+from strava_async.testing.world.routes.polyline import decode
 from strava_async.testing.world.samples import Json
 
 _PHOTO, _VIDEO = 1, 2

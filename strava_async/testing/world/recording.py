@@ -6,8 +6,8 @@ import random
 from dataclasses import dataclass
 
 from strava_async.testing.world.plan.sports import Sport
-from strava_async.testing.world.polyline import Point
-from strava_async.testing.world.routes import FINE, Course
+from strava_async.testing.world.routes.atlas import FINE, Course
+from strava_async.testing.world.routes.polyline import Point
 
 _JITTER = 4e-5  # degrees: what a receiver is wrong by, about two metres to either side
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from strava_async.testing.world.effort_times import Pass, passes
 from strava_async.testing.world.recording import Recording
-from strava_async.testing.world.routes import Course, Route
+from strava_async.testing.world.routes.atlas import Course, Route
 from strava_async.testing.world.samples import Json
 from strava_async.testing.world.segments import segment
 

@@ -6,7 +6,7 @@ import bisect
 import random
 
 from strava_async.testing.world.recording import Recording
-from strava_async.testing.world.routes import Course, Route
+from strava_async.testing.world.routes.atlas import Course, Route
 from strava_async.testing.world.samples import Json
 from strava_async.testing.world.tape import Tape
 

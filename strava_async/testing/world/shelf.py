@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 
 from strava_async.testing.world.recording import Recording
-from strava_async.testing.world.routes import Course
+from strava_async.testing.world.routes.atlas import Course
 from strava_async.testing.world.streams import Streams, record
 
 _KEPT = 4  # a long ride's streams are several megabytes

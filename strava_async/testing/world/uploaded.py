@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from strava_async.testing.world.plan.places import HOLIDAYS, HOMES, METRES_PER_DEGREE
 from strava_async.testing.world.plan.timezones import Zone
-from strava_async.testing.world.polyline import Point, encode, thin
+from strava_async.testing.world.routes.polyline import Point, encode, thin
 from strava_async.testing.world.samples import Sample
 from strava_async.testing.world.streams import Streams, assemble, smooth_speed
 from strava_async.testing.world.summaries import Facts, Power

@@ -12,9 +12,9 @@ from strava_async.testing.world.plan.habits import Outing
 from strava_async.testing.world.plan.names import title
 from strava_async.testing.world.plan.people import CIRCLE, Person
 from strava_async.testing.world.plan.timezones import DAY
-from strava_async.testing.world.polyline import encode
 from strava_async.testing.world.recording import Recording, node_track
-from strava_async.testing.world.routes import Atlas, Course
+from strava_async.testing.world.routes.atlas import Atlas, Course
+from strava_async.testing.world.routes.polyline import encode
 from strava_async.testing.world.samples import Json
 from strava_async.testing.world.summaries import Facts, Power, summarize
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from xml.etree import ElementTree as Xml
 
 from strava_async.testing.world.plan.timezones import iso
-from strava_async.testing.world.planned import PlannedRoute
+from strava_async.testing.world.routes.saved import PlannedRoute
 from strava_async.testing.world.samples import Json
 
 _SITE = "https://www.strava.com"

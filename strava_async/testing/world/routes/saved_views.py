@@ -6,8 +6,8 @@ from typing import Any
 
 from strava_async.testing.world.plan.people import PICTURES
 from strava_async.testing.world.plan.timezones import iso
-from strava_async.testing.world.planned import PlannedRoute
-from strava_async.testing.world.polyline import encode, thin
+from strava_async.testing.world.routes.polyline import encode, thin
+from strava_async.testing.world.routes.saved import PlannedRoute
 from strava_async.testing.world.samples import Json
 
 _SUMMARY_POINTS = 110
