@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strava_async.testing.world.fitting import fit
 from strava_async.testing.world.plan.timezones import Zone, iso, start_of
+from strava_async.testing.world.record.scaling import fit
 from strava_async.testing.world.routes.polyline import decode, encode, thin
 
 NEW_YORK = Zone("America/New_York", -18_000, "us")

@@ -13,9 +13,9 @@ from strava_async.testing.state.population import Population
 from strava_async.testing.world import AthleteWorld, generate_athlete
 from strava_async.testing.world.generate import invent
 from strava_async.testing.world.plan.gear import Locker
+from strava_async.testing.world.record.stream_store import Shelf
 from strava_async.testing.world.routes.atlas import Atlas
 from strava_async.testing.world.segment_index import SegmentIndex
-from strava_async.testing.world.shelf import Shelf
 
 NOW = 1_767_693_600.0
 ATHLETE = 1001

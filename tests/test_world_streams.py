@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from strava_async.testing.world import AthleteWorld, Json, generate_athlete
+from strava_async.testing.world.record.uploaded import metres_between
 from strava_async.testing.world.routes.polyline import decode
-from strava_async.testing.world.uploaded import metres_between
 
 NOW = 1_767_693_600.0
 OUTDOORS = ("Run", "TrailRun", "Ride", "MountainBikeRide", "Walk", "Hike", "Snowkiting")

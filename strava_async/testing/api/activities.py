@@ -38,7 +38,7 @@ from strava_async.testing.quirks import Quirks
 from strava_async.testing.state.catalogue import Catalogue, CatalogueOf
 from strava_async.testing.webhooks.events import look
 from strava_async.testing.webhooks.publisher import News
-from strava_async.testing.world.streams import KEYS
+from strava_async.testing.world.record.streams import KEYS
 
 _THUMBNAIL_SIZE = 100  # pixels
 _RESOLUTIONS = ("low", "medium", "high")

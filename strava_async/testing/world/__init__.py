@@ -12,6 +12,6 @@ Rules:
 from strava_async.testing.world.athlete import AthleteWorld
 from strava_async.testing.world.generate import generate_athlete, generate_summary_profile
 from strava_async.testing.world.plan.timezones import start_of
-from strava_async.testing.world.samples import Json, Sample
+from strava_async.testing.world.record.samples import Json, Sample
 
 __all__ = ["AthleteWorld", "Json", "Sample", "generate_athlete", "generate_summary_profile", "start_of"]

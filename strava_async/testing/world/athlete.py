@@ -19,19 +19,19 @@ from strava_async.testing.world.plan.names import default_title
 from strava_async.testing.world.plan.people import Person
 from strava_async.testing.world.plan.sports import Sport, sport_named
 from strava_async.testing.world.plan.timezones import DAY, start_of
-from strava_async.testing.world.recording import Recording
+from strava_async.testing.world.record.recording import Recording
+from strava_async.testing.world.record.sample_table import Tape, wind
+from strava_async.testing.world.record.samples import Json, Sample
+from strava_async.testing.world.record.stream_store import Shelf
+from strava_async.testing.world.record.streams import Streams
+from strava_async.testing.world.record.uploaded import streams_of, with_streams
 from strava_async.testing.world.routes.atlas import Atlas, Route
 from strava_async.testing.world.routes.saved import PlannedRoute, plan_routes
-from strava_async.testing.world.samples import Json, Sample
 from strava_async.testing.world.segment_detail import detailed
 from strava_async.testing.world.segment_index import Segment, SegmentIndex
 from strava_async.testing.world.segments import efforts
-from strava_async.testing.world.shelf import Shelf
 from strava_async.testing.world.stats import athlete_stats
-from strava_async.testing.world.streams import Streams
 from strava_async.testing.world.summaries import Facts, summarize
-from strava_async.testing.world.tape import Tape, wind
-from strava_async.testing.world.uploaded import streams_of, with_streams
 from strava_async.testing.world.zones import activity_zones
 
 _UPLOAD_SECONDS = 2_400.0  # how long an upload was whose file nobody here can read

@@ -13,7 +13,7 @@ from typing import Literal
 
 from strava_async.testing.world.plan.people import PICTURES
 from strava_async.testing.world.plan.places import HOMES, Place
-from strava_async.testing.world.samples import Json
+from strava_async.testing.world.record.samples import Json
 
 _DIMENSIONS = ("distance", "num_activities", "best_activities_distance", "moving_time", "velocity", "elev_gain")
 _NAMED_CITIES = 9  # one of as many clubs in a recording names no city

@@ -13,11 +13,11 @@ from strava_async.testing.world.oddities import feelings, ranked
 from strava_async.testing.world.plan.gear import summary as gear_summary
 from strava_async.testing.world.plan.names import DESCRIPTIONS
 from strava_async.testing.world.plan.people import Person
-from strava_async.testing.world.recording import Recording
+from strava_async.testing.world.record.recording import Recording
+from strava_async.testing.world.record.sample_table import Tape
+from strava_async.testing.world.record.samples import Json
 from strava_async.testing.world.routes.polyline import encode, thin
-from strava_async.testing.world.samples import Json
 from strava_async.testing.world.segments import efforts
-from strava_async.testing.world.tape import Tape
 from strava_async.testing.world.zones import pace_zone
 
 _POLYLINE_POINTS = 700

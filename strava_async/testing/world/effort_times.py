@@ -9,10 +9,10 @@ from __future__ import annotations
 import bisect
 from dataclasses import dataclass
 
-from strava_async.testing.world.motion import Progress, Timeline, progress, timeline
 from strava_async.testing.world.plan.timezones import iso, start_of
-from strava_async.testing.world.recording import Recording
-from strava_async.testing.world.samples import Json
+from strava_async.testing.world.record.motion import Progress, Timeline, progress, timeline
+from strava_async.testing.world.record.recording import Recording
+from strava_async.testing.world.record.samples import Json
 from strava_async.testing.world.segments import edges, effort_id
 
 

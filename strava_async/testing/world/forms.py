@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from strava_async.testing.world.plan.sports import Sport, sport_named
-from strava_async.testing.world.samples import Json
+from strava_async.testing.world.record.samples import Json
 
 _TRUE = (True, 1, "1", "true", "True")
 _LONGEST_SECONDS = 366 * 86_400

@@ -14,10 +14,10 @@ from strava_async.testing.world.plan.gear import Locker
 from strava_async.testing.world.plan.habits import on_foot, plan
 from strava_async.testing.world.plan.people import Person
 from strava_async.testing.world.plan.timezones import DAY, start_of
-from strava_async.testing.world.recording import Recording
+from strava_async.testing.world.record.recording import Recording
+from strava_async.testing.world.record.samples import Json
+from strava_async.testing.world.record.stream_store import Shelf
 from strava_async.testing.world.routes.atlas import Atlas
-from strava_async.testing.world.samples import Json
-from strava_async.testing.world.shelf import Shelf
 
 _YEAR = 365.25 * DAY
 _CONTAINERS = (dict, list)

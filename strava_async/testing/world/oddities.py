@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from strava_async.testing.world.samples import Json
+from strava_async.testing.world.record.samples import Json
 
 _NAMELESS = 1 / 300  # one of 1,132 in the recordings
 _FLAGGED = 1 / 300  # likewise

@@ -7,8 +7,8 @@ from typing import Any
 
 from strava_async.testing.world.plan.people import PICTURES
 from strava_async.testing.world.plan.timezones import iso, start_of
+from strava_async.testing.world.record.samples import Json
 from strava_async.testing.world.routes.polyline import decode
-from strava_async.testing.world.samples import Json
 
 _PHOTO, _VIDEO = 1, 2
 _SHAPES = ((1536, 2048), (2048, 1536), (1366, 2048))

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from strava_async.testing.world.effort_times import Pass, passes
-from strava_async.testing.world.recording import Recording
+from strava_async.testing.world.record.recording import Recording
+from strava_async.testing.world.record.samples import Json
 from strava_async.testing.world.routes.atlas import Course, Route
-from strava_async.testing.world.samples import Json
 from strava_async.testing.world.segments import segment
 
 RecordingOf = Callable[[int], Recording | None]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from strava_async.testing.world.samples import Json
+from strava_async.testing.world.record.samples import Json
+from strava_async.testing.world.record.streams import Streams
 from strava_async.testing.world.segment_index import Segment
-from strava_async.testing.world.streams import Streams
 
 SEGMENT_KEYS = ("distance", "altitude", "latlng")
 

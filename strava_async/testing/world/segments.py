@@ -5,10 +5,10 @@ from __future__ import annotations
 import bisect
 import random
 
-from strava_async.testing.world.recording import Recording
+from strava_async.testing.world.record.recording import Recording
+from strava_async.testing.world.record.sample_table import Tape
+from strava_async.testing.world.record.samples import Json
 from strava_async.testing.world.routes.atlas import Course, Route
-from strava_async.testing.world.samples import Json
-from strava_async.testing.world.tape import Tape
 
 _EFFORTS_PER_ACTIVITY = 200
 _KNOWN_PLACES = 19

@@ -7,7 +7,7 @@ import random
 from strava_async.testing.world.plan.names import COMMENTS
 from strava_async.testing.world.plan.people import Person
 from strava_async.testing.world.plan.timezones import iso, start_of
-from strava_async.testing.world.samples import Json
+from strava_async.testing.world.record.samples import Json
 
 
 def kudos(rng: random.Random, someone: Person, activity: Json) -> list[Json]:

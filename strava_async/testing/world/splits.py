@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from strava_async.testing.world.samples import Json
-from strava_async.testing.world.tape import Tape, mean
+from strava_async.testing.world.record.sample_table import Tape, mean
+from strava_async.testing.world.record.samples import Json
 from strava_async.testing.world.zones import pace_zone
 
 MILE = 1609.344

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from strava_async.testing.world.plan.timezones import DAY, start_of
-from strava_async.testing.world.samples import Json
+from strava_async.testing.world.record.samples import Json
 
 _FAMILIES = (("ride", ("Ride", "VirtualRide")), ("run", ("Run", "VirtualRun")), ("swim", ("Swim",)))
 _RECENT_DAYS = 28

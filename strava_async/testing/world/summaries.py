@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from strava_async.testing.world.plan.sports import Sport
 from strava_async.testing.world.plan.timezones import Zone, iso
-from strava_async.testing.world.samples import Json
+from strava_async.testing.world.record.samples import Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

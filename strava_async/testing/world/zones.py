@@ -5,8 +5,8 @@ from __future__ import annotations
 import bisect
 from collections.abc import Sequence
 
-from strava_async.testing.world.samples import Json
-from strava_async.testing.world.tape import Tape
+from strava_async.testing.world.record.sample_table import Tape
+from strava_async.testing.world.record.samples import Json
 
 _PACES = (0.86, 0.98, 1.07, 1.15, 1.24)  # of the activity's average speed
 

@@ -12,10 +12,10 @@ from strava_async.testing.world.plan.habits import Outing
 from strava_async.testing.world.plan.names import title
 from strava_async.testing.world.plan.people import CIRCLE, Person
 from strava_async.testing.world.plan.timezones import DAY
-from strava_async.testing.world.recording import Recording, node_track
+from strava_async.testing.world.record.recording import Recording, node_track
+from strava_async.testing.world.record.samples import Json
 from strava_async.testing.world.routes.atlas import Atlas, Course
 from strava_async.testing.world.routes.polyline import encode
-from strava_async.testing.world.samples import Json
 from strava_async.testing.world.summaries import Facts, Power, summarize
 
 _FIRST_ID, _FIRST_ID_AT, _IDS_PER_SECOND = 8_600_000_000, 1_200_000_000, 30  # beyond 2**33

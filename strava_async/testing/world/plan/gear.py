@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from strava_async.testing.world.plan.people import Person
 from strava_async.testing.world.plan.sports import Sport
-from strava_async.testing.world.samples import Json
+from strava_async.testing.world.record.samples import Json
 
 _SHOES = (
     ("Brookfield", "Pacer 4"),

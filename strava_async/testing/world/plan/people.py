@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from strava_async.testing.world.plan.names import person
 from strava_async.testing.world.plan.places import HOMES, Place
 from strava_async.testing.world.plan.timezones import iso
-from strava_async.testing.world.samples import Json
+from strava_async.testing.world.record.samples import Json
 
 PICTURES = "https://pictures.strava-emulator.invalid"
 CIRCLE = 90  # people who may applaud

@@ -9,8 +9,8 @@ from __future__ import annotations
 from xml.etree import ElementTree as Xml
 
 from strava_async.testing.world.plan.timezones import iso
+from strava_async.testing.world.record.samples import Json
 from strava_async.testing.world.routes.saved import PlannedRoute
-from strava_async.testing.world.samples import Json
 
 _SITE = "https://www.strava.com"
 _COURSE_NAME_LIMIT = 15  # by the schema

@@ -9,9 +9,9 @@ from strava_async.testing.world.plan.people import Person
 from strava_async.testing.world.plan.places import Place
 from strava_async.testing.world.plan.sports import SPORTS
 from strava_async.testing.world.plan.timezones import DAY
+from strava_async.testing.world.record.samples import Json
 from strava_async.testing.world.routes.atlas import FINE, Atlas, Route
 from strava_async.testing.world.routes.polyline import Point
-from strava_async.testing.world.samples import Json
 
 # What may become a route: the atlas's family, the sport, Strava's numbers for type (1 ride, 2 run) and sub type.
 _KINDS = (

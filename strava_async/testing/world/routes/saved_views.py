@@ -6,9 +6,9 @@ from typing import Any
 
 from strava_async.testing.world.plan.people import PICTURES
 from strava_async.testing.world.plan.timezones import iso
+from strava_async.testing.world.record.samples import Json
 from strava_async.testing.world.routes.polyline import encode, thin
 from strava_async.testing.world.routes.saved import PlannedRoute
-from strava_async.testing.world.samples import Json
 
 _SUMMARY_POINTS = 110
 _LOOKS = (("url", "light"), ("retina_url", "light@2x"), ("light_url", "light@2x"), ("dark_url", "dark@2x"))

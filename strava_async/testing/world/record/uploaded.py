@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 from strava_async.testing.world.plan.places import HOLIDAYS, HOMES, METRES_PER_DEGREE
 from strava_async.testing.world.plan.timezones import Zone
+from strava_async.testing.world.record.sample_table import mean
+from strava_async.testing.world.record.samples import Sample
+from strava_async.testing.world.record.streams import Streams, assemble, smooth_speed
 from strava_async.testing.world.routes.polyline import Point, encode, thin
-from strava_async.testing.world.samples import Sample
-from strava_async.testing.world.streams import Streams, assemble, smooth_speed
 from strava_async.testing.world.summaries import Facts, Power
-from strava_async.testing.world.tape import mean
 
 _STANDING = 0.3  # metres per second below which nobody moves
 _NEAR = 3.0  # degrees

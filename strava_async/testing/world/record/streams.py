@@ -7,11 +7,11 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from strava_async.testing.world.fitting import fit
-from strava_async.testing.world.motion import Timeline, Way, timeline, way
-from strava_async.testing.world.noise import gaussians, waves
-from strava_async.testing.world.recording import Recording
-from strava_async.testing.world.samples import Json
+from strava_async.testing.world.record.motion import Timeline, Way, timeline, way
+from strava_async.testing.world.record.noise import gaussians, waves
+from strava_async.testing.world.record.recording import Recording
+from strava_async.testing.world.record.samples import Json
+from strava_async.testing.world.record.scaling import fit
 
 Streams = dict[str, Json]
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from strava_async.testing.world.plan.timezones import iso, start_of
-from strava_async.testing.world.samples import Json
-from strava_async.testing.world.streams import Streams
+from strava_async.testing.world.record.samples import Json
+from strava_async.testing.world.record.streams import Streams
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ import pickle
 from collections import OrderedDict
 from collections.abc import Mapping
 
-from strava_async.testing.world.recording import Recording
+from strava_async.testing.world.record.recording import Recording
+from strava_async.testing.world.record.streams import Streams, record
 from strava_async.testing.world.routes.atlas import Course
-from strava_async.testing.world.streams import Streams, record
 
 _KEPT = 4  # a long ride's streams are several megabytes
 _KEPT_PACKED = 64  # packed they are a fourth of that

@@ -16,8 +16,8 @@ import math
 import random
 from dataclasses import dataclass
 
-from strava_async.testing.world.noise import gaussians
-from strava_async.testing.world.recording import Recording, fine_track
+from strava_async.testing.world.record.noise import gaussians
+from strava_async.testing.world.record.recording import Recording, fine_track
 from strava_async.testing.world.routes.atlas import Course
 from strava_async.testing.world.routes.polyline import Point
 
