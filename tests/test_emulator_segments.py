@@ -10,8 +10,8 @@ from anyio.lowlevel import checkpoint
 
 from strava_async.testing import Emulator, FakeClock, MeterLimits, Quirks
 from strava_async.testing.state.catalogue import Catalogue, Shelf
-from strava_async.testing.world import segment_detail
 from strava_async.testing.world.routes.polyline import decode
+from strava_async.testing.world.segments import detail as segment_detail
 
 pytestmark = pytest.mark.anyio
 

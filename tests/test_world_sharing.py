@@ -15,7 +15,7 @@ from strava_async.testing.world.generate import invent
 from strava_async.testing.world.plan.gear import Locker
 from strava_async.testing.world.record.stream_store import Shelf
 from strava_async.testing.world.routes.atlas import Atlas
-from strava_async.testing.world.segment_index import SegmentIndex
+from strava_async.testing.world.segments.index import SegmentIndex
 
 NOW = 1_767_693_600.0
 ATHLETE = 1001

@@ -20,9 +20,9 @@ from strava_async.testing.http.responses import Answer, Encoded, RefusalError, b
 from strava_async.testing.http.serial import Turns
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.state.catalogue import Catalogue, CatalogueOf
-from strava_async.testing.world import segment_streams
-from strava_async.testing.world.effort_times import Pass
-from strava_async.testing.world.segments import activity_of
+from strava_async.testing.world.segments import streams as segment_streams
+from strava_async.testing.world.segments.effort_times import Pass
+from strava_async.testing.world.segments.efforts import activity_of
 
 
 class EffortsApi:

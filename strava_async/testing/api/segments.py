@@ -18,9 +18,10 @@ from strava_async.testing.http.request import Visit
 from strava_async.testing.http.responses import Answer, bad_request, closed, json_answer, not_found
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.state.catalogue import Catalogue, CatalogueOf
-from strava_async.testing.world import segment_detail, segment_streams
-from strava_async.testing.world.effort_times import Pass
-from strava_async.testing.world.segment_index import Segment
+from strava_async.testing.world.segments import detail as segment_detail
+from strava_async.testing.world.segments import streams as segment_streams
+from strava_async.testing.world.segments.effort_times import Pass
+from strava_async.testing.world.segments.index import Segment
 
 _EXPLORED = 10
 _ACTIVITY_TYPES = {"running": ("Run", "VirtualRun"), "riding": ("Ride", "VirtualRide", "EBikeRide")}

@@ -27,9 +27,9 @@ from strava_async.testing.world.record.streams import Streams
 from strava_async.testing.world.record.uploaded import streams_of, with_streams
 from strava_async.testing.world.routes.atlas import Atlas, Route
 from strava_async.testing.world.routes.saved import PlannedRoute, plan_routes
-from strava_async.testing.world.segment_detail import detailed
-from strava_async.testing.world.segment_index import Segment, SegmentIndex
-from strava_async.testing.world.segments import efforts
+from strava_async.testing.world.segments.detail import detailed
+from strava_async.testing.world.segments.efforts import efforts
+from strava_async.testing.world.segments.index import Segment, SegmentIndex
 from strava_async.testing.world.stats import athlete_stats
 from strava_async.testing.world.summaries import Facts, summarize
 from strava_async.testing.world.zones import activity_zones

@@ -17,7 +17,7 @@ from strava_async.testing.world.record.recording import Recording
 from strava_async.testing.world.record.sample_table import Tape
 from strava_async.testing.world.record.samples import Json
 from strava_async.testing.world.routes.polyline import encode, thin
-from strava_async.testing.world.segments import efforts
+from strava_async.testing.world.segments.efforts import efforts
 from strava_async.testing.world.zones import pace_zone
 
 _POLYLINE_POINTS = 700

@@ -13,7 +13,7 @@ from strava_async.testing.world.plan.timezones import iso, start_of
 from strava_async.testing.world.record.motion import Progress, Timeline, progress, timeline
 from strava_async.testing.world.record.recording import Recording
 from strava_async.testing.world.record.samples import Json
-from strava_async.testing.world.segments import edges, effort_id
+from strava_async.testing.world.segments.efforts import edges, effort_id
 
 
 @dataclass(frozen=True, slots=True)

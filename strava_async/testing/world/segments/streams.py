@@ -7,7 +7,7 @@ from typing import Any
 
 from strava_async.testing.world.record.samples import Json
 from strava_async.testing.world.record.streams import Streams
-from strava_async.testing.world.segment_index import Segment
+from strava_async.testing.world.segments.index import Segment
 
 SEGMENT_KEYS = ("distance", "altitude", "latlng")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from strava_async.testing.world.effort_times import Pass
 from strava_async.testing.world.plan.people import PICTURES, Person
 from strava_async.testing.world.plan.timezones import DAY, iso
 from strava_async.testing.world.record.samples import Json
 from strava_async.testing.world.routes.polyline import encode
-from strava_async.testing.world.segment_index import Segment
+from strava_async.testing.world.segments.effort_times import Pass
+from strava_async.testing.world.segments.index import Segment
 
 CLIMBS = ("NC", "4", "3", "2", "1", "HC")
 _LEGEND_DAYS = 90

@@ -6,11 +6,11 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from strava_async.testing.world.effort_times import Pass, passes
 from strava_async.testing.world.record.recording import Recording
 from strava_async.testing.world.record.samples import Json
 from strava_async.testing.world.routes.atlas import Course, Route
-from strava_async.testing.world.segments import segment
+from strava_async.testing.world.segments.effort_times import Pass, passes
+from strava_async.testing.world.segments.efforts import segment
 
 RecordingOf = Callable[[int], Recording | None]
 WaysOf = Callable[[], Iterable[tuple[Route, str]]]
