@@ -7,8 +7,8 @@ import pytest
 
 from strava_async.models import ActivityType
 from strava_async.testing import Emulator, FakeClock, MeterLimits
-from strava_async.testing.world import clubs
 from strava_async.testing.world.plan.places import HOMES
+from strava_async.testing.world.view import clubs
 
 pytestmark = pytest.mark.anyio
 

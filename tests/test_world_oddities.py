@@ -28,9 +28,10 @@ from strava_async.models import (
 )
 from strava_async.models._reading import read_many
 from strava_async.testing import Emulator, FakeClock
-from strava_async.testing.world import AthleteWorld, Json, club_events, clubs, generate_athlete
+from strava_async.testing.world import AthleteWorld, Json, generate_athlete
 from strava_async.testing.world.plan.places import HOMES
 from strava_async.testing.world.routes import saved_views as planned_views
+from strava_async.testing.world.view import club_events, clubs
 
 NOW = 1_767_693_600.0
 SEEDS = range(1, 9)

@@ -11,7 +11,8 @@ from strava_async.testing.http.request import Visit
 from strava_async.testing.http.responses import Answer, closed, json_answer, not_found
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.state.population import WorldOf
-from strava_async.testing.world import AthleteWorld, Json, club_events, clubs
+from strava_async.testing.world import AthleteWorld, Json
+from strava_async.testing.world.view import club_events, clubs
 
 
 class ClubsApi:

@@ -9,9 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from strava_async.testing.world import clubs, photos, social
-from strava_async.testing.world import detail as details
-from strava_async.testing.world.forms import apply_changes, read_manual
 from strava_async.testing.world.plan.diary import Diary
 from strava_async.testing.world.plan.gear import Locker
 from strava_async.testing.world.plan.habits import Outing
@@ -30,9 +27,12 @@ from strava_async.testing.world.routes.saved import PlannedRoute, plan_routes
 from strava_async.testing.world.segments.detail import detailed
 from strava_async.testing.world.segments.efforts import efforts
 from strava_async.testing.world.segments.index import Segment, SegmentIndex
-from strava_async.testing.world.stats import athlete_stats
-from strava_async.testing.world.summaries import Facts, summarize
-from strava_async.testing.world.zones import activity_zones
+from strava_async.testing.world.view import clubs, photos, social
+from strava_async.testing.world.view import detail as details
+from strava_async.testing.world.view.forms import apply_changes, read_manual
+from strava_async.testing.world.view.stats import athlete_stats
+from strava_async.testing.world.view.summaries import Facts, summarize
+from strava_async.testing.world.view.zones import activity_zones
 
 _UPLOAD_SECONDS = 2_400.0  # how long an upload was whose file nobody here can read
 _DEVICE_SECONDS = 60  # from the end of an activity until the device has uploaded it

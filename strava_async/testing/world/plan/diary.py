@@ -6,7 +6,6 @@ import math
 import random
 from dataclasses import dataclass
 
-from strava_async.testing.world.oddities import oddly
 from strava_async.testing.world.plan.gear import Locker
 from strava_async.testing.world.plan.habits import Outing
 from strava_async.testing.world.plan.names import title
@@ -16,7 +15,8 @@ from strava_async.testing.world.record.recording import Recording, node_track
 from strava_async.testing.world.record.samples import Json
 from strava_async.testing.world.routes.atlas import Atlas, Course
 from strava_async.testing.world.routes.polyline import encode
-from strava_async.testing.world.summaries import Facts, Power, summarize
+from strava_async.testing.world.view.oddities import oddly
+from strava_async.testing.world.view.summaries import Facts, Power, summarize
 
 _FIRST_ID, _FIRST_ID_AT, _IDS_PER_SECOND = 8_600_000_000, 1_200_000_000, 30  # beyond 2**33
 _UPLOADS_AHEAD = 1_083_000_000

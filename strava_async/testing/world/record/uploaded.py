@@ -14,7 +14,7 @@ from strava_async.testing.world.record.sample_table import mean
 from strava_async.testing.world.record.samples import Sample
 from strava_async.testing.world.record.streams import Streams, assemble, smooth_speed
 from strava_async.testing.world.routes.polyline import Point, encode, thin
-from strava_async.testing.world.summaries import Facts, Power
+from strava_async.testing.world.view.summaries import Facts, Power
 
 _STANDING = 0.3  # metres per second below which nobody moves
 _NEAR = 3.0  # degrees

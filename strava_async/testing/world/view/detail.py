@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from strava_async.testing.world import splits
-from strava_async.testing.world.oddities import feelings, ranked
 from strava_async.testing.world.plan.gear import summary as gear_summary
 from strava_async.testing.world.plan.names import DESCRIPTIONS
 from strava_async.testing.world.plan.people import Person
@@ -18,7 +16,9 @@ from strava_async.testing.world.record.sample_table import Tape
 from strava_async.testing.world.record.samples import Json
 from strava_async.testing.world.routes.polyline import encode, thin
 from strava_async.testing.world.segments.efforts import efforts
-from strava_async.testing.world.zones import pace_zone
+from strava_async.testing.world.view import splits
+from strava_async.testing.world.view.oddities import feelings, ranked
+from strava_async.testing.world.view.zones import pace_zone
 
 _POLYLINE_POINTS = 700
 _UNTOLD: Json = {"perceived_exertion": None, "prefer_perceived_exertion": None, "hide_from_home": False}

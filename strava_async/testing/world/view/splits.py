@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from strava_async.testing.world.record.sample_table import Tape, mean
 from strava_async.testing.world.record.samples import Json
-from strava_async.testing.world.zones import pace_zone
+from strava_async.testing.world.view.zones import pace_zone
 
 MILE = 1609.344
 

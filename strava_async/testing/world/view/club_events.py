@@ -6,13 +6,13 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from strava_async.testing.world.clubs import place_of
 from strava_async.testing.world.plan.people import make_person, summary_profile
 from strava_async.testing.world.plan.places import Place
 from strava_async.testing.world.plan.timezones import DAY, iso
 from strava_async.testing.world.record.samples import Json
 from strava_async.testing.world.routes.saved import PlannedRoute
 from strava_async.testing.world.routes.saved_views import seen_by_others, summary
+from strava_async.testing.world.view.clubs import place_of
 
 _FIRST_AT = 1_520_000_000  # when the first event was thought of: the spring of 2018
 _WEEK = 7 * DAY
