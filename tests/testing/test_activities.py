@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from strava_async.testing import Emulator, FakeClock, MeterLimits
-from strava_async.testing.state.catalogue import Shelf
+from strava_async.testing.http.responses import Encoded
+from strava_async.testing.state.catalogue import body_cache
 from strava_async.testing.world import start_of
 
 pytestmark = pytest.mark.anyio
@@ -499,17 +500,11 @@ async def test_others_are_served_while_many_details_are_made(emulator):
     assert answered.index("/athlete/zones") < len(numbers) // 2
 
 
-def test_a_shelf_keeps_what_was_used_last():
-    shelf = Shelf(limit_bytes=10)
-    made = []
-
-    def make(name):
-        made.append(name)
-        return name
-
-    for name in ("aa", "bb", "aa", "cc", "aa", "bb"):  # four bytes each, with their quotes
-        assert shelf.get((name,), lambda name=name: make(name)).plain == f'"{name}"'.encode()
-    assert made == ["aa", "bb", "cc", "bb"]
+def test_bodies_are_kept_up_to_a_number_of_bytes():
+    bodies = body_cache(limit_bytes=10)
+    for name in ("aa", "bb", "aa", "cc"):
+        bodies.get(name, lambda: Encoded(b"1234"))
+    assert [name in bodies for name in ("aa", "bb", "cc")] == [True, False, True]
 
 
 async def test_answers_are_json_in_utf_8(emulator):

@@ -9,7 +9,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from strava_async.testing import Emulator, FakeClock, MeterLimits, Quirks
-from strava_async.testing.state.catalogue import Catalogue, Shelf
+from strava_async.testing.state.catalogue import Catalogue, body_cache
 from strava_async.testing.world.routes.polyline import decode
 from strava_async.testing.world.segments import detail as segment_detail
 
@@ -467,7 +467,7 @@ async def test_others_get_a_turn_after_each_activity_that_is_timed(fresh, path):
 
 
 def test_a_change_that_some_activities_show_is_made_anew_for_these_alone(fresh):
-    catalogue, made = Catalogue(fresh.world(), Shelf()), []
+    catalogue, made = Catalogue(fresh.world(), body_cache()), []
     first, second = (activity["id"] for activity in fresh.world().activities[:2])
 
     def ask():

@@ -3,46 +3,23 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from strava_async.testing.http.responses import Encoded, json_bytes
 from strava_async.testing.world import AthleteWorld, start_of
+from strava_async.testing.world.bounded_cache import BoundedCache
 
-SHELF_BYTES = 128 << 20
+KEPT_BODY_BYTES = 128 << 20
+
+BodyCache = BoundedCache[Encoded]
+"""Encoded bodies by key, up to a number of bytes."""
 
 
-class Shelf:
-    """Keeps encoded bodies, the ones used last, up to a number of bytes."""
-
-    def __init__(self, limit_bytes: int = SHELF_BYTES) -> None:
-        self._limit_bytes = limit_bytes
-        self._size = 0
-        self._bodies: OrderedDict[tuple[Any, ...], Encoded] = OrderedDict()
-
-    def get(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Encoded:
-        """Return what is kept under the key; if there is nothing, encode what ``make`` returns and keep it."""
-        body = self._bodies.get(key)
-        if body is not None:
-            self._bodies.move_to_end(key)
-            return body
-        body = Encoded(json_bytes(make()))
-        self._bodies[key] = body
-        self._size += len(body.plain)
-        while self._size > self._limit_bytes and len(self._bodies) > 1:
-            _, dropped = self._bodies.popitem(last=False)
-            self._size -= len(dropped.plain)
-        return body
-
-    def has(self, key: tuple[Any, ...]) -> bool:
-        """Say whether something is kept under the key."""
-        return key in self._bodies
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._bodies.clear()
-        self._size = 0
+def body_cache(limit_bytes: int = KEPT_BODY_BYTES) -> BodyCache:
+    """Return an empty cache of bodies."""
+    return BodyCache(limit_bytes, lambda body: len(body.plain))
 
 
 class _View:
@@ -65,12 +42,12 @@ class Catalogue:
 
     Args:
         world: where they come from.
-        shelf: where bodies are kept; may be shared.
+        bodies: where encoded bodies are kept; may be shared.
     """
 
-    def __init__(self, world: AthleteWorld, shelf: Shelf) -> None:
+    def __init__(self, world: AthleteWorld, bodies: BodyCache) -> None:
         self.world = world
-        self._shelf = shelf
+        self._bodies = bodies
         self._version = 0
         self._touched: Counter[int] = Counter()
         self._encoded: dict[int, bytes] = {}
@@ -117,12 +94,12 @@ class Catalogue:
         return Encoded(b"[" + b",".join(self._summary(activity_id) for activity_id in ids) + b"]")
 
     def body(self, activity_id: int, kind: tuple[Any, ...], make: Callable[[], Any]) -> Encoded:
-        """Return a body that belongs to an activity, encoded once as long as nothing changes and the shelf has room."""
-        return self._shelf.get(self._key(activity_id, kind), make)
+        """Return a body that belongs to an activity, encoded once as long as nothing changes and the cache has room."""
+        return self._bodies.get(self._key(activity_id, kind), lambda: Encoded(json_bytes(make())))
 
     def has_body(self, activity_id: int, kind: tuple[Any, ...]) -> bool:
         """Say whether such a body is at hand; else it takes the time to make it."""
-        return self._shelf.has(self._key(activity_id, kind))
+        return self._key(activity_id, kind) in self._bodies
 
     def _key(self, activity_id: int, kind: tuple[Any, ...]) -> tuple[Any, ...]:
         return activity_id, self._version, self._touched[activity_id], *kind

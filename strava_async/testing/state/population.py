@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from strava_async.testing.state.catalogue import Catalogue, Shelf
+from strava_async.testing.state.catalogue import Catalogue, body_cache
 from strava_async.testing.world import AthleteWorld
-from strava_async.testing.world.generate import generate_summary_profile, invent
+from strava_async.testing.world.generate import KeptInventions, generate_summary_profile
 
 # Finds an athlete's data by the athlete's id.
 WorldOf = Callable[[int], AthleteWorld]
 
-_KEPT_INVENTIONS = 4  # five years of one athlete are 14 MB, kept as long as the process lives
-
-# Who starts one emulator after the other by a clock that begins at the same instant gets the same athletes each time.
-_invented = functools.lru_cache(maxsize=_KEPT_INVENTIONS, typed=True)(invent)
+# One emulator after the other, by a clock that begins at the same instant, has the same athletes each time.
+_INVENTIONS = KeptInventions()
 
 
 class Population:
@@ -35,7 +32,7 @@ class Population:
         self._seed = seed
         self._now = now
         self._years = years
-        self._shelf = Shelf()
+        self._bodies = body_cache()
         self._worlds: dict[int, AthleteWorld] = {}
         self._catalogues: dict[int, Catalogue] = {}
 
@@ -44,7 +41,7 @@ class Population:
         world = self._worlds.get(athlete_id)
         if world is None:
             self._check(athlete_id)
-            invention = _invented(athlete_id, seed=self._seed, now=self._now, years=self._years)
+            invention = _INVENTIONS.get(athlete_id, seed=self._seed, now=self._now, years=self._years)
             world = self._worlds[athlete_id] = invention.world()
         return world
 
@@ -65,7 +62,7 @@ class Population:
         """Return an athlete's activities, ready to be served."""
         catalogue = self._catalogues.get(athlete_id)
         if catalogue is None:
-            catalogue = self._catalogues[athlete_id] = Catalogue(self.world(athlete_id), self._shelf)
+            catalogue = self._catalogues[athlete_id] = Catalogue(self.world(athlete_id), self._bodies)
         return catalogue
 
     def owner_of(self, activity_id: int) -> int:
@@ -78,7 +75,7 @@ class Population:
     def refresh(self, athlete_id: int) -> None:
         """Forget what was prepared of an athlete's activities."""
         self._catalogues.pop(athlete_id, None)
-        self._shelf.clear()
+        self._bodies.clear()
 
     def _check(self, athlete_id: int) -> None:
         if athlete_id not in self._known:

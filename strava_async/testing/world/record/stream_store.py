@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import functools
 import pickle
-from collections import OrderedDict
 from collections.abc import Mapping
 
+from strava_async.testing.world.bounded_cache import BoundedCache
 from strava_async.testing.world.record.recording import Recording
 from strava_async.testing.world.record.streams import Streams, record
 from strava_async.testing.world.routes.atlas import Course
 
-_KEPT = 4  # a long ride's streams are several megabytes
-_KEPT_PACKED = 64  # packed they are a fourth of that
+_KEPT_SAMPLES = 40_000  # of one world: three long rides, or a dozen runs; unpacked, a thousand take some 0.4 MB
+_KEPT_BYTES = 48 << 20  # of all worlds, packed: a thousand samples take some 60 kB
+
+_PACKED: BoundedCache[bytes] = BoundedCache(_KEPT_BYTES, len)
 
 
-@functools.lru_cache(maxsize=_KEPT_PACKED)
-def _packed(recording: Recording) -> bytes:
-    """Make the streams of a recording, once for all worlds that are made from it; who unpacks them has lists of own."""
-    return pickle.dumps(record(recording), protocol=pickle.HIGHEST_PROTOCOL)
+def _unpacked(recording: Recording) -> Streams:
+    """Return the streams of a recording in new lists. They are made once for all worlds of the same invention."""
+    packed = _PACKED.get(recording, lambda: pickle.dumps(record(recording), protocol=pickle.HIGHEST_PROTOCOL))
+    streams: Streams = pickle.loads(packed)
+    return streams
 
 
 class Shelf:
@@ -32,7 +34,7 @@ class Shelf:
         self._recordings: dict[int, Recording] = {}
         self._along: dict[Course, list[int]] = {}
         self._uploads: dict[int, Streams] = {}
-        self._made: OrderedDict[int, Streams] = OrderedDict()
+        self._made: BoundedCache[Streams] = BoundedCache(_KEPT_SAMPLES, _sample_count)
         for activity_id, recording in recordings.items():
             self.add(activity_id, recording)
 
@@ -52,7 +54,7 @@ class Shelf:
         if recording is not None and recording.course is not None:
             self._along[recording.course].remove(activity_id)
         self._uploads.pop(activity_id, None)
-        self._made.pop(activity_id, None)
+        self._made.remove(activity_id)
 
     def recording(self, activity_id: int) -> Recording | None:
         """Return the recipe; None for uploads and manual entries."""
@@ -70,14 +72,9 @@ class Shelf:
         """Return all streams by type; None if there are none."""
         if activity_id in self._uploads:
             return self._uploads[activity_id]
-        if activity_id in self._made:
-            self._made.move_to_end(activity_id)
-            return self._made[activity_id]
         recording = self._recordings.get(activity_id)
-        if recording is None:
-            return None
-        made: Streams = pickle.loads(_packed(recording))
-        self._made[activity_id] = made
-        if len(self._made) > _KEPT:
-            self._made.popitem(last=False)
-        return made
+        return None if recording is None else self._made.get(activity_id, lambda: _unpacked(recording))
+
+
+def _sample_count(streams: Streams) -> int:
+    return len(streams["time"]["data"])
