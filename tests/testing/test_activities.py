@@ -10,6 +10,7 @@ from strava_async.testing import Emulator, FakeClock, MeterLimits
 from strava_async.testing.http.responses import Encoded
 from strava_async.testing.state.catalogue import body_cache
 from strava_async.testing.world import start_of
+from tests.event_loops import EACH_LOOP
 
 pytestmark = pytest.mark.anyio
 
@@ -485,6 +486,7 @@ async def test_larger_answers_are_compressed_if_the_client_can(emulator):
     assert packed.num_bytes_downloaded < len(plain.content)
 
 
+@EACH_LOOP
 async def test_others_are_served_while_many_details_are_made(emulator):
     numbers = [activity["id"] for activity in emulator.world().activities[:8]]
     answered = []

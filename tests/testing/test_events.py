@@ -15,8 +15,10 @@ from strava_async.testing import CallbackReply, Emulator, FakeClock, Fault
 from strava_async.testing.webhooks.delivery import AT_ONCE, EVENTS_KEPT, Letter, Outbox
 from strava_async.testing.webhooks.events import Aspect, Look, aspect
 from strava_async.testing.webhooks.subscriptions import PushSubscription
+from tests.event_loops import each_loop
 
 pytestmark = pytest.mark.anyio
+anyio_backend = each_loop
 
 CALLBACK = "https://service.test/hook"
 NOW = 1_767_693_600

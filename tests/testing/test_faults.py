@@ -6,8 +6,10 @@ import httpx
 import pytest
 
 from strava_async.testing import Emulator, FakeClock, Fault
+from tests.event_loops import each_loop
 
 pytestmark = pytest.mark.anyio
+anyio_backend = each_loop
 
 API = "https://www.strava.com/api/v3"
 

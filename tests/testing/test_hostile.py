@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from strava_async.testing import Emulator, FakeClock, MeterLimits
 from strava_async.testing.browser import approve
+from tests.event_loops import EACH_LOOP
 
 pytestmark = pytest.mark.anyio
 
@@ -167,6 +168,7 @@ async def test_a_form_that_is_too_large_is_a_413():
         assert (await http.post("/oauth/token", content=b"a" * (1 << 20) + b"a")).status_code == 413
 
 
+@EACH_LOOP
 async def test_a_caller_who_hangs_up_in_the_middle_of_a_body_breaks_nothing():
     async def receive():
         return {"type": "http.disconnect"}

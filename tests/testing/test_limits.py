@@ -4,8 +4,10 @@ import httpx
 import pytest
 
 from strava_async.testing import Emulator, FakeClock, MeterLimits, Quirks
+from tests.event_loops import each_loop
 
 pytestmark = pytest.mark.anyio
+anyio_backend = each_loop
 
 MANUAL = {"name": "x", "sport_type": "Run", "start_date_local": "2026-01-05T08:00:00Z", "elapsed_time": "60"}
 

@@ -12,6 +12,7 @@ from strava_async.testing import Emulator, FakeClock, MeterLimits, Quirks
 from strava_async.testing.state.catalogue import Catalogue, body_cache
 from strava_async.testing.world.routes.polyline import decode
 from strava_async.testing.world.segments import detail as segment_detail
+from tests.event_loops import EACH_LOOP
 
 pytestmark = pytest.mark.anyio
 
@@ -442,6 +443,7 @@ def test_timing_a_segments_efforts_goes_step_by_step(fresh):
 
 
 @pytest.mark.parametrize("path", ["/segments/starred", "/segments/{}", "/segment_efforts?segment_id={}"])
+@EACH_LOOP
 async def test_others_get_a_turn_after_each_activity_that_is_timed(fresh, path):
     segments = fresh.world().segments
     busy = max(segments.all().values(), key=lambda segment: len(segments.passed_by(segment)))

@@ -9,8 +9,10 @@ import pytest
 
 from strava_async.testing import Emulator, FakeClock
 from strava_async.testing.callbacks import AsgiCallbacks, CallbackReply, NetworkCallbacks, ask
+from tests.event_loops import each_loop
 
 pytestmark = pytest.mark.anyio
+anyio_backend = each_loop
 
 API = "/api/v3/push_subscriptions"
 ORIGIN = "https://service.test"

@@ -8,8 +8,10 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from strava_async.testing.http.serial import Turns
+from tests.event_loops import each_loop
 
 pytestmark = pytest.mark.anyio
+anyio_backend = each_loop
 
 SHARED = Turns()
 

@@ -8,8 +8,10 @@ import httpx
 import pytest
 
 from strava_async.testing import Emulator, FakeClock, MeterLimits
+from tests.event_loops import each_loop
 
 pytestmark = pytest.mark.anyio
+anyio_backend = each_loop
 
 PROCESSING = "Your activity is still being processed."
 READY = "Your activity is ready."

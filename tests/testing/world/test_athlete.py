@@ -48,14 +48,14 @@ def everything(one: AthleteWorld) -> str:
 
 
 def test_the_same_seed_makes_the_same_world_down_to_the_last_sample() -> None:
-    first, second = (generate_athlete(7, seed=3, now=NOW, years=1.0) for _ in range(2))
+    first, second = (generate_athlete(7, seed=3, now=NOW, years=0.5) for _ in range(2))
     assert everything(first) == everything(second)
 
 
 def test_what_is_asked_first_changes_nothing() -> None:
-    first, second = (generate_athlete(7, seed=3, now=NOW, years=0.06) for _ in range(2))
+    first, second = (generate_athlete(7, seed=3, now=NOW, years=0.03) for _ in range(2))
     ids = [activity["id"] for activity in first.activities]
-    assert len(ids) > 9
+    assert len(ids) > 4
     forwards = {activity_id: first.detail(activity_id) for activity_id in ids}
     backwards = {activity_id: second.detail(activity_id) for activity_id in reversed(ids)}
     assert forwards == backwards
@@ -63,17 +63,21 @@ def test_what_is_asked_first_changes_nothing() -> None:
 
 @pytest.mark.parametrize(("athlete_id", "seed"), [(1002, 1), (1001, 2)])
 def test_another_athlete_and_another_seed_are_another_world(athlete_id: int, seed: int) -> None:
-    other = generate_athlete(athlete_id, seed=seed, now=NOW)
-    mine = {(activity["start_date"], activity["distance"]) for activity in world().activities}
+    one, other = (
+        generate_athlete(number, seed=of, now=NOW, years=0.5) for number, of in ((1001, 1), (athlete_id, seed))
+    )
+    mine = {(activity["start_date"], activity["distance"]) for activity in one.activities}
     theirs = {(activity["start_date"], activity["distance"]) for activity in other.activities}
-    assert len(mine & theirs) < 10
+    assert len(mine) > 90
+    assert len(mine & theirs) < 3
 
 
 def test_every_value_is_json() -> None:
-    assert json.loads(everything(world()))[0] == world().profile
+    one = generate_athlete(1001, seed=1, now=NOW, years=0.5)
+    assert json.loads(everything(one))[0] == one.profile
 
 
-@pytest.mark.parametrize("athlete_id", [1, 2, 1001, 26_000_000])
+@pytest.mark.parametrize("athlete_id", [1001, 26_000_000])
 def test_five_years_hold_more_than_a_thousand_activities(athlete_id: int) -> None:
     activities = world(athlete_id).activities
     assert 1_000 < len(activities) < 1_400
@@ -104,7 +108,8 @@ def test_ids_need_64_bits_and_rise_with_time() -> None:
     ids = [activity["id"] for activity in world().activities]
     assert min(ids) > 2**33
     assert all(later > earlier for earlier, later in pairwise(ids))
-    assert not set(ids) & {activity["id"] for activity in world(1002).activities}
+    other = generate_athlete(1002, seed=1, now=NOW, years=1.0)
+    assert not set(ids) & {activity["id"] for activity in other.activities}
 
 
 def test_all_sports_are_there_and_one_that_no_list_knows() -> None:
@@ -138,9 +143,7 @@ def test_holidays_are_spent_in_other_time_zones() -> None:
     assert all(days >= 5 for zone, days in zones.items() if zone != home)
 
 
-@pytest.mark.parametrize(
-    ("years", "least", "most"), [(0.0, 0, 3), (0.02, 0, 20), (1.0, 170, 290), (10.0, 2_000, 2_700)]
-)
+@pytest.mark.parametrize(("years", "least", "most"), [(0.0, 0, 3), (0.02, 0, 20), (1.0, 170, 290), (8.0, 1_600, 2_160)])
 def test_any_number_of_years_can_be_asked_for(years: float, least: int, most: int) -> None:
     one = generate_athlete(5, seed=1, now=NOW, years=years)
     assert least <= len(one.activities) <= most

@@ -1,11 +1,13 @@
 """What athletes and applications add and edit."""
 
+import functools
 import json
 from itertools import pairwise
 
 import pytest
 
-from strava_async.testing.world import AthleteWorld, Json, Sample, generate_athlete, start_of
+from strava_async.testing.world import AthleteWorld, Json, Sample, start_of
+from strava_async.testing.world.generate import Invention, invent
 from strava_async.testing.world.routes.polyline import decode
 
 NOW = 1_767_693_600.0
@@ -18,8 +20,13 @@ FIELDS: dict[str, object] = {
 }
 
 
+@functools.cache
+def some_invention() -> Invention:
+    return invent(1001, seed=1, now=NOW, years=0.6)
+
+
 def some_world() -> AthleteWorld:
-    return generate_athlete(1001, seed=1, now=NOW, years=0.6)
+    return some_invention().world()
 
 
 def upload(world: AthleteWorld, samples: list[Sample] | None, sport_type: str = "Run", start_at: float = START) -> Json:

@@ -57,7 +57,7 @@ def details() -> list[Json]:
         some = [a for a in world.activities if a["type"] == "Run" and not a["manual"]]
         races = [a for a in some if a["workout_type"] == 1]
         by_hand = [a for a in world.activities if a["manual"]]
-        found += [world.detail(a["id"]) for a in [*some[::13], *races, *by_hand]]
+        found += [world.detail(a["id"]) for a in [*some[::20], *races, *by_hand]]
     return found
 
 

@@ -23,7 +23,7 @@ MUTABLE = (dict, list, set, random.Random, Atlas, Locker, SegmentIndex, Shelf, A
 
 
 def population() -> Population:
-    return Population((ATHLETE,), seed=1, now=NOW, years=0.2)
+    return Population((ATHLETE,), seed=1, now=NOW, years=0.1)
 
 
 def told(world: AthleteWorld) -> str:
@@ -63,7 +63,7 @@ def test_two_worlds_of_the_same_athlete_share_nothing_that_can_change() -> None:
 
 
 def test_what_one_emulator_changes_no_other_sees() -> None:
-    pristine = told(generate_athlete(ATHLETE, seed=1, now=NOW, years=0.2))
+    pristine = told(generate_athlete(ATHLETE, seed=1, now=NOW, years=0.1))
     before, changed = population().world(ATHLETE), population().world(ATHLETE)
     some = changed.activities[0]
     changed.profile["weight"] = 1.0
@@ -94,11 +94,11 @@ def test_the_same_things_done_to_two_worlds_have_the_same_outcome() -> None:
 
 
 def test_an_invention_is_the_seed_of_any_number_of_worlds() -> None:
-    invention = invent(ATHLETE, seed=1, now=NOW, years=0.2)
+    invention = invent(ATHLETE, seed=1, now=NOW, years=0.1)
     worlds = [invention.world() for _ in range(3)]
     worlds[1].activities.clear()
     worlds[1].profile.clear()
-    assert told(worlds[0]) == told(worlds[2]) == told(generate_athlete(ATHLETE, seed=1, now=NOW, years=0.2))
+    assert told(worlds[0]) == told(worlds[2]) == told(generate_athlete(ATHLETE, seed=1, now=NOW, years=0.1))
 
 
 @pytest.mark.parametrize("other", [{"seed": 2}, {"years": 0.3}, {"athletes": 2}])

@@ -25,9 +25,9 @@ def world() -> AthleteWorld:
 
 @functools.cache
 def some_of(sport_type: str) -> list[Json]:
-    """Up to four recorded activities of a sport, spread over the years."""
+    """Up to three recorded activities of a sport, spread over the years."""
     recorded = [a for a in world().activities if a["sport_type"] == sport_type and not a["manual"]]
-    return recorded[:: max(1, len(recorded) // 4)][:4]
+    return recorded[:: max(1, len(recorded) // 3)][:3]
 
 
 def data_of(activity: Json) -> dict[str, list[Any]]:
