@@ -15,8 +15,8 @@ from strava_async.testing.api.segments import SegmentsApi
 from strava_async.testing.api.tokens import TokensApi
 from strava_async.testing.api.uploads import UploadsApi
 from strava_async.testing.callbacks import Callbacks
-from strava_async.testing.http.access import Gate
-from strava_async.testing.http.app import Front
+from strava_async.testing.http.access import AccessControl
+from strava_async.testing.http.app import EmulatorApp
 from strava_async.testing.pages.athlete_actions import Site
 from strava_async.testing.pages.consent import Consent
 from strava_async.testing.pages.home import SitePage
@@ -74,24 +74,24 @@ class Assembly:
         self.uploads = UploadsApi(people.catalogue, self._ids, quirks, upload_seconds, self._news, wake)
         self.site = Site(people, self.uploads, self._ids, self._news, clock)
 
-    def serve_api(self, front: Front) -> None:
-        """Let a front answer for the API."""
+    def serve_api(self, app: EmulatorApp) -> None:
+        """Let a app answer for the API."""
         world, quirks = self._people.world, self._quirks
         activities = ActivitiesApi(self._catalogue_at, self._ids, quirks, self._news)
-        wiring.add_api(front.api, AthleteApi(world, quirks), activities, self.uploads)
-        wiring.add_routes(front.api, RoutesApi(world, quirks))
-        wiring.add_clubs(front.api, ClubsApi(world, quirks))
+        wiring.add_api(app.api, AthleteApi(world, quirks), activities, self.uploads)
+        wiring.add_routes(app.api, RoutesApi(world, quirks))
+        wiring.add_clubs(app.api, ClubsApi(world, quirks))
         segments, efforts = SegmentsApi(self._catalogue_at, quirks), EffortsApi(self._catalogue_at, quirks)
-        wiring.add_segments(front.api, segments, efforts)
+        wiring.add_segments(app.api, segments, efforts)
 
-    def serve_pages(self, front: Front, prefix: str, gate: Gate) -> None:
-        """Let a front answer for what the gate does not guard: pages, tokens, webhook subscriptions."""
+    def serve_pages(self, app: EmulatorApp, prefix: str, access: AccessControl) -> None:
+        """Let a app answer for what the access does not guard: pages, tokens, webhook subscriptions."""
         people, accounts = self._people, self._accounts
         consent = Consent(accounts, people.names, people.ids[0])
-        wiring.add_pages(front.pages, prefix, consent, TokensApi(accounts, gate, self._quirks, people.summary))
-        wiring.add_subscriptions(front.pages, prefix, self.subscriptions)
+        wiring.add_pages(app.pages, prefix, consent, TokensApi(accounts, access, self._quirks, people.summary))
+        wiring.add_subscriptions(app.pages, prefix, self.subscriptions)
         page = SitePage(self.site, people.names, accounts, self.subscriptions, self.delivery.events)
-        wiring.add_site(front.pages, front.watching, page)
+        wiring.add_site(app.pages, app.polled, page)
 
     def _settle_uploads(self) -> float | None:
         """Finish the uploads whose time has come; return in how many seconds there are more, if there are any."""

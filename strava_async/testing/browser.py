@@ -33,7 +33,7 @@ class _Reply:
     text: str
 
 
-async def _visit(app: ASGIApp, method: str, url: str, form: bytes = b"") -> _Reply:
+async def _fetch(app: ASGIApp, method: str, url: str, form: bytes = b"") -> _Reply:
     parts = urlsplit(url)
     scope: dict[str, Any] = {
         "type": "http",
@@ -105,7 +105,7 @@ async def approve(
     app: ASGIApp, authorization_url: str, *, scope: Iterable[str] | None, deny: bool, athlete_id: int | None
 ) -> str:
     """Open the consent page, fill it in, submit it; return where it leads. See ``Emulator.approve``."""
-    page = await _visit(app, "GET", authorization_url)
+    page = await _fetch(app, "GET", authorization_url)
     if page.location:
         return page.location
     if page.status_code != 200:
@@ -121,7 +121,7 @@ async def approve(
     action = "cancel" if deny else "authorize"
     fields = [("request_id", form.request_id), ("athlete_id", athlete), ("action", action)]
     answer = urlencode(fields + [("scope", name) for name in ticked])
-    result = await _visit(app, "POST", authorization_url, answer.encode())
+    result = await _fetch(app, "POST", authorization_url, answer.encode())
     if not result.location:
         raise PageError(result.status_code, result.text)
     return result.location

@@ -27,8 +27,8 @@ from strava_async.testing.api.uploads import Ending
 from strava_async.testing.assembly import Assembly
 from strava_async.testing.callbacks import ANSWER_SECONDS, Callbacks, reaching
 from strava_async.testing.faults import Faults
-from strava_async.testing.http.access import Gate
-from strava_async.testing.http.app import Front, Served
+from strava_async.testing.http.access import AccessControl
+from strava_async.testing.http.app import EmulatorApp, Served
 from strava_async.testing.http.responses import json_bytes
 from strava_async.testing.meters import MeterLimits, Meters, RateClass
 from strava_async.testing.quirks import Quirks
@@ -119,16 +119,16 @@ class Emulator:
             callback_seconds=callback_seconds,
             retry_seconds=retry_seconds,
         )
-        prefix, gate = api_prefix.rstrip("/"), Gate(self._accounts, self.quirks)
-        self._front = Front(self.clock, gate, self.faults, api_prefix=prefix, latency_seconds=latency_seconds)
-        self._parts.serve_api(self._front)
-        self._parts.serve_pages(self._front, prefix, gate)
-        self.app: ASGIApp = self._front
+        prefix, access = api_prefix.rstrip("/"), AccessControl(self._accounts, self.quirks)
+        self._app = EmulatorApp(self.clock, access, self.faults, api_prefix=prefix, latency_seconds=latency_seconds)
+        self._parts.serve_api(self._app)
+        self._parts.serve_pages(self._app, prefix, access)
+        self.app: ASGIApp = self._app
 
     @property
     def requests(self) -> deque[Served]:
         """What was answered, in order."""
-        return self._front.requests
+        return self._app.requests
 
     @property
     def events(self) -> deque[SentEvent]:
@@ -146,7 +146,7 @@ class Emulator:
             1
             for served in self.requests
             if (method is None or served.method == method.upper())
-            and (path is None or any(fnmatchcase(name, path) for name in self._front.names(served.path)))
+            and (path is None or any(fnmatchcase(name, path) for name in self._app.names(served.path)))
         )
 
     def register_application(

@@ -15,12 +15,12 @@ from typing import Literal
 from strava_async.testing.http.responses import (
     HTML_TYPE,
     RATE_FIELDS,
-    Answer,
-    Encoded,
-    empty_answer,
-    html_answer,
+    EncodedBody,
+    Response,
+    empty_response,
+    html_response,
     inactive,
-    json_answer,
+    json_response,
     over_capacity,
     rate_limited,
 )
@@ -28,7 +28,7 @@ from strava_async.testing.http.responses import (
 _EDGE_PAGE = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center></body></html>"
 
 MakeError = Callable[[], Exception]
-Alter = Callable[[Answer], Answer]
+Alter = Callable[[Response], Response]
 
 
 def _reset() -> Exception:
@@ -55,7 +55,7 @@ class Fault:
 
     delay_seconds: float = 0.0
     refusal: MakeError | None = None
-    instead: Answer | None = None
+    instead: Response | None = None
     counted: bool = True
     short_by: int = 0
     alter: Alter | None = None
@@ -87,9 +87,9 @@ class Fault:
         """
         if isinstance(body, bytes | str):
             raw = body.encode() if isinstance(body, str) else body
-            answer = Answer(status_code, Encoded(raw), HTML_TYPE if raw else "", headers or {})
+            answer = Response(status_code, EncodedBody(raw), HTML_TYPE if raw else "", headers or {})
         else:
-            answer = json_answer(body, status_code, headers)
+            answer = json_response(body, status_code, headers)
         return cls(
             instead=answer if content_type is None else replace(answer, content_type=content_type), counted=counted
         )
@@ -97,29 +97,29 @@ class Fault:
     @classmethod
     def rate_limited(cls, budget: Literal["overall", "read"] = "overall") -> Fault:
         """Answer 429, whatever the meters say; the rate-limit fields tell what the meters say."""
-        return cls(instead=rate_limited(budget).answer())
+        return cls(instead=rate_limited(budget).response())
 
     @classmethod
     def server_error(cls, status_code: int = 503, *, html: bool = True) -> Fault:
         """Answer 5xx as the edge does: with a page, or nothing, and without having counted the request."""
-        answer = html_answer(_EDGE_PAGE.format(status_code), status_code) if html else empty_answer(status_code)
+        answer = html_response(_EDGE_PAGE.format(status_code), status_code) if html else empty_response(status_code)
         return cls(instead=replace(answer, origin="edge"), counted=False)
 
     @classmethod
     def html(cls, status_code: int = 200) -> Fault:
         """Answer with a page where JSON belongs, as an edge or a captive portal does."""
-        page = html_answer(_EDGE_PAGE.format("Strava"), status_code)
+        page = html_response(_EDGE_PAGE.format("Strava"), status_code)
         return cls(instead=replace(page, origin="edge"), counted=False)
 
     @classmethod
     def inactive(cls) -> Fault:
         """Answer 403 ``Application/Status/Inactive``."""
-        return cls(instead=inactive().answer())
+        return cls(instead=inactive().response())
 
     @classmethod
     def capacity(cls) -> Fault:
         """Answer 403 "Limit of connected athletes exceeded"; meant for ``/oauth/token``."""
-        return cls(instead=over_capacity().answer())
+        return cls(instead=over_capacity().response())
 
     @classmethod
     def latency(cls, seconds: float) -> Fault:
@@ -173,11 +173,11 @@ class Fault:
         return cls(refusal=error)
 
 
-def _with_body(answer: Answer, body: bytes) -> Answer:
-    return replace(answer, body=Encoded(body))
+def _with_body(answer: Response, body: bytes) -> Response:
+    return replace(answer, body=EncodedBody(body))
 
 
-def _with_fields(answer: Answer, fields: Mapping[str, str | None]) -> Answer:
+def _with_fields(answer: Response, fields: Mapping[str, str | None]) -> Response:
     changed = {name.lower(): (name, value) for name, value in fields.items()}
     kept = {name: value for name, value in answer.headers.items() if name.lower() not in changed}
     kept.update({name: value for name, value in changed.values() if value is not None})

@@ -11,7 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from strava_async.testing.emulator import Emulator
-from strava_async.testing.http.hosts import AllowedHosts, address_of, answering_to
+from strava_async.testing.http.hosts import AllowedHosts, address_of, restrict_hosts
 
 
 class _Server(uvicorn.Server):
@@ -30,7 +30,7 @@ class _Server(uvicorn.Server):
         self.ready.set()
 
 
-def cutting(app: ASGIApp) -> ASGIApp:
+def cut_on_error(app: ASGIApp) -> ASGIApp:
     """Turn an ``OSError`` of the application into a connection that is cut in the middle of the answer.
 
     An application cannot close a connection by itself; a server closes it if the answer is shorter than announced.
@@ -97,7 +97,7 @@ async def serve(
     allowed = AllowedHosts(host, allowed_hosts)
     listener = _listen(host, port)
     config = uvicorn.Config(
-        answering_to(allowed, cutting(emulator.app)),
+        restrict_hosts(allowed, cut_on_error(emulator.app)),
         lifespan="off",
         ws="none",
         log_config=None,

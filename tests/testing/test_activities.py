@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from strava_async.testing import Emulator, FakeClock, MeterLimits
-from strava_async.testing.http.responses import Encoded
+from strava_async.testing.http.responses import EncodedBody
 from strava_async.testing.state.catalogue import body_cache
 from strava_async.testing.world import start_of
 from tests.event_loops import EACH_LOOP
@@ -505,7 +505,7 @@ async def test_others_are_served_while_many_details_are_made(emulator):
 def test_bodies_are_kept_up_to_a_number_of_bytes():
     bodies = body_cache(limit_bytes=10)
     for name in ("aa", "bb", "aa", "cc"):
-        bodies.get(name, lambda: Encoded(b"1234"))
+        bodies.get(name, lambda: EncodedBody(b"1234"))
     assert [name in bodies for name in ("aa", "bb", "cc")] == [True, False, True]
 
 

@@ -30,12 +30,12 @@ GPX = """<?xml version="1.0"?><gpx version="1.1" creator="t"><trk><trkseg>
 
 
 class Service:
-    """A callback: keeps what it is told, answers what it is made to, waits while its gate is shut."""
+    """A callback: keeps what it is told, answers what it is made to, waits while its access is shut."""
 
     def __init__(self):
         self.told = []
         self.answers = []
-        self.gate = None
+        self.access = None
         self.inside = self.most_inside = 0
 
     async def __call__(self, method, url, content):
@@ -45,8 +45,8 @@ class Service:
         self.inside += 1
         self.most_inside = max(self.most_inside, self.inside)
         try:
-            if self.gate is not None:
-                await self.gate.wait()
+            if self.access is not None:
+                await self.access.wait()
         finally:
             self.inside -= 1
         answer = self.answers.pop(0) if self.answers else 200
@@ -361,7 +361,7 @@ async def test_a_retry_holds_up_no_other_event(emulator, service):
 
 @pytest.mark.parametrize("background", [True, False])
 async def test_a_handful_of_events_are_under_way_at_a_time(emulator, service, background):
-    service.gate = anyio.Event()
+    service.access = anyio.Event()
     async with connected(emulator):
         for number in range(3 * AT_ONCE):
             emulator.post_event({"object_id": number})
@@ -370,14 +370,14 @@ async def test_a_handful_of_events_are_under_way_at_a_time(emulator, service, ba
                 tasks.start_soon(emulator.deliver)
             await anyio.wait_all_tasks_blocked()
             assert service.inside == AT_ONCE
-            service.gate.set()
+            service.access.set()
             await anyio.wait_all_tasks_blocked()
     assert service.most_inside == AT_ONCE
     assert sorted(event["object_id"] for event in service.told) == list(range(3 * AT_ONCE))
 
 
 async def test_an_upload_is_settled_even_while_all_places_are_taken(emulator, service, clock):
-    service.gate = anyio.Event()
+    service.access = anyio.Event()
     async with connected(emulator) as http:
         await http.post("/api/v3/uploads", data={"data_type": "gpx"}, files={"file": ("a.gpx", GPX.encode())})
         before = len(emulator.world().activities)
@@ -392,7 +392,7 @@ async def test_an_upload_is_settled_even_while_all_places_are_taken(emulator, se
 
 @pytest.mark.parametrize("background", [True, False])
 async def test_what_is_cut_short_is_sent_again(emulator, service, background):
-    service.gate = anyio.Event()
+    service.access = anyio.Event()
     async with connected(emulator):
         for number in range(AT_ONCE + 2):
             emulator.post_event({"object_id": number})
@@ -404,7 +404,7 @@ async def test_what_is_cut_short_is_sent_again(emulator, service, background):
             await anyio.wait_all_tasks_blocked()
             tasks.cancel_scope.cancel()
         assert len(emulator.events) == 0
-        service.gate = None
+        service.access = None
         service.told.clear()
         assert await emulator.deliver() == AT_ONCE + 2
     assert sorted(event["object_id"] for event in service.told) == list(range(AT_ONCE + 2))

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from strava_async.testing import Emulator, FakeClock, Fault, serve
-from strava_async.testing.http.hosts import AllowedHosts, answering_to, host_of, is_loopback
+from strava_async.testing.http.hosts import AllowedHosts, host_of, is_loopback, restrict_hosts
 from tests.plain_http import NO_TRUST
 
 REBOUND = ["evil.test", "evil.test:8000", "127.0.0.1.evil.test", "localhost.evil.test", "127.1", "2130706433", "0x7f.1"]
@@ -117,7 +117,7 @@ async def test_a_request_has_one_host(version, headers, status_code):
         answered.append(message.get("status"))
 
     scope = {"type": "http", "http_version": version, "method": "GET", "path": "/", "headers": headers}
-    await answering_to(AllowedHosts("127.0.0.1"), app)(scope, None, send)
+    await restrict_hosts(AllowedHosts("127.0.0.1"), app)(scope, None, send)
     assert answered[0] == status_code
 
 

@@ -28,13 +28,13 @@ class Service:
         self.status_code = 200
         self.body = None
         self.error = None
-        self.gate = None
+        self.access = None
 
     async def __call__(self, scope, receive, send):
         query = dict(httpx.QueryParams(scope["query_string"].decode()))
         self.asked.append((scope["method"], scope["path"], query))
-        if self.gate is not None:
-            await self.gate.wait()
+        if self.access is not None:
+            await self.access.wait()
         if self.error is not None:
             raise self.error
         body = self.body if self.body is not None else json.dumps({"hub.challenge": query["hub.challenge"]}).encode()
@@ -230,7 +230,7 @@ async def test_another_application_has_its_own(emulator):
 
 
 async def test_of_two_at_once_one_is_made(emulator, service):
-    service.gate = anyio.Event()
+    service.access = anyio.Event()
     replies = []
 
     async def one():
@@ -241,7 +241,7 @@ async def test_of_two_at_once_one_is_made(emulator, service):
             tasks.start_soon(one)
         await anyio.wait_all_tasks_blocked()
         assert len(service.asked) == 2
-        service.gate.set()
+        service.access.set()
     assert sorted(reply.status_code for reply in replies) == [201, 400]
 
 

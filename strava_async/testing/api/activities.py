@@ -22,18 +22,18 @@ from strava_async.testing.http.parameters import (
     text,
     truth,
 )
-from strava_async.testing.http.request import Visit, clean, decode_json
+from strava_async.testing.http.request import EmulatorRequest, clean, decode_json
 from strava_async.testing.http.responses import (
     RATE_FIELDS,
-    Answer,
-    Encoded,
-    RefusalError,
+    EncodedBody,
+    HttpError,
+    Response,
     bad_request,
     closed,
-    json_answer,
+    json_response,
     not_found,
 )
-from strava_async.testing.http.serial import Turns
+from strava_async.testing.http.serial_executor import SerialExecutor
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.state.catalogue import Catalogue, CatalogueOf
 from strava_async.testing.webhooks.events import look
@@ -63,61 +63,61 @@ class ActivitiesApi:
         self._next_id = next_id
         self._quirks = quirks
         self._news = news
-        self._turns = Turns()
+        self._executor = SerialExecutor()
 
-    async def index(self, visit: Visit) -> Answer:
+    async def index(self, request: EmulatorRequest) -> Response:
         """GET /athlete/activities: newest first; oldest first with ``after`` alone.
 
         Bounds are exclusive. The order with ``after`` alone is what users report; Strava does not document it.
         """
-        visit.require("activity:read", "activity:read_all")
-        page, per_page = page_of(visit, clamp=self._quirks.clamp_per_page)
-        after, before = integer(visit.query, "after"), integer(visit.query, "before")
-        if after is not None and after > visit.now:
+        request.require("activity:read", "activity:read_all")
+        page, per_page = page_of(request, clamp=self._quirks.clamp_per_page)
+        after, before = integer(request.query, "after"), integer(request.query, "before")
+        if after is not None and after > request.now:
             raise bad_request("Application", "after", "future")
-        count = max(1, per_page - visit.short_by)
-        body = self._catalogue_of(visit.athlete_id, visit.now).page(
+        count = max(1, per_page - request.short_by)
+        body = self._catalogue_of(request.athlete_id, request.now).page(
             after=after,
             before=before,
-            private=visit.may("activity:read_all"),
+            private=request.may("activity:read_all"),
             skip=(page - 1) * count,
             count=count,
             oldest_first=after is not None and before is None,
         )
-        return Answer(200, body)
+        return Response(200, body)
 
-    async def detail(self, visit: Visit) -> Answer:
+    async def detail(self, request: EmulatorRequest) -> Response:
         """GET /activities/{id}; ``include_all_efforts`` makes no difference here."""
-        return await self._part(visit, ("detail",), lambda catalogue, number: catalogue.world.detail(number))
+        return await self._part(request, ("detail",), lambda catalogue, number: catalogue.world.detail(number))
 
-    async def laps(self, visit: Visit) -> Answer:
+    async def laps(self, request: EmulatorRequest) -> Response:
         """GET /activities/{id}/laps: not paged."""
-        return await self._part(visit, ("laps",), lambda catalogue, number: catalogue.world.laps(number))
+        return await self._part(request, ("laps",), lambda catalogue, number: catalogue.world.laps(number))
 
-    async def zones(self, visit: Visit) -> Answer:
+    async def zones(self, request: EmulatorRequest) -> Response:
         """GET /activities/{id}/zones: not paged; needs the athlete to be a subscriber."""
-        catalogue, _ = self._seen(visit)
+        catalogue, _ = self._seen(request)
         if not (self._quirks.subscribed and catalogue.world.profile.get("summit", True)):
-            raise RefusalError(402, "Payment Required")
-        return await self._part(visit, ("zones",), lambda catalogue, number: catalogue.world.activity_zones(number))
+            raise HttpError(402, "Payment Required")
+        return await self._part(request, ("zones",), lambda catalogue, number: catalogue.world.activity_zones(number))
 
-    async def kudos(self, visit: Visit) -> Answer:
+    async def kudos(self, request: EmulatorRequest) -> Response:
         """GET /activities/{id}/kudos: paged."""
-        catalogue, number = self._seen(visit)
-        page, per_page = page_of(visit, clamp=self._quirks.clamp_per_page)
-        count = max(1, per_page - visit.short_by)
-        return json_answer(catalogue.world.kudos(number)[(page - 1) * count : page * count])
+        catalogue, number = self._seen(request)
+        page, per_page = page_of(request, clamp=self._quirks.clamp_per_page)
+        count = max(1, per_page - request.short_by)
+        return json_response(catalogue.world.kudos(number)[(page - 1) * count : page * count])
 
-    async def comments(self, visit: Visit) -> Answer:
+    async def comments(self, request: EmulatorRequest) -> Response:
         """GET /activities/{id}/comments: oldest first; by ``after_cursor``, or by ``page`` as of old.
 
         Each comment carries a cursor only if one of the paging parameters was sent.
         """
-        catalogue, number = self._seen(visit)
+        catalogue, number = self._seen(request)
         comments = catalogue.world.comments(number)
-        query = visit.query
+        query = request.query
         if "page" in query or "per_page" in query:
-            page, count = page_of(visit, clamp=self._quirks.clamp_per_page)
+            page, count = page_of(request, clamp=self._quirks.clamp_per_page)
             skip = (page - 1) * count
         else:
             size = integer(query, "page_size")
@@ -126,28 +126,28 @@ class ActivitiesApi:
                 raise bad_request("Application", "page_size")
             skip = cursors.position(query["after_cursor"], comments) if query.get("after_cursor") else 0
         paged = any(name in query for name in ("page", "per_page", "page_size", "after_cursor"))
-        chosen = comments[skip : skip + max(1, count - visit.short_by)]
-        return json_answer([{**c, "cursor": cursors.cursor_of(c) if paged else None} for c in chosen])
+        chosen = comments[skip : skip + max(1, count - request.short_by)]
+        return json_response([{**c, "cursor": cursors.cursor_of(c) if paged else None} for c in chosen])
 
-    async def photos(self, visit: Visit) -> Answer:
+    async def photos(self, request: EmulatorRequest) -> Response:
         """GET /activities/{id}/photos: not paged and not documented; without ``size`` the pictures are thumbnails."""
-        self._seen(visit)
-        size = integer(visit.query, "size")
+        self._seen(request)
+        size = integer(request.query, "size")
         if size is not None and size < 1:
             raise bad_request("Application", "size")
         pixels = size or _THUMBNAIL_SIZE
         kind = ("photos", pixels)
-        return await self._part(visit, kind, lambda catalogue, number: catalogue.world.photos(number, size=pixels))
+        return await self._part(request, kind, lambda catalogue, number: catalogue.world.photos(number, size=pixels))
 
-    async def streams(self, visit: Visit) -> Answer:
+    async def streams(self, request: EmulatorRequest) -> Response:
         """GET /activities/{id}/streams.
 
         Without ``keys`` it is the distance alone. An activity without distance is a 404, unless ``series_type=time`` is
         sent. ``resolution`` is checked and otherwise ignored. Rate-limit fields are missing (for both see ``Quirks``),
         and so are those of Strava's application: another backend answers.
         """
-        catalogue, number = self._seen(visit)
-        query = visit.query
+        catalogue, number = self._seen(request)
+        query = request.query
         if query.get("resolution", "high") not in _RESOLUTIONS:
             raise bad_request("Application", "resolution")
         series_type = query.get("series_type", "distance")
@@ -161,17 +161,17 @@ class ActivitiesApi:
         def choose() -> Any:
             streams = catalogue.world.streams(number)
             if streams is None or needed not in streams:
-                raise RefusalError(404, "Resource Not Found")
+                raise HttpError(404, "Resource Not Found")
             return _chosen(streams, keys, by_type=by_type)
 
         body = await self._body(catalogue, number, ("streams", keys, by_type, needed), choose)
         headers = {} if self._quirks.streams_send_rate_headers else _NO_RATE_HEADERS
-        return Answer(200, body, headers=headers, origin="streams")
+        return Response(200, body, headers=headers, origin="streams")
 
-    async def create(self, visit: Visit) -> Answer:
+    async def create(self, request: EmulatorRequest) -> Response:
         """POST /activities: a manual activity; upload class."""
-        visit.require("activity:write")
-        values = await visit.parameters()
+        request.require("activity:write")
+        values = await request.parameters()
         name = required(values, "name", "Activity")
         sport = sport_type(values, "Activity")
         if sport is None:
@@ -191,29 +191,29 @@ class ActivitiesApi:
             "trainer": truth(values, "trainer"),
             "commute": truth(values, "commute"),
         }
-        catalogue = self._catalogue_of(visit.athlete_id, visit.now)
+        catalogue = self._catalogue_of(request.athlete_id, request.now)
         activity_id = next(self._next_id)
         try:
-            detail = catalogue.world.add_manual(fields, activity_id=activity_id, now=visit.now)
+            detail = catalogue.world.add_manual(fields, activity_id=activity_id, now=request.now)
         except ValueError as error:
             raise bad_request("Activity", str(error).partition(":")[0]) from error
         catalogue.refresh(activity_id)
         self._news.created(detail)
         # So in the recording of 2025-10: an empty pair, which a client has to live with.
-        return json_answer(detail, 201, {"X-Readratelimit-Usage": ","})
+        return json_response(detail, 201, {"X-Readratelimit-Usage": ","})
 
-    async def update(self, visit: Visit) -> Answer:
+    async def update(self, request: EmulatorRequest) -> Response:
         """PUT /activities/{id}: JSON, as documented, or a form; the query is ignored, as its flags are by Strava.
 
         A recording of 2018 shows a form with texts. How Strava reads flags in a form nobody has shown: here as those of
         ``POST /activities``.
         """
-        visit.require("activity:write")
-        catalogue, number = self._own(visit)
-        detail = change(catalogue, number, self._changes(catalogue, await _sent(visit)), self._news)
-        return json_answer(detail)
+        request.require("activity:write")
+        catalogue, number = self._own(request)
+        detail = change(catalogue, number, self._changes(catalogue, await _sent(request)), self._news)
+        return json_response(detail)
 
-    async def delete(self, visit: Visit) -> Answer:
+    async def delete(self, request: EmulatorRequest) -> Response:
         """DELETE /activities/{id}: closed since 2017."""
         raise closed()
 
@@ -234,33 +234,37 @@ class ActivitiesApi:
             changes["gear_id"] = gear_id
         return changes
 
-    def _own(self, visit: Visit) -> tuple[Catalogue, int]:
-        number = visit.number_in_path(not_found("Activity"))
-        catalogue = self._catalogue_of(visit.athlete_id, visit.now)
-        if catalogue.find(number, private=visit.may("activity:read_all")) is None:
+    def _own(self, request: EmulatorRequest) -> tuple[Catalogue, int]:
+        number = request.number_in_path(not_found("Activity"))
+        catalogue = self._catalogue_of(request.athlete_id, request.now)
+        if catalogue.find(number, private=request.may("activity:read_all")) is None:
             raise not_found("Activity")
         return catalogue, number
 
-    def _seen(self, visit: Visit) -> tuple[Catalogue, int]:
-        visit.require("activity:read", "activity:read_all")
-        return self._own(visit)
+    def _seen(self, request: EmulatorRequest) -> tuple[Catalogue, int]:
+        request.require("activity:read", "activity:read_all")
+        return self._own(request)
 
-    async def _part(self, visit: Visit, kind: tuple[Any, ...], make: Callable[[Catalogue, int], Any]) -> Answer:
-        catalogue, number = self._seen(visit)
-        return Answer(200, await self._body(catalogue, number, kind, lambda: make(catalogue, number)))
+    async def _part(
+        self, request: EmulatorRequest, kind: tuple[Any, ...], make: Callable[[Catalogue, int], Any]
+    ) -> Response:
+        catalogue, number = self._seen(request)
+        return Response(200, await self._body(catalogue, number, kind, lambda: make(catalogue, number)))
 
-    async def _body(self, catalogue: Catalogue, number: int, kind: tuple[Any, ...], make: Callable[[], Any]) -> Encoded:
+    async def _body(
+        self, catalogue: Catalogue, number: int, kind: tuple[Any, ...], make: Callable[[], Any]
+    ) -> EncodedBody:
         if catalogue.has_body(number, kind):
             return catalogue.body(number, kind, make)
-        return await self._turns.do(lambda: catalogue.body(number, kind, make))
+        return await self._executor.run(lambda: catalogue.body(number, kind, make))
 
 
-async def _sent(visit: Visit) -> dict[str, Any]:
+async def _sent(request: EmulatorRequest) -> dict[str, Any]:
     """Return the fields of an update: flags as booleans, whichever way they come."""
-    if not visit.sends_form:
-        raw = await visit.body()
+    if not request.sends_form:
+        raw = await request.body()
         return decode_json(raw) if raw.strip() else {}
-    fields = await visit.fields()
+    fields = await request.fields()
     flags = {name: _WORDS[fields[name].lower()] for name in _FLAGS if fields.get(name, "").lower() in _WORDS}
     return fields | flags
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from strava_async.testing.api.segments import asked_streams, athlete_part, seen_efforts, seen_segment
 from strava_async.testing.http.parameters import instant, integer, page_of
-from strava_async.testing.http.request import Visit
-from strava_async.testing.http.responses import Answer, Encoded, RefusalError, bad_request, json_answer, not_found
-from strava_async.testing.http.serial import Turns
+from strava_async.testing.http.request import EmulatorRequest
+from strava_async.testing.http.responses import EncodedBody, HttpError, Response, bad_request, json_response, not_found
+from strava_async.testing.http.serial_executor import SerialExecutor
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.state.catalogue import Catalogue, CatalogueOf
 from strava_async.testing.world.segments import streams as segment_streams
@@ -36,34 +36,34 @@ class EffortsApi:
     def __init__(self, catalogue_of: CatalogueOf, quirks: Quirks) -> None:
         self._catalogue_of = catalogue_of
         self._quirks = quirks
-        self._turns = Turns()
+        self._executor = SerialExecutor()
 
-    async def index(self, visit: Visit) -> Answer:
+    async def index(self, request: EmulatorRequest) -> Response:
         """GET /segment_efforts: the fastest first, as many as ``per_page`` says; there is no second page.
 
         The dates are compared with the clock on the wall, both inclusive.
         """
-        catalogue = self._subscriber(visit)
-        segment_id = integer(visit.query, "segment_id", "SegmentEffort")
+        catalogue = self._subscriber(request)
+        segment_id = integer(request.query, "segment_id", "SegmentEffort")
         if segment_id is None:
             raise bad_request("SegmentEffort", "segment_id", "missing")
-        _, per_page = page_of(visit, clamp=self._quirks.clamp_per_page)
-        efforts = await _within(visit, catalogue, segment_id)
-        return await self._listed(catalogue, efforts[: max(1, per_page - visit.short_by)])
+        _, per_page = page_of(request, clamp=self._quirks.clamp_per_page)
+        efforts = await _within(request, catalogue, segment_id)
+        return await self._listed(catalogue, efforts[: max(1, per_page - request.short_by)])
 
-    async def of_segment(self, visit: Visit) -> Answer:
+    async def of_segment(self, request: EmulatorRequest) -> Response:
         """GET /segments/{id}/all_efforts: the same, paged; not documented."""
-        catalogue = self._subscriber(visit)
-        segment_id = visit.number_in_path(not_found("Segment"))
-        page, per_page = page_of(visit, clamp=self._quirks.clamp_per_page)
-        count = max(1, per_page - visit.short_by)
-        efforts = await _within(visit, catalogue, segment_id)
+        catalogue = self._subscriber(request)
+        segment_id = request.number_in_path(not_found("Segment"))
+        page, per_page = page_of(request, clamp=self._quirks.clamp_per_page)
+        count = max(1, per_page - request.short_by)
+        efforts = await _within(request, catalogue, segment_id)
         return await self._listed(catalogue, efforts[(page - 1) * count : page * count])
 
-    async def detail(self, visit: Visit) -> Answer:
+    async def detail(self, request: EmulatorRequest) -> Response:
         """GET /segment_efforts/{id}: with the activity's summary and the athlete's; statistics with ``read_all``."""
-        catalogue = self._subscriber(visit)
-        effort = await self._seen(visit, catalogue)
+        catalogue = self._subscriber(request)
+        effort = await self._seen(request, catalogue)
         world = catalogue.world
         segment = world.segments.all()[effort["segment"]["id"]]
         part = {
@@ -71,58 +71,58 @@ class EffortsApi:
             "activity": catalogue.find(effort["activity"]["id"], private=True),
             "athlete": world.summary_profile,
         }
-        return json_answer(effort | part | await athlete_part(visit, catalogue, segment))
+        return json_response(effort | part | await athlete_part(request, catalogue, segment))
 
-    async def streams(self, visit: Visit) -> Answer:
+    async def streams(self, request: EmulatorRequest) -> Response:
         """GET /segment_efforts/{id}/streams: the distance alone without ``keys``.
 
         They are a piece of the activity's: time and distance don't begin at 0.
         """
-        visit.require("read_all")
-        catalogue = self._catalogue_of(visit.athlete_id, visit.now)
-        effort = await self._seen(visit, catalogue)
-        keys, by_type = asked_streams(visit, ("distance",))
+        request.require("read_all")
+        catalogue = self._catalogue_of(request.athlete_id, request.now)
+        effort = await self._seen(request, catalogue)
+        keys, by_type = asked_streams(request, ("distance",))
         streams = catalogue.world.streams(effort["activity"]["id"]) or {}
         piece = segment_streams.cut(streams, effort["start_index"], effort["end_index"])
-        return json_answer(segment_streams.chosen(piece, keys, by_type=by_type))
+        return json_response(segment_streams.chosen(piece, keys, by_type=by_type))
 
-    def _subscriber(self, visit: Visit) -> Catalogue:
-        visit.require("activity:read", "activity:read_all", "read_all")
-        catalogue = self._catalogue_of(visit.athlete_id, visit.now)
+    def _subscriber(self, request: EmulatorRequest) -> Catalogue:
+        request.require("activity:read", "activity:read_all", "read_all")
+        catalogue = self._catalogue_of(request.athlete_id, request.now)
         if not (self._quirks.subscribed and catalogue.world.profile.get("summit", True)):
-            raise RefusalError(402, "Payment Required")
+            raise HttpError(402, "Payment Required")
         return catalogue
 
-    async def _seen(self, visit: Visit, catalogue: Catalogue) -> dict[str, Any]:
+    async def _seen(self, request: EmulatorRequest, catalogue: Catalogue) -> dict[str, Any]:
         missing = not_found("SegmentEffort")
-        activity_id, number = activity_of(visit.number_in_path(missing))
-        if catalogue.find(activity_id, private=visit.may("activity:read_all")) is None:
+        activity_id, number = activity_of(request.number_in_path(missing))
+        if catalogue.find(activity_id, private=request.may("activity:read_all")) is None:
             raise missing
-        efforts = await self._turns.do(lambda: catalogue.world.segment_efforts(activity_id))
+        efforts = await self._executor.run(lambda: catalogue.world.segment_efforts(activity_id))
         if number >= len(efforts):
             raise missing
         return _shown(efforts[number])
 
-    async def _listed(self, catalogue: Catalogue, efforts: Sequence[Pass]) -> Answer:
+    async def _listed(self, catalogue: Catalogue, efforts: Sequence[Pass]) -> Response:
         parts: list[bytes] = []
         for effort in efforts:  # each may take the time of an activity's streams
-            body = await self._turns.do(partial(_body, catalogue, effort))
+            body = await self._executor.run(partial(_body, catalogue, effort))
             parts.append(body.plain)
-        return Answer(200, Encoded(b"[" + b",".join(parts) + b"]"))
+        return Response(200, EncodedBody(b"[" + b",".join(parts) + b"]"))
 
 
-async def _within(visit: Visit, catalogue: Catalogue, segment_id: int) -> list[Pass]:
-    since, until = _wall(visit, "start_date_local", 0.0), _wall(visit, "end_date_local", float("inf"))
-    segment = seen_segment(visit, catalogue, segment_id)
-    return [effort for effort in await seen_efforts(visit, catalogue, segment) if since <= effort.wall <= until]
+async def _within(request: EmulatorRequest, catalogue: Catalogue, segment_id: int) -> list[Pass]:
+    since, until = _wall(request, "start_date_local", 0.0), _wall(request, "end_date_local", float("inf"))
+    segment = seen_segment(request, catalogue, segment_id)
+    return [effort for effort in await seen_efforts(request, catalogue, segment) if since <= effort.wall <= until]
 
 
-def _wall(visit: Visit, name: str, default: float) -> float:
-    written = visit.query.get(name)
+def _wall(request: EmulatorRequest, name: str, default: float) -> float:
+    written = request.query.get(name)
     return instant(written, bad_request("SegmentEffort", name)) if written else default
 
 
-def _body(catalogue: Catalogue, effort: Pass) -> Encoded:
+def _body(catalogue: Catalogue, effort: Pass) -> EncodedBody:
     """Return an effort's JSON; all of its activity's are kept, for who lists one segment of a road lists the next."""
 
     def make() -> dict[str, Any]:

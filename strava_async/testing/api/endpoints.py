@@ -32,17 +32,17 @@ def add_pages(routes: Routes, prefix: str, consent: Consent, tokens: TokensApi) 
 
 def add_subscriptions(routes: Routes, prefix: str, subscriptions: SubscriptionsApi) -> None:
     """The webhook subscription of an application."""
-    # Among the pages, which the gate does not guard: there is no bearer, and no quota is spent.
+    # Among the pages, which the access does not guard: there is no bearer, and no quota is spent.
     routes.add("POST", f"{prefix}/push_subscriptions", subscriptions.create)
     routes.add("GET", f"{prefix}/push_subscriptions", subscriptions.index)
     routes.add("DELETE", f"{prefix}/push_subscriptions/{{}}", subscriptions.delete)
 
 
-def add_site(routes: Routes, watching: Routes, page: SitePage) -> None:
+def add_site(routes: Routes, polled: Routes, page: SitePage) -> None:
     """The front page, for people, what it looks at by itself, and the way to the consent page."""
-    watching.add("GET", "/emulator/live", page.live)
-    watching.add("GET", "/emulator/site.js", page.script)
-    watching.add("GET", "/emulator/connect", page.connect)
+    polled.add("GET", "/emulator/live", page.live)
+    polled.add("GET", "/emulator/site.js", page.script)
+    polled.add("GET", "/emulator/connect", page.connect)
     routes.add("GET", "/", page.show)
     routes.add("POST", "/emulator/record", page.record)
     routes.add("POST", "/emulator/disconnect", page.disconnect)

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from strava_async.testing.api.segments import may_see
 from strava_async.testing.http.parameters import page_of
-from strava_async.testing.http.request import Visit
-from strava_async.testing.http.responses import Answer, Encoded, RefusalError, json_answer, not_found
+from strava_async.testing.http.request import EmulatorRequest
+from strava_async.testing.http.responses import EncodedBody, HttpError, Response, json_response, not_found
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.state.population import WorldOf
 from strava_async.testing.world import Json
@@ -36,45 +36,45 @@ class RoutesApi:
         self._world_of = world_of
         self._quirks = quirks
 
-    async def index(self, visit: Visit) -> Answer:
+    async def index(self, request: EmulatorRequest) -> Response:
         """GET /athletes/{id}/routes: one's own, newest first, paged; private ones with ``read_all``."""
-        visit.require("read", "read_all")
-        if visit.number_in_path(not_found("Athlete")) != visit.athlete_id:
-            raise RefusalError(403, "Forbidden")
-        page, per_page = page_of(visit, clamp=self._quirks.clamp_per_page)
-        count = max(1, per_page - visit.short_by)
-        world, private = self._world_of(visit.athlete_id), visit.may("read_all")
+        request.require("read", "read_all")
+        if request.number_in_path(not_found("Athlete")) != request.athlete_id:
+            raise HttpError(403, "Forbidden")
+        page, per_page = page_of(request, clamp=self._quirks.clamp_per_page)
+        count = max(1, per_page - request.short_by)
+        world, private = self._world_of(request.athlete_id), request.may("read_all")
         routes = [route for route in world.routes.values() if private or not route.private]
         chosen = routes[(page - 1) * count : page * count]
-        return json_answer([planned_views.summary(route, world.summary_profile) for route in chosen])
+        return json_response([planned_views.summary(route, world.summary_profile) for route in chosen])
 
-    async def detail(self, visit: Visit) -> Answer:
+    async def detail(self, request: EmulatorRequest) -> Response:
         """GET /routes/{id}: with the segments that the caller can ask for, so with none of another's world."""
-        route, owner = self._seen(visit)
-        known = self._world_of(visit.athlete_id).segments.all().values()
-        along = [segment.summary for segment in known if segment.route is route.way and may_see(visit, segment)]
-        return json_answer(planned_views.detail(route, owner, along))
+        route, owner = self._seen(request)
+        known = self._world_of(request.athlete_id).segments.all().values()
+        along = [segment.summary for segment in known if segment.route is route.way and may_see(request, segment)]
+        return json_response(planned_views.detail(route, owner, along))
 
-    async def streams(self, visit: Visit) -> Answer:
+    async def streams(self, request: EmulatorRequest) -> Response:
         """GET /routes/{id}/streams: an array, whatever the query says."""
-        route, _ = self._seen(visit)
-        return json_answer(planned_views.streams(route))
+        route, _ = self._seen(request)
+        return json_response(planned_views.streams(route))
 
-    async def export_gpx(self, visit: Visit) -> Answer:
+    async def export_gpx(self, request: EmulatorRequest) -> Response:
         """GET /routes/{id}/export_gpx."""
-        route, owner = self._seen(visit)
+        route, owner = self._seen(request)
         return _file(f"strava_{route.name}.gpx", "application/gpx+xml", exports.gpx(route, owner))
 
-    async def export_tcx(self, visit: Visit) -> Answer:
+    async def export_tcx(self, request: EmulatorRequest) -> Response:
         """GET /routes/{id}/export_tcx."""
-        route, _ = self._seen(visit)
+        route, _ = self._seen(request)
         return _file(f"strava_{route.name}.tcx", "application/tcx+xml", exports.tcx(route))
 
-    def _seen(self, visit: Visit) -> tuple[PlannedRoute, Json]:
+    def _seen(self, request: EmulatorRequest) -> tuple[PlannedRoute, Json]:
         """Return the route in the path and its owner, if the caller may see it."""
-        visit.require("read", "read_all")
+        request.require("read", "read_all")
         missing = not_found("Route")
-        value = visit.path_values[0]
+        value = request.path_values[0]
         if not _ID.fullmatch(value):
             raise missing
         owner_id = owner_of(int(value))
@@ -83,14 +83,14 @@ class RoutesApi:
             route = world.routes[int(value)]
         except KeyError:
             raise missing from None
-        if route.private and not (owner_id == visit.athlete_id and visit.may("read_all")):
+        if route.private and not (owner_id == request.athlete_id and request.may("read_all")):
             raise missing
         profile = world.summary_profile
-        return route, profile if owner_id == visit.athlete_id else planned_views.seen_by_others(profile)
+        return route, profile if owner_id == request.athlete_id else planned_views.seen_by_others(profile)
 
 
-def _file(name: str, content_type: str, content: bytes) -> Answer:
+def _file(name: str, content_type: str, content: bytes) -> Response:
     plain = quote(name.encode("ascii", "replace"), safe=_IN_QUOTES)
     disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe=_IN_EXTENDED_VALUE)}"
     headers = {"Content-Disposition": disposition, "Content-Transfer-Encoding": "binary"}
-    return Answer(200, Encoded(content), content_type, headers)
+    return Response(200, EncodedBody(content), content_type, headers)

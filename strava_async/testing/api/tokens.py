@@ -11,14 +11,14 @@ import binascii
 from collections.abc import Callable
 from typing import Any
 
-from strava_async.testing.http.access import Gate, application_of, bearer_of
-from strava_async.testing.http.request import Visit
+from strava_async.testing.http.access import AccessControl, application_of, bearer_of
+from strava_async.testing.http.request import EmulatorRequest
 from strava_async.testing.http.responses import (
-    Answer,
-    RefusalError,
+    HttpError,
+    Response,
     bad_request,
-    empty_answer,
-    json_answer,
+    empty_response,
+    json_response,
     over_capacity,
     unauthorized,
 )
@@ -45,52 +45,52 @@ class TokensApi:
 
     Args:
         accounts: where grants are kept.
-        gate: counts the legacy ``deauthorize``, the only one of the three that spends quota.
+        access: counts the legacy ``deauthorize``, the only one of the three that spends quota.
         quirks: see there.
         summary_of: gives the SummaryAthlete of an athlete.
     """
 
-    def __init__(self, accounts: Accounts, gate: Gate, quirks: Quirks, summary_of: SummaryOf) -> None:
+    def __init__(self, accounts: Accounts, access: AccessControl, quirks: Quirks, summary_of: SummaryOf) -> None:
         self._accounts = accounts
-        self._gate = gate
+        self._access = access
         self._quirks = quirks
         self._summary_of = summary_of
 
-    async def token(self, visit: Visit) -> Answer:
+    async def token(self, request: EmulatorRequest) -> Response:
         """POST /oauth/token: trade a code or a refresh token. The parameters may come as form, JSON or query."""
-        values = await visit.parameters()
+        values = await request.parameters()
         application = application_of(self._accounts, values)
         grant_type = values.get("grant_type")
         if grant_type == "authorization_code":
-            return self._redeem(application, values.get("code", ""), visit.now)
+            return self._redeem(application, values.get("code", ""), request.now)
         if grant_type == "refresh_token":
-            grant = self._accounts.refresh(application.client_id, values.get("refresh_token", ""), visit.now)
+            grant = self._accounts.refresh(application.client_id, values.get("refresh_token", ""), request.now)
             if grant is None:
                 raise bad_request("RefreshToken", "refresh_token")
-            return json_answer(self._values(grant, visit.now))
+            return json_response(self._values(grant, request.now))
         # What a known application gets for a wrong grant_type has not been reported.
         raise bad_request("Application", "grant_type")
 
-    async def revoke(self, visit: Visit) -> Answer:
+    async def revoke(self, request: EmulatorRequest) -> Response:
         """POST /oauth/revoke: end a grant by one of its tokens; 200 also for a token that is not known."""
-        application = self._basic(visit.request.headers.get("authorization", ""))
-        token = (await visit.parameters()).get("token", "")
+        application = self._basic(request.asgi_request.headers.get("authorization", ""))
+        token = (await request.parameters()).get("token", "")
         if not token:
             raise bad_request("Token", "token", "missing")
         self._accounts.revoke(application.client_id, token)
-        return empty_answer()
+        return empty_response()
 
-    async def deauthorize(self, visit: Visit) -> Answer:
+    async def deauthorize(self, request: EmulatorRequest) -> Response:
         """POST /oauth/deauthorize: the legacy way, by access token as parameter or bearer; spends quota."""
-        token = (await visit.parameters()).get("access_token") or bearer_of(visit)
-        self._gate.identify(visit, token)
-        refusal = self._gate.count(visit)
+        token = (await request.parameters()).get("access_token") or bearer_of(request)
+        self._access.identify(request, token)
+        refusal = self._access.count(request)
         if refusal is not None:
             raise refusal
-        if visit.token is None or not visit.token.is_live(visit.now):
+        if request.token is None or not request.token.is_live(request.now):
             raise unauthorized()
-        self._accounts.revoke(visit.token.client_id, token)
-        return json_answer({"access_token": token})
+        self._accounts.revoke(request.token.client_id, token)
+        return json_response({"access_token": token})
 
     def _basic(self, header: str) -> Application:
         scheme, _, value = header.partition(" ")
@@ -101,10 +101,10 @@ class TokensApi:
         client_id, _, secret = pair.partition(":")
         application = self._accounts.application(client_id)
         if application is None or not application.accepts(secret):
-            raise RefusalError(401, "Authorization Error")
+            raise HttpError(401, "Authorization Error")
         return application
 
-    def _redeem(self, application: Application, code: str, now: float) -> Answer:
+    def _redeem(self, application: Application, code: str, now: float) -> Response:
         athlete_id = self._accounts.athlete_of_code(application.client_id, code, now)
         if athlete_id is not None and self._accounts.is_full_for(application, athlete_id):
             raise over_capacity()
@@ -112,7 +112,7 @@ class TokensApi:
         if grant is None:
             raise bad_request("AuthorizationCode", "code")
         athlete = self._summary_of(grant.athlete_id)
-        return json_answer({**self._values(grant, now), "athlete": athlete})
+        return json_response({**self._values(grant, now), "athlete": athlete})
 
     def _values(self, grant: Grant, now: float) -> dict[str, Any]:
         return token_values(grant, now, with_scope=self._quirks.scope_in_token_answer)

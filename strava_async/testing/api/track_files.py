@@ -9,7 +9,7 @@ import math
 from xml.parsers import expat
 
 from strava_async.testing.http.parameters import instant
-from strava_async.testing.http.responses import RefusalError
+from strava_async.testing.http.responses import HttpError
 from strava_async.testing.world import Sample
 
 SAMPLES_LIMIT = 500_000
@@ -97,8 +97,8 @@ class TrackReader:
         if len(self.samples) >= SAMPLES_LIMIT:
             raise FileError("The file has too many records.")
         try:
-            at = instant(point.get("time") or point.get("Time") or "", RefusalError(400, "Bad Request"))
-        except RefusalError as error:
+            at = instant(point.get("time") or point.get("Time") or "", HttpError(400, "Bad Request"))
+        except HttpError as error:
             raise FileError("Time information is missing from file.") from error
         self.samples.append(_sample(at, point))
 

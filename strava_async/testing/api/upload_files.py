@@ -13,7 +13,7 @@ from typing import Any, TypeGuard, cast
 from strava_async._shapes import is_list
 from strava_async.testing.api.track_files import FileError, TrackReader
 from strava_async.testing.http.parameters import instant
-from strava_async.testing.http.responses import RefusalError
+from strava_async.testing.http.responses import HttpError
 from strava_async.testing.world import Sample
 from strava_async.unpacking import GZIP_MAGIC, UnpackError, unpacked
 
@@ -88,8 +88,8 @@ def _read_strength(content: bytes, sport_type: str | None) -> Recording:
     if values.get("version") != "1.0" or sport_type not in (None, *_STRENGTH):
         raise FileError("The file is not of a supported version or sport.")
     try:
-        start_at = instant(str(values.get("start_time", "")), RefusalError(400, "Bad Request"))
-    except RefusalError as error:
+        start_at = instant(str(values.get("start_time", "")), HttpError(400, "Bad Request"))
+    except HttpError as error:
         raise FileError("Time information is missing from file.") from error
     elapsed_time = values.get("elapsed_time")
     if not _is_whole(elapsed_time) or not 0 < elapsed_time <= LENGTH_LIMIT_SECONDS:

@@ -16,9 +16,9 @@ from typing import Any, Literal
 from strava_async.testing.api.track_files import FileError
 from strava_async.testing.api.upload_files import DATA_TYPES, Recording, check_header, read_file, unpack
 from strava_async.testing.http.parameters import sport_type, text, truth
-from strava_async.testing.http.request import SentFile, Visit
-from strava_async.testing.http.responses import Answer, bad_request, json_answer, not_found
-from strava_async.testing.http.serial import Turns
+from strava_async.testing.http.request import EmulatorRequest, SentFile
+from strava_async.testing.http.responses import Response, bad_request, json_response, not_found
+from strava_async.testing.http.serial_executor import SerialExecutor
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.state.catalogue import Catalogue
 from strava_async.testing.webhooks.publisher import News
@@ -96,17 +96,17 @@ class UploadsApi:
         self._uploads: dict[int, _Upload] = {}
         self._waiting: deque[_Upload] = deque()
         self._known: dict[tuple[int, str], int] = {}
-        self._turns = Turns()
+        self._executor = SerialExecutor()
         self.endings: deque[Ending] = deque()
 
-    async def create(self, visit: Visit) -> Answer:
+    async def create(self, request: EmulatorRequest) -> Response:
         """POST /uploads: multipart; upload class. What is plainly no file of its type is a 400 at once."""
-        visit.require("activity:write")
-        values = await visit.parameters(BODY_LIMIT_BYTES)
+        request.require("activity:write")
+        values = await request.parameters(BODY_LIMIT_BYTES)
         data_type = values.get("data_type", "").lower()
         if data_type not in DATA_TYPES:
             raise bad_request("Upload", "data_type", "invalid" if data_type else "missing")
-        sent = visit.files.get("file")
+        sent = request.files.get("file")
         if sent is None or not sent.content:
             raise bad_request("Upload", "data", "empty")
         sport = sport_type(values, "Upload", older="activity_type")
@@ -122,19 +122,19 @@ class UploadsApi:
             content = unpack(sent.content, data_type)
             check_header(content, data_type)
         except FileError as error:
-            return json_answer(_refused(str(error)), 400)
-        upload = await self._accept(visit, sent, content, data_type, external_id, fields)
-        return json_answer(upload.values(), 201)
+            return json_response(_refused(str(error)), 400)
+        upload = await self._accept(request, sent, content, data_type, external_id, fields)
+        return json_response(upload.values(), 201)
 
-    async def status(self, visit: Visit) -> Answer:
+    async def status(self, request: EmulatorRequest) -> Response:
         """GET /uploads/{id}."""
-        visit.require("activity:write")
+        request.require("activity:write")
         missing = not_found("Upload")
-        upload = self._uploads.get(visit.number_in_path(missing))
-        if upload is None or (upload.athlete_id, upload.client_id) != (visit.athlete_id, visit.bearer.client_id):
+        upload = self._uploads.get(request.number_in_path(missing))
+        if upload is None or (upload.athlete_id, upload.client_id) != (request.athlete_id, request.bearer.client_id):
             raise missing
-        self.settle(visit.now)
-        return json_answer(upload.values())
+        self.settle(request.now)
+        return json_response(upload.values())
 
     def settle(self, now: float) -> None:
         """Finish the uploads whose time has come, in the order they came in."""
@@ -157,7 +157,7 @@ class UploadsApi:
 
     async def _accept(
         self,
-        visit: Visit,
+        request: EmulatorRequest,
         sent: SentFile,
         content: bytes,
         data_type: str,
@@ -168,21 +168,21 @@ class UploadsApi:
         identifier = external_id or file_name
         upload = _Upload(
             upload_id=next(self._next_id),
-            athlete_id=visit.athlete_id,
-            client_id=visit.bearer.client_id,
+            athlete_id=request.athlete_id,
+            client_id=request.bearer.client_id,
             file_name=file_name,
             external_id=identifier if identifier.lower().endswith(f".{data_type}") else f"{identifier}.{data_type}",
             digest=hashlib.sha256(content).hexdigest(),
-            ready_at=visit.now + self.upload_seconds,
+            ready_at=request.now + self.upload_seconds,
             recording=None,
             fields=fields,
         )
         try:
-            upload.recording = await self._turns.do(lambda: read_file(content, data_type, fields["sport_type"]))
+            upload.recording = await self._executor.run(lambda: read_file(content, data_type, fields["sport_type"]))
         except FileError as error:
             upload.error = str(error)
         else:
-            if upload.recording.start_at is not None and upload.recording.start_at > visit.now + 86_400:
+            if upload.recording.start_at is not None and upload.recording.start_at > request.now + 86_400:
                 upload.error = "The activity is in the future."
         self._uploads[upload.upload_id] = upload
         self._waiting.append(upload)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from strava_async.testing.http.request import Visit
+from strava_async.testing.http.request import EmulatorRequest
 from strava_async.testing.http.responses import (
     RATE_FIELDS,
-    RefusalError,
+    HttpError,
     bad_request,
     inactive,
     rate_limited,
@@ -24,9 +24,9 @@ UPLOAD_CLASS = frozenset({("POST", "/activities"), ("POST", "/uploads")})
 _ON_THE_WIRE = {name.lower(): name for name in RATE_FIELDS}
 
 
-def bearer_of(visit: Visit) -> str:
+def bearer_of(request: EmulatorRequest) -> str:
     """Return the access token in the ``Authorization`` field; empty if there is none."""
-    scheme, _, value = visit.request.headers.get("authorization", "").partition(" ")
+    scheme, _, value = request.asgi_request.headers.get("authorization", "").partition(" ")
     return value.strip() if scheme.lower() == "bearer" else ""
 
 
@@ -41,42 +41,42 @@ def application_of(accounts: Accounts, values: Mapping[str, str]) -> Application
     return application
 
 
-class Gate:
+class AccessControl:
     """Knows callers by their tokens and counts them."""
 
     def __init__(self, accounts: Accounts, quirks: Quirks) -> None:
         self._accounts = accounts
         self._quirks = quirks
 
-    def token_of(self, visit: Visit) -> str:
+    def token_of(self, request: EmulatorRequest) -> str:
         """Return the access token that a call brought; empty if there is none.
 
         It stands in the ``Authorization`` field, or in the query, if ``Quirks.token_in_query`` and as long as Strava
         takes it there.
         """
-        in_query = self._quirks.token_in_query and visit.now < HEADER_ONLY_AT
-        return bearer_of(visit) or (visit.query.get("access_token", "") if in_query else "")
+        in_query = self._quirks.token_in_query and request.now < HEADER_ONLY_AT
+        return bearer_of(request) or (request.query.get("access_token", "") if in_query else "")
 
-    def identify(self, visit: Visit, token: str) -> None:
+    def identify(self, request: EmulatorRequest, token: str) -> None:
         """Find out who calls; a token that never existed leaves the caller unknown."""
-        visit.token = self._accounts.access_token(token) if token else None
-        if visit.token is not None:
-            visit.application = self._accounts.applications[visit.token.client_id]
+        request.token = self._accounts.access_token(token) if token else None
+        if request.token is not None:
+            request.application = self._accounts.applications[request.token.client_id]
 
-    def count(self, visit: Visit, rate_class: RateClass = "read") -> RefusalError | None:
+    def count(self, request: EmulatorRequest, rate_class: RateClass = "read") -> HttpError | None:
         """Count the request to its application; return a 429 if it is one too many.
 
         A request without a known token belongs to no application: it is not counted.
         """
-        if visit.application is None:
+        if request.application is None:
             return None
-        verdict = visit.application.meters.count(rate_class, visit.now)
-        visit.rate_headers = {_ON_THE_WIRE[name.lower()]: value for name, value in verdict.headers.items()}
+        verdict = request.application.meters.count(rate_class, request.now)
+        request.rate_headers = {_ON_THE_WIRE[name.lower()]: value for name, value in verdict.headers.items()}
         return None if verdict.exceeded is None else rate_limited(verdict.exceeded)
 
-    def check(self, visit: Visit) -> None:
+    def check(self, request: EmulatorRequest) -> None:
         """Refuse a caller whose application is inactive, or whose token is not valid."""
-        if visit.application is not None and not visit.application.active:
+        if request.application is not None and not request.application.active:
             raise inactive()
-        if visit.token is None or not visit.token.is_live(visit.now):
+        if request.token is None or not request.token.is_live(request.now):
             raise unauthorized()

@@ -1,4 +1,4 @@
-"""The ASGI application: from a request to a route, past gate and faults, and back as an answer."""
+"""The ASGI application: from a request to a route, past access control and faults, and back as a response."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from starlette.types import Receive, Scope, Send
 
 from strava_async.clock import Clock
 from strava_async.testing.faults import Fault, Faults
-from strava_async.testing.http.access import UPLOAD_CLASS, Gate
+from strava_async.testing.http.access import UPLOAD_CLASS, AccessControl
 from strava_async.testing.http.headers import application_fields, is_chunked
 from strava_async.testing.http.hosts import is_cross_site
-from strava_async.testing.http.request import Visit
-from strava_async.testing.http.responses import GZIP_MINIMUM_BYTES, Answer, RefusalError, cross_site, unknown_path
+from strava_async.testing.http.request import EmulatorRequest
+from strava_async.testing.http.responses import GZIP_MINIMUM_BYTES, HttpError, Response, cross_site, unknown_path
 
-Handler = Callable[[Visit], Awaitable[Answer]]
+Handler = Callable[[EmulatorRequest], Awaitable[Response]]
 
 REQUESTS_KEPT = 100_000
 _CHUNK_BYTES = 16_384  # of a body without a length
@@ -68,25 +68,27 @@ class Routes:
         return None
 
 
-class Front:
+class EmulatorApp:
     """The ASGI application.
 
     Args:
         clock: the time that windows, tokens and ``Date`` fields go by.
-        gate: asked before every call of the API.
+        access: asked before every call of the API.
         faults: what goes wrong.
         api_prefix: where the API begins; empty if it begins at the root.
         latency_seconds: how long a request takes on the clock, half of it before and half after it is processed.
     """
 
-    def __init__(self, clock: Clock, gate: Gate, faults: Faults, *, api_prefix: str, latency_seconds: float) -> None:
+    def __init__(
+        self, clock: Clock, access: AccessControl, faults: Faults, *, api_prefix: str, latency_seconds: float
+    ) -> None:
         self.api = Routes()
         self.pages = Routes()
-        self.watching = Routes()  # who only looks asks nothing of Strava: no fault is met, nothing is put on record
+        self.polled = Routes()  # who only looks asks nothing of Strava: no fault is met, nothing is put on record
         self.requests: deque[Served] = deque(maxlen=REQUESTS_KEPT)
         self.latency_seconds = latency_seconds
         self._clock = clock
-        self._gate = gate
+        self._access = access
         self._faults = faults
         self._prefix = api_prefix
         self._date = (0, "")
@@ -101,32 +103,32 @@ class Front:
         if scope["type"] == "lifespan":
             await _live(receive, send)
         elif scope["type"] == "http":
-            visit = Visit(Request(scope, receive), _path_below_mount(scope))
+            request = EmulatorRequest(Request(scope, receive), _path_below_mount(scope))
             try:
-                answer = await self._answer(visit)
+                answer = await self._answer(request)
             except ClientDisconnect:
                 return
-            await _send(visit, answer, send)
+            await _send(request, answer, send)
         else:
             await send({"type": "websocket.close", "code": 1000})
 
-    async def _answer(self, visit: Visit) -> Answer:
-        if (watching := self.watching.find(visit.method, visit.path)) is not None:
-            visit.now = self._clock.time()
-            return self._complete(visit, await watching[0](visit))
-        foreign = is_cross_site(visit.method, visit.request.headers)
-        faults = () if foreign else self._faults.take(visit.method, self.names(visit.path))
+    async def _answer(self, request: EmulatorRequest) -> Response:
+        if (polled := self.polled.find(request.method, request.path)) is not None:
+            request.now = self._clock.time()
+            return self._complete(request, await polled[0](request))
+        foreign = is_cross_site(request.method, request.asgi_request.headers)
+        faults = () if foreign else self._faults.take(request.method, self.names(request.path))
         for fault in faults:
             if fault.refusal is not None:
                 raise fault.refusal()
         half = self.latency_seconds / 2
         # Without latency this is a mere checkpoint: requests that are sent together are under way together.
         await self._clock.sleep(half + sum(fault.delay_seconds for fault in faults))
-        visit.now = self._clock.time()
-        answer = self._complete(visit, await self._process(visit, faults, foreign=foreign))
+        request.now = self._clock.time()
+        answer = self._complete(request, await self._process(request, faults, foreign=foreign))
         for fault in faults:
             answer = fault.alter(answer) if fault.alter is not None else answer
-        self._record(visit, answer)
+        self._record(request, answer)
         for fault in faults:
             if fault.loss is not None:
                 raise fault.loss()
@@ -134,60 +136,60 @@ class Front:
             await self._clock.sleep(half)
         return answer
 
-    async def _process(self, visit: Visit, faults: Iterable[Fault], *, foreign: bool) -> Answer:
-        visit.short_by = max((fault.short_by for fault in faults), default=0)
+    async def _process(self, request: EmulatorRequest, faults: Iterable[Fault], *, foreign: bool) -> Response:
+        request.short_by = max((fault.short_by for fault in faults), default=0)
         try:
             for fault in faults:
                 if fault.instead is not None:
                     if fault.counted:
-                        self._pass_gate(visit, checked=False)
+                        self._check_access(request, checked=False)
                     return fault.instead
-            _ = visit.query  # a query that cannot be read is refused whether it is needed or not
+            _ = request.query  # a query that cannot be read is refused whether it is needed or not
             if foreign:
                 raise cross_site()
-            return await self._dispatch(visit)
-        except RefusalError as refusal:
-            return refusal.answer()
+            return await self._dispatch(request)
+        except HttpError as refusal:
+            return refusal.response()
 
-    async def _dispatch(self, visit: Visit) -> Answer:
-        page = self.pages.find(visit.method, visit.path)
-        if page is None and (below := self._pass_gate(visit, checked=True)) is not None:
-            page = self.api.find(visit.method, below)
+    async def _dispatch(self, request: EmulatorRequest) -> Response:
+        page = self.pages.find(request.method, request.path)
+        if page is None and (below := self._check_access(request, checked=True)) is not None:
+            page = self.api.find(request.method, below)
         if page is None:
             raise unknown_path()
-        handler, visit.path_values = page
-        return await handler(visit)
+        handler, request.path_values = page
+        return await handler(request)
 
-    def _pass_gate(self, visit: Visit, *, checked: bool) -> str | None:
+    def _check_access(self, request: EmulatorRequest, *, checked: bool) -> str | None:
         """Identify, count and (if ``checked``) check; return the path below the API, None for one outside."""
-        if not visit.path.startswith(f"{self._prefix}/") or visit.path.startswith("/oauth/"):
+        if not request.path.startswith(f"{self._prefix}/") or request.path.startswith("/oauth/"):
             return None
-        below = visit.path.removeprefix(self._prefix)
+        below = request.path.removeprefix(self._prefix)
         if below.startswith("/oauth/"):
             return None
-        self._gate.identify(visit, self._gate.token_of(visit))
-        refusal = self._gate.count(visit, "upload" if (visit.method, below) in UPLOAD_CLASS else "read")
+        self._access.identify(request, self._access.token_of(request))
+        refusal = self._access.count(request, "upload" if (request.method, below) in UPLOAD_CLASS else "read")
         if checked:
             if refusal is not None:
                 raise refusal
-            self._gate.check(visit)
+            self._access.check(request)
         return below
 
-    def _complete(self, visit: Visit, answer: Answer) -> Answer:
-        second = int(visit.now)
+    def _complete(self, request: EmulatorRequest, answer: Response) -> Response:
+        second = int(request.now)
         if self._date[0] != second:
             self._date = (second, formatdate(second, usegmt=True))
         # What a handler says of a field goes before what stands here; an empty value leaves it out.
         said = {name.lower() for name in answer.headers}
-        around = {"Date": self._date[1], **application_fields(answer), **(visit.rate_headers or {})}
+        around = {"Date": self._date[1], **application_fields(answer), **(request.rate_headers or {})}
         headers = {name: value for name, value in around.items() if name.lower() not in said} | dict(answer.headers)
         return replace(answer, headers={name: value for name, value in headers.items() if value})
 
-    def _record(self, visit: Visit, answer: Answer) -> None:
-        query = {name: "***" if name in _SECRET_PARAMETERS else value for name, value in visit.query.items()}
-        token = visit.token
+    def _record(self, request: EmulatorRequest, answer: Response) -> None:
+        query = {name: "***" if name in _SECRET_PARAMETERS else value for name, value in request.query.items()}
+        token = request.token
         athlete_id, client_id = (token.athlete_id, token.client_id) if token else (None, None)
-        served = Served(visit.method, visit.path, answer.status_code, visit.now, athlete_id, client_id, query)
+        served = Served(request.method, request.path, answer.status_code, request.now, athlete_id, client_id, query)
         self.requests.append(served)
 
 
@@ -205,12 +207,12 @@ async def _live(receive: Receive, send: Send) -> None:
             return
 
 
-async def _send(visit: Visit, answer: Answer, send: Send) -> None:
+async def _send(request: EmulatorRequest, answer: Response, send: Send) -> None:
     body = answer.body.plain
     fields = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in answer.headers.items()]
     if answer.content_type:
         fields.append((b"Content-Type", answer.content_type.encode("latin-1")))
-    if len(body) >= GZIP_MINIMUM_BYTES and "gzip" in visit.request.headers.get("accept-encoding", ""):
+    if len(body) >= GZIP_MINIMUM_BYTES and "gzip" in request.asgi_request.headers.get("accept-encoding", ""):
         body = answer.body.gzipped()
         fields.append((b"Content-Encoding", b"gzip"))
         if "Vary" not in answer.headers:
@@ -221,6 +223,6 @@ async def _send(visit: Visit, answer: Answer, send: Send) -> None:
     else:
         fields.append((b"Content-Length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": answer.status_code, "headers": fields})
-    for piece in pieces if visit.method != "HEAD" else ():
+    for piece in pieces if request.method != "HEAD" else ():
         await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": b""})

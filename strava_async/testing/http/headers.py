@@ -17,18 +17,18 @@ import uuid
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from strava_async.testing.http.responses import HTML_TYPE, Answer
+from strava_async.testing.http.responses import HTML_TYPE, Response
 
 _VALIDATED = {"Cache-Control": "max-age=0, private, must-revalidate"}
 _FAILED = {"Cache-Control": "no-cache"}  # so in a 401 of 2020; of the other failures no recording tells
 
 
-def is_chunked(answer: Answer) -> bool:
+def is_chunked(answer: Response) -> bool:
     """Say whether an answer comes in chunks: it is the application's."""
     return answer.origin == "application" and answer.content_type != HTML_TYPE and not 300 <= answer.status_code < 400
 
 
-def application_fields(answer: Answer) -> Mapping[str, str]:
+def application_fields(answer: Response) -> Mapping[str, str]:
     """Return the fields that go around an answer; what a handler says of them goes before."""
     if answer.origin == "streams":
         return {"Vary": "Origin"}

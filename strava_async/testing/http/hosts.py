@@ -108,7 +108,7 @@ def _checked(name: str) -> Address | str:
     return host
 
 
-def answering_to(allowed: AllowedHosts, app: ASGIApp) -> ASGIApp:
+def restrict_hosts(allowed: AllowedHosts, app: ASGIApp) -> ASGIApp:
     """Return the application for requests to these hosts; others are refused before it learns of them."""
 
     async def serve_or_refuse(scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from strava_async.testing.http.request import Visit
-from strava_async.testing.http.responses import RefusalError, bad_request
+from strava_async.testing.http.request import EmulatorRequest
+from strava_async.testing.http.responses import HttpError, bad_request
 
 PER_PAGE = 30
 PER_PAGE_LIMIT = 200
@@ -144,7 +144,7 @@ def sport_type(values: Mapping[str, str], resource: str, *, older: str = "type")
     return known
 
 
-def instant(written: str, refusal: RefusalError) -> float:
+def instant(written: str, refusal: HttpError) -> float:
     """Return the Unix time of an ISO 8601 text; without a zone it is taken as UTC."""
     try:
         moment = datetime.fromisoformat(written)
@@ -157,13 +157,13 @@ def instant(written: str, refusal: RefusalError) -> float:
     return seconds
 
 
-def page_of(visit: Visit, *, clamp: bool) -> tuple[int, int]:
+def page_of(request: EmulatorRequest, *, clamp: bool) -> tuple[int, int]:
     """Return ``page`` and ``per_page`` of the query.
 
     More than 200 per page: Strava's answer is not documented; a 400, or 200 items if ``clamp``.
     """
-    page = integer(visit.query, "page")
-    per_page = integer(visit.query, "per_page")
+    page = integer(request.query, "page")
+    per_page = integer(request.query, "per_page")
     page = 1 if page is None else page
     per_page = PER_PAGE if per_page is None else per_page
     if page < 1:

@@ -12,7 +12,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import Field, File, parse_options_header
 from starlette.requests import Request
 
-from strava_async.testing.http.responses import RefusalError, missing_scope, unauthorized
+from strava_async.testing.http.responses import HttpError, missing_scope, unauthorized
 from strava_async.testing.state.grants import AccessToken, Application
 
 FORM_LIMIT_BYTES = 1 << 20
@@ -34,7 +34,7 @@ def decode_pairs(raw: bytes) -> dict[str, str]:
             raw.decode("utf-8", "replace"), keep_blank_values=True, errors="replace", max_num_fields=FORM_LIMIT_FIELDS
         )
     except ValueError as error:
-        raise RefusalError(400, "Bad Request") from error
+        raise HttpError(400, "Bad Request") from error
     return dict(pairs)
 
 
@@ -43,9 +43,9 @@ def decode_json(raw: bytes) -> dict[str, Any]:
     try:
         value: Any = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise RefusalError(400, "Bad Request") from error
+        raise HttpError(400, "Bad Request") from error
     if not isinstance(value, dict):
-        raise RefusalError(400, "Bad Request")
+        raise HttpError(400, "Bad Request")
     return cast("dict[str, Any]", value)
 
 
@@ -59,11 +59,11 @@ class SentFile:
         self.content = content
 
 
-class Visit:
+class EmulatorRequest:
     """One request under way.
 
     Attributes:
-        request: the request.
+        asgi_request: Starlette's view of the request.
         method: its method.
         path: its path below where the emulator is mounted.
         now: when it arrived; Unix seconds.
@@ -75,9 +75,9 @@ class Visit:
         short_by: how many items a page must lack, by order of a fault.
     """
 
-    def __init__(self, request: Request, path: str) -> None:
-        self.request = request
-        self.method: str = request.method
+    def __init__(self, asgi_request: Request, path: str) -> None:
+        self.asgi_request = asgi_request
+        self.method: str = asgi_request.method
         self.path = path
         self.now = 0.0
         self.path_values: tuple[str, ...] = ()
@@ -92,16 +92,16 @@ class Visit:
     def query(self) -> dict[str, str]:
         """The parameters of the query."""
         if self._query is None:
-            raw: bytes = self.request.scope["query_string"]
+            raw: bytes = self.asgi_request.scope["query_string"]
             self._query = {}  # stays so if the query cannot be read: only the first reader gets the refusal
             if len(raw) > QUERY_LIMIT_BYTES:
-                raise RefusalError(414, "Request-URI Too Long")
+                raise HttpError(414, "Request-URI Too Long")
             self._query = decode_pairs(raw) if raw else {}
         return self._query
 
     @property
     def bearer(self) -> AccessToken:
-        """The token that the gate let pass."""
+        """The access token, after it was checked."""
         if self.token is None:
             raise unauthorized()
         return self.token
@@ -121,7 +121,7 @@ class Visit:
         if not self.may(*scopes):
             raise missing_scope(scopes[0])
 
-    def number_in_path(self, missing: RefusalError) -> int:
+    def number_in_path(self, missing: HttpError) -> int:
         """Return the id in the path; raise ``missing`` if it is none."""
         value = self.path_values[0]
         if not _ID.fullmatch(value):
@@ -132,12 +132,12 @@ class Visit:
         """Read the body; one above the limit is a 413, after the rest has been read and thrown away."""
         chunks: list[bytes] = []
         size = 0
-        async for chunk in self.request.stream():
+        async for chunk in self.asgi_request.stream():
             size += len(chunk)
             if size <= limit_bytes:
                 chunks.append(chunk)
         if size > limit_bytes:
-            raise RefusalError(413, "Request Entity Too Large")
+            raise HttpError(413, "Request Entity Too Large")
         return b"".join(chunks)
 
     @property
@@ -160,7 +160,7 @@ class Visit:
         return decode_pairs(raw)
 
     def _content_type(self) -> tuple[bytes, dict[bytes, bytes]]:
-        return parse_options_header(self.request.headers.get("content-type", ""))
+        return parse_options_header(self.asgi_request.headers.get("content-type", ""))
 
     def _decode_multipart(self, raw: bytes, boundary: bytes) -> dict[str, str]:
         values: dict[str, str] = {}
@@ -179,7 +179,7 @@ class Visit:
             parser.write(raw)
             parser.finalize()
         except FormParserError as error:
-            raise RefusalError(400, "Bad Request") from error
+            raise HttpError(400, "Bad Request") from error
         return values
 
 

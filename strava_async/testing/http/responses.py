@@ -22,7 +22,7 @@ RATE_FIELDS: tuple[str, ...] = (
 )
 
 
-class Encoded:
+class EncodedBody:
     """The bytes of a body, and once somebody has asked for it, the same compressed, and what tells it from others."""
 
     __slots__ = ("_etag", "_gzipped", "plain")
@@ -46,7 +46,7 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """An HTTP answer before it is sent.
 
     Attributes:
@@ -59,7 +59,7 @@ class Answer:
     """
 
     status_code: int
-    body: Encoded
+    body: EncodedBody
     content_type: str = JSON_TYPE
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     origin: Literal["application", "streams", "edge"] = "application"
@@ -70,22 +70,22 @@ def json_bytes(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
 
-def json_answer(value: Any, status_code: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+def json_response(value: Any, status_code: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return an answer with that value."""
-    return Answer(status_code, Encoded(json_bytes(value)), headers=headers or {})
+    return Response(status_code, EncodedBody(json_bytes(value)), headers=headers or {})
 
 
-def html_answer(page: str, status_code: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+def html_response(page: str, status_code: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return a page."""
-    return Answer(status_code, Encoded(page.encode("utf-8", "replace")), HTML_TYPE, headers or {})
+    return Response(status_code, EncodedBody(page.encode("utf-8", "replace")), HTML_TYPE, headers or {})
 
 
-def empty_answer(status_code: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+def empty_response(status_code: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return an answer without a body."""
-    return Answer(status_code, Encoded(b""), "", headers or {})
+    return Response(status_code, EncodedBody(b""), "", headers or {})
 
 
-class RefusalError(Exception):
+class HttpError(Exception):
     """A Fault on its way to the caller. Each of ``errors`` is (resource, field, code)."""
 
     def __init__(self, status_code: int, message: str, *errors: tuple[str, str, str]) -> None:
@@ -94,62 +94,62 @@ class RefusalError(Exception):
         self.message = message
         self.errors = errors
 
-    def answer(self) -> Answer:
-        """Return the Fault as an answer."""
+    def response(self) -> Response:
+        """Return the Fault as a response."""
         errors = [{"resource": resource, "field": name, "code": code} for resource, name, code in self.errors]
-        return json_answer({"message": self.message, "errors": errors}, self.status_code)
+        return json_response({"message": self.message, "errors": errors}, self.status_code)
 
 
-def bad_request(resource: str, name: str, code: str = "invalid") -> RefusalError:
+def bad_request(resource: str, name: str, code: str = "invalid") -> HttpError:
     """400: a parameter is wrong."""
-    return RefusalError(400, "Bad Request", (resource, name, code))
+    return HttpError(400, "Bad Request", (resource, name, code))
 
 
-def unauthorized() -> RefusalError:
+def unauthorized() -> HttpError:
     """401: no access token, or one that is not valid."""
-    return RefusalError(401, "Authorization Error", ("Athlete", "access_token", "invalid"))
+    return HttpError(401, "Authorization Error", ("Athlete", "access_token", "invalid"))
 
 
-def wrong_secret() -> RefusalError:
+def wrong_secret() -> HttpError:
     """401: the client id is known, the secret is not its."""
-    return RefusalError(401, "Authorization Error", ("Application", "", "invalid"))
+    return HttpError(401, "Authorization Error", ("Application", "", "invalid"))
 
 
-def missing_scope(scope: str) -> RefusalError:
+def missing_scope(scope: str) -> HttpError:
     """401: the athlete did not grant that."""
-    return RefusalError(401, "Authorization Error", ("AccessToken", f"{scope}_permission", "missing"))
+    return HttpError(401, "Authorization Error", ("AccessToken", f"{scope}_permission", "missing"))
 
 
-def closed() -> RefusalError:
+def closed() -> HttpError:
     """401: the endpoint is not open to ordinary applications."""
-    return RefusalError(401, "Authorization Error", ("Application", "internal", "invalid"))
+    return HttpError(401, "Authorization Error", ("Application", "internal", "invalid"))
 
 
-def inactive() -> RefusalError:
+def inactive() -> HttpError:
     """403: the owner of the application has no subscription."""
-    return RefusalError(403, "Forbidden", ("Application", "Status", "Inactive"))
+    return HttpError(403, "Forbidden", ("Application", "Status", "Inactive"))
 
 
-def cross_site() -> RefusalError:
+def cross_site() -> HttpError:
     """403: a page of another site sent it. The emulator's own: Strava's forms carry tokens for that."""
-    return RefusalError(403, "This was sent from a page of another site")
+    return HttpError(403, "This was sent from a page of another site")
 
 
-def over_capacity() -> RefusalError:
+def over_capacity() -> HttpError:
     """403: as many athletes as the application may have. The shape around the message is not documented."""
-    return RefusalError(403, "Limit of connected athletes exceeded", ("Application", "athletes", "exceeded"))
+    return HttpError(403, "Limit of connected athletes exceeded", ("Application", "athletes", "exceeded"))
 
 
-def not_found(resource: str) -> RefusalError:
+def not_found(resource: str) -> HttpError:
     """404: missing, or not to be seen by this caller."""
-    return RefusalError(404, "Resource Not Found", (resource, "", "not found"))
+    return HttpError(404, "Resource Not Found", (resource, "", "not found"))
 
 
-def unknown_path() -> RefusalError:
+def unknown_path() -> HttpError:
     """404: there is no such endpoint."""
-    return RefusalError(404, "Record Not Found", ("resource", "path", "invalid"))
+    return HttpError(404, "Record Not Found", ("resource", "path", "invalid"))
 
 
-def rate_limited(exceeded: Literal["overall", "read"]) -> RefusalError:
+def rate_limited(exceeded: Literal["overall", "read"]) -> HttpError:
     """429: over the limit of that budget. There is no ``Retry-After``."""
-    return RefusalError(429, "Rate Limit Exceeded", ("Application", f"{exceeded} rate limit", "exceeded"))
+    return HttpError(429, "Rate Limit Exceeded", ("Application", f"{exceeded} rate limit", "exceeded"))

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
-from strava_async.testing.http.request import Visit
-from strava_async.testing.http.responses import Answer, bad_request, empty_answer, html_answer
+from strava_async.testing.http.request import EmulatorRequest
+from strava_async.testing.http.responses import Response, bad_request, empty_response, html_response
 from strava_async.testing.pages.consent_html import PAGE_HEADERS, capacity_page, consent_page
 from strava_async.testing.state.grants import Accounts, Application, in_order
 
@@ -54,18 +54,18 @@ class Consent:
         self._first_athlete = first_athlete
         self._questions: OrderedDict[str, _Question] = OrderedDict()
 
-    async def ask(self, visit: Visit) -> Answer:
+    async def ask(self, request: EmulatorRequest) -> Response:
         """GET: show the page, or send the browser straight back where all has been granted already."""
-        question = self._read(visit)
+        question = self._read(request)
         names = self._names()
-        chosen = self._signed_in(visit, names)
+        chosen = self._signed_in(request, names)
         granted = self._accounts.grant_of(question.application.client_id, chosen)
-        certain = len(names) == 1 or _COOKIE in visit.request.cookies
-        automatic = certain and visit.query.get("approval_prompt", "auto") == "auto"
+        certain = len(names) == 1 or _COOKIE in request.asgi_request.cookies
+        automatic = certain and request.query.get("approval_prompt", "auto") == "auto"
         if automatic and granted and set(question.scope) <= set(granted.scope):
-            return self._send_back(question, chosen, granted.scope, visit.now)
+            return self._send_back(question, chosen, granted.scope, request.now)
         if certain and self._accounts.is_full_for(question.application, chosen):
-            return html_answer(capacity_page(), 403, PAGE_HEADERS)
+            return html_response(capacity_page(), 403, PAGE_HEADERS)
         request_id = secrets.token_urlsafe(24)
         self._questions[request_id] = question
         if len(self._questions) > QUESTIONS_KEPT:
@@ -78,24 +78,24 @@ class Consent:
             chosen=chosen,
             destination=urlsplit(question.redirect_uri).hostname or "",
         )
-        return html_answer(page, 200, PAGE_HEADERS)
+        return html_response(page, 200, PAGE_HEADERS)
 
-    async def decide(self, visit: Visit) -> Answer:
+    async def decide(self, request: EmulatorRequest) -> Response:
         """POST: what the athlete said. Works once for each page shown."""
-        form = _read_form(await visit.body())
+        form = _read_form(await request.body())
         question = self._questions.pop(form.get("request_id", [""])[0], None)
-        if question is None or question.expires_at <= visit.now:
+        if question is None or question.expires_at <= request.now:
             raise bad_request("Authorize", "request_id")
         if form.get("action") != ["authorize"]:
             return _redirect(question, {"error": "access_denied"})
         athlete_id = _known_athlete(form.get("athlete_id", [""])[0], self._names())
         if self._accounts.is_full_for(question.application, athlete_id):
-            return html_answer(capacity_page(), 403, PAGE_HEADERS)
+            return html_response(capacity_page(), 403, PAGE_HEADERS)
         ticked = set(form.get("scope", []))
-        return self._send_back(question, athlete_id, tuple(s for s in question.scope if s in ticked), visit.now)
+        return self._send_back(question, athlete_id, tuple(s for s in question.scope if s in ticked), request.now)
 
-    def _read(self, visit: Visit) -> _Question:
-        query = visit.query
+    def _read(self, request: EmulatorRequest) -> _Question:
+        query = request.query
         application = self._accounts.application(query.get("client_id", ""))
         if application is None:
             raise bad_request("Application", "client_id")
@@ -112,14 +112,14 @@ class Consent:
             raise bad_request("Authorize", "scope") from error
         if not scope:
             raise bad_request("Authorize", "scope", "missing")
-        expires_at = visit.now + QUESTION_LIFETIME_SECONDS
+        expires_at = request.now + QUESTION_LIFETIME_SECONDS
         return _Question(application, redirect_uri, scope, query.get("state"), expires_at)
 
-    def _signed_in(self, visit: Visit, names: Mapping[int, str]) -> int:
-        cookie = visit.request.cookies.get(_COOKIE, "")
+    def _signed_in(self, request: EmulatorRequest, names: Mapping[int, str]) -> int:
+        cookie = request.asgi_request.cookies.get(_COOKIE, "")
         return next((athlete_id for athlete_id in names if str(athlete_id) == cookie), self._first_athlete)
 
-    def _send_back(self, question: _Question, athlete_id: int, scope: tuple[str, ...], now: float) -> Answer:
+    def _send_back(self, question: _Question, athlete_id: int, scope: tuple[str, ...], now: float) -> Response:
         code = self._accounts.issue_code(question.application.client_id, athlete_id, scope, now)
         cookie = f"{_COOKIE}={athlete_id}; Path=/; HttpOnly; SameSite=Lax"
         return _redirect(question, {"code": code, "scope": ",".join(scope)}, {"Set-Cookie": cookie})
@@ -155,10 +155,10 @@ def _known_athlete(value: str, names: Mapping[int, str]) -> int:
     raise bad_request("Athlete", "id")
 
 
-def _redirect(question: _Question, values: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Answer:
+def _redirect(question: _Question, values: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Response:
     given = {} if question.state is None else {"state": question.state}
     query = urlencode({**given, **values}, safe=",:", quote_via=quote)
     # Non-ASCII characters of the caller's URI go out escaped; what is escaped already stays.
     target = quote(question.redirect_uri, safe="!#$%&'()*+,/:;=?@[]~")
     location = f"{target}{'&' if urlsplit(target).query else '?'}{query}"
-    return empty_answer(302, {"Location": location, "Cache-Control": "no-store", **(headers or {})})
+    return empty_response(302, {"Location": location, "Cache-Control": "no-store", **(headers or {})})

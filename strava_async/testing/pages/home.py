@@ -13,8 +13,8 @@ from typing import Any
 from strava_async._shapes import is_object
 from strava_async.oauth import authorization_url
 from strava_async.testing.http.parameters import integer, required, sport_type
-from strava_async.testing.http.request import Visit
-from strava_async.testing.http.responses import Answer, Encoded, bad_request, empty_answer, html_answer
+from strava_async.testing.http.request import EmulatorRequest
+from strava_async.testing.http.responses import EncodedBody, Response, bad_request, empty_response, html_response
 from strava_async.testing.pages.athlete_actions import Site
 from strava_async.testing.pages.consent_html import PAGE_HEADERS, framed
 from strava_async.testing.pages.home_script import SITE_SCRIPT
@@ -94,38 +94,38 @@ class SitePage:
         self._subscriptions = subscriptions
         self._events = events
 
-    async def show(self, visit: Visit) -> Answer:
+    async def show(self, request: EmulatorRequest) -> Response:
         """GET /: the page."""
-        recorded = self._recorded(visit)
+        recorded = self._recorded(request)
         athletes = "\n".join(self._athlete(athlete_id, name, recorded) for athlete_id, name in self._names().items())
         content = _PAGE.format(athletes=athletes, events=self._sent())
-        return html_answer(framed("Strava emulator", content), 200, _HEADERS)
+        return html_response(framed("Strava emulator", content), 200, _HEADERS)
 
-    async def live(self, visit: Visit) -> Answer:
+    async def live(self, request: EmulatorRequest) -> Response:
         """GET /emulator/live: the parts that change while nobody does anything on the page."""
         parts = [*(self._grants(athlete_id) for athlete_id in self._names()), self._sent()]
-        return html_answer("\n".join(parts), 200, _HEADERS)
+        return html_response("\n".join(parts), 200, _HEADERS)
 
-    async def script(self, visit: Visit) -> Answer:
+    async def script(self, request: EmulatorRequest) -> Response:
         """GET /emulator/site.js: what fetches them."""
-        return Answer(200, Encoded(SITE_SCRIPT.encode()), "text/javascript; charset=utf-8", _HEADERS)
+        return Response(200, EncodedBody(SITE_SCRIPT.encode()), "text/javascript; charset=utf-8", _HEADERS)
 
-    async def connect(self, visit: Visit) -> Answer:
+    async def connect(self, request: EmulatorRequest) -> Response:
         """GET /emulator/connect: on to the page where the first application asks an athlete; an address to type."""
         client_id = next(iter(self._accounts.applications))
         page = authorization_url("../oauth", client_id=client_id, redirect_uri=SAMPLE_REDIRECT_URI, scope=_SAMPLE_SCOPE)
-        return empty_answer(303, {"Location": page, "Cache-Control": "no-store"})
+        return empty_response(303, {"Location": page, "Cache-Control": "no-store"})
 
-    async def record(self, visit: Visit) -> Answer:
+    async def record(self, request: EmulatorRequest) -> Response:
         """POST /emulator/record: an athlete comes home from an activity."""
-        form = await visit.parameters()
+        form = await request.parameters()
         sport = sport_type(form, "Activity") or _SPORTS[0]
         activity_id = self._site.record(self._athlete_of(form), sport_type=sport, name=None, private=False)
         return _back(f"?recorded={activity_id}")
 
-    async def disconnect(self, visit: Visit) -> Answer:
+    async def disconnect(self, request: EmulatorRequest) -> Response:
         """POST /emulator/disconnect: an athlete removes an application."""
-        form = await visit.parameters()
+        form = await request.parameters()
         application = self._accounts.application(required(form, "client_id", "Application"))
         if application is None:
             raise bad_request("Application", "client_id")
@@ -138,9 +138,9 @@ class SitePage:
             raise bad_request("Athlete", "athlete_id")
         return athlete_id
 
-    def _recorded(self, visit: Visit) -> dict[str, Any]:
+    def _recorded(self, request: EmulatorRequest) -> dict[str, Any]:
         """Return the activity that the address says was recorded; empty if there is none."""
-        activity_id = visit.query.get("recorded", "")
+        activity_id = request.query.get("recorded", "")
         if not re.fullmatch(r"[0-9]{1,18}", activity_id, re.ASCII):
             return {}
         return self._site.activity(int(activity_id)) or {}
@@ -186,8 +186,8 @@ class SitePage:
         return "is told of events" if subscribed else "has no webhook subscription"
 
 
-def _back(query: str = "") -> Answer:
-    return empty_answer(303, {"Location": f"../{query}", "Cache-Control": "no-store"})
+def _back(query: str = "") -> Response:
+    return empty_response(303, {"Location": f"../{query}", "Cache-Control": "no-store"})
 
 
 def _told(sent: SentEvent) -> str:

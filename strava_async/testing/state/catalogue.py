@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from strava_async.testing.http.responses import Encoded, json_bytes
+from strava_async.testing.http.responses import EncodedBody, json_bytes
 from strava_async.testing.world import AthleteWorld, start_of
 from strava_async.testing.world.bounded_cache import BoundedCache
 
 KEPT_BODY_BYTES = 128 << 20
 
-BodyCache = BoundedCache[Encoded]
-"""Encoded bodies by key, up to a number of bytes."""
+BodyCache = BoundedCache[EncodedBody]
+"""EncodedBody bodies by key, up to a number of bytes."""
 
 
 def body_cache(limit_bytes: int = KEPT_BODY_BYTES) -> BodyCache:
@@ -83,7 +83,7 @@ class Catalogue:
 
     def page(
         self, *, after: float | None, before: float | None, private: bool, skip: int, count: int, oldest_first: bool
-    ) -> Encoded:
+    ) -> EncodedBody:
         """Return ``count`` summaries as a JSON array, after having passed over ``skip`` of them."""
         view = self._everything if private else self._shared
         low, high = view.between(after, before)
@@ -91,11 +91,11 @@ class Catalogue:
             ids = view.ids[min(low + skip, high) : min(low + skip + count, high)]
         else:
             ids = view.ids[max(high - skip - count, low) : max(high - skip, low)][::-1]
-        return Encoded(b"[" + b",".join(self._summary(activity_id) for activity_id in ids) + b"]")
+        return EncodedBody(b"[" + b",".join(self._summary(activity_id) for activity_id in ids) + b"]")
 
-    def body(self, activity_id: int, kind: tuple[Any, ...], make: Callable[[], Any]) -> Encoded:
+    def body(self, activity_id: int, kind: tuple[Any, ...], make: Callable[[], Any]) -> EncodedBody:
         """Return a body that belongs to an activity, encoded once as long as nothing changes and the cache has room."""
-        return self._bodies.get(self._key(activity_id, kind), lambda: Encoded(json_bytes(make())))
+        return self._bodies.get(self._key(activity_id, kind), lambda: EncodedBody(json_bytes(make())))
 
     def has_body(self, activity_id: int, kind: tuple[Any, ...]) -> bool:
         """Say whether such a body is at hand; else it takes the time to make it."""

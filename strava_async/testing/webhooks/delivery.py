@@ -133,8 +133,8 @@ class Delivery:
 
     def wake(self) -> None:
         """Let whoever is delivering look again at what is due."""
-        for news in self._waiting:
-            news.set()
+        for woken in self._waiting:
+            woken.set()
 
     async def deliver(self) -> int:
         """Send what is due now, each event once, and return how many were sent."""
@@ -160,16 +160,16 @@ class Delivery:
         """Send each event when it is due, until cancelled."""
         async with anyio.create_task_group() as senders:
             while True:
-                news = anyio.Event()
-                self._waiting.add(news)
+                woken = anyio.Event()
+                self._waiting.add(woken)
                 try:
                     settled_in = self._settle()
                     while self._under_way < AT_ONCE and (letter := self._outbox.take(self._clock.monotonic())):
                         self._under_way += 1
                         senders.start_soon(self._send_in_place, letter)
-                    await self._pause(news, self._earlier(settled_in))
+                    await self._pause(woken, self._earlier(settled_in))
                 finally:
-                    self._waiting.discard(news)
+                    self._waiting.discard(woken)
 
     def _earlier(self, seconds: float | None) -> float | None:
         """Return in how many seconds something is due: that, or a letter if there is a place for it."""
@@ -179,16 +179,16 @@ class Delivery:
         letter_in = due_at - self._clock.monotonic()
         return letter_in if seconds is None else min(seconds, letter_in)
 
-    async def _pause(self, news: anyio.Event, seconds: float | None) -> None:
+    async def _pause(self, woken: anyio.Event, seconds: float | None) -> None:
         async with anyio.create_task_group() as waiting:
             if seconds is not None:
-                waiting.start_soon(self._ring, news, seconds)
-            await news.wait()
+                waiting.start_soon(self._ring, woken, seconds)
+            await woken.wait()
             waiting.cancel_scope.cancel()
 
-    async def _ring(self, news: anyio.Event, seconds: float) -> None:
+    async def _ring(self, woken: anyio.Event, seconds: float) -> None:
         await self._clock.sleep(seconds)
-        news.set()
+        woken.set()
 
     async def _send_in_place(self, letter: Letter) -> None:
         try:

@@ -5,7 +5,7 @@ Rules:
 - The application proves itself by id and secret; there is no bearer. Nothing is counted to its quota: recorded answers
   of 2018 showed a usage of 0.
 - A subscription is made after its callback has answered the handshake, while the caller waits.
-- A GET with a body is refused before it gets here, by what stands in front of Strava.
+- A GET with a body is refused before it gets here, by what stands in app of Strava.
 
 Source:
     https://developers.strava.com/docs/webhooks/; the words of the refusals as practitioners report them.
@@ -25,14 +25,14 @@ from strava_async._shapes import is_object
 from strava_async.testing.callbacks import Callbacks, ask
 from strava_async.testing.http.access import application_of
 from strava_async.testing.http.parameters import required
-from strava_async.testing.http.request import Visit
+from strava_async.testing.http.request import EmulatorRequest
 from strava_async.testing.http.responses import (
-    Answer,
+    Response,
     bad_request,
-    empty_answer,
-    html_answer,
+    empty_response,
+    html_response,
     inactive,
-    json_answer,
+    json_response,
     not_found,
 )
 from strava_async.testing.state.grants import Accounts, Application
@@ -99,35 +99,35 @@ class SubscriptionsApi:
         """Say whether a subscription has not been deleted."""
         return self.of(subscription.application_id) is subscription
 
-    async def create(self, visit: Visit) -> Answer:
+    async def create(self, request: EmulatorRequest) -> Response:
         """POST /push_subscriptions: asks the callback before it answers."""
-        values = await visit.parameters()
+        values = await request.parameters()
         client_id = self._authenticated(values).client_id
         verify_token = required(values, "verify_token", _RESOURCE)
         callback_url = _callback_url(values)
         self._refuse_second(client_id)
         await self._shake_hands(callback_url, verify_token)
         self._refuse_second(client_id)  # another may have been made meanwhile
-        made = PushSubscription(next(self._ids), client_id, callback_url, visit.now)
+        made = PushSubscription(next(self._ids), client_id, callback_url, request.now)
         self._by_application[client_id] = made
-        return json_answer({"id": made.id}, 201)
+        return json_response({"id": made.id}, 201)
 
-    async def index(self, visit: Visit) -> Answer:
+    async def index(self, request: EmulatorRequest) -> Response:
         """GET /push_subscriptions: a list of one, or of none."""
-        if await visit.body():
-            return html_answer(_REFUSED_AT_THE_EDGE, 403)
-        made = self.of(self._authenticated(visit.query).client_id)
-        return json_answer([] if made is None else [made.values()])
+        if await request.body():
+            return html_response(_REFUSED_AT_THE_EDGE, 403)
+        made = self.of(self._authenticated(request.query).client_id)
+        return json_response([] if made is None else [made.values()])
 
-    async def delete(self, visit: Visit) -> Answer:
+    async def delete(self, request: EmulatorRequest) -> Response:
         """DELETE /push_subscriptions/{id}: the credentials may come in the body too."""
-        client_id = self._authenticated(await visit.parameters()).client_id
+        client_id = self._authenticated(await request.parameters()).client_id
         made = self.of(client_id)
         missing = not_found(_RESOURCE)
-        if made is None or made.id != visit.number_in_path(missing):
+        if made is None or made.id != request.number_in_path(missing):
             raise missing
         del self._by_application[client_id]
-        return empty_answer(204)
+        return empty_response(204)
 
     def _authenticated(self, values: dict[str, str]) -> Application:
         application = application_of(self._accounts, values)

@@ -7,17 +7,17 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from strava_async.testing.http.serial import Turns
+from strava_async.testing.http.serial_executor import SerialExecutor
 from tests.event_loops import each_loop
 
 pytestmark = pytest.mark.anyio
 anyio_backend = each_loop
 
-SHARED = Turns()
+SHARED = SerialExecutor()
 
 
 async def test_who_came_first_works_first_and_others_get_in_between():
-    turns, done = Turns(), []
+    turns, done = SerialExecutor(), []
 
     async def light():
         while len(done) - done.count("light") < 5:
@@ -35,7 +35,7 @@ async def test_who_came_first_works_first_and_others_get_in_between():
 
 
 async def test_the_order_is_that_of_coming():
-    turns, done = Turns(), []
+    turns, done = SerialExecutor(), []
     async with anyio.create_task_group() as tasks:
         for number in range(5):
             tasks.start_soon(turns.do, lambda number=number: done.append(number))
@@ -47,14 +47,14 @@ async def test_what_work_returns_or_raises_comes_back_and_the_next_one_goes_on()
     def fail():
         raise KeyError("broken")
 
-    turns = Turns()
+    executor = SerialExecutor()
     with pytest.raises(KeyError, match="broken"):
-        await turns.do(fail)
-    assert await turns.do(lambda: 7) == 7
+        await executor.run(fail)
+    assert await executor.run(lambda: 7) == 7
 
 
 async def test_who_gives_up_holds_nobody_up():
-    turns, done = Turns(), []
+    turns, done = SerialExecutor(), []
     async with anyio.create_task_group() as tasks:
         for number in range(3):
             scope = anyio.CancelScope()
@@ -63,7 +63,7 @@ async def test_who_gives_up_holds_nobody_up():
 
             async def work(number=number, scope=scope):
                 with scope:
-                    await turns.do(lambda: done.append(number))
+                    await executor.run(lambda: done.append(number))
 
             tasks.start_soon(work)
     assert sorted(done) == [0, 2]
@@ -77,13 +77,13 @@ async def test_one_serves_several_event_loops_one_after_the_other(round_):
 
 
 async def test_event_loops_do_not_wait_for_each_other():
-    turns, done = Turns(), []
+    turns, done = SerialExecutor(), []
 
     async def elsewhere():
-        await turns.do(lambda: done.append("elsewhere"))
+        await executor.run(lambda: done.append("elsewhere"))
 
     async def here():
-        await turns.do(lambda: done.append("here"))
+        await executor.run(lambda: done.append("here"))
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(here)
@@ -95,8 +95,8 @@ async def test_event_loops_do_not_wait_for_each_other():
 
 
 def test_a_loop_that_ended_before_its_turn_holds_nobody_up():
-    turns, done, dead = Turns(), [], asyncio.new_event_loop()
-    task = dead.create_task(turns.do(lambda: done.append("never")))
+    turns, done, dead = SerialExecutor(), [], asyncio.new_event_loop()
+    task = dead.create_task(executor.run(lambda: done.append("never")))
     dead.call_soon(dead.stop)
     dead.run_forever()  # once around: it has asked for its turn
     dead.close()

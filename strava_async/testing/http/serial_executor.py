@@ -12,7 +12,7 @@ from anyio.lowlevel import RunVar, checkpoint
 T = TypeVar("T")
 
 
-class Turns:
+class SerialExecutor:
     """Lets tasks work one after the other, in the order they came; each in a turn of the event loop of its own.
 
     Each event loop has a queue of its own: what waits in one cannot be woken from another.
@@ -21,7 +21,7 @@ class Turns:
     def __init__(self) -> None:
         self._queues: RunVar[_Queue] = RunVar("the queue for the turns")
 
-    async def do(self, work: Callable[[], T]) -> T:
+    async def run(self, work: Callable[[], T]) -> T:
         """Return what ``work`` returns, when it is its turn.
 
         Who gives up lets the next one go: it may then work beside those who are before it, which does no harm.
