@@ -25,7 +25,7 @@ from strava_async.testing.state.catalogue import Catalogue
 from strava_async.testing.state.grants import Accounts
 from strava_async.testing.state.population import Population
 from strava_async.testing.webhooks.delivery import Delivery
-from strava_async.testing.webhooks.publisher import News
+from strava_async.testing.webhooks.publisher import EventPublisher
 from strava_async.testing.webhooks.subscriptions import SubscriptionsApi
 
 # Far above what generated athletes have, so that what a test creates is told apart at a glance.
@@ -68,16 +68,16 @@ class Assembly:
             is_current=self.subscriptions.stands,
             settle=self._settle_uploads,
         )
-        self._news = News(accounts, self.subscriptions, self.delivery.post, clock)
-        accounts.on_end = self._news.deauthorized
+        self._publisher = EventPublisher(accounts, self.subscriptions, self.delivery.post, clock)
+        accounts.on_end = self._publisher.deauthorized
         wake = self.delivery.wake
-        self.uploads = UploadsApi(people.catalogue, self._ids, quirks, upload_seconds, self._news, wake)
-        self.site = Site(people, self.uploads, self._ids, self._news, clock)
+        self.uploads = UploadsApi(people.catalogue, self._ids, quirks, upload_seconds, self._publisher, wake)
+        self.site = Site(people, self.uploads, self._ids, self._publisher, clock)
 
     def serve_api(self, app: EmulatorApp) -> None:
         """Let a app answer for the API."""
         world, quirks = self._people.world, self._quirks
-        activities = ActivitiesApi(self._catalogue_at, self._ids, quirks, self._news)
+        activities = ActivitiesApi(self._catalogue_at, self._ids, quirks, self._publisher)
         wiring.add_api(app.api, AthleteApi(world, quirks), activities, self.uploads)
         wiring.add_routes(app.api, RoutesApi(world, quirks))
         wiring.add_clubs(app.api, ClubsApi(world, quirks))

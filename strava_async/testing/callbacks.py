@@ -133,7 +133,7 @@ def signature_of(secret: str, clock: Clock) -> FieldsOf:
     return fields_of
 
 
-def reaching(
+def callbacks_from(
     callbacks: Callbacks | Mapping[str, ASGIApp] | None, signing_secret: str | None, clock: Clock
 ) -> Callbacks:
     """Return what reaches the callbacks that an emulator was given."""
@@ -147,7 +147,7 @@ def reaching(
     return callbacks
 
 
-async def ask(
+async def call_callback(
     callbacks: Callbacks, method: Method, url: str, content: bytes | None = None, *, seconds: float = ANSWER_SECONDS
 ) -> CallbackReply | None:
     """Return what a callback answers; None if it does not, or not in time.
@@ -176,5 +176,5 @@ async def _send(client: HttpClient, method: Method, url: str, content: bytes | N
     quiet = Hidden(query) if query else None
     content_type = None if content is None else _JSON
     call = Call(method, address, urlsplit(url).path, None, content, content_type, secret_query=quiet)
-    reply = opened_reply(await HttpSender(client).send(call, None, math.inf))  # ``ask`` says how long
+    reply = opened_reply(await HttpSender(client).send(call, None, math.inf))  # ``call_callback`` says how long
     return CallbackReply(reply.status_code, reply.body)

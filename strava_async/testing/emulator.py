@@ -25,7 +25,7 @@ from strava_async.testing import browser
 from strava_async.testing.api.tokens import token_values
 from strava_async.testing.api.uploads import Ending
 from strava_async.testing.assembly import Assembly
-from strava_async.testing.callbacks import ANSWER_SECONDS, Callbacks, reaching
+from strava_async.testing.callbacks import ANSWER_SECONDS, Callbacks, callbacks_from
 from strava_async.testing.faults import Faults
 from strava_async.testing.http.access import AccessControl
 from strava_async.testing.http.app import EmulatorApp, Served
@@ -115,7 +115,7 @@ class Emulator:
             self.clock,
             self.quirks,
             upload_seconds=upload_seconds,
-            callbacks=reaching(callbacks, signing_secret, self.clock),
+            callbacks=callbacks_from(callbacks, signing_secret, self.clock),
             callback_seconds=callback_seconds,
             retry_seconds=retry_seconds,
         )

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from strava_async.testing import CallbackReply, Emulator, FakeClock, Fault
-from strava_async.testing.webhooks.delivery import AT_ONCE, EVENTS_KEPT, Letter, Outbox
-from strava_async.testing.webhooks.events import Aspect, Look, aspect
+from strava_async.testing.webhooks.delivery import AT_ONCE, EVENTS_KEPT, Outbox, PendingEvent
+from strava_async.testing.webhooks.events import ActivityState, Change, visible_change
 from strava_async.testing.webhooks.subscriptions import PushSubscription
 from tests.event_loops import each_loop
 
@@ -116,7 +116,7 @@ async def connected(emulator, scope=EVERYTHING):
         yield http
 
 
-async def heard(emulator, service):
+async def change(emulator, service):
     """Deliver, and return what was told since the last time, in short."""
     service.told.clear()
     await emulator.deliver()
@@ -159,20 +159,20 @@ async def test_a_change_of_title_or_type_is_told_and_no_other(emulator, service,
         activity = (await http.post("/api/v3/activities", data=MANUAL)).json()
         await emulator.deliver()
         assert (await http.put(f"/api/v3/activities/{activity['id']}", json=change)).status_code == 200
-    assert await heard(emulator, service) == ([("update", activity["id"], updates)] if updates else [])
+    assert await change(emulator, service) == ([("update", activity["id"], updates)] if updates else [])
 
 
 async def test_what_the_athlete_does_on_the_site_is_told(emulator, service):
     async with connected(emulator) as http:
         number = emulator.record_activity(name="Ride")
-        assert await heard(emulator, service) == [("create", number, {})]
+        assert await change(emulator, service) == [("create", number, {})]
         emulator.edit_activity(number, private=True, name="Secret")
-        assert await heard(emulator, service) == [("update", number, {"title": "Secret", "private": "true"})]
+        assert await change(emulator, service) == [("update", number, {"title": "Secret", "private": "true"})]
         assert (await http.get(f"/api/v3/activities/{number}")).json()["visibility"] == "only_me"
         emulator.edit_activity(number, private=False)
-        assert await heard(emulator, service) == [("update", number, {"private": "false"})]
+        assert await change(emulator, service) == [("update", number, {"private": "false"})]
         emulator.delete_activity(number)
-        assert await heard(emulator, service) == [("delete", number, {})]
+        assert await change(emulator, service) == [("delete", number, {})]
         assert (await http.get(f"/api/v3/activities/{number}")).status_code == 404
         listed = (await http.get("/api/v3/athlete/activities?per_page=200")).json()
     assert number not in [activity["id"] for activity in listed]
@@ -182,27 +182,31 @@ async def test_with_activity_read_alone_going_private_is_a_delete_and_going_publ
     async with connected(emulator, ("activity:read",)):
         number = emulator.record_activity(private=True)
         emulator.edit_activity(number, name="Secret")
-        assert await heard(emulator, service) == []
+        assert await change(emulator, service) == []
         emulator.edit_activity(number, private=False, name="Open")
-        assert await heard(emulator, service) == [("create", number, {})]
+        assert await change(emulator, service) == [("create", number, {})]
         emulator.edit_activity(number, private=True)
-        assert await heard(emulator, service) == [("delete", number, {})]
+        assert await change(emulator, service) == [("delete", number, {})]
         emulator.delete_activity(number)
-        assert await heard(emulator, service) == []
+        assert await change(emulator, service) == []
 
 
 async def test_without_a_scope_for_activities_only_the_end_of_the_grant_is_told(emulator, service):
     async with connected(emulator, ("read", "activity:write")):
         emulator.delete_activity(emulator.record_activity())
         emulator.disconnect()
-    assert await heard(emulator, service) == [("update", emulator.athlete_ids[0], {"authorized": "false"})]
+    assert await change(emulator, service) == [("update", emulator.athlete_ids[0], {"authorized": "false"})]
 
 
-@pytest.mark.parametrize("before", [None, Look("a", "Run", "Run", False), Look("a", "Run", "Run", True)])
-@pytest.mark.parametrize("after", [None, Look("a", "Run", "Run", False), Look("a", "Run", "Run", True)])
+@pytest.mark.parametrize(
+    "before", [None, ActivityState("a", "Run", "Run", False), ActivityState("a", "Run", "Run", True)]
+)
+@pytest.mark.parametrize(
+    "after", [None, ActivityState("a", "Run", "Run", False), ActivityState("a", "Run", "Run", True)]
+)
 @pytest.mark.parametrize("scope", [("read",), ("activity:read",), ("activity:read_all",)])
 def test_an_application_hears_of_an_activity_only_what_it_may_see(before, after, scope):
-    told = aspect(before, after, scope)
+    told = visible_change(before, after, scope)
     seen = [
         look is not None and scope != ("read",) and (not look.private or "activity:read_all" in scope)
         for look in (before, after)
@@ -210,7 +214,7 @@ def test_an_application_hears_of_an_activity_only_what_it_may_see(before, after,
     changed = all(seen) and before != after
     kinds = {(False, True): "create", (True, False): "delete", (True, True): "update" if changed else None}
     assert (told and told.kind) == kinds.get(tuple(seen))
-    assert told is None or isinstance(told, Aspect)
+    assert told is None or isinstance(told, Change)
 
 
 @pytest.mark.parametrize("way", ["site", "revoke", "deauthorize"])
@@ -260,7 +264,7 @@ async def test_an_upload_is_told_when_it_has_become_an_activity(emulator, servic
         upload = (await http.post("/api/v3/uploads", **form)).json()
         assert await emulator.deliver() == 0
         clock.advance(3)
-        assert [kind for kind, _, _ in await heard(emulator, service)] == ["create"]
+        assert [kind for kind, _, _ in await change(emulator, service)] == ["create"]
         status = (await http.get(f"/api/v3/uploads/{upload['id']}")).json()
         assert service.told[0]["object_id"] == status["activity_id"]
         assert service.told[0]["event_time"] == NOW + 2  # when it was ready, not when somebody looked
@@ -269,7 +273,7 @@ async def test_an_upload_is_told_when_it_has_become_an_activity(emulator, servic
         assert (gone["status"], gone["activity_id"]) == ("The created activity has been deleted.", None)
         await http.post("/api/v3/uploads", **form)
         clock.advance(3)
-        assert [kind for kind, _, _ in await heard(emulator, service)] == ["delete", "create"]
+        assert [kind for kind, _, _ in await change(emulator, service)] == ["delete", "create"]
 
 
 async def test_an_upload_that_ends_as_deleted_is_told_as_created_and_deleted(emulator, service, clock):
@@ -277,7 +281,7 @@ async def test_an_upload_that_ends_as_deleted_is_told_as_created_and_deleted(emu
     async with connected(emulator) as http:
         await http.post("/api/v3/uploads", data={"data_type": "gpx"}, files={"file": ("a.gpx", GPX.encode())})
         clock.advance(3)
-        assert sorted(kind for kind, _, _ in await heard(emulator, service)) == ["create", "delete"]
+        assert sorted(kind for kind, _, _ in await change(emulator, service)) == ["create", "delete"]
         assert len({event["object_id"] for event in service.told}) == 1
 
 
@@ -464,7 +468,7 @@ def test_an_outbox_that_is_full_loses_what_is_due_first():
     to = PushSubscription(1, 1, CALLBACK, 0.0)
     outbox = Outbox(limit=2)
     for second, body in ((5.0, b"b"), (3.0, b"a"), (9.0, b"c")):
-        outbox.put(Letter(to, body), second)
+        outbox.put(PendingEvent(to, body), second)
     assert outbox.take(4.0) is None
     assert outbox.next_due_at == 5.0
     assert [outbox.take(9.0).body, outbox.take(9.0).body, outbox.take(9.0)] == [b"b", b"c", None]
@@ -639,7 +643,7 @@ async def test_an_athlete_records_an_activity_on_the_front_page(emulator, servic
         assert (reply.status_code, reply.url.join(reply.headers["Location"]).path) == (303, "/")
     newest = emulator.world().activities[-1]
     assert newest["sport_type"] == "Run"
-    assert await heard(emulator, service) == [("create", newest["id"], {})]
+    assert await change(emulator, service) == [("create", newest["id"], {})]
 
 
 async def test_an_athlete_removes_an_application_on_the_front_page(emulator, service):
@@ -649,7 +653,7 @@ async def test_an_athlete_removes_an_application_on_the_front_page(emulator, ser
         form = {"athlete_id": emulator.athlete_ids[0], "client_id": emulator.client_id}
         assert (await http.post(f"/{action}", data=form)).status_code == 303
         assert "Not connected." in (await http.get("/")).text
-    assert await heard(emulator, service) == [("update", emulator.athlete_ids[0], {"authorized": "false"})]
+    assert await change(emulator, service) == [("update", emulator.athlete_ids[0], {"authorized": "false"})]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ SHARED = SerialExecutor()
 
 
 async def test_who_came_first_works_first_and_others_get_in_between():
-    turns, done = SerialExecutor(), []
+    executor, done = SerialExecutor(), []
 
     async def light():
         while len(done) - done.count("light") < 5:
@@ -26,7 +26,7 @@ async def test_who_came_first_works_first_and_others_get_in_between():
 
     async with anyio.create_task_group() as tasks:
         for number in range(5):
-            tasks.start_soon(turns.do, lambda number=number: done.append(number))
+            tasks.start_soon(executor.do, lambda number=number: done.append(number))
         tasks.start_soon(light)
     heavy = [one for one in done if one != "light"]
     assert sorted(heavy) == list(range(5))
@@ -35,10 +35,10 @@ async def test_who_came_first_works_first_and_others_get_in_between():
 
 
 async def test_the_order_is_that_of_coming():
-    turns, done = SerialExecutor(), []
+    executor, done = SerialExecutor(), []
     async with anyio.create_task_group() as tasks:
         for number in range(5):
-            tasks.start_soon(turns.do, lambda number=number: done.append(number))
+            tasks.start_soon(executor.do, lambda number=number: done.append(number))
             await checkpoint()
     assert done == list(range(5))
 
@@ -54,7 +54,7 @@ async def test_what_work_returns_or_raises_comes_back_and_the_next_one_goes_on()
 
 
 async def test_who_gives_up_holds_nobody_up():
-    turns, done = SerialExecutor(), []
+    executor, done = SerialExecutor(), []
     async with anyio.create_task_group() as tasks:
         for number in range(3):
             scope = anyio.CancelScope()
@@ -77,7 +77,7 @@ async def test_one_serves_several_event_loops_one_after_the_other(round_):
 
 
 async def test_event_loops_do_not_wait_for_each_other():
-    turns, done = SerialExecutor(), []
+    executor, done = SerialExecutor(), []
 
     async def elsewhere():
         await executor.run(lambda: done.append("elsewhere"))
@@ -95,11 +95,11 @@ async def test_event_loops_do_not_wait_for_each_other():
 
 
 def test_a_loop_that_ended_before_its_turn_holds_nobody_up():
-    turns, done, dead = SerialExecutor(), [], asyncio.new_event_loop()
+    executor, done, dead = SerialExecutor(), [], asyncio.new_event_loop()
     task = dead.create_task(executor.run(lambda: done.append("never")))
     dead.call_soon(dead.stop)
     dead.run_forever()  # once around: it has asked for its turn
     dead.close()
-    anyio.run(turns.do, lambda: done.append("next"))
+    anyio.run(executor.do, lambda: done.append("next"))
     assert done == ["next"]
     task._log_destroy_pending = False

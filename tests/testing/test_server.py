@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits, serve
-from strava_async.testing.callbacks import NetworkCallbacks, ask
+from strava_async.testing.callbacks import NetworkCallbacks, call_callback
 from tests.plain_http import NO_TRUST
 
 
@@ -190,7 +190,7 @@ async def test_the_time_of_a_callback_begins_when_all_is_loaded_that_reaches_it(
     threads.acquire_on_behalf_of_nowait("another")
 
     async def ask_without_time():
-        assert await ask(NetworkCallbacks(), "GET", "http://127.0.0.1:9/hook", seconds=0) is None
+        assert await call_callback(NetworkCallbacks(), "GET", "http://127.0.0.1:9/hook", seconds=0) is None
         order.append("given up")
 
     async with anyio.create_task_group() as tasks:

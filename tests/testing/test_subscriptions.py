@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from strava_async.testing import Emulator, FakeClock
-from strava_async.testing.callbacks import AsgiCallbacks, CallbackReply, NetworkCallbacks, ask
+from strava_async.testing.callbacks import AsgiCallbacks, CallbackReply, NetworkCallbacks, call_callback
 from tests.event_loops import each_loop
 
 pytestmark = pytest.mark.anyio
@@ -162,7 +162,7 @@ async def test_a_callback_has_two_seconds():
         left.append(anyio.current_effective_deadline() - anyio.current_time())
         return CallbackReply(200)
 
-    await ask(answer, "GET", CALLBACK)
+    await call_callback(answer, "GET", CALLBACK)
     assert left == [pytest.approx(2.0, abs=0.5)]
 
 
@@ -373,4 +373,4 @@ async def test_without_callbacks_given_the_network_is_asked(clock, caplog):
     assert reply.status_code == 201
     assert heard == ["/hook"]
     assert "v-sekret" not in caplog.text
-    assert await ask(NetworkCallbacks(), "GET", url) is None  # nobody listens any more
+    assert await call_callback(NetworkCallbacks(), "GET", url) is None  # nobody listens any more

@@ -36,8 +36,8 @@ from strava_async.testing.http.responses import (
 from strava_async.testing.http.serial_executor import SerialExecutor
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.state.catalogue import Catalogue, CatalogueOf
-from strava_async.testing.webhooks.events import look
-from strava_async.testing.webhooks.publisher import News
+from strava_async.testing.webhooks.events import state_of
+from strava_async.testing.webhooks.publisher import EventPublisher
 from strava_async.testing.world.record.streams import KEYS
 
 _THUMBNAIL_SIZE = 100  # pixels
@@ -55,14 +55,16 @@ class ActivitiesApi:
         catalogue_of: gives the activities of an athlete as of an instant.
         next_id: gives the id of a new activity.
         quirks: see there.
-        news: is told of new and changed activities.
+        publisher: is told of new and changed activities.
     """
 
-    def __init__(self, catalogue_of: CatalogueOf, next_id: Iterator[int], quirks: Quirks, news: News) -> None:
+    def __init__(
+        self, catalogue_of: CatalogueOf, next_id: Iterator[int], quirks: Quirks, publisher: EventPublisher
+    ) -> None:
         self._catalogue_of = catalogue_of
         self._next_id = next_id
         self._quirks = quirks
-        self._news = news
+        self._publisher = publisher
         self._executor = SerialExecutor()
 
     async def index(self, request: EmulatorRequest) -> Response:
@@ -198,7 +200,7 @@ class ActivitiesApi:
         except ValueError as error:
             raise bad_request("Activity", str(error).partition(":")[0]) from error
         catalogue.refresh(activity_id)
-        self._news.created(detail)
+        self._publisher.created(detail)
         # So in the recording of 2025-10: an empty pair, which a client has to live with.
         return json_response(detail, 201, {"X-Readratelimit-Usage": ","})
 
@@ -210,7 +212,7 @@ class ActivitiesApi:
         """
         request.require("activity:write")
         catalogue, number = self._own(request)
-        detail = change(catalogue, number, self._changes(catalogue, await _sent(request)), self._news)
+        detail = change(catalogue, number, self._changes(catalogue, await _sent(request)), self._publisher)
         return json_response(detail)
 
     async def delete(self, request: EmulatorRequest) -> Response:
@@ -269,12 +271,14 @@ async def _sent(request: EmulatorRequest) -> dict[str, Any]:
     return fields | flags
 
 
-def change(catalogue: Catalogue, activity_id: int, changes: dict[str, Any], news: News) -> dict[str, Any]:
+def change(
+    catalogue: Catalogue, activity_id: int, changes: dict[str, Any], publisher: EventPublisher
+) -> dict[str, Any]:
     """Change an activity, tell of it, and return its detail; ``KeyError`` if there is none of that id."""
-    before = look(catalogue.summary(activity_id))
+    before = state_of(catalogue.summary(activity_id))
     detail = catalogue.world.update(activity_id, changes)
     catalogue.refresh(activity_id)
-    news.changed(detail, before)
+    publisher.changed(detail, before)
     return detail
 
 

@@ -21,7 +21,7 @@ from strava_async.testing.http.responses import Response, bad_request, json_resp
 from strava_async.testing.http.serial_executor import SerialExecutor
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.state.catalogue import Catalogue
-from strava_async.testing.webhooks.publisher import News
+from strava_async.testing.webhooks.publisher import EventPublisher
 
 BODY_LIMIT_BYTES = 32 << 20
 
@@ -71,7 +71,7 @@ class UploadsApi:
         next_id: gives the ids of uploads and activities.
         quirks: see there.
         upload_seconds: how long an upload is processed, on the emulator's clock.
-        news: is told of the activities.
+        publisher: is told of the activities.
         on_accept: is called when an upload has come that is to be processed.
 
     Attributes:
@@ -84,14 +84,14 @@ class UploadsApi:
         next_id: Iterator[int],
         quirks: Quirks,
         upload_seconds: float,
-        news: News,
+        publisher: EventPublisher,
         on_accept: Callable[[], None],
     ) -> None:
         self.upload_seconds = upload_seconds
         self._catalogue_of = catalogue_of
         self._next_id = next_id
         self._quirks = quirks
-        self._news = news
+        self._publisher = publisher
         self._on_accept = on_accept
         self._uploads: dict[int, _Upload] = {}
         self._waiting: deque[_Upload] = deque()
@@ -200,10 +200,10 @@ class UploadsApi:
         upload.ending = self.endings.popleft() if self.endings else None
         detail = self._add(upload, upload.recording, catalogue)
         upload.recording = None
-        self._news.created(detail, at=upload.ready_at)
+        self._publisher.created(detail, at=upload.ready_at)
         if upload.ending == "deleted":
             catalogue.remove(detail["id"])
-            self._news.deleted(detail, at=upload.ready_at)
+            self._publisher.deleted(detail, at=upload.ready_at)
             return
         upload.activity_id = detail["id"]
         self._known[upload.athlete_id, upload.digest] = detail["id"]

@@ -10,7 +10,7 @@ from strava_async.testing.api.activities import change
 from strava_async.testing.api.uploads import UploadsApi
 from strava_async.testing.http.parameters import SPORT_TYPES
 from strava_async.testing.state.population import Population
-from strava_async.testing.webhooks.publisher import News
+from strava_async.testing.webhooks.publisher import EventPublisher
 
 
 class Site:
@@ -20,17 +20,17 @@ class Site:
         people: the athletes.
         uploads: is told of what is deleted.
         next_id: gives the ids of uploads and activities.
-        news: is told of all.
+        publisher: is told of all.
         clock: says when.
     """
 
     def __init__(
-        self, people: Population, uploads: UploadsApi, next_id: Iterator[int], news: News, clock: Clock
+        self, people: Population, uploads: UploadsApi, next_id: Iterator[int], publisher: EventPublisher, clock: Clock
     ) -> None:
         self._people = people
         self._uploads = uploads
         self._next_id = next_id
-        self._news = news
+        self._publisher = publisher
         self._clock = clock
 
     def record(self, athlete_id: int, *, sport_type: str, name: str | None, private: bool) -> int:
@@ -47,7 +47,7 @@ class Site:
         )
         activity_id: int = detail["id"]
         catalogue.refresh(activity_id)
-        self._news.created(detail)
+        self._publisher.created(detail)
         return activity_id
 
     def activity(self, activity_id: int) -> dict[str, Any] | None:
@@ -62,7 +62,7 @@ class Site:
         if sport_type is not None:
             _check(sport_type)
         changes: dict[str, Any] = {"name": name, "sport_type": sport_type, "private": private}
-        change(self._people.catalogue(self._people.owner_of(activity_id)), activity_id, changes, self._news)
+        change(self._people.catalogue(self._people.owner_of(activity_id)), activity_id, changes, self._publisher)
 
     def delete(self, activity_id: int) -> None:
         """Delete an activity."""
@@ -70,7 +70,7 @@ class Site:
         activity = catalogue.summary(activity_id)
         catalogue.remove(activity_id)
         self._uploads.forget(activity_id)
-        self._news.deleted(activity)
+        self._publisher.deleted(activity)
 
 
 def _check(sport_type: str) -> None:

@@ -38,7 +38,7 @@ body {{ margin: 0; min-height: 100vh; display: grid; place-items: center; paddin
   color: var(--ink); font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }}
 main {{ width: 100%; max-width: 28rem; background: var(--card); border: 1px solid var(--line); border-radius: 14px;
   padding: 1.75rem; box-shadow: 0 8px 30px rgb(0 0 0 / 8%); overflow-wrap: anywhere; }}
-.note {{ margin: 0 0 1rem; font-size: .8rem; letter-spacing: .06em; text-transform: uppercase; color: var(--soft); }}
+.note {{ margin: 0 0 1rem; font-size: .8rem; event-spacing: .06em; text-transform: uppercase; color: var(--soft); }}
 h1 {{ margin: 0 0 .5rem; font-size: 1.35rem; line-height: 1.3; }}
 p {{ margin: 0 0 1rem; color: var(--soft); }}
 fieldset {{ margin: 0 0 1.25rem; padding: 0; border: 0; }}

@@ -8,7 +8,7 @@ if (location.search) history.replaceState(null, "", location.pathname);
 
 setInterval(look, 1000);
 
-async function look() {
+async function state_of() {
   if (document.hidden) return;
   const note = document.getElementById("gone");
   try {

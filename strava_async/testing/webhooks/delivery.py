@@ -24,7 +24,7 @@ from typing import Any
 import anyio
 
 from strava_async.clock import Clock
-from strava_async.testing.callbacks import Callbacks, ask
+from strava_async.testing.callbacks import Callbacks, call_callback
 from strava_async.testing.webhooks.subscriptions import PushSubscription
 
 ATTEMPTS = 3
@@ -58,7 +58,7 @@ class SentEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class PendingEvent:
     """An event that waits to be sent."""
 
     to: PushSubscription
@@ -67,26 +67,26 @@ class Letter:
 
 
 class Outbox:
-    """Letters by the instant at which they are due. When there are too many, the one that is due first is lost."""
+    """Events by the instant at which they are due. Above the limit, the one that is due first is dropped."""
 
     def __init__(self, limit: int = EVENTS_KEPT) -> None:
         self._limit = limit
         self._order = itertools.count()
-        self._waiting: list[tuple[float, int, Letter]] = []
+        self._waiting: list[tuple[float, int, PendingEvent]] = []
 
     @property
     def next_due_at(self) -> float | None:
-        """When the next letter is due; None if none waits."""
+        """When the next event is due; None if none waits."""
         return self._waiting[0][0] if self._waiting else None
 
-    def put(self, letter: Letter, due_at: float) -> None:
-        """Take a letter in."""
-        heapq.heappush(self._waiting, (due_at, next(self._order), letter))
+    def put(self, event: PendingEvent, due_at: float) -> None:
+        """Add an event."""
+        heapq.heappush(self._waiting, (due_at, next(self._order), event))
         if len(self._waiting) > self._limit:
             heapq.heappop(self._waiting)
 
-    def take(self, now: float) -> Letter | None:
-        """Hand out a letter that is due; None if there is none."""
+    def take(self, now: float) -> PendingEvent | None:
+        """Remove and return an event that is due; None if there is none."""
         due = self._waiting and self._waiting[0][0] <= now
         return heapq.heappop(self._waiting)[2] if due else None
 
@@ -129,7 +129,7 @@ class Delivery:
 
     def post(self, to: PushSubscription, body: bytes) -> None:
         """Put an event on its way."""
-        self._put(Letter(to, body))
+        self._put(PendingEvent(to, body))
 
     def wake(self) -> None:
         """Let whoever is delivering look again at what is due."""
@@ -152,8 +152,8 @@ class Delivery:
                 for _ in range(min(AT_ONCE, len(due))):
                     senders.start_soon(send_some)
         finally:
-            for letter in due:
-                self._put(letter)
+            for event in due:
+                self._put(event)
         return sent
 
     async def run(self) -> None:
@@ -164,20 +164,20 @@ class Delivery:
                 self._waiting.add(woken)
                 try:
                     settled_in = self._settle()
-                    while self._under_way < AT_ONCE and (letter := self._outbox.take(self._clock.monotonic())):
+                    while self._under_way < AT_ONCE and (event := self._outbox.take(self._clock.monotonic())):
                         self._under_way += 1
-                        senders.start_soon(self._send_in_place, letter)
+                        senders.start_soon(self._send_in_place, event)
                     await self._pause(woken, self._earlier(settled_in))
                 finally:
                     self._waiting.discard(woken)
 
     def _earlier(self, seconds: float | None) -> float | None:
-        """Return in how many seconds something is due: that, or a letter if there is a place for it."""
+        """Return in how many seconds something is due: that, or an event if fewer than ``AT_ONCE`` are under way."""
         due_at = self._outbox.next_due_at if self._under_way < AT_ONCE else None
         if due_at is None:
             return seconds
-        letter_in = due_at - self._clock.monotonic()
-        return letter_in if seconds is None else min(seconds, letter_in)
+        event_in = due_at - self._clock.monotonic()
+        return event_in if seconds is None else min(seconds, event_in)
 
     async def _pause(self, woken: anyio.Event, seconds: float | None) -> None:
         async with anyio.create_task_group() as waiting:
@@ -190,30 +190,30 @@ class Delivery:
         await self._clock.sleep(seconds)
         woken.set()
 
-    async def _send_in_place(self, letter: Letter) -> None:
+    async def _send_in_place(self, event: PendingEvent) -> None:
         try:
-            await self._send(letter)
+            await self._send(event)
         finally:
             self._under_way -= 1
             self.wake()
 
-    async def _send(self, letter: Letter) -> bool:
+    async def _send(self, event: PendingEvent) -> bool:
         """Make one try, and say whether there was one to be made."""
-        if not self._is_current(letter.to):
+        if not self._is_current(event.to):
             return False
         at = self._clock.time()
         try:
-            to, seconds = letter.to.callback_url, self._answer_seconds
-            reply = await ask(self._callbacks, "POST", to, letter.body, seconds=seconds)
+            to, seconds = event.to.callback_url, self._answer_seconds
+            reply = await call_callback(self._callbacks, "POST", to, event.body, seconds=seconds)
         except anyio.get_cancelled_exc_class():
-            self._put(letter)
+            self._put(event)
             raise
         status_code = None if reply is None else reply.status_code
-        self.events.append(SentEvent(letter.body, letter.attempt, status_code, at, letter.to.application_id))
-        if status_code != 200 and letter.attempt < ATTEMPTS:
-            self._put(replace(letter, attempt=letter.attempt + 1), self._retry_seconds)
+        self.events.append(SentEvent(event.body, event.attempt, status_code, at, event.to.application_id))
+        if status_code != 200 and event.attempt < ATTEMPTS:
+            self._put(replace(event, attempt=event.attempt + 1), self._retry_seconds)
         return True
 
-    def _put(self, letter: Letter, seconds: float = 0.0) -> None:
-        self._outbox.put(letter, self._clock.monotonic() + seconds)
+    def _put(self, event: PendingEvent, seconds: float = 0.0) -> None:
+        self._outbox.put(event, self._clock.monotonic() + seconds)
         self.wake()

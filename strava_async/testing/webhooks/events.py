@@ -24,18 +24,18 @@ READ, READ_ALL = "activity:read", "activity:read_all"
 Event = dict[str, Any]
 
 
-class Aspect(NamedTuple):
+class Change(NamedTuple):
     """What an event says of its object: ``aspect_type`` and ``updates``."""
 
     kind: str
     updates: dict[str, str]
 
 
-DEAUTHORIZED = Aspect("update", {"authorized": "false"})
-_CREATED, _DELETED = Aspect("create", {}), Aspect("delete", {})
+DEAUTHORIZED = Change("update", {"authorized": "false"})
+_CREATED, _DELETED = Change("create", {}), Change("delete", {})
 
 
-class Look(NamedTuple):
+class ActivityState(NamedTuple):
     """What of an activity makes an event when it changes.
 
     Attributes:
@@ -51,12 +51,12 @@ class Look(NamedTuple):
     private: bool
 
 
-def look(activity: dict[str, Any]) -> Look:
+def state_of(activity: dict[str, Any]) -> ActivityState:
     """Return the look of an activity, given its summary."""
-    return Look(activity["name"], activity["sport_type"], activity["type"], is_private(activity))
+    return ActivityState(activity["name"], activity["sport_type"], activity["type"], is_private(activity))
 
 
-def aspect(before: Look | None, after: Look | None, scope: Iterable[str]) -> Aspect | None:
+def visible_change(before: ActivityState | None, after: ActivityState | None, scope: Iterable[str]) -> Change | None:
     """Return what an application hears of a change to an activity; None if nothing.
 
     Args:
@@ -73,10 +73,10 @@ def aspect(before: Look | None, after: Look | None, scope: Iterable[str]) -> Asp
     if before is None or after is None:
         return None if before is after else _CREATED if before is None else _DELETED
     updates = _updates(before, after)
-    return Aspect("update", updates) if updates else None
+    return Change("update", updates) if updates else None
 
 
-def _updates(before: Look, after: Look) -> dict[str, str]:
+def _updates(before: ActivityState, after: ActivityState) -> dict[str, str]:
     updates: dict[str, str] = {}
     if after.title != before.title:
         updates["title"] = after.title

@@ -8,13 +8,13 @@ from typing import Any
 from strava_async.clock import Clock
 from strava_async.testing.http.responses import json_bytes
 from strava_async.testing.state.grants import Accounts, Grant
-from strava_async.testing.webhooks.events import DEAUTHORIZED, Aspect, Event, Look, aspect, look
+from strava_async.testing.webhooks.events import DEAUTHORIZED, ActivityState, Change, Event, state_of, visible_change
 from strava_async.testing.webhooks.subscriptions import PushSubscription, SubscriptionsApi
 
 Post = Callable[[PushSubscription, bytes], None]
 
 
-class News:
+class EventPublisher:
     """Makes events of what happens.
 
     Args:
@@ -32,15 +32,15 @@ class News:
 
     def created(self, activity: dict[str, Any], *, at: float | None = None) -> None:
         """Tell of a new activity, given its summary or detail; ``at`` is when it was made, None means now."""
-        self._tell(activity, None, look(activity), at)
+        self._tell(activity, None, state_of(activity), at)
 
-    def changed(self, activity: dict[str, Any], before: Look) -> None:
+    def changed(self, activity: dict[str, Any], before: ActivityState) -> None:
         """Tell of an activity that looked otherwise before."""
-        self._tell(activity, before, look(activity), None)
+        self._tell(activity, before, state_of(activity), None)
 
     def deleted(self, activity: dict[str, Any], *, at: float | None = None) -> None:
         """Tell of an activity that is gone."""
-        self._tell(activity, look(activity), None, at)
+        self._tell(activity, state_of(activity), None, at)
 
     def deauthorized(self, grant: Grant) -> None:
         """Tell the application that an athlete's grant has ended."""
@@ -48,24 +48,26 @@ class News:
         if subscription is not None:
             self._send(subscription, "athlete", grant.athlete_id, grant.athlete_id, DEAUTHORIZED, None)
 
-    def _tell(self, activity: dict[str, Any], before: Look | None, after: Look | None, at: float | None) -> None:
+    def _tell(
+        self, activity: dict[str, Any], before: ActivityState | None, after: ActivityState | None, at: float | None
+    ) -> None:
         athlete_id: int = activity["athlete"]["id"]
         for subscription in self._subscriptions.all():
             grant = self._accounts.grant_of(subscription.application_id, athlete_id)
-            heard = None if grant is None else aspect(before, after, grant.scope)
-            if heard is not None:
-                self._send(subscription, "activity", activity["id"], athlete_id, heard, at)
+            change = None if grant is None else visible_change(before, after, grant.scope)
+            if change is not None:
+                self._send(subscription, "activity", activity["id"], athlete_id, change, at)
 
     def _send(
-        self, to: PushSubscription, object_type: str, object_id: int, owner_id: int, heard: Aspect, at: float | None
+        self, to: PushSubscription, object_type: str, object_id: int, owner_id: int, change: Change, at: float | None
     ) -> None:
         event: Event = {
-            "aspect_type": heard.kind,
+            "aspect_type": change.kind,
             "event_time": int(self._clock.time() if at is None else at),
             "object_id": object_id,
             "object_type": object_type,
             "owner_id": owner_id,
             "subscription_id": to.id,
-            "updates": dict(heard.updates),
+            "updates": dict(change.updates),
         }
         self._post(to, json_bytes(event))

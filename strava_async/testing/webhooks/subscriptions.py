@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from strava_async._shapes import is_object
-from strava_async.testing.callbacks import Callbacks, ask
+from strava_async.testing.callbacks import Callbacks, call_callback
 from strava_async.testing.http.access import application_of
 from strava_async.testing.http.parameters import required
 from strava_async.testing.http.request import EmulatorRequest
@@ -76,7 +76,7 @@ class SubscriptionsApi:
 
     Args:
         accounts: where applications are kept.
-        callbacks: reaches the callback; see ``callbacks.ask``.
+        callbacks: reaches the callback; see ``callbacks.call_callback``.
         answer_seconds: how long the callback has to answer.
     """
 
@@ -106,7 +106,7 @@ class SubscriptionsApi:
         verify_token = required(values, "verify_token", _RESOURCE)
         callback_url = _callback_url(values)
         self._refuse_second(client_id)
-        await self._shake_hands(callback_url, verify_token)
+        await self._verify_callback(callback_url, verify_token)
         self._refuse_second(client_id)  # another may have been made meanwhile
         made = PushSubscription(next(self._ids), client_id, callback_url, request.now)
         self._by_application[client_id] = made
@@ -139,11 +139,13 @@ class SubscriptionsApi:
         if client_id in self._by_application:
             raise bad_request(_RESOURCE, "", "already exists")
 
-    async def _shake_hands(self, callback_url: str, verify_token: str) -> None:
+    async def _verify_callback(self, callback_url: str, verify_token: str) -> None:
         challenge = secrets.token_hex(8)
         query = urlencode({"hub.verify_token": verify_token, "hub.challenge": challenge, "hub.mode": "subscribe"})
         joint = "&" if "?" in callback_url else "?"
-        reply = await ask(self._callbacks, "GET", f"{callback_url}{joint}{query}", seconds=self._answer_seconds)
+        reply = await call_callback(
+            self._callbacks, "GET", f"{callback_url}{joint}{query}", seconds=self._answer_seconds
+        )
         if reply is not None and reply.status_code != 200:
             raise bad_request(_RESOURCE, "callback url", "GET to callback URL does not return 200")
         if reply is None or not _echoes(reply.body, challenge):

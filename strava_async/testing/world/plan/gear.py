@@ -85,9 +85,9 @@ class Locker:
             self.gear[gear_id]["distance"] = round(metres)  # a whole number, as Strava sends it
             self.gear[gear_id]["converted_distance"] = round(metres / self._metres_per_unit, 1)
 
-    def summaries(self, letter: str) -> list[Json]:
+    def summaries(self, event: str) -> list[Json]:
         """Return SummaryGear of the bikes (``b``) or shoes (``g``) that aren't retired, as the profile lists them."""
-        return [summary(item) for key, item in self.gear.items() if key.startswith(letter) and not item["retired"]]
+        return [summary(item) for key, item in self.gear.items() if key.startswith(event) and not item["retired"]]
 
     def _buy_bike(self, brand: str, model: str, frame_type: int, weight: float, sport_type: str) -> str:
         self._number += 17

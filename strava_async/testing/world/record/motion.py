@@ -178,7 +178,7 @@ def _along(
     altitudes: list[float],
     points: list[Point],
 ) -> Way:
-    """Look every second up between the two points of the way that it falls between."""
+    """ActivityState every second up between the two points of the way that it falls between."""
     distance: list[float] = []
     grade: list[float] = []
     altitude: list[float] = []

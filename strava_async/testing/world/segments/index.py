@@ -105,7 +105,7 @@ class SegmentIndex:
         return changed
 
     def recount(self) -> None:
-        """Look anew which activities there are."""
+        """ActivityState anew which activities there are."""
         self._charted = self._indexed = -1
 
     def mark(self, summaries: Iterable[Json]) -> None:
