@@ -17,12 +17,12 @@ from strava_async.testing.api.uploads import UploadsApi
 from strava_async.testing.callbacks import Callbacks
 from strava_async.testing.http.access import AccessControl
 from strava_async.testing.http.app import EmulatorApp
-from strava_async.testing.pages.athlete_actions import Site
+from strava_async.testing.pages.athlete_actions import AthleteActions
 from strava_async.testing.pages.consent import Consent
-from strava_async.testing.pages.home import SitePage
+from strava_async.testing.pages.home import HomePage
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.state.catalogue import Catalogue
-from strava_async.testing.state.grants import Accounts
+from strava_async.testing.state.grants import GrantRegistry
 from strava_async.testing.state.population import Population
 from strava_async.testing.webhooks.delivery import Delivery
 from strava_async.testing.webhooks.publisher import EventPublisher
@@ -39,13 +39,13 @@ class Assembly:
         subscriptions: of webhooks.
         delivery: the events on their way.
         uploads: the files that come.
-        site: what athletes do by themselves.
+        actions: what athletes do by themselves.
     """
 
     def __init__(
         self,
         people: Population,
-        accounts: Accounts,
+        registry: GrantRegistry,
         clock: Clock,
         quirks: Quirks,
         *,
@@ -55,11 +55,11 @@ class Assembly:
         retry_seconds: float,
     ) -> None:
         self._people = people
-        self._accounts = accounts
+        self._registry = registry
         self._clock = clock
         self._quirks = quirks
         self._ids = itertools.count(FIRST_NEW_ID)
-        self.subscriptions = SubscriptionsApi(accounts, callbacks, answer_seconds=callback_seconds)
+        self.subscriptions = SubscriptionsApi(registry, callbacks, answer_seconds=callback_seconds)
         self.delivery = Delivery(
             clock,
             callbacks,
@@ -68,11 +68,11 @@ class Assembly:
             is_current=self.subscriptions.stands,
             settle=self._settle_uploads,
         )
-        self._publisher = EventPublisher(accounts, self.subscriptions, self.delivery.post, clock)
-        accounts.on_end = self._publisher.deauthorized
+        self._publisher = EventPublisher(registry, self.subscriptions, self.delivery.post, clock)
+        registry.on_end = self._publisher.deauthorized
         wake = self.delivery.wake
         self.uploads = UploadsApi(people.catalogue, self._ids, quirks, upload_seconds, self._publisher, wake)
-        self.site = Site(people, self.uploads, self._ids, self._publisher, clock)
+        self.actions = AthleteActions(people, self.uploads, self._ids, self._publisher, clock)
 
     def serve_api(self, app: EmulatorApp) -> None:
         """Let a app answer for the API."""
@@ -86,12 +86,12 @@ class Assembly:
 
     def serve_pages(self, app: EmulatorApp, prefix: str, access: AccessControl) -> None:
         """Let a app answer for what the access does not guard: pages, tokens, webhook subscriptions."""
-        people, accounts = self._people, self._accounts
-        consent = Consent(accounts, people.names, people.ids[0])
-        wiring.add_pages(app.pages, prefix, consent, TokensApi(accounts, access, self._quirks, people.summary))
+        people, registry = self._people, self._registry
+        consent = Consent(registry, people.names, people.ids[0])
+        wiring.add_pages(app.pages, prefix, consent, TokensApi(registry, access, self._quirks, people.summary))
         wiring.add_subscriptions(app.pages, prefix, self.subscriptions)
-        page = SitePage(self.site, people.names, accounts, self.subscriptions, self.delivery.events)
-        wiring.add_site(app.pages, app.polled, page)
+        page = HomePage(self.actions, people.names, registry, self.subscriptions, self.delivery.events)
+        wiring.add_home(app.pages, app.polled, page)
 
     def _settle_uploads(self) -> float | None:
         """Finish the uploads whose time has come; return in how many seconds there are more, if there are any."""

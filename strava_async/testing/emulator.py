@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 from strava_async.clock import Clock, SystemClock
 from strava_async.testing import browser
 from strava_async.testing.api.tokens import token_values
-from strava_async.testing.api.uploads import Ending
+from strava_async.testing.api.uploads import UploadOutcome
 from strava_async.testing.assembly import Assembly
 from strava_async.testing.callbacks import ANSWER_SECONDS, Callbacks, callbacks_from
 from strava_async.testing.faults import Faults
@@ -32,7 +32,13 @@ from strava_async.testing.http.app import EmulatorApp, Served
 from strava_async.testing.http.responses import json_bytes
 from strava_async.testing.meters import MeterLimits, Meters, RateClass
 from strava_async.testing.quirks import Quirks
-from strava_async.testing.state.grants import ALL_SCOPES, TOKEN_LIFETIME_SECONDS, Accounts, Application, in_order
+from strava_async.testing.state.grants import (
+    ALL_SCOPES,
+    TOKEN_LIFETIME_SECONDS,
+    Application,
+    GrantRegistry,
+    ordered_scopes,
+)
 from strava_async.testing.state.population import Population
 from strava_async.testing.webhooks.delivery import RETRY_SECONDS, SentEvent
 from strava_async.testing.webhooks.subscriptions import PushSubscription
@@ -104,14 +110,14 @@ class Emulator:
         drawn = random.Random(f"athletes {seed}").sample(range(10_000_000, 100_000_000), athletes)
         self.athlete_ids: tuple[int, ...] = tuple(drawn)
         self._people = Population(self.athlete_ids, seed=seed, now=self.clock.time(), years=years)
-        self._accounts = Accounts(self.quirks)
+        self._registry = GrantRegistry(self.quirks)
         first = self.register_application(limits=limits)
         self.client_id = first.client_id
         self.client_secret = first.client_secret
 
         self._parts = Assembly(
             self._people,
-            self._accounts,
+            self._registry,
             self.clock,
             self.quirks,
             upload_seconds=upload_seconds,
@@ -119,7 +125,7 @@ class Emulator:
             callback_seconds=callback_seconds,
             retry_seconds=retry_seconds,
         )
-        prefix, access = api_prefix.rstrip("/"), AccessControl(self._accounts, self.quirks)
+        prefix, access = api_prefix.rstrip("/"), AccessControl(self._registry, self.quirks)
         self._app = EmulatorApp(self.clock, access, self.faults, api_prefix=prefix, latency_seconds=latency_seconds)
         self._parts.serve_api(self._app)
         self._parts.serve_pages(self._app, prefix, access)
@@ -160,7 +166,7 @@ class Emulator:
         athlete_capacity: int | None = None,
     ) -> Application:
         """Add an application; id and secret are made up if None."""
-        applications = self._accounts.applications
+        applications = self._registry.applications
         client_id = 10_000 + self._rng.randrange(900_000) if client_id is None else client_id
         if client_id in applications:
             raise ValueError(f"there is an application {client_id} already")
@@ -176,7 +182,7 @@ class Emulator:
 
     def application(self, client_id: int | None = None) -> Application:
         """Return an application; None means the first."""
-        return self._accounts.applications[self.client_id if client_id is None else client_id]
+        return self._registry.applications[self.client_id if client_id is None else client_id]
 
     def meters_of(self, client_id: int | None = None) -> Meters:
         """Return the meters of an application; None means the first."""
@@ -226,27 +232,29 @@ class Emulator:
         athlete_id = self._athlete(athlete_id)
         now = self.clock.time()
         client_id = self.application(client_id).client_id
-        grant = self._accounts.mint(client_id, athlete_id, in_order(scope), now, lifetime_seconds=expires_in)
+        grant = self._registry.issue_token(
+            client_id, athlete_id, ordered_scopes(scope), now, lifetime_seconds=expires_in
+        )
         values = token_values(grant, now, with_scope=self.quirks.scope_in_token_answer)
         return {**values, "athlete": dict(self._people.summary(athlete_id))}
 
-    def end_next_upload(self, ending: Ending) -> None:
+    def end_next_upload(self, ending: UploadOutcome) -> None:
         """Let the next upload of a good file end otherwise than ready; call it again for the one after.
 
         Args:
             ending: ``deleted``, as if the athlete had removed the activity at once, or ``error``: there is an error
                 beside the id of an activity.
         """
-        self._parts.uploads.endings.append(ending)
+        self._parts.uploads.outcomes.append(ending)
 
     def expire_access_tokens(self, athlete_id: int | None = None) -> None:
         """Do what six hours do, at once; None means all athletes. Refresh tokens live on."""
-        self._accounts.expire_access_tokens(athlete_id)
+        self._registry.expire_access_tokens(athlete_id)
 
     def disconnect(self, athlete_id: int | None = None, *, client_id: int | None = None) -> None:
         """Let an athlete remove an application in the settings: the grant is gone with all its tokens."""
         athlete_id = self._athlete(athlete_id)
-        self._accounts.disconnect(self.application(client_id).client_id, athlete_id)
+        self._registry.disconnect(self.application(client_id).client_id, athlete_id)
 
     def record_activity(
         self,
@@ -266,17 +274,17 @@ class Emulator:
             name: its title; None means one by the time of day.
             private: only the athlete may see it.
         """
-        return self._parts.site.record(self._athlete(athlete_id), sport_type=sport_type, name=name, private=private)
+        return self._parts.actions.record(self._athlete(athlete_id), sport_type=sport_type, name=name, private=private)
 
     def edit_activity(
         self, activity_id: int, *, name: str | None = None, sport_type: str | None = None, private: bool | None = None
     ) -> None:
         """Let the athlete change an activity on Strava's pages; None leaves what is. ``KeyError`` for an unknown id."""
-        self._parts.site.edit(activity_id, name=name, sport_type=sport_type, private=private)
+        self._parts.actions.edit(activity_id, name=name, sport_type=sport_type, private=private)
 
     def delete_activity(self, activity_id: int) -> None:
         """Let the athlete delete an activity on Strava's pages; ``KeyError`` for an unknown id."""
-        self._parts.site.delete(activity_id)
+        self._parts.actions.delete(activity_id)
 
     @asynccontextmanager
     async def delivering(self) -> AsyncGenerator[None, None]:

@@ -151,7 +151,7 @@ async def test_a_callback_that_takes_too_long_is_given_up():
         finally:
             ended.append(url)
 
-    assert await ask(never, "GET", CALLBACK, seconds=0.01) is None
+    assert await call_callback(never, "GET", CALLBACK, seconds=0.01) is None
     assert ended == [CALLBACK]
 
 
@@ -210,7 +210,7 @@ async def test_events_can_be_sent_the_same_way(service):
         bodies.append((body, dict(scope["headers"])[b"content-type"]))
         await service(scope, receive, send)
 
-    assert await ask(AsgiCallbacks({f"{ORIGIN}/": app}), "POST", CALLBACK, event) == CallbackReply(200, b"{}")
+    assert await call_callback(AsgiCallbacks({f"{ORIGIN}/": app}), "POST", CALLBACK, event) == CallbackReply(200, b"{}")
     assert service.asked == [("POST", "/hook", {})]
     assert bodies == [(event, b"application/json")]
 

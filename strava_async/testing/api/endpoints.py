@@ -12,7 +12,7 @@ from strava_async.testing.api.tokens import TokensApi
 from strava_async.testing.api.uploads import UploadsApi
 from strava_async.testing.http.app import Routes
 from strava_async.testing.pages.consent import Consent
-from strava_async.testing.pages.home import SitePage
+from strava_async.testing.pages.home import HomePage
 from strava_async.testing.webhooks.subscriptions import SubscriptionsApi
 
 
@@ -22,7 +22,7 @@ def add_pages(routes: Routes, prefix: str, consent: Consent, tokens: TokensApi) 
     # Clients that know one base URL ask for all of them there.
     bases = tuple(dict.fromkeys(("/oauth", f"{prefix}/oauth")))
     for path in ("/oauth/mobile/authorize", *(f"{base}/authorize" for base in bases)):
-        routes.add("GET", path, consent.ask)
+        routes.add("GET", path, consent.show)
         routes.add("POST", path, consent.decide)
     for base in bases:
         routes.add("POST", f"{base}/token", tokens.token)
@@ -38,7 +38,7 @@ def add_subscriptions(routes: Routes, prefix: str, subscriptions: SubscriptionsA
     routes.add("DELETE", f"{prefix}/push_subscriptions/{{}}", subscriptions.delete)
 
 
-def add_site(routes: Routes, polled: Routes, page: SitePage) -> None:
+def add_home(routes: Routes, polled: Routes, page: HomePage) -> None:
     """The front page, for people, what it looks at by itself, and the way to the consent page."""
     polled.add("GET", "/emulator/live", page.live)
     polled.add("GET", "/emulator/site.js", page.script)

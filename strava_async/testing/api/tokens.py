@@ -23,7 +23,7 @@ from strava_async.testing.http.responses import (
     unauthorized,
 )
 from strava_async.testing.quirks import Quirks
-from strava_async.testing.state.grants import Accounts, Application, Grant
+from strava_async.testing.state.grants import Application, Grant, GrantRegistry
 
 SummaryOf = Callable[[int], dict[str, Any]]
 
@@ -44,14 +44,14 @@ class TokensApi:
     """The endpoints that hand out tokens and take them back.
 
     Args:
-        accounts: where grants are kept.
+        registry: where grants are kept.
         access: counts the legacy ``deauthorize``, the only one of the three that spends quota.
         quirks: see there.
         summary_of: gives the SummaryAthlete of an athlete.
     """
 
-    def __init__(self, accounts: Accounts, access: AccessControl, quirks: Quirks, summary_of: SummaryOf) -> None:
-        self._accounts = accounts
+    def __init__(self, registry: GrantRegistry, access: AccessControl, quirks: Quirks, summary_of: SummaryOf) -> None:
+        self._registry = registry
         self._access = access
         self._quirks = quirks
         self._summary_of = summary_of
@@ -59,12 +59,12 @@ class TokensApi:
     async def token(self, request: EmulatorRequest) -> Response:
         """POST /oauth/token: trade a code or a refresh token. The parameters may come as form, JSON or query."""
         values = await request.parameters()
-        application = application_of(self._accounts, values)
+        application = application_of(self._registry, values)
         grant_type = values.get("grant_type")
         if grant_type == "authorization_code":
             return self._redeem(application, values.get("code", ""), request.now)
         if grant_type == "refresh_token":
-            grant = self._accounts.refresh(application.client_id, values.get("refresh_token", ""), request.now)
+            grant = self._registry.refresh(application.client_id, values.get("refresh_token", ""), request.now)
             if grant is None:
                 raise bad_request("RefreshToken", "refresh_token")
             return json_response(self._values(grant, request.now))
@@ -77,7 +77,7 @@ class TokensApi:
         token = (await request.parameters()).get("token", "")
         if not token:
             raise bad_request("Token", "token", "missing")
-        self._accounts.revoke(application.client_id, token)
+        self._registry.revoke(application.client_id, token)
         return empty_response()
 
     async def deauthorize(self, request: EmulatorRequest) -> Response:
@@ -89,7 +89,7 @@ class TokensApi:
             raise refusal
         if request.token is None or not request.token.is_live(request.now):
             raise unauthorized()
-        self._accounts.revoke(request.token.client_id, token)
+        self._registry.revoke(request.token.client_id, token)
         return json_response({"access_token": token})
 
     def _basic(self, header: str) -> Application:
@@ -99,16 +99,16 @@ class TokensApi:
         except (binascii.Error, ValueError):
             pair = ""
         client_id, _, secret = pair.partition(":")
-        application = self._accounts.application(client_id)
+        application = self._registry.application(client_id)
         if application is None or not application.accepts(secret):
             raise HttpError(401, "Authorization Error")
         return application
 
     def _redeem(self, application: Application, code: str, now: float) -> Response:
-        athlete_id = self._accounts.athlete_of_code(application.client_id, code, now)
-        if athlete_id is not None and self._accounts.is_full_for(application, athlete_id):
+        athlete_id = self._registry.athlete_of_code(application.client_id, code, now)
+        if athlete_id is not None and self._registry.is_full_for(application, athlete_id):
             raise over_capacity()
-        grant = self._accounts.redeem(application.client_id, code, now)
+        grant = self._registry.redeem(application.client_id, code, now)
         if grant is None:
             raise bad_request("AuthorizationCode", "code")
         athlete = self._summary_of(grant.athlete_id)

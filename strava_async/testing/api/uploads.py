@@ -31,7 +31,7 @@ FAILED = "There was an error processing your activity."
 DELETED = "The created activity has been deleted."
 UNEXPECTED = "An unexpected error occurred."
 
-Ending = Literal["deleted", "error"]
+UploadOutcome = Literal["deleted", "error"]
 
 
 @dataclass(slots=True)
@@ -48,11 +48,11 @@ class _Upload:
     error: str | None = None
     activity_id: int | None = None
     done: bool = False
-    ending: Ending | None = None
+    outcome: UploadOutcome | None = None
 
     def values(self) -> dict[str, Any]:
         failed = self.done and self.error is not None
-        ready = DELETED if self.ending == "deleted" else READY
+        ready = DELETED if self.outcome == "deleted" else READY
         return {
             "id": self.upload_id,
             "id_str": str(self.upload_id),
@@ -75,7 +75,7 @@ class UploadsApi:
         on_accept: is called when an upload has come that is to be processed.
 
     Attributes:
-        endings: of the next uploads of good files; without one they are ready.
+        outcomes: of the next uploads of good files; without one they are ready.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class UploadsApi:
         self._waiting: deque[_Upload] = deque()
         self._known: dict[tuple[int, str], int] = {}
         self._executor = SerialExecutor()
-        self.endings: deque[Ending] = deque()
+        self.outcomes: deque[UploadOutcome] = deque()
 
     async def create(self, request: EmulatorRequest) -> Response:
         """POST /uploads: multipart; upload class. What is plainly no file of its type is a 400 at once."""
@@ -152,7 +152,7 @@ class UploadsApi:
         """Take notice that an activity is deleted: its upload says so, and the file may come again."""
         for upload in self._uploads.values():
             if upload.activity_id == activity_id:
-                upload.activity_id, upload.ending, upload.error = None, "deleted", None
+                upload.activity_id, upload.outcome, upload.error = None, "deleted", None
                 del self._known[upload.athlete_id, upload.digest]
 
     async def _accept(
@@ -197,17 +197,17 @@ class UploadsApi:
         if existing is not None:
             upload.error = self._duplicate(upload.file_name, existing, catalogue)
             return
-        upload.ending = self.endings.popleft() if self.endings else None
+        upload.outcome = self.outcomes.popleft() if self.outcomes else None
         detail = self._add(upload, upload.recording, catalogue)
         upload.recording = None
         self._publisher.created(detail, at=upload.ready_at)
-        if upload.ending == "deleted":
+        if upload.outcome == "deleted":
             catalogue.remove(detail["id"])
             self._publisher.deleted(detail, at=upload.ready_at)
             return
         upload.activity_id = detail["id"]
         self._known[upload.athlete_id, upload.digest] = detail["id"]
-        upload.error = UNEXPECTED if upload.ending == "error" else None
+        upload.error = UNEXPECTED if upload.outcome == "error" else None
 
     def _add(self, upload: _Upload, recording: Recording, catalogue: Catalogue) -> dict[str, Any]:
         fields = upload.fields

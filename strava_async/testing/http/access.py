@@ -16,7 +16,7 @@ from strava_async.testing.http.responses import (
 )
 from strava_async.testing.meters import RateClass
 from strava_async.testing.quirks import Quirks
-from strava_async.testing.state.grants import Accounts, Application
+from strava_async.testing.state.grants import Application, GrantRegistry
 
 HEADER_ONLY_AT = 1_811_808_000.0  # 2027-06-01, when tokens in a query stop working; which hour nobody has said
 UPLOAD_CLASS = frozenset({("POST", "/activities"), ("POST", "/uploads")})
@@ -30,9 +30,9 @@ def bearer_of(request: EmulatorRequest) -> str:
     return value.strip() if scheme.lower() == "bearer" else ""
 
 
-def application_of(accounts: Accounts, values: Mapping[str, str]) -> Application:
+def application_of(registry: GrantRegistry, values: Mapping[str, str]) -> Application:
     """Return the application whose ``client_id`` and ``client_secret`` were sent; refuse those that are not right."""
-    application = accounts.application(values.get("client_id", ""))
+    application = registry.application(values.get("client_id", ""))
     secret = values.get("client_secret", "")
     if application is None or not secret:
         raise bad_request("Application", "client_id")
@@ -44,8 +44,8 @@ def application_of(accounts: Accounts, values: Mapping[str, str]) -> Application
 class AccessControl:
     """Knows callers by their tokens and counts them."""
 
-    def __init__(self, accounts: Accounts, quirks: Quirks) -> None:
-        self._accounts = accounts
+    def __init__(self, registry: GrantRegistry, quirks: Quirks) -> None:
+        self._registry = registry
         self._quirks = quirks
 
     def token_of(self, request: EmulatorRequest) -> str:
@@ -59,9 +59,9 @@ class AccessControl:
 
     def identify(self, request: EmulatorRequest, token: str) -> None:
         """Find out who calls; a token that never existed leaves the caller unknown."""
-        request.token = self._accounts.access_token(token) if token else None
+        request.token = self._registry.access_token(token) if token else None
         if request.token is not None:
-            request.application = self._accounts.applications[request.token.client_id]
+            request.application = self._registry.applications[request.token.client_id]
 
     def count(self, request: EmulatorRequest, rate_class: RateClass = "read") -> HttpError | None:
         """Count the request to its application; return a 429 if it is one too many.

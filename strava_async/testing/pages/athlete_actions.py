@@ -13,7 +13,7 @@ from strava_async.testing.state.population import Population
 from strava_async.testing.webhooks.publisher import EventPublisher
 
 
-class Site:
+class AthleteActions:
     """Athletes at work on their activities.
 
     Args:

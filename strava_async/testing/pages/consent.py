@@ -17,10 +17,10 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 from strava_async.testing.http.request import EmulatorRequest
 from strava_async.testing.http.responses import Response, bad_request, empty_response, html_response
 from strava_async.testing.pages.consent_html import PAGE_HEADERS, capacity_page, consent_page
-from strava_async.testing.state.grants import Accounts, Application, in_order
+from strava_async.testing.state.grants import Application, GrantRegistry, ordered_scopes
 
-QUESTION_LIFETIME_SECONDS = 1_800
-QUESTIONS_KEPT = 10_000
+PAGE_LIFETIME_SECONDS = 1_800
+PAGES_KEPT = 10_000
 
 _LOCAL_HOSTS = ("localhost", "127.0.0.1")
 _FORBIDDEN_SCHEMES = ("javascript", "data", "vbscript", "file", "")
@@ -29,7 +29,7 @@ _COOKIE = "emulator_athlete"
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
+class _AuthorizationRequest:
     """What an application asks of an athlete."""
 
     application: Application
@@ -43,60 +43,62 @@ class Consent:
     """The authorization endpoint.
 
     Args:
-        accounts: where grants are kept.
+        registry: where grants are kept.
         names: gives the name of each athlete by id; asked when a page is shown.
         first_athlete: who is signed in to a browser that has not been seen before.
     """
 
-    def __init__(self, accounts: Accounts, names: Callable[[], Mapping[int, str]], first_athlete: int) -> None:
-        self._accounts = accounts
+    def __init__(self, registry: GrantRegistry, names: Callable[[], Mapping[int, str]], first_athlete: int) -> None:
+        self._registry = registry
         self._names = names
         self._first_athlete = first_athlete
-        self._questions: OrderedDict[str, _Question] = OrderedDict()
+        self._pending: OrderedDict[str, _AuthorizationRequest] = OrderedDict()
 
-    async def ask(self, request: EmulatorRequest) -> Response:
+    async def show(self, request: EmulatorRequest) -> Response:
         """GET: show the page, or send the browser straight back where all has been granted already."""
-        question = self._read(request)
+        authorization = self._read(request)
         names = self._names()
         chosen = self._signed_in(request, names)
-        granted = self._accounts.grant_of(question.application.client_id, chosen)
+        granted = self._registry.grant_of(authorization.application.client_id, chosen)
         certain = len(names) == 1 or _COOKIE in request.asgi_request.cookies
         automatic = certain and request.query.get("approval_prompt", "auto") == "auto"
-        if automatic and granted and set(question.scope) <= set(granted.scope):
-            return self._send_back(question, chosen, granted.scope, request.now)
-        if certain and self._accounts.is_full_for(question.application, chosen):
+        if automatic and granted and set(authorization.scope) <= set(granted.scope):
+            return self._send_back(authorization, chosen, granted.scope, request.now)
+        if certain and self._registry.is_full_for(authorization.application, chosen):
             return html_response(capacity_page(), 403, PAGE_HEADERS)
         request_id = secrets.token_urlsafe(24)
-        self._questions[request_id] = question
-        if len(self._questions) > QUESTIONS_KEPT:
-            self._questions.popitem(last=False)
+        self._pending[request_id] = authorization
+        if len(self._pending) > PAGES_KEPT:
+            self._pending.popitem(last=False)
         page = consent_page(
-            application=f"application {question.application.client_id}",
+            application=f"application {authorization.application.client_id}",
             request_id=request_id,
-            scope=question.scope,
+            scope=authorization.scope,
             athletes=names,
             chosen=chosen,
-            destination=urlsplit(question.redirect_uri).hostname or "",
+            destination=urlsplit(authorization.redirect_uri).hostname or "",
         )
         return html_response(page, 200, PAGE_HEADERS)
 
     async def decide(self, request: EmulatorRequest) -> Response:
         """POST: what the athlete said. Works once for each page shown."""
         form = _read_form(await request.body())
-        question = self._questions.pop(form.get("request_id", [""])[0], None)
-        if question is None or question.expires_at <= request.now:
+        authorization = self._pending.pop(form.get("request_id", [""])[0], None)
+        if authorization is None or authorization.expires_at <= request.now:
             raise bad_request("Authorize", "request_id")
         if form.get("action") != ["authorize"]:
-            return _redirect(question, {"error": "access_denied"})
+            return _redirect(authorization, {"error": "access_denied"})
         athlete_id = _known_athlete(form.get("athlete_id", [""])[0], self._names())
-        if self._accounts.is_full_for(question.application, athlete_id):
+        if self._registry.is_full_for(authorization.application, athlete_id):
             return html_response(capacity_page(), 403, PAGE_HEADERS)
         ticked = set(form.get("scope", []))
-        return self._send_back(question, athlete_id, tuple(s for s in question.scope if s in ticked), request.now)
+        return self._send_back(
+            authorization, athlete_id, tuple(s for s in authorization.scope if s in ticked), request.now
+        )
 
-    def _read(self, request: EmulatorRequest) -> _Question:
+    def _read(self, request: EmulatorRequest) -> _AuthorizationRequest:
         query = request.query
-        application = self._accounts.application(query.get("client_id", ""))
+        application = self._registry.application(query.get("client_id", ""))
         if application is None:
             raise bad_request("Application", "client_id")
         redirect_uri = query.get("redirect_uri", "")
@@ -107,22 +109,24 @@ class Consent:
         if query.get("approval_prompt", "auto") not in ("auto", "force"):
             raise bad_request("Authorize", "approval_prompt")
         try:
-            scope = in_order(query.get("scope", "").replace(",", " ").split())
+            scope = ordered_scopes(query.get("scope", "").replace(",", " ").split())
         except ValueError as error:
             raise bad_request("Authorize", "scope") from error
         if not scope:
             raise bad_request("Authorize", "scope", "missing")
-        expires_at = request.now + QUESTION_LIFETIME_SECONDS
-        return _Question(application, redirect_uri, scope, query.get("state"), expires_at)
+        expires_at = request.now + PAGE_LIFETIME_SECONDS
+        return _AuthorizationRequest(application, redirect_uri, scope, query.get("state"), expires_at)
 
     def _signed_in(self, request: EmulatorRequest, names: Mapping[int, str]) -> int:
         cookie = request.asgi_request.cookies.get(_COOKIE, "")
         return next((athlete_id for athlete_id in names if str(athlete_id) == cookie), self._first_athlete)
 
-    def _send_back(self, question: _Question, athlete_id: int, scope: tuple[str, ...], now: float) -> Response:
-        code = self._accounts.issue_code(question.application.client_id, athlete_id, scope, now)
+    def _send_back(
+        self, authorization: _AuthorizationRequest, athlete_id: int, scope: tuple[str, ...], now: float
+    ) -> Response:
+        code = self._registry.issue_code(authorization.application.client_id, athlete_id, scope, now)
         cookie = f"{_COOKIE}={athlete_id}; Path=/; HttpOnly; SameSite=Lax"
-        return _redirect(question, {"code": code, "scope": ",".join(scope)}, {"Set-Cookie": cookie})
+        return _redirect(authorization, {"code": code, "scope": ",".join(scope)}, {"Set-Cookie": cookie})
 
 
 def allows_redirect(redirect_uri: str, callback_domain: str) -> bool:
@@ -155,10 +159,12 @@ def _known_athlete(value: str, names: Mapping[int, str]) -> int:
     raise bad_request("Athlete", "id")
 
 
-def _redirect(question: _Question, values: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Response:
-    given = {} if question.state is None else {"state": question.state}
+def _redirect(
+    authorization: _AuthorizationRequest, values: Mapping[str, str], headers: Mapping[str, str] | None = None
+) -> Response:
+    given = {} if authorization.state is None else {"state": authorization.state}
     query = urlencode({**given, **values}, safe=",:", quote_via=quote)
     # Non-ASCII characters of the caller's URI go out escaped; what is escaped already stays.
-    target = quote(question.redirect_uri, safe="!#$%&'()*+,/:;=?@[]~")
+    target = quote(authorization.redirect_uri, safe="!#$%&'()*+,/:;=?@[]~")
     location = f"{target}{'&' if urlsplit(target).query else '?'}{query}"
     return empty_response(302, {"Location": location, "Cache-Control": "no-store", **(headers or {})})

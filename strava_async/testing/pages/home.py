@@ -15,10 +15,10 @@ from strava_async.oauth import authorization_url
 from strava_async.testing.http.parameters import integer, required, sport_type
 from strava_async.testing.http.request import EmulatorRequest
 from strava_async.testing.http.responses import EncodedBody, Response, bad_request, empty_response, html_response
-from strava_async.testing.pages.athlete_actions import Site
+from strava_async.testing.pages.athlete_actions import AthleteActions
 from strava_async.testing.pages.consent_html import PAGE_HEADERS, framed
-from strava_async.testing.pages.home_script import SITE_SCRIPT
-from strava_async.testing.state.grants import Accounts
+from strava_async.testing.pages.home_script import HOME_SCRIPT
+from strava_async.testing.state.grants import GrantRegistry
 from strava_async.testing.webhooks.delivery import SentEvent
 from strava_async.testing.webhooks.subscriptions import SubscriptionsApi
 
@@ -69,28 +69,28 @@ _GRANT = """<form method="post" action="emulator/disconnect">
 </form>"""
 
 
-class SitePage:
+class HomePage:
     """The front page and its buttons. It shows no token, secret or callback.
 
     Args:
-        site: where athletes do something.
+        actions: where athletes do something.
         names: gives the name of each athlete by id.
-        accounts: says what they are connected to.
+        registry: says what they are connected to.
         subscriptions: says who hears of it.
         events: what was sent.
     """
 
     def __init__(
         self,
-        site: Site,
+        actions: AthleteActions,
         names: Callable[[], Mapping[int, str]],
-        accounts: Accounts,
+        registry: GrantRegistry,
         subscriptions: SubscriptionsApi,
         events: deque[SentEvent],
     ) -> None:
-        self._site = site
+        self._actions = actions
         self._names = names
-        self._accounts = accounts
+        self._registry = registry
         self._subscriptions = subscriptions
         self._events = events
 
@@ -108,11 +108,11 @@ class SitePage:
 
     async def script(self, request: EmulatorRequest) -> Response:
         """GET /emulator/site.js: what fetches them."""
-        return Response(200, EncodedBody(SITE_SCRIPT.encode()), "text/javascript; charset=utf-8", _HEADERS)
+        return Response(200, EncodedBody(HOME_SCRIPT.encode()), "text/javascript; charset=utf-8", _HEADERS)
 
     async def connect(self, request: EmulatorRequest) -> Response:
         """GET /emulator/connect: on to the page where the first application asks an athlete; an address to type."""
-        client_id = next(iter(self._accounts.applications))
+        client_id = next(iter(self._registry.applications))
         page = authorization_url("../oauth", client_id=client_id, redirect_uri=SAMPLE_REDIRECT_URI, scope=_SAMPLE_SCOPE)
         return empty_response(303, {"Location": page, "Cache-Control": "no-store"})
 
@@ -120,16 +120,16 @@ class SitePage:
         """POST /emulator/record: an athlete comes home from an activity."""
         form = await request.parameters()
         sport = sport_type(form, "Activity") or _SPORTS[0]
-        activity_id = self._site.record(self._athlete_of(form), sport_type=sport, name=None, private=False)
+        activity_id = self._actions.record(self._athlete_of(form), sport_type=sport, name=None, private=False)
         return _back(f"?recorded={activity_id}")
 
     async def disconnect(self, request: EmulatorRequest) -> Response:
         """POST /emulator/disconnect: an athlete removes an application."""
         form = await request.parameters()
-        application = self._accounts.application(required(form, "client_id", "Application"))
+        application = self._registry.application(required(form, "client_id", "Application"))
         if application is None:
             raise bad_request("Application", "client_id")
-        self._accounts.disconnect(application.client_id, self._athlete_of(form))
+        self._registry.disconnect(application.client_id, self._athlete_of(form))
         return _back()
 
     def _athlete_of(self, form: Mapping[str, str]) -> int:
@@ -143,7 +143,7 @@ class SitePage:
         activity_id = request.query.get("recorded", "")
         if not re.fullmatch(r"[0-9]{1,18}", activity_id, re.ASCII):
             return {}
-        return self._site.activity(int(activity_id)) or {}
+        return self._actions.activity(int(activity_id)) or {}
 
     def _athlete(self, athlete_id: int, name: str, recorded: Mapping[str, Any]) -> str:
         own = bool(recorded) and recorded["athlete"]["id"] == athlete_id
@@ -158,7 +158,7 @@ class SitePage:
         )
 
     def _note(self, athlete_id: int, recorded: Mapping[str, Any]) -> str:
-        told = any(self._subscriptions.of(grant.client_id) for grant in self._accounts.grants_of(athlete_id))
+        told = any(self._subscriptions.of(grant.client_id) for grant in self._registry.grants_of(athlete_id))
         minutes, seconds = divmod(round(recorded["moving_time"]), 60)
         what = [f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"]
         if recorded["distance"]:
@@ -173,7 +173,7 @@ class SitePage:
     def _grants(self, athlete_id: int) -> str:
         grants = "\n".join(
             _GRANT.format(client_id=grant.client_id, athlete_id=athlete_id, hears=self._hears(grant.client_id))
-            for grant in self._accounts.grants_of(athlete_id)
+            for grant in self._registry.grants_of(athlete_id)
         )
         return f'<div id="grants-{athlete_id}" data-live>{grants or "<p>Not connected.</p>"}</div>'
 

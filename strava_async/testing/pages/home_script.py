@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SITE_SCRIPT = """"use strict";
+HOME_SCRIPT = """"use strict";
 // The address says what was recorded; loading the page again is not to say it again.
 if (location.search) history.replaceState(null, "", location.pathname);
 

@@ -33,7 +33,7 @@ TOKEN_LIFETIME_SECONDS = 21_600
 RENEWAL_SECONDS = 3_600
 
 
-def in_order(scope: Iterable[str]) -> tuple[str, ...]:
+def ordered_scopes(scope: Iterable[str]) -> tuple[str, ...]:
     """Return the scopes once each, in Strava's order; unknown ones raise ``ValueError``."""
     wanted = set(scope)
     unknown = wanted.difference(ALL_SCOPES)
@@ -101,7 +101,7 @@ class _Code:
     expires_at: float
 
 
-class Accounts:
+class GrantRegistry:
     """All applications of the emulator and what athletes granted them.
 
     Attributes:
@@ -158,14 +158,14 @@ class Accounts:
         grant = self.grant_of(client_id, code.athlete_id)
         if grant is not None and grant.scope == code.scope:
             return self._renew(grant, now)
-        return self.mint(client_id, code.athlete_id, code.scope, now, end_old=self._quirks.end_old_access_tokens)
+        return self.issue_token(client_id, code.athlete_id, code.scope, now, end_old=self._quirks.end_old_access_tokens)
 
     def refresh(self, client_id: int, refresh_token: str, now: float) -> Grant | None:
         """Apply the one-hour rule; None for a dead or foreign refresh token."""
         grant = self._by_refresh_token.get(refresh_token)
         return None if grant is None or grant.client_id != client_id else self._renew(grant, now)
 
-    def mint(
+    def issue_token(
         self,
         client_id: int,
         athlete_id: int,
@@ -222,7 +222,7 @@ class Accounts:
         if grant.access.expires_at - now > RENEWAL_SECONDS:
             return grant
         quirks = self._quirks
-        self.mint(grant.client_id, grant.athlete_id, grant.scope, now, end_old=quirks.end_old_access_tokens)
+        self.issue_token(grant.client_id, grant.athlete_id, grant.scope, now, end_old=quirks.end_old_access_tokens)
         if quirks.rotate_refresh_tokens:
             del self._by_refresh_token[grant.refresh_token]
             grant.refresh_token = secrets.token_hex(20)

@@ -7,7 +7,7 @@ from typing import Any
 
 from strava_async.clock import Clock
 from strava_async.testing.http.responses import json_bytes
-from strava_async.testing.state.grants import Accounts, Grant
+from strava_async.testing.state.grants import Grant, GrantRegistry
 from strava_async.testing.webhooks.events import DEAUTHORIZED, ActivityState, Change, Event, state_of, visible_change
 from strava_async.testing.webhooks.subscriptions import PushSubscription, SubscriptionsApi
 
@@ -18,14 +18,14 @@ class EventPublisher:
     """Makes events of what happens.
 
     Args:
-        accounts: says who is connected to what.
+        registry: says who is connected to what.
         subscriptions: says who listens.
         post: takes an event on its way.
         clock: dates what happens now.
     """
 
-    def __init__(self, accounts: Accounts, subscriptions: SubscriptionsApi, post: Post, clock: Clock) -> None:
-        self._accounts = accounts
+    def __init__(self, registry: GrantRegistry, subscriptions: SubscriptionsApi, post: Post, clock: Clock) -> None:
+        self._registry = registry
         self._subscriptions = subscriptions
         self._post = post
         self._clock = clock
@@ -53,7 +53,7 @@ class EventPublisher:
     ) -> None:
         athlete_id: int = activity["athlete"]["id"]
         for subscription in self._subscriptions.all():
-            grant = self._accounts.grant_of(subscription.application_id, athlete_id)
+            grant = self._registry.grant_of(subscription.application_id, athlete_id)
             change = None if grant is None else visible_change(before, after, grant.scope)
             if change is not None:
                 self._send(subscription, "activity", activity["id"], athlete_id, change, at)

@@ -35,7 +35,7 @@ from strava_async.testing.http.responses import (
     json_response,
     not_found,
 )
-from strava_async.testing.state.grants import Accounts, Application
+from strava_async.testing.state.grants import Application, GrantRegistry
 
 FIRST_SUBSCRIPTION_ID = 120_000
 _URL_CHARACTERS = 255
@@ -75,13 +75,13 @@ class SubscriptionsApi:
     """The endpoints of webhook subscriptions.
 
     Args:
-        accounts: where applications are kept.
+        registry: where applications are kept.
         callbacks: reaches the callback; see ``callbacks.call_callback``.
         answer_seconds: how long the callback has to answer.
     """
 
-    def __init__(self, accounts: Accounts, callbacks: Callbacks, *, answer_seconds: float) -> None:
-        self._accounts = accounts
+    def __init__(self, registry: GrantRegistry, callbacks: Callbacks, *, answer_seconds: float) -> None:
+        self._registry = registry
         self._callbacks = callbacks
         self._answer_seconds = answer_seconds
         self._ids = count(FIRST_SUBSCRIPTION_ID)
@@ -130,7 +130,7 @@ class SubscriptionsApi:
         return empty_response(204)
 
     def _authenticated(self, values: dict[str, str]) -> Application:
-        application = application_of(self._accounts, values)
+        application = application_of(self._registry, values)
         if not application.active:
             raise inactive()
         return application
