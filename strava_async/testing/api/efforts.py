@@ -21,7 +21,7 @@ from strava_async.testing.http.serial_executor import SerialExecutor
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.state.catalogue import Catalogue, CatalogueOf
 from strava_async.testing.world.segments import streams as segment_streams
-from strava_async.testing.world.segments.effort_times import Pass
+from strava_async.testing.world.segments.effort_times import TimedEffort
 from strava_async.testing.world.segments.efforts import activity_of
 
 
@@ -103,7 +103,7 @@ class EffortsApi:
             raise missing
         return _shown(efforts[number])
 
-    async def _listed(self, catalogue: Catalogue, efforts: Sequence[Pass]) -> Response:
+    async def _listed(self, catalogue: Catalogue, efforts: Sequence[TimedEffort]) -> Response:
         parts: list[bytes] = []
         for effort in efforts:  # each may take the time of an activity's streams
             body = await self._executor.run(partial(_body, catalogue, effort))
@@ -111,7 +111,7 @@ class EffortsApi:
         return Response(200, EncodedBody(b"[" + b",".join(parts) + b"]"))
 
 
-async def _within(request: EmulatorRequest, catalogue: Catalogue, segment_id: int) -> list[Pass]:
+async def _within(request: EmulatorRequest, catalogue: Catalogue, segment_id: int) -> list[TimedEffort]:
     since, until = _wall(request, "start_date_local", 0.0), _wall(request, "end_date_local", float("inf"))
     segment = seen_segment(request, catalogue, segment_id)
     return [effort for effort in await seen_efforts(request, catalogue, segment) if since <= effort.wall <= until]
@@ -122,7 +122,7 @@ def _wall(request: EmulatorRequest, name: str, default: float) -> float:
     return instant(written, bad_request("SegmentEffort", name)) if written else default
 
 
-def _body(catalogue: Catalogue, effort: Pass) -> EncodedBody:
+def _body(catalogue: Catalogue, effort: TimedEffort) -> EncodedBody:
     """Return an effort's JSON; all of its activity's are kept, for who lists one segment of a road lists the next."""
 
     def make() -> dict[str, Any]:

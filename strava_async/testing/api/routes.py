@@ -16,9 +16,8 @@ from strava_async.testing.http.responses import EncodedBody, HttpError, Response
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.state.population import WorldOf
 from strava_async.testing.world import Json
-from strava_async.testing.world.routes import exports
-from strava_async.testing.world.routes import saved_views as planned_views
-from strava_async.testing.world.routes.saved import PlannedRoute, owner_of
+from strava_async.testing.world.routes import exports, saved_views
+from strava_async.testing.world.routes.saved import SavedRoute, owner_of
 
 _ID = re.compile(r"[0-9]{1,19}", re.ASCII)  # a digit more than other ids have
 _IN_QUOTES, _IN_EXTENDED_VALUE = " !#$+.^_`|~-", "!#$&+.^_`|~-"  # what stays as it is; RFC 8187 for the latter
@@ -46,19 +45,19 @@ class RoutesApi:
         world, private = self._world_of(request.athlete_id), request.may("read_all")
         routes = [route for route in world.routes.values() if private or not route.private]
         chosen = routes[(page - 1) * count : page * count]
-        return json_response([planned_views.summary(route, world.summary_profile) for route in chosen])
+        return json_response([saved_views.summary(route, world.summary_profile) for route in chosen])
 
     async def detail(self, request: EmulatorRequest) -> Response:
         """GET /routes/{id}: with the segments that the caller can ask for, so with none of another's world."""
         route, owner = self._seen(request)
         known = self._world_of(request.athlete_id).segments.all().values()
         along = [segment.summary for segment in known if segment.route is route.way and may_see(request, segment)]
-        return json_response(planned_views.detail(route, owner, along))
+        return json_response(saved_views.detail(route, owner, along))
 
     async def streams(self, request: EmulatorRequest) -> Response:
         """GET /routes/{id}/streams: an array, whatever the query says."""
         route, _ = self._seen(request)
-        return json_response(planned_views.streams(route))
+        return json_response(saved_views.streams(route))
 
     async def export_gpx(self, request: EmulatorRequest) -> Response:
         """GET /routes/{id}/export_gpx."""
@@ -70,7 +69,7 @@ class RoutesApi:
         route, _ = self._seen(request)
         return _file(f"strava_{route.name}.tcx", "application/tcx+xml", exports.tcx(route))
 
-    def _seen(self, request: EmulatorRequest) -> tuple[PlannedRoute, Json]:
+    def _seen(self, request: EmulatorRequest) -> tuple[SavedRoute, Json]:
         """Return the route in the path and its owner, if the caller may see it."""
         request.require("read", "read_all")
         missing = not_found("Route")
@@ -86,7 +85,7 @@ class RoutesApi:
         if route.private and not (owner_id == request.athlete_id and request.may("read_all")):
             raise missing
         profile = world.summary_profile
-        return route, profile if owner_id == request.athlete_id else planned_views.seen_by_others(profile)
+        return route, profile if owner_id == request.athlete_id else saved_views.seen_by_others(profile)
 
 
 def _file(name: str, content_type: str, content: bytes) -> Response:

@@ -20,7 +20,7 @@ from strava_async.testing.quirks import Quirks
 from strava_async.testing.state.catalogue import Catalogue, CatalogueOf
 from strava_async.testing.world.segments import detail as segment_detail
 from strava_async.testing.world.segments import streams as segment_streams
-from strava_async.testing.world.segments.effort_times import Pass
+from strava_async.testing.world.segments.effort_times import TimedEffort
 from strava_async.testing.world.segments.index import Segment
 
 _EXPLORED = 10
@@ -129,7 +129,7 @@ def seen_segment(request: EmulatorRequest, catalogue: Catalogue, segment_id: int
     return segment
 
 
-async def seen_efforts(request: EmulatorRequest, catalogue: Catalogue, segment: Segment) -> list[Pass]:
+async def seen_efforts(request: EmulatorRequest, catalogue: Catalogue, segment: Segment) -> list[TimedEffort]:
     """Return the efforts on a segment whose activities the token shows, the fastest first."""
     await checkpoint()
     for _ in catalogue.world.segments.timing(segment):

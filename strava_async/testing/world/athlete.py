@@ -9,21 +9,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from strava_async.testing.world.plan.diary import Diary
-from strava_async.testing.world.plan.gear import Locker
-from strava_async.testing.world.plan.habits import Outing
+from strava_async.testing.world.plan.activities import ActivityFactory
+from strava_async.testing.world.plan.gear import GearInventory
+from strava_async.testing.world.plan.habits import PlannedActivity
 from strava_async.testing.world.plan.names import default_title
 from strava_async.testing.world.plan.people import Person
 from strava_async.testing.world.plan.sports import Sport, sport_named
 from strava_async.testing.world.plan.timezones import DAY, start_of
 from strava_async.testing.world.record.recording import Recording
-from strava_async.testing.world.record.sample_table import Tape, wind
+from strava_async.testing.world.record.sample_table import SampleTable, sample_table
 from strava_async.testing.world.record.samples import Json, Sample
-from strava_async.testing.world.record.stream_store import Shelf
+from strava_async.testing.world.record.stream_store import StreamStore
 from strava_async.testing.world.record.streams import Streams
 from strava_async.testing.world.record.uploaded import streams_of, with_streams
 from strava_async.testing.world.routes.atlas import Atlas, Route
-from strava_async.testing.world.routes.saved import PlannedRoute, plan_routes
+from strava_async.testing.world.routes.saved import SavedRoute, saved_routes
 from strava_async.testing.world.segments.detail import detailed
 from strava_async.testing.world.segments.efforts import efforts
 from strava_async.testing.world.segments.index import Segment, SegmentIndex
@@ -65,23 +65,23 @@ class AthleteWorld:
     _key: str = field(repr=False)
     _someone: Person = field(repr=False)
     _atlas: Atlas = field(repr=False)
-    _locker: Locker = field(repr=False)
-    _shelf: Shelf = field(repr=False)
+    _inventory: GearInventory = field(repr=False)
+    _stream_store: StreamStore = field(repr=False)
     _span: tuple[float, float] = field(repr=False)
 
     def __post_init__(self) -> None:
         self._by_id = {activity["id"]: activity for activity in self.activities}
         self._said: dict[int, Json] = {}
         self._added: set[int] = set()
-        self.segments = SegmentIndex(self.activities, self._shelf.recording, self._saved_ways, self._span)
+        self.segments = SegmentIndex(self.activities, self._stream_store.recording, self._saved_ways, self._span)
         joined = clubs.joined(self._someone.home, random.Random(f"{self._key}:clubs").randint(2, 4))
         self.profile |= {"clubs": joined, "postable_clubs_count": len(joined) - 1}
-        self._weigh()
+        self._update_gear()
 
     @functools.cached_property
-    def routes(self) -> dict[int, PlannedRoute]:
+    def routes(self) -> dict[int, SavedRoute]:
         """The routes that the athlete saved, by id, newest first."""
-        return plan_routes(self._key, self._someone, self._atlas, now=self._span[1])
+        return saved_routes(self._key, self._someone, self._atlas, now=self._span[1])
 
     def stats(self, now: float) -> Json:
         """Return the ActivityStats at ``now`` (Unix seconds), of the activities that everyone may see."""
@@ -90,12 +90,12 @@ class AthleteWorld:
     def detail(self, activity_id: int) -> Json:
         """Return the DetailedActivity."""
         summary = self._by_id[activity_id]
-        tape = self._tape(activity_id)
+        table = self._sample_table(activity_id)
         streams = self.streams(activity_id) or {}
         sources = details.Sources(
-            tape=tape,
+            table=table,
             track=streams["latlng"]["data"] if "latlng" in streams else (),
-            recording=self._shelf.recording(activity_id),
+            recording=self._stream_store.recording(activity_id),
             gear=self.gear.get(summary["gear_id"]),
             similar=self._similar(activity_id),
             photos=photos.in_detail(self._key, summary),
@@ -112,26 +112,26 @@ class AthleteWorld:
 
     def segment_efforts(self, activity_id: int) -> list[Json]:
         """Return the efforts on segments, as the activity's detail shows them."""
-        tape, recording = self._tape(activity_id), self._shelf.recording(activity_id)
-        found = efforts(tape, recording) if tape and recording else []
+        table, recording = self._sample_table(activity_id), self._stream_store.recording(activity_id)
+        found = efforts(table, recording) if table and recording else []
         self.segments.mark(effort["segment"] for effort in found)
         return found
 
     def laps(self, activity_id: int) -> list[Json]:
         """Return the laps; none for a manual entry."""
-        tape = self._tape(activity_id)
-        if tape is None:
+        table = self._sample_table(activity_id)
+        if table is None:
             return []
-        return details.laps(self._someone, self._by_id[activity_id], tape, self._shelf.recording(activity_id))
+        return details.laps(self._someone, self._by_id[activity_id], table, self._stream_store.recording(activity_id))
 
     def activity_zones(self, activity_id: int) -> list[Json]:
         """Return how long the activity stayed in each zone, for each measurement that has zones."""
-        tape = self._tape(activity_id)
-        return [] if tape is None else activity_zones(tape, self.zones)
+        table = self._sample_table(activity_id)
+        return [] if table is None else activity_zones(table, self.zones)
 
     def streams(self, activity_id: int) -> Streams | None:
         """Return all streams by type; None for a manual entry. An hour's take some tens of milliseconds to make."""
-        return self._shelf.streams(self._by_id[activity_id]["id"])
+        return self._stream_store.streams(self._by_id[activity_id]["id"])
 
     def comments(self, activity_id: int) -> list[Json]:
         """Return the comments, oldest first, without ``cursor``."""
@@ -176,7 +176,7 @@ class AthleteWorld:
             trainer=entry.trainer,
             commute=entry.commute,
             manual=True,
-            gear_id=self._locker.default(entry.sport),
+            gear_id=self._inventory.default(entry.sport),
         )
         return self._add(summarize(facts), {"description": entry.description})
 
@@ -221,7 +221,7 @@ class AthleteWorld:
         said: Json = {"description": description}
         if samples:
             streams = streams_of(samples)
-            self._shelf.add_upload(activity_id, streams)
+            self._stream_store.add_upload(activity_id, streams)
             empty = Facts(
                 athlete_id=self.athlete_id,
                 activity_id=activity_id,
@@ -245,7 +245,7 @@ class AthleteWorld:
             "external_id": external_id,
             "trainer": trainer,
             "commute": commute,
-            "gear_id": self._locker.default(sport),
+            "gear_id": self._inventory.default(sport),
         }
         return self._add(summary, said)
 
@@ -282,9 +282,9 @@ class AthleteWorld:
         """Take an activity out, as if it had never been."""
         self.activities.remove(self._by_id.pop(activity_id))
         self._said.pop(activity_id, None)
-        self._shelf.remove(activity_id)
+        self._stream_store.remove(activity_id)
         self.segments.recount()
-        self._weigh()
+        self._update_gear()
 
     def update(self, activity_id: int, changes: Mapping[str, Any]) -> Json:
         """Apply what ``PUT /activities/{id}`` or the athlete says and return the DetailedActivity.
@@ -297,7 +297,7 @@ class AthleteWorld:
         """
         said = apply_changes(self._by_id[activity_id], changes, self.gear)
         self._said[activity_id] = self._said.get(activity_id, {}) | said
-        self._weigh()
+        self._update_gear()
         return self.detail(activity_id)
 
     def _saved_ways(self) -> list[tuple[Route, str]]:
@@ -308,40 +308,40 @@ class AthleteWorld:
         self._said[summary["id"]] = said
         self._added.add(summary["id"])
         bisect.insort(self.activities, summary, key=start_of)
-        self._weigh()
+        self._update_gear()
         return self.detail(summary["id"])
 
     def _imagine(self, sport: Sport, activity_id: int, at: float) -> tuple[Json, Recording]:
         since, now = self._span
         rng = self._rng("upload", activity_id)
-        diary = Diary(rng, self._key, self._someone, self._atlas, self._locker, since=since, now=now)
+        factory = ActivityFactory(rng, self._key, self._someone, self._atlas, self._inventory, since=since, now=now)
         home = self._someone.home
         metres = sport.speed * _UPLOAD_SECONDS if sport.metres else 0.0
-        outing = Outing(sport, home, at + home.zone.offset_at(at), metres=metres, seconds=_UPLOAD_SECONDS)
-        return diary.record(outing, activity_id, at)
+        planned = PlannedActivity(sport, home, at + home.zone.offset_at(at), metres=metres, seconds=_UPLOAD_SECONDS)
+        return factory.record(planned, activity_id, at)
 
     def _invent(self, sport: Sport, activity_id: int, at: float) -> Json:
         summary, recording = self._imagine(sport, activity_id, at)
-        self._shelf.add(activity_id, recording)
+        self._stream_store.add(activity_id, recording)
         nobody_yet = dict.fromkeys(
             ("achievement_count", "pr_count", "kudos_count", "comment_count", "total_photo_count"), 0
         )
         return summary | nobody_yet | {"visibility": "everyone", "private": False, "athlete_count": 1}
 
-    def _weigh(self) -> None:
-        self._locker.weigh(self.activities)
-        self.profile["bikes"] = self._locker.summaries("b")
-        self.profile["shoes"] = self._locker.summaries("g")
+    def _update_gear(self) -> None:
+        self._inventory.update_distances(self.activities)
+        self.profile["bikes"] = self._inventory.summaries("b")
+        self.profile["shoes"] = self._inventory.summaries("g")
 
     def _rng(self, purpose: str, activity_id: int) -> random.Random:
         return random.Random(f"{self._key}:{activity_id}:{purpose}")
 
-    def _tape(self, activity_id: int) -> Tape | None:
+    def _sample_table(self, activity_id: int) -> SampleTable | None:
         streams = self.streams(activity_id)
-        return None if streams is None else wind(self._by_id[activity_id], streams)
+        return None if streams is None else sample_table(self._by_id[activity_id], streams)
 
     def _similar(self, activity_id: int) -> tuple[list[float], int] | None:
-        ids = self._shelf.same_course(activity_id)[-_SIMILAR:]
+        ids = self._stream_store.same_course(activity_id)[-_SIMILAR:]
         if not ids or self._by_id[activity_id]["type"] not in ("Run", "Ride"):
             return None
         return [self._by_id[other]["average_speed"] for other in ids], len(ids) - 1

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strava_async.testing.world.plan.timezones import Zone, iso, start_of
-from strava_async.testing.world.record.scaling import fit
+from strava_async.testing.world.record.scaling import rescale
 from strava_async.testing.world.routes.polyline import decode, encode, thin
 
 NEW_YORK = Zone("America/New_York", -18_000, "us")
@@ -110,7 +110,7 @@ def test_measurements_are_bent_to_the_wanted_mean_and_peak(seed: int, count: int
     rng = random.Random(seed)
     values = [rng.gauss(1.0, 0.2) for _ in range(count)]
     peak = int(average) + above
-    bent = fit(values, average=average, peak=peak, floor=50)
+    bent = rescale(values, average=average, peak=peak, floor=50)
     assert max(bent) == peak
     assert min(bent) >= 50
     assert abs(sum(bent) - average * count) <= 0.6
@@ -118,12 +118,12 @@ def test_measurements_are_bent_to_the_wanted_mean_and_peak(seed: int, count: int
 
 def test_what_lies_at_the_bottom_stays_there() -> None:
     values = [0.0] * 50 + [1.0 + i / 100 for i in range(150)]
-    bent = fit(values, average=160.0, peak=420)
+    bent = rescale(values, average=160.0, peak=420)
     assert bent[:50] == [0] * 50
     assert sum(bent) == 160 * 200
 
 
 def test_a_flat_line_has_a_mean_too() -> None:
-    bent = fit([1.0] * 40, average=20.0, peak=22, floor=17)
+    bent = rescale([1.0] * 40, average=20.0, peak=22, floor=17)
     assert sum(bent) == 800
     assert max(bent) == 22

@@ -12,14 +12,14 @@ from strava_async.testing import Emulator, FakeClock
 from strava_async.testing.state.population import Population
 from strava_async.testing.world import AthleteWorld, generate_athlete
 from strava_async.testing.world.generate import invent
-from strava_async.testing.world.plan.gear import Locker
-from strava_async.testing.world.record.stream_store import Shelf
+from strava_async.testing.world.plan.gear import GearInventory
+from strava_async.testing.world.record.stream_store import StreamStore
 from strava_async.testing.world.routes.atlas import Atlas
 from strava_async.testing.world.segments.index import SegmentIndex
 
 NOW = 1_767_693_600.0
 ATHLETE = 1001
-MUTABLE = (dict, list, set, random.Random, Atlas, Locker, SegmentIndex, Shelf, AthleteWorld)
+MUTABLE = (dict, list, set, random.Random, Atlas, GearInventory, SegmentIndex, StreamStore, AthleteWorld)
 
 
 def population() -> Population:

@@ -26,7 +26,7 @@ _WORDS = (None, None, "Marathon shoes.", "")
 _SHOE_LIFE = 680_000.0  # metres
 
 
-class Locker:
+class GearInventory:
     """Everything that one athlete owns.
 
     Attributes:
@@ -46,8 +46,8 @@ class Locker:
         self._bikes = {bike[-1]: self._buy_bike(*bike) for bike in _BIKES} if someone.cycles else {}
         self._pair = [self._buy_shoes(), self._buy_shoes()]
 
-    def copy(self) -> Locker:
-        """Return a locker of its own, with the same gear as worn as this one's."""
+    def copy(self) -> GearInventory:
+        """Return an independent copy."""
         twin = copy.copy(self)
         twin.gear = {gear_id: dict(item) for gear_id, item in self.gear.items()}
         twin._rng = random.Random()
@@ -75,7 +75,7 @@ class Locker:
             return self._bikes.get(sport.sport_type, self._bikes.get("Ride"))
         return self._pair[1] if sport.gear == "shoe" else None
 
-    def weigh(self, activities: Iterable[Json]) -> None:
+    def update_distances(self, activities: Iterable[Json]) -> None:
         """Set every distance to the sum over these activities."""
         totals = dict.fromkeys(self.gear, 0.0)
         for activity in activities:

@@ -14,8 +14,8 @@ _YEAR_DAYS = 365.25
 
 
 @dataclass(frozen=True, slots=True)
-class Outing:
-    """Something that the athlete did.
+class PlannedActivity:
+    """An activity before it is recorded.
 
     Attributes:
         wall: seconds since 1970-01-01 on the local wall clock.
@@ -78,10 +78,10 @@ _INSTEAD = {"Ride": "Run", "VirtualRide": "Run", "MountainBikeRide": "TrailRun"}
 _LONG: dict[str, tuple[float, float]] = {"Run": (13_000, 29_500), "Ride": (48_000, 101_000)}
 
 
-def plan(rng: random.Random, *, home: Place, since: float, now: float) -> Iterator[Outing]:
+def plan(rng: random.Random, *, home: Place, since: float, now: float) -> Iterator[PlannedActivity]:
     """Yield what the athlete does from ``since`` to about ``now`` (Unix seconds), in the order of days.
 
-    The last days may hold outings that end after ``now``: the caller leaves them out.
+    The last days may hold activities that end after ``now``: the caller leaves them out.
     """
     first_day, last_day = int(since // DAY), int(now // DAY) + 1
     away = dict(_trips(rng, home, first_day, last_day))
@@ -91,20 +91,20 @@ def plan(rng: random.Random, *, home: Place, since: float, now: float) -> Iterat
         if day in away:
             yield from _holiday(rng, away[day], day)
         elif day in races:
-            yield _outing(rng, Slot(6, "Run", 1.0, 9.0, "race"), home, day)
+            yield _planned(rng, Slot(6, "Run", 1.0, 9.0, "race"), home, day)
         elif day not in ill:
             yield from _ordinary(rng, home, day)
 
 
-def on_foot(rng: random.Random, outings: Iterable[Outing]) -> Iterator[Outing]:
-    """Yield the outings of somebody without a bike: where another rides this one runs, or hikes for long."""
-    for outing in outings:
-        if outing.sport.on_bike:
-            instead = "Hike" if outing.occasion == "long" else _INSTEAD[outing.sport.sport_type]
-            occasion = outing.occasion if outing.occasion == "commute" else ""
+def on_foot(rng: random.Random, planned_activities: Iterable[PlannedActivity]) -> Iterator[PlannedActivity]:
+    """Replace rides by runs, and long rides by hikes, for an athlete without a bike."""
+    for planned in planned_activities:
+        if planned.sport.on_bike:
+            instead = "Hike" if planned.occasion == "long" else _INSTEAD[planned.sport.sport_type]
+            occasion = planned.occasion if planned.occasion == "commute" else ""
             metres = _metres(rng, instead, occasion)
-            outing = Outing(SPORTS[instead], outing.place, outing.wall, metres=metres, occasion=occasion)
-        yield outing
+            planned = PlannedActivity(SPORTS[instead], planned.place, planned.wall, metres=metres, occasion=occasion)
+        yield planned
 
 
 def _trips(rng: random.Random, home: Place, first: int, last: int) -> Iterator[tuple[int, Place]]:
@@ -143,19 +143,19 @@ def _winter(day: int) -> bool:
     return season < 0.17 or season > 0.86
 
 
-def _ordinary(rng: random.Random, home: Place, day: int) -> Iterator[Outing]:
+def _ordinary(rng: random.Random, home: Place, day: int) -> Iterator[PlannedActivity]:
     weekday, winter = _weekday(day), _winter(day)
     if winter and weekday == 5 and rng.random() < 0.09:
-        yield _outing(rng, Slot(5, "Snowkiting", 1.0, 11.0), home, day)
+        yield _planned(rng, Slot(5, "Snowkiting", 1.0, 11.0), home, day)
         return
     for slot in WEEK:
         if slot.weekday != weekday or rng.random() > slot.chance:
             continue
         if winter:
             slot = _indoors(rng, slot)
-        yield _outing(rng, slot, home, day)
+        yield _planned(rng, slot, home, day)
         if slot.occasion == "commute":
-            yield _outing(rng, Slot(weekday, slot.sport_type, 1.0, 17.2, "commute"), home, day)
+            yield _planned(rng, Slot(weekday, slot.sport_type, 1.0, 17.2, "commute"), home, day)
         if weekday == 5:
             return  # one of the weekend's big things is enough
 
@@ -168,13 +168,13 @@ def _indoors(rng: random.Random, slot: Slot) -> Slot:
     return slot
 
 
-def _holiday(rng: random.Random, place: Place, day: int) -> Iterator[Outing]:
+def _holiday(rng: random.Random, place: Place, day: int) -> Iterator[PlannedActivity]:
     if rng.random() < 0.76:
         sport_type = rng.choices([name for name, _ in ON_HOLIDAY], [weight for _, weight in ON_HOLIDAY])[0]
-        yield _outing(rng, Slot(_weekday(day), sport_type, 1.0, 9.3), place, day)
+        yield _planned(rng, Slot(_weekday(day), sport_type, 1.0, 9.3), place, day)
 
 
-def _outing(rng: random.Random, slot: Slot, place: Place, day: int) -> Outing:
+def _planned(rng: random.Random, slot: Slot, place: Place, day: int) -> PlannedActivity:
     wall = day * DAY + (slot.hour + rng.gauss(0.0, 0.35)) * 3600
     sport, occasion = SPORTS[slot.sport_type], slot.occasion
     if occasion == "workout" and rng.random() < 0.5:
@@ -182,8 +182,8 @@ def _outing(rng: random.Random, slot: Slot, place: Place, day: int) -> Outing:
     if not occasion and slot.sport_type == "Run" and rng.random() < 0.02:
         occasion = "hidden"
     if not sport.metres:
-        return Outing(sport, place, int(wall), seconds=rng.uniform(1_500, 4_000), occasion=occasion)
-    return Outing(sport, place, int(wall), metres=_metres(rng, sport.sport_type, occasion), occasion=occasion)
+        return PlannedActivity(sport, place, int(wall), seconds=rng.uniform(1_500, 4_000), occasion=occasion)
+    return PlannedActivity(sport, place, int(wall), metres=_metres(rng, sport.sport_type, occasion), occasion=occasion)
 
 
 def _metres(rng: random.Random, sport_type: str, occasion: str) -> float:

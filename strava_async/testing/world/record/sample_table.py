@@ -1,4 +1,4 @@
-"""An activity's streams, unwound: what laps, splits, efforts and zones are cut from."""
+"""An activity's streams as columns of samples: laps, splits, efforts and zones are cut from them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from strava_async.testing.world.record.streams import Streams
 
 
 @dataclass(frozen=True, slots=True)
-class Tape:
+class SampleTable:
     """The measurements of one activity, index by index. A list is empty if it wasn't measured.
 
     Attributes:
@@ -100,8 +100,8 @@ def mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
 
 
-def wind(activity: Json, streams: Streams) -> Tape:
-    """Make the tape of an activity."""
+def sample_table(activity: Json, streams: Streams) -> SampleTable:
+    """Return the samples of an activity's streams."""
 
     def values(key: str) -> Sequence[float]:
         return streams[key]["data"] if key in streams else ()
@@ -112,7 +112,7 @@ def wind(activity: Json, streams: Streams) -> Tape:
         after - before if moves else 0
         for (before, after), moves in zip(itertools.pairwise(time), moving[1:], strict=True)
     ]
-    return Tape(
+    return SampleTable(
         activity=activity,
         time=time,
         moved=list(itertools.accumulate(steps, initial=0)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def fit(values: Sequence[float], *, average: float, peak: float, floor: int = 0) -> list[int]:
+def rescale(values: Sequence[float], *, average: float, peak: float, floor: int = 0) -> list[int]:
     """Return whole numbers like ``values`` whose mean is ``average`` and whose maximum is ``peak``.
 
     The mean is exact to half a unit in the whole sum, as long as ``floor < average < peak`` leaves room.

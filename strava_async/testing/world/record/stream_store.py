@@ -23,7 +23,7 @@ def _unpacked(recording: Recording) -> Streams:
     return streams
 
 
-class Shelf:
+class StreamStore:
     """The streams of one athlete's activities, made when asked; the last few are kept.
 
     Args:

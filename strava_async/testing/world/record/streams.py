@@ -11,7 +11,7 @@ from strava_async.testing.world.record.motion import Timeline, Way, timeline, wa
 from strava_async.testing.world.record.noise import gaussians, waves
 from strava_async.testing.world.record.recording import Recording
 from strava_async.testing.world.record.samples import Json
-from strava_async.testing.world.record.scaling import fit
+from strava_async.testing.world.record.scaling import rescale
 
 Streams = dict[str, Json]
 
@@ -93,7 +93,7 @@ def _sensors(recording: Recording, line: Timeline, where: Way | None, speed: lis
     effort = _effort(recording, line, where, speed)
     if recording.heartrate is not None:
         average, peak = recording.heartrate
-        sensors["heartrate"] = fit(
+        sensors["heartrate"] = rescale(
             _heart(effort, recording.rng("heart")), average=average, peak=peak, floor=round(0.62 * average)
         )
     if recording.cadence is not None:
@@ -102,10 +102,10 @@ def _sensors(recording: Recording, line: Timeline, where: Way | None, speed: lis
         noise = iter(gaussians(recording.rng("watts"), sum(value > 0.05 for value in effort)))
         raw = [max(0.0, value + 0.12 * next(noise)) if value > 0.05 else 0.0 for value in effort]
         average, peak = recording.watts
-        sensors["watts"] = fit(raw, average=average, peak=peak)
+        sensors["watts"] = rescale(raw, average=average, peak=peak)
     if recording.temp is not None:
         slow = waves(recording.rng("temp"), len(line.time), 900.0)
-        sensors["temp"] = fit(slow, average=recording.temp, peak=recording.temp + 2, floor=recording.temp - 3)
+        sensors["temp"] = rescale(slow, average=recording.temp, peak=recording.temp + 2, floor=recording.temp - 3)
     return sensors
 
 
@@ -147,7 +147,7 @@ def _cadence(recording: Recording, line: Timeline, where: Way | None) -> list[in
         average = recording.cadence
         raw = waves(recording.rng("cadence"), len(turning), 30.0)
         for i, value in zip(
-            turning, fit(raw, average=average, peak=int(average * 1.2), floor=int(average * 0.6)), strict=True
+            turning, rescale(raw, average=average, peak=int(average * 1.2), floor=int(average * 0.6)), strict=True
         ):
             cadence[i] = value
     return cadence

@@ -10,14 +10,14 @@ from xml.etree import ElementTree as Xml
 
 from strava_async.testing.world.plan.timezones import iso
 from strava_async.testing.world.record.samples import Json
-from strava_async.testing.world.routes.saved import PlannedRoute
+from strava_async.testing.world.routes.saved import SavedRoute
 
 _SITE = "https://www.strava.com"
 _COURSE_NAME_LIMIT = 15  # by the schema
 _TRACK_TYPES = {1: "cycling", 2: "running"}
 
 
-def gpx(route: PlannedRoute, owner: Json) -> bytes:
+def gpx(route: SavedRoute, owner: Json) -> bytes:
     """Return the route as GPX 1.1: a track whose points have a height and no time.
 
     Args:
@@ -42,7 +42,7 @@ def gpx(route: PlannedRoute, owner: Json) -> bytes:
     return _document(root)
 
 
-def tcx(route: PlannedRoute) -> bytes:
+def tcx(route: SavedRoute) -> bytes:
     """Return the route as a TCX course; its times begin when the route was saved and go by the distance."""
     root = Xml.Element("TrainingCenterDatabase", xmlns="http://www.garmin.com/xmlschemas/TrainingCenterDatabase/v2")
     Xml.SubElement(root, "Folders")

@@ -43,7 +43,7 @@ _FIRST_ID, _IDS_PER_ATHLETE = 3_000_000_000_000_000_000, 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedRoute:
+class SavedRoute:
     """A route as its owner saved it.
 
     Attributes:
@@ -77,7 +77,7 @@ def owner_of(route_id: int) -> int:
     return (route_id - _FIRST_ID) // _IDS_PER_ATHLETE
 
 
-def plan_routes(key: str, someone: Person, atlas: Atlas, *, now: float) -> dict[int, PlannedRoute]:
+def saved_routes(key: str, someone: Person, atlas: Atlas, *, now: float) -> dict[int, SavedRoute]:
     """Return the athlete's routes around home by id, newest first. Every fourth is private.
 
     Args:
@@ -93,7 +93,7 @@ def plan_routes(key: str, someone: Person, atlas: Atlas, *, now: float) -> dict[
         for way in atlas.routes(someone.home, family)
     ]
     found.sort(key=lambda route: route["created_at"], reverse=True)
-    routes = [PlannedRoute(**fields, private=number % 4 == 0) for number, fields in enumerate(found)]
+    routes = [SavedRoute(**fields, private=number % 4 == 0) for number, fields in enumerate(found)]
     return {route.route_id: route for route in routes}
 
 

@@ -8,7 +8,7 @@ from strava_async.testing.world.plan.people import PICTURES
 from strava_async.testing.world.plan.timezones import iso
 from strava_async.testing.world.record.samples import Json
 from strava_async.testing.world.routes.polyline import encode, thin
-from strava_async.testing.world.routes.saved import PlannedRoute
+from strava_async.testing.world.routes.saved import SavedRoute
 
 _SUMMARY_POINTS = 110
 _LOOKS = (("url", "light"), ("retina_url", "light@2x"), ("light_url", "light@2x"), ("dark_url", "dark@2x"))
@@ -20,7 +20,7 @@ def seen_by_others(athlete: Json) -> Json:
     return seen | {"blocked": False, "can_follow": True}
 
 
-def summary(route: PlannedRoute, owner: Json) -> Json:
+def summary(route: SavedRoute, owner: Json) -> Json:
     """Return the Route as lists show it: without segments, and with the short polyline alone.
 
     Args:
@@ -55,7 +55,7 @@ def summary(route: PlannedRoute, owner: Json) -> Json:
     }
 
 
-def detail(route: PlannedRoute, owner: Json, segments: list[Json]) -> Json:
+def detail(route: SavedRoute, owner: Json, segments: list[Json]) -> Json:
     """Return the Route as it is shown alone: with all its points, and the SummarySegments along it."""
     shown = summary(route, owner)
     return shown | {
@@ -65,7 +65,7 @@ def detail(route: PlannedRoute, owner: Json, segments: list[Json]) -> Json:
     }
 
 
-def streams(route: PlannedRoute) -> list[Json]:
+def streams(route: SavedRoute) -> list[Json]:
     """Return the streams: a list, where those of activities are keyed by type."""
     data: dict[str, list[Any]] = {
         "latlng": [[lat, lng] for lat, lng in route.points],

@@ -8,7 +8,7 @@ from strava_async.testing.world.plan.people import PICTURES, Person
 from strava_async.testing.world.plan.timezones import DAY, iso
 from strava_async.testing.world.record.samples import Json
 from strava_async.testing.world.routes.polyline import encode
-from strava_async.testing.world.segments.effort_times import Pass
+from strava_async.testing.world.segments.effort_times import TimedEffort
 from strava_async.testing.world.segments.index import Segment
 
 CLIMBS = ("NC", "4", "3", "2", "1", "HC")
@@ -21,7 +21,7 @@ def popularity(segment: Segment) -> int:
     return segment.rng("popularity").randint(12, 4_000)
 
 
-def detailed(segment: Segment, efforts: Sequence[Pass], someone: Person, *, now: float) -> Json:
+def detailed(segment: Segment, efforts: Sequence[TimedEffort], someone: Person, *, now: float) -> Json:
     """Return the DetailedSegment but for what it says of the athlete.
 
     Args:
@@ -52,7 +52,7 @@ def detailed(segment: Segment, efforts: Sequence[Pass], someone: Person, *, now:
     }
 
 
-def athlete_stats(efforts: Sequence[Pass]) -> Json:
+def athlete_stats(efforts: Sequence[TimedEffort]) -> Json:
     """Return ``athlete_segment_stats``.
 
     Args:
@@ -72,7 +72,7 @@ def athlete_stats(efforts: Sequence[Pass]) -> Json:
     }
 
 
-def starred_part(segment: Segment, efforts: Sequence[Pass]) -> Json:
+def starred_part(segment: Segment, efforts: Sequence[TimedEffort]) -> Json:
     """Return what a starred segment says more: the athlete's record, if there is one, and since when it is starred.
 
     Args:
@@ -128,7 +128,7 @@ def _line(segment: Segment) -> str:
     return encode(points)
 
 
-def _records(segment: Segment, efforts: Sequence[Pass]) -> Json:
+def _records(segment: Segment, efforts: Sequence[TimedEffort]) -> Json:
     rng = segment.rng("records")
     speed = _ON_BIKE if "Ride" in segment.summary["activity_type"] else _ON_FOOT
     own = efforts[0].elapsed_time if efforts else segment.summary["distance"] / speed
@@ -151,7 +151,7 @@ def _minutes(seconds: int) -> str:
     return f"{minutes}:{rest:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
-def _legend(segment: Segment, efforts: Sequence[Pass], someone: Person, *, now: float) -> Json:
+def _legend(segment: Segment, efforts: Sequence[TimedEffort], someone: Person, *, now: float) -> Json:
     """Return who came most often of late: somebody who came oftener than the athlete."""
     rng = segment.rng("legend")
     own = sum(effort.start_at > now - _LEGEND_DAYS * DAY for effort in efforts)

@@ -17,7 +17,7 @@ from strava_async.testing.world.segments.efforts import edges, effort_id
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class TimedEffort:
     """One activity on one segment.
 
     Attributes:
@@ -63,19 +63,19 @@ class Pass:
         return self.start_at + offset
 
 
-def passes(activity: Json, recording: Recording) -> list[Pass]:
+def passes(activity: Json, recording: Recording) -> list[TimedEffort]:
     """Return an activity's efforts in the order of passing. Takes a few milliseconds."""
     course = recording.course
     if course is None or not course.spans():
         return []
     line, made = timeline(recording), progress(recording, course)
     last = len(line.time) - 1
-    found: list[Pass] = []
+    found: list[TimedEffort] = []
     for number, (begins, ends) in enumerate(edges(course, recording.metres)):
         start = min(_first_beyond(line, made, begins), last - 1)
         end = min(_first_beyond(line, made, ends), last)
         found.append(
-            Pass(
+            TimedEffort(
                 activity=activity,
                 number=number,
                 start_index=start,

@@ -6,7 +6,7 @@ import bisect
 import random
 
 from strava_async.testing.world.record.recording import Recording
-from strava_async.testing.world.record.sample_table import Tape
+from strava_async.testing.world.record.sample_table import SampleTable
 from strava_async.testing.world.record.samples import Json
 from strava_async.testing.world.routes.atlas import Course, Route
 
@@ -80,7 +80,7 @@ def edges(course: Course, metres: float) -> list[tuple[float, float]]:
     return [(along[start] * scale, along[end] * scale) for start, end in course.spans()]
 
 
-def efforts(tape: Tape, recording: Recording) -> list[Json]:
+def efforts(table: SampleTable, recording: Recording) -> list[Json]:
     """Return the efforts on the segments passed.
 
     Achievements and records are as many as the summary says, on the first segments passed. They are not reckoned from
@@ -88,14 +88,14 @@ def efforts(tape: Tape, recording: Recording) -> list[Json]:
     activities counts them, and would have to time every activity to know.
     """
     course = recording.course
-    if course is None or not tape.distance:
+    if course is None or not table.distance:
         return []
-    activity = tape.activity
+    activity = table.activity
     found: list[Json] = []
     passed = zip(course.spans(), edges(course, recording.metres), strict=True)
     for number, (span, (begins, ends)) in enumerate(passed):
-        start = min(bisect.bisect_left(tape.distance, begins), tape.last - 1)
-        end = min(bisect.bisect_left(tape.distance, ends), tape.last)
+        start = min(bisect.bisect_left(table.distance, begins), table.last - 1)
+        end = min(bisect.bisect_left(table.distance, ends), table.last)
         rank = _rank(number, activity)
         shown = segment(course.route, span, recording.sport.type)
         found.append(
@@ -103,12 +103,12 @@ def efforts(tape: Tape, recording: Recording) -> list[Json]:
                 "id": effort_id(activity["id"], number),
                 "resource_state": 2,
                 "name": shown["name"],
-                **tape.owners(),
-                **tape.times(start, end),
-                "distance": tape.metres(start, end),
+                **table.owners(),
+                **table.times(start, end),
+                "distance": table.metres(start, end),
                 "start_index": start,
                 "end_index": end,
-                **tape.sensors(start, end),
+                **table.sensors(start, end),
                 "segment": shown,
                 "pr_rank": rank,
                 "achievements": [{"type_id": 3, "type": "pr", "rank": rank}] if rank else [],

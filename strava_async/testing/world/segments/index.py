@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from strava_async.testing.world.record.recording import Recording
 from strava_async.testing.world.record.samples import Json
 from strava_async.testing.world.routes.atlas import Course, Route
-from strava_async.testing.world.segments.effort_times import Pass, passes
+from strava_async.testing.world.segments.effort_times import TimedEffort, passes
 from strava_async.testing.world.segments.efforts import segment
 
 RecordingOf = Callable[[int], Recording | None]
@@ -55,11 +55,11 @@ class SegmentIndex:
         self._span = span
         self._routes: set[Route] = set()
         self._segments: dict[int, Segment] = {}
-        self._passes: dict[int, list[Pass]] = {}
+        self._passes: dict[int, list[TimedEffort]] = {}
         self._charted = -1  # how many activities the ones above know
         self._indexed = 0  # how many activities the next two know
         self._passed: dict[Place, list[tuple[Json, Recording, int]]] = {}
-        self._ranked: dict[Place, list[Pass]] = {}
+        self._ranked: dict[Place, list[TimedEffort]] = {}
         self._changed: dict[int, bool] = {}  # what is starred otherwise than it was made
 
     def all(self) -> dict[int, Segment]:
@@ -73,7 +73,7 @@ class SegmentIndex:
                     self._chart(route, activity_type)
         return self._segments
 
-    def passes(self, of: Segment) -> list[Pass]:
+    def passes(self, of: Segment) -> list[TimedEffort]:
         """Return the efforts on a segment, the fastest first; of equal ones the oldest.
 
         The first time takes some milliseconds for each activity that goes there; see ``timing``.
@@ -135,7 +135,7 @@ class SegmentIndex:
                 charted = replace(charted, starred_at=charted.rng("star").uniform(*self._span))
             self._segments[summary["id"]] = charted
 
-    def _passes_of(self, activity: Json, recording: Recording) -> list[Pass]:
+    def _passes_of(self, activity: Json, recording: Recording) -> list[TimedEffort]:
         known = self._passes.get(activity["id"])
         if known is None:
             known = self._passes[activity["id"]] = passes(activity, recording)

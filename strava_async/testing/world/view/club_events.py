@@ -10,7 +10,7 @@ from strava_async.testing.world.plan.people import make_person, summary_profile
 from strava_async.testing.world.plan.places import Place
 from strava_async.testing.world.plan.timezones import DAY, iso
 from strava_async.testing.world.record.samples import Json
-from strava_async.testing.world.routes.saved import PlannedRoute
+from strava_async.testing.world.routes.saved import SavedRoute
 from strava_async.testing.world.routes.saved_views import seen_by_others, summary
 from strava_async.testing.world.view.clubs import place_of
 
@@ -22,7 +22,7 @@ _TITLES = ("Long run & coffee", "Intervalle 6×800", "After work (25 km/h)", "Be
 _MEETING_POINTS = ("Station, {town}", "Car park by the lake", "Town hall", "")
 
 
-def events(club: Json, organizer: Json, routes: Sequence[PlannedRoute], *, now: float) -> list[Json]:
+def events(club: Json, organizer: Json, routes: Sequence[SavedRoute], *, now: float) -> list[Json]:
     """Return the group events of a club: dozens in one list, by the day when they were first held.
 
     Most are those of others, the same whoever asks; they are over, or come again each week. A member has organized
@@ -100,7 +100,7 @@ def _weekly(place: Place, wall: float, now: float) -> list[float]:
     return [at for at in times if at > now][:5]
 
 
-def _along(route: PlannedRoute, owner: Json) -> Json:
+def _along(route: SavedRoute, owner: Json) -> Json:
     shown = summary(route, owner)
     kept: Json = {key: shown[key] for key in ("id", "id_str", "resource_state", "name", "map", "map_urls")}
     return {

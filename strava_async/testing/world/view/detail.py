@@ -12,12 +12,12 @@ from strava_async.testing.world.plan.gear import summary as gear_summary
 from strava_async.testing.world.plan.names import DESCRIPTIONS
 from strava_async.testing.world.plan.people import Person
 from strava_async.testing.world.record.recording import Recording
-from strava_async.testing.world.record.sample_table import Tape
+from strava_async.testing.world.record.sample_table import SampleTable
 from strava_async.testing.world.record.samples import Json
 from strava_async.testing.world.routes.polyline import encode, thin
 from strava_async.testing.world.segments.efforts import efforts
 from strava_async.testing.world.view import splits
-from strava_async.testing.world.view.oddities import feelings, ranked
+from strava_async.testing.world.view.rare_values import perceived_exertion, ranked
 from strava_async.testing.world.view.zones import pace_zone
 
 _POLYLINE_POINTS = 700
@@ -30,7 +30,7 @@ class Sources:
     """What a detail is made from.
 
     Attributes:
-        tape: None for a manual entry.
+        table: None for a manual entry.
         track: degrees; empty without GPS.
         recording: None for an upload with samples and for a manual entry.
         similar: the average speeds of the activities along the same course, oldest first, with this one's index.
@@ -39,7 +39,7 @@ class Sources:
         odd: the random numbers for what is odd about it; None for an activity that has only just come.
     """
 
-    tape: Tape | None
+    table: SampleTable | None
     track: Sequence[Any] = ()
     recording: Recording | None = None
     gear: Json | None = None
@@ -56,10 +56,10 @@ def detailed(rng: random.Random, someone: Person, summary: Json, sources: Source
     ``POST /activities`` of 2025 and to a ``PUT`` of 2018; for other sports, and for GET, no recording says.
     """
     invented = rng.choice(DESCRIPTIONS) if rng.random() < 0.3 else None
-    felt = feelings(sources.odd) if sources.odd else dict(_UNTOLD)
+    felt = perceived_exertion(sources.odd) if sources.odd else dict(_UNTOLD)
     said = {"description": invented} | felt | sources.said
-    tape, recording = sources.tape, sources.recording
-    by_hand = tape is None and summary["manual"] and summary["type"] == "Run"
+    table, recording = sources.table, sources.recording
+    by_hand = table is None and summary["manual"] and summary["type"] == "Run"
     points = [(point[0], point[1]) for point in sources.track]
     detail = summary | {"resource_state": 3, "athlete": dict(summary["athlete"])}
     detail["map"] = {
@@ -73,15 +73,15 @@ def detailed(rng: random.Random, someone: Person, summary: Json, sources: Source
         "calories": _calories(someone, summary),
         "perceived_exertion": said["perceived_exertion"],
         "prefer_perceived_exertion": said["prefer_perceived_exertion"],
-        "segment_efforts": efforts(tape, recording) if tape and recording else [],
+        "segment_efforts": efforts(table, recording) if table and recording else [],
     }
-    if tape is not None and tape.distance and summary["type"] != "Swim":
-        detail["splits_metric"] = splits.splits(tape, 1000.0)
-        detail["splits_standard"] = splits.splits(tape, splits.MILE)
-    if tape is not None:
-        detail["laps"] = laps(someone, summary, tape, recording)
-    if tape is not None and tape.distance and summary["type"] == "Run":
-        best = splits.best_efforts(tape)
+    if table is not None and table.distance and summary["type"] != "Swim":
+        detail["splits_metric"] = splits.splits(table, 1000.0)
+        detail["splits_standard"] = splits.splits(table, splits.MILE)
+    if table is not None:
+        detail["laps"] = laps(someone, summary, table, recording)
+    if table is not None and table.distance and summary["type"] == "Run":
+        best = splits.best_efforts(table)
         detail["best_efforts"] = (
             ranked(sources.odd, best, race=summary.get("workout_type") == 1) if sources.odd else best
         )
@@ -102,16 +102,16 @@ def detailed(rng: random.Random, someone: Person, summary: Json, sources: Source
         detail["similar_activities"] = _similar(*sources.similar)
     if by_hand:
         detail["similar_activities"] = _nothing_similar()
-    detail["available_zones"] = ["pace"] if by_hand else _zones(summary, tape)
+    detail["available_zones"] = ["pace"] if by_hand else _zones(summary, table)
     return detail
 
 
-def laps(someone: Person, summary: Json, tape: Tape, recording: Recording | None) -> list[Json]:
+def laps(someone: Person, summary: Json, table: SampleTable, recording: Recording | None) -> list[Json]:
     """Return the laps: a watch makes one per kilometre (mile), five on a bike; other devices a single one."""
     every = None
     if recording is not None and recording.device.startswith("Garmin") and not recording.pool:
         every = someone.metres_per_unit * (5 if recording.sport.on_bike else 1)
-    found = splits.laps(tape, every)
+    found = splits.laps(table, every)
     if summary["type"] == "Run":
         average = summary["average_speed"]
         return [lap | {"pace_zone": pace_zone(lap["average_speed"], average)} for lap in found]
@@ -162,12 +162,12 @@ def _nothing_similar() -> Json:
     }
 
 
-def _zones(summary: Json, tape: Tape | None) -> list[str]:
-    if tape is None:
+def _zones(summary: Json, table: SampleTable | None) -> list[str]:
+    if table is None:
         return []
     measured = (
-        ("heartrate", tape.heartrate),
-        ("pace", tape.speed and summary["type"] == "Run"),
-        ("power", tape.watts),
+        ("heartrate", table.heartrate),
+        ("pace", table.speed and summary["type"] == "Run"),
+        ("power", table.watts),
     )
     return [name for name, values in measured if values]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from strava_async.testing.world.record.sample_table import Tape, mean
+from strava_async.testing.world.record.sample_table import SampleTable, mean
 from strava_async.testing.world.record.samples import Json
 from strava_async.testing.world.view.zones import pace_zone
 
@@ -28,71 +28,71 @@ _BEST = (
 )
 
 
-def laps(tape: Tape, every: float | None) -> list[Json]:
+def laps(table: SampleTable, every: float | None) -> list[Json]:
     """Return the laps: one per ``every`` metres, or a single one."""
-    cuts = tape.cuts(every) if every and tape.distance else [0, tape.last]
-    return [_lap(tape, number, start, end) for number, (start, end) in enumerate(itertools.pairwise(cuts), 1)]
+    cuts = table.cuts(every) if every and table.distance else [0, table.last]
+    return [_lap(table, number, start, end) for number, (start, end) in enumerate(itertools.pairwise(cuts), 1)]
 
 
-def _lap(tape: Tape, number: int, start: int, end: int) -> Json:
-    times = tape.times(start, end)
-    metres, seconds = tape.metres(start, end), times["moving_time"]
+def _lap(table: SampleTable, number: int, start: int, end: int) -> Json:
+    times = table.times(start, end)
+    metres, seconds = table.metres(start, end), times["moving_time"]
     return (
-        {"id": tape.activity["id"] * 4 + 37_000_000_000 + number, "resource_state": 2, "name": f"Lap {number}"}
-        | tape.owners()
+        {"id": table.activity["id"] * 4 + 37_000_000_000 + number, "resource_state": 2, "name": f"Lap {number}"}
+        | table.owners()
         | times
         | {
             "distance": metres,
             "average_speed": round(metres / seconds, 2) if seconds else 0.0,
-            "max_speed": max(tape.speed[start : end + 1], default=0),
+            "max_speed": max(table.speed[start : end + 1], default=0),
             "lap_index": number,
             "split": number,
             "start_index": start,
             "end_index": end,
-            "total_elevation_gain": tape.ascent(start, end) if tape.altitude else 0,
+            "total_elevation_gain": table.ascent(start, end) if table.altitude else 0,
         }
-        | tape.sensors(start, end)
+        | table.sensors(start, end)
     )
 
 
-def splits(tape: Tape, metres: float) -> list[Json]:
+def splits(table: SampleTable, metres: float) -> list[Json]:
     """Return one split per kilometre or mile, the last one shorter."""
-    average = tape.activity["average_speed"]
+    average = table.activity["average_speed"]
     return [
-        _split(tape, number, start, end, average)
-        for number, (start, end) in enumerate(itertools.pairwise(tape.cuts(metres)), 1)
+        _split(table, number, start, end, average)
+        for number, (start, end) in enumerate(itertools.pairwise(table.cuts(metres)), 1)
     ]
 
 
-def _split(tape: Tape, number: int, start: int, end: int, average: float) -> Json:
-    metres, seconds = tape.metres(start, end), tape.moved[end] - tape.moved[start]
+def _split(table: SampleTable, number: int, start: int, end: int, average: float) -> Json:
+    metres, seconds = table.metres(start, end), table.moved[end] - table.moved[start]
     speed = metres / seconds if seconds else 0.0
     split: Json = {
         "distance": metres,
-        "elapsed_time": tape.time[end] - tape.time[start],
-        "elevation_difference": round(tape.altitude[end] - tape.altitude[start], 1) if tape.altitude else 0,
+        "elapsed_time": table.time[end] - table.time[start],
+        "elevation_difference": round(table.altitude[end] - table.altitude[start], 1) if table.altitude else 0,
         "moving_time": seconds,
         "split": number,
         "average_speed": round(speed, 2),
-        "average_grade_adjusted_speed": round(speed * (1 + 0.03 * mean(tape.grade[start : end + 1])), 2),
+        "average_grade_adjusted_speed": round(speed * (1 + 0.03 * mean(table.grade[start : end + 1])), 2),
     }
-    if tape.heartrate:
-        split["average_heartrate"] = mean(tape.heartrate[start : end + 1])  # unrounded, as Strava sends it
+    if table.heartrate:
+        split["average_heartrate"] = mean(table.heartrate[start : end + 1])  # unrounded, as Strava sends it
     return split | {"pace_zone": pace_zone(speed, average)}
 
 
-def best_efforts(tape: Tape) -> list[Json]:
+def best_efforts(table: SampleTable) -> list[Json]:
     """Return the fastest stretch of each classic distance that fits into a run."""
     efforts: list[Json] = []
     for number, (name, metres) in enumerate(_BEST):
-        stretch = _fastest(tape.time, tape.distance, metres)
+        stretch = _fastest(table.time, table.distance, metres)
         if stretch is None:
             break
         start, end = stretch
         efforts.append(
-            {"id": tape.activity["id"] * 5 + number, "resource_state": 2, "name": name}
-            | tape.owners()
-            | tape.times(start, end)
+            {"id": table.activity["id"] * 5 + number, "resource_state": 2, "name": name}
+            | table.owners()
+            | table.times(start, end)
             | {"distance": metres, "pr_rank": None, "achievements": [], "start_index": start, "end_index": end}
         )
     return efforts

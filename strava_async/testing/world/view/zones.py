@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Sequence
 
-from strava_async.testing.world.record.sample_table import Tape
+from strava_async.testing.world.record.sample_table import SampleTable
 from strava_async.testing.world.record.samples import Json
 
 _PACES = (0.86, 0.98, 1.07, 1.15, 1.24)  # of the activity's average speed
@@ -16,17 +16,17 @@ def pace_zone(speed: float, average: float) -> int:
     return bisect.bisect_right(_PACES, speed / average) + 1 if average else 1
 
 
-def activity_zones(tape: Tape, athlete_zones: Json) -> list[Json]:
+def activity_zones(table: SampleTable, athlete_zones: Json) -> list[Json]:
     """Return the distributions of heart rate, pace (on foot) and power, as far as they were measured.
 
     The heart-rate buckets count whole seconds as floats and don't touch; the top of the last is -1. Pace has float
     bounds and neither ``points`` nor ``custom_zones``.
     """
     found: list[Json] = []
-    activity = tape.activity
-    if tape.heartrate:
+    activity = table.activity
+    if table.heartrate:
         bounds = [zone["max"] for zone in athlete_zones["heart_rate"]["zones"][:-1]]
-        times = [float(seconds) for seconds in _spent(tape, tape.heartrate, bounds)]
+        times = [float(seconds) for seconds in _spent(table, table.heartrate, bounds)]
         lows = [0, *(bound + 1 for bound in bounds)]
         score = activity.get("suffer_score", 0.0)
         found.append(
@@ -40,9 +40,9 @@ def activity_zones(tape: Tape, athlete_zones: Json) -> list[Json]:
                 "custom_zones": athlete_zones["heart_rate"]["custom_zones"],
             }
         )
-    if tape.speed and activity["type"] == "Run":
+    if table.speed and activity["type"] == "Run":
         paces = [round(activity["average_speed"] * share, 3) for share in _PACES]
-        buckets = _buckets([0, *paces], [*paces, -1], _spent(tape, tape.speed, paces))
+        buckets = _buckets([0, *paces], [*paces, -1], _spent(table, table.speed, paces))
         found.append(
             {
                 "score": max(1, activity["moving_time"] // 600),
@@ -52,9 +52,9 @@ def activity_zones(tape: Tape, athlete_zones: Json) -> list[Json]:
                 "sensor_based": True,
             }
         )
-    if tape.watts and "power" in athlete_zones:
+    if table.watts and "power" in athlete_zones:
         tops = [zone["max"] for zone in athlete_zones["power"]["zones"][:-1]]
-        watts_times = _spent(tape, tape.watts, tops)
+        watts_times = _spent(table, table.watts, tops)
         found.append(
             {
                 "distribution_buckets": _buckets([0, *(top + 1 for top in tops)], [*tops, -1], watts_times),
@@ -66,11 +66,11 @@ def activity_zones(tape: Tape, athlete_zones: Json) -> list[Json]:
     return found
 
 
-def _spent(tape: Tape, values: Sequence[float], tops: Sequence[float]) -> list[int]:
+def _spent(table: SampleTable, values: Sequence[float], tops: Sequence[float]) -> list[int]:
     """Return the seconds spent up to each bound, and beyond the last; together the moving time."""
     seconds = [0] * (len(tops) + 1)
     for i in range(1, len(values)):
-        seconds[bisect.bisect_left(tops, values[i])] += tape.moved[i] - tape.moved[i - 1]
+        seconds[bisect.bisect_left(tops, values[i])] += table.moved[i] - table.moved[i - 1]
     return seconds
 
 

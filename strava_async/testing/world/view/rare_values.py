@@ -20,7 +20,7 @@ _RATED = 0.08
 _BEST = 0.12
 
 
-def oddly(rng: random.Random, summary: Json) -> Json:
+def with_rare_values(rng: random.Random, summary: Json) -> Json:
     """Return a SummaryActivity, with something odd about it now and then.
 
     ``photo_count`` (photos from Instagram, which ``total_photo_count`` includes) and ``has_kudoed`` are documented; no
@@ -39,7 +39,7 @@ def oddly(rng: random.Random, summary: Json) -> Json:
     return summary | odd
 
 
-def feelings(rng: random.Random) -> Json:
+def perceived_exertion(rng: random.Random) -> Json:
     """Return how hard an athlete says it was, mostly nothing, and whether the activity is muted.
 
     What type the number has nobody has shown: it is a whole one here. Beside null ``prefer_perceived_exertion`` comes

@@ -30,7 +30,7 @@ from strava_async.models._reading import read_many
 from strava_async.testing import Emulator, FakeClock
 from strava_async.testing.world import AthleteWorld, Json, generate_athlete
 from strava_async.testing.world.plan.places import HOMES
-from strava_async.testing.world.routes import saved_views as planned_views
+from strava_async.testing.world.routes import saved_views
 from strava_async.testing.world.view import club_events, clubs
 
 NOW = 1_767_693_600.0
@@ -250,7 +250,7 @@ def test_the_segments_of_a_route_are_among_them() -> None:
     ways = {route.way: route for route in world.routes.values()}
     along = [s.summary for s in world.segments.all().values() if s.route in ways]
     check([segment["country"] for segment in along], None, most=0.2)
-    assert planned_views.detail(next(iter(ways.values())), world.summary_profile, along)["segments"] == along
+    assert saved_views.detail(next(iter(ways.values())), world.summary_profile, along)["segments"] == along
 
 
 @pytest.mark.parametrize("key", ["start_latlng", "terrain", "skill_levels"])
