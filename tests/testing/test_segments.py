@@ -10,6 +10,7 @@ from anyio.lowlevel import checkpoint
 
 from strava_async.testing import Emulator, FakeClock, MeterLimits, Quirks
 from strava_async.testing.state.catalogue import Catalogue, body_cache
+from strava_async.testing.world.additions import NewUpload
 from strava_async.testing.world.routes.polyline import decode
 from strava_async.testing.world.segments import detail as segment_detail
 from tests.event_loops import EACH_LOOP
@@ -619,22 +620,12 @@ async def test_an_odd_query_is_a_400(emulator, path, query):
 async def test_an_upload_passes_segments_too(fresh):
     world = fresh.world()
     fresh.clock.advance(86_400)
-    upload = {
-        "upload_id": 5,
-        "name": None,
-        "start_at": fresh.clock.time() - 9_000,
-        "samples": None,
-        "external_id": None,
-        "description": None,
-        "trainer": False,
-        "commute": False,
-        "now": fresh.clock.time(),
-    }
     now, known = fresh.clock.time(), list(world.segments.all().items())
     before = {number: len(world.segments.passes(segment)) for number, segment in known}
     everybodys = {number: world.segment(segment, now=now)["effort_count"] for number, segment in known}
     for number in range(90_000_000_500, 90_000_000_508):
-        world.add_uploaded(activity_id=number, sport_type="Ride", **upload)
+        upload = NewUpload(activity_id=number, upload_id=5, sport_type="Ride", start_at=now - 9_000)
+        world.add_uploaded(upload, now=now)
     fresh.refresh()
     efforts = [effort for number in range(90_000_000_500, 90_000_000_508) for effort in world.segment_efforts(number)]
     assert efforts

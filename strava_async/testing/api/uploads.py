@@ -22,6 +22,7 @@ from strava_async.testing.http.serial_executor import SerialExecutor
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.state.catalogue import Catalogue
 from strava_async.testing.webhooks.publisher import EventPublisher
+from strava_async.testing.world.additions import NewUpload
 
 BODY_LIMIT_BYTES = 32 << 20
 
@@ -211,7 +212,7 @@ class UploadsApi:
 
     def _add(self, upload: _Upload, recording: Recording, catalogue: Catalogue) -> dict[str, Any]:
         fields = upload.fields
-        detail = catalogue.world.add_uploaded(
+        new = NewUpload(
             activity_id=next(self._next_id),
             upload_id=upload.upload_id,
             name=fields["name"] or recording.name,
@@ -222,8 +223,8 @@ class UploadsApi:
             description=fields["description"],
             trainer=fields["trainer"],
             commute=fields["commute"],
-            now=upload.ready_at,
         )
+        detail = catalogue.world.add_uploaded(new, now=upload.ready_at)
         catalogue.refresh(detail["id"])
         return detail
 

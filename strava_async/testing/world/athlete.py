@@ -5,23 +5,18 @@ from __future__ import annotations
 import bisect
 import functools
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from strava_async.testing.world.plan.activities import ActivityFactory
+from strava_async.testing.world.additions import Additions, NewUpload
 from strava_async.testing.world.plan.gear import GearInventory
-from strava_async.testing.world.plan.habits import PlannedActivity
-from strava_async.testing.world.plan.names import default_title
 from strava_async.testing.world.plan.people import Person
-from strava_async.testing.world.plan.sports import Sport, sport_named
-from strava_async.testing.world.plan.timezones import DAY, start_of
-from strava_async.testing.world.record.recording import Recording
+from strava_async.testing.world.plan.timezones import start_of
 from strava_async.testing.world.record.sample_table import SampleTable, sample_table
-from strava_async.testing.world.record.samples import Json, Sample
+from strava_async.testing.world.record.samples import Json
 from strava_async.testing.world.record.stream_store import StreamStore
 from strava_async.testing.world.record.streams import Streams
-from strava_async.testing.world.record.uploaded import streams_of, with_streams
 from strava_async.testing.world.routes.atlas import Atlas, Route
 from strava_async.testing.world.routes.saved import SavedRoute, saved_routes
 from strava_async.testing.world.segments.detail import detailed
@@ -29,13 +24,10 @@ from strava_async.testing.world.segments.efforts import efforts
 from strava_async.testing.world.segments.index import Segment, SegmentIndex
 from strava_async.testing.world.view import clubs, photos, social
 from strava_async.testing.world.view import detail as details
-from strava_async.testing.world.view.forms import apply_changes, read_manual
+from strava_async.testing.world.view.forms import apply_changes
 from strava_async.testing.world.view.stats import athlete_stats
-from strava_async.testing.world.view.summaries import Facts, summarize
 from strava_async.testing.world.view.zones import activity_zones
 
-_UPLOAD_SECONDS = 2_400.0  # how long an upload was whose file nobody here can read
-_DEVICE_SECONDS = 60  # from the end of an activity until the device has uploaded it
 _SIMILAR = 12
 
 
@@ -73,6 +65,9 @@ class AthleteWorld:
         self._by_id = {activity["id"]: activity for activity in self.activities}
         self._said: dict[int, Json] = {}
         self._added: set[int] = set()
+        self._additions = Additions(
+            self._key, self._someone, self._atlas, self._inventory, self._stream_store, self._span
+        )
         self.segments = SegmentIndex(self.activities, self._stream_store.recording, self._saved_ways, self._span)
         joined = clubs.joined(self._someone.home, random.Random(f"{self._key}:clubs").randint(2, 4))
         self.profile |= {"clubs": joined, "postable_clubs_count": len(joined) - 1}
@@ -158,96 +153,19 @@ class AthleteWorld:
         Raises:
             ValueError: a field is missing or can't be read; the message is ``field: what is wrong``.
         """
-        entry = read_manual(fields)
-        zone = self._someone.home.zone
-        at = zone.at_wall(entry.wall)
-        if at > now + DAY:
-            raise ValueError("start_date_local: in the future")
-        facts = Facts(
-            athlete_id=self.athlete_id,
-            activity_id=activity_id,
-            name=entry.name,
-            sport=entry.sport,
-            start_at=at,
-            zone=zone,
-            metres=entry.metres,
-            moving_seconds=entry.seconds,
-            elapsed_seconds=entry.seconds,
-            trainer=entry.trainer,
-            commute=entry.commute,
-            manual=True,
-            gear_id=self._inventory.default(entry.sport),
-        )
-        return self._add(summarize(facts), {"description": entry.description})
+        return self._add(*self._additions.manual(fields, activity_id=activity_id, now=now))
 
-    def add_uploaded(
-        self,
-        *,
-        activity_id: int,
-        upload_id: int,
-        name: str | None,
-        sport_type: str,
-        start_at: float,
-        samples: Sequence[Sample] | None,
-        external_id: str | None,
-        description: str | None,
-        trainer: bool,
-        commute: bool,
-        now: float,
-    ) -> Json:
+    def add_uploaded(self, upload: NewUpload, *, now: float) -> Json:
         """Add what an uploaded file holds and return the DetailedActivity.
 
         Args:
-            activity_id: a new id.
-            upload_id: the upload's.
-            name: None or empty for one by the time of day.
-            sport_type: Strava's, known or not.
-            start_at: Unix seconds; the samples' own time only says how far they are apart.
-            samples: in any order; None or none at all (a file that can't be read here) invents a believable activity.
-            external_id: as given with the upload.
-            description: likewise.
-            trainer: likewise.
-            commute: likewise.
+            upload: the file, after it was read.
             now: Unix seconds; an upload may start a day later, for clocks that are ahead.
 
         Raises:
             ValueError: it starts before 1970 or in the future.
         """
-        if not 0 <= start_at <= now + DAY:
-            raise ValueError("start: out of range")
-        sport = sport_named(sport_type)
-        zone = self._someone.home.zone
-        wall = start_at + zone.offset_at(start_at)
-        said: Json = {"description": description}
-        if samples:
-            streams = streams_of(samples)
-            self._stream_store.add_upload(activity_id, streams)
-            empty = Facts(
-                athlete_id=self.athlete_id,
-                activity_id=activity_id,
-                name="",
-                sport=sport,
-                start_at=start_at,
-                zone=zone,
-                metres=0.0,
-                moving_seconds=0,
-                elapsed_seconds=0,
-                workout_type=sport.workout_type,
-                upload_id=upload_id,
-            )
-            summary = summarize(with_streams(empty, streams, zone))
-        else:
-            summary = self._invent(sport, activity_id, start_at)
-        summary |= {
-            "name": name or default_title(sport_type, wall % DAY / 3600),
-            "upload_id": upload_id,
-            "upload_id_str": str(upload_id),
-            "external_id": external_id,
-            "trainer": trainer,
-            "commute": commute,
-            "gear_id": self._inventory.default(sport),
-        }
-        return self._add(summary, said)
+        return self._add(*self._additions.uploaded(upload, now=now))
 
     def add_recorded(
         self, *, activity_id: int, upload_id: int, name: str | None, sport_type: str, private: bool, now: float
@@ -262,20 +180,10 @@ class AthleteWorld:
             private: only the athlete may see it.
             now: Unix seconds; the activity ended a minute before.
         """
-        draft, _ = self._imagine(sport_named(sport_type), activity_id, now)
-        detail = self.add_uploaded(
-            activity_id=activity_id,
-            upload_id=upload_id,
-            name=name,
-            sport_type=sport_type,
-            start_at=int(now) - draft["elapsed_time"] - _DEVICE_SECONDS,
-            samples=None,
-            external_id=f"recorded-{activity_id}.fit",
-            description=None,
-            trainer=False,
-            commute=False,
-            now=now,
+        upload = self._additions.just_recorded(
+            activity_id=activity_id, upload_id=upload_id, name=name, sport_type=sport_type, now=now
         )
+        detail = self.add_uploaded(upload, now=now)
         return self.update(activity_id, {"private": True}) if private else detail
 
     def remove(self, activity_id: int) -> None:
@@ -310,23 +218,6 @@ class AthleteWorld:
         bisect.insort(self.activities, summary, key=start_of)
         self._update_gear()
         return self.detail(summary["id"])
-
-    def _imagine(self, sport: Sport, activity_id: int, at: float) -> tuple[Json, Recording]:
-        since, now = self._span
-        rng = self._rng("upload", activity_id)
-        factory = ActivityFactory(rng, self._key, self._someone, self._atlas, self._inventory, since=since, now=now)
-        home = self._someone.home
-        metres = sport.speed * _UPLOAD_SECONDS if sport.metres else 0.0
-        planned = PlannedActivity(sport, home, at + home.zone.offset_at(at), metres=metres, seconds=_UPLOAD_SECONDS)
-        return factory.record(planned, activity_id, at)
-
-    def _invent(self, sport: Sport, activity_id: int, at: float) -> Json:
-        summary, recording = self._imagine(sport, activity_id, at)
-        self._stream_store.add(activity_id, recording)
-        nobody_yet = dict.fromkeys(
-            ("achievement_count", "pr_count", "kudos_count", "comment_count", "total_photo_count"), 0
-        )
-        return summary | nobody_yet | {"visibility": "everyone", "private": False, "athlete_count": 1}
 
     def _update_gear(self) -> None:
         self._inventory.update_distances(self.activities)

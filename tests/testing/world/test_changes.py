@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from strava_async.testing.world import AthleteWorld, Json, Sample, start_of
+from strava_async.testing.world.additions import NewUpload
 from strava_async.testing.world.generate import Invention, invent
 from strava_async.testing.world.routes.polyline import decode
 
@@ -30,19 +31,17 @@ def some_world() -> AthleteWorld:
 
 
 def upload(world: AthleteWorld, samples: list[Sample] | None, sport_type: str = "Run", start_at: float = START) -> Json:
-    return world.add_uploaded(
+    new = NewUpload(
         activity_id=99_000_000_001,
         upload_id=88_000_000_001,
-        name=None,
         sport_type=sport_type,
         start_at=start_at,
         samples=samples,
         external_id="42.gpx",
         description="By a program",
-        trainer=False,
         commute=True,
-        now=NOW,
     )
+    return world.add_uploaded(new, now=NOW)
 
 
 def walk(seconds: int, *, pause: range = range(0)) -> list[Sample]:
