@@ -1,11 +1,11 @@
-"""The parts of an emulator, put together: who is told of what, and which path leads where."""
+"""The parts of an emulator, put together: who notifies whom, and which path leads where."""
 
 from __future__ import annotations
 
 import itertools
 
 from strava_async.clock import Clock
-from strava_async.testing.api import endpoints as wiring
+from strava_async.testing.api import endpoints as api
 from strava_async.testing.api.activities import ActivitiesApi
 from strava_async.testing.api.athlete import AthleteApi
 from strava_async.testing.api.clubs import ClubsApi
@@ -15,8 +15,10 @@ from strava_async.testing.api.segments import SegmentsApi
 from strava_async.testing.api.tokens import TokensApi
 from strava_async.testing.api.uploads import UploadsApi
 from strava_async.testing.callbacks import Callbacks
+from strava_async.testing.faults import Faults
 from strava_async.testing.http.access import AccessControl
 from strava_async.testing.http.app import EmulatorApp
+from strava_async.testing.pages import endpoints as pages
 from strava_async.testing.pages.athlete_actions import AthleteActions
 from strava_async.testing.pages.consent import Consent
 from strava_async.testing.pages.home import HomePage
@@ -33,13 +35,14 @@ FIRST_NEW_ID = 90_000_000_001
 
 
 class Assembly:
-    """What answers, and what happens behind it. For the arguments see ``Emulator``.
+    """All that an emulator consists of. For the arguments see ``Emulator``.
 
     Attributes:
+        app: the ASGI application.
         subscriptions: of webhooks.
-        delivery: the events on their way.
-        uploads: the files that come.
-        actions: what athletes do by themselves.
+        delivery: sends events to webhooks.
+        uploads: the uploaded files.
+        actions: what athletes do on Strava's pages and with their devices.
     """
 
     def __init__(
@@ -48,7 +51,10 @@ class Assembly:
         registry: GrantRegistry,
         clock: Clock,
         quirks: Quirks,
+        faults: Faults,
         *,
+        api_prefix: str,
+        latency_seconds: float,
         upload_seconds: float,
         callbacks: Callbacks,
         callback_seconds: float,
@@ -74,24 +80,27 @@ class Assembly:
         self.uploads = UploadsApi(people.catalogue, self._ids, quirks, upload_seconds, self._publisher, wake)
         self.actions = AthleteActions(people, self.uploads, self._ids, self._publisher, clock)
 
-    def serve_api(self, app: EmulatorApp) -> None:
-        """Let a app answer for the API."""
+        prefix, access = api_prefix.rstrip("/"), AccessControl(registry, quirks)
+        self.app = EmulatorApp(clock, access, faults, api_prefix=prefix, latency_seconds=latency_seconds)
+        self._add_api(self.app)
+        self._add_pages(self.app, prefix, access)
+
+    def _add_api(self, app: EmulatorApp) -> None:
         world, quirks = self._people.world, self._quirks
         activities = ActivitiesApi(self._catalogue_at, self._ids, quirks, self._publisher)
-        wiring.add_api(app.api, AthleteApi(world, quirks), activities, self.uploads)
-        wiring.add_routes(app.api, RoutesApi(world, quirks))
-        wiring.add_clubs(app.api, ClubsApi(world, quirks))
+        api.add_api(app.api, AthleteApi(world, quirks), activities, self.uploads)
+        api.add_routes(app.api, RoutesApi(world, quirks))
+        api.add_clubs(app.api, ClubsApi(world, quirks))
         segments, efforts = SegmentsApi(self._catalogue_at, quirks), EffortsApi(self._catalogue_at, quirks)
-        wiring.add_segments(app.api, segments, efforts)
+        api.add_segments(app.api, segments, efforts)
 
-    def serve_pages(self, app: EmulatorApp, prefix: str, access: AccessControl) -> None:
-        """Let a app answer for what the access does not guard: pages, tokens, webhook subscriptions."""
+    def _add_pages(self, app: EmulatorApp, prefix: str, access: AccessControl) -> None:
         people, registry = self._people, self._registry
         consent = Consent(registry, people.names, people.ids[0])
-        wiring.add_pages(app.pages, prefix, consent, TokensApi(registry, access, self._quirks, people.summary))
-        wiring.add_subscriptions(app.pages, prefix, self.subscriptions)
+        pages.add_oauth(app.pages, prefix, consent, TokensApi(registry, access, self._quirks, people.summary))
+        pages.add_subscriptions(app.pages, prefix, self.subscriptions)
         page = HomePage(self.actions, people.names, registry, self.subscriptions, self.delivery.events)
-        wiring.add_home(app.pages, app.polled, page)
+        pages.add_home(app.pages, app.polled, page)
 
     def _settle_uploads(self) -> float | None:
         """Finish the uploads whose time has come; return in how many seconds there are more, if there are any."""

@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import asynccontextmanager
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-import anyio
 from starlette.types import ASGIApp
 
 from strava_async.clock import Clock, SystemClock
@@ -27,8 +25,7 @@ from strava_async.testing.api.uploads import UploadOutcome
 from strava_async.testing.assembly import Assembly
 from strava_async.testing.callbacks import ANSWER_SECONDS, Callbacks, callbacks_from
 from strava_async.testing.faults import Faults
-from strava_async.testing.http.access import AccessControl
-from strava_async.testing.http.app import EmulatorApp, Served
+from strava_async.testing.http.app import Served
 from strava_async.testing.http.responses import json_bytes
 from strava_async.testing.meters import MeterLimits, Meters, RateClass
 from strava_async.testing.quirks import Quirks
@@ -99,42 +96,37 @@ class Emulator:
         retry_seconds: float = RETRY_SECONDS,
         signing_secret: str | None = None,
     ) -> None:
-        if athletes < 1:
-            raise ValueError("there must be an athlete")
         if not callback_seconds > 0:
             raise ValueError("callback_seconds is more than 0")
         self.clock: Clock = clock or SystemClock()
         self.faults = Faults()
         self.quirks = quirks or Quirks()
         self._rng = random.Random(f"applications {seed}")
-        drawn = random.Random(f"athletes {seed}").sample(range(10_000_000, 100_000_000), athletes)
-        self.athlete_ids: tuple[int, ...] = tuple(drawn)
-        self._people = Population(self.athlete_ids, seed=seed, now=self.clock.time(), years=years)
+        self._people = Population.drawn(athletes, seed=seed, now=self.clock.time(), years=years)
+        self.athlete_ids: tuple[int, ...] = self._people.ids
         self._registry = GrantRegistry(self.quirks)
         first = self.register_application(limits=limits)
         self.client_id = first.client_id
         self.client_secret = first.client_secret
-
         self._parts = Assembly(
             self._people,
             self._registry,
             self.clock,
             self.quirks,
+            self.faults,
+            api_prefix=api_prefix,
+            latency_seconds=latency_seconds,
             upload_seconds=upload_seconds,
             callbacks=callbacks_from(callbacks, signing_secret, self.clock),
             callback_seconds=callback_seconds,
             retry_seconds=retry_seconds,
         )
-        prefix, access = api_prefix.rstrip("/"), AccessControl(self._registry, self.quirks)
-        self._app = EmulatorApp(self.clock, access, self.faults, api_prefix=prefix, latency_seconds=latency_seconds)
-        self._parts.serve_api(self._app)
-        self._parts.serve_pages(self._app, prefix, access)
-        self.app: ASGIApp = self._app
+        self.app: ASGIApp = self._parts.app
 
     @property
     def requests(self) -> deque[Served]:
         """What was answered, in order."""
-        return self._app.requests
+        return self._parts.app.requests
 
     @property
     def events(self) -> deque[SentEvent]:
@@ -148,12 +140,7 @@ class Emulator:
             method: None means any.
             path: with or without the API's prefix; ``*`` stands for any characters, slashes too; None means any.
         """
-        return sum(
-            1
-            for served in self.requests
-            if (method is None or served.method == method.upper())
-            and (path is None or any(fnmatchcase(name, path) for name in self._app.names(served.path)))
-        )
+        return self._parts.app.count(method, path)
 
     def register_application(
         self,
@@ -286,24 +273,14 @@ class Emulator:
         """Let the athlete delete an activity on Strava's pages; ``KeyError`` for an unknown id."""
         self._parts.actions.delete(activity_id)
 
-    @asynccontextmanager
-    async def delivering(self) -> AsyncGenerator[None, None]:
+    def delivering(self) -> AbstractAsyncContextManager[None]:
         """Finish uploads and send events to webhooks when it is time, as long as the block lasts; ``serve`` does too.
 
         The task that enters the block must leave it.
         What is under way at the end is cut short, and sent again by whoever delivers next. Without this, and without
         ``deliver``, events wait; the last 10,000 of them.
         """
-        failed: Exception | None = None
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._parts.delivery.run)
-            try:
-                yield
-            except Exception as error:  # raised below, so that it comes out as it is and not as a group
-                failed = error
-            tasks.cancel_scope.cancel()
-        if failed is not None:
-            raise failed
+        return self._parts.delivery.running()
 
     async def deliver(self) -> int:
         """Finish the uploads and send the events whose time has come; return how many events were sent.

@@ -26,7 +26,7 @@ async def test_who_came_first_works_first_and_others_get_in_between():
 
     async with anyio.create_task_group() as tasks:
         for number in range(5):
-            tasks.start_soon(executor.do, lambda number=number: done.append(number))
+            tasks.start_soon(executor.run, lambda number=number: done.append(number))
         tasks.start_soon(light)
     heavy = [one for one in done if one != "light"]
     assert sorted(heavy) == list(range(5))
@@ -38,7 +38,7 @@ async def test_the_order_is_that_of_coming():
     executor, done = SerialExecutor(), []
     async with anyio.create_task_group() as tasks:
         for number in range(5):
-            tasks.start_soon(executor.do, lambda number=number: done.append(number))
+            tasks.start_soon(executor.run, lambda number=number: done.append(number))
             await checkpoint()
     assert done == list(range(5))
 
@@ -72,8 +72,8 @@ async def test_who_gives_up_holds_nobody_up():
 @pytest.mark.parametrize("round_", [1, 2])
 async def test_one_serves_several_event_loops_one_after_the_other(round_):
     with anyio.move_on_after(0):
-        await SHARED.do(lambda: round_)
-    assert await SHARED.do(lambda: round_) == round_
+        await SHARED.run(lambda: round_)
+    assert await SHARED.run(lambda: round_) == round_
 
 
 async def test_event_loops_do_not_wait_for_each_other():
@@ -100,6 +100,6 @@ def test_a_loop_that_ended_before_its_turn_holds_nobody_up():
     dead.call_soon(dead.stop)
     dead.run_forever()  # once around: it has asked for its turn
     dead.close()
-    anyio.run(executor.do, lambda: done.append("next"))
+    anyio.run(executor.run, lambda: done.append("next"))
     assert done == ["next"]
     task._log_destroy_pending = False

@@ -1,4 +1,4 @@
-"""Which path the emulator answers with which handler. ``{}`` in a path stands for one segment."""
+"""The endpoints of the API: which path leads to which handler. ``{}`` in a path stands for one segment."""
 
 from __future__ import annotations
 
@@ -8,47 +8,11 @@ from strava_async.testing.api.clubs import ClubsApi
 from strava_async.testing.api.efforts import EffortsApi
 from strava_async.testing.api.routes import RoutesApi
 from strava_async.testing.api.segments import SegmentsApi
-from strava_async.testing.api.tokens import TokensApi
 from strava_async.testing.api.uploads import UploadsApi
-from strava_async.testing.http.app import Routes
-from strava_async.testing.pages.consent import Consent
-from strava_async.testing.pages.home import HomePage
-from strava_async.testing.webhooks.subscriptions import SubscriptionsApi
+from strava_async.testing.http.routing import RouteTable
 
 
-def add_pages(routes: Routes, prefix: str, consent: Consent, tokens: TokensApi) -> None:
-    """OAuth: the pages for the athlete, the endpoints for the application."""
-    # The guide names the paths without the prefix, and the token's with it too; the swagger has the page's with it.
-    # Clients that know one base URL ask for all of them there.
-    bases = tuple(dict.fromkeys(("/oauth", f"{prefix}/oauth")))
-    for path in ("/oauth/mobile/authorize", *(f"{base}/authorize" for base in bases)):
-        routes.add("GET", path, consent.show)
-        routes.add("POST", path, consent.decide)
-    for base in bases:
-        routes.add("POST", f"{base}/token", tokens.token)
-        routes.add("POST", f"{base}/revoke", tokens.revoke)
-        routes.add("POST", f"{base}/deauthorize", tokens.deauthorize)
-
-
-def add_subscriptions(routes: Routes, prefix: str, subscriptions: SubscriptionsApi) -> None:
-    """The webhook subscription of an application."""
-    # Among the pages, which the access does not guard: there is no bearer, and no quota is spent.
-    routes.add("POST", f"{prefix}/push_subscriptions", subscriptions.create)
-    routes.add("GET", f"{prefix}/push_subscriptions", subscriptions.index)
-    routes.add("DELETE", f"{prefix}/push_subscriptions/{{}}", subscriptions.delete)
-
-
-def add_home(routes: Routes, polled: Routes, page: HomePage) -> None:
-    """The front page, for people, what it looks at by itself, and the way to the consent page."""
-    polled.add("GET", "/emulator/live", page.live)
-    polled.add("GET", "/emulator/site.js", page.script)
-    polled.add("GET", "/emulator/connect", page.connect)
-    routes.add("GET", "/", page.show)
-    routes.add("POST", "/emulator/record", page.record)
-    routes.add("POST", "/emulator/disconnect", page.disconnect)
-
-
-def add_api(routes: Routes, athlete: AthleteApi, activities: ActivitiesApi, uploads: UploadsApi) -> None:
+def add_api(routes: RouteTable, athlete: AthleteApi, activities: ActivitiesApi, uploads: UploadsApi) -> None:
     """The athlete, activities and uploads."""
     for method, path, handler in (
         ("GET", "/athlete", athlete.profile),
@@ -73,7 +37,7 @@ def add_api(routes: Routes, athlete: AthleteApi, activities: ActivitiesApi, uplo
         routes.add(method, path, handler)
 
 
-def add_routes(routes: Routes, planned: RoutesApi) -> None:
+def add_routes(routes: RouteTable, planned: RoutesApi) -> None:
     """Planned routes."""
     for path, handler in (
         ("/athletes/{}/routes", planned.index),
@@ -85,7 +49,7 @@ def add_routes(routes: Routes, planned: RoutesApi) -> None:
         routes.add("GET", path, handler)
 
 
-def add_clubs(routes: Routes, clubs: ClubsApi) -> None:
+def add_clubs(routes: RouteTable, clubs: ClubsApi) -> None:
     """Clubs."""
     for path, handler in (
         ("/athlete/clubs", clubs.index),
@@ -97,7 +61,7 @@ def add_clubs(routes: Routes, clubs: ClubsApi) -> None:
         routes.add("GET", path, handler)
 
 
-def add_segments(routes: Routes, segments: SegmentsApi, efforts: EffortsApi) -> None:
+def add_segments(routes: RouteTable, segments: SegmentsApi, efforts: EffortsApi) -> None:
     """Segments and efforts."""
     for method, path, handler in (
         ("GET", "/segments/starred", segments.starred),

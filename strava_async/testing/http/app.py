@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
+from fnmatch import fnmatchcase
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
@@ -17,8 +18,7 @@ from strava_async.testing.http.headers import application_fields, is_chunked
 from strava_async.testing.http.hosts import is_cross_site
 from strava_async.testing.http.request import EmulatorRequest
 from strava_async.testing.http.responses import GZIP_MINIMUM_BYTES, HttpError, Response, cross_site, unknown_path
-
-Handler = Callable[[EmulatorRequest], Awaitable[Response]]
+from strava_async.testing.http.routing import RouteTable
 
 REQUESTS_KEPT = 100_000
 _CHUNK_BYTES = 16_384  # of a body without a length
@@ -48,26 +48,6 @@ class Served:
     query: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-class Routes:
-    """Which handler answers which method and path. ``{}`` in a pattern stands for one segment."""
-
-    def __init__(self) -> None:
-        self._patterns: dict[tuple[str, int], list[tuple[list[str], Handler]]] = {}
-
-    def add(self, method: str, pattern: str, handler: Handler) -> None:
-        """Add a route; of two that fit, the one added first answers."""
-        segments = pattern.split("/")
-        self._patterns.setdefault((method, len(segments)), []).append((segments, handler))
-
-    def find(self, method: str, path: str) -> tuple[Handler, tuple[str, ...]] | None:
-        """Return the handler, and the segments in the places of ``{}``."""
-        segments = path.split("/")
-        for pattern, handler in self._patterns.get((method, len(segments)), ()):
-            if all(place in ("{}", segment) for place, segment in zip(pattern, segments, strict=True)):
-                return handler, tuple(s for place, s in zip(pattern, segments, strict=True) if place == "{}")
-        return None
-
-
 class EmulatorApp:
     """The ASGI application.
 
@@ -82,9 +62,9 @@ class EmulatorApp:
     def __init__(
         self, clock: Clock, access: AccessControl, faults: Faults, *, api_prefix: str, latency_seconds: float
     ) -> None:
-        self.api = Routes()
-        self.pages = Routes()
-        self.polled = Routes()  # who only looks asks nothing of Strava: no fault is met, nothing is put on record
+        self.api = RouteTable()
+        self.pages = RouteTable()
+        self.polled = RouteTable()  # who only looks asks nothing of Strava: no fault is met, nothing is put on record
         self.requests: deque[Served] = deque(maxlen=REQUESTS_KEPT)
         self.latency_seconds = latency_seconds
         self._clock = clock
@@ -97,6 +77,15 @@ class EmulatorApp:
         """Return the path as asked for and, for one of the API, as the documents name it."""
         below = path.removeprefix(self._prefix) if path.startswith(f"{self._prefix}/") else path
         return (path,) if below == path else (path, below)
+
+    def count(self, method: str | None, path: str | None) -> int:
+        """Return how many of ``requests`` match; see ``Emulator.count``."""
+        return sum(
+            1
+            for served in self.requests
+            if (method is None or served.method == method.upper())
+            and (path is None or any(fnmatchcase(name, path) for name in self.names(served.path)))
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of the ASGI protocol."""

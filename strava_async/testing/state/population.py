@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -35,6 +36,14 @@ class Population:
         self._bodies = body_cache()
         self._worlds: dict[int, AthleteWorld] = {}
         self._catalogues: dict[int, Catalogue] = {}
+
+    @classmethod
+    def drawn(cls, count: int, *, seed: int, now: float, years: float) -> Population:
+        """Return that many athletes, whose ids follow from the seed."""
+        if count < 1:
+            raise ValueError("there must be an athlete")
+        ids = random.Random(f"athletes {seed}").sample(range(10_000_000, 100_000_000), count)
+        return cls(tuple(ids), seed=seed, now=now, years=years)
 
     def world(self, athlete_id: int) -> AthleteWorld:
         """Return the data of an athlete; ``KeyError`` if there is none of that id."""

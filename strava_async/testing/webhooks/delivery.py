@@ -17,7 +17,8 @@ import heapq
 import itertools
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -155,6 +156,20 @@ class Delivery:
             for event in due:
                 self._put(event)
         return sent
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None, None]:
+        """Deliver in a task of its own as long as the block lasts; an error in the block comes out as it is."""
+        failed: Exception | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.run)
+            try:
+                yield
+            except Exception as error:  # raised below: the task group would wrap it in a group
+                failed = error
+            tasks.cancel_scope.cancel()
+        if failed is not None:
+            raise failed
 
     async def run(self) -> None:
         """Send each event when it is due, until cancelled."""
