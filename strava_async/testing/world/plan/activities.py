@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass
+from typing import Any
 
 from strava_async.testing.world.plan.gear import GearInventory
 from strava_async.testing.world.plan.habits import PlannedActivity
@@ -186,12 +187,6 @@ class ActivityFactory:
     ) -> Json:
         rng, sport, course = self._rng, planned.sport, recording.course
         track = node_track(recording.key, course) if course else []
-        altitudes = course.altitudes if course else ()
-        elevation = (
-            (round(max(altitudes) + recording.barometer, 1), round(min(altitudes) + recording.barometer, 1))
-            if altitudes
-            else None
-        )
         visibility = rng.choices(_VISIBILITIES, (86, 9, 5))[0]
         achievements = rng.randint(0, len(course.spans())) if course and rng.random() < 0.6 else 0
         return summarize(
@@ -219,19 +214,25 @@ class ActivityFactory:
                 temp=recording.temp,
                 power=self._power(recording),
                 heartrate=(recording.heartrate[0], float(recording.heartrate[1])) if recording.heartrate else None,
-                elevation=elevation,
+                elevation=_elevation(recording),
                 upload_id=activity_id + _UPLOADS_AHEAD + rng.randint(0, 9_999),
                 external_id=self._external_id(device),
                 suffer_score=self._suffering(recording),
                 achievements=achievements,
-                prs=rng.randint(0, achievements),
-                kudos=0 if visibility == "only_me" else self._applause(planned),
-                comments=0 if visibility == "only_me" or rng.random() < 0.7 else rng.randint(1, 5),
-                athletes=rng.randint(30, 400) if planned.occasion == "race" else rng.choice((1, 1, 1, 1, 2, 3)),
-                photos=rng.randint(1, 4) if rng.random() < 0.15 else 0,
-                accepted_tag=rng.random() < 0.01,
+                **self._reactions(planned, visibility, achievements),
             )
         )
+
+    def _reactions(self, planned: PlannedActivity, visibility: str, achievements: int) -> dict[str, Any]:
+        rng, hidden = self._rng, visibility == "only_me"
+        return {
+            "prs": rng.randint(0, achievements),
+            "kudos": 0 if hidden else self._applause(planned),
+            "comments": 0 if hidden or rng.random() < 0.7 else rng.randint(1, 5),
+            "athletes": rng.randint(30, 400) if planned.occasion == "race" else rng.choice((1, 1, 1, 1, 2, 3)),
+            "photos": rng.randint(1, 4) if rng.random() < 0.15 else 0,
+            "accepted_tag": rng.random() < 0.01,
+        }
 
     def _title(self, planned: PlannedActivity) -> str:
         return title(
@@ -290,3 +291,11 @@ class ActivityFactory:
                 kudos=rng.randint(0, 6),
             )
         )
+
+
+def _elevation(recording: Recording) -> tuple[float, float] | None:
+    """Return the highest and the lowest altitude, in metres, as wrong as the barometer."""
+    altitudes = recording.course.altitudes if recording.course else ()
+    if not altitudes:
+        return None
+    return round(max(altitudes) + recording.barometer, 1), round(min(altitudes) + recording.barometer, 1)

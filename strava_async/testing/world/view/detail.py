@@ -75,16 +75,8 @@ def detailed(rng: random.Random, someone: Person, summary: Json, sources: Source
         "prefer_perceived_exertion": said["prefer_perceived_exertion"],
         "segment_efforts": efforts(table, recording) if table and recording else [],
     }
-    if table is not None and table.distance and summary["type"] != "Swim":
-        detail["splits_metric"] = splits.splits(table, 1000.0)
-        detail["splits_standard"] = splits.splits(table, splits.MILE)
     if table is not None:
-        detail["laps"] = laps(someone, summary, table, recording)
-    if table is not None and table.distance and summary["type"] == "Run":
-        best = splits.best_efforts(table)
-        detail["best_efforts"] = (
-            ranked(sources.odd, best, race=summary.get("workout_type") == 1) if sources.odd else best
-        )
+        detail |= _cut(someone, summary, table, sources)
     if by_hand:
         detail["best_efforts"] = []
     if sources.gear is not None:
@@ -104,6 +96,19 @@ def detailed(rng: random.Random, someone: Person, summary: Json, sources: Source
         detail["similar_activities"] = _nothing_similar()
     detail["available_zones"] = ["pace"] if by_hand else _zones(summary, table)
     return detail
+
+
+def _cut(someone: Person, summary: Json, table: SampleTable, sources: Sources) -> Json:
+    """Return what is cut from the samples: splits, laps, and the best efforts of a run."""
+    part: Json = {}
+    if table.distance and summary["type"] != "Swim":
+        part["splits_metric"] = splits.splits(table, 1000.0)
+        part["splits_standard"] = splits.splits(table, splits.MILE)
+    part["laps"] = laps(someone, summary, table, sources.recording)
+    if table.distance and summary["type"] == "Run":
+        best, race = splits.best_efforts(table), summary.get("workout_type") == 1
+        part["best_efforts"] = ranked(sources.odd, best, race=race) if sources.odd else best
+    return part
 
 
 def laps(someone: Person, summary: Json, table: SampleTable, recording: Recording | None) -> list[Json]:

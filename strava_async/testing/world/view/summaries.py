@@ -75,7 +75,6 @@ def summarize(facts: Facts) -> Json:
     whole ``0`` where nothing was measured. A manual activity has ``upload_id: null`` and no ``upload_id_str``.
     """
     sport = facts.sport
-    offset = facts.zone.offset_at(facts.start_at)
     summary: Json = {
         "resource_state": 2,
         "athlete": {"id": facts.athlete_id, "resource_state": 1},
@@ -89,7 +88,26 @@ def summarize(facts: Facts) -> Json:
     }
     if sport.workout_type is not None:
         summary["workout_type"] = facts.workout_type
+    summary |= _place_and_time(facts)
+    summary |= _sensors(facts)
+    summary["upload_id"] = facts.upload_id
+    if facts.upload_id is not None:
+        summary["upload_id_str"] = str(facts.upload_id)
     summary |= {
+        "external_id": facts.external_id,
+        "from_accepted_tag": facts.accepted_tag,
+        "pr_count": facts.prs,
+        "total_photo_count": facts.photos,
+        "has_kudoed": False,
+    }
+    if facts.suffer_score is not None:
+        summary["suffer_score"] = facts.suffer_score
+    return summary
+
+
+def _place_and_time(facts: Facts) -> Json:
+    offset = facts.zone.offset_at(facts.start_at)
+    return {
         "id": facts.activity_id,
         "start_date": iso(facts.start_at),
         "start_date_local": iso(facts.start_at + offset),
@@ -116,20 +134,6 @@ def summarize(facts: Facts) -> Json:
         "average_speed": round(facts.metres / facts.moving_seconds, 3) if facts.moving_seconds else 0.0,
         "max_speed": facts.top_speed,
     }
-    summary |= _sensors(facts)
-    summary["upload_id"] = facts.upload_id
-    if facts.upload_id is not None:
-        summary["upload_id_str"] = str(facts.upload_id)
-    summary |= {
-        "external_id": facts.external_id,
-        "from_accepted_tag": facts.accepted_tag,
-        "pr_count": facts.prs,
-        "total_photo_count": facts.photos,
-        "has_kudoed": False,
-    }
-    if facts.suffer_score is not None:
-        summary["suffer_score"] = facts.suffer_score
-    return summary
 
 
 def _sensors(facts: Facts) -> Json:

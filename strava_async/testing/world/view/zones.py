@@ -23,47 +23,52 @@ def activity_zones(table: SampleTable, athlete_zones: Json) -> list[Json]:
     bounds and neither ``points`` nor ``custom_zones``.
     """
     found: list[Json] = []
-    activity = table.activity
     if table.heartrate:
-        bounds = [zone["max"] for zone in athlete_zones["heart_rate"]["zones"][:-1]]
-        times = [float(seconds) for seconds in _spent(table, table.heartrate, bounds)]
-        lows = [0, *(bound + 1 for bound in bounds)]
-        score = activity.get("suffer_score", 0.0)
-        found.append(
-            {
-                "score": score,
-                "distribution_buckets": _buckets(lows, [*bounds, -1], times),
-                "type": "heartrate",
-                "resource_state": 3,
-                "sensor_based": True,
-                "points": int(score * 0.9),
-                "custom_zones": athlete_zones["heart_rate"]["custom_zones"],
-            }
-        )
-    if table.speed and activity["type"] == "Run":
-        paces = [round(activity["average_speed"] * share, 3) for share in _PACES]
-        buckets = _buckets([0, *paces], [*paces, -1], _spent(table, table.speed, paces))
-        found.append(
-            {
-                "score": max(1, activity["moving_time"] // 600),
-                "distribution_buckets": [{key: bucket[key] for key in ("max", "min", "time")} for bucket in buckets],
-                "type": "pace",
-                "resource_state": 3,
-                "sensor_based": True,
-            }
-        )
+        found.append(_heartrate_zones(table, athlete_zones["heart_rate"]))
+    if table.speed and table.activity["type"] == "Run":
+        found.append(_pace_zones(table))
     if table.watts and "power" in athlete_zones:
-        tops = [zone["max"] for zone in athlete_zones["power"]["zones"][:-1]]
-        watts_times = _spent(table, table.watts, tops)
-        found.append(
-            {
-                "distribution_buckets": _buckets([0, *(top + 1 for top in tops)], [*tops, -1], watts_times),
-                "type": "power",
-                "resource_state": 3,
-                "sensor_based": True,
-            }
-        )
+        found.append(_power_zones(table, athlete_zones["power"]))
     return found
+
+
+def _heartrate_zones(table: SampleTable, zones: Json) -> Json:
+    bounds = [zone["max"] for zone in zones["zones"][:-1]]
+    times = [float(seconds) for seconds in _spent(table, table.heartrate, bounds)]
+    score = table.activity.get("suffer_score", 0.0)
+    return {
+        "score": score,
+        "distribution_buckets": _buckets([0, *(bound + 1 for bound in bounds)], [*bounds, -1], times),
+        "type": "heartrate",
+        "resource_state": 3,
+        "sensor_based": True,
+        "points": int(score * 0.9),
+        "custom_zones": zones["custom_zones"],
+    }
+
+
+def _pace_zones(table: SampleTable) -> Json:
+    activity = table.activity
+    paces = [round(activity["average_speed"] * share, 3) for share in _PACES]
+    buckets = _buckets([0, *paces], [*paces, -1], _spent(table, table.speed, paces))
+    return {
+        "score": max(1, activity["moving_time"] // 600),
+        "distribution_buckets": [{key: bucket[key] for key in ("max", "min", "time")} for bucket in buckets],
+        "type": "pace",
+        "resource_state": 3,
+        "sensor_based": True,
+    }
+
+
+def _power_zones(table: SampleTable, zones: Json) -> Json:
+    tops = [zone["max"] for zone in zones["zones"][:-1]]
+    times = _spent(table, table.watts, tops)
+    return {
+        "distribution_buckets": _buckets([0, *(top + 1 for top in tops)], [*tops, -1], times),
+        "type": "power",
+        "resource_state": 3,
+        "sensor_based": True,
+    }
 
 
 def _spent(table: SampleTable, values: Sequence[float], tops: Sequence[float]) -> list[int]:
