@@ -1,4 +1,4 @@
-"""A Strava for tests and demonstrations: the emulator, its meters, its faults, and clocks that can be moved.
+"""A Strava for tests and demonstrations: an emulator with meters and faults, and clocks under the test's control.
 
 The clocks and meters need nothing; the emulator and ``serve`` need the extra ``testing``, which is why names are
 resolved on first use.

@@ -71,7 +71,7 @@ class Assembly:
             callbacks,
             answer_seconds=callback_seconds,
             retry_seconds=retry_seconds,
-            is_current=self.subscriptions.stands,
+            is_current=self.subscriptions.is_current,
             settle=self._settle_uploads,
         )
         self._publisher = EventPublisher(registry, self.subscriptions, self.delivery.post, clock)

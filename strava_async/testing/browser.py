@@ -1,4 +1,4 @@
-"""An athlete with a browser, played against an ASGI application: no HTTP library, no socket."""
+"""Acts as an athlete's browser on the consent page of an ASGI application: no HTTP library, no socket."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from starlette.types import ASGIApp, Message
 
 
 class PageError(RuntimeError):
-    """The consent page did not come, or did not send the browser back.
+    """The consent page was not shown, or did not redirect the browser.
 
     Attributes:
-        status_code: the status of the answer.
+        status_code: the status of the response.
         text: its body.
     """
 
@@ -104,7 +104,7 @@ class _Form(HTMLParser):
 async def approve(
     app: ASGIApp, authorization_url: str, *, scope: Iterable[str] | None, deny: bool, athlete_id: int | None
 ) -> str:
-    """Open the consent page, fill it in, submit it; return where it leads. See ``Emulator.approve``."""
+    """Open the consent page, fill it in, submit it; return the redirect's target. See ``Emulator.approve``."""
     page = await _fetch(app, "GET", authorization_url)
     if page.location:
         return page.location

@@ -116,7 +116,7 @@ async def connected(emulator, scope=EVERYTHING):
         yield http
 
 
-async def change(emulator, service):
+async def received(emulator, service):
     """Deliver, and return what was told since the last time, in short."""
     service.told.clear()
     await emulator.deliver()
@@ -159,20 +159,20 @@ async def test_a_change_of_title_or_type_is_told_and_no_other(emulator, service,
         activity = (await http.post("/api/v3/activities", data=MANUAL)).json()
         await emulator.deliver()
         assert (await http.put(f"/api/v3/activities/{activity['id']}", json=change)).status_code == 200
-    assert await change(emulator, service) == ([("update", activity["id"], updates)] if updates else [])
+    assert await received(emulator, service) == ([("update", activity["id"], updates)] if updates else [])
 
 
 async def test_what_the_athlete_does_on_the_site_is_told(emulator, service):
     async with connected(emulator) as http:
         number = emulator.record_activity(name="Ride")
-        assert await change(emulator, service) == [("create", number, {})]
+        assert await received(emulator, service) == [("create", number, {})]
         emulator.edit_activity(number, private=True, name="Secret")
-        assert await change(emulator, service) == [("update", number, {"title": "Secret", "private": "true"})]
+        assert await received(emulator, service) == [("update", number, {"title": "Secret", "private": "true"})]
         assert (await http.get(f"/api/v3/activities/{number}")).json()["visibility"] == "only_me"
         emulator.edit_activity(number, private=False)
-        assert await change(emulator, service) == [("update", number, {"private": "false"})]
+        assert await received(emulator, service) == [("update", number, {"private": "false"})]
         emulator.delete_activity(number)
-        assert await change(emulator, service) == [("delete", number, {})]
+        assert await received(emulator, service) == [("delete", number, {})]
         assert (await http.get(f"/api/v3/activities/{number}")).status_code == 404
         listed = (await http.get("/api/v3/athlete/activities?per_page=200")).json()
     assert number not in [activity["id"] for activity in listed]
@@ -182,20 +182,20 @@ async def test_with_activity_read_alone_going_private_is_a_delete_and_going_publ
     async with connected(emulator, ("activity:read",)):
         number = emulator.record_activity(private=True)
         emulator.edit_activity(number, name="Secret")
-        assert await change(emulator, service) == []
+        assert await received(emulator, service) == []
         emulator.edit_activity(number, private=False, name="Open")
-        assert await change(emulator, service) == [("create", number, {})]
+        assert await received(emulator, service) == [("create", number, {})]
         emulator.edit_activity(number, private=True)
-        assert await change(emulator, service) == [("delete", number, {})]
+        assert await received(emulator, service) == [("delete", number, {})]
         emulator.delete_activity(number)
-        assert await change(emulator, service) == []
+        assert await received(emulator, service) == []
 
 
 async def test_without_a_scope_for_activities_only_the_end_of_the_grant_is_told(emulator, service):
     async with connected(emulator, ("read", "activity:write")):
         emulator.delete_activity(emulator.record_activity())
         emulator.disconnect()
-    assert await change(emulator, service) == [("update", emulator.athlete_ids[0], {"authorized": "false"})]
+    assert await received(emulator, service) == [("update", emulator.athlete_ids[0], {"authorized": "false"})]
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ async def test_an_upload_is_told_when_it_has_become_an_activity(emulator, servic
         upload = (await http.post("/api/v3/uploads", **form)).json()
         assert await emulator.deliver() == 0
         clock.advance(3)
-        assert [kind for kind, _, _ in await change(emulator, service)] == ["create"]
+        assert [kind for kind, _, _ in await received(emulator, service)] == ["create"]
         status = (await http.get(f"/api/v3/uploads/{upload['id']}")).json()
         assert service.told[0]["object_id"] == status["activity_id"]
         assert service.told[0]["event_time"] == NOW + 2  # when it was ready, not when somebody looked
@@ -273,7 +273,7 @@ async def test_an_upload_is_told_when_it_has_become_an_activity(emulator, servic
         assert (gone["status"], gone["activity_id"]) == ("The created activity has been deleted.", None)
         await http.post("/api/v3/uploads", **form)
         clock.advance(3)
-        assert [kind for kind, _, _ in await change(emulator, service)] == ["delete", "create"]
+        assert [kind for kind, _, _ in await received(emulator, service)] == ["delete", "create"]
 
 
 async def test_an_upload_that_ends_as_deleted_is_told_as_created_and_deleted(emulator, service, clock):
@@ -281,7 +281,7 @@ async def test_an_upload_that_ends_as_deleted_is_told_as_created_and_deleted(emu
     async with connected(emulator) as http:
         await http.post("/api/v3/uploads", data={"data_type": "gpx"}, files={"file": ("a.gpx", GPX.encode())})
         clock.advance(3)
-        assert sorted(kind for kind, _, _ in await change(emulator, service)) == ["create", "delete"]
+        assert sorted(kind for kind, _, _ in await received(emulator, service)) == ["create", "delete"]
         assert len({event["object_id"] for event in service.told}) == 1
 
 
@@ -563,7 +563,7 @@ async def test_the_front_page_shows_athletes_and_what_they_are_connected_to(emul
         assert f"Connected to application {emulator.client_id}, which has no webhook subscription." in page
         assert emulator.world().profile["lastname"] in page
         await subscribe(emulator)
-        assert "which is told of events." in (await http.get("/")).text
+        assert "which receives events." in (await http.get("/")).text
 
 
 async def test_a_name_on_the_front_page_is_text(emulator):
@@ -604,7 +604,7 @@ async def test_the_front_page_shows_no_secret(emulator):
 async def test_the_front_page_confirms_what_was_recorded_and_says_who_is_told(emulator, service):
     athlete_id = emulator.athlete_ids[0]
     async with browse(emulator) as http:
-        for told in ("Nobody is told of it", "Its event appears below."):
+        for told in ("No application receives it", "Its event appears below."):
             reply = await http.post("/emulator/record", data={"athlete_id": athlete_id, "sport_type": "Run"})
             page = (await http.get(f"/emulator/{reply.headers['Location']}")).text
             number = int(reply.headers["Location"].partition("=")[2])
@@ -643,7 +643,7 @@ async def test_an_athlete_records_an_activity_on_the_front_page(emulator, servic
         assert (reply.status_code, reply.url.join(reply.headers["Location"]).path) == (303, "/")
     newest = emulator.world().activities[-1]
     assert newest["sport_type"] == "Run"
-    assert await change(emulator, service) == [("create", newest["id"], {})]
+    assert await received(emulator, service) == [("create", newest["id"], {})]
 
 
 async def test_an_athlete_removes_an_application_on_the_front_page(emulator, service):
@@ -653,7 +653,7 @@ async def test_an_athlete_removes_an_application_on_the_front_page(emulator, ser
         form = {"athlete_id": emulator.athlete_ids[0], "client_id": emulator.client_id}
         assert (await http.post(f"/{action}", data=form)).status_code == 303
         assert "Not connected." in (await http.get("/")).text
-    assert await change(emulator, service) == [("update", emulator.athlete_ids[0], {"authorized": "false"})]
+    assert await received(emulator, service) == [("update", emulator.athlete_ids[0], {"authorized": "false"})]
 
 
 @pytest.mark.parametrize(

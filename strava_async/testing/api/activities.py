@@ -55,7 +55,7 @@ class ActivitiesApi:
         catalogue_of: gives the activities of an athlete as of an instant.
         next_id: gives the id of a new activity.
         quirks: see there.
-        publisher: is told of new and changed activities.
+        publisher: publishes new and changed activities.
     """
 
     def __init__(
@@ -207,7 +207,7 @@ class ActivitiesApi:
     async def update(self, request: EmulatorRequest) -> Response:
         """PUT /activities/{id}: JSON, as documented, or a form; the query is ignored, as its flags are by Strava.
 
-        A recording of 2018 shows a form with texts. How Strava reads flags in a form nobody has shown: here as those of
+        A recording of 2018 shows a form with texts. How Strava reads flags in a form is not known: here as those of
         ``POST /activities``.
         """
         request.require("activity:write")
@@ -274,7 +274,7 @@ async def _sent(request: EmulatorRequest) -> dict[str, Any]:
 def change(
     catalogue: Catalogue, activity_id: int, changes: dict[str, Any], publisher: EventPublisher
 ) -> dict[str, Any]:
-    """Change an activity, tell of it, and return its detail; ``KeyError`` if there is none of that id."""
+    """Change an activity, publish that, and return its detail; ``KeyError`` if there is none of that id."""
     before = state_of(catalogue.summary(activity_id))
     detail = catalogue.world.update(activity_id, changes)
     catalogue.refresh(activity_id)

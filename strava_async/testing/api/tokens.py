@@ -41,7 +41,7 @@ def token_values(grant: Grant, now: float, *, with_scope: bool) -> dict[str, Any
 
 
 class TokensApi:
-    """The endpoints that hand out tokens and take them back.
+    """The endpoints that issue and revoke tokens.
 
     Args:
         registry: where grants are kept.
@@ -57,7 +57,7 @@ class TokensApi:
         self._summary_of = summary_of
 
     async def token(self, request: EmulatorRequest) -> Response:
-        """POST /oauth/token: trade a code or a refresh token. The parameters may come as form, JSON or query."""
+        """POST /oauth/token: exchange a code or a refresh token. The parameters may come as form, JSON or query."""
         values = await request.parameters()
         application = application_of(self._registry, values)
         grant_type = values.get("grant_type")

@@ -72,8 +72,8 @@ class UploadsApi:
         next_id: gives the ids of uploads and activities.
         quirks: see there.
         upload_seconds: how long an upload is processed, on the emulator's clock.
-        publisher: is told of the activities.
-        on_accept: is called when an upload has come that is to be processed.
+        publisher: publishes the new activities.
+        on_accept: called when an upload was accepted for processing.
 
     Attributes:
         outcomes: of the next uploads of good files; without one they are ready.
@@ -138,7 +138,7 @@ class UploadsApi:
         return json_response(upload.values())
 
     def settle(self, now: float) -> None:
-        """Finish the uploads whose time has come, in the order they came in."""
+        """Finish the uploads that are due, in the order they were accepted."""
         while self._waiting and self._waiting[0].ready_at <= now:
             upload = self._waiting.popleft()
             self._finish(upload)
@@ -150,7 +150,7 @@ class UploadsApi:
         return self._waiting[0].ready_at if self._waiting else None
 
     def forget(self, activity_id: int) -> None:
-        """Take notice that an activity is deleted: its upload says so, and the file may come again."""
+        """Mark the upload of a deleted activity, so that the file can be uploaded again."""
         for upload in self._uploads.values():
             if upload.activity_id == activity_id:
                 upload.activity_id, upload.outcome, upload.error = None, "deleted", None

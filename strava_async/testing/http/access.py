@@ -1,4 +1,4 @@
-"""What stands before every call of the API: the token, the meters, the state of the application."""
+"""Access to the API: the token, the quota, and the state of the application."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from strava_async.testing.meters import RateClass
 from strava_async.testing.quirks import Quirks
 from strava_async.testing.state.grants import Application, GrantRegistry
 
-HEADER_ONLY_AT = 1_811_808_000.0  # 2027-06-01, when tokens in a query stop working; which hour nobody has said
+HEADER_ONLY_AT = 1_811_808_000.0  # 2027-06-01, when tokens in a query stop working; the hour is not announced
 UPLOAD_CLASS = frozenset({("POST", "/activities"), ("POST", "/uploads")})
 
 _ON_THE_WIRE = {name.lower(): name for name in RATE_FIELDS}
@@ -31,7 +31,7 @@ def bearer_of(request: EmulatorRequest) -> str:
 
 
 def application_of(registry: GrantRegistry, values: Mapping[str, str]) -> Application:
-    """Return the application whose ``client_id`` and ``client_secret`` were sent; refuse those that are not right."""
+    """Return the application whose ``client_id`` and ``client_secret`` were sent; an ``HttpError`` for invalid ones."""
     application = registry.application(values.get("client_id", ""))
     secret = values.get("client_secret", "")
     if application is None or not secret:
@@ -42,14 +42,14 @@ def application_of(registry: GrantRegistry, values: Mapping[str, str]) -> Applic
 
 
 class AccessControl:
-    """Knows callers by their tokens and counts them."""
+    """Identifies callers by their tokens, and counts and checks their requests."""
 
     def __init__(self, registry: GrantRegistry, quirks: Quirks) -> None:
         self._registry = registry
         self._quirks = quirks
 
     def token_of(self, request: EmulatorRequest) -> str:
-        """Return the access token that a call brought; empty if there is none.
+        """Return the access token that was sent; empty if there is none.
 
         It stands in the ``Authorization`` field, or in the query, if ``Quirks.token_in_query`` and as long as Strava
         takes it there.
@@ -58,7 +58,7 @@ class AccessControl:
         return bearer_of(request) or (request.query.get("access_token", "") if in_query else "")
 
     def identify(self, request: EmulatorRequest, token: str) -> None:
-        """Find out who calls; a token that never existed leaves the caller unknown."""
+        """Set the token and the application of a request; an unknown token sets neither."""
         request.token = self._registry.access_token(token) if token else None
         if request.token is not None:
             request.application = self._registry.applications[request.token.client_id]
@@ -75,7 +75,7 @@ class AccessControl:
         return None if verdict.exceeded is None else rate_limited(verdict.exceeded)
 
     def check(self, request: EmulatorRequest) -> None:
-        """Refuse a caller whose application is inactive, or whose token is not valid."""
+        """Raise ``HttpError`` for an inactive application or an invalid token."""
         if request.application is not None and not request.application.active:
             raise inactive()
         if request.token is None or not request.token.is_live(request.now):

@@ -31,11 +31,11 @@ class Served:
 
     Attributes:
         method: its method.
-        path: its path, as asked for.
-        status_code: the status of the answer, be it delivered or lost.
+        path: its path, as requested.
+        status_code: the status of the response, delivered or lost.
         at: when it was processed; Unix seconds on the emulator's clock.
-        athlete_id: whose token it brought; None without a known token.
-        client_id: which application's; None without a known token.
+        athlete_id: of the access token; None without a known token.
+        client_id: of the access token; None without a known token.
         query: the parameters of the query; secrets are masked.
     """
 
@@ -53,8 +53,8 @@ class EmulatorApp:
 
     Args:
         clock: the time that windows, tokens and ``Date`` fields go by.
-        access: asked before every call of the API.
-        faults: what goes wrong.
+        access: checks every call of the API.
+        faults: failures on demand.
         api_prefix: where the API begins; empty if it begins at the root.
         latency_seconds: how long a request takes on the clock, half of it before and half after it is processed.
     """
@@ -64,7 +64,7 @@ class EmulatorApp:
     ) -> None:
         self.api = RouteTable()
         self.pages = RouteTable()
-        self.polled = RouteTable()  # who only looks asks nothing of Strava: no fault is met, nothing is put on record
+        self.polled = RouteTable()  # the front page's own requests: no faults, no record
         self.requests: deque[Served] = deque(maxlen=REQUESTS_KEPT)
         self.latency_seconds = latency_seconds
         self._clock = clock
@@ -168,7 +168,7 @@ class EmulatorApp:
         second = int(request.now)
         if self._date[0] != second:
             self._date = (second, formatdate(second, usegmt=True))
-        # What a handler says of a field goes before what stands here; an empty value leaves it out.
+        # Fields of the handler take precedence; an empty value removes a field.
         said = {name.lower() for name in answer.headers}
         around = {"Date": self._date[1], **application_fields(answer), **(request.rate_headers or {})}
         headers = {name: value for name, value in around.items() if name.lower() not in said} | dict(answer.headers)

@@ -29,7 +29,7 @@ def is_chunked(answer: Response) -> bool:
 
 
 def application_fields(answer: Response) -> Mapping[str, str]:
-    """Return the fields that go around an answer; what a handler says of them goes before."""
+    """Return the fields that are added to a response; those of the handler take precedence."""
     if answer.origin == "streams":
         return {"Vary": "Origin"}
     if not is_chunked(answer):

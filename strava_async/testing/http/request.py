@@ -1,4 +1,4 @@
-"""One request under way: what was asked, by whom, and what the meters said of it."""
+"""One request: its parameters, its caller, and the rate-limit fields of its response."""
 
 from __future__ import annotations
 
@@ -60,19 +60,19 @@ class SentFile:
 
 
 class EmulatorRequest:
-    """One request under way.
+    """One request, while it is answered.
 
     Attributes:
         asgi_request: Starlette's view of the request.
         method: its method.
         path: its path below where the emulator is mounted.
         now: when it arrived; Unix seconds.
-        path_values: what stands in the places of the route, in order.
+        path_values: the path segments that the placeholders of the route match, in order.
         application: whose quota it spends, once known.
-        token: the access token it brought, living or dead.
-        rate_headers: what the meters said; None where nothing was counted.
+        token: the access token that was sent, valid or not.
+        rate_headers: the rate-limit fields; None where nothing was counted.
         files: the file parts, after ``parameters`` has read a multipart body.
-        short_by: how many items a page must lack, by order of a fault.
+        short_by: how many items a fault leaves out of a page.
     """
 
     def __init__(self, asgi_request: Request, path: str) -> None:
@@ -93,7 +93,7 @@ class EmulatorRequest:
         """The parameters of the query."""
         if self._query is None:
             raw: bytes = self.asgi_request.scope["query_string"]
-            self._query = {}  # stays so if the query cannot be read: only the first reader gets the refusal
+            self._query = {}  # stays so if the query cannot be read: only the first reader gets the error
             if len(raw) > QUERY_LIMIT_BYTES:
                 raise HttpError(414, "Request-URI Too Long")
             self._query = decode_pairs(raw) if raw else {}
@@ -117,12 +117,12 @@ class EmulatorRequest:
         return any(scope in granted for scope in scopes)
 
     def require(self, *scopes: str) -> None:
-        """Refuse unless the token has one of the scopes; the first is the one that the answer names."""
+        """Raise ``HttpError`` unless the token has one of the scopes; the error names the first."""
         if not self.may(*scopes):
             raise missing_scope(scopes[0])
 
     def number_in_path(self, missing: HttpError) -> int:
-        """Return the id in the path; raise ``missing`` if it is none."""
+        """Return the id in the path; raise ``missing`` for an invalid one."""
         value = self.path_values[0]
         if not _ID.fullmatch(value):
             raise missing

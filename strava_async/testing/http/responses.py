@@ -1,4 +1,4 @@
-"""Answers as Strava writes them: JSON, Faults, HTML; and the exception that carries a Fault out of a handler."""
+"""Responses as Strava writes them: JSON, Faults, HTML; and the exception for a Fault."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RATE_FIELDS: tuple[str, ...] = (
 
 
 class EncodedBody:
-    """The bytes of a body, and once somebody has asked for it, the same compressed, and what tells it from others."""
+    """The bytes of a body; compressed form and entity tag are made on first use."""
 
     __slots__ = ("_etag", "_gzipped", "plain")
 
@@ -47,15 +47,14 @@ class EncodedBody:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An HTTP answer before it is sent.
+    """An HTTP response before it is sent.
 
     Attributes:
         status_code: the status.
         body: the bytes.
         content_type: the field of that name; empty for none.
         headers: further fields.
-        origin: whose answer it is: the application's, that of the backend which has the streams of activities, or one
-            that an edge gives by itself.
+        origin: which backend sends it: the application, the one for the streams of activities, or the edge.
     """
 
     status_code: int
@@ -71,22 +70,22 @@ def json_bytes(value: Any) -> bytes:
 
 
 def json_response(value: Any, status_code: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return an answer with that value."""
+    """Return a JSON response."""
     return Response(status_code, EncodedBody(json_bytes(value)), headers=headers or {})
 
 
 def html_response(page: str, status_code: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a page."""
+    """Return an HTML response."""
     return Response(status_code, EncodedBody(page.encode("utf-8", "replace")), HTML_TYPE, headers or {})
 
 
 def empty_response(status_code: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return an answer without a body."""
+    """Return a response without a body."""
     return Response(status_code, EncodedBody(b""), "", headers or {})
 
 
 class HttpError(Exception):
-    """A Fault on its way to the caller. Each of ``errors`` is (resource, field, code)."""
+    """An error response: Strava's Fault. Each of ``errors`` is (resource, field, code)."""
 
     def __init__(self, status_code: int, message: str, *errors: tuple[str, str, str]) -> None:
         super().__init__(status_code, message, errors)

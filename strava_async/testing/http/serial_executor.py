@@ -1,4 +1,4 @@
-"""Heavy work, one piece at a time: what else the event loop has to do comes in between."""
+"""Runs heavy work one piece at a time, so that other tasks of the event loop run in between."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ T = TypeVar("T")
 
 
 class SerialExecutor:
-    """Lets tasks work one after the other, in the order they came; each in a turn of the event loop of its own.
+    """Runs pieces of work one after the other, first come first served, with a checkpoint before each.
 
-    Each event loop has a queue of its own: what waits in one cannot be woken from another.
+    Each event loop has its own queue: a waiter of one cannot be woken from another.
     """
 
     def __init__(self) -> None:
-        self._queues: RunVar[_Queue] = RunVar("the queue for the turns")
+        self._queues: RunVar[_Queue] = RunVar("the queue of the serial executor")
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Return what ``work`` returns, when it is its turn.
+        """Wait for earlier work, then run ``work`` and return its result.
 
-        Who gives up lets the next one go: it may then work beside those who are before it, which does no harm.
+        A cancelled caller releases the next one, which may then run before earlier ones; that is harmless.
         """
         queue, mine = self._queue(), anyio.Event()
         before, queue.last = queue.last, mine
@@ -48,6 +48,6 @@ class SerialExecutor:
 
 @dataclass(slots=True)
 class _Queue:
-    """Those who wait in one event loop; each is let go by the one before."""
+    """The callers that wait in one event loop; each is released by the one before."""
 
     last: anyio.Event | None = None

@@ -1,4 +1,4 @@
-"""What athletes do by themselves: with a device, in Strava's app, on its pages."""
+"""What athletes do without a program: with a device, in Strava's app, on its pages."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from strava_async.testing.webhooks.publisher import EventPublisher
 
 
 class AthleteActions:
-    """Athletes at work on their activities.
+    """Records, edits and deletes activities.
 
     Args:
         people: the athletes.
-        uploads: is told of what is deleted.
+        uploads: is notified of deletions.
         next_id: gives the ids of uploads and activities.
-        publisher: is told of all.
-        clock: says when.
+        publisher: publishes the events.
+        clock: tells when.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class AthleteActions:
         self._clock = clock
 
     def record(self, athlete_id: int, *, sport_type: str, name: str | None, private: bool) -> int:
-        """Come home from an activity and return its id."""
+        """Record an activity that has just ended; return its id."""
         _check(sport_type)
         catalogue = self._people.catalogue(athlete_id)
         detail = catalogue.world.add_recorded(
@@ -58,7 +58,7 @@ class AthleteActions:
             return None
 
     def edit(self, activity_id: int, *, name: str | None, sport_type: str | None, private: bool | None) -> None:
-        """Change an activity; None leaves what is."""
+        """Change an activity; None changes nothing."""
         if sport_type is not None:
             _check(sport_type)
         changes: dict[str, Any] = {"name": name, "sport_type": sport_type, "private": private}

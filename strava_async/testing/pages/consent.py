@@ -1,4 +1,4 @@
-"""``/oauth/authorize``: checks the request, asks the athlete, sends the browser back.
+"""``/oauth/authorize``: checks the request, asks the athlete, redirects the browser.
 
 Source:
     https://developers.strava.com/docs/authentication/ ("Requesting access"). What the page refuses with is reported for
@@ -30,7 +30,7 @@ _COOKIE = "emulator_athlete"
 
 @dataclass(frozen=True, slots=True)
 class _AuthorizationRequest:
-    """What an application asks of an athlete."""
+    """An authorization request whose page was shown."""
 
     application: Application
     redirect_uri: str
@@ -44,7 +44,7 @@ class Consent:
 
     Args:
         registry: where grants are kept.
-        names: gives the name of each athlete by id; asked when a page is shown.
+        names: returns the name of each athlete by id; called when a page is shown.
         first_athlete: who is signed in to a browser that has not been seen before.
     """
 
@@ -55,7 +55,7 @@ class Consent:
         self._pending: OrderedDict[str, _AuthorizationRequest] = OrderedDict()
 
     async def show(self, request: EmulatorRequest) -> Response:
-        """GET: show the page, or send the browser straight back where all has been granted already."""
+        """GET: show the page, or redirect at once where everything has been granted already."""
         authorization = self._read(request)
         names = self._names()
         chosen = self._signed_in(request, names)
@@ -81,7 +81,7 @@ class Consent:
         return html_response(page, 200, PAGE_HEADERS)
 
     async def decide(self, request: EmulatorRequest) -> Response:
-        """POST: what the athlete said. Works once for each page shown."""
+        """POST: the athlete's decision. Works once for each page shown."""
         form = _read_form(await request.body())
         authorization = self._pending.pop(form.get("request_id", [""])[0], None)
         if authorization is None or authorization.expires_at <= request.now:

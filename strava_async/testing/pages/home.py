@@ -1,4 +1,4 @@
-"""The emulator's front page: for a person who plays the athletes and watches what a service makes of it."""
+"""The emulator's front page: a person acts as the athletes, and watches the events that are sent."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ class HomePage:
     """The front page and its buttons. It shows no token, secret or callback.
 
     Args:
-        actions: where athletes do something.
-        names: gives the name of each athlete by id.
-        registry: says what they are connected to.
-        subscriptions: says who hears of it.
-        events: what was sent.
+        actions: records activities.
+        names: returns the name of each athlete by id.
+        registry: which applications are connected.
+        subscriptions: which applications receive events.
+        events: the deliveries.
     """
 
     def __init__(
@@ -164,9 +164,7 @@ class HomePage:
         if recorded["distance"]:
             what.insert(0, f"{recorded['distance'] / 1000:.1f} km")
         hears = (
-            "Its event appears below."
-            if told
-            else "Nobody is told of it: no application here has a webhook subscription."
+            "Its event appears below." if told else "No application receives it: none here has a webhook subscription."
         )
         return _RECORDED.format(name=escape(recorded["name"]), what=escape(", ".join(what)), hears=hears)
 
@@ -183,7 +181,7 @@ class HomePage:
 
     def _hears(self, client_id: int) -> str:
         subscribed = self._subscriptions.of(client_id) is not None
-        return "is told of events" if subscribed else "has no webhook subscription"
+        return "receives events" if subscribed else "has no webhook subscription"
 
 
 def _back(query: str = "") -> Response:

@@ -54,7 +54,7 @@ class Catalogue:
         self.refresh()
 
     def refresh(self, changed: int | None = None) -> None:
-        """Take notice of a new or changed activity."""
+        """Rebuild the order after an activity was added or changed."""
         activities = self.world.activities
         self._by_id: dict[int, dict[str, Any]] = {activity["id"]: activity for activity in activities}
         self._everything = _View(activities)
@@ -69,7 +69,7 @@ class Catalogue:
         self.refresh(activity_id)
 
     def touch(self, activity_ids: Iterable[int]) -> None:
-        """Take notice of a change that the bodies of these activities show, and no summary."""
+        """Invalidate the bodies of these activities, whose summaries have not changed."""
         self._touched.update(activity_ids)
 
     def find(self, activity_id: int, *, private: bool) -> dict[str, Any] | None:
@@ -84,7 +84,7 @@ class Catalogue:
     def page(
         self, *, after: float | None, before: float | None, private: bool, skip: int, count: int, oldest_first: bool
     ) -> EncodedBody:
-        """Return ``count`` summaries as a JSON array, after having passed over ``skip`` of them."""
+        """Return ``count`` summaries as a JSON array, after skipping ``skip`` of them."""
         view = self._everything if private else self._shared
         low, high = view.between(after, before)
         if oldest_first:
@@ -98,7 +98,7 @@ class Catalogue:
         return self._bodies.get(self._key(activity_id, kind), lambda: EncodedBody(json_bytes(make())))
 
     def has_body(self, activity_id: int, kind: tuple[Any, ...]) -> bool:
-        """Say whether such a body is at hand; else it takes the time to make it."""
+        """Return whether such a body is kept; else making it takes time."""
         return self._key(activity_id, kind) in self._bodies
 
     def _key(self, activity_id: int, kind: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -3,8 +3,8 @@
 Rules:
 
 - An application has one grant per athlete; the grant has one refresh token and one current access token.
-- A refresh hands back the current access token if that has more than an hour left, else a new one.
-- A code works once. A dead token is remembered, so that a request with it is still counted to its application.
+- A refresh returns the current access token if that has more than an hour left, else a new one.
+- A code works once. An invalid token is remembered, so that a request with it is still counted to its application.
 
 Source:
     https://developers.strava.com/docs/authentication/
@@ -69,7 +69,7 @@ class Application:
 
 @dataclass(slots=True, eq=False)
 class AccessToken:
-    """An access token, living or dead."""
+    """An access token, valid or not."""
 
     value: str = field(repr=False)
     client_id: int
@@ -78,7 +78,7 @@ class AccessToken:
     expires_at: float
 
     def is_live(self, now: float) -> bool:
-        """Say whether the token opens anything at ``now``."""
+        """Return whether the token is valid at ``now``."""
         return now < self.expires_at
 
 
@@ -106,7 +106,7 @@ class GrantRegistry:
 
     Attributes:
         applications: by client id.
-        on_end: is told of each grant that has ended.
+        on_end: called with each grant that has ended.
     """
 
     def __init__(self, quirks: Quirks) -> None:
@@ -125,7 +125,7 @@ class GrantRegistry:
         return self.applications.get(int(client_id))
 
     def access_token(self, value: str) -> AccessToken | None:
-        """Return the token of that value, be it living or dead."""
+        """Return the token of that value, valid or not."""
         return self._access_tokens.get(value)
 
     def grant_of(self, client_id: int, athlete_id: int) -> Grant | None:
@@ -151,7 +151,7 @@ class GrantRegistry:
         return code.athlete_id if code and code.client_id == client_id and now < code.expires_at else None
 
     def redeem(self, client_id: int, value: str, now: float) -> Grant | None:
-        """Trade a code for a grant; None for an unknown, used, expired or foreign one."""
+        """Exchange a code for a grant; None for an unknown, used, expired or foreign one."""
         if self.athlete_of_code(client_id, value, now) is None:
             return None
         code = self._codes.pop(value)
@@ -161,7 +161,7 @@ class GrantRegistry:
         return self.issue_token(client_id, code.athlete_id, code.scope, now, end_old=self._quirks.end_old_access_tokens)
 
     def refresh(self, client_id: int, refresh_token: str, now: float) -> Grant | None:
-        """Apply the one-hour rule; None for a dead or foreign refresh token."""
+        """Apply the one-hour rule; None for an invalid or foreign refresh token."""
         grant = self._by_refresh_token.get(refresh_token)
         return None if grant is None or grant.client_id != client_id else self._renew(grant, now)
 
@@ -175,7 +175,7 @@ class GrantRegistry:
         lifetime_seconds: float = TOKEN_LIFETIME_SECONDS,
         end_old: bool = False,
     ) -> Grant:
-        """Make a new access token of that scope, and a grant if there was none."""
+        """Issue an access token of that scope, and make a grant if there was none."""
         token = AccessToken(secrets.token_hex(20), client_id, athlete_id, scope, now + lifetime_seconds)
         self._access_tokens[token.value] = token
         grant = self.grant_of(client_id, athlete_id)
@@ -210,7 +210,7 @@ class GrantRegistry:
         return [grant for grant in self._grants.values() if grant.athlete_id == athlete_id]
 
     def expire_access_tokens(self, athlete_id: int | None) -> None:
-        """End the access tokens of one athlete, or of all; grants stay."""
+        """Expire the access tokens of one athlete, or of all; grants stay."""
         self._expire(athlete_id, None)
 
     def _expire(self, athlete_id: int | None, client_id: int | None) -> None:

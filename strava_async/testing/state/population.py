@@ -1,4 +1,4 @@
-"""The emulator's athletes: made when first asked for, and kept."""
+"""The emulator's athletes: made on first use, and kept."""
 
 from __future__ import annotations
 
@@ -75,14 +75,14 @@ class Population:
         return catalogue
 
     def owner_of(self, activity_id: int) -> int:
-        """Return whose activity that is; ``KeyError`` if nobody's that anything was asked of yet."""
+        """Return whose activity that is; ``KeyError`` if it belongs to no athlete that was used yet."""
         for athlete_id in self._worlds:
             if self.catalogue(athlete_id).find(activity_id, private=True) is not None:
                 return athlete_id
         raise KeyError(f"there is no activity {activity_id}")
 
     def refresh(self, athlete_id: int) -> None:
-        """Forget what was prepared of an athlete's activities."""
+        """Forget the catalogue of an athlete, and all encoded bodies."""
         self._catalogues.pop(athlete_id, None)
         self._bodies.clear()
 

@@ -1,11 +1,11 @@
-"""Events on their way to the callbacks.
+"""Delivers events to the callbacks.
 
 Rules:
 
-- An event is delivered when its callback answers 200 within 2 s; else it is tried again, three times in all.
-- The gap between two tries holds up nothing else. A handful of events are under way at a time; no order is promised.
-- Events wait until somebody delivers them, the last 10,000 at most. Those of a subscription that has ended are dropped.
-- A try that is cut short by a cancellation is made again: its callback may see the event twice.
+- An event is delivered when its callback answers 200 within 2 s; else it is sent again, three times in all.
+- The gap between two attempts delays nothing else. Eight events are sent at a time; no order is promised.
+- Events wait until they are delivered, the last 10,000 at most. Those of a subscription that has ended are dropped.
+- A cancelled attempt is repeated: its callback may receive the event twice.
 
 Source:
     https://developers.strava.com/docs/webhooks/; the gap as one user reports it.
@@ -36,12 +36,12 @@ EVENTS_KEPT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class SentEvent:
-    """One try to deliver an event.
+    """One attempt to deliver an event.
 
     Attributes:
         body: the JSON that was sent.
-        attempt: which try it was, from 1.
-        status_code: what the callback answered; None if it did not, or not in time.
+        attempt: the number of the attempt, from 1.
+        status_code: the status of the callback's response; None if there was none in time.
         at: when it was sent; Unix seconds on the emulator's clock.
         client_id: of the application whose callback it was.
     """
@@ -54,7 +54,7 @@ class SentEvent:
 
     @property
     def event(self) -> Any:
-        """The body, decoded; ``ValueError`` if a test posted what is no JSON."""
+        """The body, decoded; ``ValueError`` if a test posted invalid JSON."""
         return json.loads(self.body)
 
 
@@ -96,12 +96,12 @@ class Delivery:
     """Sends events to callbacks.
 
     Args:
-        clock: the time that tries are apart by.
+        clock: tells when an event is due.
         callbacks: reaches the callbacks.
         answer_seconds: how long a callback has to answer.
-        retry_seconds: from one try to the next.
-        is_current: says whether a subscription still stands.
-        settle: does what else is due, and returns in how many seconds there is more; None if there is nothing.
+        retry_seconds: from one attempt to the next.
+        is_current: returns whether a subscription still exists.
+        settle: does the other work that is due, and returns the seconds until there is more; None if there is none.
 
     Attributes:
         events: what was sent, in the order of the answers; the last 10,000.
@@ -129,11 +129,11 @@ class Delivery:
         self._waiting: set[anyio.Event] = set()
 
     def post(self, to: PushSubscription, body: bytes) -> None:
-        """Put an event on its way."""
+        """Queue an event for delivery."""
         self._put(PendingEvent(to, body))
 
     def wake(self) -> None:
-        """Let whoever is delivering look again at what is due."""
+        """Make the running deliveries check again what is due."""
         for woken in self._waiting:
             woken.set()
 
@@ -213,7 +213,7 @@ class Delivery:
             self.wake()
 
     async def _send(self, event: PendingEvent) -> bool:
-        """Make one try, and say whether there was one to be made."""
+        """Make one attempt, and return whether the subscription still exists."""
         if not self._is_current(event.to):
             return False
         at = self._clock.time()

@@ -1,10 +1,10 @@
-"""Which application hears of what: the events that go to webhooks.
+"""Which application receives which events.
 
 Rules:
 
-- Of an activity: that it was created or deleted, and changes of its title, type or privacy. Nothing else is told.
-- Of an athlete: that the grant has ended. Whether an application without ``activity:read`` is told is not documented;
-  here it is.
+- Of an activity: that it was created or deleted, and changes of its title, type or privacy. Nothing else.
+- Of an athlete: that the grant has ended. Whether an application without ``activity:read`` receives that is not
+  documented; here it does.
 - Activities are for applications with ``activity:read``. Those that only the athlete may see need
   ``activity:read_all``; without that, one that goes private looks deleted, and one that goes public looks new.
 
@@ -25,7 +25,7 @@ Event = dict[str, Any]
 
 
 class Change(NamedTuple):
-    """What an event says of its object: ``aspect_type`` and ``updates``."""
+    """The ``aspect_type`` and the ``updates`` of an event."""
 
     kind: str
     updates: dict[str, str]
@@ -36,12 +36,12 @@ _CREATED, _DELETED = Change("create", {}), Change("delete", {})
 
 
 class ActivityState(NamedTuple):
-    """What of an activity makes an event when it changes.
+    """The properties of an activity whose changes make an event.
 
     Attributes:
         title: its name.
         sport_type: its sport.
-        type: the sport's older name, which the event tells; that it is this one is a guess.
+        type: the sport's older name, which the event names; that it is this one is a guess.
         private: only the athlete may see it.
     """
 
@@ -52,12 +52,12 @@ class ActivityState(NamedTuple):
 
 
 def state_of(activity: dict[str, Any]) -> ActivityState:
-    """Return the look of an activity, given its summary."""
+    """Return these properties, given the activity's summary."""
     return ActivityState(activity["name"], activity["sport_type"], activity["type"], is_private(activity))
 
 
 def visible_change(before: ActivityState | None, after: ActivityState | None, scope: Iterable[str]) -> Change | None:
-    """Return what an application hears of a change to an activity; None if nothing.
+    """Return what an application receives of a change to an activity; None if nothing.
 
     Args:
         before: None if there was no activity.

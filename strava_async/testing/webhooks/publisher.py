@@ -1,4 +1,4 @@
-"""Tells the applications with a webhook subscription what becomes of their athletes and the athletes' activities."""
+"""Publishes what happens to athletes and activities to the applications that have a webhook subscription."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Post = Callable[[PushSubscription, bytes], None]
 
 
 class EventPublisher:
-    """Makes events of what happens.
+    """Makes events, and posts them to each application that receives them.
 
     Args:
-        registry: says who is connected to what.
-        subscriptions: says who listens.
-        post: takes an event on its way.
-        clock: dates what happens now.
+        registry: which athletes are connected to which application.
+        subscriptions: which applications receive events.
+        post: queues an event for delivery.
+        clock: dates the events.
     """
 
     def __init__(self, registry: GrantRegistry, subscriptions: SubscriptionsApi, post: Post, clock: Clock) -> None:
@@ -31,24 +31,24 @@ class EventPublisher:
         self._clock = clock
 
     def created(self, activity: dict[str, Any], *, at: float | None = None) -> None:
-        """Tell of a new activity, given its summary or detail; ``at`` is when it was made, None means now."""
-        self._tell(activity, None, state_of(activity), at)
+        """Publish a new activity, given its summary or detail; ``at`` is when it was made, None means now."""
+        self._publish(activity, None, state_of(activity), at)
 
     def changed(self, activity: dict[str, Any], before: ActivityState) -> None:
-        """Tell of an activity that looked otherwise before."""
-        self._tell(activity, before, state_of(activity), None)
+        """Publish the change of an activity."""
+        self._publish(activity, before, state_of(activity), None)
 
     def deleted(self, activity: dict[str, Any], *, at: float | None = None) -> None:
-        """Tell of an activity that is gone."""
-        self._tell(activity, state_of(activity), None, at)
+        """Publish that an activity was deleted."""
+        self._publish(activity, state_of(activity), None, at)
 
     def deauthorized(self, grant: Grant) -> None:
-        """Tell the application that an athlete's grant has ended."""
+        """Publish to the application that an athlete's grant has ended."""
         subscription = self._subscriptions.of(grant.client_id)
         if subscription is not None:
             self._send(subscription, "athlete", grant.athlete_id, grant.athlete_id, DEAUTHORIZED, None)
 
-    def _tell(
+    def _publish(
         self, activity: dict[str, Any], before: ActivityState | None, after: ActivityState | None, at: float | None
     ) -> None:
         athlete_id: int = activity["athlete"]["id"]

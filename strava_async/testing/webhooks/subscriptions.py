@@ -95,8 +95,8 @@ class SubscriptionsApi:
         """Return the subscriptions of all applications."""
         return list(self._by_application.values())
 
-    def stands(self, subscription: PushSubscription) -> bool:
-        """Say whether a subscription has not been deleted."""
+    def is_current(self, subscription: PushSubscription) -> bool:
+        """Return whether a subscription still exists."""
         return self.of(subscription.application_id) is subscription
 
     async def create(self, request: EmulatorRequest) -> Response:

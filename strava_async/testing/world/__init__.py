@@ -4,7 +4,7 @@ Rules:
 
 - Pure: no clock, no input or output, no global randomness. ``now`` comes in; the same arguments give the same world.
 - What a list shows (the summaries) is made at once, within a fraction of a second for five years. What a single
-  activity shows (streams, laps, comments ...) is made when asked, from the activity's own seed, and agrees with its
+  activity shows (streams, laps, comments ...) is made on demand, from the activity's own seed, and agrees with its
   summary.
 - People and numbers are invented; towns are real; the shapes, gaps and oddities are those that Strava sends.
 """

@@ -1,4 +1,4 @@
-"""The athlete's world: what the emulator asks, and the few things that change it."""
+"""The athlete's world: what the emulator serves, and the few ways to change it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SIMILAR = 12
 
 @dataclass(eq=False)
 class AthleteWorld:
-    """Everything that Strava knows of one athlete. Made by ``generate_athlete``.
+    """Everything that the emulator knows of one athlete. Made by ``generate_athlete``.
 
     The dictionaries and lists are the world's own: read them, change them through the methods (``profile["weight"]``
     may be set). Methods with an ``activity_id`` raise ``KeyError`` for one that doesn't exist.
@@ -142,7 +142,7 @@ class AthleteWorld:
         return photos.photos(self._key, self._by_id[activity_id], size=size)
 
     def add_manual(self, fields: Mapping[str, Any], *, activity_id: int, now: float) -> Json:
-        """Add what ``POST /activities`` says and return the DetailedActivity.
+        """Add the manual entry of ``POST /activities`` and return the DetailedActivity.
 
         Args:
             fields: the form: ``name``, ``sport_type`` (or ``type``), ``start_date_local``, ``elapsed_time`` (seconds),
@@ -187,7 +187,7 @@ class AthleteWorld:
         return self.update(activity_id, {"private": True}) if private else detail
 
     def remove(self, activity_id: int) -> None:
-        """Take an activity out, as if it had never been."""
+        """Remove an activity, as if it had never existed."""
         self.activities.remove(self._by_id.pop(activity_id))
         self._said.pop(activity_id, None)
         self._stream_store.remove(activity_id)
@@ -195,7 +195,7 @@ class AthleteWorld:
         self._update_gear()
 
     def update(self, activity_id: int, changes: Mapping[str, Any]) -> Json:
-        """Apply what ``PUT /activities/{id}`` or the athlete says and return the DetailedActivity.
+        """Apply the changes of ``PUT /activities/{id}`` or of the athlete and return the DetailedActivity.
 
         Args:
             activity_id: which.

@@ -56,7 +56,7 @@ class GearInventory:
         return twin
 
     def choose(self, sport: Sport, metres: float) -> str | None:
-        """Return the id of the gear for an activity, and wear it; None if there is none, or nobody noted it."""
+        """Return the id of the gear for an activity, and wear it; None if there is none, or none was noted."""
         if sport.gear == "none" or self._rng.random() < 0.04:
             return None
         if sport.gear == "bike":
@@ -70,7 +70,7 @@ class GearInventory:
         return shoe
 
     def default(self, sport: Sport) -> str | None:
-        """Return the gear that Strava assigns by itself: the bike of the sport, the newer pair of shoes."""
+        """Return the gear that Strava assigns automatically: the bike of the sport, the newer pair of shoes."""
         if sport.gear == "bike":
             return self._bikes.get(sport.sport_type, self._bikes.get("Ride"))
         return self._pair[1] if sport.gear == "shoe" else None

@@ -1,4 +1,4 @@
-"""When the athlete goes out, and for what: a week's habits, the seasons, a holiday and a marathon each year."""
+"""The training plan: a week's habits, the seasons, a holiday and a marathon each year."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The athlete as Strava shows one, and the others who applaud."""
+"""The athlete, and the people who give kudos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an activity went: which seconds were recorded, and how far it had come at each of them.
+"""The motion of an activity: which seconds were recorded, and the distance at each of them.
 
 Rules:
 

@@ -1,4 +1,4 @@
-"""What a device recorded of one activity, kept as a recipe: enough to make its streams, always the same ones."""
+"""What a device recorded of one activity, as parameters from which its streams are made, always the same ones."""
 
 from __future__ import annotations
 

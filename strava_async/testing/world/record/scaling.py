@@ -1,4 +1,4 @@
-"""Bend a series of measurements so that its average and maximum are given numbers, and it stays believable."""
+"""Rescale a series of measurements to a given average and maximum, so that it stays believable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the streams come from: recipes for what was invented, lists for what was uploaded."""
+"""The streams of one athlete's activities: made from recordings on demand, or stored as uploaded."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def record(recording: Recording) -> Streams:
 def assemble(data: Mapping[str, Sequence[Any]]) -> Streams:
     """Wrap lists of equal length as a StreamSet keyed by type.
 
-    Without a distance ``series_type`` is ``time``: such streams are told only to those who ask for that.
+    Without a distance ``series_type`` is ``time``: such streams are sent only if that is requested.
     """
     series = "distance" if "distance" in data else "time"
     return {

@@ -1,4 +1,4 @@
-"""The ways that an athlete knows: loops and lines around a town, smooth as roads are, run again and again.
+"""An athlete's routes: loops and lines around a town, smooth as roads are, used again and again.
 
 A route is drawn with a few dozen nodes (a summary's polyline shows them) and made smooth by a Catmull-Rom spline
 through them (a stream runs along it). A course is what one activity takes of a route: all of it, or out to a node and

@@ -152,7 +152,7 @@ def _minutes(seconds: int) -> str:
 
 
 def _legend(segment: Segment, efforts: Sequence[TimedEffort], someone: Person, *, now: float) -> Json:
-    """Return who came most often of late: somebody who came oftener than the athlete."""
+    """Return the local legend: another athlete, with more recent efforts."""
     rng = segment.rng("legend")
     own = sum(effort.start_at > now - _LEGEND_DAYS * DAY for effort in efforts)
     count = own + rng.randint(2, 20)

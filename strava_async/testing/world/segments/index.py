@@ -1,4 +1,4 @@
-"""The segments along an athlete's roads, by id; when the athlete passed them; which ones are starred."""
+"""The segments along an athlete's roads, by id; the athlete's efforts; which ones are starred."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class SegmentIndex:
         return self._ranked[place]
 
     def timing(self, of: Segment) -> Iterator[None]:
-        """Do what takes time in ``passes``: a step for each activity that is not timed yet."""
+        """Do the slow part of ``passes`` in steps: one for each activity that is not timed yet."""
         for activity, recording, _ in self._passed_there(of):
             if activity["id"] not in self._passes:
                 self._passes_of(activity, recording)

@@ -1,4 +1,4 @@
-"""What comes once in a while: values that a client forgets because nearly all activities have the other one.
+"""Rare values, which clients forget because nearly all activities have the common one.
 
 Each has random numbers of its own, so that nothing else depends on it. The rates are higher than in the recordings
 where these have one in a thousand, so that a few hundred activities hold it.
@@ -21,7 +21,7 @@ _BEST = 0.12
 
 
 def with_rare_values(rng: random.Random, summary: Json) -> Json:
-    """Return a SummaryActivity, with something odd about it now and then.
+    """Return a SummaryActivity, now and then with a rare value.
 
     ``photo_count`` (photos from Instagram, which ``total_photo_count`` includes) and ``has_kudoed`` are documented; no
     recording shows them otherwise than 0 and false.
@@ -40,9 +40,9 @@ def with_rare_values(rng: random.Random, summary: Json) -> Json:
 
 
 def perceived_exertion(rng: random.Random) -> Json:
-    """Return how hard an athlete says it was, mostly nothing, and whether the activity is muted.
+    """Return the perceived exertion, mostly null, and whether the activity is muted.
 
-    What type the number has nobody has shown: it is a whole one here. Beside null ``prefer_perceived_exertion`` comes
+    The number's type is not known: it is an integer here. Beside null ``prefer_perceived_exertion`` comes
     as null and as false. ``hide_from_home`` is documented, and false in the recordings.
     """
     rated, exertion, prefer, muted = rng.random(), rng.randint(1, 10), rng.random(), rng.random()

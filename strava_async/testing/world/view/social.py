@@ -1,4 +1,4 @@
-"""Applause: kudos and comments of people whom the API gives no ids to."""
+"""Kudos and comments: of people without ids, as the API sends them."""
 
 from __future__ import annotations
 
