@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
 from typing import Any
 
+from strava_async.testing.world.plan.devices import BAND, OLD_WATCH, PHONE, TRAINER, WATCH, Device
 from strava_async.testing.world.plan.gear import GearInventory
 from strava_async.testing.world.plan.habits import PlannedActivity
 from strava_async.testing.world.plan.names import title
@@ -22,24 +22,6 @@ from strava_async.testing.world.view.summaries import Facts, Power, summarize
 _FIRST_ID, _FIRST_ID_AT, _IDS_PER_SECOND = 8_600_000_000, 1_200_000_000, 30  # beyond 2**33
 _UPLOADS_AHEAD = 1_083_000_000
 _VISIBILITIES = ("everyone", "followers_only", "only_me")
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """What an athlete records with, and what it leaves out."""
-
-    name: str
-    external_id: str
-    cadence: bool = True
-    temp: bool = True
-    heartrate: float = 0.95
-
-
-_PHONE = Device("Strava iPhone App", "{hex}-activity.fit", cadence=False, temp=False, heartrate=0.25)
-_BAND = Device("Fitbit Charge", "{n:011}.tcx", cadence=False, temp=False, heartrate=0.95)
-_OLD_WATCH = Device("Garmin Forerunner 245", "garmin_push_{n:010}")
-_WATCH = Device("Garmin Forerunner 965", "garmin_ping_{n:012}")
-_TRAINER = Device("Zwift", "zwift-activity-{n:016}.fit", temp=False)
 
 
 def activity_id_at(at: float, athlete_id: int) -> int:
@@ -129,11 +111,11 @@ class ActivityFactory:
 
     def _device(self, planned: PlannedActivity, at: float) -> Device:
         if planned.sport.sport_type == "VirtualRide":
-            return _TRAINER
+            return TRAINER
         if self._rng.random() < 0.03:
-            return _PHONE
+            return PHONE
         age = self._age(at)
-        return _BAND if age < 0.14 else _OLD_WATCH if age < 0.5 else _WATCH
+        return BAND if age < 0.14 else OLD_WATCH if age < 0.5 else WATCH
 
     def _age(self, at: float) -> float:
         """Return how far the story has come: 0 at its beginning, 1 now."""
