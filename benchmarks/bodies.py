@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from strava_async.testing.replies import json_bytes
+from strava_async.testing.http.responses import json_bytes
 from strava_async.testing.world import AthleteWorld, generate_athlete
 
 SMALL_BYTES = 2_500

@@ -27,7 +27,7 @@ import strava_async.fastapi
 from docs import make_endpoints
 from strava_async import Client, SqliteTokenStore, Strava, TokenSet, WebhookEvent
 from strava_async.testing import Emulator, serve
-from strava_async.testing.subscriptions_api import FIRST_SUBSCRIPTION_ID
+from strava_async.testing.webhooks.subscriptions import FIRST_SUBSCRIPTION_ID
 from tests import typed_blocks
 from tests.environment import clean_environment
 from tests.plain_http import NO_TRUST

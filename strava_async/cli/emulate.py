@@ -9,10 +9,10 @@ import anyio
 
 from strava_async.cli.terminal import this_terminal
 from strava_async.testing.emulator import Emulator
-from strava_async.testing.hosts import AllowedHosts, is_loopback
+from strava_async.testing.http.hosts import AllowedHosts, is_loopback
 from strava_async.testing.meters import MeterLimits
+from strava_async.testing.pages.home import SAMPLE_REDIRECT_URI
 from strava_async.testing.server import serve
-from strava_async.testing.site_page import SAMPLE_REDIRECT_URI
 
 INTERRUPTED = 130
 

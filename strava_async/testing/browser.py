@@ -1,4 +1,4 @@
-"""An athlete with a browser, played against an ASGI application: no HTTP library, no socket."""
+"""Acts as an athlete's browser on the consent page of an ASGI application: no HTTP library, no socket."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from starlette.types import ASGIApp, Message
 
 
 class PageError(RuntimeError):
-    """The consent page did not come, or did not send the browser back.
+    """The consent page was not shown, or did not redirect the browser.
 
     Attributes:
-        status_code: the status of the answer.
+        status_code: the status of the response.
         text: its body.
     """
 
@@ -33,7 +33,7 @@ class _Reply:
     text: str
 
 
-async def _visit(app: ASGIApp, method: str, url: str, form: bytes = b"") -> _Reply:
+async def _fetch(app: ASGIApp, method: str, url: str, form: bytes = b"") -> _Reply:
     parts = urlsplit(url)
     scope: dict[str, Any] = {
         "type": "http",
@@ -104,8 +104,8 @@ class _Form(HTMLParser):
 async def approve(
     app: ASGIApp, authorization_url: str, *, scope: Iterable[str] | None, deny: bool, athlete_id: int | None
 ) -> str:
-    """Open the consent page, fill it in, submit it; return where it leads. See ``Emulator.approve``."""
-    page = await _visit(app, "GET", authorization_url)
+    """Open the consent page, fill it in, submit it; return the redirect's target. See ``Emulator.approve``."""
+    page = await _fetch(app, "GET", authorization_url)
     if page.location:
         return page.location
     if page.status_code != 200:
@@ -121,7 +121,7 @@ async def approve(
     action = "cancel" if deny else "authorize"
     fields = [("request_id", form.request_id), ("athlete_id", athlete), ("action", action)]
     answer = urlencode(fields + [("scope", name) for name in ticked])
-    result = await _visit(app, "POST", authorization_url, answer.encode())
+    result = await _fetch(app, "POST", authorization_url, answer.encode())
     if not result.location:
         raise PageError(result.status_code, result.text)
     return result.location

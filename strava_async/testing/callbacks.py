@@ -1,6 +1,6 @@
 """How the emulator reaches the callback of a webhook subscription.
 
-Whatever can answer an HTTP request will do::
+Anything that answers an HTTP request can be one::
 
     Emulator()                                              # over the network, as Strava does
     Emulator(callbacks={"https://service.test": app})       # an ASGI application in this process
@@ -35,7 +35,7 @@ _JSON = "application/json"
 
 
 class CallbackReply(NamedTuple):
-    """What a callback answers.
+    """The response of a callback.
 
     Attributes:
         status_code: the HTTP status.
@@ -50,22 +50,22 @@ class Callbacks(Protocol):
     """Makes the requests that Strava makes to callbacks."""
 
     async def __call__(self, method: Method, url: str, content: bytes | None) -> CallbackReply:
-        """Make one request and return its answer; a redirect is one, and not followed.
+        """Make one request and return its response; redirects are not followed.
 
         Args:
             method: GET for the handshake, POST for events.
-            url: the whole address.
+            url: the absolute URL.
             content: the body, JSON; None for none.
 
         Raises:
-            OSError, StravaError: there is no answer.
-            UnicodeError: there can be none, because the host name is not one.
+            OSError, StravaError: no response was received.
+            UnicodeError: the host name is invalid.
         """
         ...
 
 
 FieldsOf = Callable[[bytes], Mapping[str, str]]
-"""Gives the further header fields of a request with that body."""
+"""Returns the additional header fields of a request with that body."""
 
 
 def _no_fields(content: bytes) -> Mapping[str, str]:
@@ -76,7 +76,7 @@ class NetworkCallbacks:
     """Reaches callbacks over the network.
 
     Args:
-        fields_of: gives further header fields of a request with a body.
+        fields_of: returns the additional header fields of a request with a body.
     """
 
     def __init__(self, fields_of: FieldsOf = _no_fields) -> None:
@@ -89,8 +89,8 @@ class NetworkCallbacks:
 
     @asynccontextmanager
     async def ready(self, url: str) -> AsyncGenerator[Callbacks]:
-        """Hand over what makes a request there, with all loaded that it needs: the first time that takes a while."""
-        # A connection of its own for each: what asks so rarely has nothing to keep, and nothing to close.
+        """Yield what makes a request there, after loading what it needs, which takes a while the first time."""
+        # A client for each request: requests are so rare that there is no connection to keep.
         async with await httpx_client_for(url) as client:
 
             async def send(method: Method, url: str, content: bytes | None) -> CallbackReply:
@@ -105,7 +105,7 @@ class AsgiCallbacks:
 
     Args:
         apps: the applications by origin, such as ``https://service.test``. Nobody answers at other origins.
-        fields_of: gives further header fields of a request with a body.
+        fields_of: returns the additional header fields of a request with a body.
     """
 
     def __init__(self, apps: Mapping[str, ASGIApp], fields_of: FieldsOf = _no_fields) -> None:
@@ -125,7 +125,7 @@ class AsgiCallbacks:
 
 
 def signature_of(secret: str, clock: Clock) -> FieldsOf:
-    """Return what signs a body in a header field, as some have seen Strava do; its key is not known."""
+    """Return a function that signs a body in a header field, as some report of Strava; its key is not known."""
 
     def fields_of(content: bytes) -> Mapping[str, str]:
         at = int(clock.time())
@@ -135,10 +135,10 @@ def signature_of(secret: str, clock: Clock) -> FieldsOf:
     return fields_of
 
 
-def reaching(
+def callbacks_from(
     callbacks: Callbacks | Mapping[str, ASGIApp] | None, signing_secret: str | None, clock: Clock
 ) -> Callbacks:
-    """Return what reaches the callbacks that an emulator was given."""
+    """Return the ``Callbacks`` for the argument of ``Emulator``."""
     fields_of = _no_fields if signing_secret is None else signature_of(signing_secret, clock)
     if callbacks is None:
         return NetworkCallbacks(fields_of)
@@ -149,19 +149,18 @@ def reaching(
     return callbacks
 
 
-async def ask(
+async def call_callback(
     callbacks: Callbacks, method: Method, url: str, content: bytes | None = None, *, seconds: float = ANSWER_SECONDS
 ) -> CallbackReply | None:
-    """Return what a callback answers; None if it does not, or not in time.
+    """Return the response of a callback; None if there is none in time.
 
     Args:
         callbacks: makes the request.
         method: see ``Callbacks``.
         url: see ``Callbacks``.
         content: see ``Callbacks``.
-        seconds: how long it may take, from when all is loaded here that it needs. They are real ones whatever the
-            emulator's clock shows: the time that a network, a thread or an application takes is real, and a clock that
-            jumps would end it at once.
+        seconds: how long it may take, once everything is loaded here. Real seconds, whatever the emulator's clock
+            shows: a network, a thread or an application takes real time, and a clock that jumps would end it at once.
     """
     try:
         async with callbacks.ready(url) if isinstance(callbacks, NetworkCallbacks) else nullcontext(callbacks) as send:
@@ -179,6 +178,6 @@ async def _send(client: HttpClient, method: Method, url: str, content: bytes | N
     content_type = None if content is None else _JSON
     endpoint = Endpoint(method, urlsplit(url).path, quota_class=None)
     call = Call(method, address, endpoint.path, endpoint, content, content_type, secret_query=quiet)
-    outgoing = OutgoingRequest(call, None, math.inf)  # ``ask`` says how long
+    outgoing = OutgoingRequest(call, None, math.inf)  # ``call_callback`` says how long
     reply = decompressed_reply(await HttpSender(client).send(outgoing))
     return CallbackReply(reply.status_code, reply.body)

@@ -1,4 +1,4 @@
-"""Clocks for tests and demonstrations: one that moves when told, one that runs fast.
+"""Clocks for tests and demonstrations: one that moves on demand, one that runs fast.
 
 The idea of the first is trio's ``MockClock``; built on anyio, it serves asyncio and trio alike.
 """
@@ -64,7 +64,7 @@ class FakeClock:
 
     @property
     def sleeping(self) -> int:
-        """How many calls of ``sleep`` are waiting."""
+        """How many calls of ``sleep`` wait."""
         return len(self._sleepers)
 
     @property
@@ -77,7 +77,7 @@ class FakeClock:
         self.wall_offset += seconds
 
     def advance(self, seconds: float) -> None:
-        """Move time and set the sleepers that are due free, in the order of their instants."""
+        """Move time forward and wake the sleepers that are due, in the order of their instants."""
         target = self._now + seconds
         while self._sleepers and self._sleepers[0][0] <= target:
             wake_at, _, woken, loop = heapq.heappop(self._sleepers)
@@ -102,7 +102,7 @@ class FakeClock:
 
     async def _jump(self) -> None:
         while True:
-            # A few turns first: asking asyncio whether all is quiet costs 0.1 s of real time whenever it is not.
+            # A few checkpoints first: ``wait_all_tasks_blocked`` costs 0.1 s on asyncio whenever a task is not blocked.
             for _ in range(20):
                 await anyio.lowlevel.checkpoint()
             await anyio.wait_all_tasks_blocked()

@@ -12,50 +12,53 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import asynccontextmanager
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from starlette.types import ASGIApp
 
-from strava_async._concurrency.task_group import TaskGroup
 from strava_async.clock import Clock, SystemClock
 from strava_async.testing import browser
-from strava_async.testing.accounts import ALL_SCOPES, TOKEN_LIFETIME_SECONDS, Accounts, Application, in_order
+from strava_async.testing.api.tokens import token_values
+from strava_async.testing.api.uploads import UploadOutcome
 from strava_async.testing.assembly import Assembly
-from strava_async.testing.callbacks import ANSWER_SECONDS, Callbacks, reaching
-from strava_async.testing.delivery import RETRY_SECONDS, SentEvent
+from strava_async.testing.callbacks import ANSWER_SECONDS, Callbacks, callbacks_from
 from strava_async.testing.faults import Faults
-from strava_async.testing.front import Front, Served
-from strava_async.testing.gate import Gate
+from strava_async.testing.http.app import Served
+from strava_async.testing.http.responses import json_bytes
 from strava_async.testing.meters import MeterLimits, Meters, RateClass
-from strava_async.testing.population import Population
 from strava_async.testing.quirks import Quirks
-from strava_async.testing.replies import json_bytes
-from strava_async.testing.subscriptions_api import PushSubscription
-from strava_async.testing.tokens_api import token_values
-from strava_async.testing.uploads import Ending
+from strava_async.testing.state.grants import (
+    ALL_SCOPES,
+    TOKEN_LIFETIME_SECONDS,
+    Application,
+    GrantRegistry,
+    ordered_scopes,
+)
+from strava_async.testing.state.population import Population
+from strava_async.testing.webhooks.delivery import RETRY_SECONDS, SentEvent
+from strava_async.testing.webhooks.subscriptions import PushSubscription
 from strava_async.testing.world import AthleteWorld
 
 
 class Emulator:
     """A Strava: OAuth pages and tokens, meters, athletes with years of activities, uploads, faults on demand.
 
-    Its data depend on ``seed`` and the clock's time at the beginning alone; tokens are random. An athlete's data are
-    made when first asked for. Athletes differ: one in five has no bike, and so no threshold power, no power zones and
-    no ride; the first one of the default seed has everything. Not safe for use from several threads.
+    Its data depend only on ``seed`` and on the clock's time when it is made; tokens are random. An athlete's data are
+    made on first use. Athletes differ: one in five has no bike, and so no threshold power, no power zones and
+    no ride; the first athlete of the default seed has everything. Not safe for use from several threads.
 
     Args:
         seed: of the athletes, and of the first application's id and secret.
-        clock: the time that all goes by; None means the system's.
+        clock: tells the time; None means the system's clock.
         limits: the quota of the first application; None means that of a new one.
         athletes: how many athletes there are.
         years: how far back their activities reach.
         api_prefix: where the API begins; empty for a base URL without a path.
         latency_seconds: how long each request takes on the clock.
         upload_seconds: how long an upload is processed on the clock.
-        quirks: how it behaves where Strava's behaviour is not documented.
+        quirks: behaviour that Strava does not document.
         callbacks: how it reaches the callbacks of webhook subscriptions: ASGI applications by origin, such as
             ``{"https://service.test": app}``, or a ``Callbacks``. None means over the network.
         callback_seconds: how long a callback has to answer, in real time whatever the clock shows. Strava waits two
@@ -65,11 +68,11 @@ class Emulator:
             "t.body">``. None leaves them unsigned, as Strava's documents do.
 
     Attributes:
-        app: the ASGI application; it answers below ``api_prefix`` and ``/oauth``.
+        app: the ASGI application; it serves ``api_prefix`` and ``/oauth``.
         clock: see above.
-        faults: where things that go wrong are ordered.
-        requests: what was answered, in order; the last 100,000.
-        events: what was sent to webhooks, each attempt; the last 10,000.
+        faults: schedules failures.
+        requests: the requests that were answered, in order; the last 100,000.
+        events: each attempt to deliver an event to a webhook; the last 10,000.
         quirks: see above; may be changed at any time.
         client_id: of the first application.
         client_secret: of the first application.
@@ -93,46 +96,41 @@ class Emulator:
         retry_seconds: float = RETRY_SECONDS,
         signing_secret: str | None = None,
     ) -> None:
-        if athletes < 1:
-            raise ValueError("there must be an athlete")
         if not callback_seconds > 0:
             raise ValueError("callback_seconds is more than 0")
         self.clock: Clock = clock or SystemClock()
         self.faults = Faults()
         self.quirks = quirks or Quirks()
         self._rng = random.Random(f"applications {seed}")
-        drawn = random.Random(f"athletes {seed}").sample(range(10_000_000, 100_000_000), athletes)
-        self.athlete_ids: tuple[int, ...] = tuple(drawn)
-        self._people = Population(self.athlete_ids, seed=seed, now=self.clock.time(), years=years)
-        self._accounts = Accounts(self.quirks)
+        self._people = Population.drawn(athletes, seed=seed, now=self.clock.time(), years=years)
+        self.athlete_ids: tuple[int, ...] = self._people.ids
+        self._registry = GrantRegistry(self.quirks)
         first = self.register_application(limits=limits)
         self.client_id = first.client_id
         self.client_secret = first.client_secret
-
         self._parts = Assembly(
             self._people,
-            self._accounts,
+            self._registry,
             self.clock,
             self.quirks,
+            self.faults,
+            api_prefix=api_prefix,
+            latency_seconds=latency_seconds,
             upload_seconds=upload_seconds,
-            callbacks=reaching(callbacks, signing_secret, self.clock),
+            callbacks=callbacks_from(callbacks, signing_secret, self.clock),
             callback_seconds=callback_seconds,
             retry_seconds=retry_seconds,
         )
-        prefix, gate = api_prefix.rstrip("/"), Gate(self._accounts, self.quirks)
-        self._front = Front(self.clock, gate, self.faults, api_prefix=prefix, latency_seconds=latency_seconds)
-        self._parts.serve_api(self._front)
-        self._parts.serve_pages(self._front, prefix, gate)
-        self.app: ASGIApp = self._front
+        self.app: ASGIApp = self._parts.app
 
     @property
     def requests(self) -> deque[Served]:
-        """What was answered, in order."""
-        return self._front.requests
+        """The requests that were answered, in order."""
+        return self._parts.app.requests
 
     @property
     def events(self) -> deque[SentEvent]:
-        """What was sent to webhooks, in the order of the answers."""
+        """The attempts to deliver events, in the order of their answers."""
         return self._parts.delivery.events
 
     def count(self, method: str | None = None, path: str | None = None) -> int:
@@ -142,12 +140,7 @@ class Emulator:
             method: None means any.
             path: with or without the API's prefix; ``*`` stands for any characters, slashes too; None means any.
         """
-        return sum(
-            1
-            for served in self.requests
-            if (method is None or served.method == method.upper())
-            and (path is None or any(fnmatchcase(name, path) for name in self._front.names(served.path)))
-        )
+        return self._parts.app.count(method, path)
 
     def register_application(
         self,
@@ -159,8 +152,8 @@ class Emulator:
         active: bool = True,
         athlete_capacity: int | None = None,
     ) -> Application:
-        """Add an application; id and secret are made up if None."""
-        applications = self._accounts.applications
+        """Add an application; None means an invented id or secret."""
+        applications = self._registry.applications
         client_id = 10_000 + self._rng.randrange(900_000) if client_id is None else client_id
         if client_id in applications:
             raise ValueError(f"there is an application {client_id} already")
@@ -176,7 +169,7 @@ class Emulator:
 
     def application(self, client_id: int | None = None) -> Application:
         """Return an application; None means the first."""
-        return self._accounts.applications[self.client_id if client_id is None else client_id]
+        return self._registry.applications[self.client_id if client_id is None else client_id]
 
     def meters_of(self, client_id: int | None = None) -> Meters:
         """Return the meters of an application; None means the first."""
@@ -191,17 +184,17 @@ class Emulator:
         return self._parts.subscriptions.of(self.application(client_id).client_id)
 
     def spend(self, n: int, rate_class: RateClass = "read", *, client_id: int | None = None) -> None:
-        """Count ``n`` requests that other processes of the application send at this instant."""
+        """Spend quota now, as ``n`` requests by other processes of the application would."""
         meters, now = self.meters_of(client_id), self.clock.time()
         for _ in range(n):
             meters.count(rate_class, now)
 
     def world(self, athlete_id: int | None = None) -> AthleteWorld:
-        """Return the data of an athlete; None means the first. Call ``refresh`` after having changed them by hand."""
+        """Return the data of an athlete; None means the first. After changing them by hand, call ``refresh``."""
         return self._people.world(self._athlete(athlete_id))
 
     def refresh(self, athlete_id: int | None = None) -> None:
-        """Take notice of changes that a test made to a world's activities by hand."""
+        """Serve the changes that a test made to a world's activities by hand."""
         self._people.refresh(self._athlete(athlete_id))
 
     def grant(
@@ -214,39 +207,40 @@ class Emulator:
     ) -> dict[str, Any]:
         """Connect an athlete without page and code; return what ``/oauth/token`` would answer.
 
-        Each call makes a new access token; earlier ones live on. The refresh token is that of the grant, if there was
-        one.
+        Each call issues a new access token; earlier ones stay valid. An existing grant keeps its refresh token.
 
         Args:
             athlete_id: None means the first.
             scope: what the athlete grants.
-            expires_in: how long the access token lives, in seconds.
+            expires_in: how long the access token is valid, in seconds.
             client_id: of the application; None means the first.
         """
         athlete_id = self._athlete(athlete_id)
         now = self.clock.time()
         client_id = self.application(client_id).client_id
-        grant = self._accounts.mint(client_id, athlete_id, in_order(scope), now, lifetime_seconds=expires_in)
+        grant = self._registry.issue_token(
+            client_id, athlete_id, ordered_scopes(scope), now, lifetime_seconds=expires_in
+        )
         values = token_values(grant, now, with_scope=self.quirks.scope_in_token_answer)
         return {**values, "athlete": dict(self._people.summary(athlete_id))}
 
-    def end_next_upload(self, ending: Ending) -> None:
-        """Let the next upload of a good file end otherwise than ready; call it again for the one after.
+    def end_next_upload(self, ending: UploadOutcome) -> None:
+        """Make the next upload of a valid file end otherwise than ready; call it again for the one after.
 
         Args:
             ending: ``deleted``, as if the athlete had removed the activity at once, or ``error``: there is an error
                 beside the id of an activity.
         """
-        self._parts.uploads.endings.append(ending)
+        self._parts.uploads.outcomes.append(ending)
 
     def expire_access_tokens(self, athlete_id: int | None = None) -> None:
-        """Do what six hours do, at once; None means all athletes. Refresh tokens live on."""
-        self._accounts.expire_access_tokens(athlete_id)
+        """Expire access tokens now; None means those of all athletes. Refresh tokens stay valid."""
+        self._registry.expire_access_tokens(athlete_id)
 
     def disconnect(self, athlete_id: int | None = None, *, client_id: int | None = None) -> None:
-        """Let an athlete remove an application in the settings: the grant is gone with all its tokens."""
+        """Let an athlete revoke an application's access in the settings: all tokens of the grant are invalid."""
         athlete_id = self._athlete(athlete_id)
-        self._accounts.disconnect(self.application(client_id).client_id, athlete_id)
+        self._registry.disconnect(self.application(client_id).client_id, athlete_id)
 
     def record_activity(
         self,
@@ -256,62 +250,57 @@ class Emulator:
         name: str | None = None,
         private: bool = False,
     ) -> int:
-        """Let an athlete come home from an activity that ended a minute ago; return its id.
+        """Record an activity that ended a minute ago; return its id.
 
-        Making it keeps the event loop for some 30 ms. For many events in a row, ``post_event`` is the quick way.
+        It blocks the event loop for some 30 ms. To send many events, ``post_event`` is faster.
 
         Args:
             athlete_id: None means the first.
-            sport_type: what it was.
-            name: its title; None means one by the time of day.
+            sport_type: Strava's name of the sport.
+            name: the title; None means one by the time of day.
             private: only the athlete may see it.
         """
-        return self._parts.site.record(self._athlete(athlete_id), sport_type=sport_type, name=name, private=private)
+        return self._parts.actions.record(self._athlete(athlete_id), sport_type=sport_type, name=name, private=private)
 
     def edit_activity(
         self, activity_id: int, *, name: str | None = None, sport_type: str | None = None, private: bool | None = None
     ) -> None:
-        """Let the athlete change an activity on Strava's pages; None leaves what is. ``KeyError`` for an unknown id."""
-        self._parts.site.edit(activity_id, name=name, sport_type=sport_type, private=private)
+        """Let the athlete edit an activity on Strava's pages; None changes nothing. ``KeyError`` for an unknown id."""
+        self._parts.actions.edit(activity_id, name=name, sport_type=sport_type, private=private)
 
     def delete_activity(self, activity_id: int) -> None:
         """Let the athlete delete an activity on Strava's pages; ``KeyError`` for an unknown id."""
-        self._parts.site.delete(activity_id)
+        self._parts.actions.delete(activity_id)
 
-    @asynccontextmanager
-    async def delivering(self) -> AsyncGenerator[None, None]:
-        """Finish uploads and send events to webhooks when it is time, as long as the block lasts; ``serve`` does too.
+    def delivering(self) -> AbstractAsyncContextManager[None]:
+        """Finish uploads and deliver events when they are due, as long as the block lasts; ``serve`` does so too.
 
-        The task that enters the block must leave it.
-        What is under way at the end is cut short, and sent again by whoever delivers next. Without this, and without
-        ``deliver``, events wait; the last 10,000 of them.
+        The task that enters the block must leave it. A delivery in progress at the end is cancelled, and repeated by
+        the next ``delivering`` or ``deliver``. Without either, events wait; the last 10,000 are kept.
         """
-        async with TaskGroup() as tasks:
-            tasks.start_soon(self._parts.delivery.run)
-            yield
-            tasks.cancel_scope.cancel()
+        return self._parts.delivery.running()
 
     async def deliver(self) -> int:
-        """Finish the uploads and send the events whose time has come; return how many events were sent.
+        """Finish the uploads and send the events that are due; return how many events were sent.
 
-        Each is sent once. One that failed has its time again ``retry_seconds`` later; what happens meanwhile waits for
-        the next call.
+        Each is sent once. A failed one is due again ``retry_seconds`` later. What happens meanwhile waits for the next
+        call.
         """
         return await self._parts.delivery.deliver()
 
     def post_event(self, event: Mapping[str, Any] | bytes, *, client_id: int | None = None) -> None:
-        """Let an event go to a webhook that nothing happened for: a forged one, one twice, one that is odd.
+        """Send any event to a webhook, such as a forged, a repeated or a malformed one.
 
         Args:
-            event: is sent as it is.
-            client_id: of the application whose callback gets it; None means the first.
+            event: the body, sent unchanged; a mapping as JSON.
+            client_id: of the application whose callback receives it; None means the first.
 
         Raises:
-            ValueError: that application has no subscription.
+            ValueError: the application has no subscription.
         """
         subscription = self.subscription(client_id)
         if subscription is None:
-            raise ValueError("the application has no webhook subscription: nobody could get the event")
+            raise ValueError("the application has no webhook subscription: create one first")
         self._parts.delivery.post(subscription, event if isinstance(event, bytes) else json_bytes(event))
 
     async def approve(
@@ -322,16 +311,16 @@ class Emulator:
         deny: bool = False,
         athlete_id: int | None = None,
     ) -> str:
-        """Play the athlete in the browser: open the page, tick, submit.
+        """Act as the athlete in the browser: open the consent page, tick scopes, submit.
 
         Args:
             authorization_url: where the application sends the athlete.
-            scope: what is ticked; None means all that is asked.
+            scope: the scopes to tick; None means all that the page offers.
             deny: press Cancel.
-            athlete_id: who is chosen, where there are several; None means whom the page proposes.
+            athlete_id: the athlete to choose, where there are several; None means the preselected one.
 
         Returns:
-            where the browser is sent, without going there.
+            the redirect's target, which is not opened.
 
         Raises:
             PageError: the emulator refused to show the page, or the application has no room for the athlete.

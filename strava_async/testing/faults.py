@@ -1,8 +1,8 @@
-"""Things that go wrong on demand.
+"""Failures on demand.
 
-A ``Fault`` says what happens to one request; ``Faults.add`` says to which. Several may meet the same request: delays
-add up, alterations are applied in the order they were added. Of those that bring an answer or refuse the request, one
-happens at a time: the next waits for the next request.
+A ``Fault`` says what happens to one request; ``Faults.add`` says to which. Several may apply to the same request:
+delays add up, alterations are applied in the order they were added. Of those that replace the response or refuse the
+request, one applies at a time: the next waits for the next request.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from strava_async.testing.replies import (
+from strava_async.testing.http.responses import (
     HTML_TYPE,
     RATE_FIELDS,
-    Answer,
-    Encoded,
-    empty_answer,
-    html_answer,
+    EncodedBody,
+    Response,
+    empty_response,
+    html_response,
     inactive,
-    json_answer,
+    json_response,
     over_capacity,
     rate_limited,
 )
@@ -28,7 +28,7 @@ from strava_async.testing.replies import (
 _EDGE_PAGE = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center></body></html>"
 
 MakeError = Callable[[], Exception]
-Alter = Callable[[Answer], Answer]
+Alter = Callable[[Response], Response]
 
 
 def _reset() -> Exception:
@@ -41,21 +41,21 @@ def _refused() -> Exception:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What goes wrong with a request. The class methods make the usual ones.
+    """A failure of one request. The class methods make the usual ones.
 
     Attributes:
         delay_seconds: how long the request waits on the emulator's clock before anything else.
         refusal: makes the exception to raise before anything is processed or counted.
-        instead: the answer that comes although nothing was processed.
-        counted: whether a request that meets ``instead`` spends quota.
-        short_by: how many items the page lacks that the request asks for.
-        alter: changes the finished answer.
-        loss: makes the exception to raise in place of the answer, after all was processed and counted.
+        instead: the response that is sent without processing the request.
+        counted: whether a request that is answered by ``instead`` spends quota.
+        short_by: how many items are missing from the requested page.
+        alter: changes the finished response.
+        loss: makes the exception to raise instead of the response, after the request was processed and counted.
     """
 
     delay_seconds: float = 0.0
     refusal: MakeError | None = None
-    instead: Answer | None = None
+    instead: Response | None = None
     counted: bool = True
     short_by: int = 0
     alter: Alter | None = None
@@ -63,7 +63,7 @@ class Fault:
 
     @property
     def decides(self) -> bool:
-        """Whether nothing is processed because of it."""
+        """Whether the request is not processed."""
         return self.instead is not None or self.refusal is not None
 
     @classmethod
@@ -87,53 +87,53 @@ class Fault:
         """
         if isinstance(body, bytes | str):
             raw = body.encode() if isinstance(body, str) else body
-            answer = Answer(status_code, Encoded(raw), HTML_TYPE if raw else "", headers or {})
+            answer = Response(status_code, EncodedBody(raw), HTML_TYPE if raw else "", headers or {})
         else:
-            answer = json_answer(body, status_code, headers)
+            answer = json_response(body, status_code, headers)
         return cls(
             instead=answer if content_type is None else replace(answer, content_type=content_type), counted=counted
         )
 
     @classmethod
     def rate_limited(cls, budget: Literal["overall", "read"] = "overall") -> Fault:
-        """Answer 429, whatever the meters say; the rate-limit fields tell what the meters say."""
-        return cls(instead=rate_limited(budget).answer())
+        """Answer 429, whatever the meters say; the rate-limit fields are those of the meters."""
+        return cls(instead=rate_limited(budget).response())
 
     @classmethod
     def server_error(cls, status_code: int = 503, *, html: bool = True) -> Fault:
         """Answer 5xx as the edge does: with a page, or nothing, and without having counted the request."""
-        answer = html_answer(_EDGE_PAGE.format(status_code), status_code) if html else empty_answer(status_code)
+        answer = html_response(_EDGE_PAGE.format(status_code), status_code) if html else empty_response(status_code)
         return cls(instead=replace(answer, origin="edge"), counted=False)
 
     @classmethod
     def html(cls, status_code: int = 200) -> Fault:
         """Answer with a page where JSON belongs, as an edge or a captive portal does."""
-        page = html_answer(_EDGE_PAGE.format("Strava"), status_code)
+        page = html_response(_EDGE_PAGE.format("Strava"), status_code)
         return cls(instead=replace(page, origin="edge"), counted=False)
 
     @classmethod
     def inactive(cls) -> Fault:
         """Answer 403 ``Application/Status/Inactive``."""
-        return cls(instead=inactive().answer())
+        return cls(instead=inactive().response())
 
     @classmethod
     def capacity(cls) -> Fault:
         """Answer 403 "Limit of connected athletes exceeded"; meant for ``/oauth/token``."""
-        return cls(instead=over_capacity().answer())
+        return cls(instead=over_capacity().response())
 
     @classmethod
     def latency(cls, seconds: float) -> Fault:
-        """Make the request wait, on the emulator's clock, before it is looked at."""
+        """Delay the request, on the emulator's clock, before it is processed."""
         return cls(delay_seconds=seconds)
 
     @classmethod
     def truncated(cls, keep: float = 0.5) -> Fault:
-        """Cut the body; ``keep`` is the share that stays. The HTTP around it is correct."""
+        """Truncate the body; ``keep`` is the share that remains. The HTTP around it is correct."""
         return cls(alter=lambda answer: _with_body(answer, answer.body.plain[: int(len(answer.body.plain) * keep)]))
 
     @classmethod
     def empty_body(cls) -> Fault:
-        """Process the request, but send nothing back except status and header fields."""
+        """Process the request, but send only the status and header fields."""
         return cls(alter=lambda answer: _with_body(answer, b""))
 
     @classmethod
@@ -148,16 +148,16 @@ class Fault:
 
     @classmethod
     def short_pages(cls, missing: int = 1) -> Fault:
-        """Let pages be shorter than asked without being the last.
+        """Make pages shorter than requested, although they are not the last.
 
         A page of ``per_page`` covers that many items less ``missing`` (but at least one). Add it with ``times=None``:
-        then every page is short in the same way, and a walk to the empty page still sees each item once.
+        then every page is short in the same way, and reading up to the empty page still sees each item once.
         """
         return cls(short_by=missing)
 
     @classmethod
     def lost(cls, error: MakeError = _reset) -> Fault:
-        """Process the request, then lose the answer.
+        """Process the request, then lose the response.
 
         In process, the application raises ``error()``: pass what your HTTP library raises (``httpx.ReadError``) if
         nothing translates an ``OSError``. Behind ``serve`` the connection is cut in the middle of the answer.
@@ -173,11 +173,11 @@ class Fault:
         return cls(refusal=error)
 
 
-def _with_body(answer: Answer, body: bytes) -> Answer:
-    return replace(answer, body=Encoded(body))
+def _with_body(answer: Response, body: bytes) -> Response:
+    return replace(answer, body=EncodedBody(body))
 
 
-def _with_fields(answer: Answer, fields: Mapping[str, str | None]) -> Answer:
+def _with_fields(answer: Response, fields: Mapping[str, str | None]) -> Response:
     changed = {name.lower(): (name, value) for name, value in fields.items()}
     kept = {name: value for name, value in answer.headers.items() if name.lower() not in changed}
     kept.update({name: value for name, value in changed.values() if value is not None})
@@ -199,7 +199,7 @@ class _Rule:
 
 
 class Faults:
-    """Which requests meet which fault."""
+    """Which fault applies to which requests."""
 
     def __init__(self) -> None:
         self._rules: list[_Rule] = []
@@ -213,7 +213,7 @@ class Faults:
         times: int | None = 1,
         after: int = 0,
     ) -> None:
-        """Let the next matching requests meet a fault.
+        """Apply a fault to the next matching requests.
 
         Args:
             fault: what happens.
@@ -225,16 +225,16 @@ class Faults:
         self._rules.append(_Rule(fault, method and method.upper(), path, times, after))
 
     def clear(self) -> None:
-        """Forget all faults that are still to come."""
+        """Remove all faults that are still pending."""
         self._rules.clear()
 
     @property
     def pending(self) -> int:
-        """How many of the added faults have not happened often enough yet."""
+        """How many of the added faults have not yet applied as often as they should."""
         return len(self._rules)
 
     def take(self, method: str, paths: tuple[str, ...]) -> list[Fault]:
-        """Return what this request meets, and count it off."""
+        """Return the faults that apply to this request, and count them down."""
         if not self._rules:
             return []
         met: list[Fault] = []

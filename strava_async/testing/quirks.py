@@ -10,10 +10,10 @@ class Quirks:
     """Behaviour that a client must not depend on. May be changed at any time.
 
     Attributes:
-        rotate_refresh_tokens: a refresh that mints an access token brings a new refresh token too, and the old one is
-            dead at once. False: the refresh token stays.
-        end_old_access_tokens: minting an access token ends the one before. False: it lives until it expires.
-            Which of both Strava does is not known.
+        rotate_refresh_tokens: a refresh that issues an access token issues a new refresh token too, and the old one is
+            invalid at once. False: the refresh token stays.
+        end_old_access_tokens: issuing an access token invalidates the previous one. False: that one stays valid until
+            it expires. Which of both Strava does is not known.
         scope_in_token_answer: the token answer has the field ``scope``, separated by spaces (so since 2026-04-23).
         streams_send_rate_headers: answers with the streams of an activity carry the rate-limit fields. Recordings
             show none; that they are counted is an assumption.
@@ -26,7 +26,7 @@ class Quirks:
             2026-09-01. False: it is answered with 401 as other closed endpoints are; what Strava answers is not known.
         token_in_query: an access token may stand in the query as ``access_token``, as long as Strava takes it there:
             until 2027-06-01 on the emulator's clock. False: such a request counts as one without a token.
-        code_lifetime_seconds: how long an authorization code lives; Strava says "short-lived" only.
+        code_lifetime_seconds: how long an authorization code is valid; Strava says "short-lived" only.
     """
 
     rotate_refresh_tokens: bool = True

@@ -11,7 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from strava_async.testing.emulator import Emulator
-from strava_async.testing.hosts import AllowedHosts, address_of, answering_to
+from strava_async.testing.http.hosts import AllowedHosts, address_of, restrict_hosts
 
 
 class _Server(uvicorn.Server):
@@ -30,8 +30,8 @@ class _Server(uvicorn.Server):
         self.ready.set()
 
 
-def cutting(app: ASGIApp) -> ASGIApp:
-    """Turn an ``OSError`` of the application into a connection that is cut in the middle of the answer.
+def cut_on_error(app: ASGIApp) -> ASGIApp:
+    """Turn an ``OSError`` of the application into a connection that is cut in the middle of the response.
 
     An application cannot close a connection by itself; a server closes it if the answer is shorter than announced.
     """
@@ -74,17 +74,17 @@ def _base_url(host: str, listener: socket.socket) -> str:
 async def serve(
     emulator: Emulator, *, host: str = "127.0.0.1", port: int = 0, allowed_hosts: Iterable[str] = ()
 ) -> AsyncGenerator[str, None]:
-    """Serve an emulator over HTTP, and deliver its events to webhooks, as long as the block lasts.
+    """Serve an emulator over HTTP and deliver its events to webhooks, as long as the block lasts.
 
-    Whoever reaches it can use it: its secrets are made up, and the same for each seed. So it answers only requests for
-    the host that it is (403 otherwise), lest a web page get at it by DNS rebinding; ``Emulator.app`` takes any host.
+    Anyone who reaches it can use it: its secrets are invented, and the same for each seed. So that no web page reaches
+    it by DNS rebinding, it answers only requests for its own host (403 otherwise); ``Emulator.app`` takes any host.
 
     Args:
         emulator: what to serve.
         host: the interface to listen on: a name, or an address of IPv4 or IPv6.
         port: the port; 0 takes a free one.
-        allowed_hosts: what else the machine is called by those who ask, such as the name of a service of Docker
-            Compose. ``localhost``, addresses of loopback, ``host`` and the address that is asked are allowed already.
+        allowed_hosts: further names of this machine that clients use, such as the name of a Docker Compose service.
+            ``localhost``, loopback addresses, ``host`` and the address that is connected to are always allowed.
             Ports do not matter. ``*`` allows any, and rebinding with it.
 
     Yields:
@@ -97,7 +97,7 @@ async def serve(
     allowed = AllowedHosts(host, allowed_hosts)
     listener = _listen(host, port)
     config = uvicorn.Config(
-        answering_to(allowed, cutting(emulator.app)),
+        restrict_hosts(allowed, cut_on_error(emulator.app)),
         lifespan="off",
         ws="none",
         log_config=None,

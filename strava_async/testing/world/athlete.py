@@ -1,47 +1,39 @@
-"""The athlete's world: what the emulator asks, and the few things that change it."""
+"""The athlete's world: what the emulator serves, and the few ways to change it."""
 
 from __future__ import annotations
 
 import bisect
 import functools
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from strava_async.testing.world import clubs, photos, social
-from strava_async.testing.world import detail as details
-from strava_async.testing.world.diary import Diary
-from strava_async.testing.world.forms import apply_changes, read_manual
-from strava_async.testing.world.gear import Locker
-from strava_async.testing.world.habits import Outing
-from strava_async.testing.world.names import default_title
-from strava_async.testing.world.people import Person
-from strava_async.testing.world.planned import PlannedRoute, plan_routes
-from strava_async.testing.world.recording import Recording
-from strava_async.testing.world.routes import Atlas, Route
-from strava_async.testing.world.samples import Json, Sample
-from strava_async.testing.world.segment_detail import detailed
-from strava_async.testing.world.segment_index import Segment, SegmentIndex
-from strava_async.testing.world.segments import efforts
-from strava_async.testing.world.shelf import Shelf
-from strava_async.testing.world.sports import Sport, sport_named
-from strava_async.testing.world.stats import athlete_stats
-from strava_async.testing.world.streams import Streams
-from strava_async.testing.world.summaries import Facts, summarize
-from strava_async.testing.world.tape import Tape, wind
-from strava_async.testing.world.timezones import DAY, start_of
-from strava_async.testing.world.uploaded import streams_of, with_streams
-from strava_async.testing.world.zones import activity_zones
+from strava_async.testing.world.additions import Additions, NewUpload
+from strava_async.testing.world.plan.gear import GearInventory
+from strava_async.testing.world.plan.people import Person
+from strava_async.testing.world.plan.timezones import start_of
+from strava_async.testing.world.record.sample_table import SampleTable, sample_table
+from strava_async.testing.world.record.samples import Json
+from strava_async.testing.world.record.stream_store import StreamStore
+from strava_async.testing.world.record.streams import Streams
+from strava_async.testing.world.routes.atlas import Atlas, Route
+from strava_async.testing.world.routes.saved import SavedRoute, saved_routes
+from strava_async.testing.world.segments.detail import detailed
+from strava_async.testing.world.segments.efforts import efforts
+from strava_async.testing.world.segments.index import Segment, SegmentIndex
+from strava_async.testing.world.view import clubs, photos, social
+from strava_async.testing.world.view import detail as details
+from strava_async.testing.world.view.forms import apply_changes
+from strava_async.testing.world.view.stats import athlete_stats
+from strava_async.testing.world.view.zones import activity_zones
 
-_UPLOAD_SECONDS = 2_400.0  # how long an upload was whose file nobody here can read
-_DEVICE_SECONDS = 60  # from the end of an activity until the device has uploaded it
 _SIMILAR = 12
 
 
 @dataclass(eq=False)
 class AthleteWorld:
-    """Everything that Strava knows of one athlete. Made by ``generate_athlete``.
+    """Everything that the emulator knows of one athlete. Made by ``generate_athlete``.
 
     The dictionaries and lists are the world's own: read them, change them through the methods (``profile["weight"]``
     may be set). Methods with an ``activity_id`` raise ``KeyError`` for one that doesn't exist.
@@ -65,23 +57,26 @@ class AthleteWorld:
     _key: str = field(repr=False)
     _someone: Person = field(repr=False)
     _atlas: Atlas = field(repr=False)
-    _locker: Locker = field(repr=False)
-    _shelf: Shelf = field(repr=False)
+    _inventory: GearInventory = field(repr=False)
+    _stream_store: StreamStore = field(repr=False)
     _span: tuple[float, float] = field(repr=False)
 
     def __post_init__(self) -> None:
         self._by_id = {activity["id"]: activity for activity in self.activities}
         self._said: dict[int, Json] = {}
         self._added: set[int] = set()
-        self.segments = SegmentIndex(self.activities, self._shelf.recording, self._saved_ways, self._span)
+        self._additions = Additions(
+            self._key, self._someone, self._atlas, self._inventory, self._stream_store, self._span
+        )
+        self.segments = SegmentIndex(self.activities, self._stream_store.recording, self._saved_ways, self._span)
         joined = clubs.joined(self._someone.home, random.Random(f"{self._key}:clubs").randint(2, 4))
         self.profile |= {"clubs": joined, "postable_clubs_count": len(joined) - 1}
-        self._weigh()
+        self._update_gear()
 
     @functools.cached_property
-    def routes(self) -> dict[int, PlannedRoute]:
+    def routes(self) -> dict[int, SavedRoute]:
         """The routes that the athlete saved, by id, newest first."""
-        return plan_routes(self._key, self._someone, self._atlas, now=self._span[1])
+        return saved_routes(self._key, self._someone, self._atlas, now=self._span[1])
 
     def stats(self, now: float) -> Json:
         """Return the ActivityStats at ``now`` (Unix seconds), of the activities that everyone may see."""
@@ -90,12 +85,12 @@ class AthleteWorld:
     def detail(self, activity_id: int) -> Json:
         """Return the DetailedActivity."""
         summary = self._by_id[activity_id]
-        tape = self._tape(activity_id)
+        table = self._sample_table(activity_id)
         streams = self.streams(activity_id) or {}
         sources = details.Sources(
-            tape=tape,
+            table=table,
             track=streams["latlng"]["data"] if "latlng" in streams else (),
-            recording=self._shelf.recording(activity_id),
+            recording=self._stream_store.recording(activity_id),
             gear=self.gear.get(summary["gear_id"]),
             similar=self._similar(activity_id),
             photos=photos.in_detail(self._key, summary),
@@ -112,26 +107,26 @@ class AthleteWorld:
 
     def segment_efforts(self, activity_id: int) -> list[Json]:
         """Return the efforts on segments, as the activity's detail shows them."""
-        tape, recording = self._tape(activity_id), self._shelf.recording(activity_id)
-        found = efforts(tape, recording) if tape and recording else []
+        table, recording = self._sample_table(activity_id), self._stream_store.recording(activity_id)
+        found = efforts(table, recording) if table and recording else []
         self.segments.mark(effort["segment"] for effort in found)
         return found
 
     def laps(self, activity_id: int) -> list[Json]:
         """Return the laps; none for a manual entry."""
-        tape = self._tape(activity_id)
-        if tape is None:
+        table = self._sample_table(activity_id)
+        if table is None:
             return []
-        return details.laps(self._someone, self._by_id[activity_id], tape, self._shelf.recording(activity_id))
+        return details.laps(self._someone, self._by_id[activity_id], table, self._stream_store.recording(activity_id))
 
     def activity_zones(self, activity_id: int) -> list[Json]:
         """Return how long the activity stayed in each zone, for each measurement that has zones."""
-        tape = self._tape(activity_id)
-        return [] if tape is None else activity_zones(tape, self.zones)
+        table = self._sample_table(activity_id)
+        return [] if table is None else activity_zones(table, self.zones)
 
     def streams(self, activity_id: int) -> Streams | None:
         """Return all streams by type; None for a manual entry. An hour's take some tens of milliseconds to make."""
-        return self._shelf.streams(self._by_id[activity_id]["id"])
+        return self._stream_store.streams(self._by_id[activity_id]["id"])
 
     def comments(self, activity_id: int) -> list[Json]:
         """Return the comments, oldest first, without ``cursor``."""
@@ -147,7 +142,7 @@ class AthleteWorld:
         return photos.photos(self._key, self._by_id[activity_id], size=size)
 
     def add_manual(self, fields: Mapping[str, Any], *, activity_id: int, now: float) -> Json:
-        """Add what ``POST /activities`` says and return the DetailedActivity.
+        """Add the manual entry of ``POST /activities`` and return the DetailedActivity.
 
         Args:
             fields: the form: ``name``, ``sport_type`` (or ``type``), ``start_date_local``, ``elapsed_time`` (seconds),
@@ -158,96 +153,19 @@ class AthleteWorld:
         Raises:
             ValueError: a field is missing or can't be read; the message is ``field: what is wrong``.
         """
-        entry = read_manual(fields)
-        zone = self._someone.home.zone
-        at = zone.at_wall(entry.wall)
-        if at > now + DAY:
-            raise ValueError("start_date_local: in the future")
-        facts = Facts(
-            athlete_id=self.athlete_id,
-            activity_id=activity_id,
-            name=entry.name,
-            sport=entry.sport,
-            start_at=at,
-            zone=zone,
-            metres=entry.metres,
-            moving_seconds=entry.seconds,
-            elapsed_seconds=entry.seconds,
-            trainer=entry.trainer,
-            commute=entry.commute,
-            manual=True,
-            gear_id=self._locker.default(entry.sport),
-        )
-        return self._add(summarize(facts), {"description": entry.description})
+        return self._add(*self._additions.manual(fields, activity_id=activity_id, now=now))
 
-    def add_uploaded(
-        self,
-        *,
-        activity_id: int,
-        upload_id: int,
-        name: str | None,
-        sport_type: str,
-        start_at: float,
-        samples: Sequence[Sample] | None,
-        external_id: str | None,
-        description: str | None,
-        trainer: bool,
-        commute: bool,
-        now: float,
-    ) -> Json:
+    def add_uploaded(self, upload: NewUpload, *, now: float) -> Json:
         """Add what an uploaded file holds and return the DetailedActivity.
 
         Args:
-            activity_id: a new id.
-            upload_id: the upload's.
-            name: None or empty for one by the time of day.
-            sport_type: Strava's, known or not.
-            start_at: Unix seconds; the samples' own time only says how far they are apart.
-            samples: in any order; None or none at all (a file that can't be read here) invents a believable activity.
-            external_id: as given with the upload.
-            description: likewise.
-            trainer: likewise.
-            commute: likewise.
+            upload: the file, after it was read.
             now: Unix seconds; an upload may start a day later, for clocks that are ahead.
 
         Raises:
             ValueError: it starts before 1970 or in the future.
         """
-        if not 0 <= start_at <= now + DAY:
-            raise ValueError("start: out of range")
-        sport = sport_named(sport_type)
-        zone = self._someone.home.zone
-        wall = start_at + zone.offset_at(start_at)
-        said: Json = {"description": description}
-        if samples:
-            streams = streams_of(samples)
-            self._shelf.add_upload(activity_id, streams)
-            empty = Facts(
-                athlete_id=self.athlete_id,
-                activity_id=activity_id,
-                name="",
-                sport=sport,
-                start_at=start_at,
-                zone=zone,
-                metres=0.0,
-                moving_seconds=0,
-                elapsed_seconds=0,
-                workout_type=sport.workout_type,
-                upload_id=upload_id,
-            )
-            summary = summarize(with_streams(empty, streams, zone))
-        else:
-            summary = self._invent(sport, activity_id, start_at)
-        summary |= {
-            "name": name or default_title(sport_type, wall % DAY / 3600),
-            "upload_id": upload_id,
-            "upload_id_str": str(upload_id),
-            "external_id": external_id,
-            "trainer": trainer,
-            "commute": commute,
-            "gear_id": self._locker.default(sport),
-        }
-        return self._add(summary, said)
+        return self._add(*self._additions.uploaded(upload, now=now))
 
     def add_recorded(
         self, *, activity_id: int, upload_id: int, name: str | None, sport_type: str, private: bool, now: float
@@ -262,32 +180,22 @@ class AthleteWorld:
             private: only the athlete may see it.
             now: Unix seconds; the activity ended a minute before.
         """
-        draft, _ = self._imagine(sport_named(sport_type), activity_id, now)
-        detail = self.add_uploaded(
-            activity_id=activity_id,
-            upload_id=upload_id,
-            name=name,
-            sport_type=sport_type,
-            start_at=int(now) - draft["elapsed_time"] - _DEVICE_SECONDS,
-            samples=None,
-            external_id=f"recorded-{activity_id}.fit",
-            description=None,
-            trainer=False,
-            commute=False,
-            now=now,
+        upload = self._additions.just_recorded(
+            activity_id=activity_id, upload_id=upload_id, name=name, sport_type=sport_type, now=now
         )
+        detail = self.add_uploaded(upload, now=now)
         return self.update(activity_id, {"private": True}) if private else detail
 
     def remove(self, activity_id: int) -> None:
-        """Take an activity out, as if it had never been."""
+        """Remove an activity, as if it had never existed."""
         self.activities.remove(self._by_id.pop(activity_id))
         self._said.pop(activity_id, None)
-        self._shelf.remove(activity_id)
+        self._stream_store.remove(activity_id)
         self.segments.recount()
-        self._weigh()
+        self._update_gear()
 
     def update(self, activity_id: int, changes: Mapping[str, Any]) -> Json:
-        """Apply what ``PUT /activities/{id}`` or the athlete says and return the DetailedActivity.
+        """Apply the changes of ``PUT /activities/{id}`` or of the athlete and return the DetailedActivity.
 
         Args:
             activity_id: which.
@@ -297,7 +205,7 @@ class AthleteWorld:
         """
         said = apply_changes(self._by_id[activity_id], changes, self.gear)
         self._said[activity_id] = self._said.get(activity_id, {}) | said
-        self._weigh()
+        self._update_gear()
         return self.detail(activity_id)
 
     def _saved_ways(self) -> list[tuple[Route, str]]:
@@ -308,40 +216,23 @@ class AthleteWorld:
         self._said[summary["id"]] = said
         self._added.add(summary["id"])
         bisect.insort(self.activities, summary, key=start_of)
-        self._weigh()
+        self._update_gear()
         return self.detail(summary["id"])
 
-    def _imagine(self, sport: Sport, activity_id: int, at: float) -> tuple[Json, Recording]:
-        since, now = self._span
-        rng = self._rng("upload", activity_id)
-        diary = Diary(rng, self._key, self._someone, self._atlas, self._locker, since=since, now=now)
-        home = self._someone.home
-        metres = sport.speed * _UPLOAD_SECONDS if sport.metres else 0.0
-        outing = Outing(sport, home, at + home.zone.offset_at(at), metres=metres, seconds=_UPLOAD_SECONDS)
-        return diary.record(outing, activity_id, at)
-
-    def _invent(self, sport: Sport, activity_id: int, at: float) -> Json:
-        summary, recording = self._imagine(sport, activity_id, at)
-        self._shelf.add(activity_id, recording)
-        nobody_yet = dict.fromkeys(
-            ("achievement_count", "pr_count", "kudos_count", "comment_count", "total_photo_count"), 0
-        )
-        return summary | nobody_yet | {"visibility": "everyone", "private": False, "athlete_count": 1}
-
-    def _weigh(self) -> None:
-        self._locker.weigh(self.activities)
-        self.profile["bikes"] = self._locker.summaries("b")
-        self.profile["shoes"] = self._locker.summaries("g")
+    def _update_gear(self) -> None:
+        self._inventory.update_distances(self.activities)
+        self.profile["bikes"] = self._inventory.summaries("b")
+        self.profile["shoes"] = self._inventory.summaries("g")
 
     def _rng(self, purpose: str, activity_id: int) -> random.Random:
         return random.Random(f"{self._key}:{activity_id}:{purpose}")
 
-    def _tape(self, activity_id: int) -> Tape | None:
+    def _sample_table(self, activity_id: int) -> SampleTable | None:
         streams = self.streams(activity_id)
-        return None if streams is None else wind(self._by_id[activity_id], streams)
+        return None if streams is None else sample_table(self._by_id[activity_id], streams)
 
     def _similar(self, activity_id: int) -> tuple[list[float], int] | None:
-        ids = self._shelf.same_course(activity_id)[-_SIMILAR:]
+        ids = self._stream_store.same_course(activity_id)[-_SIMILAR:]
         if not ids or self._by_id[activity_id]["type"] not in ("Run", "Ride"):
             return None
         return [self._by_id[other]["average_speed"] for other in ids], len(ids) - 1

@@ -7,20 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from strava_async.testing.world import people
 from strava_async.testing.world.athlete import AthleteWorld
-from strava_async.testing.world.diary import Diary, start_at
-from strava_async.testing.world.gear import Locker
-from strava_async.testing.world.habits import on_foot, plan
-from strava_async.testing.world.people import Person
-from strava_async.testing.world.recording import Recording
-from strava_async.testing.world.routes import Atlas
-from strava_async.testing.world.samples import Json
-from strava_async.testing.world.shelf import Shelf
-from strava_async.testing.world.timezones import DAY, start_of
+from strava_async.testing.world.bounded_cache import BoundedCache
+from strava_async.testing.world.plan import people
+from strava_async.testing.world.plan.activities import ActivityFactory, start_at
+from strava_async.testing.world.plan.gear import GearInventory
+from strava_async.testing.world.plan.habits import on_foot, plan
+from strava_async.testing.world.plan.people import Person
+from strava_async.testing.world.plan.timezones import DAY, start_of
+from strava_async.testing.world.record.recording import Recording
+from strava_async.testing.world.record.samples import Json
+from strava_async.testing.world.record.stream_store import StreamStore
+from strava_async.testing.world.routes.atlas import Atlas
 
 _YEAR = 365.25 * DAY
 _CONTAINERS = (dict, list)
+_KEPT_ACTIVITIES = 5_000  # of inventions; those of five years of one athlete are 1,150, and take 14 MB
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -36,24 +38,24 @@ class Invention:
     activities: tuple[Json, ...]
     recordings: Mapping[int, Recording]
     atlas: Atlas
-    locker: Locker
+    inventory: GearInventory
     span: tuple[float, float]
 
     def world(self) -> AthleteWorld:
         """Return a new world."""
-        someone, locker = self.someone, self.locker.copy()
+        someone, inventory = self.someone, self.inventory.copy()
         return AthleteWorld(
             athlete_id=someone.athlete_id,
             profile=_copied(self.profile),
             summary_profile=people.summary_profile(someone, now=self.span[1]),
             zones=people.zones(someone),
-            gear=locker.gear,
+            gear=inventory.gear,
             activities=[_copied(activity) for activity in self.activities],
             _key=self.key,
             _someone=someone,
             _atlas=self.atlas.copy(),
-            _locker=locker,
-            _shelf=Shelf(self.recordings),
+            _inventory=inventory,
+            _stream_store=StreamStore(self.recordings),
             _span=self.span,
         )
 
@@ -62,15 +64,15 @@ def invent(athlete_id: int, *, seed: int, now: float, years: float = 5.0) -> Inv
     """Invent an athlete; for the arguments see ``generate_athlete``. Five years take some 150 ms."""
     key, since = f"{seed}:{athlete_id}", now - years * _YEAR
     rng, someone = _born(key, athlete_id, since)
-    atlas, locker = Atlas(key), Locker(rng, someone)
-    diary = Diary(rng, key, someone, atlas, locker, since=since, now=now)
+    atlas, inventory = Atlas(key), GearInventory(rng, someone)
+    factory = ActivityFactory(rng, key, someone, atlas, inventory, since=since, now=now)
     activities: list[Json] = []
     recordings: dict[int, Recording] = {}
-    outings = plan(rng, home=someone.home, since=since, now=now)
+    planned_activities = plan(rng, home=someone.home, since=since, now=now)
     if not someone.cycles:
-        outings = on_foot(random.Random(f"{key}:on foot"), outings)
-    for outing in sorted(outings, key=start_at):
-        summary, recording = diary.write(outing)
+        planned_activities = on_foot(random.Random(f"{key}:on foot"), planned_activities)
+    for planned in sorted(planned_activities, key=start_at):
+        summary, recording = factory.make(planned)
         if start_of(summary) + summary["elapsed_time"] > now:
             continue
         activities.append(summary)
@@ -83,9 +85,21 @@ def invent(athlete_id: int, *, seed: int, now: float, years: float = 5.0) -> Inv
         activities=tuple(activities),
         recordings=recordings,
         atlas=atlas,
-        locker=locker,
+        inventory=inventory,
         span=(since, now),
     )
+
+
+class KeptInventions:
+    """Inventions by their arguments: those used last, up to a number of activities in all."""
+
+    def __init__(self, limit: int = _KEPT_ACTIVITIES) -> None:
+        self._cache: BoundedCache[Invention] = BoundedCache(limit, lambda invention: 1 + len(invention.activities))
+
+    def get(self, athlete_id: int, *, seed: int, now: float, years: float) -> Invention:
+        """Return what ``invent`` returns."""
+        key = repr((athlete_id, seed, now, years))  # True equals 1, and is another seed
+        return self._cache.get(key, lambda: invent(athlete_id, seed=seed, now=now, years=years))
 
 
 def generate_athlete(athlete_id: int, *, seed: int, now: float, years: float = 5.0) -> AthleteWorld:

@@ -1,0 +1,28 @@
+"""The script of the emulator's front page: what changes appears by itself. Without it the page stands still."""
+
+from __future__ import annotations
+
+HOME_SCRIPT = """"use strict";
+// The address says what was recorded; loading the page again is not to say it again.
+if (location.search) history.replaceState(null, "", location.pathname);
+
+setInterval(look, 1000);
+
+async function state_of() {
+  if (document.hidden) return;
+  const note = document.getElementById("gone");
+  try {
+    const answer = await fetch("emulator/live", { cache: "no-store" });
+    if (!answer.ok) return;
+    const now = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const part of now.querySelectorAll("[data-live]")) {
+      const shown = document.getElementById(part.id);
+      // What has not changed is left alone: somebody may have the focus in it.
+      if (shown && shown.innerHTML !== part.innerHTML) shown.innerHTML = part.innerHTML;
+    }
+    note.hidden = true;
+  } catch {
+    note.hidden = false;
+  }
+}
+"""

@@ -1,0 +1,1 @@
+"""What the emulator keeps: applications and grants, athletes and their activities."""

@@ -1,0 +1,1 @@
+"""Webhook subscriptions, and the events that are sent to them."""

@@ -1,0 +1,1 @@
+"""Who an athlete is, where and how they train: what is planned before anything is recorded."""

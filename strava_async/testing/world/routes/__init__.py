@@ -1,0 +1,1 @@
+"""Routes: drawn, saved by athletes, shown, and exported."""

@@ -1,0 +1,1 @@
+"""Segments along the routes, and the efforts on them."""
