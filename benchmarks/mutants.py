@@ -30,9 +30,9 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
-from benchmarks.environments import CHECKOUT
 from benchmarks.mutations import Mutation, sample
 
+CHECKOUT = Path(__file__).resolve().parent.parent
 TIMEOUT_SECONDS = 60
 UNCHANGED_SECONDS = 900
 _LIMIT_KIB = 4 << 20  # of address space: a mutant may go on for ever and keep all of it
