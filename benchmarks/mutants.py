@@ -161,6 +161,7 @@ class Workshop:
         self.tree = folder / "tree"
         self._temporary = folder / "tmp"
         self._temporary.mkdir(parents=True)
+        self._output = folder / "output"
         self._python = python
 
     def fill(self, tree: Path, ignore: Callable[[str, list[str]], set[str]] | None = None) -> None:
@@ -174,7 +175,7 @@ class Workshop:
             SystemExit: they fail, and would catch every mutant.
         """
         if self._verdict(tests, UNCHANGED_SECONDS, PYTHONDONTWRITEBYTECODE="") is not Verdict.SURVIVED:
-            raise SystemExit(f"without a change these fail: {' '.join(tests)}")
+            raise SystemExit(f"{self._output.read_text()}\nwithout a change these do not pass: {' '.join(tests)}")
 
     def attempt(self, mutant: Mutant, seconds: float) -> Verdict:
         """Run the tests with the change, that long at most."""
@@ -188,18 +189,19 @@ class Workshop:
             os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
     def _verdict(self, tests: Sequence[str], seconds: float, **variables: str) -> Verdict:
-        command = [self._python, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+        command = [self._python, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-o", "timeout=0", *tests]
         # A mutant is not compiled into the cache, which knows the times of sources in whole seconds.
         ours = {"CI": "1", "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(self._temporary), **variables}
-        process = subprocess.Popen(
-            ["sh", "-c", f'ulimit -v {_LIMIT_KIB}; exec "$@"', "sh", *command],
-            cwd=self.tree,
-            env={**os.environ, **ours},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with self._output.open("w") as output:
+            process = subprocess.Popen(
+                ["sh", "-c", f'ulimit -v {_LIMIT_KIB}; exec "$@"', "sh", *command],
+                cwd=self.tree,
+                env={**os.environ, **ours},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
         try:
             return Verdict.CAUGHT if process.wait(seconds) else Verdict.SURVIVED
         except subprocess.TimeoutExpired:
