@@ -161,16 +161,10 @@ class Delivery:
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None, None]:
         """Deliver in a task of its own as long as the block lasts; an error in the block comes out as it is."""
-        failed: Exception | None = None
         async with TaskGroup() as tasks:
             tasks.start_soon(self.run)
-            try:
-                yield
-            except Exception as error:  # raised below: the task group would wrap it in a group
-                failed = error
+            yield
             tasks.cancel_scope.cancel()
-        if failed is not None:
-            raise failed
 
     async def run(self) -> None:
         """Send each event when it is due, until cancelled."""
