@@ -11,30 +11,30 @@ from typing import Self
 
 import anyio.to_thread
 
-from strava_async._credentials import check_client_id, check_secret
-from strava_async._exchange import Options
+from strava_async._concurrency.shield import carry_out
 from strava_async._hidden import Hidden, hidden
 from strava_async._http import HttpClient, HttpSender
-from strava_async._shield import carry_out
-from strava_async._unset import UNSET, Unset
-from strava_async.accounts import Accounts
+from strava_async._types import UNSET, Unset
 from strava_async.client import load_tags
 from strava_async.clock import Clock
-from strava_async.hooks import Hooks
-from strava_async.limiter import Limiter
-from strava_async.login_connect import ConnectMethods
+from strava_async.limiter.local import Limiter
+from strava_async.login.connect import ConnectMethods
+from strava_async.oauth.credentials import check_client_id, check_secret
+from strava_async.oauth.state import StateSigner
 from strava_async.protocol import ApiV3, reports_for, view_of
-from strava_async.quota import Priority, Quota
+from strava_async.quota.values import Priority, Quota
 from strava_async.request.core import make_core
+from strava_async.request.exchange import Options
 from strava_async.request.lifecycle import Stage
 from strava_async.request.options import changed
+from strava_async.request.retry import RetryPolicy
 from strava_async.request.token_endpoint import Credentials
-from strava_async.retry import RetryPolicy
-from strava_async.state import StateSigner
 from strava_async.stores.base import TokenStore
 from strava_async.stores.memory import MemoryTokenStore
 from strava_async.subscriptions import Webhooks
-from strava_async.tokens import TokenSource
+from strava_async.telemetry.hooks import Hooks
+from strava_async.tokens.accounts import Accounts
+from strava_async.tokens.source import TokenSource
 
 _STATES = b"states of this application"
 

@@ -7,28 +7,28 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from strava_async._exchange import Options
+from strava_async._concurrency.shield import carry_out
 from strava_async._hidden import Hidden, hidden
 from strava_async._http import HttpClient, HttpSender
-from strava_async._reports import Reports
-from strava_async._shield import carry_out
-from strava_async._unset import UNSET, Unset
+from strava_async._types import UNSET, Unset
 from strava_async.clock import Clock
 from strava_async.errors import InputError
-from strava_async.limiter import Limiter
-from strava_async.oauth_token_set import TokenSet, with_expiry
-from strava_async.quota import Priority, Quota
+from strava_async.limiter.local import Limiter
+from strava_async.oauth.token_set import TokenSet, with_expiry
+from strava_async.quota.values import Priority, Quota
 from strava_async.request.api_methods import ApiMethods
 from strava_async.request.core import Core, View, make_core
+from strava_async.request.exchange import Options
 from strava_async.request.lifecycle import Stage
 from strava_async.request.options import changed
+from strava_async.request.reports import Reports
+from strava_async.request.retry import RetryPolicy
 from strava_async.request.token_endpoint import Credentials
 from strava_async.request.token_methods import TokenMethods
-from strava_async.retry import RetryPolicy
-from strava_async.tokens import OnTokenRefresh, TokenSource
+from strava_async.tokens.source import OnTokenRefresh, TokenSource
 
 if TYPE_CHECKING:
-    from strava_async.hooks import Hooks
+    from strava_async.telemetry.hooks import Hooks
 
 
 class ApiV3(TokenMethods, ApiMethods):
@@ -216,7 +216,7 @@ def reports_for(hooks: Hooks | None, clock: Clock) -> Reports:
     """Return what an exchange reports its events to."""
     if hooks is None:
         return Reports()
-    from strava_async._hook_reports import HookReports  # not above: it adds to the import, and few need it
+    from strava_async.telemetry.hook_reports import HookReports  # not above: it adds to the import, and few need it
 
     return HookReports(hooks, clock)
 

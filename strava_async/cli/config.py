@@ -30,9 +30,9 @@ from strava_async.cli.emulator_url import API_PATH, OAUTH_PATH, STRAVA, emulator
 from strava_async.cli.places import default_directory, expanded, needed
 from strava_async.cli.terminal import Ask, UsageError
 from strava_async.errors import InputError, TokenStoreError
-from strava_async.retry import RetryPolicy
+from strava_async.request.retry import RetryPolicy
 from strava_async.stores.base import TokenStore
-from strava_async.stores.sealing import seals
+from strava_async.stores.encryption import seals
 from strava_async.stores.sqlite import SqliteTokenStore
 
 DIRECTORY = default_directory(os.environ)

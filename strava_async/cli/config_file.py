@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from strava_async._credentials import check_client_id, check_secret
 from strava_async.cli.terminal import UsageError
 from strava_async.errors import InputError
+from strava_async.oauth.credentials import check_client_id, check_secret
 from strava_async.stores.private_files import make_open_file_private, make_private_directories, remedy
 
 

@@ -24,9 +24,9 @@ from strava_async.demo.frame import Observer, Outcome, Screen, Traffic, fitted, 
 from strava_async.demo.harvest import Progress, harvest
 from strava_async.demo.store import StoreError, open_store
 from strava_async.errors import InputError, StravaError
-from strava_async.limiter import RateLimiter
-from strava_async.oauth_redirect import parse_redirect
-from strava_async.oauth_token_set import TokenSet
+from strava_async.limiter.local import RateLimiter
+from strava_async.oauth.redirect import parse_redirect
+from strava_async.oauth.token_set import TokenSet
 from strava_async.protocol import ApiV3
 from strava_async.testing.clock import FastClock
 from strava_async.testing.emulator import Emulator

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
-from strava_async._walks import Items, Pages
-from strava_async.calls import Method, api_call, hide_secrets
 from strava_async.errors import InputError
-from strava_async.paging import PageWalk
+from strava_async.paging.pages import PageWalk
+from strava_async.paging.walk import Items, Pages
+from strava_async.request.call import Method, api_call, hide_secrets
 from strava_async.request.core import View
 
 

@@ -10,16 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from strava_async._exchange import Exchange, Options
 from strava_async._http import Sender
-from strava_async._reports import Reports
-from strava_async.calls import base_url
 from strava_async.clock import Clock
-from strava_async.limiter import Limiter, RateLimiter
+from strava_async.limiter.local import Limiter, RateLimiter
+from strava_async.request.call import base_url
+from strava_async.request.exchange import Exchange, Options
 from strava_async.request.lifecycle import Lifecycle, Stage
 from strava_async.request.options import checked
+from strava_async.request.reports import Reports
 from strava_async.request.token_endpoint import Credentials, TokenEndpoint
-from strava_async.tokens import Refresh, TokenSource
+from strava_async.tokens.source import Refresh, TokenSource
 
 
 class PooledSender(Sender, Protocol):

@@ -6,19 +6,19 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Literal, TypeVar
 
-from strava_async._exchange import Options
+from strava_async._concurrency.shield import carry_out, commit
 from strava_async._hidden import Hidden
-from strava_async._shield import carry_out, commit
-from strava_async.accounts import Accounts
-from strava_async.calls import api_call
 from strava_async.errors import DecodeError, MissingScopeError, StravaError
-from strava_async.oauth import AccessInfo, code_grant
-from strava_async.oauth_token_set import TokenSet
-from strava_async.quota import Priority
+from strava_async.oauth.grants import AccessInfo, code_grant
+from strava_async.oauth.scopes import check_scope
+from strava_async.oauth.token_set import TokenSet
+from strava_async.quota.values import Priority
+from strava_async.request.call import api_call
 from strava_async.request.core import Core
+from strava_async.request.exchange import Options
 from strava_async.request.options import changed
-from strava_async.scopes import check_scope
-from strava_async.tokens import TokenSource
+from strava_async.tokens.accounts import Accounts
+from strava_async.tokens.source import TokenSource
 
 IfMissing = Literal["keep", "revoke"]
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from strava_async._shield import UnderWay
+from strava_async._concurrency.shield import UnderWay
 from strava_async.errors import InputError
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from strava_async._exchange import Options
-from strava_async._unset import UNSET, Unset
+from strava_async._types import UNSET, Unset
 from strava_async.errors import InputError
-from strava_async.quota import Priority
-from strava_async.retry import RetryPolicy
+from strava_async.quota.values import Priority
+from strava_async.request.exchange import Options
+from strava_async.request.retry import RetryPolicy
 
 # No request about tokens takes longer, whatever Strava sends. A small timeout does not cut it off before TCP can
 # make good the loss of two packets (RFC 6298 §2): the answer may hold the only refresh token that is good.

@@ -11,18 +11,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from strava_async._credentials import check_client_id, check_secret
-from strava_async._exchange import Exchange, Options
 from strava_async._hidden import Hidden
-from strava_async._reports import Reports
-from strava_async.calls import Call, oauth_call
 from strava_async.clock import Clock
 from strava_async.errors import InputError, StravaError
-from strava_async.oauth import AccessInfo, Form, access_info, refresh_grant
-from strava_async.oauth_token_set import TokenSet
+from strava_async.oauth.credentials import check_client_id, check_secret
+from strava_async.oauth.grants import AccessInfo, Form, access_info, refresh_grant
+from strava_async.oauth.token_set import TokenSet
+from strava_async.request.call import Call, oauth_call
+from strava_async.request.exchange import Exchange, Options
 from strava_async.request.lifecycle import Lifecycle
 from strava_async.request.options import of_oauth
-from strava_async.retry import Pause
+from strava_async.request.reports import Reports
+from strava_async.request.retry import Pause
 
 IdAndSecret = tuple[int | str, Hidden[str]]
 

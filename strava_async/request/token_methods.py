@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from strava_async._hidden import Hidden, hidden
 from strava_async.errors import InputError
-from strava_async.oauth import AccessInfo, code_grant, refresh_grant
-from strava_async.oauth_redirect import authorization_url
-from strava_async.oauth_token_set import TokenSet, with_access_token, with_expiry, with_refresh_token
+from strava_async.oauth.grants import AccessInfo, code_grant, refresh_grant
+from strava_async.oauth.redirect import authorization_url
+from strava_async.oauth.token_set import TokenSet, with_access_token, with_expiry, with_refresh_token
 from strava_async.request.core import View
 
 

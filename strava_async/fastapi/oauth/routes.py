@@ -11,7 +11,6 @@ from urllib.parse import quote, urlencode, urlsplit
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from strava_async._credentials import is_secret
 from strava_async._hidden import Hidden
 from strava_async.application import Strava
 from strava_async.client import Client
@@ -33,7 +32,8 @@ from strava_async.fastapi.oauth.state_cookie import (
     set_state_cookie,
     verify_state_cookie,
 )
-from strava_async.quota import Meter, Quota
+from strava_async.oauth.credentials import is_secret
+from strava_async.quota.values import Meter, Quota
 from strava_async.request.grant_methods import IfMissing
 
 OnConnect = Callable[[Request, Client], Awaitable[Response | None] | Response | None]
