@@ -889,6 +889,86 @@ async def test_closing_a_pool_waits_for_every_answer_with_tokens(setting: Settin
     assert await setting.is_alive(saved[0])
 
 
+async def test_a_pool_that_is_closing_sends_no_further_request_for_tokens(setting: Setting) -> None:
+    urls = {"api_url": f"{BASE}/api/v3", "oauth_url": f"{BASE}/oauth"}
+    credentials = {"client_id": setting.emulator.client_id, "client_secret": setting.emulator.client_secret}
+    marianne = await setting.connected(setting.marianne, expired=True)
+    pierre = await setting.connected(setting.pierre, expired=True)
+    setting.emulator.expire_access_tokens()
+    before = setting.emulator.count("POST", "/oauth/token")
+    setting.transport.hold = anyio.Event()
+    api = ApiV3(http_client=setting.http_client, rate_limiter=Unlimited(clock=setting.clock), **urls, **credentials)
+    first, second = (api.with_tokens(TokenSource(token, clock=setting.clock)) for token in (marianne, pierre))
+    refused: list[object] = []
+
+    async def renew(view: ApiV3) -> None:
+        refused.extend(await at_once(1, lambda: view.tokens.renew(view.access_token)))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(at_once, 1, lambda: first.get("/athlete"))
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(api.aclose)
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(renew, second)
+        await anyio.wait_all_tasks_blocked()
+        assert [str(error) for error in refused] == ["the HTTP client is closed; make a new one"]
+        setting.transport.hold.set()
+    assert setting.emulator.count("POST", "/oauth/token") == before + 1
+
+
+async def test_closing_waits_until_renewed_tokens_are_saved(setting: Setting) -> None:
+    urls = {"api_url": f"{BASE}/api/v3", "oauth_url": f"{BASE}/oauth"}
+    credentials = {"client_id": setting.emulator.client_id, "client_secret": setting.emulator.client_secret}
+    token = await setting.connected(setting.marianne, expired=True)
+    order: list[str] = []
+    disk = anyio.Event()
+
+    async def save(_: TokenSet) -> None:
+        await disk.wait()
+        order.append("saved")
+
+    async def close() -> None:
+        await api.aclose()
+        order.append("closed")
+
+    tokens = TokenSource(token, on_refresh=save, clock=setting.clock)
+    limiter = Unlimited(clock=setting.clock)
+    api = ApiV3(http_client=setting.http_client, rate_limiter=limiter, tokens=tokens, **urls, **credentials)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(at_once, 1, lambda: api.tokens.renew(api.access_token))
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(close)
+        await anyio.wait_all_tasks_blocked()
+        disk.set()
+    assert order == ["saved", "closed"]
+
+
+async def test_closing_waits_for_a_disconnect_and_lets_no_further_operation_begin(setting: Setting) -> None:
+    strava = setting.strava()
+    token = await setting.connected(setting.marianne)
+    order: list[str] = []
+    setting.store.busy = anyio.Event()
+
+    async def disconnect() -> None:
+        await strava.disconnect(setting.marianne)
+        order.append("disconnected")
+
+    async def close() -> None:
+        await strava.aclose()
+        order.append("closed")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(disconnect)
+        await anyio.wait_all_tasks_blocked()  # another process has the lock
+        tasks.start_soon(close)
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(InputError, match="this Strava object is closed"):
+            strava.api(setting.pierre)
+        setting.store.busy.set()
+    assert order == ["disconnected", "closed"]
+    assert not await setting.is_alive(token)
+
+
 async def test_a_grant_that_comes_amid_a_renewal_and_finds_the_store_shut_is_not_lost(setting: Setting) -> None:
     accounts = Accounts(setting.store, setting.clock)
     await setting.store.save(7, TokenSet("a0", "r0", 1))

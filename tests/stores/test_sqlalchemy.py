@@ -43,7 +43,7 @@ class RestlessClock(FakeClock):
 
 @asynccontextmanager
 async def engine_of(path: Path, **arguments: Any) -> AsyncGenerator[AsyncEngine, None]:
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", **arguments)
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args={"timeout": 60}, **arguments)
     try:
         async with engine.begin() as connection:
             await connection.run_sync(Base.metadata.create_all)
