@@ -17,7 +17,6 @@
 from strava_async._extras import extra
 
 with extra("fastapi", __name__, "fastapi", "starlette", "pydantic"):
-    from strava_async._pages import Link
     from strava_async.fastapi._kit import Identify, Kit, kit_of
     from strava_async.fastapi._lifespan import StravaLifespan, lifespan
     from strava_async.fastapi.access_log import AccessLogFilter
@@ -40,6 +39,7 @@ with extra("fastapi", __name__, "fastapi", "starlette", "pydantic"):
     from strava_async.fastapi.webhook_counts import WebhookCounts
     from strava_async.fastapi.webhook_kept import Backlog, KeptEvent
     from strava_async.fastapi.webhooks import WebhookRouter, webhook_router
+    from strava_async.login.pages import Link
 
 __all__ = [
     "AccessLogFilter",

@@ -1,0 +1,297 @@
+"""The dispatcher: ledger and queue, made awaitable.
+
+Rules:
+
+- Decisions are made without an ``await`` between looking and booking, so no two tasks see the same unit.
+- There is no task of the dispatcher's own. The first in the queue owns the timer, one for all, and passes it on when it
+  leaves: served, refused or cancelled.
+- Whatever changes the ledger (an answer, a permit given back, the time) wakes exactly those who may start, in order.
+- A cancelled waiter leaves the queue; one that is cancelled after it was served, and before it knew, gives its permit
+  back.
+- Ledger and queue belong to one event loop and its thread. An end from elsewhere is booked there a little later; what
+  waits in a loop that has ended is forgotten, and its permits are abandoned.
+- A timer may stand still while the machine sleeps: nobody sleeps for more than a minute without a look at the clock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from functools import partial
+from threading import get_ident
+
+import anyio
+
+from strava_async._concurrency.loop_binding import LoopBinding
+from strava_async.clock import Clock
+from strava_async.errors import QuotaExceededError
+from strava_async.limiter.ledger import QuotaLedger
+from strava_async.limiter.permit import LedgerPermit
+from strava_async.limiter.queue import Waiter, WaitQueue
+from strava_async.limiter.wait_log import WaitLog
+from strava_async.quota.entry import LedgerEntry
+from strava_async.quota.values import Blocked, Priority, Quota, QuotaClass
+
+_SHORTEST_SLEEP = 0.001  # less may not move a clock that counts in floats since 1970
+_LONGEST_SLEEP = 60.0
+_SLEPT_SECONDS = 5.0  # by which one clock has to be ahead of the other; less is a correction
+
+
+class Dispatcher:
+    """Lets the calls of one application start, in order, when the ledger admits them.
+
+    Args:
+        ledger: the ledger; nobody else changes it.
+        clock: the one by which the ledger is kept.
+        binding: the event loop that it belongs to; entered before each ``try_enter``.
+    """
+
+    def __init__(self, ledger: QuotaLedger, clock: Clock, binding: LoopBinding) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._binding = binding
+        self._is_over = False
+        self._wall_ahead = clock.time() - clock.monotonic()
+        self._queue = WaitQueue(ledger)
+        self._log = WaitLog()
+        self._tickets = 0
+        self._timer_owner: Waiter | None = None
+        self._timer_ends = math.inf
+        # Ends to be booked at the next occasion: of permits that leaked, and of those ended in another thread.
+        self._deferred: deque[Callable[[float], None]] = deque()
+
+    def now(self) -> float:
+        """Return the monotonic instant, after a look at the wall clock: has the other one stood still?"""
+        now = self._clock.monotonic()
+        before, self._wall_ahead = self._wall_ahead, self._clock.time() - now
+        return now if self._wall_ahead - before <= _SLEPT_SECONDS else self._look_again(before)
+
+    def _look_again(self, before: float) -> float:
+        """Compare the clocks once more: this thread may have stood still between the two readings."""
+        now = self._clock.monotonic()
+        self._wall_ahead = self._clock.time() - now
+        gained = self._wall_ahead - before
+        if gained > _SLEPT_SECONDS:
+            self._ledger.note_sleep(gained, now)
+        return now
+
+    def successor(self) -> Dispatcher:
+        """Return the dispatcher for the next event loop: ours has ended, and with it the calls and permits here."""
+        now = self.now()
+        dispatcher = Dispatcher(self._ledger, self._clock, self._binding)
+        dispatcher._tickets, dispatcher._log = self._tickets, self._log
+        # What comes late from the old loop finds a dispatcher that is over, and a binding that leads nowhere.
+        self._is_over, self._binding = True, LoopBinding("a dispatcher that is over")
+        self._ledger.roll_windows(now)
+        self._ledger.abandon_all(now)
+        dispatcher._log.check(dispatcher._queue, self._ledger, (), now)
+        return dispatcher
+
+    def quota(self) -> Quota:
+        """Return the four meters now."""
+        self.advance()
+        return self._ledger.quota()
+
+    def blocked(self, quota_class: QuotaClass) -> Blocked | None:
+        """Return what keeps a call of a class from starting now; None if nothing known."""
+        return self._ledger.blocked(quota_class, self.advance())
+
+    def ticket(self, retry_of: object) -> int:
+        """Return the ticket of a new call, or that of the call of which ``retry_of`` was an earlier permit."""
+        if isinstance(retry_of, LedgerPermit):
+            return retry_of.ticket
+        self._tickets += 1
+        return self._tickets
+
+    def try_enter(self, quota_class: QuotaClass, priority: Priority, now: float) -> LedgerEntry | None:
+        """Book a permit, if one may be given now and nobody waits."""
+        ledger = self._ledger
+        if self._deferred or now >= ledger.next_change():
+            self._advance(now)
+        if self._queue.length or not ledger.admits(quota_class, priority, now):
+            return None
+        return ledger.book(quota_class, priority, now)
+
+    async def wait(self, waiter: Waiter, now: float) -> LedgerEntry:
+        """Return the permit of ``waiter`` when it is booked.
+
+        Raises:
+            QuotaExceededError: it could not be in time.
+        """
+        if waiter.deadline < math.inf:
+            self._refuse_if_hopeless(waiter, now)
+        self._queue.enter(waiter)
+        try:
+            self._serve(now)
+            while (outcome := waiter.outcome) is None:
+                if self._timer_owner is None:
+                    await self._keep_time(waiter)
+                else:
+                    # Not above: it brings asyncio along, a third of what importing this package takes.
+                    from strava_async._concurrency.parking import new_parker
+
+                    parker = new_parker()
+                    waiter.wake = parker.wake
+                    await parker
+        except BaseException:
+            self._withdraw(waiter)
+            raise
+        finally:
+            waiter.wake = None
+            self._pass_timer_on()
+        if isinstance(outcome, Blocked):
+            raise _error(waiter, outcome, self.now())
+        return outcome
+
+    def _refuse_if_hopeless(self, waiter: Waiter, now: float) -> None:
+        blocked = self._queue.blocked_behind(waiter.quota_class, waiter.priority, now)
+        if blocked is not None and blocked.until > waiter.deadline:
+            raise _error(waiter, blocked, now)
+
+    async def _keep_time(self, waiter: Waiter) -> None:
+        """Serve the queue whenever time alone changes something, until ``waiter`` has left it."""
+        self._timer_owner = waiter
+        try:
+            while True:
+                now = self.now()
+                self._serve(now)
+                if waiter.outcome is not None:
+                    return
+                self._timer_ends = self._queue.next_change(now)
+                with anyio.CancelScope() as scope:
+                    waiter.wake = scope.cancel
+                    await self._clock.sleep(min(max(self._timer_ends - now, _SHORTEST_SLEEP), _LONGEST_SLEEP))
+                waiter.wake = None
+        finally:
+            self._timer_owner = None
+
+    def _pass_timer_on(self) -> None:
+        if self._timer_owner is None:
+            first = self._queue.first()
+            if first is None or first.wake is None:
+                return
+            if self._binding.is_here():
+                first.wake()
+            else:
+                self._binding.call_soon(self._resume)
+
+    def _withdraw(self, waiter: Waiter) -> None:
+        """Undo what a cancelled call has got: its place, or the permit that it does not know of yet."""
+        if self._is_over:
+            return
+        now = self.now()
+        if waiter.outcome is None:
+            self._queue.leave(waiter)
+            self._log.check(self._queue, self._ledger, (), now)
+        elif not isinstance(waiter.outcome, Blocked):
+            self._ledger.release(waiter.outcome, now)
+            self._serve_soon(now)
+
+    def _serve(self, now: float) -> None:
+        """Let everybody start who may, and refuse everybody who cannot start in time."""
+        if self._deferred:
+            self._book_deferred(now)
+        ledger, queue = self._ledger, self._queue
+        ledger.roll_windows(now)
+        started: set[QuotaClass] = set()
+        while (waiter := queue.next_start(now)) is not None:
+            waiter.outcome = ledger.book(waiter.quota_class, waiter.priority, now)
+            started.add(waiter.quota_class)
+            if waiter.wake is not None:
+                waiter.wake()
+        while (waiter := queue.next_refusal(now)) is not None:
+            if waiter.wake is not None:
+                waiter.wake()
+        self._log.check(queue, ledger, started, now)
+        # The timer may have to end earlier now; then its owner sets it again.
+        owner = self._timer_owner
+        if (
+            owner is not None
+            and owner.outcome is None
+            and owner.wake is not None
+            and queue.next_change(now) < self._timer_ends - _SHORTEST_SLEEP
+        ):
+            owner.wake()
+
+    def _serve_soon(self, now: float) -> None:
+        """Serve the queue now; where its event loop is not the running one, let that do it."""
+        if self._binding.is_here():
+            self._serve(now)
+        else:
+            self._ledger.roll_windows(now)
+            self._binding.call_soon(self._resume)
+
+    def _resume(self) -> None:
+        if not self._is_over:
+            self._serve(self.now())
+            self._pass_timer_on()
+
+    def advance(self) -> float:
+        """Bring everything up to date, or let its thread do that a little later; return the monotonic instant."""
+        if self._binding.thread != get_ident() and not self._binding.has_ended():
+            self._binding.call_soon(self._resume)
+            return self._clock.monotonic()
+        now = self.now()
+        self._advance(now)
+        return now
+
+    def _advance(self, now: float) -> None:
+        if self._deferred:
+            self._book_deferred(now)
+        if self._queue.length:
+            self._serve_soon(now)
+        else:
+            self._ledger.roll_windows(now)
+
+    def _book_deferred(self, now: float) -> None:
+        while self._deferred:
+            self._deferred.popleft()(now)
+
+    def settle(self, entry: LedgerEntry, status_code: int, headers: Mapping[str, str]) -> None:
+        """Book an answer."""
+        # Beside _end: this is for each answer, and a partial costs.
+        if self._binding.thread != get_ident():
+            self._end_elsewhere(partial(self._ledger.settle, entry, status_code, headers))
+            return
+        now = self.now()
+        self._ledger.settle(entry, status_code, headers, now)
+        if self._queue.length:
+            self._serve_soon(now)
+
+    def release(self, entry: LedgerEntry) -> None:
+        """Book that nothing was sent."""
+        self._end(partial(self._ledger.release, entry))
+
+    def abandon(self, entry: LedgerEntry) -> None:
+        """Book that nothing is known."""
+        self._end(partial(self._ledger.abandon, entry))
+
+    def _end(self, book: Callable[[float], None]) -> None:
+        if self._binding.thread != get_ident():
+            self._end_elsewhere(book)
+            return
+        now = self.now()
+        book(now)
+        if self._queue.length:
+            self._serve_soon(now)
+
+    def abandon_leaked(self, entry: LedgerEntry) -> None:
+        """Leave it to the next occasion to book that nothing is known."""
+        self._deferred.append(partial(self._ledger.abandon, entry))
+
+    def _end_elsewhere(self, book: Callable[[float], None]) -> None:
+        """Leave an end that comes in another thread to that of the event loop."""
+        if not self._is_over:
+            self._deferred.append(book)
+            self._binding.call_soon(self._resume)
+
+
+def _error(waiter: Waiter, blocked: Blocked, now: float) -> QuotaExceededError:
+    return QuotaExceededError(
+        quota_class=waiter.quota_class,
+        window=blocked.window,
+        resume_at=blocked.resume_at,
+        wait_seconds=max(0.0, blocked.until - now),
+        awaits=blocked.awaits,
+    )

@@ -1,0 +1,76 @@
+"""The permit that a caller gets from the dispatcher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Protocol, Self
+
+from strava_async.quota.entry import LedgerEntry
+
+
+class Issuer(Protocol):
+    """Who gave a permit, and books its end."""
+
+    def settle(self, entry: LedgerEntry, status_code: int, headers: Mapping[str, str]) -> None:
+        """Book an answer."""
+        ...
+
+    def release(self, entry: LedgerEntry) -> None:
+        """Book that nothing was sent."""
+        ...
+
+    def abandon(self, entry: LedgerEntry) -> None:
+        """Book that nothing is known."""
+        ...
+
+    def abandon_leaked(self, entry: LedgerEntry) -> None:
+        """Book that nothing is known, at the next occasion: this may be called in the middle of anything."""
+        ...
+
+
+class LedgerPermit:
+    """A permit that is booked; ``limiter_base.Permit`` says what its methods do.
+
+    Attributes:
+        ticket: that of its call in the queue.
+    """
+
+    __slots__ = ("_entry", "_issuer", "ticket")
+
+    def __init__(self, issuer: Issuer, entry: LedgerEntry, ticket: int) -> None:
+        self._issuer = issuer
+        self._entry: LedgerEntry | None = entry  # None once it has ended
+        self.ticket = ticket
+
+    def settle(self, status_code: int, headers: Mapping[str, str]) -> None:
+        """End with an answer."""
+        entry = self._entry
+        if entry is not None:
+            self._entry = None
+            self._issuer.settle(entry, status_code, headers)
+
+    def release(self) -> None:
+        """End without a request."""
+        entry = self._entry
+        if entry is not None:
+            self._entry = None
+            self._issuer.release(entry)
+
+    def abandon(self) -> None:
+        """End without an answer."""
+        entry = self._entry
+        if entry is not None:
+            self._entry = None
+            self._issuer.abandon(entry)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.abandon()
+
+    def __del__(self) -> None:
+        # Its caller lost it without completion it.
+        if self._entry is not None:
+            self._issuer.abandon_leaked(self._entry)
