@@ -11,28 +11,28 @@ import pytest
 from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async.errors import QuotaExceededError
 from strava_async.limiter.dispatcher import Dispatcher
-from strava_async.limiter.queue import Waiter
+from strava_async.limiter.queue import Waiter, WaitQueue
 from strava_async.quota.entry import LedgerEntry
 from strava_async.quota.values import Blocked, Meter, Priority, Quota, QuotaClass
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
-
-pytestmark = pytest.mark.anyio
 
 REFILL_SECONDS = 30.0
 
 
 class Tray:
-    """A ledger of some units, which are all there again every half minute."""
+    """A ledger of some units, which are all there again at each refill; its reserve, if any, never melts."""
 
-    def __init__(self, now: float, units: int) -> None:
+    def __init__(self, now: float, units: int, refill_seconds: float) -> None:
         self.units = self.size = units
-        self.refills_at = now + REFILL_SECONDS
+        self.refill_seconds = refill_seconds
+        self.refills_at = now + refill_seconds
+        self.reserves = False
         self.answers = 0
         self.log: list[str] = []
 
     def roll_windows(self, now: float) -> None:
         if now >= self.refills_at:
-            self.units, self.refills_at = self.size, now + REFILL_SECONDS
+            self.units, self.refills_at = self.size, now + self.refill_seconds
 
     def next_change(self) -> float:
         return self.refills_at
@@ -41,7 +41,7 @@ class Tray:
         self.log.append(f"slept {seconds:.0f}")
 
     def admits(self, quota_class: QuotaClass, priority: Priority, now: float) -> bool:
-        return self.units > 0
+        return self.units > 0 and not (self.reserves and priority is Priority.BACKGROUND)
 
     def book(self, quota_class: QuotaClass, priority: Priority, now: float) -> LedgerEntry:
         self.units -= 1
@@ -82,9 +82,9 @@ class Tray:
 class Calls:
     """A dispatcher in front of a tray, and the calls that go through it."""
 
-    def __init__(self, units: int) -> None:
+    def __init__(self, units: int, *, refill_seconds: float = REFILL_SECONDS) -> None:
         self.clock = FakeClock(SOME_TUESDAY)
-        self.tray = Tray(self.clock.monotonic(), units)
+        self.tray = Tray(self.clock.monotonic(), units, refill_seconds)
         self.binding = LoopBinding("this dispatcher")
         self.dispatcher = Dispatcher(self.tray, self.clock, self.binding)
         self.served: list[str] = []
@@ -107,6 +107,7 @@ class Calls:
         return entry
 
 
+@pytest.mark.anyio
 async def test_the_classes_reach_the_ledger_as_they_were_asked_for() -> None:
     calls = Calls(2)
     await calls.call("now", QuotaClass.UPLOAD, Priority.INTERACTIVE)
@@ -114,6 +115,7 @@ async def test_the_classes_reach_the_ledger_as_they_were_asked_for() -> None:
     assert calls.tray.log == ["upload INTERACTIVE", "read BACKGROUND"]
 
 
+@pytest.mark.anyio
 async def test_a_unit_given_back_goes_to_the_first_who_waits() -> None:
     calls = Calls(1)
     entry = await calls.call("first")
@@ -129,6 +131,7 @@ async def test_a_unit_given_back_goes_to_the_first_who_waits() -> None:
         assert calls.served == ["first", "second", "third"]
 
 
+@pytest.mark.anyio
 async def test_who_cannot_start_in_time_is_refused_with_what_the_ledger_says() -> None:
     calls = Calls(0)
     with pytest.raises(QuotaExceededError) as caught:
@@ -140,6 +143,47 @@ async def test_who_cannot_start_in_time_is_refused_with_what_the_ledger_says() -
     assert calls.served == ["after the refill"]
 
 
+@pytest.mark.anyio
+async def test_who_is_refused_and_cancelled_before_it_knows_gives_nothing_back() -> None:
+    calls = Calls(0)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(calls.call, "refused", QuotaClass.READ, Priority.NORMAL, REFILL_SECONDS + 1)
+        await anyio.wait_all_tasks_blocked()
+        calls.tray.refills_at += REFILL_SECONDS  # that is later than it may wait
+        calls.dispatcher.advance()
+        tasks.cancel_scope.cancel()
+    assert (calls.tray.units, calls.tray.log, calls.served) == (0, [], [])
+
+
+@pytest.mark.anyio
+async def test_the_log_says_that_calls_go_on_while_others_still_wait(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "strava_async.limiter")
+    calls = Calls(1, refill_seconds=300.0)
+    await calls.call("first")
+    async with anyio.create_task_group() as tasks:
+        for name in ("second", "third"):
+            tasks.start_soon(calls.call, name)
+        await anyio.wait_all_tasks_blocked()
+        calls.clock.advance(300)
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    assert "read calls go on after 300 s; 1 still wait" in caplog.messages
+
+
+def test_the_reserve_does_not_hold_back_a_background_call_that_is_starved() -> None:
+    tray = Tray(0.0, 100, 10_000.0)
+    tray.reserves = True
+    queue = WaitQueue(tray)
+    starved = Waiter(QuotaClass.READ, Priority.BACKGROUND, 0, 0.0, math.inf)
+    queue.enter(starved)
+    assert queue.next_start(1_000.0) is None, "the reserve is for those before it, and may be needed"
+    for ticket in range(1, 20):
+        queue.enter(Waiter(QuotaClass.READ, Priority.NORMAL, ticket, 1_000.0, math.inf))
+    started = [queue.next_start(1_000.0) for _ in range(10)]
+    assert started.index(starved) == 9
+
+
+@pytest.mark.anyio
 async def test_a_machine_that_slept_is_reported_to_the_ledger() -> None:
     calls = Calls(1)
     calls.clock.suspend(600)

@@ -1279,7 +1279,7 @@ def test_a_429_of_the_day_blocks_until_midnight(world: LedgerWorld) -> None:
     assert world.admits(reads=False)
 
 
-def test_an_unexplained_429_holds_longer_each_time_and_then_lets_one_through(world: LedgerWorld) -> None:
+def test_the_cooldown_is_longer_each_time_and_then_lets_one_through(world: LedgerWorld) -> None:
     world.learn(20)
     probe = world.give()
     for seconds in (5, 10, 20, 40, 80, 160, 300):
@@ -1290,7 +1290,7 @@ def test_an_unexplained_429_holds_longer_each_time_and_then_lets_one_through(wor
         (probe,) = world.burst()
 
 
-def test_many_429s_at_once_are_one_start_cooldown(world: LedgerWorld) -> None:
+def test_many_429s_at_once_are_one_refusal(world: LedgerWorld) -> None:
     world.learn(20)
     for permit in world.burst()[:30]:
         world.answer(permit, None, status=429)
@@ -1298,7 +1298,22 @@ def test_many_429s_at_once_are_one_start_cooldown(world: LedgerWorld) -> None:
     assert world.ledger.overall.refusals == 1
 
 
-def test_the_hold_ends_with_the_first_answer(world: LedgerWorld) -> None:
+def test_a_429_that_a_full_meter_explains_ends_the_cooldown_of_one_that_nothing_explained(world: LedgerWorld) -> None:
+    world.learn(20)
+    old = world.give()
+    world.answer(world.give(), None, status=429)
+    world.now += 5.01
+    world.answer(old, (101, 101), (101, 101), status=429)
+    assert world.ledger.overall.refusals == 1, "it began before the cooldown did"
+    world.now += 900
+    world.answer(world.give(), (1, 102), (1, 102))
+    world.answer(world.give(), None, status=429)
+    world.now += 5.01
+    world.answer(world.give(), (101, 201), (101, 201), status=429)
+    assert world.ledger.overall.refusals == 0
+
+
+def test_the_cooldown_ends_with_the_first_answer(world: LedgerWorld) -> None:
     world.learn(20)
     world.answer(world.give(), None, status=429)
     world.now += 5.01
@@ -1307,7 +1322,7 @@ def test_the_hold_ends_with_the_first_answer(world: LedgerWorld) -> None:
     assert world.admits()
 
 
-def test_a_429_without_the_read_numbers_holds_the_reads_only(world: LedgerWorld) -> None:
+def test_a_429_without_the_read_numbers_stops_the_reads_only(world: LedgerWorld) -> None:
     world.learn(20)
     world.answer(world.give(), (21, 21), status=429)
     assert not world.admits()
@@ -1346,7 +1361,7 @@ def test_whatever_retry_after_says_we_back_off(world: LedgerWorld, asked: str) -
         (probe,) = world.burst()
 
 
-def test_the_429_of_an_ended_window_holds_nothing(world: LedgerWorld) -> None:
+def test_the_429_of_an_ended_window_stops_nothing(world: LedgerWorld) -> None:
     world.learn(100)
     world.now += 899
     late = world.give()
