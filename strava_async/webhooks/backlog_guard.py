@@ -24,7 +24,7 @@ from functools import partial
 import anyio
 from sniffio import current_async_library
 
-from strava_async._shield import run_to_end
+from strava_async._concurrency.shield import run_to_end
 from strava_async.clock import Clock
 from strava_async.webhooks.backlog import Backlog, PersistedEvent
 from strava_async.webhooks.handler_errors import log_error

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import anyio
 
 from strava_async._concurrency.callbacks import call_back, is_async
-from strava_async._loop_binding import LoopBinding
+from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async.clock import Clock
 from strava_async.errors import InputError
 from strava_async.webhooks.handler_errors import HandlerTimeoutError, ThreadLeftBehindError, must_propagate

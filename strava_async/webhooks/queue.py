@@ -34,7 +34,7 @@ from functools import partial
 import anyio
 from anyio.abc import TaskGroup
 
-from strava_async._loop_binding import LoopBinding
+from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async.clock import Clock
 from strava_async.errors import InputError
 from strava_async.webhooks.arguments import check_positive

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from strava_async._loop_binding import LoopBinding
+from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async.webhooks.backlog_guard import BacklogGuard
 from strava_async.webhooks.pending import PendingEvent, WaitReason
 from strava_async.webhooks.watch import Watch
