@@ -34,8 +34,8 @@ from strava_async import (
     TransportError,
 )
 from strava_async._http import HttpClient
-from strava_async.calls import api_call
-from strava_async.endpoints import Method
+from strava_async.request.call import api_call
+from strava_async.request.endpoints import Method
 from strava_async.subscriptions import Subscription
 from strava_async.testing import Emulator, FakeClock, Fault
 from strava_async.testing.callbacks import CallbackReply

@@ -7,7 +7,7 @@ from io import BytesIO
 
 from strava_async._hidden import Hidden
 from strava_async.errors import DecodeError
-from strava_async.wire import MAX_BODY_BYTES, REPLY_FIELDS
+from strava_async.request.reply import MAX_BODY_BYTES, REPLY_FIELDS
 
 _FIELDS = frozenset(name.encode() for name in REPLY_FIELDS)
 _NOTHING = Hidden(b"")

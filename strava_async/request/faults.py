@@ -16,9 +16,7 @@ from itertools import product
 from typing import Any
 
 from strava_async._hidden import Hidden
-from strava_async._shapes import is_list, is_object
-from strava_async.calls import Call
-from strava_async.endpoints import Endpoints
+from strava_async._types import is_list, is_object
 from strava_async.errors import (
     ApplicationInactiveError,
     AthleteCapacityError,
@@ -35,11 +33,13 @@ from strava_async.errors import (
     UnauthorizedError,
     UploadError,
 )
-from strava_async.json_values import decode as decode_json
-from strava_async.oauth import grant_error
-from strava_async.redaction import redacted_beginning
+from strava_async.oauth.grants import grant_error
+from strava_async.request.call import Call
+from strava_async.request.endpoints import Endpoints
+from strava_async.request.json_values import decode as decode_json
 from strava_async.request.media import BodyDescription, describe_body
-from strava_async.wire import Reply, decompressed_reply, too_large
+from strava_async.request.redaction import redacted_beginning
+from strava_async.request.reply import Reply, decompressed_reply, too_large
 
 # Strava's faults have some hundred bytes. What is larger is none, and is not decoded to find out.
 MAX_FAULT_BYTES = 1024 * 1024

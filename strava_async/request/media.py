@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from strava_async.redaction import EXCERPT_CHARACTERS, excerpt_of
+from strava_async.request.redaction import EXCERPT_CHARACTERS, excerpt_of
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 

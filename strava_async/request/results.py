@@ -19,13 +19,13 @@ from collections.abc import Callable
 from typing import Any
 
 from strava_async._hidden import Hidden
-from strava_async.calls import Call
 from strava_async.errors import DecodeError
-from strava_async.json_values import decode as decode_json
+from strava_async.request.call import Call
+from strava_async.request.decompression import DecompressionError
 from strava_async.request.faults import describe, fault
+from strava_async.request.json_values import decode as decode_json
 from strava_async.request.media import begins_like_html, is_html_type, is_json_type, media_type_of
-from strava_async.unpacking import DecompressionError
-from strava_async.wire import Reply, decompressed_reply, too_large
+from strava_async.request.reply import Reply, decompressed_reply, too_large
 
 Decode = Callable[[bytes], Any]
 

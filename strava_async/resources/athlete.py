@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from strava_async.endpoints import Endpoints
 from strava_async.errors import InputError
 from strava_async.models.athlete import DetailedAthlete
 from strava_async.models.stats import ActivityStats
 from strava_async.models.zones import Zones
+from strava_async.request.endpoints import Endpoints
 from strava_async.resources._resource import Resource
 
 

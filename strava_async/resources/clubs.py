@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from strava_async.endpoints import Endpoints
 from strava_async.models.club import DetailedClub, GroupEvent, SummaryClub
+from strava_async.request.endpoints import Endpoints
 from strava_async.resources._listing import Listing
 from strava_async.resources._resource import Resource
 

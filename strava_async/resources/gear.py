@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from strava_async.endpoints import Endpoints
 from strava_async.models.gear import DetailedGear
+from strava_async.request.endpoints import Endpoints
 from strava_async.resources._resource import Resource
 
 

@@ -6,10 +6,10 @@ import math
 from datetime import date, datetime, time
 from typing import Literal
 
-from strava_async.endpoints import Endpoints
 from strava_async.errors import InputError
 from strava_async.models.segment import DetailedSegment, ExplorerSegment, ExplorerSegments, SummarySegment
 from strava_async.models.segment_effort import DetailedSegmentEffort
+from strava_async.request.endpoints import Endpoints
 from strava_async.resources._listing import Listing
 from strava_async.resources._resource import Resource, wall_time
 

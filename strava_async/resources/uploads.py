@@ -8,7 +8,6 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from strava_async.endpoints import Endpoint, Endpoints
 from strava_async.errors import InputError
 from strava_async.models._reading import read_one
 from strava_async.models.sports import SportType
@@ -21,11 +20,12 @@ from strava_async.models.strength import (
 )
 from strava_async.models.upload import Upload
 from strava_async.protocol import ApiV3
+from strava_async.request.endpoints import Endpoint, Endpoints
+from strava_async.request.retry import RetryPolicy
 from strava_async.resources._files import OutgoingFile, Progress, check_progress, file_to_send
 from strava_async.resources._resource import Resource
 from strava_async.resources._sources import UploadSource
 from strava_async.resources._upload_polling import check_poll_timeout, is_ready, poll_until_ready, upload_id_of
-from strava_async.retry import RetryPolicy
 
 # A body that the system has accepted may still be in its buffers when the wait for the answer begins.
 UPLOAD_TIMEOUT_SECONDS = 120.0
