@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -512,3 +513,20 @@ def test_errors_survive_pickling(error: StravaError) -> None:
     assert type(copy) is type(error)
     assert str(copy) == str(error)
     assert vars(copy) == vars(error)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "Tue, 06 Jan 2026 10:00:30 GMT"}, 10.0),
+        ({"retry-after": "Tue, 06 Jan 2026 10:00:30 GMT", "date": "Tue, 06 Jan 2026 10:00:00 GMT"}, 30.0),
+        ({"retry-after": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_a_wait_that_an_answer_asks_for_counts_from_its_own_date(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    now = datetime(2026, 1, 6, 10, 0, 20, tzinfo=UTC).timestamp()
+    assert replace(reply(503), headers=headers).retry_after(now) == seconds
