@@ -39,7 +39,7 @@ class TestSqliteTokenStore(StrictStoreContract):
         return SqliteTokenStore(path)
 
 
-class TestSealedSqliteTokenStore(StrictStoreContract):
+class TestEncryptedSqliteTokenStore(StrictStoreContract):
     key = SqliteTokenStore.generate_key()
 
     @pytest.fixture
@@ -301,7 +301,7 @@ token_sets = st.builds(
 )
 
 
-@given(athletes, token_sets, st.sampled_from([None, TestSealedSqliteTokenStore.key]))
+@given(athletes, token_sets, st.sampled_from([None, TestEncryptedSqliteTokenStore.key]))
 @settings(max_examples=40)
 def test_any_tokens_come_back_as_they_were(athlete_id: int, token: TokenSet, key: str | None) -> None:
     async def round_trip() -> None:

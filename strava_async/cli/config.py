@@ -37,7 +37,7 @@ from strava_async.errors import InputError, TokenStoreError
 from strava_async.retry import RetryPolicy
 from strava_async.stores.base import BasicTokenStore
 from strava_async.stores.private_files import make_open_file_private, make_private_directories, remedy
-from strava_async.stores.sealing import seals
+from strava_async.stores.sealing import ciphers
 from strava_async.stores.sqlite import SqliteTokenStore
 
 DIRECTORY = default_directory(os.environ)
@@ -157,7 +157,7 @@ def token_store(options: Options, client_id: int) -> SqliteTokenStore:
     """Return where the application's tokens are kept. No event loop may run: it looks into a file that is there."""
     key = options.token_key or None
     try:
-        seals(key)
+        ciphers(key)
     except InputError as error:
         raise UsageError(f"STRAVA_TOKEN_KEY: {error}") from None
     name = application_name(options, client_id)

@@ -16,7 +16,7 @@ from strava_async.errors import InputError
 from strava_async.oauth import TokenSet
 from strava_async.stores._values import check_athlete_id
 from strava_async.stores.base import ANY, AnyTokens, Lease
-from strava_async.stores.sealing import Key, generate_key, seals
+from strava_async.stores.sealing import Key, ciphers, generate_key
 from strava_async.stores.sqlite_rows import TOKENS, Rows, applications, has_plain_rows
 from strava_async.stores.sqlite_shared import SharedFile
 
@@ -79,7 +79,7 @@ class SqliteTokenStore:
         del key
         if not lock_timeout >= 0 or not busy_timeout >= 0:
             raise InputError("lock_timeout and busy_timeout are seconds, zero or more")
-        self._seals = seals(secret)
+        self._ciphers = ciphers(secret)
         self._application = application
         _lock_name(application, 0)  # now, if that is no name
         self._lock_timeout = lock_timeout
@@ -89,7 +89,7 @@ class SqliteTokenStore:
             TOKENS,
             busy_timeout=busy_timeout,
             private=private,
-            is_encrypted=lambda connection: bool(self._seals) and not has_plain_rows(connection),
+            is_encrypted=lambda connection: bool(self._ciphers) and not has_plain_rows(connection),
         )
 
     @property
@@ -173,7 +173,7 @@ class SqliteTokenStore:
             InputError: the store was made without a key.
             TokenStoreError: a row cannot be read.
         """
-        if not self._seals:
+        if not self._ciphers:
             raise InputError("rotate() needs a key: pass key=[new, old] when making the store")
         count = await self._write(lambda rows: rows.rotate())
         await self._file.empty_wal()  # plain rows may be in it still
@@ -213,7 +213,7 @@ class SqliteTokenStore:
         await self._file.check_writable(self._own_rows)
 
     def _rows(self, connection: sqlite3.Connection) -> Rows:
-        return Rows(connection, self._file.path, self._application, self._seals)
+        return Rows(connection, self._file.path, self._application, self._ciphers)
 
     async def _read(self, work: Callable[[Rows], T]) -> T:
         return await self._file.read(lambda connection: work(self._rows(connection)))
