@@ -4,7 +4,7 @@ Rules:
 
 - One source per athlete, for as long as anything uses it; then it is forgotten, and its tokens are read again.
 - A source with tokens that the store could not take is not forgotten: nobody else has them. Nor is one, for a minute,
-  that got an expired token from Strava, or none: a service asks for its sources anew in each request, and would ask
+  that got an expired token from Strava, or none: a service asks for its sources in each request, and would ask
   Strava too.
 - Whatever replaces or ends a grant is done under the store's lock, so that no other process renews it meanwhile. The
   lock may be a lease that expires: only the tokens that were ended at Strava are deleted.

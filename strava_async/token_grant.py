@@ -1,12 +1,12 @@
-"""The grant of one athlete at work: its tokens are read, renewed and saved. ``TokenSource`` lets one task in at a time.
+"""How the tokens of one athlete's grant are read, renewed and saved. ``TokenSource`` lets one task in at a time.
 
 A renewal is: look, lock, look again, ask Strava, save, unlock. Rules:
 
 - Strava forgets the refresh token before with its answer. From then on nothing is cancelled until the tokens are saved.
 - The lock may be a lease, and may have expired when Strava's answer is there. So what is saved replaces only what was
   there when Strava was asked; else somebody has connected, disconnected or renewed since, and theirs counts.
-- That Strava refuses a refresh token means nothing if somebody else has used it. The grant is dead only if the same
-  refresh token is still saved, and the lease is still held: else it is looked at once more.
+- That Strava refuses a refresh token is no evidence if somebody else may have used it. The grant is dead only if the
+  same refresh token is still saved, and the lease is still held: else they are read once more.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Grant:
     Args:
         state: to begin with.
         persistence: where they are saved.
-        expiry: tells when the access token is due.
+        expiry: knows when the access token is due.
         is_shared: whether others may change what is saved.
         athlete_id: whose tokens these are; None leaves it to the tokens.
         on_ask: called before Strava is asked for tokens.
@@ -100,9 +100,9 @@ class Grant:
             return True
         return self.refresh is not None and bool(state.token.refresh_token) and self.expiry.is_due(state.token)
 
-    def is_alive(self) -> bool:
+    def is_valid(self) -> bool:
         """Return whether there is a token that can be used although it is due."""
-        return self.state.is_usable and self.expiry.is_alive(self.state.token)
+        return self.state.is_usable and self.expiry.is_valid(self.state.token)
 
     def has(self, access_token: Hidden[str | None]) -> bool:
         """Return whether this is the present access token; None means that there is none."""
@@ -230,7 +230,7 @@ class Grant:
         commit()  # the tokens before may be dead
         if save:
             self._check_owner(answer.reveal().token_set(), before.token)
-        # What is saved may have another generation than the tokens here, and tells more if they were not read yet.
+        # What is saved may have another generation than the tokens here, and knows more if they were not read yet.
         known = (self.unsaved(saved) or saved or before.token) if save else TokenSet("")
         token = answer.reveal().token_set(known)
         self.expiry.note_answer(answer.reveal(), token, before.token)
@@ -275,7 +275,7 @@ class Grant:
         return self.state.to_save(saved) if isinstance(self.state, Unsaved) else None
 
     async def save_unsaved(self) -> None:
-        """Save what could not be saved before, unless the athlete was connected anew, or disconnected, meanwhile."""
+        """Save what could not be saved before, unless the athlete was connected again, or disconnected, meanwhile."""
         if isinstance(self.state, Unsaved):
             await self._save(await self.saved())
 
@@ -307,7 +307,7 @@ class Grant:
     async def _end(self, saved: TokenSet, error: InvalidGrantError) -> None:
         """Note that the grant is dead, and let what was given out for it, such as sessions, end with it.
 
-        The tokens stay, and say so. Where that cannot be saved, whoever next finds the grant dead tries again.
+        The tokens stay saved, marked as ended. Where the mark cannot be saved, whoever finds it dead next tries.
         """
         self.expiry.remember()
         self._become(Dead(saved, own_copy(error)))  # each raise would add its frames

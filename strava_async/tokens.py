@@ -11,8 +11,8 @@ Cases, in the order in which ``TokenSource.bearer`` looks at them:
 6. It is not, and nothing can renew it: use it; Strava's answer decides.
 
 ``renew`` is for a token that Strava refused. The refused one is passed in: what somebody else has renewed meanwhile is
-not renewed again. It is not sent again either, unless Strava gives it once more. A refresh token that Strava called
-dead is not tried again, and the generation of its grant has ended.
+not renewed again. It is not sent again either, unless Strava answers with it once more. A refresh token that Strava
+refused is not tried again, and the generation of its grant has ended.
 
 The states of the tokens are in ``token_state``, the steps of a renewal in ``token_grant``.
 
@@ -107,7 +107,7 @@ class TokenSource:
 
     @property
     def token(self) -> TokenSet:
-        """The tokens as they are now; setting them ends any complaint about the old ones."""
+        """The tokens as they are now; setting them also forgets what is known of those before."""
         return self._grant.state.token
 
     @token.setter
@@ -135,7 +135,7 @@ class TokenSource:
 
     @property
     def remembers(self) -> bool:
-        """Whether there is something to remember for a minute, so that Strava is not asked at once again."""
+        """Whether there is something to remember for a minute, so that Strava is not asked again at once."""
         return self._grant.expiry.remembers
 
     @property
@@ -160,7 +160,7 @@ class TokenSource:
                 if await flight.share(partial(self._renew, _NONE)) and not isinstance(grant.state, Unread):
                     break
             except (RateLimitedError, ServerError, TransportError):
-                if not grant.is_alive():
+                if not grant.is_valid():
                     raise
         return grant.state.token.access_token or None
 
@@ -251,7 +251,8 @@ class TokenSource:
         """Do what can be done before a call takes its place in the queue for quota. Costs none.
 
         Shared tokens are read, and renewed if need be: another process may hold them for long, and a permit is not held
-        meanwhile. They are read again before the athlete is blamed: somebody may have connected them anew.
+        meanwhile. They are read again before MissingScopeError is raised: somebody may have connected the athlete
+        again.
 
         Args:
             any_of: scopes of which the call needs one; none if empty.

@@ -1,4 +1,4 @@
-"""What is in the SQLite file: the rows of athletes, and the canary that tells whether a key is the right one.
+"""What is in the SQLite file: the rows of athletes, and the canary that shows whether a key is the right one.
 
 Rules:
 
@@ -57,7 +57,7 @@ create table meta (
 
 
 def has_plain_rows(connection: sqlite3.Connection) -> bool:
-    """Say whether tokens of any application are in the file as they are."""
+    """Return whether tokens of any application are in the file as they are."""
     return connection.execute("select 1 from tokens where not sealed limit 1").fetchone() is not None
 
 
