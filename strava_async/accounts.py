@@ -24,7 +24,7 @@ from strava_async.errors import InputError, InvalidGrantError, TokenStoreError
 from strava_async.oauth import AccessInfo, TokenSet
 from strava_async.stores.adapter import adapted
 from strava_async.stores.base import BasicTokenStore
-from strava_async.token_grant import SAVE_ATTEMPTS, Refresh
+from strava_async.token_holder import SAVE_ATTEMPTS, Refresh
 from strava_async.token_persistence import StorePersistence
 from strava_async.tokens import TokenSource
 
@@ -119,7 +119,7 @@ class Accounts:
             self._invalidate(athlete_id)
 
     async def drop_if_dead(self, source: TokenSource, athlete_id: int) -> bool:
-        """Ask Strava whether the grant is alive, and delete the athlete's tokens if it is not.
+        """Ask Strava whether the grant is valid, and delete the athlete's tokens if it is not.
 
         Args:
             source: the athlete's, which knows how to renew.

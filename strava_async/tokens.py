@@ -14,7 +14,7 @@ Cases, in the order in which ``TokenSource.bearer`` looks at them:
 not renewed again. It is not sent again either, unless Strava answers with it once more. A refresh token that Strava
 refused is not tried again, and the generation of its grant has ended.
 
-The states of the tokens are in ``token_state``, the steps of a renewal in ``token_grant``.
+The states of the tokens are in ``token_state``, reading and saving in ``token_holder``, renewing in ``token_grant``.
 
 Strava hands out a new access token only in the last hour of the old one, and the same one before that. A leeway of
 five minutes is inside that hour, and covers a local clock that is two minutes wrong.
@@ -35,7 +35,6 @@ from strava_async._hidden import Hidden
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import (
     InputError,
-    InvalidGrantError,
     MissingScopeError,
     RateLimitedError,
     ServerError,
@@ -43,9 +42,10 @@ from strava_async.errors import (
 )
 from strava_async.oauth import AccessInfo, TokenSet
 from strava_async.scopes import lacks_scope
-from strava_async.token_grant import Grant, Refresh
+from strava_async.token_grant import Grant
+from strava_async.token_holder import Refresh
 from strava_async.token_persistence import CallbackPersistence, OnTokenRefresh, TokenPersistence
-from strava_async.token_state import Dead, Held, Unread, Unsaved
+from strava_async.token_state import Held, Unread, Unsaved
 
 if TYPE_CHECKING:
     from strava_async.stores.base import Lease
@@ -270,7 +270,7 @@ class TokenSource:
                 raise MissingScopeError(message, missing=any_of[:1], athlete_id=self.token.athlete_id)
 
     async def verify_grant(self, end: Callable[[TokenSet | None], Awaitable[None]]) -> bool:
-        """Find out from Strava whether the grant is alive, by renewing the tokens whatever they are worth.
+        """Find out from Strava whether the grant is valid, by renewing the tokens whatever they are worth.
 
         Costs no quota. Waits for a renewal under way first; cancelling the caller does not stop what was begun.
 
@@ -279,25 +279,13 @@ class TokenSource:
                 none.
 
         Returns:
-            whether it is alive. True also for tokens that nothing can renew: there is no way to tell.
+            whether it is valid. True also for tokens that nothing can renew: there is no way to tell.
 
         Raises:
             StravaError: it could not be found out.
         """
         grant = self._grant
-
-        async def work(lease: Lease) -> bool:
-            try:
-                await grant.save_unsaved()
-                await grant.read()
-                while grant.refreshable and not await grant.ask(lease):
-                    await grant.read()
-            except InvalidGrantError:
-                await end(grant.state.token if isinstance(grant.state, Dead) else None)
-                return False
-            return True
-
-        return await self._flight.alone(lambda: grant.exclusively(work))
+        return await self._flight.alone(lambda: grant.exclusively(lambda lease: grant.verify(lease, end)))
 
     def offer(self, saved: TokenSet, before: TokenSet) -> None:
         """Take what somebody has just read, if it was to be read before the next use anyway.

@@ -35,7 +35,8 @@ LAYERS: list[set[str]] = [
     | {"_private_page", "quota_meter", "stores._values", "stores.file_lock", "stores.sqlite_file", "_http.pool"},
     {"_concurrency.single_flight", "_expiry", "quota_budget", "quota_window", "calls", "stores.memory"}
     | {"stores.sqlite_rows", "stores.adapter", "stores.sqlite_shared", "token_state", "token_persistence"},
-    {"quota_ceiling", "token_grant", "wire", "stores.sqlite"},
+    {"quota_ceiling", "token_holder", "wire", "stores.sqlite"},
+    {"token_grant"},
     {"tokens"},
     {"quota_wait", "models", "_reports", "_http.attempt", "_http.incoming"},
     {"quota_ledger", "_hook_reports", "_http.httpx_adapter", "_http.aiohttp_adapter"},
