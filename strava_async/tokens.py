@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from strava_async._concurrency.single_flight import SingleFlight
 from strava_async._expiry import Expiry
@@ -49,6 +49,8 @@ from strava_async.token_state import Held, Unread, Unsaved
 
 if TYPE_CHECKING:
     from strava_async.stores.base import Lease
+
+T = TypeVar("T")
 
 LEEWAY_SECONDS = 300.0
 
@@ -212,7 +214,7 @@ class TokenSource:
         async def work(lease: Lease) -> AccessInfo:
             return await grant.adopt(ask, await grant.saved(), save=save)
 
-        return await self._flight.alone(lambda: grant.exclusively(work))
+        return await self._exclusively(work)
 
     async def adopt_grant(self, info: AccessInfo, generation: str = "") -> None:
         """Save the tokens of a new grant in place of whatever is saved, and use them from then on.
@@ -230,7 +232,7 @@ class TokenSource:
         """
         grant = Hidden(info)
         del info
-        await self._flight.alone(lambda: self._grant.override(grant, generation))
+        await self._flight.alone(partial(self._run, lambda: self._grant.override(grant, generation)))
 
     async def change_generation(self, generation: str) -> bool:
         """Save another generation with the tokens that are saved.
@@ -244,8 +246,7 @@ class TokenSource:
             InvalidGrantError: the athlete is not connected.
             Exception: what the persistence raises; the generation is the one before.
         """
-        grant = self._grant
-        return await self._flight.alone(lambda: grant.exclusively(lambda _: grant.change_generation(generation)))
+        return await self._exclusively(lambda _: self._grant.change_generation(generation))
 
     async def prepare(self, any_of: tuple[str, ...] = ()) -> None:
         """Do what can be done before a call takes its place in the queue for quota. Costs none.
@@ -265,7 +266,8 @@ class TokenSource:
         if grant.is_shared:
             await self.bearer()
         while lacks_scope(grant.state.token.scope, any_of):
-            if await self._flight.share(grant.read) and lacks_scope(grant.state.token.scope, any_of):
+            was_read = await self._flight.share(partial(self._run, grant.read))
+            if was_read and lacks_scope(grant.state.token.scope, any_of):
                 message = f"this call needs {' or '.join(any_of)}, which the athlete did not grant"
                 raise MissingScopeError(message, missing=any_of[:1], athlete_id=self.token.athlete_id)
 
@@ -284,8 +286,7 @@ class TokenSource:
         Raises:
             StravaError: it could not be found out.
         """
-        grant = self._grant
-        return await self._flight.alone(lambda: grant.exclusively(lambda lease: grant.verify(lease, end)))
+        return await self._exclusively(lambda lease: self._grant.verify(lease, end))
 
     def offer(self, saved: TokenSet, before: TokenSet) -> None:
         """Take what somebody has just read, if it was to be read before the next use anyway.
@@ -314,6 +315,13 @@ class TokenSource:
         """Save the tokens that could not be saved before; nothing happens if there are none."""
         while self.unsaved and not await self._flight.share(self._save_unsaved):
             pass
+
+    async def _exclusively(self, work: Callable[[Lease], Awaitable[T]]) -> T:
+        return await self._flight.alone(partial(self._run, lambda: self._grant.exclusively(work)))
+
+    async def _run(self, work: Callable[[], Awaitable[T]]) -> T:
+        # Whatever runs in the flight refers to this object: it may hold the only tokens, and be used by nobody else.
+        return await work()
 
     async def _save_unsaved(self) -> None:
         await self._grant.exclusively(lambda _: self._grant.save_unsaved())

@@ -10,6 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from strava_async.accounts import Accounts
 from strava_async.errors import (
     InputError,
     InvalidGrantError,
@@ -20,6 +21,7 @@ from strava_async.errors import (
     TransportError,
 )
 from strava_async.oauth import AccessInfo, TokenSet
+from strava_async.stores import MemoryTokenStore
 from strava_async.stores.lease import UntilReleased
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from strava_async.tokens import TokenSource
@@ -1048,3 +1050,28 @@ async def test_a_refused_token_that_strava_gives_again_does_not_bring_one_renewa
     setting.strava.answer_with = None
     setting.clock.advance(61.0)
     assert await setting.source.bearer() == "a1"
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_source_that_nobody_uses_any_more_is_not_forgotten_while_it_works() -> None:
+    clock = FakeClock()
+    strava, store = Strava(clock), MemoryTokenStore()
+    await store.save(7, TokenSet("a0", "r0", NOW - 1))
+    accounts = Accounts(store, clock, strava.refresh)
+    strava.gate = anyio.Event()
+
+    async def call() -> None:
+        await accounts.drop_if_dead(accounts.source(7), 7)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(call)
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    gc.collect()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(accounts.flush)
+        await anyio.wait_all_tasks_blocked()
+        strava.gate.set()
+    saved = await store.load(7)
+    assert saved is not None
+    assert saved.refresh_token == strava.latest == "r1"
