@@ -1068,9 +1068,16 @@ async def test_a_source_that_nobody_uses_any_more_is_not_forgotten_while_it_work
         await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
     gc.collect()
+    flushed: list[bool] = []
+
+    async def flush() -> None:
+        await accounts.flush()
+        flushed.append(True)
+
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(accounts.flush)
+        tasks.start_soon(flush)
         await anyio.wait_all_tasks_blocked()
+        assert not flushed
         strava.gate.set()
     saved = await store.load(7)
     assert saved is not None
