@@ -19,8 +19,8 @@ from typing import TypeVar
 
 import anyio
 
-from strava_async._loop_binding import LoopBinding
-from strava_async._shield import run_shielded
+from strava_async._concurrency.loop_binding import LoopBinding
+from strava_async._concurrency.shield import run_shielded
 from strava_async.errors import InputError, StravaError, TransportError
 
 E = TypeVar("E", bound=Exception)

@@ -13,10 +13,10 @@ from typing import TypeVar
 from strava_async._hidden import hidden
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import InputError
-from strava_async.oauth import TokenSet
+from strava_async.oauth.grants import TokenSet
 from strava_async.stores._values import check_athlete_id
 from strava_async.stores.base import ANY, AnyTokens, Lease
-from strava_async.stores.sealing import Key, ciphers, generate_key
+from strava_async.stores.encryption import Key, ciphers, generate_key
 from strava_async.stores.sqlite_rows import TOKENS, Rows, applications, has_plain_rows
 from strava_async.stores.sqlite_shared import SharedFile
 

@@ -1,0 +1,102 @@
+"""What is known of an athlete's tokens: ``Unread``, ``Held``, ``Unsaved`` or ``Dead``. A state does not change.
+
+========  ==================================================  =====================================================
+state     what happens                                        next state
+========  ==================================================  =====================================================
+Unread    tokens were read                                    Held
+Unread    there are none (InvalidGrantError)                  Unread
+Held      Strava answered with tokens that are to be saved    Unsaved, until they are saved
+Held      Strava answered with tokens that are not            Held
+Held      Strava refused the refresh token, under a lease     Dead
+Held      other tokens were read                              Held
+Unsaved   the tokens were saved                               Held
+Unsaved   saving failed                                       Unsaved
+Unsaved   others replaced or deleted what was to be replaced  Unread: what is in the store counts
+Dead      other tokens were read                              Held
+any       a new grant came (``adopt_grant``)                  Unsaved, and it overrides
+any       the caller set tokens                               Held
+any       the tokens were deleted (``invalidate``)            Unread
+========  ==================================================  =====================================================
+
+Before Unsaved tokens are saved, nobody uses them: a process that is killed would take them along, and the refresh
+token before is forgotten at Strava.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from strava_async.errors import InvalidGrantError
+from strava_async.oauth.grants import TokenSet, are_same_tokens, with_generation
+from strava_async.tokens.generations import ended, may_continue
+
+
+def _no_tokens() -> TokenSet:
+    return TokenSet("")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unread:
+    """The tokens are read before their next use."""
+
+    is_usable: ClassVar[bool] = False
+    token: TokenSet = field(default_factory=_no_tokens)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """The tokens are those that are saved, as far as is known; or nothing saves them."""
+
+    is_usable: ClassVar[bool] = True
+    token: TokenSet
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unsaved:
+    """Strava gave these tokens, and they are not saved yet.
+
+    Attributes:
+        token: the tokens.
+        replaced: those that were saved when these came; None if there were none.
+        overrides: they are a new grant, and replace whatever is saved.
+    """
+
+    is_usable: ClassVar[bool] = False
+    token: TokenSet
+    replaced: TokenSet | None = None
+    overrides: bool = False
+
+    def to_save(self, saved: TokenSet | None) -> TokenSet | None:
+        """Return the tokens to save in place of those that are saved now; None if those count instead.
+
+        They count if the athlete was connected again, or disconnected, since these came. The generation is that of what
+        is saved, because it may have changed since; unless these tokens are another grant's, see ``may_continue``.
+        """
+        if saved == self.replaced:
+            return self.token
+        if not self.overrides and not any(are_same_tokens(saved, token) for token in (self.replaced, self.token)):
+            return None
+        if saved is None or (self.overrides and not may_continue(saved, self.token)):
+            return self.token
+        if not self.overrides and self.replaced is not None and saved.generation == ended(self.replaced.generation):
+            # Somebody took the grant for dead whose refresh token brought these: it is not.
+            return with_generation(self.token, self.replaced.generation)
+        return with_generation(self.token, saved.generation)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dead:
+    """Strava refused the refresh token: it is not sent again.
+
+    Attributes:
+        token: the tokens, as they are saved.
+        error: what each caller that needs a renewal gets a copy of.
+    """
+
+    is_usable: ClassVar[bool] = True  # the access token may be good for some time
+    token: TokenSet
+    error: InvalidGrantError
+
+
+State = Unread | Held | Unsaved | Dead
