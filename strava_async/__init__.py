@@ -46,8 +46,9 @@ from strava_async.errors import (
 from strava_async.limiter.base import ClosableLimiter, Limiter, Permit
 from strava_async.limiter.local import RateLimiter
 from strava_async.limiter.unlimited import Unlimited
-from strava_async.oauth.grants import AccessInfo, TokenSet
+from strava_async.oauth.grants import AccessInfo
 from strava_async.oauth.scopes import Scope
+from strava_async.oauth.token_set import TokenSet
 from strava_async.protocol import ApiV3
 from strava_async.quota.values import Blocked, Meter, Priority, Quota, QuotaClass
 from strava_async.request.retry import RetryPolicy

@@ -1,4 +1,4 @@
-"""Blocking work of a store, in threads of its own: an application that fills the common pool delays no save."""
+"""Blocking work in threads of its own: an application that fills the common pool delays no save."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Job(Generic[T]):
                 self.ended.set()
 
     def call_off(self) -> bool:
-        """Keep it from beginning, and say whether that was in time."""
+        """Keep it from beginning, and return whether that was in time."""
         return self._claim.acquire(blocking=False)
 
     def result(self) -> T:

@@ -32,7 +32,7 @@ from strava_async.cli.terminal import Ask, UsageError
 from strava_async.errors import InputError, TokenStoreError
 from strava_async.request.retry import RetryPolicy
 from strava_async.stores.base import BasicTokenStore
-from strava_async.stores.encryption import seals
+from strava_async.stores.encryption import ciphers
 from strava_async.stores.sqlite import SqliteTokenStore
 
 DIRECTORY = default_directory(os.environ)
@@ -144,7 +144,7 @@ def token_store(options: Options, client_id: int) -> SqliteTokenStore:
     """Return where the application's tokens are kept. Must not run in an event loop: it reads an existing file."""
     key = options.token_key or None
     try:
-        seals(key)
+        ciphers(key)
     except InputError as error:
         raise UsageError(f"STRAVA_TOKEN_KEY: {error}") from None
     name = application_name(options, client_id)

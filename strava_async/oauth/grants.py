@@ -23,37 +23,10 @@ from strava_async._hidden import Hidden, hidden, masked
 from strava_async._types import is_object
 from strava_async.errors import DecodeError, ErrorDetails, InvalidClientError, InvalidGrantError, OAuthError
 from strava_async.oauth.credentials import check_client_id, check_secret, fits_a_field
-from strava_async.oauth.redirect import Redirect, authorization_url, parse_redirect, redirect_state
 from strava_async.oauth.scopes import parse_scope
 from strava_async.oauth.token_set import (
-    GENERATION_LENGTH,
     TokenSet,
-    are_same_tokens,
-    with_access_token,
-    with_expiry,
-    with_generation,
-    with_refresh_token,
 )
-
-__all__ = [
-    "GENERATION_LENGTH",
-    "AccessInfo",
-    "Form",
-    "Redirect",
-    "TokenSet",
-    "access_info",
-    "are_same_tokens",
-    "authorization_url",
-    "code_grant",
-    "grant_error",
-    "parse_redirect",
-    "redirect_state",
-    "refresh_grant",
-    "with_access_token",
-    "with_expiry",
-    "with_generation",
-    "with_refresh_token",
-]
 
 K = TypeVar("K")
 V = TypeVar("V")

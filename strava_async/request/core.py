@@ -20,7 +20,7 @@ from strava_async.request.reports import Reports
 from strava_async.request.sender import Sender
 from strava_async.request.templates import base_url
 from strava_async.request.token_endpoint import Credentials, TokenEndpoint
-from strava_async.tokens.grant import Refresh
+from strava_async.tokens.holder import Refresh
 from strava_async.tokens.source import TokenSource
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from strava_async._types import is_list, is_object
 from strava_async.errors import InputError
-from strava_async.oauth.grants import TokenSet
+from strava_async.oauth.token_set import TokenSet
 
 
 def check_athlete_id(athlete_id: int) -> None:

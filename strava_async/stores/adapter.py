@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from strava_async.oauth.grants import TokenSet
+from strava_async.oauth.token_set import TokenSet
 from strava_async.stores.base import ANY, AnyTokens, BasicTokenStore, Lease, TokenStore
 from strava_async.stores.lease import UntilReleased
 

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from typing import Final, Literal, Protocol
 
-from strava_async.oauth.grants import TokenSet
+from strava_async.oauth.token_set import TokenSet
 
 
 class AnyTokens(Enum):

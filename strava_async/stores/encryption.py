@@ -19,14 +19,14 @@ Key = str | bytes
 _KEY = re.compile(r"[A-Za-z0-9_+/-]{43}=")
 
 
-class Seal:
-    """One key at work. Its repr does not show it.
+class Cipher:
+    """Encrypts and decrypts with one key. Its repr does not show it.
 
     Args:
         key: 32 bytes in URL-safe base64, without white space.
 
     Raises:
-        InputError: the key is none, or the extra ``encryption`` is not installed.
+        InputError: the key is invalid, or the extra ``encryption`` is not installed.
     """
 
     __slots__ = ("_fernet",)
@@ -36,25 +36,25 @@ class Seal:
         del key
         self._fernet = _fernet(secret)
 
-    def seal(self, text: str) -> str:
+    def encrypt(self, text: str) -> str:
         """Return the text encrypted and signed."""
         return self._fernet.encrypt(text.encode()).decode()
 
-    def open(self, sealed: str) -> str | None:
-        """Return the text, or None if it was not sealed with this key or was changed since."""
+    def decrypt(self, encrypted: str) -> str | None:
+        """Return the text, or None if it was not encrypted with this key or was changed since."""
         from cryptography.fernet import InvalidToken
 
         try:
-            return self._fernet.decrypt(sealed.encode()).decode()
+            return self._fernet.decrypt(encrypted.encode()).decode()
         except (InvalidToken, UnicodeError):
             return None
 
 
-def seals(key: Key | Sequence[Key] | Hidden[Key | Sequence[Key] | None] | None) -> tuple[Seal, ...]:
-    """Return what seals and opens, in the order of the keys; nothing for None.
+def ciphers(key: Key | Sequence[Key] | Hidden[Key | Sequence[Key] | None] | None) -> tuple[Cipher, ...]:
+    """Return a cipher for each key, in their order; none for None.
 
     Raises:
-        InputError: a key is none, there is none in a sequence, or the extra ``encryption`` is not installed.
+        InputError: a key is invalid, the sequence is empty, or the extra ``encryption`` is not installed.
     """
     given = hidden(key)
     del key
@@ -63,7 +63,7 @@ def seals(key: Key | Sequence[Key] | Hidden[Key | Sequence[Key] | None] | None) 
     keys = _keys(given.reveal())
     if not keys:
         raise InputError("the sequence of keys is empty: pass None to keep tokens as they are, unencrypted")
-    return tuple(Seal(each) for each in keys)
+    return tuple(Cipher(each) for each in keys)
 
 
 def _keys(key: Key | Sequence[Key] | None) -> tuple[Hidden[Key], ...]:

@@ -32,7 +32,7 @@ def explained(path: str, busy_timeout: float, kind: type[StoreError]) -> Generat
 
 
 def is_read_only(path: str) -> bool:
-    """Say whether a file's file system is mounted read-only."""
+    """Return whether a file's file system is mounted read-only."""
     return sys.platform != "win32" and bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 

@@ -1,15 +1,15 @@
-"""A lock that the system keeps: across processes, and given up when its holder dies, however it dies.
+"""A lock of the operating system: across processes, and released when its holder ends, however it ends.
 
 Rules:
 
-- The lock is on a file of its own. Whoever gives it up removes the file while holding it, so none is left lying about.
+- The lock is on a file of its own. Whoever releases it removes the file while holding it, so none is left.
 - A file that was removed while somebody waited for it locks nobody out: after locking, the path must still name the
-  same file, else the lock is worth nothing and is tried for anew.
+  same file, else the lock is void and is taken again.
 - A waiter polls: a blocked ``flock`` cannot be cancelled. All calls are made on the event loop; they take
   microseconds, and no cancellation can come between locking and knowing of it.
 - A forked child does not hold its parent's locks. Its copies of the files are closed, so that they do not outlive the
   parent.
-- A lock that was left held in an event loop that has ended is given up for whoever waits for it in this process.
+- A lock that an event loop left held when it ended is released for the next who waits for it in this process.
 - The file can hold a place on the disk for what its holder is going to write: see ``keep_room``.
 """
 
@@ -40,7 +40,7 @@ if sys.platform == "win32":
             return False
         return True
 
-    def _give_up(fd: int, path: str) -> None:
+    def _release(fd: int, path: str) -> None:
         # An open file cannot be removed there: if another has opened it meanwhile, that one removes it.
         os.lseek(fd, 0, os.SEEK_SET)
         msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
@@ -58,8 +58,8 @@ else:
             return False
         return True
 
-    def _give_up(fd: int, path: str) -> None:
-        # In this order: whoever locks a file that is not at the path any more tries anew.
+    def _release(fd: int, path: str) -> None:
+        # In this order: whoever locks a file that is not at the path any more tries again.
         with suppress(OSError):
             if _is_at(fd, path):
                 os.unlink(path)
@@ -82,7 +82,7 @@ class FileLock:
         self._loop: LoopBinding | None = None  # of whoever entered; a lock that was taken without a loop has none
 
     def try_acquire(self) -> bool:
-        """Take the lock if it is free, and say whether it was.
+        """Take the lock if it is free, and return whether it was.
 
         Raises:
             InputError: this object holds it already.
@@ -117,10 +117,10 @@ class FileLock:
             return False
 
     def release(self) -> None:
-        """Give the lock up and remove its file; nothing happens if it is not held."""
+        """Release the lock and remove its file; nothing happens if it is not held."""
         fd = self._forget()
         if fd is not None:
-            _give_up(fd, self._path)
+            _release(fd, self._path)
 
     def keep_room(self, size: int) -> None:
         """Hold that many bytes of the disk while the lock is held, until ``give_room``. Blocks for a fraction of a ms.
@@ -147,7 +147,7 @@ class FileLock:
         pause = FIRST_PAUSE_SECONDS
         while not self.try_acquire():
             holder = _holders.get(self._path)
-            if holder is None or not holder.give_up_if_forsaken():
+            if holder is None or not holder.release_if_abandoned():
                 await anyio.sleep(pause)
                 pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
         return self
@@ -172,15 +172,15 @@ class FileLock:
         if fd is not None:
             os.close(fd)
 
-    def give_up_if_forsaken(self) -> bool:
-        """Give the lock up, if the event loop that it was taken in has ended, and say whether that is so."""
+    def release_if_abandoned(self) -> bool:
+        """Release the lock if the event loop that it was taken in has ended, and return whether that is so."""
         try:
-            forsaken = self._loop is not None and self._loop.enter()
-        except InputError:  # that loop lives
+            abandoned = self._loop is not None and self._loop.enter()
+        except InputError:  # that loop has not ended
             return False
-        if forsaken:
+        if abandoned:
             self.release()
-        return forsaken
+        return abandoned
 
     def _forget(self) -> int | None:
         fd = _held.pop(self, None)  # in one step: of two threads that come, one gets it
@@ -190,7 +190,7 @@ class FileLock:
 
 
 def _is_at(fd: int, path: str) -> bool:
-    """Say whether the path names this open file."""
+    """Return whether the path names this open file."""
     try:
         there = os.stat(path, follow_symlinks=False)
     except FileNotFoundError:

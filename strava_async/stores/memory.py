@@ -1,4 +1,4 @@
-"""Tokens in memory, for tests and for programs that connect athletes anew each time."""
+"""Tokens in memory, for tests and for programs that connect athletes each time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from strava_async._concurrency.keyed_lock import KeyedLock
 from strava_async._concurrency.loop_binding import LoopBinding
-from strava_async.oauth.grants import TokenSet
+from strava_async.oauth.token_set import TokenSet
 from strava_async.stores._values import check_athlete_id
 from strava_async.stores.base import ANY, AnyTokens, Lease
 from strava_async.stores.lease import UntilReleased
@@ -16,8 +16,9 @@ from strava_async.stores.lease import UntilReleased
 class MemoryTokenStore:
     """A ``TokenStore`` that forgets everything with the process. Nothing waits but ``lock``.
 
-    Can be used in several event loops, one after another; ``lock`` raises InputError in a second one while the first
-    lives, because nothing here would wake a waiter of the other. All methods raise it for what is no athlete id.
+    Can be used in several event loops, one after another; ``lock`` raises InputError in a second one before the
+    first has ended, because nothing here would wake a waiter of the other. All methods raise it for an
+    invalid athlete id.
     """
 
     def __init__(self) -> None:

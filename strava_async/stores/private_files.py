@@ -6,7 +6,8 @@ Rules:
 - A mode that somebody else has widened is put right where the file is this user's. Kubernetes' ``fsGroup`` does that to
   every file of a volume each time it is mounted.
 - Where that is impossible (another user's file, a read-only file system, one that ignores modes such as vfat, SMB or
-  WSL's), the file is refused, unless its content is encrypted or the caller accepts it. What is accepted is told once.
+  WSL's), the file is refused, unless its content is encrypted or the caller accepts it. What is accepted is logged
+  once.
 - No link is followed. A database is never opened for it: closing it would drop all locks that this process has on it
   (POSIX); Linux' ``O_PATH`` does not, and names the very file that was looked at.
 """
@@ -89,7 +90,7 @@ def make_private_directories(path: str) -> None:
 
 
 def is_open_to_others(found: os.stat_result) -> bool:
-    """Say whether other users may read or write it."""
+    """Return whether other users may read or write it."""
     return sys.platform != "win32" and bool(found.st_mode & OTHERS)
 
 
@@ -99,7 +100,7 @@ def remedy(path: str) -> str:
 
 
 class Privacy:
-    """The rule for one database, kept in mind so that it is told only once.
+    """The rule for one database, which is logged only once.
 
     Args:
         private: False leaves modes as they are, and accepts what they are.
@@ -113,7 +114,7 @@ class Privacy:
         self._private = private
         self._kind = kind
         self._make_private = make_private
-        self._untold = threading.Lock()  # whoever gets it tells
+        self._unlogged = threading.Lock()  # whoever gets it logs
 
     def enforce(self, path: str, companions: Iterable[str], is_encrypted: Callable[[], bool]) -> None:
         """Make files private, or accept what they are, or refuse them.
@@ -137,7 +138,7 @@ class Privacy:
                 f"other users may read or write {path}, and that cannot be changed ({reason}): {remedy(path)} as its "
                 "owner, or keep it on another disk, or encrypt it (key=...), or accept it (private=False)"
             )
-        if self._untold.acquire(blocking=False):
+        if self._unlogged.acquire(blocking=False):
             accepted = "private=False accepts it" if not self._private else "what it holds is encrypted"
             _logger.warning("other users may read or write %s (%s): %s", path, reason, accepted)
 

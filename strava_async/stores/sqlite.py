@@ -13,10 +13,10 @@ from typing import TypeVar
 from strava_async._hidden import hidden
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import InputError
-from strava_async.oauth.grants import TokenSet
+from strava_async.oauth.token_set import TokenSet
 from strava_async.stores._values import check_athlete_id
 from strava_async.stores.base import ANY, AnyTokens, Lease
-from strava_async.stores.encryption import Key, generate_key, seals
+from strava_async.stores.encryption import Key, ciphers, generate_key
 from strava_async.stores.sqlite_rows import TOKENS, Rows, applications, has_plain_rows
 from strava_async.stores.sqlite_shared import SharedFile
 
@@ -34,8 +34,8 @@ class SqliteTokenStore:
     ``<path>-locks``. The file belongs on a local disk: SQLite's WAL does not work over a network.
 
     A mode that lets other users read is put right where the file is this user's, at every operation. Where that is
-    impossible, the file is refused unless all of it is encrypted; what is accepted is told by one WARNING of the logger
-    ``strava_async.stores``.
+    impossible, the file is refused unless all of it is encrypted; what is accepted is logged once, as a WARNING of
+    the logger ``strava_async.stores``.
 
     To change the key while processes run:
 
@@ -52,16 +52,16 @@ class SqliteTokenStore:
             ignores modes, or a group that makes backups.
         key: encrypts the tokens; from ``generate_key``, in URL-safe base64. Of a sequence all open, and the first
             is what begins a file and what ``rotate`` changes to. Needs the extra ``encryption``.
-        application: tells applications apart that share the file, and its key; the client id, for example. Give each
+        application: separates applications that share the file, and its key; the client id, for example. Give each
             of them a name then. Without one it is the application of the file: the rows that have no name, or else
             those that ``strava-async login`` wrote.
         lock_timeout: how long to wait for ``lock``; seconds.
         busy_timeout: how long to wait for another process's transaction, or for it to make the file; seconds.
-        clock: tells when tokens were saved; None means the system's.
+        clock: for the time of each save; None means the system's.
 
     Raises:
-        InputError: an argument is wrong, or the extra is not installed. Operations raise it for what is no athlete id,
-            and TokenStoreError for a file that cannot be used; they leave it as it is then.
+        InputError: an argument is invalid, or the extra is not installed. Operations raise it for an invalid athlete
+            id, and TokenStoreError for a file that cannot be used; they leave it as it is then.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class SqliteTokenStore:
         del key
         if not lock_timeout >= 0 or not busy_timeout >= 0:
             raise InputError("lock_timeout and busy_timeout are seconds, zero or more")
-        self._seals = seals(secret)
+        self._ciphers = ciphers(secret)
         self._application = application
         _lock_name(application, 0)  # now, if that is no name
         self._lock_timeout = lock_timeout
@@ -89,7 +89,7 @@ class SqliteTokenStore:
             TOKENS,
             busy_timeout=busy_timeout,
             private=private,
-            is_encrypted=lambda connection: bool(self._seals) and not has_plain_rows(connection),
+            is_encrypted=lambda connection: bool(self._ciphers) and not has_plain_rows(connection),
         )
 
     @property
@@ -173,7 +173,7 @@ class SqliteTokenStore:
             InputError: the store was made without a key.
             TokenStoreError: a row cannot be read.
         """
-        if not self._seals:
+        if not self._ciphers:
             raise InputError("rotate() needs a key: pass key=[new, old] when making the store")
         count = await self._write(lambda rows: rows.rotate())
         await self._file.empty_wal()  # plain rows may be in it still
@@ -181,7 +181,7 @@ class SqliteTokenStore:
 
     @asynccontextmanager
     async def lock(self, athlete_id: int) -> AsyncGenerator[Lease]:
-        """Return a context that one holder at a time is in, among all processes; a process that dies loses it.
+        """Return a context that one holder at a time is in, among all processes; a process that ends loses it.
 
         Waits for ``lock_timeout`` at most; tasks of one event loop that use one object come in in order. Before it lets
         anybody in, it writes to the file, and it keeps room on the disk for what the holder is going to save: Strava is
@@ -213,7 +213,7 @@ class SqliteTokenStore:
         await self._file.check_writable(self._own_rows)
 
     def _rows(self, connection: sqlite3.Connection) -> Rows:
-        return Rows(connection, self._file.path, self._application, self._seals)
+        return Rows(connection, self._file.path, self._application, self._ciphers)
 
     async def _read(self, work: Callable[[Rows], T]) -> T:
         return await self._file.read(lambda connection: work(self._rows(connection)))

@@ -2,7 +2,8 @@
 
 Rules:
 
-- A file is ours if its application_id says so. Anything else is left alone; nothing is repaired or made anew over it.
+- A file is ours if its application_id says so. Anything else is left alone: nothing is repaired or
+  overwritten.
 - No file is opened but through SQLite: closing it elsewhere would drop all locks this process has on it (POSIX).
 - A file is looked at read-only (``reading``) before it is opened for writing (``writing``). SQLite folds a leftover WAL
   into the file when the last writer closes it; to a damaged file that would do what cannot be undone.
@@ -76,7 +77,7 @@ class SqliteFile:
         self._privacy = privacy
 
     def exists(self) -> bool:
-        """Say whether something is at the path, be it a database or not."""
+        """Return whether something is at the path, be it a database or not."""
         with self.explained():
             try:
                 os.stat(self.path)
@@ -95,7 +96,7 @@ class SqliteFile:
             )
         building = f"{self.path}-new"
         with self.explained():
-            _remove(building)  # of one who died here
+            _remove(building)  # left by one that was killed here
             os.close(os.open(building, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             try:
                 with self._connection(building, "rw") as connection:
@@ -177,7 +178,7 @@ class SqliteFile:
                 raise IsADirectoryError
             if not found.st_size:
                 raise self.schema.error(
-                    f"{self.path} is empty, so it was cut off: restore it, or remove it to begin anew"
+                    f"{self.path} is empty, so it was cut off: restore it, or remove it to start with an empty one"
                 )
             if is_read_only(self.path):
                 raise self.schema.error(f"{self.path} is on a read-only file system: mount it for writing")

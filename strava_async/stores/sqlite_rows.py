@@ -1,12 +1,13 @@
-"""What is in the SQLite file: the rows of athletes, and the canary that tells whether a key is the right one.
+"""What is in the SQLite file: the rows of athletes, and the canary that shows whether a key is the right one.
 
 Rules:
 
-- The canary is a known word, sealed. The key that opens it is the key in force: all sealed rows of the file, whichever
-  application's, are sealed with it. Only ``rotate`` puts another in force, for all rows at once.
-- It is written together with the first sealed row. A file that has one is neither read nor written without its key.
+- The canary is a known word, encrypted. The key that decrypts it is the current key: all encrypted rows of the file,
+  whichever application's, are encrypted with it. Only ``rotate`` makes another one current, for all rows at once.
+- It is written together with the first encrypted row; the column ``sealed`` says which rows are. A file that has one is
+  neither read nor written without its key.
 - Rows from before it are plain, and are read as they are.
-- A sealed row names its place, so that none can be passed off as another athlete's.
+- An encrypted row names its place, so that none can be passed off as another athlete's.
 - Who names no application means that of the file: the rows without a name, and if there are none, those that
   ``strava-async login`` wrote. Where it wrote those of several, the name has to be said.
 - What is in a row is ``Hidden`` where an error may go through: a frame that had it would show it to crash reporters.
@@ -24,9 +25,9 @@ from typing import Any
 from strava_async._hidden import Hidden
 from strava_async._types import is_list
 from strava_async.errors import TokenStoreError
-from strava_async.oauth.grants import TokenSet
+from strava_async.oauth.token_set import TokenSet
 from strava_async.stores._values import from_json, parse, to_json
-from strava_async.stores.encryption import Seal
+from strava_async.stores.encryption import Cipher
 from strava_async.stores.sqlite_file import Schema
 
 _CANARY = "strava-async"
@@ -56,7 +57,7 @@ create table meta (
 
 
 def has_plain_rows(connection: sqlite3.Connection) -> bool:
-    """Say whether tokens of any application are in the file as they are."""
+    """Return whether tokens of any application are in the file as they are."""
     return connection.execute("select 1 from tokens where not sealed limit 1").fetchone() is not None
 
 
@@ -73,17 +74,17 @@ class Rows:
         connection: the transaction.
         path: the file, for error messages.
         application: whose rows; empty means that of the file.
-        seals: one for each key, the first of which begins a file and is what ``rotate`` puts in force.
+        ciphers: one for each key, the first of which begins a file and is what ``rotate`` makes current.
 
     Raises:
-        TokenStoreError: the file is sealed, and not with one of these.
+        TokenStoreError: the file is encrypted, and not with one of these.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: str, application: str, seals: Sequence[Seal]) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: str, application: str, ciphers: Sequence[Cipher]) -> None:
         self._connection = connection
         self._path = path
-        self._seals = seals
-        self._seal = self._in_force()
+        self._ciphers = ciphers
+        self._cipher = self._current_cipher()
         self._named = application
 
     def load(self, athlete_id: int) -> TokenSet | None:
@@ -93,13 +94,13 @@ class Rows:
         return None if row.reveal() is None else self._decoded(self.application, athlete_id, _value_of(row))
 
     def save(self, athlete_id: int, token: TokenSet, saved_at: float) -> None:
-        """Write the athlete's row, and the canary if it is the first one sealed."""
-        if self._seal is None and self._seals:
-            self._put_in_force(self._seals[0])
+        """Write the athlete's row, and the canary if it is the first one encrypted."""
+        if self._cipher is None and self._ciphers:
+            self._make_current(self._ciphers[0])
         value = self._encoded(self.application, athlete_id, token)
         self._connection.execute(
             "replace into tokens (application, athlete_id, value, sealed, saved_at) values (?, ?, ?, ?, ?)",
-            (self.application, athlete_id, value.reveal(), int(self._seal is not None), saved_at),
+            (self.application, athlete_id, value.reveal(), int(self._cipher is not None), saved_at),
         )
 
     def delete(self, athlete_id: int) -> bool:
@@ -119,14 +120,14 @@ class Rows:
         return [athlete_id for (athlete_id,) in found]
 
     def rotate(self) -> int:
-        """Seal every row of the file, of all applications, with the first key; return how many."""
+        """Encrypt every row of the file, of all applications, with the first key; return how many."""
         query = "select value, sealed, rowid, application, athlete_id from tokens"
         came = [(*row[2:], _value_of(Hidden(row))) for row in self._connection.execute(query)]
         rows = [
             (rowid, application, athlete_id, self._decoded(application, athlete_id, value))
             for rowid, application, athlete_id, value in came
         ]
-        self._put_in_force(self._seals[0])
+        self._make_current(self._ciphers[0])
         for rowid, application, athlete_id, token in rows:
             value = self._encoded(application, athlete_id, token)
             self._connection.execute("update tokens set value = ?, sealed = 1 where rowid = ?", (value.reveal(), rowid))
@@ -156,27 +157,27 @@ class Rows:
         found: str = first
         return found
 
-    def _in_force(self) -> Seal | None:
+    def _current_cipher(self) -> Cipher | None:
         row = self._connection.execute("select value from meta where name = 'canary'").fetchone()
         if row is None:
             return None
-        if not self._seals:
+        if not self._ciphers:
             raise TokenStoreError(f"the tokens in {self._path} are encrypted: pass the key")
-        for seal in self._seals:
-            if seal.open(row[0]) == _CANARY:
-                return seal
+        for cipher in self._ciphers:
+            if cipher.decrypt(row[0]) == _CANARY:
+                return cipher
         raise TokenStoreError(f"the tokens in {self._path} are encrypted with another key: pass that key")
 
-    def _put_in_force(self, seal: Seal) -> None:
-        self._connection.execute("replace into meta (name, value) values ('canary', ?)", (seal.seal(_CANARY),))
-        self._seal = seal
+    def _make_current(self, cipher: Cipher) -> None:
+        self._connection.execute("replace into meta (name, value) values ('canary', ?)", (cipher.encrypt(_CANARY),))
+        self._cipher = cipher
 
     def _encoded(self, application: str, athlete_id: int, token: TokenSet) -> Hidden[str]:
         text = Hidden(json.dumps([application, athlete_id, to_json(token)]))
-        return text if self._seal is None else Hidden(self._seal.seal(text.reveal()))
+        return text if self._cipher is None else Hidden(self._cipher.encrypt(text.reveal()))
 
     def _decoded(self, application: str, athlete_id: int, value: Hidden[tuple[str, bool]]) -> TokenSet:
-        token = _token(parse(self._opened(*value.reveal()) or ""), application, athlete_id)
+        token = _token(parse(self._decrypted(*value.reveal()) or ""), application, athlete_id)
         if token is None:
             raise TokenStoreError(
                 f"the row of athlete {athlete_id} in {self._path} cannot be read: restore a backup, "
@@ -184,14 +185,14 @@ class Rows:
             )
         return token
 
-    def _opened(self, value: str, sealed: bool) -> str | None:
-        if not sealed:
+    def _decrypted(self, value: str, is_encrypted: bool) -> str | None:
+        if not is_encrypted:
             return value
-        return None if self._seal is None else self._seal.open(value)
+        return None if self._cipher is None else self._cipher.decrypt(value)
 
 
 def _value_of(row: Hidden[tuple[Any, ...]]) -> Hidden[tuple[str, bool]]:
-    """Return what is in a row, and whether it is sealed: the first two of what was selected."""
+    """Return what is in a row, and whether it is encrypted: the first two of what was selected."""
     return Hidden((row.reveal()[0], bool(row.reveal()[1])))
 
 

@@ -23,7 +23,7 @@ Work = Callable[[sqlite3.Connection], T]
 # What a save may take: the -shm, of 32 KiB from its first byte on; the WAL's copy of the eight pages that change when
 # the tables' trees have to grow; and these where they belong.
 ROOM_BYTES = 32_768 + 10 * 4096
-# More is not needed at the same time: SQLite begins its WAL anew after a thousand pages.
+# More is not needed at the same time: SQLite restarts its WAL after a thousand pages.
 MAX_ROOMS = 64
 
 
@@ -217,7 +217,7 @@ def _checked_path(path: object) -> str:
     if not isinstance(path, str) or not path or "\0" in path:
         raise InputError("the path is a text that names a file")
     if path == ":memory:":
-        raise InputError("each operation opens the file anew, so it cannot be in memory: use MemoryTokenStore")
+        raise InputError("each operation opens the file again, so it cannot be in memory: use MemoryTokenStore")
     if path.startswith("~"):
         raise InputError("the path begins with ~: pass Path(...).expanduser(), or ./~ if that is its name")
     return os.path.abspath(path)

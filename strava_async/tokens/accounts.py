@@ -4,7 +4,7 @@ Rules:
 
 - One source per athlete, for as long as anything uses it; then it is forgotten, and its tokens are read again.
 - A source with tokens that the store could not take is not forgotten: nobody else has them. Nor is one, for a minute,
-  that got an expired token from Strava, or none: a service asks for its sources anew in each request, and would ask
+  that got an expired token from Strava, or none: a service asks for its sources in each request, and would ask
   Strava too.
 - Whatever replaces or ends a grant is done under the store's lock, so that no other process renews it meanwhile. The
   lock may be a lease that expires: only the tokens that were ended at Strava are deleted.
@@ -21,10 +21,11 @@ from strava_async._concurrency.shield import hold_lock
 from strava_async._hidden import Hidden
 from strava_async.clock import Clock
 from strava_async.errors import InputError, InvalidGrantError, TokenStoreError
-from strava_async.oauth.grants import AccessInfo, TokenSet
+from strava_async.oauth.grants import AccessInfo
+from strava_async.oauth.token_set import TokenSet
 from strava_async.stores.adapter import adapted
 from strava_async.stores.base import BasicTokenStore
-from strava_async.tokens.grant import SAVE_ATTEMPTS, Refresh
+from strava_async.tokens.holder import SAVE_ATTEMPTS, Refresh
 from strava_async.tokens.persistence import StorePersistence
 from strava_async.tokens.source import TokenSource
 
@@ -119,7 +120,7 @@ class Accounts:
             self._invalidate(athlete_id)
 
     async def drop_if_dead(self, source: TokenSource, athlete_id: int) -> bool:
-        """Ask Strava whether the grant is alive, and delete the athlete's tokens if it is not.
+        """Ask Strava whether the grant is valid, and delete the athlete's tokens if it is not.
 
         Args:
             source: the athlete's, which knows how to renew.

@@ -1,24 +1,25 @@
-"""When an access token is due to be renewed, and how long Strava is left alone about one that it does not renew."""
+"""When an access token is due to be renewed, and how long to wait after Strava did not renew it."""
 
 from __future__ import annotations
 
 import math
 
 from strava_async.clock import Clock
-from strava_async.oauth.grants import AccessInfo, TokenSet
+from strava_async.oauth.grants import AccessInfo
+from strava_async.oauth.token_set import TokenSet
 
-# Strava gave the same token again although it should be near its end, or one that is dead already: somebody's clock is
-# wrong. Or it gave none. Do not ask at once.
+# Strava answered with the same token although it is about to expire, or with one that has expired: somebody's clock is
+# wrong. Or it answered with none. The next request for tokens waits that long.
 AGAIN_SECONDS = 60.0
-# What is said to live longer says nothing about Strava's clock: its tokens live six hours.
-LONGEST_LIFE_SECONDS = 7 * 24 * 3600
+# A longer validity says nothing about Strava's clock: its tokens are valid for six hours.
+LONGEST_VALIDITY_SECONDS = 7 * 24 * 3600
 
 
 class Expiry:
-    """What is known of the end of one athlete's access token.
+    """What is known of the expiry of one athlete's access token.
 
     Args:
-        clock: by which it dies.
+        clock: by which it expires.
         leeway_seconds: it is due that long before.
     """
 
@@ -29,49 +30,49 @@ class Expiry:
         self.reset()
 
     def reset(self) -> None:
-        """There is another token: nothing of the one before holds but what it told of Strava's clock."""
+        """Forget what is known of the token before, but not the difference between Strava's clock and ours."""
         self._not_before = self._remembered_until = -math.inf  # monotonic
         self._asked_in_vain = False
         self._refused: TokenSet | None = None
 
     @property
     def asked_in_vain(self) -> bool:
-        """Whether Strava gave a dead token less than a minute ago, or once more the one that it refuses."""
+        """Whether Strava answered a minute ago or less with an expired token, or again with one that it refuses."""
         return self._asked_in_vain and self._clock.monotonic() < self._not_before
 
     @property
     def remembers(self) -> bool:
-        """Whether there is something to remember for a while, so that Strava is not asked at once again."""
+        """Whether there is something to remember, so that Strava is not asked again at once."""
         return self._clock.monotonic() < self._remembered_until
 
     def is_due(self, token: TokenSet) -> bool:
-        """Say whether it is to be renewed before it is used."""
+        """Return whether the token has to be renewed before it is used."""
         if not token.access_token:
             return True
         is_over = token.expires_at is not None and token.expires_at - self._leeway <= self._now()
         return (is_over or self._is_refused(token)) and self._clock.monotonic() >= self._not_before
 
-    def is_alive(self, token: TokenSet) -> bool:
-        """Say whether it can be used although it is due."""
+    def is_valid(self, token: TokenSet) -> bool:
+        """Return whether the token can still be used although it is due."""
         return self._seconds_left(token) > 0
 
     def note_refusal(self, token: TokenSet) -> None:
-        """Strava refused the access token: it is due, and not alive, whatever its expiry."""
+        """Note that Strava refused the access token: it is due, and cannot be used, whatever its expiry."""
         self._refused = token
 
     def note_failure(self, token: TokenSet) -> None:
-        """It cannot be renewed now: as long as it lives the next attempt has time."""
+        """Note that it could not be renewed: until it expires, the next attempt has time."""
         self.remember()
         left = self._seconds_left(token)
         if left > 0:
             self._not_before = self._clock.monotonic() + min(AGAIN_SECONDS, left)
 
     def note_answer(self, info: AccessInfo, token: TokenSet, before: TokenSet) -> None:
-        """Strava gave a token in place of the one before."""
+        """Note that Strava answered with a token in place of the one before."""
         expires_at, expires_in = info.get("expires_at"), info.get("expires_in")
         was_refused = self._is_refused(token)
         self.reset()
-        if isinstance(expires_at, int) and isinstance(expires_in, int) and 0 < expires_in <= LONGEST_LIFE_SECONDS:
+        if isinstance(expires_at, int) and isinstance(expires_in, int) and 0 < expires_in <= LONGEST_VALIDITY_SECONDS:
             self._skew = expires_at - expires_in - self._clock.time()
         is_same = token.access_token == before.access_token
         self._asked_in_vain = self.is_due(token) or (is_same and was_refused)
@@ -80,7 +81,7 @@ class Expiry:
             self._not_before = self._remembered_until
 
     def remember(self) -> None:
-        """Remember for a while what came of asking."""
+        """Remember for a minute what Strava answered."""
         self._remembered_until = self._clock.monotonic() + AGAIN_SECONDS
 
     def _is_refused(self, token: TokenSet) -> bool:

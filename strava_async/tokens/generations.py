@@ -1,14 +1,14 @@
-"""Whether an athlete's new tokens continue the grant that is kept, and so its generation, or begin another.
+"""Whether an athlete's new tokens continue the saved grant, and so its generation, or begin another.
 
-Strava has one grant per athlete and application, and does not say whether a code is the answer to a new one. Cases, in
+Strava has one grant per athlete and application, and does not say whether a code belongs to a new one. Cases, in
 the order in which ``may_continue`` looks at them:
 
-1. The grant that is kept was found dead, or never had a generation: it is another.
-2. Both have a token in common: Strava gives the tokens of a grant that lives again where they are good. It is the same.
-3. Strava makes an access token for a grant only in the last hour of the one before, and each lives six hours. What
-   expires less than five hours later is of another.
-4. Else nobody can tell. It is taken for the same: an athlete who connects with a second browser, hours after the first,
-   is not to be signed out there. That the one before was ended at Strava is known from a webhook event, or at the
+1. The saved grant was found dead, or never had a generation: this is another.
+2. Both have a token in common: Strava answers with the present tokens of a valid grant. It is the same.
+3. Strava makes an access token for a grant only in the last hour of the one before, and each is valid for six hours.
+   What expires less than five hours later belongs to another.
+4. Else it is unknown, and taken for the same: an athlete who connects with a second browser, hours after the first,
+   must not be signed out there. That the one before was ended at Strava is known from a webhook event, or at the
    first call since; then it is case 1, or the tokens were deleted.
 
 Source:
@@ -17,7 +17,7 @@ Source:
 
 from __future__ import annotations
 
-from strava_async.oauth.grants import GENERATION_LENGTH, TokenSet, with_generation
+from strava_async.oauth.token_set import GENERATION_LENGTH, TokenSet, with_generation
 
 # A minute less than five hours: expiries are rounded, and clocks are set.
 LEAST_SECONDS_BETWEEN_EXPIRIES = 5 * 3600 - 60
@@ -27,7 +27,7 @@ _ENDED = "!"
 
 
 def may_continue(kept: TokenSet, came: TokenSet) -> bool:
-    """Say whether tokens that a code brought are to have the generation of what is kept."""
+    """Return whether tokens that a code brought get the generation of those that are saved."""
     if not kept.generation or _has_ended(kept.generation):
         return False
     if _have_a_token_in_common(kept, came):
@@ -38,7 +38,7 @@ def may_continue(kept: TokenSet, came: TokenSet) -> bool:
 
 
 def changed(kept: TokenSet, generation: str) -> TokenSet:
-    """Return tokens with another generation; that of a grant that was found dead is none that lives."""
+    """Return tokens with another generation; that of a grant that was found dead stays ended."""
     return with_generation(kept, ended(generation) if _has_ended(kept.generation) else generation)
 
 

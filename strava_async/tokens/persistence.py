@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 from strava_async.errors import InvalidGrantError
-from strava_async.oauth.grants import TokenSet
+from strava_async.oauth.token_set import TokenSet
 
 if TYPE_CHECKING:  # an ApiV3 alone has no store, and does not load their modules
     from strava_async.stores.base import Lease, TokenStore

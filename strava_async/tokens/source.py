@@ -11,10 +11,10 @@ Cases, in the order in which ``TokenSource.bearer`` looks at them:
 6. It is not, and nothing can renew it: use it; Strava's answer decides.
 
 ``renew`` is for a token that Strava refused. The refused one is passed in: what somebody else has renewed meanwhile is
-not renewed again. It is not sent again either, unless Strava gives it once more. A refresh token that Strava called
-dead is not tried again, and the generation of its grant has ended.
+not renewed again. It is not sent again either, unless Strava answers with it once more. A refresh token that Strava
+refused is not tried again, and the generation of its grant has ended.
 
-The states of the tokens are in ``token_state``, the steps of a renewal in ``token_grant``.
+The states of the tokens are in ``token_state``, reading and saving in ``token_holder``, renewing in ``token_grant``.
 
 Strava hands out a new access token only in the last hour of the old one, and the same one before that. A leeway of
 five minutes is inside that hour, and covers a local clock that is two minutes wrong.
@@ -27,28 +27,31 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from strava_async._concurrency.single_flight import SingleFlight
 from strava_async._hidden import Hidden
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import (
     InputError,
-    InvalidGrantError,
     MissingScopeError,
     RateLimitedError,
     ServerError,
     TransportError,
 )
-from strava_async.oauth.grants import AccessInfo, TokenSet
+from strava_async.oauth.grants import AccessInfo
 from strava_async.oauth.scopes import lacks_scope
+from strava_async.oauth.token_set import TokenSet
 from strava_async.tokens.expiry import Expiry
-from strava_async.tokens.grant import Grant, Refresh
+from strava_async.tokens.grant import Grant
+from strava_async.tokens.holder import Refresh
 from strava_async.tokens.persistence import CallbackPersistence, OnTokenRefresh, TokenPersistence
-from strava_async.tokens.state import Dead, Held, Unread, Unsaved
+from strava_async.tokens.state import Held, Unread, Unsaved
 
 if TYPE_CHECKING:
     from strava_async.stores.base import Lease
+
+T = TypeVar("T")
 
 LEEWAY_SECONDS = 300.0
 
@@ -107,7 +110,7 @@ class TokenSource:
 
     @property
     def token(self) -> TokenSet:
-        """The tokens as they are now; setting them ends any complaint about the old ones."""
+        """The tokens as they are now; setting them also forgets what is known of those before."""
         return self._grant.state.token
 
     @token.setter
@@ -135,7 +138,7 @@ class TokenSource:
 
     @property
     def remembers(self) -> bool:
-        """Whether there is something to remember for a minute, so that Strava is not asked at once again."""
+        """Whether there is something to remember for a minute, so that Strava is not asked again at once."""
         return self._grant.expiry.remembers
 
     @property
@@ -160,7 +163,7 @@ class TokenSource:
                 if await flight.share(partial(self._renew, _NONE)) and not isinstance(grant.state, Unread):
                     break
             except (RateLimitedError, ServerError, TransportError):
-                if not grant.is_alive():
+                if not grant.is_valid():
                     raise
         return grant.state.token.access_token or None
 
@@ -212,7 +215,7 @@ class TokenSource:
         async def work(lease: Lease) -> AccessInfo:
             return await grant.adopt(ask, await grant.saved(), save=save)
 
-        return await self._flight.alone(lambda: grant.exclusively(work))
+        return await self._exclusively(work)
 
     async def adopt_grant(self, info: AccessInfo, generation: str = "") -> None:
         """Save the tokens of a new grant in place of whatever is saved, and use them from then on.
@@ -230,7 +233,7 @@ class TokenSource:
         """
         grant = Hidden(info)
         del info
-        await self._flight.alone(lambda: self._grant.override(grant, generation))
+        await self._flight.alone(partial(self._run, lambda: self._grant.override(grant, generation)))
 
     async def change_generation(self, generation: str) -> bool:
         """Save another generation with the tokens that are saved.
@@ -244,14 +247,14 @@ class TokenSource:
             InvalidGrantError: the athlete is not connected.
             Exception: what the persistence raises; the generation is the one before.
         """
-        grant = self._grant
-        return await self._flight.alone(lambda: grant.exclusively(lambda _: grant.change_generation(generation)))
+        return await self._exclusively(lambda _: self._grant.change_generation(generation))
 
     async def prepare(self, any_of: tuple[str, ...] = ()) -> None:
         """Do what can be done before a call takes its place in the queue for quota. Costs none.
 
         Shared tokens are read, and renewed if need be: another process may hold them for long, and a permit is not held
-        meanwhile. They are read again before the athlete is blamed: somebody may have connected them anew.
+        meanwhile. They are read again before MissingScopeError is raised: somebody may have connected the athlete
+        again.
 
         Args:
             any_of: scopes of which the call needs one; none if empty.
@@ -264,12 +267,13 @@ class TokenSource:
         if grant.is_shared:
             await self.bearer()
         while lacks_scope(grant.state.token.scope, any_of):
-            if await self._flight.share(grant.read) and lacks_scope(grant.state.token.scope, any_of):
+            was_read = await self._flight.share(partial(self._run, grant.read))
+            if was_read and lacks_scope(grant.state.token.scope, any_of):
                 message = f"this call needs {' or '.join(any_of)}, which the athlete did not grant"
                 raise MissingScopeError(message, missing=any_of[:1], athlete_id=self.token.athlete_id)
 
     async def verify_grant(self, end: Callable[[TokenSet | None], Awaitable[None]]) -> bool:
-        """Find out from Strava whether the grant is alive, by renewing the tokens whatever they are worth.
+        """Find out from Strava whether the grant is valid, by renewing the tokens whatever they are worth.
 
         Costs no quota. Waits for a renewal under way first; cancelling the caller does not stop what was begun.
 
@@ -278,25 +282,12 @@ class TokenSource:
                 none.
 
         Returns:
-            whether it is alive. True also for tokens that nothing can renew: there is no way to tell.
+            whether it is valid. True also for tokens that nothing can renew: there is no way to tell.
 
         Raises:
             StravaError: it could not be found out.
         """
-        grant = self._grant
-
-        async def work(lease: Lease) -> bool:
-            try:
-                await grant.save_unsaved()
-                await grant.read()
-                while grant.refreshable and not await grant.ask(lease):
-                    await grant.read()
-            except InvalidGrantError:
-                await end(grant.state.token if isinstance(grant.state, Dead) else None)
-                return False
-            return True
-
-        return await self._flight.alone(lambda: grant.exclusively(work))
+        return await self._exclusively(lambda lease: self._grant.verify(lease, end))
 
     def offer(self, saved: TokenSet, before: TokenSet) -> None:
         """Take what somebody has just read, if it was to be read before the next use anyway.
@@ -325,6 +316,13 @@ class TokenSource:
         """Save the tokens that could not be saved before; nothing happens if there are none."""
         while self.unsaved and not await self._flight.share(self._save_unsaved):
             pass
+
+    async def _exclusively(self, work: Callable[[Lease], Awaitable[T]]) -> T:
+        return await self._flight.alone(partial(self._run, lambda: self._grant.exclusively(work)))
+
+    async def _run(self, work: Callable[[], Awaitable[T]]) -> T:
+        # Whatever runs in the flight refers to this object: it may hold the only tokens, and be used by nobody else.
+        return await work()
 
     async def _save_unsaved(self) -> None:
         await self._grant.exclusively(lambda _: self._grant.save_unsaved())

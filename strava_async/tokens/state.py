@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from strava_async.errors import InvalidGrantError
-from strava_async.oauth.grants import TokenSet, are_same_tokens, with_generation
+from strava_async.oauth.token_set import TokenSet, are_same_tokens, with_generation
 from strava_async.tokens.generations import ended, may_continue
 
 
@@ -70,7 +70,7 @@ class Unsaved:
     def to_save(self, saved: TokenSet | None) -> TokenSet | None:
         """Return the tokens to save in place of those that are saved now; None if those count instead.
 
-        They count if the athlete was connected anew, or disconnected, since these came. The generation is that of what
+        They count if the athlete was connected again, or disconnected, since these came. The generation is that of what
         is saved, because it may have changed since; unless these tokens are another grant's, see ``may_continue``.
         """
         if saved == self.replaced:

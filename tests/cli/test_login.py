@@ -33,7 +33,7 @@ from strava_async.cli.login import Settings, main
 from strava_async.cli.terminal import Terminal
 from strava_async.clock import SystemClock
 from strava_async.errors import InputError
-from strava_async.oauth.grants import TokenSet
+from strava_async.oauth.token_set import TokenSet
 from strava_async.stores.encryption import generate_key
 from strava_async.stores.sqlite import SqliteTokenStore
 from strava_async.testing import Emulator, Fault, serve

@@ -14,7 +14,8 @@ import trio
 
 from strava_async._concurrency.shield import call_shielded, cancellable, commit, hold_lock, run_shielded
 from strava_async.errors import InputError
-from strava_async.oauth.grants import AccessInfo, TokenSet
+from strava_async.oauth.grants import AccessInfo
+from strava_async.oauth.token_set import TokenSet
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from strava_async.tokens.source import TokenSource
 from tests.concurrency.loop_end import end_everything_else, turns

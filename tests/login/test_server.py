@@ -21,7 +21,7 @@ from strava_async.errors import (
 )
 from strava_async.login.pages import Page, failure
 from strava_async.login.server import RedirectServer, _Login, redirect_server
-from strava_async.oauth.grants import Redirect
+from strava_async.oauth.redirect import Redirect
 from tests.plain_http import NO_TRUST
 
 pytestmark = pytest.mark.anyio

@@ -19,7 +19,7 @@ from strava_async.cli.terminal import Terminal, UsageError
 from strava_async.cli.webhook import subscribe
 from strava_async.fastapi import webhook_router
 from strava_async.oauth.credentials import check_client_id, check_secret, check_text
-from strava_async.oauth.grants import authorization_url
+from strava_async.oauth.redirect import authorization_url
 from strava_async.stores import SqliteTokenStore
 from strava_async.testing import FakeClock
 from strava_async.webhooks import challenge_of, check_signature

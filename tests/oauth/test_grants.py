@@ -16,9 +16,10 @@ from strava_async.errors import (
     InvalidGrantError,
     MissingScopeError,
 )
-from strava_async.oauth import grants, scopes
-from strava_async.oauth.grants import AccessInfo, TokenSet, parse_redirect, redirect_state
+from strava_async.oauth.grants import AccessInfo, grants, scopes
+from strava_async.oauth.redirect import parse_redirect, redirect_state
 from strava_async.oauth.scopes import Scope, lacks_scope
+from strava_async.oauth.token_set import TokenSet
 from strava_async.stores._values import from_json, to_json
 
 NOW = 1_700_000_000.5

@@ -27,7 +27,8 @@ from strava_async.errors import (
 )
 from strava_async.limiter.base import Permit
 from strava_async.limiter.unlimited import Unlimited
-from strava_async.oauth.grants import AccessInfo, TokenSet
+from strava_async.oauth.grants import AccessInfo
+from strava_async.oauth.token_set import TokenSet
 from strava_async.quota.values import Blocked, Priority, Quota, QuotaClass
 from strava_async.request.call import Call, api_call, oauth_call
 from strava_async.request.exchange import LARGE_BODY_BYTES, Exchange, Options

@@ -13,7 +13,7 @@ import anyio.lowlevel
 import pytest
 
 from strava_async.errors import InputError
-from strava_async.oauth.grants import TokenSet
+from strava_async.oauth.token_set import TokenSet
 from strava_async.stores.base import ANY, TokenStore
 
 FULL = TokenSet("access-0", "refresh-0", 1_767_693_600, frozenset({"read", "activity:read_all"}), 7)

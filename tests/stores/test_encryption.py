@@ -13,9 +13,9 @@ import pytest
 from cryptography.fernet import Fernet
 
 from strava_async.errors import InputError, TokenStoreError
-from strava_async.oauth.grants import TokenSet
+from strava_async.oauth.token_set import TokenSet
 from strava_async.stores import SqliteTokenStore
-from strava_async.stores.encryption import Seal, seals
+from strava_async.stores.encryption import Cipher, ciphers
 from tests.stores.contract import FULL, numbered
 
 ROOT = Path(__file__).parent.parent.parent
@@ -37,29 +37,29 @@ def in_its_files(path: Path, *needles: str) -> Iterator[str]:
     return (needle for needle in needles if needle.encode() in data)
 
 
-# Seals
+# Ciphers
 
 
-def test_what_is_sealed_can_be_opened() -> None:
-    seal = Seal(OLD)
-    assert seal.open(seal.seal("läuft")) == "läuft"
-    assert "läuft" not in seal.seal("läuft")
+def test_what_is_encrypted_can_be_decrypted() -> None:
+    cipher = Cipher(OLD)
+    assert cipher.decrypt(cipher.encrypt("läuft")) == "läuft"
+    assert "läuft" not in cipher.encrypt("läuft")
 
 
 def test_another_key_does_not_open_it() -> None:
-    assert Seal(NEW).open(Seal(OLD).seal("text")) is None
+    assert Cipher(NEW).decrypt(Cipher(OLD).encrypt("text")) is None
 
 
 @pytest.mark.parametrize("text", ["", "text", "ü", "gAAAAA"])
-def test_what_was_not_sealed_cannot_be_opened(text: str) -> None:
-    assert Seal(OLD).open(text) is None
+def test_what_was_not_encrypted_cannot_be_decrypted(text: str) -> None:
+    assert Cipher(OLD).decrypt(text) is None
 
 
 def test_a_key_is_a_text_or_bytes_or_several() -> None:
-    sealed = Seal(OLD).seal("text")
+    encrypted = Cipher(OLD).encrypt("text")
     for key in (OLD, OLD.encode(), [NEW, OLD], (OLD.encode(), NEW)):
-        assert "text" in [seal.open(sealed) for seal in seals(key)]
-    assert seals(None) == ()
+        assert "text" in [cipher.decrypt(encrypted) for cipher in ciphers(key)]
+    assert ciphers(None) == ()
 
 
 WRONG_KEYS: list[Any] = ["", b"", "secret", OLD[:-2], "ü" * 44, [OLD, "secret"], [None]]
@@ -81,7 +81,7 @@ def test_no_key_at_all_is_said_with_none() -> None:
 
 def test_the_key_is_in_no_repr() -> None:
     store = SqliteTokenStore("tokens.db", key=OLD)
-    assert OLD not in repr(store) + repr(Seal(OLD)) + repr(vars(store))
+    assert OLD not in repr(store) + repr(Cipher(OLD)) + repr(vars(store))
 
 
 def test_a_generated_key_is_a_key_of_its_own() -> None:
@@ -122,7 +122,7 @@ print("cryptography" in sys.modules)
     assert told == "False\n"
 
 
-# A sealed file
+# An encrypted file
 
 
 @pytest.mark.anyio
@@ -154,7 +154,7 @@ async def try_all(store: SqliteTokenStore, sentence: str) -> None:
 @pytest.mark.parametrize(
     ("key", "sentence"), [(None, "pass the key"), (NEW, "another key"), ([NEW, OTHER], "another key")]
 )
-async def test_a_sealed_file_is_closed_to_other_keys(path: Path, key: str | Sequence[str], sentence: str) -> None:
+async def test_an_encrypted_file_is_closed_to_other_keys(path: Path, key: str | Sequence[str], sentence: str) -> None:
     store = SqliteTokenStore(path, key=OLD)
     await store.save(7, FULL)
     before = contents(path)
@@ -185,22 +185,22 @@ async def test_the_first_key_begins_a_file(path: Path) -> None:
 
 @pytest.mark.anyio
 async def test_plain_rows_stay_readable_and_are_closed_to_those_without_the_key_from_then_on(path: Path) -> None:
-    plain, sealed = SqliteTokenStore(path), SqliteTokenStore(path, key=OLD)
+    plain, encrypted = SqliteTokenStore(path), SqliteTokenStore(path, key=OLD)
     await plain.save(7, FULL)
-    assert await sealed.load(7) == FULL
+    assert await encrypted.load(7) == FULL
     assert await plain.load(7) == FULL
-    await sealed.save(8, numbered(8))
-    assert await sealed.load(7) == FULL
+    await encrypted.save(8, numbered(8))
+    assert await encrypted.load(7) == FULL
     await try_all(plain, "pass the key")
 
 
 @pytest.mark.anyio
 async def test_only_a_save_puts_a_key_in_force(path: Path) -> None:
-    plain, sealed = SqliteTokenStore(path), SqliteTokenStore(path, key=OLD)
+    plain, encrypted = SqliteTokenStore(path), SqliteTokenStore(path, key=OLD)
     await plain.save(7, FULL)
-    async with sealed.lock(7):
-        await sealed.athlete_ids()
-    await sealed.delete(8)
+    async with encrypted.lock(7):
+        await encrypted.athlete_ids()
+    await encrypted.delete(8)
     assert await plain.load(7) == FULL
 
 
@@ -217,7 +217,7 @@ async def test_a_row_cannot_be_passed_off_as_another_athletes(path: Path) -> Non
 
 
 @pytest.mark.anyio
-async def test_a_sealed_row_that_was_changed_cannot_be_read(path: Path) -> None:
+async def test_an_encrypted_row_that_was_changed_cannot_be_read(path: Path) -> None:
     store = SqliteTokenStore(path, key=OLD)
     await store.save(7, FULL)
     with closing(sqlite3.connect(path)) as connection, connection:
@@ -232,7 +232,7 @@ async def test_a_sealed_row_that_was_changed_cannot_be_read(path: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_rotation_seals_every_row_anew(path: Path) -> None:
+async def test_rotation_encrypts_every_row_anew(path: Path) -> None:
     await SqliteTokenStore(path).save(1, numbered(1))
     await SqliteTokenStore(path, key=OLD).save(2, numbered(2))
     await SqliteTokenStore(path, key=OLD, application="other").save(2, numbered(3))

@@ -12,7 +12,7 @@ import pytest
 
 from strava_async._concurrency.keyed_lock import KeyedLock
 from strava_async.errors import InputError
-from strava_async.oauth.grants import TokenSet
+from strava_async.oauth.token_set import TokenSet
 from strava_async.stores import MemoryTokenStore, TokenStore
 from tests.stores.contract import FULL, StrictStoreContract
 

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strava_async.errors import InputError, TokenStoreError
-from strava_async.oauth.grants import TokenSet
+from strava_async.oauth.token_set import TokenSet
 from strava_async.stores import SqliteTokenStore, TokenStore
 from strava_async.stores.private_files import Privacy
 from strava_async.stores.sqlite_file import SqliteFile
@@ -39,7 +39,7 @@ class TestSqliteTokenStore(StrictStoreContract):
         return SqliteTokenStore(path)
 
 
-class TestSealedSqliteTokenStore(StrictStoreContract):
+class TestEncryptedSqliteTokenStore(StrictStoreContract):
     key = SqliteTokenStore.generate_key()
 
     @pytest.fixture
@@ -301,7 +301,7 @@ token_sets = st.builds(
 )
 
 
-@given(athletes, token_sets, st.sampled_from([None, TestSealedSqliteTokenStore.key]))
+@given(athletes, token_sets, st.sampled_from([None, TestEncryptedSqliteTokenStore.key]))
 @settings(max_examples=40)
 def test_any_tokens_come_back_as_they_were(athlete_id: int, token: TokenSet, key: str | None) -> None:
     async def round_trip() -> None:

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from strava_async import AccessInfo, InputError, InvalidGrantError, MissingScopeError, TokenSet, TokenStoreError
-from strava_async.oauth.grants import are_same_tokens
+from strava_async.oauth.token_set import are_same_tokens
 from strava_async.tokens.generations import ended, may_continue
 from strava_async.tokens.source import TokenSource
 from tests.test_application import FussyStore, Setting, cancel_while_waiting, held, setting

@@ -19,9 +19,12 @@ from strava_async.errors import (
     StravaError,
     TransportError,
 )
-from strava_async.oauth.grants import AccessInfo, TokenSet
+from strava_async.oauth.grants import AccessInfo
+from strava_async.oauth.token_set import TokenSet
+from strava_async.stores import MemoryTokenStore
 from strava_async.stores.lease import UntilReleased
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
+from strava_async.tokens.accounts import Accounts
 from strava_async.tokens.source import TokenSource
 
 pytestmark = pytest.mark.anyio
@@ -1048,3 +1051,35 @@ async def test_a_refused_token_that_strava_gives_again_does_not_bring_one_renewa
     setting.strava.answer_with = None
     setting.clock.advance(61.0)
     assert await setting.source.bearer() == "a1"
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_source_that_nobody_uses_any_more_is_not_forgotten_while_it_works() -> None:
+    clock = FakeClock()
+    strava, store = Strava(clock), MemoryTokenStore()
+    await store.save(7, TokenSet("a0", "r0", NOW - 1))
+    accounts = Accounts(store, clock, strava.refresh)
+    strava.gate = anyio.Event()
+
+    async def call() -> None:
+        await accounts.drop_if_dead(accounts.source(7), 7)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(call)
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    gc.collect()
+    flushed: list[bool] = []
+
+    async def flush() -> None:
+        await accounts.flush()
+        flushed.append(True)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(flush)
+        await anyio.wait_all_tasks_blocked()
+        assert not flushed
+        strava.gate.set()
+    saved = await store.load(7)
+    assert saved is not None
+    assert saved.refresh_token == strava.latest == "r1"

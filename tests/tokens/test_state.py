@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from strava_async.oauth.grants import TokenSet
+from strava_async.oauth.token_set import TokenSet
 from strava_async.tokens.generations import ended
 from strava_async.tokens.state import Unsaved
 from tests.tokens.test_source import NOW

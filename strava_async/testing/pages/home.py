@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from strava_async._types import is_object
-from strava_async.oauth.grants import authorization_url
+from strava_async.oauth.redirect import authorization_url
 from strava_async.testing.http.parameters import integer, required, sport_type
 from strava_async.testing.http.request import EmulatorRequest
 from strava_async.testing.http.responses import EncodedBody, Response, bad_request, empty_response, html_response
