@@ -208,9 +208,9 @@ class Exchange:
         opened = _step_on(steps) if is_small else None
         if opened is not None:
             return self._ended(call, opened, bearer, decode)
-        # A hundred large bodies that arrive together are decompressed and decoded one per turn of the loop, each step in
-        # a turn of its own; else all would stall it. What holds the interpreter, as decoders do, would stall it from a
-        # thread too.
+        # A hundred large bodies that arrive together are decompressed and decoded one per turn of the loop, each step
+        # in a turn of its own; else all would stall it. What holds the interpreter, as decoders do, would stall it
+        # from a thread too.
         async with _decoding():
             while opened is None:
                 await anyio.lowlevel.checkpoint()
