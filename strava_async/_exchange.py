@@ -122,14 +122,7 @@ class Exchange:
         if tokens is not None:
             await tokens.prepare(scope_of(call.method, call.path))
         report = self._reports.of(call, tokens, options.priority)
-        permits = PermitBudget(
-            self._limiter if call.quota_class else self._unmetered,
-            self._clock,
-            call.quota_class,
-            options.priority,
-            options.max_wait,
-            report,
-        )
+        permits = self._permits(call, options, report)
         attempt, renewed = 1, False
         while True:
             ended = await self._attempt(call, tokens, options, await permits.acquire(), decode, report)
@@ -153,6 +146,10 @@ class Exchange:
                     return _give_up(ended.error, ended.reply, permits.attempts, check_for_errors)
                 case _:
                     assert_never(decision.step)
+
+    def _permits(self, call: Call, options: Options, report: Report) -> PermitBudget:
+        limiter = self._limiter if call.quota_class else self._unmetered
+        return PermitBudget(limiter, self._clock, call.quota_class, options.priority, options.max_wait, report)
 
     async def _attempt(
         self,
