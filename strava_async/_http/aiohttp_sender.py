@@ -39,9 +39,9 @@ from strava_async._http.failures import because, no_reply
 from strava_async._http.incoming import Collected
 from strava_async._http.request_head import address_and_target, is_chunked, request_head
 from strava_async.errors import InputError, TransportError
-from strava_async.quota_fields import QUOTA_FIELDS
+from strava_async.quota.headers import QUOTA_FIELDS
 from strava_async.request.outgoing import Body, OutgoingRequest
-from strava_async.wire import Reply
+from strava_async.request.reply import Reply
 
 # Of a line of the head and of one field; aiohttp's own limit of 8 KB is less than what proxies let through.
 MAX_FIELD_BYTES = 64 * 1024

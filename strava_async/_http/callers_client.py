@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from weakref import WeakKeyDictionary
 
+from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async._http.http_client import HttpClient
 from strava_async._http.httpx_sender import HttpxSender, library_of
-from strava_async._loop_binding import LoopBinding
 from strava_async.errors import InputError
 
 # Such as "Event loop is closed" of asyncio, and "must be called from async context" of trio.

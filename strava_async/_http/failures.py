@@ -7,8 +7,8 @@ from typing import TypeVar
 from strava_async._http.frames import forget_frames
 from strava_async._http.trust import permanent_tls_failure
 from strava_async.errors import StravaError, TransportError
-from strava_async.redaction import redacted
 from strava_async.request.outgoing import OutgoingRequest
+from strava_async.request.redaction import redacted
 
 REASON_CHARACTERS = 300
 

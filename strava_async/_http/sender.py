@@ -12,7 +12,7 @@ from strava_async._http.gate import Gate
 from strava_async._http.http_client import HttpClient
 from strava_async.errors import InputError
 from strava_async.request.outgoing import OutgoingRequest
-from strava_async.wire import Reply
+from strava_async.request.reply import Reply
 
 if TYPE_CHECKING:
     from strava_async._http.callers_client import CallersClient

@@ -1,1 +1,1 @@
-"""One request, from the arguments of a call to its value."""
+"""One request: arguments to a call, its order of steps, a reply to a value or an error."""

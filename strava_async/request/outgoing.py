@@ -17,10 +17,10 @@ from typing import Protocol
 
 import anyio
 
+from strava_async._concurrency.reading_threads import in_reading_thread
 from strava_async._hidden import Hidden, revealed
-from strava_async._reading_threads import in_reading_thread
-from strava_async.calls import Call
 from strava_async.errors import InputError, Sent, StravaError, TransportError
+from strava_async.request.call import Call
 
 # A body in memory goes out in pieces of this size.
 _PIECE_BYTES = 64 * 1024
@@ -121,7 +121,7 @@ class OutgoingRequest:
         # Not above: most programs send no file, and all wait for what an import loads.
         import secrets
 
-        from strava_async.multipart import Multipart
+        from strava_async.request.multipart import Multipart
 
         parts = Multipart(call.fields or {}, call.files, secrets.token_hex(16))
         fields = {"Content-Type": parts.content_type}

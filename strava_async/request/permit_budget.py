@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from strava_async._reports import Report
 from strava_async.clock import Clock
-from strava_async.limiter import Limiter, Permit
-from strava_async.quota import Priority, QuotaClass
+from strava_async.limiter.local import Limiter, Permit
+from strava_async.quota.values import Priority, QuotaClass
+from strava_async.request.reports import Report
 
 
 class PermitBudget:

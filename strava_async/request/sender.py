@@ -3,7 +3,7 @@
 A sender moves bytes. What they are was decided before: ``OutgoingRequest`` has the URL, the fields, the body and the
 bounds. What comes back is a ``Reply`` as it arrived, still compressed; what it means is decided afterwards.
 
-Rules for an implementation; ``tests/sender_contract.py`` checks them:
+Rules for an implementation; ``tests/http/sender_contract.py`` checks them:
 
 1. One ``send`` is one request: no retry of its own, no redirect, no cookie. Each request has a permit of its own.
 2. It sets ``outgoing.sent`` to ``"maybe"`` before the first byte of the request can leave, and not before that if it
@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from strava_async.request.outgoing import OutgoingRequest
-from strava_async.wire import Reply
+from strava_async.request.reply import Reply
 
 
 class Sender(Protocol):
