@@ -127,14 +127,7 @@ class Exchange:
         if tokens is not None:
             await tokens.prepare(call.endpoint.scope)
         report = self._reports.of(call, tokens, options.priority)
-        permits = PermitBudget(
-            self._limiter if call.quota_class else self._unmetered,
-            self._clock,
-            call.quota_class,
-            options.priority,
-            options.max_wait,
-            report,
-        )
+        permits = self._permits(call, options, report)
         give_up_at = math.inf if options.within is None else self._clock.monotonic() + options.within
         attempt, renewed = 1, False
         while True:
@@ -162,6 +155,10 @@ class Exchange:
                     return _give_up(ended.error, ended.reply, permits.attempts, check_for_errors)
                 case _:
                     assert_never(decision.step)
+
+    def _permits(self, call: Call, options: Options, report: Report) -> PermitBudget:
+        limiter = self._limiter if call.quota_class else self._unmetered
+        return PermitBudget(limiter, self._clock, call.quota_class, options.priority, options.max_wait, report)
 
     async def _attempt(
         self,

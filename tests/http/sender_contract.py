@@ -41,7 +41,7 @@ def upload(server: Server) -> Call:
 
 async def sent(sender: Sender, call: Call, timeout: float = LONG, total: float | None = LONG) -> Reply:
     """Send a call as ``HttpSender`` does: within the bounds of its request."""
-    outgoing = OutgoingRequest(call, Hidden("b"), timeout, total)
+    outgoing = OutgoingRequest(call, Hidden("token-of-7"), timeout, total)
     with anyio.fail_after(LONG):
         with outgoing.begin():
             return await sender.send(outgoing)
@@ -191,7 +191,7 @@ class SenderContract:
         assert line == "GET /a%20b/%C3%BC%2F?q=x%26y&n=1,2 HTTP/1.1"
         given = {field.partition(": ")[0].lower(): field.partition(": ")[2] for field in fields}
         assert len(given) == len(fields)
-        assert given["authorization"] == "Bearer b"
+        assert given["authorization"] == "Bearer token-of-7"
         assert given["host"] == server.url.removeprefix("http://")
         assert "content-length" not in given
         assert "transfer-encoding" not in given
@@ -380,7 +380,7 @@ class SenderContract:
             b"sekret\r\n\r\n",
         ):
             async with listening(answers(answer)) as server:
-                call = oauth_call(f"{server.url}/oauth/token", {"code": "c"}, idempotent=False)
+                call = oauth_call(f"{server.url}/oauth/token", {"code": "code-of-7"}, idempotent=False)
                 error = await outcome(sender, call)
             assert told(error) == "maybe"
             shown = "".join(f"{chained!r} {chained}" for chained in _shown(error))

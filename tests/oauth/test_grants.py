@@ -16,7 +16,8 @@ from strava_async.errors import (
     InvalidGrantError,
     MissingScopeError,
 )
-from strava_async.oauth.grants import AccessInfo, grants, scopes
+from strava_async.oauth import grants, scopes
+from strava_async.oauth.grants import AccessInfo
 from strava_async.oauth.redirect import parse_redirect, redirect_state
 from strava_async.oauth.scopes import Scope, lacks_scope
 from strava_async.oauth.token_set import TokenSet
