@@ -10,8 +10,8 @@ from html import escape
 from itertools import islice
 from typing import Any
 
-from strava_async._shapes import is_object
-from strava_async.oauth import authorization_url
+from strava_async._types import is_object
+from strava_async.oauth.grants import authorization_url
 from strava_async.testing.http.parameters import integer, required, sport_type
 from strava_async.testing.http.request import EmulatorRequest
 from strava_async.testing.http.responses import EncodedBody, Response, bad_request, empty_response, html_response

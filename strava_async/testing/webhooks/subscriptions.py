@@ -21,7 +21,7 @@ from itertools import count
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from strava_async._shapes import is_object
+from strava_async._types import is_object
 from strava_async.testing.callbacks import Callbacks, call_callback
 from strava_async.testing.http.access import application_of
 from strava_async.testing.http.parameters import required
