@@ -11,7 +11,7 @@ import pytest
 from strava_async.testing import Emulator, FakeClock
 from strava_async.testing.state.population import Population
 from strava_async.testing.world import AthleteWorld, generate_athlete
-from strava_async.testing.world.generate import invent
+from strava_async.testing.world.generate import KeptInventions, invent
 from strava_async.testing.world.plan.gear import GearInventory
 from strava_async.testing.world.record.stream_store import StreamStore
 from strava_async.testing.world.routes.atlas import Atlas
@@ -99,6 +99,16 @@ def test_an_invention_is_the_seed_of_any_number_of_worlds() -> None:
     worlds[1].activities.clear()
     worlds[1].profile.clear()
     assert told(worlds[0]) == told(worlds[2]) == told(generate_athlete(ATHLETE, seed=1, now=NOW, years=0.1))
+
+
+def test_an_athlete_is_invented_once_while_there_is_room() -> None:
+    kept = KeptInventions(limit=40)
+    arguments = {"seed": 1, "now": NOW, "years": 0.1}
+    first = kept.get(ATHLETE, **arguments)
+    assert 20 < len(first.activities) < 40
+    assert kept.get(ATHLETE, **arguments) is first
+    kept.get(ATHLETE + 1, **arguments)
+    assert kept.get(ATHLETE, **arguments) is not first
 
 
 @pytest.mark.parametrize("other", [{"seed": 2}, {"years": 0.3}, {"athletes": 2}])
