@@ -22,6 +22,7 @@ from strava_async.errors import DecodeError, TransportError
 from strava_async.wire import Reply
 from tests import hostile_peers as peers
 from tests.hostile_peers import Peer, Server, answers, listening
+from tests.plain_http import NO_TRUST
 
 pytestmark = pytest.mark.anyio
 
@@ -30,9 +31,9 @@ SHORT, LONG = 0.2, 60.0
 BIG = b"x" * 12_000_000  # more than the buffers of a connection take
 
 TRANSPORTS: dict[str, Callable[[], Any]] = {
-    "httpx": httpx.AsyncClient,
-    "httpx2": httpx2.AsyncClient,
-    "httpx over aiohttp": lambda: httpx.AsyncClient(transport=AiohttpTransport()),
+    "httpx": lambda: httpx.AsyncClient(verify=NO_TRUST),
+    "httpx2": lambda: httpx2.AsyncClient(verify=NO_TRUST),
+    "httpx over aiohttp": lambda: httpx.AsyncClient(transport=AiohttpTransport(verify=NO_TRUST)),
 }
 OWN = {"own aiohttp": True, "own httpx": False}
 ON = {"asyncio": [*OWN, *TRANSPORTS], "trio": ["own httpx", "httpx", "httpx2"]}

@@ -18,6 +18,7 @@ from strava_async._http import HttpClient, HttpSender
 from strava_async.calls import Call, api_call, oauth_call
 from strava_async.errors import DecodeError, InputError, TransportError
 from strava_async.wire import Reply, read
+from tests.plain_http import NO_TRUST
 
 pytestmark = pytest.mark.anyio
 
@@ -272,7 +273,7 @@ async def test_a_closed_sender_says_so() -> None:
 
 
 async def test_a_closed_client_of_the_callers_says_so() -> None:
-    http_client = httpx.AsyncClient()
+    http_client = httpx.AsyncClient(verify=NO_TRUST)
     await http_client.aclose()
     with pytest.raises(InputError, match="closed"):
         await HttpSender(http_client).send(GET, Hidden("b"), 5.0)
