@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable
 import anyio
 import anyio.lowlevel
 
-from strava_async.limiter import RateLimiter
-from strava_async.quota import Priority, QuotaClass
+from strava_async.limiter.local import RateLimiter
+from strava_async.quota.values import Priority, QuotaClass
 from strava_async.testing.clock import FakeClock
 
 ROUNDS = 7

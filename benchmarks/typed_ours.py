@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.timing import median_ms
-from strava_async.calls import api_call
 from strava_async.models import SummaryActivity
 from strava_async.models._reading import read_many
 from strava_async.models.stream_set import StreamSet, read_streams
-from strava_async.wire import Reply, read
+from strava_async.request.call import api_call
+from strava_async.request.reply import Reply, read
 
 _JSON = "application/json; charset=utf-8"
 

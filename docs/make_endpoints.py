@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from strava_async.endpoints import ENDPOINTS, Endpoint
-from strava_async.quota import QuotaClass
+from strava_async.quota.values import QuotaClass
+from strava_async.request.endpoints import ENDPOINTS, Endpoint
 
 PAGE = Path(__file__).parent / "endpoints.md"
 
 HEAD = """# Endpoints
 
 Every endpoint that Strava keeps open to applications, where it is in this library, and what it takes. Made from
-`strava_async/endpoints.py` by `docs/make_endpoints.py`: change it there.
+`strava_async/request/endpoints.py` by `docs/make_endpoints.py`: change it there.
 
 - **Scope**: the call needs one of these; without any, `MissingScopeError` is raised before a request is made, where it
   is known what the athlete granted.

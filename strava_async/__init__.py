@@ -39,21 +39,21 @@ from strava_async.errors import (
     UploadError,
     UploadTimeoutError,
 )
-from strava_async.limiter import Limiter, Permit, RateLimiter, Unlimited
-from strava_async.oauth import AccessInfo, TokenSet
+from strava_async.limiter.local import Limiter, Permit, RateLimiter, Unlimited
+from strava_async.oauth.grants import AccessInfo, TokenSet
+from strava_async.oauth.scopes import Scope
 from strava_async.protocol import ApiV3
-from strava_async.quota import Priority, Quota, QuotaClass
-from strava_async.retry import RetryPolicy
-from strava_async.scopes import Scope
-from strava_async.tokens import TokenKeeper, TokenSource
+from strava_async.quota.values import Priority, Quota, QuotaClass
+from strava_async.request.retry import RetryPolicy
+from strava_async.tokens.source import TokenKeeper, TokenSource
 
 if TYPE_CHECKING:
     from strava_async.application import Strava
     from strava_async.client import Client
-    from strava_async.hooks import Hooks, RefreshEvent, RequestEvent, ResponseEvent, RetryEvent, WaitEvent
-    from strava_async.state import StateSigner
+    from strava_async.oauth.state import StateSigner
     from strava_async.stores import MemoryTokenStore, SqliteTokenStore, TokenStore
     from strava_async.subscriptions import Subscription, Webhooks
+    from strava_async.telemetry.hooks import Hooks, RefreshEvent, RequestEvent, ResponseEvent, RetryEvent, WaitEvent
     from strava_async.webhooks import WebhookEvent
 else:
     # Loaded when they are first asked for: an ApiV3 alone needs none of them.

@@ -13,27 +13,27 @@ from typing import Literal, Self, TypeVar
 
 import anyio.to_thread
 
-from strava_async._credentials import check_client_id, check_secret
+from strava_async._concurrency.shield import UnderWay, carry_out, commit
 from strava_async._hidden import Hidden, hidden
 from strava_async._http import HttpClient
-from strava_async._shield import UnderWay, carry_out, commit
-from strava_async._unset import UNSET, Unset
-from strava_async.accounts import Accounts
+from strava_async._types import UNSET, Unset
 from strava_async.client import Client, load_tags
 from strava_async.clock import Clock
 from strava_async.errors import DecodeError, InputError, MissingScopeError, StravaError
-from strava_async.hooks import Hooks
-from strava_async.limiter import Limiter, RateLimiter
-from strava_async.oauth import AccessInfo, TokenSet, parse_redirect, redirect_state
+from strava_async.limiter.local import Limiter, RateLimiter
+from strava_async.oauth.credentials import check_client_id, check_secret
+from strava_async.oauth.grants import AccessInfo, TokenSet, parse_redirect, redirect_state
+from strava_async.oauth.scopes import check_scope, parse_scope, scope_names
+from strava_async.oauth.state import StateSigner, check_state
 from strava_async.protocol import ApiV3
-from strava_async.quota import Priority, Quota
-from strava_async.retry import RetryPolicy
-from strava_async.scopes import check_scope, parse_scope, scope_names
-from strava_async.state import StateSigner, check_state
+from strava_async.quota.values import Priority, Quota
+from strava_async.request.retry import RetryPolicy
 from strava_async.stores.base import TokenStore
 from strava_async.stores.memory import MemoryTokenStore
 from strava_async.subscriptions import Webhooks
-from strava_async.tokens import TokenSource
+from strava_async.telemetry.hooks import Hooks
+from strava_async.tokens.accounts import Accounts
+from strava_async.tokens.source import TokenSource
 
 IfMissing = Literal["keep", "revoke"]
 OpenUrl = Callable[[str], object]
@@ -304,7 +304,7 @@ class Strava:
             RFC 8252 §7.3 and https://developers.strava.com/docs/authentication/
         """
         # Only who logs in at a terminal needs the server's parser and the browsers' names.
-        from strava_async.login import log_in, show_in_browser
+        from strava_async.login.local import log_in, show_in_browser
 
         self._check_open()
         return await log_in(

@@ -9,27 +9,27 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from strava_async import oauth
-from strava_async._credentials import check_client_id, check_secret
-from strava_async._exchange import Exchange, Options
+from strava_async._concurrency.shield import UnderWay, carry_out
 from strava_async._hidden import Hidden, hidden
 from strava_async._http import HttpClient, HttpSender
-from strava_async._reports import Reports
-from strava_async._shield import UnderWay, carry_out
-from strava_async._unset import UNSET, Unset
-from strava_async._walks import Items, Pages
-from strava_async.calls import Call, Method, api_call, base_url, hide_secrets, oauth_call
+from strava_async._types import UNSET, Unset
 from strava_async.clock import Clock
 from strava_async.errors import InputError, StravaError
-from strava_async.limiter import Limiter, RateLimiter
-from strava_async.oauth import AccessInfo, TokenSet, with_access_token, with_expiry, with_refresh_token
-from strava_async.paging import PageWalk
-from strava_async.quota import Priority, Quota
-from strava_async.retry import Pause, RetryPolicy
-from strava_async.tokens import OnTokenRefresh, TokenSource
+from strava_async.limiter.local import Limiter, RateLimiter
+from strava_async.oauth import grants as oauth
+from strava_async.oauth.credentials import check_client_id, check_secret
+from strava_async.oauth.grants import AccessInfo, TokenSet, with_access_token, with_expiry, with_refresh_token
+from strava_async.paging.pages import PageWalk
+from strava_async.paging.walk import Items, Pages
+from strava_async.quota.values import Priority, Quota
+from strava_async.request.call import Call, Method, api_call, base_url, hide_secrets, oauth_call
+from strava_async.request.exchange import Exchange, Options
+from strava_async.request.reports import Reports
+from strava_async.request.retry import Pause, RetryPolicy
+from strava_async.tokens.source import OnTokenRefresh, TokenSource
 
 if TYPE_CHECKING:
-    from strava_async.hooks import Hooks
+    from strava_async.telemetry.hooks import Hooks
 
 # No request about tokens takes longer, whatever Strava sends. A small timeout does not cut it off before TCP can
 # make good the loss of two packets (RFC 6298 §2): the answer may hold the only refresh token that is good.
@@ -544,7 +544,7 @@ class ApiV3:
 def _reports(hooks: Hooks | None, clock: Clock) -> Reports:
     if hooks is None:
         return Reports()
-    from strava_async._hook_reports import HookReports  # not above: it adds to the import, and few need it
+    from strava_async.telemetry.hook_reports import HookReports  # not above: it adds to the import, and few need it
 
     return HookReports(hooks, clock)
 

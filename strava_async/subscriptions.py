@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from strava_async._credentials import check_client_id, check_secret, check_text
 from strava_async._hidden import hidden
-from strava_async._shapes import is_list, is_object
+from strava_async._types import is_list, is_object
 from strava_async.errors import BadRequestError, DecodeError, InputError, InvalidClientError, UnauthorizedError
+from strava_async.oauth.credentials import check_client_id, check_secret, check_text
 from strava_async.protocol import ApiV3
 
 MAX_URL_CHARACTERS = 255

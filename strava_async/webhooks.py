@@ -24,10 +24,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from strava_async._credentials import check_text
 from strava_async._hidden import Hidden, hidden
-from strava_async._shapes import bytes_of, is_object
+from strava_async._types import bytes_of, is_object
 from strava_async.errors import InputError, UnverifiedWebhookError
+from strava_async.oauth.credentials import check_text
 
 TOLERANCE_SECONDS = 300.0
 

@@ -38,9 +38,9 @@ from strava_async import (
     UnauthorizedError,
     Unlimited,
 )
-from strava_async.accounts import Accounts
 from strava_async.testing import ALL_SCOPES, Emulator, FakeClock, Fault, MeterLimits
 from strava_async.testing.clock import SOME_TUESDAY
+from strava_async.tokens.accounts import Accounts
 
 pytestmark = pytest.mark.anyio
 

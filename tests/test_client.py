@@ -25,7 +25,7 @@ from strava_async import (
     RateLimiter,
     Strava,
 )
-from strava_async.endpoints import ENDPOINTS, Endpoint
+from strava_async.request.endpoints import ENDPOINTS, Endpoint
 from strava_async.testing import Emulator, FakeClock, MeterLimits
 
 pytestmark = pytest.mark.anyio

@@ -35,12 +35,12 @@ from strava_async import (
     TokenStoreError,
 )
 from strava_async._http.incoming import Collected
-from strava_async.oauth import AccessInfo
+from strava_async.oauth.grants import AccessInfo
+from strava_async.request.reply import MAX_BODY_BYTES
 from strava_async.webhooks import challenge_of, check_signature
-from strava_async.wire import MAX_BODY_BYTES
+from tests.fastapi.oauth_service import parameters, service
 from tests.frames import PACKAGE, errors_of, shown_by, shown_in, without_frames_of_tests
-from tests.hostile_peers import Connection, Server, listening
-from tests.oauth_service import parameters, service
+from tests.http.hostile_peers import Connection, Server, listening
 from tests.plain_http import NO_TRUST
 
 ACCESS, REFRESH = "acc3ss-0123456789abcdef", "refr3sh-0123456789abcdef"

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from strava_async import ApiV3, QuotaClass, RetryPolicy, Strava
-from strava_async.hooks import Hooks, ResponseEvent
+from strava_async.telemetry.hooks import Hooks, ResponseEvent
 from strava_async.testing import Emulator, FakeClock
 
 NEW = "https://api-v3.strava.com"

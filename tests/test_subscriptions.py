@@ -34,7 +34,7 @@ from strava_async import (
     TransportError,
 )
 from strava_async._http import HttpClient
-from strava_async.calls import Method, api_call
+from strava_async.request.call import Method, api_call
 from strava_async.subscriptions import Subscription
 from strava_async.testing import Emulator, FakeClock, Fault
 from strava_async.testing.callbacks import CallbackReply

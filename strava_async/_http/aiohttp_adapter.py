@@ -31,10 +31,10 @@ from yarl import URL
 from strava_async._hidden import Hidden, SecretText
 from strava_async._http.attempt import Attempt, Body
 from strava_async._http.incoming import Collected
-from strava_async.calls import Call
 from strava_async.errors import InputError, TransportError
-from strava_async.quota_fields import QUOTA_FIELDS
-from strava_async.wire import Reply
+from strava_async.quota.headers import QUOTA_FIELDS
+from strava_async.request.call import Call
+from strava_async.request.reply import Reply
 
 # Of a line of the head and of one field; aiohttp's own limit of 8 KB is less than what proxies let through.
 MAX_FIELD_BYTES = 64 * 1024

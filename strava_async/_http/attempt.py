@@ -17,14 +17,14 @@ from typing import Any, Protocol, TypeVar
 
 import anyio
 
+from strava_async._concurrency.reading_threads import in_reading_thread
 from strava_async._hidden import Hidden, revealed
 from strava_async._http.frames import forget_frames
 from strava_async._http.trust import permanent_tls_failure
-from strava_async._reading_threads import in_reading_thread
-from strava_async.calls import Call
 from strava_async.errors import InputError, Sent, StravaError, TransportError
-from strava_async.redaction import redacted
-from strava_async.wire import Reply
+from strava_async.request.call import Call
+from strava_async.request.redaction import redacted
+from strava_async.request.reply import Reply
 
 REASON_CHARACTERS = 300
 # Of a body in memory that goes out at a time.
@@ -156,7 +156,7 @@ class Attempt:
         # Not above: most programs send no file, and all wait for what an import loads.
         import secrets
 
-        from strava_async.multipart import Multipart
+        from strava_async.request.multipart import Multipart
 
         parts = Multipart(call.fields or {}, call.files, secrets.token_hex(16))
         fields = {"Content-Type": parts.content_type}

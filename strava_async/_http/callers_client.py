@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from weakref import WeakKeyDictionary
 
+from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async._http.attempt import Attempt, HttpClient
 from strava_async._http.httpx_adapter import HttpxAdapter, library_of
-from strava_async._loop_binding import LoopBinding
 from strava_async.errors import InputError
-from strava_async.wire import Reply
+from strava_async.request.reply import Reply
 
 
 class _Loops:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 import sniffio
 
+from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async._http.attempt import Adapter
-from strava_async._loop_binding import LoopBinding
-from strava_async.calls import Call
 from strava_async.errors import InputError
+from strava_async.request.call import Call
 
 if TYPE_CHECKING:
     import asyncio

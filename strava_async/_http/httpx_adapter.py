@@ -18,11 +18,11 @@ from urllib.parse import urlsplit
 from strava_async._hidden import revealed
 from strava_async._http.attempt import Attempt, Body, HttpClient
 from strava_async._http.incoming import Collected, fields_of
-from strava_async._http.quiet import quiet_url
-from strava_async.calls import Call
+from strava_async._http.secret_url import quiet_url
 from strava_async.errors import DecodeError, InputError, StravaError
-from strava_async.unpacking import ACCEPTED, accepted
-from strava_async.wire import Reply
+from strava_async.request.call import Call
+from strava_async.request.decompression import ACCEPTED, accepted
+from strava_async.request.reply import Reply
 
 _REFUSED_BY_A_PROXY = r"[3-5]\d\d\b"
 # Its credentials, or where it leads to: not a matter of time.

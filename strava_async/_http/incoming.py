@@ -7,8 +7,8 @@ from io import BytesIO
 
 from strava_async._hidden import Hidden
 from strava_async.errors import DecodeError
-from strava_async.quota_fields import QUOTA_FIELDS
-from strava_async.wire import MAX_BODY_BYTES
+from strava_async.quota.headers import QUOTA_FIELDS
+from strava_async.request.reply import MAX_BODY_BYTES
 
 _FIELDS = frozenset(name.encode() for name in (*QUOTA_FIELDS, "content-encoding", "content-type"))
 _NOTHING = Hidden(b"")

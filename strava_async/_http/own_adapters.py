@@ -27,7 +27,7 @@ from strava_async._http.pool import (
 )
 from strava_async._http.proxies import Proxies, Proxy
 from strava_async._http.trust import tls_context
-from strava_async.calls import Call
+from strava_async.request.call import Call
 
 _DIRECT, _FAST = "httpx", "aiohttp"
 

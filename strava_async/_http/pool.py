@@ -22,7 +22,7 @@ import httpx
 
 from strava_async._http.proxies import Proxy
 from strava_async.errors import InputError
-from strava_async.unpacking import ACCEPTED
+from strava_async.request.decompression import ACCEPTED
 
 KEEPALIVE_SECONDS = 5.0
 MAX_IDLE_AT_A_PROXY = 10

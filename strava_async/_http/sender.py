@@ -11,9 +11,9 @@ from strava_async._hidden import Hidden
 from strava_async._http.attempt import Attempt, HttpClient
 from strava_async._http.connections import Connections
 from strava_async._http.gate import Gate
-from strava_async.calls import Call
 from strava_async.errors import InputError
-from strava_async.wire import Reply
+from strava_async.request.call import Call
+from strava_async.request.reply import Reply
 
 if TYPE_CHECKING:
     from strava_async._http.callers_client import CallersClient

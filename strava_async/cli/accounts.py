@@ -25,7 +25,7 @@ from strava_async.cli.config import (
 from strava_async.cli.reaching import explained
 from strava_async.cli.terminal import DONE, FAILED, Terminal, UsageError, run
 from strava_async.errors import InputError, StravaError
-from strava_async.oauth import TokenSet
+from strava_async.oauth.grants import TokenSet
 from strava_async.stores.base import TokenStore
 
 SETTINGS_PAGE = "https://www.strava.com/settings/apps"

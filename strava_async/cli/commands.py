@@ -17,7 +17,7 @@ from rich.console import Console
 import strava_async
 from strava_async.cli.config import CONFIG, STORE, Options
 from strava_async.cli.terminal import this_terminal
-from strava_async.scopes import DEFAULT_SCOPE
+from strava_async.oauth.scopes import DEFAULT_SCOPE
 
 Given = TypeVar("Given")
 Value = TypeVar("Value")

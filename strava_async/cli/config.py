@@ -28,16 +28,16 @@ from typing import Any
 
 import anyio
 
-from strava_async._credentials import check_client_id, check_secret
 from strava_async.application import Strava
 from strava_async.cli.emulator_url import API_PATH, OAUTH_PATH, STRAVA, emulator_url, strava_api_url
 from strava_async.cli.places import default_directory, expanded, needed
 from strava_async.cli.terminal import Ask, UsageError
 from strava_async.errors import InputError, TokenStoreError
-from strava_async.retry import RetryPolicy
+from strava_async.oauth.credentials import check_client_id, check_secret
+from strava_async.request.retry import RetryPolicy
 from strava_async.stores.base import TokenStore
+from strava_async.stores.encryption import seals
 from strava_async.stores.private_files import make_open_file_private, make_private_directories, remedy
-from strava_async.stores.sealing import seals
 from strava_async.stores.sqlite import SqliteTokenStore
 
 DIRECTORY = default_directory(os.environ)

@@ -8,12 +8,12 @@ from functools import partial
 
 import anyio
 
-from strava_async._credentials import check_text
 from strava_async.application import Strava
 from strava_async.cli.config import MakeStrava, Options, application_name, find_credentials, open_strava
 from strava_async.cli.reaching import reaching
 from strava_async.cli.terminal import DONE, Ask, Terminal, UsageError, run
 from strava_async.errors import BadRequestError, InputError, NotFoundError
+from strava_async.oauth.credentials import check_text
 from strava_async.subscriptions import Subscription
 
 Work = Callable[[Strava, int], Awaitable[int]]

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
-from strava_async._shapes import is_object
+from strava_async._types import is_object
 from strava_async.errors import (
     ApplicationInactiveError,
     AthleteCapacityError,

@@ -13,8 +13,8 @@ from typing import Protocol, Self
 
 from strava_async.clock import Clock
 from strava_async.demo.harvest import Kind, Progress
-from strava_async.limiter import Limiter
-from strava_async.quota import Quota, QuotaClass
+from strava_async.limiter.local import Limiter
+from strava_async.quota.values import Quota, QuotaClass
 
 NAME_WIDTH = 40  # columns: with what stands before it, less than 80
 TOLD = 5  # failures that are told in words

@@ -24,8 +24,8 @@ from strava_async.demo.frame import Books, Observer, Outcome, Screen, fitted, on
 from strava_async.demo.harvest import Progress, harvest
 from strava_async.demo.store import StoreError, open_store
 from strava_async.errors import InputError, StravaError
-from strava_async.limiter import RateLimiter
-from strava_async.oauth import TokenSet, parse_redirect
+from strava_async.limiter.local import RateLimiter
+from strava_async.oauth.grants import TokenSet, parse_redirect
 from strava_async.protocol import ApiV3
 from strava_async.testing.clock import FastClock
 from strava_async.testing.emulator import Emulator

@@ -14,7 +14,7 @@ from strava_async.client import Client
 from strava_async.errors import CrossSiteError, InputError
 from strava_async.fastapi.cross_site import is_opened_from_here
 from strava_async.fastapi.sessions import Sessions, SignedIn
-from strava_async.state import StateSigner
+from strava_async.oauth.state import StateSigner
 
 Identify = Callable[[HTTPConnection], int | Awaitable[int | None] | None]
 

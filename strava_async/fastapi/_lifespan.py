@@ -7,17 +7,17 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from strava_async._loop_binding import LoopBinding
-from strava_async._unset import UNSET
+from strava_async._concurrency.loop_binding import LoopBinding
+from strava_async._types import UNSET
 from strava_async.application import Strava
 from strava_async.fastapi._kit import Identify, Kit, Kits
 from strava_async.fastapi.access_log import AccessLogFilter
 from strava_async.fastapi.cross_site import read_origins
 from strava_async.fastapi.openapi import document
 from strava_async.fastapi.sessions import COOKIE_NAME, SESSION_SECONDS, Sessions, SignedIn
-from strava_async.quota import Priority
-from strava_async.retry import RetryPolicy
-from strava_async.state import Secret, StateSigner
+from strava_async.oauth.state import Secret, StateSigner
+from strava_async.quota.values import Priority
+from strava_async.request.retry import RetryPolicy
 
 # A person waits: a silent Strava costs twice the timeout and half a second at the most, one that drips twice the total.
 WEB_WAIT_SECONDS = 2.0

@@ -8,9 +8,9 @@ from starlette.datastructures import URL
 from starlette.requests import HTTPConnection
 from starlette.routing import NoMatchFound
 
-from strava_async._pages import Link
 from strava_async.fastapi._kit import has_one_application
 from strava_async.fastapi.redirects import safe_next
+from strava_async.login.pages import Link
 
 ROUTE = "strava_connect"
 

@@ -23,7 +23,7 @@ from strava_async.errors import InputError
 from strava_async.fastapi.cross_site import is_a_site
 from strava_async.fastapi.oauth_routes import OAuthRoutes, OnConnect, OnDisconnect, OnError, User
 from strava_async.fastapi.origins import origin_of
-from strava_async.scopes import scope_names
+from strava_async.oauth.scopes import scope_names
 
 
 def oauth_router(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from strava_async._pages import Link
 from strava_async.fastapi.oauth_failures import ConnectFailure
 from strava_async.fastapi.problems import Problem, problem_type
+from strava_async.login.pages import Link
 
 
 def failure_response(request: Request, failure: ConnectFailure) -> Response:

@@ -28,11 +28,11 @@ from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 
-from strava_async._shapes import bytes_of
+from strava_async._types import bytes_of
 from strava_async.errors import InvalidStateError
 from strava_async.fastapi.cookies import own_name
 from strava_async.fastapi.origins import origin_of
-from strava_async.state import StateSigner
+from strava_async.oauth.state import StateSigner
 
 MAX_QUESTIONS = 8
 MAX_FORGOTTEN = 8

@@ -11,7 +11,6 @@ from urllib.parse import quote, urlencode, urlsplit
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from strava_async._credentials import is_secret
 from strava_async._hidden import Hidden
 from strava_async.application import IfMissing, Strava
 from strava_async.client import Client
@@ -25,7 +24,8 @@ from strava_async.fastapi.oauth_failures import ConnectFailure, failure, failure
 from strava_async.fastapi.oauth_pages import failure_response
 from strava_async.fastapi.oauth_question import Place, answered, ask, close, closed, new_state, read_query
 from strava_async.fastapi.redirects import safe_next
-from strava_async.quota import Meter, Quota
+from strava_async.oauth.credentials import is_secret
+from strava_async.quota.values import Meter, Quota
 
 OnConnect = Callable[[Request, Client], Awaitable[Response | None] | Response | None]
 OnError = Callable[[Request, ConnectFailure], Awaitable[Response | None] | Response | None]

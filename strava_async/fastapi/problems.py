@@ -46,7 +46,6 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketState
 
-from strava_async._pages import PAGE_FIELDS, Link, Page
 from strava_async.errors import (
     ApplicationInactiveError,
     AthleteCapacityError,
@@ -73,6 +72,7 @@ from strava_async.errors import (
 )
 from strava_async.fastapi._kit import time_of
 from strava_async.fastapi.connect_link import connect_link
+from strava_async.login.pages import PAGE_FIELDS, Link, Page
 
 MEDIA_TYPE = "application/problem+json"
 # A URI that leads nowhere, and says so (RFC 9457 §3.1.1, RFC 4151).

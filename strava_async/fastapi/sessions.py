@@ -39,8 +39,8 @@ from strava_async.client import Client
 from strava_async.errors import InputError, InvalidStateError
 from strava_async.fastapi.cookies import cookies_of, own_name
 from strava_async.fastapi.origins import origin_asked
-from strava_async.generations import ended
-from strava_async.state import StateSigner
+from strava_async.oauth.state import StateSigner
+from strava_async.tokens.generations import ended
 
 COOKIE_NAME = "strava_athlete"
 SESSION_SECONDS = 30 * 86_400.0

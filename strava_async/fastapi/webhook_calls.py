@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import anyio
 
-from strava_async._loop_binding import LoopBinding
+from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async.clock import Clock
 from strava_async.errors import InputError
 from strava_async.fastapi._callbacks import call_back, is_async

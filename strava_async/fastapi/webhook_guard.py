@@ -9,12 +9,12 @@ from typing import Literal
 import anyio
 from starlette.requests import ClientDisconnect, Request
 
-from strava_async._credentials import check_text
 from strava_async._hidden import Hidden
 from strava_async.clock import Clock
 from strava_async.errors import InputError
 from strava_async.fastapi.problems import Problem
 from strava_async.fastapi.webhook_queue import check_positive
+from strava_async.oauth.credentials import check_text
 from strava_async.webhooks import WebhookEvent, check_signature, check_signing_secret, parse_event
 
 Signature = Literal["auto", "require", "off"]

@@ -22,7 +22,7 @@ from functools import partial
 import anyio
 from sniffio import current_async_library
 
-from strava_async._shield import run_to_end
+from strava_async._concurrency.shield import run_to_end
 from strava_async.clock import Clock
 from strava_async.fastapi.webhook_handling import log_error
 from strava_async.fastapi.webhook_kept import Backlog, KeptEvent

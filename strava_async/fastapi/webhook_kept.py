@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol, TypeGuard
 
-from strava_async._shapes import is_object
+from strava_async._types import is_object
 from strava_async.errors import InputError
 from strava_async.webhooks import WebhookEvent, parse_event
 

@@ -31,7 +31,7 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from strava_async._loop_binding import LoopBinding
+from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async.clock import Clock
 from strava_async.errors import InputError
 from strava_async.fastapi.webhook_counts import Offer, WebhookCounts

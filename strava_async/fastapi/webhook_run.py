@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from strava_async._loop_binding import LoopBinding
+from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async.fastapi.webhook_keeper import Keeper
 from strava_async.fastapi.webhook_lanes import Lane, Later, Turns
 from strava_async.fastapi.webhook_retry import Job

@@ -16,7 +16,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from strava_async._shapes import is_list, is_object
+from strava_async._types import is_list, is_object
 from strava_async.models._origin import Body, Step, speakable
 
 # Both stand beside the fields in the instance's dictionary, where pydantic copies, pickles and compares around them.

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar, cast, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from strava_async._shapes import is_list
+from strava_async._types import is_list
 from strava_async.errors import DecodeError
 from strava_async.models._model import StravaModel
 from strava_async.models._origin import Body, Step, speakable

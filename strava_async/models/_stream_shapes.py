@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, starmap
 from typing import Any
 
-from strava_async._shapes import is_list, is_object
+from strava_async._types import is_list, is_object
 from strava_async.models._fields import LatLng
 from strava_async.models._reading import Misfit, kind_of
 from strava_async.models.stream_type import ELEMENTS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast, overload
 
-from strava_async._shapes import is_list
+from strava_async._types import is_list
 from strava_async.models._fields import LatLng
 from strava_async.models._stream_shapes import places
 from strava_async.models.stream_type import StreamType

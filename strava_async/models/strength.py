@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeGuard
 
-from strava_async._shapes import is_object
+from strava_async._types import is_object
 from strava_async.errors import InputError
 from strava_async.models.sports import SportType
 

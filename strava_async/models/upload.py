@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from pydantic import field_validator
 
-from strava_async._shapes import is_list, is_object
+from strava_async._types import is_list, is_object
 from strava_async.models._model import StravaModel
-from strava_async.wire import upload_error
+from strava_async.request.reply import upload_error
 
 UploadState = Literal["processing", "ready", "error", "deleted"]
 

@@ -19,7 +19,7 @@ from typing import Any
 import anyio.to_thread
 
 from strava_async.errors import InputError
-from strava_async.multipart import MAX_FILE_BYTES
+from strava_async.request.multipart import MAX_FILE_BYTES
 from strava_async.resources._sources import UploadSource, content_of, kind_of, path_of
 
 Progress = Callable[[int, int], object]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Generic, Self, TypeVar
 
-from strava_async._async_only import AsyncOnly
-from strava_async._walks import Pages
+from strava_async.paging.async_only import AsyncOnly
+from strava_async.paging.walk import Pages
 
 T = TypeVar("T")
 

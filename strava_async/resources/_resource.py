@@ -7,12 +7,12 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Literal, Protocol, TypeVar, overload
 
-from strava_async._walks import Pages, Params, Walk
 from strava_async.errors import InputError
 from strava_async.models._model import StravaModel
 from strava_async.models._reading import OnInvalid, read_many, read_one
 from strava_async.models.athlete import MetaAthlete
-from strava_async.paging import PageWalk
+from strava_async.paging.pages import PageWalk
+from strava_async.paging.walk import Pages, Params, Walk
 from strava_async.protocol import ApiV3
 from strava_async.resources._listing import Listing
 

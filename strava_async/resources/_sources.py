@@ -21,7 +21,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
-from strava_async._reading_threads import in_reading_thread
+from strava_async._concurrency.reading_threads import in_reading_thread
 from strava_async.errors import InputError
 
 # What is larger is copied in a thread.

@@ -6,8 +6,7 @@ import math
 from datetime import datetime, timedelta
 from typing import Any
 
-from strava_async._unset import UNSET, Unset
-from strava_async._walks import Pages, Params
+from strava_async._types import UNSET, Unset
 from strava_async.clock import Clock
 from strava_async.errors import InputError
 from strava_async.models.activity import DetailedActivity, SummaryActivity
@@ -16,7 +15,8 @@ from strava_async.models.comment import Comment
 from strava_async.models.lap import Lap
 from strava_async.models.photo import Photo
 from strava_async.models.zones import ActivityZone
-from strava_async.paging import CursorWalk, PageWalk
+from strava_async.paging.pages import CursorWalk, PageWalk
+from strava_async.paging.walk import Pages, Params
 from strava_async.resources._listing import Listing
 from strava_async.resources._moments import Moment, epoch_seconds
 from strava_async.resources._resource import Resource, described, id_of, wall_time

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from strava_async._walks import Pages, Params
 from strava_async.models.route import Route
-from strava_async.paging import PageWalk
+from strava_async.paging.pages import PageWalk
+from strava_async.paging.walk import Pages, Params
 from strava_async.resources._listing import Listing
 from strava_async.resources._resource import Resource, described, id_of
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from strava_async.errors import InputError
 from strava_async.models.segment_effort import DetailedSegmentEffort
-from strava_async.paging import MAX_PER_PAGE, checked_per_page
+from strava_async.paging.pages import MAX_PER_PAGE, checked_per_page
 from strava_async.resources._resource import Resource, wall_time
 
 # The method `list` hides the type of that name inside of its class.

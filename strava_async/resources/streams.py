@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from strava_async._shapes import is_object
+from strava_async._types import is_object
 from strava_async.errors import InputError, NotFoundError
 from strava_async.models.stream_set import StreamSet, read_streams
 from strava_async.models.stream_type import StreamType

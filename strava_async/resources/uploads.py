@@ -30,11 +30,11 @@ from strava_async.models.strength import (
     strength_document,
 )
 from strava_async.models.upload import Upload, complaint_of, is_activity_id
+from strava_async.request.reply import upload_error
+from strava_async.request.retry import RetryPolicy
 from strava_async.resources._files import OutgoingFile, Progress, check_progress, file_to_send
 from strava_async.resources._resource import Resource
 from strava_async.resources._sources import UploadSource
-from strava_async.retry import RetryPolicy
-from strava_async.wire import upload_error
 
 # What the system holds back of a body that was written is still on its way when the wait for the answer begins.
 UPLOAD_TIMEOUT_SECONDS = 120.0

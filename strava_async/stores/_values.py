@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from strava_async._shapes import is_list, is_object
+from strava_async._types import is_list, is_object
 from strava_async.errors import InputError
-from strava_async.oauth import TokenSet
+from strava_async.oauth.grants import TokenSet
 
 
 def check_athlete_id(athlete_id: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from strava_async.oauth import TokenSet
+from strava_async.oauth.grants import TokenSet
 
 
 class TokenStore(Protocol):

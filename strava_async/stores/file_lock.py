@@ -23,7 +23,7 @@ from typing import Self
 
 import anyio
 
-from strava_async._loop_binding import LoopBinding
+from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async.errors import InputError
 from strava_async.stores.private_files import make_open_file_private, make_private
 

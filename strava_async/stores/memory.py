@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from strava_async._loop_binding import LoopBinding
-from strava_async.oauth import TokenSet
-from strava_async.stores._turns import Turns
+from strava_async._concurrency.keyed_lock import Turns
+from strava_async._concurrency.loop_binding import LoopBinding
+from strava_async.oauth.grants import TokenSet
 from strava_async.stores._values import check_athlete_id
 
 

@@ -12,9 +12,9 @@ from typing import TypeVar
 from strava_async._hidden import hidden
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import InputError
-from strava_async.oauth import TokenSet
+from strava_async.oauth.grants import TokenSet
 from strava_async.stores._values import check_athlete_id
-from strava_async.stores.sealing import Key, generate_key, seals
+from strava_async.stores.encryption import Key, generate_key, seals
 from strava_async.stores.sqlite_rows import TOKENS, Rows, applications, has_plain_rows
 from strava_async.stores.sqlite_shared import SharedFile
 

@@ -22,11 +22,11 @@ from functools import cached_property
 from typing import Any
 
 from strava_async._hidden import Hidden
-from strava_async._shapes import is_list
+from strava_async._types import is_list
 from strava_async.errors import TokenStoreError
-from strava_async.oauth import TokenSet
+from strava_async.oauth.grants import TokenSet
 from strava_async.stores._values import from_json, parse, to_json
-from strava_async.stores.sealing import Seal
+from strava_async.stores.encryption import Seal
 from strava_async.stores.sqlite_file import Schema
 
 _CANARY = "strava-async"

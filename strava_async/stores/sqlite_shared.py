@@ -10,9 +10,9 @@ from typing import TypeVar
 
 import anyio
 
+from strava_async._concurrency.keyed_lock import Turns
+from strava_async._concurrency.threads import finish_in_thread
 from strava_async.errors import InputError, TokenStoreError
-from strava_async.stores._threads import finish_in_thread
-from strava_async.stores._turns import Turns
 from strava_async.stores.file_lock import FileLock
 from strava_async.stores.private_files import Privacy
 from strava_async.stores.sqlite_file import Schema, SqliteFile

@@ -23,10 +23,10 @@ from strava_async._hidden import Hidden
 from strava_async._http import HttpClient, HttpSender
 from strava_async._http.asgi import asgi_client
 from strava_async._http.connections import httpx_client_for
-from strava_async.calls import Call, Method
 from strava_async.clock import Clock
 from strava_async.errors import StravaError
-from strava_async.wire import opened_reply
+from strava_async.request.call import Call, Method
+from strava_async.request.reply import opened_reply
 
 ANSWER_SECONDS = 2.0
 _JSON = "application/json"

@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
-from strava_async._loop_binding import LoopBinding
+from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async.clock import Clock, SystemClock
 
 SOME_TUESDAY = 1_767_693_600.0  # 2026-01-06 10:00:00 UTC: the first second of a quarter hour

@@ -10,8 +10,8 @@ from html import escape
 from itertools import islice
 from typing import Any
 
-from strava_async._shapes import is_object
-from strava_async.oauth import authorization_url
+from strava_async._types import is_object
+from strava_async.oauth.grants import authorization_url
 from strava_async.testing.accounts import Accounts
 from strava_async.testing.consent_page import PAGE_HEADERS, framed
 from strava_async.testing.delivery import SentEvent

@@ -21,7 +21,7 @@ from itertools import count
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from strava_async._shapes import is_object
+from strava_async._types import is_object
 from strava_async.testing.accounts import Accounts, Application
 from strava_async.testing.callbacks import Callbacks, ask
 from strava_async.testing.gate import application_of

@@ -10,12 +10,12 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard, cast
 
-from strava_async._shapes import is_list
+from strava_async._types import is_list
+from strava_async.request.decompression import GZIP_MAGIC, UnpackError, unpacked
 from strava_async.testing.replies import RefusalError
 from strava_async.testing.track_files import FileError, TrackReader
 from strava_async.testing.values import instant
 from strava_async.testing.world import Sample
-from strava_async.unpacking import GZIP_MAGIC, UnpackError, unpacked
 
 DATA_TYPES = frozenset({"fit", "fit.gz", "tcx", "tcx.gz", "gpx", "gpx.gz", "json"})
 UNPACKED_LIMIT_BYTES = 32 << 20

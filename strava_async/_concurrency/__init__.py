@@ -1,0 +1,1 @@
+"""Tools for tasks, threads and event loops, on asyncio and trio: nothing here knows Strava."""

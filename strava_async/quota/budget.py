@@ -1,0 +1,225 @@
+"""One of Strava's two budgets, read or overall: its quarter-hour and its day meter, and the permits that spend it.
+
+Rules:
+
+- A limit is that of the answer to the youngest request, higher or lower. It is confirmed by a second answer that tells
+  the same.
+- A day that is full only if a number in doubt is right, or limits that nobody confirmed, lets one call through in each
+  quarter hour.
+- A 429 that no number explains holds the budget.
+"""
+
+from __future__ import annotations
+
+import math
+
+from strava_async.quota.headers import parse_pair
+from strava_async.quota.meter import IN, Ending, MeterState, Reservation
+from strava_async.quota.turn import CounterTurn
+
+_BLIND_ANSWERS = 3  # answers without numbers until the documented limits are believed
+_HOLD_SECONDS = 5.0
+_MAX_HOLD_SECONDS = 300.0
+
+
+class Budget:
+    """The two meters of one budget, the permits out, and the hold after a 429 that no number explains.
+
+    Args:
+        name: ``read`` or ``overall``.
+        quarter_limit: the documented limit of a new application for a quarter hour.
+        day_limit: that for a day.
+        turn: what is known of the turn of the counters.
+
+    Attributes:
+        quarter: the quarter-hour meter.
+        day: the day meter.
+        out: permits that spend this budget and have not ended.
+        out_since: the monotonic instant since which one or another has been out.
+        begun: permits given since the quarter hour began, or since its last probe failed.
+        ceiling: how many may be out at once, by all rules but the reserve; the ledger's conclusion.
+        asks: whether the ceiling lets one call ask whether the window of a full meter is over.
+        strikes: unexplained 429s in a row.
+        hold_until: the monotonic instant until which nothing is sent because of them.
+        hold_number: the youngest permit when the hold began; older ones tell nothing about it.
+        limits_confirmed: whether a second answer has told the limits.
+    """
+
+    __slots__ = (
+        "_asked",
+        "_blind",
+        "_limit_number",
+        "_limit_text",
+        "asks",
+        "begun",
+        "ceiling",
+        "day",
+        "hold_number",
+        "hold_until",
+        "limits_confirmed",
+        "out",
+        "out_since",
+        "quarter",
+        "strikes",
+    )
+
+    def __init__(self, name: str, quarter_limit: int, day_limit: int, turn: CounterTurn) -> None:
+        self.quarter = MeterState(f"{name}_15min", quarter_limit, turn)
+        self.day = MeterState(f"{name}_day", day_limit, turn)
+        self.out = 0
+        self.out_since = -math.inf
+        self.begun = 0
+        self.ceiling = 1
+        self.asks = False
+        self.strikes = 0
+        self.hold_until = -math.inf
+        self.hold_number = -1
+        self.limits_confirmed = False
+        self._asked = False
+        self._blind = 0
+        self._limit_number = -1
+        self._limit_text: str | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether limit and usage of both meters are."""
+        return self.quarter.known and self.day.known
+
+    def begin(self, now: float) -> None:
+        """Count a permit given."""
+        if not self.out:
+            self.out_since = now
+        self.out += 1
+        self.begun += 1
+        self.quarter.own += 1
+        self.day.own += 1
+
+    def undo(self) -> None:
+        """Take back a permit whose request was never sent."""
+        self.out -= 1
+        self.begun -= 1
+        self.quarter.own -= 1
+        self.day.own -= 1
+
+    def end(self, ending: Ending) -> None:
+        """End a permit without a number."""
+        self.out -= 1
+        self.quarter.end(ending.in_quarter, ending)
+        self.day.end(ending.in_day, ending)
+
+    def end_all(self, ending: Ending) -> None:
+        """End each permit that is out without a number."""
+        while self.out:
+            self.end(ending)
+
+    def settle(
+        self, limit_text: str | None, usage_text: str | None, permit: Reservation, spends: bool, ending: Ending
+    ) -> bool:
+        """Take in what an answer tells of this budget, and end the permit if it spends it.
+
+        Returns:
+            whether the answer told a usage.
+        """
+        if limit_text is not None:
+            self._adopt(limit_text, permit.number)
+        usage = parse_pair(usage_text)
+        # An answer counts its own request: a zero comes from somewhere else.
+        if usage is None or (spends and 0 in usage):
+            if spends:
+                self.end(ending)
+            return False
+        self.out -= spends
+        in_quarter, in_day = ending.in_quarter, ending.in_day
+        if in_quarter is IN:
+            in_quarter = self.quarter.confirm(usage[0], permit, ending.youngest)
+        if in_day is IN:
+            in_day = self.day.confirm(usage[1], permit, ending.youngest)
+        if spends:
+            if in_quarter is not IN:
+                self.quarter.end(in_quarter, ending)
+            if in_day is not IN:
+                self.day.end(in_day, ending)
+        return True
+
+    def _adopt(self, limit_text: str, number: int) -> None:
+        if number < self._limit_number:
+            return
+        if limit_text != self._limit_text:
+            limits = parse_pair(limit_text)
+            if limits is None or 0 in limits:
+                return
+            self._limit_text = limit_text
+            self.limits_confirmed = limits == (self.quarter.limit, self.day.limit)
+            self.quarter.limit, self.day.limit = limits
+        else:
+            self.limits_confirmed = True
+        self._limit_number = number
+
+    def go_blind(self) -> None:
+        """Note an answer without numbers; after a few, believe the documented limits and count alone."""
+        self._blind += 1
+        if self._blind < _BLIND_ANSWERS:
+            return
+        for meter in (self.quarter, self.day):
+            if meter.limit is None:
+                meter.limit = meter.default_limit
+                self.limits_confirmed = True  # nobody has told them: there is nothing to doubt
+            if meter.usage is None:
+                meter.usage = 0
+
+    def turn(self, boundary: float, day_boundary: float | None) -> None:
+        """Begin a new quarter hour, and a new day where ``day_boundary`` is given."""
+        others = self.quarter.others
+        self.begun = 0
+        self.quarter.turn(self.out, boundary, others)
+        if day_boundary is not None:
+            self.day.turn(self.out, day_boundary, others)
+        else:
+            self.day.before = None
+        if not self._asked:
+            self.hold_until = -math.inf
+
+    def forget(self) -> None:
+        """Begin a quarter hour and a day of which nothing is known."""
+        self.quarter.forget(self.out)
+        self.day.forget(self.out)
+
+    @property
+    def was_full(self) -> bool:
+        """Whether there was no room in a window that has just ended."""
+        return any(meter.before is not None and meter.before.room <= 0 for meter in (self.quarter, self.day))
+
+    def is_day_in_doubt(self) -> bool:
+        """Say whether the day is full only if a number, or limits, are right that but one answer told."""
+        day, out = self.day, self.out
+        return (
+            day.limit is not None
+            and day.room(out) <= 0
+            and (not self.limits_confirmed or day.confirmed(out) < day.limit)
+        )
+
+    def is_probed(self) -> bool:
+        """Say whether one call may find out if the day is full: one in each quarter hour, while it is in doubt."""
+        return self.quarter.own == self.out and self.is_day_in_doubt()
+
+    def strike(self, now: float, asked: float | None, at_most: float, youngest: int) -> None:
+        """Hold this budget after a 429 that no number explains: for 5 s, 10 s, ... 300 s, or for longer if asked to.
+
+        Args:
+            now: monotonic.
+            asked: the seconds that Strava asked for; None if it did not.
+            at_most: how many of these are believed.
+            youngest: the number of the youngest permit.
+        """
+        seconds = min(_MAX_HOLD_SECONDS, _HOLD_SECONDS * 2.0 ** min(self.strikes, 10))
+        longer = 0.0 if asked is None else min(asked, at_most)
+        self.strikes += 1
+        self.hold_until = now + max(seconds, longer)
+        self.hold_number = youngest
+        self._asked = longer > seconds
+
+    def forgive(self) -> None:
+        """End the hold: Strava answers again."""
+        self.strikes = 0
+        self.hold_until = -math.inf
+        self._asked = False

@@ -1,0 +1,127 @@
+"""What a call has to wait for, as far as that is known: for messages, deadlines and timers. Nothing here decides."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from strava_async.quota.budget import Budget
+from strava_async.quota.ceiling import TICK_SECONDS
+from strava_async.quota.meter import MeterState
+from strava_async.quota.reserve import Reserve
+from strava_async.quota.server_clock import ServerClock
+from strava_async.quota.values import QUARTER_SECONDS
+from strava_async.quota.window import DAY_SECONDS, Window
+
+
+class Wait(NamedTuple):
+    """What a call has to wait for.
+
+    Attributes:
+        until: monotonic.
+        window: the meter without room.
+        resume_at: epoch seconds on Strava's clock.
+        awaits: the answer that decides, where nothing else is known to be in the way; the instants are a guess then.
+    """
+
+    until: float
+    window: str
+    resume_at: float
+    awaits: str = ""
+
+
+class Waits:
+    """Looks at the books for what keeps a call.
+
+    Args:
+        read: the read budget.
+        overall: the overall budget.
+        clock: Strava's clock.
+        window: the window that the books are in.
+        reserve: what background work leaves to the others.
+    """
+
+    __slots__ = ("_clock", "_overall", "_read", "_reserve", "_window")
+
+    def __init__(self, read: Budget, overall: Budget, clock: ServerClock, window: Window, reserve: Reserve) -> None:
+        self._read = read
+        self._overall = overall
+        self._clock = clock
+        self._window = window
+        self._reserve = reserve
+
+    def for_quota(self, reads: bool, now: float, reads_ahead: int = 0, uploads_ahead: int = 0) -> Wait | None:
+        """Return what, at least, keeps a call from starting when those ahead start first; None if nothing known."""
+        read, window = self._read, self._window
+        # Reads that must wait for the read budget are passed by what needs the overall budget only.
+        passing = min(reads_ahead, max(0, read.quarter.free(read.out)), max(0, read.day.free(read.out)))
+        overall = (self._overall, uploads_ahead + int(passing))
+        longest = None
+        for budget, ahead in ((read, reads_ahead), overall) if reads else (overall,):
+            for wait in (
+                self._hold(budget, now),
+                self._turn(budget, budget.quarter, ahead, window.ends, QUARTER_SECONDS, now),
+                self._probe(budget)
+                if budget.is_day_in_doubt()
+                else self._turn(budget, budget.day, ahead, window.day_ends, DAY_SECONDS, now),
+            ):
+                if wait is not None and (longest is None or wait.until > longest.until):
+                    longest = wait
+        return longest
+
+    def for_answer(self, reads: bool, now: float) -> Wait:
+        """Return the wait for an answer under way, as a guess of one second."""
+        budget = self._read if reads else self._overall
+        awaits = "answers under way" if budget.known else "the first answer"
+        return Wait(now + 1, budget.quarter.name, self._clock.earliest(now) + 1, awaits)
+
+    def melting(self, reads: bool, now: float, *, landed: bool = False) -> Wait | None:
+        """Return how long the reserve holds back the next background call, other rules apart; None if it does not.
+
+        Args:
+            reads: whether the call spends the read budget too.
+            now: monotonic.
+            landed: whether to look at the books as they will be when the answers under way are there.
+        """
+        window, reserve = self._window, self._reserve
+        server_now = self._clock.earliest(now)
+        rate = reserve.rate(server_now - window.begins)
+        longest = None
+        for budget in (self._overall, self._read) if reads else (self._overall,):
+            out = budget.out
+            for meter, ends, left_at in (
+                (budget.quarter, window.ends, reserve.quarter_left),
+                (budget.day, window.day_ends, reserve.day_left),
+            ):
+                if meter.limit is None or meter.usage is None or window.may_be_over(ends, now):
+                    continue
+                free = meter.free(out) if landed else meter.room(out) - out
+                if meter is budget.day:
+                    # What one answer said of a day would hold for hours, and background calls may be the only ones.
+                    if budget.is_day_in_doubt():
+                        continue
+                    free += meter.spent(out) - meter.confirmed(out)
+                seconds = ends - server_now - left_at(meter.limit, free, rate)
+                if seconds >= 0 and (longest is None or now + seconds > longest.until):
+                    longest = Wait(now + seconds + TICK_SECONDS, meter.name, server_now + seconds)
+        return longest
+
+    def _turn(self, budget: Budget, meter: MeterState, ahead: int, ends: float, length: int, now: float) -> Wait | None:
+        window = self._window
+        # Of limits that wait for their second witness, those ahead may have more than these show.
+        windows = meter.windows_to_wait(budget.out, ahead if budget.limits_confirmed else 0)
+        if windows == 0 or window.may_be_over(ends, now):
+            return None
+        resume_at = ends + (windows - 1) * length
+        until = window.turns_at + resume_at - window.ends
+        if windows == 1 and length == QUARTER_SECONDS:
+            until = min(until, window.may_turn_at())
+        return Wait(until, meter.name, resume_at)
+
+    def _probe(self, budget: Budget) -> Wait | None:
+        """Return how long the next probe of a day in doubt is away; None if one may begin, or is under way."""
+        return None if budget.is_probed() else Wait(self._window.turns_at, budget.day.name, self._window.day_ends)
+
+    def _hold(self, budget: Budget, now: float) -> Wait | None:
+        if now >= budget.hold_until:
+            return None
+        return Wait(budget.hold_until, budget.quarter.name, self._clock.earliest(budget.hold_until))

@@ -1,0 +1,310 @@
+"""The exchange: the only place where the order of a request lives.
+
+::
+
+    0 prepare   what the athlete did not grant is told; tokens that other processes share are read
+    1 acquire   a permit: quota is reserved before anything is sent; the wait may be long
+    2 bearer    chosen after the wait, because a wait may be longer than a token lives
+    3 send      one HTTP request
+    4 settle    the permit, with what the reply says; released only if nothing left this machine
+    5 decide    return a value; after an error wait, refresh or raise: pure, in ``retry``
+
+A reply in hand is returned at once; only the next request waits. Hooks are told by the call's ``Report``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any, NamedTuple, assert_never
+
+import anyio
+import anyio.lowlevel
+from anyio.lowlevel import RunVar
+
+from strava_async._concurrency.shield import cancellable
+from strava_async._hidden import Hidden
+from strava_async._http import Sender
+from strava_async.clock import Clock
+from strava_async.errors import FaultError, InputError, RateLimitedError, StravaError, TransportError
+from strava_async.limiter.local import Limiter, Permit, Unlimited
+from strava_async.quota.headers import parse_date, parse_retry_after
+from strava_async.quota.values import Priority, QuotaClass
+from strava_async.request.call import Call
+from strava_async.request.endpoints import scope_of
+from strava_async.request.reply import Decode, Reply, opening, read, read_json, read_leniently
+from strava_async.request.reports import Report, Reports, Sending
+from strava_async.request.retry import Attempt, RetryPolicy, Step, decide
+from strava_async.tokens.source import TokenSource
+
+# Packed, as bodies come; what is larger takes half a millisecond or more to decode.
+LARGE_BODY_BYTES = 8 * 1024
+
+
+class Options(NamedTuple):
+    """How a call is made.
+
+    Attributes:
+        retry: when and how often to try again.
+        timeout: seconds without a sign of the other side before an attempt is given up.
+        total: seconds for one attempt, from asking for a connection to the body's last byte; None means no bound.
+        max_wait: seconds that the call may queue for quota, all its attempts together; None means no bound.
+        priority: its rank in that queue.
+    """
+
+    retry: RetryPolicy = RetryPolicy()
+    timeout: float = 30.0
+    max_wait: float | None = None
+    priority: Priority = Priority.NORMAL
+    total: float | None = None
+
+
+class _Ended(NamedTuple):
+    """How an attempt ended: with a value, or an error and the reply if there was one; and which bearer went along."""
+
+    value: Any
+    error: StravaError | None
+    reply: Reply | None
+    bearer: Hidden[str] | None
+
+
+class Exchange:
+    """Turns a ``Call`` into its value. One for all athletes of an application.
+
+    Args:
+        limiter: hands out permits.
+        sender: speaks HTTP.
+        clock: the waits between attempts.
+        random: returns jitter from [0, 1).
+        reports: is told what happens; None tells nobody.
+    """
+
+    def __init__(
+        self,
+        limiter: Limiter,
+        sender: Sender,
+        clock: Clock,
+        random: Callable[[], float],
+        reports: Reports | None = None,
+    ) -> None:
+        self._limiter = limiter
+        self._sender = sender
+        self._clock = clock
+        self._random = random
+        self._reports = reports or Reports()
+        self._unmetered = Unlimited()
+
+    async def run(
+        self,
+        call: Call,
+        tokens: TokenSource | None,
+        options: Options,
+        *,
+        check_for_errors: bool = True,
+        decode: Decode | None = None,
+    ) -> Any:
+        """Make the call, with whatever waiting, refreshing and repeating it takes.
+
+        Args:
+            call: what to ask.
+            tokens: where the bearer comes from; None sends none.
+            options: how to ask.
+            check_for_errors: False returns the body of a refusal instead of raising.
+            decode: reads the body of a success; None decodes it by its media type.
+
+        Returns:
+            the value; of an OAuth endpoint ``Hidden``.
+
+        Raises:
+            StravaError: see the tree in ``errors``.
+        """
+        if tokens is not None:
+            await tokens.prepare(scope_of(call.method, call.path))
+        report = self._reports.of(call, tokens, options.priority)
+        turn = _Turn(self._limiter if call.quota_class else self._unmetered, self._clock, call, options, report)
+        attempt, renewed = 1, False
+        while True:
+            ended = await self._attempt(call, tokens, options, await turn.permit(), decode, report)
+            if ended.error is None:
+                return ended.value
+            state = Attempt(attempt, call.idempotent, call.replayable, tokens is not None and not renewed)
+            decision = decide(state, ended.error, options.retry, self._random())
+            match decision.step:
+                case Step.WAIT:
+                    attempt += 1
+                    report.retry(ended.error, decision.seconds)
+                    if decision.seconds:
+                        with cancellable(), report.waiting("retry"):
+                            await self._clock.sleep(decision.seconds)
+                case Step.REFRESH:
+                    renewed = True
+                    if not await _renewed(tokens, ended):
+                        return _give_up(ended.error, ended.reply, turn.attempts, check_for_errors)
+                    report.retry(ended.error, 0.0)
+                case Step.RAISE:
+                    return _give_up(ended.error, ended.reply, turn.attempts, check_for_errors)
+                case _:
+                    assert_never(decision.step)
+
+    async def _attempt(
+        self,
+        call: Call,
+        tokens: TokenSource | None,
+        options: Options,
+        permit: Permit,
+        decode: Decode | None,
+        report: Report,
+    ) -> _Ended:
+        with permit:
+            try:
+                bearer = None if tokens is None else _hidden(await tokens.bearer())
+            except BaseException:
+                permit.release()
+                raise
+            with report.sending() as sending:
+                ended = await self._send(call, bearer, options, permit, decode, sending)
+                sending.failed(ended.error)
+                return ended
+
+    async def _send(
+        self,
+        call: Call,
+        bearer: Hidden[str] | None,
+        options: Options,
+        permit: Permit,
+        decode: Decode | None,
+        sending: Sending,
+    ) -> _Ended:
+        # Whoever waits for tokens waits for what they are needed for, too.
+        urgent = options.priority is Priority.INTERACTIVE or call.quota_class is None
+        try:
+            reply = await self._sender.send(call, bearer, options.timeout, options.total, urgent=urgent)
+        except InputError as error:
+            if error.sent == "never":
+                permit.release()  # the client is closed, or the environment makes no sense
+            raise
+        except TransportError as error:
+            if error.sent == "never":
+                permit.release()
+            return _Ended(None, error, None, bearer)
+        permit.settle(reply.status_code, reply.headers)
+        sending.replied(reply)
+        return await self._read(call, reply, bearer, decode)
+
+    async def _read(self, call: Call, reply: Reply, bearer: Hidden[str] | None, decode: Decode | None) -> _Ended:
+        is_small = len(reply.body) < LARGE_BODY_BYTES
+        if is_small and not reply.content_encoding:
+            return self._ended(call, reply, bearer, decode)
+        steps = opening(reply)
+        opened = _step_on(steps) if is_small else None
+        if opened is not None:
+            return self._ended(call, opened, bearer, decode)
+        # A hundred large bodies that arrive together are unpacked and decoded one per turn of the loop, each step of
+        # unpacking in a turn of its own; else all would stall it. What holds the interpreter, as decoders do, would
+        # stall it from a thread too.
+        async with _decoding():
+            while opened is None:
+                await anyio.lowlevel.checkpoint()
+                opened = _step_on(steps)
+            await anyio.lowlevel.checkpoint()
+            return self._ended(call, opened, bearer, decode)
+
+    def _ended(self, call: Call, opened: Reply, bearer: Hidden[str] | None, decode: Decode | None) -> _Ended:
+        try:
+            return _Ended(_value(call, opened, bearer, decode), None, None, bearer)
+        except StravaError as error:
+            if isinstance(error, FaultError):
+                self._explain(error, call, opened)
+            return _Ended(None, error, opened, bearer)
+
+    def _explain(self, error: FaultError, call: Call, reply: Reply) -> None:
+        said = parse_date(reply.headers.get("date"))
+        error.retry_after = parse_retry_after(
+            reply.headers.get("retry-after"), self._clock.time() if said is None else said
+        )
+        if isinstance(error, RateLimitedError) and call.quota_class is not None:
+            blocked = self._limiter.blocked(call.quota_class)
+            if blocked is not None:
+                error.window, error.resume_at = blocked.window, blocked.resume_at
+
+
+class _Turn:
+    """A call's place in the queue: one permit per attempt, one budget of waiting for all of them."""
+
+    __slots__ = ("_call", "_clock", "_left", "_limiter", "_options", "_previous", "_report", "attempts")
+
+    def __init__(self, limiter: Limiter, clock: Clock, call: Call, options: Options, report: Report) -> None:
+        self._limiter = limiter
+        self._clock = clock
+        self._call = call
+        self._options = options
+        self._report = report
+        self._left = options.max_wait
+        self._previous: Permit | None = None
+        self.attempts = 0
+
+    async def permit(self) -> Permit:
+        self._report.begin(self.attempts + 1)
+        started = 0.0 if self._left is None else self._clock.monotonic()
+        with self._report.waiting("quota"):
+            permit = await self._limiter.acquire(
+                self._call.quota_class or QuotaClass.READ,
+                priority=self._options.priority,
+                max_wait=self._left,
+                retry_of=self._previous,
+            )
+        if self._left is not None:
+            self._left = max(0.0, self._left - (self._clock.monotonic() - started))
+        self.attempts += 1
+        self._previous = permit
+        return permit
+
+
+def _decoding() -> anyio.Lock:
+    """Return the lock of the running event loop, for all exchanges in it."""
+    lock = _locks.get(None)
+    if lock is None:
+        lock = anyio.Lock()
+        _locks.set(lock)
+    return lock
+
+
+_locks: RunVar[anyio.Lock] = RunVar("large bodies being decoded")
+
+
+def _hidden(bearer: str | None) -> Hidden[str] | None:
+    return None if bearer is None else Hidden(bearer)
+
+
+def _value(call: Call, reply: Reply, bearer: Hidden[str] | None, decode: Decode | None) -> Any:
+    if call.quota_class is None:
+        return Hidden(read(call, reply))  # it may be tokens
+    return read(call, reply, bearer) if decode is None else read_json(call, reply, bearer, decode)
+
+
+def _step_on(steps: Generator[None, None, Reply]) -> Reply | None:
+    """Take the next step; return the reply if it was the last."""
+    try:
+        next(steps)
+    except StopIteration as end:
+        opened: Reply = end.value
+        return opened
+    return None
+
+
+async def _renewed(tokens: TokenSource | None, ended: _Ended) -> bool:
+    if tokens is None:
+        return False
+    try:
+        return await tokens.renew(None if ended.bearer is None else ended.bearer.reveal())
+    except StravaError as error:
+        if error.__cause__ is None:
+            error.__cause__ = ended.error
+        raise
+
+
+def _give_up(error: StravaError, reply: Reply | None, attempts: int, check_for_errors: bool) -> Any:
+    if reply is not None and not check_for_errors and not reply.is_too_large:
+        return read_leniently(reply)
+    if isinstance(error, FaultError | TransportError):
+        error.attempts = attempts
+    raise error
