@@ -21,6 +21,8 @@ mean. The command itself needs the standard library alone: it makes an environme
                     ``service_app``, ``service_strava``, ``service_users``, ``service_probe``, ``service_figures``
                     and ``service_jobs``
 ``webhook_burst``   ``python -m benchmarks.webhook_burst``, another: a thousand webhook events at once
+``mutants``         ``python -m benchmarks.mutants``: how many small faults the tests notice, which ``mutations`` makes
+``sizes``           ``python -m benchmarks.sizes``: what is large in the package
 ``timing``          how long something takes
 ``table``           what is printed
 ==================  ====================================================================

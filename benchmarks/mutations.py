@@ -35,6 +35,7 @@ _COUNTERPARTS = {"min": "max", "max": "min", "any": "all", "all": "any"}
 # Calls for a type checker, and those whose arguments cannot be swapped but into an error.
 _TYPING = {"cast", "TypeVar", "ParamSpec", "NewType"}
 _ORDERED = {"isinstance", "issubclass", "getattr", "setattr", "hasattr"}
+_UNSEEN = "not TYPE_CHECKING"  # imports what is there anyway
 
 _Node = ast.expr | ast.stmt
 _Change = tuple[_Node, ast.AST]  # a node, and what replaces it
@@ -96,7 +97,9 @@ def sample(sources: Mapping[str, str], count: int, seed: str) -> list[tuple[str,
     found: list[tuple[str, Mutation]] = []
     for name, place in every:
         mutation = chosen.choice(place)
-        if len(found) < count and _is_valid(mutation.apply(sources[name]), sources[name]):
+        if len(found) == count:
+            break
+        if mutation.text != _UNSEEN and _is_valid(mutation.apply(sources[name]), sources[name]):
             found.append((name, mutation))
     return found
 

@@ -10,6 +10,7 @@ import respx
 
 from strava_async import ApiV3, InvalidGrantError, RateLimiter, RetryPolicy, UnauthorizedError
 from strava_async.testing.clock import FakeClock
+from tests.plain_http import NO_TRUST
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +32,7 @@ def answer(body: Any, usage: str = "66,209", read_usage: str = "65,208", status_
 @asynccontextmanager
 async def api(**arguments: Any) -> AsyncGenerator[ApiV3, None]:
     # A client of httpx's own transport, which is what respx knows how to play; a client made by ApiV3 may have another.
-    async with httpx.AsyncClient() as http_client:
+    async with httpx.AsyncClient(verify=NO_TRUST) as http_client:
         yield ApiV3("token", http_client, RateLimiter(clock=FakeClock()), **arguments)
 
 

@@ -41,6 +41,7 @@ from strava_async.webhooks import challenge_of, check_signature
 from tests.fastapi.oauth_service import parameters, service
 from tests.frames import PACKAGE, errors_of, shown_by, shown_in, without_frames_of_tests
 from tests.http.hostile_peers import Connection, Server, listening
+from tests.plain_http import NO_TRUST
 
 ACCESS, REFRESH = "acc3ss-0123456789abcdef", "refr3sh-0123456789abcdef"
 NEW_ACCESS, NEW_REFRESH = "n3w-acc3ss-0123456789", "n3w-refr3sh-0123456789"
@@ -95,9 +96,9 @@ async def http_client(kind: str) -> AsyncIterator[Any]:
         yield None
     elif kind == "httpx-aiohttp":
         async with aiohttp.ClientSession() as session:
-            yield httpx.AsyncClient(transport=AiohttpTransport(client=session))
+            yield httpx.AsyncClient(transport=AiohttpTransport(verify=NO_TRUST, client=session))
     else:
-        async with {"httpx": httpx, "httpx2": httpx2}[kind].AsyncClient() as client:
+        async with {"httpx": httpx, "httpx2": httpx2}[kind].AsyncClient(verify=NO_TRUST) as client:
             yield client
 
 

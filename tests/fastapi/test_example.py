@@ -148,7 +148,7 @@ async def test_events_come_to_a_path_that_can_be_chosen_and_is_shown_nowhere(tmp
 async def test_offline_athletes_come_back_to_the_name_that_they_began_under(tmp_path):
     async with (
         embedded.running(Emulator(years=0.1), tmp_path) as service,
-        httpx.AsyncClient(trust_env=False) as browser,
+        httpx.AsyncClient(verify=NO_TRUST, trust_env=False) as browser,
     ):
         for host in ("localhost", "127.0.0.1"):  # the cookie of the question is with the one or the other
             site = service.url.replace("127.0.0.1", host)

@@ -20,6 +20,7 @@ from strava_async.request.call import Call, api_call, oauth_call
 from strava_async.request.outgoing import OutgoingRequest
 from strava_async.request.reply import Reply
 from strava_async.request.results import read
+from tests.plain_http import NO_TRUST
 
 pytestmark = pytest.mark.anyio
 
@@ -271,7 +272,7 @@ async def test_a_closed_sender_says_so() -> None:
 
 
 async def test_a_closed_client_of_the_callers_says_so() -> None:
-    http_client = httpx.AsyncClient()
+    http_client = httpx.AsyncClient(verify=NO_TRUST)
     await http_client.aclose()
     with pytest.raises(InputError, match="closed"):
         await HttpSender(http_client).send(OutgoingRequest(GET, Hidden("b"), 5.0))

@@ -34,6 +34,7 @@ from strava_async.request.outgoing import OutgoingRequest
 from strava_async.request.reply import Reply
 from tests.http import hostile_peers as peers
 from tests.http.hostile_peers import OK, Connection, Server, answers, listening
+from tests.plain_http import NO_TRUST
 
 SHORT, LONG = 0.2, 60.0
 ROOT = Path(__file__).parent.parent.parent
@@ -128,7 +129,7 @@ async def test_closing_ends_what_is_under_way_and_what_waits(fast: bool) -> None
 
 @pytest.mark.anyio
 async def test_closing_ends_requests_over_a_callers_client_and_leaves_it_open() -> None:
-    async with listening(peers.drips_the_body) as server, httpx.AsyncClient() as client:
+    async with listening(peers.drips_the_body) as server, httpx.AsyncClient(verify=NO_TRUST) as client:
         sender = HttpSender(client)
         async with anyio.create_task_group() as tasks:
 
@@ -274,7 +275,7 @@ def test_a_loop_that_has_ended_is_forgotten(
 def test_a_callers_client_with_connections_of_an_ended_loop_is_told(backends: tuple[str, str]) -> None:
     with serving() as url, warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
-        client = httpx.AsyncClient()
+        client = httpx.AsyncClient(verify=NO_TRUST)
         sender = HttpSender(client)
         assert anyio.run(sent, sender, get(url), backend=backends[0]).status_code == 200
         with pytest.raises(InputError, match="make one for each event loop"):
@@ -407,6 +408,7 @@ def test_socks_without_its_package_names_variable_and_package() -> None:
 IMPORTS = """
 import sys, threading, {module}
 from strava_async import ApiV3, Client
+from tests.plain_http import NO_TRUST
 main, imported, watched = threading.get_ident(), [], False
 class Finder:
     def find_spec(self, name, path=None, target=None):

@@ -16,7 +16,7 @@ from strava_async.errors import (
     InvalidGrantError,
     MissingScopeError,
 )
-from strava_async.oauth import grants, scopes
+from strava_async.oauth import grants, redirect, scopes
 from strava_async.oauth.grants import AccessInfo
 from strava_async.oauth.redirect import parse_redirect, redirect_state
 from strava_async.oauth.scopes import Scope, lacks_scope
@@ -33,7 +33,7 @@ def access_info(answer: object) -> AccessInfo:
 
 def url(**changes: Any) -> str:
     arguments: dict[str, Any] = {"client_id": 7, "redirect_uri": "http://localhost:8000/back?x=1", **changes}
-    return grants.authorization_url("https://www.strava.com/oauth", **arguments)
+    return redirect.authorization_url("https://www.strava.com/oauth", **arguments)
 
 
 def query(address: str) -> dict[str, list[str]]:

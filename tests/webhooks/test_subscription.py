@@ -39,6 +39,7 @@ from strava_async.request.endpoints import Method
 from strava_async.testing import Emulator, FakeClock, Fault
 from strava_async.testing.callbacks import CallbackReply
 from strava_async.webhooks.subscription import Subscription
+from tests.plain_http import NO_TRUST
 
 pytestmark = pytest.mark.anyio
 
@@ -436,7 +437,7 @@ async def test_a_transport_that_takes_text_is_refused_and_never_has_the_secret(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     server = Wire(ANSWERS["wrong credentials"])
-    async with server.listening(), httpx.AsyncClient(transport=AiohttpTransport()) as http_client:
+    async with server.listening(), httpx.AsyncClient(transport=AiohttpTransport(verify=NO_TRUST)) as http_client:
         error = await attempt(Strava(7, CLIENT_SECRET, http_client=http_client, api_url=server.url), "GET")
     assert isinstance(error, InputError)
     assert len(server.asked) == 1
