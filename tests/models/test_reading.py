@@ -273,9 +273,9 @@ def test_on_invalid_raise_names_the_fields_but_shows_no_values() -> None:
     sent["photos"] = {"primary": {"urls": {SECRET: 5}}}
     with pytest.raises(DecodeError) as caught:
         read_one(DetailedActivity, encoded(sent), on_invalid="raise")
-    assert "DetailedActivity.start_latlng is a text" in str(caught.value)
+    assert "DetailedActivity.start_latlng is a string" in str(caught.value)
     assert "DetailedActivity.gear.name is a list" in str(caught.value)
-    assert "DetailedActivity.laps[].id is a text" in str(caught.value)
+    assert "DetailedActivity.laps[].id is a string" in str(caught.value)
     assert "DetailedActivity.photos.primary.urls[] is a number" in str(caught.value)
     assert SECRET not in f"{caught.value!r}{caught.value.__dict__}"
     assert caught.value.__cause__ is None
@@ -319,7 +319,7 @@ def test_a_kind_of_misfit_is_logged_once_and_without_its_value(caplog: pytest.Lo
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [("x", "a text"), (True, "a truth value"), ([], "a list"), (5.5, "a number")],
+    [("x", "a string"), (True, "a boolean"), ([], "a list"), (5.5, "a number")],
 )
 def test_what_came_is_told_in_words(value: Any, words: str) -> None:
     with pytest.raises(DecodeError, match=f"Lap is {words}"):

@@ -152,12 +152,12 @@ def test_a_shorter_stream_is_filled_up_at_its_end_and_told():
     ("kind", "fitting", "strange", "came"),
     [
         ("heartrate", 90, 90.5, "a number out of its range or form"),
-        ("heartrate", 90, True, "a truth value"),
-        ("altitude", 400, "high", "a text"),
+        ("heartrate", 90, True, "a boolean"),
+        ("altitude", 400, "high", "a string"),
         ("moving", True, 1, "a number out of its range or form"),
         ("latlng", [1.0, 2.0], [1.0], "a list that is not a pair of numbers"),
         ("latlng", [1.0, 2.0], [1.0, None], "a list that is not a pair of numbers"),
-        ("latlng", [1.0, 2.0], "here", "a text"),
+        ("latlng", [1.0, 2.0], "here", "a string"),
     ],
 )
 def test_samples_that_do_not_fit_are_kept_and_told_once(kind: str, fitting: Any, strange: Any, came: str):
@@ -175,11 +175,11 @@ def test_samples_that_do_not_fit_are_kept_and_told_once(kind: str, fitting: Any,
         ({"watts": {"series_type": "time"}}, "StreamSet.watts.data is null"),
         ({"watts": [1, 2]}, "StreamSet.watts is a list"),
         ({"watts": stream(series_type=1)}, "StreamSet.watts.series_type is a number out of its range or form"),
-        ({"watts": stream(original_size="2")}, "StreamSet.watts.original_size is a text"),
+        ({"watts": stream(original_size="2")}, "StreamSet.watts.original_size is a string"),
         ([stream(1)], "StreamSet[].type is null"),
-        (["watts"], "StreamSet[] is a text"),
+        (["watts"], "StreamSet[] is a string"),
         ([stream(1, type="watts"), stream(2, type="watts")], "StreamSet.watts is there twice"),
-        ("streams", "StreamSet is a text"),
+        ("streams", "StreamSet is a string"),
         (None, "StreamSet is null"),
     ],
 )
@@ -209,12 +209,12 @@ for _ in range(2):
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stderr.splitlines() == [
-        "kept as it came, because it does not fit its model: StreamSet.cadence.data[] is a text (logged once)"
+        "invalid value kept as it came: StreamSet.cadence.data[] is a string (logged once)"
     ]
 
 
 def test_a_misfit_is_an_error_for_those_who_want_it_so():
-    with pytest.raises(DecodeError, match=r"StreamSet\.watts\.data\[\] is a text"):
+    with pytest.raises(DecodeError, match=r"StreamSet\.watts\.data\[\] is a string"):
         read_streams(b'{"watts": {"data": ["a"]}}', "raise")
 
 

@@ -346,7 +346,7 @@ async def test_a_client_that_is_more_patient_is_so_with_uploads_too(seconds: flo
 @pytest.mark.parametrize("name", ["trainer", "commute"])
 @pytest.mark.parametrize("value", [1, "false"])
 async def test_what_is_neither_true_nor_false_is_refused(service: Service, name: str, value: Any) -> None:
-    with pytest.raises(InputError, match=f"{name} is True or False"):
+    with pytest.raises(InputError, match=f"{name} must be True or False"):
         await service.client.uploads.create(fit(), data_type="fit", **{name: value})
     assert service.emulator.count() == 0
 

@@ -520,7 +520,7 @@ async def test_what_is_no_sport_or_no_activity_is_refused(emulator):
         with pytest.raises(ValueError, match="Juggling"):
             wrong()
     for wrong in (lambda: emulator.edit_activity(7, name="x"), lambda: emulator.delete_activity(7)):
-        with pytest.raises(KeyError, match="no activity 7"):
+        with pytest.raises(KeyError, match="unknown activity: 7"):
             wrong()
 
 

@@ -28,7 +28,7 @@ _SPORTS = ("Ride", "Run", "TrailRun", "Hike", "Walk", "Swim", "WeightTraining")
 _EVENTS_SHOWN = 10
 _VALUE_CHARACTERS = 40
 
-# The form of the consent page has no need of a script; this page has one, a file of its own.
+# The consent page needs no script; this page has one, in a file of its own.
 _HEADERS = {
     **PAGE_HEADERS,
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'; "
@@ -102,16 +102,16 @@ class HomePage:
         return html_response(framed("Strava emulator", content), 200, _HEADERS)
 
     async def live(self, request: EmulatorRequest) -> Response:
-        """GET /emulator/live: the parts that change while nobody does anything on the page."""
+        """GET /emulator/live: the parts that change without an action on the page."""
         parts = [*(self._grants(athlete_id) for athlete_id in self._names()), self._sent()]
         return html_response("\n".join(parts), 200, _HEADERS)
 
     async def script(self, request: EmulatorRequest) -> Response:
-        """GET /emulator/site.js: what fetches them."""
+        """GET /emulator/site.js: the script that fetches them."""
         return Response(200, EncodedBody(HOME_SCRIPT.encode()), "text/javascript; charset=utf-8", _HEADERS)
 
     async def connect(self, request: EmulatorRequest) -> Response:
-        """GET /emulator/connect: on to the page where the first application asks an athlete; an address to type."""
+        """GET /emulator/connect: redirect to the first application's consent page; an address short enough to type."""
         client_id = next(iter(self._registry.applications))
         page = authorization_url("../oauth", client_id=client_id, redirect_uri=SAMPLE_REDIRECT_URI, scope=_SAMPLE_SCOPE)
         return empty_response(303, {"Location": page, "Cache-Control": "no-store"})

@@ -40,12 +40,12 @@ def start_at(planned: PlannedActivity) -> float:
 
 
 class ActivityFactory:
-    """Makes the activities of one athlete from what is planned.
+    """Makes the activities of one athlete from the training plan.
 
     Args:
         rng: decides everything that the plan leaves open.
-        key: the seed of what is made later.
-        since, now: the time that is written about, Unix seconds.
+        key: the seed of data made later.
+        since, now: the period covered, Unix seconds.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class ActivityFactory:
         return BAND if age < 0.14 else OLD_WATCH if age < 0.5 else WATCH
 
     def _age(self, at: float) -> float:
-        """Return how far the story has come: 0 at its beginning, 1 now."""
+        """Return the share of the period that has passed: 0 at its start, 1 now."""
         return min(max((at - self._since) / self._span, 0.0), 1.0)
 
     def _course(self, planned: PlannedActivity) -> Course:

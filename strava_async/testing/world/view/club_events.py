@@ -1,4 +1,4 @@
-"""What a club does together. The endpoint isn't documented; the shape is that of 2025."""
+"""The events of a club. The endpoint isn't documented; the shape is that of 2025."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from strava_async.testing.world.routes.saved import SavedRoute
 from strava_async.testing.world.routes.saved_views import seen_by_others, summary
 from strava_async.testing.world.view.clubs import place_of
 
-_FIRST_AT = 1_520_000_000  # when the first event was thought of: the spring of 2018
+_FIRST_AT = 1_520_000_000  # when the first event was created: the spring of 2018
 _WEEK = 7 * DAY
 _OWN_EVENTS = 2
 _UNTOLD, _NAMELESS, _UNTOLD_OF_ATHLETE = 0.15, 0.03, 0.25
@@ -25,8 +25,8 @@ _MEETING_POINTS = ("Station, {town}", "Car park by the lake", "Town hall", "")
 def events(club: Json, organizer: Json, routes: Sequence[SavedRoute], *, now: float) -> list[Json]:
     """Return the group events of a club: dozens in one list, by the day when they were first held.
 
-    Most are those of others, the same whoever asks; they are over, or come again each week. A member has organized
-    the last ones, along own routes.
+    Most are organized by others, and the same for every athlete; they are over, or repeat each week. If the athlete is
+    a member, the last ones are the athlete's, along own routes.
 
     Args:
         club: as the asking athlete sees it.
@@ -94,7 +94,7 @@ def _event(rng: random.Random, odd: random.Random, club: Json, number: int, crea
 
 
 def _weekly(place: Place, wall: float, now: float) -> list[float]:
-    """Return when an event comes next, five times: at the same time of the clock on the wall each week."""
+    """Return the next five occurrences of an event: at the same local time each week."""
     skipped = max(0, (now - wall) // _WEEK)
     times = [place.zone.at_wall(wall + (skipped + week) * _WEEK) for week in range(7)]
     return [at for at in times if at > now][:5]
@@ -113,7 +113,7 @@ def _along(route: SavedRoute, owner: Json) -> Json:
 
 
 def _organizer(rng: random.Random, home: Place, now: float) -> Json:
-    """Return one who organizes: not all have a user name, tell who they are and where they live, or subscribe."""
+    """Return an organizer: user name, names, place and subscription may be missing."""
     number = rng.randrange(1_000_000, 10_000_000)
     key = f"organizer {number}"
     someone = make_person(rng, number, since=_FIRST_AT - 400 * DAY, key=key)

@@ -1,4 +1,4 @@
-"""The DetailedActivity: a summary, and what only a single activity's page shows."""
+"""The DetailedActivity: a summary, and the fields that only the detail has."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Sources:
         recording: None for an upload with samples and for a manual entry.
         similar: the average speeds of the activities along the same course, oldest first, with this one's index.
         photos: what the detail says of them.
-        said: what the athlete or the upload said: ``description``, ``hide_from_home``, ``device_name``.
-        odd: the random numbers for what is odd about it; None for an activity that has only just come.
+        said: fields set by the athlete or the upload: ``description``, ``hide_from_home``, ``device_name``.
+        odd: the random numbers for its rare values; None for an activity that was just added.
     """
 
     table: SampleTable | None
@@ -99,7 +99,7 @@ def detailed(rng: random.Random, someone: Person, summary: Json, sources: Source
 
 
 def _cut(someone: Person, summary: Json, table: SampleTable, sources: Sources) -> Json:
-    """Return what is cut from the samples: splits, laps, and the best efforts of a run."""
+    """Return the parts cut from the samples: splits, laps, and the best efforts of a run."""
     part: Json = {}
     if table.distance and summary["type"] != "Swim":
         part["splits_metric"] = splits.splits(table, 1000.0)
