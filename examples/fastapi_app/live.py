@@ -1,4 +1,4 @@
-"""News to open pages. Each process looks into the shared file once a second, for all of its pages."""
+"""News to open pages. Each process reads the shared file once a second, for all of its pages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from strava_async import Strava
 
 LOOK_SECONDS = 1.0
 LOOKS_BETWEEN_TIDYING = 60
-# A page that does not take what it is sent is let go; it comes back by itself, and says what it has seen.
+# A page that does not read its messages is disconnected; it reconnects with the id of the last one that it has seen.
 BACKLOG = 100
 
 logger = logging.getLogger(__name__)
@@ -35,16 +35,16 @@ _Sender = MemoryObjectSendStream[Message]
 
 
 class Live:
-    """Tells the open pages of this process what happens in all processes.
+    """Sends the events of all processes to the open pages of this process.
 
     Args:
         strava: the application.
         news: what happens to activities.
         meters: the quota.
-        rides: the dashboards; those that news makes wrong are dropped.
+        rides: the dashboards; outdated ones are dropped.
 
     Attributes:
-        gauges: the meters as they were at the last look.
+        gauges: the meters as last read.
     """
 
     def __init__(self, strava: Strava, news: News, meters: Meters, rides: Rides) -> None:
@@ -58,7 +58,7 @@ class Live:
         self.gauges = Gauges(())
 
     async def run(self) -> NoReturn:
-        """Look once a second, until cancelled."""
+        """Read the news once a second, until cancelled."""
         while True:
             for _ in range(LOOKS_BETWEEN_TIDYING):
                 await self._bear_with(self.look)
@@ -67,7 +67,7 @@ class Live:
             self._rides.drop_old()
 
     async def look(self) -> None:
-        """Tell the pages what is new since the last look; at the first look, nothing is."""
+        """Send the pages the news since the last call; the first call sends nothing."""
         if self._seen is None:
             self._seen = await self._news.newest()
         for item in await self._news.after(self._seen):
@@ -82,7 +82,7 @@ class Live:
 
     @contextmanager
     def page(self, athlete_id: int) -> Generator[MemoryObjectReceiveStream[Message]]:
-        """Give what happens to a page of an athlete, as long as the block lasts; it ends early for one let go."""
+        """Yield the messages for a page of an athlete, until the block ends; they end early if it is disconnected."""
         sender, receiver = anyio.create_memory_object_stream[Message](BACKLOG)
         pages = self._pages.setdefault(athlete_id, set())
         pages.add(sender)
@@ -98,12 +98,12 @@ class Live:
             receiver.close()
 
     def let_go(self, athlete_id: int) -> None:
-        """End what an athlete's pages are given."""
+        """End the streams of an athlete's pages."""
         for page in self._pages.get(athlete_id, ()):
             page.close()
 
     def stop(self) -> None:
-        """End what all pages are given, so that the server can stop; they come back to the next one by themselves."""
+        """End the streams of all pages, so that the server can stop; they reconnect to the next one."""
         self._stopped = True
         for athlete_id in self._pages:
             self.let_go(athlete_id)
@@ -121,6 +121,6 @@ class Live:
         try:
             await work()
         except sqlite3.Error as error:  # a full disk, perhaps
-            logger.warning("the file of news cannot be used: %s", error)
+            logger.warning("the news file cannot be used: %s", error)
         except Exception:  # whatever it is, the service goes on, without news
-            logger.exception("the news cannot be told")
+            logger.exception("the news cannot be sent to pages")

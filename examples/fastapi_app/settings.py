@@ -12,22 +12,22 @@ from urllib.parse import urlsplit
 
 
 class SettingsError(Exception):
-    """A variable of the environment is missing, or makes no sense."""
+    """An environment variable is missing or invalid."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the service is told from outside; the same in all its processes.
+    """The settings of the service; the same in all its processes.
 
     Attributes:
         client_id: the application's id at Strava.
         client_secret: its secret.
-        data_dir: where tokens and news are kept; made if it is not there.
-        public_url: where browsers and Strava reach the service; None where that is what the browser asks for.
-        verify_token: tells the webhook that a handshake is ours; empty derives one from the secret.
-        webhook_path: of the webhook's callback, under ``/strava``; take one that nobody can guess.
+        data_dir: the folder of tokens and news; created if missing.
+        public_url: the service's URL for browsers and Strava; None takes it from the browser's request.
+        verify_token: identifies a webhook handshake as ours; empty derives one from the secret.
+        webhook_path: of the webhook's callback, under ``/strava``; choose one that cannot be guessed.
         subscription_id: of the webhook subscription; None takes events of any.
-        token_key: encrypts the tokens in their file (``strava_async.generate_key``); None keeps them as they are.
+        token_key: encrypts the tokens in their file (``strava_async.generate_key``); None stores them in plain text.
         api_url: None means Strava's.
         oauth_url: None means Strava's.
     """
@@ -50,17 +50,17 @@ class Settings:
 
     @property
     def at_strava(self) -> bool:
-        """Whether Strava itself is asked, and no emulator."""
+        """Whether requests go to Strava itself, not to an emulator."""
         hosts = [urlsplit(url).hostname or "" for url in (self.api_url, self.oauth_url) if url is not None]
         return all(f".{host}".endswith(".strava.com") for host in hosts)
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Self:
-        """Return the settings that the variables of an environment hold; an empty one is one that is not set.
+        """Return the settings in environment variables; an empty variable counts as not set.
 
         Raises:
-            SettingsError: the application's id or secret is missing, a number is none, or there is white space around a
-                value.
+            SettingsError: the application's id or secret is missing, a number is invalid, or there is white space around
+                a value.
         """
 
         def optional(name: str) -> str | None:
@@ -76,7 +76,7 @@ class Settings:
 
         subscription_id = optional("STRAVA_SUBSCRIPTION_ID")
         if subscription_id is not None and not subscription_id.isdecimal():
-            raise SettingsError("STRAVA_SUBSCRIPTION_ID is no number")
+            raise SettingsError("STRAVA_SUBSCRIPTION_ID is not a number")
         return cls(
             client_id=required("STRAVA_CLIENT_ID"),
             client_secret=required("STRAVA_CLIENT_SECRET"),

@@ -1,7 +1,7 @@
 """Ending streams when the server is told to stop.
 
-uvicorn waits for open responses before it tells the lifespan, and a stream of events is open as long as somebody looks
-at the page. So the signals are heard here, before the server hears them.
+uvicorn waits for open responses before it tells the lifespan, and an event stream is open as long as its page is.
+So signals are handled here, before the server handles them.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def before_stopping(end_streams: Callable[[], None]) -> Generator[None]:
-    """Have something done when the process is told to stop, as long as the block lasts.
+    """Call a function when the process is told to stop, until the block ends.
 
     Outside of the main thread, where no signals arrive, nothing happens.
 
     Args:
-        end_streams: what to do; called on the event loop. What handled the signals until now is called after it.
+        end_streams: called on the event loop. The previous signal handlers are called after it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""What the routes share."""
+"""The state shared by the routes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Record = Callable[[int], object]
 
 @dataclass(frozen=True)
 class Tally:
-    """What the routes share.
+    """The state shared by the routes.
 
     Attributes:
         news: what happened to activities, for all processes.
         rides: the dashboards of athletes.
-        live: tells open pages what happens.
-        record: makes an activity for an athlete; None where Strava is no emulator.
-        at_strava: whether the activities are Strava's, and can be looked at there.
+        live: sends news to open pages.
+        record: makes an activity for an athlete; None without an emulator.
+        at_strava: whether the activities exist at Strava, so that pages can link to them.
     """
 
     news: News
@@ -36,7 +36,7 @@ class Tally:
 
 
 def tally_of(connection: HTTPConnection) -> Tally:
-    """Return what the routes share."""
+    """Return the state shared by the routes."""
     tally: Tally = connection.state.tally
     return tally
 
