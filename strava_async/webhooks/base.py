@@ -1,6 +1,6 @@
 """What an event store has to do: the ``EventStore`` Protocol, which ``MemoryEventStore`` implements.
 
-To write one, derive its tests from ``tests/event_store_contract.py``, which states every rule below as a test.
+To write one, derive its tests from ``tests/webhooks/event_store_contract.py``, which states every rule below as a test.
 """
 
 from __future__ import annotations

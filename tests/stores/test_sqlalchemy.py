@@ -43,7 +43,9 @@ class RestlessClock(FakeClock):
 
 @asynccontextmanager
 async def engine_of(path: Path, **arguments: Any) -> AsyncGenerator[AsyncEngine, None]:
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args={"timeout": 60}, **arguments)
+    # However slow the machine is: a writer waits for the others.
+    arguments = {"connect_args": {"timeout": 60}, **arguments}
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", **arguments)
     try:
         async with engine.begin() as connection:
             await connection.run_sync(Base.metadata.create_all)

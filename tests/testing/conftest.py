@@ -2,7 +2,7 @@
 
 What an endpoint answers does not depend on it: those tests run on asyncio alone, and the tests of the client ask the
 emulator on trio too. Where the emulator waits (clocks, queues, deliveries, bodies) a test runs on each, by
-``tests.event_loops``.
+``tests.testing.event_loops``.
 """
 
 import pytest

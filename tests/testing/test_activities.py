@@ -10,7 +10,7 @@ from strava_async.testing import Emulator, FakeClock, MeterLimits
 from strava_async.testing.http.responses import EncodedBody
 from strava_async.testing.state.catalogue import body_cache
 from strava_async.testing.world import start_of
-from tests.event_loops import EACH_LOOP
+from tests.testing.event_loops import EACH_LOOP
 
 pytestmark = pytest.mark.anyio
 

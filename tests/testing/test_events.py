@@ -15,7 +15,7 @@ from strava_async.testing import CallbackReply, Emulator, FakeClock, Fault
 from strava_async.testing.webhooks.delivery import AT_ONCE, EVENTS_KEPT, Outbox, PendingEvent
 from strava_async.testing.webhooks.events import ActivityState, Change, visible_change
 from strava_async.testing.webhooks.subscriptions import PushSubscription
-from tests.event_loops import each_loop
+from tests.testing.event_loops import each_loop
 
 pytestmark = pytest.mark.anyio
 anyio_backend = each_loop

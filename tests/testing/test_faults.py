@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from strava_async.testing import Emulator, FakeClock, Fault
-from tests.event_loops import each_loop
+from tests.testing.event_loops import each_loop
 
 pytestmark = pytest.mark.anyio
 anyio_backend = each_loop

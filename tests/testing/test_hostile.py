@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from strava_async.testing import Emulator, FakeClock, MeterLimits
 from strava_async.testing.browser import approve
-from tests.event_loops import EACH_LOOP
+from tests.testing.event_loops import EACH_LOOP
 
 pytestmark = pytest.mark.anyio
 

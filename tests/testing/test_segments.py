@@ -13,7 +13,7 @@ from strava_async.testing.state.catalogue import Catalogue, body_cache
 from strava_async.testing.world.additions import NewUpload
 from strava_async.testing.world.routes.polyline import decode
 from strava_async.testing.world.segments import detail as segment_detail
-from tests.event_loops import EACH_LOOP
+from tests.testing.event_loops import EACH_LOOP
 
 pytestmark = pytest.mark.anyio
 

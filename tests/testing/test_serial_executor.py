@@ -8,7 +8,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from strava_async.testing.http.serial_executor import SerialExecutor
-from tests.event_loops import each_loop
+from tests.testing.event_loops import each_loop
 
 pytestmark = pytest.mark.anyio
 anyio_backend = each_loop

@@ -9,7 +9,7 @@ import pytest
 
 from strava_async.testing import Emulator, FakeClock
 from strava_async.testing.callbacks import AsgiCallbacks, CallbackReply, NetworkCallbacks, call_callback
-from tests.event_loops import each_loop
+from tests.testing.event_loops import each_loop
 
 pytestmark = pytest.mark.anyio
 anyio_backend = each_loop

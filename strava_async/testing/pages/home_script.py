@@ -6,9 +6,9 @@ HOME_SCRIPT = """"use strict";
 // The address says what was recorded; loading the page again is not to say it again.
 if (location.search) history.replaceState(null, "", location.pathname);
 
-setInterval(look, 1000);
+setInterval(refresh, 1000);
 
-async function state_of() {
+async function refresh() {
   if (document.hidden) return;
   const note = document.getElementById("gone");
   try {
