@@ -59,8 +59,8 @@ class Settings:
         """Return the settings in environment variables; an empty variable counts as not set.
 
         Raises:
-            SettingsError: the application's id or secret is missing, a number is invalid, or there is white space around
-                a value.
+            SettingsError: the application's id or secret is missing, a number is invalid, or white space surrounds a
+                value.
         """
 
         def optional(name: str) -> str | None:

@@ -139,7 +139,7 @@ def test_samples_are_as_many_as_the_longest_stream_has_even_an_unknown_one():
 # What does not fit.
 
 
-def test_a_shorter_stream_is_filled_up_at_its_end_and_told():
+def test_a_shorter_stream_is_filled_up_at_its_end_and_reported():
     streams = StreamSet({"time": stream(0, 1, 2), "watts": stream(200), "latlng": stream([1.5, 2.5])})
     assert [sample.watts for sample in streams] == [200, None, None]
     assert streams[2] == Sample(time=2)
@@ -160,7 +160,7 @@ def test_a_shorter_stream_is_filled_up_at_its_end_and_told():
         ("latlng", [1.0, 2.0], "here", "a string"),
     ],
 )
-def test_samples_that_do_not_fit_are_kept_and_told_once(kind: str, fitting: Any, strange: Any, came: str):
+def test_invalid_samples_are_kept_and_logged_once(kind: str, fitting: Any, strange: Any, came: str):
     streams = StreamSet({kind: stream(fitting, strange, None, strange)})
     data = streams[kind].data
     assert [data[1], data[2], data[3]] == [strange, None, strange]
@@ -183,7 +183,7 @@ def test_samples_that_do_not_fit_are_kept_and_told_once(kind: str, fitting: Any,
         (None, "StreamSet is null"),
     ],
 )
-def test_what_cannot_be_a_stream_is_kept_in_raw_and_told(raw: Any, told: str):
+def test_what_cannot_be_a_stream_is_kept_in_raw_and_reported(raw: Any, told: str):
     streams = StreamSet(raw)
     assert said(streams) == [told]
     assert streams.raw is raw
@@ -191,7 +191,7 @@ def test_what_cannot_be_a_stream_is_kept_in_raw_and_told(raw: Any, told: str):
 
 
 @pytest.mark.parametrize("raw", [{"watts": None}, [None]])
-def test_null_is_no_stream_and_no_misfit(raw: Any):
+def test_null_is_no_stream_and_no_invalid_value(raw: Any):
     assert (said(StreamSet(raw)), list(StreamSet(raw).keys())) == ([], [])
 
 
@@ -200,7 +200,7 @@ def test_a_body_that_fits_reads_in_silence(caplog: pytest.LogCaptureFixture):
     assert caplog.records == []
 
 
-def test_a_misfit_is_logged_once_for_all_bodies():
+def test_an_invalid_value_is_logged_once_for_all_bodies():
     # In a process of its own: what is said once is said once for all tests.
     script = """
 from strava_async.models.stream_set import read_streams
@@ -213,7 +213,7 @@ for _ in range(2):
     ]
 
 
-def test_a_misfit_is_an_error_for_those_who_want_it_so():
+def test_an_invalid_value_is_an_error_for_those_who_want_it_so():
     with pytest.raises(DecodeError, match=r"StreamSet\.watts\.data\[\] is a string"):
         read_streams(b'{"watts": {"data": ["a"]}}', "raise")
 
@@ -610,7 +610,7 @@ async def test_what_is_no_activity_has_streams_or_is_missing(tag: str):
 
 
 @pytest.mark.anyio
-async def test_the_client_decides_about_misfits():
+async def test_the_client_decides_about_invalid_values():
     odd = {"watts": stream("a")}
     async with opened(on_invalid="raise") as setting:
         setting.emulator.faults.add(Fault.status(200, odd))

@@ -747,7 +747,7 @@ def test_the_first_date_moves_no_day() -> None:
 
 
 @pytest.mark.parametrize("jump", [-28_800.0, -600.0, 600.0, 28_800.0])
-def test_a_clock_that_two_answers_set_anew_begins_with_one_call_and_that_answers_numbers(jump: float) -> None:
+def test_a_clock_that_two_answers_set_again_begins_with_one_call_and_that_answers_numbers(jump: float) -> None:
     world = LedgerWorld(start=TEN + 100)
     world.learn(20)
     out = world.give()
@@ -762,7 +762,7 @@ def test_a_clock_that_two_answers_set_anew_begins_with_one_call_and_that_answers
     assert world.quota.read_15min.usage is not None
 
 
-def test_the_clock_of_before_tells_nothing_of_a_call_that_was_out_when_it_was_set_anew() -> None:
+def test_the_earlier_clock_says_nothing_about_a_call_in_flight_when_it_was_set_again() -> None:
     world = LedgerWorld(start=TEN + 1_000)
     world.learn(20)
     out = world.give()
@@ -1130,7 +1130,7 @@ def test_a_day_that_our_own_count_explains_is_not_probed(world: LedgerWorld) -> 
 
 
 @pytest.mark.parametrize("field", ["x-ratelimit-limit", "x-readratelimit-limit"])
-def test_a_limit_that_one_answer_told_is_probed_too(world: LedgerWorld, field: str) -> None:
+def test_a_limit_from_a_single_answer_is_probed_too(world: LedgerWorld, field: str) -> None:
     world.learn(20)
     world.answer(world.give(), None, None, **{field: "1,1"})
     assert not world.admits()
@@ -1140,7 +1140,7 @@ def test_a_limit_that_one_answer_told_is_probed_too(world: LedgerWorld, field: s
     assert len(world.burst()) > 5
 
 
-def test_limits_that_one_answer_told_refuse_nobody_because_of_those_ahead(world: LedgerWorld) -> None:
+def test_limits_from_a_single_answer_refuse_nobody_because_of_those_ahead(world: LedgerWorld) -> None:
     world.answer(world.give(), (1, 1), (1, 1))
     assert world.ledger.blocked(QuotaClass.READ, world.now, 150) is None
     world.answer(world.give(), (2, 2), (2, 2))

@@ -196,7 +196,7 @@ def test_the_backoff_does_not_overflow() -> None:
 
 
 @pytest.mark.parametrize("arguments", [{"max_attempts": 0}, {"base_seconds": -1.0}, {"max_seconds": float("nan")}])
-def test_a_policy_that_makes_no_sense_is_refused(arguments: dict[str, Any]) -> None:
+def test_an_invalid_policy_is_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         RetryPolicy(**arguments)
 

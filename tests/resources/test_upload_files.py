@@ -230,7 +230,7 @@ async def test_a_file_that_has_become_empty_is_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [OSError(5, "Input/output error"), OSError(), ValueError("t0ken"), RuntimeError("x")])
-async def test_a_stream_that_breaks_off_is_told_with_its_cause(error: Exception) -> None:
+async def test_a_stream_that_breaks_off_is_reported_with_its_cause(error: Exception) -> None:
     for source in (Fragile(error), Fragile(error).pieces()):
         with pytest.raises(InputError, match="the file cannot be read, nothing was sent") as caught:
             await made(source, data_type="fit")

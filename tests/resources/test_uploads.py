@@ -284,7 +284,7 @@ async def test_a_file_refused_at_once_is_an_upload_error(service: Service) -> No
 
 
 @pytest.mark.anyio
-async def test_a_duplicate_may_be_told_at_once() -> None:
+async def test_a_duplicate_may_be_reported_at_once() -> None:
     refusal = {
         "id": 7,
         "error": "a.fit duplicate of <a href='/activities/99'>Loop</a>",
@@ -768,7 +768,7 @@ async def test_a_look_does_not_queue_beyond_the_end_of_the_wait() -> None:
 
 
 @pytest.mark.anyio
-async def test_the_fifth_look_in_a_row_that_fails_is_told_and_the_wait_can_be_resumed(service: Service) -> None:
+async def test_the_fifth_look_in_a_row_that_fails_is_reported_and_the_wait_can_be_resumed(service: Service) -> None:
     upload = await service.client.uploads.create(fit(), data_type="fit")
     service.emulator.faults.add(Fault.lost(), path="/uploads/*", times=5)
     async with service.clock.autojump():

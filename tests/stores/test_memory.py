@@ -52,7 +52,7 @@ def test_a_loop_that_stopped_inside_a_lock_leaves_it_to_the_next() -> None:
     assert anyio.run(enter) == "inside"
 
 
-def test_the_lock_in_a_second_living_loop_is_an_error_at_once(anyio_backend: str) -> None:
+def test_the_lock_in_a_second_running_loop_is_an_error_at_once(anyio_backend: str) -> None:
     store = MemoryTokenStore()
     inside, told = threading.Event(), threading.Event()
     errors: list[InputError] = []
@@ -127,7 +127,7 @@ async def test_a_waiter_who_gave_up_leaves_no_lock_behind() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_task_that_would_wait_for_itself_is_told() -> None:
+async def test_a_task_that_would_wait_for_itself_is_reported() -> None:
     store = MemoryTokenStore()
     async with store.lock(7):
         with pytest.raises(InputError, match="wait for itself"):

@@ -118,7 +118,7 @@ async def overtaken(two: TwoProcesses, tasks: anyio.abc.TaskGroup) -> None:
     two.other_way.back.set()
 
 
-async def test_who_lost_the_lock_does_not_call_a_living_grant_dead(two: TwoProcesses) -> None:
+async def test_who_lost_the_lock_does_not_call_a_valid_grant_invalid(two: TwoProcesses) -> None:
     results: list[object] = []
 
     async def call() -> None:
@@ -132,7 +132,7 @@ async def test_who_lost_the_lock_does_not_call_a_living_grant_dead(two: TwoProce
     assert await kept_is_alive(two)
 
 
-async def test_who_lost_the_lock_does_not_forget_a_living_grant(two: TwoProcesses) -> None:
+async def test_who_lost_the_lock_does_not_forget_a_valid_grant(two: TwoProcesses) -> None:
     results: list[bool] = []
 
     async def ask() -> None:
@@ -215,7 +215,7 @@ async def dead_grant(store: MemoryTokenStore) -> AsyncIterator[Strava]:
         yield setting.strava()
 
 
-async def test_a_grant_is_not_called_dead_without_a_lease_that_is_held() -> None:
+async def test_a_grant_is_not_called_invalid_without_a_lease_that_is_held() -> None:
     store = ShortLease()
     async for strava in dead_grant(store):
         (athlete_id,) = await store.athlete_ids()
@@ -233,7 +233,7 @@ class Overtaken(MemoryTokenStore):
         return await super().delete(athlete_id, if_unchanged=if_unchanged)
 
 
-async def test_only_the_tokens_of_the_dead_grant_are_forgotten() -> None:
+async def test_only_the_tokens_of_the_invalid_grant_are_forgotten() -> None:
     store = Overtaken()
     async for strava in dead_grant(store):
         (athlete_id,) = await store.athlete_ids()
