@@ -155,8 +155,8 @@ class ActivitiesApi:
         series_type = query.get("series_type", "distance")
         if series_type not in ("time", "distance"):
             raise bad_request("Application", "series_type")
-        asked = set(query.get("keys", "distance").split(","))
-        keys = tuple(key for key in KEYS if key in asked)
+        requested = set(query.get("keys", "distance").split(","))
+        keys = tuple(key for key in KEYS if key in requested)
         by_type = truth(query, "key_by_type")
         needed = "distance" if series_type == "distance" and self._quirks.streams_need_distance else "time"
 

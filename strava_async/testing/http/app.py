@@ -169,9 +169,9 @@ class EmulatorApp:
         if self._date[0] != second:
             self._date = (second, formatdate(second, usegmt=True))
         # Fields of the handler take precedence; an empty value removes a field.
-        said = {name.lower() for name in answer.headers}
+        present = {name.lower() for name in answer.headers}
         around = {"Date": self._date[1], **application_fields(answer), **(request.rate_headers or {})}
-        headers = {name: value for name, value in around.items() if name.lower() not in said} | dict(answer.headers)
+        headers = {name: value for name, value in around.items() if name.lower() not in present} | dict(answer.headers)
         return replace(answer, headers={name: value for name, value in headers.items() if value})
 
     def _record(self, request: EmulatorRequest, answer: Response) -> None:

@@ -158,13 +158,15 @@ class HomePage:
         )
 
     def _note(self, athlete_id: int, recorded: Mapping[str, Any]) -> str:
-        told = any(self._subscriptions.of(grant.client_id) for grant in self._registry.grants_of(athlete_id))
+        is_reported = any(self._subscriptions.of(grant.client_id) for grant in self._registry.grants_of(athlete_id))
         minutes, seconds = divmod(round(recorded["moving_time"]), 60)
         what = [f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"]
         if recorded["distance"]:
             what.insert(0, f"{recorded['distance'] / 1000:.1f} km")
         hears = (
-            "Its event appears below." if told else "No application receives it: none here has a webhook subscription."
+            "Its event appears below."
+            if is_reported
+            else "No application receives it: none here has a webhook subscription."
         )
         return _RECORDED.format(name=escape(recorded["name"]), what=escape(", ".join(what)), hears=hears)
 
@@ -176,7 +178,9 @@ class HomePage:
         return f'<div id="grants-{athlete_id}" data-live>{grants or "<p>Not connected.</p>"}</div>'
 
     def _sent(self) -> str:
-        events = "".join(f"<li>{escape(_told(sent))}</li>" for sent in islice(reversed(self._events), _EVENTS_SHOWN))
+        events = "".join(
+            f"<li>{escape(_event_line(sent))}</li>" for sent in islice(reversed(self._events), _EVENTS_SHOWN)
+        )
         return f'<ol id="events" data-live>{events or "<li>None so far.</li>"}</ol>'
 
     def _hears(self, client_id: int) -> str:
@@ -188,7 +192,7 @@ def _back(query: str = "") -> Response:
     return empty_response(303, {"Location": f"../{query}", "Cache-Control": "no-store"})
 
 
-def _told(sent: SentEvent) -> str:
+def _event_line(sent: SentEvent) -> str:
     """Return a line about an event; a test may have posted anything."""
     try:
         event = sent.event

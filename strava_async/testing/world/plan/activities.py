@@ -66,16 +66,16 @@ class ActivityFactory:
         self._inventory = inventory
         self._since = since
         self._span = max(now - since, DAY)
-        self._odd = random.Random(f"{key}:odd")
+        self._rare = random.Random(f"{key}:odd")
 
     def make(self, planned: PlannedActivity) -> tuple[Json, Recording | None]:
         """Return the summary and the recipe of the streams; a manual entry has none."""
         at = start_at(planned)
         activity_id = activity_id_at(at, self._someone.athlete_id)
         if planned.sport.sport_type != "Rowing" and planned.occasion == "" and self._rng.random() < 0.012:
-            return with_rare_values(self._odd, self._manual(planned, activity_id, at)), None
+            return with_rare_values(self._rare, self._manual(planned, activity_id, at)), None
         summary, recording = self.record(planned, activity_id, at)
-        return with_rare_values(self._odd, summary), recording
+        return with_rare_values(self._rare, summary), recording
 
     def record(self, planned: PlannedActivity, activity_id: int, at: float) -> tuple[Json, Recording]:
         """Return the summary and the recipe of the streams of a planned activity that a device recorded."""

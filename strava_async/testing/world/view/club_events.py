@@ -17,7 +17,7 @@ from strava_async.testing.world.view.clubs import place_of
 _FIRST_AT = 1_520_000_000  # when the first event was created: the spring of 2018
 _WEEK = 7 * DAY
 _OWN_EVENTS = 2
-_UNTOLD, _NAMELESS, _UNTOLD_OF_ATHLETE = 0.15, 0.03, 0.25
+_MISSING, _NAMELESS, _HIDDEN_BY_ATHLETE = 0.15, 0.03, 0.25
 _TITLES = ("Long run & coffee", "Intervalle 6×800", "After work (25 km/h)", "Beginners welcome!", "Vollmondlauf 🌕")
 _MEETING_POINTS = ("Station, {town}", "Car park by the lake", "Town hall", "")
 
@@ -34,12 +34,12 @@ def events(club: Json, organizer: Json, routes: Sequence[SavedRoute], *, now: fl
         routes: of that athlete, those that everyone may see.
         now: Unix seconds.
     """
-    rng, odd = random.Random(f"club {club['id']} events"), random.Random(f"club {club['id']} odd events")
+    rng, rare = random.Random(f"club {club['id']} events"), random.Random(f"club {club['id']} odd events")
     count = rng.randint(34, 48)
     others = [_organizer(rng, place_of(club["id"]), now) for _ in range(3)]
-    thought_of = [_FIRST_AT + number * 9 * _WEEK + rng.randrange(7) * DAY for number in range(count)]
+    created_at = [_FIRST_AT + number * 9 * _WEEK + rng.randrange(7) * DAY for number in range(count)]
     found = [
-        _event(rng, odd, club, number, created, now) for number, created in enumerate(thought_of) if created <= now
+        _event(rng, rare, club, number, created, now) for number, created in enumerate(created_at) if created <= now
     ]
     for event in found:
         event["organizing_athlete"] = rng.choice([*others, None])
@@ -48,7 +48,7 @@ def events(club: Json, organizer: Json, routes: Sequence[SavedRoute], *, now: fl
     rng = random.Random(f"club {club['id']} events of {organizer['id']}")
     for number, route in enumerate(routes[:_OWN_EVENTS]):
         created = route.created_at + rng.randrange(1, 24) * 3600  # a saved route is a day old
-        event = _event(rng, odd, club, count + number, created, now)
+        event = _event(rng, rare, club, count + number, created, now)
         event |= {
             "id": 10_000_000 + rng.getrandbits(40),
             "organizing_athlete": seen_by_others(organizer),
@@ -58,7 +58,7 @@ def events(club: Json, organizer: Json, routes: Sequence[SavedRoute], *, now: fl
     return found
 
 
-def _event(rng: random.Random, odd: random.Random, club: Json, number: int, created: float, now: float) -> Json:
+def _event(rng: random.Random, rare: random.Random, club: Json, number: int, created: float, now: float) -> Json:
     """Return an event by somebody else. Its title may be empty; terrain, level and place of start may be null."""
     place = place_of(club["id"])
     first_day = created // DAY * DAY + rng.randint(1, 7) * _WEEK
@@ -89,8 +89,8 @@ def _event(rng: random.Random, odd: random.Random, club: Json, number: int, crea
             round(place.lng + rng.uniform(-0.02, 0.02), 5),
         ],
     }
-    untold: Json = {key: None for key in ("skill_levels", "terrain", "start_latlng") if odd.random() < _UNTOLD}
-    return event | untold | ({"title": ""} if odd.random() < _NAMELESS else {})
+    missing: Json = {key: None for key in ("skill_levels", "terrain", "start_latlng") if rare.random() < _MISSING}
+    return event | missing | ({"title": ""} if rare.random() < _NAMELESS else {})
 
 
 def _weekly(place: Place, wall: float, now: float) -> list[float]:
@@ -118,7 +118,7 @@ def _organizer(rng: random.Random, home: Place, now: float) -> Json:
     key = f"organizer {number}"
     someone = make_person(rng, number, since=_FIRST_AT - 400 * DAY, key=key)
     profile = seen_by_others(summary_profile(replace(someone, home=home), now=now // DAY * DAY))
-    odd = random.Random(f"{key}:untold")
-    untold: Json = {name: None for name in ("username", "bio", "country", "sex") if odd.random() < _UNTOLD_OF_ATHLETE}
-    subscribes = odd.random() < 0.5
-    return profile | untold | {"premium": subscribes, "summit": subscribes, "badge_type_id": int(subscribes)}
+    rare = random.Random(f"{key}:untold")
+    missing: Json = {name: None for name in ("username", "bio", "country", "sex") if rare.random() < _HIDDEN_BY_ATHLETE}
+    subscribes = rare.random() < 0.5
+    return profile | missing | {"premium": subscribes, "summit": subscribes, "badge_type_id": int(subscribes)}
