@@ -50,7 +50,7 @@ ROOMY = MeterLimits(10_000, 100_000, 10_000, 100_000)
 
 
 class FussyStore(MemoryTokenStore):
-    """A store that can be told to take nothing."""
+    """A store that can be made to fail."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class FussyStore(MemoryTokenStore):
 
 
 class Transport(httpx.ASGITransport):
-    """Brings the emulator's answers; if told so, late, or without saying whose tokens they hold."""
+    """Passes on the emulator's answers; on request late, or without the athlete of the tokens."""
 
     hides_athlete = False
     hold: anyio.Event | None = None

@@ -112,7 +112,7 @@ class Refusing(MemoryTokenStore):
 
 
 class Trial:
-    """An application whose Strava answers by path as it is told."""
+    """An application whose Strava answers each path as configured."""
 
     def __init__(self, url: str, client: Any) -> None:
         self.url = url

@@ -500,7 +500,7 @@ class Service:
         return await self.browser.get("/", headers={"Accept": "text/html"})
 
     async def follow(self, since=0):
-        """Yield what a page is told, without a server between: httpx's transport would wait for the end of it."""
+        """Yield the messages to a page, without a server: httpx's transport would wait for their end."""
         client = self.strava.client(self.emulator.athlete_ids[0])
         with self.tally.live.page(client.athlete_id) as arriving:
             async with aclosing(stream.live(arriving, self.tally, self.strava, client, since)) as told:

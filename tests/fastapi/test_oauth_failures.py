@@ -41,7 +41,7 @@ def lost(kind: type[httpx.TransportError]) -> Fault:
 
 
 async def failed(browser: Browser, response: httpx.Response, status_code: int, title: str) -> None:
-    """Make sure that this is a page that tells a failure, that it leaks nothing, and that nobody is signed in."""
+    """Assert that this page reports a failure and leaks nothing, and that nobody is signed in."""
     assert (response.status_code, f"<h1>{title}</h1>" in response.text) == (status_code, True), response.text
     assert response.headers["content-type"] == "text/html; charset=utf-8"
     assert response.headers["cache-control"] == "no-store"

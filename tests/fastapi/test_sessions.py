@@ -279,7 +279,7 @@ async def test_a_store_that_begins_to_keep_generations_signs_out_once_and_no_mor
 
 
 class CountingStore(FussyStore):
-    """Counts how often it is read, and can be told to fail."""
+    """Counts how often it is read, and can be made to fail."""
 
     reads = 0
     broken = False

@@ -652,7 +652,7 @@ async def test_background_calls_go_on_as_the_reserve_melts(clock: FakeClock, lim
 
 
 async def test_a_new_date_wakes_the_owner_of_the_timer_earlier(clock: FakeClock) -> None:
-    """While a slow answer is under way the turn of the window is only known roughly; the answer tells it better."""
+    """While a slow answer is outstanding, the window boundary is only known roughly; the answer improves it."""
     limiter = RateLimiter(clock=clock, random=lambda: 0.0)
     strava = Strava(clock)
     await spend(limiter, strava)

@@ -1,4 +1,4 @@
-"""What does not fit its model is kept as it came, is told once, and spoils nothing around it."""
+"""Invalid values are kept as they came, logged once, and affect nothing around them."""
 
 import json
 import logging

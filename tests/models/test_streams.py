@@ -1,4 +1,4 @@
-"""Streams: read whichever way they come, aligned whatever is in them, asked for at the price that is told."""
+"""Streams: read from either form, always aligned, requested at the documented cost."""
 
 import json
 import pickle

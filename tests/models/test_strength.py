@@ -1,4 +1,4 @@
-"""Strength workouts: the document, and what becomes of it."""
+"""Strength workouts: the document, and its upload."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone

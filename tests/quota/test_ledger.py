@@ -192,7 +192,7 @@ def test_an_answer_that_is_new_or_whose_age_is_nonsense_tells_what_it_says(age: 
 
 
 def told(clock: ServerClock, date: float, at: float, *, began: float | None = None) -> ClockChange:
-    """Let an answer of a tenth of a second tell a Date; a request that ``began`` earlier was longer under way."""
+    """Let an answer of a tenth of a second tell a Date; a request that ``began`` earlier took longer."""
     return clock.observe_date(date, at - 0.1 if began is None else began, at)
 
 

@@ -458,7 +458,7 @@ async def test_a_scope_that_was_not_granted_costs_neither_a_permit_nor_a_request
 @pytest.mark.parametrize("first", ["asyncio", "trio"])
 @pytest.mark.parametrize("second", ["asyncio", "trio"])
 async def test_large_bodies_are_decoded_in_the_loop_that_came_after_a_closed_one(first: str, second: str) -> None:
-    """What decodes them one at a time belongs to an event loop, not to the exchange that lives longer than that."""
+    """The queue that decodes them one at a time belongs to an event loop, which the exchange outlives."""
     await anyio.to_thread.run_sync(_decode_in_two_loops, first, second)
 
 

@@ -92,7 +92,7 @@ def test_what_a_503_asks_for_is_waited_for_up_to_the_longest_wait(asked: float, 
 
 
 def left(pause: Pause, now: float) -> float | None:
-    """Return what a caller is told; None if it may ask."""
+    """Return the error for a caller; None if it may send a request."""
     try:
         pause.check(now)
     except (RateLimitedError, ServerError) as error:

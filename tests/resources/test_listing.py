@@ -232,7 +232,7 @@ async def test_an_answer_that_is_no_list_is_an_error() -> None:
 
 
 class Comments:
-    """Comments by cursor; the cursor of an item is its id as text unless told otherwise."""
+    """Comments by cursor; the cursor of an item is its id as text by default."""
 
     def __init__(self, *pages: list[dict[str, Any]]) -> None:
         self.pages = pages

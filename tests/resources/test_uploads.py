@@ -125,7 +125,7 @@ class Post:
 
 
 class Strava(httpx.AsyncBaseTransport):
-    """Answers with what it is told, keeps what it gets."""
+    """Returns the given responses, and records the requests."""
 
     def __init__(self, *answers: httpx.Response | dict[str, Any]) -> None:
         self.answers = list(answers)

@@ -1,4 +1,4 @@
-"""A full disk, a read-only file, a missing permission: found before Strava is asked, and told in a sentence."""
+"""A full disk, a read-only file, a missing permission: found before a request to Strava, and reported in a sentence."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""What hooks are told, in which order, and that they break nothing."""
+"""What hooks receive, in which order, and that they affect no call."""
 
 import logging
 import sys
@@ -34,7 +34,7 @@ ONCE = RetryPolicy(max_attempts=1)
 
 
 class Service:
-    """An emulator, and a program that writes down what its hooks are told."""
+    """An emulator, and a program that records what its hooks receive."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -66,7 +66,7 @@ class Service:
 
     @property
     def story(self) -> list[str]:
-        """Return what was told, in order, in short."""
+        """Return a summary of the events, in order."""
         return [_short(event) for event in self.told]
 
 

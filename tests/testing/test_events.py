@@ -30,7 +30,7 @@ GPX = """<?xml version="1.0"?><gpx version="1.1" creator="t"><trk><trkseg>
 
 
 class Service:
-    """A callback: keeps what it is told, answers what it is made to, waits while its access is shut."""
+    """A callback: records events, returns a set response, and waits while its gate is closed."""
 
     def __init__(self):
         self.told = []
@@ -117,7 +117,7 @@ async def connected(emulator, scope=EVERYTHING):
 
 
 async def received(emulator, service):
-    """Deliver, and return what was told since the last time, in short."""
+    """Deliver, and return a summary of the events since the last call."""
     service.told.clear()
     await emulator.deliver()
     return [(event["aspect_type"], event["object_id"], event["updates"]) for event in service.told]

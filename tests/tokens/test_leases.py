@@ -29,7 +29,7 @@ class Lease:
 
 
 class ExpiringStore(MemoryTokenStore):
-    """A store whose lock is a lease that expires when told so, whatever its holder is doing."""
+    """A store whose lock is a lease that expires on request, whatever its holder is doing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -226,7 +226,7 @@ async def test_a_grant_is_not_called_invalid_without_a_lease_that_is_held() -> N
 
 
 class Overtaken(MemoryTokenStore):
-    """A store in which somebody connects the athlete anew, just before the tokens of the dead grant are deleted."""
+    """A store in which the athlete connects again just before the tokens of the invalid grant are deleted."""
 
     async def delete(self, athlete_id: int, *, if_unchanged: TokenSet | AnyTokens = ANY) -> bool:
         await self.save(athlete_id, FULL)

@@ -1,4 +1,4 @@
-"""One renewal for any number of callers, and no token lost whoever is cancelled."""
+"""One renewal for any number of callers, and no token lost by cancellation."""
 
 import asyncio
 import gc
@@ -849,7 +849,7 @@ async def test_saved_tokens_cannot_be_replaced_without_the_persistence() -> None
 
 
 async def confirmed(shared: Shared) -> tuple[bool, int]:
-    """Return whether the grant lives, and how often its end was called."""
+    """Return whether the grant is valid, and how often its end was called."""
     ended: list[None] = []
 
     async def end(dead: TokenSet | None) -> None:

@@ -34,7 +34,7 @@ def event(number: int = 1, at: int = 1) -> WebhookEvent:
 
 
 class MemoryBacklog:
-    """A backlog that does as it is told.
+    """A backlog in memory, which records its operations.
 
     Attributes:
         kept: what is free.

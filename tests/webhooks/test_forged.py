@@ -1,4 +1,4 @@
-"""Forged events about a connected athlete, whose id is public: what they cost, and what becomes of real ones."""
+"""Forged events about a connected athlete, whose id is public: what they cost, and that real ones are still handled."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager

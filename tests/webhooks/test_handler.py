@@ -1,4 +1,4 @@
-"""What is done about one webhook event: who is asked, who is told, and what an error means."""
+"""The handling of one webhook event: requests to Strava, callbacks, and what an error means."""
 
 import logging
 import threading

@@ -33,7 +33,7 @@ def event(number: int = 1, *, at: int = 1, object_type: str = "activity") -> Web
 
 
 class Desk:
-    """Attempts events as told, and notes the order and how many are under way at the same time."""
+    """Attempts events as configured, and records their order and how many are in progress at once."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()

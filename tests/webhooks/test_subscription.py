@@ -51,7 +51,7 @@ ONCE = RetryPolicy(max_attempts=1)
 
 
 class Service:
-    """The caller's own server: answers the handshake, unless told otherwise."""
+    """The caller's own server: answers the handshake by default."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
