@@ -87,8 +87,8 @@ AREAS = {
         "test_protocol.py",
     ),
     "webhooks": Area(
-        "webhooks.py fastapi/webhook*.py fastapi/_callbacks.py webhooks/**/*.py _concurrency/callbacks.py "
-        "_concurrency/ttl_set.py",
+        "webhooks.py fastapi/webhook*.py fastapi/webhooks/*.py fastapi/_callbacks.py webhooks/**/*.py "
+        "_concurrency/callbacks.py _concurrency/ttl_set.py",
         "test_webhooks.py test_webhook_*.py test_fastapi_callbacks.py test_fastapi_webhooks.py webhooks/**/test_*.py "
         "*concurrency/test_[ct]*.py fastapi/**/test_webhook*.py",
     ),

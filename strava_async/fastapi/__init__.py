@@ -35,7 +35,7 @@ with extra("fastapi", __name__, "fastapi", "starlette", "pydantic"):
     from strava_async.fastapi.problems import Problem, exception_handlers, problem_of
     from strava_async.fastapi.service import StravaLifespan, lifespan
     from strava_async.fastapi.sessions import Sessions
-    from strava_async.fastapi.webhooks import WebhookRouter, webhook_router
+    from strava_async.fastapi.webhooks.router import WebhookRouter, webhook_router
     from strava_async.login.pages import Link
     from strava_async.webhooks.backlog import Backlog, PersistedEvent
     from strava_async.webhooks.backlog import PersistedEvent as KeptEvent

@@ -71,8 +71,8 @@ from strava_async.errors import (
     UploadError,
     UploadTimeoutError,
 )
-from strava_async.fastapi.connect_link import connect_link
 from strava_async.fastapi.kit import time_of
+from strava_async.fastapi.oauth.connect_link import connect_link
 from strava_async.login.pages import PAGE_FIELDS, Link, Page
 
 MEDIA_TYPE = "application/problem+json"

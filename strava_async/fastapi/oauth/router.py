@@ -2,11 +2,11 @@
 
 Rules:
 
-- An answer of Strava's counts only in the browser that the question was put to (``oauth_question``), for the user of
-  the service that it was put to (``user``), and once: its code is spent.
-- Nothing here, nor a page that follows, learns a code or state from an address: no answer may be kept, none sends a
-  Referer; pages of the application's send the origin alone.
-- What changes something is a POST, and not one that a page of another origin sent.
+- A redirect from Strava is accepted only in the browser that began the authorization (``state_cookie``), for the same
+  user of the service (``user``), and once: its code is spent.
+- No code and no state leaks through a URL: no response may be cached, and none sends a Referer; the application's own
+  pages send the origin alone.
+- Whatever changes something is a POST, and is rejected if a page of another origin sent it.
 - An athlete's data are deleted after the grant is revoked. If that fails half way, the athlete is still signed in, and
   pressing the button again does the rest.
 """
@@ -21,6 +21,7 @@ from fastapi import APIRouter
 from strava_async.application import Strava
 from strava_async.errors import InputError
 from strava_async.fastapi.cross_site import is_a_site
+from strava_async.fastapi.oauth.connect_link import CONNECT_ROUTE
 from strava_async.fastapi.oauth.routes import OAuthRoutes, OnConnect, OnDisconnect, OnError, User
 from strava_async.fastapi.origins import origin_of
 from strava_async.oauth.scopes import scope_names
@@ -119,7 +120,7 @@ def oauth_router(
 
 def _router(routes: OAuthRoutes, *, quota: bool) -> APIRouter:
     router = APIRouter(include_in_schema=False)
-    router.add_api_route("/connect", routes.connect, name="strava_connect")
+    router.add_api_route("/connect", routes.connect, name=CONNECT_ROUTE)
     router.add_api_route("/callback", routes.callback, name="strava_callback")
     router.add_api_route("/disconnect", routes.disconnect, methods=["POST"], name="strava_disconnect")
     router.add_api_route("/sign-out", routes.sign_out, methods=["POST"], name="strava_sign_out")

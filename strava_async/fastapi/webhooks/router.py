@@ -25,7 +25,7 @@ from starlette.responses import JSONResponse, Response
 from strava_async._hidden import Hidden
 from strava_async.errors import InputError, UnverifiedWebhookError
 from strava_async.fastapi.problems import Problem, problem_of
-from strava_async.fastapi.webhook_guard import MAX_BODY_BYTES, TOO_LARGE, TOO_SLOW, Guard, RefusedError, Signature
+from strava_async.fastapi.webhooks.guard import MAX_BODY_BYTES, TOO_LARGE, TOO_SLOW, Guard, RefusedError, Signature
 from strava_async.webhooks.backlog import Backlog
 from strava_async.webhooks.counts import Offer, WebhookCounts
 from strava_async.webhooks.events import WebhookEvent, challenge_of
@@ -33,8 +33,6 @@ from strava_async.webhooks.handler import ClaimFunction, EventHandler, Grants, O
 from strava_async.webhooks.handler_calls import HANDLER_SECONDS
 from strava_async.webhooks.queue import DRAIN_SECONDS, EventQueue
 from strava_async.webhooks.throttled_log import ThrottledLog
-
-__all__ = ["Signature", "WebhookCounts", "WebhookRouter", "webhook_router"]
 
 RETRY_AFTER_SECONDS = 60
 
