@@ -77,7 +77,7 @@ def oauth_router(
         user: called with the request, at the beginning and at the end of a connection; returns a text that names the
             service's own user, such as an id, or None if none is signed in, in which case the page asks to sign in
             first. The redirect of one user is rejected as forged when another brings it: otherwise the athlete could
-            be linked to whoever is signed in by then. A service that has users of its own (``identify``) needs
+            be linked to the user who is signed in by then. A service that has users of its own (``identify``) needs
             it. The text is only compared: it is neither kept nor shown.
         base_url: the address of the service's root as browsers see it, such as ``https://service.example``; needed
             behind a proxy that hides it, or that hides https. None takes it from the request. With it, a
@@ -87,8 +87,8 @@ def oauth_router(
         if_missing: what happens to the tokens if something required was not granted; see ``Strava.connect``. With
             ``keep`` the athlete is connected and signed in; ``on_error`` is the notice of it, with the reason
             ``missing_scope`` and the ``athlete_id``, and ``on_connect`` is not called.
-        quota: whether there is ``GET /quota``. It names no athlete, but tells anybody how much the service is used, and
-            who spends its quota how far that has come.
+        quota: whether there is ``GET /quota``. It names no athlete, but shows anybody how much the service is used, and
+            someone who drains its quota how far they are.
         new_secret: makes a random text of that many bytes.
 
     Raises:

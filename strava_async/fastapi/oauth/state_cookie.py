@@ -97,12 +97,12 @@ def set_state_cookie(response: Response, mount: MountPoint, state: str, secret: 
 
     Args:
         response: is given the cookie.
-        mount: see there.
+        mount: where the routes are.
         state: of the authorization request.
         secret: what the state was made with.
         cookies: the names of those that the browser has, in its order: the oldest first (RFC 6265 §5.4).
     """
-    kind = own_name(_PREFIX, secure=mount.secure)  # others are not ours, and replace none of ours
+    kind = own_name(_PREFIX, secure=mount.secure)  # cookies of other names do not count
     pending = [name for name in cookies if name.startswith(kind) and _DIGEST.fullmatch(name, len(kind))]
     for name in pending[: min(MAX_CLEARED, max(0, len(pending) + 1 - MAX_PENDING))]:
         mount.set_cookie(response, name, "", 0)
@@ -132,7 +132,7 @@ def finished_next(signer: StateSigner, mount: MountPoint, state: str, cookies: C
     """Return where to go after a request that is not pending in this browser, such as one whose redirect came before.
 
     Returns:
-        a path; empty if the state has expired; None if the request is pending, or the state is not ours.
+        a path; empty if the state has expired; None if the request is pending, or the state is forged.
     """
     if mount.cookie_of(state) in cookies:
         return None
