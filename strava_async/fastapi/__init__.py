@@ -16,6 +16,7 @@
 
 from strava_async._extras import extra
 
+# Not lazy: every name needs the extra, so the import says what is missing. FastAPI is three quarters of its time.
 with extra("fastapi", __name__, "fastapi", "starlette", "pydantic"):
     from strava_async.fastapi.access_log import AccessLogFilter
     from strava_async.fastapi.dependencies import (

@@ -1,6 +1,6 @@
 """The interface of an event store: ``EventStore``. ``MemoryEventStore`` implements it.
 
-The tests of another store derive from ``tests/event_store_contract.py``, which has the rules below as tests.
+The tests of another store derive from ``tests/webhooks/contract.py``, which has the rules below as tests.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ class EventStore(Protocol):
         """Remove an event that is finished; its ``key`` stays known.
 
         Returns:
-            False if nothing was changed: the lease has ended and another worker has the event, or it is finished.
+            False if nothing was changed: the lease has ended, or the event is finished. A store may accept this after
+            the lease, until another worker claims the event.
         """
         ...
 

@@ -1,8 +1,9 @@
 """What every EventStore does. Derive a class named ``Test...`` from ``EventStoreContract`` and override ``opened``.
 
-``opened`` yields a store in which five events may be unfinished, and three of one athlete. Its time is ``clock``. A
-store that works in threads or asks a server overrides ``quiet`` too: it waits until the store has done what it was
-asked for.
+``opened`` yields a store in which five events may be unfinished, and three of one athlete. Its time is ``clock``, which
+stands still unless a test advances it: a store that polls for the events of other processes is woken by its own
+``append``. A store that works in threads or over a network overrides ``quiet`` too: it waits until all calls that can
+end have ended.
 """
 
 import math
