@@ -85,8 +85,8 @@ AREAS = {
         "test_multipart.py test_hooks.py test_wire.py test_exchange.py request/test_*.py telemetry/test_*hook*.py",
     ),
     "webhooks": Area(
-        "webhooks.py fastapi/webhook*.py fastapi/_callbacks.py webhooks/**/*.py _concurrency/callbacks.py "
-        "_concurrency/ttl_set.py",
+        "webhooks.py fastapi/webhook*.py fastapi/webhooks/*.py fastapi/_callbacks.py webhooks/**/*.py "
+        "_concurrency/callbacks.py _concurrency/ttl_set.py",
         "test_webhooks.py test_webhook_*.py test_fastapi_callbacks.py webhooks/test_*.py concurrency/test_[ct]*.py",
     ),
 }

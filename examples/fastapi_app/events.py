@@ -34,7 +34,7 @@ class Events:
         Anybody can send an event. So what it says is not believed: that an activity is gone is Strava's to say, too.
 
         Raises:
-            StravaError: it could not be looked at; the webhook's router decides whether to come back to it.
+            StravaError: it could not be read; the webhook's router decides whether to try again.
         """
         if event.object_type != "activity":
             return

@@ -3,7 +3,7 @@
 Rules:
 
 - A piece of news has a key, and is kept once: an event that two processes handle shows once.
-- Ids grow in the order in which transactions end, so whoever has seen an id has seen all before it.
+- Ids grow in the order in which transactions end, so a reader that has seen an id has seen all before it.
 - News is kept for an hour, for browsers that were away for a moment, and no longer than its athlete is connected.
 """
 

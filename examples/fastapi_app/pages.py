@@ -62,7 +62,7 @@ def page(request: Request, name: str, *, status: int = 200, retry_after: int | N
         request: what is answered.
         name: of the template.
         status: the HTTP status.
-        retry_after: seconds after which the page asks again by itself; None means never.
+        retry_after: seconds after which the page reloads itself; None means never.
         values: for the template.
     """
     headers = _PRIVATE if retry_after is None else {**_PRIVATE, "Retry-After": str(retry_after)}

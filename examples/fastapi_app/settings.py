@@ -1,4 +1,4 @@
-"""What the service is told from outside."""
+"""The settings of the service, from the environment."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from urllib.parse import urlsplit
 
 
 class SettingsError(Exception):
-    """A variable of the environment is missing, or makes no sense."""
+    """A variable of the environment is missing, or is invalid."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the service is told from outside; the same in all its processes.
+    """The settings of the service; the same in all its processes.
 
     Attributes:
         client_id: the application's id at Strava.
         client_secret: its secret.
         data_dir: where tokens and news are kept; made if it is not there.
         public_url: where browsers and Strava reach the service; None where that is what the browser asks for.
-        verify_token: tells the webhook that a handshake is ours; empty derives one from the secret.
+        verify_token: shows the webhook that a handshake is expected; empty derives one from the secret.
         webhook_path: of the webhook's callback, under ``/strava``; take one that nobody can guess.
         subscription_id: of the webhook subscription; None takes events of any.
         token_key: encrypts the tokens in their file (``strava_async.generate_key``); None keeps them as they are.
@@ -50,7 +50,7 @@ class Settings:
 
     @property
     def at_strava(self) -> bool:
-        """Whether Strava itself is asked, and no emulator."""
+        """Whether the service runs on Strava itself, and not on an emulator."""
         hosts = [urlsplit(url).hostname or "" for url in (self.api_url, self.oauth_url) if url is not None]
         return all(f".{host}".endswith(".strava.com") for host in hosts)
 

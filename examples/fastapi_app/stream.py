@@ -91,7 +91,7 @@ async def live(
             yield ServerSentEvent(event="weeks", raw_data=chart)
         try:
             messages = await _next(arriving)
-        except anyio.EndOfStream:  # let go
+        except anyio.EndOfStream:  # ended by Live.let_go
             break
     if not await strava.is_connected(athlete_id):
         yield _RELOAD
@@ -100,7 +100,7 @@ async def live(
 _RELOAD = ServerSentEvent(event="reload", raw_data="")
 
 
-@lru_cache(maxsize=2)  # all pages are told the same
+@lru_cache(maxsize=2)  # the same for all pages
 def _meters(gauges: tuple[Gauge, ...]) -> str:
     return fragment("_meters.html", gauges=gauges)
 

@@ -25,7 +25,7 @@ class Tally:
         rides: the dashboards of athletes.
         live: tells open pages what happens.
         record: makes an activity for an athlete; None where Strava is no emulator.
-        at_strava: whether the activities are Strava's, and can be looked at there.
+        at_strava: whether the activities are Strava's, and can be viewed there.
     """
 
     news: News

@@ -1,4 +1,4 @@
-"""What the events of one athlete may take, whoever sends them."""
+"""The bounds on the events of one athlete."""
 
 import pytest
 from hypothesis import given
