@@ -16,7 +16,7 @@ from strava_async._concurrency.shielded_work import Work, current
 
 
 async def run(do: Callable[[], Awaitable[None]], after: Callable[[], None], seconds: float) -> None:
-    """See ``_shield.run_shielded``."""
+    """See ``shield.run_shielded``."""
     work = _SweptWork()
     task = _ShieldedTask(work, _begin(work, do), seconds)
     task.add_done_callback(lambda _: after())

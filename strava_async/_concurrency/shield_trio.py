@@ -17,7 +17,7 @@ from strava_async._concurrency.shielded_work import Work, current
 
 
 async def run(do: Callable[[], Awaitable[None]], after: Callable[[], None], seconds: float) -> None:
-    """See ``_shield.run_shielded``."""
+    """See ``shield.run_shielded``."""
     work = _ShieldedWork()
     failed: list[Exception] = []
     try:

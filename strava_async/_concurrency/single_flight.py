@@ -3,7 +3,7 @@
 Rules:
 
 - Whoever comes first leads; those who come meanwhile wait, and share the result, be it good or an error.
-- The work is not cancelled with its caller; see ``_shield``.
+- The work is not cancelled with its caller; see ``shield``.
 - Work that waits for itself, directly or through another single flight, raises InputError instead of waiting for ever.
 - All belongs to one event loop at a time; see ``LoopBinding``. What an event loop left behind when it ended is
   forgotten.

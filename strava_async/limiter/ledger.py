@@ -1,4 +1,4 @@
-"""What queue and dispatcher need of a ledger: ``quota_ledger.Ledger`` is one, that of a shared quota another."""
+"""What the queue and the dispatcher need of a ledger. ``quota.ledger.Ledger`` implements it for one process."""
 
 from __future__ import annotations
 

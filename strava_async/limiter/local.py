@@ -1,6 +1,6 @@
 """The limiter: a call gets its permit before it is sent, in order, and waits for it where there is no quota.
 
-``quota`` has the rules of the ledger, ``limiter_line`` those of the queue, ``limiter_gate`` those of the waiting.
+The rules of the ledger are in ``quota.values``, those of the queue in ``queue``, those of waiting in ``dispatcher``.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class Issuer(Protocol):
 
 
 class LedgerPermit:
-    """A permit that is booked; ``limiter_base.Permit`` says what its methods do.
+    """A permit that is booked; ``limiter.base.Permit`` says what its methods do.
 
     Attributes:
         ticket: that of its call in the queue.
@@ -71,6 +71,6 @@ class LedgerPermit:
         self.abandon()
 
     def __del__(self) -> None:
-        # Its caller lost it without completion it.
+        # Its caller dropped it without ending it.
         if self._entry is not None:
             self._issuer.abandon_leaked(self._entry)

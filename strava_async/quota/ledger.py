@@ -1,4 +1,4 @@
-"""The ledger: what may start now, and what an answer changes. The rules are in ``quota``, and so are their numbers.
+"""The ledger: what may start now, and what an answer changes. The rules, by their numbers, are in ``values``.
 
 Every ``now`` is a reading of the monotonic clock, never smaller than the one before.
 """

@@ -3,7 +3,7 @@
 Rules:
 
 - ``usage`` is the largest number that Strava reported for the window; within a window it only rises, unless it is in
-  doubt and a later answer refutes it (``quota_witness``).
+  doubt and a later answer refutes it (``witness``).
 - A request of ours is out (a permit not ended), or covered by ``usage``, or **unconfirmed**: it may have been counted,
   and no number says so yet. A number covers every unconfirmed request that had ended before its own request began.
 - ``spent`` is an upper bound of what our requests and the known use of others have taken from a window, permits out
@@ -12,7 +12,7 @@ Rules:
 - A window that turns starts at zero. What is out goes along; what is unconfirmed goes along if it can have been counted
   after the turn.
 - A number of a window's first seconds that goes on from the count before, and that others can't explain, may be of the
-  window before (``quota_turn``). If it shows a full meter, it is.
+  window before (``turn``). If it shows a full meter, it is.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ class MeterState:
         return WindowMatch.BEFORE
 
     def _weigh(self, usage: int, entry: LedgerEntry, youngest: int) -> None:
-        """Compare a number with the largest so far; see ``quota_witness``."""
+        """Compare a number with the largest so far; see ``witness``."""
         doubt, known = self.doubt, self.usage or 0
         if doubt is not None:
             # A second answer reaches as high: the number in doubt is right.

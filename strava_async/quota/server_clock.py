@@ -7,12 +7,12 @@ Rules:
 - The interval known is the intersection of all of these. It widens slowly, because two clocks never run alike.
 - An empty intersection is replaced by the union where only seconds are missing (another host, a long silence): the
   lower bound stays safe, and the next answer narrows it again.
-- A ``Date`` farther off needs a second witness (``quota_witness``). Until there is one, nothing moves.
+- A ``Date`` farther off needs a second witness (``witness``). Until there is one, nothing moves.
 - The machine's own idea of Unix time serves until the first ``Date``, and is one witness against it: a ``Date`` that
   is minutes away from it needs a second one too. Of such two, the one by which a window ends first is asked about.
 - When the machine's clock jumps ahead of the monotonic one later, the machine has slept, or its clock was set: that
   moves nothing but the upper bound, until a ``Date`` decides.
-- Windows are counted by another host. Where its counter turns later than ``Date`` says (``quota_turn``), the clock
+- Windows are counted by another host. Where its counter turns later than ``Date`` says (``turn``), the clock
   meant here is the counter's: that of ``Date``, less as many seconds.
 """
 

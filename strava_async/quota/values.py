@@ -46,12 +46,11 @@ the count before, which is full
 anything, with an ``Age``                          never: it is a cache's, about another request
 =================================================  ===================================================================
 
-Where they are kept, each module pure (instants come in as arguments): ``quota_fields`` reads an answer, ``quota_clock``
-keeps Strava's time, ``quota_turn`` that of the counters, ``quota_window`` the windows (3, 4), ``quota_entry`` has what
-is kept of a permit, ``quota_meter`` counts (1, 2), ``quota_budget`` has limits and cooldown, ``quota_refusal`` says
-what a 429 leads to (7), ``quota_ceiling`` how many may be out (4 to 7), ``quota_reserve`` what background work leaves
-(8), ``quota_witness`` what a second witness is, ``quota_wait`` what a call waits for; ``quota_ledger`` puts it all
-together, and ``quota_snapshot`` saves it.
+The modules of this package are pure; instants are passed in. ``headers`` reads an answer, ``server_clock`` keeps
+Strava's time, ``turn`` that of the counters, ``window`` the windows (3, 4). ``entry`` has what is kept of a permit,
+``meter`` counts (1, 2), ``budget`` has limits and cooldown, ``refusal`` says what a 429 leads to (7), ``ceiling`` how
+many permits may be out (4 to 7), ``reserve`` what background work leaves (8), ``witness`` what a second witness is,
+``wait`` what a call waits for. ``ledger`` puts it all together, and ``snapshot`` saves it.
 
 Source:
     https://developers.strava.com/docs/rate-limits/

@@ -28,7 +28,7 @@ SAVE_ATTEMPTS = 5
 
 
 class TokenHolder:
-    """The tokens, their state, and what is known of their expiry; see ``token_state``.
+    """The tokens, their state, and what is known of their expiry; see ``state``.
 
     Args:
         state: to begin with.

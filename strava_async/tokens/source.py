@@ -14,7 +14,7 @@ Cases, in the order in which ``TokenSource.bearer`` looks at them:
 not renewed again. It is not sent again either, unless Strava answers with it once more. A refresh token that Strava
 refused is not tried again, and the generation of its grant has ended.
 
-The states of the tokens are in ``token_state``, reading and saving in ``token_holder``, renewing in ``token_grant``.
+The states of the tokens are in ``state``, reading and saving in ``holder``, renewing in ``grant``.
 
 Strava hands out a new access token only in the last hour of the old one, and the same one before that. A leeway of
 five minutes is inside that hour, and covers a local clock that is two minutes wrong.
