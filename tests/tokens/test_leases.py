@@ -2,8 +2,9 @@
 
 import copy
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
+from typing import cast
 
 import anyio
 import httpx
@@ -333,3 +334,28 @@ async def test_what_a_store_can_do_is_used() -> None:
         assert not lease.held()
     assert await store.save(7, FULL, replacing=LEAST) is False
     assert await store.delete(7) is False
+
+
+class Paging(MemoryTokenStore):
+    """A store that holds something open while its athletes are iterated over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_open = False
+
+    async def iter_athlete_ids(self, *, after: int = 0) -> AsyncGenerator[int]:
+        self.is_open = True
+        try:
+            for athlete_id in sorted(self._tokens):
+                yield athlete_id
+        finally:
+            self.is_open = False
+
+
+async def test_closing_the_iteration_over_athletes_closes_that_of_the_store() -> None:
+    store = Paging()
+    await store.save(7, FULL)
+    async with aclosing(cast("AsyncGenerator[int]", adapted(store).iter_athlete_ids())) as athlete_ids:
+        assert await anext(athlete_ids) == 7
+        assert store.is_open
+    assert not store.is_open
