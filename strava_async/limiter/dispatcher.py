@@ -118,6 +118,7 @@ class Dispatcher:
 
         Raises:
             QuotaExceededError: it could not be in time.
+            Exception: see ``refuse_all``.
         """
         if waiter.deadline < math.inf:
             self._refuse_if_hopeless(waiter, now)
@@ -142,7 +143,25 @@ class Dispatcher:
             self._pass_timer_on()
         if isinstance(outcome, Blocked):
             raise _error(waiter, outcome, self.now())
+        if isinstance(outcome, Exception):
+            raise outcome
         return outcome
+
+    def waiting(self, quota_class: QuotaClass, priority: Priority) -> int:
+        """Return how many calls of a class and priority wait: what a limiter that shares its quota asks others for."""
+        return self._queue.waiting(quota_class, priority)
+
+    def refuse_all(self, new_error: Callable[[], Exception]) -> None:
+        """Let each call that waits raise an error of its own: for the ``aclose`` of a limiter.
+
+        Call it in the event loop of the dispatcher. Later calls are for the limiter to refuse; permits that are out may
+        still be ended.
+        """
+        for waiter in self._queue.leave_all():
+            waiter.outcome = new_error()
+            if waiter.wake is not None:
+                waiter.wake()
+        self._log.check(self._queue, self._ledger, (), self.now())
 
     def _refuse_if_hopeless(self, waiter: Waiter, now: float) -> None:
         blocked = self._queue.blocked_behind(waiter.quota_class, waiter.priority, now)
@@ -184,7 +203,7 @@ class Dispatcher:
         if waiter.outcome is None:
             self._queue.leave(waiter)
             self._log.check(self._queue, self._ledger, (), now)
-        elif not isinstance(waiter.outcome, Blocked):
+        elif isinstance(waiter.outcome, LedgerEntry):
             self._ledger.release(waiter.outcome, now)
             self._serve_soon(now)
 

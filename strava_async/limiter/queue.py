@@ -39,8 +39,9 @@ class Waiter:
         asked_at: since when it has been waiting; monotonic.
         deadline: the monotonic instant until which it may start; inf for none.
         lane: where it stands; None when it has left.
-        outcome: its permit in the ledger, once it is served; what it would have to wait for, once it is refused.
-        wake: wakes its task, which is served or refused, or has to keep the time; None while the task runs.
+        outcome: its permit in the ledger, once it is served; what it would have to wait for, once it is refused; what
+            its task is to raise, once the limiter is closed.
+        wake: wakes its task, which has an outcome or becomes the owner of the timer; None while the task runs.
     """
 
     __slots__ = (
@@ -67,7 +68,7 @@ class Waiter:
         self.lane: Lane | None = None
         self.older: Waiter | None = None
         self.newer: Waiter | None = None
-        self.outcome: LedgerEntry | Blocked | None = None
+        self.outcome: LedgerEntry | Blocked | Exception | None = None
         self.wake: Callable[[], None] | None = None
 
 
@@ -157,8 +158,18 @@ class WaitQueue:
                 return head
         return None
 
-    def waiting(self, quota_class: QuotaClass) -> int:
-        """Return how many calls of a class wait."""
+    def leave_all(self) -> list[Waiter]:
+        """Take all calls out, and return them."""
+        left: list[Waiter] = []
+        while (waiter := self.first()) is not None:
+            self.leave(waiter)
+            left.append(waiter)
+        return left
+
+    def waiting(self, quota_class: QuotaClass, priority: Priority | None = None) -> int:
+        """Return how many calls of a class wait; those of one priority alone, if that is given."""
+        if priority is not None:
+            return self._lanes[priority][quota_class].length
         return sum(lanes[quota_class].length for lanes in self._lanes)
 
     def next_start(self, now: float) -> Waiter | None:
