@@ -3,8 +3,8 @@
 Rules:
 
 - A decision and its booking have no ``await`` in between, so no two tasks are given the same unit.
-- The dispatcher has no task of its own. The first call in the queue owns the timer, one for all, and passes it on when it
-  leaves: served, refused or cancelled.
+- The dispatcher has no task of its own. The first call in the queue owns the timer, one for all, and passes it on when
+  it leaves: served, refused or cancelled.
 - Whatever changes the ledger (an answer, a permit given back, the time) wakes exactly those who may start, in order.
 - A cancelled waiter leaves the queue; one that was served and does not know it yet gives its permit back.
 - Ledger and queue belong to one event loop and its thread. A permit that ends in another thread is booked in that one a
