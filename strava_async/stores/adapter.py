@@ -16,10 +16,10 @@ class AdaptedTokenStore:
     """Adds to a store what it lacks of ``TokenStore``.
 
     What it can do is looked up once, by the names of its parameters: a store may have some of it, such as one that
-    inherits from ours and overrides ``save``.
+    inherits from the library's and overrides ``save``.
 
     Args:
-        store: to adapt.
+        store: the one to adapt.
     """
 
     def __init__(self, store: BasicTokenStore) -> None:
@@ -93,7 +93,7 @@ def adapted(store: BasicTokenStore) -> TokenStore:
 
 
 def _takes(method: Callable[..., object], parameter: str) -> bool:
-    """Return whether a method names the parameter; one that takes any may hand them on to one that does not."""
+    """Return whether a method names the parameter; ``**kwargs`` may be passed to a function that lacks it."""
     try:
         return parameter in inspect.signature(method).parameters
     except (TypeError, ValueError):  # it has no signature, such as a function of an extension

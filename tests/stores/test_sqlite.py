@@ -364,7 +364,7 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "cut off in the header": (cut(60), "damaged"),
     "cut off in a page": (cut(5000), "damaged"),
     "cut off between pages": (cut(8192), "damaged"),
-    "no database": (lambda path: path.write_text("access-0 " * 1000), "damaged or no database"),
+    "no database": (lambda path: path.write_text("access-0 " * 1000), "damaged or not a database"),
     "header overwritten": (overwrite(0, 100), "damaged"),
     "pages overwritten": (overwrite(4096, 10**9), "damaged"),
     "another program's": (put_in_place("CREATE TABLE tokens (athlete_id)"), "another program"),
