@@ -562,7 +562,7 @@ async def test_a_transaction_of_another_is_waited_for(path: Path) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("name", "sentence"), [("none/tokens.db", "does not exist"), ("file/tokens.db", "is no directory")]
+    ("name", "sentence"), [("none/tokens.db", "does not exist"), ("file/tokens.db", "is not a directory")]
 )
 async def test_a_directory_that_is_none_is_named(tmp_path: Path, name: str, sentence: str) -> None:
     write(tmp_path / "file", b"")
