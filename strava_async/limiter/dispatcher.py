@@ -81,7 +81,7 @@ class Dispatcher:
         return self._ledger.quota()
 
     def blocked(self, quota_class: QuotaClass) -> Blocked | None:
-        """Return what keeps a call of a class from starting now; None if nothing known."""
+        """Return what keeps a call of a class from starting now; None if nothing is known to."""
         return self._ledger.blocked(quota_class, self.advance())
 
     def ticket(self, retry_of: object) -> int:

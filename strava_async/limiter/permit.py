@@ -10,7 +10,7 @@ from strava_async.quota.entry import LedgerEntry
 
 
 class Issuer(Protocol):
-    """Who gave a permit, and books its end."""
+    """Gave a permit, and books its end."""
 
     def settle(self, entry: LedgerEntry, status_code: int, headers: Mapping[str, str]) -> None:
         """Book an answer."""
@@ -25,7 +25,7 @@ class Issuer(Protocol):
         ...
 
     def abandon_leaked(self, entry: LedgerEntry) -> None:
-        """Book that nothing is known, at the next occasion: this may be called in the middle of anything."""
+        """Book, at the next occasion, that nothing is known: this may be called in the middle of anything."""
         ...
 
 

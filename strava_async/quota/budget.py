@@ -4,8 +4,8 @@ Rules:
 
 - A limit is that of the answer to the youngest request, higher or lower. It is confirmed by a second answer with the
   same.
-- A day that is full only if a number in doubt is right, or limits that nobody confirmed, lets one call through in each
-  quarter hour.
+- A day that is full only if a number in doubt is right, or limits that no second answer confirmed, lets one call
+  through in each quarter hour.
 - After a 429 that no number explains the budget cools down: nothing is sent.
 """
 

@@ -1,14 +1,15 @@
-"""One of Strava's meters, a budget in a window: what is known of it, and what of it is ours.
+"""One of Strava's meters, a budget in a window: what is known of it, and what of it this process has spent.
 
 Rules:
 
 - ``usage`` is the largest number that Strava reported for the window; within a window it only rises, unless it is in
   doubt and a later answer refutes it (``witness``).
-- A request of ours is out (a permit not ended), or covered by ``usage``, or **unconfirmed**: it may have been counted,
-  and no number says so yet. A number covers every unconfirmed request that had ended before its own request began.
-- ``spent`` is an upper bound of what our requests and the known use of others have taken from a window, permits out
+- A request of this process is out (its permit has not ended), or covered by ``usage``, or **unconfirmed**: it may have
+  been counted, and no number says so yet. A number covers every unconfirmed request that had ended before its
+  own request began.
+- ``spent`` is an upper bound of what own requests and the known use of others have taken from a window, permits out
   excepted. It is the smaller of two such bounds: the last number plus everything it may not include, and everything
-  that we sent in the window plus the most that others are proven to have sent.
+  that was sent here in the window plus the most that others are proven to have sent.
 - A window that turns starts at zero. What is out goes along; what is unconfirmed goes along if it can have been counted
   after the turn.
 - A number of a window's first seconds that goes on from the count before, and that others can't explain, may be of the
@@ -58,7 +59,7 @@ class MeterState:
         default_limit: the documented limit of a new application, assumed where Strava reports none.
         limit: None until known.
         usage: the largest number reported; None until known.
-        own: requests of ours that may be counted in this window, permits out included.
+        own: requests of this process that may be counted in this window, permits out included.
         external_usage: how many requests of others the numbers prove.
         external_before: how many of those there were when we looked for the first time.
         unconfirmed: how the unconfirmed requests ended, oldest first.
@@ -125,7 +126,7 @@ class MeterState:
     def free(self, out: int) -> float:
         """Return how many more permits there will be in this window; inf while limit or usage is unknown.
 
-        Each permit out counts once here, while ``room - out`` may count those twice whose answers are under way.
+        Each permit out counts once here, while ``room - out`` may count those twice whose requests are in flight.
         """
         if self.limit is None or self.usage is None:
             return math.inf
@@ -147,7 +148,7 @@ class MeterState:
         return self.spent(out) if doubt is None else self._spent(doubt.usage, doubt.external_usage, out)
 
     def restore(self, limit: int | None, usage: int | None, confirmed: int | None) -> None:
-        """Take up what is known of the window from somewhere else; nothing of it is ours."""
+        """Take over what is known of the window from a snapshot; nothing of it is this process's."""
         self.limit = limit
         self.usage = usage
         self.external_usage = self.external_before = usage or 0
