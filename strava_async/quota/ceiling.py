@@ -164,7 +164,7 @@ class Ceilings:
         return times
 
     def _asks(self, budget: Budget, now: float) -> bool:
-        """Say whether a call may find out now if each full meter of a budget has turned."""
+        """Return whether a call may find out now if each full meter of a budget has turned."""
         at = max(self._ask_at, self._may_turn_at(budget, now))
         if at <= now:
             return True

@@ -132,7 +132,7 @@ def parse_date(text: object) -> float | None:
 
 
 def parse_retry_after(text: object, now: float) -> float | None:
-    """Return the seconds to wait that a ``Retry-After`` field asks for (RFC 9110 §10.2.3); None if it is no such field.
+    """Return the seconds to wait that a ``Retry-After`` field asks for (RFC 9110 §10.2.3); None if it is invalid.
 
     It may be zero, or years: the caller bounds it.
 

@@ -120,7 +120,7 @@ class Ledger:
     def settle(self, entry: LedgerEntry, status_code: int, headers: Mapping[str, str], now: float) -> None:
         """End a permit with its answer."""
         fields = pick_fields(headers)
-        # The time first: it decides in which window the request was counted, and whether ours is over.
+        # The time first: it decides in which window the request was counted, and whether the ledger's is over.
         latest = self._observe_date(fields.date, entry, now)
         window, ceilings = self.window, self._ceilings
         if window.begins <= entry.earliest <= latest <= window.ends:
@@ -216,7 +216,7 @@ class Ledger:
         if date is None:
             return self.clock.latest(now)
         first = not self.clock.synchronized
-        # What was out when we may have slept says nothing about how long.
+        # A request that was out while the machine may have slept says nothing about how long.
         slept = entry.number <= self._lost_number
         change = NOTHING if slept else self.clock.observe_date(date, entry.given_at, now)
         if change is not NOTHING:
@@ -247,7 +247,7 @@ class Ledger:
     def _match_windows(
         self, entry: LedgerEntry, latest: float, now: float, arrived_at: float = -math.inf
     ) -> Completion:
-        """Find the windows in which a request was counted; turn ours if it is surely over."""
+        """Find the windows in which a request was counted; begin the next one if the ledger's is surely over."""
         lost = self._lost_seconds if entry.number <= self._lost_number else 0.0
         earliest = self.clock.earliest(entry.given_at) - lost
         # What was known when the permit was given may be sharper than what a wider interval says now.

@@ -12,7 +12,7 @@ Rules:
   that was sent here in the window plus the most that others are proven to have sent.
 - A window that turns starts at zero. What is out goes along; what is unconfirmed goes along if it can have been counted
   after the turn.
-- A number of a window's first seconds that goes on from the count before, and that others can't explain, may be of the
+- A number of a window's first seconds that goes on from the count before, and that others cannot explain, may be of the
   window before (``turn``). If it shows a full meter, it is.
 """
 
@@ -34,10 +34,10 @@ class Before(NamedTuple):
 
     Attributes:
         usage: the largest number reported.
-        most: the most that can have been counted when it ended, as far as we know.
+        most: the most that can have been counted when it ended, as far as is known.
         room: how many more it had room for.
-        others: how many requests of others the numbers proved in the quarter hour before, since we looked. They can't
-            send more in the first seconds of a window.
+        others: how many requests of others the numbers proved in the quarter hour before, since the first number. They
+            cannot send more in the first seconds of a window.
     """
 
     usage: int
@@ -61,7 +61,7 @@ class MeterState:
         usage: the largest number reported; None until known.
         own: requests of this process that may be counted in this window, permits out included.
         external_usage: how many requests of others the numbers prove.
-        external_before: how many of those there were when we looked for the first time.
+        external_before: how many of those there were at the first number.
         unconfirmed: how the unconfirmed requests ended, oldest first.
         doubt: what would be believed without the largest number, where that is in doubt.
         before: the window before; None where nothing is known of it.
@@ -104,7 +104,7 @@ class MeterState:
 
     @property
     def others(self) -> int:
-        """How many requests of others the numbers prove since we looked for the first time, that in doubt excepted."""
+        """How many requests of others the numbers prove since the first one, that in doubt excepted."""
         external_usage = self.external_usage if self.doubt is None else self.doubt.external_usage
         return max(0, external_usage - self.external_before)
 
@@ -161,7 +161,7 @@ class MeterState:
         Returns:
             where its request was counted: ``IN``, and the number is believed; or not so surely, and it is not.
         """
-        # The common case is a number that our own count explains: only that it rises is to be noted.
+        # The common case is a number that our own count explains: only that it rises is noted.
         if self.watched or usage - self.own > self.external_usage:
             match = self._match_counter(usage, entry, youngest)
             if match is not IN:

@@ -79,7 +79,7 @@ class Refusals:
             culprit.start_cooldown(now, asked, midnight - now, completion.youngest)
 
     def is_of_first_seconds(self, entry: LedgerEntry, completion: Completion) -> bool:
-        """Say whether the status of an answer without numbers shows if the counter of a full window had turned."""
+        """Return whether the status of an answer without numbers shows if the counter of a full window had turned."""
         return (
             completion.in_quarter is WindowMatch.IN
             and self._turn.is_open(entry.number, entry.given_at)

@@ -21,8 +21,8 @@ Rules:
 5. Slow start. Nothing known: one request at a time, and up to ten after a second without a number. Then ten, but no
    more than a quarter of what is left; when most are answered, no bound. While they are slow, another ten each second.
    The same after an hour without answers.
-6. Others spend too (the numbers rise by more than we sent): at most half of our share of what is left is out at a time.
-7. A 429 that the numbers explain needs no rule: the meter is full. After one that they don't explain the budget cools
+6. Others spend too (the numbers rise by more than was sent here): at most half of our share of what is left is out.
+7. A 429 that the numbers explain needs no rule: the meter is full. After one that they do not explain the budget cools
    down: nothing is sent for 5 s, 10 s, ... 300 s, or for ``Retry-After`` if that is longer, until midnight UTC at the
    most; then one request at a time, until Strava answers otherwise.
 8. Background work leaves a reserve to calls of a higher priority, which shrinks to nothing at the end of the window.

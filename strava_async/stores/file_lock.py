@@ -9,7 +9,7 @@ Rules:
   microseconds, and no cancellation can come between locking and knowing of it.
 - A forked child does not hold its parent's locks. Its copies of the files are closed, so that they do not outlive the
   parent.
-- A lock that an event loop left held when it ended is released for the next who waits for it in this process.
+- A lock that an event loop left held when it ended is released for the next waiter in this process.
 - The file can reserve room on the disk for what its holder is going to write: see ``reserve_room``.
 """
 

@@ -81,7 +81,7 @@ class SqliteTokenStore:
             raise InputError("lock_timeout and busy_timeout are seconds, zero or more")
         self._ciphers = ciphers(secret)
         self._application = application
-        _lock_name(application, 0)  # now, if that is no name
+        _lock_name(application, 0)  # an invalid name is an error now
         self._lock_timeout = lock_timeout
         self._clock = clock or SystemClock()
         self._file = SharedFile(

@@ -30,7 +30,7 @@ class Expiry:
         self.reset()
 
     def reset(self) -> None:
-        """Forget what is known of the token before, but not the difference between Strava's clock and ours."""
+        """Forget what is known of the token before, but not the difference between Strava's clock and the local one."""
         self._not_before = self._remembered_until = -math.inf  # monotonic
         self._is_backing_off = False
         self._rejected: TokenSet | None = None
