@@ -9,7 +9,6 @@ Rules:
 - A cancelled waiter leaves the queue; one that was served and does not know it yet gives its permit back.
 - Ledger and queue belong to one event loop and its thread. A permit that ends in another thread is booked in that one a
   little later. Calls that wait in a loop that has ended are forgotten, and its permits are abandoned.
-- A timer may stand still while the machine sleeps: no sleep is longer than a minute.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from strava_async.quota.entry import LedgerEntry
 from strava_async.quota.values import Blocked, Priority, Quota, QuotaClass
 
 _SHORTEST_SLEEP = 0.001  # less may not move a clock that counts in floats since 1970
-_LONGEST_SLEEP = 60.0
+_LONGEST_SLEEP = 60.0  # a timer may stand still while the machine sleeps
 
 
 class Dispatcher:
@@ -44,9 +43,6 @@ class Dispatcher:
         ledger: the ledger, which nothing else changes.
         clock: the one that the ledger's instants are readings of.
         binding: the event loop that it belongs to; entered before each ``try_enter``.
-
-    Attributes:
-        now: returns the monotonic instant, after a look at whether the machine slept.
     """
 
     def __init__(self, ledger: QuotaLedger, clock: Clock, binding: LoopBinding) -> None:
@@ -54,6 +50,7 @@ class Dispatcher:
         self._clock = clock
         self._binding = binding
         self._is_over = False
+        # Returns the monotonic instant, after finding out whether the machine slept.
         self.now = SuspensionWatch(clock, ledger.note_sleep).now
         self._queue = WaitQueue(ledger)
         self._log = WaitLog()
@@ -87,7 +84,10 @@ class Dispatcher:
     def ticket(self, retry_of: object) -> int:
         """Return the ticket of a new call, or that of the call of which ``retry_of`` was an earlier permit."""
         if isinstance(retry_of, LedgerPermit):
-            return retry_of.ticket
+            issuer = retry_of.issuer
+            # The tickets of another limiter are of another count.
+            if isinstance(issuer, Dispatcher) and issuer._ledger is self._ledger:
+                return retry_of.ticket
         self._tickets += 1
         return self._tickets
 

@@ -33,13 +33,14 @@ class LedgerPermit:
     """A permit that is booked; ``limiter.base.Permit`` says what its methods do.
 
     Attributes:
+        issuer: gave it.
         ticket: that of its call in the queue.
     """
 
-    __slots__ = ("_entry", "_issuer", "ticket")
+    __slots__ = ("_entry", "issuer", "ticket")
 
     def __init__(self, issuer: Issuer, entry: LedgerEntry, ticket: int) -> None:
-        self._issuer = issuer
+        self.issuer = issuer
         self._entry: LedgerEntry | None = entry  # None once it has ended
         self.ticket = ticket
 
@@ -48,21 +49,21 @@ class LedgerPermit:
         entry = self._entry
         if entry is not None:
             self._entry = None
-            self._issuer.settle(entry, status_code, headers)
+            self.issuer.settle(entry, status_code, headers)
 
     def release(self) -> None:
         """End without a request."""
         entry = self._entry
         if entry is not None:
             self._entry = None
-            self._issuer.release(entry)
+            self.issuer.release(entry)
 
     def abandon(self) -> None:
         """End without an answer."""
         entry = self._entry
         if entry is not None:
             self._entry = None
-            self._issuer.abandon(entry)
+            self.issuer.abandon(entry)
 
     def __enter__(self) -> Self:
         return self
@@ -73,4 +74,4 @@ class LedgerPermit:
     def __del__(self) -> None:
         # Its caller dropped it without ending it.
         if self._entry is not None:
-            self._issuer.abandon_leaked(self._entry)
+            self.issuer.abandon_leaked(self._entry)

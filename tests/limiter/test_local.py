@@ -437,6 +437,21 @@ async def test_guarantee_07_a_retry_keeps_its_place(clock: FakeClock, limiter: R
     assert queue.served == ["first", "second", "young", "younger"]
 
 
+async def test_the_permit_of_another_limiter_is_no_place_in_the_queue(clock: FakeClock, limiter: RateLimiter) -> None:
+    other = RateLimiter(clock=clock)
+    for _ in range(20):
+        theirs = await other.acquire(QuotaClass.UPLOAD)
+        theirs.release()
+    last = await last_unit(limiter, clock)
+    queue = Queue(limiter, keep=False)
+    async with anyio.create_task_group() as tasks:
+        for name, retry_of in (("stranger", theirs), ("young", None), ("younger", None)):
+            tasks.start_soon(queue.call, name, READ, NORMAL, retry_of)
+            await anyio.wait_all_tasks_blocked()
+        last.release()
+    assert queue.served == ["stranger", "young", "younger"]
+
+
 async def test_a_429_waits_for_its_reset_and_then_succeeds(
     clock: FakeClock, limiter: RateLimiter, strava: Strava
 ) -> None:
