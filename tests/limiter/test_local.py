@@ -360,7 +360,7 @@ async def test_no_wait_means_now_or_never(limiter: RateLimiter) -> None:
     permit = await limiter.acquire(max_wait=0)
     with pytest.raises(QuotaExceededError) as caught:
         await limiter.acquire(max_wait=0)
-    assert caught.value.wait_seconds == 1, "the answer under way decides"
+    assert caught.value.wait_seconds == 1, "the answer to the request in flight decides"
     permit.release()
     await limiter.acquire(max_wait=0)
 
@@ -667,7 +667,7 @@ async def test_background_calls_go_on_as_the_reserve_melts(clock: FakeClock, lim
 
 
 async def test_a_new_date_wakes_the_keeper_earlier(clock: FakeClock) -> None:
-    """While a slow answer is under way the turn of the window is only known roughly; the answer tells it better."""
+    """While a slow answer is on its way the turn of the window is only known roughly; the answer tells it better."""
     limiter = RateLimiter(clock=clock, random=lambda: 0.0)
     strava = Strava(clock)
     await spend(limiter, strava)

@@ -159,7 +159,7 @@ async def test_hundreds_of_locks_at_once_keep_no_more_room_than_can_be_needed(pa
     async with anyio.create_task_group() as tasks:
         for athlete_id in range(200):
             tasks.start_soon(enter, athlete_id)
-    # Those whose probe is under way do not count yet: as many as there are threads.
+    # Those whose probe is in progress do not count yet: as many as there are threads.
     assert MAX_ROOMS * ROOM_BYTES <= sum(sizes) <= (MAX_ROOMS + THREADS) * ROOM_BYTES
 
 

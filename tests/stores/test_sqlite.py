@@ -463,7 +463,7 @@ async def test_the_wal_of_a_file_that_cannot_be_used_is_kept(path: Path, kind: s
 
 
 @pytest.mark.anyio
-async def test_a_missing_file_whose_wal_is_there_is_not_made_anew(path: Path, tmp_path: Path) -> None:
+async def test_a_missing_file_whose_wal_is_there_is_not_created_again(path: Path, tmp_path: Path) -> None:
     lost = tmp_path / "lost.db"
     await save_into_a_wal(path, lost)
     good = contents(lost)["lost.db"]

@@ -1,4 +1,4 @@
-"""A lock that expires while Strava is slow: no living grant is called dead, and no disconnection is undone."""
+"""A lock that expires while Strava is slow: no valid grant is called dead, and no disconnection is undone."""
 
 import copy
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -119,7 +119,7 @@ async def overtaken(two: TwoProcesses, tasks: anyio.abc.TaskGroup) -> None:
     two.other_way.back.set()
 
 
-async def test_who_lost_the_lock_does_not_call_a_living_grant_dead(two: TwoProcesses) -> None:
+async def test_who_lost_the_lock_does_not_call_a_valid_grant_dead(two: TwoProcesses) -> None:
     results: list[object] = []
 
     async def call() -> None:
@@ -133,7 +133,7 @@ async def test_who_lost_the_lock_does_not_call_a_living_grant_dead(two: TwoProce
     assert await kept_is_alive(two)
 
 
-async def test_who_lost_the_lock_does_not_forget_a_living_grant(two: TwoProcesses) -> None:
+async def test_who_lost_the_lock_does_not_forget_a_valid_grant(two: TwoProcesses) -> None:
     results: list[bool] = []
 
     async def ask() -> None:
@@ -227,7 +227,7 @@ async def test_a_grant_is_not_called_dead_without_a_lease_that_is_held() -> None
 
 
 class Overtaken(MemoryTokenStore):
-    """A store in which somebody connects the athlete anew, just before the tokens of the dead grant are deleted."""
+    """A store in which another process connects the athlete again, just before the tokens of the dead grant are deleted."""
 
     async def delete(self, athlete_id: int, *, if_unchanged: TokenSet | AnyTokens = ANY) -> bool:
         await self.save(athlete_id, FULL)

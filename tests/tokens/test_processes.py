@@ -58,7 +58,7 @@ class Setting:
         self._stack = stack
 
     async def connect(self) -> TokenSet:
-        """Put living tokens into the store that everybody will want to renew."""
+        """Put valid tokens into the store, which all processes will want to renew."""
         granted = self.emulator.grant(self.athlete_id)
         self.emulator.expire_access_tokens()
         token = TokenSet(granted["access_token"], granted["refresh_token"], 1, athlete_id=self.athlete_id)
