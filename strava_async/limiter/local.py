@@ -13,15 +13,12 @@ from typing import Any, Self
 from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import InputError
-from strava_async.limiter.base import ClosableLimiter, Limiter, Permit
+from strava_async.limiter.base import Permit
 from strava_async.limiter.dispatcher import Dispatcher
 from strava_async.limiter.permit import LedgerPermit
 from strava_async.limiter.queue import Waiter
-from strava_async.limiter.unlimited import Unlimited
 from strava_async.quota.ledger import Ledger
 from strava_async.quota.values import Blocked, Priority, Quota, QuotaClass
-
-__all__ = ["ClosableLimiter", "Limiter", "Permit", "RateLimiter", "Unlimited"]
 
 
 class RateLimiter:

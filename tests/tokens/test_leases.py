@@ -227,7 +227,7 @@ async def test_a_grant_is_not_called_dead_without_a_lease_that_is_held() -> None
 
 
 class Overtaken(MemoryTokenStore):
-    """A store in which another process connects the athlete again, just before the tokens of the dead grant are deleted."""
+    """A store in which the athlete is connected again just before the tokens of the dead grant are deleted."""
 
     async def delete(self, athlete_id: int, *, if_unchanged: TokenSet | AnyTokens = ANY) -> bool:
         await self.save(athlete_id, FULL)
