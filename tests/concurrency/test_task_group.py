@@ -162,14 +162,14 @@ async def test_groups_may_be_nested() -> None:
 
 @pytest.mark.parametrize("where", ["block", "task"])
 async def test_an_error_keeps_nothing_alive_in_a_circle(where: str) -> None:
-    async def fail_anew() -> None:
+    async def fail_again() -> None:
         raise MyError("its own frame does not hold it")
 
     async def block() -> None:
         async with TaskGroup() as tasks:
             if where == "block":
-                await fail_anew()
-            tasks.start_soon(fail_anew)
+                await fail_again()
+            tasks.start_soon(fail_again)
 
     gc.collect()
     gc.disable()

@@ -192,7 +192,7 @@ def test_an_answer_that_is_new_or_whose_age_is_nonsense_tells_what_it_says(age: 
 
 
 def told(clock: ServerClock, date: float, at: float, *, began: float | None = None) -> ClockChange:
-    """Let an answer of a tenth of a second tell a Date; a request that ``began`` earlier was longer under way."""
+    """Let an answer of a tenth of a second tell a Date; a request that ``began`` earlier took longer."""
     return clock.observe_date(date, at - 0.1 if began is None else began, at)
 
 
@@ -747,7 +747,7 @@ def test_the_first_date_moves_no_day() -> None:
 
 
 @pytest.mark.parametrize("jump", [-28_800.0, -600.0, 600.0, 28_800.0])
-def test_a_clock_that_two_answers_set_anew_begins_with_one_call_and_that_answers_numbers(jump: float) -> None:
+def test_a_clock_that_two_answers_set_again_begins_with_one_call_and_that_answers_numbers(jump: float) -> None:
     world = LedgerWorld(start=TEN + 100)
     world.learn(20)
     out = world.give()
@@ -762,7 +762,7 @@ def test_a_clock_that_two_answers_set_anew_begins_with_one_call_and_that_answers
     assert world.quota.read_15min.usage is not None
 
 
-def test_the_clock_of_before_tells_nothing_of_a_call_that_was_out_when_it_was_set_anew() -> None:
+def test_the_clock_of_before_tells_nothing_of_a_call_that_was_out_when_it_was_set_again() -> None:
     world = LedgerWorld(start=TEN + 1_000)
     world.learn(20)
     out = world.give()

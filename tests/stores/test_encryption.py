@@ -232,7 +232,7 @@ async def test_an_encrypted_row_that_was_changed_cannot_be_read(path: Path) -> N
 
 
 @pytest.mark.anyio
-async def test_rotation_encrypts_every_row_anew(path: Path) -> None:
+async def test_rotation_encrypts_every_row_again(path: Path) -> None:
     await SqliteTokenStore(path).save(1, numbered(1))
     await SqliteTokenStore(path, key=OLD).save(2, numbered(2))
     await SqliteTokenStore(path, key=OLD, application="other").save(2, numbered(3))

@@ -61,7 +61,7 @@ async def test_tokens_that_have_nothing_in_common_are_another_grant(setting: Set
     assert await kept_generation(setting) == "g2"
 
 
-async def test_who_connects_anew_when_all_tokens_are_due_keeps_the_generation(setting: Setting) -> None:
+async def test_who_connects_again_when_all_tokens_are_due_keeps_the_generation(setting: Setting) -> None:
     strava = setting.strava(new_secret=counted())
     await strava.connect(await setting.code(strava))
     for rotates in (True, False):

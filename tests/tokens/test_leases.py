@@ -1,9 +1,10 @@
-"""A lock that expires while Strava is slow: no living grant is called dead, and no disconnection is undone."""
+"""A lock that expires while Strava is slow: no valid grant is called dead, and no disconnection is undone."""
 
 import copy
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
+from typing import cast
 
 import anyio
 import httpx
@@ -118,7 +119,7 @@ async def overtaken(two: TwoProcesses, tasks: anyio.abc.TaskGroup) -> None:
     two.other_way.back.set()
 
 
-async def test_who_lost_the_lock_does_not_call_a_living_grant_dead(two: TwoProcesses) -> None:
+async def test_who_lost_the_lock_does_not_call_a_valid_grant_dead(two: TwoProcesses) -> None:
     results: list[object] = []
 
     async def call() -> None:
@@ -132,7 +133,7 @@ async def test_who_lost_the_lock_does_not_call_a_living_grant_dead(two: TwoProce
     assert await kept_is_alive(two)
 
 
-async def test_who_lost_the_lock_does_not_forget_a_living_grant(two: TwoProcesses) -> None:
+async def test_who_lost_the_lock_does_not_forget_a_valid_grant(two: TwoProcesses) -> None:
     results: list[bool] = []
 
     async def ask() -> None:
@@ -226,7 +227,7 @@ async def test_a_grant_is_not_called_dead_without_a_lease_that_is_held() -> None
 
 
 class Overtaken(MemoryTokenStore):
-    """A store in which somebody connects the athlete anew, just before the tokens of the dead grant are deleted."""
+    """A store in which the athlete is connected again just before the tokens of the dead grant are deleted."""
 
     async def delete(self, athlete_id: int, *, if_unchanged: TokenSet | AnyTokens = ANY) -> bool:
         await self.save(athlete_id, FULL)
@@ -333,3 +334,28 @@ async def test_what_a_store_can_do_is_used() -> None:
         assert not lease.held()
     assert await store.save(7, FULL, replacing=LEAST) is False
     assert await store.delete(7) is False
+
+
+class Paging(MemoryTokenStore):
+    """A store that holds something open while its athletes are iterated over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_open = False
+
+    async def iter_athlete_ids(self, *, after: int = 0) -> AsyncGenerator[int]:
+        self.is_open = True
+        try:
+            for athlete_id in sorted(self._tokens):
+                yield athlete_id
+        finally:
+            self.is_open = False
+
+
+async def test_closing_the_iteration_over_athletes_closes_that_of_the_store() -> None:
+    store = Paging()
+    await store.save(7, FULL)
+    async with aclosing(cast("AsyncGenerator[int]", adapted(store).iter_athlete_ids())) as athlete_ids:
+        assert await anext(athlete_ids) == 7
+        assert store.is_open
+    assert not store.is_open

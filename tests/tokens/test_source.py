@@ -96,7 +96,7 @@ async def gather(count: int, work: Callable[[], Awaitable[object]]) -> list[obje
     return results
 
 
-async def test_a_living_token_is_used_as_it_is() -> None:
+async def test_a_valid_token_is_used_as_it_is() -> None:
     setting = Setting(expires_at=NOW + 3600)
     assert await setting.source.bearer() == "a0"
     assert setting.strava.asked == []
@@ -108,7 +108,7 @@ async def test_an_unknown_expiry_is_trusted() -> None:
 
 
 @pytest.mark.parametrize(("left", "bearer"), [(301, "a0"), (299, "a1"), (0, "a1"), (-5, "a1")])
-async def test_a_token_is_renewed_before_it_dies(left: int, bearer: str) -> None:
+async def test_a_token_is_renewed_before_it_expires(left: int, bearer: str) -> None:
     assert await Setting(expires_at=NOW + left).source.bearer() == bearer
 
 
@@ -1062,7 +1062,7 @@ async def test_a_source_that_nobody_uses_any_more_is_not_forgotten_while_it_work
     strava.gate = anyio.Event()
 
     async def call() -> None:
-        await accounts.drop_if_dead(accounts.source(7), 7)
+        await accounts.delete_if_revoked(accounts.source(7), 7)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(call)
