@@ -151,7 +151,7 @@ class GrantMethods:
         missing = _missing(answer.reveal().token_set(), required)
         if missing is not None and if_missing == "revoke":
             try:
-                await self._accounts.delete(athlete_id, lambda _: self._revoke(answer.reveal().token_set()))
+                await self._accounts.delete(athlete_id, self._revoke, granted=answer.reveal().token_set())
             except StravaError as error:
                 raise missing from error
         else:

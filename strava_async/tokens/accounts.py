@@ -104,19 +104,26 @@ class Accounts:
         if not was_saved:
             raise TokenStoreError("the token store does not keep TokenSet.generation: no session can be ended")
 
-    async def delete(self, athlete_id: int, revoke: Callable[[TokenSet | None], Awaitable[None]] | None) -> None:
+    async def delete(
+        self,
+        athlete_id: int,
+        revoke: Callable[[TokenSet | None], Awaitable[None]] | None,
+        *,
+        granted: TokenSet | None = None,
+    ) -> None:
         """Delete an athlete's tokens; nothing happens if there are none.
 
         Args:
             athlete_id: whose.
             revoke: revokes the tokens that it gets, or None if there are none; if it raises, nothing is deleted. It is
                 called again with tokens that were saved while it revoked the ones before. None revokes nothing.
+            granted: tokens that are not saved yet, to be revoked in place of those that are.
         """
         async with hold_lock(self._store.lock(athlete_id)):
             if revoke is None:
                 await self._store.delete(athlete_id)
             else:
-                await self._revoke_and_delete(athlete_id, revoke)
+                await self._revoke_and_delete(athlete_id, revoke, granted)
             self._invalidate(athlete_id)
 
     async def delete_if_revoked(self, source: TokenSource, athlete_id: int) -> bool:
@@ -159,10 +166,13 @@ class Accounts:
         if failed:
             raise failed[0]
 
-    async def _revoke_and_delete(self, athlete_id: int, revoke: Callable[[TokenSet | None], Awaitable[None]]) -> None:
+    async def _revoke_and_delete(
+        self, athlete_id: int, revoke: Callable[[TokenSet | None], Awaitable[None]], granted: TokenSet | None
+    ) -> None:
         for _ in range(SAVE_ATTEMPTS):
             saved = await self._store.load(athlete_id)
-            await revoke(self._newest(athlete_id, saved))
+            await revoke(granted or self._newest(athlete_id, saved))
+            granted = None  # what is saved from now on may be of a later grant
             if saved is None or await self._store.delete(athlete_id, if_unchanged=saved):
                 return
         raise TokenStoreError(

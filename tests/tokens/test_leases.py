@@ -13,6 +13,8 @@ import pytest
 from strava_async import InvalidGrantError, MemoryTokenStore, Strava, TokenSet, TokenStoreError
 from strava_async.stores import ANY, AnyTokens
 from strava_async.stores.adapter import adapted
+from strava_async.testing import FakeClock
+from strava_async.tokens.accounts import Accounts
 from tests.stores.contract import FULL, LEAST
 from tests.test_application import Setting
 
@@ -192,6 +194,33 @@ async def test_a_late_disconnection_revokes_what_was_renewed_meanwhile(two: TwoP
         two.way.there.set()
     assert await two.store.load(two.athlete_id) is None
     assert not await two.setting.is_alive(renewed)
+
+
+class Connecting(MemoryTokenStore):
+    """A store in which another process saves a grant while the one before is being revoked."""
+
+    later: TokenSet | None = None
+
+    async def load(self, athlete_id: int) -> TokenSet | None:
+        saved = await super().load(athlete_id)
+        if self.later is not None:
+            later, self.later = self.later, None
+            await self.save(athlete_id, later)
+        return saved
+
+
+async def test_what_came_while_an_insufficient_grant_was_revoked_is_revoked_before_it_is_deleted() -> None:
+    store, revoked = Connecting(), list[TokenSet | None]()
+    await store.save(7, TokenSet("before", athlete_id=7))
+    store.later = TokenSet("later", athlete_id=7)
+
+    async def revoke(token: TokenSet | None) -> None:
+        revoked.append(token)
+
+    granted = TokenSet("granted", athlete_id=7)
+    await Accounts(store, FakeClock()).delete(7, revoke, granted=granted)
+    assert [token and str(token.access_token) for token in revoked] == ["granted", "later"]
+    assert await store.load(7) is None
 
 
 class ShortLease(MemoryTokenStore):
