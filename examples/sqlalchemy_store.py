@@ -48,7 +48,7 @@ class StravaToken(Base):
 
 
 class StravaTokenLock(Base):
-    """A lease on the tokens of one athlete, held during a renewal."""
+    """A lease on the tokens of one athlete, while one process renews them."""
 
     __tablename__ = "strava_token_lock"
 
@@ -63,7 +63,7 @@ class SqlAlchemyTokenStore:
     Args:
         sessions: each call takes one while its statements run. Make the engine with ``hide_parameters=True``, or its
             log shows tokens.
-        clock: tells when a lease ends; the hosts' clocks should agree to a few seconds. None means the system's.
+        clock: decides when a lease ends; the hosts' clocks should agree to a few seconds. None means the system's.
         lease_seconds: how long a lock outlives a holder that was killed; more than the 25 seconds that a renewal has.
         wait_seconds: how long ``lock`` waits; more than a lease, or a holder that was killed is an error for those who
             wait.
@@ -127,13 +127,13 @@ class SqlAlchemyTokenStore:
 
     @asynccontextmanager
     async def lock(self, athlete_id: int) -> AsyncGenerator["RowLease"]:
-        """Hold the athlete's tokens: a row with our name, until the block is left or the lease has expired.
+        """Hold the lock on the athlete's tokens: a row with our name, until the block is left or the lease has expired.
 
-        A lease that expires while its holder is still busy lets another process in. That is safe: the library checks
-        the lease before it concludes that a grant is revoked, and ``save`` and ``delete`` compare before they write.
+        A lease that expires while its holder is still busy lets another process in. That is safe: the library asks the
+        lease before it concludes that a grant is revoked, and ``save`` and ``delete`` compare before they write.
 
         Raises:
-            TokenStoreError: others held them for all of ``wait_seconds``.
+            TokenStoreError: others held it for all of ``wait_seconds``.
         """
         # pg_advisory_xact_lock would do on PostgreSQL. A lease works everywhere, and during the request it holds
         # neither a transaction nor a connection.
@@ -178,11 +178,11 @@ class SqlAlchemyTokenStore:
         give_up_at = self._clock.monotonic() + self._wait_seconds
         pause_seconds = 0.02
         while True:
-            lease = RowLease(self._clock, self._clock.monotonic() + self._lease_seconds)  # from before it is asked for
+            lease = RowLease(self._clock, self._clock.monotonic() + self._lease_seconds)  # from before it is requested
             if await self._take_lease(athlete_id, holder):
                 return lease
             if self._clock.monotonic() >= give_up_at:
-                raise TokenStoreError(f"somebody else holds the tokens of athlete {athlete_id}: try again later")
+                raise TokenStoreError(f"another process holds the lock on athlete {athlete_id}: try again later")
             await self._clock.sleep(pause_seconds)
             pause_seconds = min(pause_seconds * 1.5, 0.5)
 
@@ -204,7 +204,7 @@ class SqlAlchemyTokenStore:
 
 
 class RowLease:
-    """The lease of one holder, judged by its own clock, without a query.
+    """The lease of one holder, by its own clock: it does not query the database.
 
     Args:
         clock: whose seconds count.

@@ -17,7 +17,7 @@ from strava_async._http import HttpClient, HttpSender
 from strava_async._types import UNSET, Unset
 from strava_async.client import load_tags
 from strava_async.clock import Clock
-from strava_async.limiter.local import Limiter
+from strava_async.limiter.base import Limiter
 from strava_async.login.connect import ConnectMethods
 from strava_async.oauth.credentials import check_client_id, check_secret
 from strava_async.oauth.state import StateSigner

@@ -1,4 +1,4 @@
-"""Time as the library sees it: something passed in, never asked of the system behind a caller's back."""
+"""Time, as the library reads it: from a clock that is passed in."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class Clock(Protocol):
         ...
 
     def time(self) -> float:
-        """Return Unix time as this machine believes it to be; it may be wrong, and may jump."""
+        """Return this machine's Unix time; it may be wrong, and may jump."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait for that long; at once, but still a checkpoint, if it is zero or negative."""
+        """Wait for that long; zero or less is a checkpoint."""
         ...
 
 
-def _sleepless() -> Callable[[], float]:
+def _boot_clock() -> Callable[[], float]:
     """Return the monotonic clock of this system that runs on while the machine is suspended."""
     # On Linux and macOS time.monotonic() stands still then. Elsewhere it runs on, or there is nothing better.
     name = {"linux": "CLOCK_BOOTTIME", "darwin": "CLOCK_MONOTONIC_RAW"}.get(sys.platform, "")
@@ -46,12 +46,12 @@ def _sleepless() -> Callable[[], float]:
 
 
 class SystemClock:
-    """The clock of the machine, on whichever event loop is running.
+    """The clock of the machine, on the event loop that is running.
 
     Its ``monotonic()`` counts the seconds of a suspended machine too, where the system does.
     """
 
-    monotonic = staticmethod(_sleepless())
+    monotonic = staticmethod(_boot_clock())
 
     time = staticmethod(time.time)
 

@@ -13,7 +13,7 @@ from strava_async._http import HttpClient, HttpSender
 from strava_async._types import UNSET, Unset
 from strava_async.clock import Clock
 from strava_async.errors import InputError
-from strava_async.limiter.local import Limiter
+from strava_async.limiter.base import Limiter
 from strava_async.oauth.token_set import TokenSet, with_expiry
 from strava_async.quota.values import Priority, Quota
 from strava_async.request.api_methods import ApiMethods

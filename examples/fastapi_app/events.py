@@ -34,7 +34,7 @@ class Events:
         Anyone can send an event, so its content is not trusted: a deletion is confirmed with Strava, too.
 
         Raises:
-            StravaError: it could not be read; the webhook router decides whether to retry.
+            StravaError: it could not be read; the webhook's router decides whether to try again.
         """
         if event.object_type != "activity":
             return

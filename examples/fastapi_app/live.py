@@ -18,7 +18,7 @@ from strava_async import Strava
 
 LOOK_SECONDS = 1.0
 LOOKS_BETWEEN_TIDYING = 60
-# A page that does not read its messages is disconnected; it reconnects with the id of the last one that it has seen.
+# A page that does not read its messages is disconnected; it reconnects, and says what it has seen.
 BACKLOG = 100
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class Live:
 
     @contextmanager
     def page(self, athlete_id: int) -> Generator[MemoryObjectReceiveStream[Message]]:
-        """Yield the messages for a page of an athlete, until the block ends; they end early if it is disconnected."""
+        """Yield the messages for a page of an athlete, as long as the block lasts; ``let_go`` ends them early."""
         sender, receiver = anyio.create_memory_object_stream[Message](BACKLOG)
         pages = self._pages.setdefault(athlete_id, set())
         pages.add(sender)
@@ -98,12 +98,12 @@ class Live:
             receiver.close()
 
     def let_go(self, athlete_id: int) -> None:
-        """End the streams of an athlete's pages."""
+        """End the messages of an athlete's pages."""
         for page in self._pages.get(athlete_id, ()):
             page.close()
 
     def stop(self) -> None:
-        """End the streams of all pages, so that the server can stop; they reconnect to the next one."""
+        """End the messages of all pages, so that the server can stop; the pages reconnect to the next one."""
         self._stopped = True
         for athlete_id in self._pages:
             self.let_go(athlete_id)

@@ -2,9 +2,9 @@
 
 Rules:
 
-- A piece of news has a key, and is stored once: an event that two processes handle is shown once.
+- A piece of news has a key, and is kept once: an event that two processes handle shows once.
 - Ids grow in the order in which transactions end, so a reader that has seen an id has seen all before it.
-- News is stored for an hour, for browsers that were briefly offline, and deleted when its athlete disconnects.
+- News is kept for an hour, for browsers that were away for a moment, and no longer than its athlete is connected.
 """
 
 from __future__ import annotations

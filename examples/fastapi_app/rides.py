@@ -106,8 +106,8 @@ class _Entry:
 class Rides:
     """The dashboards of athletes. Each costs one request of the read class, and is cached for three minutes.
 
-    Concurrent requests for the same dashboard share one request to Strava. Twelve weeks are counted from the newest
-    200 activities.
+    However many callers ask for one athlete's at a time, there is one request to Strava. Twelve weeks are counted from
+    the newest 200 activities.
 
     Args:
         clock: the time.

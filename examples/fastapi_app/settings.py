@@ -1,4 +1,4 @@
-"""What the service is told from outside."""
+"""The settings of the service, from the environment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 
 class SettingsError(Exception):
-    """An environment variable is missing or invalid."""
+    """A variable of the environment is missing, or is invalid."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class Settings:
     Attributes:
         client_id: the application's id at Strava.
         client_secret: its secret.
-        data_dir: the folder of tokens and news; created if missing.
-        public_url: the service's URL for browsers and Strava; None takes it from the browser's request.
-        verify_token: identifies a webhook handshake as ours; empty derives one from the secret.
-        webhook_path: of the webhook's callback, under ``/strava``; choose one that cannot be guessed.
+        data_dir: where tokens and news are kept; made if it is not there.
+        public_url: where browsers and Strava reach the service; None where that is what the browser asks for.
+        verify_token: shows the webhook that a handshake is expected; empty derives one from the secret.
+        webhook_path: of the webhook's callback, under ``/strava``; take one that nobody can guess.
         subscription_id: of the webhook subscription; None takes events of any.
         token_key: encrypts the tokens in their file (``strava_async.generate_key``); None stores them in plain text.
         api_url: None means Strava's.
@@ -50,7 +50,7 @@ class Settings:
 
     @property
     def at_strava(self) -> bool:
-        """Whether requests go to Strava itself, not to an emulator."""
+        """Whether the service runs on Strava itself, and not on an emulator."""
         hosts = [urlsplit(url).hostname or "" for url in (self.api_url, self.oauth_url) if url is not None]
         return all(f".{host}".endswith(".strava.com") for host in hosts)
 

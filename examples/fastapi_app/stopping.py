@@ -1,7 +1,7 @@
-"""Ending streams when the server is told to stop.
+"""Ends streams when the server gets a signal to stop.
 
-uvicorn waits for open responses before it tells the lifespan, and an event stream is open as long as its page is.
-So signals are handled here, before the server handles them.
+uvicorn waits for open responses before it tells the lifespan, and a stream of events is open as long as somebody looks
+at the page. So the signals are handled here, before the server handles them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def before_stopping(end_streams: Callable[[], None]) -> Generator[None]:
-    """Call a function when the process is told to stop, until the block ends.
+    """Call a function when the process gets a signal to stop, as long as the block lasts.
 
     Outside of the main thread, where no signals arrive, nothing happens.
 

@@ -91,7 +91,7 @@ async def live(
             yield ServerSentEvent(event="weeks", raw_data=chart)
         try:
             messages = await _next(arriving)
-        except anyio.EndOfStream:  # disconnected
+        except anyio.EndOfStream:  # ended by Live.let_go
             break
     if not await strava.is_connected(athlete_id):
         yield _RELOAD

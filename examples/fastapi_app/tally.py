@@ -23,9 +23,9 @@ class Tally:
     Attributes:
         news: what happened to activities, for all processes.
         rides: the dashboards of athletes.
-        live: sends news to open pages.
-        record: makes an activity for an athlete; None without an emulator.
-        at_strava: whether the activities exist at Strava, so that pages can link to them.
+        live: tells open pages what happens.
+        record: makes an activity for an athlete; None where Strava is no emulator.
+        at_strava: whether the activities are Strava's, and can be viewed there.
     """
 
     news: News

@@ -27,7 +27,7 @@ async def call_back(
     Args:
         function: what to call.
         *args: what to call it with.
-        abandon_on_cancel: whether a caller that is cancelled leaves the thread to itself; else it waits for its end.
+        abandon_on_cancel: whether a cancelled caller abandons the thread; otherwise it waits for its end.
         limiter: bounds the threads; None means the one that FastAPI's routes share.
 
     Raises:
@@ -35,7 +35,7 @@ async def call_back(
     """
 
     def called() -> tuple[Awaitable[T] | T]:
-        return (function(*args),)  # trio lets no bare coroutine out of a thread
+        return (function(*args),)  # trio refuses a bare coroutine as the result of a thread
 
     (result,) = (
         called()
@@ -46,5 +46,5 @@ async def call_back(
 
 
 def is_async(function: Callable[..., object]) -> bool:
-    """Say whether it runs on the event loop: an ``async`` function, or an object whose ``__call__`` is one."""
+    """Return whether it runs on the event loop: an ``async`` function, or an object whose ``__call__`` is one."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)

@@ -22,7 +22,7 @@ class KeyedLock:
     async def hold(self, key: Hashable) -> AsyncGenerator[None]:
         """Hold the lock of a key: one task of this event loop at a time, in the order in which they came.
 
-        No checkpoint if nobody else holds it.
+        No checkpoint if it is free.
 
         Raises:
             InputError: the task holds it already.
@@ -58,7 +58,9 @@ async def _acquire(lock: anyio.Lock) -> None:
     except anyio.WouldBlock:
         await lock.acquire()
     except RuntimeError as error:
-        raise InputError("this task is inside already: it would wait for itself") from error
+        raise InputError(
+            "this task holds the lock already, and would wait for itself: leave the first block before the second"
+        ) from error
 
 
 _queues: RunVar[WeakKeyDictionary[KeyedLock, dict[Hashable, anyio.Lock]]] = RunVar("keyed locks")

@@ -1,8 +1,8 @@
 """The event loop that an object belongs to: one at a time.
 
-What waits in one loop cannot be woken by another, and nothing here is made for two threads: used in a second loop, an
-object would wait for ever. So that is an error at once. A loop that has ended wakes nobody either: what was left
-waiting in it is forgotten, and the object belongs to the next loop that uses it.
+A task that waits in one loop cannot be woken from another, and the objects here are not thread-safe: used in a second
+loop, an object would wait forever. So that is an error at once. When a loop has ended, the tasks that waited in it are
+forgotten, and the object belongs to the next loop that uses it.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class LoopBinding:
         return loop is None or _has_ended(loop)
 
     def call_soon(self, function: Callable[[], object]) -> None:
-        """Let the object's loop call ``function``, from whatever thread; does nothing where the loop has ended."""
+        """Let the object's loop call ``function``, from any thread; does nothing if the loop has ended."""
         loop = None if self._loop is None else self._loop()
         if loop is not None:
             _call_soon(loop, function)
@@ -83,7 +83,7 @@ class LoopBinding:
     def _bind(self) -> bool:
         running, bound = _running_loop(), self._loop
         if running is None:
-            raise InputError(f"{self._what} is for a running event loop, of asyncio or trio, and there is none here")
+            raise InputError(f"{self._what} needs a running event loop: use it inside of asyncio.run or trio.run")
         if not self.has_ended():
             raise InputError(
                 f"{self._what} belongs to another event loop, which has not ended: make one for each loop and thread"
@@ -109,7 +109,7 @@ def _running_loop() -> Any:
 
 
 def _has_ended(loop: Any) -> bool:
-    """Say whether an asyncio loop is closed, or the ``trio.run`` of a token is over."""
+    """Return whether an asyncio loop is closed, or the ``trio.run`` of a token is over."""
     is_closed = getattr(loop, "is_closed", None)
     return bool(not _call_soon(loop, _nothing) if is_closed is None else is_closed())
 

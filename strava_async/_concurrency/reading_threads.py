@@ -1,4 +1,4 @@
-"""Threads of their own for what reads files: a pipe that nobody writes to holds up no other work."""
+"""Separate threads for reading files: a pipe without a writer blocks no other work."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _reading: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar("
 
 
 async def in_reading_thread(work: Callable[[], Result]) -> Result:
-    """Do what may never end. A caller who is cancelled does not wait for it; its thread ends when it does."""
+    """Do work that may never end. A cancelled caller does not wait for it; its thread ends when the work does."""
     limiter = _reading.get(None)
     if limiter is None:
         limiter = anyio.CapacityLimiter(READING_THREADS)

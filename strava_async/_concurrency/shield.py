@@ -1,8 +1,8 @@
-"""Shielded work: it runs to its end although its caller is cancelled, or the event loop ends.
+"""Shielded work: it completes even if its caller is cancelled, or the event loop ends.
 
-What ends a loop cancels what runs in it: ``asyncio.run`` after a timeout, Ctrl-C or a failed task. Shielded work is
-waited for then, at most ``END_SECONDS``. What cannot wait: a loop that is closed while tasks are pending, a second
-Ctrl-C on asyncio, a process that is killed. Tasks that stores or callbacks start meanwhile end with the loop.
+An event loop that ends cancels its tasks: ``asyncio.run`` after a timeout, Ctrl-C or a failed task. Then it waits for
+shielded work, at most ``END_SECONDS``. Nothing waits when a loop is closed while tasks are pending, after a second
+Ctrl-C on asyncio, or when the process is killed. Tasks that stores or callbacks start meanwhile end with the loop.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ END_SECONDS = 30.0
 async def run_shielded(
     work: Callable[[], Awaitable[None]], after: Callable[[], None], *, seconds: float = END_SECONDS
 ) -> None:
-    """Await ``work()``; neither cancelling the caller cancels it, nor the end of the event loop.
+    """Await ``work()``, which is cancelled neither with its caller nor by the end of the event loop.
 
     On trio the caller stays until it is done, and is cancelled afterwards. On asyncio it leaves at once, and the work
     goes on as a task of its own, because ``Task.cancel()`` passes through shields.
@@ -107,7 +107,7 @@ async def call_shielded(work: Callable[[], Awaitable[T]], after: Callable[[], No
 
 
 class InFlight:
-    """What is in flight, so that closing can wait for it; what an event loop that has ended left does not count."""
+    """What is in flight, so that closing can wait for it; what an ended event loop has left does not count."""
 
     def __init__(self) -> None:
         self._ends: set[tuple[object, anyio.Event]] = set()

@@ -1,9 +1,9 @@
 """Shielded work on asyncio: a task of its own, which does not end with the others.
 
-``asyncio.run``, and whatever else ends a loop, cancels all of its tasks and waits until they are done. Such a sweep
-reaches into every ``await``: no scope shields from it. So the task itself refuses. What is cancelled on purpose is
-another thing: the scopes and timeouts inside of the work cancel it from its own context, and a cancel scope that
-somebody else holds gives its reason as the message, which a sweep has not.
+``asyncio.run``, and other ways to end a loop, cancel all of its tasks and wait until they are done. Such a sweep
+reaches every ``await``: no scope shields from it. So the task itself refuses. A deliberate cancellation differs: scopes
+and timeouts inside of the work cancel it from its own context, and a cancel scope outside of it passes its reason as
+the message, which a sweep does not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from strava_async._concurrency.shielded_work import Work, current
 
 
 async def run(do: Callable[[], Awaitable[None]], after: Callable[[], None], seconds: float) -> None:
-    """See ``_shield.run_shielded``."""
+    """See ``shield.run_shielded``."""
     work = _SweptWork()
     task = _ShieldedTask(work, _begin(work, do), seconds)
     task.add_done_callback(lambda _: after())
@@ -70,7 +70,7 @@ class _ShieldedTask(asyncio.Task[None]):
         return False
 
     def forget_deadline(self) -> None:
-        """Let the timer go with the task."""
+        """Cancel the timer with the task."""
         if self._deadline is not None:
             self._deadline.cancel()
 
@@ -90,7 +90,7 @@ def _forget_deadline(task: asyncio.Task[None]) -> None:
 
 
 def _keep(task: asyncio.Task[None]) -> None:
-    """Refer to the task until it is done: its event loop does so weakly. Those of closed loops never will be."""
+    """Refer to the task until it is done: its event loop does so weakly. Tasks of closed loops never will be."""
     _running.difference_update([left for left in _running if left.get_loop().is_closed()])
     _running.add(task)
     task.add_done_callback(_running.discard)

@@ -1,7 +1,7 @@
 """Shielded work on trio: in a task of its own, under a shielded scope, while the caller waits.
 
 The shield holds against scopes, but not against Ctrl-C: trio raises KeyboardInterrupt in the main task, wherever that
-waits. So the main task waits for another one, whose frames are protected besides. At the end the caller gets the
+waits. So the main task waits for another one, whose frames are protected as well. At the end the caller gets the
 KeyboardInterrupt as it would without a task group in between, and a SystemExit of the work too.
 """
 
@@ -17,7 +17,7 @@ from strava_async._concurrency.shielded_work import Work, current
 
 
 async def run(do: Callable[[], Awaitable[None]], after: Callable[[], None], seconds: float) -> None:
-    """See ``_shield.run_shielded``."""
+    """See ``shield.run_shielded``."""
     work = _ShieldedWork()
     failed: list[Exception] = []
     try:
@@ -64,7 +64,7 @@ async def _run_held(
 
 
 def _alone(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return what came along with nothing but cancellations; else the group."""
+    """Return the only exception of the group that is not a cancellation; the group, if there are several."""
     rest = group.split(trio.Cancelled)[1]
     while rest is not None and len(rest.exceptions) == 1:
         only = rest.exceptions[0]

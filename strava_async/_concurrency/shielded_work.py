@@ -1,4 +1,4 @@
-"""Whether shielded work may be stopped now; see ``_shield``."""
+"""Whether shielded work may be stopped now; see ``shield``."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""One piece of work at a time, shared by all who wait for it, and never left half done.
+"""One piece of work at a time, shared by all callers that wait for it, and never left half done.
 
 Rules:
 
-- Whoever comes first leads; those who come meanwhile wait, and share the result, be it good or an error.
-- The work is not cancelled with its caller; see ``_shield``.
-- Work that waits for itself, directly or through another single flight, raises InputError instead of waiting for ever.
-- All belongs to one event loop at a time; see ``LoopBinding``. What an event loop left behind when it ended is
+- The first caller leads; those that come meanwhile wait, and share its result or its error.
+- The work is not cancelled with its caller; see ``shield``.
+- Work that waits for itself, directly or through another single flight, raises InputError instead of waiting forever.
+- It belongs to one event loop at a time; see ``LoopBinding``. Work that an event loop left unfinished when it ended is
   forgotten.
 """
 
@@ -30,7 +30,7 @@ Work = Callable[[], Awaitable[None]]
 
 
 class Flight:
-    """One piece of work under way: those who wait for it, and how it ended."""
+    """One piece of work in progress: the callers that wait for it, and how it ended."""
 
     __slots__ = ("done", "ended", "error", "is_conclusive", "private")
 
@@ -50,7 +50,7 @@ class SingleFlight:
     """Runs one piece of work at a time.
 
     Attributes:
-        current: what is under way; None if nothing is. To be looked at after ``enter``.
+        current: the work in progress; None if there is none. Valid after ``enter``.
 
     Args:
         owner: the object that uses it, as an error names it; such as ``this TokenSource``.
@@ -72,15 +72,15 @@ class SingleFlight:
             self.current = None
 
     def mark_conclusive(self) -> None:
-        """Note that the work under way does all that a caller of ``share`` may need, whatever it is."""
+        """Note that the work in progress does all that any caller of ``share`` needs."""
         if self.current is not None:
             self.current.is_conclusive = True
 
     async def share(self, work: Work) -> bool:
-        """Do the work, or wait for what is under way.
+        """Do the work, or wait for the work in progress.
 
         Returns:
-            whether that was all there is to do. False if what was under way may have been something else.
+            whether the work is done. False if what was in progress may have been something else.
         """
         self.enter()
         flight = self.current
@@ -93,9 +93,9 @@ class SingleFlight:
         return flight.is_conclusive and flight.ended and flight.error is None
 
     async def alone(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Wait until nothing is under way, then do the work; return what it returns.
+        """Wait until nothing is in progress, then do the work; return what it returns.
 
-        Those who come meanwhile wait for it too, but an error of it is not theirs.
+        Callers that come meanwhile wait for it too, but do not get its error.
         """
         await self.wait_idle()
         results: list[T] = []
@@ -107,7 +107,7 @@ class SingleFlight:
         return results[0]
 
     async def wait_idle(self) -> None:
-        """Wait until nothing is under way."""
+        """Wait until nothing is in progress."""
         self.enter()
         while self.current is not None:
             await self._join(self.current)

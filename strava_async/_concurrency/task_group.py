@@ -16,8 +16,8 @@ class TaskGroup:
     """A task group whose first error is raised at the end of its block, as it is.
 
     The first ``Exception`` of a task or of the block cancels all the rest, and is raised when the last task has ended;
-    those that come after it are dropped. What is no ``Exception``, such as KeyboardInterrupt, is left to anyio's group,
-    which may wrap it.
+    later errors are dropped. What is not an ``Exception``, such as KeyboardInterrupt, is left to anyio's group, which
+    may wrap it.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class TaskGroup:
 
     @property
     def cancel_scope(self) -> anyio.CancelScope:
-        """The scope of all of it; to cancel it ends the block without an error."""
+        """The scope of all of it; cancelling it ends the block without an error."""
         return self._group.cancel_scope
 
     def start_soon(self, function: Callable[[*Arguments], Awaitable[object]], *args: *Arguments) -> None:

@@ -1,4 +1,4 @@
-"""Blocking work in threads of its own: an application that fills the common pool delays no save."""
+"""Blocking work in separate threads: an application that fills the common pool delays no save."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ THREADS = 8
 async def finish_in_thread(work: Callable[[], T]) -> T:
     """Return what ``work()`` returns, called in a thread.
 
-    Cancelling does not interrupt it: what has begun is waited for, what has not is not done. Anyio's own shield does
-    not hold against ``Task.cancel()``, and a caller that left early would give up a lock that the work still needs.
+    Cancelling does not interrupt it: work that has begun is waited for, other work is dropped. Anyio's own shield does
+    not hold against ``Task.cancel()``, and a caller that left early would release a lock that the work still needs.
     """
     job = Job(work)
     try:
@@ -35,12 +35,13 @@ async def finish_in_thread(work: Callable[[], T]) -> T:
 
 
 class Job(Generic[T]):
-    """Work that one thread does, unless it is called off before it begins."""
+    """Work for one thread, unless it is called off before it begins."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self.ended = threading.Event()
         self._work = work
-        self._claim = threading.Lock()  # whoever gets it decides: the thread to do it, the caller to call it off
+        # The first to acquire it decides: the thread does the work, the caller calls it off.
+        self._claim = threading.Lock()
         self._results: list[T] = []
         self._error: Exception | None = None
 

@@ -15,7 +15,7 @@ class TtlSet:
 
     Args:
         clock: by which they expire.
-        max_size: how many there are at most; the oldest give way.
+        max_size: how many there are at most; the oldest are dropped.
         seconds: how long each stays.
     """
 

@@ -62,12 +62,12 @@ def logout(settings: Logout, terminal: Terminal, *, make: MakeStrava = Strava) -
 
 def access(token: TokenSet, now: float) -> str:
     """Return how long an access token is valid, and what happens then."""
-    then = "renews itself" if token.refresh_token else "log in again then"
+    then = "renewed automatically" if token.refresh_token else "log in again then"
     if token.expires_at is None:
-        return f"good until an unknown time; {then}"
+        return f"valid until an unknown time; {then}"
     if token.expires_at <= now:
-        return "expired; renews itself" if token.refresh_token else "expired; log in again"
-    return f"good until {_local_time(token.expires_at)}; {then}"
+        return "expired; renewed automatically" if token.refresh_token else "expired; log in again"
+    return f"valid until {_local_time(token.expires_at)}; {then}"
 
 
 def _local_time(at: float) -> str:

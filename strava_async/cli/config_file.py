@@ -64,7 +64,7 @@ def write_config(path: Path, client_id: int, client_secret: str) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Make a directory, and what is missing above it, for its user alone, unless there is one."""
+    """Create a directory and its missing parents, for this user alone; keep one that exists."""
     try:
         make_private_directories(os.fspath(path))
     except OSError as error:

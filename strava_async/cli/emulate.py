@@ -36,7 +36,7 @@ The page where an athlete connects, which leads to a service of yours at
 {redirect_uri}:
   {url}/emulator/connect
 
-To send events to a service of yours, which is asked at once:
+To send events to a service of yours, which is called at once:
   strava-async webhook subscribe http://localhost:3000/webhook \\
     --emulator {url} --verify-token TOKEN{credentials}
 
@@ -127,9 +127,9 @@ async def _serve(settings: Settings, write: Callable[[str], None]) -> None:
 def _warning(host: str) -> str:
     where = "every interface" if host in ("", "0.0.0.0", "::", "[::]") else host
     return (
-        f"strava-async emulate: warning: it listens on {where}, and whoever reaches this machine there can use it: its "
-        "secrets are the same everywhere. It answers requests for localhost, for the address that is asked, and for "
-        "each --allow-host NAME."
+        f"strava-async emulate: warning: it listens on {where}, and anyone who reaches this machine there can use it: "
+        "its secrets are the same everywhere. It answers requests for localhost, for the address that they were sent "
+        "to, and for each --allow-host NAME."
     )
 
 

@@ -42,7 +42,7 @@ class Settings:
 
     Attributes:
         options: which application, and where its tokens are kept.
-        scope: what is asked.
+        scope: what is requested.
         port: of the server that takes the redirect; 0 takes a free one.
         timeout: seconds until the athlete has to be back.
         browser: the redirect is taken from this machine's browser; else it is pasted.
@@ -60,7 +60,7 @@ class Settings:
 
     @property
     def if_missing(self) -> IfMissing:
-        """What becomes of the tokens if a scope was left out."""
+        """What happens to the tokens if a scope was left out."""
         return "revoke" if self.all_or_nothing else "keep"
 
 
@@ -87,7 +87,7 @@ def _login(settings: Settings, terminal: Terminal, make: MakeStrava, open_url: O
     anyio.run(check, options, client_id, client_secret, make)
     make_directory(options.store_path.parent)
     if isinstance(strava.token_store, SqliteTokenStore):
-        # Before the athlete is asked: tokens that cannot be saved would be lost when this process ends.
+        # Before the athlete decides: tokens that cannot be saved would be lost when this process ends.
         anyio.run(strava.token_store.check_writable)
     if settings.browser:
         connect = partial(_connect_here, settings, scope, terminal, open_url)

@@ -40,11 +40,11 @@ class LiveScreen:
         self._live = Live(console=console, auto_refresh=False, vertical_overflow="visible")
 
     def say(self, text: str) -> None:
-        """Print a line; above the panel, if there is one."""
+        """Print a line, above the panel if there is one."""
         self._console.print(Text.assemble(("✓ ", ACCENT), text))
 
     def show(self, frame: Frame) -> None:
-        """Draw the panel anew."""
+        """Redraw the panel."""
         # Room for a ^C that the terminal echoes: on a line of its own it would shift the panel.
         self._live.update(panel(frame, min(self._console.width - 2, WIDEST)), refresh=True)
 
@@ -156,8 +156,8 @@ def _meter_row(name: str, meter: Meter, width: int) -> tuple[str, Text, str, str
 def _wait_line(frame: Frame) -> Text:
     waiting = frame.waiting
     if waiting is None:
-        under_way = frame.quota.read_15min.reserved
-        return Text(f"{plural(under_way, 'request')} under way" if under_way else " ", "dim")
+        in_flight = frame.quota.read_15min.reserved
+        return Text(f"{plural(in_flight, 'request')} in flight" if in_flight else " ", "dim")
     line = Text.assemble(("waiting for the next window: ", "yellow"), (span(waiting.seconds), "bold yellow"))
     line.append(f" ({waiting.seconds / frame.speed:.0f} s here), {plural(waiting.calls, 'call')} in line", "yellow")
     return line

@@ -4,10 +4,10 @@ Rules:
 
 - An error may be about the one thing that was asked for: Strava may answer 500 for one old activity for days, or with a
   page in place of JSON. Then the rest goes on. An error about the grant, the quota or the application ends the harvest.
-- If ten fail that were asked for one after the other, it is no longer about one thing: that ends it too. They are
-  noted, so that the next harvest does not end there again.
-- What failed in an earlier harvest is asked for last, that with the fewest failures first, and only until a few have
-  failed again: a harvest costs no more because of what Strava cannot serve.
+- If ten requests in a row fail, it is no longer about one thing: that ends the harvest too. They are noted, so that the
+  next harvest does not end there again.
+- What failed in an earlier harvest is fetched last, the fewest failures first, and only until a few have failed again:
+  what Strava cannot serve makes no harvest more expensive.
 """
 
 from __future__ import annotations

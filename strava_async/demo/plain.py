@@ -47,7 +47,7 @@ class PlainScreen:
             return
         self._window = window
         if waiting is None:
-            self._write(f"{time} the window has turned")
+            self._write(f"{time} the next window has begun")
         else:
             calls = f"{plural(waiting.calls, 'call')} waiting"
             self._write(f"{time} {waiting.window} is spent: next window in {span(waiting.seconds)}, {calls}")

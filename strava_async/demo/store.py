@@ -194,7 +194,7 @@ def _transaction(connection: sqlite3.Connection) -> Generator[None]:
     try:
         yield
     except BaseException:
-        if connection.in_transaction:  # SQLite has undone it by itself where the disk is full
+        if connection.in_transaction:  # SQLite itself rolls back where the disk is full
             connection.execute("rollback")
         raise
     connection.execute("commit")

@@ -16,6 +16,7 @@
 
 from strava_async._extras import extra
 
+# Not lazy: every name needs the extra, so the import says what is missing. FastAPI is three quarters of its time.
 with extra("fastapi", __name__, "fastapi", "starlette", "pydantic"):
     from strava_async.fastapi.access_log import AccessLogFilter
     from strava_async.fastapi.dependencies import (
@@ -35,7 +36,7 @@ with extra("fastapi", __name__, "fastapi", "starlette", "pydantic"):
     from strava_async.fastapi.problems import Problem, exception_handlers, problem_of
     from strava_async.fastapi.service import StravaLifespan, lifespan
     from strava_async.fastapi.sessions import Sessions
-    from strava_async.fastapi.webhooks import WebhookRouter, webhook_router
+    from strava_async.fastapi.webhooks.router import WebhookRouter, webhook_router
     from strava_async.login.pages import Link
     from strava_async.webhooks.backlog import Backlog, PersistedEvent
     from strava_async.webhooks.backlog import PersistedEvent as KeptEvent

@@ -1,7 +1,7 @@
 """The OpenAPI description of routes that need an athlete: the cookie, and their error responses.
 
-FastAPI finds the cookie by itself: it is a dependency of theirs. It has no way for a dependency to name responses; so
-they are added to the finished document, to every operation that uses the cookie. A response that the service describes
+FastAPI documents the cookie, because it is a dependency of those routes. A dependency cannot declare responses, so they
+are added to the finished document, to every operation that uses the cookie. A response that the service describes
 itself stays as it is.
 
 Source:
@@ -113,7 +113,7 @@ def document(app: object, application: str, cookies: CookieNames | None) -> None
 
 
 class _Documented:
-    """Stands in for ``FastAPI.openapi``."""
+    """Replaces ``FastAPI.openapi``."""
 
     names_errors = False
 
@@ -133,7 +133,9 @@ class _Documented:
                 for status, answer in _ANSWERS.items():
                     operation.setdefault("responses", {}).setdefault(status, deepcopy(answer))
             if not names:
-                _forget(operation, "security", [wanted for wanted in operation["security"] if SCHEME not in wanted])
+                _set_or_delete(
+                    operation, "security", [wanted for wanted in operation["security"] if SCHEME not in wanted]
+                )
         _name_cookies(document.get("components", {}), names)
         return document
 
@@ -153,7 +155,7 @@ def _name_cookies(components: dict[str, Any], names: list[str]) -> None:
         schemes[SCHEME].update(name=names[0], description=_described(names))
     else:
         others = {name: scheme for name, scheme in schemes.items() if name != SCHEME}
-        _forget(components, "securitySchemes", others)
+        _set_or_delete(components, "securitySchemes", others)
 
 
 def _documented(app: FastAPI) -> _Documented:
@@ -164,8 +166,8 @@ def _documented(app: FastAPI) -> _Documented:
     return made
 
 
-def _forget(members: dict[str, Any], name: str, left: dict[str, Any] | list[Any]) -> None:
-    """Keep what is left of a member, and drop an empty one, which would mean that nothing is required."""
+def _set_or_delete(members: dict[str, Any], name: str, left: dict[str, Any] | list[Any]) -> None:
+    """Set a member to what is left of it, or delete it: an empty one would mean that nothing is required."""
     if left:
         members[name] = left
     else:

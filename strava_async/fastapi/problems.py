@@ -71,8 +71,8 @@ from strava_async.errors import (
     UploadError,
     UploadTimeoutError,
 )
-from strava_async.fastapi.connect_link import connect_link
 from strava_async.fastapi.kit import time_of
+from strava_async.fastapi.oauth.connect_link import connect_link
 from strava_async.login.pages import PAGE_FIELDS, Link, Page
 
 MEDIA_TYPE = "application/problem+json"
@@ -151,7 +151,7 @@ def problem_of(error: StravaError, *, now: float | None = None) -> Problem:
             missing = {"missing_scope": sorted(error.missing)} if error.missing else {}
             return replace(_MISSING_SCOPE, more=missing)
         case InvalidStateError():
-            return replace(_NO_ANSWER, type=problem_type(f"state_{error.reason}"))
+            return replace(_INVALID_STATE, type=problem_type(f"state_{error.reason}"))
         case UploadTimeoutError():
             return replace(_UNFINISHED, more={"upload_id": error.upload_id})
         case _:
@@ -174,7 +174,7 @@ def _problem(status: int, name: str, title: str, detail: str = "", *, retry_afte
 
 
 _MISSING_SCOPE = _problem(403, "missing-scope", "Not granted", "Connect with Strava again, and tick what is missing.")
-_NO_ANSWER = Problem(400, "Not an answer to a question of ours", "Begin the authorization again.")
+_INVALID_STATE = Problem(400, "Not a valid answer to an authorization request", "Begin the authorization again.")
 _UNFINISHED = _problem(
     504, "upload-unfinished", "Not finished yet", "Strava has the file. Ask for the upload again later."
 )
@@ -209,7 +209,7 @@ _TOO_SLOW = _problem(504, "timeout", "Strava does not answer in time", "Try agai
 _UNUSABLE = _problem(502, "strava-error", "Strava's answer is not usable", "Try again later.")
 
 
-# Not logged: it resolves by itself.
+# Not logged: the operator has nothing to do.
 _NOT_LOGGED = (QuotaExceededError, RateLimitedError, UploadTimeoutError)
 
 
@@ -250,7 +250,7 @@ def wants_page(connection: HTTPConnection) -> bool:
 
 
 def _is_accepted(connection: HTTPConnection) -> bool:
-    # What a route's wrapper raises again comes to that of the application, which looks at the connection anew.
+    # The wrapper of a route re-raises to that of the application, which makes a new connection object.
     if isinstance(connection, WebSocket) and connection.application_state is not WebSocketState.CONNECTING:
         connection.scope[_ACCEPTED] = True
     return _ACCEPTED in connection.scope

@@ -1,15 +1,15 @@
-"""What a limiter is: the Protocols that ``ApiV3`` and ``Strava`` speak to.
+"""What a limiter is: the Protocols that ``ApiV3`` and ``Strava`` use.
 
-A class of one's own needs no base class: ``acquire``, ``quota``, ``blocked`` and ``clock`` are enough, where the last
-two that are values may be attributes or properties. ``tests/limiter/contract.py`` of the project checks one.
+A limiter needs no base class: ``acquire``, ``quota``, ``blocked`` and ``clock`` are enough, and ``quota`` and ``clock``
+may be attributes or properties. ``tests/limiter/contract.py`` of the project tests one.
 
 Rules that a limiter keeps:
 
 - ``acquire`` raises ``QuotaExceededError`` where the call could not start within ``max_wait``, and ``LimiterError``
-  where the limiter cannot tell; nothing is sent then. Other errors pass through to the caller as they are.
+  where the limiter cannot tell; nothing is sent then. Other errors reach the caller as they are.
 - A call that is cancelled in ``acquire`` leaves nothing behind: neither a place in the queue nor a reservation.
-- Permits may be ended in any order, and more than once; only the first end counts. To end one never raises and never
-  waits, because it happens with an answer in hand.
+- Permits may be ended in any order, and more than once; only the first end counts. Ending one never raises and never
+  waits, because an answer is about to be returned.
 - ``quota`` and ``blocked`` neither wait nor do I/O.
 """
 
@@ -25,7 +25,7 @@ from strava_async.quota.values import Blocked, Priority, Quota, QuotaClass
 
 
 class Permit(Protocol):
-    """The right to send one request. It ends once; whatever is called after the first end does nothing."""
+    """The right to send one request. It ends once; calls after that do nothing."""
 
     def settle(self, status_code: int, headers: Mapping[str, str]) -> None:
         """End with an answer. Never raises, never waits.
@@ -38,7 +38,7 @@ class Permit(Protocol):
         ...
 
     def release(self) -> None:
-        """End without a request: it surely never left this machine, and costs nothing."""
+        """End without a request: it certainly never left this machine, and costs nothing."""
         ...
 
     def abandon(self) -> None:
@@ -55,7 +55,7 @@ class Permit(Protocol):
 
 
 class Limiter(Protocol):
-    """Hands out permits for the requests of one application: ``RateLimiter``, ``Unlimited``, or a class of one's own.
+    """Gives permits for the requests of one application: ``RateLimiter``, ``Unlimited``, or your own class.
 
     A limiter may also have ``random``, a function that returns numbers in [0, 1): ``ApiV3`` and ``Strava`` take the
     jitter of their retries from it then.
@@ -63,7 +63,7 @@ class Limiter(Protocol):
 
     @property
     def clock(self) -> Clock:
-        """The clock that it measures time by, and that ``ApiV3`` and ``Strava`` use unless they are given another."""
+        """The clock that it uses, and that ``ApiV3`` and ``Strava`` use unless they are given another."""
         ...
 
     @property
@@ -83,11 +83,11 @@ class Limiter(Protocol):
 
         Args:
             quota_class: what the request spends.
-            priority: who goes first when quota is short.
+            priority: which calls go first when quota is short.
             max_wait: seconds that the call may wait; None means as long as it takes, 0 not at all.
             retry_of: the permit of an earlier attempt of the same call, which has ended; None for the first attempt.
-                The call has waited for its turn already: it comes before calls of its priority that are younger than
-                its first attempt. A limiter that keeps no order ignores it, and so does one that does not know the
+                The call has waited already: it comes before calls of its priority that are younger than its first
+                attempt. A limiter that keeps no order ignores it, and so does one that does not know the
                 permit.
 
         Returns:
@@ -95,7 +95,7 @@ class Limiter(Protocol):
 
         Raises:
             QuotaExceededError: the call could not start in time. Nothing was spent.
-            LimiterError: the limiter cannot hand out permits. Nothing was spent.
+            LimiterError: the limiter cannot give permits. Nothing was spent.
         """
         ...
 
@@ -107,7 +107,7 @@ class Limiter(Protocol):
 class ClosableLimiter(Limiter, Protocol):
     """A limiter that keeps something running or open, such as a connection to what it shares its quota in.
 
-    Whoever made it closes it, after the last ``ApiV3`` or ``Strava`` that uses it.
+    Its owner closes it, after the last ``ApiV3`` or ``Strava`` that uses it.
     """
 
     def snapshot(self) -> dict[str, Any]:

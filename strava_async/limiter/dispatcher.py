@@ -2,15 +2,13 @@
 
 Rules:
 
-- Decisions are made without an ``await`` between looking and booking, so no two tasks see the same unit.
-- There is no task of the dispatcher's own. The first in the queue owns the timer, one for all, and passes it on when it
-  leaves: served, refused or cancelled.
+- A decision and its booking have no ``await`` in between, so no two tasks are given the same unit.
+- The dispatcher has no task of its own. The first call in the queue owns the timer, one for all, and passes it on when
+  it leaves: served, refused or cancelled.
 - Whatever changes the ledger (an answer, a permit given back, the time) wakes exactly those who may start, in order.
-- A cancelled waiter leaves the queue; one that is cancelled after it was served, and before it knew, gives its permit
-  back.
-- Ledger and queue belong to one event loop and its thread. An end from elsewhere is booked there a little later; what
-  waits in a loop that has ended is forgotten, and its permits are abandoned.
-- A timer may stand still while the machine sleeps: nobody sleeps for more than a minute without a look at the clock.
+- A cancelled waiter leaves the queue; one that was served and does not know it yet gives its permit back.
+- Ledger and queue belong to one event loop and its thread. A permit that ends in another thread is booked in that one a
+  little later. Calls that wait in a loop that has ended are forgotten, and its permits are abandoned.
 """
 
 from __future__ import annotations
@@ -29,21 +27,21 @@ from strava_async.errors import QuotaExceededError
 from strava_async.limiter.ledger import QuotaLedger
 from strava_async.limiter.permit import LedgerPermit
 from strava_async.limiter.queue import Waiter, WaitQueue
+from strava_async.limiter.suspension import SuspensionWatch
 from strava_async.limiter.wait_log import WaitLog
 from strava_async.quota.entry import LedgerEntry
 from strava_async.quota.values import Blocked, Priority, Quota, QuotaClass
 
 _SHORTEST_SLEEP = 0.001  # less may not move a clock that counts in floats since 1970
-_LONGEST_SLEEP = 60.0
-_SLEPT_SECONDS = 5.0  # by which one clock has to be ahead of the other; less is a correction
+_LONGEST_SLEEP = 60.0  # a timer may stand still while the machine sleeps
 
 
 class Dispatcher:
     """Lets the calls of one application start, in order, when the ledger admits them.
 
     Args:
-        ledger: the ledger; nobody else changes it.
-        clock: the one by which the ledger is kept.
+        ledger: the ledger, which nothing else changes.
+        clock: the one that the ledger's instants are readings of.
         binding: the event loop that it belongs to; entered before each ``try_enter``.
     """
 
@@ -52,7 +50,8 @@ class Dispatcher:
         self._clock = clock
         self._binding = binding
         self._is_over = False
-        self._wall_ahead = clock.time() - clock.monotonic()
+        # Returns the monotonic instant, after finding out whether the machine slept.
+        self.now = SuspensionWatch(clock, ledger.note_sleep).now
         self._queue = WaitQueue(ledger)
         self._log = WaitLog()
         self._tickets = 0
@@ -61,27 +60,12 @@ class Dispatcher:
         # Ends to be booked at the next occasion: of permits that leaked, and of those ended in another thread.
         self._deferred: deque[Callable[[float], None]] = deque()
 
-    def now(self) -> float:
-        """Return the monotonic instant, after a look at the wall clock: has the other one stood still?"""
-        now = self._clock.monotonic()
-        before, self._wall_ahead = self._wall_ahead, self._clock.time() - now
-        return now if self._wall_ahead - before <= _SLEPT_SECONDS else self._look_again(before)
-
-    def _look_again(self, before: float) -> float:
-        """Compare the clocks once more: this thread may have stood still between the two readings."""
-        now = self._clock.monotonic()
-        self._wall_ahead = self._clock.time() - now
-        gained = self._wall_ahead - before
-        if gained > _SLEPT_SECONDS:
-            self._ledger.note_sleep(gained, now)
-        return now
-
     def successor(self) -> Dispatcher:
-        """Return the dispatcher for the next event loop: ours has ended, and with it the calls and permits here."""
+        """Return the dispatcher for the next event loop: this one's has ended, and with it its calls and permits."""
         now = self.now()
         dispatcher = Dispatcher(self._ledger, self._clock, self._binding)
         dispatcher._tickets, dispatcher._log = self._tickets, self._log
-        # What comes late from the old loop finds a dispatcher that is over, and a binding that leads nowhere.
+        # What comes late from the old loop finds a dispatcher that is over, and a binding to no loop.
         self._is_over, self._binding = True, LoopBinding("a dispatcher that is over")
         self._ledger.roll_windows(now)
         self._ledger.abandon_all(now)
@@ -94,18 +78,21 @@ class Dispatcher:
         return self._ledger.quota()
 
     def blocked(self, quota_class: QuotaClass) -> Blocked | None:
-        """Return what keeps a call of a class from starting now; None if nothing known."""
+        """Return what keeps a call of a class from starting now; None if nothing is known to."""
         return self._ledger.blocked(quota_class, self.advance())
 
     def ticket(self, retry_of: object) -> int:
         """Return the ticket of a new call, or that of the call of which ``retry_of`` was an earlier permit."""
         if isinstance(retry_of, LedgerPermit):
-            return retry_of.ticket
+            issuer = retry_of.issuer
+            # The tickets of another limiter are of another count.
+            if isinstance(issuer, Dispatcher) and issuer._ledger is self._ledger:
+                return retry_of.ticket
         self._tickets += 1
         return self._tickets
 
     def try_enter(self, quota_class: QuotaClass, priority: Priority, now: float) -> LedgerEntry | None:
-        """Book a permit, if one may be given now and nobody waits."""
+        """Book a permit, if one may be given now and no call waits."""
         ledger = self._ledger
         if self._deferred or now >= ledger.next_change():
             self._advance(now)
@@ -118,9 +105,12 @@ class Dispatcher:
 
         Raises:
             QuotaExceededError: it could not be in time.
+            Exception: see ``refuse_all``.
         """
         if waiter.deadline < math.inf:
-            self._refuse_if_hopeless(waiter, now)
+            blocked = self._queue.blocked_behind(waiter.quota_class, waiter.priority, now)
+            if blocked is not None and blocked.until > waiter.deadline:
+                raise _error(waiter, blocked, now)
         self._queue.enter(waiter)
         try:
             self._serve(now)
@@ -142,12 +132,25 @@ class Dispatcher:
             self._pass_timer_on()
         if isinstance(outcome, Blocked):
             raise _error(waiter, outcome, self.now())
+        if isinstance(outcome, Exception):
+            raise outcome
         return outcome
 
-    def _refuse_if_hopeless(self, waiter: Waiter, now: float) -> None:
-        blocked = self._queue.blocked_behind(waiter.quota_class, waiter.priority, now)
-        if blocked is not None and blocked.until > waiter.deadline:
-            raise _error(waiter, blocked, now)
+    def waiting(self, quota_class: QuotaClass, priority: Priority) -> int:
+        """Return how many calls of a class and priority wait: what a limiter that shares its quota asks others for."""
+        return self._queue.waiting(quota_class, priority)
+
+    def refuse_all(self, new_error: Callable[[], Exception]) -> None:
+        """Let each call that waits raise an error of its own: for the ``aclose`` of a limiter.
+
+        Call it in the event loop of the dispatcher. Later calls are for the limiter to refuse; permits that are out may
+        still be ended.
+        """
+        for waiter in self._queue.leave_all():
+            waiter.outcome = new_error()
+            if waiter.wake is not None:
+                waiter.wake()
+        self._log.check(self._queue, self._ledger, (), self.now())
 
     async def _keep_time(self, waiter: Waiter) -> None:
         """Serve the queue whenever time alone changes something, until ``waiter`` has left it."""
@@ -177,19 +180,19 @@ class Dispatcher:
                 self._binding.call_soon(self._resume)
 
     def _withdraw(self, waiter: Waiter) -> None:
-        """Undo what a cancelled call has got: its place, or the permit that it does not know of yet."""
+        """Undo what a cancelled call has: its place in the queue, or the permit that it does not know of yet."""
         if self._is_over:
             return
         now = self.now()
         if waiter.outcome is None:
             self._queue.leave(waiter)
             self._log.check(self._queue, self._ledger, (), now)
-        elif not isinstance(waiter.outcome, Blocked):
+        elif isinstance(waiter.outcome, LedgerEntry):
             self._ledger.release(waiter.outcome, now)
             self._serve_soon(now)
 
     def _serve(self, now: float) -> None:
-        """Let everybody start who may, and refuse everybody who cannot start in time."""
+        """Start all calls that may start, and refuse those that cannot start in time."""
         if self._deferred:
             self._book_deferred(now)
         ledger, queue = self._ledger, self._queue
@@ -215,7 +218,7 @@ class Dispatcher:
             owner.wake()
 
     def _serve_soon(self, now: float) -> None:
-        """Serve the queue now; where its event loop is not the running one, let that do it."""
+        """Serve the queue now, or a little later in its own event loop if that is not the running one."""
         if self._binding.is_here():
             self._serve(now)
         else:
@@ -228,7 +231,7 @@ class Dispatcher:
             self._pass_timer_on()
 
     def advance(self) -> float:
-        """Bring everything up to date, or let its thread do that a little later; return the monotonic instant."""
+        """Bring everything up to date, or a little later in its own thread; return the monotonic instant."""
         if self._binding.thread != get_ident() and not self._binding.has_ended():
             self._binding.call_soon(self._resume)
             return self._clock.monotonic()
@@ -277,11 +280,11 @@ class Dispatcher:
             self._serve_soon(now)
 
     def abandon_leaked(self, entry: LedgerEntry) -> None:
-        """Leave it to the next occasion to book that nothing is known."""
+        """Book, at the next occasion, that nothing is known: this may be called in the middle of anything."""
         self._deferred.append(partial(self._ledger.abandon, entry))
 
     def _end_elsewhere(self, book: Callable[[float], None]) -> None:
-        """Leave an end that comes in another thread to that of the event loop."""
+        """Book an end in the thread of the event loop: it came in another."""
         if not self._is_over:
             self._deferred.append(book)
             self._binding.call_soon(self._resume)

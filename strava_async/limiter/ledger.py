@@ -1,4 +1,4 @@
-"""What queue and dispatcher need of a ledger: ``quota_ledger.Ledger`` is one, that of a shared quota another."""
+"""What the queue and the dispatcher need of a ledger. ``quota.ledger.Ledger`` implements it for one process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class QuotaLedger(Protocol):
         ...
 
     def roll_windows(self, now: float) -> None:
-        """Begin the windows that are due; before the questions below, which are about the window that this finds."""
+        """Begin the windows that are due; the queries below are about the window that this finds."""
         ...
 
     def next_change(self) -> float:
@@ -29,7 +29,7 @@ class QuotaLedger(Protocol):
         ...
 
     def note_sleep(self, seconds: float, now: float) -> None:
-        """Allow for so many seconds of which the monotonic clock knows nothing: this machine slept."""
+        """Allow for so many seconds that the monotonic clock has missed: this machine slept."""
         ...
 
     def admits(self, quota_class: QuotaClass, priority: Priority, now: float) -> bool:
@@ -37,7 +37,7 @@ class QuotaLedger(Protocol):
         ...
 
     def book(self, quota_class: QuotaClass, priority: Priority, now: float) -> LedgerEntry:
-        """Count a permit as out; only where ``admits`` has just said yes."""
+        """Count a permit as out; only if ``admits`` has just returned True."""
         ...
 
     def settle(self, entry: LedgerEntry, status_code: int, headers: Mapping[str, str], now: float) -> None:
@@ -53,7 +53,7 @@ class QuotaLedger(Protocol):
         ...
 
     def abandon_all(self, now: float) -> None:
-        """End every permit that is out: nobody will."""
+        """End every permit that is out: nothing else will."""
         ...
 
     def quota(self) -> Quota:
@@ -63,7 +63,7 @@ class QuotaLedger(Protocol):
     def blocked(
         self, quota_class: QuotaClass, now: float, reads_ahead: int = 0, uploads_ahead: int = 0
     ) -> Blocked | None:
-        """Return what, at least, keeps a call from starting when those ahead start first; None if nothing known."""
+        """Return what, at least, keeps a call from starting if those ahead start first; None if nothing is known to."""
         ...
 
     def reserve_wait(self, quota_class: QuotaClass, now: float, *, after_answers: bool = False) -> Blocked | None:
@@ -72,10 +72,10 @@ class QuotaLedger(Protocol):
         Args:
             quota_class: what the call spends.
             now: monotonic.
-            after_answers: whether to look at the meters as they will be when the answers under way are there.
+            after_answers: whether to look at the meters as they will be after the answers to requests in flight.
         """
         ...
 
     def default_wait(self, quota_class: QuotaClass, now: float) -> Blocked:
-        """Return what to say where nothing known keeps a call: the answer that it waits for, with a guess of when."""
+        """Return the wait for the next answer, with a guess of when: for a call that nothing known keeps."""
         ...

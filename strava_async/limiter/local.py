@@ -1,6 +1,6 @@
 """The limiter: a call gets its permit before it is sent, in order, and waits for it where there is no quota.
 
-``quota`` has the rules of the ledger, ``limiter_line`` those of the queue, ``limiter_gate`` those of the waiting.
+The rules of the ledger are in ``quota.values``, those of the queue in ``queue``, those of waiting in ``dispatcher``.
 """
 
 from __future__ import annotations
@@ -13,15 +13,12 @@ from typing import Any, Self
 from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import InputError
-from strava_async.limiter.base import ClosableLimiter, Limiter, Permit
+from strava_async.limiter.base import Permit
 from strava_async.limiter.dispatcher import Dispatcher
 from strava_async.limiter.permit import LedgerPermit
 from strava_async.limiter.queue import Waiter
-from strava_async.limiter.unlimited import Unlimited
 from strava_async.quota.ledger import Ledger
 from strava_async.quota.values import Blocked, Priority, Quota, QuotaClass
-
-__all__ = ["ClosableLimiter", "Limiter", "Permit", "RateLimiter", "Unlimited"]
 
 
 class RateLimiter:
@@ -42,7 +39,7 @@ class RateLimiter:
         clock: None means the system's.
         random: returns numbers in [0, 1); None means the system's.
         reserve: the share of a quarter hour's quota that BACKGROUND calls leave to the others at the beginning of the
-            window; it melts to nothing until the end. From 0 (none) to 1.
+            window; it shrinks to nothing until the end. From 0 (none) to 1.
 
     Raises:
         InputError: ``reserve`` is out of range.
@@ -70,14 +67,14 @@ class RateLimiter:
     ) -> Permit:
         """Wait for the right to send one request.
 
-        First come, first served inside a priority. With quota at hand and nobody waiting it returns at once, without a
+        First come, first served inside a priority. With quota left and no call waiting it returns at once, without a
         checkpoint: the request that follows is one.
 
         Args:
             quota_class: what the request spends.
-            priority: who goes first when quota is short.
+            priority: which calls go first when quota is short.
             max_wait: seconds that the call may wait; None means as long as it takes, 0 not at all.
-            retry_of: the permit of an earlier attempt of the same call, which keeps its place before younger calls.
+            retry_of: the permit of an earlier attempt of the same call, which goes before younger calls.
 
         Returns:
             the permit, to be settled, released or abandoned.
@@ -129,14 +126,14 @@ class RateLimiter:
     def restore(cls, snapshot: Mapping[str, Any], **options: Any) -> Self:
         """Return a limiter that knows what another one knew.
 
-        What belongs to a window that is over is not believed, so an old snapshot never lets more calls start than none.
+        Numbers of a window that is over are ignored, so an old snapshot never lets more calls start than none would.
 
         Args:
             snapshot: the result of ``snapshot``.
             options: those of the constructor.
 
         Raises:
-            InputError: this is no snapshot, or an option is out of range.
+            InputError: this is not a snapshot, or an option is out of range.
         """
         from strava_async.quota.snapshot import load
 

@@ -10,7 +10,7 @@ from strava_async.quota.entry import LedgerEntry
 
 
 class Issuer(Protocol):
-    """Who gave a permit, and books its end."""
+    """Gave a permit, and books its end."""
 
     def settle(self, entry: LedgerEntry, status_code: int, headers: Mapping[str, str]) -> None:
         """Book an answer."""
@@ -25,21 +25,22 @@ class Issuer(Protocol):
         ...
 
     def abandon_leaked(self, entry: LedgerEntry) -> None:
-        """Book that nothing is known, at the next occasion: this may be called in the middle of anything."""
+        """Book, at the next occasion, that nothing is known: this may be called in the middle of anything."""
         ...
 
 
 class LedgerPermit:
-    """A permit that is booked; ``limiter_base.Permit`` says what its methods do.
+    """A permit that is booked; ``limiter.base.Permit`` says what its methods do.
 
     Attributes:
+        issuer: gave it.
         ticket: that of its call in the queue.
     """
 
-    __slots__ = ("_entry", "_issuer", "ticket")
+    __slots__ = ("_entry", "issuer", "ticket")
 
     def __init__(self, issuer: Issuer, entry: LedgerEntry, ticket: int) -> None:
-        self._issuer = issuer
+        self.issuer = issuer
         self._entry: LedgerEntry | None = entry  # None once it has ended
         self.ticket = ticket
 
@@ -48,21 +49,21 @@ class LedgerPermit:
         entry = self._entry
         if entry is not None:
             self._entry = None
-            self._issuer.settle(entry, status_code, headers)
+            self.issuer.settle(entry, status_code, headers)
 
     def release(self) -> None:
         """End without a request."""
         entry = self._entry
         if entry is not None:
             self._entry = None
-            self._issuer.release(entry)
+            self.issuer.release(entry)
 
     def abandon(self) -> None:
         """End without an answer."""
         entry = self._entry
         if entry is not None:
             self._entry = None
-            self._issuer.abandon(entry)
+            self.issuer.abandon(entry)
 
     def __enter__(self) -> Self:
         return self
@@ -71,6 +72,6 @@ class LedgerPermit:
         self.abandon()
 
     def __del__(self) -> None:
-        # Its caller lost it without completion it.
+        # Its caller dropped it without ending it.
         if self._entry is not None:
-            self._issuer.abandon_leaked(self._entry)
+            self.issuer.abandon_leaked(self._entry)

@@ -1,14 +1,14 @@
-"""Who waits for a permit, and who is next. Pure: no loop, no clock.
+"""The calls that wait for a permit, and which is next. Pure: no event loop, no clock.
 
 Rules:
 
 - One lane for each priority and class. In a lane, first come, first served; a call that is tried again keeps the
   ticket of its first attempt.
 - The most urgent priority goes first; between its two lanes the older head, unless it must wait for something that the
-  other does not need: an upload passes reads that wait for the read budget.
-- Every tenth start is that of a call of a lower priority, if one has waited for longer than a window: nobody starves.
+  other does not need: an upload overtakes reads that wait for the read budget.
+- Every tenth start is that of a call of a lower priority, if one has waited for longer than a window: none starves.
 - A call with a deadline that cannot be met is refused as soon as that is known.
-- Leaving the queue costs the same wherever one stands.
+- Leaving the queue takes the same time at any place in it.
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ class Waiter:
 
     Attributes:
         quota_class: what it spends.
-        priority: who goes first.
+        priority: of the call.
         ticket: calls count up; smaller is older.
         asked_at: since when it has been waiting; monotonic.
         deadline: the monotonic instant until which it may start; inf for none.
-        lane: where it stands; None when it has left.
-        outcome: its permit in the ledger, once it is served; what it would have to wait for, once it is refused.
-        wake: wakes its task, which is served or refused, or has to keep the time; None while the task runs.
+        lane: the lane that it is in; None when it has left.
+        outcome: its permit in the ledger, once it is served; what it would have to wait for, once it is refused; what
+            its task is to raise, once the limiter is closed.
+        wake: wakes its task, which has an outcome or becomes the owner of the timer; None while the task runs.
     """
 
     __slots__ = (
@@ -67,7 +68,7 @@ class Waiter:
         self.lane: Lane | None = None
         self.older: Waiter | None = None
         self.newer: Waiter | None = None
-        self.outcome: LedgerEntry | Blocked | None = None
+        self.outcome: LedgerEntry | Blocked | Exception | None = None
         self.wake: Callable[[], None] | None = None
 
 
@@ -82,7 +83,7 @@ class Lane:
         self.length = 0
 
     def insert(self, waiter: Waiter) -> None:
-        """Add a call where its ticket says, which is nearly always at the end."""
+        """Add a call at the place of its ticket, which is nearly always the end."""
         older, newer = self.tail, None
         if older is not None and older.ticket > waiter.ticket:
             # A second attempt: only other second attempts can be older, so the search from the front is short.
@@ -127,17 +128,17 @@ class WaitQueue:
         self._ledger = ledger
         self._lanes = tuple({_UPLOAD: Lane(), _READ: Lane()} for _ in Priority)
         self._since_starved = 0
-        # Those with a deadline, the earliest first; who has left may still be in.
+        # Calls with a deadline, the earliest first; some that have left the queue are still here.
         self._deadlines: dict[QuotaClass, list[tuple[float, int, Waiter]]] = {_UPLOAD: [], _READ: []}
         self._entered = itertools.count()
 
     def enter(self, waiter: Waiter) -> None:
-        """Put a call where its ticket says."""
+        """Add a call at the place of its ticket."""
         self._lanes[waiter.priority][waiter.quota_class].insert(waiter)
         self.length += 1
         if waiter.deadline < math.inf:
             deadlines = self._deadlines[waiter.quota_class]
-            # Those who have left are cleared out before they outnumber those who wait.
+            # Calls that have left are removed before they outnumber those that wait.
             if len(deadlines) > 64 and len(deadlines) > 2 * self.length:
                 deadlines[:] = [entry for entry in deadlines if entry[2].lane is not None]
                 heapq.heapify(deadlines)
@@ -157,8 +158,18 @@ class WaitQueue:
                 return head
         return None
 
-    def waiting(self, quota_class: QuotaClass) -> int:
-        """Return how many calls of a class wait."""
+    def leave_all(self) -> list[Waiter]:
+        """Take all calls out, and return them."""
+        left: list[Waiter] = []
+        while (waiter := self.first()) is not None:
+            self.leave(waiter)
+            left.append(waiter)
+        return left
+
+    def waiting(self, quota_class: QuotaClass, priority: Priority | None = None) -> int:
+        """Return how many calls of a class wait; those of one priority alone, if that is given."""
+        if priority is not None:
+            return self._lanes[priority][quota_class].length
         return sum(lanes[quota_class].length for lanes in self._lanes)
 
     def next_start(self, now: float) -> Waiter | None:
@@ -172,7 +183,7 @@ class WaitQueue:
                 break
         if chosen is None:
             return None
-        # Now and then the one who has waited longest goes first, below whose rank there is always somebody.
+        # Now and then the call that has waited longest goes first, however many of a higher priority come.
         starved = self._starved(chosen, now)
         if starved is not None:
             self._since_starved += 1
@@ -194,7 +205,7 @@ class WaitQueue:
                 if (
                     head is not None
                     and head.asked_at <= now - QUARTER_SECONDS
-                    # The reserve, which is for those before it, does not hold it back.
+                    # The reserve, which is for calls of a higher priority, does not hold it back.
                     and self._ledger.admits(head.quota_class, _NORMAL, now)
                 ):
                     starved = _older(starved, head)
@@ -239,7 +250,7 @@ class WaitQueue:
             if deadlines:
                 at = min(at, deadlines[0][0])
         for quota_class, lane in self._lanes[_BACKGROUND].items():
-            # The reserve melts all the time: that is to be looked at only where nothing else is in the way.
+            # The reserve shrinks all the time: that matters only where nothing else keeps the call.
             if lane.head is not None and self._ledger.admits(quota_class, _NORMAL, now):
                 blocked = self._ledger.reserve_wait(quota_class, now)
                 if blocked is not None:

@@ -13,7 +13,7 @@ from strava_async.quota.values import QUARTER_SECONDS, QUARTERS_PER_DAY, Blocked
 
 
 class _FreePermit:
-    """A permit that nobody counts."""
+    """A permit that is not counted."""
 
     def settle(self, status_code: int, headers: Mapping[str, str]) -> None:
         """Do nothing."""
@@ -32,7 +32,7 @@ class _FreePermit:
 
 
 class Unlimited:
-    """A limiter that never waits and counts nothing: for tests, or where something else keeps the quota.
+    """A limiter that never waits and counts nothing: for tests, or where something else observes the quota.
 
     Attributes:
         clock: the clock passed in.

@@ -25,7 +25,7 @@ class _Period(NamedTuple):
 
 
 class WaitLog:
-    """Remembers since when each class has been known to wait."""
+    """Remembers since when calls of each class have waited."""
 
     def __init__(self) -> None:
         self._periods: dict[QuotaClass, _Period] = {}
@@ -33,10 +33,10 @@ class WaitLog:
     def check(self, queue: WaitQueue, ledger: QuotaLedger, started: Collection[QuotaClass], now: float) -> None:
         """Log what has ended and what has begun; after every change of the queue.
 
-        A wait that turns out to be very long is logged again, because the first line may have been read by nobody.
+        A wait that turns out to be very long is logged again, because the first line may have gone unread.
 
         Args:
-            queue: who waits.
+            queue: the calls that wait.
             ledger: the ledger.
             started: the classes of the calls that have just been served.
             now: monotonic.

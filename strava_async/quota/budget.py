@@ -4,8 +4,8 @@ Rules:
 
 - A limit is that of the answer to the youngest request, higher or lower. It is confirmed by a second answer with the
   same.
-- A day that is full only if a number in doubt is right, or limits that nobody confirmed, lets one call through in each
-  quarter hour.
+- A day that is full only if a number in doubt is right, or limits that no second answer confirmed, lets one call
+  through in each quarter hour.
 - After a 429 that no number explains the budget cools down: nothing is sent.
 """
 
@@ -197,7 +197,7 @@ class Budget:
         return any(meter.before is not None and meter.before.room <= 0 for meter in (self.quarter, self.day))
 
     def is_day_in_doubt(self) -> bool:
-        """Say whether the day is full only if a number, or limits, are right that one answer alone has had."""
+        """Return whether the day is full only if a number, or limits, are right that one answer alone has had."""
         day, out = self.day, self.out
         return (
             day.limit is not None
@@ -206,7 +206,7 @@ class Budget:
         )
 
     def is_probed(self) -> bool:
-        """Say whether one call may find out if the day is full: one in each quarter hour, while it is in doubt."""
+        """Return whether one call may find out if the day is full: one in each quarter hour, while it is in doubt."""
         return self.quarter.own == self.out and self.is_day_in_doubt()
 
     def start_cooldown(self, now: float, asked: float | None, at_most: float, youngest: int) -> None:

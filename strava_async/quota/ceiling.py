@@ -1,4 +1,4 @@
-"""How many permits may be out: what room, slow start, cooldown, a probe and others leave (rules 4 to 7)."""
+"""How many permits may be out, by room, slow start, cooldown, probes and external usage (rules 4 to 7)."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Ceilings:
         self._step_answers += 1
 
     def note_sleep(self, seconds: float, now: float) -> None:
-        """Note so many seconds of which our clock knows nothing."""
+        """Note so many seconds that the monotonic clock has missed."""
         self.answered_at -= seconds
         self._ask_at = now
         self.restart_slow_start()
@@ -132,7 +132,7 @@ class Ceilings:
             if now < budget.cooldown_until:
                 budget.ceiling = min(room, 0)
                 self.changes_at = min(self.changes_at, budget.cooldown_until)
-            # Full, but the window may be over without our knowing: one call finds out.
+            # Full, but the window may be over unnoticed: one call finds out.
             elif room <= 0 and (self._clock.doubted or self._clock.contested):
                 budget.asks = self._asks(budget, now)
                 budget.ceiling = 1 if budget.asks else room
@@ -164,7 +164,7 @@ class Ceilings:
         return times
 
     def _asks(self, budget: Budget, now: float) -> bool:
-        """Say whether a call may find out now if each full meter of a budget has turned."""
+        """Return whether a call may find out now if each full meter of a budget has turned."""
         at = max(self._ask_at, self._may_turn_at(budget, now))
         if at <= now:
             return True
@@ -183,14 +183,14 @@ class Ceilings:
         """Return what slow start and the use of others leave of the room of a budget that is known."""
         bound = room
         if self._step < len(_SLOW_START_STEPS):
-            # Nobody follows until most are answered: so their numbers show what is under way from elsewhere.
+            # No more start until most are answered: their numbers show what other processes have in flight.
             size = min(_SLOW_START_STEPS[self._step], max(1, room // 4))
             if 4 * self._step_answers >= 3 * size:
                 self._step += 1
                 self._step_answers = 0
                 return self._bounded(room, now)
             overall, bound = self._overall, size - self._step_answers
-            # Nobody, unless they are slow.
+            # Unless they are slow.
             last_at = max(self.answered_at, overall.out_since)
             most = math.ceil((room - bound) / _SLOW_START_STEPS[-1])
             bound = min(room, bound + _SLOW_START_STEPS[-1] * self._waited(overall, last_at, most, now))

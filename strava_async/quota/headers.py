@@ -3,11 +3,11 @@
 Rules:
 
 - A rate-limit field is two decimal numbers and a comma: the quarter hour's, then the day's. Anything else
-  (empty, ``","``, joined duplicates, signs, ten digits and more) is as good as absent.
+  (empty, ``","``, joined duplicates, signs, ten digits and more) counts as absent.
 - Each field stands alone: a bad one does not spoil the others.
 - ``Date`` counts only in the form that servers have to send (RFC 9110 §5.6.7).
-- An answer with ``Age``, if that is more than zero, is a cache's: nobody counted its request, its ``Date`` is when
-  another one was answered (RFC 9110 §6.6.1, RFC 9111 §5.1), and its numbers are as old. It says nothing.
+- An answer with ``Age``, if that is more than zero, comes from a cache: its request was not counted, its ``Date`` is
+  when another one was answered (RFC 9110 §6.6.1, RFC 9111 §5.1), and its numbers are as old. It says nothing.
 - Nothing here raises, whatever the bytes.
 """
 
@@ -91,7 +91,7 @@ def _search(headers: Mapping[str, str]) -> Fields:
 
 def _unless_cached(fields: Fields) -> Fields:
     """Return the fields of an answer that Strava made for this request; of any other, none."""
-    # What is no number is ignored, and of several the first counts: RFC 9111 §5.1.
+    # A value that is not a number is ignored, and of several the first counts: RFC 9111 §5.1.
     age = _text(fields.age).partition(",")[0].strip(" \t")
     return _NO_FIELDS if age.isdecimal() and age.isascii() and age.strip("0") else fields
 
@@ -132,9 +132,9 @@ def parse_date(text: object) -> float | None:
 
 
 def parse_retry_after(text: object, now: float) -> float | None:
-    """Return the seconds to wait that a ``Retry-After`` field asks for (RFC 9110 §10.2.3); None if it is no such field.
+    """Return the seconds to wait that a ``Retry-After`` field asks for (RFC 9110 §10.2.3); None if it is invalid.
 
-    It may be nothing, or years: who waits for that long sets the bounds.
+    It may be zero, or years: the caller bounds it.
 
     Args:
         text: the field; seconds or a date.

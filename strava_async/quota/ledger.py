@@ -1,4 +1,4 @@
-"""The ledger: what may start now, and what an answer changes. The rules are in ``quota``, and so are their numbers.
+"""The ledger: what may start now, and what an answer changes. The rules, by their numbers, are in ``values``.
 
 Every ``now`` is a reading of the monotonic clock, never smaller than the one before.
 """
@@ -76,7 +76,7 @@ class Ledger:
         return priority is not _BACKGROUND or self._waits.reserve_wait(reads, now) is None
 
     def book(self, quota_class: QuotaClass, priority: Priority, now: float) -> LedgerEntry:
-        """Count a permit as out, and return what stands of it in the ledger."""
+        """Count a permit as out, and return its entry."""
         reads, clock = quota_class is _READ, self.clock
         self._number = number = self._number + 1
         # Before the first Date nothing is known of Strava's clock: the answer itself will say it.
@@ -108,8 +108,8 @@ class Ledger:
         self._ceilings.recompute(now)
 
     def abandon_all(self, now: float) -> None:
-        """End every permit that is out: nobody will."""
-        # Which requests were sent when is not known any more: they may be counted now, or in the next window.
+        """End every permit that is out: nothing else will."""
+        # It is no longer known which requests were sent when: they may be counted now, or in the next window.
         arrived_at = now + _GRACE_SECONDS
         somewhere = WindowMatch.IN_OR_AFTER
         latest = self.window.latest(self.clock.latest(arrived_at))
@@ -120,7 +120,7 @@ class Ledger:
     def settle(self, entry: LedgerEntry, status_code: int, headers: Mapping[str, str], now: float) -> None:
         """End a permit with its answer."""
         fields = pick_fields(headers)
-        # The time first: it decides in which window the request was counted, and whether ours is over.
+        # The time first: it decides in which window the request was counted, and whether the ledger's is over.
         latest = self._observe_date(fields.date, entry, now)
         window, ceilings = self.window, self._ceilings
         if window.begins <= entry.earliest <= latest <= window.ends:
@@ -160,7 +160,7 @@ class Ledger:
     # -- windows ------------------------------------------------------------------------------------------------------
 
     def note_sleep(self, seconds: float, now: float) -> None:
-        """Allow for so many seconds of which our clock knows nothing: this machine slept, or its clock was set."""
+        """Allow for so many seconds that the monotonic clock has missed: this machine slept, or its clock was set."""
         # A request that was out then may have been counted, and its answer stamped, before or after.
         self._lost_seconds = self.clock.widen(seconds) + (self._lost_seconds if self.overall.out else 0.0)
         self._lost_number = self._number
@@ -181,7 +181,7 @@ class Ledger:
         return min(self.window.turns_at, self._ceilings.changes_at)
 
     def resume(self, quarter: int, now: float) -> None:
-        """Go on with a saved state, whose numbers are in place, in the window that they belong to."""
+        """Continue from a restored state, whose numbers are in place, in the window that they belong to."""
         self._dated = True
         self._enter_window(quarter, now)
         self._ceilings.recompute(now)
@@ -216,7 +216,7 @@ class Ledger:
         if date is None:
             return self.clock.latest(now)
         first = not self.clock.synchronized
-        # What was out when we may have slept says nothing about how long.
+        # A request that was out while the machine may have slept says nothing about how long.
         slept = entry.number <= self._lost_number
         change = NOTHING if slept else self.clock.observe_date(date, entry.given_at, now)
         if change is not NOTHING:
@@ -235,7 +235,7 @@ class Ledger:
             # Saved numbers were dated: they are of a window that is over.
             self._turn(quarter, now)
         elif change is ClockChange.JUMPED:
-            # By whatever clock the numbers were reported, it was another one.
+            # The numbers were reported by the clock before.
             for budget in (self.overall, self.read):
                 budget.forget()
             self._ceilings.restart_slow_start()
@@ -247,7 +247,7 @@ class Ledger:
     def _match_windows(
         self, entry: LedgerEntry, latest: float, now: float, arrived_at: float = -math.inf
     ) -> Completion:
-        """Find the windows in which a request was counted; turn ours if it is surely over."""
+        """Find the windows in which a request was counted; begin the next one if the ledger's is surely over."""
         lost = self._lost_seconds if entry.number <= self._lost_number else 0.0
         earliest = self.clock.earliest(entry.given_at) - lost
         # What was known when the permit was given may be sharper than what a wider interval says now.
@@ -271,11 +271,11 @@ class Ledger:
     def blocked(
         self, quota_class: QuotaClass, now: float, reads_ahead: int = 0, uploads_ahead: int = 0
     ) -> Blocked | None:
-        """Return what, at least, keeps a call from starting when those ahead start first; None if nothing known."""
+        """Return what, at least, keeps a call from starting if those ahead start first; None if nothing is known to."""
         return self._waits.blocked(quota_class is _READ, now, reads_ahead, uploads_ahead)
 
     def default_wait(self, quota_class: QuotaClass, now: float) -> Blocked:
-        """Return what to say where nothing known keeps a call: the answer that it waits for, with a guess of when."""
+        """Return the wait for the next answer, with a guess of when: for a call that nothing known keeps."""
         return self._waits.default_wait(quota_class is _READ, now)
 
     def reserve_wait(self, quota_class: QuotaClass, now: float, *, after_answers: bool = False) -> Blocked | None:
@@ -284,6 +284,6 @@ class Ledger:
         Args:
             quota_class: what the call spends.
             now: monotonic.
-            after_answers: whether to look at the meters as they will be when the answers under way are there.
+            after_answers: whether to look at the meters as they will be after the answers to requests in flight.
         """
         return self._waits.reserve_wait(quota_class is _READ, now, after_answers=after_answers)

@@ -1,18 +1,19 @@
-"""One of Strava's meters, a budget in a window: what is known of it, and what of it is ours.
+"""One of Strava's meters, a budget in a window: what is known of it, and what of it this process has spent.
 
 Rules:
 
 - ``usage`` is the largest number that Strava reported for the window; within a window it only rises, unless it is in
-  doubt and a later answer refutes it (``quota_witness``).
-- A request of ours is out (a permit not ended), or covered by ``usage``, or **unconfirmed**: it may have been counted,
-  and no number says so yet. A number covers every unconfirmed request that had ended before its own request began.
-- ``spent`` is an upper bound of what our requests and the known use of others have taken from a window, permits out
+  doubt and a later answer refutes it (``witness``).
+- A request of this process is out (its permit has not ended), or covered by ``usage``, or **unconfirmed**: it may have
+  been counted, and no number says so yet. A number covers every unconfirmed request that had ended before its
+  own request began.
+- ``spent`` is an upper bound of what own requests and the known use of others have taken from a window, permits out
   excepted. It is the smaller of two such bounds: the last number plus everything it may not include, and everything
-  that we sent in the window plus the most that others are proven to have sent.
+  that was sent here in the window plus the most that others are proven to have sent.
 - A window that turns starts at zero. What is out goes along; what is unconfirmed goes along if it can have been counted
   after the turn.
-- A number of a window's first seconds that goes on from the count before, and that others can't explain, may be of the
-  window before (``quota_turn``). If it shows a full meter, it is.
+- A number of a window's first seconds that goes on from the count before, and that others cannot explain, may be of the
+  window before (``turn``). If it shows a full meter, it is.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ class Before(NamedTuple):
 
     Attributes:
         usage: the largest number reported.
-        most: the most that can have been counted when it ended, as far as we know.
+        most: the most that can have been counted when it ended, as far as is known.
         room: how many more it had room for.
-        others: how many requests of others the numbers proved in the quarter hour before, since we looked. They can't
-            send more in the first seconds of a window.
+        others: how many requests of others the numbers proved in the quarter hour before, since the first number. They
+            cannot send more in the first seconds of a window.
     """
 
     usage: int
@@ -58,9 +59,9 @@ class MeterState:
         default_limit: the documented limit of a new application, assumed where Strava reports none.
         limit: None until known.
         usage: the largest number reported; None until known.
-        own: requests of ours that may be counted in this window, permits out included.
+        own: requests of this process that may be counted in this window, permits out included.
         external_usage: how many requests of others the numbers prove.
-        external_before: how many of those there were when we looked for the first time.
+        external_before: how many of those there were at the first number.
         unconfirmed: how the unconfirmed requests ended, oldest first.
         doubt: what would be believed without the largest number, where that is in doubt.
         before: the window before; None where nothing is known of it.
@@ -103,7 +104,7 @@ class MeterState:
 
     @property
     def others(self) -> int:
-        """How many requests of others the numbers prove since we looked for the first time, that in doubt excepted."""
+        """How many requests of others the numbers prove since the first one, that in doubt excepted."""
         external_usage = self.external_usage if self.doubt is None else self.doubt.external_usage
         return max(0, external_usage - self.external_before)
 
@@ -125,7 +126,7 @@ class MeterState:
     def free(self, out: int) -> float:
         """Return how many more permits there will be in this window; inf while limit or usage is unknown.
 
-        Each permit out counts once here, while ``room - out`` may count those twice whose answers are under way.
+        Each permit out counts once here, while ``room - out`` may count those twice whose requests are in flight.
         """
         if self.limit is None or self.usage is None:
             return math.inf
@@ -147,7 +148,7 @@ class MeterState:
         return self.spent(out) if doubt is None else self._spent(doubt.usage, doubt.external_usage, out)
 
     def restore(self, limit: int | None, usage: int | None, confirmed: int | None) -> None:
-        """Take up what is known of the window from somewhere else; nothing of it is ours."""
+        """Take over what is known of the window from a snapshot; nothing of it is this process's."""
         self.limit = limit
         self.usage = usage
         self.external_usage = self.external_before = usage or 0
@@ -160,7 +161,7 @@ class MeterState:
         Returns:
             where its request was counted: ``IN``, and the number is believed; or not so surely, and it is not.
         """
-        # The common case is a number that our own count explains: only that it rises is to be noted.
+        # The common case is a number that our own count explains: only that it rises is noted.
         if self.watched or usage - self.own > self.external_usage:
             match = self._match_counter(usage, entry, youngest)
             if match is not IN:
@@ -197,7 +198,7 @@ class MeterState:
         return WindowMatch.BEFORE
 
     def _weigh(self, usage: int, entry: LedgerEntry, youngest: int) -> None:
-        """Compare a number with the largest so far; see ``quota_witness``."""
+        """Compare a number with the largest so far; see ``witness``."""
         doubt, known = self.doubt, self.usage or 0
         if doubt is not None:
             # A second answer reaches as high: the number in doubt is right.

@@ -1,4 +1,4 @@
-"""What a 429 says: a window that is over, a full meter, or nothing that the numbers explain (rule 7)."""
+"""What a 429 means: a window that is over, a full meter, or nothing that the numbers explain (rule 7)."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ class Refusals:
             return
         # Nothing explains it. A read with the overall numbers alone was refused by the other budget.
         culprit = self._read if entry.reads and reported and not read_reported else self._overall
-        # Calls that were under way together are refused together: that is one refusal, and not many.
+        # Calls that were in flight together are refused together: that is one refusal, and not many.
         if entry.number > culprit.cooldown_number:
             asked = parse_retry_after(fields.retry_after, self._clock.earliest(now))
             midnight = self._window.turns_at + self._window.day_ends - self._window.ends
             culprit.start_cooldown(now, asked, midnight - now, completion.youngest)
 
     def is_of_first_seconds(self, entry: LedgerEntry, completion: Completion) -> bool:
-        """Say whether the status of an answer without numbers shows if the counter of a full window had turned."""
+        """Return whether the status of an answer without numbers shows if the counter of a full window had turned."""
         return (
             completion.in_quarter is WindowMatch.IN
             and self._turn.is_open(entry.number, entry.given_at)

@@ -1,12 +1,12 @@
-"""What background work leaves to the others.
+"""What background work leaves to calls of a higher priority.
 
 Rules:
 
-- With ``left`` seconds to the end of a window, the reserve is ``share * limit * left / length``: it melts to nothing.
+- With ``left`` seconds to the end of a window, the reserve is ``share * limit * left / length``: it shrinks to nothing.
 - Where interactive calls come often, it is what they will likely need, ``x + 5 * sqrt(x)`` with ``x = rate * left``,
   if that is more; at most half of a quarter hour's limit.
 - For the day, the share is half of that for the quarter hour, and it is also the most that is reserved. A number in
-  doubt (``quota_witness``) takes nothing from what is left of a day.
+  doubt (``witness``) takes nothing from what is left of a day.
 """
 
 from __future__ import annotations

@@ -7,12 +7,12 @@ Rules:
 - The interval known is the intersection of all of these. It widens slowly, because two clocks never run alike.
 - An empty intersection is replaced by the union where only seconds are missing (another host, a long silence): the
   lower bound stays safe, and the next answer narrows it again.
-- A ``Date`` farther off needs a second witness (``quota_witness``). Until there is one, nothing moves.
+- A ``Date`` farther off needs a second witness (``witness``). Until there is one, nothing moves.
 - The machine's own idea of Unix time serves until the first ``Date``, and is one witness against it: a ``Date`` that
-  is minutes away from it needs a second one too. Of such two, the one by which a window ends first is asked about.
+  is minutes away from it needs a second one too. Of such two, the one by which a window ends first is probed.
 - When the machine's clock jumps ahead of the monotonic one later, the machine has slept, or its clock was set: that
   moves nothing but the upper bound, until a ``Date`` decides.
-- Windows are counted by another host. Where its counter turns later than ``Date`` says (``quota_turn``), the clock
+- Windows are counted by another host. Where its counter turns later than ``Date`` says (``turn``), the clock
   meant here is the counter's: that of ``Date``, less as many seconds.
 """
 
@@ -27,7 +27,7 @@ _DRIFT = 1e-5  # seconds per second; a crystal that NTP steers stays below a ten
 _SLEEP_DRIFT = 1e-3  # what counts the seconds of a machine that sleeps is a poorer clock, and counts whole ones
 _SLEEP_SPARE_SECONDS = 2.0
 _MAX_DRIFT_SECONDS = 0.25  # what a wait for midnight may add; a request too early by more costs one 429
-_SHARP_SECONDS = 30.0  # a Date whose request was longer under way agrees with too much to be a witness
+_SHARP_SECONDS = 30.0  # a Date whose request took longer agrees with too much to be a witness
 _MACHINE_SECONDS = 300.0  # how far the first Date may be from the machine's clock to be believed alone
 
 
@@ -86,7 +86,7 @@ class ServerClock:
     def rival_turn(self, length: int) -> float:
         """Return the monotonic instant at which a window of so many seconds ends by the first ``Date``.
 
-        inf unless that contradicts the machine's clock: then one of the two is wrong, and nobody knows which.
+        inf unless that contradicts the machine's clock: then one of the two is wrong, and it is not known which.
         """
         rival = self._rival
         if rival is None or self.synchronized:
@@ -151,7 +151,7 @@ class ServerClock:
     def _observe_rival(self, low: float, high: float, sent_at: float, received_at: float) -> ClockChange:
         """Take in a ``Date`` that contradicts what is known."""
         rival = self._rival
-        # One that was long under way agrees with too much.
+        # One whose request took long agrees with too much.
         if high - low > _SHARP_SECONDS:
             return ClockChange.RIVAL
         if rival is None or not rival.agrees(low, high):

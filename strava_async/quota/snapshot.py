@@ -85,11 +85,11 @@ def load(ledger: Ledger, snapshot: Mapping[str, Any], now: float, wall: float) -
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError("this is no snapshot of a rate limiter") from error
+        raise InputError("this is not a snapshot of a rate limiter") from error
     if low > high or not quarter - 1 <= saved_at // QUARTER_SECONDS <= quarter + 1:
-        raise InputError("this is no snapshot of a rate limiter: its clock contradicts itself")
+        raise InputError("this is not a snapshot of a rate limiter: its clock contradicts itself")
     if not 0 <= early <= late <= FIRST_SECONDS + STEP_SECONDS:
-        raise InputError("this is no snapshot of a rate limiter: its counters turn at no time")
+        raise InputError("this is not a snapshot of a rate limiter: its counters turn at no time")
     earliest = max(wall + low, saved_at)
     clock = ledger.clock
     clock.suppose(now, earliest - now, max(earliest, wall + high) - now)

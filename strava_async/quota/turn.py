@@ -8,7 +8,7 @@ Rules:
   From the next boundary on windows turn that late here. Where no number starts again within those first seconds, the
   window is full in truth, and the counter no later than before.
 - After a full window one call probes first, and has a second for its answer: a hundred that come too early are refused,
-  and refused calls are spent all the same.
+  and refused calls are spent too.
 - At midnight a step of what was learnt is taken back, to find out about a counter that has become punctual.
 """
 
@@ -70,11 +70,11 @@ class CounterTurn:
         self.failed_at = None
 
     def is_open(self, number: int, given_at: float) -> bool:
-        """Say whether a request may have found the old count, by the number of its permit and when that was given."""
+        """Return whether a request may have found the old count, by its permit's number and when that was given."""
         return given_at < self._until and (not self.restarted or number <= self._newest)
 
     def is_probed(self, now: float) -> bool:
-        """Say whether it has to be found out first if the counter has turned, where the window before was full."""
+        """Return whether a probe has to find out first if the counter has turned, where the window before was full."""
         return not self.restarted and now < self.probes_until
 
     def saw_new(self, youngest: int) -> None:

@@ -1,4 +1,4 @@
-"""Strava's quota: the words for it, and the rules by which the ledger of it is kept.
+"""Strava's quota: its terms, and the rules of its ledger.
 
 Strava counts requests in four meters, {read, overall} x {quarter hour, UTC day}, which start again at zero at each
 natural boundary, and reports the counts in the header fields of each answer. In the field's words they are token
@@ -15,17 +15,17 @@ Rules:
    A request that may belong to either of two windows is spent in both, and its number is believed in neither.
 4. A window turns when Strava's clock has surely passed the boundary, plus a margin and a jitter that keeps the
    processes of an application apart. After a full window one call probes if the counter has turned too; where it turns
-   late, the windows after that begin so much later. Where a window may have turned without our noticing (the machine
+   late, the windows after that begin so much later. Where a window may have turned unnoticed (the machine
    slept, its clock was set, or the first ``Date`` says otherwise), a meter that is spent lets one request through,
    whose answer decides.
 5. Slow start. Nothing known: one request at a time, and up to ten after a second without a number. Then ten, but no
    more than a quarter of what is left; when most are answered, no bound. While they are slow, another ten each second.
    The same after an hour without answers.
-6. Others spend too (the numbers rise by more than we sent): at most half of our share of what is left is out at a time.
-7. A 429 that the numbers explain needs no rule: the meter is full. After one that they don't explain the budget cools
+6. Others spend too (the numbers rise by more than was sent here): at most half of our share of what is left is out.
+7. A 429 that the numbers explain needs no rule: the meter is full. After one that they do not explain the budget cools
    down: nothing is sent for 5 s, 10 s, ... 300 s, or for ``Retry-After`` if that is longer, until midnight UTC at the
    most; then one request at a time, until Strava answers otherwise.
-8. Background work leaves a reserve to the others, which melts to nothing at the end of the window.
+8. Background work leaves a reserve to calls of a higher priority, which shrinks to nothing at the end of the window.
 
 What is believed from one answer, and what needs the answer to a second request:
 
@@ -43,15 +43,14 @@ a ``Date`` farther off than 5 s (the first one:    when the next one agrees with
 300 s from the machine's clock)                    begins with one call
 a number of the first seconds that goes on from    as one of the window before
 the count before, which is full
-anything, with an ``Age``                          never: it is a cache's, about another request
+anything, with an ``Age``                          never: it is from a cache, about another request
 =================================================  ===================================================================
 
-Where they are kept, each module pure (instants come in as arguments): ``quota_fields`` reads an answer, ``quota_clock``
-keeps Strava's time, ``quota_turn`` that of the counters, ``quota_window`` the windows (3, 4), ``quota_entry`` has what
-is kept of a permit, ``quota_meter`` counts (1, 2), ``quota_budget`` has limits and cooldown, ``quota_refusal`` says
-what a 429 leads to (7), ``quota_ceiling`` how many may be out (4 to 7), ``quota_reserve`` what background work leaves
-(8), ``quota_witness`` what a second witness is, ``quota_wait`` what a call waits for; ``quota_ledger`` puts it all
-together, and ``quota_snapshot`` saves it.
+The modules of this package are pure; instants are passed in. ``headers`` reads an answer, ``server_clock`` keeps
+Strava's time, ``turn`` that of the counters, ``window`` the windows (3, 4). ``entry`` has what is kept of a permit,
+``meter`` counts (1, 2), ``budget`` has limits and cooldown, ``refusal`` says what a 429 leads to (7), ``ceiling`` how
+many permits may be out (4 to 7), ``reserve`` what background work leaves (8), ``witness`` what a second witness is,
+``wait`` what a call waits for. ``ledger`` puts it all together, and ``snapshot`` saves it.
 
 Source:
     https://developers.strava.com/docs/rate-limits/
@@ -79,7 +78,7 @@ class QuotaClass(StrEnum):
 
 
 class Priority(IntEnum):
-    """Who goes first when quota is short."""
+    """Which calls go first when quota is short."""
 
     INTERACTIVE = 0
     NORMAL = 1

@@ -1,4 +1,4 @@
-"""What a call has to wait for, as far as that is known: for messages, deadlines and timers. Nothing here decides."""
+"""What a call has to wait for, as far as that is known: for messages, deadlines and timers, and not for decisions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Waits:
         self._reserve = reserve
 
     def blocked(self, reads: bool, now: float, reads_ahead: int = 0, uploads_ahead: int = 0) -> Blocked | None:
-        """Return what, at least, keeps a call from starting when those ahead start first; None if nothing known."""
+        """Return what, at least, keeps a call from starting if those ahead start first; None if nothing is known to."""
         read, window = self._read, self._window
         # Reads that must wait for the read budget are passed by what needs the overall budget only.
         passing = min(reads_ahead, max(0, read.quarter.free(read.out)), max(0, read.day.free(read.out)))
@@ -52,7 +52,7 @@ class Waits:
         return longest
 
     def default_wait(self, reads: bool, now: float) -> Blocked:
-        """Return the wait for an answer under way, as a guess of one second."""
+        """Return the wait for the answer to a request in flight, as a guess of one second."""
         budget = self._read if reads else self._overall
         awaits = "answers under way" if budget.known else "the first answer"
         return Blocked(budget.quarter.name, self._clock.earliest(now) + 1, awaits, until=now + 1)
@@ -63,7 +63,7 @@ class Waits:
         Args:
             reads: whether the call spends the read budget too.
             now: monotonic.
-            after_answers: whether to look at the meters as they will be when the answers under way are there.
+            after_answers: whether to look at the meters as they will be after the answers to requests in flight.
         """
         window, reserve = self._window, self._reserve
         server_now = self._clock.earliest(now)
@@ -84,7 +84,7 @@ class Waits:
                     if budget.is_day_in_doubt():
                         continue
                     free += meter.spent(out) - meter.confirmed(out)
-                # The reserve melts: this call may start once it is smaller than what is free.
+                # The reserve shrinks: this call may start once it is smaller than what is free.
                 seconds = ends - server_now - left_at(meter.limit, free, rate)
                 if seconds >= 0 and (longest is None or now + seconds > longest.until):
                     longest = Blocked(meter.name, server_now + seconds, until=now + seconds + TICK_SECONDS)
@@ -105,7 +105,7 @@ class Waits:
         return Blocked(meter.name, resume_at, until=until)
 
     def _probe(self, budget: Budget) -> Blocked | None:
-        """Return how long the next probe of a day in doubt is away; None if one may begin, or is under way."""
+        """Return how long the next probe of a day in doubt is away; None if one may begin, or is in flight."""
         if budget.is_probed():
             return None
         return Blocked(budget.day.name, self._window.day_ends, until=self._window.turns_at)

@@ -1,4 +1,4 @@
-"""The window that the ledger is in: which quarter hour, when the next one begins for us, and what was counted in it."""
+"""The window that the ledger is in: which quarter hour, when the next one begins here, and what was counted in it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Window:
         begins: its beginning.
         ends: its end.
         day_ends: the end of its day.
-        turns_at: the monotonic instant at which the next window begins for us.
+        turns_at: the monotonic instant at which the next window begins in the ledger.
     """
 
     __slots__ = ("_clock", "_jitter", "_random", "begins", "day_ends", "ends", "quarter", "turns_at")
@@ -57,7 +57,7 @@ class Window:
         self.set_turn(now)
 
     def set_turn(self, now: float) -> None:
-        """Recompute when the next window begins for us: more is known of Strava's clock."""
+        """Recompute when the next window begins in the ledger: more is known of Strava's clock."""
         # When the boundary has surely passed, and somewhat later: less late, the less is known of the clock.
         clock = self._clock
         certain_at = clock.surely_at(self.ends, now)
@@ -70,7 +70,7 @@ class Window:
         return max(self.quarter + 1, int(self._clock.earliest(now) // QUARTER_SECONDS) - 1)
 
     def may_be_over(self, ends: float, now: float) -> bool:
-        """Say whether a window with that end may have turned without our noticing."""
+        """Return whether a window with that end may have turned unnoticed."""
         return self._clock.doubted and self._clock.latest(now) >= ends
 
     def may_turn_at(self) -> float:
@@ -98,7 +98,7 @@ class Window:
         )
 
     def latest(self, instant: float) -> float:
-        """Return the latest that Strava's clock may show when ours shows ``instant``."""
+        """Return the latest that Strava's clock may show when the ledger's shows ``instant``."""
         return instant if self._clock.synchronized else instant + _SKEW_SECONDS
 
 

@@ -3,7 +3,7 @@
 Rules:
 
 - A number that our own count does not explain counts at once, and is in **doubt** until the number of a second answer
-  reaches as high. Then it can't be taken back any more.
+  reaches as high. Then it cannot be taken back any more.
 - A number in doubt is refuted by a lower one of a request that began after it had arrived: counters only rise.
 - A ``Date`` that contradicts what is known of the clock is a **rival**, and moves nothing, until that of a request
   which began after it had arrived agrees with it. A ``Date`` that agrees with what is known ends the rivalry.
@@ -44,5 +44,5 @@ class Rival(NamedTuple):
     observed_at: float
 
     def agrees(self, low: float, high: float) -> bool:
-        """Say whether another ``Date``, from which these bounds follow, agrees with this one."""
+        """Return whether another ``Date``, from which these bounds follow, agrees with this one."""
         return low - self.high <= CLOSE_SECONDS and self.low - high <= CLOSE_SECONDS

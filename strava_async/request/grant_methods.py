@@ -102,12 +102,12 @@ class GrantMethods:
             https://developers.strava.com/docs/authentication/ (``POST /oauth/revoke``), RFC 7009.
         """
         self._accounts.source(athlete_id)  # an invalid id is an error before anything is done
-        await self._run_operation(partial(self._accounts.drop, athlete_id, self._revoke))
+        await self._run_operation(partial(self._accounts.delete, athlete_id, self._revoke))
 
     async def forget(self, athlete_id: int) -> None:
         """Delete an athlete's tokens without a request, as when the athlete has removed the application at Strava."""
         self._accounts.source(athlete_id)
-        await self._run_operation(partial(self._accounts.drop, athlete_id, None))
+        await self._run_operation(partial(self._accounts.delete, athlete_id, None))
 
     async def forget_if_revoked(self, athlete_id: int) -> bool:
         """Find out whether an athlete has removed the application, and delete the tokens if so.
@@ -126,7 +126,7 @@ class GrantMethods:
             TokenStoreError: the store failed.
         """
         source = self._accounts.source(athlete_id)
-        return await self._run_operation(partial(self._accounts.drop_if_dead, source, athlete_id))
+        return await self._run_operation(partial(self._accounts.delete_if_revoked, source, athlete_id))
 
     def _check_open(self) -> None:
         self._core.lifecycle.check_operations()
@@ -151,7 +151,7 @@ class GrantMethods:
         missing = _missing(answer.reveal().token_set(), required)
         if missing is not None and if_missing == "revoke":
             try:
-                await self._accounts.drop(athlete_id, lambda _: self._revoke(answer.reveal().token_set()))
+                await self._accounts.delete(athlete_id, self._revoke, granted=answer.reveal().token_set())
             except StravaError as error:
                 raise missing from error
         else:

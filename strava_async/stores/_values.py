@@ -12,7 +12,7 @@ from strava_async.oauth.token_set import TokenSet
 
 def check_athlete_id(athlete_id: int) -> None:
     """Raise InputError unless it is an integer that fits a database's 64 bits."""
-    # A caller without a type checker may pass anything; True is an int to Python.
+    # A caller without a type checker may pass anything; True is an int in Python.
     if type(athlete_id) is not int or not -(2**63) <= athlete_id < 2**63:
         raise InputError("an athlete id is an int of 64 bits")
 
@@ -52,7 +52,7 @@ def from_json(value: object) -> TokenSet | None:
 
 
 def parse(text: str) -> object:
-    """Return the JSON value, or None if the text is none. A JSONDecodeError would carry the text."""
+    """Return the JSON value, or None if the text is not JSON. A JSONDecodeError would carry the text."""
     try:
         value: object = json.loads(text)
     except (ValueError, RecursionError):

@@ -16,10 +16,10 @@ class AdaptedTokenStore:
     """Adds to a store what it lacks of ``TokenStore``.
 
     What it can do is looked up once, by the names of its parameters: a store may have some of it, such as one that
-    inherits from ours and overrides ``save``.
+    inherits from the library's and overrides ``save``.
 
     Args:
-        store: to adapt.
+        store: the one to adapt.
     """
 
     def __init__(self, store: BasicTokenStore) -> None:
@@ -43,7 +43,11 @@ class AdaptedTokenStore:
         return True
 
     async def delete(self, athlete_id: int, *, if_unchanged: TokenSet | AnyTokens = ANY) -> bool:
-        """Delete the athlete's tokens, if they are these."""
+        """Delete the athlete's tokens, if they are these.
+
+        Returns:
+            whether they were deleted; with ``ANY`` and a store that does not compare, True even if there were none.
+        """
         if self._deletes_compared:
             return bool(await self._store.delete(athlete_id, if_unchanged=if_unchanged))
         if if_unchanged is not ANY and await self._store.load(athlete_id) != if_unchanged:
@@ -56,12 +60,15 @@ class AdaptedTokenStore:
         athlete_ids: list[int] = await self._store.athlete_ids()
         return athlete_ids
 
-    async def iter_athlete_ids(self, *, after: int = 0) -> AsyncIterator[int]:
+    def iter_athlete_ids(self, *, after: int = 0) -> AsyncIterator[int]:
         """Iterate over the connected athletes in ascending order."""
-        if self._iterates:
-            async for athlete_id in self._store.iter_athlete_ids(after=after):
-                yield athlete_id
-            return
+        if not self._iterates:
+            return self._iter_listed(after)
+        # The store's own iterator: a caller that closes it early closes what the store holds open for it.
+        found: AsyncIterator[int] = self._store.iter_athlete_ids(after=after)
+        return found
+
+    async def _iter_listed(self, after: int) -> AsyncIterator[int]:
         for athlete_id in await self._store.athlete_ids():
             if athlete_id > after:
                 yield athlete_id
@@ -86,7 +93,7 @@ def adapted(store: BasicTokenStore) -> TokenStore:
 
 
 def _takes(method: Callable[..., object], parameter: str) -> bool:
-    """Return whether a method names the parameter; one that takes any may hand them on to one that does not."""
+    """Return whether a method names the parameter; ``**kwargs`` may be passed to a function that lacks it."""
     try:
         return parameter in inspect.signature(method).parameters
     except (TypeError, ValueError):  # it has no signature, such as a function of an extension

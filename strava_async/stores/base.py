@@ -1,4 +1,4 @@
-"""What a token store is: ``TokenStore``, and ``BasicTokenStore`` for stores that cannot compare and set."""
+"""What a token store is: ``TokenStore``, and ``BasicTokenStore`` for one that does not compare and set."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ class AnyTokens(Enum):
 
 
 ANY: Final[Literal[AnyTokens.ANY]] = AnyTokens.ANY
-"""Stands for whatever is in the store, where None means that there are no tokens."""
+"""Whatever is in the store, tokens or none; None means that there are no tokens."""
 
 
 class Lease(Protocol):
-    """What a holder of a lock has: the lock itself, or a lease on it that can expire."""
+    """What the holder of a lock gets: it holds until it is released, or until it expires."""
 
     def held(self) -> bool:
-        """Return whether nobody else can have been let in so far.
+        """Return whether the lock is still held: no other holder can have entered so far.
 
         Makes no requests and does not wait. A lease with an expiry counts its seconds on a monotonic clock, from before
-        it was asked for.
+        it was requested.
         """
         ...
 
 
 class BasicTokenStore(Protocol):
-    """A token store of the least that works: it writes whatever it is given.
+    """The least that works as a token store: it writes whatever it is given.
 
     ``Strava`` loads and compares under the lock before it writes. That is as good as ``TokenStore`` while the lock is
-    held, and not after a lease has expired.
+    held, but not after a lease has expired.
     """
 
     async def load(self, athlete_id: int) -> TokenSet | None:
@@ -65,12 +65,12 @@ class TokenStore(BasicTokenStore, Protocol):
 
     Rules:
 
-    - When ``save`` has returned True, the tokens survive the process: Strava has forgotten the ones before.
+    - When ``save`` has returned True, the tokens survive the process: Strava has invalidated the previous ones.
     - ``save`` and ``delete`` compare and write in one atomic step. They are called under the lock, but a lock that is a
       lease may have expired: what another process has saved or deleted since must not be undone.
-    - ``lock`` is what makes several processes renew a token once. A holder whose process ends loses it without being
-      asked. A lease lasts longer than a renewal, which ends within 25 seconds, and then one ``save``.
-    - All fields of a ``TokenSet`` are kept. One that does not keep ``generation`` can end no sessions before the grant.
+    - ``lock`` lets several processes renew a token once. The end of a holder's process releases it, however it ends.
+      A lease lasts longer than a renewal, which ends within 25 seconds, and then one ``save``.
+    - All fields of a ``TokenSet`` are kept. Without ``generation``, sessions can only end with the grant.
     - What a store raises reaches the caller as it is; tokens that could not be saved are saved at the next opportunity.
     """
 

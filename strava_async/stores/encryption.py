@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 Key = str | bytes
 
-# Fernet skips what is not in the alphabet, such as the line break of a file: two spellings would be one key here, and
-# two elsewhere.
+# Fernet skips what is outside of the alphabet, such as the line break of a file: two spellings would be one key here,
+# and two elsewhere.
 _KEY = re.compile(r"[A-Za-z0-9_+/-]{43}=")
 
 
@@ -62,7 +62,7 @@ def ciphers(key: Key | Sequence[Key] | Hidden[Key | Sequence[Key] | None] | None
         return ()
     keys = _keys(given.reveal())
     if not keys:
-        raise InputError("the sequence of keys is empty: pass None to keep tokens as they are, unencrypted")
+        raise InputError("the sequence of keys is empty: pass None to store tokens unencrypted")
     return tuple(Cipher(each) for each in keys)
 
 
@@ -95,7 +95,7 @@ def _fernet(key: Hidden[Key]) -> Fernet:
             return library(text.reveal())
         spaced = text.reveal() != text.reveal().strip()
     except (ValueError, TypeError, AttributeError):
-        spaced = False  # raised below, where no error that carries the key is its context
+        spaced = False  # raised below: here an error that carries the key would be its context
     what = "this one has white space around it, such as the line break of a file" if spaced else ""
     hint = what or "SqliteTokenStore.generate_key() makes one"
     raise InputError(f"a key is 32 bytes in URL-safe base64; {hint}")

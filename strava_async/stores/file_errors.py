@@ -40,15 +40,15 @@ def _sqlite_sentence(path: str, error: sqlite3.Error, busy_timeout: float) -> st
     # An error of Python's own module, such as a closed connection, has no code.
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return f"another process has locked {path} for more than {busy_timeout:g} s: end what keeps it, or try again"
+        return f"another process has locked {path} for more than {busy_timeout:g} s: end that process, or try again"
     if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-        return f"{path} is damaged or no database: restore a backup, or name another file"
+        return f"{path} is damaged or not a database: restore a backup, or name another file"
     if code == sqlite3.SQLITE_FULL:
         return _no_room(path)
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
-        return f"{path} cannot be opened for writing: see to its permissions and those of its directory"
+        return f"{path} cannot be opened for writing: check its permissions and those of its directory"
     name = getattr(error, "sqlite_errorname", "unknown")
-    return f"{path} cannot be read or written ({name}): look at its disk, the room on it and the user's quota of it"
+    return f"{path} cannot be read or written ({name}): check its disk, the room on it and the user's disk quota"
 
 
 def _system_sentence(path: str, error: OSError) -> str:
@@ -60,9 +60,9 @@ def _system_sentence(path: str, error: OSError) -> str:
         case IsADirectoryError():
             return f"{path} is a directory: name a file in it"
         case NotADirectoryError():
-            return f"{os.path.dirname(path)} is no directory: name a file in one"
+            return f"{os.path.dirname(path)} is not a directory: name a file in one"
         case PermissionError():
-            return f"no permission for {path}: see to its permissions and those of its directory"
+            return f"no permission for {path}: check its permissions and those of its directory"
         case OSError(errno=number) if number in _NO_ROOM:
             return _no_room(path)
         case OSError(errno=errno.EMFILE | errno.ENFILE):
@@ -70,8 +70,8 @@ def _system_sentence(path: str, error: OSError) -> str:
         case OSError(errno=errno.EROFS):
             return f"{path} is on a read-only file system: mount it for writing"
         case _:
-            return f"{path} cannot be read or written ({error.strerror}): look at its disk"
+            return f"{path} cannot be read or written ({error.strerror}): check its disk"
 
 
 def _no_room(path: str) -> str:
-    return f"the disk has no room for {path}, or the user's quota of it is used up: make some"
+    return f"the disk has no room for {path}, or the user's disk quota is used up: free some space"

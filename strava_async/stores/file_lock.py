@@ -2,15 +2,15 @@
 
 Rules:
 
-- The lock is on a file of its own. Whoever releases it removes the file while holding it, so none is left.
-- A file that was removed while somebody waited for it locks nobody out: after locking, the path must still name the
-  same file, else the lock is void and is taken again.
+- The lock is on a file of its own, which is removed by its holder before it is released, so none is left.
+- A file may be removed while another process waits for it. So after locking, the path must still name the same file,
+  or the lock is void and is taken again.
 - A waiter polls: a blocked ``flock`` cannot be cancelled. All calls are made on the event loop; they take
   microseconds, and no cancellation can come between locking and knowing of it.
 - A forked child does not hold its parent's locks. Its copies of the files are closed, so that they do not outlive the
   parent.
-- A lock that an event loop left held when it ended is released for the next who waits for it in this process.
-- The file can hold a place on the disk for what its holder is going to write: see ``keep_room``.
+- A lock that an event loop left held when it ended is released for the next waiter in this process.
+- The file can reserve room on the disk for what its holder is going to write: see ``reserve_room``.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ else:
         return True
 
     def _release(fd: int, path: str) -> None:
-        # In this order: whoever locks a file that is not at the path any more tries again.
+        # In this order: a process that locks a file which is no longer at the path tries again.
         with suppress(OSError):
             if _is_at(fd, path):
                 os.unlink(path)
@@ -69,17 +69,17 @@ else:
 class FileLock:
     """One holder at a time of all that name the same file. ``async with`` waits for it, as long as it takes.
 
-    Waiting can be cancelled; bound it with ``anyio.fail_after``. Waiters come in in no particular order. An object
+    Waiting can be cancelled; bound it with ``anyio.fail_after``. Waiters enter in no particular order. An object
     serves one holder: make one for each.
 
     Args:
-        path: the file; it is there only while somebody holds or tries. Its directory is made (mode 0700) if there is
+        path: the file; it exists only while the lock is held or tried. Its directory is made (mode 0700) if there is
             none, and left.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._loop: LoopBinding | None = None  # of whoever entered; a lock that was taken without a loop has none
+        self._loop: LoopBinding | None = None  # of the task that entered; a lock that was taken without a loop has none
 
     def try_acquire(self) -> bool:
         """Take the lock if it is free, and return whether it was.
@@ -89,7 +89,7 @@ class FileLock:
             OSError: the file cannot be made or locked.
         """
         if self in _held:
-            raise InputError("this lock is held: make one object for each holder")
+            raise InputError("this lock is held already: make one object for each holder")
         directory = os.path.dirname(self._path) or os.curdir
         try:
             os.mkdir(directory, 0o700)
@@ -109,7 +109,7 @@ class FileLock:
         return self in _held
 
     def held(self) -> bool:
-        """Return whether nobody else can have taken it: it was not released, and its file is still where it was."""
+        """Return whether the lock is still held: it was not released, and its file is still at the path."""
         fd = _held.get(self)
         try:
             return fd is not None and _is_at(fd, self._path)
@@ -122,8 +122,8 @@ class FileLock:
         if fd is not None:
             _release(fd, self._path)
 
-    def keep_room(self, size: int) -> None:
-        """Hold that many bytes of the disk while the lock is held, until ``give_room``. Blocks for a fraction of a ms.
+    def reserve_room(self, size: int) -> None:
+        """Reserve so many bytes of the disk while the lock is held, until ``free_room``. Blocks for less than a ms.
 
         Raises:
             OSError: there is no room, or the quota of the user is used up.
@@ -131,12 +131,12 @@ class FileLock:
         fd = _held.get(self)
         if fd is not None:
             os.lseek(fd, 0, os.SEEK_SET)
-            left = memoryview(os.urandom(size))  # a file system that compresses would keep no room for zeros
+            left = memoryview(os.urandom(size))  # a file system that compresses would reserve no room for zeros
             while left:
                 left = left[os.write(fd, left) :]
 
-    def give_room(self) -> None:
-        """Let go of the bytes that ``keep_room`` holds: something else takes their place now."""
+    def free_room(self) -> None:
+        """Free the bytes that ``reserve_room`` holds, for what is written next."""
         fd = _held.get(self)
         if fd is not None:
             os.ftruncate(fd, 0)
@@ -159,7 +159,7 @@ class FileLock:
 
     def _open(self) -> int | None:
         try:
-            # A link that somebody put there would have us lock, and make, a file elsewhere.
+            # A symbolic link there would make this lock, and create, a file elsewhere.
             return os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
         except PermissionError:
             if sys.platform == "win32":
@@ -198,7 +198,7 @@ def _is_at(fd: int, path: str) -> bool:
     return os.path.samestat(os.fstat(fd), there)
 
 
-# The open file of each lock that is held. A lock that its holder dropped is in it still: nobody else closes the file.
+# The open file of each lock that is held. It keeps a lock whose holder dropped it: only then is its file closed.
 _held: dict[FileLock, int] = {}
 _holders: dict[str, FileLock] = {}
 

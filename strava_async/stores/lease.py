@@ -10,7 +10,7 @@ class UntilReleased:
         self._is_held = True
 
     def held(self) -> bool:
-        """Return whether it was not released yet."""
+        """Return whether it has not been released yet."""
         return self._is_held
 
     def release(self) -> None:

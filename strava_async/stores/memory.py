@@ -14,11 +14,11 @@ from strava_async.stores.lease import UntilReleased
 
 
 class MemoryTokenStore:
-    """A ``TokenStore`` that forgets everything with the process. Nothing waits but ``lock``.
+    """A ``TokenStore`` whose tokens end with the process. Only ``lock`` waits.
 
     Can be used in several event loops, one after another; ``lock`` raises InputError in a second one before the
-    first has ended, because nothing here would wake a waiter of the other. All methods raise it for an
-    invalid athlete id.
+    first has ended, because a waiter of the other loop could not be woken. All methods raise it for
+    an invalid athlete id.
     """
 
     def __init__(self) -> None:

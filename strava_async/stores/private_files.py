@@ -1,15 +1,15 @@
-"""Files and directories that are their user's alone: how they are made so, and what happens where they are not.
+"""Files and directories that only their user may access: how they are made so, and what happens where they are not.
 
 Rules:
 
-- What we make is made so, whatever the umask: files 0600, directories 0700.
-- A mode that somebody else has widened is put right where the file is this user's. Kubernetes' ``fsGroup`` does that to
-  every file of a volume each time it is mounted.
+- What this library creates is private, whatever the umask: files 0600, directories 0700.
+- A mode that was widened later is corrected if the file is this user's. Kubernetes' ``fsGroup`` widens that of every
+  file of a volume each time it is mounted.
 - Where that is impossible (another user's file, a read-only file system, one that ignores modes such as vfat, SMB or
   WSL's), the file is refused, unless its content is encrypted or the caller accepts it. What is accepted is logged
   once.
 - No link is followed. A database is never opened for it: closing it would drop all locks that this process has on it
-  (POSIX); Linux' ``O_PATH`` does not, and names the very file that was looked at.
+  (POSIX); Linux' ``O_PATH`` does not, and names the very file that was checked.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _logger = logging.getLogger("strava_async.stores")
 
 
 def make_private(path: str) -> str | None:
-    """Take a file or a directory away from all other users.
+    """Make a file or a directory inaccessible to all other users.
 
     Returns:
-        None if nobody else may read or write it, or if there is none; else why that cannot be changed.
+        None if no other user may read or write it, or if there is none; else why that cannot be changed.
     """
     if sys.platform == "win32":
         return None
@@ -83,7 +83,7 @@ def make_private_directories(path: str) -> None:
         missing.append(path)
         path = os.path.dirname(path)
     for each in reversed(missing):
-        with suppress(FileExistsError):  # somebody else made it meanwhile; what is no directory shows below
+        with suppress(FileExistsError):  # made meanwhile; what is not a directory is an error below
             os.mkdir(each, 0o700)
     if missing and not os.path.isdir(missing[0]):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), missing[0])
@@ -105,7 +105,7 @@ class Privacy:
     Args:
         private: False leaves modes as they are, and accepts what they are.
         kind: what is raised for a file that is refused.
-        make_private: takes a file away from others, and returns why it could not.
+        make_private: makes a file inaccessible to others, and returns why it could not.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Privacy:
         self._private = private
         self._kind = kind
         self._make_private = make_private
-        self._unlogged = threading.Lock()  # whoever gets it logs
+        self._unlogged = threading.Lock()  # the first to acquire it logs
 
     def enforce(self, path: str, companions: Iterable[str], is_encrypted: Callable[[], bool]) -> None:
         """Make files private, or accept what they are, or refuse them.
@@ -123,7 +123,7 @@ class Privacy:
             path: the database.
             companions: files beside it, which need not be there. SQLite gives them the database's mode: those of one
                 that is accepted as it is stay as they are too.
-            is_encrypted: says whether what it holds is of no use to those who read it.
+            is_encrypted: returns whether all that it holds is encrypted.
 
         Raises:
             StoreError: others may read or write one of them.

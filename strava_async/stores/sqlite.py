@@ -29,13 +29,13 @@ PAGE_ROWS = 500
 class SqliteTokenStore:
     """A ``TokenStore`` in one file. Needs no closing: each operation opens the file, does one transaction, closes it.
 
-    The first operation makes the file (mode 0600; its directory has to be there). One object can be used by several
+    The first operation creates the file (mode 0600; its directory has to exist). One object can be used by several
     event loops and threads at once, and after a fork. While a lock is held, there is a file for it in the directory
     ``<path>-locks``. The file belongs on a local disk: SQLite's WAL does not work over a network.
 
-    A mode that lets other users read is put right where the file is this user's, at every operation. Where that is
-    impossible, the file is refused unless all of it is encrypted; what is accepted is logged once, as a WARNING of
-    the logger ``strava_async.stores``.
+    A mode that lets other users read is corrected at every operation if the file is this user's. Where that is
+    impossible, the file is refused unless all of it is encrypted; one that is accepted is logged once, as a WARNING
+    of the logger ``strava_async.stores``.
 
     To change the key while processes run:
 
@@ -47,16 +47,16 @@ class SqliteTokenStore:
     give the key to all of them at the same time, then call ``rotate`` once for the rows that were there.
 
     Args:
-        path: the file. "~" is not expanded, and refused at the beginning: pass ``Path(...).expanduser()``.
+        path: the file. "~" is not expanded, and is an error at its beginning: pass ``Path(...).expanduser()``.
         private: False leaves the mode as it is, and accepts a file that other users may read: for a volume that
             ignores modes, or a group that makes backups.
-        key: encrypts the tokens; from ``generate_key``, in URL-safe base64. Of a sequence all open, and the first
-            is what begins a file and what ``rotate`` changes to. Needs the extra ``encryption``.
-        application: separates applications that share the file, and its key; the client id, for example. Give each
-            of them a name then. Without one it is the application of the file: the rows that have no name, or else
-            those that ``strava-async login`` wrote.
+        key: encrypts the tokens; from ``generate_key``, in URL-safe base64. Of a sequence, each can read; the first
+            is the one for a new file, and the one that ``rotate`` changes to. Needs the extra ``encryption``.
+        application: separates applications that share the file, and its key; the client id, for example. Then give
+            each a name. Without one it is the application of the file: the rows that have no name, or else those
+            that ``strava-async login`` wrote.
         lock_timeout: how long to wait for ``lock``; seconds.
-        busy_timeout: how long to wait for another process's transaction, or for it to make the file; seconds.
+        busy_timeout: how long to wait for another process's transaction, or for it to create the file; seconds.
         clock: for the time of each save; None means the system's.
 
     Raises:
@@ -81,7 +81,7 @@ class SqliteTokenStore:
             raise InputError("lock_timeout and busy_timeout are seconds, zero or more")
         self._ciphers = ciphers(secret)
         self._application = application
-        _lock_name(application, 0)  # now, if that is no name
+        _lock_name(application, 0)  # an invalid name is an error now
         self._lock_timeout = lock_timeout
         self._clock = clock or SystemClock()
         self._file = SharedFile(
@@ -117,8 +117,8 @@ class SqliteTokenStore:
     async def save(self, athlete_id: int, token: TokenSet, *, replacing: TokenSet | AnyTokens | None = ANY) -> bool:
         """Save the tokens, if those in the store are the ones that they are to replace; see ``TokenStore``.
 
-        They survive a power failure when it has returned.
-        If it is cancelled, it was done or was not begun, and returns no earlier than that is settled.
+        They survive a power failure once it has returned. A cancelled call either completes or does not begin, and
+        returns only when that is settled.
         """
         check_athlete_id(athlete_id)
 
@@ -183,13 +183,12 @@ class SqliteTokenStore:
     async def lock(self, athlete_id: int) -> AsyncGenerator[Lease]:
         """Return a context that one holder at a time is in, among all processes; a process that ends loses it.
 
-        Waits for ``lock_timeout`` at most; tasks of one event loop that use one object come in in order. Before it lets
-        anybody in, it writes to the file, and it keeps room on the disk for what the holder is going to save: Strava is
-        not asked for tokens that could not be kept.
+        Waits for ``lock_timeout`` at most; tasks of one event loop that use one object enter in order. Before a
+        holder enters, the file is written to, and room is reserved on the disk for what it is going to save: Strava is
+        not asked for tokens that could not be saved.
 
         Raises:
-            TokenStoreError: somebody else has held it all that time, or the file cannot be written, or its disk has no
-                room.
+            TokenStoreError: it was not free in all that time, or the file cannot be written, or its disk has no room.
         """
         check_athlete_id(athlete_id)
         name = _lock_name(self._application, athlete_id)
@@ -197,15 +196,15 @@ class SqliteTokenStore:
         def shared(connection: sqlite3.Connection) -> str:
             return _lock_name(self._rows(connection).application, athlete_id)
 
-        # Whether an application is named or found in the file: the lock is the same.
+        # The lock is the same, whether the application is named here or found in the file.
         known = None if self._application else shared
         async with self._file.lock(name, self._lock_timeout, self._rows, known) as lease:
             yield lease
 
     async def check_writable(self) -> None:
-        """Make sure, by writing to it, that the file can be written now. Makes it if there is none.
+        """Make sure, by writing to it, that the file can be written now. Creates it if there is none.
 
-        For the start of a service, and before an athlete is asked to connect.
+        For the start of a service, and before an athlete is sent to Strava to connect.
 
         Raises:
             TokenStoreError: it cannot be written, or its disk has no room.
@@ -219,13 +218,13 @@ class SqliteTokenStore:
         return await self._file.read(lambda connection: work(self._rows(connection)))
 
     async def _write(self, work: Callable[[Rows], T], athlete_id: int | None = None) -> T:
-        """Do it; what ``Rows`` refuses is left untouched. In place of the room that a lock on the athlete holds."""
+        """Do it in the room that a lock on the athlete reserves; what ``Rows`` refuses is left untouched."""
         room = "" if athlete_id is None else _lock_name(self._application, athlete_id)
         look = self._rows if athlete_id is None else self._own_rows
         return await self._file.write(lambda connection: work(self._rows(connection)), look=look, instead_of_room=room)
 
     def _own_rows(self, connection: sqlite3.Connection) -> Rows:
-        """Return the rows, once it is sure whose they are."""
+        """Return the rows, after finding out which application they belong to."""
         rows = self._rows(connection)
         _ = rows.application
         return rows

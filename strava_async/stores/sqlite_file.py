@@ -1,13 +1,12 @@
-"""An SQLite file of ours: how it is made, opened and refused.
+"""An SQLite file of this library: how it is created, opened and refused.
 
 Rules:
 
-- A file is ours if its application_id says so. Anything else is left alone: nothing is repaired or
-  overwritten.
-- No file is opened but through SQLite: closing it elsewhere would drop all locks this process has on it (POSIX).
-- A file is looked at read-only (``reading``) before it is opened for writing (``writing``). SQLite folds a leftover WAL
-  into the file when the last writer closes it; to a damaged file that would do what cannot be undone.
-- A new file is built under another name, then renamed: nobody sees half of one.
+- Its application_id marks a file as this library's. Any other is left alone: nothing is repaired or overwritten.
+- A file is opened only through SQLite: closing it elsewhere would drop all locks this process has on it (POSIX).
+- A file is read (``reading``) before it is opened for writing (``writing``). SQLite merges a leftover WAL into the file
+  when the last writer closes it, which cannot be undone in a damaged file.
+- A new file is built under another name, then renamed: no process sees half of one.
 - Statements are in lower case, and transactions explicit. In a Turkish locale Python 3.11's sqlite3 does not know
   ``INSERT`` for a statement that writes.
 
@@ -67,7 +66,7 @@ class SqliteFile:
         path: the file, without symbolic links.
         schema: what it holds.
         busy_timeout: how long to wait for another process's transaction; seconds.
-        privacy: what becomes of a file that others may read.
+        privacy: the rule for a file that other users may read.
     """
 
     def __init__(self, path: str, schema: Schema, busy_timeout: float, privacy: Privacy) -> None:
@@ -86,7 +85,7 @@ class SqliteFile:
             return True
 
     def create(self) -> None:
-        """Make the file, unless there is one. One caller at a time, among all processes."""
+        """Create the file, unless there is one. One caller at a time, among all processes."""
         if self.exists():
             return
         if _size(f"{self.path}-wal"):
@@ -114,11 +113,11 @@ class SqliteFile:
         """Return a context with a connection that sees one state of the file, and cannot change it.
 
         Args:
-            is_encrypted: says whether what is in the file is of no use to those who read it.
+            is_encrypted: returns whether all that the file holds is encrypted.
         """
         self._check_access()
         with self._transaction("ro", "begin") as connection:
-            # Here, where it is known to be ours: of another program's file nobody's mode is changed.
+            # Here, where it is known to be this library's: the mode of another program's file is not changed.
             companions = [self.path + suffix for suffix in COMPANIONS]
             self._privacy.enforce(self.path, companions, lambda: is_encrypted(connection))
             yield connection
@@ -133,7 +132,7 @@ class SqliteFile:
             yield connection
 
     def touch(self) -> None:
-        """Write without changing anything: what keeps the file from being written shows now. As ``writing``."""
+        """Write without changing anything, so that a file that cannot be written is an error now. See ``writing``."""
         with self.writing() as connection:
             connection.execute(self.schema.mark)
 
@@ -162,7 +161,7 @@ class SqliteFile:
         with closing(
             sqlite3.connect(address, uri=True, timeout=self._busy_timeout, isolation_level=None)
         ) as connection:
-            # The default's error would show a text that is no UTF-8.
+            # The default's error would show the text if it is not UTF-8.
             connection.text_factory = _text
             connection.execute("pragma synchronous = full")  # what is committed survives a power failure
             connection.execute("pragma secure_delete = on")  # what is replaced is overwritten
@@ -170,7 +169,7 @@ class SqliteFile:
             yield connection
 
     def _check_access(self) -> None:
-        """Refuse what SQLite would misread: no file, an empty one, or one that must not be written."""
+        """Refuse what SQLite would misread: a missing file, an empty one, or one that must not be written."""
         with self.explained():
             found = os.stat(self.path)
             directory = os.path.dirname(self.path)

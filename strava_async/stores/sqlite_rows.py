@@ -7,10 +7,10 @@ Rules:
 - It is written together with the first encrypted row; the column ``sealed`` says which rows are. A file that has one is
   neither read nor written without its key.
 - Rows from before it are plain, and are read as they are.
-- An encrypted row names its place, so that none can be passed off as another athlete's.
-- Who names no application means that of the file: the rows without a name, and if there are none, those that
-  ``strava-async login`` wrote. Where it wrote those of several, the name has to be said.
-- What is in a row is ``Hidden`` where an error may go through: a frame that had it would show it to crash reporters.
+- An encrypted row names its place, so that none can be moved to another athlete.
+- A store that names no application means that of the file: the rows without a name, and if there are none, those that
+  ``strava-async login`` wrote. Where it wrote those of several, the application has to be named.
+- What is in a row is ``Hidden`` wherever an error may pass: crash reporters show the values in its frames.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ create table meta (
 
 
 def has_plain_rows(connection: sqlite3.Connection) -> bool:
-    """Return whether tokens of any application are in the file as they are."""
+    """Return whether the file has unencrypted tokens of any application."""
     return connection.execute("select 1 from tokens where not sealed limit 1").fetchone() is not None
 
 

@@ -28,17 +28,17 @@ MAX_ROOMS = 64
 
 
 class SharedFile:
-    """A file that the first operation makes; each opens it, does one transaction in a thread, and closes it.
+    """A file that the first operation creates; each opens it, does one transaction in a thread, and closes it.
 
-    One object can be used by several event loops and threads at once, and after a fork. What an event loop that has
-    ended left locked is free for the next that asks.
+    One object can be used by several event loops and threads at once, and after a fork. A lock that an event
+    loop left held when it ended is free for the next holder.
 
     Args:
         path: the file; its directory has to be there.
         schema: what it holds.
         busy_timeout: how long to wait for another process's transaction, or for it to make the file; seconds.
         private: False accepts a file that other users may read.
-        is_encrypted: says whether what is in the file is of no use to those who read it.
+        is_encrypted: returns whether all that the file holds is encrypted.
 
     Raises:
         InputError: the path names no file. The methods raise the schema's error for a file that cannot be used.
@@ -62,7 +62,7 @@ class SharedFile:
         self._locks: dict[str, FileLock] = {}
 
     async def read(self, work: Work[T]) -> T:
-        """Return what ``work`` makes of one state of the file."""
+        """Return what ``work`` returns for one state of the file."""
         return await self._read_of(await self._made(), work)
 
     async def write(
@@ -73,15 +73,15 @@ class SharedFile:
         instead_of_room: str = "",
         committed: Callable[[T], None] = lambda _: None,
     ) -> T:
-        """Return what ``work`` did. It is kept, and survives a power failure; after an error nothing is.
+        """Return what ``work`` returns. What it wrote survives a power failure; after an error nothing is written.
 
-        If it is cancelled, it was done or was not begun, and returns no earlier than that is settled.
+        A cancelled call either completes or does not begin, and returns only when that is settled.
 
         Args:
             work: writes.
-            look: is shown the file before it is opened for writing; if it raises, the file is left untouched.
-            instead_of_room: the lock whose room it may take.
-            committed: is given what ``work`` returned, in the thread, once it is kept: also where the caller is
+            look: reads the file before it is opened for writing; if it raises, the file is left untouched.
+            instead_of_room: the lock whose reserved room the transaction may take.
+            committed: gets what ``work`` returned, in the thread, once it is committed, even if the caller is
                 cancelled.
         """
         file = await self._made()
@@ -90,7 +90,7 @@ class SharedFile:
         def transaction() -> T:
             if lock is not None:
                 with file.explained():
-                    lock.give_room()  # first: even to look at the file takes some
+                    lock.free_room()  # first: even reading the file takes some
             self._look(file, look)
             with file.writing() as connection:
                 result = work(connection)
@@ -112,18 +112,17 @@ class SharedFile:
     async def lock(
         self, name: str, timeout: float, look: Work[object] = lambda _: None, shared: Work[str] | None = None
     ) -> AsyncGenerator[FileLock]:
-        """Return a context that one holder at a time is in, among all processes, and in which a write has its room.
+        """Return a context that one holder at a time is in, among all processes, with room for a write.
 
         Args:
             name: of the lock; letters that any file name may have.
             timeout: how long to wait; seconds.
             look: as in ``write``.
-            shared: says what processes know the lock by, where that depends on what is in the file; None means by its
-                name.
+            shared: returns the name by which processes know the lock, where that depends on what is in the file; None
+                means ``name``.
 
         Raises:
-            StoreError: somebody else has held it all that time, or the file cannot be written, or its disk has no
-                room.
+            StoreError: it was not free in all that time, or the file cannot be written, or its disk has no room.
         """
         file = await self._made()
         async with self._exclusive(file, name, timeout, shared) as lock:
@@ -136,13 +135,13 @@ class SharedFile:
                     del self._locks[name]
 
     def try_lock(self, name: str) -> FileLock | None:
-        """Take a lock if it is free; whoever takes it releases it. Blocks for microseconds, in any thread.
+        """Take a lock if it is free; the caller releases it. Blocks for microseconds, in any thread.
 
         Args:
             name: as in ``lock``.
 
         Returns:
-            the lock; None if somebody else holds it.
+            the lock; None if it is held.
         """
         file = self._resolved()
         lock = FileLock(_lock_path(file, name))
@@ -150,7 +149,7 @@ class SharedFile:
             return lock if lock.try_acquire() else None
 
     def lock_names(self) -> list[str]:
-        """Return the names of the locks whose files are there: they are held, or their holder was killed. Blocks."""
+        """Return the names of the locks whose files exist: they are held, or their holder was killed. Blocks."""
         try:
             return os.listdir(_lock_path(self._resolved(), ""))
         except OSError:
@@ -168,7 +167,7 @@ class SharedFile:
             self._look(file, look)
             if lock is not None and len(self._locks) < MAX_ROOMS:
                 with file.explained():
-                    lock.keep_room(ROOM_BYTES)
+                    lock.reserve_room(ROOM_BYTES)
             file.touch()  # with the room kept: there is enough for both
 
         await finish_in_thread(work)
@@ -193,7 +192,9 @@ class SharedFile:
         self, file: SqliteFile, name: str, timeout: float, shared: Work[str] | None = None
     ) -> AsyncGenerator[FileLock]:
         give_up_at = anyio.current_time() + timeout
-        taken = self._schema.error(f"lock {name} of {file.path} was not free for {timeout:g} s: see who holds it")
+        taken = self._schema.error(
+            f"lock {name} of {file.path} was not free for {timeout:g} s: end the process that holds it, or try again"
+        )
         async with AsyncExitStack() as stack:
             with anyio.CancelScope(deadline=give_up_at) as waiting:
                 await stack.enter_async_context(self._tasks.hold(name))

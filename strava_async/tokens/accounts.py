@@ -3,11 +3,11 @@
 Rules:
 
 - One source per athlete, for as long as anything uses it; then it is forgotten, and its tokens are read again.
-- A source with tokens that the store could not take is not forgotten: nobody else has them. Nor is one, for a minute,
-  that got an expired token from Strava, or none: a service asks for its sources in each request, and would ask
-  Strava too.
+- A source with tokens that could not be saved is not forgotten: no other place has them. Nor is one, for a minute, that
+  got an expired token from Strava, or none: a service looks its sources up in each request, and would ask Strava each
+  time.
 - Whatever replaces or ends a grant is done under the store's lock, so that no other process renews it meanwhile. The
-  lock may be a lease that expires: only the tokens that were ended at Strava are deleted.
+  lock may be a lease that expires: only the tokens that were revoked at Strava are deleted.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Accounts:
     Args:
         store: where tokens are saved.
         clock: by which they expire.
-        refresh: asks Strava for the next tokens of any athlete; None leaves it to whoever uses a source.
+        refresh: asks Strava for the next tokens of any athlete; None means that each source is given a function later.
     """
 
     def __init__(self, store: BasicTokenStore, clock: Clock, refresh: Refresh | None = None) -> None:
@@ -48,7 +48,7 @@ class Accounts:
         self._remembered: dict[int, TokenSource] = {}  # kept although nothing uses them
 
     def source(self, athlete_id: int) -> TokenSource:
-        """Return where the athlete's bearers come from; whether the athlete is connected shows at first use.
+        """Return the athlete's token source; whether the athlete is connected shows at its first use.
 
         Raises:
             InputError: the athlete id is invalid.
@@ -88,7 +88,7 @@ class Accounts:
         token = await self.newest(athlete_id)
         if token is None:
             return None
-        source.offer(token, before)  # whoever asks for this is about to use them, and need not read them again
+        source.offer(token, before)  # the caller is about to use them, and need not read them again
         return token.generation
 
     async def change_generation(self, athlete_id: int, generation: str) -> None:
@@ -104,22 +104,29 @@ class Accounts:
         if not was_saved:
             raise TokenStoreError("the token store does not keep TokenSet.generation: no session can be ended")
 
-    async def drop(self, athlete_id: int, revoke: Callable[[TokenSet | None], Awaitable[None]] | None) -> None:
+    async def delete(
+        self,
+        athlete_id: int,
+        revoke: Callable[[TokenSet | None], Awaitable[None]] | None,
+        *,
+        granted: TokenSet | None = None,
+    ) -> None:
         """Delete an athlete's tokens; nothing happens if there are none.
 
         Args:
             athlete_id: whose.
-            revoke: is given the tokens before, or None if there are none; if it raises, nothing is deleted. It is
-                called again with those that were saved while it revoked the ones before. None revokes nothing.
+            revoke: revokes the tokens that it gets, or None if there are none; if it raises, nothing is deleted. It is
+                called again with tokens that were saved while it revoked the ones before. None revokes nothing.
+            granted: tokens that are not saved yet, to be revoked in place of those that are.
         """
         async with hold_lock(self._store.lock(athlete_id)):
             if revoke is None:
                 await self._store.delete(athlete_id)
             else:
-                await self._revoke_and_delete(athlete_id, revoke)
+                await self._revoke_and_delete(athlete_id, revoke, granted)
             self._invalidate(athlete_id)
 
-    async def drop_if_dead(self, source: TokenSource, athlete_id: int) -> bool:
+    async def delete_if_revoked(self, source: TokenSource, athlete_id: int) -> bool:
         """Ask Strava whether the grant is valid, and delete the athlete's tokens if it is not.
 
         Args:
@@ -159,13 +166,18 @@ class Accounts:
         if failed:
             raise failed[0]
 
-    async def _revoke_and_delete(self, athlete_id: int, revoke: Callable[[TokenSet | None], Awaitable[None]]) -> None:
+    async def _revoke_and_delete(
+        self, athlete_id: int, revoke: Callable[[TokenSet | None], Awaitable[None]], granted: TokenSet | None
+    ) -> None:
         for _ in range(SAVE_ATTEMPTS):
             saved = await self._store.load(athlete_id)
-            await revoke(self._newest(athlete_id, saved))
+            await revoke(granted or self._newest(athlete_id, saved))
+            granted = None  # what is saved from now on may be of a later grant
             if saved is None or await self._store.delete(athlete_id, if_unchanged=saved):
                 return
-        raise TokenStoreError(f"the tokens of athlete {athlete_id} were replaced whenever they had been revoked")
+        raise TokenStoreError(
+            f"the tokens of athlete {athlete_id} were replaced after each revocation: disconnect the athlete again"
+        )
 
     def _newest(self, athlete_id: int, saved: TokenSet | None) -> TokenSet | None:
         source = self._sources.get(athlete_id)
@@ -177,12 +189,12 @@ class Accounts:
             source.invalidate()
 
     def _remember(self, athlete_id: int) -> None:
-        """Keep an athlete's source, or let it go; and look at two others, so that none is kept for ever."""
+        """Keep an athlete's source, or let it go; check two others as well, so that none is kept for ever."""
         source = self._sources.get(athlete_id)
-        looked_at = dict(islice(self._remembered.items(), 2))
+        checked = dict(islice(self._remembered.items(), 2))
         if source is not None:
-            looked_at[athlete_id] = source
-        for each, kept in looked_at.items():
+            checked[athlete_id] = source
+        for each, kept in checked.items():
             self._remembered.pop(each, None)
             if kept.unsaved or kept.remembers:
                 self._remembered[each] = kept  # at the end: the oldest come first

@@ -3,13 +3,13 @@
 Strava has one grant per athlete and application, and does not say whether a code belongs to a new one. Cases, in
 the order in which ``may_continue`` looks at them:
 
-1. The saved grant was found dead, or never had a generation: this is another.
-2. Both have a token in common: Strava answers with the present tokens of a valid grant. It is the same.
-3. Strava makes an access token for a grant only in the last hour of the one before, and each is valid for six hours.
-   What expires less than five hours later belongs to another.
-4. Else it is unknown, and taken for the same: an athlete who connects with a second browser, hours after the first,
-   must not be signed out there. That the one before was ended at Strava is known from a webhook event, or at the
-   first call since; then it is case 1, or the tokens were deleted.
+1. The saved grant was found dead, or never had a generation: the new tokens are another grant's.
+2. Both have a token in common: Strava answers with the present tokens of a valid grant. It is the same grant.
+3. Strava issues an access token for a grant only in the last hour of the one before, and each is valid for six hours.
+   A token that expires less than five hours later is another grant's.
+4. Otherwise it is unknown, and taken for the same: an athlete who connects with a second browser, hours after the
+   first, must not be signed out there. A webhook event, or the first call since, shows that the saved grant was
+   revoked at Strava; then it is case 1, or the tokens were deleted.
 
 Source:
     https://developers.strava.com/docs/authentication/.
@@ -27,7 +27,7 @@ _ENDED = "!"
 
 
 def may_continue(kept: TokenSet, came: TokenSet) -> bool:
-    """Return whether tokens that a code brought get the generation of those that are saved."""
+    """Return whether tokens that were exchanged for a code get the generation of those that are saved."""
     if not kept.generation or _has_ended(kept.generation):
         return False
     if _have_a_token_in_common(kept, came):

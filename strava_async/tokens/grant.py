@@ -1,12 +1,13 @@
 """How the tokens of one athlete's grant are renewed. ``TokenSource`` lets one task in at a time.
 
-A renewal is: look, lock, look again, ask Strava, save, unlock. Rules:
+A renewal is: load, lock, load again, ask Strava, save, unlock. Rules:
 
-- Strava forgets the refresh token before with its answer. From then on nothing is cancelled until the tokens are saved.
-- The lock may be a lease, and may have expired when Strava's answer is there. So what is saved replaces only what was
-  there when Strava was asked; else somebody has connected, disconnected or renewed since, and theirs counts.
-- That Strava refuses a refresh token is no evidence if somebody else may have used it. The grant is dead only if the
-  same refresh token is still saved, and the lease is still held: else they are read once more.
+- With its answer Strava invalidates the previous refresh token. From then on nothing is cancelled until the new tokens
+  are saved.
+- The lock may be a lease, and may have expired when Strava answers. So new tokens replace only what was saved when
+  Strava was asked. If that has changed, another process has connected, disconnected or renewed, and its result counts.
+- That Strava rejects a refresh token proves nothing if another process may have used it. The grant is dead only if the
+  same refresh token is still saved, and the lease is still held; otherwise the tokens are read once more.
 """
 
 from __future__ import annotations
@@ -40,8 +41,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+# Strava cannot be reached, or asks to wait: an access token that has not expired is used meanwhile.
+TEMPORARY_ERRORS = (RateLimitedError, ServerError, TransportError)
+
+
 class LeaseLostError(TokenStoreError):
-    """The lock on the tokens was lost before Strava refused the refresh token: that says nothing about the grant."""
+    """The lock was lost before Strava rejected the refresh token, which therefore says nothing about the grant."""
 
 
 class Grant(TokenHolder):
@@ -84,42 +89,42 @@ class Grant(TokenHolder):
         async with self.lock() as lease:
             return await work(lease)
 
-    async def is_settled(self, refused: Hidden[str | None]) -> bool:
+    async def is_settled(self, rejected: Hidden[str | None]) -> bool:
         """Read what is saved, and return whether there is nothing to ask Strava for.
 
         Args:
-            refused: the access token that Strava refused; None for none.
+            rejected: the access token that Strava rejected; None for none.
 
         Raises:
             InvalidGrantError: the grant is dead, or the athlete is not connected.
         """
         await self.read()
-        if self.state.token.access_token and not self.has(refused) and not self.is_due:
+        if self.state.token.access_token and not self.has(rejected) and not self.is_due:
             return True
         if isinstance(self.state, Dead):
             raise own_copy(self.state.error)
         return not self.refreshable
 
-    async def renew(self, lease: Lease, refused: Hidden[str | None]) -> None:
-        """Save what is unsaved; then ask Strava for the next tokens, unless others than the refused are there.
+    async def renew(self, lease: Lease, rejected: Hidden[str | None]) -> None:
+        """Save what is unsaved; then ask Strava for the next tokens, unless there are others than the rejected ones.
 
         Raises:
             InvalidGrantError: the grant is dead, or the athlete is not connected.
-            LeaseLostError: nobody knows.
+            LeaseLostError: the lease expired, so it is not known whether the grant is dead.
         """
         await self.save_unsaved()
-        while not await self.is_settled(refused) and not await self.ask(lease):
+        while not await self.is_settled(rejected) and not await self.ask(lease):
             pass
 
     async def ask(self, lease: Lease) -> bool:
         """Ask Strava for the next tokens and save them.
 
         Returns:
-            False if somebody else has changed what is saved: it is to be read again.
+            False if another process has changed what is saved: it has to be read again.
 
         Raises:
             InvalidGrantError: the grant is dead.
-            LeaseLostError: Strava refused the refresh token; perhaps because somebody else has used it.
+            LeaseLostError: Strava rejected the refresh token, perhaps because another process has used it.
         """
         before = self.state
         if self.refresh is None:
@@ -138,7 +143,7 @@ class Grant(TokenHolder):
             if self.state is before:
                 await self._end(saved, error)
             raise
-        except (RateLimitedError, ServerError, TransportError):
+        except TEMPORARY_ERRORS:
             if self.state.is_usable:
                 self.expiry.note_failure(self.state.token)
                 self._on_change()
@@ -146,20 +151,20 @@ class Grant(TokenHolder):
         return not isinstance(self.state, Unread)
 
     async def adopt(self, ask: Refresh, saved: TokenSet | None, *, save: bool) -> AccessInfo:
-        """Ask Strava for tokens and use what comes, unless somebody has set or deleted tokens meanwhile.
+        """Ask Strava for tokens and use them, unless other tokens were set, or these deleted, meanwhile.
 
         Args:
             ask: makes the request; gets the present tokens.
             saved: what is saved now.
-            save: whether the tokens are saved before they are used. False is for those of a new grant, of which the
-                caller takes care: they have nothing of those before.
+            save: whether the tokens are saved before they are used. False is for those of a new grant, which the
+                caller saves: they take over nothing from those before.
         """
         before = self.state
         self._on_ask()
         answer = Hidden(await ask(before.token))
         if self.state is not before:
             return answer.reveal()
-        commit()  # the tokens before may be dead
+        commit()  # the tokens before may be invalid now
         if save:
             self._check_owner(answer.reveal().token_set(), before.token)
         # What is saved may have another generation than the tokens here, and knows more if they were not read yet.
@@ -174,7 +179,7 @@ class Grant(TokenHolder):
         return answer.reveal()
 
     async def verify(self, lease: Lease, end: Callable[[TokenSet | None], Awaitable[None]]) -> bool:
-        """Renew the tokens whatever they are worth, and return whether the grant is valid; see ``verify_grant``."""
+        """Renew the tokens even if they are valid, and return whether the grant is; see ``verify_grant``."""
         try:
             await self.save_unsaved()
             await self.read()
@@ -199,9 +204,9 @@ class Grant(TokenHolder):
             await self.save_unsaved()
 
     async def _end(self, saved: TokenSet, error: InvalidGrantError) -> None:
-        """Note that the grant is dead, and let what was given out for it, such as sessions, end with it.
+        """Note that the grant is dead, and end its generation, and with it the sessions that were signed for it.
 
-        The tokens stay saved, marked as ended. Where the mark cannot be saved, whoever finds it dead next tries.
+        The tokens stay saved, marked as ended. If the mark cannot be saved, the next renewal tries again.
         """
         self.expiry.remember()
         self.become(Dead(saved, own_copy(error)))  # each raise would add its frames
@@ -212,7 +217,9 @@ class Grant(TokenHolder):
                     self.become(replace(self.state, token=token))
 
     def _check_owner(self, renewed: TokenSet, before: TokenSet) -> None:
-        """Raise InvalidGrantError if renewed tokens are not those of the athlete whose the old ones were."""
+        """Raise InvalidGrantError if renewed tokens belong to another athlete than the old ones."""
         ours, theirs = self._athlete_id or before.athlete_id, renewed.athlete_id
         if None not in (ours, theirs) and ours != theirs:
-            raise InvalidGrantError(f"Strava renewed the tokens of athlete {ours} with another's: connect again")
+            raise InvalidGrantError(
+                f"Strava renewed the tokens of athlete {ours} with those of another: connect the athlete again"
+            )

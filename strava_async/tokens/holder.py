@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 Refresh = Callable[[TokenSet], Awaitable[AccessInfo]]
 
-# More than one means that somebody else has written since the lock was taken. So many can only be a store whose save()
-# does not compare with what its load() returns.
+# More than one means that another process has written since the lock was taken. So many can only mean a store whose
+# save() does not compare with what its load() returns.
 SAVE_ATTEMPTS = 5
 
 
 class TokenHolder:
-    """The tokens, their state, and what is known of their expiry; see ``token_state``.
+    """The tokens, their state, and what is known of their expiry; see ``state``.
 
     Args:
         state: to begin with.
@@ -62,7 +62,7 @@ class TokenHolder:
         state = self.state
         if not state.is_usable:
             return True
-        return self.refresh is not None and bool(state.token.refresh_token) and self.expiry.is_due(state.token)
+        return self.refreshable and self.expiry.is_due(state.token)
 
     def is_valid(self) -> bool:
         """Return whether there is a token that can be used although it is due."""
@@ -73,7 +73,7 @@ class TokenHolder:
         return (self.state.token.access_token or None) == access_token.reveal()
 
     def hold(self, token: TokenSet) -> None:
-        """Use other tokens from now on; nothing that is known of those before holds for them."""
+        """Use other tokens from now on; nothing that is known of those before applies to them."""
         self.expiry.reset()
         self.become(Held(token))
 
@@ -96,13 +96,15 @@ class TokenHolder:
                 self.invalidate()
                 raise
             if self.state is not before:
-                continue  # somebody set or deleted tokens meanwhile
+                continue  # tokens were set or deleted meanwhile
             if not are_same_tokens(saved, before.token):
                 self.hold(saved)
             elif isinstance(before, Unread):
                 self.become(Held(saved))
             elif saved != before.token:
-                self.become(replace(before, token=saved))  # what is known of them, such as that they are dead, holds
+                self.become(
+                    replace(before, token=saved)
+                )  # what is known of them, such as that the grant is dead, still applies
             return
 
     async def change_generation(self, generation: str) -> bool:
@@ -152,7 +154,7 @@ class TokenHolder:
                 if self.state is state:
                     self.become(Held(token))
                 return
-            saved = await self.saved()  # somebody has written since it was read
+            saved = await self.saved()  # another process has written since it was read
         raise _never_saved()
 
     def lock(self) -> AbstractAsyncContextManager[Lease]:

@@ -17,10 +17,10 @@ OnTokenRefresh = Callable[[TokenSet], object]
 
 
 class TokenPersistence(Protocol):
-    """Where the tokens of one athlete are saved, and who may renew them now."""
+    """Where the tokens of one athlete are saved, and the lock under which they are renewed."""
 
     def lock(self) -> AbstractAsyncContextManager[Lease]:
-        """Return a context that excludes everybody else who renews these tokens."""
+        """Return a context that one renewal of these tokens at a time is in, among all that share them."""
         ...
 
     async def load(self, present: TokenSet) -> TokenSet:
@@ -43,14 +43,14 @@ class CallbackPersistence:
     """Saves nothing: it passes renewed tokens to a function.
 
     Args:
-        on_refresh: sync or async; None passes them to nobody.
+        on_refresh: sync or async; None means that there is none.
     """
 
     def __init__(self, on_refresh: OnTokenRefresh | None) -> None:
         self._on_refresh = on_refresh
 
     def lock(self) -> AbstractAsyncContextManager[Lease]:
-        """Return a context that excludes nobody: no other process has these tokens."""
+        """Return a context that excludes nothing: no other process has these tokens."""
         return nullcontext(_Uncontended())
 
     async def load(self, present: TokenSet) -> TokenSet:
@@ -67,7 +67,7 @@ class CallbackPersistence:
 
 
 class _Uncontended:
-    """The lease of a lock that nobody else wants."""
+    """The lease of a lock without contenders."""
 
     def held(self) -> bool:
         return True

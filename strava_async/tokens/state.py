@@ -7,7 +7,7 @@ Unread    tokens were read                                    Held
 Unread    there are none (InvalidGrantError)                  Unread
 Held      Strava answered with tokens that are to be saved    Unsaved, until they are saved
 Held      Strava answered with tokens that are not            Held
-Held      Strava refused the refresh token, under a lease     Dead
+Held      Strava rejected the refresh token, under a lease    Dead
 Held      other tokens were read                              Held
 Unsaved   the tokens were saved                               Held
 Unsaved   saving failed                                       Unsaved
@@ -18,8 +18,8 @@ any       the caller set tokens                               Held
 any       the tokens were deleted (``invalidate``)            Unread
 ========  ==================================================  =====================================================
 
-Before Unsaved tokens are saved, nobody uses them: a process that is killed would take them along, and the refresh
-token before is forgotten at Strava.
+Unsaved tokens are not used before they are saved: a process that is killed would take them along, and Strava has
+invalidated the previous refresh token.
 """
 
 from __future__ import annotations
@@ -80,21 +80,21 @@ class Unsaved:
         if saved is None or (self.overrides and not may_continue(saved, self.token)):
             return self.token
         if not self.overrides and self.replaced is not None and saved.generation == ended(self.replaced.generation):
-            # Somebody took the grant for dead whose refresh token brought these: it is not.
+            # Another process took the grant for dead. It is not: its refresh token brought these.
             return with_generation(self.token, self.replaced.generation)
         return with_generation(self.token, saved.generation)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dead:
-    """Strava refused the refresh token: it is not sent again.
+    """Strava rejected the refresh token: it is not sent again.
 
     Attributes:
         token: the tokens, as they are saved.
         error: what each caller that needs a renewal gets a copy of.
     """
 
-    is_usable: ClassVar[bool] = True  # the access token may be good for some time
+    is_usable: ClassVar[bool] = True  # the access token may be valid for some time
     token: TokenSet
     error: InvalidGrantError
 

@@ -1,4 +1,4 @@
-"""Checks of what ``webhook_router`` is given; each raises InputError."""
+"""Checks of the arguments of ``webhook_router``; each raises InputError."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ def check_positive(name: str, number: object) -> None:
 
 
 def check_callable(name: str, function: object, *, or_none: bool = False) -> None:
-    """Raise InputError unless it can be called, or may be None and is."""
+    """Raise InputError unless it is callable, or None where that is allowed."""
     if not callable(function) and not (or_none and function is None):
         raise InputError(f"{name} has to be a function, sync or async")
 
 
 def check_error_classes(name: str, kinds: tuple[type[Exception], ...]) -> None:
-    """Raise InputError unless an ``except`` clause may name it."""
+    """Raise InputError unless an ``except`` clause accepts it."""
     try:
         isinstance(Exception(), kinds)
     except TypeError:

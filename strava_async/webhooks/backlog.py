@@ -1,4 +1,4 @@
-"""What outlives a process: an event that was accepted and not finished, and the ``Backlog`` that keeps it."""
+"""Unfinished events between two runs of a service: ``PersistedEvent``, and the ``Backlog`` that keeps them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Protocol, TypeGuard
 from strava_async._types import is_object
 from strava_async.errors import InputError
 from strava_async.webhooks.events import WebhookEvent, parse_event
-from strava_async.webhooks.pending import GrantState
+from strava_async.webhooks.pending import GrantState, after_interruption
 
 
 @dataclass(frozen=True, slots=True)
 class PersistedEvent:
-    """An event that was accepted and not finished, and how far it has come.
+    """An event that was accepted and not finished, and its progress.
 
     Attributes:
-        event: what happened.
-        accepted_at: when it came; Unix seconds.
+        event: the event.
+        accepted_at: when it was received; Unix seconds.
         claimed: whether it was claimed, or may have been: it is not claimed again.
-        grant_state: how far the end of the athlete's grant has come, which a deauthorization says.
+        grant_state: what a deauthorization has deleted so far.
         failures: how many attempts have failed, by what went wrong.
     """
 
@@ -32,15 +32,14 @@ class PersistedEvent:
     failures: Mapping[str, int] = field(default_factory=dict[str, int], hash=False)
 
     def interrupted(self) -> PersistedEvent:
-        """Return it as it is taken after its holder was killed: nobody knows how far that one had come.
+        """Return it as it is taken after its holder was killed, at a step that is not known.
 
-        A claim counts as made, because asked again it would say no; whether the tokens were deleted is looked up.
+        It counts as claimed: a second ``claim`` would return False. Whether the tokens were deleted is looked up.
         """
-        is_unknown = self.event.is_deauthorization and self.grant_state is GrantState.INTACT
-        return replace(self, claimed=True, grant_state=GrantState.UNKNOWN if is_unknown else self.grant_state)
+        return replace(self, claimed=True, grant_state=after_interruption(self.event, self.grant_state))
 
     def merged(self, other: PersistedEvent) -> PersistedEvent:
-        """Return one for two about the same event, which two processes have accepted: how far either has come."""
+        """Return one for two of the same event, which two processes have accepted, with the progress of both."""
         return PersistedEvent(
             self.event,
             min(self.accepted_at, other.accepted_at),
@@ -65,7 +64,7 @@ class PersistedEvent:
 
     @classmethod
     def from_json(cls, text: str) -> PersistedEvent:
-        """Return the event of a text of ``to_json``; one from before failures were counted has none.
+        """Return the event of a text of ``to_json``; one without ``failures``, of an earlier version, has none.
 
         Raises:
             InputError: it is not such a text.
@@ -86,40 +85,42 @@ class PersistedEvent:
             } if _are_counts(failures):
                 return cls(event, at, claimed, GrantState(state), failures)
             case _:
-                raise InputError("a persisted webhook event has to say when it was accepted, and how far it has come")
+                raise InputError(
+                    "a persisted webhook event needs accepted_at, claimed and forgotten, and counts as failures"
+                )
 
 
 class Backlog(Protocol):
     """Keeps events from one process of a service to the next; ``SqliteBacklog`` is one.
 
-    An event in it is free, or held by the process that took it or is about to end. What a process holds is free as
+    An event in it is free, or held by the process that took it or is shutting down. What a process holds is free as
     soon as that process has ended, however it ended, and no earlier: two running processes never hold the same event.
-    Each method is cancelled after four seconds. What it raises is logged, and the service goes on.
+    Each method is cancelled after four seconds. What it raises is logged, and the service continues.
     """
 
     async def take(self) -> Sequence[PersistedEvent]:
         """Return the events that are free, in the order of ``accepted_at``, and hold them until they are settled.
 
-        Whoever else takes at the same time, in whatever process, gets none of these. What was held by a process that
-        is gone is returned as ``PersistedEvent.interrupted`` says.
+        A concurrent ``take``, in any process, returns none of these. What was held by a process that has ended is
+        returned as ``PersistedEvent.interrupted``.
         """
         ...
 
     async def hold(self, events: Sequence[PersistedEvent]) -> None:
-        """Put events there, or what is new of those that are held already, and hold them: all or, if it raises, none.
+        """Add events, or update those that are held already, and hold them: all or, if it raises, none.
 
-        It is called at the beginning of the end, for all that is unfinished.
+        Called when the shutdown begins, for all that is unfinished.
         """
         ...
 
     async def settle(self, keys: Collection[str]) -> None:
-        """Remove those of the events held here whose ``event.key`` is one of these. Others, and unknown ones, stay."""
+        """Remove the events held by this object whose ``event.key`` is one of these; no others."""
         ...
 
     async def keep(self, events: Sequence[PersistedEvent]) -> None:
-        """Put events there, or what is new of those that are held, and let them be free: all or, if it raises, none.
+        """Add events, or update those that are held, and make them free: all or, if it raises, none.
 
-        It is called at the end, for what is still unfinished.
+        Called when the shutdown ends, for what is still unfinished.
         """
         ...
 

@@ -1,15 +1,15 @@
-"""A backlog as the queue uses it: bounded in time, without raising, and always in step with what is unfinished.
+"""A backlog as the queue uses it: bounded in time, never raising, and in step with what is unfinished.
 
 Rules:
 
-- What was taken stays in the backlog, held, until it is settled; so does what is held at the beginning of the end.
-- One thing at a time, in order: what is settled while the others are put there is removed afterwards.
-- What is settled is removed soon, in one write with all that was settled while the last one took place. What could not
-  be removed is tried again with the next.
+- What was taken stays in the backlog, held, until it is settled; so does what is held when the shutdown begins.
+- One operation at a time, in order: what is settled during ``hold`` is removed after it.
+- Settled events are removed soon, in one write for all that were settled during the last one. What could not be removed
+  is removed with the next.
 - What a thread is still working on when the time is over stays held: it is free when this process has ended, and no
   earlier.
-- The state of an event is ``UNCERTAIN`` from before the write until its result is known: if the write is cut off,
-  nobody knows whether it was done.
+- The state of an event is ``UNCERTAIN`` from before the write until its result is known: a write that is cut off may
+  have been done.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _logger = logging.getLogger("strava_async.webhooks")
 
 
 class _WriteResult(Enum):
-    """How an operation of a backlog ended. One that was cut off was done, or was not."""
+    """How an operation of a backlog ended. One that was cut off may have been done."""
 
     DONE = "done"
     FAILED = "failed"
@@ -44,11 +44,11 @@ class _WriteResult(Enum):
 
 
 class BacklogGuard:
-    """What one run of a queue has in a backlog.
+    """The events that one run of a queue has in a backlog.
 
     Args:
         backlog: where events are kept.
-        clock: by which its operations are bounded.
+        clock: times its operations.
     """
 
     def __init__(self, backlog: Backlog, clock: Clock) -> None:
@@ -64,7 +64,7 @@ class BacklogGuard:
         return not self._settled
 
     async def take(self, restore: Callable[[PendingEvent], None]) -> None:
-        """Take what is free, and pass it to ``restore`` one by one."""
+        """Take what is free, and pass the events to ``restore`` one by one."""
 
         async def take() -> None:
             for persisted in await self._backlog.take():
@@ -73,7 +73,7 @@ class BacklogGuard:
         await self._bounded(take, "no webhook events were taken back; what is kept stays for the next start")
 
     def hold(self, events: Sequence[PendingEvent]) -> None:
-        """Have what is unfinished put into the backlog, while it is handled."""
+        """Let ``work`` add unfinished events to the backlog, while they are handled."""
         for pending in events:
             if pending.backlog_state is BacklogState.ABSENT:
                 pending.backlog_state = BacklogState.UNCERTAIN
@@ -81,13 +81,13 @@ class BacklogGuard:
         self._has_work.set()
 
     def settle(self, pending: PendingEvent) -> None:
-        """Have an event that is finished removed from the backlog, if it is there."""
+        """Let ``work`` remove a finished event from the backlog, if it is there."""
         if pending.backlog_state is not BacklogState.ABSENT:
             self._settled.add(pending.event.key)
             self._has_work.set()
 
     async def work(self) -> None:
-        """Do what ``hold`` and ``settle`` ask for; never returns."""
+        """Write what ``hold`` and ``settle`` have noted; never returns."""
         while True:
             await self._has_work.wait()
             self._has_work = anyio.Event()
@@ -101,13 +101,13 @@ class BacklogGuard:
             what may be lost: it was not kept, and is not known to be held.
         """
         until = self._clock.monotonic() + BACKLOG_SECONDS
-        # What is held is free when this process is gone, also where it cannot be made free now.
+        # What is held becomes free when this process has ended, even if it cannot be freed now.
         unsure = [pending for pending in left if pending.backlog_state is not BacklogState.STORED]
         ended = [pending for pending in left if not pending.runs_on]
         running_on = [pending for pending in unsure if pending.runs_on]
         kept = await self._write_last(self._backlog.keep, ended, until)
         held = kept and await self._write_last(self._backlog.hold, running_on, until)
-        if held:  # else there is no time left to fail at this too
+        if held:  # else the backlog is broken or slow, and the time is better spent ending
             await self._remove_settled(until - self._clock.monotonic())
         if self._settled:
             _logger.error("%d finished webhook events may be handled again after the next start", len(self._settled))
@@ -128,7 +128,7 @@ class BacklogGuard:
         if not events:
             return
         hold = partial(self._backlog.hold, [_persisted(pending) for pending in events])
-        failure = "the webhook events could not be put into the backlog at the beginning of the end"
+        failure = "the webhook events could not be put into the backlog when the shutdown began"
         ended = await self._bounded(hold, failure)
         for pending in events:
             if ended is _WriteResult.DONE:
@@ -145,17 +145,11 @@ class BacklogGuard:
             self._settled -= keys
 
     def _pending(self, persisted: PersistedEvent) -> PendingEvent:
-        came_at = self._clock.monotonic() - max(self._clock.time() - persisted.accepted_at, 0.0)
-        return PendingEvent(
-            persisted.event,
-            persisted.accepted_at,
-            came_at,
-            persisted.claimed,
-            persisted.grant_state,
-            restored=True,
-            backlog_state=BacklogState.STORED,
-            failures=Counter(persisted.failures),
-        )
+        pending = PendingEvent.accepted(persisted.event, persisted.accepted_at, self._clock)
+        pending.claimed, pending.grant_state = persisted.claimed, persisted.grant_state
+        pending.failures = Counter(persisted.failures)
+        pending.restored, pending.backlog_state = True, BacklogState.STORED
+        return pending
 
     async def _bounded(
         self, work: Callable[[], Awaitable[None]], failure: str, seconds: float = BACKLOG_SECONDS
@@ -178,16 +172,16 @@ class BacklogGuard:
         except anyio.get_cancelled_exc_class():
             if scope.cancel_called or current_async_library() != "asyncio":
                 raise
-            # The end of the loop stopped this task, and must not stop its group: ``run_to_the_end`` bounds it now.
+            # The end of the loop cancelled this task. It must not cancel its group: ``run_to_the_end`` bounds it now.
             return
         _logger.error("%s: the backlog took longer than %g s", failure, BACKLOG_SECONDS)
         scope.cancel()
 
 
 async def run_to_the_end(work: Callable[[], Awaitable[None]]) -> None:
-    """Await ``work()`` to its end, whatever is cancelled meanwhile, and although the event loop ends. Raises nothing.
+    """Await ``work()`` to its end, whatever is cancelled meanwhile, even if the event loop ends. Raises nothing.
 
-    Unlike ``_shield.run_shielded``, it is waited for on asyncio too: what the backlog needs is closed afterwards.
+    Unlike ``shield.run_shielded`` it waits on asyncio too: the caller closes what the backlog needs.
     """
     ended = anyio.Event()
     try:

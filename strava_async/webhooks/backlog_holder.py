@@ -1,8 +1,8 @@
-"""Who holds events in a backlog's file: known by a random name, and alive as long as the lock of that name is held.
+"""The holders of events in a backlog's file: each has a random name, and is alive while it holds the lock of that name.
 
-The system gives a lock up when its process is gone, however that ended; one that is stopped has it still. So nobody has
-to guess by a clock whether a holder lives. A holder begins, and is looked for, in transactions that write to the file:
-one at a time, among all processes.
+The system releases a lock when its process has ended, however it ended; a process that is only stopped keeps it. So no
+clock decides whether a holder is alive. Holders begin, and are looked up, in transactions that write to the file: one
+at a time, among all processes.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Holder:
     """Holds events from ``begin`` to ``end``.
 
     Attributes:
-        name: what its events are marked with; nobody else has it.
-        keys: of the events that it holds.
+        name: marks its events; unique.
+        keys: those of the events that it holds.
 
     Args:
         file: the backlog's.
@@ -36,19 +36,19 @@ class Holder:
         self._lock: FileLock | None = None
 
     def begin(self) -> None:
-        """Be alive, before an event is marked with the name."""
+        """Take the lock, before an event is marked with the name."""
         self._lock = self._file.try_lock(_PREFIX + self.name)
         if self._lock is None:
             raise EventStoreError(f"a new lock in {self._file.path}-locks is not free: see who uses it")
 
     def end(self) -> None:
-        """Let go of what is held; nothing happens if it has not begun."""
+        """Release the lock; does nothing if it was not taken."""
         if self._lock is not None:
             self._lock.release()
 
 
 def is_alive(file: SharedFile, name: object) -> bool:
-    """Say whether there is a holder of that name; whatever else stands in the file's place of a name is none."""
+    """Say whether a holder of that name is alive; False for a value that is no name."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         return False
     lock = file.try_lock(_PREFIX + name)
@@ -58,8 +58,8 @@ def is_alive(file: SharedFile, name: object) -> bool:
     return False
 
 
-def clear_away(file: SharedFile) -> None:
-    """Remove the lock files of those who were killed: their marks are gone from the file, or never were there."""
+def remove_stale_locks(file: SharedFile) -> None:
+    """Remove the lock files of holders that were killed, whose marks are no longer in the file, or never were."""
     for name in file.lock_names():
         if name.startswith(_PREFIX):
-            is_alive(file, name.removeprefix(_PREFIX))
+            is_alive(file, name.removeprefix(_PREFIX))  # taking and releasing a free lock removes its file

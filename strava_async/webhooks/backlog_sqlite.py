@@ -1,4 +1,4 @@
-"""Webhook events in an SQLite file, from one process of a service to the next: ``SqliteBacklog``.
+"""A backlog in an SQLite file, from one run of a service to the next: ``SqliteBacklog``.
 
 Rules:
 
@@ -24,13 +24,13 @@ from strava_async.errors import EventStoreError, InputError
 from strava_async.stores.sqlite_file import Schema
 from strava_async.stores.sqlite_shared import SharedFile
 from strava_async.webhooks.backlog import PersistedEvent
-from strava_async.webhooks.backlog_holder import Holder, clear_away, is_alive
+from strava_async.webhooks.backlog_holder import Holder, is_alive, remove_stale_locks
 from strava_async.webhooks.handler_errors import event_label
 
 T = TypeVar("T")
 
 KEPT_SECONDS = 7 * 86_400.0
-# The end of a service: four seconds to drain, this for what is under way then, and this to keep what is left.
+# A shutdown takes four seconds to drain, this for a transaction in progress, and this to keep what is left.
 BUSY_SECONDS = 2.0
 EVENTS = Schema(
     application_id=0x53747262,  # "Strb"
@@ -47,7 +47,7 @@ _logger = logging.getLogger("strava_async.webhooks")
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """Where an event is that this object holds."""
+    """The row of an event that this object holds."""
 
     id: int
     holder: Holder
@@ -55,18 +55,18 @@ class _Row:
 
 @dataclass(slots=True)
 class _Taking:
-    """What one ``take`` finds in the file.
+    """The rows that one ``take`` finds.
 
     Attributes:
         events: what is taken, by key; in the order of the rows.
         ids: of their rows.
-        doubles: rows of events that another row has as well.
-        dropped: rows that are not taken, by id, and what is to be logged of them.
+        duplicates: rows of events that another row has as well.
+        dropped: rows that are deleted and not taken, by id, and the log line for each.
     """
 
     events: dict[str, PersistedEvent] = field(default_factory=dict[str, PersistedEvent])
     ids: dict[str, int] = field(default_factory=dict[str, int])
-    doubles: list[int] = field(default_factory=list[int])
+    duplicates: list[int] = field(default_factory=list[int])
     dropped: dict[int, str] = field(default_factory=dict[int, str])
 
     def add(self, row_id: int, kept: PersistedEvent) -> None:
@@ -74,7 +74,7 @@ class _Taking:
         key = kept.event.key
         if key in self.events:
             self.events[key] = self.events[key].merged(kept)
-            self.doubles.append(row_id)
+            self.duplicates.append(row_id)
         else:
             self.events[key] = kept
             self.ids[key] = row_id
@@ -87,7 +87,7 @@ class SqliteBacklog:
     killed or not, the event is free for the next ``take`` at once: the mark names a lock that the system releases with
     the process. The locks are in the directory ``<path>-locks``; do not remove anything there while the service runs.
 
-    What came more than seven days ago is dropped, and named in the log: Strava's data may be kept no longer. A
+    What was received more than seven days ago is dropped, and logged: Strava's data may be kept no longer. A
     deauthorization is kept until it is handled, because it asks for a deletion.
 
     A mode that lets other users read is corrected where the file belongs to this user; otherwise the file is refused.
@@ -124,22 +124,22 @@ class SqliteBacklog:
             mark = "update events set holder = ?, value = ? where id = ?"
             for key, kept in taking.events.items():
                 connection.execute(mark, (holder.name, kept.to_json(), taking.ids[key]))
-            for row_id in (*taking.doubles, *taking.dropped):
+            for row_id in (*taking.duplicates, *taking.dropped):
                 connection.execute("delete from events where id = ?", (row_id,))
-            clear_away(self._file)
+            remove_stale_locks(self._file)
             return taking
 
         try:
             taking = await self._write(take, lambda taking: self._note(taking.ids, holder))
         except BaseException:
-            self._let_go(holder)  # nobody has what was taken: it is free again
+            self._release(holder)  # the caller does not get what was taken: it is free again
             raise
         for text in taking.dropped.values():
             _logger.error("%s", text)
         return list(taking.events.values())
 
     async def hold(self, events: Sequence[PersistedEvent]) -> None:
-        """Put events there, or what is new of them, and hold them. They survive a power failure then."""
+        """Add or update events, and hold them. They survive a power failure after that."""
         holder = Holder(self._file)
 
         def hold(connection: sqlite3.Connection) -> dict[str, int]:
@@ -153,7 +153,7 @@ class SqliteBacklog:
                 holder.end()
 
     async def settle(self, keys: Collection[str]) -> None:
-        """Remove those that are held here of the events with these keys."""
+        """Remove the events with these keys that this object holds."""
         rows = [(row.id, row.holder.name) for key in keys if (row := self._rows.get(key)) is not None]
 
         def remove(connection: sqlite3.Connection) -> None:
@@ -163,7 +163,7 @@ class SqliteBacklog:
             await self._write(remove, lambda _: self._forget(keys))
 
     async def keep(self, events: Sequence[PersistedEvent]) -> None:
-        """Put events there, or what is new of them, for whoever takes next. They survive a power failure then."""
+        """Add or update events, for the next ``take``. They survive a power failure after that."""
 
         def keep(connection: sqlite3.Connection) -> dict[str, int]:
             return self._put(connection, events, None)
@@ -230,6 +230,6 @@ class SqliteBacklog:
                 if not row.holder.keys:
                     row.holder.end()
 
-    def _let_go(self, holder: Holder) -> None:
+    def _release(self, holder: Holder) -> None:
         self._forget(list(holder.keys))
         holder.end()

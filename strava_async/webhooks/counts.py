@@ -1,4 +1,4 @@
-"""Counts what became of webhook events."""
+"""Counts of webhook events, by how they ended."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Offer(Enum):
-    """What became of an event that came: accepted, known already, or rejected, so that Strava sends it again."""
+    """How an event was received: accepted, known already, or rejected, so that Strava sends it again."""
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
@@ -16,21 +16,21 @@ class Offer(Enum):
 
 @dataclass(slots=True)
 class WebhookCounts:
-    """What became of the requests to the callback.
+    """How many requests the callback has received, by how they ended.
 
     ``accepted`` is the sum of ``handled``, ``dropped``, ``failed``, ``kept`` and ``waiting``.
 
     Attributes:
-        refused: answered with 4xx: not an event, not ours, or not known to be Strava's.
+        refused: answered with 4xx: not an event, of another subscription, or not verified.
         turned_away: answered with 503: the queue was full, or not running.
         duplicates: answered with 200, and known already.
         accepted: answered with 200, and queued; or taken from the backlog.
         handled: handled successfully, perhaps after several attempts.
-        dropped: there was nothing to do: the athlete is not connected or the grant is dead, another process has it, or
-            a deauthorization was false.
-        failed: given up after an error, or cut off at the end and not kept; the log says why.
-        kept: given to the backlog at the end.
-        waiting: not finished: in the queue, under way, or to be tried again.
+        dropped: nothing to do: the athlete is not connected or the grant is dead, another process claimed it, or a
+            deauthorization was false.
+        failed: given up after an error, or cancelled at shutdown and not kept; the log says why.
+        kept: left in the backlog at shutdown.
+        waiting: not finished: queued, being handled, or waiting for a retry.
     """
 
     refused: int = 0

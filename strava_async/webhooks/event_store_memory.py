@@ -1,12 +1,13 @@
-"""Webhook events in the memory of one process: ``MemoryEventStore``. What is in it ends with the process.
+"""Webhook events in the memory of one process: ``MemoryEventStore``. They are lost with the process.
 
 Rules, beyond those of ``EventStore``:
 
-- It runs in one event loop at a time, from ``begin`` to ``clear``. What a loop leaves that ended before that is ready
-  in the next.
-- Events of a backlog come in by ``restore``, and take no room from what Strava sends.
-- At the end of the service it is closed: it accepts nothing more, and no lane waits any longer; each becomes ready, or
-  is set aside for the backlog.
+- It runs in one event loop at a time, from ``begin`` to ``clear``. If a loop ends before ``clear``, all that it leaves
+  is ready in the next.
+- Events of a backlog are added by ``restore``, and do not count towards ``max_unfinished``.
+- At shutdown it is closed: it accepts no more events, and no lane stays delayed; each becomes ready, or is set aside
+  for the backlog.
+- What waits for its athlete's turn is due as soon as ``Owners`` allows that athlete more attempts.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ class MemoryEventStore:
     """An ``EventStore`` in memory.
 
     Args:
-        clock: by which events wait and are remembered.
-        max_unfinished: how many may be unfinished.
-        owners: bounds the events of each athlete; None means with the usual bounds.
+        clock: times waits, leases and the memory of keys.
+        max_unfinished: how many events may be unfinished.
+        owners: bounds the events of each athlete; None means the default bounds.
     """
 
     def __init__(self, clock: Clock, *, max_unfinished: int, owners: Owners | None = None) -> None:
@@ -64,7 +65,7 @@ class MemoryEventStore:
             return Appended.DUPLICATE
         if self._is_closed:
             return Appended.CLOSED
-        pending = PendingEvent(event, self._clock.time(), self._clock.monotonic())
+        pending = PendingEvent.accepted(event, self._clock.time(), self._clock)
         if self._unfinished.supersede(pending):
             self._seen.add(key)
             return Appended.SUPERSEDED
@@ -111,16 +112,16 @@ class MemoryEventStore:
         lane = self._claimed(claim)
         if lane is None:
             return False
-        self._lend(lane, claim, lease)
+        self._start_lease(lane, claim, lease)
         return True
 
-    # -- from the start of a service to its end
+    # -- from the start of a service to its shutdown
 
     def begin(self, on_ready: Callable[[PendingEvent], None] = lambda _: None) -> None:
-        """Accept events, in this event loop; what another has left is ready.
+        """Start to accept events, in this event loop; what an earlier one has left is ready.
 
         Args:
-            on_ready: is given each event whose turn it is.
+            on_ready: called with each event that becomes due.
         """
         self._on_ready = on_ready
         self._new_queues()
@@ -131,34 +132,34 @@ class MemoryEventStore:
             self._make_ready(lane)
 
     async def run(self) -> None:
-        """Make ready what is due, from ``begin`` on; never returns."""
+        """Make lanes ready when they are due, and end leases; never returns."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._leases.run)
             await self._delayed.run()
 
     def restore(self, pending: PendingEvent) -> None:
-        """Take an event of a backlog."""
+        """Add an event of a backlog."""
         self._enter(pending.event.key, pending)
         self._restored += 1
 
     def close(self, keeps: Callable[[PendingEvent], bool]) -> None:
-        """Accept nothing more, and let no lane wait.
+        """Accept no more events, and let no lane stay delayed.
 
         Args:
-            keeps: says of the first event of a lane that waits whether the lane is set aside; else it is ready.
+            keeps: called with the first event of each delayed lane; whether to set the lane aside. Else it is ready.
         """
         self._is_closed = True
         for lane in self._delayed.release():
             if keeps(lane.events[0]):
-                self._put_aside(lane)
+                self._set_lane_aside(lane)
             else:
                 self._make_ready(lane)
 
     def set_aside(self, claim: Claim) -> None:
-        """Leave an event, and all behind it, for the backlog."""
+        """Set an event, and all behind it in its lane, aside for the backlog."""
         lane = self._claimed(claim)
         if lane is not None:
-            self._put_aside(lane)
+            self._set_lane_aside(lane)
 
     def clear(self) -> list[PendingEvent]:
         """Remove all events, and return them. Their keys stay known."""
@@ -166,7 +167,7 @@ class MemoryEventStore:
         return self._unfinished.clear()
 
     def forget(self, event: WebhookEvent) -> None:
-        """Let an event be unknown, so that it is stored if it comes again."""
+        """Forget the key of an event, so that it is stored if it comes again."""
         self._seen.discard(event.key)
 
     @property
@@ -176,11 +177,11 @@ class MemoryEventStore:
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing is left but what was set aside."""
+        """Whether all events that are left were set aside."""
         return len(self._unfinished) == self._set_aside
 
     def oldest_ready_at(self) -> float | None:
-        """Return since when the event waits that waits longest for a worker; None if none does. From any thread."""
+        """Return since when a worker is needed, on the monotonic clock; None if no event is ready. Thread-safe."""
         return self._unfinished.oldest_ready_at()
 
     # -- lanes and their states
@@ -209,18 +210,18 @@ class MemoryEventStore:
         first = lane.events[0]
         first.ready_at = first.waits_for = None
         claim = Claim(first, _ClaimId(lane, lane.claims))
-        self._lend(lane, claim, lease)
+        self._start_lease(lane, claim, lease)
         return claim
 
     def _claimed(self, claim: Claim) -> Lane | None:
-        """Return the lane that a claim is still good for."""
+        """Return the lane of a claim that is still valid."""
         if not isinstance(claim.id, _ClaimId):
             return None
         lane, number = claim.id
-        is_good = lane.state is LaneState.CLAIMED and lane.claims == number and lane.events
-        return lane if is_good and lane.events[0] is claim.pending else None
+        is_valid = lane.state is LaneState.CLAIMED and lane.claims == number and lane.events
+        return lane if is_valid and lane.events[0] is claim.pending else None
 
-    def _lend(self, lane: Lane, claim: Claim, lease: float) -> None:
+    def _start_lease(self, lane: Lane, claim: Claim, lease: float) -> None:
         lane.lease_ends_at = self._clock.monotonic() + lease
         if lease < math.inf:
             self._leases.add(claim, lease)
@@ -228,9 +229,10 @@ class MemoryEventStore:
     def _end_lease(self, claim: Claim) -> None:
         lane = self._claimed(claim)
         if lane is not None and lane.lease_ends_at <= self._clock.monotonic():  # else it was renewed
+            lane.events[0].note_interruption()
             self._make_ready(lane)
 
-    def _put_aside(self, lane: Lane) -> None:
+    def _set_lane_aside(self, lane: Lane) -> None:
         lane.state = LaneState.SET_ASIDE
         self._set_aside += len(lane.events)
 

@@ -1,14 +1,14 @@
-"""What Strava sends to the callback of a webhook subscription: the handshake and the events, as plain values.
+"""The requests of Strava to the callback of a webhook subscription: handshake and events, as plain values.
 
 Rules:
 
-- An event is a hint, and anybody can send one. Ask Strava whether it is true, with the athlete's tokens; see
-  ``Strava.forget_if_revoked`` for the end of a grant.
+- An event is a hint, and anybody can send one. Check it with Strava, with the athlete's tokens; for the end of a grant
+  see ``Strava.forget_if_revoked``.
 - Two events are the same if all their fields are the same: Strava repeats an event unchanged if no answer comes in
   time. Two changes of one activity in the same second differ in ``updates``.
 - Unknown object types, aspect types and ``updates`` are kept as they came. Ids are positive and fit in 64 bits; they
-  may be written as text, and are the same ids then. A name that occurs twice in an object is refused: parsers differ on
-  which of the two counts.
+  may be written as text, and are the same ids then. An object with a repeated name is rejected: parsers differ on which
+  of the two counts.
 
 Source:
     https://developers.strava.com/docs/webhooks/
@@ -38,7 +38,7 @@ _DIGITS = re.compile(r"[1-9][0-9]{0,18}")
 
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
-    """Something happened to an object of a connected athlete.
+    """A change to an object of a connected athlete.
 
     Attributes:
         object_type: ``activity`` or ``athlete``.
@@ -49,7 +49,7 @@ class WebhookEvent:
         subscription_id: the subscription that it was sent for.
         event_time: when it happened; Unix seconds.
         updates: what was changed, by name: ``title``, ``type``, ``private``, ``authorized``. A value that is not a
-            text stands there as JSON.
+            text is encoded as JSON.
     """
 
     object_type: str
@@ -62,10 +62,10 @@ class WebhookEvent:
 
     @property
     def key(self) -> str:
-        """A key that tells this event from all others: 64 characters, the same in every process; it reveals nothing."""
-        what = [self.object_type, self.object_id, self.aspect_type, self.event_time, self.owner_id]
-        said = json.dumps([*what, self.subscription_id, sorted(self.updates.items())])
-        return hashlib.sha256(said.encode("ascii")).hexdigest()
+        """A key that identifies this event: 64 characters, the same in every process; it reveals nothing."""
+        fields = [self.object_type, self.object_id, self.aspect_type, self.event_time, self.owner_id]
+        text = json.dumps([*fields, self.subscription_id, sorted(self.updates.items())])
+        return hashlib.sha256(text.encode("ascii")).hexdigest()
 
     @property
     def is_deauthorization(self) -> bool:
@@ -75,13 +75,13 @@ class WebhookEvent:
 
 
 def parse_event(body: bytes) -> WebhookEvent:
-    """Return the event that a POST to the callback brought.
+    """Return the event in the body of a POST to the callback.
 
     Args:
-        body: JSON in UTF-8, as it came.
+        body: JSON in UTF-8, as received.
 
     Raises:
-        InputError: it is not an event. The sentence says why, and repeats nothing of it.
+        InputError: it is not an event. The message says why, and repeats nothing of it.
     """
     value = _decoded(body)
     if not is_object(value):
@@ -102,20 +102,20 @@ def challenge_of(query: Mapping[str, str], verify_token: str | Hidden[str]) -> s
 
     Args:
         query: the parameters of the GET.
-        verify_token: what was given to ``strava.webhooks.subscribe``; compared in constant time.
+        verify_token: the argument of ``strava.webhooks.subscribe``; compared in constant time.
 
     Raises:
-        UnverifiedWebhookError: the token is another one.
-        InputError: that is not a handshake, or ``verify_token`` is empty or has white space around it.
+        UnverifiedWebhookError: the token differs.
+        InputError: it is not a handshake, or ``verify_token`` is empty or has white space around it.
     """
-    asked, expected = Hidden(query), hidden(verify_token)
+    received, expected = Hidden(query), hidden(verify_token)
     del query, verify_token
     check_text(expected, "the verify_token")
-    if asked.reveal().get("hub.mode") != "subscribe":
+    if received.reveal().get("hub.mode") != "subscribe":
         raise InputError("a handshake needs the hub.mode subscribe")
-    if not hmac.compare_digest(bytes_of(asked.reveal().get("hub.verify_token", "")), bytes_of(expected.reveal())):
+    if not hmac.compare_digest(bytes_of(received.reveal().get("hub.verify_token", "")), bytes_of(expected.reveal())):
         raise UnverifiedWebhookError("token")
-    challenge = asked.reveal().get("hub.challenge")
+    challenge = received.reveal().get("hub.challenge")
     if not challenge:
         raise InputError("a handshake needs a hub.challenge")
     return challenge
@@ -146,7 +146,7 @@ def check_signature(
 
     Args:
         header: the field's value; None if there is none.
-        body: as it came.
+        body: as received.
         secret: the key.
         now: Unix time.
         tolerance_seconds: how far from now ``t`` may be, either way.
@@ -162,7 +162,7 @@ def check_signature(
         raise UnverifiedWebhookError("missing")
     instant, signatures = _signature(header)
     signed = b"%s.%s" % (instant.encode("ascii"), body)
-    # Hidden: whoever reads it in a traceback could sign the forged event with it.
+    # Hidden: a traceback that showed it would show a valid signature of the forged event.
     expected = Hidden(hmac.digest(bytes_of(key.reveal()), signed, "sha256").hex().encode("ascii"))
     if not any(hmac.compare_digest(bytes_of(signature.lower()), expected.reveal()) for signature in signatures):
         raise UnverifiedWebhookError("forged")
@@ -181,14 +181,14 @@ def _signature(header: str) -> tuple[str, list[str]]:
 
 def _decoded(body: bytes) -> Any:
     try:
-        return json.loads(body.decode("utf-8"), object_pairs_hook=_unequal, parse_constant=_no_constant)
+        return json.loads(body.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
     except InputError:
         raise
     except (ValueError, RecursionError):  # its cause would show the body
         raise InputError("a webhook event has to be JSON in UTF-8, not deeply nested, without huge numbers") from None
 
 
-def _unequal(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
         raise InputError("a name occurs twice in an object of the webhook event")

@@ -1,13 +1,13 @@
-"""What is done about one webhook event: is it ours, does the athlete exist, is it its turn, who receives it.
+"""One attempt to handle a webhook event: the checks, then the call of the application's function.
 
 An attempt goes through these steps; each may end it:
 
 1. ``is_connected``: an event of an athlete without tokens is dropped, and costs no request.
-2. The athlete's turn, which deauthorizations need not wait for: see ``owners``.
-3. ``claim``, once for each event: whether this process is to handle it.
+2. The athlete's turn, for which deauthorizations need not wait: see ``owners``.
+3. ``claim``, once per event: whether this process is to handle it.
 4. ``on_event``; or for a deauthorization ``forget_if_revoked``, and if Strava confirms it ``on_disconnect``.
 
-What a step raises is looked up in the table of ``retry``.
+When a step raises, the table of ``retry`` decides what follows.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Grants(Protocol):
 
     @property
     def clock(self) -> Clock:
-        """The clock that it goes by."""
+        """Its clock."""
         ...
 
     async def is_connected(self, athlete_id: int) -> bool:
@@ -76,8 +76,8 @@ class EventHandler:
 
     Args:
         grants: knows whether athletes are connected.
-        on_event, on_disconnect, claim, retry_on: the application's.
-        owners: bounds the attempts of each athlete's events; None means with the usual bounds.
+        on_event, on_disconnect, claim, retry_on: see ``webhook_router``.
+        owners: bounds the attempts of each athlete's events; None means the default bounds.
         handler_seconds: how long one of the functions may take.
         workers: how many threads may be left behind.
     """
@@ -110,31 +110,31 @@ class EventHandler:
 
     @property
     def threads_left_behind(self) -> int:
-        """How many threads run on with a function of the application although its time is over."""
+        """How many threads still run a function of the application that exceeded its time."""
         return self._calls.left_behind
 
     async def attempt(self, pending: PendingEvent, is_last: bool) -> AttemptResult:
         """Try to handle an event, and log what fails.
 
         Args:
-            pending: the event; what was done already is not done again.
-            is_last: whether an attempt that fails finishes it.
+            pending: the event; steps that were completed are not repeated.
+            is_last: whether the event is given up if this attempt fails.
         """
         try:
-            if not await self._is_due(pending):
+            if not await self._still_applies(pending):
                 return Outcome.DROPPED
-            if not pending.event.is_deauthorization and (held := self._wait_for_turn(pending, is_last)) is not None:
-                return held
-            if self._claim is not None and not (pending.claimed or await self._claimed(self._claim, pending)):
+            if not pending.event.is_deauthorization and (waits := self._check_turn(pending, is_last)) is not None:
+                return waits
+            if self._claim is not None and not (pending.claimed or await self._call_claim(self._claim, pending)):
                 return Outcome.DROPPED
         except Exception as error:
             again = retry.after_trouble(pending, endless=pending.grant_state is not GrantState.INTACT)
             return _after_failure(pending, "is_connected or claim", error, None if is_last else again)
         if pending.event.is_deauthorization:
             return await self._end_grant(pending, is_last)
-        return await self._pass_on(pending, is_last)
+        return await self._call_on_event(pending, is_last)
 
-    async def _is_due(self, pending: PendingEvent) -> bool:
+    async def _still_applies(self, pending: PendingEvent) -> bool:
         connected = await self._grants.is_connected(pending.event.owner_id)
         if pending.grant_state is GrantState.UNKNOWN:
             pending.grant_state = GrantState.INTACT if connected else GrantState.DELETED
@@ -147,11 +147,11 @@ class EventHandler:
             return False
         return True
 
-    def _wait_for_turn(self, pending: PendingEvent, is_last: bool) -> AttemptResult | None:
-        """Return that an event has to wait for its athlete's turn, or is given up; None if it is its turn."""
+    def _check_turn(self, pending: PendingEvent, is_last: bool) -> AttemptResult | None:
+        """Return ``Retry`` if an event has to wait for its athlete's turn, FAILED if it cannot, None to go on."""
         owner_id, standing, now = pending.event.owner_id, pending.standing, self._grants.clock.monotonic()
         again: Retry | None
-        if not standing.may_be_asked_again and self.owners.is_doubted(owner_id, now):
+        if not standing.retries_not_found and self.owners.is_doubted(owner_id, now):
             again = retry.after_not_found(pending, WaitReason.OWNER_TURN)
         elif standing.has_turn:
             return None
@@ -169,25 +169,25 @@ class EventHandler:
             return Outcome.FAILED
         return again
 
-    async def _claimed(self, claim: ClaimFunction, pending: PendingEvent) -> bool:
+    async def _call_claim(self, claim: ClaimFunction, pending: PendingEvent) -> bool:
         try:
             claimed = await self._calls(_call_label("claim", pending.event), claim, pending.event)
         except (HandlerTimeoutError, anyio.get_cancelled_exc_class()):
-            pending.claimed = True  # it may be, and asked again it would say no: better twice than never
+            pending.claimed = True  # perhaps: a second call would return False, and twice is better than never
             raise
         if claimed is None:
-            raise InputError("claim has to return whether the event is ours: True or False")
+            raise InputError("claim has to return True if this process is to handle the event, else False")
         pending.claimed = bool(claimed)
         return pending.claimed
 
-    async def _pass_on(self, pending: PendingEvent, is_last: bool) -> AttemptResult:
+    async def _call_on_event(self, pending: PendingEvent, is_last: bool) -> AttemptResult:
         event = pending.event
         try:
             await self._call(pending, "on_event", self._on_event, event)
         except InvalidGrantError:
             _logger.warning("%s: dropped, athlete %d has to connect again", event_label(event), event.owner_id)
             return Outcome.DROPPED
-        except ThreadLeftBehindError as error:  # a second call would do the same at the same time
+        except ThreadLeftBehindError as error:  # a second call would run beside it
             return _after_failure(pending, "on_event", error, None)
         except Exception as error:
             self._note_failure(pending, error)
@@ -208,24 +208,24 @@ class EventHandler:
         is_not_found = any(isinstance(leaf, NotFoundError) for leaf in flatten(error))
         if is_not_found and not standing.was_not_found:
             standing.was_not_found = True
-            standing.may_be_asked_again = self.owners.not_found(owner_id, self._grants.clock.monotonic())
-            if not standing.may_be_asked_again:
+            standing.retries_not_found = self.owners.not_found(owner_id, self._grants.clock.monotonic())
+            if not standing.retries_not_found:
                 text = f"athlete {owner_id} has had several events within an hour that Strava does not know"
-                self._log.log(logging.WARNING, f"doubted {owner_id}", f"{text}: more are not asked for again")
-        # An attempt that got no answer did not use its turn.
-        standing.has_turn = is_not_found and standing.may_be_asked_again
+                self._log.log(logging.WARNING, f"doubted {owner_id}", f"{text}: more 404s are not tried again")
+        # An attempt without an answer from Strava gives its turn back.
+        standing.has_turn = is_not_found and standing.retries_not_found
 
     async def _end_grant(self, pending: PendingEvent, is_last: bool) -> AttemptResult:
         athlete_id = pending.event.owner_id
         if not is_last and (denied := self._after_denial(pending)) is not None:
             return denied
         try:
-            if pending.grant_state is not GrantState.DELETED and not await self._forget(pending, athlete_id):
+            if pending.grant_state is not GrantState.DELETED and not await self._forget_if_revoked(pending, athlete_id):
                 return Outcome.DROPPED
         except Exception as error:
             again = None if is_last else retry.after_trouble(pending)
             return _after_failure(pending, "forget_if_revoked", error, again)
-        # The tokens are gone, so no later event leads here: it is called until it works.
+        # The tokens are gone, so no later event would lead here: it is called until it works.
         try:
             if self._on_disconnect is not None:
                 await self._call(pending, "on_disconnect", self._on_disconnect, athlete_id)
@@ -236,21 +236,21 @@ class EventHandler:
         return Outcome.HANDLED
 
     def _after_denial(self, pending: PendingEvent) -> AttemptResult | None:
-        """Return what follows from Strava's denial within the last minute that the grant is dead; None if none came."""
+        """Return what follows if Strava has called the grant valid within the last minute; None if it has not."""
         if pending.grant_state is not GrantState.INTACT:
             return None
-        asked_at = self._denied.added_at(pending.event.owner_id)
-        if asked_at is None:
+        denied_at = self._denied.added_at(pending.event.owner_id)
+        if denied_at is None:
             return None
-        if pending.came_at <= asked_at:
+        if pending.came_at <= denied_at:
             _logger.info("%s: dropped, Strava has denied it since", event_label(pending.event))
             return Outcome.DROPPED
-        # However many are sent, Strava is asked once a minute.
-        return Retry(asked_at + DENIED_SECONDS - self._grants.clock.monotonic(), WaitReason.DENIED)
+        # However many events arrive, Strava is queried once a minute.
+        return Retry(denied_at + DENIED_SECONDS - self._grants.clock.monotonic(), WaitReason.DENIED)
 
-    async def _forget(self, pending: PendingEvent, athlete_id: int) -> bool:
+    async def _forget_if_revoked(self, pending: PendingEvent, athlete_id: int) -> bool:
         began_at = self._grants.clock.monotonic()
-        pending.grant_state = GrantState.UNKNOWN  # cut off or failed, it may have deleted them all the same
+        pending.grant_state = GrantState.UNKNOWN  # a call that fails or is cancelled may have deleted the tokens
         is_deleted = await self._grants.forget_if_revoked(athlete_id)
         pending.grant_state = GrantState.DELETED if is_deleted else GrantState.INTACT
         if is_deleted:
@@ -258,7 +258,7 @@ class EventHandler:
         if await self._grants.is_connected(athlete_id):
             self._denied.add(athlete_id, began_at)
             _logger.warning("an event says that athlete %d removed the application; Strava does not", athlete_id)
-        else:  # disconnected here meanwhile: whoever did that calls on_disconnect
+        else:  # disconnected here meanwhile: that call leads to on_disconnect
             _logger.info("%s: dropped, athlete %d is not connected", event_label(pending.event), athlete_id)
         return False
 
@@ -268,19 +268,19 @@ def _call_label(function: str, event: WebhookEvent) -> str:
 
 
 def _after_failure(pending: PendingEvent, step: str, error: Exception, again: Retry | None) -> AttemptResult:
-    """Log what a step raised, and return what follows; None means that nothing does."""
+    """Log what a step raised, and return the result: ``again``, or FAILED if that is None."""
     if again is None:
-        log_error(error, f"{event_label(pending.event)}: failed, and is not tried again{_left_over(pending)}")
+        log_error(error, f"{event_label(pending.event)}: failed, and is not tried again{_reminder(pending)}")
         return Outcome.FAILED
     trace = error if needs_traceback(error) and step not in pending.traced else None
     if trace is not None:
         pending.traced.add(step)
-    kind = type(error).__name__  # the text of an error may hold what belongs in no log
+    kind = type(error).__name__  # the message of an error may hold what must not be logged
     text = "%s: %s in %s, to be tried again in %.0f s"
     _logger.warning(text, event_label(pending.event), kind, step, again.seconds, exc_info=trace)
     return again
 
 
-def _left_over(pending: PendingEvent) -> str:
+def _reminder(pending: PendingEvent) -> str:
     is_left = pending.grant_state is GrantState.DELETED
     return f"; on_disconnect({pending.event.owner_id}) is left to be called" if is_left else ""

@@ -1,11 +1,11 @@
-"""Calls of the application's functions for an event, each within its time.
+"""Calls of the application's functions for an event, each bounded in time.
 
 Rules:
 
 - An ``async`` function whose time is over is cancelled. A thread cannot be cancelled: its worker takes the next event,
-  and the thread is **left behind** until it ends by itself.
-- No more threads are left behind than there are workers. Beyond that a worker waits for its thread, or for one of those
-  left behind to end.
+  and the thread is **left behind** until its function returns.
+- No more threads are left behind than there are workers. Beyond that a worker waits until its own thread,
+  or one of those left behind, ends.
 - Each thread that is left behind is logged, and so is its end; also one that is left because the service ends.
 """
 
@@ -37,7 +37,7 @@ class HandlerCalls:
     """Calls functions of the application.
 
     Args:
-        clock: by which their time is measured.
+        clock: times them.
         seconds: how long each may take; None means as long as it takes.
         most_left_behind: how many threads may be left behind.
 
@@ -61,19 +61,19 @@ class HandlerCalls:
         """How many threads are left behind."""
         return len(self._left)
 
-    async def __call__(self, what: str, function: Callable[[T], object], argument: T) -> Any:
+    async def __call__(self, label: str, function: Callable[[T], object], argument: T) -> Any:
         """Return what the function returns.
 
         Args:
-            what: what the log calls it.
-            function: sync, in a thread then, or async.
+            label: names the call in the log.
+            function: async, or sync and then called in a thread.
             argument: of the function.
 
         Raises:
             HandlerTimeoutError: its time is over.
-            Exception: what it raises; a BaseException that ends nothing else becomes a RuntimeError.
+            Exception: what it raises; a BaseException that need not propagate becomes a RuntimeError.
         """
-        thread = None if is_async(function) else _Thread(self, what)
+        thread = None if is_async(function) else _Thread(self, label)
         called = function if thread is None else partial(thread.run, function)
         results: list[Any] = []
         failure: BaseException | None = None
@@ -82,7 +82,7 @@ class HandlerCalls:
         async def end(seconds: float, scope: anyio.CancelScope) -> None:
             nonlocal over
             await self._clock.sleep(seconds)
-            is_left = thread is not None and await self._leave_in_turn(thread, seconds)
+            is_left = thread is not None and await self._leave_when_allowed(thread, seconds)
             if thread is not None and not is_left and not thread.is_to_be_awaited:
                 return  # it has just ended
             over = (ThreadLeftBehindError if is_left else HandlerTimeoutError)(f"it took longer than {seconds:g} s")
@@ -101,17 +101,17 @@ class HandlerCalls:
                 failure = error
             tasks.cancel_scope.cancel()
         if over is not None and not results and not isinstance(failure, Exception | KeyboardInterrupt | SystemExit):
-            failure = over  # what came was the cancellation, perhaps wrapped
+            failure = over  # the failure is the cancellation, perhaps wrapped
         if failure is not None:
             raise failure
         return results[0]
 
-    async def _leave_in_turn(self, thread: _Thread, seconds: float) -> bool:
-        """Leave a thread behind when there may be one more; return False if it ends before."""
+    async def _leave_when_allowed(self, thread: _Thread, seconds: float) -> bool:
+        """Leave a thread behind, as soon as one more may be; return False if it ends before that."""
         if len(self._left) >= self._most and not thread.has_ended:
             text = "%s: took longer than %g s; %d threads are left behind already, so its worker waits for it"
-            _logger.warning(text, thread.what, seconds, len(self._left))
-        if self._binding.enter():  # before it looks: what ends from then on wakes this loop
+            _logger.warning(text, thread.label, seconds, len(self._left))
+        if self._binding.enter():  # before checking: a thread that ends from now on wakes this loop
             self._ended = anyio.Event()  # the other was of a loop that has ended
         while len(self._left) >= self._most and not thread.has_ended:
             await self._ended.wait()
@@ -123,7 +123,7 @@ class HandlerCalls:
                 return thread in self._left
             self._left.add(thread)
         text = "%s: its thread was left behind %s; %d of at most %d are"
-        _logger.warning(text, thread.what, why, len(self._left), self._most)
+        _logger.warning(text, thread.label, why, len(self._left), self._most)
         return True
 
     def note_end(self, thread: _Thread) -> None:
@@ -133,7 +133,7 @@ class HandlerCalls:
             was_left = thread in self._left
             self._left.discard(thread)
         if was_left:
-            _logger.info("%s: the thread that was left behind has ended", thread.what)
+            _logger.info("%s: the thread that was left behind has ended", thread.label)
         self._binding.call_soon(self._wake)
 
     def _wake(self) -> None:
@@ -145,14 +145,14 @@ class _Thread:
     """A call in a thread.
 
     Attributes:
-        what: what the log calls it.
+        label: names the call in the log.
         has_ended: whether it has.
-        is_to_be_awaited: whether what it returned is.
+        is_to_be_awaited: whether it has returned an awaitable.
     """
 
-    def __init__(self, calls: HandlerCalls, what: str) -> None:
+    def __init__(self, calls: HandlerCalls, label: str) -> None:
         self._calls = calls
-        self.what = what
+        self.label = label
         self.has_ended = False
         self.is_to_be_awaited = False
 
@@ -167,9 +167,9 @@ class _Thread:
 
 
 async def _call(function: Callable[[T], object], argument: T) -> Any:
-    exits = (SystemExit,) if is_async(function) else ()  # in a thread it ends nothing but the thread
+    exits = (SystemExit,) if is_async(function) else ()  # in a thread it ends only the thread
     try:
-        # A limiter of its own: the workers are the bound, and the threads of the service are not for this.
+        # A limiter of its own: the workers are the bound, and the service's own threads stay free.
         return await call_back(function, argument, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))
     except Exception:
         raise

@@ -1,4 +1,4 @@
-"""What the application's functions raise: what of it is passed on, and how the log names it."""
+"""Errors of the application's functions: which of them propagate, and how they are logged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ThreadLeftBehindError(HandlerTimeoutError):
 
 
 def event_label(event: WebhookEvent) -> str:
-    """Return what a log calls an event: whatever was sent, it is one line."""
+    """Return the name of an event in the log: one line, whatever was sent."""
     return f"webhook event {event.aspect_type[:40]!r} of {event.object_type[:40]!r} {event.object_id}"
 
 
@@ -39,7 +39,7 @@ def flatten(error: BaseException) -> Iterable[BaseException]:
 def must_propagate(error: BaseException, *also: type[BaseException]) -> BaseException | None:
     """Return the part of an error that no handler may swallow, or None.
 
-    That is a cancellation, KeyboardInterrupt, GeneratorExit, and ``also`` these kinds.
+    That is a cancellation, KeyboardInterrupt, GeneratorExit, or one of ``also``.
     """
     kinds = (anyio.get_cancelled_exc_class(), KeyboardInterrupt, GeneratorExit, *also)
     if _is_group(error):
@@ -48,12 +48,12 @@ def must_propagate(error: BaseException, *also: type[BaseException]) -> BaseExce
 
 
 def needs_traceback(error: BaseException) -> bool:
-    """Say whether a log line cannot say it all: errors of our own tree are complete in one line."""
+    """Say whether an error is to be logged with its traceback: this package's own errors are complete without."""
     return not all(isinstance(leaf, StravaError | HandlerTimeoutError) for leaf in flatten(error))
 
 
 def log_error(error: Exception, text: str) -> None:
-    """Log what an error has ended, with its traceback where it needs one."""
+    """Log a text and the error behind it, with a traceback where it needs one."""
     if needs_traceback(error):
         _logger.error("%s", text, exc_info=error)
     else:

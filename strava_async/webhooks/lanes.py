@@ -1,4 +1,4 @@
-"""Lanes: the unfinished events of one object, in the order in which they came; only the first is ever attempted.
+"""Lanes: the unfinished events of one object, in order of arrival; only the first is ever attempted.
 
 =============  =============================================  ====================================================
 state          means                                          next
@@ -6,11 +6,11 @@ state          means                                          next
 ``READY``      its first event is due, and no worker has it   ``CLAIMED``
 ``CLAIMED``    a worker has its first event                   finished: ``READY`` with the next, or the lane ends;
                                                               to be tried again: ``DELAYED``, or ``SET_ASIDE`` at
-                                                              the end of the service; its lease ends: ``READY``
+                                                              shutdown; its lease ends: ``READY``
 ``DELAYED``    its first event waits to be tried again        ``READY`` when that is due, when its athlete's turn
-                                                              comes, or at the end of the service; there it may
-                                                              become ``SET_ASIDE``
-``SET_ASIDE``  left for the backlog at the end of the service none
+                                                              comes, or at shutdown, when it may also become
+                                                              ``SET_ASIDE``
+``SET_ASIDE``  left for the backlog at shutdown               none
 =============  =============================================  ====================================================
 
 Deauthorizations have lanes of their own.
@@ -36,7 +36,7 @@ LaneKey = tuple[bool, str, int, int]
 
 
 class LaneState(Enum):
-    """Where a lane stands; see the table above."""
+    """The state of a lane; see the table above."""
 
     READY = "ready"
     CLAIMED = "claimed"
@@ -49,10 +49,10 @@ class Lane:
 
     Attributes:
         key: what they have in common.
-        events: in the order in which they came.
+        events: in order of arrival.
         state: see the table above.
-        claims: how often its first event was claimed, and those before.
-        lease_ends_at: until when the latest claim lasts, on the monotonic clock.
+        claims: how often events of it have been claimed.
+        lease_ends_at: when the lease of the latest claim ends, on the monotonic clock.
     """
 
     __slots__ = ("claims", "events", "key", "lease_ends_at", "state")
@@ -71,7 +71,7 @@ class Lane:
 
 
 def lane_key(event: WebhookEvent) -> LaneKey:
-    """Return what the events of one lane have in common.
+    """Return the key of an event's lane.
 
     The athlete is part of it: an event that says that an activity is another's must not hold up the activity's own.
     """
@@ -81,7 +81,7 @@ def lane_key(event: WebhookEvent) -> LaneKey:
 
 
 class ReadyQueue:
-    """The lanes whose turn it is, first come, first served. It belongs to one event loop."""
+    """The lanes whose first event is due, first in, first out. It belongs to one event loop."""
 
     def __init__(self) -> None:
         self._lanes: deque[Lane] = deque()
@@ -93,20 +93,20 @@ class ReadyQueue:
         self._added.set()
 
     async def take(self, n: int) -> list[Lane]:
-        """Take out up to ``n`` lanes, at least one: wait for it if there is none."""
+        """Remove and return up to ``n`` lanes; wait until there is one."""
         while not self._lanes:
-            if self._added.is_set():  # all who wait at the same time wait for the same
+            if self._added.is_set():  # all that wait share one event
                 self._added = anyio.Event()
             await self._added.wait()
         return [self._lanes.popleft() for _ in range(min(n, len(self._lanes)))]
 
 
 class DelayQueue(Generic[T]):
-    """Things that wait until an instant. It belongs to one event loop.
+    """Items that wait, each until its instant. It belongs to one event loop.
 
     Args:
-        clock: by which they wait.
-        due: is given each when it has waited.
+        clock: times the waits.
+        due: called with each item when it is due.
     """
 
     def __init__(self, clock: Clock, due: Callable[[T], None]) -> None:
@@ -114,13 +114,13 @@ class DelayQueue(Generic[T]):
         self._due = due
         self._order = itertools.count()
         self._heap: list[tuple[float, int, T]] = []
-        self._nap: anyio.CancelScope | None = None
+        self._sleep: anyio.CancelScope | None = None
 
     def add(self, item: T, seconds: float) -> None:
-        """Let something wait that long."""
+        """Add an item that is due after that many seconds."""
         due_at = self._clock.monotonic() + seconds
         heapq.heappush(self._heap, (due_at, next(self._order), item))
-        if self._heap[0][2] is item:  # it is due before all that ``run`` sleeps for
+        if self._heap[0][2] is item:  # due before what ``run`` sleeps until
             self._wake()
 
     def release(self) -> list[T]:
@@ -131,24 +131,24 @@ class DelayQueue(Generic[T]):
         return released
 
     def hasten(self, which: Callable[[T], bool]) -> None:
-        """Let those be due now for which ``which`` is true."""
+        """Make those due now for which ``which`` is true."""
         now = self._clock.monotonic()
         self._heap = [(now if which(item) else due_at, order, item) for due_at, order, item in self._heap]
         heapq.heapify(self._heap)
         self._wake()
 
     async def run(self) -> None:
-        """Pass on each thing when it has waited; never returns."""
+        """Call ``due`` with each item when it is due; never returns."""
         while True:
             now = self._clock.monotonic()
             while self._heap and self._heap[0][0] <= now:
                 self._due(heapq.heappop(self._heap)[2])
-            with anyio.CancelScope() as self._nap:
+            with anyio.CancelScope() as self._sleep:
                 if self._heap:
                     await self._clock.sleep(self._heap[0][0] - now)
                 else:
                     await anyio.sleep_forever()
 
     def _wake(self) -> None:
-        if self._nap is not None:
-            self._nap.cancel()
+        if self._sleep is not None:
+            self._sleep.cancel()

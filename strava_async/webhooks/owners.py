@@ -1,19 +1,20 @@
-"""How much the events of one athlete may take: anybody can send events about anybody.
+"""Bounds on the events of one athlete, because anybody can send events about anybody.
 
-Rules, for one athlete and in one process; they count events, not the requests of a handler:
+Rules, for one athlete in one process; they count events, not the requests of a handler:
 
 - 100 events may be unfinished, those of a backlog included.
 - Until one of them was **confirmed**, 10 have their first attempt within a minute; the others wait. One is confirmed
-  when ``on_event`` returns for it. An event that lacked quota, or met trouble, needs a turn again.
-- After three events in an hour that Strava did not find, the athlete is **doubted**: what is not found then is not
-  asked for again, and the bound of ten holds whatever was confirmed before.
+  when ``on_event`` returns for it. An event that lacked quota, or failed for
+  a temporary reason, needs a turn again.
+- After three events in an hour that Strava did not find, the athlete is **doubted**: a 404 is not tried again then,
+  and the bound of ten holds whatever was confirmed before.
 - After twenty of them in an hour, one has its first attempt every two minutes, whatever was confirmed before. So a day
-  of invented events about one athlete takes three quarters of what the smallest application may read in a day.
-- An event that was not found at first and then was cannot be invented: it ends the doubt, and clears the count. Any
-  other success could have been forged, with the id of an activity that everybody can see.
+  of forged events about one athlete costs three quarters of the daily reads of the smallest application.
+- An event that was not found at first and then was cannot be forged: it ends the doubt, and clears the count. Any other
+  success could be that of a forged event, with the id of an activity that everybody can see.
 
-An athlete whose events are finished is remembered if there is something to remember, which is the case for connected
-athletes only; of those, the ones that have been quiet longest give way.
+An athlete without unfinished events is remembered while there is something to remember, which is the case for connected
+athletes only. Beyond ten thousand, those without events for longest are forgotten.
 """
 
 from __future__ import annotations
@@ -33,17 +34,17 @@ REMEMBERED_OWNERS = 10_000
 
 @dataclass(slots=True)
 class Standing:
-    """Where one event stands among those of its athlete.
+    """The state of one event in the bounds of its athlete.
 
     Attributes:
-        has_turn: whether it may have its next attempt without asking for a turn.
+        has_turn: whether it may have its next attempt without another turn.
         was_not_found: whether Strava did not find it once.
-        may_be_asked_again: whether it is asked for again then, whatever becomes of the others.
+        retries_not_found: whether that 404 may be tried again, even if the athlete is doubted later.
     """
 
     has_turn: bool = False
     was_not_found: bool = False
-    may_be_asked_again: bool = True
+    retries_not_found: bool = True
 
 
 @dataclass(slots=True)
@@ -53,7 +54,7 @@ class _Owner:
     Attributes:
         unfinished: how many are.
         confirmed: whether one was.
-        lifted: whether what they wait for has changed since that was asked last.
+        lifted: whether a bound was lifted since ``take_lifted``.
         turns: when the last ten had their turns.
         not_found: when the last twenty were not found.
     """
@@ -61,16 +62,16 @@ class _Owner:
     unfinished: int = 0
     confirmed: bool = False
     lifted: bool = False
-    turns: list[float] = field(default_factory=list[float])  # ten thousand empty deques would take 15 MB
+    turns: list[float] = field(default_factory=list[float])  # a deque each would take 15 MB for ten thousand athletes
     not_found: list[float] = field(default_factory=list[float])
 
     @property
     def is_blank(self) -> bool:
         return not (self.unfinished or self.confirmed or self.turns or self.not_found)
 
-    def lately(self, now: float, *, ago: int) -> bool:
+    def had_not_found(self, now: float, count: int) -> bool:
         """Say whether that many were not found within the last hour."""
-        return len(self.not_found) >= ago and now - self.not_found[-ago] < NOT_FOUND_SECONDS
+        return len(self.not_found) >= count and now - self.not_found[-count] < NOT_FOUND_SECONDS
 
 
 class Owners:
@@ -105,7 +106,7 @@ class Owners:
         owner.unfinished += 1
 
     def leave(self, owner_id: int) -> None:
-        """Count it no longer."""
+        """Count an event that is finished."""
         owner = self._busy[owner_id]
         owner.unfinished -= 1
         if owner.unfinished == 0:
@@ -113,27 +114,27 @@ class Owners:
             self._keep(owner_id, owner)
 
     def turn(self, owner_id: int, now: float) -> float:
-        """Let an event have its attempt, and return 0; or return the seconds to wait before asking again."""
+        """Allow an event its attempt and return 0, or return the seconds after which it may ask again."""
         owner = self._of(owner_id)
-        is_slow = owner.lately(now, ago=NOT_FOUND_BEFORE_SLOWNESS)
+        is_slow = owner.had_not_found(now, NOT_FOUND_BEFORE_SLOWNESS)
         if is_slow and owner.turns and now - owner.turns[-1] < SLOW_TURN_SECONDS:
-            return _left(owner.turns[-1], SLOW_TURN_SECONDS, now)
-        is_bounded = not owner.confirmed or owner.lately(now, ago=NOT_FOUND_BEFORE_DOUBT)
+            return _remaining(owner.turns[-1], SLOW_TURN_SECONDS, now)
+        is_bounded = not owner.confirmed or owner.had_not_found(now, NOT_FOUND_BEFORE_DOUBT)
         if is_bounded and len(owner.turns) == TURNS and now - owner.turns[0] < TURN_SECONDS:
-            return _left(owner.turns[0], TURN_SECONDS, now)
+            return _remaining(owner.turns[0], TURN_SECONDS, now)
         _note(owner.turns, now, most=TURNS)
         return 0.0
 
     def is_doubted(self, owner_id: int, now: float) -> bool:
-        """Say whether what is not found is not asked for again."""
+        """Say whether a 404 is not to be tried again."""
         owner = self._busy.get(owner_id) or self._quiet.get(owner_id)
-        return owner is not None and owner.lately(now, ago=NOT_FOUND_BEFORE_DOUBT)
+        return owner is not None and owner.had_not_found(now, NOT_FOUND_BEFORE_DOUBT)
 
     def not_found(self, owner_id: int, now: float) -> bool:
-        """Count an event that Strava did not find, once; return whether it may be asked for again."""
-        may_be_asked_again = not self.is_doubted(owner_id, now)
+        """Count an event that Strava did not find, once per event; return whether that may be tried again."""
+        retries_not_found = not self.is_doubted(owner_id, now)
         _note(self._of(owner_id).not_found, now, most=NOT_FOUND_BEFORE_SLOWNESS)
-        return may_be_asked_again
+        return retries_not_found
 
     def confirm(self, owner_id: int, *, was_not_found: bool = False) -> None:
         """Note that an event was handled; ``was_not_found`` if Strava did not find it at first."""
@@ -145,7 +146,7 @@ class Owners:
             owner.not_found.clear()
 
     def take_lifted(self, owner_id: int) -> bool:
-        """Return whether events of this athlete that wait are to ask again, which is said once."""
+        """Return whether a bound was lifted since the last call, so that events that wait may ask again."""
         owner = self._busy.get(owner_id) or self._quiet.get(owner_id)
         if owner is None or not owner.lifted:
             return False
@@ -172,6 +173,6 @@ def _note(instants: list[float], now: float, *, most: int) -> None:
     del instants[:-most]
 
 
-def _left(since: float, seconds: float, now: float) -> float:
-    """Return what is left of a time; all of it at the most, whatever the clock did."""
+def _remaining(since: float, seconds: float, now: float) -> float:
+    """Return how much of a period is left; at most all of it, even if the clock was set back."""
     return min(max(since + seconds - now, 0.001), seconds)

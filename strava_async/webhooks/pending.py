@@ -5,25 +5,25 @@ An attempt to handle it ends in an ``AttemptResult``:
 =====================  ==========================================================================
 result                 what follows
 =====================  ==========================================================================
-``Outcome.HANDLED``    it is finished: the application has done its part
+``Outcome.HANDLED``    it is finished: the application has handled it
 ``Outcome.DROPPED``    it is finished: there was nothing to do
-``Outcome.FAILED``     it is finished: given up, and in the log
+``Outcome.FAILED``     it is finished: given up, and logged
 ``Retry``              it is attempted again, after ``seconds``; ``reason`` says what it waits for
 =====================  ==========================================================================
 
-Of a deauthorization ``GrantState`` says how far the end of the grant has come:
+The ``GrantState`` of a deauthorization says what has been deleted:
 
 ===========  =====================================  ==============================================================
 state        means                                  next
 ===========  =====================================  ==============================================================
-``INTACT``   nothing was deleted for this event     ``UNKNOWN`` when Strava is asked
-``UNKNOWN``  it was begun, and whoever began it     ``DELETED`` if Strava confirms it, or the athlete is not
-             has not seen how it ended              connected at the next attempt; else ``INTACT``
+``INTACT``   nothing was deleted for this event     ``UNKNOWN`` while Strava is queried
+``UNKNOWN``  an attempt to delete was begun, and    ``DELETED`` if Strava confirms it, or the athlete is not
+             its result is not known                connected at the next attempt; else ``INTACT``
 ``DELETED``  the tokens are gone, and               none: ``on_disconnect`` is called until it works, or the
              ``on_disconnect`` is left to be called  athlete connects again
 ===========  =====================================  ==============================================================
 
-Where an event stands among the others of its object is a matter of its lane: see ``lanes``.
+The position of an event among the others of its object is that of its lane: see ``lanes``.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum
 
+from strava_async.clock import Clock
 from strava_async.webhooks.events import WebhookEvent
 from strava_async.webhooks.owners import Standing
 
@@ -48,11 +49,11 @@ class WaitReason(Enum):
     """What an event waits for before its next attempt.
 
     Attributes:
-        NOT_FOUND: that Strava shows what was just created.
-        TROUBLE: that the network, Strava, a store or the application recovers.
-        QUOTA: that there is quota again.
-        OWNER_TURN: that its athlete may have another attempt; see ``owners``.
-        DENIED: that Strava may be asked again whether a grant is dead, which it has just denied.
+        NOT_FOUND: Strava shows what was just created.
+        TROUBLE: the network, Strava, a store or the application recovers.
+        QUOTA: there is quota again.
+        OWNER_TURN: its athlete may have another attempt; see ``owners``.
+        DENIED: a minute is over since Strava said that the grant is valid.
     """
 
     NOT_FOUND = "not found"
@@ -64,7 +65,7 @@ class WaitReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """That an event is to be attempted again.
+    """The result of an attempt after which the event is attempted again.
 
     Attributes:
         seconds: after how many.
@@ -79,7 +80,7 @@ AttemptResult = Outcome | Retry
 
 
 class GrantState(Enum):
-    """How far the end of an athlete's grant has come, which an event says; see the table above.
+    """What a deauthorization has deleted so far; see the table above.
 
     The values are those of the JSON that backlogs keep.
     """
@@ -92,7 +93,7 @@ class GrantState(Enum):
 class BacklogState(Enum):
     """Whether an event is in the backlog, marked as held by this process.
 
-    ``UNCERTAIN``: it was to be written, and nobody knows whether it was.
+    ``UNCERTAIN``: a write was begun, and its result is not known.
     """
 
     ABSENT = "absent"
@@ -102,22 +103,25 @@ class BacklogState(Enum):
 
 @dataclass(slots=True, eq=False)
 class PendingEvent:
-    """An event that was accepted, and how far it has come.
+    """An event that was accepted, and its progress.
+
+    An event store that outlives this process stores ``event``, ``accepted_at``, ``claimed``, ``grant_state``,
+    ``standing`` and ``failures``. The rest is of this process: ``accepted`` sets ``came_at`` again.
 
     Attributes:
-        event: what happened.
-        accepted_at: when it came; Unix seconds.
-        came_at: when that was on the monotonic clock of this process.
-        claimed: whether the application's ``claim`` gave it to this process; it is not asked again then.
-        grant_state: how far the end of its athlete's grant has come.
+        event: the event.
+        accepted_at: when it was received; Unix seconds.
+        came_at: the same instant on the monotonic clock of this process.
+        claimed: whether the application's ``claim`` has returned True for it; it is not called again then.
+        grant_state: what a deauthorization has deleted so far.
         restored: whether it came from the backlog.
         backlog_state: whether it is in the backlog now.
-        runs_on: whether a thread may still be working on it, although its handling was cut off: no other process may
+        runs_on: whether a thread may still be working on it, although its handling was cancelled: no other process may
             have it before this one has ended.
         waits_for: what its next attempt waits for; None while it waits for none.
         ready_at: since when it waits for a worker, on the monotonic clock; None while it does not.
-        standing: where it stands among the events of its athlete.
-        traced: the steps of its handling of which the log has a traceback.
+        standing: its state in the bounds of its athlete.
+        traced: the steps whose errors were logged with a traceback.
         failures: how many attempts have failed, by the row of the table in ``retry``.
     """
 
@@ -135,7 +139,22 @@ class PendingEvent:
     traced: set[str] = field(default_factory=set[str])
     failures: Counter[str] = field(default_factory=Counter[str])
 
+    @classmethod
+    def accepted(cls, event: WebhookEvent, accepted_at: float, clock: Clock) -> PendingEvent:
+        """Return an event that was received at that Unix time, by this process or another."""
+        return cls(event, accepted_at, clock.monotonic() - max(clock.time() - accepted_at, 0.0))
+
     @property
     def is_untouched(self) -> bool:
         """Whether nothing was done about it yet, by any process."""
         return not self.claimed and self.grant_state is GrantState.INTACT and not self.restored
+
+    def note_interruption(self) -> None:
+        """Note that its worker was lost, at a step that is not known: it may have claimed it, or deleted tokens."""
+        self.claimed = True
+        self.grant_state = after_interruption(self.event, self.grant_state)
+
+
+def after_interruption(event: WebhookEvent, state: GrantState) -> GrantState:
+    """Return the state of a grant after the worker of an event was lost."""
+    return GrantState.UNKNOWN if event.is_deauthorization and state is GrantState.INTACT else state

@@ -1,27 +1,26 @@
-"""The queue between the answer to Strava and the handler: bounded, in memory, drained at the end.
+"""The queue between the answer to Strava and the handler: bounded, in memory, drained at shutdown.
 
 Rules:
 
-- An event that was accepted is handled, however often Strava repeats it, and once: its key is known for an hour.
-- Of one athlete a bounded number is unfinished (``owners``), and two deauthorizations: a third takes the place of the
-  second if nothing was done about that yet, because what it asks of Strava is the same, and later.
-- Events of one object form a **lane** (``lanes``). Only the first of a lane is under way, and the others wait until it
-  is finished, also while it waits to be tried again. Lanes take turns at the workers.
+- An event that was accepted is handled once, however often Strava repeats it: its key is known for an hour.
+- The number of unfinished events of one athlete is bounded (``owners``). There are at most two deauthorizations of one:
+  a third replaces the second if nothing was done about that yet, because it asks Strava the same, later.
+- Events of one object form a **lane** (``lanes``). Only the first of a lane is handled; the others wait until it is
+  finished, also while it waits for a retry. Workers take lanes in turn.
 - Deauthorizations have lanes and a worker of their own: a deletion waits for no ``on_event``.
-- An event that waits to be tried again occupies no worker.
-- At the end nothing is accepted any more. All that is unfinished goes to the backlog at once, held, and what is settled
-  leaves it: a process that is killed while it drains loses nothing. What is in the queue is handled, and an event that
-  fails then is tried only once more, at once; with a backlog not even that where quota is what it lacks, or its
-  athlete's turn. What is not done within ``drain_seconds`` is cancelled. Cancelling the lifespan cancels everything at
-  once.
-- What is left then, or would have been tried again, is kept with all that is behind it in its lane. The next start
-  takes it back before it accepts anything, and holds it in the backlog until it is settled. Without a backlog it is
-  lost, and named in the log.
-- A run belongs to one event loop. To use it in another is an error at once; if its loop has ended too early, the next
-  run goes on with what it had.
+- An event that waits for a retry occupies no worker.
+- At shutdown no more events are accepted. All that are unfinished are held in the backlog at once, and leave it when
+  they are settled: a process that is killed while it drains loses none. Queued events are handled; one that fails then
+  is tried once more, at once, or with a backlog not at all if it lacks quota or its athlete's turn. What is not done
+  within ``drain_seconds`` is cancelled. Cancelling the lifespan cancels everything at once.
+- What is left then, or would be tried again, is kept with all that is behind it in its lane. The next start takes it
+  before it accepts any event, and holds it in the backlog until it is settled. Without a backlog it is lost, and each
+  event is logged.
+- A run belongs to one event loop. Using it in another raises InputError; if its loop has ended without a shutdown, the
+  next run continues with its events.
 
-What is where: the ``MemoryEventStore`` has the events, ``WorkerPool`` claims them, this class says what follows from
-an attempt, and ``Shutdown`` what becomes of the rest.
+``MemoryEventStore`` has the events, ``WorkerPool`` claims them, this class decides what follows from an attempt, and
+``Shutdown`` keeps what is left.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ from strava_async.webhooks.throttled_log import ThrottledLog
 from strava_async.webhooks.watch import Watch
 from strava_async.webhooks.workers import WorkerPool
 
-# With four more for the backlog it is under nine: what supervisors grant is for the server's requests too.
+# With four more for the backlog it is under nine: a supervisor's grace period covers the server's requests too.
 DRAIN_SECONDS = 4.0
 
 Attempt = Callable[[PendingEvent, bool], Awaitable[AttemptResult]]
@@ -62,18 +61,18 @@ _logger = logging.getLogger("strava_async.webhooks")
 
 
 class EventQueue:
-    """Accepts events, and has workers handle them while its lifespan lasts.
+    """Accepts events, and has workers handle them while it is running.
 
     Attributes:
-        counts: what became of the events.
+        counts: how the events ended.
 
     Args:
         attempt: tries to handle an event, given whether it is the last attempt; see ``EventHandler.attempt``.
-        clock: by which events wait and are remembered.
-        workers: how many are handled at the same time, beside one deauthorization.
-        max_queue: how many may be unfinished.
-        drain_seconds: how long the end may take; None means as long as it takes.
-        backlog: keeps what is unfinished at the end until the next start; None loses it.
+        clock: times waits, and the memory of keys.
+        workers: how many events are handled at the same time, besides one deauthorization.
+        max_queue: how many events may be unfinished.
+        drain_seconds: how long draining may take; None means as long as it takes.
+        backlog: keeps what is unfinished at shutdown until the next start; None means that it is lost.
         owners: bounds the events of each athlete; shared with the handler.
 
     Raises:
@@ -111,20 +110,20 @@ class EventQueue:
         self._run: Run | None = None
 
     def oldest_waiting(self) -> float | None:
-        """Return for how many seconds the event has waited that waits longest for a worker; None if none does.
+        """Return for how many seconds an event has waited for a worker, at most; None if none waits.
 
-        Callable from any thread.
+        Thread-safe.
         """
         ready_at = self._store.oldest_ready_at()
         return None if ready_at is None else max(self._clock.monotonic() - ready_at, 0.0)
 
     async def offer(self, event: WebhookEvent) -> Offer:
-        """Store an event, unless it is known or there is no room.
+        """Store an event, unless it is known or a bound is reached.
 
         Raises:
-            InputError: this runs in another event loop.
+            InputError: the queue is running in another event loop.
         """
-        if self._living_run() is None:
+        if self._current_run() is None:
             return self._reject("the router's lifespan is not running: was its app mounted?")
         counts = self.counts
         match await self._store.append(event):
@@ -140,7 +139,7 @@ class EventQueue:
                 counts.duplicates += 1
                 return Offer.DUPLICATE
             case Appended.CLOSED:
-                return self._reject()  # nothing is wrong: the next process has it when it comes again
+                return self._reject()  # a normal shutdown: Strava sends it again, to the next process
             case Appended.QUEUE_FULL:
                 return self._reject(f"the queue is full: {self._max_queue} are unfinished")
             case Appended.OWNER_FULL:
@@ -149,12 +148,12 @@ class EventQueue:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        """Have events handled as long as the block lasts, and then until none is left.
+        """Handle events as long as the block lasts; then drain.
 
         Raises:
-            InputError: it is running already, in this event loop or in another.
+            InputError: it is already running, in this event loop or another.
         """
-        if self._living_run() is not None:
+        if self._current_run() is not None:
             raise InputError("these webhooks are running already: include their router once")
         failure: Exception | None = None
         run = self._run = self._new_run()
@@ -179,14 +178,14 @@ class EventQueue:
         if failure is not None:
             raise failure
 
-    def _living_run(self) -> Run | None:
-        """Return the run that there is; one whose event loop has ended does not count."""
+    def _current_run(self) -> Run | None:
+        """Return the current run; None if there is none, or its event loop has ended."""
         if self._run is not None and self._run.binding.enter():
             self._run = None
         return self._run
 
     def _new_run(self) -> Run:
-        """Return a run in this event loop, with what a loop that ended too early has left."""
+        """Return a run in this event loop, with the events of one whose loop ended without a shutdown."""
 
         async def handle(claim: Claim) -> None:
             await self._handle(run, claim)
@@ -199,7 +198,7 @@ class EventQueue:
             guard=None if self._backlog is None else BacklogGuard(self._backlog, self._clock),
         )
         run.binding.enter()
-        self._store.begin(run.look_after)
+        self._store.begin(run.watch_if_busy)
         return run
 
     def _reject(self, why: str = "", more: str = "") -> Offer:
@@ -218,8 +217,8 @@ class EventQueue:
 
     async def _drain(self, run: Run, tasks: TaskGroup) -> None:
         run.draining = True
-        self._store.close(lambda pending: run.leaves_to_backlog(pending.waits_for, at_the_end=False))
-        self._look_for_the_end(run)
+        self._store.close(lambda pending: run.leaves_to_backlog(pending.waits_for, attempted_while_draining=False))
+        self._check_idle(run)
         if run.guard is not None and not run.idle.is_set():
             run.guard.hold(self._store.unfinished)
         if self._drain_seconds is not None:
@@ -233,54 +232,54 @@ class EventQueue:
         tasks.cancel_scope.cancel()
 
     async def _close(self, run: Run) -> None:
-        """Keep what is left, or forget it, so that it is accepted if it comes again."""
+        """Keep what is left in the backlog, or forget it, so that it is accepted if Strava sends it again."""
         run.draining = True
         if self._run is not run:
-            return  # its event loop has ended long ago: what it had is another run's now
+            return  # its event loop ended without a shutdown, and another run has taken its events
         try:
             await self._shutdown.put_away(self._store.clear(), run.guard)
         finally:
             self._run = None
 
     async def _handle(self, run: Run, claim: Claim) -> None:
-        """Attempt it in a task of its own: a cancellation that is not ours ends the attempt, and no worker."""
-        pending, at_the_end, settled = claim.pending, run.draining, False
-        run.look_after(pending)  # there may be others, for which this worker was the last
+        """Attempt an event in a task of its own, so that a cancellation by the application's code ends no worker."""
+        pending, began_draining, settled = claim.pending, run.draining, False
+        run.watch_if_busy(pending)  # others may be ready, and this was the last free worker
 
         async def attempt() -> None:
             nonlocal settled
             try:
-                result = await self._attempt(pending, at_the_end and run.guard is None)
+                result = await self._attempt(pending, began_draining and run.guard is None)
             except BaseException as error:  # a panic of an extension in Rust is not an Exception
                 if (passed_on := must_propagate(error, SystemExit)) is not None:
                     raise passed_on from None
                 _logger.exception("%s: failed", event_label(pending.event))
                 result = Outcome.FAILED
-            # Here, where no cancellation comes between: what was handled is not kept.
+            # Set with no await since the attempt: a cancellation must not keep a handled event for the next start.
             settled = True
-            await self._settle(run, claim, result, at_the_end)
+            await self._settle(run, claim, result, began_draining)
 
         async with anyio.create_task_group() as alone:
             alone.start_soon(attempt)
         if not settled:
             text = "%s: failed, because what its handler waited for was cancelled"
             _logger.error(text, event_label(pending.event))
-            await self._settle(run, claim, Outcome.FAILED, at_the_end)
+            await self._settle(run, claim, Outcome.FAILED, began_draining)
 
-    async def _settle(self, run: Run, claim: Claim, result: AttemptResult, at_the_end: bool) -> None:
-        """Do what follows from an attempt; see the table in ``pending``."""
+    async def _settle(self, run: Run, claim: Claim, result: AttemptResult, began_draining: bool) -> None:
+        """Apply the result of an attempt; see the table in ``pending``."""
         match result:
             case Outcome():
                 await self._finish(run, claim, result)
             case Retry() if run.draining:
-                if run.leaves_to_backlog(result.reason, at_the_end=at_the_end):
+                if run.leaves_to_backlog(result.reason, attempted_while_draining=began_draining):
                     self._store.set_aside(claim)
                 else:  # once more, at once
                     await self._store.retry(claim, self._clock.time())
             case Retry():
                 claim.pending.waits_for = result.reason
                 await self._store.retry(claim, self._clock.time() + result.seconds)
-        self._look_for_the_end(run)
+        self._check_idle(run)
 
     async def _finish(self, run: Run, claim: Claim, outcome: Outcome) -> None:
         await self._store.ack(claim)
@@ -292,6 +291,6 @@ class EventQueue:
         counts.failed += outcome is Outcome.FAILED
         counts.waiting -= 1
 
-    def _look_for_the_end(self, run: Run) -> None:
+    def _check_idle(self, run: Run) -> None:
         if run.draining and self._store.is_done:
             run.idle.set()

@@ -1,24 +1,24 @@
-"""When a webhook event is handled again after an error, and when no more.
+"""When a webhook event is tried again after an error, and when it is given up.
 
 ====================================================  =====================================================
 what went wrong                                       again after
 ====================================================  =====================================================
-404 for what was just created                         2, 10, 60 s: Strava tells of it before it shows it; see
-                                                      ``owners`` for athletes with many of them
+404 for what was just created                         2, 10, 60 s: events precede what Strava shows; see
+                                                      ``owners`` for athletes with many 404s
 the network, Strava, token store, limiter, ``claim``, 5, 30 s, 2, 10, 30 min, then each hour: eight times
-finding out whether a grant lives, and what
-``retry_on`` names: any OSError if nothing else
-quota is spent                                        when there is some again, for two days
-``on_disconnect``, whatever it raised                 as the network, and then each hour, without an end
+checking whether a grant is dead, and what
+``retry_on`` names: any OSError by default
+quota is spent                                        when there is quota again, for two days
+``on_disconnect``, whatever it raised                 as the network, and then each hour, without end
 a dead grant                                          never: the athlete has to connect again
-whatever else ``on_event`` raised; a thread that      never
-``on_event`` has not left when its time was over
+whatever else ``on_event`` raised; a thread of        never
+``on_event`` that was left behind
 ====================================================  =====================================================
 
-A group of errors counts as the one among them that is repeated least. The errors of a connection, and TimeoutError, are
-OSErrors. The two days are counted on the monotonic clock; the wall clock tells how much of them a backlog took.
+A group of errors counts as the one in it with the longest wait, and is given up if one of them is. Connection errors
+and TimeoutError are OSErrors. The two days are measured on the monotonic clock, time in a backlog on the wall clock.
 
-Each function counts a failure of the event, and returns its ``Retry``; None if it is not attempted again.
+Each function counts a failure of the event, and returns its ``Retry``, or None if it is given up.
 """
 
 from __future__ import annotations
@@ -52,25 +52,25 @@ def after_error(
     Args:
         pending: the event.
         error: what ``on_event`` raised.
-        clock: tells how old the event is.
-        retry_on: the errors that count as trouble, beside those of the table.
+        clock: measures the age of the event.
+        retry_on: temporary errors, besides those of the table.
     """
     retries = [_after(pending, leaf, clock, retry_on) for leaf in flatten(error)]
     known = [retry for retry in retries if retry is not None]
     if len(known) < len(retries):
-        return None  # what is never repeated decides
+        return None  # one error that is never retried decides
     seconds = max(retry.seconds for retry in known)
-    # Lacking quota is told from the rest: at the end of a service, such an event is not attempted again.
+    # A lack of quota takes precedence as the reason: at shutdown, such an event is not attempted again.
     lacked_quota = any(retry.reason is WaitReason.QUOTA for retry in known)
     return Retry(seconds, WaitReason.QUOTA if lacked_quota else max(known, key=_seconds).reason)
 
 
 def after_trouble(pending: PendingEvent, *, endless: bool = False) -> Retry | None:
-    """Return when it is attempted again after a failure that is not the event's own.
+    """Return when an event is attempted again after a temporary failure.
 
     Args:
         pending: the event.
-        endless: whether it is attempted however often it has failed.
+        endless: whether it is never given up.
     """
     seconds = _next(pending, "trouble", TROUBLE_SECONDS)
     if seconds is None and endless:
@@ -79,7 +79,7 @@ def after_trouble(pending: PendingEvent, *, endless: bool = False) -> Retry | No
 
 
 def after_not_found(pending: PendingEvent, reason: WaitReason = WaitReason.NOT_FOUND) -> Retry | None:
-    """Return when it is attempted again after Strava did not find it; ``reason`` if it waits for something else."""
+    """Return when an event is attempted again after a 404; ``reason`` says what it waits for."""
     seconds = _next(pending, "not found", NOT_FOUND_SECONDS)
     return None if seconds is None else Retry(seconds, reason)
 

@@ -18,13 +18,13 @@ class Run:
     """What belongs to one lifespan, and to its event loop.
 
     Attributes:
-        workers: handle all events but deauthorizations.
-        deauthorizers: handle these; one.
-        watch: warns of events that wait for a worker.
+        workers: for all events but deauthorizations.
+        deauthorizers: one worker, for these.
+        watch: warns if events wait long for a worker.
         binding: to its event loop.
-        guard: of what is unfinished; None if there is no backlog.
-        draining: whether the service ends.
-        idle: set when only what is set aside is left.
+        guard: keeps unfinished events in the backlog; None if there is none.
+        draining: whether the shutdown has begun.
+        idle: set during the shutdown, when only events that are set aside are left.
     """
 
     workers: WorkerPool
@@ -40,17 +40,19 @@ class Run:
         """All workers."""
         return self.workers, self.deauthorizers
 
-    def look_after(self, pending: PendingEvent) -> None:
-        """Watch how long events wait, where no worker is free for one like this."""
+    def watch_if_busy(self, pending: PendingEvent) -> None:
+        """Let ``watch`` check how long events wait, if no worker is free for this one."""
         pool = self.deauthorizers if pending.event.is_deauthorization else self.workers
         if pool.is_busy:
-            self.watch.look()
+            self.watch.wake()
 
-    def leaves_to_backlog(self, reason: WaitReason | None, *, at_the_end: bool) -> bool:
-        """Say whether an event that would be tried again is left for the next start, now that the service ends.
+    def leaves_to_backlog(self, reason: WaitReason | None, *, attempted_while_draining: bool) -> bool:
+        """Say whether an event that is to be tried again is left for the next start; for the shutdown.
 
         Args:
             reason: what it waits for.
-            at_the_end: whether it was attempted since the end began.
+            attempted_while_draining: whether its last attempt began after the shutdown did.
         """
-        return self.guard is not None and (at_the_end or reason in (WaitReason.QUOTA, WaitReason.OWNER_TURN))
+        return self.guard is not None and (
+            attempted_while_draining or reason in (WaitReason.QUOTA, WaitReason.OWNER_TURN)
+        )

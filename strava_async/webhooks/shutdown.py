@@ -1,4 +1,4 @@
-"""What becomes of the webhook events that are unfinished when a queue ends: they are kept, or lost and named."""
+"""Webhook events that are unfinished when a queue ends: kept in the backlog, or lost and logged."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _logger = logging.getLogger("strava_async.webhooks")
 
 
 class Shutdown:
-    """Keeps what is unfinished, or logs that it is lost.
+    """Keeps unfinished events, or logs that they are lost.
 
     Args:
-        counts: what became of the events.
-        store: where they were; what is lost is forgotten there, so that it is accepted if it comes again.
+        counts: updated.
+        store: forgets what is lost, so that it is accepted if Strava sends it again.
     """
 
     def __init__(self, counts: WebhookCounts, store: MemoryEventStore) -> None:
@@ -28,7 +28,7 @@ class Shutdown:
         self._store = store
 
     async def put_away(self, left: list[PendingEvent], guard: BacklogGuard | None) -> None:
-        """Do that with all that is left, to the end, whatever is cancelled meanwhile."""
+        """Keep or log all that is left, even if this is cancelled."""
         if guard is None:
             self._lose(left)
         elif left or not guard.is_clear:
@@ -51,7 +51,7 @@ class Shutdown:
         self._counts.waiting -= len(lost)
         for pending in lost:
             self._store.forget(pending.event)
-        # Deauthorizations first, because no later event stands for them.
+        # Deauthorizations first: no later event makes up for one.
         for event in sorted((pending.event for pending in lost), key=lambda event: not event.is_deauthorization):
             left = "; on_disconnect may be left to be called" if event.is_deauthorization else ""
             _logger.error("%s: cut off, of athlete %d%s", event_label(event), event.owner_id, left)

@@ -1,4 +1,4 @@
-"""Log lines that anybody can cause by sending something: each kind once a minute."""
+"""Log lines that any sender can cause: each kind at most once a minute."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _logger = logging.getLogger("strava_async.webhooks")
 
 
 class ThrottledLog:
-    """Logs each kind of trouble at most once a minute; ``WebhookRouter.counts`` says how often it came.
+    """Logs each kind of problem at most once a minute; ``WebhookRouter.counts`` has the totals.
 
     Args:
-        clock: tells when a minute is over.
+        clock: times the minute.
     """
 
     def __init__(self, clock: Clock) -> None:

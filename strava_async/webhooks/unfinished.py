@@ -1,4 +1,4 @@
-"""The webhook events that are not finished: in lanes, and bounded for each athlete."""
+"""The unfinished webhook events of a store in memory, in lanes and counted for each athlete."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Unfinished:
     """Keeps the lanes, and counts the events of each athlete in them.
 
     Args:
-        owners: counts them. A deauthorization is not counted: there are two of an athlete at most.
+        owners: counts them. Deauthorizations are not counted: an athlete has two at most.
     """
 
     def __init__(self, owners: Owners) -> None:
@@ -25,7 +25,7 @@ class Unfinished:
 
     @property
     def lanes(self) -> list[Lane]:
-        """The lanes. Callable from any thread, where a lane may have become empty since."""
+        """The lanes. Thread-safe; in another thread a lane may be empty already."""
         return list(self._lanes.values())
 
     @property
@@ -34,7 +34,7 @@ class Unfinished:
         return [pending for lane in self.lanes for pending in lane.events]
 
     def has_room(self, event: WebhookEvent) -> bool:
-        """Say whether there may be one more of the event's athlete."""
+        """Say whether the event's athlete may have one more."""
         return event.is_deauthorization or self._owners.has_room(event.owner_id)
 
     def add(self, pending: PendingEvent) -> Lane | None:
@@ -50,7 +50,7 @@ class Unfinished:
         return lane if len(lane.events) == 1 else None
 
     def supersede(self, pending: PendingEvent) -> bool:
-        """Let a deauthorization replace one of the same athlete's that waits behind another, if there is one."""
+        """Replace a deauthorization of the same athlete that waits behind another; return whether that was done."""
         if not pending.event.is_deauthorization:
             return False
         lane = self._lanes.get(lane_key(pending.event))
@@ -60,7 +60,7 @@ class Unfinished:
         return True
 
     def finish(self, lane: Lane) -> PendingEvent:
-        """Take the first event out of its lane; return it."""
+        """Remove the first event of a lane; return it."""
         pending = lane.events.popleft()
         if not lane.events:
             del self._lanes[lane.key]
@@ -68,7 +68,7 @@ class Unfinished:
         return pending
 
     def clear(self) -> list[PendingEvent]:
-        """Take out all events; return them."""
+        """Remove all events; return them."""
         left = self.events
         for lane in self.lanes:
             lane.events.clear()
@@ -78,7 +78,7 @@ class Unfinished:
         return left
 
     def oldest_ready_at(self) -> float | None:
-        """Return since when the event waits that waits longest for a worker; None if none does. From any thread."""
+        """Return since when a worker is needed, on the monotonic clock; None if no event is ready. Thread-safe."""
         ready_at = [first.ready_at for first in map(_first, self.lanes) if first is not None]
         return min((at for at in ready_at if at is not None), default=None)
 
@@ -91,5 +91,5 @@ class Unfinished:
 def _first(lane: Lane) -> PendingEvent | None:
     try:
         return lane.events[0]
-    except IndexError:  # it was finished while another thread looks
+    except IndexError:  # finished meanwhile, in the event loop's thread
         return None

@@ -1,4 +1,4 @@
-"""Warns when webhook events wait for a worker and none becomes free, as when all handlers hang."""
+"""Warns when webhook events wait long for a worker, as when all handlers hang."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _logger = logging.getLogger("strava_async.webhooks")
 
 
 class Watch:
-    """Looks after the event that has waited longest, while there may be one that waits.
+    """Checks for how long the oldest event has waited, while any may be waiting.
 
     Args:
-        clock: by which they wait.
+        clock: times the checks.
         oldest: returns for how many seconds the oldest has waited; None if none waits.
-        describe: says what keeps them waiting.
+        describe: returns why, for the log.
     """
 
     def __init__(self, clock: Clock, oldest: Callable[[], float | None], describe: Callable[[], str]) -> None:
@@ -29,8 +29,8 @@ class Watch:
         self._describe = describe
         self._wanted = anyio.Event()
 
-    def look(self) -> None:
-        """Say that events may have to wait from now on."""
+    def wake(self) -> None:
+        """Start checking: events may have to wait from now on."""
         self._wanted.set()
 
     async def run(self) -> None:

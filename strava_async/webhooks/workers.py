@@ -15,8 +15,7 @@ from strava_async.webhooks.base import Claim, EventStore
 class WorkerPool:
     """Workers for one class of events.
 
-    One worker at a time asks the store, for all that are free: a burst costs one question, and the others are woken
-    together by its answer.
+    One worker at a time calls ``claim``, for as many events as workers are free: a burst costs one call.
 
     Attributes:
         size: how many workers there are.
@@ -24,7 +23,7 @@ class WorkerPool:
     Args:
         store: where the events are.
         size: how many workers there are.
-        handle: handles a claimed event to its end, or gives it back; raises nothing.
+        handle: handles a claimed event, and calls ``ack`` or ``retry``; raises nothing.
         deauthorizations: whether they handle these, or the other events.
     """
 
@@ -37,7 +36,7 @@ class WorkerPool:
         self._deauthorizations = deauthorizations
         self._free = size
         self._claims: deque[Claim] = deque()
-        self._is_asking = False
+        self._is_claiming = False
         self._waiting: deque[anyio.Event] = deque()
 
     @property
@@ -46,9 +45,9 @@ class WorkerPool:
         return self._free == 0
 
     async def work(self) -> None:
-        """Be one worker; never returns."""
+        """Run one worker; never returns."""
         while True:
-            await anyio.lowlevel.checkpoint()  # where events that wait for nothing let it be cancelled
+            await anyio.lowlevel.checkpoint()  # so that it can be cancelled while events are always ready
             claim = await self._next()
             self._free -= 1
             await self._handle(claim)
@@ -56,21 +55,21 @@ class WorkerPool:
 
     async def _next(self) -> Claim:
         while not self._claims:
-            if self._is_asking:
+            if self._is_claiming:
                 turn = anyio.Event()
                 self._waiting.append(turn)
                 await turn.wait()
             else:
-                await self._ask()
+                await self._claim()
         return self._claims.popleft()
 
-    async def _ask(self) -> None:
-        self._is_asking = True
+    async def _claim(self) -> None:
+        self._is_claiming = True
         try:
-            # The lease does not end: what is in the memory of this process is nobody else's.
+            # Without end: no other process can claim from the memory of this one.
             self._claims.extend(await self._store.claim(self._free, math.inf, deauthorizations=self._deauthorizations))
         finally:
-            self._is_asking = False
-        # One is for the worker that asked; in place of that, one more is woken to ask next.
+            self._is_claiming = False
+        # Wake one for each claim. This worker takes one itself, so one more wakes, to call ``claim`` next.
         for _ in range(min(len(self._claims), len(self._waiting))):
             self._waiting.popleft().set()

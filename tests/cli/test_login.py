@@ -170,7 +170,7 @@ def test_a_login_shows_who_is_connected_and_until_when(desk: Desk) -> None:
     )
     assert re.search(r"^  granted +activity:read, read$", out, re.MULTILINE)
     until = time.strftime("%Y-%m-%d %H:%M", time.localtime(token.expires_at))
-    assert re.search(rf"^  access token +good until {until}; renews itself$", out, re.MULTILINE)
+    assert re.search(rf"^  access token +valid until {until}; renewed automatically$", out, re.MULTILINE)
     assert re.search(rf"^  kept in +{desk.options().store}$", out, re.MULTILINE)
     assert err == ""
     assert [page.status_code for page in desk.pages] == [200]
@@ -465,18 +465,18 @@ def test_accounts_lists_who_is_connected(desk: Desk) -> None:
     head, *rows = desk.shown[0].splitlines()
     assert head.split() == ["Athlete", "Access", "token", "Granted"]
     assert [row.split()[0] for row in rows] == sorted([str(first), str(second)])
-    assert all("; renews itself" in row and row.rstrip().endswith("activity:read, read") for row in rows)
+    assert all("; renewed automatically" in row and row.rstrip().endswith("activity:read, read") for row in rows)
     assert desk.accounts(now=lambda: time.time() + 7 * 3_600) == 0
-    assert desk.shown[0].count("expired; renews itself") == 2
+    assert desk.shown[0].count("expired; renewed automatically") == 2
 
 
 @pytest.mark.parametrize(
     ("token", "said"),
     [
-        (TokenSet("a", None, 20_000_000), r"good until 1970-08-2. ..:.3; log in again then"),
+        (TokenSet("a", None, 20_000_000), r"valid until 1970-08-2. ..:.3; log in again then"),
         (TokenSet("a", None, 1_000), "expired; log in again"),
-        (TokenSet("a", "r", None), "good until an unknown time; renews itself"),
-        (TokenSet("a", "r", 10**17), "good until the end of the calendar; renews itself"),
+        (TokenSet("a", "r", None), "valid until an unknown time; renewed automatically"),
+        (TokenSet("a", "r", 10**17), "valid until the end of the calendar; renewed automatically"),
     ],
 )
 def test_accounts_shows_how_long_a_token_is_valid(desk: Desk, token: TokenSet, said: str) -> None:

@@ -45,7 +45,7 @@ class Renewal:
         self.saved.append(tokens.refresh_token)
 
 
-# How an event loop ends while a renewal is under way
+# How an event loop ends while a renewal is in progress
 
 
 async def returning(renewal: Renewal) -> None:

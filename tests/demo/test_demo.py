@@ -483,7 +483,7 @@ def test_plain_lines_are_written_when_something_changes():
         "11:55:48 1,202 activities on the list, 1,202 new",
         "11:55:48 details 97/200, stream sets 97/200, 12 requests/s",
         "11:55:48 read_15min is spent: next window in 4:12, 50 calls waiting",
-        "11:55:48 the window has turned",
+        "11:55:48 the next window has begun",
         "11:55:48 details 200/200, stream sets 200/200, 12 requests/s",
     ]
 

@@ -25,7 +25,7 @@ from starlette.types import Message
 from strava_async import InputError, MemoryTokenStore, QuotaExceededError, Strava, TokenSet
 from strava_async._hidden import Hidden
 from strava_async.fastapi import SqliteBacklog, StravaLifespan, WebhookCounts, WebhookRouter, webhook_router
-from strava_async.fastapi.webhook_guard import BODY_SECONDS, Guard, RefusedError
+from strava_async.fastapi.webhooks.guard import BODY_SECONDS, Guard, RefusedError
 from strava_async.testing import Emulator, FakeClock
 from strava_async.webhooks import WebhookEvent
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 
 import anyio
 import pytest
 
 from strava_async._concurrency.loop_binding import LoopBinding
-from strava_async.errors import QuotaExceededError
+from strava_async.errors import LimiterError, QuotaExceededError
 from strava_async.limiter.dispatcher import Dispatcher
 from strava_async.limiter.queue import Waiter, WaitQueue
 from strava_async.quota.entry import LedgerEntry
@@ -151,6 +152,48 @@ async def test_who_is_refused_and_cancelled_before_it_knows_gives_nothing_back()
         await anyio.wait_all_tasks_blocked()
         calls.tray.refills_at += REFILL_SECONDS  # that is later than it may wait
         calls.dispatcher.advance()
+        tasks.cancel_scope.cancel()
+    assert (calls.tray.units, calls.tray.log, calls.served) == (0, [], [])
+
+
+@pytest.mark.anyio
+async def test_when_it_is_closed_every_call_that_waits_raises_an_error_of_its_own() -> None:
+    calls, errors = Calls(1), list[LimiterError]()
+    entry = await calls.call("out")
+
+    async def fail(quota_class: QuotaClass, priority: Priority, max_wait: float) -> None:
+        with pytest.raises(LimiterError, match="closed") as caught:
+            await calls.call("never", quota_class, priority, max_wait)
+        errors.append(caught.value)
+
+    async with anyio.create_task_group() as tasks:
+        for quota_class in QuotaClass:
+            for priority in Priority:
+                tasks.start_soon(fail, quota_class, priority, math.inf)
+                tasks.start_soon(fail, quota_class, priority, 2 * REFILL_SECONDS)
+        await anyio.wait_all_tasks_blocked()
+        assert {calls.dispatcher.waiting(each, priority) for each in QuotaClass for priority in Priority} == {2}
+        calls.dispatcher.refuse_all(lambda: LimiterError("this limiter is closed"))
+    assert len({id(error) for error in errors}) == 12
+    assert {calls.dispatcher.waiting(each, priority) for each in QuotaClass for priority in Priority} == {0}
+    calls.dispatcher.release(entry)
+    await calls.call("again")
+    assert calls.tray.log == ["read NORMAL", "release", "read NORMAL"]
+
+
+@pytest.mark.anyio
+async def test_who_is_cancelled_while_it_is_closed_gives_nothing_back() -> None:
+    calls = Calls(0)
+
+    async def call() -> None:
+        with suppress(LimiterError):  # of which its task may know before the cancellation
+            await calls.call("never")
+
+    async with anyio.create_task_group() as tasks:
+        for _ in ("owner of the timer", "parked"):
+            tasks.start_soon(call)
+        await anyio.wait_all_tasks_blocked()
+        calls.dispatcher.refuse_all(lambda: LimiterError("this limiter is closed"))
         tasks.cancel_scope.cancel()
     assert (calls.tray.units, calls.tray.log, calls.served) == (0, [], [])
 

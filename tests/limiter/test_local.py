@@ -360,7 +360,7 @@ async def test_no_wait_means_now_or_never(limiter: RateLimiter) -> None:
     permit = await limiter.acquire(max_wait=0)
     with pytest.raises(QuotaExceededError) as caught:
         await limiter.acquire(max_wait=0)
-    assert caught.value.wait_seconds == 1, "the answer under way decides"
+    assert caught.value.wait_seconds == 1, "the answer to the request in flight decides"
     permit.release()
     await limiter.acquire(max_wait=0)
 
@@ -435,6 +435,21 @@ async def test_guarantee_07_a_retry_keeps_its_place(clock: FakeClock, limiter: R
             await anyio.wait_all_tasks_blocked()
         last.release()
     assert queue.served == ["first", "second", "young", "younger"]
+
+
+async def test_the_permit_of_another_limiter_is_no_place_in_the_queue(clock: FakeClock, limiter: RateLimiter) -> None:
+    other = RateLimiter(clock=clock)
+    for _ in range(20):
+        theirs = await other.acquire(QuotaClass.UPLOAD)
+        theirs.release()
+    last = await last_unit(limiter, clock)
+    queue = Queue(limiter, keep=False)
+    async with anyio.create_task_group() as tasks:
+        for name, retry_of in (("stranger", theirs), ("young", None), ("younger", None)):
+            tasks.start_soon(queue.call, name, READ, NORMAL, retry_of)
+            await anyio.wait_all_tasks_blocked()
+        last.release()
+    assert queue.served == ["stranger", "young", "younger"]
 
 
 async def test_a_429_waits_for_its_reset_and_then_succeeds(
@@ -651,8 +666,8 @@ async def test_background_calls_go_on_as_the_reserve_melts(clock: FakeClock, lim
     assert len({round(at) for at in strava.started}) > 15
 
 
-async def test_a_new_date_wakes_the_owner_of_the_timer_earlier(clock: FakeClock) -> None:
-    """While a slow answer is outstanding, the window boundary is only known roughly; the answer improves it."""
+async def test_a_new_date_wakes_the_keeper_earlier(clock: FakeClock) -> None:
+    """While a slow answer is on its way the turn of the window is only known roughly; the answer tells it better."""
     limiter = RateLimiter(clock=clock, random=lambda: 0.0)
     strava = Strava(clock)
     await spend(limiter, strava)

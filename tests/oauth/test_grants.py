@@ -98,9 +98,9 @@ def test_a_missing_scope_is_named() -> None:
 
 
 def test_a_redirect_brings_code_scope_and_state() -> None:
-    parsed = parse_redirect("http://localhost/?state=s&code=c0de&scope=read,activity:read")
-    assert (parsed.code, parsed.scope, parsed.state) == ("c0de", {"read", "activity:read"}, "s")
-    assert "c0de" not in repr(parsed)
+    back = redirect.parse_redirect("http://localhost/?state=s&code=c0de&scope=read,activity:read")
+    assert (back.code, back.scope, back.state) == ("c0de", {"read", "activity:read"}, "s")
+    assert "c0de" not in repr(back)
 
 
 def test_a_refusal_is_an_error_of_its_own() -> None:

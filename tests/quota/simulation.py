@@ -1,7 +1,7 @@
 """A day at Strava's quota in virtual time: an event heap, the referee's meters, and a client under test.
 
 The client is either ``Desk``, the library's ledger and queue without a loop, or ``Oracle``, which reads the meters
-themselves and knows how long each request will be under way: nobody can be faster without a 429.
+themselves and knows how long each request will take: nobody can be faster without a 429.
 """
 
 from __future__ import annotations

@@ -762,7 +762,7 @@ def test_a_clock_that_two_answers_set_again_begins_with_one_call_and_that_answer
     assert world.quota.read_15min.usage is not None
 
 
-def test_the_earlier_clock_says_nothing_about_a_call_in_flight_when_it_was_set_again() -> None:
+def test_the_clock_of_before_tells_nothing_of_a_call_that_was_out_when_it_was_set_again() -> None:
     world = LedgerWorld(start=TEN + 1_000)
     world.learn(20)
     out = world.give()

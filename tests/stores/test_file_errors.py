@@ -59,8 +59,8 @@ def open_nothing(connection: sqlite3.Connection) -> None:
     ("work", "sentence"),
     [
         (fill, "the disk has no room for"),
-        (write_read_only, "cannot be opened for writing: see to its permissions"),
-        (open_nothing, "cannot be opened for writing: see to its permissions"),
+        (write_read_only, "cannot be opened for writing: check its permissions"),
+        (open_nothing, "cannot be opened for writing: check its permissions"),
     ],
 )
 def test_an_error_of_sqlite_says_what_to_do(
@@ -77,13 +77,13 @@ def test_an_error_of_sqlite_says_what_to_do(
     ("number", "sentence"),
     [
         (errno.ENOSPC, "the disk has no room for"),
-        (errno.EDQUOT, "the user's quota of it is used up"),
+        (errno.EDQUOT, "the user's disk quota is used up"),
         (errno.EFBIG, "the disk has no room for"),
         (errno.EROFS, "is on a read-only file system: mount it for writing"),
         (errno.EMFILE, "too many files are open"),
         (errno.EACCES, "no permission for"),
         (errno.EPERM, "no permission for"),
-        (errno.EIO, "look at its disk"),
+        (errno.EIO, "check its disk"),
     ],
 )
 def test_an_error_of_the_system_says_what_to_do(path: Path, number: int, sentence: str) -> None:
@@ -159,7 +159,7 @@ async def test_hundreds_of_locks_at_once_keep_no_more_room_than_can_be_needed(pa
     async with anyio.create_task_group() as tasks:
         for athlete_id in range(200):
             tasks.start_soon(enter, athlete_id)
-    # Those whose probe is under way do not count yet: as many as there are threads.
+    # Those whose probe is in progress do not count yet: as many as there are threads.
     assert MAX_ROOMS * ROOM_BYTES <= sum(sizes) <= (MAX_ROOMS + THREADS) * ROOM_BYTES
 
 
@@ -178,8 +178,8 @@ def test_what_a_killed_holder_left_in_the_file_is_no_room_of_the_next(tmp_path: 
     path.write_bytes(b"x" * 100_000)
     lock = FileLock(str(path))
     assert lock.try_acquire()
-    lock.keep_room(10)
-    lock.give_room()
+    lock.reserve_room(10)
+    lock.free_room()
     assert size_of(path) == 0
     lock.release()
 

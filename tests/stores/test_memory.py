@@ -52,7 +52,7 @@ def test_a_loop_that_stopped_inside_a_lock_leaves_it_to_the_next() -> None:
     assert anyio.run(enter) == "inside"
 
 
-def test_the_lock_in_a_second_running_loop_is_an_error_at_once(anyio_backend: str) -> None:
+def test_the_lock_in_a_second_loop_that_has_not_ended_is_an_error_at_once(anyio_backend: str) -> None:
     store = MemoryTokenStore()
     inside, told = threading.Event(), threading.Event()
     errors: list[InputError] = []

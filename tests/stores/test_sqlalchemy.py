@@ -30,7 +30,7 @@ def anyio_backend() -> str:
 
 
 class RestlessClock(FakeClock):
-    """Stands still, and lets nobody sleep: whoever waits tries again at once."""
+    """Stands still, and no sleep waits: those who wait try again at once."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,8 +43,7 @@ class RestlessClock(FakeClock):
 
 @asynccontextmanager
 async def engine_of(path: Path, **arguments: Any) -> AsyncGenerator[AsyncEngine, None]:
-    # However slow the machine is: a writer waits for the others.
-    arguments = {"connect_args": {"timeout": 60}, **arguments}
+    arguments.setdefault("connect_args", {"timeout": 60})
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}", **arguments)
     try:
         async with engine.begin() as connection:
@@ -64,7 +63,7 @@ async def leases(engine: AsyncEngine) -> list[str]:
 
 
 async def leave_lease(engine: AsyncEngine, clock: FakeClock) -> None:
-    """Do as a holder that has died."""
+    """Leave what a holder leaves that was killed."""
     async with async_sessionmaker(engine).begin() as session:
         session.add(StravaTokenLock(athlete_id=7, holder="dead", expires_at=int(clock.time()) + LEASE_SECONDS))
 

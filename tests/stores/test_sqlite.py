@@ -364,7 +364,7 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "cut off in the header": (cut(60), "damaged"),
     "cut off in a page": (cut(5000), "damaged"),
     "cut off between pages": (cut(8192), "damaged"),
-    "no database": (lambda path: path.write_text("access-0 " * 1000), "damaged or no database"),
+    "no database": (lambda path: path.write_text("access-0 " * 1000), "damaged or not a database"),
     "header overwritten": (overwrite(0, 100), "damaged"),
     "pages overwritten": (overwrite(4096, 10**9), "damaged"),
     "another program's": (put_in_place("CREATE TABLE tokens (athlete_id)"), "another program"),
@@ -463,7 +463,7 @@ async def test_the_wal_of_a_file_that_cannot_be_used_is_kept(path: Path, kind: s
 
 
 @pytest.mark.anyio
-async def test_a_missing_file_whose_wal_is_there_is_not_made_again(path: Path, tmp_path: Path) -> None:
+async def test_a_missing_file_whose_wal_is_there_is_not_created_again(path: Path, tmp_path: Path) -> None:
     lost = tmp_path / "lost.db"
     await save_into_a_wal(path, lost)
     good = contents(lost)["lost.db"]
@@ -562,7 +562,7 @@ async def test_a_transaction_of_another_is_waited_for(path: Path) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("name", "sentence"), [("none/tokens.db", "does not exist"), ("file/tokens.db", "is no directory")]
+    ("name", "sentence"), [("none/tokens.db", "does not exist"), ("file/tokens.db", "is not a directory")]
 )
 async def test_a_directory_that_is_none_is_named(tmp_path: Path, name: str, sentence: str) -> None:
     write(tmp_path / "file", b"")

@@ -150,7 +150,7 @@ def test_a_loop_that_stopped_inside_a_lock_leaves_it_to_the_next(path: Path) -> 
     assert open_files() == before
 
 
-def test_a_lock_that_a_running_loop_holds_is_not_released(path: Path, anyio_backend: str) -> None:
+def test_a_lock_that_a_running_loop_holds_is_not_given_up(path: Path, anyio_backend: str) -> None:
     store, impatient = SqliteTokenStore(path), SqliteTokenStore(path, lock_timeout=0)
     inside, told = threading.Event(), threading.Event()
 

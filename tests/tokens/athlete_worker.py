@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from strava_async import SqliteTokenStore, Strava, StravaError, TokenSet
+from strava_async.stores import ANY, AnyTokens, Lease
 from tests.plain_http import NO_TRUST
 
 LIMITS = httpx.Limits(max_connections=25)
@@ -47,14 +48,34 @@ class StagedStore(SqliteTokenStore):
         self._stages = stages
 
     @asynccontextmanager
-    async def lock(self, athlete_id: int) -> AsyncGenerator[None, None]:
-        async with super().lock(athlete_id):
+    async def lock(self, athlete_id: int) -> AsyncGenerator[Lease]:
+        async with super().lock(athlete_id) as lease:
             await self._stages.reach("locked")
-            yield
+            yield lease
+
+    async def save(self, athlete_id: int, token: TokenSet, *, replacing: TokenSet | AnyTokens | None = ANY) -> bool:
+        was_saved = await super().save(athlete_id, token, replacing=replacing)
+        await self._stages.reach("saved")
+        return was_saved
+
+
+class FiveMethods:
+    """The same store with the signatures of ``BasicTokenStore``, and nothing besides."""
+
+    def __init__(self, store: SqliteTokenStore) -> None:
+        self._store = store
+        self.load, self.athlete_ids = store.load, store.athlete_ids
 
     async def save(self, athlete_id: int, token: TokenSet) -> None:
-        await super().save(athlete_id, token)
-        await self._stages.reach("saved")
+        await self._store.save(athlete_id, token)
+
+    async def delete(self, athlete_id: int) -> None:
+        await self._store.delete(athlete_id)
+
+    @asynccontextmanager
+    async def lock(self, athlete_id: int) -> AsyncGenerator[None]:
+        async with self._store.lock(athlete_id):
+            yield
 
 
 def say(line: str) -> None:
@@ -64,12 +85,13 @@ def say(line: str) -> None:
 async def main() -> None:
     orders = json.loads(await asyncio.to_thread(sys.stdin.readline))
     stages = Stages(orders["stop_at"])
+    store = StagedStore(orders["store"], stages)
     hooks: Any = {"request": [stages.on_request], "response": [stages.on_response]}
     async with httpx.AsyncClient(verify=NO_TRUST, event_hooks=hooks, limits=LIMITS, trust_env=False) as http_client:
         strava = Strava(
             orders["client_id"],
             orders["client_secret"],
-            token_store=StagedStore(orders["store"], stages),
+            token_store=FiveMethods(store) if orders["five_methods"] else store,
             http_client=http_client,
             api_url=f"{orders['url']}/api/v3",
             oauth_url=f"{orders['url']}/oauth",

@@ -1,9 +1,10 @@
-"""A lock that expires while Strava is slow: no living grant is called dead, and no disconnection is undone."""
+"""A lock that expires while Strava is slow: no valid grant is called dead, and no disconnection is undone."""
 
 import copy
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
+from typing import cast
 
 import anyio
 import httpx
@@ -12,6 +13,8 @@ import pytest
 from strava_async import InvalidGrantError, MemoryTokenStore, Strava, TokenSet, TokenStoreError
 from strava_async.stores import ANY, AnyTokens
 from strava_async.stores.adapter import adapted
+from strava_async.testing import FakeClock
+from strava_async.tokens.accounts import Accounts
 from tests.stores.contract import FULL, LEAST
 from tests.test_application import Setting
 
@@ -118,7 +121,7 @@ async def overtaken(two: TwoProcesses, tasks: anyio.abc.TaskGroup) -> None:
     two.other_way.back.set()
 
 
-async def test_who_lost_the_lock_does_not_call_a_valid_grant_invalid(two: TwoProcesses) -> None:
+async def test_who_lost_the_lock_does_not_call_a_valid_grant_dead(two: TwoProcesses) -> None:
     results: list[object] = []
 
     async def call() -> None:
@@ -193,6 +196,33 @@ async def test_a_late_disconnection_revokes_what_was_renewed_meanwhile(two: TwoP
     assert not await two.setting.is_alive(renewed)
 
 
+class Connecting(MemoryTokenStore):
+    """A store in which another process saves a grant while the one before is being revoked."""
+
+    later: TokenSet | None = None
+
+    async def load(self, athlete_id: int) -> TokenSet | None:
+        saved = await super().load(athlete_id)
+        if self.later is not None:
+            later, self.later = self.later, None
+            await self.save(athlete_id, later)
+        return saved
+
+
+async def test_what_came_while_an_insufficient_grant_was_revoked_is_revoked_before_it_is_deleted() -> None:
+    store, revoked = Connecting(), list[TokenSet | None]()
+    await store.save(7, TokenSet("before", athlete_id=7))
+    store.later = TokenSet("later", athlete_id=7)
+
+    async def revoke(token: TokenSet | None) -> None:
+        revoked.append(token)
+
+    granted = TokenSet("granted", athlete_id=7)
+    await Accounts(store, FakeClock()).delete(7, revoke, granted=granted)
+    assert [token and str(token.access_token) for token in revoked] == ["granted", "later"]
+    assert await store.load(7) is None
+
+
 class ShortLease(MemoryTokenStore):
     """A store whose leases are always too short."""
 
@@ -226,7 +256,7 @@ async def test_a_grant_is_not_called_invalid_without_a_lease_that_is_held() -> N
 
 
 class Overtaken(MemoryTokenStore):
-    """A store in which the athlete connects again just before the tokens of the invalid grant are deleted."""
+    """A store in which the athlete is connected again just before the tokens of the dead grant are deleted."""
 
     async def delete(self, athlete_id: int, *, if_unchanged: TokenSet | AnyTokens = ANY) -> bool:
         await self.save(athlete_id, FULL)
@@ -333,3 +363,28 @@ async def test_what_a_store_can_do_is_used() -> None:
         assert not lease.held()
     assert await store.save(7, FULL, replacing=LEAST) is False
     assert await store.delete(7) is False
+
+
+class Paging(MemoryTokenStore):
+    """A store that holds something open while its athletes are iterated over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_open = False
+
+    async def iter_athlete_ids(self, *, after: int = 0) -> AsyncGenerator[int]:
+        self.is_open = True
+        try:
+            for athlete_id in sorted(self._tokens):
+                yield athlete_id
+        finally:
+            self.is_open = False
+
+
+async def test_closing_the_iteration_over_athletes_closes_that_of_the_store() -> None:
+    store = Paging()
+    await store.save(7, FULL)
+    async with aclosing(cast("AsyncGenerator[int]", adapted(store).iter_athlete_ids())) as athlete_ids:
+        assert await anext(athlete_ids) == 7
+        assert store.is_open
+    assert not store.is_open

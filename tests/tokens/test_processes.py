@@ -7,6 +7,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest_asyncio
 
 from strava_async import InvalidGrantError, SqliteTokenStore, Strava, TokenSet
 from strava_async.testing import Emulator, MeterLimits, serve
+from tests.tokens.athlete_worker import FiveMethods
 
 pytestmark = pytest.mark.asyncio
 
@@ -52,15 +54,22 @@ class Setting:
         self.path = path
         self.store = SqliteTokenStore(path)
         self.athlete_id = emulator.athlete_ids[0]
+        self.five_methods = False  # whether the workers' store can do no more than that
         self._stack = stack
 
     async def connect(self) -> TokenSet:
-        """Put living tokens into the store that everybody will want to renew."""
+        """Put valid tokens into the store, which all processes will want to renew."""
         granted = self.emulator.grant(self.athlete_id)
         self.emulator.expire_access_tokens()
         token = TokenSet(granted["access_token"], granted["refresh_token"], 1, athlete_id=self.athlete_id)
         await self.store.save(self.athlete_id, token)
         return token
+
+    async def expire_saved(self) -> None:
+        """Let the saved access token be due."""
+        token = await self.store.load(self.athlete_id)
+        assert token is not None
+        await self.store.save(self.athlete_id, replace(token, expires_at=1))
 
     async def worker(self, *, callers: int = 1, stop_at: str | None = None) -> Worker:
         """Start a process and wait until it could begin."""
@@ -75,6 +84,7 @@ class Setting:
             "athlete_id": self.athlete_id,
             "callers": callers,
             "stop_at": stop_at,
+            "five_methods": self.five_methods,
         }
         assert process.stdin is not None
         process.stdin.write(f"{json.dumps(orders)}\n".encode())
@@ -83,7 +93,8 @@ class Setting:
 
     def strava(self) -> Strava:
         urls = {"api_url": f"{self.url}/api/v3", "oauth_url": f"{self.url}/oauth"}
-        return Strava(self.emulator.client_id, self.emulator.client_secret, token_store=self.store, **urls)
+        store = FiveMethods(self.store) if self.five_methods else self.store
+        return Strava(self.emulator.client_id, self.emulator.client_secret, token_store=store, **urls)
 
     def refreshes(self) -> int:
         return self.emulator.count("POST", "/oauth/token")
@@ -105,6 +116,25 @@ async def test_four_processes_with_25_callers_each_cause_one_refresh(setting: Se
     results = [json.loads(await worker.line()) for worker in workers]
     assert results == [{"answers": 25, "errors": []}] * 4
     assert setting.refreshes() == 1
+
+
+async def test_processes_over_a_store_of_five_methods_renew_once_and_can_disconnect(setting: Setting) -> None:
+    setting.five_methods = True
+    async with setting.strava() as strava:
+        page = await strava.authorization_url("http://localhost/callback", "read", state="s")
+        came_back_to = await setting.emulator.approve(page, athlete_id=setting.athlete_id)
+        await strava.connect_redirect(came_back_to, "read", state="s")
+        setting.emulator.expire_access_tokens()
+        await setting.expire_saved()
+        asked_before = setting.refreshes()
+        workers = [await setting.worker(callers=5) for _ in range(2)]
+        for worker in workers:
+            worker.go()
+        results = [json.loads(await worker.line()) for worker in workers]
+        assert results == [{"answers": 5, "errors": []}] * 2
+        assert setting.refreshes() == asked_before + 1
+        await strava.disconnect(setting.athlete_id)
+        assert await strava.athlete_ids() == []
 
 
 @pytest.mark.parametrize("stage", ["locked", "asking", "saved"])

@@ -1062,7 +1062,7 @@ async def test_a_source_that_nobody_uses_any_more_is_not_forgotten_while_it_work
     strava.gate = anyio.Event()
 
     async def call() -> None:
-        await accounts.drop_if_dead(accounts.source(7), 7)
+        await accounts.delete_if_revoked(accounts.source(7), 7)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(call)

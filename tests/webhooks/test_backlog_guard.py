@@ -629,7 +629,7 @@ async def test_what_could_not_be_put_there_at_the_beginning_of_the_end_is_kept_a
         await service.until_tried()
         backlog.error = TokenStoreError("no room")
         tasks.start_soon(service.mend, backlog)
-    assert "could not be put into the backlog at the beginning of the end" in caplog.text
+    assert "could not be put into the backlog when the shutdown began" in caplog.text
     assert backlog.writes == ["take", "hold", "keep"]
     assert [kept.event for kept in backlog.kept] == [event()]
     assert queue.counts == WebhookCounts(accepted=1, kept=1)

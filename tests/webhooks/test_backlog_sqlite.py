@@ -93,7 +93,7 @@ async def test_a_row_that_cannot_be_read_is_dropped_and_costs_no_other(
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + b"\xff" * 5_000])
 def test_a_broken_file_is_refused_and_left_alone(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    with pytest.raises(EventStoreError, match="damaged or no database"):
+    with pytest.raises(EventStoreError, match="damaged or not a database"):
         anyio.run(backlog_of(path).keep, [at(1.0)])
     assert path.read_bytes() == content
 

@@ -9,7 +9,7 @@ import pytest
 from strava_async.testing import FakeClock
 from strava_async.webhooks import Appended, EventStore, MemoryEventStore, PendingEvent, WaitReason
 from strava_async.webhooks.owners import Owners
-from tests.webhooks.event_store_contract import (
+from tests.webhooks.contract import (
     LEASE,
     MAX_OF_AN_OWNER,
     MAX_UNFINISHED,

@@ -1,4 +1,4 @@
-"""Forged events about a connected athlete, whose id is public: what they cost, and that real ones are still handled."""
+"""Forged events about a connected athlete, whose id is public: what they cost, and what happens to real ones."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""The handling of one webhook event: requests to Strava, callbacks, and what an error means."""
+"""One attempt to handle a webhook event: the checks, the calls, and what an error means."""
 
 import logging
 import threading
@@ -294,7 +294,7 @@ async def test_after_three_events_that_were_not_found_the_next_is_looked_at_once
     world = World(on_event=[NOT_FOUND] * 99)
     handling = world.handling()
     ended = await first_attempts(world, handling, 5)
-    assert [end for _, end in ended] == [AFTER_NOT_FOUND[0]] * 5  # it waits to see what becomes of the others
+    assert [end for _, end in ended] == [AFTER_NOT_FOUND[0]] * 5  # it waits for the results of the others
     for pause, after in pairwise(NOT_FOUND_SECONDS):
         world.clock.advance(pause)
         expected = [Retry(after, WaitReason.NOT_FOUND)] * 3 + [turn(after)] * 2

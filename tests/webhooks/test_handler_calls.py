@@ -25,7 +25,7 @@ class Panic(BaseException):
 
 
 class Threads:
-    """A sync function that hangs until it is let go."""
+    """A sync function that hangs until it is released."""
 
     def __init__(self) -> None:
         self.begun = threading.Semaphore(0)

@@ -1,4 +1,4 @@
-"""Limits on the events of one athlete."""
+"""The bounds on the events of one athlete."""
 
 import pytest
 from hypothesis import given

@@ -33,7 +33,7 @@ def event(number: int = 1, *, at: int = 1, object_type: str = "activity") -> Web
 
 
 class Desk:
-    """Attempts events as configured, and records their order and how many are in progress at once."""
+    """Attempts events as told, and notes the order and how many are handled at the same time."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -486,7 +486,7 @@ async def test_an_event_that_waits_for_a_worker_for_a_minute_is_warned_of_each_m
             desk.clock.advance(seconds)
             await quiet()
             assert len(caplog.records) == lines
-        assert queue.oldest_waiting() is None  # 150 s: two are under way anew
+        assert queue.oldest_waiting() is None  # 150 s: two are being handled again
         desk.clock.advance(300)
         await quiet()
         assert len(caplog.records) == 2

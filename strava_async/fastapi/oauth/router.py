@@ -2,11 +2,11 @@
 
 Rules:
 
-- An answer of Strava's counts only in the browser that the question was put to (``oauth_question``), for the user of
-  the service that it was put to (``user``), and once: its code is spent.
-- Nothing here, nor a page that follows, learns a code or state from an address: no answer may be kept, none sends a
-  Referer; pages of the application's send the origin alone.
-- What changes something is a POST, and not one that a page of another origin sent.
+- A redirect from Strava is accepted only in the browser that began the authorization (``state_cookie``), for the same
+  user of the service (``user``), and once: its code is spent.
+- No code and no state leaks through a URL: no response may be cached, and none sends a Referer; the application's own
+  pages send the origin alone.
+- Whatever changes something is a POST, and is rejected if a page of another origin sent it.
 - An athlete's data are deleted after the grant is revoked. If that fails half way, the athlete is still signed in, and
   pressing the button again does the rest.
 """
@@ -21,6 +21,7 @@ from fastapi import APIRouter
 from strava_async.application import Strava
 from strava_async.errors import InputError
 from strava_async.fastapi.cross_site import is_a_site
+from strava_async.fastapi.oauth.connect_link import CONNECT_ROUTE
 from strava_async.fastapi.oauth.routes import OAuthRoutes, OnConnect, OnDisconnect, OnError, User
 from strava_async.fastapi.origins import origin_of
 from strava_async.oauth.scopes import scope_names
@@ -76,7 +77,7 @@ def oauth_router(
         user: called with the request, at the beginning and at the end of a connection; returns a text that names the
             service's own user, such as an id, or None if none is signed in, in which case the page asks to sign in
             first. The redirect of one user is rejected as forged when another brings it: otherwise the athlete could
-            be linked to whoever is signed in by then. A service that has users of its own (``identify``) needs
+            be linked to the user who is signed in by then. A service that has users of its own (``identify``) needs
             it. The text is only compared: it is neither kept nor shown.
         base_url: the address of the service's root as browsers see it, such as ``https://service.example``; needed
             behind a proxy that hides it, or that hides https. None takes it from the request. With it, a
@@ -86,8 +87,8 @@ def oauth_router(
         if_missing: what happens to the tokens if something required was not granted; see ``Strava.connect``. With
             ``keep`` the athlete is connected and signed in; ``on_error`` is the notice of it, with the reason
             ``missing_scope`` and the ``athlete_id``, and ``on_connect`` is not called.
-        quota: whether there is ``GET /quota``. It names no athlete, but tells anybody how much the service is used, and
-            who spends its quota how far that has come.
+        quota: whether there is ``GET /quota``. It names no athlete, but shows anybody how much the service is used, and
+            someone who drains its quota how far they are.
         new_secret: makes a random text of that many bytes.
 
     Raises:
@@ -119,7 +120,7 @@ def oauth_router(
 
 def _router(routes: OAuthRoutes, *, quota: bool) -> APIRouter:
     router = APIRouter(include_in_schema=False)
-    router.add_api_route("/connect", routes.connect, name="strava_connect")
+    router.add_api_route("/connect", routes.connect, name=CONNECT_ROUTE)
     router.add_api_route("/callback", routes.callback, name="strava_callback")
     router.add_api_route("/disconnect", routes.disconnect, methods=["POST"], name="strava_disconnect")
     router.add_api_route("/sign-out", routes.sign_out, methods=["POST"], name="strava_sign_out")

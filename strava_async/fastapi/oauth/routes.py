@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, fields, replace
 from urllib.parse import quote, urlencode, urlsplit
@@ -16,19 +15,19 @@ from strava_async._hidden import Hidden
 from strava_async.application import Strava
 from strava_async.client import Client
 from strava_async.errors import AuthorizationDeniedError, InputError, StravaError, TokenStoreError
-from strava_async.fastapi.connect_link import note_next
 from strava_async.fastapi.cookies import cookies_of
 from strava_async.fastapi.cross_site import is_sent_from_here
 from strava_async.fastapi.kit import ServiceState, kit_of
+from strava_async.fastapi.oauth.connect_link import note_next
 from strava_async.fastapi.oauth.failures import ConnectFailure, failure, failure_of
 from strava_async.fastapi.oauth.next_url import safe_next
 from strava_async.fastapi.oauth.pages import failure_response
+from strava_async.fastapi.oauth.query import read_query, take_code
 from strava_async.fastapi.oauth.state_cookie import (
     MountPoint,
     clear_state_cookie,
     finished_next,
     new_state,
-    read_query,
     set_state_cookie,
     verify_state_cookie,
 )
@@ -97,7 +96,7 @@ class OAuthRoutes:
 
         A redirect that was handled before, as after pressing Back, leads on if the athlete is signed in.
         """
-        code = _take_code(request)  # first, before anything can fail
+        code = take_code(request)  # first, before anything can fail
         kit, mount, go_to, cookies = self._kit(request), self._mount(request), "", cookies_of(request)
         state = (read_query(request.scope["query_string"], ("state",)) or {}).get("state", "")
         note_next(request, go_to)
@@ -264,14 +263,6 @@ def _logged_failure(kit: ServiceState, error: StravaError, *, kept: bool = False
     elif shown.reason == "missing_scope" and error.__cause__ is not None:
         _logger.error("a required scope was not granted, and the grant could not be revoked: %s", error.__cause__)
     return shown
-
-
-def _take_code(request: Request) -> Hidden[str]:
-    """Take the code out of the scope, which the server and middleware hold in local variables and log."""
-    scope = request.scope
-    code = Hidden((read_query(scope["query_string"], ("code",)) or {}).get("code", ""))  # none if it is repeated
-    scope["query_string"] = re.sub(rb"(?<![^&])code=[^&]*", b"code=***", scope["query_string"])
-    return code
 
 
 def _see_other(url: str) -> Response:

@@ -24,7 +24,6 @@ import hmac
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 
@@ -36,7 +35,6 @@ from strava_async.oauth.state import StateSigner
 
 MAX_PENDING = 8
 MAX_CLEARED = 8
-MAX_QUERY_BYTES = 4096
 # Twice the lifetime of a state: a late redirect can then be told from one in another browser.
 COOKIE_SECONDS = 1200
 
@@ -99,12 +97,12 @@ def set_state_cookie(response: Response, mount: MountPoint, state: str, secret: 
 
     Args:
         response: is given the cookie.
-        mount: see there.
+        mount: where the routes are.
         state: of the authorization request.
         secret: what the state was made with.
         cookies: the names of those that the browser has, in its order: the oldest first (RFC 6265 §5.4).
     """
-    kind = own_name(_PREFIX, secure=mount.secure)  # others are not ours, and replace none of ours
+    kind = own_name(_PREFIX, secure=mount.secure)  # cookies of other names do not count
     pending = [name for name in cookies if name.startswith(kind) and _DIGEST.fullmatch(name, len(kind))]
     for name in pending[: min(MAX_CLEARED, max(0, len(pending) + 1 - MAX_PENDING))]:
         mount.set_cookie(response, name, "", 0)
@@ -134,7 +132,7 @@ def finished_next(signer: StateSigner, mount: MountPoint, state: str, cookies: C
     """Return where to go after a request that is not pending in this browser, such as one whose redirect came before.
 
     Returns:
-        a path; empty if the state has expired; None if the request is pending, or the state is not ours.
+        a path; empty if the state has expired; None if the request is pending, or the state is forged.
     """
     if mount.cookie_of(state) in cookies:
         return None
@@ -149,16 +147,6 @@ def clear_state_cookie(response: Response, mount: MountPoint, state: str, cookie
     name = mount.cookie_of(state)
     if name in cookies:
         mount.set_cookie(response, name, "", 0)
-
-
-def read_query(query: bytes, names: Collection[str]) -> dict[str, str] | None:
-    """Return these parameters of a request; None if one is repeated (RFC 6749 §3.1), or the query is too long."""
-    if len(query) > MAX_QUERY_BYTES:
-        return None
-    pairs = parse_qsl(query.decode("utf-8", "replace"), keep_blank_values=True)
-    asked = [(name, value) for name, value in pairs if name in names]
-    found = dict(asked)
-    return found if len(found) == len(asked) else None
 
 
 def _binding(secret: str, user: str) -> str:

@@ -1,4 +1,4 @@
-"""Decides which requests to the callback of a subscription are accepted as events of Strava's: ``Guard``."""
+"""Decides which requests to the callback of a subscription are accepted as events from Strava: ``Guard``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from strava_async.webhooks.events import WebhookEvent, check_signature, check_si
 Signature = Literal["auto", "require", "off"]
 
 MAX_BODY_BYTES = 8 * 1024
-# Anybody can begin a request and not finish it, and a server that ends waits for it.
+# Anybody can begin a request and not finish it, and a server that shuts down waits for it.
 BODY_SECONDS = 5.0
 
 TOO_LARGE = Problem(413, "Too large")
@@ -81,7 +81,7 @@ class Guard:
         announced = request.headers.get("content-length", "")
         if announced.isdecimal() and (len(announced) > 18 or int(announced) > self.max_body_bytes):
             raise self._too_large()
-        # In real time: the network does not go by the application's clock.
+        # In real time: the network does not follow the application's clock.
         with anyio.move_on_after(self.body_seconds):
             return await self._whole(request)
         raise RefusedError(TOO_SLOW, f"its body was not complete after {self.body_seconds:g} s")

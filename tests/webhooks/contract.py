@@ -1,8 +1,9 @@
 """What every EventStore does. Derive a class named ``Test...`` from ``EventStoreContract`` and override ``opened``.
 
-``opened`` yields a store in which five events may be unfinished, and three of one athlete. Its time is ``clock``. A
-store that works in threads or asks a server overrides ``quiet`` too: it waits until the store has done what it was
-asked for.
+``opened`` yields a store in which five events may be unfinished, and three of one athlete. Its time is ``clock``, which
+stands still unless a test advances it: a store that polls for the events of other processes is woken by its own
+``append``. A store that works in threads or over a network overrides ``quiet`` too: it waits until all calls that can
+end have ended.
 """
 
 import math
@@ -15,6 +16,7 @@ import pytest
 
 from strava_async.testing import FakeClock
 from strava_async.webhooks import Appended, Claim, EventStore, WebhookEvent
+from strava_async.webhooks.owners import Standing
 from strava_async.webhooks.pending import GrantState
 
 Quiet = Callable[[], Awaitable[None]]
@@ -276,6 +278,17 @@ class EventStoreContract:
             await self.pass_time(clock, 10)
             assert events_of(await self.claimed(store)) == [event()]
 
+    async def test_a_retry_keeps_the_standing_of_an_event_among_those_of_its_athlete(self, clock: FakeClock) -> None:
+        async with self.opened(clock) as store:
+            await store.append(event())
+            claim = await self.one(store)
+            claim.pending.standing = Standing(has_turn=True, was_not_found=True, retries_not_found=False)
+            await store.retry(claim, clock.time() + 10)
+            await self.pass_time(clock, 10)
+            again = (await self.one(store)).pending
+            assert again.standing == Standing(has_turn=True, was_not_found=True, retries_not_found=False)
+            assert clock.monotonic() - again.came_at == 10
+
     # Leases
 
     async def test_what_is_claimed_is_nobody_elses_while_the_lease_lasts(self, clock: FakeClock) -> None:
@@ -299,6 +312,18 @@ class EventStoreContract:
             assert not await store.renew(left, LEASE)
             assert await store.ack(taken)
             assert events_of(await self.claimed(store)) == [event(1, 2)]
+
+    async def test_what_is_taken_over_may_be_claimed_and_its_grant_deleted(self, clock: FakeClock) -> None:
+        async with self.opened(clock) as store:
+            await store.append(event())
+            await store.append(removed())
+            await self.one(store)
+            await self.one(store, deauthorizations=True)  # and deletes the tokens, and is killed
+            await self.pass_time(clock, LEASE)
+            again = await self.one(store)
+            assert (again.pending.claimed, again.pending.grant_state) == (True, GrantState.INTACT)
+            again = await self.one(store, deauthorizations=True)
+            assert (again.pending.claimed, again.pending.grant_state) == (True, GrantState.UNKNOWN)
 
     async def test_a_lease_that_is_renewed_lasts(self, clock: FakeClock) -> None:
         async with self.opened(clock) as store:

@@ -4,9 +4,9 @@ Rules:
 
 - Strava gets its answer before anything is done about an event: 200 when it is in the queue, 503 when there is no room,
   so that it is sent again.
-- Anybody can send an event, so each is only a hint. For an athlete who is not connected it costs nothing, for one who
-  is connected there is a bound (``webhooks.owners``), and a deauthorization counts when Strava confirms it.
-- A body has to arrive within five seconds: a server ends only when it has answered its requests.
+- Anybody can send an event, so each is only a hint. It costs nothing for an athlete who is not connected, and is
+  bounded for one who is (``webhooks.owners``). A deauthorization counts when Strava confirms it.
+- A body has to arrive within five seconds: a server shuts down only when it has answered its requests.
 - An answer repeats nothing of the request but the challenge of a handshake whose token is right.
 """
 
@@ -25,7 +25,7 @@ from starlette.responses import JSONResponse, Response
 from strava_async._hidden import Hidden
 from strava_async.errors import InputError, UnverifiedWebhookError
 from strava_async.fastapi.problems import Problem, problem_of
-from strava_async.fastapi.webhook_guard import MAX_BODY_BYTES, TOO_LARGE, TOO_SLOW, Guard, RefusedError, Signature
+from strava_async.fastapi.webhooks.guard import MAX_BODY_BYTES, TOO_LARGE, TOO_SLOW, Guard, RefusedError, Signature
 from strava_async.webhooks.backlog import Backlog
 from strava_async.webhooks.counts import Offer, WebhookCounts
 from strava_async.webhooks.events import WebhookEvent, challenge_of
@@ -33,8 +33,6 @@ from strava_async.webhooks.handler import ClaimFunction, EventHandler, Grants, O
 from strava_async.webhooks.handler_calls import HANDLER_SECONDS
 from strava_async.webhooks.queue import DRAIN_SECONDS, EventQueue
 from strava_async.webhooks.throttled_log import ThrottledLog
-
-__all__ = ["Signature", "WebhookCounts", "WebhookRouter", "webhook_router"]
 
 RETRY_AFTER_SECONDS = 60
 
@@ -59,17 +57,17 @@ class WebhookRouter(APIRouter):
 
     @property
     def counts(self) -> WebhookCounts:
-        """What became of the requests so far; a copy."""
+        """How many requests were received so far, by how they ended; a copy."""
         return replace(self._queue.counts)
 
     @property
     def oldest_waiting_seconds(self) -> float:
-        """How long the event has waited that waits longest for a worker; 0 if none waits. Callable from any thread."""
+        """For how long an event has waited for a worker, at most; 0 if none waits. Thread-safe."""
         return self._queue.oldest_waiting() or 0.0
 
     @property
     def threads_left_behind(self) -> int:
-        """How many threads run on with a function that exceeded ``handler_seconds``. Callable from any thread."""
+        """How many threads still run a function that exceeded ``handler_seconds``. Thread-safe."""
         return self._handler.threads_left_behind
 
     @asynccontextmanager
@@ -134,7 +132,7 @@ def webhook_router(
         app.include_router(webhook_router(strava, verify_token=VERIFY_TOKEN, path=SECRET_PATH, on_event=on_event))
 
     Strava is answered at once, whatever the handlers do. Events wait in memory. Those of one object are handled one
-    after the other, in the order in which they came to this process; others at the same time, by ``workers``. That is
+    after the other, in the order in which this process received them; others at the same time, by ``workers``. That is
     not the order of ``event_time``, which Strava does not promise either.
 
     With ``max_wait=2`` a handler without quota fails with QuotaExceededError, mostly at once, and the event is tried
@@ -144,30 +142,29 @@ def webhook_router(
     - An event of an athlete who is not connected is dropped, and costs no request.
     - 100 events of one athlete may be unfinished; more are answered with 503. Until ``on_event`` has returned for one
       of them, ten a minute have their first attempt. After three that Strava did not find in an hour a 404 is not tried
-      again, and after twenty the next waits: see ``webhooks.owners``. That bounds what invented events
-      cost. Of activities that exist anybody can send events as well; give handlers ``Priority.BACKGROUND``, which
+      again, and after twenty the next waits: see ``webhooks.owners``. That bounds what forged events
+      cost. Anybody can also send events about activities that exist; give handlers ``Priority.BACKGROUND``, which
       leaves quota to people who wait, and the callback a ``path`` that nobody can guess.
     - A deauthorization goes to ``on_disconnect`` only, after Strava has confirmed it and the tokens were deleted; it
-      waits for no ``on_event``. A false one is logged, and Strava is asked about that athlete once a minute at most.
-    - What fails is tried again or given up, as the table in ``webhooks.retry`` says: ``on_event`` should do no harm
-      when it does a thing twice.
+      waits for no ``on_event``. A false one is logged, and Strava is queried about that athlete once a minute at most.
+    - What fails is tried again or given up, as the table in ``webhooks.retry`` says: ``on_event`` should be idempotent.
     - A function that takes longer than ``handler_seconds`` is ended. An async one is cancelled, which counts as a
       TimeoutError. A thread cannot be cancelled: the event has failed, its worker takes the next event, and the thread
-      is left behind, with a WARNING, until it ends by itself; no more are left than there are ``workers``. An event
+      is left behind, with a WARNING, until it returns; no more are left behind than there are ``workers``. An event
       that has waited for a worker for a minute is logged as a WARNING.
-    - At the end of the service all that is unfinished goes to ``backlog`` at once; then it is handled, and what is
-      settled leaves the backlog. What still fails for a passing reason, or is cut off, is handled after the next start,
-      and is in the backlog until it is settled: a process that is killed meanwhile loses none of it. Without a backlog
-      it is lost, and named in the log; what it has claimed stays claimed.
-    - A process that is killed before its end begins loses the events that are queued and not in the backlog, although
-      Strava got its 200: compare with the lists of activities from time to time, and the athletes that you know with
-      ``strava.athlete_ids()`` at the start.
+    - At shutdown all unfinished events go to ``backlog`` at once; then they are handled, and leave the backlog when
+      they are settled. One that still fails for a temporary reason, or is cancelled, is handled after the next start,
+      and stays in the backlog until it is settled: a process that is killed meanwhile loses none. Without a backlog it
+      is lost, and logged; if it was claimed, it stays claimed.
+    - A process that is killed before its shutdown begins loses the events that are queued and not in the backlog,
+      although Strava got its 200: compare with the lists of activities from time to time, and the athletes that you
+      know with ``strava.athlete_ids()`` at the start.
 
     All this is logged to ``strava_async.webhooks``.
 
     Args:
         strava: the application.
-        verify_token: what ``strava.webhooks.subscribe`` was given.
+        verify_token: the one that ``strava.webhooks.subscribe`` was called with.
         on_event: receives each event that is not a deauthorization; async, or sync and then in a thread. An async one
             must not block the event loop. ``sys.exit`` ends the service in an async one; in a thread it is an error.
         on_disconnect: receives the id of an athlete who removed the application at Strava; sync or async. It is
@@ -189,12 +186,12 @@ def webhook_router(
         handler_seconds: how long ``on_event``, ``on_disconnect`` and ``claim`` may take, each time; None means as long
             as they take.
         max_body_bytes: how large an event may be.
-        drain_seconds: how long handling what is queued may take at the end of the service; what is left is cancelled.
-            Before that the server needs up to five seconds for a request under way, after it the backlog up to four:
-            the supervisor has to grant all that. None means as long as it takes.
+        drain_seconds: how long handling queued events may take at shutdown; what is left is cancelled. Before that the
+            server needs up to five seconds for requests in progress, after it the backlog up to four: the grace period
+            of the supervisor has to cover all three. None means as long as it takes.
         backlog: keeps what is not finished until the next start: ``SqliteBacklog("webhooks.sqlite")``. All processes of
             the service share one; the first that starts takes what nobody holds. A backlog that cannot be read at the
-            start is logged as an error, and read at the next start.
+            start is logged as an error, and read again at the next start.
 
     Raises:
         InputError: an argument is invalid.

@@ -12,7 +12,7 @@ from strava_async.fastapi.kit import has_one_application
 from strava_async.fastapi.oauth.next_url import safe_next
 from strava_async.login.pages import Link
 
-ROUTE = "strava_connect"
+CONNECT_ROUTE = "strava_connect"
 
 _NEXT = "strava_async.next"
 
@@ -40,7 +40,7 @@ def connect_link(connection: HTTPConnection, *, again: bool = False) -> Link | N
     if not has_one_application(connection):
         return None
     try:
-        path = URL(str(connection.url_for(ROUTE))).path
+        path = URL(str(connection.url_for(CONNECT_ROUTE))).path
     except (NoMatchFound, RuntimeError):  # not below a router, either
         return None
     query = {"next": safe_next(_here(connection), "")} if connection.scope.get("method") in ("GET", "HEAD") else {}
