@@ -666,7 +666,7 @@ async def test_background_calls_go_on_as_the_reserve_melts(clock: FakeClock, lim
     assert len({round(at) for at in strava.started}) > 15
 
 
-async def test_a_new_date_wakes_the_keeper_earlier(clock: FakeClock) -> None:
+async def test_a_new_date_wakes_the_owner_of_the_timer_earlier(clock: FakeClock) -> None:
     """While a slow answer is on its way the turn of the window is only known roughly; the answer tells it better."""
     limiter = RateLimiter(clock=clock, random=lambda: 0.0)
     strava = Strava(clock)
