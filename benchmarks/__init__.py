@@ -6,24 +6,24 @@ mean. The command itself needs the standard library alone: it makes an environme
 
 ==================  ====================================================================
 ``environments``    the virtual environments
-``bodies``          what the server sends: an invented athlete's data
-``server``          the server, a process of its own
+``bodies``          the server's bodies: an invented athlete's data
+``server``          the server, a separate process
 ``clients``         the clients that are compared
-``worker``          a process that measures one client, told what to do over its standard input
+``worker``          a process that measures one client, with jobs from its standard input
 ``sequence``        the same for stravalib, which is synchronous
-``processes``       starting and asking those processes
+``processes``       starts those processes and sends them jobs
 ``request_cost``    T1, T2, T3
 ``harvest``         T4, T5, T6, T7
 ``start_cost``      T9, T10
 ``typed``           T8, with ``typed_ours`` and ``typed_theirs``, one for each environment
 ``limiter``         T11
-``service``         ``python -m benchmarks.service``, a command of its own: the example service under load, with
+``service``         ``python -m benchmarks.service``, a separate command: the example service under load, with
                     ``service_app``, ``service_strava``, ``service_users``, ``service_probe``, ``service_figures``
                     and ``service_jobs``
 ``webhook_burst``   ``python -m benchmarks.webhook_burst``, another: a thousand webhook events at once
-``mutants``         ``python -m benchmarks.mutants``: how many small faults the tests notice, which ``mutations`` makes
-``sizes``           ``python -m benchmarks.sizes``: what is large in the package
+``mutants``         ``python -m benchmarks.mutants``: how many small faults, made by ``mutations``, the tests catch
+``sizes``           ``python -m benchmarks.sizes``: the package's long functions and modules
 ``timing``          how long something takes
-``table``           what is printed
+``table``           the table that is printed
 ==================  ====================================================================
 """

@@ -18,7 +18,7 @@ from benchmarks.table import Row, render
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is done.
+    """The amount of work.
 
     Attributes:
         request_rounds, requests: for the cost of a request.
@@ -47,7 +47,7 @@ PARTS = {
     "typed": "dictionaries and models",
     "limiter": "the limiter",
 }
-ALL = PARTS.keys() - {"lag"}  # the harvest tells that too
+ALL = PARTS.keys() - {"lag"}  # the harvest measures that too
 
 _LIMITER = "import json; from benchmarks.limiter import measure; print(json.dumps(measure()))"
 

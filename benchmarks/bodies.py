@@ -1,4 +1,4 @@
-"""What the server sends: the data of an invented athlete, encoded once."""
+"""The server's bodies: the data of an invented athlete, encoded once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The virtual environments of the benchmarks: made once, made again when what they hold changes."""
+"""The virtual environments of the benchmarks: made once, and again when their contents change."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _OWN_EXTRAS = re.compile(r"strava-async\[(.*)\]")
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What is installed for some of the clients.
+    """A virtual environment for some of the clients.
 
     Attributes:
         name: its folder.
-        packages: what pip is asked for. The checkout is not installed: workers start in it and find it there.
-        unwanted: what is taken out again.
+        packages: the packages that pip installs. The checkout is not installed: workers start in its folder.
+        unwanted: packages that are uninstalled again.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Environment:
 
 
 def _required(extra: str = "") -> tuple[str, ...]:
-    """Return what pyproject.toml requires, and with an extra that too; an extra may be made of others."""
+    """Return the requirements of pyproject.toml, with those of an extra, which may consist of others."""
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
     def packages(extra: str) -> Iterator[str]:
@@ -53,16 +53,16 @@ def _required(extra: str = "") -> tuple[str, ...]:
     return (*project["dependencies"], *(dict.fromkeys(packages(extra)) if extra else ()))
 
 
-# What a user has who knows nothing of sniffio.
+# What a plain `pip install httpx` gives, without sniffio.
 BARE = Environment("bare", ("httpx==0.28.1",), unwanted=("sniffio",))
-# The required dependencies; what lies beside them is not touched unless a client of it is handed in.
+# The required dependencies; httpx2 beside them is used only if a client of it is passed in.
 CORE = Environment("core", (*_required(), "httpx2==2.16.2"))
 FAST = Environment("fast", (*_required("fast"), "httpx2==2.16.2"))
 # Without orjson: what a user of the typed client has.
 TYPED = Environment("typed", _required("models"))
 STRAVALIB = Environment("stravalib", ("stravalib==2.6.0",))
 ALL = (BARE, CORE, FAST, TYPED, STRAVALIB)
-# Not one of all: what `python -m benchmarks.service` alone needs. aiohttp is the users'; the service does without.
+# Only for `python -m benchmarks.service`. The users need aiohttp; the service does not use it.
 SERVICE = Environment("service", (*_required("examples"), "aiohttp==3.14.5"))
 
 

@@ -1,4 +1,4 @@
-"""T4 to T7: a harvest with Strava's latency: its time, the loop's worst stall, its memory; and a window at once."""
+"""T4 to T7: a harvest with Strava's latency: its time, the loop's worst stall, its memory; and a burst of requests."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ async def measure_lag(bench: Bench, *, rounds: int) -> list[Row]:
 
 
 def lag_rows(figures: Mapping[str, Sequence[Figures]]) -> list[Row]:
-    """Return the worst stall of the best round: what else the machine does shows in a stall before all else."""
+    """Return the worst stall of the best round, because stalls are what other load on the machine affects first."""
     rows: list[Row] = []
     for name, rounds in figures.items():
         what = f"worst loop lag in the harvest on {name}"
@@ -128,7 +128,7 @@ def _window(bench: Bench, environment: Environment, kind: str) -> Callable[[], A
 
 
 async def _stravalib(bench: Bench, share: int) -> float:
-    """Return the seconds that the whole takes."""
+    """Return the seconds for the whole harvest."""
     part = {kind: count // share for kind, count in SIZE.items()}
     async with bench.stravalib() as process:
         seconds: float = (await process.ask("harvest", **part))["wall_s"]

@@ -1,6 +1,6 @@
 """What the limiter costs: ``python -m benchmarks.limiter``.
 
-Target T11: acquire and settle in at most 12 µs together where nothing has to wait; at most 650 bytes and constant work
+Target T11: acquire and settle in at most 12 µs together if no wait is needed; at most 650 bytes and constant work
 for each of 10,000 calls that wait.
 """
 
@@ -85,7 +85,7 @@ async def _queued() -> float:
 
 
 async def _served(count: int) -> tuple[float, float]:
-    """Return the microseconds of one of ``count`` waiters: until it stands in line, and from there to its answer."""
+    """Return the microseconds of one of ``count`` waiters: until it is queued, and from there to its permit."""
     clock = FakeClock()
     limiter = await _full(clock)
 

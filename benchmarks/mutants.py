@@ -1,12 +1,12 @@
-"""How many small faults the tests notice: ``python -m benchmarks.mutants --seed 12 --count 200``.
+"""How many small faults the tests catch: ``python -m benchmarks.mutants --seed 12 --count 200``.
 
-A mutant is a copy of the package with one small change (``mutations``) in the core. A seeded sample of them is tried,
-as many in each area, each with the tests of its module alone, in a copy of the tree outside of it. Printed are the
-changes that no test noticed, with how many were caught in each area. A mutant whose tests take too long counts as
+A mutant is a copy of the package with one small change (``mutations``) in the core. A seeded sample of them, equally
+many in each area, is run against the tests of its module, in a copy of the tree. Printed are the changes that no test
+caught, and how many were caught in each area. A mutant whose tests take too long counts as
 caught, and is listed too: on a busy machine give them more. The same seed over the same tree means the same mutants.
 
-A survivor is no fault by itself: it may change nothing that anybody can see. Look at each. The tests' environment
-(``pip install -e '.[dev]'``) is needed; ``--python`` names one that is not this command's own.
+A survivor is not necessarily a fault: it may change nothing observable. Look at each. The tests' environment
+(``pip install -e '.[dev]'``) is needed; ``--python`` selects another one.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from benchmarks.mutations import Mutation, sample
 CHECKOUT = Path(__file__).resolve().parent.parent
 TIMEOUT_SECONDS = 60
 UNCHANGED_SECONDS = 900
-_LIMIT_KIB = 4 << 20  # of address space: a mutant may go on for ever and keep all of it
+_LIMIT_KIB = 4 << 20  # of address space: a mutant may run, and allocate memory, without end
 _NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "dist", "build", "*.egg-info")
 
 
 class Verdict(StrEnum):
-    """What the tests say of a mutant."""
+    """The result of the tests on a mutant."""
 
     CAUGHT = "caught"
     TOO_LONG = "too long"
@@ -49,7 +49,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """Modules with the tests that should notice a fault in them, as patterns for the flat tree and for folders.
+    """Modules with the tests that should catch a fault in them, as patterns for the flat tree and for folders.
 
     Attributes:
         sources: files of the package.
@@ -94,10 +94,10 @@ AREAS = {
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A mutation, and what runs against it.
+    """A mutation, and the tests to run against it.
 
     Attributes:
-        area: where it counts.
+        area: the area that it is counted in.
         path: the file, below the tree.
         source: its text.
         mutation: the change.
@@ -122,7 +122,7 @@ class Mutant:
 
 
 def choose(tree: Path, count: int, seed: int) -> list[Mutant]:
-    """Return mutants of a tree, as many in each area; the first areas have one more where it does not come out even."""
+    """Return mutants of a tree, equally many in each area; the first areas may have one more."""
     chosen: list[Mutant] = []
     for index, (name, area) in enumerate(AREAS.items()):
         share = count // len(AREAS) + (index < count % len(AREAS))
@@ -162,17 +162,17 @@ class Workshop:
         self._python = python
 
     def fill(self, tree: Path, ignore: Callable[[str, list[str]], set[str]] | None = None) -> None:
-        """Copy a tree, with the times of its files: they tell whether what was compiled is of them."""
+        """Copy a tree, with the times of its files, by which Python recognizes valid bytecode."""
         shutil.copytree(tree, self.tree, ignore=ignore)
 
     def check(self, tests: Sequence[str]) -> None:
-        """Run tests on the tree as it is, and keep what is compiled for the mutants.
+        """Run tests on the unchanged tree, and keep the bytecode for the mutants.
 
         Raises:
-            SystemExit: they fail, and would catch every mutant.
+            SystemExit: they fail without a mutation, so every mutant would count as caught.
         """
         if self._verdict(tests, UNCHANGED_SECONDS, PYTHONDONTWRITEBYTECODE="") is not Verdict.SURVIVED:
-            raise SystemExit(f"{self._output.read_text()}\nwithout a change these do not pass: {' '.join(tests)}")
+            raise SystemExit(f"{self._output.read_text()}\nthese tests fail without a mutation: {' '.join(tests)}")
 
     def attempt(self, mutant: Mutant, seconds: float) -> Verdict:
         """Run the tests with the change, that long at most."""
@@ -204,7 +204,7 @@ class Workshop:
         except subprocess.TimeoutExpired:
             return Verdict.TOO_LONG
         finally:
-            with contextlib.suppress(ProcessLookupError):  # what the tests have started is in its group
+            with contextlib.suppress(ProcessLookupError):  # processes that the tests have started are in its group
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 

@@ -1,4 +1,4 @@
-"""The small changes of a source text that ``mutants`` makes, each of which a test should notice.
+"""The small changes of a source text that ``mutants`` makes, each of which a test should catch.
 
 A mutation replaces the text of one node of the syntax tree, and the rest of the file stays as it is. Annotations,
 decorators, text, f-strings and ``TYPE_CHECKING`` blocks are left alone.
@@ -32,7 +32,7 @@ _ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
     ast.FloorDiv: ast.Mult,
 }
 _COUNTERPARTS = {"min": "max", "max": "min", "any": "all", "all": "any"}
-# Calls for a type checker, and those whose arguments cannot be swapped but into an error.
+# Calls for a type checker, and those that always fail with swapped arguments.
 _TYPING = {"cast", "TypeVar", "ParamSpec", "NewType"}
 _ORDERED = {"isinstance", "issubclass", "getattr", "setattr", "hasattr"}
 _UNSEEN = "not TYPE_CHECKING"  # imports what is there anyway
@@ -69,7 +69,7 @@ def places(source: str) -> list[list[Mutation]]:
 
     def offset(line: int | None, column: int | None) -> int:
         if line is None or column is None:
-            raise ValueError("the node has no place in the source")
+            raise ValueError("the node has no position in the source")
         return starts[line - 1] + column
 
     found: list[list[Mutation]] = []
@@ -122,7 +122,7 @@ def _reachable(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _children(node: ast.AST) -> Iterable[ast.AST]:
-    """Return what is looked at below a node."""
+    """Return the nodes to visit below a node."""
     match node:
         case ast.JoinedStr():  # before Python 3.12 the nodes in it have wrong places
             return []
@@ -133,7 +133,7 @@ def _children(node: ast.AST) -> Iterable[ast.AST]:
         case ast.FunctionDef() | ast.AsyncFunctionDef():
             defaults = [default for default in node.args.kw_defaults if default is not None]
             body: list[ast.AST] = [*node.body]
-            if node.name == "__init__":  # an attribute that is missing is no subtle fault
+            if node.name == "__init__":  # a missing attribute is not a subtle fault
                 body = [line.value if isinstance(line, ast.Assign) else line for line in node.body]
             return [*node.args.defaults, *defaults, *body]
         case ast.ClassDef():

@@ -1,4 +1,4 @@
-"""The processes that measure, and the server that they ask."""
+"""The processes that measure, and their server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Process:
         self._process = process
 
     async def ask(self, job: str, **arguments: Any) -> dict[str, Any]:
-        """Have a job done and return its figures."""
+        """Send a job and return its figures."""
         if self._process.stdin is None:
             raise RuntimeError(f"{self._name} has no standard input")
         self._process.stdin.write(json.dumps({"job": job, **arguments}).encode() + b"\n")
@@ -33,7 +33,7 @@ class Process:
         """Return the next line.
 
         Raises:
-            RuntimeError: the process has died; why is on standard error.
+            RuntimeError: the process has ended; the reason is on standard error.
             TimeoutError: it takes too long.
         """
         if self._process.stdout is None:
@@ -120,5 +120,5 @@ async def run_python(python: str, code: str) -> str:
 
 
 def say(text: str) -> None:
-    """Say how far things are; the table alone goes to standard output."""
+    """Report progress, on standard error: standard output has only the table."""
     print(text, file=sys.stderr, flush=True)

@@ -35,7 +35,7 @@ AGAINST_RAW = {
     "ours on aiohttp, orjson": 0.20,
     "ours on httpx2, orjson": None,
 }
-# What we add to aiohttp is more, in parts of it, than what we add to httpx: it takes a fifth.
+# Relative to aiohttp we add more than to httpx, because aiohttp takes a fifth of its time.
 AT_MOST = {"aiohttp, orjson": None}
 AT_100 = {"ours on aiohttp, orjson": 0.09}
 CONCURRENCIES = (1, 10, 100)
@@ -47,7 +47,7 @@ async def measure(bench: Bench, *, rounds: int, requests: int) -> list[Row]:
     Args:
         bench: starts the clients.
         rounds: of all clients in turn.
-        requests: of one client in one round; at least two for each that are under way at a time.
+        requests: of one client in one round; at least two for each that is in flight at a time.
     """
     async with AsyncExitStack() as stack:
         processes = {
@@ -60,7 +60,7 @@ async def measure(bench: Bench, *, rounds: int, requests: int) -> list[Row]:
             for name, process in processes.items()
             if concurrency < 100 or name in PAIRS or name == RAW
         }
-        await alternate(1, jobs)  # every client has made its connections
+        await alternate(1, jobs)  # every client has opened its connections
         figures = await alternate(rounds, jobs)
     rows = [
         Row(

@@ -1,6 +1,6 @@
 """The harvest by stravalib, one request after the other: ``python -m benchmarks.sequence URL``.
 
-Speaks as ``worker`` does. stravalib's addresses are https; a subclass sends them to the server of the benchmarks.
+Same protocol as ``worker``. stravalib's URLs are https; a subclass redirects them to the benchmark server.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def harvest(api: Any, *, pages: int, details: int, streams: int) -> dict[str, fl
 
 def main() -> None:
     """Do the jobs that come in, until the end of the input."""
-    logging.disable(logging.WARNING)  # it warns of credentials that are not in the environment
+    logging.disable(logging.WARNING)  # it warns if there are no credentials in the environment
     api = make_api(sys.argv[1])
     for line in sys.stdin:
         arguments = json.loads(line)

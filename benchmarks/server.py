@@ -1,8 +1,8 @@
 """A server of canned bytes with Strava's header fields: ``python -m benchmarks.server``.
 
-Raw on asyncio's sockets, so that it is never what is measured. It knows GET alone, on loopback, on two ports: one
-answers at once, one after ``LATENCY_SECONDS``. Each bearer has meters of its own with room for everything. It ends when
-its standard input ends, after ``MAX_SECONDS`` or after ``MAX_REQUESTS``.
+Raw asyncio sockets, so that it is never the bottleneck. It answers GET only, on two ports of loopback: one
+answers at once, one after ``LATENCY_SECONDS``. Each bearer has its own meters, which never reach their limit. It ends
+when its standard input ends, after ``MAX_SECONDS`` or after ``MAX_REQUESTS``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LIMIT = 90_000_000
 _BEARER = re.compile(rb"\r\nauthorization: *([^\r]*)", re.IGNORECASE)
 _PAGE = re.compile(rb"[?&]page=(\d+)")
 _NUMBER = re.compile(rb"/activities/(\d+)")
-# The fields of a recorded answer of 2025-10, but for those that differ from answer to answer.
+# The fields of a recorded answer of 2025-10, except those that differ from answer to answer.
 _FIELDS = b"""\
 HTTP/1.1 200 OK
 Content-Type: application/json; charset=utf-8
@@ -51,7 +51,7 @@ X-Amz-Cf-Id: 6lPd_5v1JW3nqxoIBs59iPWv1LTQJHXe7jmR01iA6Q8N58YO7B8RNA==
 
 
 class Answers:
-    """Knows what to answer, and counts.
+    """Returns the responses, and counts them.
 
     Args:
         bodies: what to send.

@@ -1,7 +1,7 @@
-"""The service under load: ``python -m benchmarks.service``. Prints what was measured; fails where a target is missed.
+"""The service under load: ``python -m benchmarks.service``. Prints the figures; fails if a target is missed.
 
 The example application runs in two processes of uvicorn, on the emulator, which is a process of its own. A hundred
-users, another process, sign in and look at pages. ``docs/performance.md`` says what the figures mean. Takes two
+users, in another process, sign in and load pages. ``docs/performance.md`` says what the figures mean. Takes two
 minutes.
 """
 
@@ -42,7 +42,7 @@ class Load:
         seconds: how long it lasts. The users come within the first ``ARRIVE_SECONDS``.
         think_seconds: between two pages of a user, on average.
         limits: Strava's, in the order of ``MeterLimits``.
-        is_enough: whether they are meant to be enough. If not nothing is recorded, for it could not be shown.
+        is_enough: whether they are meant to be enough. If not, nothing is recorded, because it could not be shown.
     """
 
     name: str
@@ -54,14 +54,14 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a load.
+    """The results of a load.
 
     Attributes:
-        seen: what the users saw; see ``service_users``.
-        fate: what became of the activities; likewise.
-        report: what Strava saw; see ``service_strava``.
+        seen: the users' observations; see ``service_users``.
+        fate: the outcomes of the activities; likewise.
+        report: the emulator's observations; see ``service_strava``.
         workers: what the processes of the service measured; see ``process_figures``.
-        bystander: the same of a process that did nothing: what the machine itself does to all.
+        bystander: the same of an idle process: the noise of the machine.
     """
 
     seen: Mapping[str, Any]
@@ -83,7 +83,7 @@ LOADS = (
 
 
 async def apply(load: Load) -> Result:
-    """Put a load on a service of its own."""
+    """Put a load on a new service."""
     limits, bystander = ",".join(map(str, load.limits)), Probe()
     with TemporaryDirectory() as folder:
         async with running(SERVICE.python, "benchmarks.service_strava", str(USERS), limits) as strava:
@@ -119,7 +119,7 @@ async def _start(app: Process, told: Mapping[str, Any], folder: Path) -> str:
 async def _use(
     load: Load, users: Process, strava: Process, url: str, athlete_ids: Sequence[int]
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Let users come and athletes record; return what the users saw, and what became of the activities."""
+    """Let users browse and athletes record; return the users' observations, and the outcomes of the activities."""
     pace = {"seconds": load.seconds, "arrive_seconds": ARRIVE_SECONDS, "think_seconds": load.think_seconds}
     began = (await users.ask("begin", url=url, athlete_ids=athlete_ids, **pace))["began"]
     recorded: Mapping[str, Any] = {}
@@ -163,7 +163,7 @@ def _answer_rows(load: Load, seen: Mapping[str, Any]) -> list[Row]:
 
 
 def _worker_rows(load: Load, number: int, worker: Figures) -> list[Row]:
-    # Users who never pause keep a queue in front of the loop, and its length is what the lag is then.
+    # Users who never pause keep the loop's queue full, and the lag is the length of that queue.
     max_lag = MAX_LAG_MS if load.think_seconds else None
     name = f"process {number}"
     growth = worker["end_mb"] - worker["settled_mb"]
@@ -197,7 +197,7 @@ def _event_rows(load: Load, result: Result) -> list[Row]:
 
 
 async def measure(loads: Iterable[Load]) -> bool:
-    """Apply loads, print what came of them, and return whether all targets are met."""
+    """Apply loads, print the results, and return whether all targets are met."""
     environments.make(SERVICE)
     say(environments.versions(SERVICE))
     missed = 0

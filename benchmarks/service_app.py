@@ -1,7 +1,7 @@
 """The service under load: ``python -m benchmarks.service_app``, the example application in two processes of uvicorn.
 
 Its standard input brings one line, ``{"job": "serve", "settings": {...}}``. It answers with its address once all
-processes serve, and ends when its input ends. Each process leaves a file of what it measured (``service_probe``).
+processes serve, and ends when its input ends. Each process writes a file with its figures (``service_probe``).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _free_port() -> int:
 
 
 def _answer_and_wait(port: int, folder: Path) -> None:
-    """Say where the service is once it serves; end it when the input ends."""
+    """Print the service's address once it serves; end it when the input ends."""
     give_up_at = time.monotonic() + START_SECONDS
     while count_probes(folder) < WORKERS and time.monotonic() < give_up_at:
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""What the users and the processes of the service noted, summed up."""
+"""Summaries of what the users and the processes of the service recorded."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Figures = dict[str, float]
 
 
 def quantile(sizes: Sequence[float], share: float) -> float:
-    """Return the least size that so large a share of all is not above; NaN if there are none.
+    """Return a quantile; NaN if there are no sizes.
 
     Args:
         sizes: in ascending order.
-        share: 0.5 is the median, 1 the maximum.
+        share: 0.5 for the median, 1 for the maximum.
     """
     return sizes[max(math.ceil(share * len(sizes)), 1) - 1] if sizes else math.nan
 
@@ -28,17 +28,17 @@ def spread(seconds: Sequence[float]) -> Figures:
 
 
 def is_honest(status: int, fields: Mapping[str, str], body: str) -> bool:
-    """Say whether an answer tells that Strava's quota is spent, and when to come back."""
+    """Say whether a response states that Strava's quota is spent, and when to retry."""
     return status == 503 and fields.get("Retry-After", "").isdecimal() and "quota is spent" in body
 
 
 class Notes:
-    """What the users saw.
+    """The users' observations.
 
     Attributes:
         answers: seconds until the whole answer was there, by the kind of request; of good answers alone.
-        honest: answers that told that the quota is spent, by kind.
-        failures: everything else that was not as it should be, by what it was.
+        honest: responses which stated that the quota is spent, by kind.
+        failures: all other wrong responses, by description.
         shown: instants at which an activity came to a page, by the athlete whose page it was, and the activity.
         news: set whenever something was shown.
         reconnects: how often a page's stream ended and was opened again.
@@ -55,10 +55,10 @@ class Notes:
     def answer(
         self, kind: str, status: int, fields: Mapping[str, str], body: str, seconds: float, *, good: int
     ) -> None:
-        """Note an answer.
+        """Record a response.
 
         Args:
-            kind: what was asked for.
+            kind: the kind of the request.
             status: the HTTP status.
             fields: its header fields.
             body: its text.
@@ -73,7 +73,7 @@ class Notes:
             self.failures[f"{kind}: {status}"] += 1
 
     def show(self, athlete_id: int, activity_id: int, at: float) -> None:
-        """Note that a page of an athlete showed an activity."""
+        """Record that a page of an athlete showed an activity."""
         self.shown.setdefault((athlete_id, activity_id), []).append(at)
         self.news.set()
 
@@ -81,7 +81,7 @@ class Notes:
 def fates(
     recorded: Mapping[int, tuple[int, float]], shown: Mapping[tuple[int, int], Sequence[float]]
 ) -> tuple[Figures, list[float]]:
-    """Return what became of the activities: how many were lost, shown twice or to others, and the seconds they took.
+    """Return how many activities were lost, shown twice or to others, and the seconds until they were shown.
 
     Args:
         recorded: the athlete and the instant, by the activity's id.
@@ -103,13 +103,13 @@ def process_figures(
     settled: float,
     ended: float,
 ) -> Figures:
-    """Return what a process was like: its loop's lag in milliseconds, its memory, its share of a core.
+    """Return the figures of a process: its loop's lag in milliseconds, its memory, its share of a core.
 
     Args:
         lags: see ``service_probe.Probe``.
         sizes: likewise.
         began: the instant at which the load began.
-        settled: the instant from which on memory is to be flat.
+        settled: the instant from which memory should be constant.
         ended: the instant at which the load ended.
     """
     lags = [lag for lag in lags if began <= lag[0] <= ended]

@@ -1,4 +1,4 @@
-"""The other end of ``processes.Process``: a process that does what it is told while its servers and tasks go on."""
+"""The other end of ``processes.Process``: a process that executes jobs while its servers and tasks keep running."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-# Whatever goes wrong elsewhere, a process of the benchmark is gone after that.
+# Whatever goes wrong elsewhere, a process of the benchmark ends after that time.
 MAX_SECONDS = 300
 
 Job = Callable[..., Awaitable[Mapping[str, Any]]]
 
 
 def end_in_time() -> None:
-    """Let this process die when its time is over."""
+    """Kill this process when its time is over."""
     signal.alarm(MAX_SECONDS)
 
 
 async def do_jobs(jobs: Mapping[str, Job]) -> None:
-    """Do what the lines of standard input say, and answer each with a line; stop in the midst of it when they end."""
+    """Execute the jobs on standard input, and answer each with a line; stop at once when the input ends."""
     commands = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     async with asyncio.TaskGroup() as tasks:

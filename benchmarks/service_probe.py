@@ -1,4 +1,4 @@
-"""What the processes of the service measure of themselves, and the files that it is handed on in."""
+"""The figures that the processes of the service measure of themselves, and the files they are passed in."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Probe:
     """Measures an event loop and the process that it runs in. Instants are ``time.monotonic()``.
 
     Attributes:
-        lags: when a sleeper was woken, by how many seconds too late, and for how many the system let others run then.
+        lags: when a sleeper was woken, how many seconds late, and for how many of them the system ran other processes.
         sizes: when, how many bytes are resident, and how many seconds of processor time were used.
     """
 
@@ -60,7 +60,7 @@ def read_probes(folder: Path) -> list[Probe]:
 
 
 def _waited_seconds() -> float:
-    """Return for how long this thread could have run, and others were run instead."""
+    """Return for how long this thread was runnable but not running."""
     return int(Path("/proc/thread-self/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
 
 

@@ -1,7 +1,7 @@
-"""Strava's part in the load test of the service: ``python -m benchmarks.service_strava ATHLETES LIMITS``.
+"""Strava in the load test of the service: ``python -m benchmarks.service_strava ATHLETES LIMITS``.
 
-The emulator behind a socket; the limits are four numbers in the order of ``MeterLimits``, with commas between. It says
-what an application has to know, and then does the jobs that it is told.
+The emulator behind a socket; the limits are four numbers in the order of ``MeterLimits``, with commas between. It
+prints what an application needs to know, and then executes jobs.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class StravaJobs:
         self._api_url = api_url
 
     async def subscribe(self, callback_url: str, verify_token: str) -> Mapping[str, Any]:
-        """Let the application's webhook be told of what happens."""
+        """Subscribe the application's webhook to events."""
         emulator = self._emulator
         async with Strava(emulator.client_id, emulator.client_secret, api_url=self._api_url) as strava:
             subscription = await strava.webhooks.subscribe(callback_url, verify_token)
         return {"id": subscription.id}
 
     async def record(self, count: int, seconds: float) -> Mapping[str, Any]:
-        """Let athletes, one after the other, come home from an activity, at even intervals.
+        """Let athletes record activities, one after the other, at even intervals.
 
         Returns:
             the athlete of each activity and the instant, by the activity's id.
@@ -68,7 +68,7 @@ class StravaJobs:
 async def _main(athletes: int, limits: MeterLimits) -> None:
     emulator = Emulator(athletes=athletes, years=YEARS, limits=limits, latency_seconds=LATENCY_SECONDS)
     for athlete_id in emulator.athlete_ids:
-        emulator.world(athlete_id)  # all is made up now, and not when it is first asked for
+        emulator.world(athlete_id)  # generate all data now, not at the first request
     async with serve(emulator) as url:
         api_url = f"{url}/api/v3"
         told = {

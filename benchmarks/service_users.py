@@ -1,6 +1,6 @@
-"""The users in the load test of the service: ``python -m benchmarks.service_users``; it does the jobs that it is told.
+"""The users in the load test of the service: ``python -m benchmarks.service_users``; it executes jobs.
 
-They browse with aiohttp, for what they do is not to be what is measured: a request takes a fraction of one on httpx.
+They browse with aiohttp, so that they are not the bottleneck: a request takes a fraction of one on httpx.
 Each has a session of aiohttp's, and so cookies and connections of their own, as browsers have.
 """
 
@@ -35,12 +35,12 @@ _NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
 
 
 class User:
-    """A person with a browser: signs in, keeps a page open that tells what is new, and looks at pages in another.
+    """A person with a browser: signs in, keeps a page with an event stream open, and loads other pages.
 
     Args:
         session: the browser; redirects are followed by hand, for each is noted.
         athlete_id: who it is.
-        notes: what is seen goes there.
+        notes: receives the observations.
         rng: the person's pace.
 
     Attributes:
@@ -56,10 +56,10 @@ class User:
         self.connected = asyncio.Event()
 
     async def use(self, arrive_seconds: float, think_seconds: float, until: float) -> None:
-        """Do everything, each at least once; return when it is time, and leave the stream open.
+        """Load every page at least once; return when the time is over, and leave the stream open.
 
         Args:
-            arrive_seconds: the latest that the user comes.
+            arrive_seconds: the latest time of the user's arrival.
             think_seconds: between two pages, on average.
             until: when it is over, in ``time.monotonic()``.
         """
@@ -77,7 +77,7 @@ class User:
                 await self._get("quota", "/strava/quota")
 
     def leave(self) -> None:
-        """Close the page that is kept open."""
+        """Close the page with the stream."""
         if self._following is not None:
             self._following.cancel()
 
@@ -161,7 +161,7 @@ class UserJobs:
     async def begin(
         self, url: str, athlete_ids: Sequence[int], seconds: float, arrive_seconds: float, think_seconds: float
     ) -> Mapping[str, Any]:
-        """Let everybody begin to use the service, for a time; return when that was."""
+        """Start all users, for a time; return the instant."""
         began = time.monotonic()
         self._began, self._cpu = began, time.process_time()
         for athlete_id in athlete_ids:
@@ -171,7 +171,7 @@ class UserJobs:
         return {"began": began}
 
     async def connected(self) -> Mapping[str, Any]:
-        """Return when everybody has a stream, or should have one: what is recorded from then on has to be shown."""
+        """Return when every user has a stream, or should have: activities recorded from then on must be shown."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CONNECT_SECONDS):
                 for user in self._users:
@@ -182,7 +182,7 @@ class UserJobs:
         """Wait until the time is over. The streams stay open.
 
         Returns:
-            the answers by kind, what went wrong, when it was, and what it took of the processor.
+            the responses by kind, the failures, the instant, and the processor time.
         """
         notes = self._notes
         await asyncio.gather(*self._users.values())
@@ -198,14 +198,14 @@ class UserJobs:
         }
 
     async def settle(self, recorded: Mapping[str, tuple[int, float]]) -> Mapping[str, Any]:
-        """Wait until all that was recorded is shown, or should have been, and return what became of it."""
+        """Wait until all recorded activities are shown, or should be, and return their outcomes."""
         activities = {int(activity_id): (owner, at) for activity_id, (owner, at) in recorded.items()}
         with suppress(TimeoutError):
             async with asyncio.timeout(SHOW_SECONDS):
                 while fates(activities, self._notes.shown)[0]["lost"]:
                     self._notes.news.clear()
                     await self._notes.news.wait()
-        await asyncio.sleep(RECONNECT_SECONDS)  # what comes twice comes later
+        await asyncio.sleep(RECONNECT_SECONDS)  # duplicates arrive later
         figures, seconds = fates(activities, self._notes.shown)
         return {**figures, "reconnects": self._notes.reconnects, "seconds": spread(seconds)}
 

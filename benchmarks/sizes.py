@@ -1,7 +1,7 @@
-"""What is large in the package: ``python -m benchmarks.sizes``.
+"""The package's long functions and modules: ``python -m benchmarks.sizes``.
 
 Printed are the functions of more than 40 lines, without docstring and blank lines, and the modules of more than 300,
-all lines counted; the largest first, with how many there are of each.
+counting all lines; the largest first, with the number of each.
 """
 
 from __future__ import annotations

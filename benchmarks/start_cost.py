@@ -24,7 +24,7 @@ async def measure(bench: Bench, *, rounds: int) -> list[Row]:
         "ours after httpx": partial(_import_ms, CORE.python, "strava_async", after="httpx"),
         "stravalib": partial(_import_ms, STRAVALIB.python, "stravalib"),
     }
-    await alternate(1, imports)  # the byte code is written
+    await alternate(1, imports)  # compile first
     figures = await alternate(rounds, imports)
     httpx, ours, after_httpx, stravalib = (median(figures[name], "ms") for name in imports)
     async with bench.worker(CORE, "api") as process:

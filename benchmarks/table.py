@@ -15,8 +15,8 @@ class Row:
     """One line.
 
     Attributes:
-        target: its name; empty for a line below it that only informs.
-        what: what was measured.
+        target: its name; empty for a line without a target.
+        what: the measurement.
         figure: the result.
         unit: of the figure; ``x`` stands behind a ratio.
         at_most: the target; None for no bound.
@@ -66,7 +66,7 @@ def render(rows: Iterable[Row]) -> str:
 async def alternate(
     rounds: int, jobs: Mapping[str, Callable[[], Awaitable[Mapping[str, Any]]]]
 ) -> dict[str, list[Mapping[str, Any]]]:
-    """Do all the jobs in turn, that many times, and return each one's figures: A B C, A B C, ..."""
+    """Run all the jobs in turn, that many times, and return each one's figures: A B C, A B C, ..."""
     figures: dict[str, list[Mapping[str, Any]]] = {name: [] for name in jobs}
     for _ in range(rounds):
         for name, job in jobs.items():
@@ -85,7 +85,7 @@ def best(figures: Sequence[Mapping[str, Any]], name: str) -> float:
 
 
 def ratio(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]], name: str) -> float:
-    """Return the median of the rounds' ratios: what slows a whole round down is not in it."""
+    """Return the median of the rounds' ratios, which a slow round does not affect."""
     return float(statistics.median(our[name] / their[name] for our, their in zip(ours, theirs, strict=True)))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 def median_ms(job: Callable[[], object], *, seconds: float = 0.6) -> float:
-    """Return the median milliseconds of a job, done again and again for that long after it was done once."""
+    """Return the median milliseconds of a job, repeated for that long after one run."""
     job()
     gc.collect()
     taken: list[float] = []

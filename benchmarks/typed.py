@@ -1,6 +1,6 @@
 """T8: a page of activities as dictionaries and typed, and the streams of a long activity; against json and stravalib.
 
-Neither side is given a network: what is measured is the way from the bytes of a body to what a caller holds.
+Neither side uses a network: measured is the way from the bytes of a body to the caller's objects.
 """
 
 from __future__ import annotations

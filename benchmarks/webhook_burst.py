@@ -1,18 +1,18 @@
 """A burst of webhook events against a service under uvicorn: ``python -m benchmarks.webhook_burst``.
 
-1,000 events, and every tenth of them twice, as Strava repeats what it thinks was lost; the handler takes a second. The
+1,000 events, and every tenth of them twice, as Strava repeats lost ones; the handler takes a second. The
 service is one process under uvicorn, with uvloop and httptools where they are installed, over loopback. Three bursts:
 
-- ``sent at once``: a keep-alive connection for each request; all requests are written at the same instant. What is
-  measured is from that instant to the last byte of each answer, so what waits in the client, in the system and in the
-  server is in it. It is the worst case, and tells the throughput.
-- ``100 senders``: as many keep-alive connections, each of which sends its next event when it has its answer, from there
-  on measured. It is what a sender with a pool of connections sees.
-- ``no server``: all requests at the same instant, given to the application itself in a process of its own. What is left
-  is FastAPI's and ours.
+- ``sent at once``: a keep-alive connection for each request; all requests are written at the same instant. Measured
+  is the time from that instant to the last byte of each answer, including waits in the client, the system and the
+  server. It is the worst case, and shows the throughput.
+- ``100 senders``: as many keep-alive connections, each of which sends its next event, measured from there, when it
+  has its answer. This corresponds to a sender with a connection pool.
+- ``no server``: all requests at the same instant, given to the application itself in a process of its own. What remains
+  is the cost of FastAPI and this library.
 
-The client is raw on asyncio's sockets, so that it is not what is measured. Then the service is asked what it handled:
-nothing may be lost, and nothing handled twice. It exits with 1 if a target is missed. Needs the extra ``fastapi``.
+The client uses raw asyncio sockets, so that it is not the bottleneck. Afterwards the service reports what it handled:
+nothing may be lost or handled twice. It exits with 1 if a target is missed. Needs the extra ``fastapi``.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def make_app(handled: list[int]) -> Any:
 
 
 async def answer_all(scope: Any, receive: Any, send: Any) -> None:
-    """Answer 200 to everything: what the server takes by itself."""
+    """Answer 200 to everything: the cost of the server alone."""
     if scope["type"] == "http":
         await receive()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
@@ -96,7 +96,7 @@ async def answer_all(scope: Any, receive: Any, send: Any) -> None:
 
 
 def serve(descriptor: int, *, idle: bool) -> None:
-    """Serve on a socket that listens, until told to end; if ``idle``, an application that does nothing."""
+    """Serve on a listening socket until stopped; if ``idle``, an application that does nothing."""
     import uvicorn
 
     app = answer_all if idle else make_app([])
@@ -108,7 +108,7 @@ def serve(descriptor: int, *, idle: bool) -> None:
 
 @asynccontextmanager
 async def serving(*, idle: bool = False) -> AsyncIterator[int]:
-    """Run the service as a process, or one that does nothing, and yield its port."""
+    """Run the service, or an idle one, as a process, and yield its port."""
     with socket.create_server(("127.0.0.1", 0), backlog=2 * EVENTS) as listener:
         descriptor = listener.fileno()
         job = ["-m", "benchmarks.webhook_burst", "--serve", str(descriptor), *(["--idle"] if idle else [])]
@@ -139,7 +139,7 @@ class Connection(asyncio.Protocol):
     def send(self, request: bytes) -> asyncio.Future[tuple[float, int, bytes]]:
         """Write a request; return the instant, the status and the body of its answer."""
         if self._transport is None or self._transport.is_closing():
-            raise RuntimeError("the service hung up")
+            raise RuntimeError("the service closed the connection")
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return self._answer
@@ -158,7 +158,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Give up what was waited for."""
         if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(error or ConnectionResetError("the service hung up"))
+            self._answer.set_exception(error or ConnectionResetError("the service closed the connection"))
 
     def close(self) -> None:
         """Close it."""
@@ -167,7 +167,7 @@ class Connection(asyncio.Protocol):
 
 
 def post(number: int) -> bytes:
-    """Return the request with which Strava tells of an activity."""
+    """Return the request for an event about an activity."""
     event = {"aspect_type": "create", "event_time": 1_516_126_040, "object_id": number, "object_type": "activity"}
     body = json.dumps(
         {**event, "owner_id": FIRST_OWNER + number % OWNERS, "subscription_id": 120_475, "updates": {}}
@@ -177,7 +177,7 @@ def post(number: int) -> bytes:
 
 
 async def connect(port: int, how_many: int) -> list[Connection]:
-    """Return open connections, each of which has carried a request: what is made at first use is not measured."""
+    """Return open connections, each of which has carried a request: the cost of first use is not measured."""
     loop = asyncio.get_running_loop()
     connections: list[Connection] = []
     for _ in range(how_many):
@@ -220,7 +220,7 @@ def _milliseconds(began: float, ended: float, status: int) -> float:
 
 
 async def without_server(app: Any) -> list[float]:
-    """Give the application all requests at once; return the milliseconds to each answer."""
+    """Pass the application all requests at once; return the milliseconds to each answer."""
     taken: list[float] = []
     async with app.router.lifespan_context(app) as state:
         asgi = {"type": "http", "method": "POST", "path": "/webhook", "query_string": b"", "root_path": ""}
@@ -242,7 +242,7 @@ async def without_server(app: Any) -> list[float]:
 
 
 async def handled(port: int, how_many: int) -> list[int]:
-    """Wait until that many events were handled, or no more comes; return their ids."""
+    """Wait until that many events were handled, or none is handled any more; return their ids."""
     [connection] = await connect(port, 1)
     before: list[int] = []
     while True:
@@ -259,9 +259,9 @@ async def handled(port: int, how_many: int) -> list[int]:
 
 
 async def burst(name: str, first: int) -> list[Row]:
-    """Measure one burst at a service of its own."""
+    """Measure one burst at a new service."""
     if name == IN_PROCESS:
-        # In a process of its own: what this one measured before is in its memory.
+        # In a new process: this one's memory holds the results of earlier bursts.
         taken, handled_ids = json.loads(await run_python(sys.executable, _WITHOUT_SERVER))
     else:
         send: Any = at_once if name == AT_ONCE else by_senders

@@ -1,7 +1,7 @@
-"""Measures one client in a process of its own: ``python -m benchmarks.worker KIND PROMPT_URL DISTANT_URL``.
+"""Measures one client in a separate process: ``python -m benchmarks.worker KIND PROMPT_URL DISTANT_URL``.
 
-One JSON object per line comes in, one goes out: ``{"job": name, ...arguments}``, ``{...figures}``. Times of the
-processor are the process's, user and system.
+One JSON object per line comes in, one goes out: ``{"job": name, ...arguments}``, ``{...figures}``. Processor
+times are the process's, user and system.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ class Worker:
         self._clients: dict[int, Get] = {}
 
     async def load(self, concurrency: int, requests: int) -> Figures:
-        """Make small requests, so many at a time.
+        """Make small requests, ``concurrency`` at a time.
 
-        The client stays open from one such job to the next; there is one for each ``concurrency``, because connections
-        that lie idle cost httpcore's pool time.
+        The client stays open from one such job to the next; there is one for each ``concurrency``, because idle
+        connections cost httpcore's pool time.
         """
         if concurrency not in self._clients:
             client = open_client(self._kind, self._prompt_url, self._token)
@@ -66,7 +66,7 @@ class Worker:
         }
 
     async def harvest(self, pages: int, details: int, streams: int, warm: bool) -> Figures:
-        """Get everything at once, with latency, on connections not yet made; values are counted and dropped.
+        """Get everything at once, with latency, on new connections; values are counted and dropped.
 
         Args:
             pages: how many.
@@ -89,7 +89,7 @@ class Worker:
         return figures | {"memory_mb": (_memory("VmHWM") - resident) / 1e6} | counts
 
     async def window(self, requests: int) -> Figures:
-        """Make small requests all at once, with latency, on connections not yet made, quota being known."""
+        """Make small requests all at once, with latency, on new connections, with known quota."""
         limiter = await self._limiter(warm=True)
         async with open_client(self._kind, self._distant_url, self._token, limiter) as get:
             wall = time.perf_counter()
@@ -97,7 +97,7 @@ class Worker:
             return {"wall_s": time.perf_counter() - wall}
 
     async def construct(self) -> Figures:
-        """Make further ``ApiV3`` objects after a first one, and find what the first request on each costs more."""
+        """Make further ``ApiV3`` objects after a first one, and measure the extra cost of the first request on each."""
         api_type = import_module("strava_async").ApiV3
         async with api_type(self._token, api_url=self._prompt_url) as first:
             await first.get("/athlete")
@@ -163,7 +163,7 @@ async def _harvest(get: Get, pages: int, details: int, streams: int, counts: dic
 
 
 async def _worst_lag() -> float:
-    """Return, once cancelled, by how many seconds a sleeper was woken too late at the worst."""
+    """Return, once cancelled, the worst delay of a sleeper's wake-up in seconds."""
     worst = 0.0
     try:
         while True:

@@ -1,6 +1,6 @@
-"""Everything of one athlete into a SQLite file; killed and started again, it goes on where it was.
+"""Download everything of one athlete into a SQLite file; resumable at any point.
 
-What Strava cannot serve is noted, and asked for again by the next run, after the rest; the exit status is 1 then.
+What Strava cannot serve is recorded and requested again by the next run, after the rest; the exit status is 1 then.
 
     export STRAVA_CLIENT_ID=... STRAVA_CLIENT_SECRET=... STRAVA_REFRESH_TOKEN=...
     python examples/harvest.py activities.sqlite
@@ -26,7 +26,7 @@ from strava_async import ApiV3, NotFoundError, RateLimiter, TokenSet
 from strava_async.errors import DecodeError, ForbiddenError, ServerError, TransportError
 
 CALLERS = 20
-ENOUGH_FAILURES = 20  # for one run: then it is Strava that is in trouble, and not an activity
+ENOUGH_FAILURES = 20  # per run: more means that Strava is in trouble, not an activity
 PATHS = {"details": "/activities/{id}", "streams": "/activities/{id}/streams"}
 STREAMS = "time,distance,latlng,altitude,velocity_smooth,heartrate,cadence,watts,temp"
 SCHEMA = """
@@ -50,7 +50,7 @@ async def list_activities(api: ApiV3, db: sqlite3.Connection) -> None:
 
 
 def missing(db: sqlite3.Connection, newest: int) -> list[tuple[str, int]]:
-    """Return what to ask for, what failed before last: a table, and an activity of which that table has nothing."""
+    """Return the missing requests as table and activity; those that failed before come last."""
     ids = db.execute("select id from activities order by start_date desc limit ?", (newest,)).fetchall()
     stored = {table: set(db.execute(f"select id from {table}")) for table in PATHS}
     failures = {(table, failed): times for table, failed, times in db.execute("select what, id, times from failures")}
@@ -59,13 +59,13 @@ def missing(db: sqlite3.Connection, newest: int) -> list[tuple[str, int]]:
 
 
 async def fetch(api: ApiV3, db: sqlite3.Connection, jobs: Iterator[tuple[str, int]], failed: list[str]) -> None:
-    """Take one job after the other from those that all callers share."""
+    """Process jobs from the shared iterator, one after the other."""
     for table, activity_id in jobs:
         keys: dict[str, Any] = {"keys": STREAMS, "key_by_type": True} if table == "streams" else {}
         try:
             body = json.dumps(await api.get(PATHS[table], id=activity_id, **keys))
         except NotFoundError:
-            body = None  # there is none, such as the streams of a manual entry: do not ask again
+            body = None  # there are none, such as the streams of a manual entry: do not request them again
         except (DecodeError, ForbiddenError, ServerError, TransportError) as error:
             failed.append(str(error))
             with db:
@@ -105,7 +105,7 @@ async def strava(db: sqlite3.Connection) -> AsyncGenerator[ApiV3]:
 
 @asynccontextmanager
 async def emulated() -> AsyncGenerator[ApiV3]:
-    """Open a Strava that runs in this process, with room in a quarter hour for all that there is."""
+    """Open an emulator in this process, whose quota allows everything within a quarter hour."""
     from strava_async.testing import Emulator, MeterLimits
 
     emulator = Emulator(limits=MeterLimits(10_000, 10_000, 10_000, 10_000))

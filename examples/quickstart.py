@@ -1,4 +1,4 @@
-"""An athlete's last activities, and what is left of the quota. Offline: Strava is the emulator.
+"""An athlete's latest activities, and the remaining quota. Offline: Strava is the emulator.
 
 pip install ".[testing]"
 python examples/quickstart.py
@@ -13,7 +13,7 @@ from strava_async.testing import Emulator
 
 
 async def main() -> None:
-    """Connect to the emulator as to Strava, and look around."""
+    """Connect to the emulator as to Strava, and print some data."""
     strava = Emulator()
     async with (
         httpx.AsyncClient(transport=httpx.ASGITransport(strava.app)) as http_client,

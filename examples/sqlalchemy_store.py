@@ -1,10 +1,10 @@
-"""Write your own token store: here over SQLAlchemy, for any database it speaks to. Offline: Strava is the emulator.
+"""Write your own token store: here over SQLAlchemy, for any database that it supports. Offline: Strava is the emulator.
 
 pip install ".[testing]" "sqlalchemy[asyncio]>=2" aiosqlite
 python examples/sqlalchemy_store.py
 
-``Base.metadata`` holds both tables, for Alembic. Tokens are kept as they are: where others can read the database or its
-backups, give the two columns a type that encrypts.
+``Base.metadata`` holds both tables, for Alembic. Tokens are stored in plain text: if others can read the database
+or its backups, give the two columns an encrypting type.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ class StravaToken(Base):
     refresh_token: Mapped[str | None] = mapped_column(Text)
     expires_at: Mapped[int | None] = mapped_column(BigInteger)
     scope: Mapped[str] = mapped_column(Text)
-    # To a table that is there: alter table strava_token add generation varchar(64) not null default ''
+    # For an existing table: alter table strava_token add generation varchar(64) not null default ''
     generation: Mapped[str] = mapped_column(String(64), server_default="")
     updated_at: Mapped[int] = mapped_column(BigInteger)
 
@@ -58,7 +58,7 @@ class StravaTokenLock(Base):
 
 
 class SqlAlchemyTokenStore:
-    """Keeps tokens in a database that any number of processes share. What the database raises reaches the caller.
+    """Keeps tokens in a database that any number of processes share. Database errors reach the caller.
 
     Args:
         sessions: each call takes one while its statements run. Make the engine with ``hide_parameters=True``, or its
@@ -135,7 +135,7 @@ class SqlAlchemyTokenStore:
         Raises:
             TokenStoreError: others held it for all of ``wait_seconds``.
         """
-        # pg_advisory_xact_lock would do on PostgreSQL. A lease does everywhere, and while Strava is asked it holds
+        # pg_advisory_xact_lock would do on PostgreSQL. A lease works everywhere, and during the request it holds
         # neither a transaction nor a connection.
         holder = uuid4().hex
         lease = RowLease(self._clock, -math.inf)
@@ -165,7 +165,7 @@ class SqlAlchemyTokenStore:
         return await self._write(change) == 1
 
     async def _write(self, statement: Delete | Insert | Update) -> int:
-        """Execute a statement in a transaction of its own; return how many rows it wrote."""
+        """Execute a statement in its own transaction; return how many rows it wrote."""
         with hidden_tokens():
             async with self._sessions.begin() as session:
                 connection = await session.connection()
@@ -255,7 +255,7 @@ def hidden_tokens() -> Generator[None]:
 
 
 async def main() -> None:
-    """Connect an athlete whose access token is at its end: the first call renews it, and the store keeps the next."""
+    """Connect an athlete whose access token is about to expire: the first call renews it, in the store, too."""
     emulator = Emulator()
     with TemporaryDirectory() as folder:
         engine = create_async_engine(f"sqlite+aiosqlite:///{folder}/tokens.sqlite", hide_parameters=True)

@@ -1,4 +1,4 @@
-"""The environment of the tests and of the programs that they start: nothing of whoever runs them.
+"""The environment of the tests and of the programs that they start: nothing from the caller's.
 
 A developer's shell may name credentials, proxies, colours, a locale, warnings. None of it is seen by a test: the
 process of the tests gets this environment before a test module is imported, and again before each test.

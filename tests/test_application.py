@@ -50,7 +50,7 @@ ROOMY = MeterLimits(10_000, 100_000, 10_000, 100_000)
 
 
 class FussyStore(MemoryTokenStore):
-    """A store that can be told to take nothing."""
+    """A store that can be made to fail."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class FussyStore(MemoryTokenStore):
 
 
 class Transport(httpx.ASGITransport):
-    """Brings the emulator's answers; if told so, late, or without saying whose tokens they hold."""
+    """Passes on the emulator's answers; on request late, or without the athlete of the tokens."""
 
     hides_athlete = False
     hold: anyio.Event | None = None
@@ -206,7 +206,7 @@ async def test_a_redirect_to_another_session_is_refused_before_its_code_is_used(
     assert (await strava.connect_redirect(url, state="s")).athlete_id == setting.marianne
 
 
-async def test_a_refusal_is_told(setting: Setting) -> None:
+async def test_a_refusal_is_reported(setting: Setting) -> None:
     strava = setting.strava()
     url = await setting.emulator.approve(await strava.authorization_url(BACK, state="s"), deny=True)
     with pytest.raises(InvalidStateError):
@@ -218,7 +218,7 @@ async def test_a_refusal_is_told(setting: Setting) -> None:
 
 
 @pytest.mark.parametrize("scope_in_answer", [True, False])
-async def test_an_unticked_scope_is_told_and_the_tokens_are_kept(setting: Setting, scope_in_answer: bool) -> None:
+async def test_an_unticked_scope_is_reported_and_the_tokens_are_kept(setting: Setting, scope_in_answer: bool) -> None:
     setting.emulator.quirks.scope_in_token_answer = scope_in_answer
     strava = setting.strava()
     url = await setting.redirect(strava, setting.pierre, ticked=["read"])
@@ -241,7 +241,7 @@ async def test_an_unticked_scope_revokes_the_grant_if_the_caller_says_so(setting
     assert not await setting.is_alive(before)
 
 
-async def test_an_unticked_scope_is_told_even_if_the_grant_cannot_be_revoked(setting: Setting) -> None:
+async def test_an_unticked_scope_is_reported_even_if_the_grant_cannot_be_revoked(setting: Setting) -> None:
     strava = setting.strava(retry=RetryPolicy(max_attempts=1))
     code = await setting.code(strava, setting.pierre, ticked=["read"])
     setting.emulator.faults.add(Fault.server_error(503), path="/oauth/revoke")
@@ -252,7 +252,7 @@ async def test_an_unticked_scope_is_told_even_if_the_grant_cannot_be_revoked(set
     assert await strava.athlete_ids() == []
 
 
-async def test_whoever_comes_first_a_renewal_has_the_options_of_the_application(setting: Setting) -> None:
+async def test_a_renewal_has_the_options_of_the_application_whichever_call_starts_it(setting: Setting) -> None:
     timeouts: dict[str, list[float]] = {}
 
     async def note(request: httpx.Request) -> None:
@@ -295,7 +295,7 @@ async def test_a_connected_athletes_client_uses_the_new_grant_at_once(setting: S
     assert isinstance(await api.get("/athlete/activities"), list)
 
 
-async def test_what_cannot_be_connected_is_told_before_anything_is_sent(setting: Setting) -> None:
+async def test_what_cannot_be_connected_is_reported_before_anything_is_sent(setting: Setting) -> None:
     strava = setting.strava()
     perhaps: Any = "perhaps"
     with pytest.raises(InputError, match="empty"):
@@ -319,7 +319,7 @@ async def test_a_used_code_and_a_wrong_secret_have_their_errors(setting: Setting
         await setting.strava(client_secret="wrong").connect(await setting.code(strava))
 
 
-async def test_a_full_application_is_told(setting: Setting) -> None:
+async def test_a_full_application_is_reported(setting: Setting) -> None:
     strava = setting.strava()
     code = await setting.code(strava, setting.marianne)
     setting.emulator.application().athlete_capacity = 0
@@ -436,7 +436,7 @@ async def test_an_athlete_who_is_not_connected_costs_no_quota(setting: Setting) 
 
 
 @pytest.mark.parametrize("bad", [0, -1, True, "5", 1.0, None])
-async def test_what_is_no_athlete_id_is_told_at_once(setting: Setting, bad: Any) -> None:
+async def test_what_is_no_athlete_id_is_reported_at_once(setting: Setting, bad: Any) -> None:
     strava = setting.strava()
     for ask in (strava.api, strava.client):
         with pytest.raises(InputError, match="positive integer"):
@@ -459,7 +459,7 @@ async def test_disconnecting_revokes_and_deletes(setting: Setting) -> None:
     assert setting.emulator.count("POST", "/oauth/revoke") == 1
 
 
-async def test_a_dead_grant_can_be_disconnected(setting: Setting) -> None:
+async def test_an_invalid_grant_can_be_disconnected(setting: Setting) -> None:
     strava = setting.strava()
     await setting.connected(setting.marianne, expired=True)
     setting.emulator.disconnect(setting.marianne)
@@ -549,7 +549,7 @@ async def test_athletes_cost_memory_only_while_in_use(setting: Setting) -> None:
         gc.enable()
 
 
-async def test_a_source_is_not_forgotten_for_a_minute_that_was_given_a_dead_token(setting: Setting) -> None:
+async def test_a_source_is_not_forgotten_for_a_minute_that_was_given_an_invalid_token(setting: Setting) -> None:
     strava = setting.strava(retry=RetryPolicy(max_attempts=1))
     await setting.connected(setting.marianne, expired=True)
     setting.transport.token_life = -100
@@ -714,7 +714,7 @@ async def test_who_connects_while_a_revocation_is_confirmed_stays_connected(sett
     assert (await strava.api(setting.marianne).get("/athlete"))["id"] == setting.marianne
 
 
-async def test_callers_of_an_athlete_whose_revocation_is_confirmed_are_told(setting: Setting) -> None:
+async def test_calls_for_an_athlete_whose_revocation_is_confirmed_fail(setting: Setting) -> None:
     strava = setting.strava()
     await setting.connected(setting.marianne, expired=True)
     setting.emulator.disconnect(setting.marianne)
@@ -747,7 +747,7 @@ async def test_states_are_good_in_every_process_and_under_no_other_secret(settin
 
 
 @pytest.mark.parametrize("arguments", [{"client_id": ""}, {"client_secret": ""}, {"client_secret": "secret\n"}])
-async def test_credentials_that_cannot_be_right_are_told(setting: Setting, arguments: dict[str, str]) -> None:
+async def test_credentials_that_cannot_be_right_are_reported(setting: Setting, arguments: dict[str, str]) -> None:
     with pytest.raises(InputError) as caught:
         setting.strava(**arguments)
     assert "secret\n" not in str(caught.value)
@@ -764,7 +764,7 @@ async def test_nothing_shown_holds_a_secret(setting: Setting) -> None:
         assert secret not in shown
 
 
-async def test_connecting_again_keeps_what_is_in_hand_and_not_in_the_store(setting: Setting) -> None:
+async def test_connecting_again_keeps_pending_tokens_that_are_not_in_the_store(setting: Setting) -> None:
     strava = setting.strava()
     await strava.connect(await setting.code(strava))
     setting.clock.advance(6 * 3600)
@@ -835,7 +835,7 @@ async def test_disconnecting_revokes_the_newer_grant_of_another_process(setting:
     assert api.access_token is None
 
 
-async def test_tokens_in_hand_that_were_superseded_are_let_go(setting: Setting) -> None:
+async def test_superseded_pending_tokens_are_dropped(setting: Setting) -> None:
     strava = setting.strava()
     await setting.connected(setting.marianne, expired=True)
     setting.emulator.expire_access_tokens()

@@ -55,7 +55,7 @@ def test_only_a_503_that_tells_of_the_quota_and_when_to_come_back_is_honest(
     assert is_honest(status, fields, body) is honest
 
 
-def test_answers_are_told_apart_by_whether_they_are_as_they_should_be() -> None:
+def test_good_and_bad_answers_are_distinguished() -> None:
     notes = Notes()
     notes.answer("callback", 303, {}, "", 0.2, good=303)
     notes.answer("callback", 200, {}, "", 0.2, good=303)

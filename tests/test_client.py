@@ -438,7 +438,7 @@ async def test_lists_and_tags_say_what_they_are() -> None:
         {"prefetch": -1},
     ],
 )
-async def test_bounds_that_make_no_sense_are_told_at_once(bounds: dict[str, Any]) -> None:
+async def test_invalid_bounds_are_reported_at_once(bounds: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         Client(ApiV3("token")).activities.list(**bounds)
 
@@ -463,13 +463,13 @@ ACTIVITY = {"name": "Run", "sport_type": "Run", "start_date_local": "2026-01-01T
         {"description": "\ud800"},
     ],
 )
-async def test_what_cannot_be_an_activity_is_told_before_anything_is_sent(odd: dict[str, Any]) -> None:
+async def test_what_cannot_be_an_activity_is_reported_before_anything_is_sent(odd: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         await Client(ApiV3("token")).activities.create(**{**ACTIVITY, **odd})
 
 
 @pytest.mark.parametrize("weight", [None, True, 0, -3, "70", float("nan")])
-async def test_what_cannot_be_a_weight_is_told_before_anything_is_sent(weight: Any) -> None:
+async def test_what_cannot_be_a_weight_is_reported_before_anything_is_sent(weight: Any) -> None:
     with pytest.raises(InputError):
         await Client(ApiV3("token")).athlete.update(weight=weight)
 
@@ -542,7 +542,7 @@ async def test_an_export_is_a_text_whatever_it_is_called() -> None:
 
 
 @pytest.mark.parametrize("number", [0, -1, 1.5, True])
-async def test_numbers_of_items_that_make_no_sense_are_refused(number: Any) -> None:
+async def test_invalid_numbers_of_items_are_refused(number: Any) -> None:
     client = Client(ApiV3("token"))
     with pytest.raises(InputError):
         await client.segment_efforts.list(5, per_page=number)
@@ -625,7 +625,7 @@ async def test_on_invalid_is_one_of_two() -> None:
     assert client.on_invalid == "keep"
 
 
-def test_pydantic_is_loaded_by_whoever_imports_the_client_and_not_by_its_first_use_on_an_event_loop() -> None:
+def test_importing_the_client_loads_pydantic_and_not_its_first_use_on_an_event_loop() -> None:
     script = """
 import sys
 from strava_async import ApiV3, Strava

@@ -127,7 +127,7 @@ async def test_a_rotated_refresh_token_means_connect_again() -> None:
 
 @respx.mock
 async def test_the_one_hour_rule_does_not_loop() -> None:
-    """Strava refuses a token, and hands out the same one: it has more than an hour left."""
+    """Strava refuses a token, and issues the same one: it has more than an hour left."""
     refused = [{"resource": "Athlete", "field": "access_token", "code": "invalid"}]
     athlete = respx.get("https://www.strava.com/api/v3/athlete").mock(
         return_value=answer({"message": "Authorization Error", "errors": refused}, status_code=401)

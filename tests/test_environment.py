@@ -1,4 +1,4 @@
-"""No test sees the environment of whoever runs it, leaves this machine, or leaves a process behind."""
+"""No test sees the caller's environment, makes requests to other machines, or leaves a process behind."""
 
 import os
 import re

@@ -46,7 +46,7 @@ except ModuleNotFoundError as error:
     assert done.stdout.endswith(f'needs more packages: pip install "strava-async[{needed}]"\n')
 
 
-def test_the_absence_of_anything_else_is_told_as_it_is() -> None:
+def test_the_absence_of_anything_else_is_reported_as_it_is() -> None:
     with pytest.raises(ModuleNotFoundError, match=r"^no module") as caught, extra("models", "a part", "pydantic"):
         raise ModuleNotFoundError("no module", name="something_else")
     assert caught.value.name == "something_else"

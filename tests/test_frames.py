@@ -112,7 +112,7 @@ class Refusing(MemoryTokenStore):
 
 
 class Trial:
-    """An application whose Strava answers by path as it is told."""
+    """An application whose Strava answers each path as configured."""
 
     def __init__(self, url: str, client: Any) -> None:
         self.url = url
@@ -491,7 +491,7 @@ UNDER_WAY: dict[str, Stage] = {
 @pytest.mark.asyncio
 @pytest.mark.parametrize("stage", UNDER_WAY)
 @pytest.mark.parametrize("kind", ["own", "httpx", "httpx2"])
-async def test_what_is_under_way_shows_none_either(kind: str, stage: str) -> None:
+async def test_what_is_in_progress_shows_none_either(kind: str, stage: str) -> None:
     requests = 2 if stage in ("a renewal", "renewed tokens that come") else 1
     async with trial_with_server(kind) as (made, server):
         task = asyncio.create_task(UNDER_WAY[stage](made))

@@ -100,7 +100,7 @@ async def test_the_code_flow_from_the_page_to_a_renewed_token(service: Service) 
     assert emulator.count("POST", "/oauth/token") == 2
 
 
-async def test_a_used_code_is_a_dead_grant(service: Service) -> None:
+async def test_a_used_code_is_an_invalid_grant(service: Service) -> None:
     emulator, api = service.emulator, service.bare_api()
     code = oauth.parse_redirect(await emulator.approve(await api.authorization_url(emulator.client_id, BACK))).code
     await api.exchange_code_for_token(emulator.client_id, emulator.client_secret, code)
@@ -398,7 +398,7 @@ async def test_credentials_learnt_by_a_view_are_known_to_the_object_it_came_from
 
 
 @pytest.mark.parametrize("options", [{"timeout": 0.0}, {"timeout": float("nan")}, {"max_wait": -1.0}])
-async def test_options_that_make_no_sense_are_refused(service: Service, options: dict[str, Any]) -> None:
+async def test_invalid_options_are_refused(service: Service, options: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         service.api().with_options(**options)
     with pytest.raises(InputError):
@@ -515,7 +515,7 @@ async def test_calls_cancelled_anywhere_leak_no_reservation() -> None:
     assert service.emulator.count("POST", "/oauth/token") == 1
 
 
-async def test_closing_waits_for_a_refresh_under_way(service: Service) -> None:
+async def test_closing_waits_for_a_refresh_in_progress(service: Service) -> None:
     saved: list[TokenSet] = []
     service.emulator.faults.add(Fault.latency(5.0), path="/oauth/token")
     api = service.api(expires_in=-5, on_token_refresh=saved.append)
@@ -694,7 +694,7 @@ async def test_a_renewal_with_an_odd_answer_is_kept(service: Service, answer: di
 
 
 @pytest.mark.parametrize("token_expires", [float("nan"), float("inf"), 10**400], ids=["nan", "inf", "huge"])
-def test_an_expiry_that_is_none_is_told(token_expires: float) -> None:
+def test_an_expiry_that_is_none_is_reported(token_expires: float) -> None:
     with pytest.raises(InputError):
         ApiV3("a", token_expires=token_expires)
     api = ApiV3("a", token_expires=5.5)

@@ -15,18 +15,18 @@ Against Strava itself::
 
 Events need an address that Strava can reach, and one command while the service runs::
 
-    export PUBLIC_URL=https://tally.example STRAVA_VERIFY_TOKEN=...        # the latter is a text of your choice
-    export STRAVA_WEBHOOK_PATH=/...                                # as good as a password: nobody may guess it
+    export PUBLIC_URL=https://tally.example STRAVA_VERIFY_TOKEN=...        # the latter is any string
+    export STRAVA_WEBHOOK_PATH=/...                                # must be as hard to guess as a password
     strava-async webhook subscribe $PUBLIC_URL/strava$STRAVA_WEBHOOK_PATH  # the number: STRAVA_SUBSCRIPTION_ID
 
 In production, behind a proxy that ends TLS::
 
     uvicorn --factory examples.fastapi_app.app:create_app --workers 2
 
-What to read first: ``app`` puts it together. ``pages`` and ``stream`` are what browsers ask for, ``events`` is what
-webhooks lead to. ``rides`` asks Strava, ``news`` is what the processes share, ``live`` tells it to open pages.
+What to read first: ``app`` assembles the service. ``pages`` and ``stream`` answer browsers, ``events`` handles webhook
+events. ``rides`` makes the requests to Strava, ``news`` is shared by the processes, ``live`` sends it to open pages.
 ``drawing`` is pure.
 
-Strava's policy, as it is kept here: an athlete's data are shown to that athlete alone; what was read is kept for
-minutes in memory, and for an hour in the file of news; disconnecting deletes all of it.
+How Strava's API policy is met: an athlete's data are shown only to that athlete; data are stored for minutes in memory,
+and for an hour in the news file; disconnecting deletes all of them.
 """

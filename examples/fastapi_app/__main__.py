@@ -19,12 +19,12 @@ from strava_async.testing import Emulator
 
 
 async def offline(port: int) -> None:
-    """Run on the emulator until Ctrl+C; what was kept is deleted then."""
-    # The service and the emulator reach each other on this machine: a proxy of the environment is not to be asked.
+    """Run on the emulator until Ctrl+C, then delete the stored data."""
+    # The service and the emulator are both on this machine: ignore a proxy of the environment.
     os.environ.update(NO_PROXY=HOST, no_proxy=HOST)
     emulator = Emulator(athletes=3, years=0.6)
     for athlete_id in emulator.athlete_ids:
-        emulator.record_activity(athlete_id, sport_type="Run")  # so that nobody's week is empty, on a Monday either
+        emulator.record_activity(athlete_id, sport_type="Run")  # so that no week is empty, not even on a Monday
     with TemporaryDirectory() as folder:
         async with running(emulator, Path(folder), port=port) as service:
             print(f"Tally on the emulator: open {service.url} and connect. Ctrl+C stops it.", flush=True)

@@ -1,4 +1,4 @@
-"""The service, put together.
+"""Assembles the service.
 
 ::
 
@@ -43,7 +43,7 @@ def create_app(
 
     Args:
         settings: None reads them from the environment.
-        strava: None makes one as the settings say. It is closed when the service stops.
+        strava: None makes one from the settings. It is closed when the service stops.
         record: makes an activity for an athlete, where Strava is an emulator; pages then have a button for that.
 
     Raises:
@@ -51,7 +51,7 @@ def create_app(
     """
     settings = settings or Settings.read(os.environ)
     for folder in (*reversed(settings.data_dir.parents), settings.data_dir):
-        folder.mkdir(mode=0o700, exist_ok=True)  # each for this user alone: parents=True would not make those above so
+        folder.mkdir(mode=0o700, exist_ok=True)  # one by one: parents=True would ignore the mode for parents
     strava = strava or strava_of(settings)
     database = Database(settings.data_dir / "news.sqlite")
     news, meters = News(database, strava.clock), Meters(database, strava.clock)
@@ -105,7 +105,7 @@ def create_app(
 
 @contextmanager
 def short_collections() -> Generator[None]:
-    """Keep garbage collection off what was imported, as long as the block lasts: each full one took 0.1 s for that."""
+    """Exclude imported modules from garbage collection until the block ends: each full one took 0.1 s for them."""
     gc.collect()
     gc.freeze()
     try:

@@ -13,7 +13,7 @@ import anyio.to_thread
 
 T = TypeVar("T")
 
-# AUTOINCREMENT: the id of a row that was deleted never comes again.
+# AUTOINCREMENT: the id of a deleted row is never reused.
 _SCHEMA = """
 create table if not exists news (
     id integer primary key autoincrement,
@@ -35,10 +35,10 @@ create table if not exists meters (
 
 
 class Database:
-    """A SQLite file. Each piece of work opens it, does one transaction in a thread, and closes it.
+    """A SQLite file. Each call opens it, runs one transaction in a thread, and closes it.
 
     Args:
-        path: the file; made by ``create``, for this user alone.
+        path: the file; ``create`` makes it, with mode 0600.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,7 +49,7 @@ class Database:
         await anyio.to_thread.run_sync(self._create)
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Return what the work does; all of it is kept, or nothing."""
+        """Run the work in a transaction, and return its result."""
         return await anyio.to_thread.run_sync(self._run, work)
 
     def _create(self) -> None:
@@ -63,6 +63,6 @@ class Database:
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=5.0)
-        connection.execute("pragma synchronous = off")  # after a power cut there is nobody whom old news would help
-        connection.execute("pragma secure_delete = on")  # what an athlete takes back is gone from the file, too
+        connection.execute("pragma synchronous = off")  # after a power cut no browser waits for old news
+        connection.execute("pragma secure_delete = on")  # overwrite deleted data in the file, too
         return connection

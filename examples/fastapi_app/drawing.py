@@ -1,7 +1,7 @@
 """Lines and bars as SVG. Pure: numbers in, numbers and path data out.
 
-A track is projected onto the plane that touches the Earth at its middle, which is true enough for what an athlete does
-in a day, and scaled so that its longer side is 1000 units. The drawing does not say where on Earth it is.
+A track is projected onto the plane that touches the Earth at its middle, which is true enough for the distances of a
+day, and scaled so that its longer side is 1000 units. The drawing does not say where on Earth it is.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Week:
         y: the bar's top.
         width: of the bar.
         height: of the bar; zero for nothing.
-        is_new_month: whether a month begins in this week; of the chart's first bar it is always said.
+        is_new_month: whether a month begins in this week; always true for the chart's first bar.
     """
 
     monday: date
@@ -119,7 +119,7 @@ def _on_plane(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     plane: list[tuple[float, float]] = []
     unrolled = before = points[0][1]
     for lat, lng in points:
-        unrolled += (lng - before + 180) % 360 - 180  # the short way, over the date line where that is it
+        unrolled += (lng - before + 180) % 360 - 180  # the short way, across the date line if that is shorter
         before = lng
         plane.append((unrolled * shrink, -lat))
     return plane

@@ -22,7 +22,7 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Service:
-    """A service that runs.
+    """A running service.
 
     Attributes:
         url: where it is.
@@ -41,7 +41,7 @@ async def running(emulator: Emulator, folder: Path, *, port: int = 0) -> AsyncGe
 
     Args:
         emulator: served on a port of its own.
-        folder: where the service keeps what it keeps.
+        folder: the service's data folder.
         port: of the service; 0 takes a free one.
 
     Raises:
@@ -71,7 +71,7 @@ async def running(emulator: Emulator, folder: Path, *, port: int = 0) -> AsyncGe
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, which says when it answers."""
+    """uvicorn, which reports when it is ready."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -81,7 +81,7 @@ class _Server(uvicorn.Server):
         try:
             await super().serve(sockets)
         finally:
-            self.ready.set()  # it never will be, and nobody is to wait for it
+            self.ready.set()  # it will never be ready: stop those who wait
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -1,4 +1,4 @@
-"""What Strava's events lead to."""
+"""Handles Strava's webhook events."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from examples.fastapi_app.rides import Ride, Rides
 from strava_async import NotFoundError, Priority, Strava
 from strava_async.webhooks import WebhookEvent
 
-# A worker that waits for quota holds up other events. The router comes back to what had none.
+# A worker that waits for quota delays other events. The router retries events that got none.
 WAIT_SECONDS = 2.0
 
 
@@ -18,7 +18,7 @@ class Events:
     Args:
         strava: the application.
         news: where they go.
-        rides: what is dropped of an athlete who disconnects.
+        rides: the dashboards, dropped when the athlete disconnects.
         live: the pages that athlete has open.
     """
 
@@ -29,9 +29,9 @@ class Events:
         self._live = live
 
     async def on_event(self, event: WebhookEvent) -> None:
-        """Look at the activity that an event is about, and tell what it is like now. Costs one read, or nothing.
+        """Read the activity of an event, and publish its current state. Costs one read, or nothing.
 
-        Anybody can send an event. So what it says is not believed: that an activity is gone is Strava's to say, too.
+        Anyone can send an event, so its content is not trusted: a deletion is confirmed with Strava, too.
 
         Raises:
             StravaError: it could not be read; the webhook's router decides whether to try again.
@@ -44,7 +44,7 @@ class Events:
             await self.forget(event.owner_id)
 
     async def forget(self, athlete_id: int) -> None:
-        """Delete what is kept of an athlete who has disconnected, here or at Strava."""
+        """Delete the data of an athlete who has disconnected, here or at Strava."""
         self._rides.drop(athlete_id)
         await self._news.forget(athlete_id)
         self._live.let_go(athlete_id)
@@ -54,5 +54,5 @@ class Events:
             return Ride.of(await self._strava.client(event.owner_id).activities.get(event.object_id))
         except NotFoundError:
             if event.aspect_type != "delete":
-                raise  # shown a moment later; or made up, which the router is to see
+                raise  # visible a moment later, or forged: the router decides
             return None

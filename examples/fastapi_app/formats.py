@@ -33,5 +33,5 @@ def day_of(day: date) -> str:
 
 
 def words(name: str) -> str:
-    """Return a sport's name in words: ``Weight Training`` for ``WeightTraining``."""
+    """Return a sport's name with spaces: ``Weight Training`` for ``WeightTraining``."""
     return _INSIDE_A_NAME.sub(" ", name)

@@ -1,4 +1,4 @@
-"""News to open pages. Each process looks into the shared file once a second, for all of its pages."""
+"""News to open pages. Each process reads the shared file once a second, for all of its pages."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ _Sender = MemoryObjectSendStream[Message]
 
 
 class Live:
-    """Tells the open pages of this process what happens in all processes.
+    """Sends the events of all processes to the open pages of this process.
 
     Args:
         strava: the application.
         news: what happens to activities.
         meters: the quota.
-        rides: the dashboards; those that news makes wrong are dropped.
+        rides: the dashboards; outdated ones are dropped.
 
     Attributes:
-        gauges: the meters as they were at the last look.
+        gauges: the meters as last read.
     """
 
     def __init__(self, strava: Strava, news: News, meters: Meters, rides: Rides) -> None:
@@ -58,7 +58,7 @@ class Live:
         self.gauges = Gauges(())
 
     async def run(self) -> NoReturn:
-        """Look once a second, until cancelled."""
+        """Read the news once a second, until cancelled."""
         while True:
             for _ in range(LOOKS_BETWEEN_TIDYING):
                 await self._bear_with(self.look)
@@ -67,7 +67,7 @@ class Live:
             self._rides.drop_old()
 
     async def look(self) -> None:
-        """Tell the pages what is new since the last look; at the first look, nothing is."""
+        """Send the pages the news since the last call; the first call sends nothing."""
         if self._seen is None:
             self._seen = await self._news.newest()
         for item in await self._news.after(self._seen):
@@ -121,6 +121,6 @@ class Live:
         try:
             await work()
         except sqlite3.Error as error:  # a full disk, perhaps
-            logger.warning("the file of news cannot be used: %s", error)
+            logger.warning("the news file cannot be used: %s", error)
         except Exception:  # whatever it is, the service goes on, without news
-            logger.exception("the news cannot be told")
+            logger.exception("the news cannot be sent to pages")

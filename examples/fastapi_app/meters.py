@@ -1,7 +1,7 @@
-"""The application's quota, as all processes together know it.
+"""The application's quota, combined from all processes.
 
-Each process learns the counts from the answers to its own requests. What it learned goes into the shared file, where
-the highest count of the latest window holds.
+Each process learns the counts from the answers to its own requests. It writes them to the shared file, which
+keeps the highest count of the latest window.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Meters:
         self._clock = clock
 
     async def tell(self, quota: Quota) -> None:
-        """Let all processes know what this one learned."""
+        """Share this process's counts with the other processes."""
         rows = [
             (name, round(meter.resets_at), meter.limit, meter.usage)
             for name in LABELS
@@ -77,7 +77,7 @@ class Meters:
         await self._database.run(work)
 
     async def read(self) -> tuple[Gauge, ...]:
-        """Return the meters that are known, in the order of ``LABELS``; a window that has ended is not."""
+        """Return the meters that are known, in the order of ``LABELS``; without windows that have ended."""
         query = "select name, max(resets_at), limit_, usage from meters where resets_at >= ? group by name"
         rows = await self._database.run(lambda db: db.execute(query, (self._clock.time(),)).fetchall())
         gauges = {row[0]: Gauge(*row) for row in rows}

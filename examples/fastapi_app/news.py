@@ -49,13 +49,13 @@ class News:
         self._clock = clock
 
     async def add(self, key: str, athlete_id: int, activity_id: int, ride: Ride | None) -> bool:
-        """Keep a piece of news.
+        """Store a piece of news.
 
         Args:
-            key: the event's; the second with the same key is not kept.
+            key: the event's; a second one with the same key is ignored.
             athlete_id: whose it is.
             activity_id: which activity.
-            ride: the activity as it is now; None if it is gone, and what was told of it before is deleted then.
+            ride: the activity as it is now; None if it is gone; earlier news of it is deleted then.
 
         Returns:
             whether it was new.
@@ -72,7 +72,7 @@ class News:
         return await self._database.run(work)
 
     async def newest(self) -> int:
-        """Return the id of the last piece of news of all athletes; 0 if there never was one."""
+        """Return the id of the last piece of news of all athletes; 0 if there has been none."""
         return await self._database.run(_newest)
 
     async def after(self, since: int, athlete_id: int | None = None) -> list[Item]:
@@ -80,7 +80,7 @@ class News:
 
         Args:
             since: the id.
-            athlete_id: whose news; None means everybody's.
+            athlete_id: whose news; None means all athletes'.
         """
 
         def work(db: sqlite3.Connection) -> list[Item]:
@@ -93,7 +93,7 @@ class News:
         return await self._database.run(work)
 
     async def covers(self, since: int) -> bool:
-        """Return whether nothing that came after an id was deleted for its age."""
+        """Return whether no news after an id has been deleted because of its age."""
 
         def work(db: sqlite3.Connection) -> bool:
             newest = _newest(db)

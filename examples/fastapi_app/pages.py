@@ -15,13 +15,13 @@ from strava_async.fastapi import AthleteIdDep, ConnectFailure, kit_of, problem_o
 
 router = APIRouter(include_in_schema=False)
 
-# Nobody keeps a page but who looks at it: it shows one athlete's data.
+# Only the browser may cache a page: it shows one athlete's data.
 _PRIVATE = {"Cache-Control": "no-store"}
 
 
 @router.get("/")
 async def home(request: Request, tally: TallyDep) -> Response:
-    """Show the athlete's dashboard, or who is not signed in what this is. Costs one read, or nothing."""
+    """Show the athlete's dashboard, or an introduction to who is not signed in. Costs one read, or nothing."""
     kit = kit_of(request)
     athlete_id = await kit.athlete_id(request)
     if athlete_id is None:
@@ -40,7 +40,7 @@ async def home(request: Request, tally: TallyDep) -> Response:
 
 @router.get("/disconnect")
 async def ask(request: Request) -> Response:
-    """Ask whether that is meant: what is kept is deleted at once."""
+    """Ask for confirmation: the stored data are deleted at once."""
     if await kit_of(request).athlete_id(request) is None:
         return RedirectResponse("/", 303)
     return page(request, "disconnect.html")
@@ -59,7 +59,7 @@ def page(request: Request, name: str, *, status: int = 200, retry_after: int | N
     """Return a page.
 
     Args:
-        request: what is answered.
+        request: the request.
         name: of the template.
         status: the HTTP status.
         retry_after: seconds after which the page reloads itself; None means never.
@@ -86,7 +86,7 @@ def connect_failed(request: Request, failure: ConnectFailure) -> Response:
 
 
 async def strava_failed(request: Request, error: Exception) -> Response:
-    """Tell a person that Strava did not do what was needed, with the right status; programs get problem+json.
+    """Show a person that Strava's request failed, with the matching status; programs get problem+json.
 
     Faults of the service itself are raised again, for the server to log.
     """
@@ -111,7 +111,7 @@ async def strava_failed(request: Request, error: Exception) -> Response:
 
 
 async def http_failed(request: Request, error: Exception) -> Response:
-    """Tell a person that there is no such page."""
+    """Show a person that there is no such page."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     text = "There is no such page." if status == 404 else "That is not how this page is asked for."
     told: dict[str, Any] = {"title": "Not here", "text": text, "link": "/", "link_text": "Back to the beginning"}

@@ -1,4 +1,4 @@
-"""What an athlete sees of their activities, asked of Strava once in some minutes."""
+"""The dashboards of athletes, read from Strava every few minutes."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ SHOWN = 20
 PAGE = 200
 MAX_AGE_SECONDS = 180.0
 MAX_ATHLETES = 1000
-# Nobody goes that far, nor for so long.
+# No activity is that far, or that long.
 MOST = 1e9
 
 
 class Ride(BaseModel, frozen=True):
-    """What is shown of an activity, of whatever sport. It is also what processes tell each other of one.
+    """The data shown of an activity of any sport. Processes exchange it, too.
 
     Attributes:
         id: the activity's id.
         name: its title; never empty.
         sport: its sport, as Strava writes it.
-        began: when, by the clock on the wall; None if Strava does not say.
+        began: local start time; None if Strava does not say.
         distance: in metres.
         moving_time: in seconds.
         climb: in metres.
@@ -53,7 +53,7 @@ class Ride(BaseModel, frozen=True):
 
     @classmethod
     def of(cls, activity: SummaryActivity) -> Ride:
-        """Return what is shown of an activity. Strava may leave out anything but the id, and send odd values."""
+        """Return the data shown of an activity. Strava may omit anything but the id, and send odd values."""
         began = activity.start_date_local
         return cls(
             id=activity.id or 0,
@@ -71,12 +71,12 @@ class Ride(BaseModel, frozen=True):
 
 @dataclass(frozen=True)
 class Dashboard:
-    """What the page of an athlete shows.
+    """The data on an athlete's page.
 
     Attributes:
         rides: the newest activities, newest first.
         weeks: the last twelve, oldest first.
-        since: the last piece of news that is surely in it.
+        since: the last piece of news that is certainly included.
     """
 
     rides: Sequence[Ride]
@@ -90,7 +90,7 @@ class Dashboard:
 
     @property
     def latest_name(self) -> str:
-        """What that week is called today."""
+        """The week's name, relative to today."""
         ago = (self.weeks[-1].monday - self.latest.monday).days // 7
         return ("this week", "last week")[ago] if ago < 2 else f"in the week of {day_of(self.latest.monday)}"
 
@@ -104,7 +104,7 @@ class _Entry:
 
 
 class Rides:
-    """The dashboards of athletes. Each costs one request of the read class, and is kept for three minutes.
+    """The dashboards of athletes. Each costs one request of the read class, and is cached for three minutes.
 
     However many callers ask for one athlete's at a time, there is one request to Strava. Twelve weeks are counted from
     the newest 200 activities.
@@ -124,10 +124,10 @@ class Rides:
 
         Args:
             client: the athlete's.
-            since: a piece of news that has to be in it.
+            since: a piece of news that has to be included.
 
         Raises:
-            StravaError: it could not be asked for; the next caller tries again.
+            StravaError: it could not be read; the next caller tries again.
         """
         entry = self._entry(client.athlete_id)
         async with entry.lock:
@@ -144,11 +144,11 @@ class Rides:
             return entry.dashboard
 
     def drop(self, athlete_id: int) -> None:
-        """Forget an athlete's dashboard, and what is being asked for at the moment."""
+        """Drop an athlete's dashboard, and one that is being read."""
         self._entries.pop(athlete_id, None)
 
     def drop_old(self) -> None:
-        """Forget the dashboards whose time is over."""
+        """Drop expired dashboards."""
         now = self._clock.monotonic()
         for athlete_id, entry in list(self._entries.items()):
             if entry.dashboard is not None and entry.until <= now:
@@ -167,7 +167,7 @@ class Rides:
             del self._entries[athlete_id]
 
     async def _ask(self, client: Client) -> Dashboard:
-        since = await self._newest()  # first: what happens while Strava answers may be missing in the answer
+        since = await self._newest()  # first: events that occur while Strava answers may be missing in the answer
         # One page and no more: the list's own end would cost a second request.
         page = await anext(client.activities.list(per_page=PAGE).pages(), list[SummaryActivity]())
         shown: list[Ride] = []
@@ -196,6 +196,6 @@ def _text(value: object) -> str:
 
 
 def _device(activity: SummaryActivity) -> str | None:
-    """Return what recorded an activity. Lists may not say, but what came from Garmin is named so by its upload."""
+    """Return the device of an activity. Lists may omit it, but the upload's name shows that it came from Garmin."""
     from_garmin = _text(activity.external_id).startswith("garmin")
     return _text(activity.device_name) or ("Garmin" if from_garmin else None)

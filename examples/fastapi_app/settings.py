@@ -27,7 +27,7 @@ class Settings:
         verify_token: shows the webhook that a handshake is expected; empty derives one from the secret.
         webhook_path: of the webhook's callback, under ``/strava``; take one that nobody can guess.
         subscription_id: of the webhook subscription; None takes events of any.
-        token_key: encrypts the tokens in their file (``strava_async.generate_key``); None keeps them as they are.
+        token_key: encrypts the tokens in their file (``strava_async.generate_key``); None stores them in plain text.
         api_url: None means Strava's.
         oauth_url: None means Strava's.
     """
@@ -56,10 +56,10 @@ class Settings:
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Self:
-        """Return the settings that the variables of an environment hold; an empty one is one that is not set.
+        """Return the settings in environment variables; an empty variable counts as not set.
 
         Raises:
-            SettingsError: the application's id or secret is missing, a number is none, or there is white space around a
+            SettingsError: the application's id or secret is missing, a number is invalid, or white space surrounds a
                 value.
         """
 
@@ -76,7 +76,7 @@ class Settings:
 
         subscription_id = optional("STRAVA_SUBSCRIPTION_ID")
         if subscription_id is not None and not subscription_id.isdecimal():
-            raise SettingsError("STRAVA_SUBSCRIPTION_ID is no number")
+            raise SettingsError("STRAVA_SUBSCRIPTION_ID is not a number")
         return cls(
             client_id=required("STRAVA_CLIENT_ID"),
             client_secret=required("STRAVA_CLIENT_SECRET"),

@@ -23,7 +23,7 @@ def before_stopping(end_streams: Callable[[], None]) -> Generator[None]:
     Outside of the main thread, where no signals arrive, nothing happens.
 
     Args:
-        end_streams: what to do; called on the event loop. What handled the signals until now is called after it.
+        end_streams: called on the event loop. The previous signal handlers are called after it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

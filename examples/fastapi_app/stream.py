@@ -1,10 +1,10 @@
-"""``GET /live``: what happens, as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+"""``GET /live``: news as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
 ======== ================================================= ======================================
 event    data                                              what the page does
 ======== ================================================= ======================================
-ride     an activity's card, HTML                          puts it where it belongs
-gone     an activity's id                                  takes its card away
+ride     an activity's card, HTML                          inserts or replaces it
+gone     an activity's id                                  removes its card
 weeks    the chart, HTML                                   shows it instead
 meters   the quota, HTML                                   shows it instead
 reload   nothing: the athlete was disconnected, or         loads itself again
@@ -41,7 +41,7 @@ router = APIRouter()
 
 
 async def arriving_at(tally: TallyDep, client: AthleteDep) -> AsyncGenerator[MemoryObjectReceiveStream[Message]]:
-    """Listen as long as the request lasts; a generator that is left in the middle of an answer would not be ended."""
+    """Receive messages as long as the request lasts; a generator would not be closed if the client disconnects."""
     with tally.live.page(client.athlete_id) as arriving:
         yield arriving
 
@@ -58,15 +58,15 @@ async def live(
     since: _Id,
     last_event_id: _LastId = None,
 ) -> AsyncIterable[ServerSentEvent]:
-    """Tell a page what happens after what it has seen.
+    """Send a page the news after the last that it has seen.
 
     Args:
-        arriving: what happens. It begins before the past is read: nothing is missed, and what came twice is left out.
-        tally: what the routes share.
+        arriving: new messages, from before stored news is read: nothing is missed, and duplicates are dropped.
+        tally: the state shared by the routes.
         strava: the application.
         client: the athlete's.
         since: the last piece of news that the page was made from.
-        last_event_id: the last that it was told, if it comes back.
+        last_event_id: the last that it received, if it reconnects.
     """
     athlete_id, seen = client.athlete_id, since if last_event_id is None else last_event_id
     messages: list[Message] = [tally.live.gauges, *await tally.news.after(seen, athlete_id)]
@@ -106,7 +106,7 @@ def _meters(gauges: tuple[Gauge, ...]) -> str:
 
 
 async def _next(arriving: MemoryObjectReceiveStream[Message]) -> list[Message]:
-    """Return what arrives next, all of it that is there; nothing after a while, for the page to look around."""
+    """Return all waiting messages; wait for one, and return none after a timeout."""
     messages: list[Message] = []
     with anyio.move_on_after(CHECK_SECONDS):
         messages.append(await arriving.receive())
@@ -123,7 +123,7 @@ def _told(item: Item, at_strava: bool) -> ServerSentEvent:
 
 
 async def _chart(rides: Rides, client: Client, since: int) -> str | None:
-    """Return the chart; None if Strava cannot be asked for what goes into it, and the page keeps the one it has."""
+    """Return the chart; None if Strava cannot be reached, so that the page keeps its own."""
     try:
         return fragment("_weeks.html", board=await rides.of(client, since))
     except StravaError:

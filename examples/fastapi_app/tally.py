@@ -1,4 +1,4 @@
-"""What the routes share."""
+"""The state shared by the routes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Record = Callable[[int], object]
 
 @dataclass(frozen=True)
 class Tally:
-    """What the routes share.
+    """The state shared by the routes.
 
     Attributes:
         news: what happened to activities, for all processes.
@@ -36,7 +36,7 @@ class Tally:
 
 
 def tally_of(connection: HTTPConnection) -> Tally:
-    """Return what the routes share."""
+    """Return the state shared by the routes."""
     tally: Tally = connection.state.tally
     return tally
 

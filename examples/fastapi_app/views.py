@@ -1,4 +1,4 @@
-"""Templates, and the fields that every page is sent with."""
+"""Templates, and the header fields of every page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from examples.fastapi_app import formats
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 
-# Nothing from elsewhere, nothing inline: an activity's name could be a script, and would still be none.
+# No foreign and no inline scripts: markup in an activity's name cannot run.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
@@ -48,7 +48,7 @@ class FieldsMiddleware:
     """Adds header fields to all answers that do not have them.
 
     Args:
-        app: what answers.
+        app: the wrapped application.
     """
 
     def __init__(self, app: ASGIApp) -> None:

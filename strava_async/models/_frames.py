@@ -12,7 +12,7 @@ truth values     yes         object, None      boolean                     bool,
 anything else                object, None      object, None                string, null
 ===============  ==========  ================  ==========================  ================
 
-Integers beyond 64 bits, and beyond floats, are anything else.
+Integers beyond 64 bits, and numbers beyond the range of floats, count as anything else.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Columns = Mapping[str, list[Any]]
 Kinds = Mapping[str, type]
 
 _NULLABLE = {int: "Int64", float: "Float64", bool: "boolean"}
-# What the libraries raise for a value that their kind cannot hold, such as 10**30.
+# Raised by the libraries for a value that their type cannot hold, such as 10**30.
 _TOO_LARGE = (ValueError, TypeError, OverflowError)
 
 

@@ -25,7 +25,7 @@ _MISFITS = "_misfits"
 
 
 class StravaModel(BaseModel):
-    """An object of Strava's as it was read. It is immutable.
+    """An object that Strava sent. It is immutable.
 
     A field that Strava did not send is None, and not in ``model_fields_set``. Unknown fields are kept: they are
     attributes like the others, and in ``model_extra``. A value that does not fit its field is kept in it as it came.
@@ -83,7 +83,7 @@ class StravaModel(BaseModel):
         self.model_fields_set.add(name)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy. One that is changed did not come from Strava: its ``raw`` and its dumps are its own."""
+        """Return a copy. With ``update`` it did not come from Strava: its ``raw`` and its dumps are its own."""
         copy = super().model_copy(update=update, deep=deep)
         if update:
             vars(copy).pop(_ORIGIN, None)

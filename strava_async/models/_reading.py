@@ -28,7 +28,7 @@ Path = tuple[Step, ...]
 
 _logger = logging.getLogger("strava_async.models")
 _NOT_AN_OBJECT = "model_type"
-# The first finds all invalid values, the second finds them gone. More would mean that removing some revealed others.
+# The first pass finds all invalid values, the second finds none. More are needed only if removing some reveals others.
 _ROUNDS = 4
 
 
@@ -49,10 +49,10 @@ class InvalidValue:
 
 
 class OnceLog:
-    """Remembers which texts were logged, up to a number of them; beyond it none is logged any more.
+    """Remembers which texts were logged; beyond a maximum number, further texts are not logged.
 
     Args:
-        at_most: that number.
+        at_most: the maximum number of texts.
     """
 
     def __init__(self, at_most: int = 1_000) -> None:
@@ -86,7 +86,7 @@ def read_one(kind: type[Model], text: bytes, on_invalid: OnInvalid = "keep") -> 
     try:
         return kind.model_validate_json(text).with_source(body)
     except ValidationError:
-        pass  # not kept: it shows values, which no later error may have as its context
+        pass  # drop this error: it shows values, and no later error may have it as its context
     invalid: list[InvalidValue] = []
     came, copy = _twice(body, text)
     model = _fitted(kind, came, copy, invalid)
@@ -214,10 +214,10 @@ def _named(kind: type[StravaModel], field: Path, path: Path) -> str:
 
 
 def kind_of(value: Any) -> str:
-    """Return what a JSON value is, in words."""
+    """Return the kind of a JSON value, for a log line or an error."""
     if value is None:
         return "null"
-    names = {bool: "a truth value", str: "a text", dict: "an object", list: "a list"}
+    names = {bool: "a boolean", str: "a string", dict: "an object", list: "a list"}
     return names.get(value.__class__, "a number out of its range or form")
 
 
@@ -232,4 +232,4 @@ def report_invalid(values: Sequence[InvalidValue], on_invalid: OnInvalid) -> Non
         raise DecodeError(f"the answer does not fit its models: {listed}")
     for value in values:
         if _logged.is_new(str(value)):
-            _logger.warning("kept as it came, because it does not fit its model: %s (logged once)", value)
+            _logger.warning("invalid value kept as it came: %s (logged once)", value)

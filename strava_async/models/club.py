@@ -1,4 +1,4 @@
-"""Clubs, and what they do together."""
+"""Clubs and their events."""
 
 from __future__ import annotations
 

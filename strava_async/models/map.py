@@ -33,7 +33,7 @@ def _decoded(line: str | None) -> list[LatLng]:
 
     try:
         points = [LatLng(lat, lng) for lat, lng in polyline.decode(line)]
-    except (IndexError, OverflowError):  # it ends within a point, or holds a number beyond all numbers
+    except (IndexError, OverflowError):  # it ends within a point, or holds a number out of range
         return []
     on_earth = all(abs(point.lat) <= 90 and abs(point.lng) <= 360 for point in points)  # past the date line is fine
     return points if on_earth else []

@@ -34,7 +34,7 @@ class Stream(Sequence[T | None]):
 
     @property
     def type(self) -> str:
-        """What is measured: a ``StreamType``, or one that is newer than this library."""
+        """The measurement: a ``StreamType``, or the name of one that is newer than this library."""
         return self._type
 
     @property
@@ -46,12 +46,12 @@ class Stream(Sequence[T | None]):
 
     @property
     def series_type(self) -> str | None:
-        """What a downsampled stream is spaced by: ``distance`` or ``time``."""
+        """Whether samples of a downsampled stream are evenly spaced in ``distance`` or ``time``."""
         return self._raw.get("series_type")
 
     @property
     def original_size(self) -> int | None:
-        """How many samples the recording has; these may be some of them."""
+        """How many samples the recording has; this stream may have fewer."""
         return self._raw.get("original_size")
 
     @property
@@ -88,7 +88,7 @@ class Stream(Sequence[T | None]):
 
 
 class Sample(NamedTuple):
-    """What the documented streams hold at one index. None where a stream is missing or has a gap.
+    """The values of the documented streams at one index. None where a stream is missing or has a gap.
 
     Attributes:
         time: seconds since the start.

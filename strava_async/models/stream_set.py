@@ -195,7 +195,7 @@ class StreamSet:
     def to_arrow(self) -> Any:
         """Return the columns as a ``pyarrow.Table``: int64, double or bool, with nulls for gaps.
 
-        A column of anything else is one of strings; if it holds other things than texts, of their JSON.
+        Any other column is one of strings: values that are not text are encoded as JSON.
 
         Raises:
             InputError: pyarrow is not installed.
@@ -205,7 +205,7 @@ class StreamSet:
     def to_json(self) -> str:
         """Return the JSON as it came, as text. ``StreamSet(json.loads(text))`` is equal to this.
 
-        What JSON has no number for (NaN, infinities) is null.
+        NaN and infinities, which JSON does not have, are null.
         """
         try:
             return json.dumps(self._raw, separators=(",", ":"), allow_nan=False)
@@ -243,7 +243,7 @@ class StreamSet:
         data: Sequence[Any] = self._streams.get(kind, ())
         return chain(data, repeat(None, self._size - len(data)))
 
-    # A StreamSet may be a field of a user's pydantic model, or the result of a FastAPI route: it travels as JSON.
+    # A StreamSet may be a field of a user's pydantic model, or the result of a FastAPI route: it is serialized as JSON.
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -274,7 +274,7 @@ def read_streams(text: bytes, on_invalid: OnInvalid = "keep") -> StreamSet:
     try:
         raw = from_json(text, cache_strings="keys")
     except ValueError:
-        raw = json.loads(text)  # the standard library takes half a surrogate pair, and deeper nesting
+        raw = json.loads(text)  # the standard library accepts unpaired surrogates and deeper nesting
     streams = StreamSet(raw)
     report_invalid(streams.misfits, on_invalid)
     return streams

@@ -56,7 +56,7 @@ class StrengthSet:
     def __post_init__(self) -> None:
         _check_exercise_type(self.exercise_type)
         if self.repetitions is not None and not _is_whole(_checked("repetitions", self.repetitions)):
-            raise InputError("repetitions is a whole number")
+            raise InputError("repetitions must be a whole number")
         _checked("weight", self.weight)
         self.document()
 
@@ -100,15 +100,15 @@ def strength_document(
     """
     written = _instant("start_time", start_time)
     if written is None:
-        raise InputError("start_time is a datetime with a time zone")
+        raise InputError("start_time must be a datetime with a time zone")
     offset = start_time.utcoffset()
     if offset is not None and utc_offset is None:
         utc_offset = round(offset.total_seconds())
     if not _is_whole(utc_offset):
-        raise InputError("utc_offset is a whole number of seconds")
+        raise InputError("utc_offset must be a whole number of seconds")
     elapsed_seconds = _whole_seconds("elapsed_time", elapsed_time)
     if not elapsed_seconds:
-        raise InputError("elapsed_time is at least a second")
+        raise InputError("elapsed_time must be at least a second")
     return _given(
         version="1.0",
         start_time=written,
@@ -141,19 +141,19 @@ def _check_exercise_type(name: Any) -> None:
 
 def _listed(sets: Any) -> list[dict[str, Any]]:
     if not hasattr(sets, "__iter__"):
-        raise InputError("sets is a list of StrengthSet")
+        raise InputError("sets must be a list of StrengthSet")
     listed: list[Any] = list(sets)
     for one in listed:
         if not isinstance(one, StrengthSet):
             raise InputError(f"sets holds a {type(one).__name__}: make it a StrengthSet")
     if not listed:
-        raise InputError("a strength workout has at least one set")
+        raise InputError("a strength workout needs at least one set")
     return [one.document() for one in listed]
 
 
 def _aligned(streams: Any) -> dict[str, list[Any]]:
     if not is_object(streams):
-        raise InputError("streams are lists by name")
+        raise InputError("streams must be lists by name")
     listed = {name: _numbers(name, values) for name, values in streams.items()}
     if "time" not in listed:
         raise InputError("streams need one named time")
@@ -162,7 +162,7 @@ def _aligned(streams: Any) -> dict[str, list[Any]]:
         raise InputError(f"the streams are of unequal lengths: {lengths}")
     times = listed["time"]
     if not all(map(_is_whole, times)) or times != sorted(times) or min(times, default=0) < 0:
-        raise InputError("the times of the streams are whole seconds since the start, and do not decrease")
+        raise InputError("the times of the streams must be whole seconds since the start that do not decrease")
     return listed
 
 
@@ -186,7 +186,7 @@ def _is_number(value: object) -> bool:
 
 def _checked(name: str, number: Any) -> Any:
     if number is not None and not (_is_number(number) and number >= 0):
-        raise InputError(f"{name} is a number that is not negative")
+        raise InputError(f"{name} must be a number that is not negative")
     return number
 
 

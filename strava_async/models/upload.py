@@ -53,19 +53,19 @@ class Upload(StravaModel):
 
     @property
     def error_text(self) -> str | None:
-        """``error``, or else ``errors``, as plain text; None if there is none, or no words in it."""
+        """``error``, or else ``errors``, as plain text; None if there is none, or it has no text."""
         return upload_error(complaint_of(self)).error or None
 
     @field_validator("activity_id", mode="before")
     @classmethod
     def _is_no_truth_value(cls, value: Any) -> Any:
-        if isinstance(value, bool):  # of which pydantic would make 1
-            raise ValueError("a truth value is no id")
+        if isinstance(value, bool):  # which pydantic would convert to 1
+            raise ValueError("a boolean is not an id")
         return value
 
 
 def _is_no_text(error: object) -> bool:
-    """Say whether there is something else than a text."""
+    """Say whether there is anything but a text."""
     return bool(error) and not isinstance(error, str)
 
 
@@ -83,7 +83,7 @@ def _words(errors: object) -> str:
 
 
 def _entry(entry: object) -> str:
-    """Return an entry of a Fault's ``errors`` in words: ``Upload data empty``."""
+    """Return an entry of a Fault's ``errors`` as text: ``Upload data empty``."""
     if not entry or isinstance(entry, str):
         return entry if isinstance(entry, str) else ""
     if is_object(entry) and isinstance(entry.get("code"), str):

@@ -20,7 +20,7 @@ class ZoneRange(StravaModel):
         """Say whether a value lies in the zone.
 
         Both bounds are inclusive: the zones of an athlete's heart rate share theirs, so that a value may lie in two.
-        None is no bound.
+        None means unbounded.
 
         Args:
             value: in the unit of the zone.

@@ -20,7 +20,7 @@ import anyio.to_thread
 
 from strava_async.errors import InputError
 from strava_async.request.multipart import MAX_FILE_BYTES
-from strava_async.resources._sources import UploadSource, content_of, kind_of, path_of
+from strava_async.resources._sources import UploadSource, content_of, path_of
 
 Progress = Callable[[int, int], object]
 
@@ -54,7 +54,7 @@ async def file_to_send(
     gzip: bool,
     limit_bytes: int = MAX_FILE_BYTES,
 ) -> FileToSend:
-    """Read a file, and compress it if wanted. Disk and compression are a thread's work.
+    """Read a file, and compress it if wanted. Reading and compressing run in a thread.
 
     Its content decides whether it counts as compressed: type and name get or lose their ``.gz`` accordingly.
 
@@ -72,7 +72,7 @@ async def file_to_send(
     name = _last_component(filename) or _name_of(source)
     declared = _known_type(data_type) if data_type is not None else _type_by(name)
     if gzip and declared == "json":
-        raise InputError("Strava takes no json.gz: send json as it is")
+        raise InputError("Strava does not accept json.gz: send json uncompressed")
     name = name or f"upload.{declared}"
     content = await content_of(source, limit_bytes)
     if not content:
@@ -82,7 +82,7 @@ async def file_to_send(
         content = await anyio.to_thread.run_sync(run, abandon_on_cancel=True)
     if declared != "json":
         name, declared = _labelled(name, declared, compressed=content.startswith(_GZIP_MAGIC))
-    # A file system may have names that no Unicode text stands for.
+    # A file system may have names that are not valid Unicode.
     return FileToSend(content, name.encode("utf-8", "replace").decode(), declared)
 
 
@@ -116,11 +116,11 @@ class OutgoingFile(BytesIO):
 
 
 def check_progress(progress: Progress | None) -> None:
-    """Raise InputError for what is not a function, or has to be awaited: HTTP libraries read files without awaiting."""
+    """Raise InputError unless it is a plain function: HTTP libraries read files without awaiting."""
     if progress is not None and not callable(progress):
-        raise InputError("progress is a function of two numbers")
+        raise InputError("progress must be a function of two numbers")
     if progress is not None and any(map(inspect.iscoroutinefunction, (progress, type(progress).__call__))):
-        raise InputError("progress is a plain function, not an async one")
+        raise InputError("progress must be a plain function, not an async one")
 
 
 def _labelled(name: str, data_type: str, *, compressed: bool) -> tuple[str, str]:
@@ -133,7 +133,7 @@ def _labelled(name: str, data_type: str, *, compressed: bool) -> tuple[str, str]
 
 def _last_component(filename: Any) -> str:
     if filename is not None and not isinstance(filename, str):
-        raise InputError(f"filename is a text, not {kind_of(filename)}")
+        raise InputError(f"filename must be a str, not {type(filename).__name__}")
     return Path(filename or "").name
 
 
@@ -162,6 +162,6 @@ def _type_by(name: str) -> str:
         if lowered.endswith(f".{data_type}"):
             return data_type
     if lowered.endswith(".json.gz"):
-        raise InputError("Strava takes no json.gz: send json as it is")
+        raise InputError("Strava does not accept json.gz: send json uncompressed")
     reason = f"it does not follow from the name {name!r}" if name else "there is no name that it could follow from"
-    raise InputError(f"data_type is one of {', '.join(DATA_TYPES)}: {reason}")
+    raise InputError(f"data_type must be one of {', '.join(DATA_TYPES)}: {reason}")

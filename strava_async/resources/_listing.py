@@ -24,12 +24,12 @@ class Listing(AsyncOnly, Generic[T]):
     nothing keeps running. Each loop starts from the beginning. One iterator is for one task.
 
     Args:
-        begin: begins a walk over the pages.
+        begin: starts a walk over the pages.
         what: for the repr.
 
     Raises:
         AsyncOnlyError: it is used in a plain ``for`` loop, or awaited.
-        StravaError: while iterating, as a single call does. To continue iterating requests the same page again.
+        StravaError: while iterating, as for a single call. Iterating further requests the same page again.
     """
 
     _ALL = "await ....collect()"

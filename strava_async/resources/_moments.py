@@ -30,9 +30,9 @@ def epoch_seconds(name: str, moment: object) -> int | None:
     if isinstance(moment, date):
         moment = _seconds(name, moment)
     if isinstance(moment, bool) or not isinstance(moment, int | float):
-        raise InputError(f"{name} is an aware datetime, a date, either as text in ISO 8601, or epoch seconds")
+        raise InputError(f"{name} must be an aware datetime, a date, either as text in ISO 8601, or epoch seconds")
     if not 0 <= moment < _MILLISECONDS_FROM:
-        raise InputError(f"{name} is in epoch seconds; this is out of range, or in milliseconds")
+        raise InputError(f"{name} must be in epoch seconds: this is out of range, or in milliseconds")
     return int(moment)
 
 

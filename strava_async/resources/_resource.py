@@ -1,4 +1,4 @@
-"""What all resources share: make a call, and read its answer into a model."""
+"""The base of all resources: makes a call, and reads its answer into a model."""
 
 from __future__ import annotations
 
@@ -134,5 +134,5 @@ def _wall_text(name: str, moment: object) -> str:
         except ValueError:
             raise InputError(f"{name} is not a time in ISO 8601: {moment!r}") from None
     if not isinstance(moment, datetime):
-        raise InputError(f"{name} is a datetime, or its text in ISO 8601")
+        raise InputError(f"{name} must be a datetime, or its text in ISO 8601")
     return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"

@@ -3,7 +3,7 @@
 It is in memory before anything is sent: a source that fails half-way sends nothing, an empty one is noticed, and the
 body can be sent again after a refusal. Strava's site accepts 25 MB.
 
-Reads have threads of their own: see ``_reading_threads``.
+Reads have their own threads: see ``_concurrency.reading_threads``.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ async def content_of(source: Any, limit_bytes: int) -> bytes:
         elif hasattr(source, "__aiter__"):
             await _collect(source, content)
         else:
-            kind = kind_of(source)
-            raise InputError(f"a file is a path, bytes, a binary file or an async iterable of bytes: not {kind}")
+            kind = type(source).__name__
+            raise InputError(f"a file must be a path, bytes, a binary file or an async iterable of bytes, not {kind}")
     except InputError:
         raise
     except OSError as error:
@@ -84,11 +84,6 @@ def path_of(path: Any) -> Path:
     return Path(os.fsdecode(path))
 
 
-def kind_of(value: object) -> str:
-    """Return the type of a value, for an error."""
-    return f"a {type(value).__name__}"
-
-
 class _Content:
     """The part of a source that was read so far.
 
@@ -98,7 +93,7 @@ class _Content:
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
-        self._read = BytesIO()  # gives its bytes away without a copy
+        self._read = BytesIO()  # its buffer is handed on without a copy
 
     @property
     def portion_bytes(self) -> int:
@@ -108,7 +103,7 @@ class _Content:
     def add(self, portion: Any) -> int:
         """Add what was read, and return its size."""
         if portion is None:
-            raise InputError("the file returned None, as one that does not block: open it so that reading waits")
+            raise InputError("the file returned None, as a non-blocking file does: open it in blocking mode")
         size = _size_of(portion)
         self.check(self._read.tell() + size)
         self._read.write(portion)
@@ -132,11 +127,11 @@ async def _copied(source: Any, content: _Content) -> bytes:
 
 
 def _read_path(path: Path, content: _Content) -> None:
-    # Before it is opened: opening a pipe waits for its other end, and opening a device may start it.
+    # Checked before opening: opening a pipe waits for its other end, and opening a device may start it.
     _check_kind(path.stat(), content)
     with open(path, "rb", buffering=0, opener=_without_waiting) as file:
         _check_kind(os.fstat(file.fileno()), content)  # it may have been replaced meanwhile
-        # The size is no bound: a file may grow while it is read, and those of /proc have size 0.
+        # The size is not a limit: a file may grow while it is read, and those of /proc have size 0.
         while content.add(file.read(content.portion_bytes)):
             pass
 
@@ -183,7 +178,7 @@ async def _collect(source: AsyncIterable[Any], content: _Content) -> None:
         async for portion in iterator:
             content.add(portion)
             await anyio.lowlevel.checkpoint()  # a source with its bytes in memory never waits
-    except BaseException:  # a cancellation too, of which a generator that stands at a yield does not learn
+    except BaseException:  # on cancellation too, which a generator suspended at a yield is not informed of
         if inspect.isasyncgen(iterator):
             await iterator.aclose()
         raise
@@ -191,7 +186,7 @@ async def _collect(source: AsyncIterable[Any], content: _Content) -> None:
 
 def _size_of(chunk: Any) -> int:
     if not _is_content(chunk):
-        raise InputError(f"a file gives bytes, not {kind_of(chunk)}: open it in binary mode")
+        raise InputError(f"the file returned {type(chunk).__name__} instead of bytes: open it in binary mode")
     return chunk.nbytes if isinstance(chunk, memoryview) else len(chunk)
 
 

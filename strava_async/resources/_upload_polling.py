@@ -1,4 +1,4 @@
-"""Waiting until an upload has become an activity: when to ask Strava again, and what an answer means."""
+"""Waiting until an upload has become an activity: when to poll, and what an answer means."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from strava_async.request.faults import upload_error
 MIN_POLL_INTERVAL = 1.0
 MAX_POLL_INTERVAL = 10.0
 POLL_INTERVAL_GROWTH = 1.5
-# In a row; the intervals between them are the usual ones.
+# In a row, at the usual intervals.
 MAX_FAILED_POLLS = 5
 _INCONCLUSIVE = (TransportError, ServerError, RateLimitedError, DecodeError)
 
@@ -38,11 +38,11 @@ async def poll_until_ready(
         upload_id: which.
         poll: makes one request, given the seconds that it may wait for quota.
         clock: keeps the time.
-        timeout: seconds until the last request begins.
+        timeout: seconds until the start of the last request.
     """
     deadline = clock.monotonic() + timeout
     interval, failed = MIN_POLL_INTERVAL, list[StravaError]()
-    # Rounded, because a sum of floats may fall short of a second that is there.
+    # Rounded, because a sum of floats may fall just short of the second that is left.
     while (left := round(deadline - clock.monotonic(), 6)) >= MIN_POLL_INTERVAL:
         await clock.sleep(min(interval, left))
         try:
@@ -50,7 +50,7 @@ async def poll_until_ready(
         except QuotaExceededError as error:
             raise UploadTimeoutError(upload_id) from error
         except _INCONCLUSIVE as error:
-            # It says nothing about the upload: only many in a row are a reason to give up.
+            # A failed poll is inconclusive: only several in a row end the wait.
             failed.append(error)
             if len(failed) == MAX_FAILED_POLLS:
                 raise
@@ -93,6 +93,6 @@ def upload_id_of(upload: Any) -> int:
 
 
 def check_poll_timeout(timeout: Any) -> None:
-    """Raise InputError for what is no number of seconds; infinity is one."""
+    """Raise InputError unless it is a number of seconds; infinity is allowed."""
     if not isinstance(timeout, int | float) or math.isnan(timeout):
-        raise InputError("timeout is a number of seconds")
+        raise InputError("timeout must be a number of seconds")

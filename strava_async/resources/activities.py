@@ -22,7 +22,7 @@ from strava_async.resources._listing import Listing
 from strava_async.resources._moments import Moment, epoch_seconds
 from strava_async.resources._resource import Resource, described, id_of, wall_time
 
-# A local clock may be slow by this much without hiding an activity that began this minute.
+# A local clock may be this slow and the list still includes an activity that has just started.
 CLOCK_SLACK_SECONDS = 120
 _LONGEST_SECONDS = 100_000_000_000
 
@@ -131,7 +131,7 @@ class ActivitiesResource(Resource):
         """
         start = wall_time("start_date_local", start_date_local)
         if not (name and sport_type and start):
-            raise InputError("an activity has a name, a sport_type and a start_date_local")
+            raise InputError("an activity needs a name, a sport_type and a start_date_local")
         form = {
             "name": name,
             "sport_type": sport_type,
@@ -185,7 +185,7 @@ class ActivitiesResource(Resource):
         }
         changes: dict[str, Any] = {name: value for name, value in given.items() if not isinstance(value, Unset)}
         if not changes:
-            raise InputError("there is nothing to change")
+            raise InputError("nothing to change: pass at least one field")
         return await self._change(DetailedActivity, Endpoints.ACTIVITIES_UPDATE, {"id": activity_id}, body=changes)
 
     async def laps(self, activity_id: int) -> _Laps:
@@ -270,5 +270,5 @@ def _whole_seconds(duration: object) -> int:
     if isinstance(duration, timedelta):
         duration = duration.total_seconds()
     if isinstance(duration, bool) or not isinstance(duration, int | float) or not 0.5 <= duration < _LONGEST_SECONDS:
-        raise InputError("elapsed_time is a positive number of seconds, or a timedelta")
+        raise InputError("elapsed_time must be a positive number of seconds, or a timedelta")
     return round(duration)

@@ -64,4 +64,4 @@ class AthleteResource(Resource):
 
 def _check_weight(weight: object) -> None:
     if isinstance(weight, bool) or not isinstance(weight, float | int) or not weight > 0:
-        raise InputError("weight is a positive number of kilograms")
+        raise InputError("weight must be a positive number of kilograms")

@@ -82,7 +82,7 @@ class SegmentsResource(Resource):
         """
         bounds = (*_on_the_map(south_west), *_on_the_map(north_east))
         if bounds[0] > bounds[2]:
-            raise InputError("the first corner is the southern one")
+            raise InputError("the first corner must be the southern one")
         answer = await self._get(
             ExplorerSegments,
             Endpoints.SEGMENTS_EXPLORE,
@@ -139,5 +139,5 @@ def _on_the_map(corner: Coordinates) -> Coordinates:
     except (TypeError, ValueError, OverflowError):
         lat = lng = math.nan
     if not (-90 <= lat <= 90 and -180 <= lng <= 180):
-        raise InputError(f"a corner is (latitude, longitude) in degrees, not {corner!r}")
+        raise InputError(f"a corner must be (latitude, longitude) in degrees, not {corner!r}")
     return lat, lng

@@ -56,11 +56,11 @@ class StreamsResource(Resource):
             activity_id: which.
             keys: the streams wanted, ``StreamType`` or names that are newer than this library; None means all eleven.
             resolution: how many samples: ``low`` (100), ``medium`` (1,000) or ``high`` (10,000). No longer documented.
-            series_type: what a lower resolution is spaced by: ``distance`` or ``time``. No longer documented. An
-                activity without distance is returned over time.
+            series_type: what samples of a lower resolution are evenly spaced in: ``distance`` or ``time``. No longer
+                documented. An activity without distance is returned over time.
 
         Raises:
-            InputError: ``keys`` names nothing.
+            InputError: ``keys`` is empty.
             NotFoundError: there is no such activity, or the token may not see it.
         """
         names = _names(keys, StreamType)
@@ -91,7 +91,7 @@ class StreamsResource(Resource):
     async def segment_effort(self, effort_id: int, keys: Keys | None = None) -> StreamSet:
         """Return a segment effort's streams (``getSegmentEffortStreams``). Needs ``read_all``.
 
-        They are that piece of its activity's.
+        They are a section of its activity's.
 
         Args:
             effort_id: which.
@@ -136,7 +136,7 @@ def _names(keys: Keys | None, default: Keys) -> list[str]:
     given = default if keys is None else [keys] if isinstance(keys, str) else keys
     names = list(dict.fromkeys(map(_name, given)))
     if not all(names) or not names:
-        raise InputError("keys names the streams that are wanted; None means all")
+        raise InputError("keys is empty: name the streams that are wanted, or pass None for all")
     return names
 
 
@@ -145,5 +145,5 @@ def _name(key: object) -> str:
 
 
 def _may_mean_no_streams(error: NotFoundError) -> bool:
-    """Say whether a 404 names neither the activity, which then does not exist, nor the path, which then is gone."""
+    """Say whether a 404 is about neither the activity, which would not exist, nor the path, which would be closed."""
     return not any(entry["resource"] == "Activity" or entry["field"] == "path" for entry in error.errors)

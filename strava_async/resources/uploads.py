@@ -27,7 +27,7 @@ from strava_async.resources._resource import Resource
 from strava_async.resources._sources import UploadSource
 from strava_async.resources._upload_polling import check_poll_timeout, is_ready, poll_until_ready, upload_id_of
 
-# A body that the system has accepted may still be in its buffers when the wait for the answer begins.
+# A body that the system has accepted may still be in its buffers when the wait for the answer starts.
 UPLOAD_TIMEOUT_SECONDS = 120.0
 
 
@@ -134,8 +134,8 @@ class UploadsResource(Resource):
 
         Args:
             upload: what ``create`` returned, or its id, from another process too.
-            timeout: seconds until the last poll begins, the wait for quota included: here it takes the place of
-                ``max_wait``. ``math.inf`` means no limit; less than a second means no poll.
+            timeout: seconds until the start of the last poll, including the wait for quota: it replaces
+                ``max_wait`` here. ``math.inf`` means no limit; less than a second means no poll.
 
         Returns:
             the upload; its ``activity_id`` is set.
@@ -232,7 +232,7 @@ class UploadsResource(Resource):
 
 def _flag(name: str, value: Any) -> int | None:
     if value is not None and not isinstance(value, bool):
-        raise InputError(f"{name} is True or False")
+        raise InputError(f"{name} must be True or False")
     return None if value is None else int(value)
 
 

@@ -35,7 +35,7 @@ class HookReports(Reports):
     """Makes the report of each call.
 
     Args:
-        hooks: receive the events; none of them can break a call.
+        hooks: receive the events; their exceptions do not affect a call.
         clock: measures the seconds.
     """
 

@@ -1,4 +1,4 @@
-"""What a program can observe of the requests made for it: ``Hooks``, and the events that they receive.
+"""``Hooks``, by which a program observes its requests, and the events that they receive.
 
 =========  ==================  ============================================================
 hook       receives            when
@@ -13,8 +13,8 @@ refresh    ``RefreshEvent``    a renewal of tokens has ended
 Rules:
 
 - A hook is a plain function, called on the thread of the event loop; the call waits for it. It should be quick.
-- What a hook raises breaks no call. It is logged to ``strava_async.hooks``, the first time that this hook fails; only
-  what is not an ``Exception``, such as ``KeyboardInterrupt``, passes.
+- An exception in a hook does not affect the call. The first of each hook is logged to ``strava_async.hooks``; only a
+  ``BaseException`` that is not an ``Exception``, such as ``KeyboardInterrupt``, propagates.
 - Each ``request`` is followed by one ``response``, even if the call is cancelled. Both have the same ``RequestEvent``.
 - No event holds a token, a secret, a query, or an identity other than the athlete's id.
 - All seconds are measured by the client's clock.
@@ -144,7 +144,7 @@ class RefreshEvent:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """Functions that receive an event when something happens; None for what is of no interest.
+    """Functions that receive an event when something happens; None for those not needed.
 
     Attributes:
         request: receives a ``RequestEvent`` before an attempt is sent: it has its permit and its token.

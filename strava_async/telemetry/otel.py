@@ -67,7 +67,7 @@ def instrument(
 
 
 class WebhookCounts(Protocol):
-    """The outcomes of webhook events; see ``strava_async.fastapi.WebhookCounts``."""
+    """The outcomes of webhook events; see ``strava_async.webhooks.WebhookCounts``."""
 
     refused: int
     turned_away: int
@@ -80,7 +80,7 @@ class WebhookCounts(Protocol):
 
 
 class Webhooks(Protocol):
-    """What the metrics read, from any thread; a ``WebhookRouter`` is one."""
+    """The values that the metrics read, from any thread. ``WebhookRouter`` implements it."""
 
     @property
     def counts(self) -> WebhookCounts:
@@ -89,7 +89,7 @@ class Webhooks(Protocol):
 
     @property
     def oldest_waiting_seconds(self) -> float:
-        """For how long the oldest event has waited for a worker."""
+        """How long the oldest event has waited for a worker."""
         ...
 
     @property
@@ -99,7 +99,7 @@ class Webhooks(Protocol):
 
 
 def instrument_webhooks(router: Webhooks, *, meter_provider: MeterProvider | None = None) -> None:
-    """Make metrics of webhook events: a counter by outcome, and gauges of waiting events and hanging handlers.
+    """Record metrics of webhook events: a counter by outcome, and gauges of waiting events and hanging handlers.
 
     Call it once per router. None of them names an athlete or an object.
 
@@ -188,7 +188,7 @@ class _Gauges:
     """The four meters, for an exporter that reads them from a thread of its own.
 
     The limiter belongs to the thread of its event loop, so the exporter sees its state after the last answer. A window
-    that has ended since is empty.
+    that has ended since then counts as unused.
     """
 
     def __init__(self, meter: Meter, limiter: Limiter) -> None:

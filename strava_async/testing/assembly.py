@@ -30,7 +30,7 @@ from strava_async.testing.webhooks.delivery import Delivery
 from strava_async.testing.webhooks.publisher import EventPublisher
 from strava_async.testing.webhooks.subscriptions import SubscriptionsApi
 
-# Far above what generated athletes have, so that what a test creates is told apart at a glance.
+# Far above those of generated athletes, so that what a test creates is easy to recognize.
 FIRST_NEW_ID = 90_000_000_001
 
 
@@ -103,7 +103,7 @@ class Assembly:
         pages.add_home(app.pages, app.polled, page)
 
     def _settle_uploads(self) -> float | None:
-        """Finish the uploads whose time has come; return in how many seconds there are more, if there are any."""
+        """Finish the uploads that are due; return the seconds until the next one, None if there is none."""
         self.uploads.settle(self._clock.time())
         ready_at = self.uploads.next_ready_at
         return None if ready_at is None else ready_at - self._clock.time()

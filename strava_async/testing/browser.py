@@ -75,7 +75,7 @@ async def _fetch(app: ASGIApp, method: str, url: str, form: bytes = b"") -> _Rep
 
 
 class _Form(HTMLParser):
-    """What the consent page asks."""
+    """The form of the consent page."""
 
     def __init__(self) -> None:
         super().__init__()

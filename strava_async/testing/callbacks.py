@@ -89,8 +89,8 @@ class NetworkCallbacks:
 
     @asynccontextmanager
     async def ready(self, url: str) -> AsyncGenerator[Callbacks]:
-        """Yield what makes a request there, after loading what it needs, which takes a while the first time."""
-        # A client for each request: requests are so rare that there is no connection to keep.
+        """Yield the function that makes requests, after loading what it needs, which takes a while at first."""
+        # A client for each request: requests are too rare to keep a connection open.
         async with await httpx_client_for(url) as client:
 
             async def send(method: Method, url: str, content: bytes | None) -> CallbackReply:
@@ -104,7 +104,7 @@ class AsgiCallbacks:
     """Reaches callbacks that are ASGI applications in this process.
 
     Args:
-        apps: the applications by origin, such as ``https://service.test``. Nobody answers at other origins.
+        apps: the applications by origin, such as ``https://service.test``. Requests to other origins fail.
         fields_of: returns the additional header fields of a request with a body.
     """
 
@@ -125,7 +125,7 @@ class AsgiCallbacks:
 
 
 def signature_of(secret: str, clock: Clock) -> FieldsOf:
-    """Return a function that signs a body in a header field, as some report of Strava; its key is not known."""
+    """Return a function that signs a body in a header field, as users report of Strava; its key is not known."""
 
     def fields_of(content: bytes) -> Mapping[str, str]:
         at = int(clock.time())
@@ -145,7 +145,7 @@ def callbacks_from(
     if isinstance(callbacks, Mapping):
         return AsgiCallbacks(callbacks, fields_of)
     if signing_secret is not None:
-        raise ValueError("callbacks that are a function are given no header fields: leave out the signing_secret")
+        raise ValueError("a callback function receives no header fields: leave out the signing_secret")
     return callbacks
 
 

@@ -28,7 +28,7 @@ class FakeClock:
             it is ``monotonic()`` that lags behind by them.
 
     Args:
-        start: Unix time to begin with.
+        start: the initial Unix time.
         wall_offset: see above.
     """
 
@@ -69,7 +69,7 @@ class FakeClock:
 
     @property
     def next_wake_at(self) -> float | None:
-        """The monotonic instant of the earliest sleeper; None if nobody sleeps."""
+        """The monotonic instant of the earliest sleeper; None if there is none."""
         return self._sleepers[0][0] if self._sleepers else None
 
     def suspend(self, seconds: float) -> None:
@@ -85,7 +85,7 @@ class FakeClock:
             if loop.is_here():
                 woken.set()
             else:
-                loop.call_soon(woken.set)  # nowhere, if it has ended
+                loop.call_soon(woken.set)  # no effect if its event loop has ended
         self._now = target
 
     @asynccontextmanager
@@ -117,7 +117,7 @@ class FastClock:
 
     Args:
         speed: virtual seconds per real second.
-        start: the Unix time that it begins with; None means the machine's.
+        start: the initial Unix time; None means the machine's.
         clock: the clock underneath.
     """
 

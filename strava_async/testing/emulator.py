@@ -55,7 +55,7 @@ class Emulator:
         limits: the quota of the first application; None means that of a new one.
         athletes: how many athletes there are.
         years: how far back their activities reach.
-        api_prefix: where the API begins; empty for a base URL without a path.
+        api_prefix: the path of the API; empty for a base URL without a path.
         latency_seconds: how long each request takes on the clock.
         upload_seconds: how long an upload is processed on the clock.
         quirks: behaviour that Strava does not document.
@@ -225,7 +225,7 @@ class Emulator:
         return {**values, "athlete": dict(self._people.summary(athlete_id))}
 
     def end_next_upload(self, ending: UploadOutcome) -> None:
-        """Make the next upload of a valid file end otherwise than ready; call it again for the one after.
+        """Make the next upload of a valid file fail; call it again for the one after.
 
         Args:
             ending: ``deleted``, as if the athlete had removed the activity at once, or ``error``: there is an error
@@ -276,15 +276,15 @@ class Emulator:
         """Finish uploads and deliver events when they are due, as long as the block lasts; ``serve`` does so too.
 
         The task that enters the block must leave it. A delivery in progress at the end is cancelled, and repeated by
-        the next ``delivering`` or ``deliver``. Without either, events wait; the last 10,000 are kept.
+        the next ``delivering`` or ``deliver``. Without either, events wait; only the last 10,000 are stored.
         """
         return self._parts.delivery.running()
 
     async def deliver(self) -> int:
         """Finish the uploads and send the events that are due; return how many events were sent.
 
-        Each is sent once. A failed one is due again ``retry_seconds`` later. What happens meanwhile waits for the next
-        call.
+        Each is sent once. A failed one is due again ``retry_seconds`` later. Events that occur meanwhile
+        wait for the next call.
         """
         return await self._parts.delivery.deliver()
 

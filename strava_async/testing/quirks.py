@@ -1,4 +1,4 @@
-"""Where Strava's behaviour is not documented, or varies: what the emulator does, as switches."""
+"""Switches for behaviour that Strava does not document, or that varies."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ class Quirks:
         streams_send_rate_headers: answers with the streams of an activity carry the rate-limit fields. Recordings
             show none; that they are counted is an assumption.
         clamp_per_page: ``per_page`` above 200 is taken as 200. False: it is answered with 400. Which is not known.
-        html_in_upload_errors: the error of a duplicate upload links to the activity. False: the plain text of old.
+        html_in_upload_errors: the error of a duplicate upload links to the activity. False: the earlier plain text.
         subscribed: athletes are Strava's subscribers. False: what only these may see is answered with 402.
         streams_need_distance: the streams of an activity without distance are a 404 unless ``series_type=time`` is
             sent (reported in 2024-10). False: they are answered.
-        explore_open: the application is of the Extended Access tier, for which alone ``/segments/explore`` is since
-            2026-09-01. False: it is answered with 401 as other closed endpoints are; what Strava answers is not known.
-        token_in_query: an access token may stand in the query as ``access_token``, as long as Strava takes it there:
+        explore_open: the application is of the Extended Access tier, the only one that may call ``/segments/explore``
+            since 2026-09-01. False: it is answered with 401 like other closed endpoints; what Strava
+            answers is not known.
+        token_in_query: an access token may be sent in the query as ``access_token``, as long as Strava accepts that:
             until 2027-06-01 on the emulator's clock. False: such a request counts as one without a token.
         code_lifetime_seconds: how long an authorization code is valid; Strava says "short-lived" only.
     """

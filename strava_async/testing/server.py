@@ -33,7 +33,7 @@ class _Server(uvicorn.Server):
 def cut_on_error(app: ASGIApp) -> ASGIApp:
     """Turn an ``OSError`` of the application into a connection that is cut in the middle of the response.
 
-    An application cannot close a connection by itself; a server closes it if the answer is shorter than announced.
+    An ASGI application cannot close a connection; a server closes it if the response is shorter than announced.
     """
 
     async def serve_or_cut(scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,7 +92,7 @@ async def serve(
 
     Raises:
         OSError: the port is taken, or ``host`` is not of this machine.
-        ValueError: one of ``allowed_hosts`` is no host.
+        ValueError: one of ``allowed_hosts`` is not a host.
     """
     allowed = AllowedHosts(host, allowed_hosts)
     listener = _listen(host, port)
@@ -102,7 +102,7 @@ async def serve(
         ws="none",
         log_config=None,
         access_log=False,
-        date_header=False,  # the emulator sends its own, by its own clock
+        date_header=False,  # the emulator sends its own Date, by its own clock
         server_header=False,
         timeout_graceful_shutdown=2,
     )

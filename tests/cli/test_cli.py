@@ -153,7 +153,7 @@ def test_the_commands_that_emulate_prints_say_the_application_where_a_seed_was_g
     [["--limits", text] for text in ("", "100", "100,1000,200", "1,2,3,4,5", "1,2,3,x", "1,2,3,-4", "9" * 5_000)]
     + [["--allow-host", name] for name in ("http://strava", "")],
 )
-def test_emulate_refuses_what_makes_no_sense(arguments, capsys):
+def test_emulate_refuses_invalid_options(arguments, capsys):
     assert main(["emulate", *arguments]) == 2
     assert f"Invalid value for {arguments[0]}" in capsys.readouterr().err
 
@@ -169,7 +169,7 @@ def test_emulate_warns_where_others_reach_it(host, where, capsys):
     assert "--allow-host" in warning
 
 
-def test_a_port_that_is_taken_is_told_in_a_sentence():
+def test_a_port_that_is_taken_is_reported_in_a_sentence():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         command = [sys.executable, "-m", "strava_async", "emulate", "--port", str(port)]

@@ -65,7 +65,7 @@ def test_the_default_file_is_not_for_emulators(config: Path) -> None:
     assert Options(emulator="http://127.0.0.1:8000", config=config).config_path == config
 
 
-def test_what_is_missing_is_told_with_the_three_ways(config: Path) -> None:
+def test_what_is_missing_is_reported_with_the_three_ways(config: Path) -> None:
     message = refusal(Options(config=config), None)
     assert all(way in message for way in ("--client-id", "STRAVA_CLIENT_ID", f"client_id into {config}"))
     message = refusal(Options("5", config=config), None)
@@ -97,7 +97,7 @@ def test_what_is_missing_is_asked_at_a_terminal_and_the_secret_is_hidden(config:
         (f'client_id = 0\nclient_secret = "{SECRET}"', "client_id in"),
     ],
 )
-def test_a_wrong_file_is_told_in_a_sentence(config: Path, text: str | bytes, said: str) -> None:
+def test_a_wrong_file_is_reported_in_a_sentence(config: Path, text: str | bytes, said: str) -> None:
     message = refusal(Options(config=write(config, text)), None)
     assert said in message
     assert str(config) in message
@@ -154,7 +154,7 @@ def test_a_link_to_the_file_stays_a_link(tmp_path: Path, config: Path) -> None:
     assert find_credentials(Options(config=config), None) == (5, SECRET)
 
 
-def test_what_cannot_be_written_is_told_and_leaves_nothing(tmp_path: Path, config: Path) -> None:
+def test_what_cannot_be_written_is_reported_and_leaves_nothing(tmp_path: Path, config: Path) -> None:
     config.mkdir()
     with pytest.raises(UsageError, match="cannot be written"):
         write_config(config, 5, SECRET)
@@ -275,7 +275,7 @@ def test_a_command_that_is_proposed_names_the_emulator_that_was_given() -> None:
     assert named(f"{EMULATOR}/api/v3", f"{EMULATOR}/oauth").command("accounts") == "strava-async accounts"
 
 
-def test_a_wrong_key_is_told_by_the_name_of_its_variable() -> None:
+def test_a_wrong_key_is_reported_by_the_name_of_its_variable() -> None:
     with pytest.raises(UsageError, match=r"^STRAVA_TOKEN_KEY: ") as caught:
         token_store(Options(token_key=SECRET), 5)
     assert SECRET not in str(caught.value)
@@ -292,7 +292,7 @@ def test_a_process_without_a_home_is_told_to_name_its_files(config: Path) -> Non
     token_store(named, 5)
 
 
-def test_a_home_that_is_nobodys_is_told_with_the_option() -> None:
+def test_a_home_that_is_nobodys_is_reported_with_the_option() -> None:
     nobodys = Path("~nobody-of-this-name/file")
     with pytest.raises(UsageError, match="--store ~nobody-of-this-name/file: there is no such home directory"):
         token_store(Options(store=nobodys), 5)

@@ -189,7 +189,7 @@ def test_a_refusal_ends_the_login(desk: Desk) -> None:
     assert desk.kept() == {}
 
 
-def test_an_unticked_scope_is_told_and_the_rest_is_kept(desk: Desk) -> None:
+def test_an_unticked_scope_is_reported_and_the_rest_is_kept(desk: Desk) -> None:
     assert desk.login(open_url=lambda url: desk.open(url, scope=["read"])) == 1
     out, err = desk.shown
     assert re.search(r"^Connected without activity:read$", out, re.MULTILINE)
@@ -218,7 +218,7 @@ def test_without_a_browser_the_login_goes_on(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("browser", [True, False])
-def test_a_dead_port_is_told_by_its_address_before_anybody_is_sent_there(desk: Desk, browser: bool) -> None:
+def test_a_closed_port_is_reported_by_its_address_before_anybody_is_sent_there(desk: Desk, browser: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
     settings = Settings(desk.options(emulator=url), "read", browser=browser)
@@ -236,7 +236,7 @@ def test_a_logout_names_the_address_that_cannot_be_reached(desk: Desk) -> None:
     assert desk.logout() == 0
 
 
-def test_an_answer_that_does_not_come_back_is_told_with_the_address(desk: Desk) -> None:
+def test_an_answer_that_does_not_come_back_is_reported_with_the_address(desk: Desk) -> None:
     desk.emulator.faults.add(Fault.lost(), path="/oauth/token", times=1)
     assert desk.login() == 1
     assert desk.shown[1].startswith(f"strava-async login: {URL}: no reply to POST /oauth/token")
@@ -247,21 +247,21 @@ def test_a_strava_that_answers_anything_is_there(desk: Desk) -> None:
     assert desk.login() == 0
 
 
-def test_nobody_coming_back_is_told(desk: Desk) -> None:
+def test_an_athlete_who_does_not_come_back_is_reported(desk: Desk) -> None:
     async def look_away(url: str) -> None: ...
 
     assert desk.login(open_url=look_away, timeout=0.01) == 1
     assert re.fullmatch(r"strava-async login: no redirect came .*\n", desk.shown[1])
 
 
-def test_a_busy_port_is_told(desk: Desk) -> None:
+def test_a_busy_port_is_reported(desk: Desk) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert desk.login(port=port) == 1
     assert re.fullmatch(rf"strava-async login: port {port} is taken .*\n", desk.shown[1])
 
 
-def test_a_wrong_secret_is_told_and_not_remembered(desk: Desk) -> None:
+def test_a_wrong_secret_is_reported_and_not_remembered(desk: Desk) -> None:
     options = desk.options(client_secret="0" * 40, config=desk.config)
     assert desk.login(options, remember=True) == 1
     assert desk.shown[1] == "strava-async login: Strava does not accept the client id or the client secret\n"
@@ -269,7 +269,7 @@ def test_a_wrong_secret_is_told_and_not_remembered(desk: Desk) -> None:
     assert desk.kept() == {}
 
 
-def test_missing_credentials_are_told_before_anything_is_done(desk: Desk) -> None:
+def test_missing_credentials_are_reported_before_anything_is_done(desk: Desk) -> None:
     assert desk.login(desk.options(client_secret=None)) == 2
     assert re.fullmatch(r"strava-async login: no client secret: .*STRAVA_CLIENT_SECRET.*\n", desk.shown[1])
     assert desk.shown[0] == ""
@@ -346,7 +346,7 @@ def test_a_pasted_redirect_tells_what_was_left_out(desk: Desk) -> None:
         ("http://127.0.0.1/callback?state=guessed&error=access_denied\n", "belongs to another login"),
     ],
 )
-def test_a_wrong_paste_is_told_and_asked_again(desk: Desk, wrong: str, said: str) -> None:
+def test_a_wrong_paste_is_reported_and_asked_again(desk: Desk, wrong: str, said: str) -> None:
     lines = iter([wrong, wrong])
     assert desk.login(browser=False, read=lambda: next(lines, None) or desk.decide()) == 0
     assert desk.shown[1].count(said) == 2
@@ -479,7 +479,7 @@ def test_accounts_lists_who_is_connected(desk: Desk) -> None:
         (TokenSet("a", "r", 10**17), "valid until the end of the calendar; renewed automatically"),
     ],
 )
-def test_accounts_tells_what_becomes_of_a_token(desk: Desk, token: TokenSet, said: str) -> None:
+def test_accounts_shows_how_long_a_token_is_valid(desk: Desk, token: TokenSet, said: str) -> None:
     async def save() -> None:
         await SqliteTokenStore(desk.options().store, application=f"{desk.emulator.client_id}@{URL}").save(7, token)
 
@@ -748,7 +748,7 @@ def test_help_shows_no_secret_of_the_environment(
 
 
 @pytest.mark.parametrize("command", [["login", "--no-browser"], ["accounts"], ["logout"]])
-def test_an_environment_that_names_two_stravas_is_told_in_a_sentence(
+def test_an_environment_that_names_two_stravas_is_reported_in_a_sentence(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STRAVA_API_URL", f"{URL}/api/v3")
@@ -761,7 +761,7 @@ def test_an_environment_that_names_two_stravas_is_told_in_a_sentence(
 
 
 @pytest.mark.parametrize("browser", [True, False])
-def test_a_store_that_cannot_be_written_is_told_before_the_athlete_is_asked(desk: Desk, browser: bool) -> None:
+def test_a_store_that_cannot_be_written_is_reported_before_the_athlete_is_asked(desk: Desk, browser: bool) -> None:
     # The code would be exchanged, and the tokens lost with this process.
     path = desk.options().store
     path.parent.mkdir()

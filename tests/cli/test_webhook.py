@@ -98,7 +98,7 @@ def number(desk: Desk) -> int:
     return made.id
 
 
-def test_a_subscription_is_made_and_its_id_is_told(desk: Desk) -> None:
+def test_a_subscription_is_made_and_its_id_is_reported(desk: Desk) -> None:
     assert desk.subscribe() == 0
     assert desk.out == f"Subscribed. Events go to {CALLBACK}\n  subscription  {number(desk)}\n"
     assert desk.err == ""
@@ -144,12 +144,12 @@ def test_a_callback_that_cannot_be_one_is_refused_before_anything_is_sent(desk: 
     assert desk.emulator.count() == 0
 
 
-def test_wrong_credentials_are_told(desk: Desk) -> None:
+def test_wrong_credentials_are_reported(desk: Desk) -> None:
     assert desk.subscribe(client_secret="f" * 40) == 1
     assert "does not accept the client id or the client secret" in desk.err
 
 
-def test_an_error_of_strava_is_told_in_a_line(desk: Desk) -> None:
+def test_an_error_of_strava_is_reported_in_a_line(desk: Desk) -> None:
     desk.emulator.faults.add(Fault.server_error(500), path="/push_subscriptions", times=None)
     assert desk.subscribe() == 1
     assert desk.err.startswith("strava-async webhook subscribe: ")
@@ -162,7 +162,7 @@ class Unmoved(SystemClock):
 
 
 @pytest.mark.parametrize("command", [view, partial(unsubscribe, subscription_id=None)], ids=["view", "unsubscribe"])
-def test_a_dead_port_is_told_at_once_by_its_address(desk: Desk, command: Callable[..., int]) -> None:
+def test_a_closed_port_is_reported_at_once_by_its_address(desk: Desk, command: Callable[..., int]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
     homeless = desk.options(emulator=url, default_config=None, default_store=None)  # no file is needed for that
@@ -176,7 +176,7 @@ def test_a_dead_port_is_told_at_once_by_its_address(desk: Desk, command: Callabl
     assert re.match(rf"strava-async webhook \w+: {url} cannot be reached: no reply to GET /push_subscr", desk.err)
 
 
-def test_an_answer_that_is_late_is_told_with_the_address(desk: Desk) -> None:
+def test_an_answer_that_is_late_is_reported_with_the_address(desk: Desk) -> None:
     desk.emulator.faults.add(Fault.lost(), path="/push_subscriptions", times=1)
     assert desk.view() == 1
     assert desk.err.startswith(f"strava-async webhook view: {URL}: no reply to GET /push_subscriptions")
@@ -200,7 +200,7 @@ def test_the_subscription_is_shown_to_programs(desk: Desk) -> None:
     assert shown == {"id": number(desk), "application_id": desk.emulator.client_id, "callback_url": CALLBACK}
 
 
-def test_no_subscription_is_told_to_people_and_nothing_to_programs(desk: Desk) -> None:
+def test_no_subscription_is_reported_to_people_and_nothing_to_programs(desk: Desk) -> None:
     assert desk.view() == 0
     assert desk.out == (
         f"Application {desk.emulator.client_id}@{URL} has no webhook subscription. "

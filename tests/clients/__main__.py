@@ -117,7 +117,7 @@ async def make_tour(client: Client, command: list[str], seed: int) -> dict[str, 
 
 
 async def run_tour(command: list[str], environment: dict[str, str]) -> dict[str, str | None]:
-    """Run a tour's program and return the steps that it told."""
+    """Run a tour's program and return the steps that it printed."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=pipe, stderr=pipe)
     reading = asyncio.ensure_future(process.communicate())

@@ -1,4 +1,4 @@
-"""Where a client and the emulator disagree, and are known to: what the client is told, and why that is right."""
+"""Known disagreements between a client and the emulator: the emulator's response, and why it is right."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def code_of(redirect: str) -> str:
 
 
 class Tour:
-    """Steps, each told in a line of JSON. A step that fails keeps none of the others from being made."""
+    """Steps, each printed as a line of JSON. A step that fails does not prevent the others."""
 
     def step(self, name: str, work: Callable[[], Any]) -> Any:
         """Make a step and return what came of it; None if it failed."""

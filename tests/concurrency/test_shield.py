@@ -419,7 +419,7 @@ async def test_asyncios_own_timeouts_and_groups_work_inside() -> None:
 
 
 @pytest.mark.anyio
-async def test_what_lives_on_in_the_context_of_finished_work_is_not_part_of_it() -> None:
+async def test_tasks_that_outlive_finished_work_are_not_part_of_it() -> None:
     order: list[str] = []
 
     async def later() -> None:

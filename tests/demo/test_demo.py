@@ -241,7 +241,7 @@ async def test_a_strava_in_trouble_is_not_asked_for_everything(tmp_path):
 
 
 @pytest.mark.anyio
-async def test_a_grant_that_is_dead_is_no_fault_of_an_activity(tmp_path):
+async def test_an_invalid_grant_is_no_fault_of_an_activity(tmp_path):
     job = Job(tmp_path / "h.sqlite")
     refused = {"message": "Authorization Error", "errors": []}
     job.strava.faults.add(Fault.status(401, refused), path=DETAIL, after=3, times=1)
@@ -251,7 +251,7 @@ async def test_a_grant_that_is_dead_is_no_fault_of_an_activity(tmp_path):
 
 
 @pytest.mark.anyio
-async def test_an_entry_of_the_list_that_is_not_whole_is_told_of_and_the_rest_comes(tmp_path):
+async def test_an_incomplete_entry_of_the_list_is_reported_and_the_rest_comes(tmp_path):
     job = Job(tmp_path / "h.sqlite")
     page = [*job.strava.world().activities[-4:-1], {"id": 7, "start_date": None}, "text"]
     whole = [{**activity, "athlete": {"id": job.athlete_id}} for activity in page[:3]]
@@ -268,7 +268,7 @@ async def test_an_entry_of_the_list_that_is_not_whole_is_told_of_and_the_rest_co
     ids=["id beyond 64 bits", "true", "negative", "athlete beyond 64 bits", "half of a surrogate pair"],
 )
 @pytest.mark.anyio
-async def test_an_entry_that_no_file_can_hold_is_told_of(changes, tmp_path):
+async def test_an_entry_that_no_file_can_hold_is_reported(changes, tmp_path):
     job = Job(tmp_path / "h.sqlite")
     whole = [{**activity, "athlete": {"id": job.athlete_id}} for activity in job.strava.world().activities[-4:]]
     answer = [*whole[:3], {**whole[3], **changes}]
@@ -307,7 +307,7 @@ async def test_a_file_of_the_version_before_is_taken_over(tmp_path):
 
 
 @pytest.mark.anyio
-async def test_an_answer_in_hand_is_kept_whatever_stops_the_harvest():
+async def test_a_received_answer_is_saved_whatever_stops_the_harvest():
     strava = Emulator(years=0.1)
     kept = []
 
@@ -565,7 +565,7 @@ def test_a_demo_that_lacks_something_says_what_and_exits_with_1(tmp_path):
     assert main(settings, PlainScreen(lines.append)) == 0
 
 
-def test_more_failures_than_can_be_told_are_counted():
+def test_failures_beyond_those_listed_are_counted():
     progress = Progress(unreadable=7, failures=[Failure("summary", n, "why") for n in range(7)])
     outcome = Outcome(Path("h.sqlite"), dict.fromkeys(STORED, 0), 0, progress, Traffic(0, 0, 0), 0, 1.0, 1.0)
     shown = results(outcome)[-7:]
@@ -590,7 +590,7 @@ def test_no_name_of_a_file_is_broken_in_two_or_cut_at_80_columns(name):
     assert max(map(len, fitted(farewell, 80).splitlines())) <= 80
 
 
-def test_an_error_is_told_in_a_sentence(tmp_path, capsys):
+def test_an_error_is_reported_in_a_sentence(tmp_path, capsys):
     path = tmp_path / "demo.sqlite"
     not_sqlite(path)
     assert main(Settings(path), PlainScreen(print)) == 1

@@ -21,7 +21,7 @@ SESSION = "__Host-strava_athlete"
 
 
 class FussyStore(MemoryTokenStore):
-    """A store that can be told to take nothing."""
+    """A store that can be made to fail."""
 
     full = False
 
@@ -50,7 +50,7 @@ class Service:
 
 
 class Browser(httpx.AsyncClient):
-    """Somebody's browser: it keeps cookies, and follows redirects only when told."""
+    """A browser: it keeps cookies, and follows redirects only on request."""
 
     def __init__(self, service: Service, site: str, **transport: Any) -> None:
         super().__init__(transport=httpx.ASGITransport(service.app, **transport), base_url=site)

@@ -92,7 +92,7 @@ async def test_data_that_could_not_be_deleted_are_deleted_by_pressing_again() ->
         assert SESSION not in browser.cookies
 
 
-async def test_nobody_signed_in_is_told() -> None:
+async def test_who_is_not_signed_in_is_told_so() -> None:
     gone: list[int] = []
     async with service(on_disconnect=gone.append) as here, here.browser() as browser:
         response = await browser.post("/strava/disconnect")
@@ -191,7 +191,7 @@ async def test_where_to_go_afterwards_is_on_this_site(path: str, wish: str, loca
 
 
 @pytest.mark.parametrize("path", ["/strava/disconnect", "/strava/sign-out"])
-async def test_a_request_that_makes_no_sense_changes_nothing(path: str) -> None:
+async def test_an_invalid_request_changes_nothing(path: str) -> None:
     async with service() as here, here.browser() as browser:
         await browser.connect()
         assert (await browser.post(f"{path}?next=/a&next=/b")).status_code == 400

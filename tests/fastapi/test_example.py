@@ -117,7 +117,7 @@ def test_the_longest_week_has_the_highest_bar_and_no_bar_leaves_the_chart(distan
     assert max(bar.height for bar in bars) in (0.0, CHART_HEIGHT)
 
 
-def test_numbers_are_told_as_people_read_them():
+def test_numbers_are_formatted_for_people():
     assert [formats.distance(metres) for metres in (0, 750, 999.4, 10_373)] == ["0.0 km", "750 m", "999 m", "10.4 km"]
     told = [formats.duration(seconds) for seconds in (7, 431, 3_187, 6_544)]
     assert told == ["7 s", "7 min 11 s", "53 min", "1 h 49 min"]
@@ -384,7 +384,7 @@ async def test_what_an_athlete_leaves_behind_is_deleted(tmp_path):
 
 
 @pytest.mark.anyio
-async def test_what_was_told_of_a_deleted_activity_is_deleted(tmp_path):
+async def test_news_of_a_deleted_activity_is_deleted(tmp_path):
     async with processes(tmp_path) as (_, (one, _other)):
         await one.news.add("created", 1, 7, RIDE)
         await one.news.add("deleted", 1, 7, None)
@@ -500,7 +500,7 @@ class Service:
         return await self.browser.get("/", headers={"Accept": "text/html"})
 
     async def follow(self, since=0):
-        """Yield what a page is told, without a server between: httpx's transport would wait for the end of it."""
+        """Yield the messages to a page, without a server: httpx's transport would wait for their end."""
         client = self.strava.client(self.emulator.athlete_ids[0])
         with self.tally.live.page(client.athlete_id) as arriving:
             async with aclosing(stream.live(arriving, self.tally, self.strava, client, since)) as told:
@@ -562,7 +562,7 @@ async def test_a_dashboard_opens_with_a_week_that_is_not_empty(tmp_path, days, n
     assert shown[2] == named
 
 
-def test_who_asks_strava_itself_is_told_apart():
+def test_who_asks_strava_itself_is_distinguished():
     urls = (
         (None, "https://www.strava.com/api/v3", "https://api-v3.strava.com"),
         ("http://127.0.0.1:1", "https://strava.test"),

@@ -226,7 +226,7 @@ async def test_the_cookie_can_have_another_name() -> None:
     [{"session_seconds": 0.5}, {"session_seconds": 0}, {"session_seconds": float("inf")}, {"session_seconds": -1}]
     + [{"cookie_name": name} for name in ("", "a b", "a=b", "\xe9", "__Host-mine", "a;")],
 )
-def test_arguments_that_make_no_sense_are_told_at_once(options: dict[str, Any]) -> None:
+def test_invalid_arguments_are_reported_at_once(options: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         StravaLifespan(Strava(1, "secret"), **options)
 

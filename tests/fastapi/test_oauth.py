@@ -121,7 +121,7 @@ async def test_a_secret_of_odd_letters_comes_back_as_it_was(secret: str) -> None
 
 
 @pytest.mark.parametrize("query", ["approval_prompt=always", "next=/a&next=/b", "next=/" + "a" * 5000])
-async def test_a_question_that_makes_no_sense_is_refused(query: str) -> None:
+async def test_an_invalid_authorization_request_is_refused(query: str) -> None:
     async with service() as here, here.browser() as browser:
         response = await browser.get(f"/strava/connect?{query}")
     assert response.status_code == 400
@@ -356,7 +356,7 @@ async def test_what_the_application_raises_is_its_own_and_signs_nobody_in() -> N
         ),
     ],
 )
-def test_arguments_that_make_no_sense_are_told_at_once(options: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_are_reported_at_once(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         oauth_router(Strava(1, "secret"), **options)
 

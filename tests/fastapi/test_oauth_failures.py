@@ -41,7 +41,7 @@ def lost(kind: type[httpx.TransportError]) -> Fault:
 
 
 async def failed(browser: Browser, response: httpx.Response, status_code: int, title: str) -> None:
-    """Make sure that this is a page that tells a failure, that it leaks nothing, and that nobody is signed in."""
+    """Assert that this page reports a failure and leaks nothing, and that nobody is signed in."""
     assert (response.status_code, f"<h1>{title}</h1>" in response.text) == (status_code, True), response.text
     assert response.headers["content-type"] == "text/html; charset=utf-8"
     assert response.headers["cache-control"] == "no-store"
@@ -69,7 +69,7 @@ async def test_an_athlete_who_refuses_is_told() -> None:
 
 
 @pytest.mark.parametrize("error", ["server_error", "<script>alert(1)</script>", "é\r\nX: y"])
-async def test_any_other_error_of_stravas_is_told(error: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_any_other_error_of_stravas_is_reported(error: str, caplog: pytest.LogCaptureFixture) -> None:
     async with service() as here, here.browser() as browser:
         response = await browser.callback(error=error)
         await failed(browser, response, 502, "Strava reports an error")
@@ -233,7 +233,7 @@ async def test_a_secret_of_the_services_own_signs_the_questions() -> None:
         assert (await browser.get(url)).status_code == 303
 
 
-async def test_an_answer_that_comes_too_late_is_told_as_late() -> None:
+async def test_an_answer_that_comes_too_late_is_reported_as_late() -> None:
     async with service() as here, here.browser() as browser:
         url = await browser.answer(await browser.ask())
         here.clock.advance(601)
@@ -284,12 +284,12 @@ async def test_the_same_answer_twice_at_once_connects_once() -> None:
 # What Strava does
 
 
-async def test_a_dead_code_is_told() -> None:
+async def test_an_invalid_code_is_reported() -> None:
     async with service() as here, here.browser() as browser:
         await failed(browser, await browser.callback(code="invented"), 400, "Not connected")
 
 
-async def test_an_application_without_room_is_told_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_application_without_room_is_reported_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     async with service() as here, here.browser() as browser:
         here.emulator.faults.add(Fault.capacity(), **TOKEN)
         response = await browser.connect()
@@ -326,7 +326,7 @@ async def test_wrong_credentials_are_the_operators_business(caplog: pytest.LogCa
         (Fault.inactive(), 500, "Not set up"),
     ],
 )
-async def test_strava_in_trouble_is_told(fault: Fault, status_code: int, title: str) -> None:
+async def test_strava_in_trouble_is_reported(fault: Fault, status_code: int, title: str) -> None:
     async with service() as here, here.browser() as browser:
         here.emulator.faults.add(fault, **TOKEN)
         response = await browser.connect("/strava/connect?next=/rides")
@@ -335,7 +335,7 @@ async def test_strava_in_trouble_is_told(fault: Fault, status_code: int, title: 
         assert await here.strava.athlete_ids() == []
 
 
-async def test_being_too_fast_for_strava_is_told_with_the_time_to_wait() -> None:
+async def test_being_too_fast_for_strava_is_reported_with_the_time_to_wait() -> None:
     async with service() as here, here.browser() as browser:
         here.emulator.faults.add(Fault.rate_limited(), **TOKEN)
         response = await browser.connect()
@@ -345,7 +345,7 @@ async def test_being_too_fast_for_strava_is_told_with_the_time_to_wait() -> None
     assert f"Wait {seconds} s" in response.text
 
 
-async def test_a_store_that_takes_nothing_is_told_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_store_that_takes_nothing_is_reported_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     async with service() as here, here.browser() as browser:
         here.store.full = True
         await failed(browser, await browser.connect(), 503, "Not now")
@@ -353,7 +353,7 @@ async def test_a_store_that_takes_nothing_is_told_and_logged(caplog: pytest.LogC
     assert "the disk is full" in caplog.text
 
 
-def test_other_errors_are_told_by_their_kind() -> None:
+def test_other_errors_are_reported_by_their_kind() -> None:
     def told(error: StravaError) -> tuple[str, int | None]:
         failure = failure_of(error, now=100.0)
         return failure.reason, failure.retry_after

@@ -190,7 +190,7 @@ async def test_who_is_not_signed_in_is_told_that_the_answer_was_used() -> None:
         assert (await browser.get(url)).status_code == 400
 
 
-async def test_a_state_that_is_none_of_ours_leads_nowhere() -> None:
+async def test_a_foreign_state_leads_nowhere() -> None:
     async with service() as here, here.browser() as browser:
         await browser.connect()
         for state in ("", "guessed", here.strava.state_signer(purpose="").sign("/evil")):

@@ -141,7 +141,7 @@ async def test_such_pages_may_send_forms_too_whatever_the_browser_calls_them() -
         *(["ws://a"], ["https://me:hidden@app.test"], ["https://*.app.test:x"]),
     ],
 )
-def test_origins_that_are_none_are_told_at_once(origins: Any) -> None:
+def test_origins_that_are_none_are_reported_at_once(origins: Any) -> None:
     with pytest.raises(InputError, match="origins") as raised:
         StravaLifespan(Strava(1, "secret"), origins=origins)
     assert "hidden" not in str(raised.value)

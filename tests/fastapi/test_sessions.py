@@ -92,7 +92,7 @@ async def test_a_session_ends_at_the_next_grant_although_nobody_noticed_the_end_
         assert [await me(later), await me(browser)] == [200, 401]
 
 
-async def test_a_grant_that_was_found_dead_ends_its_sessions_at_once_and_for_good() -> None:
+async def test_a_grant_that_was_found_invalid_ends_its_sessions_at_once_and_for_good() -> None:
     async with service() as here, here.browser() as browser, here.browser() as later:
         await browser.connect()
         thief, page_before = thief_of(here, browser), thief_of(here, browser)
@@ -105,7 +105,7 @@ async def test_a_grant_that_was_found_dead_ends_its_sessions_at_once_and_for_goo
         assert (await page_before.post("/strava/disconnect")).status_code == 401
 
 
-async def test_whose_grant_was_found_dead_may_still_have_the_rest_deleted() -> None:
+async def test_whose_grant_was_found_invalid_may_still_have_the_rest_deleted() -> None:
     deleted: list[int] = []
     async with service(on_disconnect=deleted.append) as here, here.browser() as browser, here.browser() as old:
         await old.connect()
@@ -197,7 +197,7 @@ async def test_who_is_not_signed_in_ends_no_sessions() -> None:
         assert await me(browser) == 200
 
 
-async def test_sessions_that_could_not_be_ended_are_told_and_end_at_the_next_try() -> None:
+async def test_sessions_that_could_not_be_ended_are_reported_and_end_at_the_next_try() -> None:
     async with service() as here, here.browser() as browser:
         await browser.connect()
         thief = thief_of(here, browser)
@@ -279,7 +279,7 @@ async def test_a_store_that_begins_to_keep_generations_signs_out_once_and_no_mor
 
 
 class CountingStore(FussyStore):
-    """Counts how often it is read, and can be told to fail."""
+    """Counts how often it is read, and can be made to fail."""
 
     reads = 0
     broken = False

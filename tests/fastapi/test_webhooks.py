@@ -267,7 +267,7 @@ async def test_a_sender_that_goes_away_is_no_error() -> None:
 
 
 @pytest.mark.parametrize("message", [None, b"", b" "], ids=["silent", "empty", "dripping"])
-async def test_a_body_that_does_not_end_is_given_up_in_all_after_its_time(message: bytes | None) -> None:
+async def test_a_body_that_does_not_end_times_out(message: bytes | None) -> None:
     async def receive() -> Message:
         if message is None:
             await anyio.sleep_forever()
@@ -396,7 +396,7 @@ async def test_handlers_that_hang_in_threads_stop_no_other_event() -> None:
 
 
 @pytest.mark.parametrize("arguments", [{"handler_seconds": 0}, {"handler_seconds": -1.0}])
-async def test_a_time_of_handlers_that_makes_no_sense_is_refused(arguments: dict[str, Any]) -> None:
+async def test_a_time_of_handlers_that_is_invalid_is_refused(arguments: dict[str, Any]) -> None:
     strava = await Handlers().strava()
     with pytest.raises(InputError, match="handler_seconds"):
         Handlers().router(strava, **arguments)
@@ -464,7 +464,7 @@ async def test_a_signature_counts_as_was_asked_for(mode: str, secret: str | None
         {"drain_seconds": -1},
     ],
 )
-async def test_arguments_that_make_no_sense_are_refused_at_once(arguments: dict[str, Any]) -> None:
+async def test_invalid_arguments_are_refused_at_once(arguments: dict[str, Any]) -> None:
     handlers = Handlers()
     strava = await handlers.strava()
     with pytest.raises(InputError):
@@ -503,7 +503,7 @@ async def test_the_end_has_four_seconds_if_nothing_else_is_said() -> None:
     assert made.router.counts == WebhookCounts(accepted=1, failed=1)
 
 
-async def test_it_lives_under_a_prefix_and_at_another_path() -> None:
+async def test_it_works_under_a_prefix_and_at_another_path() -> None:
     handlers = Handlers()
     app = FastAPI()
     app.include_router(handlers.router(await handlers.strava(), path="/hook/9f3"), prefix="/strava")
@@ -513,7 +513,7 @@ async def test_it_lives_under_a_prefix_and_at_another_path() -> None:
     assert "/strava/hook/9f3" not in app.openapi()["paths"]
 
 
-async def test_it_lives_in_a_plain_starlette_application() -> None:
+async def test_it_works_in_a_plain_starlette_application() -> None:
     handlers = Handlers()
     router = handlers.router(await handlers.strava())
     app = Starlette(routes=router.routes, lifespan=router.lifespan_context)
@@ -621,7 +621,7 @@ async def test_a_grant_that_was_revoked_at_strava_is_forgotten() -> None:
     assert not await world.strava.is_connected(world.athlete_id)
 
 
-async def test_a_grant_that_lives_is_kept_whatever_an_event_says(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_valid_grant_is_kept_whatever_an_event_says(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "strava_async")
     world = Connected()
     await world.connect()

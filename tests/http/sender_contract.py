@@ -327,7 +327,7 @@ class SenderContract:
                 assert told(await outcome(sender, get(server))) == "maybe"
                 assert server.requests == 2
 
-    async def test_an_answer_that_nobody_asked_for_is_given_to_nobody(self, sender: Sender) -> None:
+    async def test_an_unsolicited_answer_reaches_no_caller(self, sender: Sender) -> None:
         if not self.is_strict:
             pytest.skip("a caller's own transport, which takes it for the next answer")
         async with listening(peers.says_more_than_was_asked) as server:
@@ -339,7 +339,7 @@ class SenderContract:
             assert told(second) in ("200", "maybe")
             assert not isinstance(second, Reply) or second.body == b"{}"
 
-    async def test_the_late_answer_to_a_request_that_was_given_up_is_given_to_nobody(self, sender: Sender) -> None:
+    async def test_the_late_answer_to_an_abandoned_request_reaches_no_caller(self, sender: Sender) -> None:
         async with listening(peers.answers_late) as server:
             assert told(await outcome(sender, get(server), total=SHORT)) == "maybe timed out"
             server.told_more.set()
@@ -373,7 +373,7 @@ class SenderContract:
             assert "CERTIFICATE_VERIFY_FAILED" in str(result)
             assert server.connections == 1
 
-    async def test_a_reply_about_tokens_that_makes_no_sense_is_not_shown(self, sender: Sender) -> None:
+    async def test_an_invalid_reply_about_tokens_is_not_shown(self, sender: Sender) -> None:
         for answer in (
             b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"access_token": "sekret"\r\n',
             b"HTTP/1.1 200 OK\r\nX-sekret",

@@ -151,7 +151,7 @@ async def test_no_coding_is_asked_for_that_only_the_library_undoes(asked: str, g
     assert request.headers["Accept-Encoding"] == goes
 
 
-async def test_a_coding_that_nobody_asked_for_is_left_as_it_is_and_told() -> None:
+async def test_a_coding_that_nobody_asked_for_is_left_as_it_is_and_reported() -> None:
     reply = await exchange(httpx.Response(200, headers={"Content-Encoding": "br"}, stream=Streamed(b"\x0b\x00{}\x03")))
     with pytest.raises(DecodeError, match="compressed with br"):
         read(GET, reply)

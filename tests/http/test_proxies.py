@@ -82,14 +82,14 @@ def test_what_it_does_not_name_goes_over_the_proxy(pattern: str, url: str) -> No
     "value",
     ["foo://x", "socks4://x:1", "http://", "http://user:sekret@", "http://user:sekret@[x", "http://user:sekret@x:y"],
 )
-def test_a_proxy_that_makes_no_sense_is_told_without_its_password(value: str) -> None:
+def test_an_invalid_proxy_is_reported_without_its_password(value: str) -> None:
     proxies = Proxies({"https": value}, {"HTTPS_PROXY": value})
     with pytest.raises(InputError, match=r"^HTTPS_PROXY names no proxy") as caught:
         proxies.proxy_for(URL)
     assert "sekret" not in str(caught.value)
 
 
-def test_a_proxy_that_is_not_needed_may_make_no_sense() -> None:
+def test_a_proxy_that_is_not_needed_may_be_invalid() -> None:
     assert found(http="foo://x") is None
     assert found(https="foo://x", no="strava.com") is None
 

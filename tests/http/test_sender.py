@@ -109,7 +109,7 @@ async def test_what_a_person_waits_for_finds_a_place(fast: bool) -> None:
 
 @pytest.mark.anyio
 @both_libraries
-async def test_closing_ends_what_is_under_way_and_what_waits(fast: bool) -> None:
+async def test_closing_ends_what_is_in_progress_and_what_waits(fast: bool) -> None:
     async with crowded(fast) as (sender, server, errors), anyio.create_task_group() as tasks:
 
         async def wait() -> None:
@@ -272,7 +272,7 @@ def test_a_loop_that_has_ended_is_forgotten(
 
 
 @pytest.mark.parametrize("backends", [("asyncio", "asyncio"), ("asyncio", "trio"), ("trio", "asyncio")], ids="-".join)
-def test_a_callers_client_with_connections_of_an_ended_loop_is_told(backends: tuple[str, str]) -> None:
+def test_a_callers_client_with_connections_of_an_ended_loop_is_reported(backends: tuple[str, str]) -> None:
     with serving() as url, warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         client = httpx.AsyncClient(verify=NO_TRUST)
@@ -284,7 +284,7 @@ def test_a_callers_client_with_connections_of_an_ended_loop_is_told(backends: tu
 
 
 @pytest.mark.anyio
-async def test_a_callers_client_in_two_living_loops_is_told_at_once_whoever_uses_it() -> None:
+async def test_a_callers_client_in_two_running_loops_is_an_error_at_once() -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(200, content=b"{}"))
     async with httpx.AsyncClient(transport=transport) as client:
         await HttpSender(client).send(OutgoingRequest(get("http://x"), None, LONG))
@@ -339,9 +339,7 @@ def in_environment(url: str, **variables: str) -> Any:
         ({"all_proxy": "http://user:sekret@x:y"}, "all_proxy"),
     ],
 )
-def test_an_environment_that_makes_no_sense_is_one_error_that_names_the_variable(
-    variables: dict[str, str], name: str
-) -> None:
+def test_an_invalid_environment_is_one_error_that_names_the_variable(variables: dict[str, str], name: str) -> None:
     kind, ours, text, reserved = in_environment("http://127.0.0.1:9/api/v3", **variables)
     assert (kind, ours, reserved) == ("InputError", True, 0)
     assert text.startswith(name)
@@ -387,7 +385,7 @@ def test_an_environment_that_was_corrected_serves_the_same_object() -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(("status", "permanent"), [(407, True), (403, True), (503, False)])
-async def test_a_proxy_that_refuses_is_told_without_its_words(status: int, permanent: bool) -> None:
+async def test_a_proxy_that_refuses_is_reported_without_its_text(status: int, permanent: bool) -> None:
     answer = f"HTTP/1.1 {status} sekret\r\nContent-Length: 0\r\n\r\n".encode()
     async with listening(answers(answer)) as server:
         url = server.url.replace("http://", "http://user:sekret@")

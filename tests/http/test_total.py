@@ -123,7 +123,7 @@ def test_a_service_has_one(given: dict[str, Any], seconds: float) -> None:
 
 
 @pytest.mark.parametrize("total", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_total_that_makes_no_sense_is_told(total: float) -> None:
+def test_an_invalid_total_is_reported(total: float) -> None:
     with pytest.raises(InputError, match="total"):
         ApiV3(total=total)
     with pytest.raises(InputError, match="total"):

@@ -72,7 +72,7 @@ async def test_a_refusal_says_that_it_waits_for_the_first_answer(clock: FakeCloc
     permit.release()
 
 
-async def test_a_refusal_behind_answers_under_way_says_so(clock: FakeClock, limiter: RateLimiter) -> None:
+async def test_a_refusal_behind_answers_in_progress_says_so(clock: FakeClock, limiter: RateLimiter) -> None:
     strava = Strava(clock)
     await strava.warm(limiter, 1)
     flight = [await limiter.acquire() for _ in range(10)]

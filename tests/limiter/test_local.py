@@ -300,7 +300,7 @@ async def test_guarantee_11_a_wait_of_hours_is_seen_at_the_default_level(
     assert what == f"{meter} is spent: 1 read calls wait until {until}+00:00"
 
 
-async def test_guarantee_11_a_wait_that_becomes_one_of_hours_is_told_of_again(
+async def test_guarantee_11_a_wait_that_becomes_one_of_hours_is_logged_again(
     clock: FakeClock, limiter: RateLimiter, caplog: pytest.LogCaptureFixture
 ) -> None:
     """First the quarter hour is full; then the last two answers show that the day is."""
@@ -339,7 +339,7 @@ async def test_guarantee_11_a_short_wait_is_not_logged(
 
 
 @pytest.mark.parametrize("max_wait", [-1, -0.001, math.nan, -math.inf])
-async def test_a_wait_that_makes_no_sense_is_refused(limiter: RateLimiter, max_wait: float) -> None:
+async def test_an_invalid_wait_is_refused(limiter: RateLimiter, max_wait: float) -> None:
     with pytest.raises(InputError):
         await limiter.acquire(max_wait=max_wait)
     assert limiter.quota.read_15min.reserved == 0
@@ -596,7 +596,7 @@ async def test_a_task_cancelled_in_the_turn_in_which_it_is_served_gives_its_perm
     await waiter
 
 
-async def test_the_keeper_of_the_time_hands_it_on(clock: FakeClock, limiter: RateLimiter, strava: Strava) -> None:
+async def test_the_owner_of_the_timer_passes_it_on(clock: FakeClock, limiter: RateLimiter, strava: Strava) -> None:
     await spend(limiter, strava)
     queue = Queue(limiter)
     scopes: list[anyio.CancelScope] = []
@@ -666,7 +666,7 @@ async def test_background_calls_go_on_as_the_reserve_melts(clock: FakeClock, lim
     assert len({round(at) for at in strava.started}) > 15
 
 
-async def test_a_new_date_wakes_the_keeper_earlier(clock: FakeClock) -> None:
+async def test_a_new_date_wakes_the_owner_of_the_timer_earlier(clock: FakeClock) -> None:
     """While a slow answer is on its way the turn of the window is only known roughly; the answer tells it better."""
     limiter = RateLimiter(clock=clock, random=lambda: 0.0)
     strava = Strava(clock)

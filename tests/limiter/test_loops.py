@@ -100,7 +100,7 @@ async def test_another_thread_with_a_loop_is_refused_at_once(
 
 
 @pytest.mark.anyio
-async def test_an_answer_told_in_another_thread_lets_the_next_call_start(
+async def test_an_answer_settled_in_another_thread_lets_the_next_call_start(
     clock: FakeClock, limiter: RateLimiter
 ) -> None:
     strava = Strava(clock, MeterLimits(read_15min=12, read_day=1_000))

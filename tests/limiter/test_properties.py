@@ -532,7 +532,7 @@ class LimiterMachine(RuleBasedStateMachine):
             assert budget.cooldown_until <= max(self.now + 300, midnight + 10 + abs(self.skew))
 
     @invariant()
-    def nobody_waits_in_vain(self) -> None:
+    def every_waiter_starts(self) -> None:
         for call in self.queued:
             budgets = self.budgets(call.reads)
             if call.priority is Priority.BACKGROUND or any(budget.out for budget in budgets):

@@ -50,7 +50,7 @@ async def step(clock: FakeClock, seconds: float) -> None:
 @pytest.mark.parametrize(
     ("limits", "hours"), [(MeterLimits(), 2.0), (DAY_FULL, 15.0)], ids=["the quarter hour", "the day"]
 )
-async def test_whoever_waits_starts_within_a_minute_of_the_awakening(
+async def test_a_waiter_starts_within_a_minute_of_the_awakening(
     clock: FakeClock, limiter: RateLimiter, limits: MeterLimits, hours: float, priority: Priority
 ) -> None:
     strava = Strava(clock, limits)

@@ -136,13 +136,13 @@ async def test_a_wrong_state_does_not_end_the_login(setting: Setting) -> None:
     assert setting.emulator.count("POST", "/oauth/token") == 1
 
 
-async def test_nobody_coming_back_is_told(setting: Setting) -> None:
+async def test_an_athlete_who_does_not_come_back_is_reported(setting: Setting) -> None:
     async with setting.strava() as strava:
         with pytest.raises(AuthorizationTimeoutError):
             await strava.authorize_locally(open_url=lambda url: None, timeout=0.01)
 
 
-async def test_a_port_that_is_taken_is_told(setting: Setting) -> None:
+async def test_a_port_that_is_taken_is_reported(setting: Setting) -> None:
     async with setting.strava() as strava, await anyio.create_tcp_listener(local_host="127.0.0.1") as taken:
         port = taken.extra(anyio.abc.SocketAttribute.local_port)
         with pytest.raises(InputError, match=f"{port} is taken"):
@@ -175,7 +175,7 @@ async def test_a_browser_that_stays_open_does_not_hold_up_the_login(setting: Set
         await strava.authorize_locally(open_url=open_and_stay)
 
 
-async def test_an_unknown_scope_is_told_before_anything_is_opened(setting: Setting) -> None:
+async def test_an_unknown_scope_is_reported_before_anything_is_opened(setting: Setting) -> None:
     async with setting.strava() as strava:
         with pytest.raises(InputError, match="unknown scope"):
             await strava.authorize_locally("everything", open_url=setting.athlete.open)

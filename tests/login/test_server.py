@@ -63,7 +63,7 @@ class Finish:
 
 
 class Login:
-    """A wait under way: its server, its ``finish``, what came of it, and a browser."""
+    """A wait in progress: its server, its ``finish``, what came of it, and a browser."""
 
     def __init__(self, server: RedirectServer, finish: Finish) -> None:
         self.server = server

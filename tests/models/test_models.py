@@ -147,7 +147,7 @@ def test_every_field_may_be_missing_or_null(kind: type[StravaModel]) -> None:
     assert read(kind, **dict.fromkeys(kind.model_fields)).model_dump() == dict.fromkeys(kind.model_fields)
 
 
-def test_what_was_not_sent_is_told_apart_from_null() -> None:
+def test_what_was_not_sent_is_distinguished_from_null() -> None:
     activity = read(SummaryActivity, gear_id=None)
     assert (activity.gear_id, activity.workout_type) == (None, None)
     assert activity.model_fields_set == {"gear_id"}
@@ -534,7 +534,7 @@ def test_what_is_excluded_inside_of_a_value_is_left_out(mode: Literal["json", "p
 
 
 @pytest.mark.parametrize("mode", ["json", "python"])
-def test_a_misfit_is_dumped_unless_it_is_excluded(mode: Literal["json", "python"]) -> None:
+def test_an_invalid_value_is_dumped_unless_it_is_excluded(mode: Literal["json", "python"]) -> None:
     activity = as_read(PLACED)
     assert activity.model_dump(mode=mode, exclude_none=True)["name"] == 5
     assert activity.model_dump(mode=mode, exclude_defaults=True)["name"] == 5

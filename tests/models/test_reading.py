@@ -1,4 +1,4 @@
-"""What does not fit its model is kept as it came, is told once, and spoils nothing around it."""
+"""Invalid values are kept as they came, logged once, and affect nothing around them."""
 
 import json
 import logging
@@ -92,11 +92,11 @@ def test_what_fits_beside_it_is_typed() -> None:
     assert dict(activity.misfits) == {"id": "x"}
 
 
-def test_an_answer_that_fits_has_no_misfits() -> None:
+def test_an_answer_that_fits_has_no_invalid_values() -> None:
     assert read_one(Lap, b'{"id": 1}').misfits == {}
 
 
-def test_misfits_deep_inside_stand_where_they_came() -> None:
+def test_nested_invalid_values_stay_in_place() -> None:
     sent: dict[str, Any] = {
         "map": {"polyline": 5},
         "segment_efforts": [{"id": 1}, {"id": "x", "segment": {"athlete_segment_stats": {"pr_date": {"date": 1}}}}],
@@ -273,9 +273,9 @@ def test_on_invalid_raise_names_the_fields_but_shows_no_values() -> None:
     sent["photos"] = {"primary": {"urls": {SECRET: 5}}}
     with pytest.raises(DecodeError) as caught:
         read_one(DetailedActivity, encoded(sent), on_invalid="raise")
-    assert "DetailedActivity.start_latlng is a text" in str(caught.value)
+    assert "DetailedActivity.start_latlng is a string" in str(caught.value)
     assert "DetailedActivity.gear.name is a list" in str(caught.value)
-    assert "DetailedActivity.laps[].id is a text" in str(caught.value)
+    assert "DetailedActivity.laps[].id is a string" in str(caught.value)
     assert "DetailedActivity.photos.primary.urls[] is a number" in str(caught.value)
     assert SECRET not in f"{caught.value!r}{caught.value.__dict__}"
     assert caught.value.__cause__ is None
@@ -307,7 +307,7 @@ class OnlyHere(StravaModel):
     name: str | None = None
 
 
-def test_a_kind_of_misfit_is_logged_once_and_without_its_value(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_kind_of_invalid_value_is_logged_once_and_without_its_value(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, logger="strava_async.models"):
         for _ in range(3):
             read_many(OnlyHere, encoded([{"name": [SECRET]}, {"name": [1]}, {"name": {}}]))
@@ -319,19 +319,19 @@ def test_a_kind_of_misfit_is_logged_once_and_without_its_value(caplog: pytest.Lo
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [("x", "a text"), (True, "a truth value"), ([], "a list"), (5.5, "a number")],
+    [("x", "a string"), (True, "a boolean"), ([], "a list"), (5.5, "a number")],
 )
-def test_what_came_is_told_in_words(value: Any, words: str) -> None:
+def test_the_kind_of_an_invalid_value_is_named(value: Any, words: str) -> None:
     with pytest.raises(DecodeError, match=f"Lap is {words}"):
         read_one(Lap, encoded(value), on_invalid="raise")
 
 
-def test_an_endless_variety_of_misfits_fills_no_memory() -> None:
+def test_an_endless_variety_of_invalid_values_fills_no_memory() -> None:
     said = OnceLog(at_most=2)
     assert [said.is_new(text) for text in ("a", "b", "a", "c", "b")] == [True, True, False, False, False]
 
 
-def test_one_misfit_on_a_page_leaves_the_other_items_as_they_were() -> None:
+def test_one_invalid_value_on_a_page_leaves_the_other_items_as_they_were() -> None:
     items = [{"id": number, "map": {"id": f"a{number}"}} for number in range(20)]
     odd = [*items[:7], {"id": 7, "distance": {}}, *items[8:]]
     assert [*read_many(SummaryActivity, encoded(odd))[:7]] == read_many(SummaryActivity, encoded(items))[:7]

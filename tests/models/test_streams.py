@@ -1,4 +1,4 @@
-"""Streams: read whichever way they come, aligned whatever is in them, asked for at the price that is told."""
+"""Streams: read from either form, always aligned, requested at the documented cost."""
 
 import json
 import pickle
@@ -139,7 +139,7 @@ def test_samples_are_as_many_as_the_longest_stream_has_even_an_unknown_one():
 # What does not fit.
 
 
-def test_a_shorter_stream_is_filled_up_at_its_end_and_told():
+def test_a_shorter_stream_is_filled_up_at_its_end_and_reported():
     streams = StreamSet({"time": stream(0, 1, 2), "watts": stream(200), "latlng": stream([1.5, 2.5])})
     assert [sample.watts for sample in streams] == [200, None, None]
     assert streams[2] == Sample(time=2)
@@ -152,15 +152,15 @@ def test_a_shorter_stream_is_filled_up_at_its_end_and_told():
     ("kind", "fitting", "strange", "came"),
     [
         ("heartrate", 90, 90.5, "a number out of its range or form"),
-        ("heartrate", 90, True, "a truth value"),
-        ("altitude", 400, "high", "a text"),
+        ("heartrate", 90, True, "a boolean"),
+        ("altitude", 400, "high", "a string"),
         ("moving", True, 1, "a number out of its range or form"),
         ("latlng", [1.0, 2.0], [1.0], "a list that is not a pair of numbers"),
         ("latlng", [1.0, 2.0], [1.0, None], "a list that is not a pair of numbers"),
-        ("latlng", [1.0, 2.0], "here", "a text"),
+        ("latlng", [1.0, 2.0], "here", "a string"),
     ],
 )
-def test_samples_that_do_not_fit_are_kept_and_told_once(kind: str, fitting: Any, strange: Any, came: str):
+def test_invalid_samples_are_kept_and_logged_once(kind: str, fitting: Any, strange: Any, came: str):
     streams = StreamSet({kind: stream(fitting, strange, None, strange)})
     data = streams[kind].data
     assert [data[1], data[2], data[3]] == [strange, None, strange]
@@ -175,15 +175,15 @@ def test_samples_that_do_not_fit_are_kept_and_told_once(kind: str, fitting: Any,
         ({"watts": {"series_type": "time"}}, "StreamSet.watts.data is null"),
         ({"watts": [1, 2]}, "StreamSet.watts is a list"),
         ({"watts": stream(series_type=1)}, "StreamSet.watts.series_type is a number out of its range or form"),
-        ({"watts": stream(original_size="2")}, "StreamSet.watts.original_size is a text"),
+        ({"watts": stream(original_size="2")}, "StreamSet.watts.original_size is a string"),
         ([stream(1)], "StreamSet[].type is null"),
-        (["watts"], "StreamSet[] is a text"),
+        (["watts"], "StreamSet[] is a string"),
         ([stream(1, type="watts"), stream(2, type="watts")], "StreamSet.watts is there twice"),
-        ("streams", "StreamSet is a text"),
+        ("streams", "StreamSet is a string"),
         (None, "StreamSet is null"),
     ],
 )
-def test_what_cannot_be_a_stream_is_kept_in_raw_and_told(raw: Any, told: str):
+def test_what_cannot_be_a_stream_is_kept_in_raw_and_reported(raw: Any, told: str):
     streams = StreamSet(raw)
     assert said(streams) == [told]
     assert streams.raw is raw
@@ -191,7 +191,7 @@ def test_what_cannot_be_a_stream_is_kept_in_raw_and_told(raw: Any, told: str):
 
 
 @pytest.mark.parametrize("raw", [{"watts": None}, [None]])
-def test_null_is_no_stream_and_no_misfit(raw: Any):
+def test_null_is_no_stream_and_no_invalid_value(raw: Any):
     assert (said(StreamSet(raw)), list(StreamSet(raw).keys())) == ([], [])
 
 
@@ -200,7 +200,7 @@ def test_a_body_that_fits_reads_in_silence(caplog: pytest.LogCaptureFixture):
     assert caplog.records == []
 
 
-def test_a_misfit_is_logged_once_for_all_bodies():
+def test_an_invalid_value_is_logged_once_for_all_bodies():
     # In a process of its own: what is said once is said once for all tests.
     script = """
 from strava_async.models.stream_set import read_streams
@@ -209,12 +209,12 @@ for _ in range(2):
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stderr.splitlines() == [
-        "kept as it came, because it does not fit its model: StreamSet.cadence.data[] is a text (logged once)"
+        "invalid value kept as it came: StreamSet.cadence.data[] is a string (logged once)"
     ]
 
 
-def test_a_misfit_is_an_error_for_those_who_want_it_so():
-    with pytest.raises(DecodeError, match=r"StreamSet\.watts\.data\[\] is a text"):
+def test_an_invalid_value_is_an_error_for_those_who_want_it_so():
+    with pytest.raises(DecodeError, match=r"StreamSet\.watts\.data\[\] is a string"):
         read_streams(b'{"watts": {"data": ["a"]}}', "raise")
 
 
@@ -610,7 +610,7 @@ async def test_what_is_no_activity_has_streams_or_is_missing(tag: str):
 
 
 @pytest.mark.anyio
-async def test_the_client_decides_about_misfits():
+async def test_the_client_decides_about_invalid_values():
     odd = {"watts": stream("a")}
     async with opened(on_invalid="raise") as setting:
         setting.emulator.faults.add(Fault.status(200, odd))

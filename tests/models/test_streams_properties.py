@@ -106,7 +106,7 @@ def test_places_keep_their_index(pairs: list[Any]) -> None:
 
 
 @given(st.data(), st.sampled_from(sorted(FITTING)), st.integers(0, 6))
-def test_what_fits_is_no_misfit(data: st.DataObject, kind: str, size: int) -> None:
+def test_what_fits_is_no_invalid_value(data: st.DataObject, kind: str, size: int) -> None:
     values = data.draw(st.lists(FITTING[kind] | st.none(), min_size=size, max_size=size))
     assert StreamSet({kind: {"data": values}}).misfits == ()
 

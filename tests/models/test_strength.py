@@ -1,4 +1,4 @@
-"""Strength workouts: the document, and what becomes of it."""
+"""Strength workouts: the document, and its upload."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
@@ -122,7 +122,7 @@ def test_an_invalid_workout_is_refused(changes: dict[str, Any], told: str) -> No
         {"start_time": START.replace(tzinfo=None)},
     ],
 )
-def test_a_set_that_makes_no_sense_is_refused_when_it_is_made(values: dict[str, Any]) -> None:
+def test_an_invalid_set_is_refused_when_it_is_made(values: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         StrengthSet(**{"exercise_type": "PLANK", **values})
 

@@ -224,7 +224,7 @@ odd_answers = st.fixed_dictionaries(
 
 
 @given(odd_answers, st.floats(0, 4e9), st.none() | st.just(TokenSet("a0", "r0", 5, frozenset({"read"}), 7)))
-def test_any_answer_is_taken_or_an_error_of_ours(answer: dict[str, Any], now: float, before: TokenSet | None) -> None:
+def test_any_answer_is_accepted_or_a_decode_error(answer: dict[str, Any], now: float, before: TokenSet | None) -> None:
     try:
         info = grants.access_info(answer, now=now, refresh_token="r0")
     except DecodeError:
@@ -343,7 +343,7 @@ def test_a_new_grant_inherits_nothing_of_the_one_before() -> None:
 
 
 @pytest.mark.parametrize("read", [parse_redirect, redirect_state])
-def test_what_is_no_address_is_told_without_showing_it(read: Any) -> None:
+def test_what_is_no_address_is_reported_without_showing_it(read: Any) -> None:
     with pytest.raises(InputError) as caught:
         read("http://[?code=secret-code&state=s")
     assert "secret-code" not in repr(caught.value)

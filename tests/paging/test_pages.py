@@ -77,7 +77,7 @@ def test_a_page_that_is_no_list_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("arguments", [(0, None, 0), (-1, None, 0), (10, -1, 0), (10, None, -1)])
-def test_numbers_that_make_no_sense_are_refused(arguments: tuple[int, int | None, int]) -> None:
+def test_invalid_numbers_are_refused(arguments: tuple[int, int | None, int]) -> None:
     with pytest.raises(InputError):
         PageWalk(*arguments)
 

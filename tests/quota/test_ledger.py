@@ -1130,7 +1130,7 @@ def test_a_day_that_our_own_count_explains_is_not_probed(world: LedgerWorld) -> 
 
 
 @pytest.mark.parametrize("field", ["x-ratelimit-limit", "x-readratelimit-limit"])
-def test_a_limit_that_one_answer_told_is_probed_too(world: LedgerWorld, field: str) -> None:
+def test_a_limit_from_a_single_answer_is_probed_too(world: LedgerWorld, field: str) -> None:
     world.learn(20)
     world.answer(world.give(), None, None, **{field: "1,1"})
     assert not world.admits()
@@ -1140,7 +1140,7 @@ def test_a_limit_that_one_answer_told_is_probed_too(world: LedgerWorld, field: s
     assert len(world.burst()) > 5
 
 
-def test_limits_that_one_answer_told_refuse_nobody_because_of_those_ahead(world: LedgerWorld) -> None:
+def test_limits_from_a_single_answer_refuse_nobody_because_of_those_ahead(world: LedgerWorld) -> None:
     world.answer(world.give(), (1, 1), (1, 1))
     assert world.ledger.blocked(QuotaClass.READ, world.now, 150) is None
     world.answer(world.give(), (2, 2), (2, 2))

@@ -192,7 +192,7 @@ def test_what_was_packed_is_unpacked(parts: list[bytes], codings: list[str]) -> 
         st.lists(st.sampled_from(["gzip", "deflate", "identity", "x-gzip", "br", ""]), max_size=6).map(",".join),
     ),
 )
-def test_whatever_comes_it_is_unpacked_or_told(body: bytes, coding: str) -> None:
+def test_any_body_is_decompressed_or_reported(body: bytes, coding: str) -> None:
     steps = decompressing(body, coding, 10_000)
     with suppress(DecompressionError):
         assert len(finished(steps)) <= max(10_000, len(body))

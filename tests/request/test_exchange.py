@@ -178,7 +178,7 @@ async def test_a_second_401_is_raised() -> None:
     assert world.log.count("refresh") == 1
 
 
-async def test_a_dead_grant_is_raised_with_the_refusal_behind_it() -> None:
+async def test_an_invalid_grant_is_raised_with_the_refusal_behind_it() -> None:
     world = World(EXPIRED)
     world.refresh_error = InvalidGrantError("dead")
     with pytest.raises(InvalidGrantError) as caught:
@@ -458,7 +458,7 @@ async def test_a_scope_that_was_not_granted_costs_neither_a_permit_nor_a_request
 @pytest.mark.parametrize("first", ["asyncio", "trio"])
 @pytest.mark.parametrize("second", ["asyncio", "trio"])
 async def test_large_bodies_are_decoded_in_the_loop_that_came_after_a_closed_one(first: str, second: str) -> None:
-    """What decodes them one at a time belongs to an event loop, not to the exchange that lives longer than that."""
+    """The queue that decodes them one at a time belongs to an event loop, which the exchange outlives."""
     await anyio.to_thread.run_sync(_decode_in_two_loops, first, second)
 
 
@@ -553,7 +553,7 @@ async def test_where_nothing_keeps_the_quota_a_429_backs_off() -> None:
         assert world.clock.monotonic() - started == 0.25
 
 
-async def test_a_wait_that_is_too_long_is_told_and_not_waited() -> None:
+async def test_a_retry_after_that_is_too_long_is_raised_and_not_waited_for() -> None:
     world = World(Reply(429, {"retry-after": "3600"}, b"", ""))
     call = oauth_call("https://www.strava.com/oauth/token", {"client_secret": "s"}, idempotent=True)
     with pytest.raises(RateLimitedError) as caught:

@@ -126,7 +126,7 @@ def test_of_a_file_that_grows_no_more_is_sent_than_it_had(tmp_path: Path) -> Non
         assert len(b"".join(body.chunks())) == body.content_length
 
 
-def test_a_file_that_shrinks_is_told(tmp_path: Path) -> None:
+def test_a_file_that_shrinks_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "shrinks"
     path.write_bytes(b"x" * 100)
     with path.open("rb") as file:
@@ -200,7 +200,7 @@ class Endless(Stream):
         return len(buffer)
 
 
-def test_a_file_without_an_end_is_given_up() -> None:
+def test_a_file_without_an_end_is_refused() -> None:
     file = Endless()
     body = Multipart({}, {"file": file}, BOUNDARY, limit_bytes=10 * CHUNK_BYTES)
     with pytest.raises(InputError, match="'file' is larger than 0 MB"):
@@ -209,7 +209,7 @@ def test_a_file_without_an_end_is_given_up() -> None:
     assert file.given == 11 * CHUNK_BYTES
 
 
-def test_a_file_that_is_too_large_is_told_before_it_is_read() -> None:
+def test_a_file_that_is_too_large_is_reported_before_it_is_read() -> None:
     assert encoded({"file": b"x" * 9})
     with pytest.raises(InputError, match="larger than"):
         Multipart({}, {"file": io.BytesIO(b"x" * 10)}, BOUNDARY, limit_bytes=9)

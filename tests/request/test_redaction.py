@@ -162,7 +162,7 @@ def test_an_excerpt_commands_no_terminal() -> None:
 
 
 @pytest.mark.parametrize("secret", ["0123456789abcdef" * 3, "/+=&" * 10, "code"])
-def test_a_refusal_of_any_size_is_told_in_few_words(secret: str) -> None:
+def test_a_refusal_of_any_size_is_reported_in_few_words(secret: str) -> None:
     huge = f"{secret} " * 5_000
     details = [{"resource": huge[:2_000], "field": huge[:2_000], "code": "x"}] * 30
     error = fault(GET, Reply(400, {}, json.dumps({"message": huge, "errors": details}).encode()), Hidden(secret))

@@ -385,7 +385,7 @@ Request   blocked&period; Bearer {secret} &amp; more</BODY></HTML>"""
 
 
 @pytest.mark.parametrize("content_type", ["text/html", JSON, "", "text/plain"])
-def test_a_page_in_place_of_a_fault_is_told_with_what_it_shows(content_type: str) -> None:
+def test_a_page_in_place_of_a_fault_is_reported_with_what_it_shows(content_type: str) -> None:
     error = fault(GET, reply(403, PAGE.format(secret=SECRET), content_type), Hidden(SECRET))
     assert isinstance(error, errors.ForbiddenError)
     shown = "ERROR: The request could not be satisfied 403 ERROR Request blocked. Bearer *** & more"
@@ -420,7 +420,7 @@ def test_a_page_in_place_of_a_fault_is_told_with_what_it_shows(content_type: str
     ],
     ids=range(12),
 )
-def test_what_came_in_place_of_a_fault_is_told(body: bytes | str, content_type: str, told: str) -> None:
+def test_what_came_in_place_of_a_fault_is_reported(body: bytes | str, content_type: str, told: str) -> None:
     assert str(fault(GET, reply(502, body, content_type))) == f"502 for GET /athlete: {told}"
 
 
@@ -431,13 +431,13 @@ def test_a_fault_is_one_whatever_it_is_called(content_type: str) -> None:
     assert (error.errors[0]["field"], error.body_excerpt) == ("access_token", "")
 
 
-def test_what_a_token_endpoint_sent_in_place_of_a_fault_is_told_and_not_shown() -> None:
+def test_what_a_token_endpoint_sent_in_place_of_a_fault_is_reported_and_not_shown() -> None:
     error = fault(TOKEN, reply(503, "<html>sekret-new</html>", "text/html"))
     assert str(error) == "503 for POST /oauth/token: a page came instead of JSON"
     assert "sekret" not in f"{vars(error)}"
 
 
-def test_a_page_in_place_of_a_success_is_told_with_what_it_shows() -> None:
+def test_a_page_in_place_of_a_success_is_reported_with_what_it_shows() -> None:
     with pytest.raises(DecodeError) as caught:
         read(GET, reply(200, PAGE.format(secret=SECRET), "text/html"), Hidden(SECRET))
     assert "a page came instead of JSON: ERROR: The request could not be satisfied 403 ERROR" in str(caught.value)
@@ -482,7 +482,7 @@ def raise_if_error(value: Any) -> None:
         raise value
 
 
-def test_a_broken_coding_is_told() -> None:
+def test_a_broken_coding_is_reported() -> None:
     for body, why in ((b"plain", "it is not gzip, or is damaged"), (gzip.compress(b"{}")[:-1], "it is truncated")):
         with pytest.raises(DecodeError, match=why):
             read(GET, reply(200, body, content_encoding="gzip"))

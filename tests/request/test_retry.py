@@ -92,7 +92,7 @@ def test_what_a_503_asks_for_is_waited_for_up_to_the_longest_wait(asked: float, 
 
 
 def left(pause: Pause, now: float) -> float | None:
-    """Return what a caller is told; None if it may ask."""
+    """Return the error for a caller; None if it may send a request."""
     try:
         pause.check(now)
     except (RateLimitedError, ServerError) as error:
@@ -196,7 +196,7 @@ def test_the_backoff_does_not_overflow() -> None:
 
 
 @pytest.mark.parametrize("arguments", [{"max_attempts": 0}, {"base_seconds": -1.0}, {"max_seconds": float("nan")}])
-def test_a_policy_that_makes_no_sense_is_refused(arguments: dict[str, Any]) -> None:
+def test_an_invalid_policy_is_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         RetryPolicy(**arguments)
 

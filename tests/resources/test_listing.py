@@ -140,7 +140,7 @@ async def test_pages_are_prefetched_together_and_come_in_order() -> None:
 
 
 @pytest.mark.parametrize("prefetch", [0, 3])
-async def test_nothing_is_under_way_while_the_loop_body_runs(prefetch: int) -> None:
+async def test_nothing_is_in_progress_while_the_loop_body_runs(prefetch: int) -> None:
     feed = Feed(30)
     async for _ in feed.listing(prefetch=prefetch):
         assert feed.under_way == 0
@@ -199,7 +199,7 @@ async def test_the_error_of_one_page_comes_as_itself_and_cancels_the_others() ->
     assert feed.under_way == 0
 
 
-async def test_each_loop_begins_anew() -> None:
+async def test_each_loop_begins_again() -> None:
     feed = Feed(4)
     listing = feed.listing()
     assert await listing.collect() == await listing.collect() == feed.all
@@ -232,7 +232,7 @@ async def test_an_answer_that_is_no_list_is_an_error() -> None:
 
 
 class Comments:
-    """Comments by cursor; the cursor of an item is its id as text unless told otherwise."""
+    """Comments by cursor; the cursor of an item is its id as text by default."""
 
     def __init__(self, *pages: list[dict[str, Any]]) -> None:
         self.pages = pages
@@ -288,12 +288,12 @@ async def test_a_walk_by_cursor_ends_at_its_limit() -> None:
 
 
 @pytest.mark.parametrize("arguments", [(0, None), (2, -1)])
-async def test_numbers_that_make_no_sense_are_refused(arguments: tuple[int, int | None]) -> None:
+async def test_invalid_numbers_are_refused(arguments: tuple[int, int | None]) -> None:
     with pytest.raises(InputError):
         CursorWalk(*arguments, lambda item: None)
 
 
-async def test_a_list_tells_whoever_does_without_async_what_to_write() -> None:
+async def test_a_list_used_without_async_says_what_to_write() -> None:
     listing = Feed(3).listing()
     for use in (iter, list, sorted):
         with pytest.raises(AsyncOnlyError, match=r"all of it by `await \.\.\.\.collect\(\)`"):

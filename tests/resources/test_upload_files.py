@@ -97,7 +97,7 @@ async def test_a_path_of_any_kind_is_read_and_tells_name_and_type(path: Path, ki
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, BytesIO, lambda _: pieces(), Promising])
 async def test_what_has_no_name_needs_a_type_and_gets_a_name(kind: Callable[[bytes], Any]) -> None:
     source = kind(CONTENT)
-    with pytest.raises(InputError, match="data_type is one of fit, "):
+    with pytest.raises(InputError, match="data_type must be one of fit, "):
         await made(source)
     assert await made(source, data_type="GPX") == FileToSend(CONTENT, "upload.gpx", "gpx")
 
@@ -230,7 +230,7 @@ async def test_a_file_that_has_become_empty_is_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [OSError(5, "Input/output error"), OSError(), ValueError("t0ken"), RuntimeError("x")])
-async def test_a_stream_that_breaks_off_is_told_with_its_cause(error: Exception) -> None:
+async def test_a_stream_that_breaks_off_is_reported_with_its_cause(error: Exception) -> None:
     for source in (Fragile(error), Fragile(error).pieces()):
         with pytest.raises(InputError, match="the file cannot be read, nothing was sent") as caught:
             await made(source, data_type="fit")
@@ -244,7 +244,7 @@ async def test_text_is_no_file_to_upload(path: Path) -> None:
 
     with path.open(encoding="latin-1") as opened:
         for source in (opened, StringIO("<gpx>"), texts()):
-            with pytest.raises(InputError, match="not a str: open it in binary mode"):
+            with pytest.raises(InputError, match="str instead of bytes: open it in binary mode"):
                 await made(source, data_type="gpx")
 
 
@@ -460,13 +460,13 @@ async def test_what_is_no_text_names_nothing() -> None:
     wrong: Any = 5
     with pytest.raises(InputError, match="not 5"):
         await made(CONTENT, data_type=wrong)
-    with pytest.raises(InputError, match="filename is a text"):
+    with pytest.raises(InputError, match="filename must be a str"):
         await made(CONTENT, data_type="fit", filename=wrong)
 
 
 @pytest.mark.parametrize("source", [None, 5, [b"x"], object()])
 async def test_other_things_are_no_files(source: Any) -> None:
-    with pytest.raises(InputError, match="a file is a path, bytes"):
+    with pytest.raises(InputError, match="a file must be a path, bytes"):
         await made(source, data_type="gpx")
 
 

@@ -125,7 +125,7 @@ class Post:
 
 
 class Strava(httpx.AsyncBaseTransport):
-    """Answers with what it is told, keeps what it gets."""
+    """Returns the given responses, and records the requests."""
 
     def __init__(self, *answers: httpx.Response | dict[str, Any]) -> None:
         self.answers = list(answers)
@@ -284,7 +284,7 @@ async def test_a_file_refused_at_once_is_an_upload_error(service: Service) -> No
 
 
 @pytest.mark.anyio
-async def test_a_duplicate_may_be_told_at_once() -> None:
+async def test_a_duplicate_may_be_reported_at_once() -> None:
     refusal = {
         "id": 7,
         "error": "a.fit duplicate of <a href='/activities/99'>Loop</a>",
@@ -346,7 +346,7 @@ async def test_a_client_that_is_more_patient_is_so_with_uploads_too(seconds: flo
 @pytest.mark.parametrize("name", ["trainer", "commute"])
 @pytest.mark.parametrize("value", [1, "false"])
 async def test_what_is_neither_true_nor_false_is_refused(service: Service, name: str, value: Any) -> None:
-    with pytest.raises(InputError, match=f"{name} is True or False"):
+    with pytest.raises(InputError, match=f"{name} must be True or False"):
         await service.client.uploads.create(fit(), data_type="fit", **{name: value})
     assert service.emulator.count() == 0
 
@@ -768,7 +768,7 @@ async def test_a_look_does_not_queue_beyond_the_end_of_the_wait() -> None:
 
 
 @pytest.mark.anyio
-async def test_the_fifth_look_in_a_row_that_fails_is_told_and_the_wait_can_be_resumed(service: Service) -> None:
+async def test_the_fifth_look_in_a_row_that_fails_is_reported_and_the_wait_can_be_resumed(service: Service) -> None:
     upload = await service.client.uploads.create(fit(), data_type="fit")
     service.emulator.faults.add(Fault.lost(), path="/uploads/*", times=5)
     async with service.clock.autojump():

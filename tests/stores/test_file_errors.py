@@ -1,4 +1,4 @@
-"""A full disk, a read-only file, a missing permission: found before Strava is asked, and told in a sentence."""
+"""A full disk, a read-only file, a missing permission: found before a request to Strava, and reported in a sentence."""
 
 import errno
 import os
@@ -294,7 +294,7 @@ anyio.run(main)
         ("none.db", "directory", "no permission for"),
     ],
 )
-def test_a_missing_permission_is_told_in_a_sentence(name: str, set_up: str, sentence: str) -> None:
+def test_a_missing_permission_is_reported_in_a_sentence(name: str, set_up: str, sentence: str) -> None:
     # Not in tmp_path, which other users cannot enter. Root becomes somebody else; others lose their own permission.
     with tempfile.TemporaryDirectory() as directory:
         path, is_root = Path(directory) / name, os.getuid() == 0
@@ -314,7 +314,7 @@ def test_a_missing_permission_is_told_in_a_sentence(name: str, set_up: str, sent
 
 @unix
 @pytest.mark.anyio
-async def test_a_read_only_file_is_told_in_a_sentence(path: Path) -> None:
+async def test_a_read_only_file_is_reported_in_a_sentence(path: Path) -> None:
     store = SqliteTokenStore(path)
     await store.save(7, FULL)
     os.chmod(path, 0o400)

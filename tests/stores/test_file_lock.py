@@ -209,7 +209,7 @@ print(os.listdir(os.path.dirname(path)), FileLock(path).try_acquire())
     assert told.splitlines() == ["['7'] False", "['7'] False", "[] True"]
 
 
-def test_a_parent_gives_it_up_although_its_child_lives(path: str) -> None:
+def test_a_parent_releases_it_although_its_child_runs(path: str) -> None:
     script = """
 lock = FileLock(path)
 lock.try_acquire()

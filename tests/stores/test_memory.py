@@ -127,7 +127,7 @@ async def test_a_waiter_who_gave_up_leaves_no_lock_behind() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_task_that_would_wait_for_itself_is_told() -> None:
+async def test_a_task_that_would_wait_for_itself_is_reported() -> None:
     store = MemoryTokenStore()
     async with store.lock(7):
         with pytest.raises(InputError, match="wait for itself"):

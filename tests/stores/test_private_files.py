@@ -201,7 +201,7 @@ def fixed(path: str) -> str | None:
 
 
 @pytest.mark.parametrize("encrypted", [False, True])
-def test_what_cannot_be_put_right_is_refused_with_the_remedies_or_told_once(
+def test_what_cannot_be_put_right_is_refused_with_the_remedies_or_logged_once(
     encrypted: bool, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     privacy = Privacy(True, TokenStoreError, fixed)

@@ -221,7 +221,7 @@ async def test_rows_without_a_name_go_before_those_of_a_login(path: Path) -> Non
 
 
 @pytest.mark.anyio
-async def test_logins_of_two_applications_in_a_file_have_to_be_told_apart(path: Path) -> None:
+async def test_logins_of_two_applications_in_a_file_have_to_be_distinguished(path: Path) -> None:
     for name in ("5", LOGIN):
         await SqliteTokenStore(path, application=name).save(7, FULL)
     program = SqliteTokenStore(path)

@@ -172,7 +172,7 @@ def test_a_lock_that_a_running_loop_holds_is_not_given_up(path: Path, anyio_back
     anyio.run(lock_and_leave, impatient, backend=anyio_backend)
 
 
-def test_a_lock_that_was_taken_without_a_loop_is_not_given_up(path: Path) -> None:
+def test_a_lock_that_was_taken_without_a_loop_is_not_released(path: Path) -> None:
     lock, store = FileLock(f"{path}-locks/7"), SqliteTokenStore(path, lock_timeout=0)
     assert lock.try_acquire()
     for _ in range(2):
@@ -440,7 +440,7 @@ if child:
     assert anyio.run(SqliteTokenStore(path).athlete_ids) == [1, 2, 3]
 
 
-def test_another_users_file_is_no_business_of_ours() -> None:
+def test_another_users_file_is_left_alone() -> None:
     # Not in tmp_path, which other users cannot enter. Root becomes somebody else; others lose their own permission.
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "tokens.db"

@@ -1,4 +1,4 @@
-"""What hooks are told, in which order, and that they break nothing."""
+"""What hooks receive, in which order, and that they affect no call."""
 
 import logging
 import sys
@@ -34,7 +34,7 @@ ONCE = RetryPolicy(max_attempts=1)
 
 
 class Service:
-    """An emulator, and a program that writes down what its hooks are told."""
+    """An emulator, and a program that records what its hooks receive."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -66,7 +66,7 @@ class Service:
 
     @property
     def story(self) -> list[str]:
-        """Return what was told, in order, in short."""
+        """Return a summary of the events, in order."""
         return [_short(event) for event in self.told]
 
 
@@ -209,7 +209,7 @@ async def test_what_a_decoder_of_the_callers_raises_ends_the_response_too(servic
 
 
 @pytest.mark.anyio
-async def test_a_closed_client_is_told_as_a_response_with_its_error_and_costs_nothing(service: Service) -> None:
+async def test_a_closed_client_is_reported_as_a_response_with_its_error_and_costs_nothing(service: Service) -> None:
     api = service.api()
     await api.get("/athlete")
     service.told.clear()
@@ -258,7 +258,7 @@ class Cancelling(httpx.AsyncClient):
 
 
 @pytest.mark.anyio
-async def test_a_wait_for_quota_is_told_when_it_is_over(service: Service) -> None:
+async def test_a_wait_for_quota_is_reported_when_it_is_over(service: Service) -> None:
     api = service.api()
     service.emulator.spend(99)
     async with service.clock.autojump():
@@ -271,7 +271,7 @@ async def test_a_wait_for_quota_is_told_when_it_is_over(service: Service) -> Non
 
 
 @pytest.mark.anyio
-async def test_a_wait_refused_at_once_is_told_with_its_error(service: Service) -> None:
+async def test_a_wait_refused_at_once_is_reported_with_its_error(service: Service) -> None:
     api = service.api(max_wait=5)
     service.emulator.spend(99)
     await api.get("/athlete")
@@ -285,7 +285,7 @@ async def test_a_wait_refused_at_once_is_told_with_its_error(service: Service) -
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("reason", ["quota", "retry"])
-async def test_a_wait_that_is_cancelled_is_told(service: Service, reason: str) -> None:
+async def test_a_wait_that_is_cancelled_is_reported(service: Service, reason: str) -> None:
     api = service.api()
     if reason == "quota":
         service.emulator.spend(99)
@@ -301,7 +301,7 @@ async def test_a_wait_that_is_cancelled_is_told(service: Service, reason: str) -
 
 
 @pytest.mark.anyio
-async def test_a_renewal_before_the_expiry_is_told(service: Service) -> None:
+async def test_a_renewal_before_the_expiry_is_reported(service: Service) -> None:
     service.emulator.faults.add(Fault.latency(0.5), path="/oauth/token")
     async with service.clock.autojump():
         await service.api(expires_in=10).get("/athlete")
@@ -317,7 +317,7 @@ async def test_a_renewal_before_the_expiry_is_told(service: Service) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_renewal_after_a_401_is_told_and_the_call_tried_again(service: Service) -> None:
+async def test_a_renewal_after_a_401_is_reported_and_the_call_tried_again(service: Service) -> None:
     api = service.api()
     service.emulator.expire_access_tokens()
     await api.get("/athlete")
@@ -335,7 +335,7 @@ async def test_a_renewal_after_a_401_is_told_and_the_call_tried_again(service: S
 
 
 @pytest.mark.anyio
-async def test_a_dead_grant_is_told_as_a_renewal_that_failed_once(service: Service) -> None:
+async def test_an_invalid_grant_is_reported_as_a_renewal_that_failed_once(service: Service) -> None:
     api = service.api(expires_in=10)
     service.emulator.disconnect()
     for _ in range(2):
@@ -345,7 +345,9 @@ async def test_a_dead_grant_is_told_as_a_renewal_that_failed_once(service: Servi
 
 
 @pytest.mark.anyio
-async def test_a_renewal_for_many_callers_is_told_once_and_each_request_has_its_own_response(service: Service) -> None:
+async def test_a_renewal_for_many_callers_is_reported_once_and_each_request_has_its_own_response(
+    service: Service,
+) -> None:
     api = service.api(expires_in=-5)
     async with service.clock.autojump(), anyio.create_task_group() as tasks:
         for _ in range(50):
@@ -358,7 +360,7 @@ async def test_a_renewal_for_many_callers_is_told_once_and_each_request_has_its_
 
 
 @pytest.mark.anyio
-async def test_a_renewal_by_hand_is_told_and_a_new_grant_is_none(service: Service) -> None:
+async def test_a_renewal_by_hand_is_reported_and_a_new_grant_is_none(service: Service) -> None:
     api = service.api()
     await api.refresh_access_token(service.emulator.client_id, service.emulator.client_secret, api.refresh_token or "")
     with pytest.raises(InvalidGrantError):

@@ -221,7 +221,7 @@ async def test_requests_are_measured_in_seconds(service: Service) -> None:
 
 
 @pytest.mark.anyio
-async def test_waits_for_quota_are_measured_and_refusals_told_apart(service: Service) -> None:
+async def test_waits_for_quota_are_measured_and_refusals_distinguished(service: Service) -> None:
     api = service.api()
     service.emulator.spend(99)
     async with service.clock.autojump():
@@ -306,7 +306,7 @@ class Router:
     threads_left_behind = 10
 
 
-def test_what_becomes_of_webhook_events_is_counted_by_outcome() -> None:
+def test_webhook_events_are_counted_by_outcome() -> None:
     shown = Telemetry()
     instrument_webhooks(Router(), meter_provider=shown.meters)
     points = shown.points("strava.webhook.events")

@@ -30,7 +30,7 @@ GPX = """<?xml version="1.0"?><gpx version="1.1" creator="t"><trk><trkseg>
 
 
 class Service:
-    """A callback: keeps what it is told, answers what it is made to, waits while its access is shut."""
+    """A callback: records events, returns a set response, and waits while its gate is closed."""
 
     def __init__(self):
         self.told = []
@@ -117,7 +117,7 @@ async def connected(emulator, scope=EVERYTHING):
 
 
 async def received(emulator, service):
-    """Deliver, and return what was told since the last time, in short."""
+    """Deliver, and return a summary of the events since the last call."""
     service.told.clear()
     await emulator.deliver()
     return [(event["aspect_type"], event["object_id"], event["updates"]) for event in service.told]
@@ -126,7 +126,7 @@ async def received(emulator, service):
 MANUAL = {"name": "Lunch", "sport_type": "Run", "start_date_local": "2026-01-05T12:00:00Z", "elapsed_time": "600"}
 
 
-async def test_a_created_activity_is_told_in_full(emulator, service):
+async def test_a_created_activity_is_reported_in_full(emulator, service):
     async with connected(emulator) as http:
         activity = (await http.post("/api/v3/activities", data=MANUAL)).json()
     assert await emulator.deliver() == 1
@@ -154,7 +154,7 @@ async def test_a_created_activity_is_told_in_full(emulator, service):
         ({"description": "x", "commute": True, "hide_from_home": True}, None),
     ],
 )
-async def test_a_change_of_title_or_type_is_told_and_no_other(emulator, service, change, updates):
+async def test_a_change_of_title_or_type_is_reported_and_no_other(emulator, service, change, updates):
     async with connected(emulator) as http:
         activity = (await http.post("/api/v3/activities", data=MANUAL)).json()
         await emulator.deliver()
@@ -162,7 +162,7 @@ async def test_a_change_of_title_or_type_is_told_and_no_other(emulator, service,
     assert await received(emulator, service) == ([("update", activity["id"], updates)] if updates else [])
 
 
-async def test_what_the_athlete_does_on_the_site_is_told(emulator, service):
+async def test_what_the_athlete_does_on_the_site_is_reported(emulator, service):
     async with connected(emulator) as http:
         number = emulator.record_activity(name="Ride")
         assert await received(emulator, service) == [("create", number, {})]
@@ -191,7 +191,7 @@ async def test_with_activity_read_alone_going_private_is_a_delete_and_going_publ
         assert await received(emulator, service) == []
 
 
-async def test_without_a_scope_for_activities_only_the_end_of_the_grant_is_told(emulator, service):
+async def test_without_a_scope_for_activities_only_the_end_of_the_grant_is_reported(emulator, service):
     async with connected(emulator, ("read", "activity:write")):
         emulator.delete_activity(emulator.record_activity())
         emulator.disconnect()
@@ -218,7 +218,7 @@ def test_an_application_hears_of_an_activity_only_what_it_may_see(before, after,
 
 
 @pytest.mark.parametrize("way", ["site", "revoke", "deauthorize"])
-async def test_the_end_of_a_grant_is_told_once(emulator, service, way):
+async def test_the_end_of_a_grant_is_reported_once(emulator, service, way):
     await subscribe(emulator)
     token = emulator.grant()
     async with browse(emulator) as http:
@@ -258,7 +258,7 @@ async def test_each_application_hears_by_its_own_scope(emulator, service):
     assert emulator.events[0].client_id == other.client_id
 
 
-async def test_an_upload_is_told_when_it_has_become_an_activity(emulator, service, clock):
+async def test_an_upload_is_reported_when_it_has_become_an_activity(emulator, service, clock):
     async with connected(emulator) as http:
         form = {"data": {"data_type": "gpx"}, "files": {"file": ("a.gpx", GPX.encode())}}
         upload = (await http.post("/api/v3/uploads", **form)).json()
@@ -276,7 +276,7 @@ async def test_an_upload_is_told_when_it_has_become_an_activity(emulator, servic
         assert [kind for kind, _, _ in await received(emulator, service)] == ["delete", "create"]
 
 
-async def test_an_upload_that_ends_as_deleted_is_told_as_created_and_deleted(emulator, service, clock):
+async def test_an_upload_that_ends_as_deleted_is_reported_as_created_and_deleted(emulator, service, clock):
     emulator.end_next_upload("deleted")
     async with connected(emulator) as http:
         await http.post("/api/v3/uploads", data={"data_type": "gpx"}, files={"file": ("a.gpx", GPX.encode())})
@@ -364,7 +364,7 @@ async def test_a_retry_holds_up_no_other_event(emulator, service):
 
 
 @pytest.mark.parametrize("background", [True, False])
-async def test_a_handful_of_events_are_under_way_at_a_time(emulator, service, background):
+async def test_a_handful_of_events_are_in_progress_at_a_time(emulator, service, background):
     service.access = anyio.Event()
     async with connected(emulator):
         for number in range(3 * AT_ONCE):
@@ -520,7 +520,7 @@ async def test_what_is_no_sport_or_no_activity_is_refused(emulator):
         with pytest.raises(ValueError, match="Juggling"):
             wrong()
     for wrong in (lambda: emulator.edit_activity(7, name="x"), lambda: emulator.delete_activity(7)):
-        with pytest.raises(KeyError, match="no activity 7"):
+        with pytest.raises(KeyError, match="unknown activity: 7"):
             wrong()
 
 

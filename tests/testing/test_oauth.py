@@ -317,7 +317,7 @@ async def test_deauthorize_answers_with_the_token_ends_the_grant_and_costs_quota
     assert (await refresh(emulator, granted["refresh_token"])).status_code == 400
 
 
-async def test_deauthorize_with_a_dead_token_is_a_401(emulator):
+async def test_deauthorize_with_an_invalid_token_is_a_401(emulator):
     access_token = emulator.grant()["access_token"]
     emulator.expire_access_tokens()
     async with browse(emulator) as http:
@@ -332,7 +332,7 @@ async def test_a_call_without_a_good_token_is_a_401(emulator, header):
     assert (reply.status_code, reply.json()) == (401, BAD_ACCESS_TOKEN)
 
 
-async def test_an_access_token_dies_after_six_hours_and_its_401_is_counted(emulator, clock):
+async def test_an_access_token_expires_after_six_hours_and_its_401_is_counted(emulator, clock):
     access_token = emulator.grant()["access_token"]
     clock.advance(6 * HOUR)
     async with browse(emulator, headers={"Authorization": f"Bearer {access_token}"}) as http:

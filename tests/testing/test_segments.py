@@ -469,7 +469,7 @@ async def test_others_get_a_turn_after_each_activity_that_is_timed(fresh, path):
     assert first - again >= len(segments.passed_by(busy)) - 1
 
 
-def test_a_change_that_some_activities_show_is_made_anew_for_these_alone(fresh):
+def test_a_change_that_some_activities_show_is_made_again_for_these_alone(fresh):
     catalogue, made = Catalogue(fresh.world(), body_cache()), []
     first, second = (activity["id"] for activity in fresh.world().activities[:2])
 

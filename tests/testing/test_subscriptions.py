@@ -142,7 +142,7 @@ async def test_nobody_at_the_callback_is_refused(emulator):
     assert fault(await subscribe(emulator, callback_url="https://elsewhere.test/"))[3] == "not verifiable"
 
 
-async def test_a_callback_that_takes_too_long_is_given_up():
+async def test_a_callback_that_takes_too_long_times_out():
     ended = []
 
     async def never(method, url, content):

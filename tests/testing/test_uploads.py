@@ -183,7 +183,7 @@ async def test_the_same_file_again_is_a_duplicate_that_names_the_activity(emulat
     )
 
 
-async def test_two_of_the_same_file_under_way_make_one_activity(emulator, clock):
+async def test_two_of_the_same_file_in_progress_make_one_activity(emulator, clock):
     async with connect(emulator) as api:
         ids = [(await send(api, gpx())).json()["id"] for _ in range(2)]
         clock.advance(2)

@@ -86,7 +86,7 @@ async def test_athletes_have_generations_of_their_own_that_nobody_guesses(settin
     assert all(generation and len(generation) >= 16 for generation in made)
 
 
-async def test_a_generation_that_no_store_could_keep_is_told_before_the_code_is_spent(setting: Setting) -> None:
+async def test_a_generation_that_no_store_could_keep_is_reported_before_the_code_is_spent(setting: Setting) -> None:
     strava = setting.strava(new_secret=lambda size: "a b")
     code = await setting.code(strava)
     with pytest.raises(InputError, match="generation"):
@@ -171,7 +171,7 @@ async def test_a_renewal_does_not_bring_an_old_generation_back() -> None:
     assert shared.kept.token.generation == source.token.generation == "g3"
 
 
-async def test_sessions_are_ended_after_a_renewal_under_way_in_this_or_another_process() -> None:
+async def test_sessions_are_ended_after_a_renewal_in_progress_in_this_or_another_process() -> None:
     for here in (True, False):
         shared = Shared()
         shared.strava.gate = anyio.Event()
@@ -188,7 +188,7 @@ async def test_sessions_are_ended_after_a_renewal_under_way_in_this_or_another_p
         assert shared.strava.asked == ["r0"]
 
 
-async def test_tokens_in_hand_are_not_lost_because_sessions_were_ended_meanwhile() -> None:
+async def test_pending_tokens_are_not_lost_because_sessions_were_ended_meanwhile() -> None:
     shared = Shared()
     shared.kept.fail_with = OSError("disk full")
     with pytest.raises(OSError, match="disk full"):
@@ -200,7 +200,7 @@ async def test_tokens_in_hand_are_not_lost_because_sessions_were_ended_meanwhile
     assert (shared.kept.token.refresh_token, shared.kept.token.generation) == ("r1", "g2")
 
 
-async def test_ending_sessions_keeps_the_tokens_in_hand_first() -> None:
+async def test_ending_sessions_saves_pending_tokens_first() -> None:
     shared = Shared()
     shared.kept.fail_with = OSError("disk full")
     with pytest.raises(OSError, match="disk full"):
@@ -265,7 +265,7 @@ async def test_tokens_that_were_forgotten_while_their_generation_was_read_are_no
 # Ended
 
 
-async def test_a_grant_that_strava_calls_dead_ends_its_generation_once_whoever_asks() -> None:
+async def test_a_grant_that_strava_calls_invalid_ends_its_generation_once() -> None:
     shared = Shared()
     shared.kept.token = replace(shared.kept.token or TokenSet(""), generation="g1")
     shared.strava.fail_with = InvalidGrantError("dead")
@@ -291,7 +291,7 @@ async def test_a_store_that_cannot_keep_the_end_of_a_grant_does_not_hide_it() ->
     assert not shared.source.unsaved
 
 
-async def test_what_is_handed_to_a_function_is_not_handed_over_when_the_grant_is_dead() -> None:
+async def test_a_callback_gets_no_tokens_when_the_grant_is_invalid() -> None:
     async def refuse(tokens: TokenSet) -> AccessInfo:
         raise InvalidGrantError("dead")
 
@@ -324,7 +324,7 @@ async def test_a_cancelled_end_of_sessions_is_carried_to_its_end(setting: Settin
     assert await setting.is_alive(await setting.store.load(setting.marianne))
 
 
-async def test_a_hundred_ends_renewals_and_connections_at_once_leave_one_grant_that_lives(setting: Setting) -> None:
+async def test_a_hundred_ends_renewals_and_connections_at_once_leave_one_valid_grant(setting: Setting) -> None:
     objects = [setting.strava(new_secret=counted()) for _ in range(3)]
     await objects[0].connect(await setting.code(objects[0]))
     setting.clock.advance(6 * 3600)
@@ -346,7 +346,7 @@ async def test_a_hundred_ends_renewals_and_connections_at_once_leave_one_grant_t
 
 
 @pytest.mark.parametrize("odd", [None, 1, b"a", "a b", "\u00e9", "a\n", "\ud800", "a" * 65])
-def test_what_is_no_generation_is_told_and_not_shown(odd: Any) -> None:
+def test_what_is_no_generation_is_reported_and_not_shown(odd: Any) -> None:
     with pytest.raises(InputError, match="generation") as raised:
         TokenSet("a", generation=odd)
     assert repr(odd) not in str(raised.value)
@@ -397,7 +397,7 @@ SIX_HOURS = 6 * 3600
         (TokenSet(""), TokenSet(""), False),
     ],
 )
-def test_tokens_continue_a_grant_unless_a_grant_that_lives_could_not_have_brought_them(
+def test_tokens_continue_a_grant_unless_a_valid_grant_could_not_have_brought_them(
     kept: TokenSet, came: TokenSet, continues: bool
 ) -> None:
     assert may_continue(replace(kept, generation="g1"), came) == continues

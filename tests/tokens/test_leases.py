@@ -32,7 +32,7 @@ class Lease:
 
 
 class ExpiringStore(MemoryTokenStore):
-    """A store whose lock is a lease that expires when told so, whatever its holder is doing."""
+    """A store whose lock is a lease that expires on request, whatever its holder is doing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -245,7 +245,7 @@ async def dead_grant(store: MemoryTokenStore) -> AsyncIterator[Strava]:
         yield setting.strava()
 
 
-async def test_a_grant_is_not_called_dead_without_a_lease_that_is_held() -> None:
+async def test_a_grant_is_not_called_invalid_without_a_lease_that_is_held() -> None:
     store = ShortLease()
     async for strava in dead_grant(store):
         (athlete_id,) = await store.athlete_ids()
@@ -263,7 +263,7 @@ class Overtaken(MemoryTokenStore):
         return await super().delete(athlete_id, if_unchanged=if_unchanged)
 
 
-async def test_only_the_tokens_of_the_dead_grant_are_forgotten() -> None:
+async def test_only_the_tokens_of_the_invalid_grant_are_forgotten() -> None:
     store = Overtaken()
     async for strava in dead_grant(store):
         (athlete_id,) = await store.athlete_ids()

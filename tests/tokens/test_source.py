@@ -1,4 +1,4 @@
-"""One renewal for any number of callers, and no token lost whoever is cancelled."""
+"""One renewal for any number of callers, and no token lost by cancellation."""
 
 import asyncio
 import gc
@@ -163,7 +163,7 @@ async def test_after_a_failure_the_next_call_tries_again() -> None:
     assert await setting.source.bearer() == "a1"
 
 
-async def test_a_dead_grant_is_asked_for_once_until_there_are_new_tokens() -> None:
+async def test_an_invalid_grant_is_tried_once_until_there_are_new_tokens() -> None:
     setting = Setting()
     setting.strava.latest = "r7"
     for _ in range(3):
@@ -369,7 +369,7 @@ async def test_tokens_set_during_a_renewal_count() -> None:
     assert setting.source.token.access_token == "b0"
 
 
-async def test_replacing_waits_for_a_renewal_under_way() -> None:
+async def test_replacing_waits_for_a_renewal_in_progress() -> None:
     setting = Setting()
     setting.strava.gate = anyio.Event()
 
@@ -514,7 +514,7 @@ async def test_a_refused_token_that_another_process_replaced_is_read_and_not_ren
     assert shared.strava.asked == []
 
 
-async def test_a_lost_race_reads_again_before_the_grant_is_called_dead() -> None:
+async def test_a_lost_race_reads_again_before_the_grant_is_called_invalid() -> None:
     shared = Shared()
 
     async def overtaken(tokens: TokenSet) -> AccessInfo:
@@ -541,7 +541,7 @@ async def test_a_lost_race_goes_on_with_what_it_finds_even_if_that_is_old() -> N
     assert asked == ["r0", "s0"]
 
 
-async def test_a_dead_grant_is_asked_for_once_and_lives_again_when_somebody_connects() -> None:
+async def test_an_invalid_grant_is_tried_once_until_the_athlete_connects_again() -> None:
     shared = Shared()
     shared.strava.latest = "r7"
     for _ in range(3):
@@ -586,7 +586,7 @@ async def test_tokens_that_could_not_be_kept_are_kept_before_their_next_use() ->
 
 
 @pytest.mark.parametrize("since", [TokenSet("b0", "s0", NOW + 3600), None])
-async def test_tokens_in_hand_give_way_to_what_happened_since(since: TokenSet | None) -> None:
+async def test_pending_tokens_give_way_to_later_changes(since: TokenSet | None) -> None:
     shared = Shared()
     shared.kept.fail_with = OSError("disk full")
     with pytest.raises(OSError, match="disk full"):
@@ -597,7 +597,7 @@ async def test_tokens_in_hand_give_way_to_what_happened_since(since: TokenSet | 
     assert shared.kept.token is since
 
 
-async def test_handing_over_saves_what_is_in_hand_and_asks_nobody() -> None:
+async def test_flushing_saves_pending_tokens_without_a_request() -> None:
     shared = Shared()
     await shared.source.flush()
     assert shared.kept.done == []
@@ -668,7 +668,7 @@ async def test_a_cancelled_renewal_keeps_what_strava_answered() -> None:
     assert shared.kept.token.refresh_token == "r1"
 
 
-async def test_a_scope_known_to_be_missing_is_told_after_reading_once_more() -> None:
+async def test_a_scope_known_to_be_missing_is_reported_after_reading_once_more() -> None:
     shared = Shared(expires_at=NOW + 3600)
     shared.kept.token = TokenSet("a0", "r0", NOW + 3600, frozenset({"read"}), 7)
     with pytest.raises(MissingScopeError, match="activity:read or activity:read_all") as caught:
@@ -692,7 +692,7 @@ async def test_kept_tokens_are_prepared_before_a_call_waits_and_others_are_not()
     assert (shared.strava.asked, alone.strava.asked) == (["r0"], [])
 
 
-async def test_a_keeper_and_a_callback_contradict_each_other() -> None:
+async def test_persistence_and_callback_exclude_each_other() -> None:
     with pytest.raises(InputError, match="either"):
         TokenSource(persistence=Kept(None), on_refresh=print)
 
@@ -747,7 +747,7 @@ async def test_a_replacement_that_fails_is_its_callers_affair() -> None:
     assert results == ["a0"]
 
 
-async def test_a_source_with_a_dead_grant_is_freed_without_the_garbage_collector() -> None:
+async def test_a_source_with_an_invalid_grant_is_freed_without_the_garbage_collector() -> None:
     async def refuse(tokens: TokenSet) -> AccessInfo:
         raise InvalidGrantError("dead")
 
@@ -766,7 +766,7 @@ async def test_a_source_with_a_dead_grant_is_freed_without_the_garbage_collector
         gc.enable()
 
 
-async def test_tokens_in_hand_are_kept_although_strava_gives_the_same_again() -> None:
+async def test_pending_tokens_are_kept_although_strava_issues_the_same_again() -> None:
     shared = Shared()
     shared.kept.fail_with = OSError("disk full")
     with pytest.raises(OSError, match="disk full"):
@@ -781,7 +781,7 @@ async def test_tokens_in_hand_are_kept_although_strava_gives_the_same_again() ->
     assert shared.kept.token == renewed
 
 
-async def test_a_new_grant_is_in_hand_before_the_keeper_has_it() -> None:
+async def test_a_new_grant_is_pending_until_it_is_saved() -> None:
     shared = Shared()
     shared.kept.loading = None
     grant = AccessInfo(info("b0", "s0", NOW + 3600), athlete={"id": 7})
@@ -796,7 +796,7 @@ async def test_a_new_grant_is_in_hand_before_the_keeper_has_it() -> None:
     assert shared.kept.token == TokenSet("b0", "s0", NOW + 3600, athlete_id=7)
 
 
-async def test_waiting_for_the_end_of_a_renewal_from_inside_is_told() -> None:
+async def test_waiting_for_the_end_of_a_renewal_from_inside_is_reported() -> None:
     async def close(tokens: TokenSet) -> None:
         await setting.source.wait_idle()
 
@@ -805,7 +805,7 @@ async def test_waiting_for_the_end_of_a_renewal_from_inside_is_told() -> None:
         await setting.source.bearer()
 
 
-async def test_renewals_that_need_each_other_are_told() -> None:
+async def test_renewals_that_need_each_other_are_reported() -> None:
     async def use_second(tokens: TokenSet) -> None:
         await second.source.bearer()
 
@@ -841,7 +841,7 @@ def test_a_loop_that_was_closed_amid_a_renewal_does_not_block_the_next() -> None
     gc.collect()
 
 
-async def test_kept_tokens_cannot_be_replaced_behind_the_keepers_back() -> None:
+async def test_saved_tokens_cannot_be_replaced_without_the_persistence() -> None:
     shared = Shared()
     with pytest.raises(InputError, match=r"Strava\.connect"):
         await shared.source.replace(shared.strava.refresh, save=False)
@@ -849,7 +849,7 @@ async def test_kept_tokens_cannot_be_replaced_behind_the_keepers_back() -> None:
 
 
 async def confirmed(shared: Shared) -> tuple[bool, int]:
-    """Return whether the grant lives, and how often its end was called."""
+    """Return whether the grant is valid, and how often its end was called."""
     ended: list[None] = []
 
     async def end(dead: TokenSet | None) -> None:
@@ -881,7 +881,7 @@ async def test_a_confirmation_that_lost_a_race_asks_with_what_it_finds() -> None
     assert asked == ["r0", "s0"]
 
 
-async def test_a_confirmation_lets_tokens_in_hand_go_that_were_superseded() -> None:
+async def test_a_verification_drops_superseded_pending_tokens() -> None:
     shared = Shared()
     shared.kept.fail_with = OSError("disk full")
     with pytest.raises(OSError, match="disk full"):
@@ -951,7 +951,7 @@ async def test_a_new_grant_inherits_nothing_although_its_answer_does_not_say_who
 
 
 @pytest.mark.parametrize("expires_at", [NOW - 100, NOW, NOW + 200])
-async def test_a_token_that_is_born_expired_does_not_bring_one_renewal_per_call(expires_at: int) -> None:
+async def test_a_token_that_is_issued_expired_does_not_cause_one_renewal_per_call(expires_at: int) -> None:
     setting = Setting()
     number = 0
 
@@ -971,7 +971,7 @@ async def test_a_token_that_is_born_expired_does_not_bring_one_renewal_per_call(
     assert await setting.source.bearer() == "a2"
 
 
-async def test_a_life_that_makes_no_sense_says_nothing_about_the_clock() -> None:
+async def test_an_invalid_lifetime_says_nothing_about_the_clock() -> None:
     setting = Setting()
     for expires_in in (0, 10**9):
         setting.strava.answer_with = info("a1", "r1", NOW + 21_600, expires_in=expires_in)
@@ -988,7 +988,7 @@ async def test_a_life_that_makes_no_sense_says_nothing_about_the_clock() -> None
     [TransportError("down", sent="maybe"), ServerError(status_code=503), RateLimitedError(status_code=429)],
     ids=lambda error: type(error).__name__,
 )
-async def test_a_token_that_cannot_be_renewed_now_is_used_as_long_as_it_lives(error: StravaError) -> None:
+async def test_a_token_that_cannot_be_renewed_now_is_used_until_it_expires(error: StravaError) -> None:
     setting = Setting(expires_at=NOW + 100)
     setting.strava.fail_with = error
     for _ in range(3):
@@ -1002,7 +1002,7 @@ async def test_a_token_that_cannot_be_renewed_now_is_used_as_long_as_it_lives(er
         await setting.source.bearer()
 
 
-async def test_a_token_whose_grant_is_dead_or_not_kept_is_not_used_although_it_lives() -> None:
+async def test_a_token_whose_grant_is_invalid_or_unsaved_is_not_used_although_it_has_not_expired() -> None:
     setting, shared = Setting(expires_at=NOW + 100), Shared(expires_at=NOW + 100)
     setting.strava.fail_with = InvalidGrantError("dead")
     with pytest.raises(InvalidGrantError):

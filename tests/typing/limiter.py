@@ -30,7 +30,7 @@ QUOTA = Quota(read_15min=METER, read_day=METER, overall_15min=METER, overall_day
 
 
 class Ticket:
-    """A permit that knows nothing of ours."""
+    """A permit without a base class of this library."""
 
     def settle(self, status_code: int, headers: Mapping[str, str]) -> None: ...
 

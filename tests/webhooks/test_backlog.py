@@ -32,7 +32,7 @@ kept_events = st.builds(
 
 
 @given(kept=kept_events)
-def test_a_kept_event_comes_back_from_json_as_it_was(kept: PersistedEvent) -> None:
+def test_a_persisted_event_survives_json(kept: PersistedEvent) -> None:
     assert PersistedEvent.from_json(kept.to_json()) == kept
     assert kept.to_json().isascii()
 
@@ -42,7 +42,7 @@ def test_a_kept_event_comes_back_from_json_as_it_was(kept: PersistedEvent) -> No
     [{"event": None}, {"event": {}}, {"accepted_at": "1"}, {"claimed": None}, {"forgotten": 1}, {"accepted_at": None}]
     + [{"failures": failures} for failures in (None, [], {"trouble": True}, {"trouble": -1}, {"trouble": 1.0})],
 )
-def test_what_is_no_kept_event_is_refused(changes: dict[str, Any]) -> None:
+def test_an_invalid_persisted_event_is_refused(changes: dict[str, Any]) -> None:
     value = json.loads(PersistedEvent(event(), 1.0).to_json())
     with pytest.raises(InputError):
         PersistedEvent.from_json(json.dumps({**value, **changes}))
@@ -55,7 +55,7 @@ def test_what_was_kept_before_failures_were_counted_has_none() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, "null"])
-def test_what_is_no_object_is_no_kept_event(text: str) -> None:
+def test_a_persisted_event_has_to_be_an_object(text: str) -> None:
     with pytest.raises(InputError):
         PersistedEvent.from_json(text)
 

@@ -34,7 +34,7 @@ def event(number: int = 1, at: int = 1) -> WebhookEvent:
 
 
 class MemoryBacklog:
-    """A backlog that does as it is told.
+    """A backlog in memory, which records its operations.
 
     Attributes:
         kept: what is free.
@@ -430,7 +430,7 @@ async def test_what_was_taken_is_held_until_it_is_settled() -> None:
 
 
 @pytest.mark.parametrize("error", [None, ValueError("a defect")])
-async def test_whatever_becomes_of_what_was_taken_it_leaves(error: Exception | None) -> None:
+async def test_a_taken_event_leaves_whatever_its_outcome(error: Exception | None) -> None:
     backlog = MemoryBacklog(PersistedEvent(event(), 0.0))
     service = Service(backlog)
     service.error = error

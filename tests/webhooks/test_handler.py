@@ -492,7 +492,7 @@ async def test_a_wall_clock_that_jumps_makes_no_event_old() -> None:
     assert await handling.attempt(job, False) is FAILED
 
 
-async def test_a_dead_grant_ends_an_event_without_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_invalid_grant_ends_an_event_without_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
     assert await attempts(World(on_event=[InvalidGrantError("dead")]), CREATED, 1) == [DROPPED]
     assert "athlete 7 has to connect again" in caplog.text
     assert "Traceback" not in caplog.text
@@ -638,13 +638,13 @@ async def test_handlers_do_not_wait_for_the_threads_of_the_service() -> None:
 # -- the end of a grant -----------------------------------------------------------------------------------------------
 
 
-async def test_a_deauthorization_that_strava_confirms_is_told_once_and_is_no_event() -> None:
+async def test_a_deauthorization_that_strava_confirms_is_reported_once_and_is_no_event() -> None:
     world = World()
     assert await world.handling().attempt(world.job(REMOVED), False) is HANDLED
     assert world.calls == [("is_connected", 7), ("forget_if_revoked", 7), ("on_disconnect", 7)]
 
 
-async def test_a_false_deauthorization_is_logged_and_told_to_nobody(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_false_deauthorization_is_logged_and_reported_to_nobody(caplog: pytest.LogCaptureFixture) -> None:
     world = World(forget_if_revoked=[False])
     assert await world.handling().attempt(world.job(REMOVED), False) is DROPPED
     assert world.asked() == ["is_connected", "forget_if_revoked", "is_connected"]
@@ -702,7 +702,9 @@ async def test_what_could_not_be_found_out_in_the_last_attempt_is_not_tried_agai
 
 
 @pytest.mark.parametrize(("connected", "asked"), [(True, 2), (False, 1)])
-async def test_a_deletion_that_was_cut_off_is_told_by_whether_the_tokens_are_there(connected: bool, asked: int) -> None:
+async def test_a_deletion_that_was_cut_off_is_reported_by_whether_the_tokens_are_there(
+    connected: bool, asked: int
+) -> None:
     world = World(is_connected=[True, connected])
     with anyio.CancelScope() as scope:
         world.steps["forget_if_revoked"] = [scope]
@@ -758,7 +760,7 @@ async def test_a_store_that_fails_before_on_disconnect_does_not_end_it() -> None
     assert not any(isinstance(result, Outcome) for result in results[:-1])
 
 
-async def test_who_has_connected_again_is_not_told_of_as_one_who_left() -> None:
+async def test_who_has_connected_again_is_not_reported_as_disconnected() -> None:
     world = World(is_connected=[True, True], on_disconnect=[ValueError("a defect")])
     assert await attempts(world, REMOVED, 2) == [AFTER_TROUBLE[0], DROPPED]
     assert world.asked().count("on_disconnect") == 1

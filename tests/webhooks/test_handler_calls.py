@@ -286,7 +286,7 @@ async def test_a_function_that_returns_what_is_to_be_awaited_has_one_time_for_bo
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan")])
-async def test_a_time_that_makes_no_sense_is_refused(seconds: float) -> None:
+async def test_an_invalid_time_is_refused(seconds: float) -> None:
     with pytest.raises(InputError):
         HandlerCalls(FakeClock(), seconds, 1)
 

@@ -127,7 +127,7 @@ async def test_no_more_events_are_remembered_than_may_be() -> None:
     assert [key in seen for key in ("a", "b", "c")] == [False, True, True]
 
 
-async def test_what_finds_no_room_is_turned_away_and_accepted_later() -> None:
+async def test_what_finds_no_room_is_rejected_and_accepted_later() -> None:
     desk = Desk()
     desk.act = desk.a_second
     queue = desk.queue(max_queue=2, workers=1)
@@ -155,7 +155,7 @@ async def test_nothing_is_accepted_before_the_beginning_and_after_the_end() -> N
     assert desk.begun == [(1, 1)]
 
 
-async def test_what_is_known_is_turned_away_too_where_nothing_runs() -> None:
+async def test_what_is_known_is_rejected_too_where_nothing_runs() -> None:
     queue = Desk().queue()
     async with queue.running():
         await queue.offer(event())
@@ -176,7 +176,7 @@ async def test_what_is_unfinished_is_known_however_long_the_queue_is(caplog: pyt
             await anyio.sleep_forever()
 
 
-async def test_what_is_turned_away_is_in_the_log_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_is_rejected_is_in_the_log_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     desk = Desk()
     desk.act = desk.a_second
     queue = desk.queue(max_queue=1, drain_seconds=0)
@@ -196,7 +196,7 @@ async def test_what_is_turned_away_is_in_the_log_once_a_minute(caplog: pytest.Lo
         assert said() == ["the queue is full"]
 
 
-async def test_what_is_turned_away_at_the_end_is_no_trouble(caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_is_rejected_at_the_end_is_no_trouble(caplog: pytest.LogCaptureFixture) -> None:
     desk = Desk()
     queue = desk.queue()
 
@@ -229,7 +229,7 @@ async def test_a_queue_runs_once_at_a_time() -> None:
         *[{"drain_seconds": -1.0}, {"drain_seconds": float("nan")}],
     ],
 )
-def test_numbers_that_make_no_sense_are_refused(arguments: dict[str, Any]) -> None:
+def test_invalid_numbers_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         Desk().queue(**arguments)
 
@@ -334,7 +334,7 @@ def removed(at: int, owner_id: int = 7) -> WebhookEvent:
     return WebhookEvent("athlete", owner_id, "update", owner_id, 9, at, {"authorized": "false"})
 
 
-async def test_what_is_too_much_of_one_athlete_is_turned_away_and_others_are_taken(
+async def test_what_is_too_much_of_one_athlete_is_rejected_and_others_are_taken(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     desk = Desk()
@@ -644,7 +644,7 @@ async def test_what_waits_to_be_tried_again_gets_one_last_attempt_at_the_end() -
     assert queue.counts == WebhookCounts(accepted=2, handled=1, failed=1)
 
 
-async def test_an_attempt_under_way_that_fails_while_it_ends_is_followed_by_one_more() -> None:
+async def test_an_attempt_in_progress_that_fails_while_it_ends_is_followed_by_one_more() -> None:
     desk = Desk()
     failing = failing_first({1: [3600.0]})
     ending = anyio.Event()

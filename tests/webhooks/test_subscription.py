@@ -51,7 +51,7 @@ ONCE = RetryPolicy(max_attempts=1)
 
 
 class Service:
-    """The caller's own server: answers the handshake, unless told otherwise."""
+    """The caller's own server: answers the handshake by default."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
@@ -175,7 +175,7 @@ async def test_anything_but_the_id_may_be_missing(entry: dict[str, Any], expecte
 
 
 @pytest.mark.parametrize("body", [{}, {"id": 5}, [5], [{"id": "5"}], [{"id": True}], [{"callback_url": CALLBACK}]])
-async def test_what_is_no_list_of_subscriptions_is_told(body: object) -> None:
+async def test_what_is_no_list_of_subscriptions_is_reported(body: object) -> None:
     with pytest.raises(DecodeError):
         await answering(lambda request: httpx.Response(200, json=body)).webhooks.view()
 
@@ -219,14 +219,14 @@ async def test_a_second_subscription_is_refused(setting: Setting) -> None:
     assert caught.value.errors[0]["code"] == "already exists"
 
 
-async def test_a_callback_that_fails_is_told(setting: Setting) -> None:
+async def test_a_callback_that_fails_is_reported(setting: Setting) -> None:
     setting.service.status_code = 404
     with pytest.raises(BadRequestError) as caught:
         await setting.strava().webhooks.subscribe(CALLBACK, VERIFY_TOKEN)
     assert caught.value.errors[0]["field"] == "callback url"
 
 
-async def test_an_id_that_is_not_there_is_told(setting: Setting) -> None:
+async def test_an_id_that_is_not_there_is_reported(setting: Setting) -> None:
     with pytest.raises(NotFoundError):
         await setting.strava().webhooks.unsubscribe(5)
 

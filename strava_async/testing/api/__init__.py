@@ -1,1 +1,1 @@
-"""The endpoints of Strava's API, and those of OAuth that hand out tokens."""
+"""The endpoints of Strava's API, and the OAuth endpoints that issue tokens."""

@@ -1,4 +1,4 @@
-"""Activities: lists, details and what hangs on them; creating and changing them.
+"""Activities: lists, details, laps, zones, streams, kudos, comments and photos; creating and changing them.
 
 Source:
     https://developers.strava.com/docs/reference/ (Activities, Streams).
@@ -111,7 +111,7 @@ class ActivitiesApi:
         return json_response(catalogue.world.kudos(number)[(page - 1) * count : page * count])
 
     async def comments(self, request: EmulatorRequest) -> Response:
-        """GET /activities/{id}/comments: oldest first; by ``after_cursor``, or by ``page`` as of old.
+        """GET /activities/{id}/comments: oldest first; by ``after_cursor``, or by the older ``page``.
 
         Each comment carries a cursor only if one of the paging parameters was sent.
         """
@@ -155,8 +155,8 @@ class ActivitiesApi:
         series_type = query.get("series_type", "distance")
         if series_type not in ("time", "distance"):
             raise bad_request("Application", "series_type")
-        asked = set(query.get("keys", "distance").split(","))
-        keys = tuple(key for key in KEYS if key in asked)
+        requested = set(query.get("keys", "distance").split(","))
+        keys = tuple(key for key in KEYS if key in requested)
         by_type = truth(query, "key_by_type")
         needed = "distance" if series_type == "distance" and self._quirks.streams_need_distance else "time"
 
@@ -201,13 +201,13 @@ class ActivitiesApi:
             raise bad_request("Activity", str(error).partition(":")[0]) from error
         catalogue.refresh(activity_id)
         self._publisher.created(detail)
-        # So in the recording of 2025-10: an empty pair, which a client has to live with.
+        # As in the recording of 2025-10: an empty pair, which a client must accept.
         return json_response(detail, 201, {"X-Readratelimit-Usage": ","})
 
     async def update(self, request: EmulatorRequest) -> Response:
         """PUT /activities/{id}: JSON, as documented, or a form; the query is ignored, as its flags are by Strava.
 
-        A recording of 2018 shows a form with texts. How Strava reads flags in a form is not known: here as those of
+        A recording of 2018 shows a form with texts. How Strava reads flags in a form is not known: here as in
         ``POST /activities``.
         """
         request.require("activity:write")
@@ -262,7 +262,7 @@ class ActivitiesApi:
 
 
 async def _sent(request: EmulatorRequest) -> dict[str, Any]:
-    """Return the fields of an update: flags as booleans, whichever way they come."""
+    """Return the fields of an update, with flags as booleans."""
     if not request.sends_form:
         raw = await request.body()
         return decode_json(raw) if raw.strip() else {}

@@ -1,4 +1,4 @@
-"""Clubs: the athlete's own in a list, any that is not private by id, and what they do together.
+"""Clubs: the athlete's own in a list, any that is not private by id, and their events.
 
 Source:
     https://developers.strava.com/docs/reference/ (Clubs).
@@ -16,7 +16,7 @@ from strava_async.testing.world.view import club_events, clubs
 
 
 class ClubsApi:
-    """The endpoints below ``/clubs``, and ``/athlete/clubs``. ``/clubs/{id}/activities`` is a path no more."""
+    """The endpoints below ``/clubs``, and ``/athlete/clubs``. ``/clubs/{id}/activities`` no longer exists."""
 
     def __init__(self, world_of: WorldOf, quirks: Quirks) -> None:
         self._world_of = world_of
@@ -31,7 +31,7 @@ class ClubsApi:
         return json_response(mine[(page - 1) * count : page * count])
 
     async def detail(self, request: EmulatorRequest) -> Response:
-        """GET /clubs/{id}: a private club is missing to those who are not in it."""
+        """GET /clubs/{id}: a private club is a 404 to those who are not members."""
         _, club = self._seen(request)
         return json_response(club)
 

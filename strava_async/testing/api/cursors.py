@@ -18,12 +18,12 @@ from strava_async.testing.http.responses import bad_request
 def cursor_of(comment: dict[str, Any]) -> str:
     """Return the cursor that stands for a comment."""
     content = json.dumps({"id": comment["id"], "created_at": comment["created_at"]}, separators=(",", ":"))
-    content += " " * ((1 - len(content)) % 3)  # always two signs of padding, so that every client meets the escapes
+    content += " " * ((1 - len(content)) % 3)  # always two padding characters, so that every client sees the escapes
     return quote(base64.b64encode(content.encode()).decode(), safe="")
 
 
 def position(cursor: str, comments: Sequence[dict[str, Any]]) -> int:
-    """Return how many comments to pass over; 400 for a cursor that is none or belongs elsewhere."""
+    """Return how many comments to skip; 400 for a cursor that is invalid or of another activity."""
     refusal = bad_request("Comment", "after_cursor")
     try:
         value: Any = json.loads(base64.b64decode(unquote(cursor), validate=True))

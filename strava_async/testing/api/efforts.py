@@ -41,7 +41,7 @@ class EffortsApi:
     async def index(self, request: EmulatorRequest) -> Response:
         """GET /segment_efforts: the fastest first, as many as ``per_page`` says; there is no second page.
 
-        The dates are compared with the clock on the wall, both inclusive.
+        The dates are local times, both inclusive.
         """
         catalogue = self._subscriber(request)
         segment_id = integer(request.query, "segment_id", "SegmentEffort")
@@ -76,7 +76,7 @@ class EffortsApi:
     async def streams(self, request: EmulatorRequest) -> Response:
         """GET /segment_efforts/{id}/streams: the distance alone without ``keys``.
 
-        They are a piece of the activity's: time and distance don't begin at 0.
+        They are a section of the activity's: time and distance don't start at 0.
         """
         request.require("read_all")
         catalogue = self._catalogue_of(request.athlete_id, request.now)
@@ -123,7 +123,7 @@ def _wall(request: EmulatorRequest, name: str, default: float) -> float:
 
 
 def _body(catalogue: Catalogue, effort: TimedEffort) -> EncodedBody:
-    """Return an effort's JSON; all of its activity's are kept, for who lists one segment of a road lists the next."""
+    """Return an effort's JSON. All efforts of its activity are cached: clients often list several segments."""
 
     def make() -> dict[str, Any]:
         made = [_shown(one) for one in catalogue.world.segment_efforts(effort.activity["id"])]
@@ -140,4 +140,4 @@ def _keep(catalogue: Catalogue, effort: dict[str, Any]) -> None:
 
 
 def _shown(effort: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in effort.items() if key != "hidden"}  # only an activity's page says that
+    return {key: value for key, value in effort.items() if key != "hidden"}  # only in an activity's detail

@@ -20,14 +20,14 @@ from strava_async.testing.world.routes import exports, saved_views
 from strava_async.testing.world.routes.saved import SavedRoute, owner_of
 
 _ID = re.compile(r"[0-9]{1,19}", re.ASCII)  # a digit more than other ids have
-_IN_QUOTES, _IN_EXTENDED_VALUE = " !#$+.^_`|~-", "!#$&+.^_`|~-"  # what stays as it is; RFC 8187 for the latter
+_IN_QUOTES, _IN_EXTENDED_VALUE = " !#$+.^_`|~-", "!#$&+.^_`|~-"  # not escaped; RFC 8187 for the latter
 
 
 class RoutesApi:
     """The endpoints below ``/routes``, and ``/athletes/{id}/routes``.
 
     Args:
-        world_of: gives an athlete's data; ``KeyError`` for an id that nobody has.
+        world_of: returns an athlete's data; ``KeyError`` for an unknown id.
         quirks: see there.
     """
 
@@ -48,7 +48,7 @@ class RoutesApi:
         return json_response([saved_views.summary(route, world.summary_profile) for route in chosen])
 
     async def detail(self, request: EmulatorRequest) -> Response:
-        """GET /routes/{id}: with the segments that the caller can ask for, so with none of another's world."""
+        """GET /routes/{id}: with the segments that the caller can request, so none of another athlete's world."""
         route, owner = self._seen(request)
         known = self._world_of(request.athlete_id).segments.all().values()
         along = [segment.summary for segment in known if segment.route is route.way and may_see(request, segment)]

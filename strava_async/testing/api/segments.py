@@ -1,6 +1,6 @@
-"""Segments: one by its id, the starred ones, what there is within a rectangle, their streams.
+"""Segments: one by its id, the starred ones, those within a rectangle, their streams.
 
-What there is are the segments along the roads of the athlete's own activities and saved routes.
+The segments are those along the athlete's own activities and saved routes.
 
 Source:
     https://developers.strava.com/docs/reference/ (Segments, Streams).
@@ -64,7 +64,7 @@ class SegmentsApi:
         return json_response([segment.summary | await _starred_part(request, catalogue, segment) for segment in found])
 
     async def star(self, request: EmulatorRequest) -> Response:
-        """PUT /segments/{id}/starred: a form with ``starred``; the answer is the segment, as it is then."""
+        """PUT /segments/{id}/starred: a form with ``starred``; the answer is the changed segment."""
         request.require("profile:write")
         catalogue, segment = self._seen(request)
         sent = (await request.parameters()).get("starred")
@@ -76,10 +76,10 @@ class SegmentsApi:
         return json_response(detail | await _starred_part(request, catalogue, starred))
 
     async def explore(self, request: EmulatorRequest) -> Response:
-        """GET /segments/explore: the ten most ridden, or run, that begin within ``bounds``; public ones only.
+        """GET /segments/explore: the ten most ridden, or run, that start within ``bounds``; public ones only.
 
-        Since 2026-09-01 it is for applications of the Extended Access tier (see ``Quirks.explore_open``). Riding is
-        what is meant without ``activity_type``: the documents of old say so, those of today say nothing.
+        Since 2026-09-01 it is for applications of the Extended Access tier (see ``Quirks.explore_open``). Without
+        ``activity_type`` it means riding, as earlier documents say; today's say nothing.
         """
         request.require("read", "read_all")
         if not self._quirks.explore_open:
@@ -117,12 +117,12 @@ class SegmentsApi:
 
 
 def may_see(request: EmulatorRequest, segment: Segment) -> bool:
-    """Say whether the token shows that segment."""
+    """Say whether the token may see that segment."""
     return request.may("read_all") or not segment.summary["private"]
 
 
 def seen_segment(request: EmulatorRequest, catalogue: Catalogue, segment_id: int) -> Segment:
-    """Return a segment; one that is missing or must not be seen is a 404."""
+    """Return a segment; one that is missing or not visible is a 404."""
     segment = catalogue.world.segments.all().get(segment_id)
     if segment is None or not may_see(request, segment):
         raise not_found("Segment")
@@ -130,7 +130,7 @@ def seen_segment(request: EmulatorRequest, catalogue: Catalogue, segment_id: int
 
 
 async def seen_efforts(request: EmulatorRequest, catalogue: Catalogue, segment: Segment) -> list[TimedEffort]:
-    """Return the efforts on a segment whose activities the token shows, the fastest first."""
+    """Return the efforts on a segment whose activities the token may see, the fastest first."""
     await checkpoint()
     for _ in catalogue.world.segments.timing(segment):
         await checkpoint()
@@ -140,7 +140,7 @@ async def seen_efforts(request: EmulatorRequest, catalogue: Catalogue, segment: 
 
 
 def asked_streams(request: EmulatorRequest, default: Collection[str]) -> tuple[Collection[str], bool]:
-    """Return which streams are asked for, and whether by type.
+    """Return which streams are requested, and whether keyed by type.
 
     ``resolution`` and ``series_type`` are checked, as they are for activities, and change nothing.
     """
@@ -154,7 +154,7 @@ def asked_streams(request: EmulatorRequest, default: Collection[str]) -> tuple[C
 
 
 async def athlete_part(request: EmulatorRequest, catalogue: Catalogue, segment: Segment) -> dict[str, Any]:
-    """Return ``athlete_segment_stats``, which takes ``read_all``; without it there is nothing."""
+    """Return ``athlete_segment_stats``, which needs ``read_all``; None without it."""
     efforts = await seen_efforts(request, catalogue, segment)
     return {"athlete_segment_stats": segment_detail.athlete_stats(efforts)} if request.may("read_all") else {}
 
@@ -175,7 +175,7 @@ def _bounds(request: EmulatorRequest) -> tuple[float, float, float, float]:
         south, west, north, east = map(float, request.query.get("bounds", "").split(","))
     except ValueError as error:
         raise refusal from error
-    if not (-90 <= south <= north <= 90 and -180 <= west <= east <= 180):  # so it is for what is no number, too
+    if not (-90 <= south <= north <= 90 and -180 <= west <= east <= 180):  # NaN fails the comparison, too
         raise refusal
     return south, west, north, east
 

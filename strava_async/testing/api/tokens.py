@@ -29,7 +29,7 @@ SummaryOf = Callable[[int], dict[str, Any]]
 
 
 def token_values(grant: Grant, now: float, *, with_scope: bool) -> dict[str, Any]:
-    """Return what a token answer says of a grant."""
+    """Return the token response for a grant."""
     values: dict[str, Any] = {
         "token_type": "Bearer",
         "access_token": grant.access.value,
@@ -44,7 +44,7 @@ class TokensApi:
     """The endpoints that issue and revoke tokens.
 
     Args:
-        registry: where grants are kept.
+        registry: stores the grants.
         access: counts the legacy ``deauthorize``, the only one of the three that spends quota.
         quirks: see there.
         summary_of: gives the SummaryAthlete of an athlete.
@@ -68,7 +68,7 @@ class TokensApi:
             if grant is None:
                 raise bad_request("RefreshToken", "refresh_token")
             return json_response(self._values(grant, request.now))
-        # What a known application gets for a wrong grant_type has not been reported.
+        # The response to a known application with a wrong grant_type has not been reported.
         raise bad_request("Application", "grant_type")
 
     async def revoke(self, request: EmulatorRequest) -> Response:

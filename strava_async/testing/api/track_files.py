@@ -1,6 +1,6 @@
-"""GPX and TCX: from XML to samples. A document type declaration is refused, so that no entity can be a bomb.
+"""GPX and TCX: from XML to samples. A document type declaration is refused, which prevents entity expansion attacks.
 
-The reader takes the document as it comes and keeps track points only: any namespace will do.
+The reader parses incrementally and keeps track points only; any namespace is accepted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SPORT_TYPES = {
 
 
 class FileError(ValueError):
-    """A file that cannot become an activity; the text is what Strava's answer would say."""
+    """A file that cannot become an activity; the text is that of Strava's response."""
 
 
 class TrackReader:
@@ -36,7 +36,7 @@ class TrackReader:
 
     Attributes:
         samples: the track points, in the order of the file.
-        sport_type: what the file says of the sport; None if nothing that is known.
+        sport_type: the file's sport; None if it is missing or unknown.
         name: the name of the track; None if there is none.
     """
 

@@ -1,4 +1,4 @@
-"""Uploaded files: from the bytes and their declared type to what an activity is made of.
+"""Uploaded files: from the bytes and their declared type to the data of an activity.
 
 Source:
     https://developers.strava.com/docs/uploads/.
@@ -26,12 +26,12 @@ _STRENGTH = frozenset({"WeightTraining", "HighIntensityIntervalTraining", "Worko
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What a file says.
+    """The contents of a file.
 
     Attributes:
-        start_at: Unix seconds; None if the file does not tell (FIT is not read here).
+        start_at: Unix seconds; None if the file does not say (FIT is not parsed here).
         samples: in order of time, without doubles; None if there are none.
-        sport_type: None if the file does not tell.
+        sport_type: None if the file does not say.
         name: None if the file has none.
     """
 
@@ -54,13 +54,13 @@ def unpack(content: bytes, data_type: str) -> bytes:
 
 
 def check_header(content: bytes, data_type: str) -> None:
-    """Raise ``FileError`` for what is refused at once: a FIT file that does not begin like one."""
+    """Raise ``FileError`` for a file that is refused at once: a FIT file without a FIT header."""
     if data_type.startswith("fit") and not (len(content) > 14 and content[0] in (12, 14) and content[8:12] == b".FIT"):
         raise FileError("The file is not a FIT file.")
 
 
 def read_file(content: bytes, data_type: str, sport_type: str | None) -> Recording:
-    """Return what a file says; ``FileError`` if it cannot become an activity."""
+    """Return the contents of a file; ``FileError`` if it cannot become an activity."""
     if data_type == "json":
         return _read_strength(content, sport_type)
     if data_type.startswith("fit"):

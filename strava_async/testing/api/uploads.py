@@ -1,4 +1,4 @@
-"""Uploads: accepted at once, processed a while later, refused if the same file came before.
+"""Uploads: accepted at once, processed later, refused if the same file was uploaded before.
 
 Source:
     https://developers.strava.com/docs/uploads/; error texts as users report them.
@@ -101,7 +101,7 @@ class UploadsApi:
         self.outcomes: deque[UploadOutcome] = deque()
 
     async def create(self, request: EmulatorRequest) -> Response:
-        """POST /uploads: multipart; upload class. What is plainly no file of its type is a 400 at once."""
+        """POST /uploads: multipart; upload class. A file that is obviously not of its type is a 400 at once."""
         request.require("activity:write")
         values = await request.parameters(BODY_LIMIT_BYTES)
         data_type = values.get("data_type", "").lower()
@@ -146,7 +146,7 @@ class UploadsApi:
 
     @property
     def next_ready_at(self) -> float | None:
-        """When there is something to settle; None if nothing is being processed."""
+        """When the next upload is due; None if none is being processed."""
         return self._waiting[0].ready_at if self._waiting else None
 
     def forget(self, activity_id: int) -> None:

@@ -51,8 +51,8 @@ class AccessControl:
     def token_of(self, request: EmulatorRequest) -> str:
         """Return the access token that was sent; empty if there is none.
 
-        It stands in the ``Authorization`` field, or in the query, if ``Quirks.token_in_query`` and as long as Strava
-        takes it there.
+        It is in the ``Authorization`` field, or in the query with ``Quirks.token_in_query``, as long as Strava
+        accepts it there.
         """
         in_query = self._quirks.token_in_query and request.now < HEADER_ONLY_AT
         return bearer_of(request) or (request.query.get("access_token", "") if in_query else "")
@@ -64,7 +64,7 @@ class AccessControl:
             request.application = self._registry.applications[request.token.client_id]
 
     def count(self, request: EmulatorRequest, rate_class: RateClass = "read") -> HttpError | None:
-        """Count the request to its application; return a 429 if it is one too many.
+        """Count the request against its application's quota; return a 429 if that is exceeded.
 
         A request without a known token belongs to no application: it is not counted.
         """

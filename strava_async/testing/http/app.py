@@ -52,10 +52,10 @@ class EmulatorApp:
     """The ASGI application.
 
     Args:
-        clock: the time that windows, tokens and ``Date`` fields go by.
+        clock: the time used for windows, tokens and ``Date`` fields.
         access: checks every call of the API.
         faults: failures on demand.
-        api_prefix: where the API begins; empty if it begins at the root.
+        api_prefix: the path of the API; empty if it is the root.
         latency_seconds: how long a request takes on the clock, half of it before and half after it is processed.
     """
 
@@ -74,7 +74,7 @@ class EmulatorApp:
         self._date = (0, "")
 
     def names(self, path: str) -> tuple[str, ...]:
-        """Return the path as asked for and, for one of the API, as the documents name it."""
+        """Return the path as requested and, for one of the API, as the documents name it."""
         below = path.removeprefix(self._prefix) if path.startswith(f"{self._prefix}/") else path
         return (path,) if below == path else (path, below)
 
@@ -111,7 +111,7 @@ class EmulatorApp:
             if fault.refusal is not None:
                 raise fault.refusal()
         half = self.latency_seconds / 2
-        # Without latency this is a mere checkpoint: requests that are sent together are under way together.
+        # Without latency this is only a checkpoint: requests sent together are in flight together.
         await self._clock.sleep(half + sum(fault.delay_seconds for fault in faults))
         request.now = self._clock.time()
         answer = self._complete(request, await self._process(request, faults, foreign=foreign))
@@ -169,9 +169,9 @@ class EmulatorApp:
         if self._date[0] != second:
             self._date = (second, formatdate(second, usegmt=True))
         # Fields of the handler take precedence; an empty value removes a field.
-        said = {name.lower() for name in answer.headers}
+        present = {name.lower() for name in answer.headers}
         around = {"Date": self._date[1], **application_fields(answer), **(request.rate_headers or {})}
-        headers = {name: value for name, value in around.items() if name.lower() not in said} | dict(answer.headers)
+        headers = {name: value for name, value in around.items() if name.lower() not in present} | dict(answer.headers)
         return replace(answer, headers={name: value for name, value in headers.items() if value})
 
     def _record(self, request: EmulatorRequest, answer: Response) -> None:

@@ -1,14 +1,14 @@
-"""The header fields that Strava's application puts on its answers, but for those of rate limits.
+"""The header fields of Strava's responses, except those of rate limits.
 
-So they are in the recordings of 2025-10 (and of 2018): a weak ``Etag``, ``X-Request-Id``, ``Status``,
+As in the recordings of 2025-10 (and of 2018): a weak ``Etag``, ``X-Request-Id``, ``Status``,
 ``Cache-Control``, ``Vary``, and no length, for the body comes in chunks. The fields of the edge (``Via``, ``X-Cache``,
 ``X-Amz-Cf-*``, ``X-Envoy-Upstream-Service-Time``) and those for browsers' safety (``X-Frame-Options`` and the like) are
 left out.
 
 The streams of an activity come from another backend: without any of these but ``Vary``, and with a length. Pages for
-people, redirects, and what an edge answers by itself have none.
+people, redirects, and responses of the edge itself have none.
 
-Whether ``If-None-Match`` is ever answered with 304 nobody has shown: here it is ignored.
+Whether Strava ever answers ``If-None-Match`` with 304 is not known: here it is ignored.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from http import HTTPStatus
 from strava_async.testing.http.responses import HTML_TYPE, Response
 
 _VALIDATED = {"Cache-Control": "max-age=0, private, must-revalidate"}
-_FAILED = {"Cache-Control": "no-cache"}  # so in a 401 of 2020; of the other failures no recording tells
+_FAILED = {"Cache-Control": "no-cache"}  # as in a 401 of 2020; there is no recording of other failures
 
 
 def is_chunked(answer: Response) -> bool:
@@ -43,5 +43,5 @@ def application_fields(answer: Response) -> Mapping[str, str]:
 def _status(status_code: int) -> str:
     try:
         return f"{status_code} {HTTPStatus(status_code).phrase}"
-    except ValueError:  # a fault may be of any number
+    except ValueError:  # a fault may have any status
         return str(status_code)

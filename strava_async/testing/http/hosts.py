@@ -1,14 +1,14 @@
-"""Whom an emulator on a socket answers: not every web page that the user of this machine has open.
+"""Which requests an emulator on a socket accepts: not those of any web page that is open in a browser on this machine.
 
 Rules:
 
-- A request names its host, as this machine is called. A name of another owner that leads here is DNS rebinding, by
-  which a page of that owner would count as one of the emulator's own. Loopback is always right, and the address that
+- The ``Host`` of a request has to be a name of this machine. Any other name that resolves to it is DNS rebinding, by
+  which a foreign page would count as one of the emulator's own. Loopback is always allowed, and so is the address that
   is listened on; further names have to be given. The port does not matter: it may be mapped.
-- HTTP/1.0 needs no ``Host``, and no browser leaves it out. Otherwise there is one.
-- What may change something, and is sent by a page, is sent by one of the emulator's own. Browsers say so in
-  ``Sec-Fetch-Site``; where the site is plain http and not loopback, in ``Origin`` alone. What has neither is no
-  browser.
+- HTTP/1.0 needs no ``Host``, but every browser sends it. Otherwise it is required.
+- A request of a page that may change something has to come from one of the emulator's own pages. Browsers state this
+  in ``Sec-Fetch-Site``; where the site is plain http and not loopback, only in ``Origin``. A request with neither does
+  not come from a browser.
 
 Source:
     RFC 9110 §7.2, RFC 6454 §7, https://w3c.github.io/webappsec-fetch-metadata/
@@ -35,7 +35,7 @@ Address = IPv4Address | IPv6Address
 
 
 def address_of(text: str) -> Address | None:
-    """Return the IP address that a text is, in brackets or not, with a zone or not; None if it is none."""
+    """Return the IP address in a text, with or without brackets and zone; None if it is not one."""
     try:
         address = ip_address(_ZONE.sub("", text).strip("[]"))
     except ValueError:
@@ -45,7 +45,7 @@ def address_of(text: str) -> Address | None:
 
 
 def host_of(authority: str) -> Address | str | None:
-    """Return the address, or the name in its one spelling, of a host with or without a port; None if it is none."""
+    """Return the address, or the normalized name, of a host with or without a port; None if it is invalid."""
     match = _AUTHORITY.fullmatch(authority)
     if match is None:
         return None
@@ -77,7 +77,7 @@ class AllowedHosts:
         further: names and addresses, with or without a port, which does not matter; ``*`` allows any.
 
     Raises:
-        ValueError: one of them is none.
+        ValueError: one of them is invalid.
     """
 
     def __init__(self, bound: str, further: Iterable[str] = ()) -> None:
@@ -104,12 +104,12 @@ class AllowedHosts:
 def _checked(name: str) -> Address | str:
     host = address_of(name) or host_of(name)
     if host is None or ANY in name:
-        raise ValueError(f"{name!r} is no name or address of a host")
+        raise ValueError(f"{name!r} is not a host name or address")
     return host
 
 
 def restrict_hosts(allowed: AllowedHosts, app: ASGIApp) -> ASGIApp:
-    """Return the application for requests to these hosts; others are refused before it learns of them."""
+    """Return the application for requests to these hosts; others are refused before they reach it."""
 
     async def serve_or_refuse(scope: Scope, receive: Receive, send: Send) -> None:
         refusal = _refusal(allowed, scope) if scope["type"] == "http" else None

@@ -98,7 +98,7 @@ def decimal(values: Mapping[str, str], name: str, resource: str, *, low: float, 
         number = float(text)
     except ValueError as error:
         raise bad_request(resource, name) from error
-    if not low <= number <= high:  # so it is for what is no number, too
+    if not low <= number <= high:  # NaN fails the comparison, too
         raise bad_request(resource, name)
     return number
 
@@ -130,8 +130,8 @@ def sport_type(values: Mapping[str, str], resource: str, *, older: str = "type")
     Args:
         values: what was sent.
         resource: what the answer blames.
-        older: the parameter of old, which counts where ``sport_type`` is not sent. Its case makes no difference, for
-            clients write it in lower case; that of ``sport_type`` does.
+        older: the older parameter, used if ``sport_type`` is not sent. Its case does not matter, because clients
+            write it in lower case; that of ``sport_type`` does.
     """
     value = values.get("sport_type")
     if value:

@@ -23,7 +23,7 @@ _ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 def clean(text: str) -> str:
-    """Return text that UTF-8 can hold: JSON may have brought half a surrogate pair."""
+    """Return text that UTF-8 can encode: JSON may contain an unpaired surrogate."""
     return text.encode("utf-8", "replace").decode()
 
 
@@ -129,7 +129,7 @@ class EmulatorRequest:
         return int(value)
 
     async def body(self, limit_bytes: int = FORM_LIMIT_BYTES) -> bytes:
-        """Read the body; one above the limit is a 413, after the rest has been read and thrown away."""
+        """Read the body; one above the limit is a 413, after the rest has been read and discarded."""
         chunks: list[bytes] = []
         size = 0
         async for chunk in self.asgi_request.stream():
@@ -142,7 +142,7 @@ class EmulatorRequest:
 
     @property
     def sends_form(self) -> bool:
-        """Whether the body is said to be a form, of either encoding."""
+        """Whether the content type is that of a form, in either encoding."""
         return self._content_type()[0] in (b"application/x-www-form-urlencoded", b"multipart/form-data")
 
     async def parameters(self, limit_bytes: int = FORM_LIMIT_BYTES) -> dict[str, str]:
@@ -172,7 +172,7 @@ class EmulatorRequest:
             file.file_object.seek(0)
             self.files[_text(file.field_name)] = SentFile(_text(file.file_name), file.file_object.read())
 
-        # All in memory: the size is bounded already, and a thread that writes to disk would stall a fake clock's test.
+        # All in memory: the size is limited, and a thread that writes to disk would stall a test on a fake clock.
         config = {"MAX_MEMORY_FILE_SIZE": float("inf"), "MAX_FIELDS": FORM_LIMIT_FIELDS}
         try:
             parser = FormParser("multipart/form-data", keep_field, keep_file, boundary=boundary, config=config)

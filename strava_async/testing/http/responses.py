@@ -39,7 +39,7 @@ class EncodedBody:
         return self._etag
 
     def gzipped(self) -> bytes:
-        """Return the body compressed, quickly rather than well: the time of a test is at stake, not a network."""
+        """Return the body compressed at the fastest level: a test saves time, not bandwidth."""
         if self._gzipped is None:
             self._gzipped = gzip.compress(self.plain, compresslevel=1, mtime=0)
         return self._gzipped
@@ -110,7 +110,7 @@ def unauthorized() -> HttpError:
 
 
 def wrong_secret() -> HttpError:
-    """401: the client id is known, the secret is not its."""
+    """401: the client id is known, the secret is wrong."""
     return HttpError(401, "Authorization Error", ("Application", "", "invalid"))
 
 
@@ -140,7 +140,7 @@ def over_capacity() -> HttpError:
 
 
 def not_found(resource: str) -> HttpError:
-    """404: missing, or not to be seen by this caller."""
+    """404: missing, or not visible to this caller."""
     return HttpError(404, "Resource Not Found", (resource, "", "not found"))
 
 

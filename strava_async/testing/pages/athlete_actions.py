@@ -1,4 +1,4 @@
-"""What athletes do without a program: with a device, in Strava's app, on its pages."""
+"""What athletes do with a device, in Strava's app or on its pages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class AthleteActions:
         uploads: is notified of deletions.
         next_id: gives the ids of uploads and activities.
         publisher: publishes the events.
-        clock: tells when.
+        clock: dates the activities.
     """
 
     def __init__(
@@ -75,4 +75,4 @@ class AthleteActions:
 
 def _check(sport_type: str) -> None:
     if sport_type not in SPORT_TYPES:
-        raise ValueError(f"there is no sport type {sport_type!r}")
+        raise ValueError(f"unknown sport type: {sport_type!r}")

@@ -1,8 +1,8 @@
 """``/oauth/authorize``: checks the request, asks the athlete, redirects the browser.
 
 Source:
-    https://developers.strava.com/docs/authentication/ ("Requesting access"). What the page refuses with is reported for
-    the client id only; the other Faults follow its pattern.
+    https://developers.strava.com/docs/authentication/ ("Requesting access"). Only the Fault for a
+    wrong client id has been reported; the others follow its pattern.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Consent:
     """The authorization endpoint.
 
     Args:
-        registry: where grants are kept.
+        registry: stores the grants.
         names: returns the name of each athlete by id; called when a page is shown.
-        first_athlete: who is signed in to a browser that has not been seen before.
+        first_athlete: the athlete who is signed in to a new browser.
     """
 
     def __init__(self, registry: GrantRegistry, names: Callable[[], Mapping[int, str]], first_athlete: int) -> None:
@@ -136,7 +136,7 @@ def allows_redirect(redirect_uri: str, callback_domain: str) -> bool:
     try:
         parts = urlsplit(redirect_uri)
         host = parts.hostname or ""
-        _ = parts.port  # raises ValueError for one that is no number
+        _ = parts.port  # raises ValueError if it is not a number
     except ValueError:
         return False
     if parts.scheme in _FORBIDDEN_SCHEMES or "@" in parts.netloc or parts.fragment:

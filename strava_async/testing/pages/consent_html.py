@@ -1,4 +1,4 @@
-"""The pages that an athlete sees: asking for consent, and being told that there is no room."""
+"""The pages that an athlete sees: the consent form, and the notice that the application has no room."""
 
 from __future__ import annotations
 
@@ -114,9 +114,9 @@ def consent_page(
     """Return the page that asks an athlete.
 
     Args:
-        application: the name of who asks.
-        request_id: what the form must bring back.
-        scope: what is asked for.
+        application: the name of the application.
+        request_id: the value that the form sends back.
+        scope: the scopes requested.
         athletes: names by id.
         chosen: the athlete who is preselected.
         destination: the host that the athlete will be sent to.
@@ -133,7 +133,7 @@ def consent_page(
 
 
 def framed(title: str, content: str) -> str:
-    """Return a page in the emulator's look; both are HTML."""
+    """Return a page in the emulator's style; both arguments are HTML."""
     return _FRAME.format(title=title, content=content)
 
 

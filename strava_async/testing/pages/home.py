@@ -28,7 +28,7 @@ _SPORTS = ("Ride", "Run", "TrailRun", "Hike", "Walk", "Swim", "WeightTraining")
 _EVENTS_SHOWN = 10
 _VALUE_CHARACTERS = 40
 
-# The form of the consent page has no need of a script; this page has one, a file of its own.
+# The consent page needs no script; this page has one, in a file of its own.
 _HEADERS = {
     **PAGE_HEADERS,
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'; "
@@ -102,16 +102,16 @@ class HomePage:
         return html_response(framed("Strava emulator", content), 200, _HEADERS)
 
     async def live(self, request: EmulatorRequest) -> Response:
-        """GET /emulator/live: the parts that change while nobody does anything on the page."""
+        """GET /emulator/live: the parts that change without an action on the page."""
         parts = [*(self._grants(athlete_id) for athlete_id in self._names()), self._sent()]
         return html_response("\n".join(parts), 200, _HEADERS)
 
     async def script(self, request: EmulatorRequest) -> Response:
-        """GET /emulator/site.js: what fetches them."""
+        """GET /emulator/site.js: the script that fetches them."""
         return Response(200, EncodedBody(HOME_SCRIPT.encode()), "text/javascript; charset=utf-8", _HEADERS)
 
     async def connect(self, request: EmulatorRequest) -> Response:
-        """GET /emulator/connect: on to the page where the first application asks an athlete; an address to type."""
+        """GET /emulator/connect: redirect to the first application's consent page; an address short enough to type."""
         client_id = next(iter(self._registry.applications))
         page = authorization_url("../oauth", client_id=client_id, redirect_uri=SAMPLE_REDIRECT_URI, scope=_SAMPLE_SCOPE)
         return empty_response(303, {"Location": page, "Cache-Control": "no-store"})
@@ -158,13 +158,15 @@ class HomePage:
         )
 
     def _note(self, athlete_id: int, recorded: Mapping[str, Any]) -> str:
-        told = any(self._subscriptions.of(grant.client_id) for grant in self._registry.grants_of(athlete_id))
+        is_reported = any(self._subscriptions.of(grant.client_id) for grant in self._registry.grants_of(athlete_id))
         minutes, seconds = divmod(round(recorded["moving_time"]), 60)
         what = [f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"]
         if recorded["distance"]:
             what.insert(0, f"{recorded['distance'] / 1000:.1f} km")
         hears = (
-            "Its event appears below." if told else "No application receives it: none here has a webhook subscription."
+            "Its event appears below."
+            if is_reported
+            else "No application receives it: none here has a webhook subscription."
         )
         return _RECORDED.format(name=escape(recorded["name"]), what=escape(", ".join(what)), hears=hears)
 
@@ -176,7 +178,9 @@ class HomePage:
         return f'<div id="grants-{athlete_id}" data-live>{grants or "<p>Not connected.</p>"}</div>'
 
     def _sent(self) -> str:
-        events = "".join(f"<li>{escape(_told(sent))}</li>" for sent in islice(reversed(self._events), _EVENTS_SHOWN))
+        events = "".join(
+            f"<li>{escape(_event_line(sent))}</li>" for sent in islice(reversed(self._events), _EVENTS_SHOWN)
+        )
         return f'<ol id="events" data-live>{events or "<li>None so far.</li>"}</ol>'
 
     def _hears(self, client_id: int) -> str:
@@ -188,7 +192,7 @@ def _back(query: str = "") -> Response:
     return empty_response(303, {"Location": f"../{query}", "Cache-Control": "no-store"})
 
 
-def _told(sent: SentEvent) -> str:
+def _event_line(sent: SentEvent) -> str:
     """Return a line about an event; a test may have posted anything."""
     try:
         event = sent.event

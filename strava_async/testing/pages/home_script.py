@@ -1,4 +1,4 @@
-"""The script of the emulator's front page, which shows changes without a reload."""
+"""The script of the emulator's front page, which updates the parts that change. The page works without it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async function refresh() {
     const now = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const part of now.querySelectorAll("[data-live]")) {
       const shown = document.getElementById(part.id);
-      // What has not changed is left alone: somebody may have the focus in it.
+      // Leave unchanged parts alone: they may have the focus.
       if (shown && shown.innerHTML !== part.innerHTML) shown.innerHTML = part.innerHTML;
     }
     note.hidden = true;

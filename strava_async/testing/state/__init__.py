@@ -1,1 +1,1 @@
-"""What the emulator keeps: applications and grants, athletes and their activities."""
+"""The emulator's state: applications and grants, athletes and their activities."""

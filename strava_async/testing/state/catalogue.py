@@ -42,7 +42,7 @@ class Catalogue:
 
     Args:
         world: where they come from.
-        bodies: where encoded bodies are kept; may be shared.
+        bodies: the cache of encoded bodies; may be shared.
     """
 
     def __init__(self, world: AthleteWorld, bodies: BodyCache) -> None:
@@ -59,7 +59,7 @@ class Catalogue:
         self._by_id: dict[int, dict[str, Any]] = {activity["id"]: activity for activity in activities}
         self._everything = _View(activities)
         self._shared = _View([activity for activity in activities if not is_private(activity)])
-        self._version += 1  # of all: an activity's detail shows its gear, which any other activity wears out
+        self._version += 1  # of all bodies: a detail shows its gear's distance, which other activities change
         if changed is not None:
             self._encoded.pop(changed, None)
 
@@ -98,7 +98,7 @@ class Catalogue:
         return self._bodies.get(self._key(activity_id, kind), lambda: EncodedBody(json_bytes(make())))
 
     def has_body(self, activity_id: int, kind: tuple[Any, ...]) -> bool:
-        """Return whether such a body is kept; else making it takes time."""
+        """Return whether such a body is cached; if not, making it takes time."""
         return self._key(activity_id, kind) in self._bodies
 
     def _key(self, activity_id: int, kind: tuple[Any, ...]) -> tuple[Any, ...]:

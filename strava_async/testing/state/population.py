@@ -1,4 +1,4 @@
-"""The emulator's athletes: made on first use, and kept."""
+"""The emulator's athletes, made on first use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from strava_async.testing.world.generate import KeptInventions, generate_summary
 # Finds an athlete's data by the athlete's id.
 WorldOf = Callable[[int], AthleteWorld]
 
-# One emulator after the other, by a clock that begins at the same instant, has the same athletes each time.
+# Emulators whose clocks start at the same instant have the same athletes.
 _INVENTIONS = KeptInventions()
 
 
@@ -41,7 +41,7 @@ class Population:
     def drawn(cls, count: int, *, seed: int, now: float, years: float) -> Population:
         """Return that many athletes, whose ids follow from the seed."""
         if count < 1:
-            raise ValueError("there must be an athlete")
+            raise ValueError("an emulator has at least one athlete")
         ids = random.Random(f"athletes {seed}").sample(range(10_000_000, 100_000_000), count)
         return cls(tuple(ids), seed=seed, now=now, years=years)
 
@@ -63,7 +63,7 @@ class Population:
         return generate_summary_profile(athlete_id, seed=self._seed, now=self._now, years=self._years)
 
     def names(self) -> Mapping[int, str]:
-        """Return everybody's name by id."""
+        """Return the names of all athletes by id."""
         profiles = {athlete_id: self.summary(athlete_id) for athlete_id in self.ids}
         return {athlete_id: f"{p['firstname']} {p['lastname']}" for athlete_id, p in profiles.items()}
 
@@ -79,7 +79,7 @@ class Population:
         for athlete_id in self._worlds:
             if self.catalogue(athlete_id).find(activity_id, private=True) is not None:
                 return athlete_id
-        raise KeyError(f"there is no activity {activity_id}")
+        raise KeyError(f"unknown activity: {activity_id}")
 
     def refresh(self, athlete_id: int) -> None:
         """Forget the catalogue of an athlete, and all encoded bodies."""
@@ -88,4 +88,4 @@ class Population:
 
     def _check(self, athlete_id: int) -> None:
         if athlete_id not in self._known:
-            raise KeyError(f"there is no athlete {athlete_id}")
+            raise KeyError(f"unknown athlete: {athlete_id}")

@@ -134,7 +134,7 @@ class Delivery:
         self._put(PendingEvent(to, body))
 
     def wake(self) -> None:
-        """Make the running deliveries check again what is due."""
+        """Make the running deliveries check again which events are due."""
         for woken in self._waiting:
             woken.set()
 
@@ -182,7 +182,7 @@ class Delivery:
                     self._waiting.discard(woken)
 
     def _earlier(self, seconds: float | None) -> float | None:
-        """Return in how many seconds something is due: that, or an event if fewer than ``AT_ONCE`` are under way."""
+        """Return the seconds until the next work is due; events count only if fewer than ``AT_ONCE`` are being sent."""
         due_at = self._outbox.next_due_at if self._under_way < AT_ONCE else None
         if due_at is None:
             return seconds

@@ -2,13 +2,13 @@
 
 Rules:
 
-- The application proves itself by id and secret; there is no bearer. Nothing is counted to its quota: recorded answers
+- The application authenticates with its id and secret; there is no bearer. No quota is spent: recorded answers
   of 2018 showed a usage of 0.
 - A subscription is made after its callback has answered the handshake, while the caller waits.
-- A GET with a body is refused before it gets here, by what stands in app of Strava.
+- Strava's edge refuses a GET with a body, before it reaches this endpoint.
 
 Source:
-    https://developers.strava.com/docs/webhooks/; the words of the refusals as practitioners report them.
+    https://developers.strava.com/docs/webhooks/; the error texts as users report them.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class SubscriptionsApi:
     """The endpoints of webhook subscriptions.
 
     Args:
-        registry: where applications are kept.
+        registry: stores the applications.
         callbacks: reaches the callback; see ``callbacks.call_callback``.
         answer_seconds: how long the callback has to answer.
     """

@@ -55,10 +55,10 @@ class NewUpload:
 
 @dataclass(frozen=True, eq=False)
 class Additions:
-    """Makes the SummaryActivity of what is added to a world, and stores its streams.
+    """Makes the SummaryActivity of an activity that is added to a world, and stores its streams.
 
     Attributes:
-        key: the seed of what is random.
+        key: the seed of all random values.
         streams: where the streams, or the recipes of them, are stored.
         span: from when to when the athlete was active when the world was made; Unix seconds.
     """

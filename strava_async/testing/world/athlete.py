@@ -63,7 +63,7 @@ class AthleteWorld:
 
     def __post_init__(self) -> None:
         self._by_id = {activity["id"]: activity for activity in self.activities}
-        self._said: dict[int, Json] = {}
+        self._detail_fields: dict[int, Json] = {}
         self._added: set[int] = set()
         self._additions = Additions(
             self._key, self._someone, self._atlas, self._inventory, self._stream_store, self._span
@@ -94,8 +94,8 @@ class AthleteWorld:
             gear=self.gear.get(summary["gear_id"]),
             similar=self._similar(activity_id),
             photos=photos.in_detail(self._key, summary),
-            said=self._said.get(activity_id, {}),
-            odd=None if activity_id in self._added else self._rng("odd", activity_id),
+            overrides=self._detail_fields.get(activity_id, {}),
+            rare=None if activity_id in self._added else self._rng("odd", activity_id),
         )
         detail = details.detailed(self._rng("detail", activity_id), self._someone, summary, sources)
         self.segments.mark(effort["segment"] for effort in detail["segment_efforts"])
@@ -189,7 +189,7 @@ class AthleteWorld:
     def remove(self, activity_id: int) -> None:
         """Remove an activity, as if it had never existed."""
         self.activities.remove(self._by_id.pop(activity_id))
-        self._said.pop(activity_id, None)
+        self._detail_fields.pop(activity_id, None)
         self._stream_store.remove(activity_id)
         self.segments.recount()
         self._update_gear()
@@ -203,17 +203,17 @@ class AthleteWorld:
                 ``trainer``, ``commute``, ``hide_from_home``; ``private``, which no PUT changes; others, and values of a
                 wrong type, change nothing.
         """
-        said = apply_changes(self._by_id[activity_id], changes, self.gear)
-        self._said[activity_id] = self._said.get(activity_id, {}) | said
+        overrides = apply_changes(self._by_id[activity_id], changes, self.gear)
+        self._detail_fields[activity_id] = self._detail_fields.get(activity_id, {}) | overrides
         self._update_gear()
         return self.detail(activity_id)
 
     def _saved_ways(self) -> list[tuple[Route, str]]:
         return [(route.way, route.activity_type) for route in self.routes.values()]
 
-    def _add(self, summary: Json, said: Json) -> Json:
+    def _add(self, summary: Json, overrides: Json) -> Json:
         self._by_id[summary["id"]] = summary
-        self._said[summary["id"]] = said
+        self._detail_fields[summary["id"]] = overrides
         self._added.add(summary["id"])
         bisect.insort(self.activities, summary, key=start_of)
         self._update_gear()

@@ -1,4 +1,4 @@
-"""A cache with an upper bound: what was used last is kept, up to a total weight such as a number of bytes."""
+"""A least recently used cache, limited by total weight, such as a number of bytes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class BoundedCache(Generic[T]):
     """Values that are expensive to make, by key. Safe for use from several threads.
 
     Args:
-        limit: the total weight that is kept; the value used last stays even if it alone weighs more.
+        limit: the maximum total weight; the value used last stays even if it alone weighs more.
         weigh: returns the weight of a value.
     """
 
@@ -26,7 +26,7 @@ class BoundedCache(Generic[T]):
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return the value of a key, which ``make`` returns if it is not kept. What ``make`` raises is not kept."""
+        """Return the value of a key, from ``make`` if it is not cached. Exceptions of ``make`` are not cached."""
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)
@@ -45,7 +45,7 @@ class BoundedCache(Generic[T]):
         return key in self._values
 
     def remove(self, key: Hashable) -> None:
-        """Forget one value; one that is not kept is ignored."""
+        """Remove one value, if it is cached."""
         with self._lock:
             self._drop(key)
 

@@ -27,7 +27,7 @@ def population() -> Population:
 
 
 def told(world: AthleteWorld) -> str:
-    """Return all that a world tells, without asking it for what it would have to make up for that."""
+    """Return all data of a world that exist without being generated on demand."""
     ids = [activity["id"] for activity in world.activities]
     parts: list[Any] = [world.profile, world.summary_profile, world.zones, world.gear, world.activities]
     parts += [[world.detail(i), world.streams(i), world.comments(i)] for i in ids[::9]]

@@ -1,1 +1,1 @@
-"""Who an athlete is, where and how they train: what is planned before anything is recorded."""
+"""The athlete, their places, gear and training plan: everything that precedes a recording."""

@@ -40,12 +40,12 @@ def start_at(planned: PlannedActivity) -> float:
 
 
 class ActivityFactory:
-    """Makes the activities of one athlete from what is planned.
+    """Makes the activities of one athlete from the training plan.
 
     Args:
         rng: decides everything that the plan leaves open.
-        key: the seed of what is made later.
-        since, now: the time that is written about, Unix seconds.
+        key: the seed of data made later.
+        since, now: the period covered, Unix seconds.
     """
 
     def __init__(
@@ -66,16 +66,16 @@ class ActivityFactory:
         self._inventory = inventory
         self._since = since
         self._span = max(now - since, DAY)
-        self._odd = random.Random(f"{key}:odd")
+        self._rare = random.Random(f"{key}:odd")
 
     def make(self, planned: PlannedActivity) -> tuple[Json, Recording | None]:
         """Return the summary and the recipe of the streams; a manual entry has none."""
         at = start_at(planned)
         activity_id = activity_id_at(at, self._someone.athlete_id)
         if planned.sport.sport_type != "Rowing" and planned.occasion == "" and self._rng.random() < 0.012:
-            return with_rare_values(self._odd, self._manual(planned, activity_id, at)), None
+            return with_rare_values(self._rare, self._manual(planned, activity_id, at)), None
         summary, recording = self.record(planned, activity_id, at)
-        return with_rare_values(self._odd, summary), recording
+        return with_rare_values(self._rare, summary), recording
 
     def record(self, planned: PlannedActivity, activity_id: int, at: float) -> tuple[Json, Recording]:
         """Return the summary and the recipe of the streams of a planned activity that a device recorded."""
@@ -118,7 +118,7 @@ class ActivityFactory:
         return BAND if age < 0.14 else OLD_WATCH if age < 0.5 else WATCH
 
     def _age(self, at: float) -> float:
-        """Return how far the story has come: 0 at its beginning, 1 now."""
+        """Return the share of the period that has passed: 0 at its start, 1 now."""
         return min(max((at - self._since) / self._span, 0.0), 1.0)
 
     def _course(self, planned: PlannedActivity) -> Course:

@@ -1,4 +1,4 @@
-"""Words: names of people who don't exist, titles, comments, descriptions."""
+"""Texts: names of people who don't exist, titles, comments, descriptions."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ LAST_NAMES = [
     "Łukasik",
 ]
 
-# Titles that have broken somebody's program: emoji of several code points, markup, quotes, other scripts.
+# Titles that have broken programs: emoji of several code points, markup, quotes, other scripts.
 ODD_TITLES = (
     "Lauf um den See 🏃‍♂️💨",
     "Tempo 3×10′ – 4:05/km & still smiling",
@@ -146,7 +146,7 @@ DESCRIPTIONS = (
 
 
 def title(rng: random.Random, sport_type: str, occasion: str, hour: float, town: str) -> str:
-    """Choose an activity's name as an athlete would: mostly what Strava proposes, sometimes a word of one's own."""
+    """Choose an activity's name as an athlete would: mostly Strava's default, sometimes their own."""
     roll = rng.random()
     if occasion == "race" or (occasion in _SPECIAL and roll < 0.5):
         return rng.choice(_SPECIAL[occasion]).format(town=town)
@@ -156,12 +156,12 @@ def title(rng: random.Random, sport_type: str, occasion: str, hour: float, town:
 
 
 def default_title(sport_type: str, hour: float) -> str:
-    """Return what Strava proposes, such as ``Morning Run``."""
+    """Return Strava's default name, such as ``Morning Run``."""
     return f"{time_of_day(hour)} {_NOUNS.get(sport_type, sport_type)}"
 
 
 def time_of_day(hour: float) -> str:
-    """Return Strava's word for an hour of the local clock."""
+    """Return Strava's name for the time of day."""
     if 4 <= hour < 11:
         return "Morning"
     if 11 <= hour < 14:

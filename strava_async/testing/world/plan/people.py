@@ -47,7 +47,7 @@ class Person:
 
     @property
     def metres_per_unit(self) -> float:
-        """Metres in what the athlete counts distances in."""
+        """Metres in the athlete's unit of distance."""
         return 1609.344 if self.imperial else 1000.0
 
     def heartrate_at(self, effort: float) -> float:
@@ -56,7 +56,7 @@ class Person:
 
 
 def make_person(rng: random.Random, athlete_id: int, *, since: float, key: str) -> Person:
-    """Invent an athlete who joined some weeks before ``since``; ``key`` is the seed of what not everybody has."""
+    """Invent an athlete who joined some weeks before ``since``; ``key`` is the seed of optional values."""
     own = random.Random(f"{key}:circumstances")
     firstname, lastname = person(rng)
     home = rng.choice(HOMES)
@@ -107,7 +107,7 @@ def summary_profile(someone: Person, *, now: float) -> Json:
 
 
 def profile(rng: random.Random, someone: Person, *, now: float) -> Json:
-    """Return the DetailedAthlete; clubs, bikes and shoes are for those who know them to fill in."""
+    """Return the DetailedAthlete; the caller adds clubs, bikes and shoes."""
     detail = summary_profile(someone, now=now) | {"resource_state": 3}
     return detail | {
         "blocked": False,

@@ -103,14 +103,14 @@ SPORTS: dict[str, Sport] = {
         Sport("WeightTraining", "WeightTraining", None, metres=False, effort=0.36, idle=0.0),
         Sport("Yoga", "Yoga", None, metres=False, effort=0.18, idle=0.0, temp=False),
         Sport("Rowing", "Rowing", None, metres=False, effort=0.66, cadence=23, idle=0.02, temp=False),
-        # Newer than every list of sport types: clients have to live with it.
+        # Newer than every list of sport types: clients must accept it.
         Sport("Snowkiting", "Workout", "field", speed=5.2, effort=0.50, hill=1.0, top=2.8, idle=0.20),
     )
 }
 
 
 def sport_named(sport_type: str) -> Sport:
-    """Return what is known of a sport type; an unknown one is a ``Workout`` to those who know only ``type``."""
+    """Return the data of a sport type; the older ``type`` of an unknown one is ``Workout``."""
     return SPORTS.get(sport_type) or Sport(sport_type, sport_type if sport_type in _SAME_TYPE else "Workout", None)
 
 

@@ -1,7 +1,7 @@
 """Local time without a database of time zones: a fixed offset and one of three summer-time rules.
 
-Strava's ways are kept: ``timezone`` names the offset of winter, ``utc_offset`` is the one in force, and
-``start_date_local`` is the clock on the wall with a ``Z`` that it doesn't deserve.
+As with Strava, ``timezone`` names the offset of winter, ``utc_offset`` is the one in force, and
+``start_date_local`` is local time with a wrong ``Z``.
 """
 
 from __future__ import annotations

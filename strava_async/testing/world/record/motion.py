@@ -3,7 +3,7 @@
 Rules:
 
 - ``time`` is whole seconds since the start; its last value is the elapsed time.
-- A sample's ``moving`` speaks of the interval that ends with it: the moving intervals add up to the moving time.
+- A sample's ``moving`` describes the interval that ends with it: the moving intervals add up to the moving time.
 - A stop records a few seconds of standing, then nothing (auto-pause), then the second in which it ends. Now and then a
   sample is missing for no reason.
 """
@@ -178,7 +178,7 @@ def _along(
     altitudes: list[float],
     points: list[Point],
 ) -> Way:
-    """ActivityState every second up between the two points of the way that it falls between."""
+    """Find for every second the two points of the way between which it falls, and interpolate."""
     distance: list[float] = []
     grade: list[float] = []
     altitude: list[float] = []

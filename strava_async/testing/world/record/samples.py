@@ -1,4 +1,4 @@
-"""What a device writes: the plain values that the rest of this package is made of."""
+"""The records of a device: the plain values that the rest of this package uses."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One record of an uploaded file. What the file doesn't say is None.
+    """One record of an uploaded file. Values missing from the file are None.
 
     Attributes:
         at: Unix seconds.
         latlng: degrees, WGS84.
         altitude: metres.
-        distance: metres since the start; None lets the positions say it.
+        distance: metres since the start; None computes it from the positions.
         heartrate: beats per minute.
         cadence: revolutions per minute (running: of one leg).
         watts: power.

@@ -24,7 +24,7 @@ def _unpacked(recording: Recording) -> Streams:
 
 
 class StreamStore:
-    """The streams of one athlete's activities, made when asked; the last few are kept.
+    """The streams of one athlete's activities, made on demand; the last few are cached.
 
     Args:
         recordings: the recipes by activity id, oldest first.
@@ -39,17 +39,17 @@ class StreamStore:
             self.add(activity_id, recording)
 
     def add(self, activity_id: int, recording: Recording) -> None:
-        """Keep a recipe."""
+        """Store a recipe."""
         self._recordings[activity_id] = recording
         if recording.course is not None:
             self._along.setdefault(recording.course, []).append(activity_id)
 
     def add_upload(self, activity_id: int, streams: Streams) -> None:
-        """Keep the streams of a file: nothing could make them again."""
+        """Store the streams of a file: they cannot be made again."""
         self._uploads[activity_id] = streams
 
     def remove(self, activity_id: int) -> None:
-        """Forget an activity."""
+        """Remove an activity."""
         recording = self._recordings.pop(activity_id, None)
         if recording is not None and recording.course is not None:
             self._along[recording.course].remove(activity_id)

@@ -76,7 +76,7 @@ def _across(values: Sequence[float]) -> Iterator[float]:
 
 
 def _speed(recording: Recording, line: Timeline, distance: list[float]) -> list[float]:
-    """Smooth speed whose maximum is the summary's: what is above the average is stretched or pressed."""
+    """Smooth speed whose maximum is the summary's: values above the average are scaled."""
     if recording.pool:
         steady = round(recording.metres / recording.moving_seconds, 3)
         speeds = [steady if moves else 0.0 for moves in line.moving]

@@ -16,7 +16,7 @@ from strava_async.testing.world.record.streams import Streams, assemble, smooth_
 from strava_async.testing.world.routes.polyline import Point, encode, thin
 from strava_async.testing.world.view.summaries import Facts, Power
 
-_STANDING = 0.3  # metres per second below which nobody moves
+_STANDING = 0.3  # metres per second below which an athlete counts as standing
 _NEAR = 3.0  # degrees
 _POLYLINE_POINTS = 150
 _SENSORS = ("heartrate", "cadence", "watts", "temp")

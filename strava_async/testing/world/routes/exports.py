@@ -43,7 +43,7 @@ def gpx(route: SavedRoute, owner: Json) -> bytes:
 
 
 def tcx(route: SavedRoute) -> bytes:
-    """Return the route as a TCX course; its times begin when the route was saved and go by the distance."""
+    """Return the route as a TCX course; its times start when the route was saved and are proportional to distance."""
     root = Xml.Element("TrainingCenterDatabase", xmlns="http://www.garmin.com/xmlschemas/TrainingCenterDatabase/v2")
     Xml.SubElement(root, "Folders")
     course = Xml.SubElement(Xml.SubElement(root, "Courses"), "Course")

@@ -38,7 +38,7 @@ _DESCRIPTIONS = (
 )
 _STOPS = (("Water", ["water"]), ("Café", ["food", "coffee"]), ("View", ["viewpoint"]))
 
-# Beyond 2**53, as Strava's are; the owner's id stands in the middle, so that others can be asked for a route.
+# Beyond 2**53, as Strava's are; the owner's id is in the middle, so that a route's owner can be found from its id.
 _FIRST_ID, _IDS_PER_ATHLETE = 3_000_000_000_000_000_000, 1_000_000_000
 
 

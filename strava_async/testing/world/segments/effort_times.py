@@ -1,7 +1,7 @@
 """How fast an activity passed its segments, found without making its streams: a personal record needs many activities.
 
 The distance of any one sample follows from the seconds spent moving until there. So the sample at which a segment
-begins is looked for by halves: it is the one that the full streams give.
+starts is found by binary search: it is the same one as in the full streams.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class TimedEffort:
 
     Attributes:
         number: which of the activity's efforts, counted from 0.
-        start_index, end_index: the samples it begins and ends with.
+        start_index, end_index: its first and last sample.
         after: seconds from the activity's start to the effort's.
         elapsed_time: seconds.
         distance: metres.
@@ -53,12 +53,12 @@ class TimedEffort:
 
     @property
     def start_date_local(self) -> str:
-        """The clock on the wall then, as Strava writes it."""
+        """Its local start time, as Strava writes it."""
         return iso(self.wall)
 
     @property
     def wall(self) -> float:
-        """Seconds since 1970-01-01 on the wall."""
+        """Its local start time, in seconds since 1970-01-01."""
         offset: float = self.activity["utc_offset"]
         return self.start_at + offset
 

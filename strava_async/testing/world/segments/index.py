@@ -43,7 +43,7 @@ class SegmentIndex:
         activities: the athlete's, oldest first; the list may grow. After something was taken out, call ``recount``.
         recording_of: gives an activity's recipe; None where it has none.
         saved: gives the ways of saved routes, each with the type of activity that its segments are for.
-        span: from when to when the athlete's story goes; Unix seconds.
+        span: the period covered; Unix seconds.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class SegmentIndex:
         self._routes: set[Route] = set()
         self._segments: dict[int, Segment] = {}
         self._passes: dict[int, list[TimedEffort]] = {}
-        self._charted = -1  # how many activities the ones above know
-        self._indexed = 0  # how many activities the next two know
+        self._charted = -1  # how many activities the ones above include
+        self._indexed = 0  # how many activities the next two include
         self._passed: dict[Place, list[tuple[Json, Recording, int]]] = {}
         self._ranked: dict[Place, list[TimedEffort]] = {}
-        self._changed: dict[int, bool] = {}  # what is starred otherwise than it was made
+        self._changed: dict[int, bool] = {}  # whether a segment is starred, where that has changed
 
     def all(self) -> dict[int, Segment]:
         """Return all segments by id."""
@@ -105,11 +105,11 @@ class SegmentIndex:
         return changed
 
     def recount(self) -> None:
-        """ActivityState anew which activities there are."""
+        """Read the list of activities again."""
         self._charted = self._indexed = -1
 
     def mark(self, summaries: Iterable[Json]) -> None:
-        """Write into SummarySegments whether they are starred by now."""
+        """Update ``starred`` in SummarySegments."""
         for summary in summaries:
             summary["starred"] = self._changed.get(summary["id"], summary["starred"])
 

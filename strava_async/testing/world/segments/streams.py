@@ -1,4 +1,4 @@
-"""The streams of a segment, and what an effort's are: a piece of its activity's."""
+"""The streams of a segment, and those of an effort: a section of its activity's."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def cut(streams: Streams, start_index: int, end_index: int) -> Streams:
 
 
 def chosen(streams: Streams, keys: Collection[str], *, by_type: bool) -> Streams | list[Json]:
-    """Return some of the streams: by type, or as a list of old. What isn't there is left out."""
+    """Return some of the streams: keyed by type, or as the older list. Missing ones are left out."""
     some = {key: stream for key, stream in streams.items() if key in keys}
     return some if by_type else [{"type": key, **stream} for key, stream in some.items()]
 

@@ -1,4 +1,4 @@
-"""What a club does together. The endpoint isn't documented; the shape is that of 2025."""
+"""The events of a club. The endpoint isn't documented; the shape is that of 2025."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from strava_async.testing.world.routes.saved import SavedRoute
 from strava_async.testing.world.routes.saved_views import seen_by_others, summary
 from strava_async.testing.world.view.clubs import place_of
 
-_FIRST_AT = 1_520_000_000  # when the first event was thought of: the spring of 2018
+_FIRST_AT = 1_520_000_000  # when the first event was created: the spring of 2018
 _WEEK = 7 * DAY
 _OWN_EVENTS = 2
-_UNTOLD, _NAMELESS, _UNTOLD_OF_ATHLETE = 0.15, 0.03, 0.25
+_MISSING, _NAMELESS, _HIDDEN_BY_ATHLETE = 0.15, 0.03, 0.25
 _TITLES = ("Long run & coffee", "Intervalle 6×800", "After work (25 km/h)", "Beginners welcome!", "Vollmondlauf 🌕")
 _MEETING_POINTS = ("Station, {town}", "Car park by the lake", "Town hall", "")
 
@@ -25,8 +25,8 @@ _MEETING_POINTS = ("Station, {town}", "Car park by the lake", "Town hall", "")
 def events(club: Json, organizer: Json, routes: Sequence[SavedRoute], *, now: float) -> list[Json]:
     """Return the group events of a club: dozens in one list, by the day when they were first held.
 
-    Most are those of others, the same whoever asks; they are over, or come again each week. A member has organized
-    the last ones, along own routes.
+    Most are organized by others, and the same for every athlete; they are over, or repeat each week. If the athlete is
+    a member, the last ones are the athlete's, along own routes.
 
     Args:
         club: as the asking athlete sees it.
@@ -34,12 +34,12 @@ def events(club: Json, organizer: Json, routes: Sequence[SavedRoute], *, now: fl
         routes: of that athlete, those that everyone may see.
         now: Unix seconds.
     """
-    rng, odd = random.Random(f"club {club['id']} events"), random.Random(f"club {club['id']} odd events")
+    rng, rare = random.Random(f"club {club['id']} events"), random.Random(f"club {club['id']} odd events")
     count = rng.randint(34, 48)
     others = [_organizer(rng, place_of(club["id"]), now) for _ in range(3)]
-    thought_of = [_FIRST_AT + number * 9 * _WEEK + rng.randrange(7) * DAY for number in range(count)]
+    created_at = [_FIRST_AT + number * 9 * _WEEK + rng.randrange(7) * DAY for number in range(count)]
     found = [
-        _event(rng, odd, club, number, created, now) for number, created in enumerate(thought_of) if created <= now
+        _event(rng, rare, club, number, created, now) for number, created in enumerate(created_at) if created <= now
     ]
     for event in found:
         event["organizing_athlete"] = rng.choice([*others, None])
@@ -48,7 +48,7 @@ def events(club: Json, organizer: Json, routes: Sequence[SavedRoute], *, now: fl
     rng = random.Random(f"club {club['id']} events of {organizer['id']}")
     for number, route in enumerate(routes[:_OWN_EVENTS]):
         created = route.created_at + rng.randrange(1, 24) * 3600  # a saved route is a day old
-        event = _event(rng, odd, club, count + number, created, now)
+        event = _event(rng, rare, club, count + number, created, now)
         event |= {
             "id": 10_000_000 + rng.getrandbits(40),
             "organizing_athlete": seen_by_others(organizer),
@@ -58,7 +58,7 @@ def events(club: Json, organizer: Json, routes: Sequence[SavedRoute], *, now: fl
     return found
 
 
-def _event(rng: random.Random, odd: random.Random, club: Json, number: int, created: float, now: float) -> Json:
+def _event(rng: random.Random, rare: random.Random, club: Json, number: int, created: float, now: float) -> Json:
     """Return an event by somebody else. Its title may be empty; terrain, level and place of start may be null."""
     place = place_of(club["id"])
     first_day = created // DAY * DAY + rng.randint(1, 7) * _WEEK
@@ -89,12 +89,12 @@ def _event(rng: random.Random, odd: random.Random, club: Json, number: int, crea
             round(place.lng + rng.uniform(-0.02, 0.02), 5),
         ],
     }
-    untold: Json = {key: None for key in ("skill_levels", "terrain", "start_latlng") if odd.random() < _UNTOLD}
-    return event | untold | ({"title": ""} if odd.random() < _NAMELESS else {})
+    missing: Json = {key: None for key in ("skill_levels", "terrain", "start_latlng") if rare.random() < _MISSING}
+    return event | missing | ({"title": ""} if rare.random() < _NAMELESS else {})
 
 
 def _weekly(place: Place, wall: float, now: float) -> list[float]:
-    """Return when an event comes next, five times: at the same time of the clock on the wall each week."""
+    """Return the next five occurrences of an event: at the same local time each week."""
     skipped = max(0, (now - wall) // _WEEK)
     times = [place.zone.at_wall(wall + (skipped + week) * _WEEK) for week in range(7)]
     return [at for at in times if at > now][:5]
@@ -113,12 +113,12 @@ def _along(route: SavedRoute, owner: Json) -> Json:
 
 
 def _organizer(rng: random.Random, home: Place, now: float) -> Json:
-    """Return one who organizes: not all have a user name, tell who they are and where they live, or subscribe."""
+    """Return an organizer: user name, names, place and subscription may be missing."""
     number = rng.randrange(1_000_000, 10_000_000)
     key = f"organizer {number}"
     someone = make_person(rng, number, since=_FIRST_AT - 400 * DAY, key=key)
     profile = seen_by_others(summary_profile(replace(someone, home=home), now=now // DAY * DAY))
-    odd = random.Random(f"{key}:untold")
-    untold: Json = {name: None for name in ("username", "bio", "country", "sex") if odd.random() < _UNTOLD_OF_ATHLETE}
-    subscribes = odd.random() < 0.5
-    return profile | untold | {"premium": subscribes, "summit": subscribes, "badge_type_id": int(subscribes)}
+    rare = random.Random(f"{key}:untold")
+    missing: Json = {name: None for name in ("username", "bio", "country", "sex") if rare.random() < _HIDDEN_BY_ATHLETE}
+    subscribes = rare.random() < 0.5
+    return profile | missing | {"premium": subscribes, "summit": subscribes, "badge_type_id": int(subscribes)}

@@ -1,4 +1,4 @@
-"""The clubs of the towns: the same ones for everybody who lives there, and open to all who ask but for one.
+"""The clubs of the towns: the same for all athletes who live there, and public except one.
 
 An athlete is a member of the first few of the home town.
 """
@@ -119,7 +119,7 @@ def _club_id(home: Place, index: int) -> int:
 
 
 def _club(home: Place, index: int) -> Json:
-    """Return the SummaryClub as somebody sees it who isn't a member."""
+    """Return the SummaryClub as non-members see it."""
     kind, club_id = _KINDS[index], _club_id(home, index)
     rng = random.Random(f"club {club_id}")
     pictures = f"{PICTURES}/clubs/{club_id}"

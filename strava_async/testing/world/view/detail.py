@@ -1,4 +1,4 @@
-"""The DetailedActivity: a summary, and what only a single activity's page shows."""
+"""The DetailedActivity: a summary, and the fields that only the detail has."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from strava_async.testing.world.view.rare_values import perceived_exertion, rank
 from strava_async.testing.world.view.zones import pace_zone
 
 _POLYLINE_POINTS = 700
-_UNTOLD: Json = {"perceived_exertion": None, "prefer_perceived_exertion": None, "hide_from_home": False}
+_NOT_RATED: Json = {"perceived_exertion": None, "prefer_perceived_exertion": None, "hide_from_home": False}
 _VISIBLE = ("heart_rate", "pace", "power", "speed", "calories")
 
 
@@ -35,8 +35,8 @@ class Sources:
         recording: None for an upload with samples and for a manual entry.
         similar: the average speeds of the activities along the same course, oldest first, with this one's index.
         photos: what the detail says of them.
-        said: what the athlete or the upload said: ``description``, ``hide_from_home``, ``device_name``.
-        odd: the random numbers for what is odd about it; None for an activity that has only just come.
+        overrides: fields set by the athlete or the upload: ``description``, ``hide_from_home``, ``device_name``.
+        rare: the random numbers for its rare values; None for an activity that was just added.
     """
 
     table: SampleTable | None
@@ -45,8 +45,8 @@ class Sources:
     gear: Json | None = None
     similar: tuple[list[float], int] | None = None
     photos: Json = field(default_factory=dict[str, Any])
-    said: Json = field(default_factory=dict[str, Any])
-    odd: random.Random | None = None
+    overrides: Json = field(default_factory=dict[str, Any])
+    rare: random.Random | None = None
 
 
 def detailed(rng: random.Random, someone: Person, summary: Json, sources: Sources) -> Json:
@@ -56,8 +56,8 @@ def detailed(rng: random.Random, someone: Person, summary: Json, sources: Source
     ``POST /activities`` of 2025 and to a ``PUT`` of 2018; for other sports, and for GET, no recording says.
     """
     invented = rng.choice(DESCRIPTIONS) if rng.random() < 0.3 else None
-    felt = perceived_exertion(sources.odd) if sources.odd else dict(_UNTOLD)
-    said = {"description": invented} | felt | sources.said
+    felt = perceived_exertion(sources.rare) if sources.rare else dict(_NOT_RATED)
+    overrides = {"description": invented} | felt | sources.overrides
     table, recording = sources.table, sources.recording
     by_hand = table is None and summary["manual"] and summary["type"] == "Run"
     points = [(point[0], point[1]) for point in sources.track]
@@ -69,10 +69,10 @@ def detailed(rng: random.Random, someone: Person, summary: Json, sources: Source
         "summary_polyline": summary["map"]["summary_polyline"],
     }
     detail |= {
-        "description": said["description"],
+        "description": overrides["description"],
         "calories": _calories(someone, summary),
-        "perceived_exertion": said["perceived_exertion"],
-        "prefer_perceived_exertion": said["prefer_perceived_exertion"],
+        "perceived_exertion": overrides["perceived_exertion"],
+        "prefer_perceived_exertion": overrides["prefer_perceived_exertion"],
         "segment_efforts": efforts(table, recording) if table and recording else [],
     }
     if table is not None:
@@ -84,9 +84,9 @@ def detailed(rng: random.Random, someone: Person, summary: Json, sources: Source
     detail |= {
         "photos": sources.photos,
         "stats_visibility": [{"type": name, "visibility": "everyone"} for name in _VISIBLE],
-        "hide_from_home": said["hide_from_home"],
+        "hide_from_home": overrides["hide_from_home"],
     }
-    device = said.get("device_name", recording.device if recording else None)
+    device = overrides.get("device_name", recording.device if recording else None)
     if device is not None:
         detail["device_name"] = device
     detail["embed_token"] = f"{rng.getrandbits(160):040x}"
@@ -99,7 +99,7 @@ def detailed(rng: random.Random, someone: Person, summary: Json, sources: Source
 
 
 def _cut(someone: Person, summary: Json, table: SampleTable, sources: Sources) -> Json:
-    """Return what is cut from the samples: splits, laps, and the best efforts of a run."""
+    """Return the parts cut from the samples: splits, laps, and the best efforts of a run."""
     part: Json = {}
     if table.distance and summary["type"] != "Swim":
         part["splits_metric"] = splits.splits(table, 1000.0)
@@ -107,7 +107,7 @@ def _cut(someone: Person, summary: Json, table: SampleTable, sources: Sources) -
     part["laps"] = laps(someone, summary, table, sources.recording)
     if table.distance and summary["type"] == "Run":
         best, race = splits.best_efforts(table), summary.get("workout_type") == 1
-        part["best_efforts"] = ranked(sources.odd, best, race=race) if sources.odd else best
+        part["best_efforts"] = ranked(sources.rare, best, race=race) if sources.rare else best
     return part
 
 

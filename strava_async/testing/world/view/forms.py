@@ -1,4 +1,4 @@
-"""What ``POST /activities`` and ``PUT /activities/{id}`` say, read with care: it comes from outside."""
+"""The input of ``POST /activities`` and ``PUT /activities/{id}``, validated."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def read_manual(fields: Mapping[str, Any]) -> ManualEntry:
 
 
 def truth(value: object) -> bool:
-    """Return whether a form or JSON value says yes."""
+    """Return whether a form or JSON value is true."""
     return isinstance(value, (bool, int, str)) and value in _TRUE
 
 

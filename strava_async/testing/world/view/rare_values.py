@@ -27,16 +27,16 @@ def with_rare_values(rng: random.Random, summary: Json) -> Json:
     recording shows them otherwise than 0 and false.
     """
     nameless, flagged, instagram, kudoed = (rng.random() for _ in range(4))
-    odd: Json = {}
+    rare: Json = {}
     if nameless < _NAMELESS:
-        odd["name"] = ""
+        rare["name"] = ""
     if flagged < _FLAGGED:
-        odd["flagged"] = True
+        rare["flagged"] = True
     if kudoed < _KUDOED:
-        odd["has_kudoed"] = True
+        rare["has_kudoed"] = True
     if summary["total_photo_count"] and instagram < _INSTAGRAM:
-        odd["photo_count"] = 1
-    return summary | odd
+        rare["photo_count"] = 1
+    return summary | rare
 
 
 def perceived_exertion(rng: random.Random) -> Json:
@@ -46,10 +46,10 @@ def perceived_exertion(rng: random.Random) -> Json:
     as null and as false. ``hide_from_home`` is documented, and false in the recordings.
     """
     rated, exertion, prefer, muted = rng.random(), rng.randint(1, 10), rng.random(), rng.random()
-    said: Json = {"perceived_exertion": None, "prefer_perceived_exertion": None if prefer < 0.8 else False}
+    fields: Json = {"perceived_exertion": None, "prefer_perceived_exertion": None if prefer < 0.8 else False}
     if rated < _RATED:
-        said = {"perceived_exertion": exertion, "prefer_perceived_exertion": prefer < 0.5}
-    return said | {"hide_from_home": muted < _MUTED}
+        fields = {"perceived_exertion": exertion, "prefer_perceived_exertion": prefer < 0.5}
+    return fields | {"hide_from_home": muted < _MUTED}
 
 
 def ranked(rng: random.Random, efforts: Sequence[Json], *, race: bool) -> list[Json]:

@@ -1,4 +1,4 @@
-"""Laps, splits and best efforts. Laps and splits add up to the whole: each begins at the sample where one ended."""
+"""Laps, splits and best efforts. Laps and splits add up to the whole: each starts where the last one ended."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _RECENT_DAYS = 28
 
 
 def athlete_stats(activities: Iterable[Json], *, now: float) -> Json:
-    """Return the totals of the last four weeks, of this year (by the clocks on the spot), and of all time.
+    """Return the totals of the last four weeks, of this year (in local time), and of all time.
 
     As on the wire: ``biggest_*`` only if a ride had a distance, ``achievement_count`` only in the recent totals, whole
     zeros where nothing was done, this year's times as floats and its distance as a whole number.
@@ -58,6 +58,6 @@ def _totals(activities: Sequence[Json]) -> Json:
 
 
 def _sum(activities: Sequence[Json], key: str) -> float:
-    # One after the other, as Strava does it and its last digits show; ``sum`` rounds otherwise since Python 3.12.
+    # One after the other, as Strava's last digits show that it does; ``sum`` rounds differently since Python 3.12.
     values: list[float] = [activity[key] for activity in activities]
     return functools.reduce(operator.add, values, 0)
