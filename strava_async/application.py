@@ -24,9 +24,8 @@ from strava_async.oauth.state import StateSigner
 from strava_async.protocol import ApiV3, reports_for, view_of
 from strava_async.quota.values import Priority, Quota
 from strava_async.request.core import make_core
-from strava_async.request.exchange import Options
 from strava_async.request.lifecycle import Stage
-from strava_async.request.options import changed
+from strava_async.request.options import Options, changed
 from strava_async.request.retry import RetryPolicy
 from strava_async.request.token_endpoint import Credentials
 from strava_async.stores.base import BasicTokenStore

@@ -18,9 +18,8 @@ from strava_async.oauth.token_set import TokenSet, with_expiry
 from strava_async.quota.values import Priority, Quota
 from strava_async.request.api_methods import ApiMethods
 from strava_async.request.core import Core, View, make_core
-from strava_async.request.exchange import Options
 from strava_async.request.lifecycle import Stage
-from strava_async.request.options import changed
+from strava_async.request.options import Options, changed
 from strava_async.request.reports import Reports
 from strava_async.request.retry import RetryPolicy
 from strava_async.request.token_endpoint import Credentials

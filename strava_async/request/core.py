@@ -13,9 +13,9 @@ from typing import Protocol
 from strava_async.clock import Clock
 from strava_async.limiter.base import Limiter, jitter_of
 from strava_async.limiter.local import RateLimiter
-from strava_async.request.exchange import Exchange, Options
+from strava_async.request.exchange import Exchange
 from strava_async.request.lifecycle import Lifecycle, Stage
-from strava_async.request.options import checked
+from strava_async.request.options import Options, checked
 from strava_async.request.reports import Reports
 from strava_async.request.sender import Sender
 from strava_async.request.templates import base_url

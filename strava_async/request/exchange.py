@@ -30,39 +30,18 @@ from strava_async.limiter.base import Limiter, Permit
 from strava_async.limiter.unlimited import Unlimited
 from strava_async.quota.values import Priority
 from strava_async.request.call import Call
+from strava_async.request.options import LEAST_ATTEMPT_SECONDS, Options
 from strava_async.request.outgoing import OutgoingRequest
 from strava_async.request.permit_budget import PermitBudget
 from strava_async.request.reply import Reply, decompressing_reply
 from strava_async.request.reports import Report, Reports, Sending
 from strava_async.request.results import Decode, read, read_json, read_leniently
-from strava_async.request.retry import Attempt, RetryPolicy, Step, decide
+from strava_async.request.retry import Attempt, Step, decide
 from strava_async.request.sender import Sender
 from strava_async.tokens.source import TokenSource
 
 # Compressed, as bodies come; what is larger takes half a millisecond or more to decode.
 LARGE_BODY_BYTES = 8 * 1024
-# In less, TCP could not make good the loss of two packets (RFC 6298 §2): an attempt would be cut off in vain.
-LEAST_ATTEMPT_SECONDS = 3.0
-
-
-class Options(NamedTuple):
-    """How a call is made.
-
-    Attributes:
-        retry: when and how often to try again.
-        timeout: the inactivity timeout: seconds without a byte from the server before an attempt is given up.
-        total: seconds for one attempt, from asking for a connection to the body's last byte; None means no bound.
-        max_wait: seconds that the call may queue for quota, all its attempts together; None means no bound.
-        priority: its rank in that queue.
-        within: seconds for all attempts together and the waits between them; None means no bound.
-    """
-
-    retry: RetryPolicy = RetryPolicy()
-    timeout: float = 30.0
-    max_wait: float | None = None
-    priority: Priority = Priority.NORMAL
-    total: float | None = None
-    within: float | None = None
 
 
 class _Ended(NamedTuple):

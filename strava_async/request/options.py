@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from strava_async._types import UNSET, Unset
 from strava_async.errors import InputError
 from strava_async.quota.values import Priority
-from strava_async.request.exchange import LEAST_ATTEMPT_SECONDS, Options
 from strava_async.request.retry import RetryPolicy
 
+# In less, TCP could not recover from the loss of two packets (RFC 6298 §2): an attempt would be cut off for nothing.
+LEAST_ATTEMPT_SECONDS = 3.0
 # No request about tokens takes longer, whatever Strava sends. A small timeout does not cut it off earlier than any
 # attempt: the response may hold the only valid refresh token.
 MAX_OAUTH_SECONDS = 20.0
 # All attempts together: the lock of a token store may be a lease, which has to last longer.
 RENEWAL_SECONDS = 25.0
+
+
+class Options(NamedTuple):
+    """How a call is made.
+
+    Attributes:
+        retry: when and how often to try again.
+        timeout: the inactivity timeout: seconds without a byte from the server before an attempt is given up.
+        total: seconds for one attempt, from asking for a connection to the body's last byte; None means no bound.
+        max_wait: seconds that the call may queue for quota, all its attempts together; None means no bound.
+        priority: its rank in that queue.
+        within: seconds for all attempts together and the waits between them; None means no bound.
+    """
+
+    retry: RetryPolicy = RetryPolicy()
+    timeout: float = 30.0
+    max_wait: float | None = None
+    priority: Priority = Priority.NORMAL
+    total: float | None = None
+    within: float | None = None
 
 
 def checked(options: Options) -> Options:

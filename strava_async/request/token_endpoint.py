@@ -18,9 +18,9 @@ from strava_async.oauth.credentials import check_client_id, check_secret
 from strava_async.oauth.grants import AccessInfo, Form, access_info, refresh_grant
 from strava_async.oauth.token_set import TokenSet
 from strava_async.request.call import Call, oauth_call
-from strava_async.request.exchange import Exchange, Options
+from strava_async.request.exchange import Exchange
 from strava_async.request.lifecycle import Lifecycle
-from strava_async.request.options import of_oauth
+from strava_async.request.options import Options, of_oauth
 from strava_async.request.reports import Reports
 from strava_async.request.retry import Pause
 
