@@ -22,10 +22,10 @@ import anyio.to_thread
 from strava_async._concurrency.task_group import TaskGroup
 from strava_async.client import Client
 from strava_async.errors import InputError, MissingScopeError
+from strava_async.login.grants import IfMissing
 from strava_async.login.private_page import private_page
 from strava_async.login.server import Page, redirect_server
 from strava_async.oauth.redirect import Redirect
-from strava_async.request.grant_methods import IfMissing
 
 OpenUrl = Callable[[str], object]
 
