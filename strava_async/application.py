@@ -23,7 +23,7 @@ from strava_async.oauth.credentials import check_client_id, check_secret
 from strava_async.oauth.state import StateSigner
 from strava_async.protocol import ApiV3, reports_for, view_of
 from strava_async.quota.values import Priority, Quota
-from strava_async.request.core import make_core
+from strava_async.request.core import Core
 from strava_async.request.lifecycle import Stage
 from strava_async.request.options import Options, changed
 from strava_async.request.retry import RetryPolicy
@@ -92,7 +92,7 @@ class Strava(ConnectMethods):
         secret = hidden(client_secret)
         del client_secret
         check_client_id(client_id)
-        self._core = core = make_core(
+        self._core = core = Core(
             HttpSender(http_client),
             rate_limiter,
             partial(reports_for, hooks),

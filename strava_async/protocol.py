@@ -17,7 +17,7 @@ from strava_async.limiter.local import Limiter
 from strava_async.oauth.token_set import TokenSet, with_expiry
 from strava_async.quota.values import Priority, Quota
 from strava_async.request.api_methods import ApiMethods
-from strava_async.request.core import Core, View, make_core
+from strava_async.request.core import Core, View
 from strava_async.request.lifecycle import Stage
 from strava_async.request.options import Options, changed
 from strava_async.request.reports import Reports
@@ -93,7 +93,7 @@ class ApiV3(TokenMethods, ApiMethods):
         access, refresh = Hidden(access_token), Hidden(refresh_token)
         secret = None if client_secret is None else hidden(client_secret)
         del access_token, refresh_token, client_secret
-        core = make_core(
+        core = Core(
             HttpSender(http_client),
             rate_limiter,
             partial(reports_for, hooks),
