@@ -15,12 +15,8 @@ A reply in hand is returned at once; only the next request waits. The call's ``R
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any, NamedTuple, assert_never
-
-import anyio
-import anyio.lowlevel
-from anyio.lowlevel import RunVar
 
 from strava_async._concurrency.shield import cancellable
 from strava_async._hidden import Hidden
@@ -33,15 +29,12 @@ from strava_async.request.call import Call
 from strava_async.request.options import LEAST_ATTEMPT_SECONDS, Options
 from strava_async.request.outgoing import OutgoingRequest
 from strava_async.request.permit_budget import PermitBudget
-from strava_async.request.reply import Reply, decompressing_reply
+from strava_async.request.reply import LARGE_BODY_BYTES, Reply
 from strava_async.request.reports import Report, Reports, Sending
 from strava_async.request.results import Decode, read, read_json, read_leniently
 from strava_async.request.retry import Attempt, Step, decide
 from strava_async.request.sender import Sender
 from strava_async.tokens.source import TokenSource
-
-# Compressed, as bodies come; what is larger takes half a millisecond or more to decode.
-LARGE_BODY_BYTES = 8 * 1024
 
 
 class _Ended(NamedTuple):
@@ -183,32 +176,19 @@ class Exchange:
             return _Ended(None, error, None, bearer)
         permit.settle(reply.status_code, reply.headers)
         sending.replied(reply)
-        return await self._read(call, reply, bearer, decode)
-
-    async def _read(self, call: Call, reply: Reply, bearer: Hidden[str] | None, decode: Decode | None) -> _Ended:
-        is_small = len(reply.body) < LARGE_BODY_BYTES
-        if is_small and not reply.content_encoding:
+        if not reply.content_encoding and len(reply.body) < LARGE_BODY_BYTES:
             return self._ended(call, reply, bearer, decode)
-        steps = decompressing_reply(reply)
-        opened = _step_on(steps) if is_small else None
-        if opened is not None:
-            return self._ended(call, opened, bearer, decode)
-        # Large bodies that arrive together are decompressed and decoded one after the other, each step in a turn of the
-        # loop; else a hundred would stall it. A decoder holds the interpreter: a thread would stall it as well.
-        async with _decoding():
-            while opened is None:
-                await anyio.lowlevel.checkpoint()
-                opened = _step_on(steps)
-            await anyio.lowlevel.checkpoint()
-            return self._ended(call, opened, bearer, decode)
+        from strava_async.request.large_bodies import decode_in_turn  # not above: it loads a part of anyio
 
-    def _ended(self, call: Call, opened: Reply, bearer: Hidden[str] | None, decode: Decode | None) -> _Ended:
+        return await decode_in_turn(reply, lambda plain: self._ended(call, plain, bearer, decode))
+
+    def _ended(self, call: Call, plain: Reply, bearer: Hidden[str] | None, decode: Decode | None) -> _Ended:
         try:
-            return _Ended(_value(call, opened, bearer, decode), None, None, bearer)
+            return _Ended(_value(call, plain, bearer, decode), None, None, bearer)
         except StravaError as error:
             if isinstance(error, FaultError):
-                self._explain(error, call, opened)
-            return _Ended(None, error, opened, bearer)
+                self._explain(error, call, plain)
+            return _Ended(None, error, plain, bearer)
 
     def _explain(self, error: FaultError, call: Call, reply: Reply) -> None:
         error.retry_after = reply.retry_after(self._clock.time())
@@ -216,18 +196,6 @@ class Exchange:
             blocked = self._limiter.blocked(call.quota_class)
             if blocked is not None:
                 error.window, error.resume_at = blocked.window, blocked.resume_at
-
-
-def _decoding() -> anyio.Lock:
-    """Return the lock of the running event loop, for all exchanges in it."""
-    lock = _locks.get(None)
-    if lock is None:
-        lock = anyio.Lock()
-        _locks.set(lock)
-    return lock
-
-
-_locks: RunVar[anyio.Lock] = RunVar("large bodies being decoded")
 
 
 def _bounded(options: Options, seconds: float) -> Options:
@@ -245,16 +213,6 @@ def _value(call: Call, reply: Reply, bearer: Hidden[str] | None, decode: Decode 
     if call.quota_class is None:
         return Hidden(read(call, reply))  # it may be tokens
     return read(call, reply, bearer) if decode is None else read_json(call, reply, bearer, decode)
-
-
-def _step_on(steps: Generator[None, None, Reply]) -> Reply | None:
-    """Take the next step; return the reply if it was the last."""
-    try:
-        next(steps)
-    except StopIteration as end:
-        opened: Reply = end.value
-        return opened
-    return None
 
 
 async def _renewed(tokens: TokenSource | None, ended: _Ended) -> bool:

@@ -5,9 +5,12 @@ An edge in front of Strava (a firewall, a CDN) refuses with a page of its own, u
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
+@lru_cache(maxsize=32)
 def media_type_of(content_type: str) -> str:
     """Return the media type of a Content-Type, without its parameters."""
     return content_type.partition(";")[0].strip().lower()

@@ -17,7 +17,6 @@ from typing import Protocol
 
 import anyio
 
-from strava_async._concurrency.reading_threads import in_reading_thread
 from strava_async._hidden import Hidden, revealed
 from strava_async.errors import InputError, Sent, StravaError, TransportError
 from strava_async.request.call import Call
@@ -252,5 +251,7 @@ class _Walk(AsyncIterator[bytes]):
     async def _next(self) -> bytes | None:
         if self._is_in_memory:
             return next(self._chunks, None)
+        from strava_async._concurrency.reading_threads import in_reading_thread  # not above: few requests need it
+
         self._outgoing.body_waits_for_its_source()
         return await in_reading_thread(partial(next, self._chunks, None))

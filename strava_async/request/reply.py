@@ -11,6 +11,8 @@ from strava_async.request.decompression import DecompressionError, TooLargeError
 
 # Of a body, compressed or not. Strava sends nothing near it: what is larger is an endless response or a zip bomb.
 MAX_BODY_BYTES = 64 * 1024 * 1024
+# As it comes, compressed or not; what is larger takes half a millisecond or more to decode.
+LARGE_BODY_BYTES = 8 * 1024
 
 CONTENT_TYPE = "content-type"
 CONTENT_ENCODING = "content-encoding"
