@@ -15,7 +15,7 @@ from strava_async.clock import Clock
 from strava_async.errors import InputError
 from strava_async.limiter.local import Limiter
 from strava_async.oauth.token_set import TokenSet, with_expiry
-from strava_async.quota.values import Priority, Quota
+from strava_async.quota.values import Priority
 from strava_async.request.api_methods import ApiMethods
 from strava_async.request.core import Core, View
 from strava_async.request.lifecycle import Stage
@@ -28,6 +28,7 @@ from strava_async.tokens.persistence import OnTokenRefresh
 from strava_async.tokens.source import TokenSource
 
 if TYPE_CHECKING:
+    from strava_async.quota.readings import Quota
     from strava_async.telemetry.hooks import Hooks
 
 

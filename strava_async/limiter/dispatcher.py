@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from threading import get_ident
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -31,7 +32,10 @@ from strava_async.limiter.permit import LedgerPermit
 from strava_async.limiter.queue import Waiter, WaitQueue
 from strava_async.limiter.wait_log import WaitLog
 from strava_async.quota.entry import LedgerEntry
-from strava_async.quota.values import Blocked, Priority, Quota, QuotaClass
+from strava_async.quota.values import Blocked, Priority, QuotaClass
+
+if TYPE_CHECKING:
+    from strava_async.quota.readings import Quota
 
 _SHORTEST_SLEEP = 0.001  # less may not move a clock that counts in floats since 1970
 _LONGEST_SLEEP = 60.0

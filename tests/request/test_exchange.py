@@ -29,7 +29,8 @@ from strava_async.limiter.base import Permit
 from strava_async.limiter.unlimited import Unlimited
 from strava_async.oauth.grants import AccessInfo
 from strava_async.oauth.token_set import TokenSet
-from strava_async.quota.values import Blocked, Priority, Quota, QuotaClass
+from strava_async.quota.readings import Quota
+from strava_async.quota.values import Blocked, Priority, QuotaClass
 from strava_async.request.call import Call, api_call, oauth_call
 from strava_async.request.exchange import Exchange
 from strava_async.request.options import Options
