@@ -51,7 +51,7 @@ from strava_async.oauth.scopes import Scope
 from strava_async.oauth.token_set import TokenSet
 from strava_async.protocol import ApiV3
 from strava_async.quota.values import Blocked, Priority, QuotaClass
-from strava_async.request.retry import RetryPolicy
+from strava_async.request.options import RetryPolicy
 from strava_async.tokens.persistence import TokenPersistence
 from strava_async.tokens.source import TokenSource
 

@@ -25,8 +25,7 @@ from strava_async.protocol import ApiV3, reports_for, view_of
 from strava_async.quota.values import Priority
 from strava_async.request.core import Core
 from strava_async.request.lifecycle import Stage
-from strava_async.request.options import Options, changed
-from strava_async.request.retry import RetryPolicy
+from strava_async.request.options import Options, RetryPolicy, changed
 from strava_async.request.token_endpoint import Credentials
 from strava_async.stores.base import BasicTokenStore
 from strava_async.stores.memory import MemoryTokenStore

@@ -19,9 +19,8 @@ from strava_async.quota.values import Priority
 from strava_async.request.api_methods import ApiMethods
 from strava_async.request.core import Core, View
 from strava_async.request.lifecycle import Stage
-from strava_async.request.options import Options, changed
+from strava_async.request.options import Options, RetryPolicy, changed
 from strava_async.request.reports import Reports
-from strava_async.request.retry import RetryPolicy
 from strava_async.request.token_endpoint import Credentials
 from strava_async.request.token_methods import TokenMethods
 from strava_async.tokens.persistence import OnTokenRefresh

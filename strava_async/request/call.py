@@ -12,7 +12,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, cast, get_args
+from typing import Any, Final, cast, get_args
 from urllib.parse import urlencode, urlsplit
 
 from strava_async._hidden import Hidden, revealed
@@ -199,8 +199,8 @@ def oauth_call(
     )
 
 
-class _Destination(NamedTuple):
-    """Where a path of the caller's leads.
+class _Destination:
+    """Where a path of the caller's leads. It does not change.
 
     Attributes:
         template: the path as given; once its names are filled in, the rest is that of the path that results.
@@ -209,10 +209,13 @@ class _Destination(NamedTuple):
         endpoint: what is known about it.
     """
 
-    template: Template
-    address: str
-    path: str
-    endpoint: Endpoint
+    __slots__ = ("address", "endpoint", "path", "template")
+
+    def __init__(self, template: Template, address: str, path: str, endpoint: Endpoint) -> None:
+        self.template: Final = template
+        self.address: Final = address
+        self.path: Final = path
+        self.endpoint: Final = endpoint
 
     def url_with(self, params: Mapping[str, str | Hidden[str]]) -> str:
         """Return the URL, with the parameters in its query."""

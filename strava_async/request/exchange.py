@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, assert_never
+from typing import Any, assert_never
 
 from strava_async._concurrency.shield import cancellable
 from strava_async._hidden import Hidden
@@ -32,18 +32,20 @@ from strava_async.request.permit_budget import PermitBudget
 from strava_async.request.reply import LARGE_BODY_BYTES, Reply
 from strava_async.request.reports import Report, Reports, Sending
 from strava_async.request.results import Decode, read, read_json, read_leniently
-from strava_async.request.retry import Attempt, Step, decide
 from strava_async.request.sender import Sender
 from strava_async.tokens.source import TokenSource
 
 
-class _Ended(NamedTuple):
+class _Ended:
     """How an attempt ended: with a value, or an error and the reply if there was one; and which bearer went along."""
 
-    value: Any
-    error: StravaError | None
-    reply: Reply | None
-    bearer: Hidden[str] | None
+    __slots__ = ("bearer", "error", "reply", "value")
+
+    def __init__(self, value: Any, error: StravaError | None, reply: Reply | None, bearer: Hidden[str] | None) -> None:
+        self.value = value
+        self.error = error
+        self.reply = reply
+        self.bearer = bearer
 
 
 class Exchange:
@@ -106,6 +108,8 @@ class Exchange:
             ended = await self._attempt(call, tokens, options, await permits.acquire(), decode, report)
             if ended.error is None:
                 return ended.value
+            from strava_async.request.retry import Attempt, Step, decide  # not above: most calls succeed
+
             state = Attempt(attempt, call.idempotent, call.replayable, tokens is not None and not renewed)
             decision = decide(state, ended.error, options.retry, self._random())
             match decision.step:

@@ -21,8 +21,8 @@ from strava_async.request.call import Call, oauth_call
 from strava_async.request.exchange import Exchange
 from strava_async.request.lifecycle import Lifecycle
 from strava_async.request.options import Options, of_oauth
+from strava_async.request.pause import Pause
 from strava_async.request.reports import Reports
-from strava_async.request.retry import Pause
 
 IdAndSecret = tuple[int | str, Hidden[str]]
 

@@ -33,10 +33,9 @@ from strava_async.quota.readings import Quota
 from strava_async.quota.values import Blocked, Priority, QuotaClass
 from strava_async.request.call import Call, api_call, oauth_call
 from strava_async.request.exchange import Exchange
-from strava_async.request.options import Options
+from strava_async.request.options import Options, RetryPolicy
 from strava_async.request.outgoing import OutgoingRequest
 from strava_async.request.reply import LARGE_BODY_BYTES, Reply
-from strava_async.request.retry import RetryPolicy
 from strava_async.testing.clock import FakeClock
 from strava_async.tokens.source import TokenSource
 from tests.concurrency.loop_end import end_everything_else
