@@ -41,7 +41,7 @@ class HttpSender:
         self._callers = None if client is None else _callers(client)
         self._connections = Connections(fast=fast)
         self._gate = Gate(MAX_CONNECTIONS, URGENT_CONNECTIONS)
-        self._under_way: set[OutgoingRequest] = set()
+        self._in_flight: set[OutgoingRequest] = set()
         self._none_left: anyio.Event | None = None
         self._closed = False
 
@@ -65,7 +65,7 @@ class HttpSender:
             await self._connections.load()
             self._check_open()
         scope = outgoing.begin()
-        self._under_way.add(outgoing)
+        self._in_flight.add(outgoing)
         try:
             with scope:
                 if self._callers is not None:
@@ -86,21 +86,21 @@ class HttpSender:
                 self._callers.check_loop(error)
             raise
         finally:
-            self._under_way.discard(outgoing)
-            if self._none_left is not None and not self._under_way:
+            self._in_flight.discard(outgoing)
+            if self._none_left is not None and not self._in_flight:
                 self._none_left.set()
         raise outgoing.end_error()
 
     async def aclose(self) -> None:
-        """End the requests on their way, and close the connections that are its own.
+        """End the requests in flight, and close its own connections.
 
         Takes no longer than ``CLOSING_SECONDS``. To send afterwards is an InputError.
         """
         self._closed = True
         with anyio.move_on_after(CLOSING_SECONDS):
-            for outgoing in self._under_way:
+            for outgoing in self._in_flight:
                 outgoing.close()
-            if self._under_way:
+            if self._in_flight:
                 self._none_left = anyio.Event()
                 await self._none_left.wait()
             await self._connections.aclose()
@@ -119,7 +119,7 @@ class HttpSender:
             self._callers.enter()
         elif self._connections.enter():
             self._gate = Gate(MAX_CONNECTIONS, URGENT_CONNECTIONS)
-            self._under_way.clear()
+            self._in_flight.clear()
 
     def _check_open(self) -> None:
         if self._closed or (self._callers is not None and self._callers.is_closed):

@@ -87,7 +87,7 @@ class ConnectMethods(GrantMethods):
             code: from the redirect.
             scope: what the athlete must have granted; None requires nothing.
             granted_scope: the ``scope`` of the redirect, for when Strava's response does not name the scopes.
-            if_missing: what becomes of the tokens if something required was not granted: they are kept, or revoked at
+            if_missing: what to do with the tokens if something required was not granted: keep them, or revoke them at
                 Strava and, if there were others of this athlete, deleted with them. Should revoking fail, the
                 MissingScopeError has that for its cause.
 

@@ -1,4 +1,4 @@
-"""What a body is that was to be Strava's JSON, in the words of an error. Pure; loaded with the first error."""
+"""What came in place of Strava's JSON, for the sentence of an error. Pure; loaded with the first error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from strava_async.request.redaction import EXCERPT_CHARACTERS, excerpt_of
 
 
 class BodyDescription(NamedTuple):
-    """A body that was to be Strava's JSON, for the sentence of an error.
+    """A body in place of which JSON was expected, for the sentence of an error.
 
     Attributes:
         what: in words; empty for JSON that can be decoded.

@@ -52,11 +52,11 @@ class Exchange:
     """Turns a ``Call`` into its value. One for all athletes of an application.
 
     Args:
-        limiter: hands out permits.
+        limiter: grants permits.
         sender: sends the requests.
         clock: the waits between attempts.
         random: returns jitter from [0, 1).
-        reports: receives what happens; None means nobody does.
+        reports: receives what happens; None reports nothing.
     """
 
     def __init__(
@@ -86,9 +86,9 @@ class Exchange:
         """Make the call, with whatever waiting, refreshing and repeating it takes.
 
         Args:
-            call: what to ask.
+            call: what to request.
             tokens: where the bearer comes from; None sends none.
-            options: how to ask.
+            options: how to make it.
             check_for_errors: False returns the body of a refusal instead of raising.
             decode: reads the body of a success; None decodes it by its media type.
 
@@ -119,9 +119,7 @@ class Exchange:
                         return _give_up(ended.error, ended.reply, permits.attempts, check_for_errors)
                     attempt, options = attempt + 1, _bounded(options, left)
                     report.retry(ended.error, decision.seconds)
-                    if decision.seconds:
-                        with cancellable(), report.waiting("retry"):
-                            await self._clock.sleep(decision.seconds)
+                    await self._sleep(decision.seconds, report)
                 case Step.REFRESH:
                     renewed = True
                     if not await _renewed(tokens, ended):
@@ -131,6 +129,11 @@ class Exchange:
                     return _give_up(ended.error, ended.reply, permits.attempts, check_for_errors)
                 case _:
                     assert_never(decision.step)
+
+    async def _sleep(self, seconds: float, report: Report) -> None:
+        if seconds:
+            with cancellable(), report.waiting("retry"):
+                await self._clock.sleep(seconds)
 
     def _permits(self, call: Call, options: Options, report: Report) -> PermitBudget:
         limiter = self._limiter if call.quota_class else self._unmetered
@@ -165,7 +168,7 @@ class Exchange:
         decode: Decode | None,
         sending: Sending,
     ) -> _Ended:
-        # Whoever waits for tokens waits for what they are needed for, too.
+        # A person may be waiting for what the tokens are needed for.
         urgent = options.priority is Priority.INTERACTIVE or call.quota_class is None
         outgoing = OutgoingRequest(call, bearer, options.timeout, options.total, urgent=urgent)
         try:

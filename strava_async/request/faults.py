@@ -68,7 +68,7 @@ def fault(call: Call, reply: Reply, bearer: Hidden[str] | None = None) -> Strava
     """
     plain = decompressed_reply(reply)
     if plain.is_too_large:
-        return too_large(f"the answer to {call.method} {call.path}", call.path)
+        return too_large(f"the response to {call.method} {call.path}", call.path)
     secrets = call.secrets_with(bearer)
     value = _json_of(plain)
     body: Mapping[str, Any] = value if is_object(value) else {}

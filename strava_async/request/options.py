@@ -110,6 +110,6 @@ def changed(
 
 
 def of_oauth(options: Options) -> Options:
-    """Return the options of a request about tokens: callers share its answer, so it has to end."""
+    """Return the options of a request about tokens: callers share its result, so it has to end."""
     bound = min(max(options.timeout, LEAST_ATTEMPT_SECONDS), MAX_OAUTH_SECONDS, options.total or math.inf)
     return options._replace(total=bound, within=RENEWAL_SECONDS)

@@ -30,7 +30,7 @@ class Pause:
             case RateLimitedError() | ServerError(retry_after=float()):
                 asked = min(error.retry_after or 0.0, LONGEST_PAUSE_SECONDS)
                 pause = max(asked, policy.backoff(error.attempts + self._refusals, 1.0))
-                self._until = max(self._until, now + pause)  # a refusal that was under way may ask for less
+                self._until = max(self._until, now + pause)  # a response that was in flight may ask for less
                 self._refusals += 1
                 self._last = error
             case _:

@@ -80,7 +80,7 @@ def read_leniently(reply: Reply) -> Any:
     """
     plain = decompressed_reply(reply)
     if plain.is_too_large:
-        raise too_large("the answer")
+        raise too_large("the response")
     try:
         return _value(plain)
     except (ValueError, RecursionError):
