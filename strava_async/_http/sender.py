@@ -42,7 +42,7 @@ class HttpSender:
         self._connections = Connections(fast=fast)
         self._gate = Gate(MAX_CONNECTIONS, URGENT_CONNECTIONS)
         self._in_flight: set[OutgoingRequest] = set()
-        self._none_left: anyio.Event | None = None
+        self._closers: set[anyio.Event] = set()  # of each task that closes it and waits for what is in flight
         self._closed = False
 
     async def prepare(self) -> None:
@@ -87,8 +87,9 @@ class HttpSender:
             raise
         finally:
             self._in_flight.discard(outgoing)
-            if self._none_left is not None and not self._in_flight:
-                self._none_left.set()
+            if self._closers and not self._in_flight:
+                for none_left in self._closers:
+                    none_left.set()
         raise outgoing.end_error()
 
     async def aclose(self) -> None:
@@ -100,10 +101,17 @@ class HttpSender:
         with anyio.move_on_after(CLOSING_SECONDS):
             for outgoing in self._in_flight:
                 outgoing.close()
-            if self._in_flight:
-                self._none_left = anyio.Event()
-                await self._none_left.wait()
+            await self._wait_idle()
             await self._connections.aclose()
+
+    async def _wait_idle(self) -> None:
+        if self._in_flight:
+            none_left = anyio.Event()
+            self._closers.add(none_left)
+            try:
+                await none_left.wait()
+            finally:
+                self._closers.discard(none_left)
 
     async def __aenter__(self) -> Self:
         return self

@@ -254,8 +254,7 @@ class Dispatcher:
 
     def settle(self, entry: LedgerEntry, status_code: int, headers: Mapping[str, str]) -> None:
         """Book an answer."""
-        # Beside _end: this is for each answer, and a partial costs.
-        if self._binding.thread != get_ident():
+        if self._binding.thread != get_ident():  # not by _end: this is for each response, and a partial costs
             self._end_elsewhere(partial(self._ledger.settle, entry, status_code, headers))
             return
         now = self.now()
