@@ -64,9 +64,9 @@ class Unlimited:
     @property
     def quota(self) -> Quota:
         """Four meters of which nothing is known but the end of their windows."""
-        now = self.clock.time()
-        from strava_async.quota.readings import Meter, Quota
+        from strava_async.quota.readings import Meter, Quota  # not above: no request needs them
 
+        now = self.clock.time()
         quarter = Meter(None, None, 0, (now // QUARTER_SECONDS + 1) * QUARTER_SECONDS)
         day_seconds = QUARTER_SECONDS * QUARTERS_PER_DAY
         day = Meter(None, None, 0, (now // day_seconds + 1) * day_seconds)

@@ -236,9 +236,9 @@ class Budget:
 
     def meters(self, ends: float, day_ends: float) -> tuple[Meter, Meter]:
         """Return what is known of the quarter hour and of the day, with their ends."""
-        quarter, day, out = self.quarter, self.day, self.out
-        from strava_async.quota.readings import Meter
+        from strava_async.quota.readings import Meter  # not above: no request needs it
 
+        quarter, day, out = self.quarter, self.day, self.out
         return (
             Meter(quarter.limit, None if quarter.usage is None else quarter.spent(out), out, ends),
             Meter(day.limit, None if day.usage is None else day.spent(out), out, day_ends),

@@ -269,9 +269,9 @@ class Ledger:
 
     def quota(self) -> Quota:
         """Return the four meters, in the window that ``roll_windows`` found."""
-        ends, day_ends = self.window.ends, self.window.day_ends
-        from strava_async.quota.readings import Quota  # not above: the first request is made without it
+        from strava_async.quota.readings import Quota  # not above: no request needs it
 
+        ends, day_ends = self.window.ends, self.window.day_ends
         return Quota(*self.read.meters(ends, day_ends), *self.overall.meters(ends, day_ends))
 
     def blocked(

@@ -122,7 +122,9 @@ class ApiMethods(View):
         """
         if "page" in kwargs:
             raise InputError("paginate counts the pages itself")
-        from strava_async.paging.pages import PageWalk  # not above: the import of this package is measured
+        from strava_async.paging.pages import (
+            PageWalk,
+        )  # not above: an import takes time, and many programs read no lists
         from strava_async.paging.walk import Items
 
         return Items(self._items(url, PageWalk(per_page, limit, prefetch), kwargs), url)
