@@ -50,8 +50,8 @@ from strava_async.oauth.grants import AccessInfo
 from strava_async.oauth.scopes import Scope
 from strava_async.oauth.token_set import TokenSet
 from strava_async.protocol import ApiV3
-from strava_async.quota.values import Blocked, Meter, Priority, Quota, QuotaClass
-from strava_async.request.retry import RetryPolicy
+from strava_async.quota.values import Blocked, Priority, QuotaClass
+from strava_async.request.options import RetryPolicy
 from strava_async.tokens.persistence import TokenPersistence
 from strava_async.tokens.source import TokenSource
 
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from strava_async.application import Strava
     from strava_async.client import Client
     from strava_async.oauth.state import StateSigner
+    from strava_async.quota.readings import Meter, Quota
     from strava_async.stores import MemoryTokenStore, SqliteTokenStore, TokenStore
     from strava_async.telemetry.hooks import Hooks, RefreshEvent, RequestEvent, ResponseEvent, RetryEvent, WaitEvent
     from strava_async.webhooks.events import WebhookEvent
@@ -70,7 +71,9 @@ else:
         {
             "Client": "client",
             "Hooks": "telemetry.hooks",
+            "Meter": "quota.readings",
             "MemoryTokenStore": "stores.memory",
+            "Quota": "quota.readings",
             "RefreshEvent": "telemetry.hooks",
             "RequestEvent": "telemetry.hooks",
             "ResponseEvent": "telemetry.hooks",

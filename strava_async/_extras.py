@@ -13,7 +13,7 @@ def extra(name: str, part: str, *libraries: str) -> Generator[None]:
     Args:
         name: the extra.
         part: what needs it, as the error names it.
-        libraries: what the extra brings; the absence of anything else is told as it is.
+        libraries: what the extra brings; the absence of anything else is raised as it is.
 
     Raises:
         ModuleNotFoundError: one of the libraries is missing.

@@ -27,7 +27,7 @@ def lazy(
     Args:
         package: the full name of the package.
         modules: for each name that it exports, the module in it that defines the name.
-        then: for some of them, a function of that module which is called before the name is given out.
+        then: for some of them, a function of that module which is called before the name is returned.
         needs: the extra that the package needs, and the libraries which that brings.
     """
 

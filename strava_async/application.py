@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import anyio.to_thread
 
@@ -22,12 +22,10 @@ from strava_async.login.connect import ConnectMethods
 from strava_async.oauth.credentials import check_client_id, check_secret
 from strava_async.oauth.state import StateSigner
 from strava_async.protocol import ApiV3, reports_for, view_of
-from strava_async.quota.values import Priority, Quota
-from strava_async.request.core import make_core
-from strava_async.request.exchange import Options
+from strava_async.quota.values import Priority
+from strava_async.request.core import Core
 from strava_async.request.lifecycle import Stage
-from strava_async.request.options import changed
-from strava_async.request.retry import RetryPolicy
+from strava_async.request.options import Options, RetryPolicy, changed
 from strava_async.request.token_endpoint import Credentials
 from strava_async.stores.base import BasicTokenStore
 from strava_async.stores.memory import MemoryTokenStore
@@ -35,6 +33,9 @@ from strava_async.telemetry.hooks import Hooks
 from strava_async.tokens.accounts import Accounts
 from strava_async.tokens.source import TokenSource
 from strava_async.webhooks.subscription import Webhooks
+
+if TYPE_CHECKING:
+    from strava_async.quota.readings import Quota
 
 _STATES = b"states of this application"
 
@@ -93,7 +94,7 @@ class Strava(ConnectMethods):
         secret = hidden(client_secret)
         del client_secret
         check_client_id(client_id)
-        self._core = core = make_core(
+        self._core = core = Core(
             HttpSender(http_client),
             rate_limiter,
             partial(reports_for, hooks),

@@ -40,7 +40,7 @@ def load_tags() -> None:
 class Client:
     """One athlete of an application: Strava's endpoints by tag, with typed results.
 
-    It opens nothing, so there is nothing to close; ``api`` is closed by whoever made it. Everything but ``api`` needs
+    It opens nothing, so there is nothing to close; ``api`` is closed by its owner. Everything but ``api`` needs
     the extra ``models``. That is loaded when this class is imported from ``strava_async``, or by ``Strava.prepare``;
     else on first use.
 
@@ -93,7 +93,7 @@ class Client:
         """What makes the requests: raw access, also to endpoints that have no method here."""
         return self._api
 
-    # A tag is made anew each time: held here, client and tag would hold each other until the garbage collector comes.
+    # A tag is made each time: held here, client and tag would hold each other until the garbage collector comes.
 
     @property
     def activities(self) -> ActivitiesResource:

@@ -208,7 +208,7 @@ class QuotaExceededError(StravaError):
 class LimiterError(StravaError):
     """The limiter cannot hand out permits: what it keeps the quota in is out of reach or broken, or it is closed.
 
-    Nothing was sent and no quota was spent. The call is not tried again by itself; a later one may succeed. The
+    Nothing was sent and no quota was spent. The call is not retried automatically; a later one may succeed. The
     limiter's own exception is the ``__cause__``.
     """
 
@@ -247,11 +247,11 @@ class TransportError(StravaError):
 
 
 class FaultError(StravaError):
-    """Strava answered with an error.
+    """Strava responded with an error.
 
     Attributes:
         status_code: the HTTP status.
-        message: Strava's own message; empty where the answer had none.
+        message: Strava's own message; empty where the response had none.
         errors: Strava's list of ``{resource, field, code}``; may be empty.
         method: the HTTP method of the call.
         path: the path of the call, without its query.
@@ -392,7 +392,7 @@ class UploadTimeoutError(UploadError):
 
 
 class DecodeError(StravaError):
-    """A success whose body is not what Strava documents: HTML, truncated, not JSON. Or any answer of more than 64 MB.
+    """A success whose body is not what Strava documents: HTML, truncated, not JSON. Or any response of more than 64 MB.
 
     Attributes:
         path: the path of the call, without its query.

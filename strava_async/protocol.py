@@ -15,20 +15,19 @@ from strava_async.clock import Clock
 from strava_async.errors import InputError
 from strava_async.limiter.base import Limiter
 from strava_async.oauth.token_set import TokenSet, with_expiry
-from strava_async.quota.values import Priority, Quota
+from strava_async.quota.values import Priority
 from strava_async.request.api_methods import ApiMethods
-from strava_async.request.core import Core, View, make_core
-from strava_async.request.exchange import Options
+from strava_async.request.core import Core, View
 from strava_async.request.lifecycle import Stage
-from strava_async.request.options import changed
+from strava_async.request.options import Options, RetryPolicy, changed
 from strava_async.request.reports import Reports
-from strava_async.request.retry import RetryPolicy
 from strava_async.request.token_endpoint import Credentials
 from strava_async.request.token_methods import TokenMethods
 from strava_async.tokens.persistence import OnTokenRefresh
 from strava_async.tokens.source import TokenSource
 
 if TYPE_CHECKING:
+    from strava_async.quota.readings import Quota
     from strava_async.telemetry.hooks import Hooks
 
 
@@ -94,7 +93,7 @@ class ApiV3(TokenMethods, ApiMethods):
         access, refresh = Hidden(access_token), Hidden(refresh_token)
         secret = None if client_secret is None else hidden(client_secret)
         del access_token, refresh_token, client_secret
-        core = make_core(
+        core = Core(
             HttpSender(http_client),
             rate_limiter,
             partial(reports_for, hooks),

@@ -56,3 +56,17 @@ assert strava_async.stores.SqliteTokenStore is strava_async.SqliteTokenStore
 assert "sqlite3" in sys.modules
 """
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_what_only_some_programs_need_is_not_loaded_with_the_package() -> None:
+    script = """
+import sys
+import strava_async
+late = {
+    "anyio.lowlevel", "strava_async.oauth.redirect", "strava_async.paging.walk", "strava_async.quota.readings",
+    "strava_async.request.faults", "strava_async.request.multipart", "strava_async.request.retry",
+}
+assert not late & sys.modules.keys(), late & sys.modules.keys()
+assert strava_async.Quota.__module__ == "strava_async.quota.readings"
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -13,7 +13,6 @@ from typing import TypeVar
 
 import anyio
 import sniffio
-from anyio.lowlevel import current_token
 
 from strava_async._concurrency.shielded_work import current
 
@@ -114,7 +113,7 @@ class InFlight:
 
     def begin(self) -> Callable[[], None]:
         """Note that something begins; return a function to call at its end."""
-        entry = (current_token(), anyio.Event())
+        entry = (_running_loop(), anyio.Event())
         self._ends.add(entry)
 
         def end() -> None:
@@ -125,6 +124,12 @@ class InFlight:
 
     async def wait_idle(self) -> None:
         """Wait until nothing is in flight."""
-        loop = current_token()
+        loop = _running_loop()
         while ends := [end for token, end in self._ends if token == loop]:
             await ends[0].wait()
+
+
+def _running_loop() -> object:
+    from anyio.lowlevel import current_token  # not above: it is loaded by the first request anyway
+
+    return current_token()

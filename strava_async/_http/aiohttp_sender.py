@@ -1,4 +1,4 @@
-"""Requests over aiohttp's connections, for asyncio alone: a tenth of the processor's time that httpx takes.
+"""Requests over aiohttp's connections, for asyncio alone: a tenth of the CPU time of httpx.
 
 What is used of aiohttp is its connector, its protocol and its parser; not ``ClientSession``, ``ClientRequest`` and
 ``ClientResponse``, which take twice the time of those. So
@@ -8,9 +8,9 @@ What is used of aiohttp is its connector, its protocol and its parser; not ``Cli
 - no object of aiohttp holds a header field or a body, for a crash reporter to find; only bytes on their way;
 - it is known whether a request was sent: nothing was, up to the one place here that writes.
 
-And what is to be minded:
+Pitfalls:
 
-- The connector hands out connections on which bytes came while they were idle, as the head of the next reply. Such a
+- The connector returns connections on which bytes came while they were idle, as the head of the next reply. Such a
   connection is closed here, and another one taken.
 - A connection is closed once what is buffered for it was taken, which may be never. After a failure it is aborted.
 """

@@ -2,7 +2,7 @@
 
 - What is needed for the first request is loaded in a thread: modules and the trust store hold up an event loop for
   100 ms. So ``own_senders`` is imported nowhere but there.
-- An event loop that has ended leaves none behind: in the next they are made anew.
+- An event loop that has ended leaves none behind: in the next they are opened again.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Connections:
 
     @property
     def are_loaded(self) -> bool:
-        """Whether all is there that the first request needs."""
+        """Whether all that the first request needs is loaded."""
         return self._senders is not None
 
     def enter(self) -> bool:
@@ -69,7 +69,7 @@ class Connections:
         library = sniffio.current_async_library()
         if library != "asyncio":
             loaded = await anyio.to_thread.run_sync(_load, library, False)
-            if self._senders is None:  # else those of whoever was faster have connections already
+            if self._senders is None:  # else another task was faster, and its senders have connections already
                 self._senders = loaded
             return
         import asyncio  # not above: it is a third of what importing this package takes, and loaded here anyway
@@ -91,7 +91,7 @@ class Connections:
         try:
             return self._senders.sender_for(call)
         except InputError:
-            self._senders.look_at_environment()
+            self._senders.reread_environment()
             return self._senders.sender_for(call)
 
     async def aclose(self) -> None:
@@ -111,7 +111,7 @@ class Connections:
 
 
 async def httpx_client_for(url: str) -> httpx.AsyncClient:
-    """Return an httpx client for requests to one place, whatever is installed; whoever asks for it closes it.
+    """Return an httpx client for requests to one place, whatever is installed; the caller closes it.
 
     Raises:
         InputError: the environment names certificates or a proxy that cannot be used.

@@ -1,4 +1,4 @@
-"""From an error of an HTTP library to one of ours, without the secrets that the library's may show."""
+"""From an HTTP library's error to a ``StravaError``, without the secrets that the library's may show."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ E = TypeVar("E", bound=StravaError)
 def no_reply(
     outgoing: OutgoingRequest, error: BaseException, *, timed_out: bool = False, permanent: bool = False
 ) -> TransportError:
-    """Return what to raise for an error of the library, with that for its cause. Some are permanent by themselves.
+    """Return what to raise for an error of the library, with that for its cause. Some kinds are always permanent.
 
     Args:
         outgoing: the request.
         error: the library's.
-        timed_out: whether it is that a time was over.
-        permanent: whether another attempt would meet it again.
+        timed_out: whether it is a timeout.
+        permanent: whether another attempt would fail the same way.
     """
     what = f"no reply to {outgoing.call.method} {outgoing.call.path}"
     failure = permanent_tls_failure(error)
@@ -38,7 +38,7 @@ def no_reply(
 
 
 def because(outgoing: OutgoingRequest, error: BaseException, failed: E) -> E:
-    """Return an error of ours with one of the library for its cause, unless that shows a secret."""
+    """Return ``failed`` with the library's error as its cause, unless that shows a secret."""
     shown = repr([(one, str(one)) for one in forget_frames(error)])
     failed.__cause__ = None if redacted(shown, outgoing.secrets()) != shown else error
     return failed

@@ -1,4 +1,4 @@
-"""How many requests may be under way at a time, and in which order those that wait for a place begin."""
+"""How many requests may be in flight at a time, and in which order those that wait for a place begin."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import anyio
 class Gate:
     """Places for requests: some for all of them, and a few more for those that a person waits for.
 
-    First come, first served; urgent requests before the others. What was taken or acquired is to be released.
+    First come, first served; urgent requests before the others. Release what was taken or acquired.
 
     Args:
         places: for requests of any kind.

@@ -17,7 +17,7 @@ class Collected:
     """The body of a reply as it arrives.
 
     Args:
-        path: what is asked, for the error.
+        path: of the request, for the error.
     """
 
     __slots__ = ("_collected", "_first", "_path", "_size")

@@ -65,8 +65,8 @@ class OwnSenders:
             sender = self._senders[kind] = self._sender(kind)
         return sender
 
-    def look_at_environment(self) -> None:
-        """Take the proxies from the environment anew: they may have been corrected meanwhile."""
+    def reread_environment(self) -> None:
+        """Read the proxies from the environment again: they may have been corrected meanwhile."""
         self._proxies = _proxies()
 
     def forget(self) -> None:
@@ -111,7 +111,7 @@ def load(library: str, *, fast: bool) -> OwnSenders:
 
 
 def httpx_client_for(url: str) -> httpx.AsyncClient:
-    """Return an httpx client for requests to one place; whoever asks for it closes it. Blocks the first time.
+    """Return an httpx client for requests to one place; the caller closes it. Blocks the first time.
 
     Raises:
         InputError: the environment names certificates or a proxy that cannot be used.

@@ -103,9 +103,9 @@ class SingleConnectionPools(httpx.AsyncBaseTransport):
     """Connections, each in a pool of its own; the one used last is used first.
 
     httpcore's pool goes through all its connections on every request and asks the system about each idle one. To keep
-    50 alive costs more than the requests themselves; to keep 10 alive makes the other 40 anew, time and again.
+    50 alive costs more than the requests themselves; to keep 10 alive opens the other 40 again and again.
 
-    How many there are is up to the caller: as many as it has requests under way. What has been idle for
+    How many there are is up to the caller: as many as it has requests in flight. What has been idle for
     ``KEEPALIVE_SECONDS`` is closed when the next request comes.
 
     Args:
@@ -154,7 +154,7 @@ class SingleConnectionPools(httpx.AsyncBaseTransport):
 
 
 class _Body(httpx.AsyncByteStream):
-    """A response's body that tells when it ends.
+    """A response's body that reports its end.
 
     Args:
         stream: the body.
@@ -174,7 +174,7 @@ class _Body(httpx.AsyncByteStream):
         return self._stream.__aiter__()
 
     async def aclose(self) -> None:
-        """Close the body, and only the first time tell so."""
+        """Close the body, and report it the first time."""
         if self._closed:
             return
         self._closed = True

@@ -61,7 +61,7 @@ class Proxies:
         self._direct = [pattern for text in re.split(r"[,\s]+", named.get("no", "")) if (pattern := _Pattern.of(text))]
 
     def proxy_for(self, url: str) -> Proxy | None:
-        """Return the proxy for a URL; None if it is to be reached directly.
+        """Return the proxy for a URL; None to connect directly.
 
         Raises:
             InputError: the variable that names it is invalid.

@@ -41,8 +41,8 @@ class HttpSender:
         self._callers = None if client is None else _callers(client)
         self._connections = Connections(fast=fast)
         self._gate = Gate(MAX_CONNECTIONS, URGENT_CONNECTIONS)
-        self._under_way: set[OutgoingRequest] = set()
-        self._none_left: anyio.Event | None = None
+        self._in_flight: set[OutgoingRequest] = set()
+        self._closers: set[anyio.Event] = set()  # of each task that closes it and waits for what is in flight
         self._closed = False
 
     async def prepare(self) -> None:
@@ -65,7 +65,7 @@ class HttpSender:
             await self._connections.load()
             self._check_open()
         scope = outgoing.begin()
-        self._under_way.add(outgoing)
+        self._in_flight.add(outgoing)
         try:
             with scope:
                 if self._callers is not None:
@@ -86,24 +86,32 @@ class HttpSender:
                 self._callers.check_loop(error)
             raise
         finally:
-            self._under_way.discard(outgoing)
-            if self._none_left is not None and not self._under_way:
-                self._none_left.set()
+            self._in_flight.discard(outgoing)
+            if self._closers and not self._in_flight:
+                for none_left in self._closers:
+                    none_left.set()
         raise outgoing.end_error()
 
     async def aclose(self) -> None:
-        """End the requests on their way, and close the connections that are its own.
+        """End the requests in flight, and close its own connections.
 
         Takes no longer than ``CLOSING_SECONDS``. To send afterwards is an InputError.
         """
         self._closed = True
         with anyio.move_on_after(CLOSING_SECONDS):
-            for outgoing in self._under_way:
+            for outgoing in self._in_flight:
                 outgoing.close()
-            if self._under_way:
-                self._none_left = anyio.Event()
-                await self._none_left.wait()
+            await self._wait_idle()
             await self._connections.aclose()
+
+    async def _wait_idle(self) -> None:
+        if self._in_flight:
+            none_left = anyio.Event()
+            self._closers.add(none_left)
+            try:
+                await none_left.wait()
+            finally:
+                self._closers.discard(none_left)
 
     async def __aenter__(self) -> Self:
         return self
@@ -119,7 +127,7 @@ class HttpSender:
             self._callers.enter()
         elif self._connections.enter():
             self._gate = Gate(MAX_CONNECTIONS, URGENT_CONNECTIONS)
-            self._under_way.clear()
+            self._in_flight.clear()
 
     def _check_open(self) -> None:
         if self._closed or (self._callers is not None and self._callers.is_closed):

@@ -1,4 +1,4 @@
-"""TLS: whom this process trusts, and what is to be said where that fails.
+"""TLS: whom this process trusts, and how a failure is explained.
 
 One context, made on first use, because loading the trust store takes 20 ms and more.
 """

@@ -30,7 +30,7 @@ from strava_async.cli.emulator_url import API_PATH, OAUTH_PATH, STRAVA, emulator
 from strava_async.cli.places import default_directory, expanded, needed
 from strava_async.cli.terminal import Ask, UsageError
 from strava_async.errors import InputError, TokenStoreError
-from strava_async.request.retry import RetryPolicy
+from strava_async.request.options import RetryPolicy
 from strava_async.stores.base import BasicTokenStore
 from strava_async.stores.encryption import ciphers
 from strava_async.stores.sqlite import SqliteTokenStore

@@ -20,11 +20,11 @@ from strava_async.cli.reaching import check, reaching
 from strava_async.cli.terminal import DONE, FAILED, Terminal, UsageError, run
 from strava_async.client import Client
 from strava_async.errors import InputError, InvalidStateError, MissingScopeError, StravaError
+from strava_async.login.grants import IfMissing
 from strava_async.login.local import show_in_browser
 from strava_async.oauth.redirect import Redirect, authorization_url, parse_redirect, redirect_state
 from strava_async.oauth.scopes import scope_names
 from strava_async.oauth.state import check_state
-from strava_async.request.grant_methods import IfMissing
 from strava_async.stores.sqlite import SqliteTokenStore
 
 REDIRECT_URI = "http://127.0.0.1/callback"  # nothing listens there; the address bar shows what Strava sent

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from strava_async.demo.frame import Frame, Outcome, fits, on_the_clock, plural, results, span
 from strava_async.demo.harvest import Kind, Part, Progress
-from strava_async.quota.values import Meter, Quota
+from strava_async.quota.readings import Meter, Quota
 
 WIDEST = 100
 ACCENT = "#fc4c02"

@@ -14,7 +14,8 @@ from typing import Protocol, Self
 from strava_async.clock import Clock
 from strava_async.demo.harvest import Kind, Progress
 from strava_async.limiter.base import Limiter
-from strava_async.quota.values import Quota, QuotaClass
+from strava_async.quota.readings import Quota
+from strava_async.quota.values import QuotaClass
 
 NAME_WIDTH = 40  # columns: with what stands before it, less than 80
 LISTED_FAILURES = 5  # the others are counted

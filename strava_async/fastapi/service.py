@@ -17,7 +17,7 @@ from strava_async.fastapi.openapi import document
 from strava_async.fastapi.sessions import COOKIE_NAME, SESSION_SECONDS, Sessions, SignedIn
 from strava_async.oauth.state import Secret, StateSigner
 from strava_async.quota.values import Priority
-from strava_async.request.retry import RetryPolicy
+from strava_async.request.options import RetryPolicy
 
 # A person waits. Without any response it takes at most twice the timeout and half a second; with a slow one, twice
 # the total.

@@ -18,10 +18,13 @@ from __future__ import annotations
 import random as system_random
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 from strava_async.clock import Clock
-from strava_async.quota.values import Blocked, Priority, Quota, QuotaClass
+from strava_async.quota.values import Blocked, Priority, QuotaClass
+
+if TYPE_CHECKING:
+    from strava_async.quota.readings import Quota
 
 
 class Permit(Protocol):

@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from threading import get_ident
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -30,7 +31,10 @@ from strava_async.limiter.queue import Waiter, WaitQueue
 from strava_async.limiter.suspension import SuspensionWatch
 from strava_async.limiter.wait_log import WaitLog
 from strava_async.quota.entry import LedgerEntry
-from strava_async.quota.values import Blocked, Priority, Quota, QuotaClass
+from strava_async.quota.values import Blocked, Priority, QuotaClass
+
+if TYPE_CHECKING:
+    from strava_async.quota.readings import Quota
 
 _SHORTEST_SLEEP = 0.001  # less may not move a clock that counts in floats since 1970
 _LONGEST_SLEEP = 60.0  # a timer may stand still while the machine sleeps
@@ -253,8 +257,7 @@ class Dispatcher:
 
     def settle(self, entry: LedgerEntry, status_code: int, headers: Mapping[str, str]) -> None:
         """Book an answer."""
-        # Beside _end: this is for each answer, and a partial costs.
-        if self._binding.thread != get_ident():
+        if self._binding.thread != get_ident():  # not by _end: this is for each response, and a partial costs
             self._end_elsewhere(partial(self._ledger.settle, entry, status_code, headers))
             return
         now = self.now()

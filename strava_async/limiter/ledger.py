@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from strava_async.quota.entry import LedgerEntry
-from strava_async.quota.values import Blocked, Priority, Quota, QuotaClass
+from strava_async.quota.values import Blocked, Priority, QuotaClass
+
+if TYPE_CHECKING:
+    from strava_async.quota.readings import Quota
 
 
 class QuotaLedger(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random as system_random
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async.clock import Clock, SystemClock
@@ -18,7 +18,10 @@ from strava_async.limiter.dispatcher import Dispatcher
 from strava_async.limiter.permit import LedgerPermit
 from strava_async.limiter.queue import Waiter
 from strava_async.quota.ledger import Ledger
-from strava_async.quota.values import Blocked, Priority, Quota, QuotaClass
+from strava_async.quota.values import Blocked, Priority, QuotaClass
+
+if TYPE_CHECKING:
+    from strava_async.quota.readings import Quota
 
 
 class RateLimiter:

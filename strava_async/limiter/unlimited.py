@@ -5,11 +5,14 @@ from __future__ import annotations
 import random as system_random
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from strava_async.clock import Clock, SystemClock
 from strava_async.limiter.base import Permit
-from strava_async.quota.values import QUARTER_SECONDS, QUARTERS_PER_DAY, Blocked, Meter, Priority, Quota, QuotaClass
+from strava_async.quota.values import QUARTER_SECONDS, QUARTERS_PER_DAY, Blocked, Priority, QuotaClass
+
+if TYPE_CHECKING:
+    from strava_async.quota.readings import Quota
 
 
 class _FreePermit:
@@ -61,6 +64,8 @@ class Unlimited:
     @property
     def quota(self) -> Quota:
         """Four meters of which nothing is known but the end of their windows."""
+        from strava_async.quota.readings import Meter, Quota  # not above: no request needs them
+
         now = self.clock.time()
         quarter = Meter(None, None, 0, (now // QUARTER_SECONDS + 1) * QUARTER_SECONDS)
         day_seconds = QUARTER_SECONDS * QUARTERS_PER_DAY

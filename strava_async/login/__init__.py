@@ -1,4 +1,4 @@
-"""Log an athlete in from a terminal: the browser, a server on this machine for the redirect, its pages."""
+"""How an athlete is connected and a grant ended: the methods of ``Strava``; and the login from a terminal."""
 
 from typing import TYPE_CHECKING
 

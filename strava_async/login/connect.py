@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from strava_async._hidden import hidden
 from strava_async.client import Client
 from strava_async.errors import InputError
+from strava_async.login.grants import GrantMethods, IfMissing
 from strava_async.oauth.credentials import check_secret
 from strava_async.oauth.redirect import authorization_url, parse_redirect, redirect_state
 from strava_async.oauth.scopes import parse_scope, scope_names
 from strava_async.oauth.state import check_state
 from strava_async.protocol import ApiV3, view_of
-from strava_async.request.grant_methods import GrantMethods, IfMissing
 
 if TYPE_CHECKING:
     from strava_async.login.local import OpenUrl
@@ -87,7 +87,7 @@ class ConnectMethods(GrantMethods):
             code: from the redirect.
             scope: what the athlete must have granted; None requires nothing.
             granted_scope: the ``scope`` of the redirect, for when Strava's response does not name the scopes.
-            if_missing: what becomes of the tokens if something required was not granted: they are kept, or revoked at
+            if_missing: what to do with the tokens if something required was not granted: keep them, or revoke them at
                 Strava and, if there were others of this athlete, deleted with them. Should revoking fail, the
                 MissingScopeError has that for its cause.
 

@@ -22,10 +22,10 @@ import anyio.to_thread
 from strava_async._concurrency.task_group import TaskGroup
 from strava_async.client import Client
 from strava_async.errors import InputError, MissingScopeError
+from strava_async.login.grants import IfMissing
 from strava_async.login.private_page import private_page
 from strava_async.login.server import Page, redirect_server
 from strava_async.oauth.redirect import Redirect
-from strava_async.request.grant_methods import IfMissing
 
 OpenUrl = Callable[[str], object]
 
@@ -67,7 +67,7 @@ async def show_in_browser(url: str) -> None:
     """Show a page in the browser of this machine, and wait until cancelled, as ``open_url`` of a login is.
 
     Other users of the machine, who can read command lines, see that of a file which leads to the page, and which they
-    cannot read (``_private_page``). On Windows they see no command lines, and the browser gets the address itself.
+    cannot read (``private_page``). On Windows they see no command lines, and the browser gets the address itself.
 
     Raises:
         InputError: there is no browser, or no place for the file.

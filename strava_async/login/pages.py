@@ -1,6 +1,6 @@
 """What the browser shows at the end of a login in a terminal (``redirect_server``), and of one that failed on the web.
 
-The pages load nothing and show no code, token or message of an exception. The authorization code stands in the address
+The pages load nothing and show no code, token or message of an exception. The authorization code is in the address
 of the page; a script of one line takes it out of the address bar and of the way back. A redirect to an address without
 it would keep it out of the list of visited pages too. But the code in that list is spent, and worth nothing without the
 client secret; and the server would have to wait for a second request, which may never come.
@@ -131,11 +131,11 @@ class Reply:
         return fields if self.allow is None else [*fields, ("Allow", self.allow)]
 
 
-NOT_FOUND = Reply(404, Page("Nothing here", "This address only waits for the answer of a login."))
+NOT_FOUND = Reply(404, Page("Nothing here", "This address only waits for the redirect of a login."))
 METHOD_NOT_ALLOWED = Reply(405, Page("Not this way", "A browser comes here with GET, and nothing else does."), "GET")
-OTHER_HOST = Reply(400, Page("Another address", "This server answers only under the address of this machine."))
-OTHER_LOGIN = Reply(400, Page("Another login", "This answer belongs to another login. Begin again in the terminal."))
-INCOMPLETE = Reply(400, Page("Not an answer", "Strava's answer is incomplete. Begin again in the terminal."))
+OTHER_HOST = Reply(400, Page("Another address", "This server responds only under the address of this machine."))
+OTHER_LOGIN = Reply(400, Page("Another login", "This redirect belongs to another login. Begin again in the terminal."))
+INCOMPLETE = Reply(400, Page("Incomplete redirect", "Strava's redirect is incomplete. Begin again in the terminal."))
 
 
 def unreadable(status_code: int) -> Reply:

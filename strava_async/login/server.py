@@ -75,7 +75,7 @@ class RedirectServer:
         redirect_uri: where Strava is to send the athlete back to.
 
     Args:
-        listener: where connections come from; closed by whoever opened it.
+        listener: where connections come from; closed by its opener.
         path: where the redirect is to come.
         connection_seconds: how long a connection may take for its request, for receiving the page, and for closing.
         max_connections: how many may do so at the same time.

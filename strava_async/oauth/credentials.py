@@ -43,7 +43,7 @@ def check_client_id(value: object, what: str = "the client id") -> int:
 
 
 def check_secret(value: object, what: str = "the client secret") -> Hidden[str]:
-    """Return a client secret, an authorization code or a token that is to be sent in a form.
+    """Return a client secret, an authorization code or a token to be sent in a form.
 
     Raises:
         InputError: it is no text, or empty, or has white space around it, or a character that is not printable ASCII.

@@ -1,9 +1,9 @@
-"""Scopes: what an athlete is asked for, and what was granted.
+"""Scopes: what an athlete is asked to grant, and what was granted.
 
 Rules:
 
 - Asked scopes go out comma separated. Granted ones come back comma separated on the redirect and space separated in
-  the token answer, may be fewer than asked, and may be missing from the token answer.
+  the token response, may be fewer than requested, and may be missing from the token response.
 
 Source:
     https://developers.strava.com/docs/authentication/ and RFC 6749 §3.3.
@@ -68,6 +68,6 @@ def lacks_scope(granted: frozenset[str], any_of: tuple[str, ...]) -> bool:
     """Say whether it is known that none of these was granted; never of no scopes at all.
 
     It is not known where nothing is said about what was granted, nor where that holds a name that Strava does not
-    document: it may include what is asked.
+    document: it may include what is required.
     """
     return bool(any_of and granted) and granted <= _KNOWN and granted.isdisjoint(any_of)

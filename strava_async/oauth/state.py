@@ -1,4 +1,4 @@
-"""The ``state`` of an authorization request: proof that a redirect answers a question of ours (RFC 6749 §10.12).
+"""The ``state`` of an authorization request: proof that a redirect is a reply to our request (RFC 6749 §10.12).
 
 Rules:
 

@@ -1,4 +1,4 @@
-"""What is read with ``async for``, and says so to whoever tries it otherwise."""
+"""What is read with ``async for``, with an error that says so for ``for`` and ``await``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class AsyncOnly:
 
     _ALL = "[item async for item in ...]"
 
-    if not TYPE_CHECKING:  # type checkers find the mistake by themselves, as long as these are not there
+    if not TYPE_CHECKING:  # type checkers find the mistake themselves, as long as these are not there
 
         def __iter__(self):
             raise AsyncOnlyError(

@@ -2,12 +2,12 @@
 
 Rules:
 
-- The end is an empty page. A page shorter than asked is not the end: Strava says so, and filters after paging.
-- ``limit`` ends the walk without asking whether there is more.
+- The end is an empty page. A page shorter than requested is not the end: Strava says so, and filters after paging.
+- ``limit`` ends the walk without a request to find out whether there is more.
 - What is new moves the rest towards later pages. An item that came before does not come again, and a page of such
   items is not the end.
-- An endpoint that ignores ``page`` answers the same again and again. Three equal pages in a row are the end too; two
-  are, where nothing tells their items from others and they are not full.
+- An endpoint that ignores ``page`` returns the same items again and again. Three equal pages in a row are the end too;
+  two are, where nothing tells their items from others and they are not full.
 - A cursor that was followed before is not followed again. After three pages in a row that bring nothing new none is.
 
 Source:
@@ -24,7 +24,7 @@ from strava_async.errors import DecodeError, InputError
 
 MAX_PER_PAGE = 200
 REPEATS = 2
-PAGES_IN_VAIN = 3
+MAX_STALE_PAGES = 3
 
 Identity = Callable[[Any], Hashable | None]
 
@@ -33,13 +33,13 @@ class PageWalk:
     """The state of one walk over numbered pages.
 
     Args:
-        per_page: items to ask for; more than 200 is asked as 200, which is Strava's maximum.
+        per_page: items to ask for; more than 200 means 200, Strava's maximum.
         limit: items wanted at the most; None means all.
-        prefetch: how many pages may be asked for beside the one that is needed.
+        prefetch: how many pages may be requested beside the one that is needed.
         identity: what tells an item from the others; None where nothing does. Without it all items are taken.
 
     Raises:
-        InputError: a number that makes no sense.
+        InputError: a number is invalid.
     """
 
     def __init__(self, per_page: int, limit: int | None, prefetch: int, identity: Identity | None = None) -> None:
@@ -91,13 +91,13 @@ class CursorWalk:
     """The state of one walk from cursor to cursor: the last item of a page says where the next begins.
 
     Args:
-        page_size: items to ask for; more than 200 is asked as 200.
+        page_size: items to ask for; more than 200 means 200.
         limit: items wanted at the most; None means all.
         cursor: what an item holds as its cursor; None if it holds none.
         identity: as for ``PageWalk``.
 
     Raises:
-        InputError: a number that makes no sense.
+        InputError: a number is invalid.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class CursorWalk:
         self._cursor = cursor
         self._next: str | None = None
         self._followed: set[str | None] = set()
-        self._in_vain = 0
+        self._stale_pages = 0
 
     def next_requests(self) -> list[dict[str, Any]]:
         """Return the parameters of the page to ask for; none when the walk is over."""
@@ -128,8 +128,8 @@ class CursorWalk:
         # way on: the first page, which None stands for, was followed already.
         self._next = next(filter(None, map(self._cursor, reversed(items))), None)
         picked = self._wanted.pick(items, self._wanted.keys(items))
-        self._in_vain = 0 if picked else self._in_vain + 1
-        if self._in_vain == PAGES_IN_VAIN:
+        self._stale_pages = 0 if picked else self._stale_pages + 1
+        if self._stale_pages == MAX_STALE_PAGES:
             self._next = None
         return picked
 
@@ -174,5 +174,5 @@ def checked_per_page(number: int) -> int:
 
 def _items(page: object, path: str) -> list[Any]:
     if not is_list(page):
-        raise DecodeError(f"{path} did not answer with a list", path=path)
+        raise DecodeError(f"{path} did not return a list", path=path)
     return page

@@ -15,22 +15,22 @@ Fetch = Callable[[Params], Awaitable[list[T]]]
 
 
 class Walk(Protocol):
-    """Knows which requests are next, and what of their answers belongs to the list; see ``paging``."""
+    """Knows which requests are next, and what of their results belongs to the list; see ``paging.pages``."""
 
     def next_requests(self) -> list[Params]:
         """Return the parameters of the requests to make together; none when the walk is over."""
         ...
 
     def take(self, page: object, path: str) -> list[Any]:
-        """Return the items of an answer; answers come in the order of their requests."""
+        """Return the items of a page; pages come in the order of their requests."""
         ...
 
 
 class Pages(AsyncOnly, Generic[T]):
     """The pages of a list, without those that bring nothing new. For one task at a time.
 
-    Pages are fetched in batches, and nothing is under way while the caller has one: whoever stops iterating leaves
-    nothing behind. After an error or a cancellation the same pages are asked for again; none is passed over.
+    Pages are fetched in batches, and nothing is in flight while the caller has one: to stop iterating leaves nothing
+    behind. After an error or a cancellation the same pages are requested again; none is skipped.
 
     Args:
         walk: which pages.
@@ -38,7 +38,7 @@ class Pages(AsyncOnly, Generic[T]):
         path: for errors.
 
     Raises:
-        DecodeError: while iterating, where an answer is no list.
+        DecodeError: while iterating, where a page is not a list.
         StravaError: while iterating, as ``fetch`` does; the first error cancels the requests beside it.
     """
 

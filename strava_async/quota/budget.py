@@ -12,12 +12,15 @@ Rules:
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from strava_async.quota.entry import IN, Completion, LedgerEntry
 from strava_async.quota.headers import parse_pair
 from strava_async.quota.meter import MeterState
 from strava_async.quota.turn import CounterTurn
-from strava_async.quota.values import Meter
+
+if TYPE_CHECKING:
+    from strava_async.quota.readings import Meter
 
 _MISSING_UNTIL_DEFAULTS = 3  # answers without numbers until the documented limits are assumed
 _COOLDOWN_SECONDS = 5.0
@@ -233,6 +236,8 @@ class Budget:
 
     def meters(self, ends: float, day_ends: float) -> tuple[Meter, Meter]:
         """Return what is known of the quarter hour and of the day, with their ends."""
+        from strava_async.quota.readings import Meter  # not above: no request needs it
+
         quarter, day, out = self.quarter, self.day, self.out
         return (
             Meter(quarter.limit, None if quarter.usage is None else quarter.spent(out), out, ends),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from strava_async.quota.budget import Budget
 from strava_async.quota.ceiling import Ceilings
@@ -16,9 +17,12 @@ from strava_async.quota.refusal import Refusals
 from strava_async.quota.reserve import Reserve
 from strava_async.quota.server_clock import NOTHING, ClockChange, ServerClock
 from strava_async.quota.turn import CounterTurn
-from strava_async.quota.values import QUARTER_SECONDS, QUARTERS_PER_DAY, Blocked, Priority, Quota, QuotaClass
+from strava_async.quota.values import QUARTER_SECONDS, QUARTERS_PER_DAY, Blocked, Priority, QuotaClass
 from strava_async.quota.wait import Waits
 from strava_async.quota.window import DAY_SECONDS, Window
+
+if TYPE_CHECKING:
+    from strava_async.quota.readings import Quota
 
 _GRACE_SECONDS = 5.0  # how long after its abandonment a request may still arrive
 
@@ -265,6 +269,8 @@ class Ledger:
 
     def quota(self) -> Quota:
         """Return the four meters, in the window that ``roll_windows`` found."""
+        from strava_async.quota.readings import Quota  # not above: no request needs it
+
         ends, day_ends = self.window.ends, self.window.day_ends
         return Quota(*self.read.meters(ends, day_ends), *self.overall.meters(ends, day_ends))
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from strava_async.errors import InputError
-from strava_async.paging.pages import PageWalk
-from strava_async.paging.walk import Items, Pages
 from strava_async.request.call import api_call
 from strava_async.request.core import View
 from strava_async.request.endpoints import Method
 from strava_async.request.parameters import hide_secrets
+
+if TYPE_CHECKING:
+    from strava_async.paging.pages import PageWalk
 
 
 class ApiMethods(View):
@@ -121,6 +122,11 @@ class ApiMethods(View):
         """
         if "page" in kwargs:
             raise InputError("paginate counts the pages itself")
+        from strava_async.paging.pages import (
+            PageWalk,
+        )  # not above: an import takes time, and many programs read no lists
+        from strava_async.paging.walk import Items
+
         return Items(self._items(url, PageWalk(per_page, limit, prefetch), kwargs), url)
 
     async def _call(
@@ -131,6 +137,8 @@ class ApiMethods(View):
         return await self._core.exchange.run(call, self._tokens, self._options, check_for_errors=check)
 
     async def _items(self, url: str, walk: PageWalk, params: dict[str, Any]) -> AsyncGenerator[Any, None]:
+        from strava_async.paging.walk import Pages
+
         async for page in Pages(walk, lambda numbers: self.get(url, **params, **numbers), url):
             for item in page:
                 yield item

@@ -12,7 +12,7 @@ Rules:
 
 Source:
     https://developers.strava.com/docs/reference/ and https://developers.strava.com/docs/rate-limits/; the endpoints
-    that are not in the reference were seen to answer in October 2025.
+    that are not in the reference were observed to respond in October 2025.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Endpoint(NamedTuple):
         scope: a call needs one of these; none if empty.
         quota_class: what a call spends; None for the OAuth endpoints, which spend nothing.
         paging: how its list continues: by numbered pages, by a cursor, or not at all.
-        note: what else decides about the answer.
+        note: what else the response depends on.
     """
 
     method: Method

@@ -15,12 +15,8 @@ A reply in hand is returned at once; only the next request waits. The call's ``R
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator
-from typing import Any, NamedTuple, assert_never
-
-import anyio
-import anyio.lowlevel
-from anyio.lowlevel import RunVar
+from collections.abc import Callable
+from typing import Any, assert_never
 
 from strava_async._concurrency.shield import cancellable
 from strava_async._hidden import Hidden
@@ -30,59 +26,37 @@ from strava_async.limiter.base import Limiter, Permit
 from strava_async.limiter.unlimited import Unlimited
 from strava_async.quota.values import Priority
 from strava_async.request.call import Call
+from strava_async.request.options import LEAST_ATTEMPT_SECONDS, Options
 from strava_async.request.outgoing import OutgoingRequest
 from strava_async.request.permit_budget import PermitBudget
-from strava_async.request.reply import Reply, decompressing_reply
+from strava_async.request.reply import LARGE_BODY_BYTES, Reply
 from strava_async.request.reports import Report, Reports, Sending
 from strava_async.request.results import Decode, read, read_json, read_leniently
-from strava_async.request.retry import Attempt, RetryPolicy, Step, decide
 from strava_async.request.sender import Sender
 from strava_async.tokens.source import TokenSource
 
-# Compressed, as bodies come; what is larger takes half a millisecond or more to decode.
-LARGE_BODY_BYTES = 8 * 1024
-# In less, TCP could not make good the loss of two packets (RFC 6298 §2): an attempt would be cut off in vain.
-LEAST_ATTEMPT_SECONDS = 3.0
 
-
-class Options(NamedTuple):
-    """How a call is made.
-
-    Attributes:
-        retry: when and how often to try again.
-        timeout: the inactivity timeout: seconds without a byte from the server before an attempt is given up.
-        total: seconds for one attempt, from asking for a connection to the body's last byte; None means no bound.
-        max_wait: seconds that the call may queue for quota, all its attempts together; None means no bound.
-        priority: its rank in that queue.
-        within: seconds for all attempts together and the waits between them; None means no bound.
-    """
-
-    retry: RetryPolicy = RetryPolicy()
-    timeout: float = 30.0
-    max_wait: float | None = None
-    priority: Priority = Priority.NORMAL
-    total: float | None = None
-    within: float | None = None
-
-
-class _Ended(NamedTuple):
+class _Ended:
     """How an attempt ended: with a value, or an error and the reply if there was one; and which bearer went along."""
 
-    value: Any
-    error: StravaError | None
-    reply: Reply | None
-    bearer: Hidden[str] | None
+    __slots__ = ("bearer", "error", "reply", "value")
+
+    def __init__(self, value: Any, error: StravaError | None, reply: Reply | None, bearer: Hidden[str] | None) -> None:
+        self.value = value
+        self.error = error
+        self.reply = reply
+        self.bearer = bearer
 
 
 class Exchange:
     """Turns a ``Call`` into its value. One for all athletes of an application.
 
     Args:
-        limiter: hands out permits.
+        limiter: grants permits.
         sender: sends the requests.
         clock: the waits between attempts.
         random: returns jitter from [0, 1).
-        reports: receives what happens; None means nobody does.
+        reports: receives what happens; None reports nothing.
     """
 
     def __init__(
@@ -112,9 +86,9 @@ class Exchange:
         """Make the call, with whatever waiting, refreshing and repeating it takes.
 
         Args:
-            call: what to ask.
+            call: what to request.
             tokens: where the bearer comes from; None sends none.
-            options: how to ask.
+            options: how to make it.
             check_for_errors: False returns the body of a refusal instead of raising.
             decode: reads the body of a success; None decodes it by its media type.
 
@@ -134,6 +108,8 @@ class Exchange:
             ended = await self._attempt(call, tokens, options, await permits.acquire(), decode, report)
             if ended.error is None:
                 return ended.value
+            from strava_async.request.retry import Attempt, Step, decide  # not above: most calls succeed
+
             state = Attempt(attempt, call.idempotent, call.replayable, tokens is not None and not renewed)
             decision = decide(state, ended.error, options.retry, self._random())
             match decision.step:
@@ -143,9 +119,7 @@ class Exchange:
                         return _give_up(ended.error, ended.reply, permits.attempts, check_for_errors)
                     attempt, options = attempt + 1, _bounded(options, left)
                     report.retry(ended.error, decision.seconds)
-                    if decision.seconds:
-                        with cancellable(), report.waiting("retry"):
-                            await self._clock.sleep(decision.seconds)
+                    await self._sleep(decision.seconds, report)
                 case Step.REFRESH:
                     renewed = True
                     if not await _renewed(tokens, ended):
@@ -155,6 +129,11 @@ class Exchange:
                     return _give_up(ended.error, ended.reply, permits.attempts, check_for_errors)
                 case _:
                     assert_never(decision.step)
+
+    async def _sleep(self, seconds: float, report: Report) -> None:
+        if seconds:
+            with cancellable(), report.waiting("retry"):
+                await self._clock.sleep(seconds)
 
     def _permits(self, call: Call, options: Options, report: Report) -> PermitBudget:
         limiter = self._limiter if call.quota_class else self._unmetered
@@ -189,7 +168,7 @@ class Exchange:
         decode: Decode | None,
         sending: Sending,
     ) -> _Ended:
-        # Whoever waits for tokens waits for what they are needed for, too.
+        # A person may be waiting for what the tokens are needed for.
         urgent = options.priority is Priority.INTERACTIVE or call.quota_class is None
         outgoing = OutgoingRequest(call, bearer, options.timeout, options.total, urgent=urgent)
         try:
@@ -204,32 +183,19 @@ class Exchange:
             return _Ended(None, error, None, bearer)
         permit.settle(reply.status_code, reply.headers)
         sending.replied(reply)
-        return await self._read(call, reply, bearer, decode)
-
-    async def _read(self, call: Call, reply: Reply, bearer: Hidden[str] | None, decode: Decode | None) -> _Ended:
-        is_small = len(reply.body) < LARGE_BODY_BYTES
-        if is_small and not reply.content_encoding:
+        if not reply.content_encoding and len(reply.body) < LARGE_BODY_BYTES:
             return self._ended(call, reply, bearer, decode)
-        steps = decompressing_reply(reply)
-        opened = _step_on(steps) if is_small else None
-        if opened is not None:
-            return self._ended(call, opened, bearer, decode)
-        # Large bodies that arrive together are decompressed and decoded one after the other, each step in a turn of the
-        # loop; else a hundred would stall it. A decoder holds the interpreter: a thread would stall it as well.
-        async with _decoding():
-            while opened is None:
-                await anyio.lowlevel.checkpoint()
-                opened = _step_on(steps)
-            await anyio.lowlevel.checkpoint()
-            return self._ended(call, opened, bearer, decode)
+        from strava_async.request.large_bodies import decode_in_turn  # not above: it loads a part of anyio
 
-    def _ended(self, call: Call, opened: Reply, bearer: Hidden[str] | None, decode: Decode | None) -> _Ended:
+        return await decode_in_turn(reply, lambda plain: self._ended(call, plain, bearer, decode))
+
+    def _ended(self, call: Call, plain: Reply, bearer: Hidden[str] | None, decode: Decode | None) -> _Ended:
         try:
-            return _Ended(_value(call, opened, bearer, decode), None, None, bearer)
+            return _Ended(_value(call, plain, bearer, decode), None, None, bearer)
         except StravaError as error:
             if isinstance(error, FaultError):
-                self._explain(error, call, opened)
-            return _Ended(None, error, opened, bearer)
+                self._explain(error, call, plain)
+            return _Ended(None, error, plain, bearer)
 
     def _explain(self, error: FaultError, call: Call, reply: Reply) -> None:
         error.retry_after = reply.retry_after(self._clock.time())
@@ -237,18 +203,6 @@ class Exchange:
             blocked = self._limiter.blocked(call.quota_class)
             if blocked is not None:
                 error.window, error.resume_at = blocked.window, blocked.resume_at
-
-
-def _decoding() -> anyio.Lock:
-    """Return the lock of the running event loop, for all exchanges in it."""
-    lock = _locks.get(None)
-    if lock is None:
-        lock = anyio.Lock()
-        _locks.set(lock)
-    return lock
-
-
-_locks: RunVar[anyio.Lock] = RunVar("large bodies being decoded")
 
 
 def _bounded(options: Options, seconds: float) -> Options:
@@ -266,16 +220,6 @@ def _value(call: Call, reply: Reply, bearer: Hidden[str] | None, decode: Decode 
     if call.quota_class is None:
         return Hidden(read(call, reply))  # it may be tokens
     return read(call, reply, bearer) if decode is None else read_json(call, reply, bearer, decode)
-
-
-def _step_on(steps: Generator[None, None, Reply]) -> Reply | None:
-    """Take the next step; return the reply if it was the last."""
-    try:
-        next(steps)
-    except StopIteration as end:
-        opened: Reply = end.value
-        return opened
-    return None
 
 
 async def _renewed(tokens: TokenSource | None, ended: _Ended) -> bool:

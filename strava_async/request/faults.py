@@ -34,10 +34,10 @@ from strava_async.errors import (
     UploadError,
 )
 from strava_async.oauth.grants import grant_error
+from strava_async.request.body_description import BodyDescription, describe_body
 from strava_async.request.call import Call
 from strava_async.request.endpoints import Endpoints
 from strava_async.request.json_values import decode as decode_json
-from strava_async.request.media import BodyDescription, describe_body
 from strava_async.request.redaction import redacted_beginning
 from strava_async.request.reply import Reply, decompressed_reply, too_large
 
@@ -68,7 +68,7 @@ def fault(call: Call, reply: Reply, bearer: Hidden[str] | None = None) -> Strava
     """
     plain = decompressed_reply(reply)
     if plain.is_too_large:
-        return too_large(f"the answer to {call.method} {call.path}", call.path)
+        return too_large(f"the response to {call.method} {call.path}", call.path)
     secrets = call.secrets_with(bearer)
     value = _json_of(plain)
     body: Mapping[str, Any] = value if is_object(value) else {}

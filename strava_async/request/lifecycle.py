@@ -4,9 +4,9 @@
 stage    what may begin                                  what ``aclose`` waits for, before the next stage
 ======== =============================================== =====================================================
 OPEN     everything                                      it has not been called
-CLOSING  requests, which work under way may still need;  operations: an athlete is being connected or
+CLOSING  requests, which work in flight may still need;  operations: an athlete is being connected or
          no operation of an application                  disconnected; then renewals, and tokens to be saved
-CLOSED   nothing                                         requests for tokens: their answer may be the only one
+CLOSED   nothing                                         token requests: the response may be the only one
 ======== =============================================== =====================================================
 
 Stages only advance: closing again, after an error, does what is left.

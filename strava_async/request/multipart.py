@@ -97,7 +97,7 @@ class _Part:
         _rewind(self.content)
         left, came = self.size, 0
         while True:
-            # Where nothing is left it is asked once more: a file that counts learns that all has been taken.
+            # Where nothing is left it is read once more: a file that reports progress learns that all was read.
             chunk = _read(self.content, CHUNK_BYTES if not left else min(left, CHUNK_BYTES), self.name)[:left]
             if not chunk and left:
                 raise InputError(f"the file {self.name!r} ended {left} bytes before the length that it had")
@@ -187,9 +187,7 @@ def _utf_8(text: str) -> bytes:
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:
-        raise InputError(
-            "the name or text of a file holds half a surrogate pair, which UTF-8 has no form for"
-        ) from None
+        raise InputError("the name or text of a file holds half a surrogate pair, which UTF-8 cannot encode") from None
 
 
 def _quoted(name: str) -> str:
@@ -197,7 +195,7 @@ def _quoted(name: str) -> str:
 
 
 def _size_of(content: Any) -> int | None:
-    """Return how much there is to be read from the beginning; None if that is not known.
+    """Return how many bytes there are from the beginning; None if that is not known.
 
     Devices and the files of /proc say 0, whatever they give; an empty file may as well be read to find that out.
     """

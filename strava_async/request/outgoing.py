@@ -1,10 +1,10 @@
-"""One request on its way: what is to be sent, its bounds, how far it came, and what ended it.
+"""One request in flight: what is sent, its bounds, how far it got, and what ended it.
 
 Bounds, whichever sender sends it:
 
 - ``timeout``: the inactivity timeout, in seconds without a byte from the server. While connecting and reading the
-  sender watches it; while a body goes out it is watched here, where each piece is asked for, because not every HTTP
-  library does.
+  sender watches it; while a body goes out it is watched here, where each piece is read, because not every HTTP library
+  does.
 - ``total``: seconds from asking for a connection to the body's last byte.
 """
 
@@ -17,7 +17,6 @@ from typing import Protocol
 
 import anyio
 
-from strava_async._concurrency.reading_threads import in_reading_thread
 from strava_async._hidden import Hidden, revealed
 from strava_async.errors import InputError, Sent, StravaError, TransportError
 from strava_async.request.call import Call
@@ -27,14 +26,14 @@ _PIECE_BYTES = 64 * 1024
 
 
 class OutgoingRequest:
-    """One request on its way.
+    """One request in flight.
 
     Args:
-        call: what is asked.
+        call: what is requested.
         bearer: the access token that goes along; None for none.
         timeout: the inactivity timeout, in seconds.
         total: seconds for all of it; None for no bound.
-        urgent: whether a person waits for it.
+        urgent: whether a person waits for the result.
 
     Attributes:
         sent: ``never`` as long as it is known that nothing of it has left.
@@ -82,7 +81,7 @@ class OutgoingRequest:
     def begin(self) -> anyio.CancelScope:
         """Return a scope to be entered around all of the sending; ``total`` counts from now.
 
-        Where the scope has ended it, ``end_error`` is to be raised.
+        Where the scope has ended it, raise ``end_error``.
         """
         if self.total is not None:
             self._ends_at = anyio.current_time() + self.total
@@ -130,11 +129,11 @@ class OutgoingRequest:
         return Body(self, parts), fields
 
     def body_waits_for_its_source(self) -> None:
-        """Note that the next piece of the body is being read: no delay of the server's."""
+        """Note that the next piece of the body is being read: the server causes no delay now."""
         self.body_ended()
 
     def body_progressed(self) -> None:
-        """Note that the server takes the body: the next piece has ``timeout`` seconds from now."""
+        """Note that the server accepts the body: the next piece has ``timeout`` seconds from now."""
         if self.scope.cancel_called:
             return
         deadline = anyio.current_time() + self.timeout
@@ -142,7 +141,7 @@ class OutgoingRequest:
         self.scope.deadline = min(deadline, self._ends_at)
 
     def body_ended(self) -> None:
-        """Note that no more of the body is asked for, because all is sent or the reply has begun."""
+        """Note that no more of the body is read, because all is sent or the reply has begun."""
         if not self.scope.cancel_called:
             self._is_stalled = False
             self.scope.deadline = self._ends_at
@@ -165,13 +164,13 @@ class OutgoingRequest:
         if self._is_closed:
             return self.error(f"the client was closed during {what}", permanent=True)
         if self._is_stalled:
-            return self.error(f"{what}: nothing of the body was taken for {self.timeout:g} s", timed_out=True)
+            return self.error(f"{what}: the server accepted nothing of the body for {self.timeout:g} s", timed_out=True)
         if self.sent == "never":
             return self.error(f"no connection for {what} within {self.total:g} s", timed_out=True)
         return self.error(f"no whole reply to {what} within {self.total:g} s", timed_out=True)
 
     def error(self, text: str, *, timed_out: bool = False, permanent: bool = False) -> TransportError:
-        """Return a TransportError about this request, as far as it came."""
+        """Return a TransportError about this request, with how far it got."""
         return TransportError(
             text,
             sent=self.sent,
@@ -190,7 +189,7 @@ class OutgoingRequest:
 class _Chunked(Protocol):
     @property
     def is_in_memory(self) -> bool:
-        """Whether the next piece is there without a wait."""
+        """Whether the next piece is available without a wait."""
         ...
 
     def chunks(self) -> Iterator[bytes]:
@@ -212,9 +211,9 @@ class _Pieces:
 
 
 class Body:
-    """A body that is sent piece by piece, and tells its request how it goes.
+    """A body that is sent piece by piece, and reports progress to its request.
 
-    No async generator: an HTTP library leaves those unfinished if the server takes no more.
+    No async generator: an HTTP library leaves those unfinished if the server accepts no more.
 
     Args:
         outgoing: what it is the body of.
@@ -230,7 +229,7 @@ class Body:
 
 
 class _Walk(AsyncIterator[bytes]):
-    """One way through a body, from its beginning."""
+    """One iteration over a body, from its beginning."""
 
     def __init__(self, outgoing: OutgoingRequest, parts: _Chunked) -> None:
         self._outgoing = outgoing
@@ -252,5 +251,7 @@ class _Walk(AsyncIterator[bytes]):
     async def _next(self) -> bytes | None:
         if self._is_in_memory:
             return next(self._chunks, None)
+        from strava_async._concurrency.reading_threads import in_reading_thread  # not above: few requests need it
+
         self._outgoing.body_waits_for_its_source()
         return await in_reading_thread(partial(next, self._chunks, None))

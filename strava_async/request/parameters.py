@@ -4,7 +4,7 @@ Rules:
 
 - None is dropped; booleans become ``true`` and ``false``, lists are joined by commas, an aware datetime becomes epoch
   seconds, as does a date: its midnight in UTC.
-- Parameters that are secrets are hidden as soon as they come, and revealed where the body is made (``_hidden``).
+- Parameters that are secrets are hidden on arrival, and revealed where the body is made (``_hidden``).
 - No secret is put into a URL. The client secret that Strava wants in the query of ``/push_subscriptions`` is kept
   apart, with the client id; see ``take_credentials``.
 """
@@ -25,7 +25,7 @@ from strava_async.errors import InputError
 _NEVER_IN_A_URL = frozenset({"access_token", "refresh_token", "client_secret"})
 _HIDDEN = _NEVER_IN_A_URL | {"verify_token", "code", "token"}
 _CREDENTIALS = ("client_id", "client_secret")
-# Of the parameters, what an answer may echo in an error.
+# Of the parameters, what a response may echo in an error.
 _ECHOED = ("client_secret", "verify_token")
 
 Encoded = dict[str, "str | Hidden[str]"]
@@ -43,7 +43,7 @@ def encode(name: str, value: Any) -> str:
     """Return one parameter as text.
 
     Raises:
-        InputError: it is of a kind that has no agreed form.
+        InputError: its type has no agreed encoding.
     """
     match value:
         case bool():
@@ -74,7 +74,7 @@ def _encodable(name: str, value: str) -> str:
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
-        raise InputError(f"{name} holds half a surrogate pair, which UTF-8 has no form for") from None
+        raise InputError(f"{name} holds half a surrogate pair, which UTF-8 cannot encode") from None
     return value
 
 

@@ -12,7 +12,7 @@ class PermitBudget:
     """Acquires the permits of a call, within its ``max_wait``.
 
     Args:
-        limiter: hands them out.
+        limiter: grants them.
         clock: measures the waits.
         quota_class: which meters the call spends; None for none.
         priority: its rank in the queue.

@@ -1,6 +1,6 @@
 """Texts of others without the secrets that they may hold. Pure.
 
-What it protects against: an answer, or an error of a library below, that echoes a secret which we sent. Error pages
+What it protects against: a response, or an error of a library below, that echoes a secret which we sent. Error pages
 quote the request, Strava's ``errors`` quote its fields, and httpx quotes a URL. Such texts stand in messages of our
 errors, from where they reach logs, crash reporters and users. So each of them comes through here before it is shown:
 
@@ -10,7 +10,7 @@ errors, from where they reach logs, crash reporters and users. So each of them c
   server sends; and it is redacted before it is cut finally, because half a secret would not be found.
 - An excerpt holds no control characters, so that it cannot command a terminal or change the direction of a line.
 
-What it does not protect against: a secret that we do not know. Of an answer that may hold new ones, such as that of a
+What it does not protect against: a secret that we do not know. Of a response that may hold new ones, such as that of a
 token endpoint, no excerpt is made at all. Nor the frames of an error: secrets in local variables are ``Hidden``.
 """
 

@@ -1,26 +1,27 @@
-"""An HTTP answer: which of its header fields are kept, what they say, and its body decompressed. Pure."""
+"""An HTTP response: which of its header fields are kept, what they say, and its body decompressed. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field, replace
+from typing import Final
 
 from strava_async.errors import DecodeError
 from strava_async.quota.headers import QUOTA_FIELDS, parse_date, parse_retry_after
 from strava_async.request.decompression import DecompressionError, TooLargeError, decompressing, finished
 
-# Of a body, compressed or not. Nothing that Strava sends comes near: a larger body is an endless answer or a bomb.
+# Of a body, compressed or not. Strava sends nothing near it: what is larger is an endless response or a zip bomb.
 MAX_BODY_BYTES = 64 * 1024 * 1024
+# As it comes, compressed or not; what is larger takes half a millisecond or more to decode.
+LARGE_BODY_BYTES = 8 * 1024
 
 CONTENT_TYPE = "content-type"
 CONTENT_ENCODING = "content-encoding"
-# By lower-case name: all the fields of an answer that anything here reads. A sender keeps these.
+# By lower-case name: all the fields of a response that anything here reads. A sender keeps these.
 REPLY_FIELDS = frozenset((*QUOTA_FIELDS, CONTENT_TYPE, CONTENT_ENCODING))
 
 
-@dataclass(frozen=True, slots=True)
 class Reply:
-    """An HTTP answer.
+    """An HTTP response. It does not change, and its repr does not show the body, which may be tokens.
 
     Attributes:
         status_code: the HTTP status.
@@ -31,12 +32,26 @@ class Reply:
         failure: why it could not be decompressed; the body is then as it came, or empty if it is too large.
     """
 
-    status_code: int
-    headers: Mapping[str, str]
-    body: bytes = field(repr=False)  # it may be tokens
-    content_type: str = ""
-    content_encoding: str = ""
-    failure: DecompressionError | None = field(default=None, compare=False)
+    __slots__ = ("body", "content_encoding", "content_type", "failure", "headers", "status_code")
+
+    def __init__(
+        self,
+        status_code: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        content_type: str = "",
+        content_encoding: str = "",
+        failure: DecompressionError | None = None,
+    ) -> None:
+        self.status_code: Final = status_code
+        self.headers: Final = headers
+        self.body: Final = body
+        self.content_type: Final = content_type
+        self.content_encoding: Final = content_encoding
+        self.failure: Final = failure
+
+    def __repr__(self) -> str:
+        return f"<Reply {self.status_code} {self.content_type}>"
 
     @property
     def is_too_large(self) -> bool:
@@ -44,10 +59,10 @@ class Reply:
         return isinstance(self.failure, TooLargeError)
 
     def retry_after(self, now: float) -> float | None:
-        """Return the seconds after which Strava wants to be asked again (RFC 9110 §10.2.3); None if it does not say.
+        """Return the seconds of its ``Retry-After`` (RFC 9110 §10.2.3); None without a valid one.
 
         Args:
-            now: epoch seconds, in case that the answer has no ``Date``.
+            now: epoch seconds, in case the response has no ``Date``.
         """
         date = parse_date(self.headers.get("date"))
         return parse_retry_after(self.headers.get("retry-after"), now if date is None else date)
@@ -67,7 +82,7 @@ def decompressing_reply(reply: Reply) -> Generator[None, None, Reply]:
     """Do what ``decompressed_reply`` does in steps of some milliseconds at most, and yield between them."""
     if reply.status_code == 204 or len(reply.body) > MAX_BODY_BYTES:
         failure = TooLargeError(f"more than {MAX_BODY_BYTES} bytes came") if reply.status_code != 204 else None
-        return replace(reply, body=b"", content_encoding="", failure=failure)
+        return _with_body(reply, b"", failure)
     if not reply.content_encoding:
         return reply
     try:
@@ -76,10 +91,14 @@ def decompressing_reply(reply: Reply) -> Generator[None, None, Reply]:
         # Without its traceback, which would keep the whole output alive.
         failed = error.with_traceback(None)
         body = b"" if isinstance(failed, TooLargeError) else reply.body
-        return replace(reply, body=body, content_encoding="", failure=failed)
-    return Reply(reply.status_code, reply.headers, body, reply.content_type)  # ``replace`` takes thrice as long
+        return _with_body(reply, body, failed)
+    return _with_body(reply, body, None)
+
+
+def _with_body(reply: Reply, body: bytes, failure: DecompressionError | None) -> Reply:
+    return Reply(reply.status_code, reply.headers, body, reply.content_type, failure=failure)
 
 
 def too_large(what: str, path: str = "") -> DecodeError:
-    """Return the error for an answer of more than ``MAX_BODY_BYTES``."""
+    """Return the error for a response of more than ``MAX_BODY_BYTES``."""
     return DecodeError(f"{what} is larger than {MAX_BODY_BYTES >> 20} MB: Strava sends nothing of that size", path=path)

@@ -1,7 +1,7 @@
 """What an exchange reports of its calls, in the form for which there are no hooks.
 
-So the exchange reads, and runs, as if there were none. ``_hook_reports`` has the form that calls them; it is loaded
-only where there are some.
+So the exchange has no branch for hooks. ``telemetry.hook_reports`` has the form that calls them, and is loaded only
+where there are some.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Sending:
         """See the class."""
 
     def replied(self, reply: Reply) -> None:
-        """Note that the answer is there."""
+        """Note that the reply is there."""
 
     def failed(self, error: StravaError | None) -> None:
         """Note the error that the attempt ended with, where it is not raised; None for a success."""

@@ -22,7 +22,6 @@ from strava_async._hidden import Hidden
 from strava_async.errors import DecodeError
 from strava_async.request.call import Call
 from strava_async.request.decompression import DecompressionError
-from strava_async.request.faults import describe, fault
 from strava_async.request.json_values import decode as decode_json
 from strava_async.request.media import begins_like_html, is_html_type, is_json_type, media_type_of
 from strava_async.request.reply import Reply, decompressed_reply, too_large
@@ -81,7 +80,7 @@ def read_leniently(reply: Reply) -> Any:
     """
     plain = decompressed_reply(reply)
     if plain.is_too_large:
-        raise too_large("the answer")
+        raise too_large("the response")
     try:
         return _value(plain)
     except (ValueError, RecursionError):
@@ -91,6 +90,8 @@ def read_leniently(reply: Reply) -> Any:
 def _success(call: Call, reply: Reply, bearer: Hidden[str] | None) -> Reply:
     plain = decompressed_reply(reply)
     if plain.is_too_large or not 200 <= plain.status_code < 300:
+        from strava_async.request.faults import fault  # not above: with what it needs it adds a twentieth to the import
+
         raise fault(call, plain, bearer)
     if plain.failure is not None:
         raise _undecodable(call, plain, bearer, plain.failure)
@@ -112,6 +113,8 @@ def _value(plain: Reply) -> Any:
 
 
 def _undecodable(call: Call, plain: Reply, bearer: Hidden[str] | None, error: Exception) -> DecodeError:
+    from strava_async.request.faults import describe
+
     description = describe(call, plain, bearer, is_json=False)
     reason = str(error) if isinstance(error, DecompressionError) else description.what or type(error).__name__
     if description.is_page and description.excerpt:

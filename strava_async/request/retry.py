@@ -30,52 +30,11 @@ that knows no meters (``Unlimited``).
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from strava_async.errors import (
-    FaultError,
-    InputError,
-    RateLimitedError,
-    ServerError,
-    StravaError,
-    TransportError,
-    UnauthorizedError,
-)
-
-LONGEST_PAUSE_SECONDS = 900.0
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """How often a call is tried again, and after which waits.
-
-    Attributes:
-        max_attempts: the maximal number of requests per call, not counting the one after a refresh; 1 means no retry.
-        base_seconds: the backoff before the second attempt is at most this long.
-        max_seconds: no backoff is longer, and no ``Retry-After`` is waited for longer.
-
-    Raises:
-        InputError: fewer than one attempt, or a duration that is negative or not finite.
-    """
-
-    max_attempts: int = 4
-    base_seconds: float = 0.5
-    max_seconds: float = 30.0
-
-    def __post_init__(self) -> None:
-        if self.max_attempts < 1:
-            raise InputError("max_attempts is at least 1")
-        if not all(math.isfinite(value) and value >= 0 for value in (self.base_seconds, self.max_seconds)):
-            raise InputError("the seconds of a RetryPolicy are finite and not negative")
-
-    def backoff(self, attempt: int, jitter: float) -> float:
-        """Return the seconds to wait after that attempt (1 is the first); jitter is from [0, 1)."""
-        # 2 ** 1100 exceeds a float; the maximum is reached long before.
-        doublings = min(attempt - 1, 64)
-        return jitter * min(self.max_seconds, self.base_seconds * 2.0**doublings)
+from strava_async.errors import RateLimitedError, ServerError, StravaError, TransportError, UnauthorizedError
+from strava_async.request.options import RetryPolicy
 
 
 class Attempt(NamedTuple):
@@ -158,42 +117,3 @@ def is_expired_token(error: StravaError) -> bool:
     return isinstance(error, UnauthorizedError) and any(
         detail.get("resource") == "Athlete" and detail.get("field") == "access_token" for detail in error.errors
     )
-
-
-class Pause:
-    """A pause of all callers of an endpoint that spends no quota, after it has refused a call for good.
-
-    The next caller does not start over where the last one gave up. The pause is as long as ``Retry-After``, up to a
-    quarter of an hour, or as the next backoff, whichever is longer. All instants are monotonic.
-    """
-
-    def __init__(self) -> None:
-        self._until = -math.inf
-        self._refusals = 0
-        self._last: FaultError | None = None
-
-    def note(self, error: StravaError | None, policy: RetryPolicy, now: float) -> None:
-        """Note the error that a call ended with; None for a success."""
-        match error:
-            case None:
-                self._refusals = 0
-            case RateLimitedError() | ServerError(retry_after=float()):
-                asked = min(error.retry_after or 0.0, LONGEST_PAUSE_SECONDS)
-                pause = max(asked, policy.backoff(error.attempts + self._refusals, 1.0))
-                self._until = max(self._until, now + pause)  # a refusal that was under way may ask for less
-                self._refusals += 1
-                self._last = error
-            case _:
-                pass
-
-    def check(self, now: float) -> None:
-        """Raise the error of the refused call during the pause, with the rest of it as ``retry_after``."""
-        left, last = self._until - now, self._last
-        if last is None or left <= 0:
-            return
-        message = f"not sent: the last request was refused, the next one may be sent in {left:.1f} s"
-        error = type(last)(
-            status_code=last.status_code, message=message, method=last.method, path=last.path, attempts=0
-        )
-        error.retry_after = left
-        raise error

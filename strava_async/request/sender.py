@@ -39,5 +39,5 @@ class Sender(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """End the requests on their way, and close the connections that this sender opened."""
+        """End the requests in flight, and close the connections that this sender opened."""
         ...

@@ -18,11 +18,11 @@ from strava_async.oauth.credentials import check_client_id, check_secret
 from strava_async.oauth.grants import AccessInfo, Form, access_info, refresh_grant
 from strava_async.oauth.token_set import TokenSet
 from strava_async.request.call import Call, oauth_call
-from strava_async.request.exchange import Exchange, Options
+from strava_async.request.exchange import Exchange
 from strava_async.request.lifecycle import Lifecycle
-from strava_async.request.options import of_oauth
+from strava_async.request.options import Options, of_oauth
+from strava_async.request.pause import Pause
 from strava_async.request.reports import Reports
-from strava_async.request.retry import Pause
 
 IdAndSecret = tuple[int | str, Hidden[str]]
 
@@ -63,7 +63,7 @@ class Credentials:
         client_id = self.client_id if client_id is None else client_id
         secret = self.client_secret if client_secret is None else client_secret
         if client_id is None or secret is None:
-            raise InputError("revoking needs client_id and client_secret")
+            raise InputError("revoking needs client_id and client_secret: give both, here or to the constructor")
         return client_id, secret
 
     def adopt(self, client_id: int | str, client_secret: Hidden[str]) -> None:
@@ -72,7 +72,7 @@ class Credentials:
 
 
 class TokenEndpoint:
-    """Asks Strava for tokens, and revokes them.
+    """Requests tokens from Strava, and revokes them.
 
     Args:
         exchange: makes the requests.
@@ -108,7 +108,7 @@ class TokenEndpoint:
         """Exchange an authorization code for tokens, in one attempt: a code can be used once.
 
         Args:
-            form: see ``oauth.code_grant``.
+            form: see ``oauth.grants.code_grant``.
             options: how the request is made.
         """
         return await self._grant(form, options, idempotent=False)
@@ -117,10 +117,10 @@ class TokenEndpoint:
         """Exchange a refresh token for the next tokens.
 
         Args:
-            form: see ``oauth.refresh_grant``.
+            form: see ``oauth.grants.refresh_grant``.
             tokens: the present ones.
         """
-        self._pause.check(self._clock.monotonic())  # what is not sent is not reported either
+        self._pause.check(self._clock.monotonic())  # what is not sent is not reported
         with self._reports.refreshing(tokens.athlete_id):
             return await self._grant(form, self._options, idempotent=True)
 
@@ -158,7 +158,7 @@ class TokenEndpoint:
         return access_info(answer, now=self._clock.time(), refresh_token=form.get("refresh_token"))
 
     async def _ask(self, call: Call, options: Options) -> Any:
-        """Make a call to the token endpoint, unless there is a pause; note what follows from its answer."""
+        """Make a call to the token endpoint, unless there is a pause; note what its result means for the next."""
         pause, clock = self._pause, self._clock
         pause.check(clock.monotonic())
         try:

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from strava_async._hidden import Hidden, hidden
 from strava_async.errors import InputError
 from strava_async.oauth.grants import AccessInfo, code_grant, refresh_grant
-from strava_async.oauth.redirect import authorization_url
 from strava_async.oauth.token_set import TokenSet, with_access_token, with_expiry, with_refresh_token
 from strava_async.request.core import View
 
@@ -69,6 +68,8 @@ class TokenMethods(View):
         Source:
             https://developers.strava.com/docs/authentication/ and RFC 6749 §4.1.1.
         """
+        from strava_async.oauth.redirect import authorization_url  # not above: most programs have their tokens
+
         return authorization_url(
             self._core.oauth_url,
             client_id=client_id,

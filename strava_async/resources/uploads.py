@@ -21,7 +21,7 @@ from strava_async.models.strength import (
 from strava_async.models.upload import Upload
 from strava_async.protocol import ApiV3
 from strava_async.request.endpoints import Endpoint, Endpoints
-from strava_async.request.retry import RetryPolicy
+from strava_async.request.options import RetryPolicy
 from strava_async.resources._files import OutgoingFile, Progress, check_progress, file_to_send
 from strava_async.resources._resource import Resource
 from strava_async.resources._sources import UploadSource

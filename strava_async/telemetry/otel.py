@@ -20,8 +20,8 @@ from typing import Protocol
 from strava_async._extras import extra
 from strava_async.clock import Clock
 from strava_async.limiter.base import Limiter
-from strava_async.quota.values import Meter as QuotaMeter
-from strava_async.quota.values import Quota
+from strava_async.quota.readings import Meter as QuotaMeter
+from strava_async.quota.readings import Quota
 from strava_async.telemetry.hooks import Hooks, RefreshEvent, RequestEvent, ResponseEvent, RetryEvent, WaitEvent
 
 with extra("otel", "strava_async.otel", "opentelemetry"):

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from strava_async._concurrency.shield import commit
@@ -214,7 +213,7 @@ class Grant(TokenHolder):
         if self.is_shared and token is not saved:
             with suppress(Exception):
                 if await self._persistence.save(token, replacing=saved) and isinstance(self.state, Dead):
-                    self.become(replace(self.state, token=token))
+                    self.become(self.state.with_token(token))
 
     def _check_owner(self, renewed: TokenSet, before: TokenSet) -> None:
         """Raise InvalidGrantError if renewed tokens belong to another athlete than the old ones."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from strava_async._concurrency.shield import hold_lock
@@ -102,9 +101,8 @@ class TokenHolder:
             elif isinstance(before, Unread):
                 self.become(Held(saved))
             elif saved != before.token:
-                self.become(
-                    replace(before, token=saved)
-                )  # what is known of them, such as that the grant is dead, still applies
+                # What is known of them, such as that the grant is invalid, still applies.
+                self.become(before.with_token(saved))
             return
 
     async def change_generation(self, generation: str) -> bool:
@@ -148,7 +146,7 @@ class TokenHolder:
                 return
             state = self.state
             if token is not state.token:
-                state = replace(state, token=token)
+                state = state.with_token(token)
                 self.become(state)
             if await self._persistence.save(token, replacing=saved):
                 if self.state is state:

@@ -24,35 +24,37 @@ invalidated the previous refresh token.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from strava_async.errors import InvalidGrantError
 from strava_async.oauth.token_set import TokenSet, are_same_tokens, with_generation
 from strava_async.tokens.generations import ended, may_continue
 
 
-def _no_tokens() -> TokenSet:
-    return TokenSet("")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Unread:
     """The tokens are read before their next use."""
 
+    __slots__ = ("token",)
     is_usable: ClassVar[bool] = False
-    token: TokenSet = field(default_factory=_no_tokens)
+
+    def __init__(self) -> None:
+        self.token: Final = TokenSet("")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Held:
     """The tokens are those that are saved, as far as is known; or nothing saves them."""
 
+    __slots__ = ("token",)
     is_usable: ClassVar[bool] = True
-    token: TokenSet
+
+    def __init__(self, token: TokenSet) -> None:
+        self.token: Final = token
+
+    def with_token(self, token: TokenSet) -> Held:
+        """Return the state with these tokens, which are those of the same grant."""
+        return Held(token)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Unsaved:
     """Strava gave these tokens, and they are not saved yet.
 
@@ -62,10 +64,17 @@ class Unsaved:
         overrides: they are a new grant, and replace whatever is saved.
     """
 
+    __slots__ = ("overrides", "replaced", "token")
     is_usable: ClassVar[bool] = False
-    token: TokenSet
-    replaced: TokenSet | None = None
-    overrides: bool = False
+
+    def __init__(self, token: TokenSet, replaced: TokenSet | None = None, *, overrides: bool = False) -> None:
+        self.token: Final = token
+        self.replaced: Final = replaced
+        self.overrides: Final = overrides
+
+    def with_token(self, token: TokenSet) -> Unsaved:
+        """Return the state with these tokens to be saved instead."""
+        return Unsaved(token, self.replaced, overrides=self.overrides)
 
     def to_save(self, saved: TokenSet | None) -> TokenSet | None:
         """Return the tokens to save in place of those that are saved now; None if those count instead.
@@ -85,7 +94,6 @@ class Unsaved:
         return with_generation(self.token, saved.generation)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Dead:
     """Strava rejected the refresh token: it is not sent again.
 
@@ -94,9 +102,16 @@ class Dead:
         error: what each caller that needs a renewal gets a copy of.
     """
 
+    __slots__ = ("error", "token")
     is_usable: ClassVar[bool] = True  # the access token may be valid for some time
-    token: TokenSet
-    error: InvalidGrantError
+
+    def __init__(self, token: TokenSet, error: InvalidGrantError) -> None:
+        self.token: Final = token
+        self.error: Final = error
+
+    def with_token(self, token: TokenSet) -> Dead:
+        """Return the state with these tokens, which are those of the same grant."""
+        return Dead(token, self.error)
 
 
 State = Unread | Held | Unsaved | Dead

@@ -25,8 +25,9 @@ from strava_async.errors import ForbiddenError, ServerError, StravaError, Unauth
 from strava_async.limiter.local import RateLimiter
 from strava_async.limiter.unlimited import Unlimited
 from strava_async.protocol import ApiV3
-from strava_async.quota.values import Meter, Quota, QuotaClass
-from strava_async.request.retry import RetryPolicy
+from strava_async.quota.readings import Meter, Quota
+from strava_async.quota.values import QuotaClass
+from strava_async.request.options import RetryPolicy
 from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits
 
 ROOT = Path(__file__).parent.parent.parent

@@ -40,7 +40,7 @@ from strava_async import (
     WebhookEvent,
 )
 from strava_async.models import SummaryActivity, read_one
-from strava_async.quota.values import Meter, Quota
+from strava_async.quota.readings import Meter, Quota
 from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits
 from tests.environment import DEAD_PROXY, clean_environment
 from tests.plain_http import NO_TRUST

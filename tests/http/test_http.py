@@ -120,7 +120,8 @@ async def test_a_reply_holds_the_fields_that_matter_in_lower_case() -> None:
     fields = [("X-RateLimit-Usage", "1,2"), ("Date", "now"), ("Set-Cookie", "x"), ("x-ratelimit-usage", "3,4")]
     fields.append(("Age", "7"))
     reply = await exchange(httpx.Response(201, headers=fields, stream=Streamed(b"ab", b"cd")))
-    assert reply == Reply(201, {"x-ratelimit-usage": "1,2, 3,4", "date": "now", "age": "7"}, b"abcd")
+    fields = {"x-ratelimit-usage": "1,2, 3,4", "date": "now", "age": "7"}
+    assert (reply.status_code, reply.headers, reply.body) == (201, fields, b"abcd")
 
 
 async def test_a_redirect_is_not_followed() -> None:

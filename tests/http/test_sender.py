@@ -145,6 +145,17 @@ async def test_closing_ends_requests_over_a_callers_client_and_leaves_it_open() 
 
 @pytest.mark.anyio
 @both_libraries
+async def test_closing_twice_at_a_time_takes_no_longer(fast: bool) -> None:
+    async with crowded(fast) as (sender, _, errors):
+        with anyio.fail_after(4):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(sender.aclose)
+                tasks.start_soon(sender.aclose)
+        assert len(errors) == MAX_CONNECTIONS
+
+
+@pytest.mark.anyio
+@both_libraries
 async def test_a_cancelled_caller_ends_at_once(fast: bool) -> None:
     async with listening(peers.drips_the_body) as server, HttpSender(fast=fast) as sender:
         with anyio.move_on_after(SHORT) as scope, anyio.fail_after(LONG):

@@ -18,7 +18,8 @@ from strava_async import ApiV3
 from strava_async.errors import LimiterError, QuotaExceededError
 from strava_async.limiter.base import ClosableLimiter, Limiter
 from strava_async.limiter.unlimited import Unlimited
-from strava_async.quota.values import Meter, Priority, QuotaClass
+from strava_async.quota.readings import Meter
+from strava_async.quota.values import Priority, QuotaClass
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 
 METERS = ("read_15min", "read_day", "overall_15min", "overall_day")

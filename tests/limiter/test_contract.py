@@ -17,7 +17,8 @@ from strava_async.errors import LimiterError, QuotaExceededError
 from strava_async.limiter.base import ClosableLimiter, Limiter, Permit
 from strava_async.limiter.local import RateLimiter
 from strava_async.limiter.unlimited import Unlimited
-from strava_async.quota.values import Blocked, Meter, Priority, Quota, QuotaClass
+from strava_async.quota.readings import Meter, Quota
+from strava_async.quota.values import Blocked, Priority, QuotaClass
 from strava_async.testing.clock import FakeClock
 from tests.limiter.contract import ClosableLimiterContract, LimiterContract, MeteredLimiterContract
 

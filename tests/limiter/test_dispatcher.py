@@ -14,7 +14,8 @@ from strava_async.errors import LimiterError, QuotaExceededError
 from strava_async.limiter.dispatcher import Dispatcher
 from strava_async.limiter.queue import Waiter, WaitQueue
 from strava_async.quota.entry import LedgerEntry
-from strava_async.quota.values import Blocked, Meter, Priority, Quota, QuotaClass
+from strava_async.quota.readings import Meter, Quota
+from strava_async.quota.values import Blocked, Priority, QuotaClass
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 
 REFILL_SECONDS = 30.0

@@ -19,7 +19,8 @@ from strava_async.errors import InputError, QuotaExceededError
 from strava_async.limiter.base import Limiter, Permit
 from strava_async.limiter.local import RateLimiter
 from strava_async.limiter.unlimited import Unlimited
-from strava_async.quota.values import Blocked, Meter, Priority, QuotaClass
+from strava_async.quota.readings import Meter
+from strava_async.quota.values import Blocked, Priority, QuotaClass
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from strava_async.testing.meters import MeterLimits
 from tests.limiter.world import Queue, Strava, last_unit, spend, turn

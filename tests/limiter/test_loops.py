@@ -14,7 +14,8 @@ import pytest
 from strava_async.errors import InputError
 from strava_async.limiter.base import Permit
 from strava_async.limiter.local import RateLimiter
-from strava_async.quota.values import Blocked, Meter, Priority, QuotaClass
+from strava_async.quota.readings import Meter
+from strava_async.quota.values import Blocked, Priority, QuotaClass
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from strava_async.testing.meters import MeterLimits
 from tests.limiter.world import Queue, Strava, spend

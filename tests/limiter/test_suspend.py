@@ -12,7 +12,8 @@ import pytest
 from strava_async.clock import SystemClock
 from strava_async.errors import QuotaExceededError
 from strava_async.limiter.local import RateLimiter
-from strava_async.quota.values import Meter, Priority, QuotaClass
+from strava_async.quota.readings import Meter
+from strava_async.quota.values import Priority, QuotaClass
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from strava_async.testing.meters import MeterLimits
 from tests.limiter.world import Queue, Strava, spend

@@ -98,20 +98,20 @@ def test_a_missing_scope_is_named() -> None:
 
 
 def test_a_redirect_brings_code_scope_and_state() -> None:
-    back = redirect.parse_redirect("http://localhost/?state=s&code=c0de&scope=read,activity:read")
-    assert (back.code, back.scope, back.state) == ("c0de", {"read", "activity:read"}, "s")
-    assert "c0de" not in repr(back)
+    returned = parse_redirect("http://localhost/?state=s&code=c0de&scope=read,activity:read")
+    assert (returned.code, returned.scope, returned.state) == ("c0de", {"read", "activity:read"}, "s")
+    assert "c0de" not in repr(returned)
 
 
 def test_a_refusal_is_an_error_of_its_own() -> None:
     with pytest.raises(AuthorizationDeniedError) as caught:
-        redirect.parse_redirect("http://localhost/?state=s&error=access_denied")
+        parse_redirect("http://localhost/?state=s&error=access_denied")
     assert caught.value.error == "access_denied"
 
 
 def test_a_redirect_without_code_is_refused() -> None:
     with pytest.raises(InputError):
-        redirect.parse_redirect("http://localhost/?state=s")
+        parse_redirect("http://localhost/?state=s")
 
 
 def test_the_answer_keeps_what_is_documented() -> None:

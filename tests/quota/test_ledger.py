@@ -16,9 +16,10 @@ from strava_async.errors import InputError
 from strava_async.quota.entry import LedgerEntry
 from strava_async.quota.headers import parse_date, parse_pair, parse_retry_after, pick_fields
 from strava_async.quota.ledger import Ledger
+from strava_async.quota.readings import Meter, Quota
 from strava_async.quota.server_clock import ClockChange, ServerClock
 from strava_async.quota.snapshot import load, save
-from strava_async.quota.values import Meter, Priority, Quota, QuotaClass
+from strava_async.quota.values import Priority, QuotaClass
 
 NOW = 5_000.0
 TEN = 1_767_693_600.0  # 2026-01-06 10:00:00 UTC

@@ -29,12 +29,13 @@ from strava_async.limiter.base import Permit
 from strava_async.limiter.unlimited import Unlimited
 from strava_async.oauth.grants import AccessInfo
 from strava_async.oauth.token_set import TokenSet
-from strava_async.quota.values import Blocked, Priority, Quota, QuotaClass
+from strava_async.quota.readings import Quota
+from strava_async.quota.values import Blocked, Priority, QuotaClass
 from strava_async.request.call import Call, api_call, oauth_call
-from strava_async.request.exchange import LARGE_BODY_BYTES, Exchange, Options
+from strava_async.request.exchange import Exchange
+from strava_async.request.options import Options, RetryPolicy
 from strava_async.request.outgoing import OutgoingRequest
-from strava_async.request.reply import Reply
-from strava_async.request.retry import RetryPolicy
+from strava_async.request.reply import LARGE_BODY_BYTES, Reply
 from strava_async.testing.clock import FakeClock
 from strava_async.tokens.source import TokenSource
 from tests.concurrency.loop_end import end_everything_else

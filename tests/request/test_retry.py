@@ -15,7 +15,9 @@ from strava_async.errors import (
     TransportError,
     UnauthorizedError,
 )
-from strava_async.request.retry import Attempt, Decision, Pause, RetryPolicy, Step, decide
+from strava_async.request.options import RetryPolicy
+from strava_async.request.pause import Pause
+from strava_async.request.retry import Attempt, Decision, Step, decide
 
 EXPIRED = UnauthorizedError(
     status_code=401, errors=[{"resource": "Athlete", "field": "access_token", "code": "invalid"}]

@@ -25,7 +25,7 @@ from strava_async import (
     TransportError,
     UnauthorizedError,
 )
-from strava_async.request.exchange import LARGE_BODY_BYTES
+from strava_async.request.reply import LARGE_BODY_BYTES
 from strava_async.telemetry.hooks import Hooks, RefreshEvent, RequestEvent, ResponseEvent, RetryEvent, WaitEvent
 from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits
 

@@ -24,8 +24,8 @@ from strava_async.fastapi.cross_site import is_a_site
 from strava_async.fastapi.oauth.connect_link import CONNECT_ROUTE
 from strava_async.fastapi.oauth.routes import OAuthRoutes, OnConnect, OnDisconnect, OnError, User
 from strava_async.fastapi.origins import origin_of
+from strava_async.login.grants import IfMissing
 from strava_async.oauth.scopes import scope_names
-from strava_async.request.grant_methods import IfMissing
 
 
 def oauth_router(

@@ -31,9 +31,9 @@ from strava_async.fastapi.oauth.state_cookie import (
     set_state_cookie,
     verify_state_cookie,
 )
+from strava_async.login.grants import IfMissing
 from strava_async.oauth.credentials import is_secret
-from strava_async.quota.values import Meter, Quota
-from strava_async.request.grant_methods import IfMissing
+from strava_async.quota.readings import Meter, Quota
 
 OnConnect = Callable[[Request, Client], Awaitable[Response | None] | Response | None]
 OnError = Callable[[Request, ConnectFailure], Awaitable[Response | None] | Response | None]

@@ -15,8 +15,7 @@ from strava_async.oauth.token_set import TokenSet
 from strava_async.quota.values import Priority
 from strava_async.request.call import api_call
 from strava_async.request.core import Core
-from strava_async.request.exchange import Options
-from strava_async.request.options import changed
+from strava_async.request.options import Options, changed
 from strava_async.tokens.accounts import Accounts
 from strava_async.tokens.source import TokenSource
 
