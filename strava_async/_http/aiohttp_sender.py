@@ -153,7 +153,7 @@ class _Origin:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Begins one connection per turn of the event loop: fifty in one turn would stall it for as many milliseconds."""
+    """Begins one connection per turn of the event loop: a hundred in one would stall it for 0.1 s."""
 
     def __init__(self, **options: Any) -> None:
         cast(Any, super()).__init__(**options)  # one of aiohttp's own types there is incomplete

@@ -103,7 +103,7 @@ class SingleConnectionPools(httpx.AsyncBaseTransport):
     """Connections, each in a pool of its own; the one used last is used first.
 
     httpcore's pool goes through all its connections on every request and asks the system about each idle one. To keep
-    50 alive costs more than the requests themselves; to keep 10 alive opens the other 40 again and again.
+    all alive costs more than the requests themselves; to keep 10 alive opens the others again and again.
 
     How many there are is up to the caller: as many as it has requests in flight. What has been idle for
     ``KEEPALIVE_SECONDS`` is closed when the next request comes.

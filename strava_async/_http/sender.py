@@ -17,7 +17,7 @@ from strava_async.request.reply import Reply
 if TYPE_CHECKING:
     from strava_async._http.callers_client import CallersClient
 
-MAX_CONNECTIONS = 50
+MAX_CONNECTIONS = 100  # as httpx and aiohttp do unless told otherwise
 URGENT_CONNECTIONS = 10
 # Closing takes no longer than this, whatever a server or an HTTP library does.
 CLOSING_SECONDS = 5.0
