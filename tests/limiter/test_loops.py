@@ -106,20 +106,21 @@ async def test_an_answer_settled_in_another_thread_lets_the_next_call_start(
 ) -> None:
     strava = Strava(clock, MeterLimits(read_15min=12, read_day=1_000))
     await strava.warm(limiter, 11)
-    ends: list[Callable[[Permit], None]] = [
-        lambda permit: permit.release(),
-        lambda permit: permit.settle(200, {}),
-        lambda permit: permit.abandon(),
+    ends: list[tuple[Callable[[Permit], None], bool]] = [
+        (lambda permit: permit.release(), True),
+        (lambda permit: permit.settle(200, {}), False),
+        (lambda permit: permit.abandon(), False),
     ]
     queue = Queue(limiter)
-    for end in ends:
+    for end, makes_room in ends:
         last = await limiter.acquire()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(queue.call, "next")
             await anyio.wait_all_tasks_blocked()
             await anyio.to_thread.run_sync(end, last)
             await anyio.wait_all_tasks_blocked()
-            clock.advance(0 if queue.served else 900)
+            assert bool(queue.served) is makes_room  # at once: nothing else happens, and the clock stands still
+            clock.advance(0 if makes_room else 900)
         assert limiter.quota.read_15min.reserved == 1
         queue.permits.pop().release()
         queue.served.clear()
