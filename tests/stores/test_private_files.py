@@ -70,7 +70,7 @@ kinds = pytest.mark.parametrize("use", FILES.values(), ids=FILES)
 
 
 @kinds
-@pytest.mark.parametrize("widened", [0o660, 0o640, 0o604, 0o666, 0o777])
+@pytest.mark.parametrize("widened", [0o660, 0o640, 0o604, 0o601, 0o666, 0o777])
 def test_a_mode_that_a_volume_has_widened_is_put_right(
     path: Path, use: Callable[..., Any], widened: int, caplog: pytest.LogCaptureFixture
 ) -> None:
