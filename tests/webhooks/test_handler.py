@@ -307,6 +307,14 @@ async def test_after_three_events_that_were_not_found_the_next_is_looked_at_once
     assert [record.levelname for record in told] == ["WARNING"]
 
 
+async def test_a_404_among_other_errors_of_a_handler_counts_like_one_alone(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(on_event=[ExceptionGroup("tasks", [UNREACHABLE, NOT_FOUND])] * 4)
+    await first_attempts(world, world.handling(), 4)
+    assert [record.levelname for record in caplog.records if "that Strava does not know" in record.getMessage()] == [
+        "WARNING"
+    ]
+
+
 async def test_of_a_burst_that_strava_shows_late_nothing_is_lost() -> None:
     world = World(on_event=[NOT_FOUND] * 8)
     handling = world.handling()
