@@ -31,7 +31,6 @@ from strava_async import (
     RetryPolicy,
     ServerError,
     Strava,
-    StravaError,
     TokenSet,
     TokenSource,
     TokenStoreError,
@@ -41,6 +40,7 @@ from strava_async import (
 from strava_async.testing import ALL_SCOPES, Emulator, FakeClock, Fault, MeterLimits
 from strava_async.testing.clock import SOME_TUESDAY
 from strava_async.tokens.accounts import Accounts
+from tests.at_once import at_once
 
 pytestmark = pytest.mark.anyio
 
@@ -156,21 +156,6 @@ async def setting() -> AsyncIterator[Setting]:
     made = Setting()
     async with made.http_client:
         yield made
-
-
-async def at_once(count: int, work: Callable[[], Awaitable[object]]) -> list[object]:
-    results: list[object] = []
-
-    async def one() -> None:
-        try:
-            results.append(await work())
-        except StravaError as error:
-            results.append(error)
-
-    async with anyio.create_task_group() as tasks:
-        for _ in range(count):
-            tasks.start_soon(one)
-    return results
 
 
 async def test_a_code_becomes_tokens_in_the_store_and_a_client(setting: Setting) -> None:

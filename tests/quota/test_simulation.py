@@ -1,4 +1,4 @@
-"""Simulated days: the library's limiter against an oracle that reads the server's books (``quota_simulation``).
+"""Simulated days: the library's limiter against an oracle that reads the server's books (``simulation``).
 
 ``speed`` is the oracle's mean time from wish to answer, divided by ours. A 429 is foreseeable where this client is
 alone and no limit is cut.

@@ -26,6 +26,7 @@ from strava_async.stores.lease import UntilReleased
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from strava_async.tokens.accounts import Accounts
 from strava_async.tokens.source import TokenSource
+from tests.at_once import at_once
 
 pytestmark = pytest.mark.anyio
 
@@ -78,22 +79,6 @@ class Setting:
         self.source = TokenSource(
             TokenSet("a0", "r0", expires_at), refresh=self.strava.refresh, on_refresh=on_refresh, clock=self.clock
         )
-
-
-async def gather(count: int, work: Callable[[], Awaitable[object]]) -> list[object]:
-    """Run the work that often at once and return values and errors."""
-    results: list[object] = []
-
-    async def one() -> None:
-        try:
-            results.append(await work())
-        except StravaError as error:
-            results.append(error)
-
-    async with anyio.create_task_group() as tasks:
-        for _ in range(count):
-            tasks.start_soon(one)
-    return results
 
 
 async def test_a_valid_token_is_used_as_it_is() -> None:
@@ -149,7 +134,7 @@ async def test_a_thousand_callers_cause_one_refresh() -> None:
 async def test_a_failed_refresh_fails_all_its_waiters_once() -> None:
     setting = Setting()
     setting.strava.fail_with = TransportError("down", sent="maybe")
-    results = await gather(100, setting.source.bearer)
+    results = await at_once(100, setting.source.bearer)
     assert len(setting.strava.asked) == 1
     assert all(isinstance(result, TransportError) for result in results)
     assert len({id(result) for result in results}) == 100  # each its own traceback
@@ -158,7 +143,7 @@ async def test_a_failed_refresh_fails_all_its_waiters_once() -> None:
 async def test_after_a_failure_the_next_call_tries_again() -> None:
     setting = Setting()
     setting.strava.fail_with = TransportError("down", sent="maybe")
-    await gather(1, setting.source.bearer)
+    await at_once(1, setting.source.bearer)
     setting.strava.fail_with = None
     assert await setting.source.bearer() == "a1"
 
@@ -189,7 +174,7 @@ async def test_a_stale_token_does_not_renew_what_somebody_just_renewed() -> None
 
 async def test_a_hundred_refused_callers_cause_one_refresh() -> None:
     setting = Setting(expires_at=NOW + 3600)
-    assert await gather(100, lambda: setting.source.renew("a0")) == [True] * 100
+    assert await at_once(100, lambda: setting.source.renew("a0")) == [True] * 100
     assert setting.strava.asked == ["r0"]
 
 
@@ -467,7 +452,7 @@ async def test_kept_tokens_are_read_before_their_first_use_and_no_lock_is_taken(
 
 async def test_a_thousand_first_callers_read_once() -> None:
     shared = Shared(expires_at=NOW + 3600)
-    assert await gather(1000, shared.source.bearer) == ["a0"] * 1000
+    assert await at_once(1000, shared.source.bearer) == ["a0"] * 1000
     assert shared.kept.done == ["load"]
 
 
@@ -480,7 +465,7 @@ async def test_a_renewal_looks_locks_looks_again_asks_saves_and_unlocks() -> Non
 async def test_what_another_process_renewed_is_not_renewed_again() -> None:
     shared = Shared()
     other = shared.other_process()
-    results = await gather(25, shared.source.bearer) + await gather(25, other.bearer)
+    results = await at_once(25, shared.source.bearer) + await at_once(25, other.bearer)
     assert results == ["a1"] * 50
     assert shared.strava.asked == ["r0"]
 
@@ -992,7 +977,7 @@ async def test_a_token_that_cannot_be_renewed_now_is_used_until_it_expires(error
     setting = Setting(expires_at=NOW + 100)
     setting.strava.fail_with = error
     for _ in range(3):
-        assert await gather(5, setting.source.bearer) == ["a0"] * 5
+        assert await at_once(5, setting.source.bearer) == ["a0"] * 5
     assert setting.strava.asked == ["r0"]
     setting.clock.advance(61.0)
     assert await setting.source.bearer() == "a0"
