@@ -2,8 +2,8 @@
 
 Rules:
 
-- The column ``sealed`` says which rows are encrypted, and ``sealing`` how. The canary and the current key are those of the
-  file, whichever application's rows are in it.
+- The column ``sealed`` says which rows are encrypted, and ``sealing`` how. The canary and the current key are those of
+  the file, whichever application's rows are in it.
 - Who names no application means that of the file: the rows without a name, and if there are none, those that
   ``strava-async login`` wrote. Where it wrote those of several, the name has to be said.
 - What is in a row is ``Hidden`` where an error may go through: a frame that had it would show it to crash reporters.
