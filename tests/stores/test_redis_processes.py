@@ -226,6 +226,8 @@ async def replicated(folder: Path) -> AsyncGenerator[tuple[RedisServer, RedisSer
     with running(folder / "a") as primary:
         follow = ("--replicaof", "127.0.0.1", str(primary.port), *SAFE)
         with running(folder / "b", *follow) as replica:
+            async with store_on(primary, replicas=1) as first:
+                await first.check_writable()  # a new one confirms nothing for up to a second
             yield primary, replica
 
 
