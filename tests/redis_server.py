@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,20 +85,17 @@ class RedisServer:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
-    def ask(self, *command: str | int) -> object:
+    def ask(self, *command: str | int) -> Any:
         """Return its answer to a command of the test's, as an administrator."""
         from redis import Redis  # here: conftest.py imports this module for every test
 
         with Redis(port=self.port, decode_responses=True, socket_timeout=90) as client:
-            answer: object = client.execute_command(*command)
-            return answer
+            return client.execute_command(*command)
 
     @property
     def version(self) -> tuple[int, ...]:
         """The first two numbers of the Redis that it is, or speaks as."""
-        told = self.ask("INFO", "server")
-        assert isinstance(told, dict)
-        return tuple(map(int, str(told["redis_version"]).split(".")[:2]))
+        return tuple(map(int, self.ask("INFO", "server")["redis_version"].split(".")[:2]))
 
     def _started(self) -> bool:
         assert BINARY is not None, "redis-server is not installed"

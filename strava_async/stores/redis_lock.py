@@ -142,7 +142,7 @@ class RedisLocks:
         asked_at = self._clock.monotonic()
         kept, doubt = await self._server.run_confirmed(scripts.RENEW, [lease.key], self._arguments(lease), confirmation)
         if doubt:
-            raise TokenStoreError(f"Redis could not keep what is saved now: a write was made, and {doubt}")
+            raise TokenStoreError(f"Redis could not keep what is saved now: a write was made, but {doubt}")
         if kept != "1":
             raise self._taken(lease.key)
         lease.extend(asked_at + self._seconds)

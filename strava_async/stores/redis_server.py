@@ -157,9 +157,9 @@ class RedisServer:
 def _doubt(results: list[Any], confirmation: Confirmation) -> str:
     """Return what the answers to WAITAOF and WAIT leave open; empty if nothing."""
     if confirmation.log and results[0][0] < 1:
-        return "the server has not put them into its log on the disk in time: see its disk, and appendfsync"
+        return "its log on the disk did not confirm in time: see the server's disk, and appendfsync"
     if confirmation.replicas and results[-1] < confirmation.replicas:
-        return f"{results[-1]} of {confirmation.replicas} replicas have them: see what has become of the others"
+        return f"{results[-1]} of {confirmation.replicas} replicas confirmed in time: see what has become of the others"
     return ""
 
 

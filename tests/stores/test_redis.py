@@ -152,7 +152,7 @@ def test_another_loop_is_told_and_so_is_trio(redis_server: RedisServer) -> None:
         async with store_on(redis_server) as store:
             await store.load(7)
             with pytest.raises(InputError, match="another event loop"):
-                await asyncio.to_thread(asyncio.run, store.load(7))  # type: ignore[arg-type]
+                await asyncio.to_thread(asyncio.run, store.load(7))
 
     asyncio.run(use())
     made = RedisTokenStore(client_of(redis_server), application="7")
@@ -189,14 +189,14 @@ async def test_applications_live_side_by_side(redis_server: RedisServer, store: 
         await other.save(8, numbered(8))
         async with store.lock(7), other.lock(7):
             assert (await store.athlete_ids(), await other.athlete_ids()) == ([7], [8])
-    assert all(str(key).startswith("{strava:") for key in redis_server.ask("KEYS", "*"))  # type: ignore[attr-defined]
+    assert all(str(key).startswith("{strava:") for key in redis_server.ask("KEYS", "*"))
 
 
 async def test_tokens_never_expire_and_locks_are_forgotten(redis_server: RedisServer, store: RedisTokenStore) -> None:
     async with store.lock(7):
         await store.save(7, FULL)
     assert redis_server.ask("TTL", TOKENS) == -1
-    assert redis_server.ask("TTL", LOCK) > 3600  # type: ignore[operator]
+    assert redis_server.ask("TTL", LOCK) > 3600
 
 
 async def test_ten_thousand_athletes_are_listed(redis_server: RedisServer, store: RedisTokenStore) -> None:
@@ -324,6 +324,64 @@ async def test_a_delete_under_a_lock_that_is_another_s_is_refused(
     assert await store.load(7) == FULL
 
 
+class Slow(Redis):
+    """Has done what it was asked, and keeps the answer to itself until it is told."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.is_asked, self.may_answer = asyncio.Event(), asyncio.Event()
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        answer = await super().execute_command(*args, **options)
+        if "'fence', fence" in str(args[1]):
+            self.is_asked.set()
+            await self.may_answer.wait()
+        return answer
+
+
+async def test_a_lock_that_was_had_after_its_waiter_was_cancelled_is_given_up(
+    redis_server: RedisServer, store: RedisTokenStore
+) -> None:
+    async with Slow(port=redis_server.port) as client, store_on(redis_server, lock_timeout=0) as impatient:
+        slow = RedisTokenStore(client, application="7")
+
+        async def enter() -> None:
+            async with slow.lock(7):
+                raise AssertionError("cancelled before")
+
+        waiter = asyncio.create_task(enter())
+        await client.is_asked.wait()
+        waiter.cancel()
+        await asyncio.sleep(0)
+        client.may_answer.set()
+        await asyncio.wait({waiter})
+        assert waiter.cancelled()
+        async with impatient.lock(7):
+            pass
+
+
+class Repeating(Redis):
+    """Asks everything twice, as a client does whose connection broke before the first answer."""
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        await super().execute_command(*args, **options)
+        return await super().execute_command(*args, **options)
+
+
+@pytest.mark.parametrize("key", [None, OLD], ids=["plain", "encrypted"])
+async def test_what_reaches_the_server_twice_is_done_once(redis_server: RedisServer, key: Any) -> None:
+    async with Repeating(port=redis_server.port) as client:
+        store = RedisTokenStore(client, application="7", key=key)
+        async with store.lock(7) as lease:
+            assert await store.save(7, numbered(1), replacing=None)
+            assert await store.save(7, numbered(2), replacing=numbered(1))
+            assert await store.save(7, numbered(3), replacing=numbered(1)) is False
+            assert lease.held()
+        assert await store.load(7) == numbered(2)
+        await store.delete(7)
+        assert await store.athlete_ids() == []
+
+
 # How safe "saved" is
 
 
@@ -431,7 +489,7 @@ async def test_a_save_that_the_log_does_not_confirm_is_an_error_until_it_does(re
         store = RedisTokenStore(client, application="7")
         async with store.lock(7):
             client.logged = (0, 0)
-            with pytest.raises(TokenStoreError, match=r"athlete 7 are written, but .* not put them into its log"):
+            with pytest.raises(TokenStoreError, match=r"athlete 7 are written, but its log .* did not confirm"):
                 await store.save(7, FULL)
             with pytest.raises(TokenStoreError, match="are written, but"):
                 await store.load(7)
@@ -618,6 +676,28 @@ async def test_plain_tokens_are_read_with_a_key_and_encrypted_by_rotate(redis_se
         assert await store.load(7) == FULL
         with pytest.raises(InputError, match="needs a key"):
             await plain.rotate()
+
+
+async def test_a_save_that_meets_a_rotation_is_encrypted_with_the_new_key(redis_server: RedisServer) -> None:
+    class Late(Redis):
+        """Lets somebody rotate between what a save reads and what it writes."""
+
+        other: RedisTokenStore | None = None
+
+        async def execute_command(self, *args: Any, **options: Any) -> Any:
+            found = await super().execute_command(*args, **options)
+            other, self.other = (self.other, None) if args[-1] == 8 else (None, self.other)
+            if other is not None:
+                await other.rotate()
+            return found
+
+    async with Late(port=redis_server.port) as client, store_on(redis_server, key=[NEW, OLD]) as other:
+        store = RedisTokenStore(client, application="7", key=[OLD, NEW])
+        await store.save(7, FULL)
+        client.other = other
+        assert await store.save(8, numbered(8))
+    async with store_on(redis_server, key=NEW) as new:
+        assert [await new.load(each) for each in (7, 8)] == [FULL, numbered(8)]
 
 
 async def test_rotate_goes_on_when_others_write_meanwhile(redis_server: RedisServer) -> None:

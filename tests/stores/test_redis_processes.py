@@ -270,7 +270,7 @@ async def test_what_is_not_confirmed_stays_in_hand_until_it_is(tmp_path: Path) -
         ):
             await store.save(athlete_id, TokenSet(granted["access_token"], granted["refresh_token"], 1))
             for _ in range(2):  # the second asks Strava no more
-                with pytest.raises(TokenStoreError, match="0 of 1 replicas have them"):
+                with pytest.raises(TokenStoreError, match="0 of 1 replicas confirmed"):
                     await strava.api(athlete_id).get("/athlete")
             replica.go_on()
             assert (await strava.api(athlete_id).get("/athlete"))["id"] == athlete_id
