@@ -185,6 +185,23 @@ async def test_a_server_that_answers_nothing_is_an_error_after_a_while(tmp_path:
             assert await store.load(7) in (numbered(0), numbered(1))
 
 
+async def test_a_server_that_comes_back_empty_has_nobody_and_undoes_no_lock(tmp_path: Path) -> None:
+    with running(tmp_path / "redis", "--appendonly", "no") as server:
+        async with store_on(server) as store, store_on(server, lock_timeout=0) as other:
+            await store.save(7, numbered(0))
+            async with store.lock(7):
+                server.kill()
+                with pytest.raises(TokenStoreError):  # a client of another kind would try again
+                    await store.load(7)
+                server.start()
+                async with other.lock(7):
+                    assert await other.load(7) is None
+                    assert await store.save(7, numbered(1), replacing=numbered(0)) is False
+                    with pytest.raises(TokenStoreError, match="passed to another process"):
+                        await store.save(7, numbered(1))
+            assert await store.load(7) is None
+
+
 async def test_an_emptied_server_has_nobody_and_takes_the_next(
     redis_server: RedisServer, store: RedisTokenStore
 ) -> None:
