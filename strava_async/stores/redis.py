@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 
 import sniffio
 from redis.asyncio import Redis, RedisCluster
-from redis.exceptions import AskError, MovedError, RedisClusterException, RedisError, TryAgainError
+from redis.exceptions import AskError, MovedError, RedisClusterException, RedisError, ResponseError, TryAgainError
 
 from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async._concurrency.threads import finish_in_thread
@@ -25,7 +25,7 @@ from strava_async.stores._values import check_athlete_id
 from strava_async.stores.base import ANY, AnyTokens, Lease
 from strava_async.stores.encryption import Key, ciphers, generate_key
 from strava_async.stores.redis_lock import RedisLocks
-from strava_async.stores.redis_server import Confirmation, RedisServer
+from strava_async.stores.redis_server import Confirmation, RedisServer, RefusedError
 from strava_async.stores.redis_settings import Settings, settings_of
 from strava_async.stores.sealing import Seal
 
@@ -113,6 +113,7 @@ class RedisTokenStore:
             place=self._place,
             timeout=timeout,
             errors=(RedisError, RedisClusterException),
+            refusals=(ResponseError,),
             redirections=(MovedError, AskError, TryAgainError),
         )
         self._locks = RedisLocks(
@@ -349,11 +350,16 @@ class RedisTokenStore:
         arguments = Hidden[tuple[str | int, ...]]((*compared, row.value.reveal(), canary, value.reveal()))
         settings = self._settings
         confirmation = await self._look() if settings is None else self._confirmation(settings)
+        before = frozenset(self._unconfirmed & {athlete_id})
         self._unconfirmed.add(athlete_id)  # until more is known, also if this is cancelled
-        done, doubt = await self._server.run_confirmed(script, keys, arguments, confirmation)
+        try:
+            done, doubt = await self._server.run_confirmed(script, keys, arguments, confirmation)
+        except RefusedError:
+            self._unconfirmed -= {athlete_id} - before
+            raise
         if done == "done" and doubt:
             raise TokenStoreError(f"the tokens of athlete {athlete_id} are written, but {doubt}")
-        self._unconfirmed.discard(athlete_id)
+        self._unconfirmed -= {athlete_id} if done == "done" else {athlete_id} - before
         if done == "fenced":
             raise TokenStoreError(
                 f"the lock on the tokens of athlete {athlete_id} has passed to another process while this one did not "

@@ -40,6 +40,10 @@ class Confirmation(NamedTuple):
     replicas: int
 
 
+class RefusedError(TokenStoreError):
+    """The server has answered that it does not do it: nothing was written."""
+
+
 class RedisServer:
     """Runs scripts.
 
@@ -49,6 +53,7 @@ class RedisServer:
         place: what the server is called in errors.
         timeout: how long one exchange may take; seconds.
         errors: what the client raises besides OSError.
+        refusals: those of them that are the server's answer.
         redirections: those of them that say that another server of a cluster has the keys.
     """
 
@@ -60,6 +65,7 @@ class RedisServer:
         place: str,
         timeout: float,
         errors: tuple[type[Exception], ...],
+        refusals: tuple[type[Exception], ...],
         redirections: tuple[type[Exception], ...],
     ) -> None:
         self._client = client
@@ -68,6 +74,7 @@ class RedisServer:
         self._place = place
         self._timeout = timeout
         self._errors: tuple[type[Exception], ...] = (*errors, OSError, TimeoutError)
+        self._refusals = refusals
         self._redirections = redirections
 
     async def run(self, script: str, keys: Sequence[str], arguments: Arguments = NONE) -> Hidden[Any]:
@@ -88,6 +95,7 @@ class RedisServer:
         """Return what a script returns, and why its write does not count as safe; empty if it does.
 
         Raises:
+            RefusedError: the server does not do it.
             TokenStoreError: as in ``run``. It may have been done all the same.
         """
         if confirmation == (False, 0):
@@ -102,9 +110,9 @@ class RedisServer:
                 break
             await self.run("return 0", keys)  # the client follows, and remembers the way
             results = await self._bounded(work)
-        for result in results:
+        for number, result in enumerate(results):
             if isinstance(result, Exception):
-                raise self._error(result)
+                raise self._error(result, is_done=number > 0)
         return str(_texts(Hidden(results[0])).reveal()), _doubt(results[1:], confirmation)
 
     async def fsync(self, key: str) -> str | None:
@@ -150,8 +158,9 @@ class RedisServer:
             refusal = self._error(error)
         raise refusal  # here, where the client's error is not its context
 
-    def _error(self, error: Exception) -> TokenStoreError:
-        return TokenStoreError(f"{self._place} {reason(error, self._keys)}")
+    def _error(self, error: Exception, *, is_done: bool = False) -> TokenStoreError:
+        kind = RefusedError if isinstance(error, self._refusals) and not is_done else TokenStoreError
+        return kind(f"{self._place} {reason(error, self._keys)}")
 
 
 def _doubt(results: list[Any], confirmation: Confirmation) -> str:

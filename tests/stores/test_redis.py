@@ -496,13 +496,35 @@ async def test_a_save_that_the_log_does_not_confirm_is_an_error_until_it_does(re
             assert await store.load(8) is None
             client.logged = (1, 0)
             assert await store.load(7) == FULL
+            client.logged = (0, 0)
+            with pytest.raises(TokenStoreError, match="are written, but"):
+                await store.save(7, numbered(1))
+            redis_server.ask("HINCRBY", LOCK, "fence", 1)
+            with pytest.raises(TokenStoreError, match="passed to another process"):
+                await store.save(7, numbered(2))
+            with pytest.raises(TokenStoreError, match="are written, but"):
+                await store.load(7)  # the one before is still in doubt
+            client.logged = (1, 0)
+            assert await store.load(7) == numbered(1)
             asked = len(client.asked)
-            assert await store.load(7) == FULL
+            assert await store.load(7) == numbered(1)
             assert len(client.asked) == asked
         client.logged = (0, 0)
         with pytest.raises(TokenStoreError, match="could not keep what is saved now"):
             async with store.lock(7):
                 raise AssertionError("Strava would have been asked")
+
+
+async def test_a_save_that_was_refused_leaves_nothing_to_confirm(tmp_path: Path) -> None:
+    with running(tmp_path / "redis") as server:
+        async with Newer(port=server.port) as client:
+            store = RedisTokenStore(client, application="7")
+            await store.save(7, FULL)
+            server.ask("CONFIG", "SET", "maxmemory", 1)
+            with pytest.raises(TokenStoreError, match="no memory left"):
+                await store.save(7, numbered(1))
+            client.logged = (0, 0)
+            assert await store.load(7) == FULL
 
 
 async def test_a_server_without_waitaof_says_so(redis_server: RedisServer) -> None:
