@@ -26,7 +26,8 @@ def lazy(
 
     Args:
         package: the full name of the package.
-        modules: for each name that it exports, the module in it that defines the name.
+        modules: for each name that it exports, the module that defines the name: one in it, or in ``strava_async`` by
+            its full name.
         then: for some of them, a function of that module which is called before the name is returned.
         needs: the extra that the package needs, and the libraries which that brings.
     """
@@ -37,7 +38,8 @@ def lazy(
         with ExitStack() as extras:
             for brought_by, libraries in needs.items():
                 extras.enter_context(extra(brought_by, package, *libraries))
-            module = import_module(f"{package}.{modules[name]}")
+            where = modules[name]
+            module = import_module(where if where.startswith("strava_async.") else f"{package}.{where}")
         if name in then:
             getattr(module, then[name])()
         value = getattr(module, name)

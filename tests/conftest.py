@@ -24,6 +24,8 @@ from hypothesis import settings
 
 from tests import environment
 from tests.guard import loopback_only
+from tests.redis_server import redis_server as redis_server
+from tests.redis_server import server_of_module as server_of_module
 
 # A shared machine may take a second for what takes a millisecond: no example has a deadline.
 settings.register_profile("here", deadline=None)

@@ -8,7 +8,7 @@ import pytest
 
 from strava_async._extras import extra
 
-PACKAGES = ["strava_async", *(f"strava_async.{name}" for name in ("fastapi", "models", "stores", "testing"))]
+PACKAGES = ["strava_async", *(f"strava_async.{name}" for name in ("fastapi", "models", "redis", "stores", "testing"))]
 
 
 @pytest.mark.parametrize("name", PACKAGES)
@@ -27,6 +27,7 @@ def test_completion_offers_every_public_name(name: str) -> None:
         ("import strava_async.fastapi", "fastapi", "fastapi"),
         ("from strava_async.fastapi import webhook_router", "starlette", "fastapi"),
         ("import strava_async.otel", "opentelemetry", "otel"),
+        ("from strava_async.redis import RedisTokenStore", "redis", "redis"),
         ("from strava_async.testing import Emulator", "starlette", "testing"),
         ("from strava_async.testing import serve", "uvicorn", "testing"),
         ("from strava_async.models import PolylineMap; PolylineMap(polyline='??').coordinates()", "polyline", "models"),

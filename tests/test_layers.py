@@ -17,7 +17,7 @@ LAYERS = [
     "_lazy _types _hidden clock",
     "_concurrency quota oauth",
     "paging limiter stores",
-    "tokens",
+    "tokens redis",
     "request",
     "_http telemetry models",
     "protocol testing",
@@ -51,6 +51,7 @@ PURE |= {
     "request.redaction",
     "request.multipart",
 }
+PURE |= {"stores.redis_scripts", "stores.redis_errors", "stores.redis_settings", "stores.sealing"}
 PURE |= {"request.json_values", "request.decompression", "login.pages"}
 IMPURE = {"anyio", "asyncio", "trio", "httpx", "httpx2", "time", "os", "random", "sniffio", "logging"}
 EXTRAS = {"opentelemetry", "starlette", "uvicorn", "fastapi", "redis", "rich", "typer", "multipart", "python_multipart"}
@@ -58,6 +59,7 @@ TYPED = {"pydantic", "pydantic_core", "polyline", "numpy", "pandas", "pyarrow"}
 # Who may import what an extra brings: these, and nobody else.
 ALLOWED = {
     "telemetry.otel": {"opentelemetry"},
+    "stores.redis": {"redis"},
     "models": TYPED,
     "resources": TYPED,
     "testing": {"starlette", "uvicorn", "multipart", "python_multipart"},

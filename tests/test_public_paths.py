@@ -23,6 +23,7 @@ PATHS = {
     "strava_async.paging": "CursorWalk PageWalk",
     "strava_async.protocol": "ApiV3",
     "strava_async.quota": "Blocked Meter Priority Quota QuotaClass",
+    "strava_async.redis": "RedisTokenStore",
     "strava_async.retry": "Attempt Decision Pause RetryPolicy Step decide",
     "strava_async.state": "StateSigner check_state",
     "strava_async.stores": "MemoryTokenStore SqliteTokenStore TokenStore",

@@ -53,7 +53,7 @@ except InputError as error:
         raise SystemExit(f"no hint at the extra: {error}") from error
 else:
     raise SystemExit("typed answers without pydantic?")
-for extra in ("pydantic", "starlette", "rich", "typer", "aiohttp", "cryptography"):
+for extra in ("pydantic", "starlette", "rich", "typer", "aiohttp", "cryptography", "redis"):
     if importlib.util.find_spec(extra):
         raise SystemExit(f"{extra} is installed: this does not show that the core needs no extra")
 home = Path(strava_async.__file__).parent

@@ -97,7 +97,7 @@ def _fernet(key: Hidden[Key]) -> Fernet:
     except (ValueError, TypeError, AttributeError):
         spaced = False  # raised below: here an error that carries the key would be its context
     what = "this one has white space around it, such as the line break of a file" if spaced else ""
-    hint = what or "SqliteTokenStore.generate_key() makes one"
+    hint = what or "generate_key() of the store makes one"
     raise InputError(f"a key is 32 bytes in URL-safe base64; {hint}")
 
 

@@ -2,12 +2,8 @@
 
 Rules:
 
-- The canary is a known word, encrypted. The key that decrypts it is the current key: all encrypted rows of the file,
-  whichever application's, are encrypted with it. Only ``rotate`` makes another one current, for all rows at once.
-- It is written together with the first encrypted row; the column ``sealed`` says which rows are. A file that has one is
-  neither read nor written without its key.
-- Rows from before it are plain, and are read as they are.
-- An encrypted row names its place, so that none can be moved to another athlete.
+- The column ``sealed`` says which rows are encrypted, and ``sealing`` how. The canary and the current key are those of
+  the file, whichever application's rows are in it.
 - A store that names no application means that of the file: the rows without a name, and if there are none, those that
   ``strava-async login`` wrote. Where it wrote those of several, the application has to be named.
 - What is in a row is ``Hidden`` wherever an error may pass: crash reporters show the values in its frames.
@@ -15,7 +11,6 @@ Rules:
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
 from collections.abc import Sequence
@@ -23,14 +18,12 @@ from functools import cached_property
 from typing import Any
 
 from strava_async._hidden import Hidden
-from strava_async._types import is_list
 from strava_async.errors import TokenStoreError
 from strava_async.oauth.token_set import TokenSet
-from strava_async.stores._values import from_json, parse, to_json
 from strava_async.stores.encryption import Cipher
+from strava_async.stores.sealing import Seal
 from strava_async.stores.sqlite_file import Schema
 
-_CANARY = "strava-async"
 _NAMED_BY_LOGIN = re.compile(r"[1-9][0-9]*(?:@https?://\S+)?")
 
 TOKENS = Schema(
@@ -83,8 +76,7 @@ class Rows:
     def __init__(self, connection: sqlite3.Connection, path: str, application: str, ciphers: Sequence[Cipher]) -> None:
         self._connection = connection
         self._path = path
-        self._ciphers = ciphers
-        self._cipher = self._current_cipher()
+        self._seal = Seal(ciphers, self._canary(), path)
         self._named = application
 
     def load(self, athlete_id: int) -> TokenSet | None:
@@ -95,12 +87,13 @@ class Rows:
 
     def save(self, athlete_id: int, token: TokenSet, saved_at: float) -> None:
         """Write the athlete's row, and the canary if it is the first one encrypted."""
-        if self._cipher is None and self._ciphers:
-            self._make_current(self._ciphers[0])
-        value = self._encoded(self.application, athlete_id, token)
+        canary = self._seal.begin()
+        if canary is not None:
+            self._write_canary(canary)
+        value = self._seal.encoded(self.application, athlete_id, token)
         self._connection.execute(
             "replace into tokens (application, athlete_id, value, sealed, saved_at) values (?, ?, ?, ?, ?)",
-            (self.application, athlete_id, value.reveal(), int(self._cipher is not None), saved_at),
+            (self.application, athlete_id, value.reveal(), int(self._seal.is_encrypting), saved_at),
         )
 
     def delete(self, athlete_id: int) -> bool:
@@ -127,9 +120,9 @@ class Rows:
             (rowid, application, athlete_id, self._decoded(application, athlete_id, value))
             for rowid, application, athlete_id, value in came
         ]
-        self._make_current(self._ciphers[0])
+        self._write_canary(self._seal.change())
         for rowid, application, athlete_id, token in rows:
-            value = self._encoded(application, athlete_id, token)
+            value = self._seal.encoded(application, athlete_id, token)
             self._connection.execute("update tokens set value = ?, sealed = 1 where rowid = ?", (value.reveal(), rowid))
         return len(rows)
 
@@ -157,47 +150,18 @@ class Rows:
         found: str = first
         return found
 
-    def _current_cipher(self) -> Cipher | None:
+    def _canary(self) -> str | None:
         row = self._connection.execute("select value from meta where name = 'canary'").fetchone()
-        if row is None:
-            return None
-        if not self._ciphers:
-            raise TokenStoreError(f"the tokens in {self._path} are encrypted: pass the key")
-        for cipher in self._ciphers:
-            if cipher.decrypt(row[0]) == _CANARY:
-                return cipher
-        raise TokenStoreError(f"the tokens in {self._path} are encrypted with another key: pass that key")
+        return None if row is None else row[0]
 
-    def _make_current(self, cipher: Cipher) -> None:
-        self._connection.execute("replace into meta (name, value) values ('canary', ?)", (cipher.encrypt(_CANARY),))
-        self._cipher = cipher
+    def _write_canary(self, canary: str) -> None:
+        self._connection.execute("replace into meta (name, value) values ('canary', ?)", (canary,))
 
-    def _encoded(self, application: str, athlete_id: int, token: TokenSet) -> Hidden[str]:
-        text = Hidden(json.dumps([application, athlete_id, to_json(token)]))
-        return text if self._cipher is None else Hidden(self._cipher.encrypt(text.reveal()))
-
-    def _decoded(self, application: str, athlete_id: int, value: Hidden[tuple[str, bool]]) -> TokenSet:
-        token = _token(parse(self._decrypted(*value.reveal()) or ""), application, athlete_id)
-        if token is None:
-            raise TokenStoreError(
-                f"the row of athlete {athlete_id} in {self._path} cannot be read: restore a backup, "
-                "or delete it and connect the athlete again"
-            )
-        return token
-
-    def _decrypted(self, value: str, is_encrypted: bool) -> str | None:
-        if not is_encrypted:
-            return value
-        return None if self._cipher is None else self._cipher.decrypt(value)
+    def _decoded(self, application: str, athlete_id: int, row: Hidden[tuple[str, bool]]) -> TokenSet:
+        value = Hidden(row.reveal()[0])
+        return self._seal.decoded(application, athlete_id, value, is_encrypted=row.reveal()[1])
 
 
 def _value_of(row: Hidden[tuple[Any, ...]]) -> Hidden[tuple[str, bool]]:
     """Return what is in a row, and whether it is encrypted: the first two of what was selected."""
     return Hidden((row.reveal()[0], bool(row.reveal()[1])))
-
-
-def _token(value: object, application: str, athlete_id: int) -> TokenSet | None:
-    """Return the tokens of a row, if it is one and of that place."""
-    if is_list(value) and len(value) == 3 and value[:2] == [application, athlete_id]:
-        return from_json(value[2])
-    return None

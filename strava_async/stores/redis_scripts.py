@@ -1,0 +1,153 @@
+"""What the Redis store has its server do: one script for each step, so that each is atomic and goes to the primary.
+
+Keys, both of one hash tag, so that a cluster keeps them together:
+
+- ``{strava:<application>}:tokens``: a hash with a field for each athlete, and the field ``canary``. It never expires.
+- ``{strava:<application>}:lock:<athlete>``: a hash of ``holder``, ``until`` (milliseconds by the server's clock) and
+  ``fence``. It outlives its lock by a day: so long a fence is remembered.
+
+Rules:
+
+- A fence is larger than the one before, and no smaller than the server's time in microseconds: it rises although the
+  server forgot the one before. A double holds it exactly for some centuries.
+- A script may reach the server twice, because clients repeat what got no answer: what is done already counts as done.
+- A script reads before it writes, so that one that may not read has written nothing. A command that the user may not
+  use is named, which servers before 7.2 don't do; any other error is passed on as it is.
+"""
+
+from __future__ import annotations
+
+_BEGIN = """
+local function call(name, ...)
+  local reply = redis.pcall(name, ...)
+  if type(reply) == 'table' and reply.err then
+    if string.find(reply.err, "can't access") or string.find(reply.err, 'access a key') then
+      error({err = 'STRAVA KEYS'})
+    elseif string.find(reply.err, "can't run") or string.find(reply.err, 'no permissions') then
+      error({err = 'STRAVA COMMAND ' .. name})
+    end
+    error(reply)
+  end
+  return reply
+end
+local function now()
+  local time = call('TIME')
+  return tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+"""
+
+# Told by the server itself, which a client may only ask on one of its many connections.
+INFO = _BEGIN + "return call('INFO')"
+
+# KEYS: lock. ARGV: holder, milliseconds of the lease, milliseconds to remember the fence.
+TAKE = (
+    _BEGIN
+    + """
+local now = now()
+local row = call('HMGET', KEYS[1], 'holder', 'until', 'fence')
+local is_free = not row[1] or tonumber(row[2]) <= now / 1000
+if row[1] ~= ARGV[1] and not is_free then
+  return {'', math.ceil(tonumber(row[2]) - now / 1000)}
+end
+local fence = row[3]
+if row[1] ~= ARGV[1] then
+  fence = string.format('%.0f', math.max(now, tonumber(row[3] or 0) + 1))
+end
+local until_ms = string.format('%.0f', now / 1000 + tonumber(ARGV[2]))
+call('HSET', KEYS[1], 'holder', ARGV[1], 'until', until_ms, 'fence', fence)
+call('PEXPIRE', KEYS[1], ARGV[3])
+return {fence, 0}
+"""
+)
+
+# As TAKE. A lease that ran out is had again, as long as nobody else came.
+RENEW = (
+    _BEGIN
+    + """
+if call('HMGET', KEYS[1], 'holder')[1] ~= ARGV[1] then return 0 end
+call('HSET', KEYS[1], 'until', string.format('%.0f', now() / 1000 + tonumber(ARGV[2])))
+call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
+"""
+)
+
+# KEYS: lock. ARGV: holder.
+RELEASE = (
+    _BEGIN
+    + """
+if call('HMGET', KEYS[1], 'holder')[1] == ARGV[1] then
+  call('HSET', KEYS[1], 'holder', '', 'until', 0)
+end
+return 1
+"""
+)
+
+# KEYS: tokens. ARGV: athlete.
+LOAD = _BEGIN + "return call('HMGET', KEYS[1], 'canary', ARGV[1])"
+FIELDS = _BEGIN + "return {call('HMGET', KEYS[1], 'canary')[1] or '', call('HKEYS', KEYS[1])}"
+EVERYTHING = _BEGIN + "return call('HGETALL', KEYS[1])"
+
+# What SAVE and DELETE begin with. KEYS: tokens, lock. ARGV: athlete; fence, empty outside of a lock; canary that was
+# read; 'any', or 'this' for the value that was read; that value; canary to write; value to write. Empty is none.
+_COMPARE = (
+    _BEGIN
+    + """
+local row = call('HMGET', KEYS[1], 'canary', ARGV[1])
+local fence = call('HMGET', KEYS[2], 'fence')[1]
+local canary, value = row[1] or '', row[2] or ''
+local is_done = ARGV[7] ~= '' and value == ARGV[7]
+if not is_done and (canary ~= ARGV[3] or (ARGV[4] ~= 'any' and value ~= ARGV[5])) then
+  return 'changed'
+end
+if fence and ARGV[2] ~= '' and tonumber(fence) > tonumber(ARGV[2]) then
+  return 'fenced'
+end
+"""
+)
+# Also what is done already is written: the server confirms what a connection wrote, not what it found.
+SAVE = (
+    _COMPARE
+    + """
+if ARGV[6] ~= '' and not is_done then
+  call('HSET', KEYS[1], 'canary', ARGV[6], ARGV[1], ARGV[7])
+else
+  call('HSET', KEYS[1], ARGV[1], ARGV[7])
+end
+return 'done'
+"""
+)
+DELETE = (
+    _COMPARE
+    + """
+if call('HDEL', KEYS[1], ARGV[1]) == 0 then return 'nothing' end
+return 'done'
+"""
+)
+
+# Write what is there once more, so that it can be confirmed. KEYS: tokens. ARGV: athlete.
+TOUCH = (
+    _BEGIN
+    + """
+local value = call('HMGET', KEYS[1], ARGV[1])[1]
+if value then call('HSET', KEYS[1], ARGV[1], value) end
+return 1
+"""
+)
+
+# KEYS: tokens. ARGV: canary that was read, canary to write; then athlete, value that was read, value to write, each.
+ROTATE = (
+    _BEGIN
+    + """
+local canary = call('HMGET', KEYS[1], 'canary')[1] or ''
+local rows = (#ARGV - 2) / 3
+if canary ~= ARGV[1] or call('HLEN', KEYS[1]) ~= rows + (canary ~= '' and 1 or 0) then return 'changed' end
+for i = 3, #ARGV, 3 do
+  if call('HMGET', KEYS[1], ARGV[i])[1] ~= ARGV[i + 1] then return 'changed' end
+end
+call('HSET', KEYS[1], 'canary', ARGV[2])
+for i = 3, #ARGV, 3 do
+  call('HSET', KEYS[1], ARGV[i], ARGV[i + 2])
+end
+return 'done'
+"""
+)

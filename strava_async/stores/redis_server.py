@@ -1,0 +1,185 @@
+"""A Redis server as the token store sees it: it runs scripts and says what is safe. Knows no library but its client.
+
+Rules:
+
+- A write and the question whether it is safe go out together, on one connection: a server answers for what this
+  connection has written. A pool would take another one for the question.
+- Only EVAL is sent, with the script: it goes to the primary, also of a cluster, and no server has to remember it.
+- No exception of the client's gets out, nor its frames: they may hold what was sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from strava_async._hidden import Hidden
+from strava_async._types import is_list, is_object
+from strava_async.errors import TokenStoreError
+from strava_async.stores.redis_errors import reason
+
+T = TypeVar("T")
+Arguments = Hidden[tuple[str | int, ...]]
+NONE: Arguments = Hidden(())
+
+# Of an operation's time, what its write may wait to be confirmed: by the log, and as much by the replicas.
+_CONFIRM_SHARE = 0.4
+_REDIRECTIONS = 3
+
+
+class Confirmation(NamedTuple):
+    """Who has to say that a write is safe.
+
+    Attributes:
+        log: the server, once it is in its log on the disk.
+        replicas: so many replicas.
+    """
+
+    log: bool
+    replicas: int
+
+
+class RefusedError(TokenStoreError):
+    """The server has answered that it does not do it: nothing was written."""
+
+
+class RedisServer:
+    """Runs scripts.
+
+    Args:
+        client: of ``redis.asyncio``.
+        keys: the pattern of the keys in use, as an ACL has it.
+        place: what the server is called in errors.
+        timeout: how long one exchange may take; seconds.
+        errors: what the client raises besides OSError.
+        refusals: those of them that are the server's answer.
+        redirections: those of them that say that another server of a cluster has the keys.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        *,
+        keys: str,
+        place: str,
+        timeout: float,
+        errors: tuple[type[Exception], ...],
+        refusals: tuple[type[Exception], ...],
+        redirections: tuple[type[Exception], ...],
+    ) -> None:
+        self._client = client
+        self._is_cluster = hasattr(client, "get_node_from_key")
+        self._keys = keys
+        self._place = place
+        self._timeout = timeout
+        self._errors: tuple[type[Exception], ...] = (*errors, OSError, TimeoutError)
+        self._refusals = refusals
+        self._redirections = redirections
+
+    async def run(self, script: str, keys: Sequence[str], arguments: Arguments = NONE) -> Hidden[Any]:
+        """Return what a script returns, with texts for bytes.
+
+        Raises:
+            TokenStoreError: the server cannot be reached, or refuses.
+        """
+
+        async def work() -> Hidden[Any]:
+            return Hidden(await self._client.execute_command("EVAL", script, len(keys), *keys, *arguments.reveal()))
+
+        return _texts(await self._bounded(work))
+
+    async def run_confirmed(
+        self, script: str, keys: Sequence[str], arguments: Arguments, confirmation: Confirmation
+    ) -> tuple[str, str]:
+        """Return what a script returns, and why its write does not count as safe; empty if it does.
+
+        Raises:
+            RefusedError: the server does not do it.
+            TokenStoreError: as in ``run``. It may have been done all the same.
+        """
+        if confirmation == (False, 0):
+            return str((await self.run(script, keys, arguments)).reveal()), ""
+
+        def work() -> Awaitable[list[Any]]:
+            return self._confirmed(script, keys, arguments, confirmation)
+
+        results = await self._bounded(work)
+        for _ in range(_REDIRECTIONS):
+            if not isinstance(results[0], self._redirections):
+                break
+            await self.run("return 0", keys)  # the client follows, and remembers the way
+            results = await self._bounded(work)
+        for number, result in enumerate(results):
+            if isinstance(result, Exception):
+                raise self._error(result, is_done=number > 0)
+        return str(_texts(Hidden(results[0])).reveal()), _doubt(results[1:], confirmation)
+
+    async def fsync(self, key: str) -> str | None:
+        """Return ``appendfsync``; None if this user is not told.
+
+        Raises:
+            TokenStoreError: the server cannot be reached.
+        """
+
+        async def work() -> Any:
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.execute_command("CONFIG GET", "appendfsync", **self._target(key))
+            return (await pipeline.execute(raise_on_error=False))[0]
+
+        told = _texts(Hidden(await self._bounded(work))).reveal()
+        values = list(told.values()) if is_object(told) else told[1:] if is_list(told) else []
+        return str(values[0]) if values else None
+
+    async def _confirmed(
+        self, script: str, keys: Sequence[str], arguments: Arguments, confirmation: Confirmation
+    ) -> list[Any]:
+        milliseconds = int(self._timeout * _CONFIRM_SHARE * 1000)
+        target = self._target(keys[0])
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.execute_command("EVAL", script, len(keys), *keys, *arguments.reveal())
+        if confirmation.log:
+            pipeline.execute_command("WAITAOF", 1, 0, milliseconds, **target)
+        if confirmation.replicas:
+            pipeline.execute_command("WAIT", confirmation.replicas, milliseconds, **target)
+        options = {"allow_redirections": False} if self._is_cluster else {}
+        results: list[Any] = await pipeline.execute(raise_on_error=False, **options)
+        return results
+
+    def _target(self, key: str) -> dict[str, Any]:
+        """Return how a cluster is told which of its servers a command is for that names no key."""
+        return {"target_nodes": self._client.get_node_from_key(key)} if self._is_cluster else {}
+
+    async def _bounded(self, work: Callable[[], Awaitable[T]]) -> T:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await work()
+        except self._errors as error:
+            refusal = self._error(error)
+        raise refusal  # here, where the client's error is not its context
+
+    def _error(self, error: Exception, *, is_done: bool = False) -> TokenStoreError:
+        kind = RefusedError if isinstance(error, self._refusals) and not is_done else TokenStoreError
+        return kind(f"{self._place} {reason(error, self._keys)}")
+
+
+def _doubt(results: list[Any], confirmation: Confirmation) -> str:
+    """Return what the answers to WAITAOF and WAIT leave open; empty if nothing."""
+    if confirmation.log and results[0][0] < 1:
+        return "its log on the disk did not confirm in time: see the server's disk, and appendfsync"
+    if confirmation.replicas and results[-1] < confirmation.replicas:
+        return f"{results[-1]} of {confirmation.replicas} replicas confirmed in time: see what has become of the others"
+    return ""
+
+
+def _texts(value: Hidden[Any]) -> Hidden[Any]:
+    """Return a reply with texts for bytes, whatever the client decodes itself."""
+    return Hidden(_text(value.reveal()))
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if is_object(value):
+        return {_text(key): _text(each) for key, each in value.items()}
+    return [_text(each) for each in value] if is_list(value) else value
