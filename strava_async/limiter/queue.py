@@ -18,6 +18,7 @@ import itertools
 import math
 from collections.abc import Callable
 
+from strava_async.errors import LimiterError
 from strava_async.limiter.ledger import QuotaLedger
 from strava_async.quota.entry import LedgerEntry
 from strava_async.quota.values import QUARTER_SECONDS, Blocked, Priority, QuotaClass
@@ -39,7 +40,8 @@ class Waiter:
         asked_at: since when it has been waiting; monotonic.
         deadline: the monotonic instant until which it may start; inf for none.
         lane: where it stands; None when it has left.
-        outcome: its permit in the ledger, once it is served; what it would have to wait for, once it is refused.
+        outcome: its permit in the ledger, once it is served; what it would have to wait for, once it is refused; the
+            error of a limiter that was closed.
         wake: wakes its task, which is served or refused, or has to keep the time; None while the task runs.
     """
 
@@ -67,7 +69,7 @@ class Waiter:
         self.lane: Lane | None = None
         self.older: Waiter | None = None
         self.newer: Waiter | None = None
-        self.outcome: LedgerEntry | Blocked | None = None
+        self.outcome: LedgerEntry | Blocked | LimiterError | None = None
         self.wake: Callable[[], None] | None = None
 
 
@@ -157,9 +159,25 @@ class WaitQueue:
                 return head
         return None
 
+    def all(self) -> list[Waiter]:
+        """Return all calls, by rank of their priorities."""
+        found: list[Waiter] = []
+        for lanes in self._lanes:
+            for lane in lanes.values():
+                waiter = lane.head
+                while waiter is not None:
+                    found.append(waiter)
+                    waiter = waiter.newer
+        return found
+
     def waiting(self, quota_class: QuotaClass) -> int:
         """Return how many calls of a class wait."""
         return sum(lanes[quota_class].length for lanes in self._lanes)
+
+    def lengths(self) -> tuple[int, int, int, int]:
+        """Return how many reads of each priority wait, the most urgent first, and how many uploads."""
+        interactive, normal, background = (lanes[_READ].length for lanes in self._lanes)
+        return interactive, normal, background, self.waiting(_UPLOAD)
 
     def next_start(self, now: float) -> Waiter | None:
         """Take out the call that may start now, to be booked; None if none may. The ledger has rolled its windows."""
