@@ -25,7 +25,7 @@ import anyio
 
 from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async.clock import Clock
-from strava_async.errors import QuotaExceededError
+from strava_async.errors import LimiterError, QuotaExceededError
 from strava_async.limiter.ledger import QuotaLedger
 from strava_async.limiter.permit import LedgerPermit
 from strava_async.limiter.queue import Waiter, WaitQueue
@@ -88,6 +88,22 @@ class Dispatcher:
         dispatcher._log.check(dispatcher._queue, self._ledger, (), now)
         return dispatcher
 
+    def lengths(self) -> tuple[int, int, int, int]:
+        """Return how many reads of each priority wait, the most urgent first, and how many uploads."""
+        return self._queue.lengths()
+
+    def serve(self) -> None:
+        """Let start who may, after a change of the ledger that did not come through here; in the loop's own thread."""
+        self._serve(self.now())
+
+    def close(self, error: LimiterError) -> None:
+        """Let all calls that wait raise an error; in the loop's own thread."""
+        for waiter in self._queue.all():
+            self._queue.leave(waiter)
+            waiter.outcome = error
+            if waiter.wake is not None:
+                waiter.wake()
+
     def quota(self) -> Quota:
         """Return the four meters now."""
         self.advance()
@@ -142,6 +158,8 @@ class Dispatcher:
             self._pass_timer_on()
         if isinstance(outcome, Blocked):
             raise _error(waiter, outcome, self.now())
+        if isinstance(outcome, LimiterError):
+            raise outcome
         return outcome
 
     def _refuse_if_hopeless(self, waiter: Waiter, now: float) -> None:
@@ -184,7 +202,7 @@ class Dispatcher:
         if waiter.outcome is None:
             self._queue.leave(waiter)
             self._log.check(self._queue, self._ledger, (), now)
-        elif not isinstance(waiter.outcome, Blocked):
+        elif isinstance(waiter.outcome, LedgerEntry):
             self._ledger.release(waiter.outcome, now)
             self._serve_soon(now)
 
