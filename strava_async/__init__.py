@@ -58,6 +58,7 @@ from strava_async.tokens.source import TokenSource
 if TYPE_CHECKING:
     from strava_async.application import Strava
     from strava_async.client import Client
+    from strava_async.limiter.sqlite import SqliteRateLimiter
     from strava_async.oauth.state import StateSigner
     from strava_async.quota.readings import Meter, Quota
     from strava_async.stores import MemoryTokenStore, SqliteTokenStore, TokenStore
@@ -78,6 +79,7 @@ else:
             "RequestEvent": "telemetry.hooks",
             "ResponseEvent": "telemetry.hooks",
             "RetryEvent": "telemetry.hooks",
+            "SqliteRateLimiter": "limiter.sqlite",
             "SqliteTokenStore": "stores.sqlite",
             "StateSigner": "oauth.state",
             "Strava": "application",
@@ -139,6 +141,7 @@ __all__ = [
     "RetryPolicy",
     "Scope",
     "ServerError",
+    "SqliteRateLimiter",
     "SqliteTokenStore",
     "StateSigner",
     "StoreError",

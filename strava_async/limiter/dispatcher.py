@@ -76,6 +76,14 @@ class Dispatcher:
         dispatcher._log.check(dispatcher._queue, self._ledger, (), now)
         return dispatcher
 
+    def lengths(self) -> tuple[int, int, int, int]:
+        """Return how many reads of each priority wait, the most urgent first, and how many uploads."""
+        return self._queue.lengths()
+
+    def serve(self) -> None:
+        """Let start who may, after a change of the ledger that did not come through here; in the loop's own thread."""
+        self._serve(self.now())
+
     def quota(self) -> Quota:
         """Return the four meters now."""
         self.advance()
@@ -139,10 +147,6 @@ class Dispatcher:
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
-
-    def waiting(self, quota_class: QuotaClass, priority: Priority) -> int:
-        """Return how many calls of a class and priority wait: what a limiter that shares its quota asks others for."""
-        return self._queue.waiting(quota_class, priority)
 
     def refuse_all(self, new_error: Callable[[], Exception]) -> None:
         """Let each call that waits raise an error of its own: for the ``aclose`` of a limiter.

@@ -166,11 +166,14 @@ class WaitQueue:
             left.append(waiter)
         return left
 
-    def waiting(self, quota_class: QuotaClass, priority: Priority | None = None) -> int:
-        """Return how many calls of a class wait; those of one priority alone, if that is given."""
-        if priority is not None:
-            return self._lanes[priority][quota_class].length
+    def waiting(self, quota_class: QuotaClass) -> int:
+        """Return how many calls of a class wait."""
         return sum(lanes[quota_class].length for lanes in self._lanes)
+
+    def lengths(self) -> tuple[int, int, int, int]:
+        """Return how many reads of each priority wait, the most urgent first, and how many uploads."""
+        interactive, normal, background = (lanes[_READ].length for lanes in self._lanes)
+        return interactive, normal, background, self.waiting(_UPLOAD)
 
     def next_start(self, now: float) -> Waiter | None:
         """Take out the call that may start now, to be booked; None if none may. The ledger has rolled its windows."""

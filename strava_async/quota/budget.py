@@ -12,6 +12,7 @@ Rules:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from strava_async.quota.entry import IN, Completion, LedgerEntry
@@ -35,6 +36,7 @@ class Budget:
         quarter_limit: the documented limit of a new application for a quarter hour.
         day_limit: that for a day.
         turn: what is known of the turn of the counters.
+        meter: makes a meter from its name, its documented limit and ``turn``.
 
     Attributes:
         quarter: the quarter-hour meter.
@@ -68,9 +70,16 @@ class Budget:
         "refusals",
     )
 
-    def __init__(self, name: str, quarter_limit: int, day_limit: int, turn: CounterTurn) -> None:
-        self.quarter = MeterState(f"{name}_15min", quarter_limit, turn)
-        self.day = MeterState(f"{name}_day", day_limit, turn)
+    def __init__(
+        self,
+        name: str,
+        quarter_limit: int,
+        day_limit: int,
+        turn: CounterTurn,
+        meter: Callable[[str, int, CounterTurn], MeterState] = MeterState,
+    ) -> None:
+        self.quarter = meter(f"{name}_15min", quarter_limit, turn)
+        self.day = meter(f"{name}_day", day_limit, turn)
         self.out = 0
         self.out_since = -math.inf
         self.begun = 0
@@ -84,6 +93,18 @@ class Budget:
         self._missing = 0
         self._limit_number = -1
         self._limit_text: str | None = None
+
+    @property
+    def limit_number(self) -> int:
+        """The number of the youngest permit whose answer told the limits; -1 before."""
+        return self._limit_number
+
+    def set_limits(self, quarter_limit: int, day_limit: int, confirmed: bool) -> None:
+        """Take over limits that somebody else was told."""
+        if (quarter_limit, day_limit) != (self.quarter.limit, self.day.limit):
+            self.quarter.limit, self.day.limit = quarter_limit, day_limit
+            self._limit_text = None
+        self.limits_confirmed = confirmed
 
     @property
     def known(self) -> bool:

@@ -13,6 +13,7 @@ from strava_async.quota.budget import Budget
 from strava_async.quota.ceiling import Ceilings
 from strava_async.quota.entry import IN, Completion, LedgerEntry, WindowMatch
 from strava_async.quota.headers import parse_date, pick_fields
+from strava_async.quota.meter import MeterState
 from strava_async.quota.refusal import Refusals
 from strava_async.quota.reserve import Reserve
 from strava_async.quota.server_clock import NOTHING, ClockChange, ServerClock
@@ -49,16 +50,18 @@ class Ledger:
         reserve: the share of a quarter hour that background work leaves to the others.
     """
 
+    _meter: Callable[[str, int, CounterTurn], MeterState] = MeterState
+
     def __init__(self, now: float, wall: float, *, random: Callable[[], float], reserve: float) -> None:
         self.turn = CounterTurn()
-        self.read = Budget("read", 100, 1_000, self.turn)
-        self.overall = Budget("overall", 200, 2_000, self.turn)
+        self.read = Budget("read", 100, 1_000, self.turn, self._meter)
+        self.overall = Budget("overall", 200, 2_000, self.turn, self._meter)
         self.clock = ServerClock(now, wall - now, wall - now)
         self.window = Window(self.clock, random)
         self.reserve = Reserve(reserve)
         self._waits = Waits(self.read, self.overall, self.clock, self.window, self.reserve)
         self._refusals = Refusals(self.read, self.overall, self.clock, self.window, self.turn)
-        self._ceilings = Ceilings(self.read, self.overall, self.clock, self.window, self.turn, now)
+        self._ceilings = self._make_ceilings(now)
         self.answers = 0
         self._number = -1
         self._reset_number = -1  # of the youngest permit whose ``earliest`` is by a clock that was set again since
@@ -69,6 +72,9 @@ class Ledger:
         self._lost_number = -1
         self._enter_window(int(wall // QUARTER_SECONDS), now)
         self._ceilings.recompute(now)
+
+    def _make_ceilings(self, now: float) -> Ceilings:
+        return Ceilings(self.read, self.overall, self.clock, self.window, self.turn, now)
 
     # -- permits ------------------------------------------------------------------------------------------------------
 

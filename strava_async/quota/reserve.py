@@ -12,6 +12,7 @@ Rules:
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from strava_async.quota.values import QUARTER_SECONDS, QUARTERS_PER_DAY
 
@@ -49,21 +50,49 @@ class Reserve:
 
     def quarter_left(self, limit: int, free: float, rate: float) -> float:
         """Return the seconds before the end of the quarter hour at which the reserve falls below ``free``."""
-        most = max(_MOST_OF_QUARTER, self._share)
-        return _left(limit, free, rate, share=self._share, most=most, length=QUARTER_SECONDS)
+        return seconds_left(QUARTER, self._share, limit, free, rate)
 
     def day_left(self, limit: int, free: float, rate: float) -> float:
         """Return the same for the day."""
-        share = self._share / 2
-        return _left(limit, free, rate, share=share, most=share, length=_DAY_SECONDS)
+        return seconds_left(DAY, self._share, limit, free, rate)
 
 
-def _left(limit: int, free: float, rate: float, *, share: float, most: float, length: int) -> float:
-    if share == 0 or free > most * limit:
+class Length(NamedTuple):
+    """A kind of window.
+
+    Attributes:
+        seconds: how long it is.
+        most: the share of its limit that is reserved at the most, if that is more than the share asked for.
+        weight: the part of the share asked for that is reserved in it.
+    """
+
+    seconds: int
+    most: float
+    weight: float
+
+
+QUARTER = Length(QUARTER_SECONDS, _MOST_OF_QUARTER, 1.0)
+DAY = Length(_DAY_SECONDS, 0.0, 0.5)
+
+
+def needed(length: Length, share: float, limit: int, left: float, rate: float) -> float:
+    """Return the reserve, ``left`` seconds before the end of a window, at ``rate`` interactive calls per second."""
+    share *= length.weight
+    if share == 0:
+        return 0.0
+    likely = rate * left
+    melting = share * limit * left / length.seconds
+    return min(max(length.most, share) * limit, max(melting, likely + _DEVIATIONS * math.sqrt(likely)))
+
+
+def seconds_left(length: Length, share: float, limit: int, free: float, rate: float) -> float:
+    """Return the seconds before the end of a window at which ``needed`` falls below ``free``."""
+    share *= length.weight
+    if share == 0 or free > max(length.most, share) * limit:
         return math.inf
     if free <= 0:
         return 0.0
-    left = free * length / (share * limit)
+    left = free * length.seconds / (share * limit)
     if rate > 0:
         # solved for x, where it is equal to ``free``
         likely = ((math.sqrt(_DEVIATIONS**2 + 4 * free) - _DEVIATIONS) / 2) ** 2

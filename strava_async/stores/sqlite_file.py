@@ -40,12 +40,14 @@ class Schema:
         version: of the tables.
         tables: the statement that makes each, by name.
         error: what is raised for a file that cannot be used.
+        is_durable: whether what is committed survives a power failure; else the file does, and the last of it may not.
     """
 
     application_id: int
     version: int
     tables: Mapping[str, str]
     error: type[StoreError] = StoreError
+    is_durable: bool = True
 
     @property
     def script(self) -> str:
@@ -163,7 +165,8 @@ class SqliteFile:
         ) as connection:
             # The default's error would show the text if it is not UTF-8.
             connection.text_factory = _text
-            connection.execute("pragma synchronous = full")  # what is committed survives a power failure
+            # In full, what is committed survives a power failure.
+            connection.execute(f"pragma synchronous = {'full' if self.schema.is_durable else 'normal'}")
             connection.execute("pragma secure_delete = on")  # what is replaced is overwritten
             connection.execute("pragma trusted_schema = off")
             yield connection

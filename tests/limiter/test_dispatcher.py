@@ -173,10 +173,10 @@ async def test_when_it_is_closed_every_call_that_waits_raises_an_error_of_its_ow
                 tasks.start_soon(fail, quota_class, priority, math.inf)
                 tasks.start_soon(fail, quota_class, priority, 2 * REFILL_SECONDS)
         await anyio.wait_all_tasks_blocked()
-        assert {calls.dispatcher.waiting(each, priority) for each in QuotaClass for priority in Priority} == {2}
+        assert calls.dispatcher.lengths() == (2, 2, 2, 6)
         calls.dispatcher.refuse_all(lambda: LimiterError("this limiter is closed"))
     assert len({id(error) for error in errors}) == 12
-    assert {calls.dispatcher.waiting(each, priority) for each in QuotaClass for priority in Priority} == {0}
+    assert calls.dispatcher.lengths() == (0, 0, 0, 0)
     calls.dispatcher.release(entry)
     await calls.call("again")
     assert calls.tray.log == ["read NORMAL", "release", "read NORMAL"]

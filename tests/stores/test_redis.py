@@ -177,7 +177,7 @@ def test_a_store_serves_one_loop_after_another(redis_server: RedisServer) -> Non
 
 async def test_a_task_that_asks_twice_is_told(store: RedisTokenStore) -> None:
     async with store.lock(7):
-        with pytest.raises(InputError, match="inside already"):
+        with pytest.raises(InputError, match="holds the lock already"):
             async with store.lock(7):
                 pass
 
@@ -647,7 +647,7 @@ async def test_without_one_monitor_would(redis_server: RedisServer, store: Redis
     assert "refresh-0" in seen
 
 
-@pytest.mark.parametrize("key", [None, NEW])
+@pytest.mark.parametrize("key", [None, NEW], ids=["none", "wrong"])
 async def test_a_missing_or_wrong_key_is_told_before_anything_is_done(redis_server: RedisServer, key: Any) -> None:
     async with store_on(redis_server, key=OLD) as store, store_on(redis_server, key=key) as other:
         await store.save(7, FULL)
@@ -742,7 +742,7 @@ async def test_rotate_goes_on_when_others_write_meanwhile(redis_server: RedisSer
         assert [await new.load(each) for each in (0, 1, 7)] == [numbered(0), numbered(1), FULL]
 
 
-@pytest.mark.parametrize("key", [None, OLD])
+@pytest.mark.parametrize("key", [None, OLD], ids=["plain", "encrypted"])
 async def test_a_row_that_is_another_s_or_nothing_is_refused(redis_server: RedisServer, key: Any) -> None:
     async with store_on(redis_server, key=key) as store:
         await store.save(7, FULL)

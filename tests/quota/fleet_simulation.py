@@ -1,0 +1,275 @@
+"""Processes that share a quota, in virtual time: the exact meters of ``simulation``, ``sync`` between real ledgers.
+
+A ``FleetDesk`` is the limiter of one process without its loop: its ledger, its queue, and the calls to a ``Place``
+where all meet, which are under way for some time and may be lost. Everything that can go wrong is a method.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from strava_async.limiter.queue import Waiter, WaitQueue
+from strava_async.quota.fleet import sync
+from strava_async.quota.fleet_ledger import FleetLedger
+from strava_async.quota.fleet_messages import METERS, NONE, Reply, Report, Wants
+from strava_async.quota.fleet_state import Fleet
+from strava_async.quota.values import Priority, QuotaClass
+from strava_async.testing.meters import MeterLimits, Meters
+from tests.quota.simulation import Job, Latency, World, steady
+
+TIMEOUT_SECONDS = 0.5
+
+
+class Place:
+    """Where processes meet: the state, and the way there.
+
+    Attributes:
+        calls: how many were carried out.
+        is_down: whether calls fail.
+        loses: the share of replies that are lost on the way back.
+        breaches: grants after which leased and confirmed were more than a limit.
+    """
+
+    def __init__(self, world: World, *, rtt: float = 0.001) -> None:
+        self.world = world
+        self.rtt = rtt
+        self.fleet = Fleet()
+        self.calls = 0
+        self.is_down = False
+        self.loses = 0.0
+        self.breaches = 0
+        self.history: list[Fleet] = []
+        self.keeps_history = False
+        self.reports: list[Report] = []
+        self.under_way: list[tuple[float, bool]] = []
+
+    def call(self, desk: FleetDesk, report: Report) -> None:
+        world = self.world
+        if self.is_down:
+            world.at(world.now + TIMEOUT_SECONDS, lambda: desk.returned(report, None))
+            return
+        world.at(world.now + self.rtt / 2, lambda: self._carry_out(desk, report))
+
+    def _carry_out(self, desk: FleetDesk, report: Report) -> None:
+        world = self.world
+        self.calls += 1
+        self.fleet, reply = sync(self.fleet, report, int(world.now * 1_000) + 1)
+        if self.keeps_history:
+            self.history.append(self.fleet)
+            self.reports.append(report)
+        self.breaches += bool(reply.granted.overall and breaches(self.fleet))
+        if self.is_down or world.rng.random() < self.loses:
+            world.at(world.now + TIMEOUT_SECONDS, lambda: desk.returned(report, None))
+        else:
+            world.at(world.now + self.rtt / 2, lambda: desk.returned(report, reply))
+
+
+def breaches(fleet: Fleet) -> list[int]:
+    """Return the meters in which leased and confirmed are more than the limit."""
+    held = fleet.held()
+    return [
+        meter
+        for meter in METERS
+        if NONE not in (fleet.usage[meter], fleet.limits[meter])
+        and held[meter // 2]
+        and fleet.usage[meter] + held[meter // 2] > fleet.limits[meter]
+    ]
+
+
+class FleetDesk:
+    """The limiter of one process."""
+
+    def __init__(
+        self, place: Place, name: str, *, reserve: float = 0.2, away: str = "share", skew: float = 0.0
+    ) -> None:
+        world = place.world
+        self.place = place
+        self.name = name
+        self.ledger = FleetLedger(
+            name,
+            world.now,
+            world.wall + skew,
+            random=random.Random(f"{world.seed} {name}").random,
+            reserve=reserve,
+            away=away,
+        )
+        self.queue = WaitQueue(self.ledger)
+        self.is_alive = True
+        self.calls = 0
+        self.waits: list[tuple[float, Job]] = []
+        self.started: Counter[int] = Counter()
+        self._in_flight: Report | None = None
+        self._places = itertools.count()
+        self._jobs: dict[Waiter, Job] = {}
+        self._late: list[Callable[[], None]] = []
+        self.is_paused = False
+
+    @property
+    def wants(self) -> Wants:
+        return Wants(*self.queue.lengths())
+
+    def ask(self, job: Job, now: float) -> None:
+        if not self.is_alive:
+            return
+        waiter: Waiter | None = job.handle
+        ticket = waiter.ticket if waiter is not None else next(self._places)
+        job.handle = waiter = Waiter(QuotaClass(job.rate_class), job.priority, ticket, now, job.deadline)
+        self._jobs[waiter] = job
+        self.queue.enter(waiter)
+
+    def answered(self, job: Job, status: int, headers: dict[str, str], now: float) -> None:
+        if self.is_paused:
+            self._late.append(lambda: self.answered(job, status, headers, self.place.world.now))
+        elif self.is_alive:
+            self.ledger.settle(job.handle.outcome, status, headers, now)
+
+    def lost(self, job: Job, now: float) -> None:
+        if self.is_paused:
+            self._late.append(lambda: self.lost(job, self.place.world.now))
+        elif self.is_alive:
+            self.ledger.abandon(job.handle.outcome, now)
+
+    def cancel(self, job: Job, now: float) -> None:
+        self.queue.leave(job.handle)
+        self._jobs.pop(job.handle)
+
+    def serve(self, now: float) -> list[Job]:
+        if not self.is_alive or self.is_paused:
+            return []
+        self.ledger.roll_windows(now)
+        started = []
+        while (waiter := self.queue.next_start(now)) is not None:
+            waiter.outcome = self.ledger.book(waiter.quota_class, waiter.priority, now)
+            job = self._jobs.pop(waiter)
+            self.started[int(self.place.world.server_time(now) // 900)] += 1
+            self.waits.append((now, job))
+            self.place.under_way.append((now + job.there, job.reads))
+            started.append(job)
+        if self._in_flight is None and self.ledger.due(self.wants, now) <= now:
+            self._in_flight = self.ledger.report(self.wants, now)
+            self.calls += 1
+            self.place.call(self, self._in_flight)
+        return started
+
+    def returned(self, report: Report, reply: Reply | None) -> None:
+        if self.is_paused:
+            self._late.append(lambda: self.returned(report, reply))
+            return
+        if not self.is_alive or report is not self._in_flight:
+            return
+        self._in_flight = None
+        now = self.place.world.now
+        if reply is None:
+            self.ledger.fail(now)
+        else:
+            self.ledger.take(reply, now)
+
+    def next_change(self, now: float) -> float:
+        if not self.is_alive or self.is_paused:
+            return math.inf
+        due = math.inf if self._in_flight is not None else self.ledger.due(self.wants, now)
+        return min(due, self.queue.next_change(now) if self.queue.length else math.inf)
+
+    def kill(self) -> None:
+        self.is_alive = False
+
+    def pause(self) -> None:
+        self.is_paused = True
+
+    def go_on(self) -> None:
+        self.is_paused = False
+        late, self._late = self._late, []
+        for happen in late:
+            happen()
+
+
+@dataclass
+class Harvesters:
+    """Processes that always have ``tasks`` requests that wait or are out."""
+
+    limit: int = 600
+    processes: int = 8
+    tasks: int = 50
+    seed: int = 1
+    priority: Priority = Priority.NORMAL
+    latency: Latency = steady
+    world: World = field(init=False)
+    place: Place = field(init=False)
+    desks: list[FleetDesk] = field(init=False)
+
+    def __post_init__(self) -> None:
+        limits = MeterLimits(2 * self.limit, 40 * self.limit, self.limit, 20 * self.limit)
+        self.world = World(seed=self.seed, meters=Meters(limits), latency=self.latency, start=1_767_693_600.0 + 300)
+        self.place = Place(self.world)
+        self.desks = [FleetDesk(self.place, f"p{index}") for index in range(self.processes)]
+        for desk in self.desks:
+            self.keep_busy(desk, self.tasks)
+
+    def keep_busy(self, desk: FleetDesk, tasks: int) -> None:
+        for _ in range(tasks):
+            self._again(desk, self.world.now + self.world.rng.random())
+
+    def _again(self, desk: FleetDesk, at: float) -> None:
+        job = _Again(at, priority=self.priority, then=lambda: self._again(desk, self.world.now))
+        self.world.add(desk, [job])
+
+    def run(self, windows: float) -> None:
+        self.world.run(*self.desks, until=self.world.now + 900 * windows)
+
+    # -- figures ------------------------------------------------------------------------------------------------------
+
+    @property
+    def requests(self) -> int:
+        return sum(desk.started.total() for desk in self.desks)
+
+    @property
+    def refusals(self) -> int:
+        return len(self.world.rejections)
+
+    def by_window(self) -> dict[int, list[int]]:
+        found: defaultdict[int, list[int]] = defaultdict(list)
+        for window in sorted({window for desk in self.desks for window in desk.started}):
+            found[window] = [desk.started[window] for desk in self.desks if desk.is_alive]
+        return found
+
+    def used(self) -> list[float]:
+        """Return the share of each window but the last that was used."""
+        return [sum(counts) / self.limit for counts in list(self.by_window().values())[:-1]]
+
+    def fairness(self) -> tuple[float, float]:
+        """Return the largest count of a process divided by the smallest: in all, and in the worst spent window."""
+        windows = list(self.by_window().values())[:-1]
+        totals = [sum(counts) for counts in zip(*windows, strict=True)]
+        return ratio(totals), max(map(ratio, windows))
+
+    def trips(self) -> float:
+        return self.place.calls / max(1, self.requests)
+
+
+@dataclass(eq=False)
+class _Again(Job):
+    then: object = None
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if name == "done_at" and value is not None and callable(self.then):
+            self.then()
+
+
+def ratio(counts: list[int]) -> float:
+    return max(counts) / max(1, min(counts))
+
+
+def poisson(rng: random.Random, rate: float, start: float, end: float) -> Iterator[float]:
+    """Yield the instants of events that come at random, so many in a second."""
+    while (start := start + rng.expovariate(rate)) < end:
+        yield start
+
+
+def percentile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]

@@ -1,0 +1,235 @@
+"""The figures of a shared quota, in virtual time; printed with ``-s``. A call to the meeting place takes 1 ms."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from strava_async.quota.fleet_state import Fleet
+from strava_async.quota.values import Priority
+from tests.quota.fleet_simulation import FleetDesk, Harvesters, percentile, poisson
+from tests.quota.simulation import Job, ragged, slow
+
+LIMITS = {100: 1, 600: 0.25, 3_000: 0.12}  # round trips for a request, at the most; at 100 they are counted by window
+
+
+def figures(name: str, fleet: Harvesters, note: str = "") -> None:
+    whole, worst = fleet.fairness()
+    print(
+        f"\n{name:34} 429s {fleet.refusals:3}  used {min(fleet.used()):.3f}  round trips {fleet.trips():.3f}"
+        f"  fairness {whole:.2f} whole, {worst:.2f} worst {note}",
+        end="",
+    )
+
+
+def at(fleet: Harvesters, seconds: float, action: Callable[[], None]) -> None:
+    fleet.world.at(fleet.world.now + seconds, action)
+
+
+def away(fleet: Harvesters, begin: float, seconds: float) -> None:
+    at(fleet, begin, lambda: setattr(fleet.place, "is_down", True))
+    at(fleet, begin + seconds, lambda: setattr(fleet.place, "is_down", False))
+
+
+# -- undisturbed -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("limit", LIMITS)
+def test_nothing_is_refused_and_all_is_used_in_fair_parts(limit: int, seed: int) -> None:
+    fleet = Harvesters(limit, seed=seed)
+    fleet.run(4.1 if limit < 3_000 else 2.1)
+    figures(f"8 x 50 at {limit}", fleet)
+    assert fleet.refusals == 0
+    assert fleet.place.breaches == 0
+    assert min(fleet.used()) >= 0.995
+    whole, worst = fleet.fairness()
+    if limit >= 200:
+        assert fleet.trips() <= LIMITS[limit]
+        assert whole <= 1.05
+        assert worst <= 1.3
+    else:
+        assert fleet.place.calls / 8 / len(fleet.by_window()) <= 7
+
+
+def test_one_request_at_a_time_costs_hardly_more_than_one_round_trip() -> None:
+    fleet = Harvesters(600, processes=1, tasks=1)
+    fleet.run(2.1)
+    figures("1 x 1 at 600", fleet)
+    assert fleet.trips() <= 1.2
+
+
+@pytest.mark.parametrize("latency", [ragged, slow])
+def test_slow_answers_cost_round_trips_and_nothing_else(latency: Callable[[random.Random], float]) -> None:
+    fleet = Harvesters(600, latency=latency)
+    fleet.run(3.1)
+    figures(f"8 x 50 at 600, {latency.__name__}", fleet)
+    assert fleet.refusals == 0
+    assert min(fleet.used()) >= 0.995
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_interactive_calls_start_at_once_beside_seven_harvesters(limit: int) -> None:
+    fleet = Harvesters(limit, processes=7, priority=Priority.BACKGROUND)
+    web = FleetDesk(fleet.place, "web")
+    fleet.desks.append(web)
+    start, windows = fleet.world.now, 3.1 if limit < 3_000 else 2.1
+    instants = poisson(fleet.world.rng, limit / 9_000, start, start + 900 * windows)
+    jobs = [Job(instant, priority=Priority.INTERACTIVE) for instant in instants]
+    fleet.world.add(web, jobs)
+    fleet.run(windows)
+    turn = start + 900 - fleet.world.server_time(start) % 900
+    first = [job.waited for job in jobs if job.asked_at < turn]
+    later = [job.waited for job in jobs if turn <= job.asked_at < start + 900 * windows - 1]
+    note = (
+        f"interactive p99 {percentile(later, 0.99) * 1_000:.1f} ms, {percentile(first, 0.99) * 1_000:.1f} ms at first"
+    )
+    figures(f"7 x 50 and interactive at {limit}", fleet, note)
+    assert fleet.refusals == 0
+    assert percentile(later, 0.99) <= 1.0
+    assert min(fleet.used()) >= 0.99
+
+
+# -- faults ------------------------------------------------------------------------------------------------------------
+
+
+def kill(fleet: Harvesters) -> None:
+    at(fleet, 400, fleet.desks[1].kill)
+    at(fleet, 600.6, fleet.desks[5].kill)
+
+
+def flush(fleet: Harvesters) -> None:
+    for seconds in (200, 601, 1_000):
+        at(fleet, seconds, lambda: setattr(fleet.place, "fleet", Fleet()))
+
+
+def kill_and_flush(fleet: Harvesters) -> None:
+    kill(fleet)
+    flush(fleet)
+
+
+def fail_over(fleet: Harvesters) -> None:
+    fleet.place.keeps_history = True
+    for seconds in (0.6, 601, 1_501):
+        at(fleet, seconds, lambda: setattr(fleet.place, "fleet", fleet.place.history[-20:][0]))
+
+
+def pause(fleet: Harvesters) -> None:
+    for desk, begin, seconds in zip(fleet.desks, (0.5, 600.5, 601), (30, 15, 700), strict=False):
+        at(fleet, begin, desk.pause)
+        at(fleet, begin + seconds, desk.go_on)
+
+
+def lose_replies(fleet: Harvesters) -> None:
+    fleet.place.loses = 0.2
+
+
+def skew(fleet: Harvesters) -> None:
+    for index in range(4):
+        desk = FleetDesk(fleet.place, f"skewed {index}", skew=(-60, 60, 20, -20)[index])
+        fleet.desks.append(desk)
+        fleet.keep_busy(desk, 50)
+
+
+def lose_answers(fleet: Harvesters) -> None:
+    fleet.world.spoil = lambda rng, fields: (
+        None if rng.random() < 0.05 else {"Date": fields["Date"]} if rng.random() < 0.1 else fields
+    )
+
+
+@pytest.mark.parametrize("limit", [100, 600])
+@pytest.mark.parametrize(
+    "fault", [kill, flush, kill_and_flush, fail_over, pause, lose_replies, skew, lose_answers], ids=lambda f: f.__name__
+)
+def test_what_goes_wrong_costs_no_429(fault: Callable[[Harvesters], None], limit: int) -> None:
+    fleet = Harvesters(limit)
+    fault(fleet)
+    fleet.run(3.1)
+    figures(f"{fault.__name__} at {limit}", fleet)
+    assert fleet.refusals == 0
+    assert fleet.place.breaches == 0
+    # Of the window in which a process dies, what it had used is not counted here.
+    assert fleet.used()[-1] >= 0.995
+
+
+@pytest.mark.parametrize("limit", [100, 600])
+@pytest.mark.parametrize(("begin", "seconds"), [(0, 30), (100, 30), (595, 30), (602, 30), (900, 900)])
+def test_a_place_that_is_away_costs_one_429_for_each_process_at_most(limit: int, begin: float, seconds: float) -> None:
+    fleet = Harvesters(limit)
+    away(fleet, begin, seconds)
+    fleet.run(3.1)
+    figures(f"away at {begin} for {seconds} s, {limit}", fleet)
+    assert fleet.refusals <= len(fleet.desks)
+    assert min(fleet.used()) >= 0.98
+
+
+def test_away_may_mean_to_wait() -> None:
+    fleet = Harvesters(600)
+    fleet.desks[:] = []
+    for index in range(4):
+        desk = FleetDesk(fleet.place, f"waits {index}", away="wait")
+        fleet.desks.append(desk)
+        fleet.keep_busy(desk, 50)
+    away(fleet, 595, 60)
+    fleet.run(1.1)
+    sent = [now for desk in fleet.desks for now, _ in desk.waits]
+    begin = fleet.world.local_time(1_767_693_600.0 + 900)
+    assert not [now for now in sent if begin + 10 < now < begin + 54]
+    assert fleet.refusals == 0
+
+
+@pytest.mark.parametrize("limit", [100, 600])
+def test_a_stranger_who_spends_a_third_costs_next_to_nothing(limit: int) -> None:
+    fleet = Harvesters(limit)
+    start = fleet.world.now
+    for instant in poisson(fleet.world.rng, limit / 2_700, start, start + 2_700):
+        fleet.world.foreign(instant)
+    fleet.run(3.1)
+    figures(f"a stranger at {limit}", fleet)
+    assert fleet.refusals <= 2
+
+
+def test_counters_that_turn_late_cost_a_429_or_two_and_all_learn_of_it() -> None:
+    fleet = Harvesters(600)
+    fleet.world.late = (0.5, 2.0)
+    fleet.run(3.1)
+    figures("counters turn late", fleet)
+    assert 0 < fleet.refusals <= 6
+    assert min(fleet.used()) >= 0.995
+
+
+@pytest.mark.parametrize("fields", [["Date"], []], ids=["no numbers", "nothing"])
+def test_without_numbers_the_documented_limits_hold_for_all_together(fields: list[str]) -> None:
+    fleet = Harvesters(100)
+    fleet.world.spoil = lambda rng, headers: {name: headers[name] for name in fields}
+    fleet.run(2.1)
+    figures(f"answers with {fields}", fleet)
+    assert fleet.refusals == 0
+    assert min(fleet.used()) >= 0.995
+    # Polls back off, and stop.
+    assert fleet.trips() < 1
+
+
+def test_a_waiter_starts_within_a_second_after_another_process_gives_units_back() -> None:
+    fleet = Harvesters(100, processes=2, tasks=0)
+    one, other = fleet.desks
+    jobs = [Job(fleet.world.now) for _ in range(12)]
+    fleet.world.add(one, jobs)
+    fleet.run(0.01)
+    # All that is left is held by calls that are never sent.
+    held = [Job(fleet.world.now, there=900.0) for _ in range(88)]
+    fleet.world.add(one, held)
+    for job in held:
+        job.there = 900.0
+    waiting = Job(fleet.world.now + 5)
+    fleet.world.add(other, [waiting])
+    fleet.run(0.02)
+    assert waiting.started_at is None
+    now = fleet.world.now
+    one.ledger.release(held[0].handle.outcome, now)
+    fleet.world.at(now, lambda: None)
+    fleet.run(0.01)
+    assert waiting.started_at is not None
+    assert waiting.started_at - now <= 1.0
