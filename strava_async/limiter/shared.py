@@ -12,7 +12,7 @@ import random as system_random
 import sys
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Self
 from uuid import uuid4
 
 import anyio
@@ -23,10 +23,11 @@ from strava_async.clock import Clock, SystemClock
 from strava_async.errors import InputError, LimiterError, QuotaExceededError, StoreError
 from strava_async.limiter.base import Permit
 from strava_async.limiter.dispatcher import Dispatcher
+from strava_async.limiter.meeting_place import MeetingPlace
 from strava_async.limiter.permit import LedgerPermit
 from strava_async.limiter.queue import Waiter
 from strava_async.quota.fleet_ledger import FleetLedger
-from strava_async.quota.fleet_messages import Reply, Report, Wants
+from strava_async.quota.fleet_messages import Wants
 from strava_async.quota.readings import Quota
 from strava_async.quota.values import Blocked, Priority, QuotaClass
 
@@ -36,18 +37,6 @@ State = Literal["shared", "healing", "away"]
 _logger = logging.getLogger("strava_async.limiter")
 _SHORTEST_LEASE = 3.0
 _SHORTEST_SLEEP = 0.001
-
-
-class Place(Protocol):
-    """Where processes meet."""
-
-    async def call(self, report: Report, now: int) -> Reply:
-        """Tell a report, and return the reply.
-
-        Raises:
-            StoreError: it is away.
-        """
-        ...
 
 
 class SharedLimiter:
@@ -68,7 +57,7 @@ class SharedLimiter:
 
     def __init__(
         self,
-        place: Place,
+        place: MeetingPlace,
         what: str,
         *,
         clock: Clock | None,
