@@ -66,6 +66,16 @@ class SqlitePlace:
         """
         return await self._file.write(lambda connection: self._sync(connection, report, now))
 
+    async def read(self) -> Fleet:
+        """Return the state as it is, in a thread; ``Fleet()`` where the file has none of this application.
+
+        Makes no file, changes nothing, and needs no permission to write.
+
+        Raises:
+            StoreError: there is no file, or it cannot be used; it says what to do.
+        """
+        return await self._file.look(self._load)
+
     def _sync(self, connection: sqlite3.Connection, report: Report, now: int) -> Reply:
         before = self._load(connection)
         after, reply = sync(before, report, now)
@@ -91,3 +101,11 @@ class SqlitePlace:
             return load_fleet(found[0], {process: load_row(state) for process, state in rows})
         except ValueError as error:
             raise StoreError(f"{self.path} is damaged: remove it while no process uses it, or name another") from error
+
+
+async def applications(path: str | os.PathLike[str]) -> list[str]:
+    """Return whose quotas are in a file, in order. As ``SqlitePlace.read``, and raises what that does."""
+    file = SharedFile(path, QUOTA, busy_timeout=BUSY_SECONDS, private=True)
+    return await file.look(
+        lambda connection: [name for (name,) in connection.execute("select application from fleets order by 1")]
+    )

@@ -125,6 +125,24 @@ class SqliteFile:
             yield connection
 
     @contextmanager
+    def looking(self) -> Generator[sqlite3.Connection]:
+        """Return a context with a connection that sees one state of the file, changes nothing and makes no file.
+
+        It needs no permission to write, and leaves the mode as it is.
+        """
+        with self.explained():
+            try:
+                self._check_content(os.stat(self.path))
+            except FileNotFoundError as error:
+                if not os.path.isdir(os.path.dirname(self.path)):
+                    raise
+                raise self.schema.error(f"there is no file {self.path}: name another, or make it first") from error
+        # Without a WAL all is in the file. SQLite would make one, and the reader who is last could not remove it.
+        mode = "ro" if os.path.exists(f"{self.path}-wal") else "ro&immutable=1"
+        with self._transaction(mode, "begin") as connection:
+            yield connection
+
+    @contextmanager
     def writing(self) -> Generator[sqlite3.Connection]:
         """Return a context with a connection that alone may write; it commits, or after an error rolls back.
 
@@ -176,12 +194,7 @@ class SqliteFile:
         with self.explained():
             found = os.stat(self.path)
             directory = os.path.dirname(self.path)
-            if stat.S_ISDIR(found.st_mode):
-                raise IsADirectoryError
-            if not found.st_size:
-                raise self.schema.error(
-                    f"{self.path} is empty, so it was cut off: restore it, or remove it to start with an empty one"
-                )
+            self._check_content(found)
             if is_read_only(self.path):
                 raise self.schema.error(f"{self.path} is on a read-only file system: mount it for writing")
             # Root may write anything; the owner's bit says what is meant.
@@ -189,6 +202,14 @@ class SqliteFile:
                 raise self.schema.error(f"{self.path} cannot be written: make it writable (chmod 600) for its user")
             if not (os.stat(directory).st_mode & stat.S_IWUSR and os.access(directory, os.W_OK | os.X_OK)):
                 raise self.schema.error(f"{directory} cannot be written: SQLite needs to make files in it")
+
+    def _check_content(self, found: os.stat_result) -> None:
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError
+        if not found.st_size:
+            raise self.schema.error(
+                f"{self.path} is empty, so it was cut off: restore it, or remove it to start with an empty one"
+            )
 
     def _check_identity(self, connection: sqlite3.Connection) -> None:
         if _pragma(connection, "application_id") != self.schema.application_id:

@@ -65,6 +65,16 @@ class SharedFile:
         """Return what ``work`` returns for one state of the file."""
         return await self._read_of(await self._made(), work)
 
+    async def look(self, work: Work[T]) -> T:
+        """Return what ``work`` returns for one state of the file, which has to be there; needs no right to write."""
+        file = self._resolved()
+
+        def transaction() -> T:
+            with file.looking() as connection:
+                return work(connection)
+
+        return await finish_in_thread(transaction)
+
     async def write(
         self,
         work: Work[T],

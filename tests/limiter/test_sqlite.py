@@ -16,9 +16,11 @@ import anyio.lowlevel
 import pytest
 
 from strava_async import InputError, SqliteRateLimiter
-from strava_async.errors import LimiterError, QuotaExceededError
+from strava_async.errors import LimiterError, QuotaExceededError, StoreError
 from strava_async.limiter.base import ClosableLimiter, Limiter
+from strava_async.limiter.sqlite_place import SqlitePlace, applications
 from strava_async.quota.fleet_codec import dump_fleet, dump_row, load_fleet, load_row
+from strava_async.quota.fleet_state import Fleet
 from strava_async.quota.values import Priority, QuotaClass
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from tests.limiter.contract import ClosableLimiterContract, answer
@@ -346,3 +348,55 @@ def test_processes_of_a_machine_share_it(tmp_path: Path) -> None:
     output = [process.communicate(timeout=60)[0].strip() for process in running]
     assert output == ["0"] * 3
     assert len(counter.read_text()) == 60
+
+
+# -- a look ------------------------------------------------------------------------------------------------------------
+
+
+def contents(directory: Path) -> dict[str, tuple[int, bytes]]:
+    return {
+        path.name: (path.stat().st_mode, path.read_bytes())
+        for path in directory.iterdir()
+        if path.is_file() and not path.name.endswith("-shm")
+    }
+
+
+async def test_a_look_sees_the_state_and_changes_nothing(clock: PatientClock, tmp_path: Path) -> None:
+    path = tmp_path / "quota.db"
+    async with make(path, clock) as limiter:
+        (await limiter.acquire()).settle(200, answer(clock, 60, 60))
+        await clock.sleep(0.0)
+    path.chmod(0o644)
+    before = contents(tmp_path)
+    assert await applications(path) == ["7"]
+    fleet = await SqlitePlace(path, "7").read()
+    assert fleet.quarter
+    assert await SqlitePlace(path, "8").read() == Fleet()
+    assert contents(tmp_path) == before
+
+
+async def test_a_look_while_a_process_uses_the_file(clock: PatientClock, tmp_path: Path) -> None:
+    path = tmp_path / "quota.db"
+    async with make(path, clock) as limiter:
+        permit = await limiter.acquire()
+        fleet = await SqlitePlace(path, "7").read()
+        assert fleet.held().overall == 1
+        permit.release()
+
+
+async def test_a_look_makes_no_file(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="there is no file"):
+        await SqlitePlace(tmp_path / "quota.db", "7").read()
+    with pytest.raises(StoreError, match="does not exist"):
+        await applications(tmp_path / "none" / "quota.db")
+    assert not contents(tmp_path)
+
+
+@pytest.mark.parametrize(("spoil", "sentence"), FAULTS, ids=lambda each: getattr(each, "__name__", ""))
+async def test_a_look_at_what_is_no_such_file(tmp_path: Path, spoil: Callable[[Path], None], sentence: str) -> None:
+    path = tmp_path / "quota.db"
+    spoil(path)
+    before = contents(tmp_path)
+    with pytest.raises(StoreError, match=sentence):
+        await SqlitePlace(path, "7").read()
+    assert contents(tmp_path) == before
