@@ -6,10 +6,12 @@ import os
 from collections.abc import Callable
 from typing import Literal
 
-from strava_async.clock import Clock
+from strava_async.clock import Clock, SystemClock
 from strava_async.errors import InputError
 from strava_async.limiter.shared import SharedLimiter
 from strava_async.limiter.sqlite_place import SqlitePlace
+
+_LONGEST_NAME = 200
 
 
 class SqliteRateLimiter(SharedLimiter):
@@ -55,9 +57,10 @@ class SqliteRateLimiter(SharedLimiter):
         away: Literal["share", "wait"] = "share",
         lease_seconds: float = 10.0,
     ) -> None:
-        if not application or "{" in application or "}" in application:
+        if not _is_name(application):
             raise InputError("application names whose quota it is, in a text without braces: pass the client id")
-        place = SqlitePlace(path, application)
+        clock = clock or SystemClock()
+        place = SqlitePlace(path, application, clock)
         super().__init__(
             place,
             f"the shared quota in {place.path}",
@@ -70,3 +73,9 @@ class SqliteRateLimiter(SharedLimiter):
 
     def __repr__(self) -> str:
         return f"<SqliteRateLimiter of {self._what}: {self.state}>"
+
+
+def _is_name(application: object) -> bool:
+    if not isinstance(application, str) or not application or len(application) > _LONGEST_NAME:
+        return False
+    return "{" not in application and "}" not in application and application.isprintable()

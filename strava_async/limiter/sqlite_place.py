@@ -4,44 +4,46 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
-from strava_async.errors import StoreError
+import anyio
+import anyio.to_thread
+
+from strava_async.clock import Clock, SystemClock
+from strava_async.limiter import sqlite_state
+from strava_async.limiter.sqlite_state import QUOTA
 from strava_async.quota.fleet import sync
-from strava_async.quota.fleet_codec import VERSION, dump_fleet, dump_row, load_fleet, load_row
 from strava_async.quota.fleet_messages import Reply, Report
 from strava_async.quota.fleet_state import Fleet
-from strava_async.stores.sqlite_file import Schema
+from strava_async.stores.sqlite_held import HeldConnection
 from strava_async.stores.sqlite_shared import SharedFile
 
+T = TypeVar("T")
 BUSY_SECONDS = 1.0
-
-QUOTA = Schema(
-    application_id=0x53747271,  # "Strq"
-    version=VERSION,
-    tables={
-        "fleets": "create table fleets (application text primary key, state text not null)",
-        "processes": "create table processes (application text not null, process text not null, state text not null, "
-        "primary key (application, process))",
-    },
-    # A quota is learnt again from the next answers. Closing the file still waits for the disk, in its thread.
-    is_durable=False,
-)
 
 
 class SqlitePlace:
     """The state of one application's quota, in a file that may hold those of others too.
 
+    A file that others have locked is waited for a second. All is done in a thread that a cancelled call leaves behind:
+    what it had begun is done or not, and no later call comes before it.
+
     Args:
         path: the file; the first call makes it, for its user alone. Its directory has to be there.
         application: whose quota.
+        clock: whose ``time`` all processes of the machine see; None means the system's.
 
     Raises:
         InputError: the path names no file.
     """
 
-    def __init__(self, path: str | os.PathLike[str], application: str) -> None:
+    def __init__(self, path: str | os.PathLike[str], application: str, clock: Clock | None = None) -> None:
         self._file = SharedFile(path, QUOTA, busy_timeout=BUSY_SECONDS, private=True)
+        self._connection = HeldConnection(BUSY_SECONDS)
         self._application = application
+        self._clock: Clock = clock or SystemClock()
 
     @property
     def path(self) -> str:
@@ -51,23 +53,26 @@ class SqlitePlace:
     async def check(self) -> None:
         """Do nothing: each call looks at the file before it writes."""
 
-    async def close(self) -> None:
-        """Do nothing: each call closes the file."""
-
     async def call(self, report: Report, now: int) -> Reply:
-        """Tell a report, and return the reply; in a thread. If it is cancelled, it was done or was not begun.
+        """Tell a report, and return the reply.
 
         Args:
             report: of a process.
-            now: milliseconds on a clock that all processes of the machine see.
+            now: not used: the clock is read once no other process can write, so that it does not seem to go back.
 
         Raises:
             StoreError: the file cannot be used; it says what to do.
         """
-        return await self._file.write(lambda connection: self._sync(connection, report, now))
+        file = await self._file.made()
+        return await _in_thread(partial(self._connection.transact, file, partial(self._sync, report)))
+
+    async def close(self) -> None:
+        """Close the file; the next call opens it again."""
+        with anyio.CancelScope(shield=True):
+            await _in_thread(self._connection.close)
 
     async def read(self) -> Fleet:
-        """Return the state as it is, in a thread; ``Fleet()`` where the file has none of this application.
+        """Return the state as it is; ``Fleet()`` where the file has none of this application.
 
         Makes no file, changes nothing, and needs no permission to write.
 
@@ -76,36 +81,24 @@ class SqlitePlace:
         """
         return await self._file.look(self._load)
 
-    def _sync(self, connection: sqlite3.Connection, report: Report, now: int) -> Reply:
-        before = self._load(connection)
+    def _sync(self, report: Report, connection: sqlite3.Connection) -> Reply:
+        before, now = self._load(connection), int(self._clock.time() * 1_000)
         after, reply = sync(before, report, now)
-        if after is before:
-            return reply
-        name = self._application
-        connection.execute("insert or replace into fleets values (?, ?)", (name, dump_fleet(after)))
-        changed = [
-            (name, process, dump_row(row)) for process, row in after.rows.items() if before.rows.get(process) is not row
-        ]
-        connection.executemany("insert or replace into processes values (?, ?, ?)", changed)
-        gone = [(name, process) for process in before.rows.keys() - after.rows.keys()]
-        connection.executemany("delete from processes where application = ? and process = ?", gone)
+        if after is not before:
+            if not before.sequence:
+                sqlite_state.make_room(connection, self.path, now)
+            sqlite_state.store(connection, self._application, before, after)
         return reply
 
     def _load(self, connection: sqlite3.Connection) -> Fleet:
-        name = (self._application,)
-        found = connection.execute("select state from fleets where application = ?", name).fetchone()
-        if found is None:
-            return Fleet()
-        rows = connection.execute("select process, state from processes where application = ?", name)
-        try:
-            return load_fleet(found[0], {process: load_row(state) for process, state in rows})
-        except ValueError as error:
-            raise StoreError(f"{self.path} is damaged: remove it while no process uses it, or name another") from error
+        return sqlite_state.load(connection, self._application, self.path)
 
 
 async def applications(path: str | os.PathLike[str]) -> list[str]:
     """Return whose quotas are in a file, in order. As ``SqlitePlace.read``, and raises what that does."""
-    file = SharedFile(path, QUOTA, busy_timeout=BUSY_SECONDS, private=True)
-    return await file.look(
-        lambda connection: [name for (name,) in connection.execute("select application from fleets order by 1")]
-    )
+    return await SharedFile(path, QUOTA, busy_timeout=BUSY_SECONDS, private=True).look(sqlite_state.applications)
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    # A thread for each: others that hang keep none of them from beginning.
+    return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))

@@ -40,7 +40,8 @@ class Schema:
         version: of the tables.
         tables: the statement that makes each, by name.
         error: what is raised for a file that cannot be used.
-        is_durable: whether what is committed survives a power failure; else the file does, and the last of it may not.
+        is_durable: whether what is committed survives a power failure; else the file does, and the last of it may not,
+            and a WAL whose file was removed is removed too.
     """
 
     application_id: int
@@ -90,7 +91,7 @@ class SqliteFile:
         """Create the file, unless there is one. One caller at a time, among all processes."""
         if self.exists():
             return
-        if _size(f"{self.path}-wal"):
+        if _size(f"{self.path}-wal") and self.schema.is_durable:
             raise self.schema.error(
                 f"{self.path} is missing, but {self.path}-wal may hold what was kept: restore the file, or move the "
                 "-wal away"
@@ -102,6 +103,9 @@ class SqliteFile:
             try:
                 with self._connection(building, "rw") as connection:
                     connection.executescript(self.schema.script)
+                # Before there is a file that SQLite would merge them into. Who still has them open has the file that
+                # they belong to, and notices.
+                _remove_companions(self.path)
                 os.replace(building, self.path)
             except BaseException:
                 _remove(building)
@@ -167,6 +171,28 @@ class SqliteFile:
         with explained(self.path, self._busy_timeout, self.schema.error):
             yield
 
+    def open(self) -> sqlite3.Connection:
+        """Return a connection for ``transaction``, for a file that ``reading`` has found to be sound."""
+        return self._opened(self.path, "rw")
+
+    @contextmanager
+    def transaction(self, connection: sqlite3.Connection) -> Generator[None]:
+        """Return a context in which a connection alone may write; it commits, or after an error rolls back.
+
+        Raises:
+            sqlite3.Error: it failed. See ``explained``.
+            StoreError: the file is not this library's, or of another version.
+        """
+        connection.execute("begin immediate")
+        try:
+            self._check_identity(connection)
+            yield
+            connection.execute("commit")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                connection.execute("rollback")
+            raise
+
     @contextmanager
     def _transaction(self, mode: str, begin: str) -> Generator[sqlite3.Connection]:
         with self.explained(), self._connection(self.path, mode) as connection:
@@ -177,17 +203,25 @@ class SqliteFile:
 
     @contextmanager
     def _connection(self, path: str, mode: str) -> Generator[sqlite3.Connection]:
+        with closing(self._opened(path, mode)) as connection:
+            yield connection
+
+    def _opened(self, path: str, mode: str) -> sqlite3.Connection:
         address = f"{Path(path).as_uri()}?mode={mode}"
-        with closing(
-            sqlite3.connect(address, uri=True, timeout=self._busy_timeout, isolation_level=None)
-        ) as connection:
+        connection = sqlite3.connect(
+            address, uri=True, timeout=self._busy_timeout, isolation_level=None, check_same_thread=False
+        )
+        try:
             # The default's error would show the text if it is not UTF-8.
             connection.text_factory = _text
             # In full, what is committed survives a power failure.
             connection.execute(f"pragma synchronous = {'full' if self.schema.is_durable else 'normal'}")
             connection.execute("pragma secure_delete = on")  # what is replaced is overwritten
             connection.execute("pragma trusted_schema = off")
-            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _check_access(self) -> None:
         """Refuse what SQLite would misread: a missing file, an empty one, or one that must not be written."""
@@ -239,9 +273,15 @@ def _size(path: str) -> int:
 
 
 def _remove(path: str) -> None:
-    for name in (path, *(path + suffix for suffix in COMPANIONS)):
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    _remove_companions(path)
+
+
+def _remove_companions(path: str) -> None:
+    for suffix in COMPANIONS:
         with suppress(FileNotFoundError):
-            os.unlink(name)
+            os.unlink(path + suffix)
 
 
 def _sync_directory(path: str) -> None:

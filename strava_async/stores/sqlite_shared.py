@@ -63,7 +63,7 @@ class SharedFile:
 
     async def read(self, work: Work[T]) -> T:
         """Return what ``work`` returns for one state of the file."""
-        return await self._read_of(await self._made(), work)
+        return await self._read_of(await self.made(), work)
 
     async def look(self, work: Work[T]) -> T:
         """Return what ``work`` returns for one state of the file, which has to be there; needs no right to write."""
@@ -94,7 +94,7 @@ class SharedFile:
             committed: gets what ``work`` returned, in the thread, once it is committed, even if the caller is
                 cancelled.
         """
-        file = await self._made()
+        file = await self.made()
         lock = self._locks.get(instead_of_room)
 
         def transaction() -> T:
@@ -111,11 +111,11 @@ class SharedFile:
 
     async def check_writable(self, look: Work[object] = lambda _: None) -> None:
         """Make sure that the file can be written now, by writing to it."""
-        await self._prove(await self._made(), look, None)
+        await self._prove(await self.made(), look, None)
 
     async def empty_wal(self) -> None:
         """Move what is in the WAL into the file, as far as other processes let it."""
-        file = await self._made()
+        file = await self.made()
         await finish_in_thread(file.empty_wal)
 
     @asynccontextmanager
@@ -134,7 +134,7 @@ class SharedFile:
         Raises:
             StoreError: it was not free in all that time, or the file cannot be written, or its disk has no room.
         """
-        file = await self._made()
+        file = await self.made()
         async with self._exclusive(file, name, timeout, shared) as lock:
             await self._prove(file, look, lock)
             self._locks[name] = lock
@@ -186,7 +186,8 @@ class SharedFile:
         with file.reading(self._is_encrypted) as connection:
             look(connection)
 
-    async def _made(self) -> SqliteFile:
+    async def made(self) -> SqliteFile:
+        """Return the file, made if there is none."""
         file = self._resolved()
         if not file.exists():
             async with self._exclusive(file, "new", self._busy_timeout):
@@ -228,7 +229,7 @@ def _checked_path(path: object) -> str:
     if not isinstance(path, str) or not path or "\0" in path:
         raise InputError("the path is a text that names a file")
     if path == ":memory:":
-        raise InputError("each operation opens the file again, so it cannot be in memory: use MemoryTokenStore")
+        raise InputError("nobody else can open a file in memory: name one on a disk")
     if path.startswith("~"):
         raise InputError("the path begins with ~: pass Path(...).expanduser(), or ./~ if that is its name")
     return os.path.abspath(path)

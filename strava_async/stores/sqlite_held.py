@@ -1,0 +1,272 @@
+"""A connection that a process holds to an SQLite file of this library, for many short transactions.
+
+To open one for each takes ten times as long, and who closes the last one waits for the disk twice. The price is that
+somebody may do to the file what he would not do to one in use. Rules:
+
+- Before a transaction the path still names the file that was opened, with its mode; else the file is opened again, with
+  all checks. SQLite does not move the WAL of a file that is no longer at its path.
+- What was written into the file by others than SQLite is seen by its time and size. If it is no longer this library's,
+  or is damaged, the WAL is emptied before the connection is closed: SQLite would merge it into what is there now.
+- A fork closes the connection before; parent and child open their own. Nothing of SQLite's may go through one.
+- No other descriptor of the file is closed while it is open: that would drop all locks this process has on it (POSIX).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from typing import Literal, NamedTuple, TypeVar
+
+from strava_async.stores.sqlite_file import SqliteFile
+
+T = TypeVar("T")
+
+# A transaction takes less than a millisecond, unless the disk hangs.
+_FORK_WAIT_SECONDS = 5.0
+_DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+class HeldConnection:
+    """One connection, opened by the first transaction and closed by ``close``. All methods block, in any thread.
+
+    Args:
+        wait_seconds: how long to wait for a transaction of this process that has not ended.
+    """
+
+    def __init__(self, wait_seconds: float) -> None:
+        self._wait_seconds = wait_seconds
+        self._mutex = threading.Lock()
+        self._opened: _Opened | None = None
+        self._finalizer: Callable[[], object] | None = None
+        _all.add(self)
+
+    def transact(self, file: SqliteFile, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what ``work`` returns in a transaction that alone may write; after an error nothing is written.
+
+        Args:
+            file: where to; it exists.
+            work: reads and writes.
+
+        Raises:
+            StoreError: the file cannot be used; it says what to do.
+        """
+        with file.explained():
+            if not self._mutex.acquire(timeout=self._wait_seconds):
+                raise file.schema.error(f"an earlier operation on {file.path} has not ended: check its disk")
+            try:
+                return self._transact(file, work)
+            finally:
+                self._mutex.release()
+
+    def close(self) -> None:
+        """Close it, unless a transaction has not ended; the next one opens it again."""
+        if self._mutex.acquire(timeout=self._wait_seconds):
+            try:
+                self._close()
+            finally:
+                self._mutex.release()
+
+    def _transact(self, file: SqliteFile, work: Callable[[sqlite3.Connection], T]) -> T:
+        opened = self._current(file)
+        try:
+            with file.transaction(opened.connection):
+                result = work(opened.connection)
+            opened.note_time()
+            return result
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code in _DAMAGED:
+                opened.empty_wal()
+            if code not in _BUSY:
+                self._close()
+            raise
+
+    def _current(self, file: SqliteFile) -> _Opened:
+        opened = self._opened
+        if opened is not None:
+            if opened.pid != os.getpid():
+                raise file.schema.error(
+                    f"this process was forked while {file.path} was in use: make the limiter after the fork"
+                )
+            state = opened.state(file)
+            if state == "same":
+                return opened
+            if state == "overwritten":
+                opened.empty_wal()
+            self._close()
+        opened = _Opened.of(file)
+        self._opened, self._finalizer = opened, weakref.finalize(self, opened.close)
+        return opened
+
+    def _close(self) -> None:
+        self._opened = None
+        if self._finalizer is not None:
+            self._finalizer()
+
+    # -- forks --------------------------------------------------------------------------------------------------------
+
+    def before_fork(self) -> bool:
+        """Close it, and let nobody open it until ``after_fork``; return whether that was possible in time."""
+        is_held = self._mutex.acquire(timeout=_FORK_WAIT_SECONDS)
+        if is_held:
+            self._close()
+        return is_held
+
+    def after_fork(self) -> None:
+        """Let it be opened again."""
+        self._mutex.release()
+
+    def in_child(self) -> None:
+        """Forget who was using it in the parent."""
+        self._mutex = threading.Lock()
+
+
+class _Identity(NamedTuple):
+    device: int
+    inode: int
+    mode: int
+    owner: int
+
+
+class _Header:
+    """The beginning of an open file, read without SQLite, which would take it from the WAL.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: str) -> None:
+        with _opening:
+            fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+            found = os.fstat(fd)
+            self._key = (found.st_dev, found.st_ino)
+            # All are kept until the last is closed, in all threads.
+            _descriptors.setdefault(self._key, []).append(fd)
+            _users[self._key] = _users.get(self._key, 0) + 1
+        self._fd = fd
+
+    def is_of(self, found: os.stat_result) -> bool:
+        """Return whether it is this file's."""
+        return self._key == (found.st_dev, found.st_ino)
+
+    def time(self) -> tuple[int, int]:
+        """Return its size, and when it was last written to."""
+        return _time(os.fstat(self._fd))
+
+    def application_id(self) -> int | None:
+        """Return SQLite's mark for whose file it is; None if it is no file of SQLite's."""
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        header = os.read(self._fd, 100)
+        return int.from_bytes(header[68:72], "big") if header.startswith(b"SQLite format 3\0") else None
+
+    def close(self) -> None:
+        """Close it, if no other connection of this process is to the same file."""
+        with _opening:
+            _users[self._key] -= 1
+            if not _users[self._key]:
+                del _users[self._key]
+                for fd in _descriptors.pop(self._key):
+                    os.close(fd)
+
+
+_opening = threading.Lock()
+_descriptors: dict[tuple[int, int], list[int]] = {}
+_users: dict[tuple[int, int], int] = {}
+
+
+class _Opened:
+    """A connection, and the file that it is of.
+
+    Attributes:
+        connection: for writing.
+        pid: of the process that opened it.
+    """
+
+    def __init__(self, path: str, connection: sqlite3.Connection, header: _Header, found: os.stat_result) -> None:
+        self.connection = connection
+        self.pid = os.getpid()
+        self._path = path
+        self._header = header
+        self._identity = _identity(found)
+        self._time = header.time()
+
+    @classmethod
+    def of(cls, file: SqliteFile) -> _Opened:
+        """Check a file, and open it."""
+        with ExitStack() as stack:
+            header = _Header(file.path)
+            stack.callback(header.close)
+            with file.reading():  # with all checks; it corrects the mode too
+                found = os.stat(file.path)
+            connection = file.open()
+            stack.callback(connection.close)
+            with file.transaction(connection):
+                pass  # only now SQLite opens it
+            if not (header.is_of(found) and os.path.samestat(found, os.stat(file.path))):
+                raise FileNotFoundError  # replaced meanwhile
+            stack.pop_all()
+        return cls(file.path, connection, header, found)
+
+    def state(self, file: SqliteFile) -> Literal["same", "moved", "overwritten"]:
+        """Return what has become of the file: ``moved`` also if its mode or its owner has changed."""
+        try:
+            found = os.stat(file.path)
+        except FileNotFoundError:
+            return "moved"
+        if file.path != self._path or _identity(found) != self._identity:
+            return "moved"
+        is_ours = _time(found) == self._time or self._header.application_id() == file.schema.application_id
+        return "same" if is_ours else "overwritten"
+
+    def note_time(self) -> None:
+        """Take what was written into the file so far for SQLite's doing."""
+        self._time = self._header.time()
+
+    def empty_wal(self) -> None:
+        """Keep SQLite from merging the WAL into what is in the file now."""
+        with suppress(OSError):
+            os.truncate(f"{self._path}-wal", 0)
+
+    def close(self) -> None:
+        """Close it; in a child that was forked without notice, leave it alone."""
+        if self.pid == os.getpid():
+            with suppress(sqlite3.Error):
+                self.connection.close()
+            self._header.close()
+
+
+def _identity(found: os.stat_result) -> _Identity:
+    return _Identity(found.st_dev, found.st_ino, found.st_mode, found.st_uid)
+
+
+def _time(found: os.stat_result) -> tuple[int, int]:
+    return found.st_size, found.st_mtime_ns
+
+
+_all: weakref.WeakSet[HeldConnection] = weakref.WeakSet()
+_closed: list[HeldConnection] = []
+
+
+def _before_fork() -> None:
+    _closed.extend(each for each in list(_all) if each.before_fork())
+
+
+def _after_fork_in_parent() -> None:
+    while _closed:
+        _closed.pop().after_fork()
+
+
+def _after_fork_in_child() -> None:
+    _closed.clear()
+    for each in list(_all):
+        each.in_child()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
