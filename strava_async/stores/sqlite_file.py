@@ -19,6 +19,7 @@ import os
 import sqlite3
 import stat
 import sys
+import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from strava_async.errors import StoreError
 from strava_async.stores.file_errors import explained, is_read_only
 from strava_async.stores.private_files import Privacy
 
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.0005, 0.005
 COMPANIONS = ("-wal", "-shm", "-journal")
 
 
@@ -183,7 +185,7 @@ class SqliteFile:
             sqlite3.Error: it failed. See ``explained``.
             StoreError: the file is not this library's, or of another version.
         """
-        connection.execute("begin immediate")
+        self._begin(connection)
         try:
             self._check_identity(connection)
             yield
@@ -192,6 +194,22 @@ class SqliteFile:
             with suppress(sqlite3.Error):
                 connection.execute("rollback")
             raise
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """Begin to write. SQLite itself sleeps for up to 100 ms between two attempts, others for less than 1 ms."""
+        connection.execute("pragma busy_timeout = 0")
+        pause, waited = _FIRST_PAUSE_SECONDS, 0.0
+        while True:
+            try:
+                connection.execute("begin immediate")
+                break
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or waited >= self._busy_timeout:
+                    raise
+            time.sleep(pause)
+            waited += pause
+            pause = min(_LONGEST_PAUSE_SECONDS, pause * 1.1)
+        connection.execute(f"pragma busy_timeout = {int(self._busy_timeout * 1_000)}")
 
     @contextmanager
     def _transaction(self, mode: str, begin: str) -> Generator[sqlite3.Connection]:
