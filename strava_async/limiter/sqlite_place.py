@@ -34,14 +34,21 @@ class SqlitePlace:
         path: the file; the first call makes it, for its user alone. Its directory has to be there.
         application: whose quota.
         clock: whose ``time`` all processes of the machine see; None means the system's.
+        busy_seconds: how long to wait for what others do with the file.
 
     Raises:
         InputError: the path names no file.
     """
 
-    def __init__(self, path: str | os.PathLike[str], application: str, clock: Clock | None = None) -> None:
-        self._file = SharedFile(path, QUOTA, busy_timeout=BUSY_SECONDS, private=True)
-        self._connection = HeldConnection(BUSY_SECONDS)
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        application: str,
+        clock: Clock | None = None,
+        busy_seconds: float = BUSY_SECONDS,
+    ) -> None:
+        self._file = SharedFile(path, QUOTA, busy_timeout=busy_seconds, private=True)
+        self._connection = HeldConnection(busy_seconds)
         self._application = application
         self._clock: Clock = clock or SystemClock()
 
@@ -67,9 +74,8 @@ class SqlitePlace:
         return await _in_thread(partial(self._connection.transact, file, partial(self._sync, report)))
 
     async def close(self) -> None:
-        """Close the file; the next call opens it again."""
-        with anyio.CancelScope(shield=True):
-            await _in_thread(self._connection.close)
+        """Close the file, once an operation under way is done; the next call opens it again."""
+        await _in_thread(self._connection.close)
 
     async def read(self) -> Fleet:
         """Return the state as it is; ``Fleet()`` where the file has none of this application.

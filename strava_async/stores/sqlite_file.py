@@ -175,7 +175,7 @@ class SqliteFile:
 
     def open(self) -> sqlite3.Connection:
         """Return a connection for ``transaction``, for a file that ``reading`` has found to be sound."""
-        return self._opened(self.path, "rw")
+        return self._opened(self.path, "rw", 0.0)
 
     @contextmanager
     def transaction(self, connection: sqlite3.Connection) -> Generator[None]:
@@ -197,19 +197,17 @@ class SqliteFile:
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Begin to write. SQLite itself sleeps for up to 100 ms between two attempts, others for less than 1 ms."""
-        connection.execute("pragma busy_timeout = 0")
         pause, waited = _FIRST_PAUSE_SECONDS, 0.0
         while True:
             try:
                 connection.execute("begin immediate")
-                break
+                return
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or waited >= self._busy_timeout:
                     raise
             time.sleep(pause)
             waited += pause
             pause = min(_LONGEST_PAUSE_SECONDS, pause * 1.1)
-        connection.execute(f"pragma busy_timeout = {int(self._busy_timeout * 1_000)}")
 
     @contextmanager
     def _transaction(self, mode: str, begin: str) -> Generator[sqlite3.Connection]:
@@ -221,13 +219,13 @@ class SqliteFile:
 
     @contextmanager
     def _connection(self, path: str, mode: str) -> Generator[sqlite3.Connection]:
-        with closing(self._opened(path, mode)) as connection:
+        with closing(self._opened(path, mode, self._busy_timeout)) as connection:
             yield connection
 
-    def _opened(self, path: str, mode: str) -> sqlite3.Connection:
+    def _opened(self, path: str, mode: str, busy_timeout: float) -> sqlite3.Connection:
         address = f"{Path(path).as_uri()}?mode={mode}"
         connection = sqlite3.connect(
-            address, uri=True, timeout=self._busy_timeout, isolation_level=None, check_same_thread=False
+            address, uri=True, timeout=busy_timeout, isolation_level=None, check_same_thread=False
         )
         try:
             # The default's error would show the text if it is not UTF-8.
