@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from typing import Literal, Self
+from typing import Literal
 
 import sniffio
 from redis.asyncio import Redis, RedisCluster
 
 from strava_async.clock import Clock
-from strava_async.errors import InputError, StoreError
-from strava_async.limiter.base import Permit
-from strava_async.limiter.redis_place import PlaceRefusedError, RedisPlace
+from strava_async.errors import InputError
+from strava_async.limiter.redis_place import RedisPlace
 from strava_async.limiter.shared import SharedLimiter
-from strava_async.quota.values import Priority, QuotaClass
 
 
 class RedisRateLimiter(SharedLimiter):
@@ -32,8 +29,9 @@ class RedisRateLimiter(SharedLimiter):
     suffices.
 
     A task of its own keeps in touch: the first ``acquire`` starts it, or ``async with limiter``. Leaving that, or
-    ``aclose``, gives back what is in hand. Either way it first looks, in two round trips, whether this user may do all
-    that is needed; that writes nothing.
+    ``aclose``, gives back what is in hand. Either way it first finds out, in two round trips and without a write,
+    whether this user may do all that is needed: if not, ``async with`` or ``acquire`` raises ``LimiterError``, which
+    names the missing command.
 
     While the server cannot be used (unreachable, read-only, full), the process goes on after ``lease_seconds`` with
     half of its part of the last known quota, or waits, as ``away`` says: one WARNING of the logger
@@ -70,72 +68,24 @@ class RedisRateLimiter(SharedLimiter):
         lease_seconds: float = 10.0,
     ) -> None:
         _check(redis, application)
-        self._redis_place = RedisPlace(redis, application, server_time=clock is None)
+        place = RedisPlace(redis, application, server_time=clock is None)
         super().__init__(
-            self._redis_place,
-            f"the shared quota on {self._redis_place.what}",
+            place,
+            f"the shared quota on {place.what}",
             clock=clock,
             random=random,
             reserve=reserve,
             away=away,
             lease_seconds=lease_seconds,
         )
-        self._has_looked = False
-        self._looking = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"<RedisRateLimiter of {self._what}: {self.state}>"
 
-    async def acquire(
-        self,
-        quota_class: QuotaClass = QuotaClass.READ,
-        *,
-        priority: Priority = Priority.NORMAL,
-        max_wait: float | None = None,
-        retry_of: Permit | None = None,
-    ) -> Permit:
-        """Wait for the right to send one request; see ``SharedLimiter.acquire``.
-
-        Raises:
-            StoreError: by the first call: the server refuses this user, or lets it not use a command; it says which.
-                Nothing was written.
-            QuotaExceededError: the call could not start in time. Nothing was spent.
-            LimiterError: the server was away until the deadline, and ``away`` is ``wait``; or the limiter was closed
-                while the call waited. Nothing was spent.
-            InputError: an argument is invalid; the limiter is used on trio, or in another event loop.
-        """
-        if not self._has_looked:
-            await self._look()
-        return await super().acquire(quota_class, priority=priority, max_wait=max_wait, retry_of=retry_of)
-
-    async def __aenter__(self) -> Self:
-        """Start the limiter's task.
-
-        Raises:
-            StoreError: as in ``acquire``. A server that cannot be reached is none: the limiter starts away.
-        """
-        await self._look()
-        return await super().__aenter__()
-
-    async def _look(self) -> None:
-        """Have the server say whether this user may do all that is needed."""
-        self._check_open()
-        if sniffio.current_async_library() != "asyncio":
+    def _follow_loop(self) -> None:
+        if sniffio.current_async_library() == "trio":
             raise InputError("RedisRateLimiter runs on asyncio, as redis-py does: use SqliteRateLimiter on trio")
-        if not self._has_looked:
-            self._binding.enter()
-            async with self._looking:
-                if not self._has_looked:
-                    await self._try_place()
-
-    async def _try_place(self) -> None:
-        try:
-            await self._redis_place.check()
-        except PlaceRefusedError:
-            raise
-        except StoreError:
-            pass  # the task sees that too, and says so
-        self._has_looked = True
+        super()._follow_loop()
 
 
 def _check(redis: object, application: object) -> None:

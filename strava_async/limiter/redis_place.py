@@ -27,7 +27,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from strava_async.errors import StoreError
+from strava_async.errors import LimiterError, StoreError
 from strava_async.limiter.redis_packing import pack_report, unpack_fleet, unpack_reply
 from strava_async.quota.fleet_messages import Reply, Report
 from strava_async.quota.fleet_state import Fleet
@@ -40,8 +40,12 @@ PIECES = ("state", "learn", "shares", "grants", "sync")
 _LASTING = ("STRAVA COMMAND", "STRAVA KEYS", "NOAUTH", "NOPERM", "WRONGPASS", "WRONGTYPE", "unknown command")
 
 
-class PlaceRefusedError(StoreError):
-    """The server will not do it until somebody changes a setting."""
+class _RefusedError(StoreError):
+    """The server will not do it before somebody changes a setting."""
+
+
+class _UnknownScriptError(StoreError):
+    """The server has lost its scripts, or has never had this one."""
 
 
 class RedisPlace:
@@ -78,12 +82,21 @@ class RedisPlace:
         self.what = f"Redis (application {application})"
 
     async def check(self) -> None:
-        """Make sure that this user may do all that calls do; without a write, in two round trips.
+        """Find out whether this user may do all that calls do; without a write, in two round trips.
 
         Raises:
-            PlaceRefusedError: not before a setting is changed, which it names.
+            LimiterError: not before somebody changes a setting, which it names.
             StoreError: the server cannot be reached, or takes no writes now.
         """
+        try:
+            await self._check()
+        except _RefusedError as error:
+            raise LimiterError(str(error)) from None
+
+    async def close(self) -> None:
+        """Do nothing: the client is the caller's."""
+
+    async def _check(self) -> None:
         now = "" if self._server_time else "1"
         await self._do("EVAL", self._script, len(self.keys), *self.keys, "", "", now)
         await self._do("EVALSHA", self._sha, len(self.keys), *self.keys, "", "", now)
@@ -100,7 +113,7 @@ class RedisPlace:
             StoreError: the server cannot be reached or refuses; it says what to do.
         """
         if not self._is_checked:
-            await self.check()
+            await self._check()
         instant = "" if self._server_time else str(now)
         arguments = (len(self.keys), *self.keys, report.process, pack_report(report), instant)
         try:
@@ -151,12 +164,8 @@ class RedisPlace:
         is_lasting = isinstance(error, AuthenticationError | NoPermissionError) or (
             isinstance(error, ResponseError) and any(each in text for each in _LASTING)
         )
-        kind = PlaceRefusedError if is_lasting else StoreError
+        kind = _RefusedError if is_lasting else StoreError
         return kind(f"{self.what} {reason(error, self._pattern)}")
-
-
-class _UnknownScriptError(StoreError):
-    """The server has lost its scripts, or has never had this one."""
 
 
 def script() -> str:
