@@ -240,10 +240,11 @@ local function check()
   call('HGET', KEYS[1], 'state')
   call('HGETALL', KEYS[2])
   for _, key in ipairs(KEYS) do
-    call('HDEL', key, '')
-    call('PEXPIRE', key, KEEP_MS)
+    -- First, because a server that is full says so only to the first command that writes.
     local reply = redis.pcall('HSET', key, 'state', '', 'state')
     if not string.find(reply.err, 'wrong number') then call('HSET', key, 'state', '', 'state') end
+    call('HDEL', key, '')
+    call('PEXPIRE', key, KEEP_MS)
   end
   return 'OK'
 end
