@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+_MOVING = "is moving these keys to another of its servers: try again later"
 _SAID: dict[str, str] = {
     "NOAUTH": "wants a password: give the client its user name and password",
     "WRONGPASS": "refused the user name or the password: give the client those of the server",
@@ -16,12 +17,15 @@ _SAID: dict[str, str] = {
     "ReadOnlyError": "is a read-only replica: connect to the primary, or through Sentinel",
     "OOM": "has no memory left: give it more than its present maxmemory",
     "OutOfMemoryError": "has no memory left: give it more than its present maxmemory",
+    "MASTERDOWN": "is a replica that has lost its primary: connect to the primary, or through Sentinel",
+    "MasterDownError": "is a replica that has lost its primary: connect to the primary, or through Sentinel",
     "MISCONF": "cannot write to its disk, and takes no writes: see the server's log",
     "NOREPLICAS": "has fewer replicas than its min-replicas-to-write: see what has become of them",
     "LOADING": "is loading its data after a start: try again later",
     "BusyLoadingError": "is loading its data after a start: try again later",
     "CLUSTERDOWN": "is a cluster without all of its slots: see CLUSTER INFO",
     "ClusterDownError": "is a cluster without all of its slots: see CLUSTER INFO",
+    **dict.fromkeys(("ClusterError", "AskError", "TryAgainError", "MovedError"), _MOVING),
     "MasterNotFoundError": "has no primary that a Sentinel knows: see what has become of it",
     "WRONGTYPE": "holds something else under one of this application's keys: see which program shares the server",
     "MaxConnectionsError": "has no connection left for this client: allow its pool more",
