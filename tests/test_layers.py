@@ -54,7 +54,7 @@ PURE |= {
     "request.multipart",
 }
 PURE |= {"stores.redis_scripts", "stores.redis_errors", "stores.redis_settings", "stores.sealing"}
-PURE |= {"request.json_values", "request.decompression", "login.pages"}
+PURE |= {"cli.quota_rows", "request.json_values", "request.decompression", "login.pages"}
 IMPURE = {"anyio", "asyncio", "trio", "httpx", "httpx2", "time", "os", "random", "sniffio", "logging"}
 EXTRAS = {"opentelemetry", "starlette", "uvicorn", "fastapi", "redis", "rich", "typer", "multipart", "python_multipart"}
 TYPED = {"pydantic", "pydantic_core", "polyline", "numpy", "pandas", "pyarrow"}
@@ -68,6 +68,7 @@ ALLOWED = {
     "resources": TYPED,
     "testing": {"starlette", "uvicorn", "multipart", "python_multipart"},
     "demo": {"rich", "starlette"},
+    "cli.redis": {"redis"},
     "cli": {"rich", "typer", "starlette", "uvicorn"},
     "fastapi": {"fastapi", "starlette", *TYPED},
 }

@@ -105,12 +105,12 @@ def _json(athlete_id: int, token: TokenSet) -> str:
 
 
 async def _connected(options: Options, store: BasicTokenStore) -> dict[int, TokenSet]:
-    found = {athlete_id: await store.load(athlete_id) for athlete_id in await _athlete_ids(options, store)}
+    found = {athlete_id: await store.load(athlete_id) for athlete_id in await athlete_ids(options, store)}
     return {athlete_id: token for athlete_id, token in found.items() if token is not None}
 
 
-async def _athlete_ids(options: Options, store: BasicTokenStore) -> list[int]:
-    # Listing must not create the file.
+async def athlete_ids(options: Options, store: BasicTokenStore) -> list[int]:
+    """Return who is connected. The file is not made."""
     try:
         exists = await anyio.Path(options.store_path).exists()
     except OSError as error:
@@ -127,7 +127,7 @@ def _logout(settings: Logout, terminal: Terminal, make: MakeStrava) -> int:
 
     async def work() -> int:
         async with strava:
-            chosen = _chosen(settings, await _athlete_ids(options, strava.token_store))
+            chosen = _chosen(settings, await athlete_ids(options, strava.token_store))
             if not chosen:
                 terminal.say(_none_connected(options, client_id))
             ended = [await _end(strava, athlete_id, settings, terminal) for athlete_id in chosen]

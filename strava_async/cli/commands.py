@@ -15,53 +15,14 @@ import typer
 from rich.console import Console
 
 import strava_async
-from strava_async.cli.config import CONFIG, STORE, Options
+from strava_async.cli.config import Options
+from strava_async.cli.option_types import ClientId, ClientSecret, Config, EmulatorUrl, Store
 from strava_async.cli.terminal import this_terminal
 from strava_async.oauth.scopes import DEFAULT_SCOPE
 
 Given = TypeVar("Given")
 Value = TypeVar("Value")
 
-
-def _or_else(text: str, place: Path | None) -> str:
-    """Return a help text whose lines click does not wrap: it would break a path at its hyphens."""
-    return f"\b\n{text} Else\n{place or 'none: there is no home directory.'}"
-
-
-ClientId = Annotated[
-    str | None, typer.Option(envvar="STRAVA_CLIENT_ID", show_default=False, help="The application's client id.")
-]
-ClientSecret = Annotated[
-    str | None,
-    typer.Option(
-        envvar="STRAVA_CLIENT_SECRET",
-        show_default=False,
-        help="Its client secret. A command line can be read by every user of the machine; the other ways cannot.",
-    ),
-]
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        show_default=False,
-        help=_or_else("A TOML file with client_id and client_secret,\nmode 600.", CONFIG),
-    ),
-]
-Store = Annotated[
-    Path | None,
-    typer.Option(
-        show_default=False,
-        help=_or_else("The tokens, encrypted if STRAVA_TOKEN_KEY holds\na Fernet key.", STORE),
-    ),
-]
-EmulatorUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--emulator",
-        metavar="URL",
-        show_default=False,
-        help="A served emulator in place of Strava. Else the one that STRAVA_API_URL and STRAVA_OAUTH_URL name.",
-    ),
-]
 
 # Typer's own tracebacks would show local variables, and with them tokens.
 app = typer.Typer(
@@ -211,6 +172,46 @@ def logout(
 
     options = _application(client_id, client_secret, config, store, emulator)
     raise typer.Exit(log_out(Logout(options, athlete_id, everybody, force), this_terminal()))
+
+
+@app.command()
+def quota(
+    file: Annotated[
+        Path | None, typer.Option(show_default=False, help="The file of a SqliteRateLimiter. Makes no requests.")
+    ] = None,
+    redis: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            show_default=False,
+            help="The server of a RedisRateLimiter. Else the one that STRAVA_REDIS_URL names, where a URL with a "
+            "password belongs. Makes no requests.",
+        ),
+    ] = None,
+    strava: Annotated[bool, typer.Option("--strava", help="Ask Strava, which costs one read of the quota.")] = False,
+    application: Annotated[
+        str | None, typer.Option(show_default=False, help="Whose quota. Else the file's only one, or the client id's.")
+    ] = None,
+    athlete: Annotated[
+        int | None, typer.Option(min=1, show_default=False, help="With whose token to ask Strava. Else anyone's.")
+    ] = None,
+    client_id: ClientId = None,
+    client_secret: ClientSecret = None,
+    config: Config = None,
+    store: Store = None,
+    emulator: EmulatorUrl = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write a line of JSON.")] = False,
+) -> None:
+    """Show the four meters, and which process holds what.
+
+    Reads where the processes meet: a file, or Redis. Without either it asks Strava, which costs one read of the quota.
+    """
+    from strava_async.cli.quota import QuotaSettings
+    from strava_async.cli.quota import quota as show_quota
+
+    options = _application(client_id, client_secret, config, store, emulator)
+    settings = QuotaSettings(options, file, redis, application, strava, athlete, as_json)
+    raise typer.Exit(show_quota(settings, this_terminal()))
 
 
 @webhook.command()
