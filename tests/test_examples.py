@@ -19,10 +19,11 @@ import pytest
 from anyio.abc import SocketAttribute
 
 import strava_async
-from strava_async import ApiV3, Strava
+from strava_async import ApiV3, SqliteTokenStore, Strava, TokenSet
 from strava_async.testing import Emulator, Fault, MeterLimits, serve
 from tests.environment import clean_environment
 from tests.plain_http import NO_TRUST
+from tests.redis_server import needs_redis
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -37,7 +38,8 @@ BROWSER = (
     f"{shlex.quote(sys.executable)} -c "
     "'import socket, sys; socket.create_connection((\"127.0.0.1\", {port})).sendall(sys.argv[1].encode())' %s"
 )
-OFFLINE = [block for block in PROGRAMS if block not in ONLINE]
+FLEETS = [block for block in PROGRAMS if "SqliteRateLimiter(" in block]
+OFFLINE = [block for block in PROGRAMS if block not in ONLINE and block not in FLEETS]
 
 
 def environment(**variables):
@@ -49,7 +51,7 @@ def first_line(block):
 
 
 def test_every_kind_of_block_is_there():
-    assert [len(kind) for kind in (OFFLINE, ONLINE, TESTS, FRAGMENTS, SERVICES)] == [2, 1, 1, 5, 1]
+    assert [len(kind) for kind in (OFFLINE, ONLINE, FLEETS, TESTS, FRAGMENTS, SERVICES)] == [2, 1, 1, 1, 5, 1]
 
 
 def test_the_first_twenty_lines_hold_a_program():
@@ -170,6 +172,64 @@ async def test_the_program_for_strava_itself_runs_against_a_served_emulator(bloc
     assert len(pages) == 1
     assert "Connected" in pages[0]
     assert strava.count("POST", "/oauth/token") == 1
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("block", FLEETS, ids=first_line)
+async def test_the_program_for_several_processes_is_started_three_times_at_once(block, tmp_path):
+    strava = Emulator(years=0.5, athletes=2)
+    store = SqliteTokenStore(tmp_path / "tokens.sqlite")
+    for athlete_id in strava.athlete_ids:
+        granted = strava.grant(athlete_id, expires_in=1)
+        token = TokenSet(granted["access_token"], granted["refresh_token"], granted["expires_at"])
+        await store.save(athlete_id, token)
+    shown = []
+
+    async def start():
+        ended = await anyio.run_process([sys.executable, "-c", block], env=variables, cwd=tmp_path, stderr=None)
+        shown.append(ended.stdout.decode().splitlines())
+
+    async with serve(strava) as url:
+        urls = {"STRAVA_API_URL": f"{url}/api/v3", "STRAVA_OAUTH_URL": f"{url}/oauth"}
+        variables = environment(
+            STRAVA_CLIENT_ID=str(strava.client_id), STRAVA_CLIENT_SECRET=strava.client_secret, **urls
+        )
+        async with anyio.create_task_group() as processes:
+            for _ in range(3):
+                processes.start_soon(start)
+    assert strava.count("POST", "/oauth/token") == 2
+    assert strava.count("GET", "/athlete/activities") == 6
+    assert {served.status_code for served in strava.requests} == {200}
+    for lines in shown:
+        assert len(lines) == 2
+        for line in lines:
+            assert re.fullmatch(r"30 activities; 9\d reads left for [123] processes", line)
+
+
+def run_fleet(folder, *arguments):
+    path = ROOT / "examples" / "fleet.py"
+    command = [sys.executable, str(path), *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=folder, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    shown = ended.stdout.splitlines()
+    parts = [int(line.split()[2]) for line in shown if line.startswith("process")]
+    assert len(parts) == 3
+    assert min(parts) > 0
+    assert sum(parts) >= 300 - 21  # the pages of the lists; more if a quarter hour begins meanwhile
+    assert [line.split()[-1] for line in shown[-2:]] == ["0", "1"]  # 429s, renewals
+    assert "Traceback" not in ended.stderr
+    assert list(folder.iterdir()) == []
+    assert len(path.read_text().splitlines()) < 150
+
+
+def test_the_example_of_a_fleet_sends_all_that_strava_allows(tmp_path):
+    run_fleet(tmp_path)
+
+
+@needs_redis
+def test_the_example_of_a_fleet_meets_on_redis_as_well(tmp_path, redis_server):
+    run_fleet(tmp_path, "--redis", f"redis://127.0.0.1:{redis_server.port}")
+    assert [key for key in redis_server.ask("KEYS", "*") if ":tokens" in key] == []
 
 
 def test_the_quickstart_runs(capsys):
