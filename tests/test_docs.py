@@ -91,7 +91,7 @@ def test_every_block_of_python_is_read_by_the_type_checkers() -> None:
     } == pages
     checked = {name: compile(text, name, "exec") for name, text in typed_blocks.modules().items()}
     programs = {name.partition("_program")[0] for name in checked if "_program_0" in name}
-    assert programs == {Path(page).stem.lower() for page in typed_blocks.PAGES}
+    assert programs == {typed_blocks.name_of(page) for page in typed_blocks.PAGES}
     gate = (DOCS.parent / ".ci" / "run").read_text(encoding="utf-8")
     written = re.search(r'-m tests\.typed_blocks "(\S+)"', gate)
     assert written is not None

@@ -19,11 +19,12 @@ PAGES = (
     "docs/fastapi.md",
     "docs/observability.md",
     "docs/porting.md",
+    "docs/several-processes.md",
 )
 GO_ON = {"docs/accounts.md", "docs/client.md"}
 
-# The program of fastapi.md is told by variables where its Strava is.
-OFFLINE = tuple(page for page in PAGES if page != "docs/fastapi.md")
+# The program of fastapi.md is told by variables where its Strava is, and that of several-processes.md makes a file.
+OFFLINE = tuple(page for page in PAGES if page not in {"docs/fastapi.md", "docs/several-processes.md"})
 
 _NAMES = """\
 import asyncio
@@ -63,6 +64,11 @@ _GIVEN = """\
 """
 
 
+def name_of(page: str) -> str:
+    """Return what the names of a page's modules begin with."""
+    return Path(page).stem.lower().replace("-", "_")
+
+
 def blocks_of(page: str) -> list[str]:
     """Return the blocks of Python on a page."""
     return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.M | re.S)
@@ -77,7 +83,7 @@ def modules() -> dict[str, str]:
     """Return the modules by name."""
     found: dict[str, str] = {}
     for page in PAGES:
-        name = Path(page).stem.lower()
+        name = name_of(page)
         programs = [block for block in blocks_of(page) if is_program(block)]
         rest = [block for block in blocks_of(page) if not is_program(block)]
         found |= {f"{name}_program_{number}": block for number, block in enumerate(programs)}
