@@ -46,11 +46,11 @@ async def in_files(place: Place) -> AsyncGenerator[Strava]:
 @asynccontextmanager
 async def on_redis(place: Place) -> AsyncGenerator[Strava]:
     """The application, as each process on any number of hosts makes it."""
-    from redis.asyncio import Redis
+    from redis.asyncio import from_url
 
     from strava_async.redis import RedisRateLimiter, RedisTokenStore
 
-    async with Redis.from_url(place["redis"]) as redis:  # the client stays yours: TLS, password, Sentinel
+    async with from_url(place["redis"]) as redis:  # the client stays yours: TLS, password, Sentinel
         limiter = RedisRateLimiter(redis, application=NAME)
         store = RedisTokenStore(redis, application=NAME)
         async with limiter, strava_of(place, rate_limiter=limiter, token_store=store) as strava:

@@ -68,7 +68,7 @@ def _sentence(rows: QuotaRows) -> str:
 
 def _times(rows: QuotaRows) -> list[str]:
     first, day = rows.meters[0], rows.meters[1]
-    lines = []
+    lines: list[str] = []
     if first.resets_at is not None and first.resets_in is not None and day.resets_in is not None:
         then = datetime.fromtimestamp(first.resets_at, UTC).astimezone()
         lines.append(f"The next quarter hour begins in {duration(first.resets_in)}, at {then:%H:%M}.")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
-from redis.asyncio import Redis
+from redis.asyncio import from_url
 from redis.exceptions import RedisError
 
 from strava_async.cli.terminal import UsageError
@@ -29,7 +30,7 @@ async def read_fleet(url: str, named: str, application: str) -> tuple[Fleet, flo
         StoreError: the server cannot be reached, or refuses.
     """
     try:
-        client = Redis.from_url(url, socket_connect_timeout=TIMEOUT_SECONDS, socket_timeout=TIMEOUT_SECONDS)
+        client: Any = from_url(url, socket_connect_timeout=TIMEOUT_SECONDS, socket_timeout=TIMEOUT_SECONDS)
     except (ValueError, TypeError):
         raise UsageError(f"{named} is no URL of a Redis server, such as redis://localhost:6379/0") from None
     async with client:
