@@ -109,7 +109,7 @@ def rows_of_fleet(fleet: Fleet, now: float) -> QuotaRows:
     """
     if not fleet.sequence:
         return QuotaRows("unused", tuple(MeterRow(name, None, None, 0, 0, None, None, None) for name in METER_NAMES))
-    now_ms = max(int(now * 1_000), fleet.wall)
+    now_ms = int(now * 1_000)
     seen, _ = sync(fleet, _visit(fleet, now_ms), now_ms)
     del seen.rows[_VIEWER]
     processes = sorted((_process(name, row, seen.at) for name, row in seen.rows.items()), key=_rank)

@@ -23,13 +23,14 @@ from strava_async.cli.config import Options
 from strava_async.cli.quota import QuotaSettings, quota
 from strava_async.cli.quota_rows import METER_NAMES, QuotaRows, rows_of_fleet
 from strava_async.cli.quota_table import draw, duration
+from strava_async.cli.redis import read_fleet
 from strava_async.cli.terminal import Terminal
 from strava_async.limiter.redis_place import RedisPlace
 from strava_async.limiter.sqlite import SqliteRateLimiter
 from strava_async.limiter.sqlite_place import SqlitePlace
 from strava_async.oauth.token_set import TokenSet
 from strava_async.quota.fleet import sync
-from strava_async.quota.fleet_messages import NONE, Report, Spent, Wants
+from strava_async.quota.fleet_messages import NONE, Report, Spent, Unconfirmed, Wants
 from strava_async.quota.fleet_state import Fleet
 from strava_async.stores.sqlite import SqliteTokenStore
 from strava_async.testing import Emulator, FakeClock, MeterLimits
@@ -99,6 +100,11 @@ def test_what_a_process_held_whose_lease_is_over_is_unconfirmed(meeting: Meeting
     assert after.meters[0].remaining == before.meters[0].remaining
     assert [row.process for row in after.processes] == ["b"]  # who waits is remembered for longer
     assert after.processes[0].lease_seconds == 0
+
+
+def test_what_may_have_been_counted_earlier_in_the_day_is_unconfirmed_in_the_day_alone(meeting: Meeting) -> None:
+    meeting.tell("a", unconfirmed=(Unconfirmed(3, 4, in_window=False), Unconfirmed(1, 1, ms=60_000)))
+    assert [meter.unconfirmed for meter in meeting.rows().meters] == [1, 4, 1, 5]
 
 
 @pytest.mark.parametrize(("later", "quarters"), [(185.0, 1), (900.0 + 185.0, 2)])
@@ -396,6 +402,10 @@ def test_a_server_is_shown_to_somebody_who_may_only_look(desk: Desk, redis_serve
     [row] = json.loads(desk.out)["processes"]
     assert (row["process"], row["reserved"]) == ("of other", 1)
     assert 0 <= row["heard_seconds"] < 10
+    before, _ = redis_server.ask("TIME")
+    _, now = anyio.run(read_fleet, f"redis://127.0.0.1:{redis_server.port}", "", "other")
+    after, _ = redis_server.ask("TIME")
+    assert before <= now <= after + 1
     assert desk.run(options, application="third") == 0
     assert desk.out == "Redis, application third: no process has used it yet.\n"
     assert desk.run(application="other", redis=f"redis://127.0.0.1:{redis_server.port}") == 0
