@@ -206,9 +206,8 @@ async def share_quota(redis: Redis) -> None:
 
 
 async def look(redis: Redis) -> None:
-    place = RedisPlace(redis, "12345")
-    await place.read()
-    await redis.time()
+    port = redis.connection_pool.connection_kwargs["port"]
+    await read_fleet(f"redis://strava-look:secret@127.0.0.1:{port}", "", "12345")
 
 
 async def keep_tokens(redis: Redis) -> None:

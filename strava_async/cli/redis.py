@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from redis.asyncio import from_url
-from redis.exceptions import RedisError
+from redis.asyncio import ConnectionPool, Redis, from_url
+from redis.client import NEVER_DECODE
+from redis.exceptions import MovedError, RedisError
 
 from strava_async.cli.terminal import UsageError
 from strava_async.errors import StoreError
@@ -19,6 +20,8 @@ TIMEOUT_SECONDS = 5.0
 
 async def read_fleet(url: str, named: str, application: str) -> tuple[Fleet, float]:
     """Return what is known on a server of an application's quota, and the server's time. Writes nothing.
+
+    Of a cluster any server will do: it says which of them has the keys.
 
     Args:
         url: of the server. It is in no error.
@@ -33,14 +36,26 @@ async def read_fleet(url: str, named: str, application: str) -> tuple[Fleet, flo
         client: Any = from_url(url, socket_connect_timeout=TIMEOUT_SECONDS, socket_timeout=TIMEOUT_SECONDS)
     except (ValueError, TypeError):
         raise UsageError(f"{named} is no URL of a Redis server, such as redis://localhost:6379/0") from None
-    async with client:
-        place = RedisPlace(client, application, timeout=TIMEOUT_SECONDS)
-        fleet = await place.read()
-        try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                seconds, microseconds = await client.time()
-        except (RedisError, OSError, TimeoutError) as error:
-            failure = StoreError(f"{place.what} {reason(error, place.keys[0])}")
-        else:
+    place = RedisPlace(client, application, timeout=TIMEOUT_SECONDS)
+    try:
+        async with asyncio.timeout(TIMEOUT_SECONDS), client, await _owner(client, place.keys[0]) as owner:
+            seconds, microseconds = await owner.time()
+            fleet = await RedisPlace(owner, application, timeout=TIMEOUT_SECONDS).read()
             return fleet, seconds + microseconds / 1e6
+    except (RedisError, OSError, TimeoutError) as error:
+        failure = StoreError(f"{place.what} {reason(error, f'{{strava:{application}}}:*')}")
     raise failure  # here, where the client's error is not its context
+
+
+async def _owner(client: Any, key: str) -> Any:
+    """Return a client of the server that has a key: the same, but in a cluster."""
+    try:
+        await client.execute_command("HGETALL", key, **{NEVER_DECODE: True})
+    except MovedError as error:
+        moved: Any = error
+    else:
+        return client
+    kind: Any = Redis
+    pool = client.connection_pool
+    there: dict[str, Any] = {**pool.connection_kwargs, "host": moved.host, "port": moved.port}
+    return kind.from_pool(ConnectionPool(connection_class=pool.connection_class, **there))

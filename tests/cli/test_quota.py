@@ -36,6 +36,7 @@ from strava_async.stores.sqlite import SqliteTokenStore
 from strava_async.testing import Emulator, FakeClock, MeterLimits
 from tests.environment import clean_environment
 from tests.redis_server import RedisServer, needs_redis
+from tests.redis_topologies import cluster
 
 NOON = 1_767_700_800  # a quarter hour begins
 QUARTER = NOON // 900
@@ -422,6 +423,18 @@ def test_what_a_server_refuses_is_a_sentence_without_its_url(desk: Desk, redis_s
     assert desk.run(options) == 1
     assert "refused the user name or the password" in desk.err
     assert str(redis_server.port) not in desk.err
+
+
+@needs_redis
+def test_of_a_cluster_any_server_will_do(desk: Desk, tmp_path: Path) -> None:
+    with cluster(tmp_path) as servers:
+        owners = set[int]()
+        for name in ("1", "2", "3", "4"):
+            owners.add(owner := servers.owner(f"{{strava:{name}}}:quota"))
+            share_on(servers.servers[owner], name)
+            assert desk.run(redis=f"redis://127.0.0.1:{servers.servers[0].port}", application=name) == 0
+            assert f"of {name}" in desk.out
+        assert len(owners) > 1
 
 
 def test_a_server_that_is_not_there_is_a_sentence(desk: Desk) -> None:
