@@ -34,7 +34,19 @@ pytestmark = [pytest.mark.anyio, needs_redis]
 
 QUOTA, ROWS = "{strava:7}:quota", "{strava:7}:rows"
 KINDS: dict[str, Any] = {"plain": {}, "texts": {"decode_responses": True}, "RESP3": {"protocol": 3}}
-ACL = "~{strava:*}* +evalsha +eval +script|load +hget +hset +hgetall +hdel +hmget +pexpire +time".split()
+ACL = [
+    "~{strava:*}*",
+    "+evalsha",
+    "+eval",
+    "+script|load",
+    "+hget",
+    "+hset",
+    "+hgetall",
+    "+hdel",
+    "+hmget",
+    "+pexpire",
+    "+time",
+]
 USED = ["~{strava:*}*", "+evalsha", "+eval", "+hget", "+hset", "+hgetall", "+hdel", "+pexpire", "+time"]
 
 
