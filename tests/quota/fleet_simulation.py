@@ -62,23 +62,24 @@ class Place:
         if self.keeps_history:
             self.history.append(self.fleet)
             self.reports.append(report)
-        self.breaches += bool(reply.granted.overall and breaches(self.fleet))
+        self.breaches += breaches(self.fleet, reply)
         if self.is_down or world.rng.random() < self.loses:
             world.at(world.now + TIMEOUT_SECONDS, lambda: desk.returned(report, None))
         else:
             world.at(world.now + self.rtt / 2, lambda: desk.returned(report, reply))
 
 
-def breaches(fleet: Fleet) -> list[int]:
-    """Return the meters in which leased and confirmed are more than the limit."""
-    held = fleet.held()
-    return [
-        meter
-        for meter in METERS
-        if NONE not in (fleet.usage[meter], fleet.limits[meter])
-        and held[meter // 2]
+def breaches(fleet: Fleet, reply: Reply) -> int:
+    """Return in how many meters that a grant spends leased and confirmed are more than the limit, probes excepted."""
+    held, granted = fleet.held(), reply.granted
+    if fleet.probed_at == fleet.at:
+        return 0
+    return sum(
+        NONE not in (fleet.usage[meter], fleet.limits[meter])
+        and granted[meter // 2] > 0
         and fleet.usage[meter] + held[meter // 2] > fleet.limits[meter]
-    ]
+        for meter in METERS
+    )
 
 
 class FleetDesk:
@@ -262,7 +263,7 @@ class _Again(Job):
 
 
 def ratio(counts: list[int]) -> float:
-    return max(counts) / max(1, min(counts))
+    return max(counts) / max(1, min(counts)) if counts else 1.0
 
 
 def poisson(rng: random.Random, rate: float, start: float, end: float) -> Iterator[float]:
