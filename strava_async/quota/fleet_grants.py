@@ -268,7 +268,17 @@ class Grants:
             return max(HELD_MS, until - fleet.at), False
         if not elsewhere or (full and not fleet.doubts):
             return NONE, False
-        return HELD_MS, self._in_day.overall > 0
+        # Room may come at any time, and often does not for long: one asks often, and the others less and less.
+        return HELD_MS, self._in_day.overall > 0 or not self._leads()
+
+    def _leads(self) -> bool:
+        """Say whether nobody who waits has had less in this window, or as much and a smaller id."""
+        mine = self._demand(self._row)[0], self._report.process
+        return all(
+            mine < (self._demand(row)[0], process)
+            for process, row in self._fleet.rows.items()
+            if row is not self._row and self._waits(row)
+        )
 
     def _tell_ms(self) -> int:
         fleet = self._fleet
