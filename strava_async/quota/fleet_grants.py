@@ -253,7 +253,10 @@ class Grants:
         cooldown = max(fleet.late_until, fleet.cooldown_until[OVERALL], fleet.cooldown_until[READ] if reads else 0)
         if fleet.at < cooldown:
             return cooldown - fleet.at + 1, False
-        held = self._held.overall + granted.overall
+        held, full = self._held.overall + granted.overall, full_meters(fleet, reads)
+        if full and not held:
+            until = doubted_until(fleet, full)
+            return NONE if until == NONE else max(HELD_MS, until - fleet.at), False
         if self._is_bounded:
             return SOON_MS, held == 0
         room = min(self._reads - granted.read, self._uploads - granted.overall) if reads else self._uploads
@@ -262,10 +265,7 @@ class Grants:
             if only_background and self._above_reserve(granted.read) <= 0:
                 return min(MELT_MS, max(SOON_MS, self._reserved_ms)), False
             return POLL_MS, False
-        full = full_meters(fleet, reads)
         elsewhere = held - self._row.held.overall - granted.overall
-        if not held and (until := doubted_until(fleet, full)) != NONE:
-            return max(HELD_MS, until - fleet.at), False
         if not elsewhere or (full and not fleet.doubts):
             return NONE, False
         # Room may come at any time, and often does not for long: one asks often, and the others less and less.

@@ -21,7 +21,7 @@ _GOOD_PART = 16  # of a quarter hour: with less, others may spend it meanwhile
 
 def full_meters(fleet: Fleet, reads: bool) -> list[int]:
     """Return the meters that Strava's own numbers leave nothing of, among those that a read, or an upload, spends."""
-    return [meter for meter in range(0 if reads else 2, 4) if fleet.usage[meter] >= fleet.limits[meter]]
+    return [meter for meter in range(0 if reads else 2, 4) if NONE != fleet.limits[meter] <= fleet.usage[meter]]
 
 
 def doubted_until(fleet: Fleet, full: Sequence[int]) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from strava_async.quota.fleet import CARRY_MS, HEAL_MS, MOST_AHEAD, OVERDUE_MS, sync
-from strava_async.quota.fleet_grants import IN_ADVANCE, PATIENCE_MS
+from strava_async.quota.fleet_grants import HELD_MS, IN_ADVANCE, PATIENCE_MS
 from strava_async.quota.fleet_messages import NONE, NOTHING, Numbers, Reply, Report, Spent, Unconfirmed, Wants
 from strava_async.quota.fleet_probes import PROBE_MS
 from strava_async.quota.fleet_shares import fair_part
@@ -435,6 +435,22 @@ def test_polls_for_unconfirmed_units_become_longer_and_end_with_a_full_number(ro
     assert reply.backs_off
     room.answer("b", 49, 100, unconfirmed=(Unconfirmed(40, 40),))
     assert room.tell("a", wants=Wants(normal=1)).poll_ms == NONE
+
+
+def test_nobody_polls_in_a_window_that_ends_before_slow_start_does(cold: Room) -> None:
+    cold.tell("a", wants=Wants(normal=1))
+    cold.answer("a", 1, 98, wants=Wants(normal=2))
+    cold.answer("a", 1, 99, wants=Wants(normal=1))
+    reply = cold.answer("a", 1, 100, wants=Wants(normal=1))
+    assert cold.fleet.step < 2
+    assert reply.poll_ms == NONE
+
+
+def test_of_those_who_wait_for_what_others_hold_one_alone_asks_often(room: Room) -> None:
+    room.tell("a", wants=Wants(normal=100))
+    replies = [room.tell(process, wants=Wants(normal=5)) for process in "bcd"]
+    assert [reply.poll_ms for reply in replies] == [HELD_MS] * 3
+    assert [room.tell(process, wants=Wants(normal=5)).backs_off for process in "bcd"] == [False, True, True]
 
 
 def test_a_429_that_nothing_explains_stops_all_processes_then_one_at_a_time(room: Room) -> None:
