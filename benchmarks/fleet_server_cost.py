@@ -22,7 +22,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as NotYetError
 
 from strava_async.limiter.redis_packing import pack_report
-from strava_async.limiter.redis_place import script
+from strava_async.limiter.redis_script import script
 from strava_async.quota.fleet_messages import Report, Spent, Wants
 
 FEW, MANY = 8, 64

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import struct
-from importlib import resources
 from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
@@ -29,13 +28,13 @@ from redis.exceptions import (
 
 from strava_async.errors import LimiterError, StoreError
 from strava_async.limiter.redis_packing import pack_report, unpack_fleet, unpack_reply
+from strava_async.limiter.redis_script import script
 from strava_async.quota.fleet_messages import Reply, Report
 from strava_async.quota.fleet_state import Fleet
 from strava_async.stores.redis_errors import reason
 
 # A process has a second of its lease to spare; what takes longer is tried again.
 TIMEOUT_SECONDS = 1.0
-PIECES = ("state", "learn", "shares", "grants", "sync")
 
 _LASTING = ("STRAVA COMMAND", "STRAVA KEYS", "NOAUTH", "NOPERM", "WRONGPASS", "WRONGTYPE", "unknown command")
 
@@ -166,12 +165,6 @@ class RedisPlace:
         )
         kind = _RefusedError if is_lasting else StoreError
         return kind(f"{self.what} {reason(error, self._pattern)}")
-
-
-def script() -> str:
-    """Return the script, which is the twin of ``quota.fleet.sync``; it is put together from pieces."""
-    folder = resources.files("strava_async.limiter")
-    return "".join((folder / f"fleet_{piece}.lua").read_text(encoding="utf-8") for piece in PIECES)
 
 
 def _fields(answer: Any) -> dict[bytes, bytes]:
