@@ -33,8 +33,9 @@ from strava_async.quota.fleet_messages import Reply, Report
 from strava_async.quota.fleet_state import Fleet
 from strava_async.stores.redis_errors import reason
 
-# A process has a second of its lease to spare; what takes longer is tried again.
-TIMEOUT_SECONDS = 1.0
+# A little less than the limiter's own patience, so that it is told what was waited for. A new connection over TLS to
+# another continent takes a second.
+TIMEOUT_SECONDS = 2.5
 
 _LASTING = ("STRAVA COMMAND", "STRAVA KEYS", "NOAUTH", "NOPERM", "WRONGPASS", "WRONGTYPE", "unknown command")
 
@@ -158,7 +159,7 @@ class RedisPlace:
 
     def _failure(self, error: Exception) -> StoreError:
         text = str(error)
-        if "STRAVA VERSION" in text:
+        if "STRAVA LATER" in text:
             return StoreError(f"{self.what} is shared by processes with a later strava_async: update this one")
         is_lasting = isinstance(error, AuthenticationError | NoPermissionError) or (
             isinstance(error, ResponseError) and any(each in text for each in _LASTING)

@@ -1,9 +1,9 @@
 """The script that Redis runs: its pieces put together, and made cheap. Pure but for reading them, once.
 
 A script is run anew for each call, and what it names costs most of that. So the pieces are written to be read, with
-names for constants and for the fields of records, and are run with numbers: a record is a flat list, in which each field
-of the class that it is the twin of has its place, or as many as it has numbers. The classes are thus the only list of
-their fields, and what is packed here is unpacked there (``redis_packing``).
+names for constants and for the fields of records, and are run with numbers: a record is a flat list, in which each
+field of the class that it is the twin of has its place, or as many as it has numbers. The classes are thus the only
+list of their fields, and what is packed here is unpacked there (``redis_packing``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from strava_async.quota.fleet_codec import VERSION
 from strava_async.quota.fleet_messages import NONE
 from strava_async.quota.values import QUARTERS_PER_DAY
 
-PIECES = ("state", "learn", "shares", "probes", "grants", "sync")
+PIECES = ("state", "learn", "shares", "probes", "grants", "window", "sync")
 
 _RECORDS = {
     "fleet": STATE.followed_by("position"),  # of what follows, which ``struct.unpack`` adds
@@ -58,8 +58,8 @@ def _compiled(text: str) -> str:
     for names, values in _CONSTANT.findall(text):
         constants |= zip(names.split(", "), values.split(", "), strict=True)
     text = _NAME.sub(lambda name: constants.get(name[0], name[0]), _CONSTANT.sub("", text))
-    # To make a function costs a walk over the variables that were declared after those which it uses. Those are few, and
-    # used by many: so the functions are declared before them.
+    # To make a function costs a walk over the variables that were declared after those which it uses. Those are few,
+    # and used by many: so the functions are declared before them.
     functions = ", ".join(_FUNCTION.findall(text))
     return f"local {functions}\n" + _FIELD.sub(_place, _FUNCTION.sub(r"function \1", text))
 
