@@ -134,6 +134,11 @@ class FleetCeilings(Ceilings):
         self._away = away
         self._shared = ((overall, OVERALL), (read, READ))
 
+    def note_sleep(self, seconds: float, now: float) -> None:
+        """Note so many seconds that the monotonic clock has missed."""
+        self._lease.note_sleep(seconds)
+        super().note_sleep(seconds, now)
+
     def recompute(self, now: float) -> None:
         """Recompute both ceilings; after every change."""
         lease = self._lease

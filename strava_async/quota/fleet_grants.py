@@ -201,9 +201,11 @@ class Grants:
             return row.held.overall > 0 and row.wanted_at != NONE and fleet.at - row.wanted_at <= FRESH_MS
         return fleet.at - since <= FRESH_MS or (row.at >= since and fleet.at - row.asks_at <= FRESH_MS)
 
-    def _fair(self, room: int) -> int:
+    def _fair(self, room: int, *, of_background: bool = False) -> int:
         """Return how much of a room is the fair part of the process that asks."""
-        fair = fair_part(room, self._demand(self._row), [self._demand(row) for row in self._waiting])
+        # Background work goes behind: what it would have is nothing that the others are to leave.
+        rows = [row for row in self._waiting if of_background or not row.wants.total == row.wants.background > 0]
+        fair = fair_part(room, self._demand(self._row), [self._demand(row) for row in rows])
         return max(1, fair) if self._is_bounded else fair
 
     def _demand(self, row: Row) -> tuple[int, int]:
@@ -216,14 +218,15 @@ class Grants:
     def _grant(self) -> Spent:
         fleet, report, wants = self._fleet, self._report, self._report.wants
         free = max(0, min(self._reads, self._bound))
-        fair = self._fair(max(0, min(self._uploads if wants.uploads else self._reads, self._bound)))
+        most = max(0, min(self._uploads if wants.uploads else self._reads, self._bound))
+        fair, fair_to_all = self._fair(most), self._fair(most, of_background=True)
         interactive = min(wants.interactive, free)
         fleet.interactive += interactive
         reads = interactive + min(wants.normal, free - interactive, max(0, fair - interactive))
         if wants.background and fleet.is_known(READ):
             ahead = sum(row.wants.interactive + row.wants.normal for row in self._waiting)
             above = self._above_reserve(reads) - ahead
-            reads += max(0, min(wants.background, free - reads, above, fair - reads))
+            reads += max(0, min(wants.background, free - reads, above, fair_to_all - reads))
         elif wants.background:
             reads += max(0, min(wants.background, free - reads))
         uploads = max(0, min(wants.uploads, self._uploads - reads, self._bound - reads, max(0, fair - reads)))

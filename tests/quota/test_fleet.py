@@ -532,6 +532,13 @@ def test_background_work_goes_behind_normal_requests_that_wait_elsewhere(room: R
     assert room.tell("a", wants=Wants(background=50)).granted == NOTHING
 
 
+def test_normal_requests_leave_nothing_to_background_work_that_waits_elsewhere(room: Room) -> None:
+    # It has had less, but it is not served before them: nobody would have what is left.
+    room.tell("b", wants=Wants(background=69))
+    room.tell("c", wants=Wants(background=50))
+    assert room.tell("a", wants=Wants(normal=50)).granted == reads(13)
+
+
 def test_some_are_granted_in_advance_while_there_is_plenty(room: Room) -> None:
     assert room.tell("a", wants=Wants(normal=1), in_advance=1_000, ms_left=0).granted.read == 1 + 88 // 4
     assert room.tell("a", wants=Wants(normal=1), in_advance=1_000, ms_left=0).granted.read <= IN_ADVANCE
