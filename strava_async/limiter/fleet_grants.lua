@@ -9,6 +9,7 @@ local UNBOUNDED = 2 ^ 30
 
 local uses, demands = {}, {}       -- of the others that wait: what each had, and would have with all that it will want
 local waiting = {}                 -- where among the rows they are
+local behind = {}                  -- which of them wait with background work alone
 local urgent = 0                   -- what waits with them and goes before background work
 local lease_ends_at = math.huge    -- of all others
 
@@ -54,8 +55,9 @@ local function look_at_others()
       end
       if waits then
         local used = done + held + ahead
-        wants = wants + held
         count = count + 1
+        if wants == background and wants > 0 then behind[count] = true end
+        wants = wants + held
         uses[count], demands[count], waiting[count] = used, used + ELASTIC * (wants > 1 and wants or 1), i
         urgent = urgent + interactive + normal
       end
@@ -66,6 +68,19 @@ local function look_at_others()
   done = done_sum + row.done[OVERALL] + fleet.gone[OVERALL]
   lease_ends_at = ends_at
   for _, requests in ipairs(own_unconfirmed) do unconfirmed[#unconfirmed + 1] = requests end
+end
+
+-- What those that wait have had and would have, but of those that wait with background work alone: that goes behind, and
+-- what it would have is nothing that the others are to leave.
+local function without_background()
+  if next(behind) == nil then return uses, demands end
+  local their_uses, their_demands = {}, {}
+  for i, used in ipairs(uses) do
+    if not behind[i] then
+      their_uses[#their_uses + 1], their_demands[#their_demands + 1] = used, demands[i]
+    end
+  end
+  return their_uses, their_demands
 end
 
 -- Grant what may be granted, and return the reply; both go into the state.
@@ -171,16 +186,21 @@ local function grant()
   local function granted_of_room()
     local free, uploads = max(0, min(reads_room, bound)), report.wants[UPLOADS]
     local to_share = max(0, min(uploads > 0 and uploads_room or reads_room, bound))
-    local fair = fair_part(
-      to_share, used, used + ELASTIC * max(1, wanted + row.held[OVERALL]), uses, demands)
-    if is_bounded then fair = max(1, fair) end
+    local demand = used + ELASTIC * max(1, wanted + row.held[OVERALL])
+    local function fair_beside(uses, demands)
+      local fair = fair_part(to_share, used, demand, uses, demands)
+      return is_bounded and max(1, fair) or fair
+    end
+    local fair = fair_beside(without_background())
     local reads = min(report.wants[INTERACTIVE], free)
     fleet.interactive = fleet.interactive + reads
     reads = reads + min(report.wants[NORMAL], free - reads, max(0, fair - reads))
     local background = report.wants[BACKGROUND]
     if background > 0 then
       background = min(background, free - reads)
-      if is_known(READ) then background = min(background, above(reads) - urgent, fair - reads) end
+      if is_known(READ) then
+        background = min(background, above(reads) - urgent, fair_beside(uses, demands) - reads)
+      end
       reads = reads + max(0, background)
     end
     uploads = max(0, min(uploads, uploads_room - reads, bound - reads, max(0, fair - reads)))
