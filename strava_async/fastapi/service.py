@@ -15,6 +15,7 @@ from strava_async.fastapi.cross_site import read_origins
 from strava_async.fastapi.kit import Identify, ServiceState, ServiceStates
 from strava_async.fastapi.openapi import document
 from strava_async.fastapi.sessions import COOKIE_NAME, SESSION_SECONDS, Sessions, SignedIn
+from strava_async.limiter.base import EnterableLimiter
 from strava_async.oauth.state import Secret, StateSigner
 from strava_async.quota.values import Priority
 from strava_async.request.options import RetryPolicy
@@ -46,6 +47,9 @@ class StravaLifespan:
     must run in one event loop. A service with several applications enters one for each, and passes on all that they
     yield; its routes say which they mean by ``Dependencies``.
 
+    A limiter that shares its quota with other processes is entered at startup, and closed at the end, after the
+    application; one that you have entered yourself is left alone, and is yours to close.
+
     At startup, what the first request needs is loaded; unusable certificates in the environment raise InputError then,
     and not at the first request. While it runs, the access log of uvicorn shows no authorization code (see
     ``AccessLogFilter``).
@@ -75,6 +79,7 @@ class StravaLifespan:
     Raises:
         InputError: an argument is invalid. On entering: the application is closed, or it was entered in another event
             loop that is still running.
+        StravaError: on entering: the limiter cannot be used the way it is set up; it says what to mend.
     """
 
     def __init__(
@@ -96,6 +101,7 @@ class StravaLifespan:
         self._identifies = identify is not None
         self._binding = LoopBinding("this StravaLifespan")
         self._entered = 0
+        self._limiter: EnterableLimiter | None = None  # entered here
         interactive = strava.with_options(
             priority=priority,
             max_wait=max_wait,
@@ -127,18 +133,33 @@ class StravaLifespan:
         access_log = logging.getLogger("uvicorn.access")
         quiet = AccessLogFilter()
         if self._binding.enter():
-            self._entered = 0  # entries of a loop that has ended
+            self._entered, self._limiter = 0, None  # entries of a loop that has ended
         await self._strava.__aenter__()
         self._entered += 1
         access_log.addFilter(quiet)
         try:
+            await self._enter_limiter()
             await self._strava.prepare()
             yield self._kits.state()
         finally:
             access_log.removeFilter(quiet)
             self._entered -= 1
             if not self._entered:
-                await self._strava.aclose()
+                await self._close()
+
+    async def _enter_limiter(self) -> None:
+        limiter = self._strava.rate_limiter
+        if isinstance(limiter, EnterableLimiter) and not limiter.is_entered:
+            await limiter.__aenter__()
+            self._limiter = limiter
+
+    async def _close(self) -> None:
+        limiter, self._limiter = self._limiter, None
+        try:
+            await self._strava.aclose()
+        finally:
+            if limiter is not None:
+                await limiter.__aexit__(None, None, None)
 
 
 def _signer(

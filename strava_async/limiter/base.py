@@ -18,7 +18,7 @@ from __future__ import annotations
 import random as system_random
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast, runtime_checkable
 
 from strava_async.clock import Clock
 from strava_async.quota.values import Blocked, Priority, QuotaClass
@@ -123,6 +123,26 @@ class ClosableLimiter(Limiter, Protocol):
         Calls that wait raise ``LimiterError``, and calls that come later ``InputError``. Permits that are out may still
         be ended.
         """
+        ...
+
+
+@runtime_checkable
+class EnterableLimiter(Protocol):
+    """A limiter that is entered before its first use, and closed at the end of that: ``StravaLifespan`` may do both."""
+
+    @property
+    def is_entered(self) -> bool:
+        """Whether somebody has entered it, in an event loop that has not ended; it stays true when it is closed."""
+        ...
+
+    async def __aenter__(self) -> object:
+        """Start what it needs."""
+        ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> bool | None:
+        """Close it, as ``ClosableLimiter.aclose`` does."""
         ...
 
 

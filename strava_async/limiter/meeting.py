@@ -61,7 +61,7 @@ class Meeting:
         self._call_seconds = call_seconds
         self._patience: anyio.CancelScope | None = None
         self._is_known = False  # to the others, as far as this process knows
-        self._is_away = False
+        self._is_away = self._is_fault_logged = self._is_closed = False
 
     async def check(self) -> None:
         """Find out whether the place can be used the way it is set up; one that is away is for ``call`` to find.
@@ -118,7 +118,7 @@ class Meeting:
 
     def note_back(self) -> None:
         """Take in that all is well; log it where the place was away."""
-        self.failure = None
+        self.failure, self._is_fault_logged = None, False
         if self._is_away:
             self._is_away = False
             _logger.info("%s is back", self.what)
@@ -152,7 +152,10 @@ class Meeting:
             self._note_unexpected(error)
 
     async def close(self) -> None:
-        """Close the place; never raises."""
+        """Close the place, once; never raises."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         try:
             with self._bounded(_CLOSE_SECONDS):
                 await self._place.close()
@@ -177,6 +180,7 @@ class Meeting:
 
     def _note_unexpected(self, error: Exception) -> None:
         # Once for each outage: the next call may fail in the same way.
-        if self.failure is None or isinstance(self.failure, StoreError):
+        if not self._is_fault_logged:
+            self._is_fault_logged = True
             _logger.error("%s failed in a way that it should not", self.what, exc_info=error)
         self.failure = error

@@ -132,7 +132,6 @@ class Lease:
             self._processes, self._processes_before = 0, self._processes
         self._poll_at, self._is_empty, self._polls = at, False, 0
         self.reserved_until = -math.inf
-        self.on_news()
 
     def note_sleep(self, seconds: float) -> None:
         """Note that the monotonic clock has missed so many seconds: all instants are that much earlier."""

@@ -17,7 +17,11 @@ from tests.limiter.contract import ClosableLimiterContract, answer
 from tests.limiter.meeting_double import MemoryPlace, make, new_clock
 
 pytestmark = pytest.mark.anyio
-AWAY = StoreError("the place is locked: let go of it")
+SENTENCE = "the place is locked: let go of it"
+
+
+def locked() -> StoreError:
+    return StoreError(SENTENCE)
 
 
 @pytest.fixture
@@ -182,7 +186,7 @@ async def test_it_is_the_error_of_all_calls_of_one_that_was_not_entered_until_it
     await limiter.aclose()
 
 
-@pytest.mark.parametrize("refuses", [AWAY, ZeroDivisionError("a bug")])
+@pytest.mark.parametrize("refuses", [locked(), ZeroDivisionError("a bug")])
 async def test_a_place_that_is_away_when_it_is_checked_keeps_nobody_from_starting(
     clock: FakeClock, place: MemoryPlace, refuses: Exception
 ) -> None:
@@ -211,7 +215,7 @@ async def test_an_outage_is_one_warning_and_one_info_and_goes_on_with_a_part(
         async with Jumps(clock, limiter):
             await clock.sleep(3.0)
             place.hangs = kind == "hangs"
-            place.fails = {"away": AWAY, "bug": ZeroDivisionError("secret")}.get(kind)
+            place.fails = {"away": locked(), "bug": ZeroDivisionError("secret")}.get(kind)
             for _ in range(12):
                 await clock.sleep(5.0)
                 await warm(limiter, clock, 20)
@@ -223,7 +227,7 @@ async def test_an_outage_is_one_warning_and_one_info_and_goes_on_with_a_part(
     errors = ["ERROR"] if kind == "bug" else []
     assert [record.levelname for record in caplog.records] == [*errors, "WARNING", "INFO"]
     warning = caplog.records[-2].getMessage()
-    assert {"away": str(AWAY), "hangs": "did not reply within", "bug": "unexpected error"}[kind] in warning
+    assert {"away": SENTENCE, "hangs": "did not reply within", "bug": "unexpected error"}[kind] in warning
     assert "secret" not in warning
 
 
@@ -241,7 +245,7 @@ async def test_a_fault_of_the_task_itself_leaves_nobody_waiting(
     async with limiter, clock.autojump():
         await warm(limiter, clock, 20)
         await clock.sleep(3.0)
-        faulty, place.fails = True, AWAY
+        faulty, place.fails = True, locked()
         await clock.sleep(20.0)
         await warm(limiter, clock, 20)
         assert limiter.state == "away"
