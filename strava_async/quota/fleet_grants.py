@@ -7,8 +7,8 @@ Rules:
   Then slow start, as in one process: one, ten, all, each when most of the step before are answered. After a full window
   one request goes first, and the others wait for its number, a second at most.
 - Where others spend the quota too, half of our share of what is left is out at the most.
-- A probe is one request that goes although there is no room: where only unconfirmed requests are in the way, and all
-  of ours are fewer than the limit; or, once in a quarter hour, where a day is full only if a number in doubt is right.
+- A probe is one request that goes although there is no room, while nothing is out: where only unconfirmed requests are
+  in the way, and all of ours are fewer than the limit; or where a meter may have room in truth (``fleet_probes``).
 - Interactive requests get what there is. Normal ones get it up to a level that is fair to all who wait: as high as the
   room lets all be filled, counting what each had in this window. Background work leaves the reserve, goes behind normal
   requests that wait elsewhere, and is as fair.
@@ -20,7 +20,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from strava_async.quota.fleet_messages import (
-    DAYS,
     METERS,
     NONE,
     NOTHING,
@@ -34,6 +33,7 @@ from strava_async.quota.fleet_messages import (
     Report,
     Spent,
 )
+from strava_async.quota.fleet_probes import doubted_until, full_meters
 from strava_async.quota.fleet_shares import above_reserve, fair_part, remaining
 from strava_async.quota.fleet_state import Fleet, Row
 
@@ -80,7 +80,7 @@ class Grants:
             is_probe = wants.total > 0 and self._may_probe()
             granted = Spent(min(1, wants.reads), 1) if is_probe else self._grant()
         if is_probe:
-            fleet.probed = fleet.quarter
+            fleet.probed_at = fleet.at
         if granted.overall and fleet.first_at == NONE:
             fleet.first_at = fleet.at
         # A probe's answer is waited for as well.
@@ -180,16 +180,15 @@ class Grants:
             return False
         if (self._reads if reads else self._uploads) > 0 or fleet.at < max(fleet.late_until, *fleet.cooldown_until):
             return False
-        full = [meter for meter in range(2 * budgets[0], 4) if fleet.usage[meter] >= fleet.limits[meter]]
+        full = full_meters(fleet, reads)
         if full:
-            doubted = all(meter in DAYS and (meter in fleet.doubts or not fleet.limits_confirmed) for meter in full)
-            return doubted and fleet.probed < fleet.quarter
+            return NONE < doubted_until(fleet, full) <= fleet.at
         own, others = fleet.own(), max(0, fleet.others)
         quarters, days = (READ_QUARTER, OVERALL_QUARTER), (READ_DAY, OVERALL_DAY)
         fits = all(own[budget] + others < fleet.limits[quarters[budget]] for budget in budgets)
         # What is unconfirmed of the day alone was asked about once in this window, if at all.
         of_day = any(self._meter_room(days[budget]) <= 0 for budget in budgets)
-        return fits and not (of_day and fleet.probed == fleet.quarter)
+        return fits and not (of_day and fleet.probed_at >= fleet.turned_at)
 
     # -- fairness -----------------------------------------------------------------------------------------------------
 
@@ -202,9 +201,11 @@ class Grants:
             return row.held.overall > 0 and row.wanted_at != NONE and fleet.at - row.wanted_at <= FRESH_MS
         return fleet.at - since <= FRESH_MS or (row.at >= since and fleet.at - row.asks_at <= FRESH_MS)
 
-    def _fair(self, room: int) -> int:
+    def _fair(self, room: int, *, of_background: bool = False) -> int:
         """Return how much of a room is the fair part of the process that asks."""
-        fair = fair_part(room, self._demand(self._row), [self._demand(row) for row in self._waiting])
+        # Background work goes behind: what it would have is nothing that the others are to leave.
+        rows = [row for row in self._waiting if of_background or not row.wants.total == row.wants.background > 0]
+        fair = fair_part(room, self._demand(self._row), [self._demand(row) for row in rows])
         return max(1, fair) if self._is_bounded else fair
 
     def _demand(self, row: Row) -> tuple[int, int]:
@@ -217,14 +218,15 @@ class Grants:
     def _grant(self) -> Spent:
         fleet, report, wants = self._fleet, self._report, self._report.wants
         free = max(0, min(self._reads, self._bound))
-        fair = self._fair(max(0, min(self._uploads if wants.uploads else self._reads, self._bound)))
+        most = max(0, min(self._uploads if wants.uploads else self._reads, self._bound))
+        fair, fair_to_all = self._fair(most), self._fair(most, of_background=True)
         interactive = min(wants.interactive, free)
         fleet.interactive += interactive
         reads = interactive + min(wants.normal, free - interactive, max(0, fair - interactive))
         if wants.background and fleet.is_known(READ):
             ahead = sum(row.wants.interactive + row.wants.normal for row in self._waiting)
             above = self._above_reserve(reads) - ahead
-            reads += max(0, min(wants.background, free - reads, above, fair - reads))
+            reads += max(0, min(wants.background, free - reads, above, fair_to_all - reads))
         elif wants.background:
             reads += max(0, min(wants.background, free - reads))
         uploads = max(0, min(wants.uploads, self._uploads - reads, self._bound - reads, max(0, fair - reads)))
@@ -254,7 +256,10 @@ class Grants:
         cooldown = max(fleet.late_until, fleet.cooldown_until[OVERALL], fleet.cooldown_until[READ] if reads else 0)
         if fleet.at < cooldown:
             return cooldown - fleet.at + 1, False
-        held = self._held.overall + granted.overall
+        held, full = self._held.overall + granted.overall, full_meters(fleet, reads)
+        if full and not held:
+            until = doubted_until(fleet, full)
+            return NONE if until == NONE else max(HELD_MS, until - fleet.at), False
         if self._is_bounded:
             return SOON_MS, held == 0
         room = min(self._reads - granted.read, self._uploads - granted.overall) if reads else self._uploads
@@ -263,12 +268,20 @@ class Grants:
             if only_background and self._above_reserve(granted.read) <= 0:
                 return min(MELT_MS, max(SOON_MS, self._reserved_ms)), False
             return POLL_MS, False
-        meters = range(0 if reads else 2, 4)
-        is_full = any(fleet.usage[meter] >= fleet.limits[meter] for meter in meters)
         elsewhere = held - self._row.held.overall - granted.overall
-        if not elsewhere or (is_full and not fleet.doubts):
+        if not elsewhere or (full and not fleet.doubts):
             return NONE, False
-        return HELD_MS, self._in_day.overall > 0
+        # Room may come at any time, and often does not for long: one asks often, and the others less and less.
+        return HELD_MS, self._in_day.overall > 0 or not self._leads()
+
+    def _leads(self) -> bool:
+        """Say whether nobody who waits has had less in this window, or as much and a smaller id."""
+        mine = self._demand(self._row)[0], self._report.process
+        return all(
+            mine < (self._demand(row)[0], process)
+            for process, row in self._fleet.rows.items()
+            if row is not self._row and self._waits(row)
+        )
 
     def _tell_ms(self) -> int:
         fleet = self._fleet

@@ -1,0 +1,140 @@
+"""A lease never outlives: a process stops a second before what it holds is anybody else's. By its own clock."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from strava_async.quota.fleet import sync
+from strava_async.quota.fleet_ledger import FleetLedger
+from strava_async.quota.fleet_messages import Reply, Report, Spent, Wants
+from strava_async.quota.fleet_state import Fleet
+from strava_async.quota.values import Priority, QuotaClass
+from tests.quota.fleet_simulation import FleetDesk, Harvesters
+from tests.quota.simulation import TEN_O_CLOCK, Job
+
+LEASE = 10.0
+NOW = 1_000.0
+
+
+class Holder:
+    """A process with a monotonic clock of its own, and a place that grants it what it asks for."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self.ledger = FleetLedger("a", NOW, TEN_O_CLOCK + 300, random=lambda: 0.5, reserve=0.2, lease_seconds=LEASE)
+        self.fleet = Fleet()
+        self.ledger.take(self.call(Wants(normal=1)), self.now)
+        self.start()
+
+    def call(self, wants: Wants) -> Reply:
+        """Ask; return a reply that grants five reads more than anybody knows of, whatever was said."""
+        return self.answer(self.ledger.report(wants, self.now))
+
+    def answer(self, report: Report) -> Reply:
+        self.fleet, reply = sync(self.fleet, report, int(self.now * 1_000))
+        return replace(reply, granted=Spent(5, 5), poll_ms=-1)
+
+    def holds(self) -> bool:
+        self.ledger.roll_windows(self.now)
+        return self.ledger.admits(QuotaClass.READ, Priority.NORMAL, self.now)
+
+    def start(self) -> None:
+        self.ledger.book(QuotaClass.READ, Priority.NORMAL, self.now)
+
+    def sleep(self, seconds: float) -> None:
+        """Let the machine sleep: its monotonic clock stands still."""
+        self.ledger.note_sleep(seconds, self.now)
+
+
+@pytest.fixture
+def holder() -> Holder:
+    return Holder()
+
+
+@pytest.mark.parametrize(("seconds", "holds"), [(0.0, True), (8.9, True), (9.0, False), (11.0, False), (3_600, False)])
+def test_units_are_void_a_second_before_the_lease_ends(holder: Holder, seconds: float, holds: bool) -> None:
+    holder.now += seconds
+    assert holder.holds() == holds
+
+
+@pytest.mark.parametrize(("under_way", "seconds"), [(0.0, 9.0), (4.0, 5.0), (8.9, 0.1), (9.0, 0.0), (30.0, 0.0)])
+def test_a_lease_begins_when_it_was_asked_for_and_not_with_the_reply(
+    holder: Holder, under_way: float, seconds: float
+) -> None:
+    holder.now += 20
+    reply = holder.call(Wants(normal=1))
+    holder.now += under_way
+    holder.ledger.take(reply, holder.now)
+    assert holder.holds() == (seconds > 0)
+    holder.now += seconds
+    assert not holder.holds()
+
+
+@pytest.mark.parametrize(("awake", "asleep"), [(4.0, 5.0), (0.0, 9.0), (8.5, 0.6), (0.0, 3_600.0)])
+def test_a_lease_goes_on_while_the_machine_sleeps(holder: Holder, awake: float, asleep: float) -> None:
+    holder.now += awake
+    assert holder.holds()
+    holder.sleep(asleep)
+    assert not holder.holds()
+    # And the process asks at once.
+    assert holder.ledger.due(Wants(normal=1), holder.now) <= holder.now
+
+
+def test_a_lease_goes_on_while_the_machine_sleeps_with_a_call_under_way(holder: Holder) -> None:
+    holder.now += 20
+    reply = holder.call(Wants(normal=1))
+    holder.sleep(8.5)
+    holder.now += 0.2
+    holder.ledger.take(reply, holder.now)
+    assert holder.holds()
+    holder.now += 0.3
+    assert not holder.holds()
+
+
+def test_a_unit_that_comes_back_late_is_void(holder: Holder) -> None:
+    entry = holder.ledger.book(QuotaClass.READ, Priority.NORMAL, holder.now)
+    holder.now += 9.5
+    holder.ledger.release(entry, holder.now)
+    assert not holder.holds()
+
+
+def test_a_call_that_fails_prolongs_nothing(holder: Holder) -> None:
+    holder.now += 5
+    holder.ledger.report(Wants(normal=1), holder.now)
+    holder.ledger.fail(holder.now)
+    holder.now += 3.9
+    assert holder.holds()
+    holder.now += 0.1
+    assert not holder.holds()
+
+
+@pytest.mark.parametrize("sleeps", [False, True], ids=["stopped", "asleep"])
+@pytest.mark.parametrize("seconds", [8.0, 11.0, 80.0])
+def test_who_was_stopped_starts_nothing_that_is_the_others_by_now(seconds: float, sleeps: bool) -> None:
+    fleet = Harvesters(100, processes=2, tasks=0)
+    one, other = fleet.desks
+    fleet.world.add(one, [Job(fleet.world.now) for _ in range(12)])
+    fleet.run(0.01)
+    # Units in hand, which nobody uses.
+    fleet.world.add(one, [Job(fleet.world.now)])
+    fleet.run(0.0005)
+    assert one.ledger.lease.free[0] > 0
+    stop(one, sleeps)
+    fleet.keep_busy(other, 100)
+    fleet.run(seconds / 900)
+    late = [Job(fleet.world.now) for _ in range(50)]
+    fleet.world.add(one, late)
+    one.go_on()
+    fleet.run(0.5)
+    assert fleet.refusals == 0
+    assert fleet.place.breaches == 0
+    assert sum(fleet.world.served.values()) == 100
+
+
+def stop(desk: FleetDesk, sleeps: bool) -> None:
+    if sleeps:
+        desk.suspend()
+    else:
+        desk.pause()
