@@ -56,6 +56,7 @@ class WorkerClock:
         if number and threading.current_thread() is not threading.main_thread():
             self.signal = 0
             os.kill(os.getpid(), number)
+            time.sleep(0.5)  # another thread may take the signal: this one goes on for a moment
         return SOME_TUESDAY + 1.5 + time.monotonic() - self._base
 
     async def sleep(self, seconds: float) -> None:
