@@ -52,6 +52,8 @@ def load(connection: sqlite3.Connection, application: str, path: str) -> Fleet:
             size += len(state)
             if len(rows) == MAX_PROCESSES or size > MAX_CHARACTERS:
                 raise StoreError(f"{path} holds more processes than can share a quota: remove it, or name another file")
+            if not isinstance(process, str):
+                raise ValueError("the id of a process is a text")
             rows[process] = load_row(state)
         return load_fleet(found[0], rows)
     except (ValueError, sqlite3.DataError) as error:

@@ -3,8 +3,8 @@
 To open one for each takes ten times as long, and who closes the last one waits for the disk twice. The price is that
 somebody may do to the file what he would not do to one in use. Rules:
 
-- Before a transaction the path still names the file that was opened, with its mode; else the file is opened again, with
-  all checks. SQLite does not move the WAL of a file that is no longer at its path.
+- Before a transaction the path still names the file that was opened, with its mode; else it is opened again, with all
+  checks. SQLite takes a WAL for that of the file beside it: so the WAL of a file that was replaced is removed.
 - What was written into the file by others than SQLite is seen by its time and size. If it is no longer this library's,
   or is damaged, the WAL is emptied before the connection is closed: SQLite would merge it into what is there now.
 - A fork closes the connection before; parent and child open their own. Nothing of SQLite's may go through one.
@@ -20,7 +20,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, TypeVar
 
 from strava_async.stores.sqlite_file import SqliteFile
 
@@ -99,6 +99,8 @@ class HeldConnection:
                 return opened
             if state == "overwritten":
                 opened.empty_wal()
+            elif state == "replaced":
+                opened.remove_companions()
             self._close()
         opened = _Opened.of(file)
         self._opened, self._finalizer = opened, weakref.finalize(self, opened.close)
@@ -125,13 +127,6 @@ class HeldConnection:
     def in_child(self) -> None:
         """Forget who was using it in the parent."""
         self._mutex = threading.Lock()
-
-
-class _Identity(NamedTuple):
-    device: int
-    inode: int
-    mode: int
-    owner: int
 
 
 class _Header:
@@ -193,8 +188,9 @@ class _Opened:
         self.pid = os.getpid()
         self._path = path
         self._header = header
-        self._identity = _identity(found)
+        self._found = found
         self._time = header.time()
+        self._companions = [(name, os.stat(name)) for name in (f"{path}-wal", f"{path}-shm")]
 
     @classmethod
     def of(cls, file: SqliteFile) -> _Opened:
@@ -210,17 +206,20 @@ class _Opened:
                 pass  # only now SQLite opens it
             if not (header.is_of(found) and os.path.samestat(found, os.stat(file.path))):
                 raise FileNotFoundError  # replaced meanwhile
+            opened = cls(file.path, connection, header, found)
             stack.pop_all()
-        return cls(file.path, connection, header, found)
+        return opened
 
-    def state(self, file: SqliteFile) -> Literal["same", "moved", "overwritten"]:
-        """Return what has become of the file: ``moved`` also if its mode or its owner has changed."""
+    def state(self, file: SqliteFile) -> Literal["same", "altered", "replaced", "overwritten"]:
+        """Return what has become of the file; ``altered`` is its mode or its owner."""
         try:
             found = os.stat(file.path)
         except FileNotFoundError:
-            return "moved"
-        if file.path != self._path or _identity(found) != self._identity:
-            return "moved"
+            return "replaced"
+        if file.path != self._path or not os.path.samestat(found, self._found):
+            return "replaced"
+        if (found.st_mode, found.st_uid) != (self._found.st_mode, self._found.st_uid):
+            return "altered"
         is_ours = _time(found) == self._time or self._header.application_id() == file.schema.application_id
         return "same" if is_ours else "overwritten"
 
@@ -230,8 +229,17 @@ class _Opened:
 
     def empty_wal(self) -> None:
         """Keep SQLite from merging the WAL into what is in the file now."""
+        wal, found = self._companions[0]
         with suppress(OSError):
-            os.truncate(f"{self._path}-wal", 0)
+            if os.path.samestat(os.stat(wal), found):
+                os.truncate(wal, 0)
+
+    def remove_companions(self) -> None:
+        """Keep SQLite from taking the WAL for that of the file that is there now."""
+        for name, found in self._companions:
+            with suppress(OSError):
+                if os.path.samestat(os.stat(name), found):
+                    os.unlink(name)
 
     def close(self) -> None:
         """Close it; in a child that was forked without notice, leave it alone."""
@@ -239,10 +247,6 @@ class _Opened:
             with suppress(sqlite3.Error):
                 self.connection.close()
             self._header.close()
-
-
-def _identity(found: os.stat_result) -> _Identity:
-    return _Identity(found.st_dev, found.st_ino, found.st_mode, found.st_uid)
 
 
 def _time(found: os.stat_result) -> tuple[int, int]:

@@ -53,7 +53,7 @@ class SharedFile:
         private: bool,
         is_encrypted: Work[bool] = lambda _: False,
     ) -> None:
-        self.path = _checked_path(os.fspath(path))
+        self.path = _checked_path(path)
         self._schema = schema
         self._busy_timeout = busy_timeout
         self._is_encrypted = is_encrypted
@@ -226,6 +226,7 @@ def _lock_path(file: SqliteFile, name: str) -> str:
 
 def _checked_path(path: object) -> str:
     """Return it as an absolute path."""
+    path = os.fspath(path) if isinstance(path, os.PathLike) else path
     if not isinstance(path, str) or not path or "\0" in path:
         raise InputError("the path is a text that names a file")
     if path == ":memory:":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from strava_async.errors import LimiterError, QuotaExceededError, StoreError
 from strava_async.limiter.base import ClosableLimiter, Limiter
 from strava_async.limiter.sqlite_place import SqlitePlace, applications
 from strava_async.quota.fleet_codec import dump_fleet, dump_row, load_fleet, load_row
+from strava_async.quota.fleet_messages import Report
 from strava_async.quota.fleet_state import Fleet
 from strava_async.quota.values import Priority, QuotaClass
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
@@ -240,6 +243,11 @@ async def test_a_file_that_was_removed_is_made_again_and_heals(clock: PatientClo
     [
         ({"application": ""}, "application"),
         ({"application": "a{b}"}, "braces"),
+        ({"application": 7}, "application"),
+        ({"application": b"7"}, "application"),
+        ({"application": "7\n"}, "application"),
+        ({"application": "\ud800"}, "application"),
+        ({"application": "7" * 201}, "application"),
         ({"application": "7", "away": "open"}, "away"),
         ({"application": "7", "lease_seconds": 2.9}, "lease_seconds"),
         ({"application": "7", "lease_seconds": float("nan")}, "lease_seconds"),
@@ -249,6 +257,85 @@ async def test_a_file_that_was_removed_is_made_again_and_heals(clock: PatientClo
 async def test_bad_arguments_are_refused_at_once(tmp_path: Path, options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         SqliteRateLimiter(tmp_path / "quota.db", **options)
+
+
+@pytest.mark.parametrize("path", ["", b"quota.db", "a\0b", "~/quota.db", ":memory:", None, 7])
+async def test_a_path_that_names_no_file_is_refused_at_once(path: Any) -> None:
+    with pytest.raises(InputError, match=r"file|expanduser|path"):
+        SqliteRateLimiter(path, application="7")
+
+
+async def test_all_names_of_a_file_lead_to_one_quota(
+    clock: PatientClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link.db").symlink_to("quota.db")
+    (tmp_path / "folder").symlink_to(tmp_path)
+    names = [Path("quota.db"), Path("link.db"), tmp_path / "folder" / "link.db", Path("folder/../quota.db")]
+    limiters = [make(name, clock) for name in names]
+    monkeypatch.chdir("/")
+    async with AsyncExitStack() as stack:
+        permits = [await (await stack.enter_async_context(limiter)).acquire() for limiter in limiters[:1]]
+        for limiter in limiters[1:]:
+            await stack.enter_async_context(limiter)
+            async with clock.autojump():
+                permits[-1].settle(200, answer(clock, len(permits), len(permits)))
+                permits.append(await limiter.acquire())
+        assert limiters[-1].processes == 4
+        permits[-1].release()
+    assert stat.S_IMODE((tmp_path / "quota.db").stat().st_mode) == 0o600
+
+
+async def test_a_link_that_leads_elsewhere_is_followed(clock: PatientClock, tmp_path: Path) -> None:
+    link = tmp_path / "link.db"
+    link.symlink_to("one.db")
+    place = SqlitePlace(link, "7", clock)
+    await place.call(Report("p", 1), 0)
+    link.unlink()
+    link.symlink_to("two.db")
+    await place.call(Report("p", 2), 0)
+    await place.close()
+    counts = [(await SqlitePlace(tmp_path / name, "7").read()).sequence for name in ("one.db", "two.db")]
+    assert counts == [1, 1]
+
+
+# -- what it costs -----------------------------------------------------------------------------------------------------
+
+
+async def test_calls_do_not_wait_for_the_disk(clock: PatientClock, tmp_path: Path) -> None:
+    path = tmp_path / "quota.db"
+    places = [SqlitePlace(path, "7", clock) for _ in range(2)]
+    for place in places:
+        await place.call(Report(str(id(place)), 1), 0)
+    wal = path.with_name("quota.db-wal").stat().st_ino
+    before = path.stat().st_mtime_ns
+    for count in range(2, 30):
+        for place in places:
+            await place.call(Report(str(id(place)), count), 0)
+    # Nothing is synchronized but where the WAL is merged into the file, or another begins.
+    assert path.stat().st_mtime_ns == before
+    assert path.with_name("quota.db-wal").stat().st_ino == wal
+    await places[0].close()
+    await places[1].call(Report(str(id(places[1])), 30), 0)
+    await places[1].close()
+    await places[1].close()
+    assert contents(tmp_path).keys() == {"quota.db"}
+
+
+async def test_a_place_that_nobody_closes_is_closed(clock: PatientClock, tmp_path: Path) -> None:
+    place = SqlitePlace(tmp_path / "quota.db", "7", clock)
+    await place.call(Report("p", 1), 0)
+    assert (tmp_path / "quota.db-wal").stat().st_size
+    del place
+    gc.collect()
+    assert not (tmp_path / "quota.db-wal").exists()
+
+
+def test_a_place_outlives_event_loops_and_serves_both_libraries(tmp_path: Path) -> None:
+    place = SqlitePlace(tmp_path / "quota.db", "7")
+    for count, backend in enumerate(("asyncio", "asyncio", "trio", "asyncio"), 1):
+        assert anyio.run(place.call, Report("p", count), 0, backend=backend).sequence == count
+    anyio.run(place.close)
 
 
 @pytest.mark.parametrize("anyio_backend", ["trio"])
