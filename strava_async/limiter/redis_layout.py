@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, cast
 
 from strava_async.quota.fleet_messages import NONE, Reply, Report
 from strava_async.quota.fleet_state import Fleet, Row
@@ -59,11 +59,11 @@ class Layout:
 
 def _sizes(kind: Any, *without: str) -> list[tuple[str, int]]:
     """Return the fields of a dataclass, and how many numbers their defaults are."""
-    return [
-        (each.name, len(each.default) if isinstance(each.default, tuple) else 1)
-        for each in fields(kind)
-        if each.name not in without
-    ]
+    return [(each.name, _size(each.default)) for each in fields(kind) if each.name not in without]
+
+
+def _size(default: object) -> int:
+    return len(cast("tuple[int, ...]", default)) if isinstance(default, tuple) else 1
 
 
 FLEET = Layout(_sizes(Fleet, "doubts", "lost", "rows"))

@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import struct
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 from redis.asyncio import Redis, RedisCluster
 from redis.client import NEVER_DECODE
@@ -26,6 +27,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from strava_async._types import is_list, is_object
 from strava_async.errors import LimiterError, StoreError
 from strava_async.limiter.redis_packing import pack_report, unpack_fleet, unpack_reply
 from strava_async.limiter.redis_script import script
@@ -168,6 +170,8 @@ class RedisPlace:
         return kind(f"{self.what} {reason(error, self._pattern)}")
 
 
-def _fields(answer: Any) -> dict[bytes, bytes]:
+def _fields(answer: object) -> dict[bytes, bytes]:
     """Return the answer to HGETALL, which some clients leave as a list."""
-    return dict(answer) if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
+    if is_object(answer):
+        return {bytes(field): bytes(value) for field, value in cast("Mapping[bytes, bytes]", answer).items()}
+    return dict(zip(answer[::2], answer[1::2], strict=True)) if is_list(answer) else {}

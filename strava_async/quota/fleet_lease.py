@@ -134,16 +134,6 @@ class Lease:
         self.reserved_until = -math.inf
 
     def note_sleep(self, seconds: float) -> None:
-        """Note that the monotonic clock has missed so many seconds: all instants are that much earlier."""
-        self.until -= seconds
-        self.away_at -= seconds
-        self.reserved_until -= seconds
-        self._asked_at -= seconds
-        self._last_at -= seconds
-        self._retry_at -= seconds
-        self.on_news()
-
-    def note_sleep(self, seconds: float) -> None:
         """Note so many seconds that the monotonic clock has missed: for the others the lease went on."""
         self.until -= seconds
         self.away_at -= seconds
@@ -154,6 +144,7 @@ class Lease:
         self._retry_at -= seconds
         self._tell_at -= seconds
         self._confirm_at -= seconds
+        self.on_news()
 
     def is_away(self, now: float) -> bool:
         """Return whether calls have failed for as long as a lease lasts."""
