@@ -141,7 +141,10 @@ def _from_redis(settings: QuotaSettings, url: str) -> tuple[str, QuotaRows]:
 
 def _from_strava(settings: QuotaSettings, terminal: Terminal, make: MakeStrava) -> tuple[str, QuotaRows]:
     options = settings.options
-    client_id, client_secret = find_credentials(options, terminal.ask)
+    try:
+        client_id, client_secret = find_credentials(options, terminal.ask)
+    except UsageError as error:
+        raise UsageError(f"{error}. To ask nobody: --file or --redis, where processes share the quota") from None
     strava = open_strava(options, client_id, client_secret, make)
 
     async def ask() -> QuotaRows:

@@ -335,6 +335,9 @@ def test_with_nobody_connected_strava_is_not_asked(desk: Desk) -> None:
     assert "nobody is connected: give --file or --redis, or connect somebody: strava-async login" in desk.err
     assert not desk.emulator.requests
     assert not (desk.folder / "tokens.sqlite").exists()
+    assert desk.run(desk.options(client_id=None)) == 2
+    assert desk.err.startswith("strava-async quota: no client id: give --client-id")
+    assert desk.err.endswith(". To ask nobody: --file or --redis, where processes share the quota\n")
 
 
 def test_one_place_is_chosen(desk: Desk, tmp_path: Path) -> None:
