@@ -63,7 +63,8 @@ async def client(redis_server: RedisServer) -> AsyncIterator[Redis]:
 
 def make(client: Any, clock: PatientClock, **options: Any) -> RedisRateLimiter:
     limiter = RedisRateLimiter(client, application="7", clock=clock, random=lambda: 0.5, **options)
-    clock.limiters.append(limiter)  # type: ignore[arg-type]
+    limiters: list[Any] = clock.limiters
+    limiters.append(limiter)
     return limiter
 
 
