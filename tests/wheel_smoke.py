@@ -59,6 +59,8 @@ for extra in ("pydantic", "starlette", "rich", "typer", "aiohttp", "cryptography
 home = Path(strava_async.__file__).parent
 if not (home / "py.typed").is_file():
     raise SystemExit("py.typed is not in the wheel")
+if not (home / "limiter" / "fleet_sync.lua").is_file():
+    raise SystemExit("the script of the quota on Redis is not in the wheel")
 asyncio.run(main())
 asyncio.run(keep())
 print(json.dumps({"wheel": strava_async.__version__, "from": home.parent.name}))

@@ -13,8 +13,8 @@ local behind = {}                  -- which of them wait with background work al
 local urgent = 0                   -- what waits with them and goes before background work
 local lease_ends_at = math.huge    -- of all others
 
--- Say whether nobody who waits has had less in this window, or as much and a smaller id.
-local function leads(used)
+-- How many of those who wait have had less in this window, or as much and a smaller id.
+local function ahead_in_line(used)
   -- By bytes: what ``<`` says of texts depends on the server's locale.
   local function is_before(one, other)
     for i = 1, #one do
@@ -23,10 +23,11 @@ local function leads(used)
     end
     return true
   end
+  local ahead = 0
   for i, theirs in ipairs(uses) do
-    if theirs < used or (theirs == used and is_before(found[waiting[i] - 1], ARGV[1])) then return false end
+    if theirs < used or (theirs == used and is_before(found[waiting[i] - 1], ARGV[1])) then ahead = ahead + 1 end
   end
-  return true
+  return ahead
 end
 
 -- Look at the rows of the others: what all hold and have ended, and who waits. They stay packed, for to look at them is
@@ -244,8 +245,8 @@ local function grant()
       return POLL_MS, false
     end
     if held == row.held[OVERALL] or (#full > 0 and next(doubts) == nil) then return NONE, false end
-    -- Room may come at any time, and often does not for long: one asks often, and the others less and less.
-    return HELD_MS, day > 0 or not leads(used)
+    -- Room may come at any time, and often does not for long: the first in line asks often, and the last seldom.
+    return HELD_MS * (1 + ahead_in_line(used)), day > 0
   end
 
   local poll_ms, backs_off = poll()

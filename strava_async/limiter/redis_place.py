@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import struct
 from collections.abc import Mapping
 from typing import Any, cast
@@ -40,6 +41,8 @@ from strava_async.stores.redis_errors import reason
 TIMEOUT_SECONDS = 2.5
 
 _LASTING = ("STRAVA COMMAND", "STRAVA KEYS", "NOAUTH", "NOPERM", "WRONGPASS", "WRONGTYPE", "unknown command")
+# What the script does not meet in books of its own.
+_DAMAGED = re.compile("bad argument|attempt to (?:perform|compare|index)")
 
 
 class _RefusedError(StoreError):
@@ -163,6 +166,10 @@ class RedisPlace:
         text = str(error)
         if "STRAVA LATER" in text:
             return StoreError(f"{self.what} is shared by processes with a later strava_async: update this one")
+        if isinstance(error, ResponseError) and _DAMAGED.search(text):
+            return StoreError(
+                f"{self.what} holds a quota that is damaged: delete its two keys, {self.keys[0]} and {self.keys[1]}"
+            )
         is_lasting = isinstance(error, AuthenticationError | NoPermissionError) or (
             isinstance(error, ResponseError) and any(each in text for each in _LASTING)
         )

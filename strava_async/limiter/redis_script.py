@@ -49,10 +49,16 @@ def script() -> str:
     """Return the script, which is the twin of ``quota.fleet.sync``."""
     folder = resources.files("strava_async.limiter")
     text = "".join((folder / f"fleet_{piece}.lua").read_text(encoding="utf-8") for piece in PIECES)
-    return _compiled(text)
+    return compiled(text)
 
 
-def _compiled(text: str) -> str:
+def compiled(text: str) -> str:
+    """Return a script with values for constants, and lists for records.
+
+    Raises:
+        KeyError: a record has no such field.
+        ValueError: a field that has several numbers has no index, or another one has.
+    """
     constants = dict(_CONSTANTS)
     text = _COMMENT.sub("", text)
     for names, values in _CONSTANT.findall(text):

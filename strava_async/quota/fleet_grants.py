@@ -271,14 +271,14 @@ class Grants:
         elsewhere = held - self._row.held.overall - granted.overall
         if not elsewhere or (full and not fleet.doubts):
             return NONE, False
-        # Room may come at any time, and often does not for long: one asks often, and the others less and less.
-        return HELD_MS, self._in_day.overall > 0 or not self._leads()
+        # Room may come at any time, and often does not for long: the first in line asks often, and the last seldom.
+        return HELD_MS * (1 + self._ahead_in_line()), self._in_day.overall > 0
 
-    def _leads(self) -> bool:
-        """Say whether nobody who waits has had less in this window, or as much and a smaller id."""
+    def _ahead_in_line(self) -> int:
+        """Return how many of those who wait have had less in this window, or as much and a smaller id."""
         mine = self._demand(self._row)[0], self._report.process
-        return all(
-            mine < (self._demand(row)[0], process)
+        return sum(
+            (self._demand(row)[0], process) < mine
             for process, row in self._fleet.rows.items()
             if row is not self._row and self._waits(row)
         )

@@ -63,7 +63,8 @@ async def client(redis_server: RedisServer) -> AsyncIterator[Redis]:
 
 def make(client: Any, clock: PatientClock, **options: Any) -> RedisRateLimiter:
     limiter = RedisRateLimiter(client, application="7", clock=clock, random=lambda: 0.5, **options)
-    clock.limiters.append(limiter)  # type: ignore[arg-type]
+    limiters: list[Any] = clock.limiters
+    limiters.append(limiter)
     return limiter
 
 
@@ -226,15 +227,24 @@ async def test_or_by_the_clock_that_was_passed_in(clock: PatientClock, client: R
     assert fleet.wall == int((SOME_TUESDAY + 1.5) * 1_000)
 
 
-async def test_an_emptied_server_heals(clock: PatientClock, client: Redis, redis_server: RedisServer) -> None:
-    async with make(client, clock) as limiter, clock.autojump():
+@pytest.mark.parametrize("in_flight", [True, False])
+async def test_an_emptied_server_heals(
+    clock: PatientClock, client: Redis, redis_server: RedisServer, in_flight: bool
+) -> None:
+    async with make(client, clock) as limiter, make(client, clock) as other, clock.autojump():
         (await limiter.acquire()).settle(200, answer(clock, 60, 60))
         await clock.sleep(1.0)
+        flying = [await limiter.acquire(), await other.acquire()] if in_flight else []
         redis_server.ask("FLUSHALL")
+        for permit in flying:
+            permit.settle(200, answer(clock, 62, 62))
         permit = await limiter.acquire()
-        await clock.sleep(5.0)
-        assert limiter.quota.read_15min.usage == 60
+        fleet = await RedisPlace(client, "7").read()
+        assert fleet.heals_until > 0
+        assert fleet.usage[0] == 60 + len(flying)
         permit.release()
+        await clock.sleep(5.0)
+        assert limiter.quota.read_15min.usage == 60 + len(flying)
 
 
 @pytest.mark.parametrize("key", [QUOTA, ROWS])
@@ -355,6 +365,21 @@ async def test_a_later_version_s_quota_is_left_alone(client: Redis, redis_server
     with pytest.raises(StoreError, match="later strava_async"):
         await RedisPlace(client, "7").call(Report("a", 1, quarter=5), 0)
     assert await client.hget(QUOTA, "state") == b"\xff and more"
+
+
+@pytest.mark.parametrize(("key", "field"), [(QUOTA, "state"), (ROWS, "a"), (ROWS, "b")])
+async def test_a_damaged_quota_is_left_alone_and_told(client: Redis, key: str, field: str) -> None:
+    place = RedisPlace(client, "7")
+    for process in ("a", "b"):
+        await place.call(Report(process, 1, quarter=5), 0)
+    text = await client.hget(key, field)
+    damaged = text[:20] if isinstance(text, bytes) else ""
+    await client.hset(key, field, damaged)
+    with pytest.raises(StoreError, match=r"damaged: delete its two keys, {strava:7}:quota and {strava:7}:rows"):
+        await place.call(Report("a", 2, acknowledged=1, quarter=5), 0)
+    assert await client.hget(key, field) == damaged
+    with pytest.raises(StoreError, match="does not know"):
+        await place.read()
 
 
 async def test_an_earlier_version_s_is_begun_anew(client: Redis) -> None:

@@ -30,6 +30,7 @@ class FleetWorld(World):
 
     Attributes:
         served: the reads served, by window of the counters.
+        served_overall: the same of reads and uploads.
         refuses: whether an answer is to be a 429 whatever the meters say; None for never.
         unexplained: the instants of those.
     """
@@ -37,14 +38,17 @@ class FleetWorld(World):
     def __init__(self, *, seed: int, start: float, meters: Meters, latency: Latency = steady) -> None:
         super().__init__(seed=seed, start=start, meters=meters, latency=latency)
         self.served: Counter[int] = Counter()
+        self.served_overall: Counter[int] = Counter()
         self.refuses: Callable[[], bool] | None = None
         self.unexplained: list[float] = []
 
     def _arrive(self, client: Client, job: Job) -> None:
         rejections = job.rejections
         super()._arrive(client, job)
-        if job.reads and job.rejections == rejections:
-            self.served[int(self.counter_time(self.now) // 900)] += 1
+        if job.rejections == rejections:
+            window = int(self.counter_time(self.now) // 900)
+            self.served[window] += job.reads
+            self.served_overall[window] += 1
 
     def _answer(self, client: Client, job: Job, status: int, headers: dict[str, str] | None) -> None:
         if status == 200 and headers is not None and self.refuses is not None and self.refuses():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -11,28 +14,49 @@ from strava_async.quota.fleet_messages import OVERALL, READ
 from strava_async.quota.fleet_state import Fleet
 from strava_async.quota.values import Priority
 from strava_async.testing.meters import MeterLimits, Meters
-from tests.quota.fleet_simulation import FleetDesk, Place
-from tests.quota.simulation import MIDNIGHT, Job, World
+from tests.quota.fleet_simulation import FleetDesk, FleetWorld, Place
+from tests.quota.simulation import MIDNIGHT, Job
 
-DAYS = 2  # a day's limit is more than all that may be asked for
+LEASE = 10.0
+SECONDS = [0.02, 0.15, 0.3, 1.0, 4.0, 11.0, 70.0]
+WAYS = {"usual": (0.06, 0.09), "ragged": (0.01, 2.0), "slow": (0.5, 20.0)}  # seconds to Strava, and back
+WHO = st.integers(0, 8)
 
 
 class Processes(RuleBasedStateMachine):
-    """Processes that come, ask, die, pause, lose replies and repeat calls; a server that counts what it gets."""
+    """Processes that come, ask, die, pause, lose replies and repeat calls; a server that counts what it gets.
+
+    Attributes:
+        allowed: how many more than there is room for may be under way, after what nobody can know of.
+    """
 
     @initialize(
         seed=st.integers(0, 1 << 16),
         limit=st.sampled_from([20, 33, 100]),
         before_midnight=st.floats(0, 2_000),
+        processes=st.integers(1, 5),
+        warm=st.booleans(),
     )
-    def begin(self, seed: int, limit: int, before_midnight: float) -> None:
+    def begin(self, seed: int, limit: int, before_midnight: float, processes: int, warm: bool) -> None:
         self.limits = MeterLimits(2 * limit, 20 * limit, limit, 10 * limit)
-        self.world = World(seed=seed, start=MIDNIGHT - before_midnight, meters=Meters(self.limits))
+        self.way = WAYS["usual"]
+        self.world = FleetWorld(
+            seed=seed,
+            start=MIDNIGHT - before_midnight,
+            meters=Meters(self.limits),
+            latency=lambda rng: rng.uniform(*self.way),
+        )
         self.place = Place(self.world)
         self.place.keeps_history = True
         self.desks: list[FleetDesk] = []
         self.jobs: list[tuple[FleetDesk, Job]] = []
-        self.join(skew=0.0)
+        self.allowed = 0
+        for _ in range(processes):
+            self.join(skew=0.0)
+        if warm:
+            for who in range(processes):
+                self.ask(who, 5, "read", Priority.NORMAL, "usual")
+                self.run(0.5)
 
     # -- what happens -------------------------------------------------------------------------------------------------
 
@@ -41,20 +65,32 @@ class Processes(RuleBasedStateMachine):
     def join(self, skew: float) -> None:
         self.desks.append(FleetDesk(self.place, f"p{len(self.desks)}", skew=skew))
 
-    @precondition(lambda self: len(self.jobs) < 8 * self.limits.read_15min)
+    def desk(self, who: int) -> FleetDesk:
+        return self.desks[who % len(self.desks)]
+
+    @precondition(lambda self: len(self.jobs) < 25 * self.limits.read_15min)
     @rule(
-        who=st.integers(0, 8),
+        who=WHO,
         count=st.integers(1, 40),
         kind=st.sampled_from(["read", "read", "read", "upload"]),
         priority=st.sampled_from(Priority),
+        way=st.sampled_from(["usual", "usual", *WAYS]),
     )
-    def ask(self, who: int, count: int, kind: str, priority: Priority) -> None:
-        desk = self.desks[who % len(self.desks)]
+    def ask(self, who: int, count: int, kind: str, priority: Priority, way: str) -> None:
+        desk = self.desk(who)
+        self.way = WAYS[way]
         jobs = [Job(self.world.now, "upload" if kind == "upload" else "read", priority) for _ in range(count)]
         self.world.add(desk, jobs)
         self.jobs += [(desk, job) for job in jobs]
 
-    @rule(seconds=st.sampled_from([0.02, 0.15, 0.3, 1.0, 4.0, 11.0, 70.0]))
+    @rule(who=st.lists(WHO, min_size=2, max_size=9), count=st.integers(5, 60), seconds=st.sampled_from(SECONDS))
+    def ask_in_several(self, who: list[int], count: int, seconds: float) -> None:
+        for each in who:
+            if len(self.jobs) < 25 * self.limits.read_15min:
+                self.ask(each, count, "read", Priority.NORMAL, "usual")
+        self.run(seconds)
+
+    @rule(seconds=st.sampled_from(SECONDS))
     def wait(self, seconds: float) -> None:
         self.run(seconds)
 
@@ -62,36 +98,60 @@ class Processes(RuleBasedStateMachine):
     def wait_for_the_boundary(self, after: float) -> None:
         self.run(max(0.01, 900 - self.world.server_time(self.world.now) % 900 + after))
 
-    @rule(who=st.integers(0, 8))
+    @precondition(lambda self: sum(desk.is_alive for desk in self.desks) > 2)
+    @rule(who=WHO)
     def kill(self, who: int) -> None:
-        self.desks[who % len(self.desks)].kill()
+        self.desk(who).kill()
 
-    @rule(who=st.integers(0, 8))
+    @rule(who=WHO)
     def pause(self, who: int) -> None:
-        self.desks[who % len(self.desks)].pause()
+        self.desk(who).pause()
 
-    @rule(who=st.integers(0, 8))
+    @rule(who=WHO)
+    def suspend(self, who: int) -> None:
+        self.desk(who).suspend()
+
+    @rule(who=WHO)
     def go_on(self, who: int) -> None:
-        self.desks[who % len(self.desks)].go_on()
+        self.desk(who).go_on()
 
-    @rule(share=st.sampled_from([0.0, 0.3, 1.0]))
-    def lose_replies(self, share: float) -> None:
-        # For less than a lease: then they go on alone, about which nothing is promised here.
+    @rule(which=st.integers(0, 1 << 16))
+    def cancel(self, which: int) -> None:
+        waiting = [(desk, job) for desk, job in self.jobs if desk.is_alive and job.done_at is None]
+        if waiting:
+            desk, job = waiting[which % len(waiting)]
+            if not desk.is_paused and not job.cancelled:
+                self.world.cancel(desk, job, self.world.now)
+                self.run(0.01)
+
+    @rule(share=st.sampled_from([0.3, 1.0]), seconds=st.sampled_from(SECONDS))
+    def lose_replies(self, share: float, seconds: float) -> None:
         self.place.loses = share
-        self.run(2.0)
+        self.run(seconds, alone=share == 1.0 and seconds > LEASE)
         self.place.loses = 0.0
+
+    @rule(seconds=st.sampled_from(SECONDS))
+    def be_away(self, seconds: float) -> None:
+        self.place.is_down = True
+        self.run(seconds, alone=seconds > LEASE)
+        self.place.is_down = False
+
+    @rule(rtt=st.sampled_from([0.001, 0.001, 0.1, 3.0]))
+    def be_slow(self, rtt: float) -> None:
+        self.place.rtt = rtt
 
     @rule(share=st.sampled_from([0.0, 0.3]))
     def lose_answers(self, share: float) -> None:
-        self.world.spoil = lambda rng, fields: (
-            fields if rng.random() >= share else rng.choice([None, {"Date": fields["Date"]}, {}])
-        )
+        def spoil(rng: random.Random, fields: dict[str, str]) -> dict[str, str] | None:
+            return fields if rng.random() >= share else rng.choice([None, {"Date": fields["Date"]}, {}])
+
+        self.world.spoil = spoil
 
     @rule(which=st.integers(0, 1 << 16))
     def repeat_a_call(self, which: int) -> None:
         reports = self.place.reports
         if reports:
-            report = reports[which % len(reports)]
+            report = reports[-1 - which % len(reports)]
             row = self.place.fleet.rows.get(report.process)
             if row is not None and report.count <= row.count:
                 after, reply = sync(self.place.fleet, report, int(self.world.now * 1_000))
@@ -100,55 +160,48 @@ class Processes(RuleBasedStateMachine):
 
     @rule(calls=st.sampled_from([1, 5, 1 << 20]))
     def lose_writes(self, calls: int) -> None:
-        """Empty the store, or put a replica in its place.
-
-        What nobody who calls has seen is lost without a trace, so one who has comes first.
-        """
+        """Empty the store, or put a replica in its place."""
         history = self.place.history
+        before = self.place.fleet
         behind = history[-1 - calls] if len(history) > calls else Fleet()
-        witnesses = [
-            desk
-            for desk in self.desks
-            if desk.is_alive and not desk.is_paused and desk.ledger.lease.seen > behind.sequence
-        ]
-        if not witnesses:
-            return
         self.place.fleet = behind
-        for desk in witnesses:
-            desk.ledger.lease.note_news(0.0)
-        self.run(0.1)
+        # What was granted and lost may be granted again, before its process calls.
+        for process, row in before.rows.items():
+            known = behind.rows[process].held.overall if process in behind.rows else 0
+            self.allowed += max(0, row.held.overall - known)
 
     # -- what always holds --------------------------------------------------------------------------------------------
 
-    def run(self, seconds: float, *, checked: bool = True) -> None:
+    def run(self, seconds: float, *, alone: bool = False) -> None:
+        if alone:
+            self.allowed += sum(desk.is_alive for desk in self.desks)
         until = self.world.now + seconds
-        step = min(seconds, 0.25) if checked and seconds < 5 else seconds
+        step = seconds if seconds > 100 else min(seconds, 0.25)
         while self.world.now < until:
             self.world.at(min(until, self.world.now + step), lambda: None)
             self.world.run(*self.desks, until=min(until, self.world.now + step))
-            if checked:
-                self.leased_and_confirmed_are_within_the_limits()
+            self.leased_and_confirmed_are_within_the_limits()
 
     @invariant()
     def leased_and_confirmed_are_within_the_limits(self) -> None:
         if not hasattr(self, "place"):
             return
         now, world = self.world.now, self.world
+        assert len(world.rejections) <= self.allowed
         used = world.meters.usage(world.server_time(now))
         self.place.under_way = [each for each in self.place.under_way if each[0] > now]
         free = [0, 0]
         for desk in self.desks:
             lease = desk.ledger.lease
-            # What a process has in hand is of the window that it is in.
-            if desk.is_alive and now < lease.until and desk.ledger.window.quarter == world.server_time(now) // 900:
+            if desk.is_alive and now - desk.lag < lease.until:
                 free[READ] += lease.free[READ]
                 free[OVERALL] += lease.free[OVERALL]
-        reads = free[READ] + sum(reads for _, reads in self.place.under_way)
-        overall = free[OVERALL] + len(self.place.under_way)
-        if reads:
+        reads = free[READ] + sum(reads for _, reads in self.place.under_way) - self.allowed
+        overall = free[OVERALL] + len(self.place.under_way) - self.allowed
+        if reads > 0:
             assert used["read_15min"] + reads <= self.limits.read_15min
             assert used["read_day"] + reads <= self.limits.read_day
-        if overall:
+        if overall > 0:
             assert used["overall_15min"] + overall <= self.limits.overall_15min
             assert used["overall_day"] + overall <= self.limits.overall_day
 
@@ -158,9 +211,9 @@ class Processes(RuleBasedStateMachine):
         self.world.spoil = None
         for desk in self.desks:
             desk.go_on()
-        assert not self.world.rejections
         self.world.at(self.world.now, lambda: None)
-        self.world.run(*self.desks, until=self.world.now + 86_400 * DAYS)
+        days = 2 + len(self.jobs) // self.limits.read_day
+        self.world.run(*self.desks, until=self.world.now + 86_400 * days)
         waiting = [job for desk, job in self.jobs if desk.is_alive and job.done_at is None and not job.cancelled]
         lost = [job for job in waiting if job.started_at is not None]
         assert len(waiting) == len(lost), "somebody waits for ever"
@@ -170,3 +223,13 @@ Processes.TestCase.settings = settings(
     max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestProcesses = Processes.TestCase
+
+
+class LongProcesses(Processes):
+    """The same for longer."""
+
+
+LongProcesses.TestCase.settings = settings(
+    max_examples=1_000, stateful_step_count=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+TestLongProcesses = pytest.mark.long(LongProcesses.TestCase)
