@@ -8,7 +8,6 @@ somebody may do to the file what he would not do to one in use. Rules:
 - What was written into the file by others than SQLite is seen by its time and size. If it is no longer this library's,
   or is damaged, the WAL is emptied before the connection is closed: SQLite would merge it into what is there now.
 - A fork closes the connection before; parent and child open their own. Nothing of SQLite's may go through one.
-- No other descriptor of the file is closed while it is open: that would drop all locks this process has on it (POSIX).
 """
 
 from __future__ import annotations
@@ -17,17 +16,22 @@ import os
 import sqlite3
 import sys
 import threading
+import time
 import weakref
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Literal, TypeVar
 
+from strava_async.stores.file_lock import FileLock
 from strava_async.stores.sqlite_file import SqliteFile
+from strava_async.stores.sqlite_header import Header, time_of
+from strava_async.stores.sqlite_shared import MAKING, lock_path
 
 T = TypeVar("T")
 
 # A transaction takes less than a millisecond, unless the disk hangs.
 _FORK_WAIT_SECONDS = 5.0
+_PAUSE_SECONDS = 0.002
 _DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
@@ -82,29 +86,45 @@ class HeldConnection:
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code in _DAMAGED:
-                opened.empty_wal()
+                with self._exclusive(file):
+                    opened.empty_wal()
             if code not in _BUSY:
                 self._close()
             raise
 
     def _current(self, file: SqliteFile) -> _Opened:
         opened = self._opened
-        if opened is not None:
-            if opened.pid != os.getpid():
-                raise file.schema.error(
-                    f"this process was forked while {file.path} was in use: make the limiter after the fork"
-                )
-            state = opened.state(file)
-            if state == "same":
-                return opened
-            if state == "overwritten":
-                opened.empty_wal()
-            elif state == "replaced":
-                opened.remove_companions()
-            self._close()
-        opened = _Opened.of(file)
+        if opened is not None and opened.pid != os.getpid():
+            raise file.schema.error(
+                f"this process was forked while {file.path} was in use: make the limiter after the fork"
+            )
+        if opened is not None and opened.state(file) == "same":
+            return opened
+        # One process at a time: another must not lose the WAL that it has just begun.
+        with self._exclusive(file):
+            if opened is not None:
+                state = opened.state(file)
+                if state == "overwritten":
+                    opened.empty_wal()
+                elif state == "replaced":
+                    opened.remove_companions()
+                self._close()
+            opened = _Opened.of(file)
         self._opened, self._finalizer = opened, weakref.finalize(self, opened.close)
         return opened
+
+    @contextmanager
+    def _exclusive(self, file: SqliteFile) -> Generator[None]:
+        lock, waited = FileLock(lock_path(file, MAKING)), 0.0
+        while not lock.try_acquire():
+            if waited >= self._wait_seconds:
+                raise file.schema.error(f"another process is opening {file.path}, and does not end: end it")
+            time.sleep(_PAUSE_SECONDS)
+            waited += _PAUSE_SECONDS
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _close(self) -> None:
         self._opened = None
@@ -129,52 +149,6 @@ class HeldConnection:
         self._mutex = threading.Lock()
 
 
-class _Header:
-    """The beginning of an open file, read without SQLite, which would take it from the WAL.
-
-    Args:
-        path: the file.
-    """
-
-    def __init__(self, path: str) -> None:
-        with _opening:
-            fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-            found = os.fstat(fd)
-            self._key = (found.st_dev, found.st_ino)
-            # All are kept until the last is closed, in all threads.
-            _descriptors.setdefault(self._key, []).append(fd)
-            _users[self._key] = _users.get(self._key, 0) + 1
-        self._fd = fd
-
-    def is_of(self, found: os.stat_result) -> bool:
-        """Return whether it is this file's."""
-        return self._key == (found.st_dev, found.st_ino)
-
-    def time(self) -> tuple[int, int]:
-        """Return its size, and when it was last written to."""
-        return _time(os.fstat(self._fd))
-
-    def application_id(self) -> int | None:
-        """Return SQLite's mark for whose file it is; None if it is no file of SQLite's."""
-        os.lseek(self._fd, 0, os.SEEK_SET)
-        header = os.read(self._fd, 100)
-        return int.from_bytes(header[68:72], "big") if header.startswith(b"SQLite format 3\0") else None
-
-    def close(self) -> None:
-        """Close it, if no other connection of this process is to the same file."""
-        with _opening:
-            _users[self._key] -= 1
-            if not _users[self._key]:
-                del _users[self._key]
-                for fd in _descriptors.pop(self._key):
-                    os.close(fd)
-
-
-_opening = threading.Lock()
-_descriptors: dict[tuple[int, int], list[int]] = {}
-_users: dict[tuple[int, int], int] = {}
-
-
 class _Opened:
     """A connection, and the file that it is of.
 
@@ -183,7 +157,7 @@ class _Opened:
         pid: of the process that opened it.
     """
 
-    def __init__(self, path: str, connection: sqlite3.Connection, header: _Header, found: os.stat_result) -> None:
+    def __init__(self, path: str, connection: sqlite3.Connection, header: Header, found: os.stat_result) -> None:
         self.connection = connection
         self.pid = os.getpid()
         self._path = path
@@ -196,7 +170,7 @@ class _Opened:
     def of(cls, file: SqliteFile) -> _Opened:
         """Check a file, and open it."""
         with ExitStack() as stack:
-            header = _Header(file.path)
+            header = Header(file.path)
             stack.callback(header.close)
             with file.reading():  # with all checks; it corrects the mode too
                 found = os.stat(file.path)
@@ -211,16 +185,17 @@ class _Opened:
         return opened
 
     def state(self, file: SqliteFile) -> Literal["same", "altered", "replaced", "overwritten"]:
-        """Return what has become of the file; ``altered`` is its mode or its owner."""
+        """Return what has become of the file, or of its WAL; ``altered`` is its mode or its owner."""
         try:
-            found = os.stat(file.path)
+            found, wal = os.stat(file.path), os.stat(self._companions[0][0])
         except FileNotFoundError:
             return "replaced"
-        if file.path != self._path or not os.path.samestat(found, self._found):
+        is_there = os.path.samestat(found, self._found) and os.path.samestat(wal, self._companions[0][1])
+        if file.path != self._path or not is_there:
             return "replaced"
         if (found.st_mode, found.st_uid) != (self._found.st_mode, self._found.st_uid):
             return "altered"
-        is_ours = _time(found) == self._time or self._header.application_id() == file.schema.application_id
+        is_ours = time_of(found) == self._time or self._header.application_id() == file.schema.application_id
         return "same" if is_ours else "overwritten"
 
     def note_time(self) -> None:
@@ -247,10 +222,6 @@ class _Opened:
             with suppress(sqlite3.Error):
                 self.connection.close()
             self._header.close()
-
-
-def _time(found: os.stat_result) -> tuple[int, int]:
-    return found.st_size, found.st_mtime_ns
 
 
 _all: weakref.WeakSet[HeldConnection] = weakref.WeakSet()

@@ -18,6 +18,7 @@ from strava_async.stores.private_files import Privacy
 from strava_async.stores.sqlite_file import Schema, SqliteFile
 
 T = TypeVar("T")
+MAKING = "new"
 Work = Callable[[sqlite3.Connection], T]
 
 # What a save may take: the -shm, of 32 KiB from its first byte on; the WAL's copy of the eight pages that change when
@@ -53,7 +54,7 @@ class SharedFile:
         private: bool,
         is_encrypted: Work[bool] = lambda _: False,
     ) -> None:
-        self.path = _checked_path(path)
+        self.path = _checked_path(os.fspath(path) if hasattr(path, "__fspath__") else path)
         self._schema = schema
         self._busy_timeout = busy_timeout
         self._is_encrypted = is_encrypted
@@ -154,14 +155,14 @@ class SharedFile:
             the lock; None if it is held.
         """
         file = self._resolved()
-        lock = FileLock(_lock_path(file, name))
+        lock = FileLock(lock_path(file, name))
         with file.explained():
             return lock if lock.try_acquire() else None
 
     def lock_names(self) -> list[str]:
         """Return the names of the locks whose files exist: they are held, or their holder was killed. Blocks."""
         try:
-            return os.listdir(_lock_path(self._resolved(), ""))
+            return os.listdir(lock_path(self._resolved(), ""))
         except OSError:
             return []
 
@@ -190,7 +191,7 @@ class SharedFile:
         """Return the file, made if there is none."""
         file = self._resolved()
         if not file.exists():
-            async with self._exclusive(file, "new", self._busy_timeout):
+            async with self._exclusive(file, MAKING, self._busy_timeout):
                 await finish_in_thread(file.create)
         return file
 
@@ -212,7 +213,7 @@ class SharedFile:
             if waiting.cancelled_caught:
                 raise taken
             known = name if shared is None else await self._read_of(file, shared)
-            lock = FileLock(_lock_path(file, known))
+            lock = FileLock(lock_path(file, known))
             with anyio.CancelScope(deadline=give_up_at) as waiting, file.explained():
                 await stack.enter_async_context(lock)
             if waiting.cancelled_caught:
@@ -220,13 +221,13 @@ class SharedFile:
             yield lock
 
 
-def _lock_path(file: SqliteFile, name: str) -> str:
+def lock_path(file: SqliteFile, name: str) -> str:
+    """Return the file of a lock: ``MAKING`` is for who makes a file or what SQLite has beside it."""
     return os.path.join(f"{file.path}-locks", name)
 
 
 def _checked_path(path: object) -> str:
     """Return it as an absolute path."""
-    path = os.fspath(path) if isinstance(path, os.PathLike) else path
     if not isinstance(path, str) or not path or "\0" in path:
         raise InputError("the path is a text that names a file")
     if path == ":memory:":

@@ -11,6 +11,9 @@
 - ``spend PATH BASE COUNTER COUNT``: it sends so many requests to a meter, which counts in a file; says how many of them
   were over the limit.
 
+- ``call PATH``: it makes one call after the other, whatever becomes of them, until it is told a line; then until one
+  succeeds, and says how many it made.
+
 ``BASE`` is the instant of the machine's monotonic clock at which a quarter hour begins.
 """
 
@@ -29,8 +32,10 @@ import anyio.to_thread
 
 from strava_async import SqliteRateLimiter
 from strava_async.clock import SystemClock
-from strava_async.errors import QuotaExceededError
+from strava_async.errors import QuotaExceededError, StoreError
 from strava_async.limiter.base import Permit
+from strava_async.limiter.sqlite_place import SqlitePlace
+from strava_async.quota.fleet_messages import Report
 from strava_async.testing.clock import SOME_TUESDAY
 
 LIMIT = 100
@@ -142,9 +147,27 @@ async def spend(path: str, base: str, counter: str, count: str) -> None:
     say(over)
 
 
+async def call(path: str) -> None:
+    place, name, count = SqlitePlace(path, "7"), f"process {os.getpid()}", 0
+    say("ready")
+    line = threading.Thread(target=sys.stdin.readline)
+    line.start()
+    is_done = False
+    while line.is_alive() or not is_done:
+        count += 1
+        try:
+            await place.call(Report(name, count), 0)
+        except StoreError:
+            is_done = False
+        else:
+            is_done = True
+    await place.close()
+    say(count)
+
+
 if __name__ == "__main__":
     _, order, *arguments = sys.argv
     if order == "lock":
         lock(*arguments)
     else:
-        anyio.run({"limiter": limiter, "spend": spend}[order], *arguments)
+        anyio.run({"limiter": limiter, "spend": spend, "call": call}[order], *arguments)

@@ -106,6 +106,29 @@ def test_what_a_process_holds_that_is_stopped_for_longer_than_its_lease_is_given
     assert counter.stat().st_size <= 100
 
 
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_file_that_is_taken_away_again_and_again_stays_one_file_for_all(
+    workers: Workers, path: Path, is_replaced: bool
+) -> None:
+    processes = [workers.start("call", path) for _ in range(4)]
+    assert [ask(each) for each in processes] == ["ready"] * 4
+    older = path.with_name("older.db")
+    for _ in range(30):
+        while not path.exists() or path.stat().st_size == 0:
+            time.sleep(0.001)
+        if is_replaced:
+            with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(older)) as target:
+                source.backup(target)
+            older.replace(path)
+        else:
+            path.unlink()
+        time.sleep(0.02)
+    assert all(int(ask(each, "end")) > 1 for each in processes)
+    assert all(each.wait(timeout=10) == 0 for each in processes)
+    assert len(rows(path)) <= 4
+    assert [each.name for each in path.parent.iterdir() if each.is_file()] == [path.name]
+
+
 FORKED = """
 import asyncio, os, sys
 from strava_async import SqliteRateLimiter
