@@ -16,11 +16,12 @@ import redis
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.sentinel import Sentinel
 
+from benchmarks.fleet_server_cost import measure
 from strava_async import InputError
 from strava_async.errors import LimiterError, QuotaExceededError, StoreError
 from strava_async.limiter.base import ClosableLimiter, Limiter
 from strava_async.limiter.redis_place import RedisPlace
-from strava_async.quota.fleet_messages import Report, Wants
+from strava_async.quota.fleet_messages import Report, Spent, Wants
 from strava_async.quota.fleet_state import Fleet
 from strava_async.redis import RedisRateLimiter
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
@@ -211,6 +212,23 @@ async def test_the_keys_expire_two_days_after_their_last_use(client: Redis, redi
     await place.call(Report("a", 4, quarter=5), now + 6 * hour + 1)
     assert int(redis_server.ask("PTTL", QUOTA)) <= day  # it was told that just now
     assert sorted(redis_server.ask("KEYS", "*")) == [QUOTA, ROWS]
+
+
+async def test_a_process_takes_less_than_300_bytes(client: Redis, redis_server: RedisServer) -> None:
+    place, used = RedisPlace(client, "7"), list[int]()
+    for process in range(200):
+        report = Report(f"{process:016x}", 1, quarter=5, done=Spent(400, 400), wants=Wants(0, 50), row_ms=900_000)
+        await place.call(report, 0)
+        used.append(sum(int(redis_server.ask("MEMORY", "USAGE", key, "SAMPLES", 0)) for key in (QUOTA, ROWS)))
+    assert used[63] - used[7] <= 300 * 56
+    assert used[199] - used[7] <= 300 * 192  # by then the server keeps the rows in another form
+
+
+async def test_what_it_costs_the_server_can_be_measured(redis_server: RedisServer) -> None:
+    with redis.Redis(port=redis_server.port) as client:
+        cost = measure(client, turns=1)
+    assert min(cost.row_us, cost.few_us, cost.many_us) > 0
+    assert cost.bytes_each <= 300
 
 
 async def test_leases_go_by_the_server_s_clock(client: Redis, redis_server: RedisServer) -> None:
