@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -577,3 +579,39 @@ async def test_behind_a_sentinel_it_goes_on_with_the_new_primary(tmp_path: Path)
                     (await limiter.acquire()).release()
         for each in sentinel.sentinels:
             await each.aclose()
+
+
+# -- processes ---------------------------------------------------------------------------------------------------------
+
+PROGRAM = """
+import asyncio, sys
+from email.utils import formatdate
+from redis.asyncio import Redis
+from strava_async.redis import RedisRateLimiter
+
+async def main(port, counter, count):
+    async with Redis(port=port) as client, RedisRateLimiter(client, application="7") as limiter:
+        refused = 0
+        for _ in range(count):
+            with await limiter.acquire() as permit:
+                with open(counter, "a") as file:
+                    file.write(".")
+                used = len(open(counter).read())
+                refused += used > 100
+                fields = {"date": formatdate(limiter.clock.time(), usegmt=True), "x-ratelimit-limit": "200,2000",
+                    "x-readratelimit-limit": "100,1000", "x-ratelimit-usage": f"{used},{used}",
+                    "x-readratelimit-usage": f"{used},{used}"}
+                permit.settle(200, fields)
+        print(refused, limiter.state)
+
+asyncio.run(main(int(sys.argv[1]), sys.argv[2], 20))
+"""
+
+
+def test_processes_share_it(redis_server: RedisServer, tmp_path: Path) -> None:
+    counter = tmp_path / "counter"
+    arguments = [sys.executable, "-c", PROGRAM, str(redis_server.port), str(counter)]
+    started = [subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    output = [process.communicate(timeout=60)[0].strip() for process in started]
+    assert output == ["0 shared"] * 3
+    assert len(counter.read_text()) == 60
