@@ -123,11 +123,12 @@ class Processes:
         return float(stats["cmdstat_evalsha"]["usec_per_call"])
 
 
-def measure(client: Any) -> ServerCost:
+def measure(client: Any, *, turns: int = _TURNS) -> ServerCost:
     """Return what a server needs, which is emptied.
 
     Args:
         client: of it, for this alone.
+        turns: how often each is measured.
     """
     least, memory = {}, {}
     rows: list[float] = []
@@ -136,7 +137,7 @@ def measure(client: Any) -> ServerCost:
         processes = Processes(client, number)
         processes.take(20 * number)
         taken: list[float] = []
-        for _ in range(_TURNS):
+        for _ in range(turns):
             taken.append(processes.take(_CALLS))
             rows.append(processes.take_row(_CALLS))
         least[number] = min(taken)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,11 +18,12 @@ import redis
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.sentinel import Sentinel
 
+from benchmarks.fleet_server_cost import measure
 from strava_async import InputError
 from strava_async.errors import LimiterError, QuotaExceededError, StoreError
 from strava_async.limiter.base import ClosableLimiter, Limiter
 from strava_async.limiter.redis_place import RedisPlace
-from strava_async.quota.fleet_messages import Report, Wants
+from strava_async.quota.fleet_messages import Report, Spent, Wants
 from strava_async.quota.fleet_state import Fleet
 from strava_async.redis import RedisRateLimiter
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
@@ -211,6 +214,23 @@ async def test_the_keys_expire_two_days_after_their_last_use(client: Redis, redi
     await place.call(Report("a", 4, quarter=5), now + 6 * hour + 1)
     assert int(redis_server.ask("PTTL", QUOTA)) <= day  # it was told that just now
     assert sorted(redis_server.ask("KEYS", "*")) == [QUOTA, ROWS]
+
+
+async def test_a_process_takes_less_than_300_bytes(client: Redis, redis_server: RedisServer) -> None:
+    place, used = RedisPlace(client, "7"), list[int]()
+    for process in range(200):
+        report = Report(f"{process:016x}", 1, quarter=5, done=Spent(400, 400), wants=Wants(0, 50), row_ms=900_000)
+        await place.call(report, 0)
+        used.append(sum(int(redis_server.ask("MEMORY", "USAGE", key, "SAMPLES", 0)) for key in (QUOTA, ROWS)))
+    assert used[63] - used[7] <= 300 * 56
+    assert used[199] - used[7] <= 300 * 192  # by then the server keeps the rows in another form
+
+
+async def test_what_it_costs_the_server_can_be_measured(redis_server: RedisServer) -> None:
+    with redis.Redis(port=redis_server.port) as client:
+        cost = measure(client, turns=1)
+    assert min(cost.row_us, cost.few_us, cost.many_us) > 0
+    assert cost.bytes_each <= 300
 
 
 async def test_leases_go_by_the_server_s_clock(client: Redis, redis_server: RedisServer) -> None:
@@ -559,3 +579,39 @@ async def test_behind_a_sentinel_it_goes_on_with_the_new_primary(tmp_path: Path)
                     (await limiter.acquire()).release()
         for each in sentinel.sentinels:
             await each.aclose()
+
+
+# -- processes ---------------------------------------------------------------------------------------------------------
+
+PROGRAM = """
+import asyncio, sys
+from email.utils import formatdate
+from redis.asyncio import Redis
+from strava_async.redis import RedisRateLimiter
+
+async def main(port, counter, count):
+    async with Redis(port=port) as client, RedisRateLimiter(client, application="7") as limiter:
+        refused = 0
+        for _ in range(count):
+            with await limiter.acquire() as permit:
+                with open(counter, "a") as file:
+                    file.write(".")
+                used = len(open(counter).read())
+                refused += used > 100
+                fields = {"date": formatdate(limiter.clock.time(), usegmt=True), "x-ratelimit-limit": "200,2000",
+                    "x-readratelimit-limit": "100,1000", "x-ratelimit-usage": f"{used},{used}",
+                    "x-readratelimit-usage": f"{used},{used}"}
+                permit.settle(200, fields)
+        print(refused, limiter.state)
+
+asyncio.run(main(int(sys.argv[1]), sys.argv[2], 20))
+"""
+
+
+def test_processes_share_it(redis_server: RedisServer, tmp_path: Path) -> None:
+    counter = tmp_path / "counter"
+    arguments = [sys.executable, "-c", PROGRAM, str(redis_server.port), str(counter)]
+    started = [subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    output = [process.communicate(timeout=60)[0].strip() for process in started]
+    assert output == ["0 shared"] * 3
+    assert len(counter.read_text()) == 60
