@@ -73,6 +73,7 @@ class Lease:
         self.reserved_until = -math.inf
         self.on_news: Callable[[], object] = _nothing
         self._random = random
+        self._owed = [0, 0]  # started without a unit since the last call, whose reply does not know of them
         self._processes = self._processes_before = 0  # the most that were told of in a window; zero for not yet
         self._wants = Wants()
         self._asked_at = self._last_at = -math.inf
@@ -99,10 +100,11 @@ class Lease:
 
     def start(self, reads: bool, now: float) -> None:
         """Take a unit for a request; where the meeting place is away there may be none."""
-        free = self.free
-        free[OVERALL] = max(0, free[OVERALL] - 1)
-        if reads:
-            free[READ] = max(0, free[READ] - 1)
+        for budget in (OVERALL, READ) if reads else (OVERALL,):
+            if self.free[budget]:
+                self.free[budget] -= 1
+            else:
+                self._owed[budget] += 1
         self.starts += 1
         self.alone = self.alone or now >= self.away_at
         self._started_at = now
@@ -194,6 +196,7 @@ class Lease:
         self._is_news = self._tell_at < math.inf or self.starts > 0
         self._tell_at = self._confirm_at = math.inf
         self.starts = 0
+        self._owed = [0, 0]
         return soon
 
     def take(self, reply: Reply, granted: Spent, wants: Wants, now: float) -> None:
@@ -213,8 +216,8 @@ class Lease:
             self.drop()
         self.until = self._asked_at + self.seconds - SPARE_SECONDS
         if now < self.until:
-            self.free[READ] += granted.read
-            self.free[OVERALL] += granted.overall
+            self.free[READ] += max(0, granted.read - self._owed[READ])
+            self.free[OVERALL] += max(0, granted.overall - self._owed[OVERALL])
         if self._is_news or granted.overall:
             self._confirm_at = now + CONFIRM_SECONDS
         unmet = wants.total > granted.overall

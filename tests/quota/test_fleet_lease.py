@@ -110,6 +110,23 @@ def test_a_call_that_fails_prolongs_nothing(holder: Holder) -> None:
     assert not holder.holds()
 
 
+def test_what_was_started_alone_while_a_call_was_under_way_is_taken_off_its_grant(holder: Holder) -> None:
+    # The place granted all that there was, and knew nothing of it.
+    entry = holder.ledger.book(QuotaClass.READ, Priority.NORMAL, holder.now)
+    fields = {"X-RateLimit-Limit": "200,2000", "X-ReadRateLimit-Limit": "100,1000"}
+    usage = {"X-RateLimit-Usage": "2,2", "X-ReadRateLimit-Usage": "2,2"}
+    date = {"Date": "Tue, 06 Jan 2026 10:05:00 GMT"}
+    holder.ledger.settle(entry, 200, {**fields, **usage, **date}, holder.now)
+    holder.ledger.report(Wants(normal=1), holder.now)
+    holder.ledger.fail(holder.now)
+    holder.now += LEASE
+    reply = holder.call(Wants(normal=1))
+    assert holder.holds()
+    holder.start()
+    holder.ledger.take(reply, holder.now + 0.1)
+    assert holder.ledger.lease.free == [4, 4]
+
+
 @pytest.mark.parametrize("sleeps", [False, True], ids=["stopped", "asleep"])
 @pytest.mark.parametrize("seconds", [8.0, 11.0, 80.0])
 def test_who_was_stopped_starts_nothing_that_is_the_others_by_now(seconds: float, sleeps: bool) -> None:

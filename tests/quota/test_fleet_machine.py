@@ -161,14 +161,17 @@ class Processes(RuleBasedStateMachine):
     @rule(calls=st.sampled_from([1, 5, 1 << 20]))
     def lose_writes(self, calls: int) -> None:
         """Empty the store, or put a replica in its place."""
-        history = self.place.history
-        before = self.place.fleet
-        behind = history[-1 - calls] if len(history) > calls else Fleet()
-        self.place.fleet = behind
-        # What was granted and lost may be granted again, before its process calls.
+        history, before = self.place.history, self.place.fleet
+        if len(history) <= calls:
+            # Whoever has called before is a witness, and whoever has not gets one unit, to find out.
+            self.place.fleet = Fleet()
+            return
+        self.place.fleet = behind = history[-1 - calls]
+        # What was granted in calls that no caller has seen may be granted again: nobody can know of it.
         for process, row in before.rows.items():
-            known = behind.rows[process].held.overall if process in behind.rows else 0
-            self.allowed += max(0, row.held.overall - known)
+            known = behind.rows.get(process)
+            granted = row.held.overall + row.done.overall
+            self.allowed += max(0, granted - (known.held.overall + known.done.overall if known else 0))
 
     # -- what always holds --------------------------------------------------------------------------------------------
 
@@ -212,24 +215,73 @@ class Processes(RuleBasedStateMachine):
         for desk in self.desks:
             desk.go_on()
         self.world.at(self.world.now, lambda: None)
-        days = 2 + len(self.jobs) // self.limits.read_day
+        days, calls = 2 + len(self.jobs) // self.limits.read_day, self.place.calls
         self.world.run(*self.desks, until=self.world.now + 86_400 * days)
         waiting = [job for desk, job in self.jobs if desk.is_alive and job.done_at is None and not job.cancelled]
         lost = [job for job in waiting if job.started_at is not None]
         assert len(waiting) == len(lost), "somebody waits for ever"
+        # Nor does anybody ask all the time: a few times in a window, and about each request.
+        assert self.place.calls - calls <= 10 * 96 * days * len(self.desks) + 10 * len(self.jobs)
+
+
+class Disturbed(Processes):
+    """The same with others who spend, limits that change, wrong numbers and odd refusals: nobody waits for ever."""
+
+    @rule(count=st.integers(1, 50), over=st.sampled_from([0.0, 1.0, 300.0]))
+    def others_spend(self, count: int, over: float) -> None:
+        for index in range(count):
+            self.world.foreign(self.world.now + over * index / count)
+
+    @rule(times=st.sampled_from([0.5, 1.0, 2.0]))
+    def change_the_limits(self, times: float) -> None:
+        limits = self.limits
+        self.world.meters.limits = MeterLimits(
+            int(limits.overall_15min * times),
+            int(limits.overall_day * times),
+            int(limits.read_15min * times),
+            int(limits.read_day * times),
+        )
+
+    @rule(share=st.sampled_from([0.05, 1.0]), usage=st.integers(0, 300), day=st.integers(0, 3_000))
+    def tell_wrong_numbers(self, share: float, usage: int, day: int) -> None:
+        def spoil(rng: random.Random, fields: dict[str, str]) -> dict[str, str]:
+            wrong = {"X-RateLimit-Usage": f"{usage},{day}", "X-ReadRateLimit-Usage": f"{usage},{day}"}
+            return {**fields, **wrong} if rng.random() < share else fields
+
+        self.world.spoil = spoil
+
+    @rule(share=st.sampled_from([0.0, 0.05, 1.0]))
+    def refuse(self, share: float) -> None:
+        self.world.refuses = (lambda: self.world.rng.random() < share) if share else None
+
+    def leased_and_confirmed_are_within_the_limits(self) -> None:
+        """Nothing is promised here."""
+
+    def teardown(self) -> None:
+        if hasattr(self, "place"):
+            self.world.refuses = None
+            self.change_the_limits(1.0)
+        super().teardown()
 
 
 Processes.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+Disturbed.TestCase.settings = Processes.TestCase.settings
 TestProcesses = Processes.TestCase
+TestDisturbed = Disturbed.TestCase
 
 
 class LongProcesses(Processes):
     """The same for longer."""
 
 
-LongProcesses.TestCase.settings = settings(
-    max_examples=1_000, stateful_step_count=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+class LongDisturbed(Disturbed):
+    """The same for longer."""
+
+
+LongProcesses.TestCase.settings = LongDisturbed.TestCase.settings = settings(
+    max_examples=600, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestLongProcesses = pytest.mark.long(LongProcesses.TestCase)
+TestLongDisturbed = pytest.mark.long(LongDisturbed.TestCase)
