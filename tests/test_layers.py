@@ -18,12 +18,12 @@ LAYERS = [
     "_concurrency quota oauth",
     "paging stores",
     "limiter",
-    "tokens redis",
+    "tokens",
     "request",
     "_http telemetry models",
     "protocol testing",
     "resources webhooks",
-    "client",
+    "client redis",
     "login",
     "application",
     "fastapi demo",
@@ -52,7 +52,7 @@ PURE |= {
     "request.redaction",
     "request.multipart",
 }
-PURE |= {"stores.redis_scripts", "stores.redis_errors", "stores.redis_settings", "stores.sealing"}
+PURE |= {"stores.redis_scripts", "stores.redis_errors", "stores.redis_settings", "stores.sealing", "webhooks.redis_scripts"}
 PURE |= {"request.json_values", "request.decompression", "login.pages"}
 IMPURE = {"anyio", "asyncio", "trio", "httpx", "httpx2", "time", "os", "random", "sniffio", "logging"}
 EXTRAS = {"opentelemetry", "starlette", "uvicorn", "fastapi", "redis", "rich", "typer", "multipart", "python_multipart"}
@@ -61,6 +61,8 @@ TYPED = {"pydantic", "pydantic_core", "polyline", "numpy", "pandas", "pyarrow"}
 ALLOWED = {
     "telemetry.otel": {"opentelemetry"},
     "stores.redis": {"redis"},
+    "stores.redis_client": {"redis"},
+    "webhooks.redis_store": {"redis"},
     "models": TYPED,
     "resources": TYPED,
     "testing": {"starlette", "uvicorn", "multipart", "python_multipart"},

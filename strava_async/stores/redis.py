@@ -12,7 +12,6 @@ from typing import NamedTuple, Self
 
 import sniffio
 from redis.asyncio import Redis, RedisCluster
-from redis.exceptions import AskError, MovedError, RedisClusterException, RedisError, ResponseError, TryAgainError
 
 from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async._concurrency.threads import finish_in_thread
@@ -24,8 +23,9 @@ from strava_async.stores import redis_scripts as scripts
 from strava_async.stores._values import check_athlete_id
 from strava_async.stores.base import ANY, AnyTokens, Lease
 from strava_async.stores.encryption import Key, ciphers, generate_key
+from strava_async.stores.redis_client import check_client, place, prefix, server_of
 from strava_async.stores.redis_lock import RedisLocks
-from strava_async.stores.redis_server import Confirmation, RedisServer, RefusedError
+from strava_async.stores.redis_server import Confirmation
 from strava_async.stores.redis_settings import Settings, settings_of
 from strava_async.stores.sealing import Seal
 
@@ -36,6 +36,10 @@ _CANARY = "canary"  # the field beside those of the athletes
 _PLAIN = "["  # what is not encrypted begins so: a JSON array
 
 _logger = logging.getLogger("strava_async.stores")
+
+
+class _RefusedError(TokenStoreError):
+    """The server has answered that it does not do it: nothing was written."""
 
 
 class _Row(NamedTuple):
@@ -95,26 +99,20 @@ class RedisTokenStore:
     ) -> None:
         secret = hidden(key)
         del key
-        _check(redis, application)
+        check_client(redis, application, "RedisTokenStore")
         if not lock_seconds >= 1 or not lock_timeout >= 0 or not timeout > 0:
             raise InputError("lock_seconds is at least 1, lock_timeout zero or more, timeout more than zero seconds")
         if type(replicas) is not int or replicas < 0:
             raise InputError("replicas is a number of replicas, zero or more")
         self._ciphers = ciphers(secret)
         self._application = application
-        self._place = f"Redis (application {application})"
-        self._prefix = f"{{strava:{application}}}"
+        self._place = place(application)
+        self._prefix = prefix(application)
         self._tokens = f"{self._prefix}:tokens"
         self._replicas = replicas
         self._clock = clock or SystemClock()
-        self._server = RedisServer(
-            redis,
-            keys=f"{self._prefix}:*",
-            place=self._place,
-            timeout=timeout,
-            errors=(RedisError, RedisClusterException),
-            refusals=(ResponseError,),
-            redirections=(MovedError, AskError, TryAgainError),
+        self._server = server_of(
+            redis, application=application, keys=":*", timeout=timeout, error=TokenStoreError, refused=_RefusedError
         )
         self._locks = RedisLocks(
             self._server, self._clock, seconds=lock_seconds, timeout=lock_timeout, confirmation=self._look
@@ -285,12 +283,13 @@ class RedisTokenStore:
         """Look at the server's settings, and return who has to confirm a write."""
         info = await self._server.run(scripts.INFO, [self._tokens])
         settings = settings_of(info.reveal())
-        settings.check(self._place)
+        settings.check(self._place, "athletes", TokenStoreError)
         if settings.logs:
             settings = replace(settings, fsync=await self._server.fsync(self._tokens))
-        if settings.loses and not self._has_warned:
+        loses = settings.loses("tokens saved", waits=True)
+        if loses and not self._has_warned:
             self._has_warned = True
-            _logger.warning("a crash of %s %s", self._place, settings.loses)
+            _logger.warning("a crash of %s %s", self._place, loses)
         self._settings = settings
         return self._confirmation(settings)
 
@@ -354,7 +353,7 @@ class RedisTokenStore:
         self._unconfirmed.add(athlete_id)  # until more is known, also if this is cancelled
         try:
             done, doubt = await self._server.run_confirmed(script, keys, arguments, confirmation)
-        except RefusedError:
+        except _RefusedError:
             self._unconfirmed -= {athlete_id} - before
             raise
         except TokenStoreError:
@@ -388,20 +387,3 @@ class RedisTokenStore:
         return TokenStoreError(
             f"the tokens of athlete {athlete_id} were changed whenever they had been read: try again"
         )
-
-
-def _check(redis: object, application: object) -> None:
-    """Raise InputError unless these are an async client and the name of an application."""
-    if not isinstance(redis, Redis | RedisCluster):
-        raise InputError(
-            "RedisTokenStore takes a client of redis.asyncio, such as redis.asyncio.Redis.from_url(...): a sync one "
-            "would stop the event loop"
-        )
-    if not isinstance(application, str) or not application or set(application) & set("{}"):
-        raise InputError(
-            "the application is a text without braces, such as the client id: it is in the name of each key"
-        )
-    try:
-        application.encode()
-    except UnicodeError as error:
-        raise InputError("the name of the application is not valid Unicode") from error

@@ -1,4 +1,4 @@
-"""A Redis server as the token store sees it: it runs scripts and says what is safe. Knows no library but its client.
+"""A Redis server as the stores see it: it runs scripts and says what is safe. Knows no library but its client.
 
 Rules:
 
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from strava_async._hidden import Hidden
 from strava_async._types import is_list, is_object
-from strava_async.errors import TokenStoreError
+from strava_async.errors import StoreError
 from strava_async.stores.redis_errors import reason
 
 T = TypeVar("T")
@@ -43,10 +43,6 @@ class Confirmation(NamedTuple):
     replicas: int
 
 
-class RefusedError(TokenStoreError):
-    """The server has answered that it does not do it: nothing was written."""
-
-
 class RedisServer:
     """Runs scripts.
 
@@ -55,6 +51,8 @@ class RedisServer:
         keys: the pattern of the keys in use, as an ACL has it.
         place: what the server is called in errors.
         timeout: how long one exchange may take; seconds.
+        error: what is raised where the server cannot be reached, or refuses.
+        refused: what is raised where it has answered that it does not do it: nothing was written.
         errors: what the client raises besides OSError.
         refusals: those of them that are the server's answer.
         redirections: those of them that say that another server of a cluster has the keys.
@@ -67,6 +65,8 @@ class RedisServer:
         keys: str,
         place: str,
         timeout: float,
+        error: type[StoreError],
+        refused: type[StoreError],
         errors: tuple[type[Exception], ...],
         refusals: tuple[type[Exception], ...],
         redirections: tuple[type[Exception], ...],
@@ -76,6 +76,8 @@ class RedisServer:
         self._keys = keys
         self._place = place
         self._timeout = timeout
+        self._error_type = error
+        self._refused_type = refused
         self._confirm_ms = int(1000 * min(timeout * _CONFIRM_SHARE, _listens(client) * _LISTEN_SHARE))
         self._errors: tuple[type[Exception], ...] = (*errors, OSError, TimeoutError)
         self._refusals = refusals
@@ -85,7 +87,7 @@ class RedisServer:
         """Return what a script returns, with texts for bytes.
 
         Raises:
-            TokenStoreError: the server cannot be reached, or refuses.
+            StoreError: the server cannot be reached, or refuses.
         """
 
         async def work() -> Hidden[Any]:
@@ -99,8 +101,7 @@ class RedisServer:
         """Return what a script returns, and why its write does not count as safe; empty if it does.
 
         Raises:
-            RefusedError: the server does not do it.
-            TokenStoreError: as in ``run``. It may have been done all the same.
+            StoreError: as in ``run``. Where it is not ``refused``, it may have been done all the same.
         """
         if confirmation == (False, 0):
             return str((await self.run(script, keys, arguments)).reveal()), ""
@@ -123,7 +124,7 @@ class RedisServer:
         """Return ``appendfsync``; None if this user is not told.
 
         Raises:
-            TokenStoreError: the server cannot be reached.
+            StoreError: the server cannot be reached.
         """
 
         async def work() -> Any:
@@ -161,9 +162,9 @@ class RedisServer:
             refusal = self._error(error)
         raise refusal  # here, where the client's error is not its context
 
-    def _error(self, error: Exception, *, is_done: bool = False) -> TokenStoreError:
-        kind = RefusedError if isinstance(error, self._refusals) and not is_done else TokenStoreError
-        return kind(f"{self._place} {reason(error, self._keys)}")
+    def _error(self, error: Exception, *, is_done: bool = False) -> StoreError:
+        is_refused = isinstance(error, self._refusals) and not is_done
+        return (self._refused_type if is_refused else self._error_type)(f"{self._place} {reason(error, self._keys)}")
 
 
 def _listens(client: Any) -> float:
