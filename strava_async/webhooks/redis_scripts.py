@@ -1,0 +1,436 @@
+"""What ``RedisEventStore`` has its server do: one script for each method, so that each is atomic and one round trip.
+
+A **lane** is ``e<athlete>/<digest>``, or ``d<athlete>`` for deauthorizations. All keys begin with
+``{strava:<application>}:events``, which is itself a hash of the store's clock; what follows is:
+
+====================================  ======  ==========================================================================
+``:lanes``, ``:deauthorizations``     zset    lanes by when they are due: the first event of a lane is ready, or waits
+                                              for its retry, or is leased and is due when the lease ends
+``:lane:<lane>``                      list    the keys of its events, in order
+``:rows``                             hash    key of an event: its lane and, behind a space, what the client reads
+``:ages``                             zset    keys of events by when they were received
+``:known``                            zset    keys by when they are forgotten, an hour after they were received
+``:claims``                           hash    lane: the claim that has its first event
+``:counts``                           hash    athlete: how many events are unfinished, deauthorizations excepted
+``:owners``, ``:quiet``               hash,   athlete: the state of ``owners.OwnerState``; and when it is forgotten
+                                      zset
+``:turn:<athlete>``                   set     lanes that wait for the athlete's turn
+``:reply:<call>``                     string  what a call was answered, for some seconds
+====================================  ======  ==========================================================================
+
+Rules:
+
+- Time is the server's, in milliseconds. It never goes back: what its clock is set back by is added from then on.
+- Lanes that are due at once are in the order of these calls, also within one millisecond: their score is in
+  microseconds, and each is larger than the last.
+- A call may reach the server twice, because clients repeat what got no answer: it has an id, and is answered as before.
+- A script reads before it writes, and ``CHECK`` has tried every command before the first event: one that a user may not
+  use is found when nothing was written. What needs no memory comes first where events leave: a full server lets a script
+  go on that has written something, so what is stored can be handled.
+- What a script costs does not grow with what is stored; of what has expired each removes some.
+"""
+
+from __future__ import annotations
+
+from strava_async.stores.redis_scripts import BEGIN
+from strava_async.webhooks import owners
+
+KNOWN_SECONDS = 3600.0
+REMEMBERED_OWNERS = 100_000
+QUIET_SECONDS, QUIET_CONFIRMED_SECONDS = 3600.0, 30 * 86_400.0
+# How long an answer is kept for a repeated call: longer than a client repeats it, or a worker what it has finished.
+REPLY_SECONDS, SETTLED_SECONDS = 15.0, 120.0
+
+# KEYS: what all keys begin with. ARGV: milliseconds in place of the server's, empty for those; id of the call.
+_STORE = (
+    BEGIN
+    + """
+local base = KEYS[1]
+local rows, ages, known, claims = base .. ':rows', base .. ':ages', base .. ':known', base .. ':claims'
+local counts, owners, quiet = base .. ':counts', base .. ':owners', base .. ':quiet'
+local function text(number) return string.format('%.0f', number) end
+local function field(key, name) return call('HMGET', key, name)[1] end
+
+local clock = call('HMGET', base, 'last', 'offset', 'order')
+local at = tonumber(ARGV[1]) or math.floor(now() / 1000)
+local last, offset, order = tonumber(clock[1]) or at, tonumber(clock[2]) or 0, tonumber(clock[3]) or 0
+local time = at + offset
+local was_set_back = time < last
+if was_set_back then
+  offset, time = last - at, last
+end
+local limit = math.max(time * 1000 + 999, order)
+local function tick()
+  call('HSET', base, 'last', text(time), 'offset', text(offset), 'order', text(order))
+end
+-- A removal of nothing: after it, a full server lets this script write.
+local function begin() call('HDEL', base, '-') end
+local function soon()
+  order = math.max(time * 1000, order + 1)
+  return text(order)
+end
+
+local function replied() return call('GET', base .. ':reply:' .. ARGV[2]) end
+local function reply(value, milliseconds)
+  tick()
+  call('SET', base .. ':reply:' .. ARGV[2], value, 'PX', text(milliseconds))
+  return value
+end
+local function shorten(zset, most, hash)
+  local old = call('ZRANGE', zset, '-inf', text(time), 'BYSCORE', 'LIMIT', 0, 100)
+  local excess = call('ZCARD', zset) - most
+  if #old == 0 and excess > 0 then old = call('ZRANGE', zset, 0, math.min(excess, 100) - 1) end
+  if #old > 0 then
+    call('ZREM', zset, unpack(old))
+    if hash then call('HDEL', hash, unpack(old)) end
+  end
+end
+
+local function due(lane) return base .. (string.sub(lane, 1, 1) == 'd' and ':deauthorizations' or ':lanes') end
+local function queue(lane) return base .. ':lane:' .. lane end
+local function owner_of(lane) return string.match(lane, '^%a(%d+)') end
+local function turn_of(lane) return base .. ':turn:' .. owner_of(lane) end
+local function lane_of(row) return string.match(row, '^%S+') end
+local function claimed_lane(claim)
+  local lane = string.match(claim, '^(.*):')
+  return lane and field(claims, lane) == claim and lane
+end
+-- Remove an event, which is in its list no more.
+local function forget(key, lane)
+  call('HDEL', rows, key)
+  call('ZREM', ages, key)
+  if string.sub(lane, 1, 1) == 'e' and call('HINCRBY', counts, owner_of(lane), -1) <= 0 then
+    call('HDEL', counts, owner_of(lane))
+  end
+end
+-- Let the next of a lane follow; return whether there is one.
+local function follow(lane)
+  call('HDEL', claims, lane)
+  call('SREM', turn_of(lane), lane)
+  if call('LLEN', queue(lane)) == 0 then
+    call('ZREM', due(lane), lane)
+    return false
+  end
+  call('ZADD', due(lane), soon(), lane)
+  return true
+end
+"""
+)
+
+# Try what every script uses, on keys of its own; and read those that all use.
+CHECK = (
+    _STORE
+    + """
+for _, hash in ipairs({base, rows, claims, counts, owners}) do call('HLEN', hash) end
+for _, zset in ipairs({ages, known, quiet, base .. ':lanes', base .. ':deauthorizations'}) do call('ZCARD', zset) end
+local check = base .. ':check:'
+call('SET', check .. 'text', 1, 'PX', 1)
+call('GET', check .. 'text')
+call('HSET', check .. 'hash', 'x', 1)
+call('HINCRBY', check .. 'hash', 'x', 1)
+call('HMGET', check .. 'hash', 'x')
+call('HLEN', check .. 'hash')
+call('HDEL', check .. 'hash', 'x')
+call('ZADD', check .. 'zset', 1, 'x')
+call('ZSCORE', check .. 'zset', 'x')
+call('ZRANGE', check .. 'zset', 0, 0)
+call('ZREM', check .. 'zset', 'x')
+call('RPUSH', check .. 'list', 1, 2, 3)
+call('LLEN', check .. 'list')
+call('LINDEX', check .. 'list', 0)
+call('LPOP', check .. 'list')
+call('RPOP', check .. 'list')
+call('LREM', check .. 'list', 1, 2)
+call('SADD', check .. 'set', 'x')
+call('SMEMBERS', check .. 'set')
+call('SREM', check .. 'set', 'x')
+return 1
+"""
+)
+
+# ARGV from 3: key; what to store; lane; how many may be unfinished, in all and of an athlete; how many keys are known.
+# A duplicate is written too: replicas confirm what a connection has written, not what it has found.
+APPEND = (
+    _STORE
+    + f"""
+local key, lane, hour = ARGV[3], ARGV[5], {KNOWN_SECONDS * 1000:.0f}
+local again = replied()
+if again then
+  tick()
+  return again
+end
+local known_until = tonumber(call('ZSCORE', known, key)) or 0
+if known_until > time or field(rows, key) then
+  tick()
+  return 'duplicate'
+end
+local owner, is_deauthorization = owner_of(lane), string.sub(lane, 1, 1) == 'd'
+local length = call('LLEN', queue(lane))
+local supersedes = is_deauthorization and length >= 2
+if not supersedes and call('HLEN', rows) >= tonumber(ARGV[6]) then return 'queue full' end
+local of_owner = tonumber(field(counts, owner)) or 0
+if not is_deauthorization and of_owner >= tonumber(ARGV[7]) then return 'owner full' end
+
+call('ZADD', known, text(time + hour), key)
+call('HSET', rows, key, lane .. ' ' .. ARGV[4])
+call('ZADD', ages, text(time), key)
+if supersedes then forget(call('RPOP', queue(lane)), lane) end
+if not is_deauthorization then call('HINCRBY', counts, owner, 1) end
+call('RPUSH', queue(lane), key)
+if length == 0 then call('ZADD', due(lane), soon(), lane) end
+shorten(known, tonumber(ARGV[8]))
+return reply(supersedes and 'superseded' or 'stored', {REPLY_SECONDS * 1000:.0f})
+"""
+)
+
+# ARGV from 3: 'lanes' or 'deauthorizations'; how many; milliseconds of the lease. Returns JSON: the milliseconds until
+# the next is due, -1 if none is known; and of each claim its id, row, age, and whether a lease on it had ended.
+CLAIM = (
+    _STORE
+    + f"""
+local again = replied()
+if again then return again end
+local zset, lease = base .. ':' .. ARGV[3], tonumber(ARGV[5])
+local found = {{}}
+local lanes = call('ZRANGE', zset, '-inf', text(limit), 'BYSCORE', 'LIMIT', 0, ARGV[4])
+if #lanes > 0 then begin() end
+for _, lane in ipairs(lanes) do
+  local key = call('LINDEX', queue(lane), 0)
+  local row = key and field(rows, key)
+  while key and not row do  -- somebody has removed it by hand
+    call('LPOP', queue(lane))
+    key = call('LINDEX', queue(lane), 0)
+    row = key and field(rows, key)
+  end
+  if row then
+    local claim, was_claimed = lane .. ':' .. ARGV[2], field(claims, lane) and 1 or 0
+    call('SREM', turn_of(lane), lane)
+    call('HSET', claims, lane, claim)
+    call('ZADD', zset, text((time + lease) * 1000), lane)
+    local received = tonumber(call('ZSCORE', ages, key)) or time
+    table.insert(found, {{claim, string.match(row, '^%S+ (.*)$'), time - received, was_claimed}})
+  else
+    follow(lane)
+  end
+end
+if #found > 0 then return reply(cjson.encode({{0, found}}), math.min(lease, {REPLY_SECONDS * 1000:.0f})) end
+local first = call('ZRANGE', zset, 0, 0, 'WITHSCORES')
+if was_set_back or time - last >= 1000 or #lanes > 0 then
+  begin()
+  tick()
+end
+return cjson.encode({{first[2] and math.max(tonumber(first[2]) / 1000 - time, 0) or -1, {{}}}})
+"""
+)
+
+# ARGV from 3: milliseconds of the lease; ids of claims. Returns 1 or 0 for each.
+RENEW = (
+    _STORE
+    + """
+local told = {}
+for i = 4, #ARGV do
+  local lane = claimed_lane(ARGV[i])
+  if lane then call('ZADD', due(lane), text((time + tonumber(ARGV[3])) * 1000), lane) end
+  table.insert(told, lane and '1' or '0')
+end
+return table.concat(told)
+"""
+)
+
+# The rules of ``owners.OwnerState``, with its instants in milliseconds.
+_OWNER = (
+    _STORE
+    + f"""
+local function state_of(owner)
+  local state = field(owners, owner)
+  return state and cjson.decode(state) or {{confirmed = false, turns = {{}}, not_found = {{}}}}
+end
+local function keep(owner, state)
+  local seconds = state.confirmed and {QUIET_CONFIRMED_SECONDS:.0f} or {QUIET_SECONDS:.0f}
+  call('HSET', owners, owner, cjson.encode(state))
+  call('ZADD', quiet, text(time + seconds * 1000), owner)
+  shorten(quiet, {REMEMBERED_OWNERS}, owners)
+end
+local function note(instants, most)
+  table.insert(instants, time)
+  while #instants > most do table.remove(instants, 1) end
+end
+local function had_not_found(state, count)
+  local since = state.not_found[#state.not_found - count + 1]
+  return since and time - since < {owners.NOT_FOUND_SECONDS * 1000:.0f}
+end
+local function is_doubted(state) return had_not_found(state, {owners.NOT_FOUND_BEFORE_DOUBT}) end
+local function remaining(since, period)
+  return time - since >= period and 0 or math.min(math.max(since + period - time, 1), period)
+end
+local function turn(state)
+  local turns = state.turns
+  local waits = 0
+  if had_not_found(state, {owners.NOT_FOUND_BEFORE_SLOWNESS}) and #turns > 0 then
+    waits = remaining(turns[#turns], {owners.SLOW_TURN_SECONDS * 1000:.0f})
+  end
+  if waits == 0 and #turns == {owners.TURNS} and (not state.confirmed or is_doubted(state)) then
+    waits = remaining(turns[1], {owners.TURN_SECONDS * 1000:.0f})
+  end
+  if waits == 0 then note(turns, {owners.TURNS}) end
+  return waits
+end
+-- Return whether a bound was lifted.
+local function confirm(state, was_not_found)
+  local ends_doubt = was_not_found and #state.not_found > 0
+  local is_lifted = ends_doubt or not state.confirmed
+  state.confirmed = true
+  if ends_doubt then state.not_found = {{}} end
+  return is_lifted
+end
+"""
+)
+
+# ARGV from 3: athlete; whether a doubted one gets none. Returns milliseconds to wait, -1 for doubted.
+TURN = (
+    _OWNER
+    + f"""
+local again = replied()
+if again then return again end
+local state = state_of(ARGV[3])
+if ARGV[4] == '1' and is_doubted(state) then return '-1' end
+local waits = turn(state)
+if waits > 0 then return text(waits) end
+begin()
+keep(ARGV[3], state)
+return reply('0', {REPLY_SECONDS * 1000:.0f})
+"""
+)
+
+# ARGV from 3: athlete. Returns 1 if it may be tried again.
+NOT_FOUND = (
+    _OWNER
+    + f"""
+local again = replied()
+if again then return again end
+local state = state_of(ARGV[3])
+local retries = is_doubted(state) and '0' or '1'
+note(state.not_found, {owners.NOT_FOUND_BEFORE_SLOWNESS})
+begin()
+keep(ARGV[3], state)
+return reply(retries, {REPLY_SECONDS * 1000:.0f})
+"""
+)
+
+# ARGV from 3: id of the claim; whether it is confirmed; whether it was not found at first. Returns 0 if nothing was
+# changed; 1, or 2 where something is due now that was not.
+ACK = (
+    _OWNER
+    + f"""
+local again = replied()
+if again then return again end
+local lane = claimed_lane(ARGV[3])
+if not lane then return '0' end
+begin()
+local key = call('LPOP', queue(lane))
+if key then forget(key, lane) end
+local is_due = follow(lane)
+if ARGV[4] == '1' then
+  local state = state_of(owner_of(lane))
+  if confirm(state, ARGV[5] == '1') then
+    for _, waiting in ipairs(call('SMEMBERS', turn_of(lane))) do
+      call('SREM', turn_of(lane), waiting)
+      call('ZADD', due(waiting), soon(), waiting)
+      is_due = true
+    end
+  end
+  keep(owner_of(lane), state)
+end
+return reply(is_due and '2' or '1', {SETTLED_SECONDS * 1000:.0f})
+"""
+)
+
+# ARGV from 3: id of the claim; milliseconds; what to store; whether it waits for its athlete's turn. Returns 1 or 0.
+RETRY = (
+    _STORE
+    + f"""
+local again = replied()
+if again then return again end
+local lane = claimed_lane(ARGV[3])
+local key = lane and call('LINDEX', queue(lane), 0)
+if not key then return '0' end
+begin()
+call('HSET', rows, key, lane .. ' ' .. ARGV[5])
+call('HDEL', claims, lane)
+local milliseconds = tonumber(ARGV[4])
+call('ZADD', due(lane), milliseconds > 0 and text((time + milliseconds) * 1000) or soon(), lane)
+if ARGV[6] == '1' then call('SADD', turn_of(lane), lane) end
+return reply('1', {SETTLED_SECONDS * 1000:.0f})
+"""
+)
+
+# Returns JSON: how many are unfinished and claimed; age of the oldest and how long the first has been due, or -1.
+STATS = (
+    _STORE
+    + """
+local oldest = tonumber(call('ZRANGE', ages, 0, 0, 'WITHSCORES')[2])
+local first
+for _, kind in ipairs({':lanes', ':deauthorizations'}) do
+  local score = tonumber(call('ZRANGE', base .. kind, 0, 0, 'WITHSCORES')[2])
+  if score and score <= limit and (not first or score < first) then first = score end
+end
+local ready = first and math.max(time - first / 1000, 0) or -1
+return cjson.encode({call('HLEN', rows), call('HLEN', claims), oldest and time - oldest or -1, ready})
+"""
+)
+
+# ARGV from 3: how many. Returns JSON: of each event its row, its state, its age, and after how long it is due.
+EVENTS = (
+    _STORE
+    + """
+local found = {}
+for _, key in ipairs(call('ZRANGE', ages, 0, tonumber(ARGV[3]) - 1)) do
+  local row = field(rows, key)
+  if row then
+    local lane, state = lane_of(row), 'behind'
+    local score = tonumber(call('ZSCORE', due(lane), lane)) or 0
+    if call('LINDEX', queue(lane), 0) == key then
+      state = score <= limit and 'ready' or field(claims, lane) and 'claimed' or 'delayed'
+    end
+    local age = time - tonumber(call('ZSCORE', ages, key))
+    table.insert(found, {string.match(row, '^%S+ (.*)$'), state, age, score / 1000 - time})
+  end
+end
+return cjson.encode(found)
+"""
+)
+
+# ARGV from 3: key of an event. Returns 1 or 0.
+RETRY_NOW = (
+    _STORE
+    + f"""
+local again = replied()
+if again then return again end
+local row = field(rows, ARGV[3])
+local lane = row and lane_of(row)
+if not lane or call('LINDEX', queue(lane), 0) ~= ARGV[3] or field(claims, lane) then return '0' end
+if (tonumber(call('ZSCORE', due(lane), lane)) or 0) <= limit then return '0' end
+begin()
+call('SREM', turn_of(lane), lane)
+call('ZADD', due(lane), soon(), lane)
+return reply('1', {REPLY_SECONDS * 1000:.0f})
+"""
+)
+DROP = (
+    _STORE
+    + f"""
+local again = replied()
+if again then return again end
+local row = field(rows, ARGV[3])
+if not row then return '0' end
+local lane = lane_of(row)
+local is_first = call('LINDEX', queue(lane), 0) == ARGV[3]
+local has_lease = field(claims, lane) and (tonumber(call('ZSCORE', due(lane), lane)) or 0) > limit
+if is_first and has_lease then return '0' end
+begin()
+call('LREM', queue(lane), 1, ARGV[3])
+forget(ARGV[3], lane)
+if is_first then follow(lane) end
+return reply('1', {REPLY_SECONDS * 1000:.0f})
+"""
+)
