@@ -12,7 +12,15 @@ from strava_async._lazy import lazy
 if TYPE_CHECKING:
     from strava_async.webhooks.backlog import Backlog, PersistedEvent
     from strava_async.webhooks.backlog_sqlite import SqliteBacklog
-    from strava_async.webhooks.base import Appended, Claim, EventStore
+    from strava_async.webhooks.base import (
+        Appended,
+        Claim,
+        EventAdmin,
+        EventState,
+        EventStore,
+        StoredEvent,
+        StoreStats,
+    )
     from strava_async.webhooks.counts import WebhookCounts
     from strava_async.webhooks.event_store_memory import MemoryEventStore
     from strava_async.webhooks.events import (
@@ -33,12 +41,16 @@ else:
             "Appended": "base",
             "Backlog": "backlog",
             "Claim": "base",
+            "EventAdmin": "base",
+            "EventState": "base",
             "EventStore": "base",
             "GrantState": "pending",
             "MemoryEventStore": "event_store_memory",
             "PendingEvent": "pending",
             "PersistedEvent": "backlog",
             "SqliteBacklog": "backlog_sqlite",
+            "StoreStats": "base",
+            "StoredEvent": "base",
             "Subscription": "subscription",
             "WaitReason": "pending",
             "WebhookCounts": "counts",
@@ -56,12 +68,16 @@ __all__ = [
     "Appended",
     "Backlog",
     "Claim",
+    "EventAdmin",
+    "EventState",
     "EventStore",
     "GrantState",
     "MemoryEventStore",
     "PendingEvent",
     "PersistedEvent",
     "SqliteBacklog",
+    "StoreStats",
+    "StoredEvent",
     "Subscription",
     "WaitReason",
     "WebhookCounts",

@@ -15,7 +15,6 @@ Rules:
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from enum import Enum
@@ -118,7 +117,7 @@ class BacklogGuard:
     ) -> bool:
         if not events:
             return True
-        work = partial(write, [_persisted(pending) for pending in events])
+        work = partial(write, [PersistedEvent.of(pending) for pending in events])
         ended = await self._bounded(work, "the webhook events could not be kept", until - self._clock.monotonic())
         return ended is _WriteResult.DONE
 
@@ -127,7 +126,7 @@ class BacklogGuard:
         self._to_hold.clear()
         if not events:
             return
-        hold = partial(self._backlog.hold, [_persisted(pending) for pending in events])
+        hold = partial(self._backlog.hold, [PersistedEvent.of(pending) for pending in events])
         failure = "the webhook events could not be put into the backlog when the shutdown began"
         ended = await self._bounded(hold, failure)
         for pending in events:
@@ -145,9 +144,7 @@ class BacklogGuard:
             self._settled -= keys
 
     def _pending(self, persisted: PersistedEvent) -> PendingEvent:
-        pending = PendingEvent.accepted(persisted.event, persisted.accepted_at, self._clock)
-        pending.claimed, pending.grant_state = persisted.claimed, persisted.grant_state
-        pending.failures = Counter(persisted.failures)
+        pending = persisted.pending(self._clock)
         pending.restored, pending.backlog_state = True, BacklogState.STORED
         return pending
 
@@ -191,8 +188,3 @@ async def run_to_the_end(work: Callable[[], Awaitable[None]]) -> None:
             while not ended.is_set():
                 with suppress(anyio.get_cancelled_exc_class()):  # ``Task.cancel()`` passes through shields
                     await ended.wait()
-
-
-def _persisted(pending: PendingEvent) -> PersistedEvent:
-    failures = dict(pending.failures)
-    return PersistedEvent(pending.event, pending.accepted_at, pending.claimed, pending.grant_state, failures)

@@ -13,14 +13,16 @@ Rules, beyond those of ``EventStore``:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import anyio
 
+from strava_async._concurrency.task_group import TaskGroup
 from strava_async._concurrency.ttl_set import TtlSet
 from strava_async.clock import Clock
-from strava_async.webhooks.base import Appended, Claim
+from strava_async.webhooks.base import Appended, Claim, EventState, StoredEvent, StoreStats
 from strava_async.webhooks.events import WebhookEvent
 from strava_async.webhooks.lanes import DelayQueue, Lane, LaneState, ReadyQueue
 from strava_async.webhooks.owners import Owners
@@ -28,6 +30,13 @@ from strava_async.webhooks.pending import PendingEvent, WaitReason
 from strava_async.webhooks.unfinished import Unfinished
 
 REMEMBERED_EVENTS = 100_000
+
+_STATES = {
+    LaneState.READY: EventState.READY,
+    LaneState.CLAIMED: EventState.CLAIMED,
+    LaneState.DELAYED: EventState.DELAYED,
+    LaneState.SET_ASIDE: EventState.DELAYED,
+}
 
 
 class _ClaimId(NamedTuple):
@@ -80,42 +89,106 @@ class MemoryEventStore:
         """See ``EventStore``."""
         return [self._claim(lane, lease) for lane in await self._ready[deauthorizations].take(n)]
 
-    async def ack(self, claim: Claim) -> bool:
+    async def turn(self, owner_id: int, *, unless_doubted: bool = False) -> float:
+        """See ``EventStore``."""
+        return self._owners.turn(owner_id, self._clock.monotonic(), unless_doubted=unless_doubted)
+
+    async def not_found(self, owner_id: int) -> bool:
+        """See ``EventStore``."""
+        return self._owners.not_found(owner_id, self._clock.monotonic())
+
+    async def ack(self, claim: Claim, *, confirmed: bool = False) -> bool:
         """See ``EventStore``."""
         lane = self._claimed(claim)
         if lane is None:
             return False
-        pending = self._unfinished.finish(lane)
-        self._restored -= pending.restored
-        if lane.events:
-            self._make_ready(lane)
-        owner_id = pending.event.owner_id
+        owner_id = claim.pending.event.owner_id
+        if confirmed:
+            self._owners.confirm(owner_id, was_not_found=claim.pending.standing.was_not_found)
+        self._finish(lane)
         if self._owners.take_lifted(owner_id):
             self._delayed.hasten(lambda lane: _waits_for_its_turn(lane.events[0], owner_id))
         return True
 
-    async def retry(self, claim: Claim, at: float) -> bool:
+    async def retry(self, claim: Claim, seconds: float) -> bool:
         """See ``EventStore``."""
         lane = self._claimed(claim)
         if lane is None:
             return False
-        seconds = at - self._clock.time()
         if seconds > 0:
             lane.state = LaneState.DELAYED
+            lane.due_at = self._clock.monotonic() + seconds
             self._delayed.add(lane, seconds)
         else:
             self._make_ready(lane)
         return True
 
-    async def renew(self, claim: Claim, lease: float) -> bool:
+    async def renew(self, claims: Sequence[Claim], lease: float) -> list[bool]:
         """See ``EventStore``."""
-        lane = self._claimed(claim)
-        if lane is None:
+        lanes = [self._claimed(claim) for claim in claims]
+        for lane, claim in zip(lanes, claims, strict=True):
+            if lane is not None:
+                self._start_lease(lane, claim, lease)
+        return [lane is not None for lane in lanes]
+
+    # -- EventAdmin
+
+    async def stats(self) -> StoreStats:
+        """See ``EventStore``."""
+        now = self._clock.monotonic()
+        ready_at, came_at = self.oldest_ready_at(), self._unfinished.oldest_came_at()
+        return StoreStats(
+            unfinished=len(self._unfinished),
+            claimed=sum(lane.state is LaneState.CLAIMED for lane in self._unfinished.lanes),
+            oldest_seconds=None if came_at is None else now - came_at,
+            ready_seconds=None if ready_at is None else now - ready_at,
+        )
+
+    async def events(self, *, limit: int = 100) -> list[StoredEvent]:
+        """See ``EventAdmin``."""
+        now = self._clock.monotonic()
+        listed = [
+            _stored(lane, position, now) for lane in self._unfinished.lanes for position in range(len(lane.events))
+        ]
+        return sorted(listed, key=lambda stored: -stored.age_seconds)[:limit]
+
+    async def retry_now(self, key: str) -> bool:
+        """See ``EventAdmin``."""
+        found = self._unfinished.find(key)
+        if found is None or found[1] > 0 or found[0].state is not LaneState.DELAYED:
             return False
-        self._start_lease(lane, claim, lease)
+        self._delayed.hasten(lambda lane: lane is found[0])
+        return True
+
+    async def drop(self, key: str) -> bool:
+        """See ``EventAdmin``."""
+        found = self._unfinished.find(key)
+        if found is None:
+            return False
+        lane, position = found
+        if position > 0:
+            self._restored -= self._unfinished.remove(lane, position).restored
+        elif lane.state is LaneState.CLAIMED or lane.state is LaneState.SET_ASIDE:
+            return False
+        else:
+            self._delayed.discard(lane)
+            self._ready[lane.is_of_deauthorizations].discard(lane)
+            self._finish(lane)
         return True
 
     # -- from the start of a service to its shutdown
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """See ``EventStore``. What is left at its end is ready in the next."""
+        self.begin()
+        async with TaskGroup() as tasks:
+            tasks.start_soon(self.run)
+            try:
+                yield
+            finally:
+                self._is_closed = True
+                tasks.cancel_scope.cancel()
 
     def begin(self, on_ready: Callable[[PendingEvent], None] = lambda _: None) -> None:
         """Start to accept events, in this event loop; what an earlier one has left is ready.
@@ -197,6 +270,12 @@ class MemoryEventStore:
         if lane is not None:
             self._make_ready(lane)
 
+    def _finish(self, lane: Lane) -> None:
+        pending = self._unfinished.remove(lane)
+        self._restored -= pending.restored
+        if lane.events:
+            self._make_ready(lane)
+
     def _make_ready(self, lane: Lane) -> None:
         lane.state = LaneState.READY
         first = lane.events[0]
@@ -235,6 +314,20 @@ class MemoryEventStore:
     def _set_lane_aside(self, lane: Lane) -> None:
         lane.state = LaneState.SET_ASIDE
         self._set_aside += len(lane.events)
+
+
+def _stored(lane: Lane, position: int, now: float) -> StoredEvent:
+    pending = lane.events[position]
+    is_delayed = position == 0 and lane.state is LaneState.DELAYED
+    return StoredEvent(
+        event=pending.event,
+        state=_STATES[lane.state] if position == 0 else EventState.BEHIND,
+        age_seconds=now - pending.came_at,
+        due_seconds=max(lane.due_at - now, 0.0) if is_delayed else None,
+        waits_for=pending.waits_for if is_delayed else None,
+        failures=dict(pending.failures),
+        error=pending.error,
+    )
 
 
 def _waits_for_its_turn(pending: PendingEvent, owner_id: int) -> bool:

@@ -89,6 +89,7 @@ class EventQueue:
         drain_seconds: float | None,
         backlog: Backlog | None = None,
         owners: Owners | None = None,
+        store: MemoryEventStore | None = None,
     ) -> None:
         check_positive("workers", workers)
         check_positive("max_queue", max_queue)
@@ -104,7 +105,7 @@ class EventQueue:
         self._drain_seconds = drain_seconds
         self._backlog = backlog
         self._owners = owners or Owners()
-        self._store = MemoryEventStore(clock, max_unfinished=max_queue, owners=self._owners)
+        self._store = store or MemoryEventStore(clock, max_unfinished=max_queue, owners=self._owners)
         self._shutdown = Shutdown(self.counts, self._store)
         self._log = ThrottledLog(clock)
         self._run: Run | None = None
@@ -275,14 +276,15 @@ class EventQueue:
                 if run.leaves_to_backlog(result.reason, attempted_while_draining=began_draining):
                     self._store.set_aside(claim)
                 else:  # once more, at once
-                    await self._store.retry(claim, self._clock.time())
+                    await self._store.retry(claim, 0)
             case Retry():
                 claim.pending.waits_for = result.reason
-                await self._store.retry(claim, self._clock.time() + result.seconds)
+                await self._store.retry(claim, result.seconds)
         self._check_idle(run)
 
     async def _finish(self, run: Run, claim: Claim, outcome: Outcome) -> None:
-        await self._store.ack(claim)
+        confirmed = outcome is Outcome.HANDLED and not claim.pending.event.is_deauthorization
+        await self._store.ack(claim, confirmed=confirmed)
         if run.guard is not None:
             run.guard.settle(claim.pending)
         counts = self.counts

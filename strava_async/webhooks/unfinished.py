@@ -59,13 +59,22 @@ class Unfinished:
         lane.events[-1] = pending
         return True
 
-    def finish(self, lane: Lane) -> PendingEvent:
-        """Remove the first event of a lane; return it."""
-        pending = lane.events.popleft()
+    def remove(self, lane: Lane, position: int = 0) -> PendingEvent:
+        """Remove the event at a position of a lane; return it."""
+        pending = lane.events[position]
+        del lane.events[position]
         if not lane.events:
             del self._lanes[lane.key]
         self._leave(pending)
         return pending
+
+    def find(self, key: str) -> tuple[Lane, int] | None:
+        """Return the lane of the event with this key, and its position there; None if there is none."""
+        for lane in self.lanes:
+            for position, pending in enumerate(lane.events):
+                if pending.event.key == key:
+                    return lane, position
+        return None
 
     def clear(self) -> list[PendingEvent]:
         """Remove all events; return them."""
@@ -81,6 +90,10 @@ class Unfinished:
         """Return since when a worker is needed, on the monotonic clock; None if no event is ready. Thread-safe."""
         ready_at = [first.ready_at for first in map(_first, self.lanes) if first is not None]
         return min((at for at in ready_at if at is not None), default=None)
+
+    def oldest_came_at(self) -> float | None:
+        """Return when the oldest event came, on the monotonic clock; None if there is none."""
+        return min((lane.events[0].came_at for lane in self.lanes), default=None)
 
     def _leave(self, pending: PendingEvent) -> None:
         self._count -= 1

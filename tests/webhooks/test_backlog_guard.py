@@ -14,9 +14,10 @@ import pytest
 
 from strava_async import InputError, QuotaExceededError, TokenStoreError, TransportError
 from strava_async.testing import FakeClock
-from strava_async.webhooks import PersistedEvent, SqliteBacklog, WebhookCounts, WebhookEvent
+from strava_async.webhooks import MemoryEventStore, PersistedEvent, SqliteBacklog, WebhookCounts, WebhookEvent
 from strava_async.webhooks.backlog import Backlog
 from strava_async.webhooks.backlog_guard import BACKLOG_SECONDS
+from strava_async.webhooks.base import OwnerBounds
 from strava_async.webhooks.counts import Offer
 from strava_async.webhooks.handler import EventHandler
 from strava_async.webhooks.queue import EventQueue
@@ -138,7 +139,13 @@ class Service:
         backlog.error = None
 
     def handling(self) -> EventHandler:
-        return EventHandler(self, on_event=self.on_event, on_disconnect=self.on_disconnect, claim=self.claim)
+        return EventHandler(
+            self, on_event=self.on_event, on_disconnect=self.on_disconnect, claim=self.claim, bounds=self.bounds
+        )
+
+    @property
+    def bounds(self) -> OwnerBounds:
+        return MemoryEventStore(self.clock, max_unfinished=1)
 
     def queue(self, **changes: Any) -> EventQueue:
         handling = self.handling()
@@ -472,7 +479,7 @@ async def test_what_a_thread_is_still_at_is_nobody_elses_before_its_process_is_g
         begun.set()
         release.wait(30)
 
-    handling = EventHandler(service, on_event=on_event, on_disconnect=None, claim=None)
+    handling = EventHandler(service, on_event=on_event, on_disconnect=None, claim=None, bounds=service.bounds)
     queue = EventQueue(handling.attempt, clock=service.clock, workers=1, max_queue=9, drain_seconds=0, backlog=backlog)
     try:
         with anyio.CancelScope() as scope:

@@ -28,6 +28,7 @@ from strava_async.fastapi.problems import Problem, problem_of
 from strava_async.fastapi.webhooks.guard import MAX_BODY_BYTES, TOO_LARGE, TOO_SLOW, Guard, RefusedError, Signature
 from strava_async.webhooks.backlog import Backlog
 from strava_async.webhooks.counts import Offer, WebhookCounts
+from strava_async.webhooks.event_store_memory import MemoryEventStore
 from strava_async.webhooks.events import WebhookEvent, challenge_of
 from strava_async.webhooks.handler import ClaimFunction, EventHandler, Grants, OnDisconnect, OnEvent, RetryOn
 from strava_async.webhooks.handler_calls import HANDLER_SECONDS
@@ -201,8 +202,10 @@ def webhook_router(
     """
     token, key = Hidden(verify_token), None if signing_secret is None else Hidden(signing_secret)
     del verify_token, signing_secret
+    store = MemoryEventStore(strava.clock, max_unfinished=max_queue)
     handler = EventHandler(
         strava,
+        bounds=store,
         on_event=on_event,
         on_disconnect=on_disconnect,
         claim=claim,
@@ -217,7 +220,7 @@ def webhook_router(
         max_queue=max_queue,
         drain_seconds=drain_seconds,
         backlog=backlog,
-        owners=handler.owners,
+        store=store,
     )
     guard = Guard(token, subscription_id, signature, key, max_body_bytes, strava.clock)
     return WebhookRouter(path, guard, queue, handler)
