@@ -52,7 +52,8 @@ PURE |= {
     "request.redaction",
     "request.multipart",
 }
-PURE |= {"stores.redis_scripts", "stores.redis_errors", "stores.redis_settings", "stores.sealing", "webhooks.redis_scripts"}
+PURE |= {"stores.redis_scripts", "stores.redis_errors", "stores.redis_settings", "stores.sealing"}
+PURE |= {f"webhooks.redis_{name}" for name in ("scripts", "owner_scripts", "admin_scripts", "values")}
 PURE |= {"request.json_values", "request.decompression", "login.pages"}
 IMPURE = {"anyio", "asyncio", "trio", "httpx", "httpx2", "time", "os", "random", "sniffio", "logging"}
 EXTRAS = {"opentelemetry", "starlette", "uvicorn", "fastapi", "redis", "rich", "typer", "multipart", "python_multipart"}

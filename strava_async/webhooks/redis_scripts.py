@@ -33,16 +33,13 @@ Rules:
 from __future__ import annotations
 
 from strava_async.stores.redis_scripts import BEGIN
-from strava_async.webhooks import owners
 
 KNOWN_SECONDS = 3600.0
-REMEMBERED_OWNERS = 100_000
-QUIET_SECONDS, QUIET_CONFIRMED_SECONDS = 3600.0, 30 * 86_400.0
 # How long an answer is kept for a repeated call: longer than a client repeats it, or a worker what it has finished.
 REPLY_SECONDS, SETTLED_SECONDS = 15.0, 120.0
 
 # KEYS: what all keys begin with. ARGV: milliseconds in place of the server's, empty for those; id of the call.
-_STORE = (
+STORE = (
     BEGIN
     + """
 local base = KEYS[1]
@@ -119,7 +116,7 @@ end
 
 # Try what every script uses, on keys of its own; and read those that all use.
 CHECK = (
-    _STORE
+    STORE
     + """
 for _, hash in ipairs({base, rows, claims, counts, owners}) do call('HLEN', hash) end
 for _, zset in ipairs({ages, known, quiet, base .. ':lanes', base .. ':deauthorizations'}) do call('ZCARD', zset) end
@@ -151,7 +148,7 @@ return 1
 # ARGV from 3: key; what to store; lane; how many may be unfinished, in all and of an athlete; how many keys are known.
 # A duplicate is written too: replicas confirm what a connection has written, not what it has found.
 APPEND = (
-    _STORE
+    STORE
     + f"""
 local key, lane, hour = ARGV[3], ARGV[5], {KNOWN_SECONDS * 1000:.0f}
 local again = replied()
@@ -186,7 +183,7 @@ return reply(supersedes and 'superseded' or 'stored', {REPLY_SECONDS * 1000:.0f}
 # ARGV from 3: 'lanes' or 'deauthorizations'; how many; milliseconds of the lease. Returns JSON: the milliseconds until
 # the next is due, -1 if none is known; and of each claim its id, row, age, and whether a lease on it had ended.
 CLAIM = (
-    _STORE
+    STORE
     + f"""
 local again = replied()
 if again then return again end
@@ -225,7 +222,7 @@ return cjson.encode({{first[2] and math.max(tonumber(first[2]) / 1000 - time, 0)
 
 # ARGV from 3: milliseconds of the lease; ids of claims. Returns 1 or 0 for each.
 RENEW = (
-    _STORE
+    STORE
     + """
 local told = {}
 for i = 4, #ARGV do
@@ -237,117 +234,9 @@ return table.concat(told)
 """
 )
 
-# The rules of ``owners.OwnerState``, with its instants in milliseconds.
-_OWNER = (
-    _STORE
-    + f"""
-local function state_of(owner)
-  local state = field(owners, owner)
-  return state and cjson.decode(state) or {{confirmed = false, turns = {{}}, not_found = {{}}}}
-end
-local function keep(owner, state)
-  local seconds = state.confirmed and {QUIET_CONFIRMED_SECONDS:.0f} or {QUIET_SECONDS:.0f}
-  call('HSET', owners, owner, cjson.encode(state))
-  call('ZADD', quiet, text(time + seconds * 1000), owner)
-  shorten(quiet, {REMEMBERED_OWNERS}, owners)
-end
-local function note(instants, most)
-  table.insert(instants, time)
-  while #instants > most do table.remove(instants, 1) end
-end
-local function had_not_found(state, count)
-  local since = state.not_found[#state.not_found - count + 1]
-  return since and time - since < {owners.NOT_FOUND_SECONDS * 1000:.0f}
-end
-local function is_doubted(state) return had_not_found(state, {owners.NOT_FOUND_BEFORE_DOUBT}) end
-local function remaining(since, period)
-  return time - since >= period and 0 or math.min(math.max(since + period - time, 1), period)
-end
-local function turn(state)
-  local turns = state.turns
-  local waits = 0
-  if had_not_found(state, {owners.NOT_FOUND_BEFORE_SLOWNESS}) and #turns > 0 then
-    waits = remaining(turns[#turns], {owners.SLOW_TURN_SECONDS * 1000:.0f})
-  end
-  if waits == 0 and #turns == {owners.TURNS} and (not state.confirmed or is_doubted(state)) then
-    waits = remaining(turns[1], {owners.TURN_SECONDS * 1000:.0f})
-  end
-  if waits == 0 then note(turns, {owners.TURNS}) end
-  return waits
-end
--- Return whether a bound was lifted.
-local function confirm(state, was_not_found)
-  local ends_doubt = was_not_found and #state.not_found > 0
-  local is_lifted = ends_doubt or not state.confirmed
-  state.confirmed = true
-  if ends_doubt then state.not_found = {{}} end
-  return is_lifted
-end
-"""
-)
-
-# ARGV from 3: athlete; whether a doubted one gets none. Returns milliseconds to wait, -1 for doubted.
-TURN = (
-    _OWNER
-    + f"""
-local again = replied()
-if again then return again end
-local state = state_of(ARGV[3])
-if ARGV[4] == '1' and is_doubted(state) then return '-1' end
-local waits = turn(state)
-if waits > 0 then return text(waits) end
-begin()
-keep(ARGV[3], state)
-return reply('0', {REPLY_SECONDS * 1000:.0f})
-"""
-)
-
-# ARGV from 3: athlete. Returns 1 if it may be tried again.
-NOT_FOUND = (
-    _OWNER
-    + f"""
-local again = replied()
-if again then return again end
-local state = state_of(ARGV[3])
-local retries = is_doubted(state) and '0' or '1'
-note(state.not_found, {owners.NOT_FOUND_BEFORE_SLOWNESS})
-begin()
-keep(ARGV[3], state)
-return reply(retries, {REPLY_SECONDS * 1000:.0f})
-"""
-)
-
-# ARGV from 3: id of the claim; whether it is confirmed; whether it was not found at first. Returns 0 if nothing was
-# changed; 1, or 2 where something is due now that was not.
-ACK = (
-    _OWNER
-    + f"""
-local again = replied()
-if again then return again end
-local lane = claimed_lane(ARGV[3])
-if not lane then return '0' end
-begin()
-local key = call('LPOP', queue(lane))
-if key then forget(key, lane) end
-local is_due = follow(lane)
-if ARGV[4] == '1' then
-  local state = state_of(owner_of(lane))
-  if confirm(state, ARGV[5] == '1') then
-    for _, waiting in ipairs(call('SMEMBERS', turn_of(lane))) do
-      call('SREM', turn_of(lane), waiting)
-      call('ZADD', due(waiting), soon(), waiting)
-      is_due = true
-    end
-  end
-  keep(owner_of(lane), state)
-end
-return reply(is_due and '2' or '1', {SETTLED_SECONDS * 1000:.0f})
-"""
-)
-
 # ARGV from 3: id of the claim; milliseconds; what to store; whether it waits for its athlete's turn. Returns 1 or 0.
 RETRY = (
-    _STORE
+    STORE
     + f"""
 local again = replied()
 if again then return again end
@@ -361,76 +250,5 @@ local milliseconds = tonumber(ARGV[4])
 call('ZADD', due(lane), milliseconds > 0 and text((time + milliseconds) * 1000) or soon(), lane)
 if ARGV[6] == '1' then call('SADD', turn_of(lane), lane) end
 return reply('1', {SETTLED_SECONDS * 1000:.0f})
-"""
-)
-
-# Returns JSON: how many are unfinished and claimed; age of the oldest and how long the first has been due, or -1.
-STATS = (
-    _STORE
-    + """
-local oldest = tonumber(call('ZRANGE', ages, 0, 0, 'WITHSCORES')[2])
-local first
-for _, kind in ipairs({':lanes', ':deauthorizations'}) do
-  local score = tonumber(call('ZRANGE', base .. kind, 0, 0, 'WITHSCORES')[2])
-  if score and score <= limit and (not first or score < first) then first = score end
-end
-local ready = first and math.max(time - first / 1000, 0) or -1
-return cjson.encode({call('HLEN', rows), call('HLEN', claims), oldest and time - oldest or -1, ready})
-"""
-)
-
-# ARGV from 3: how many. Returns JSON: of each event its row, its state, its age, and after how long it is due.
-EVENTS = (
-    _STORE
-    + """
-local found = {}
-for _, key in ipairs(call('ZRANGE', ages, 0, tonumber(ARGV[3]) - 1)) do
-  local row = field(rows, key)
-  if row then
-    local lane, state = lane_of(row), 'behind'
-    local score = tonumber(call('ZSCORE', due(lane), lane)) or 0
-    if call('LINDEX', queue(lane), 0) == key then
-      state = score <= limit and 'ready' or field(claims, lane) and 'claimed' or 'delayed'
-    end
-    local age = time - tonumber(call('ZSCORE', ages, key))
-    table.insert(found, {string.match(row, '^%S+ (.*)$'), state, age, score / 1000 - time})
-  end
-end
-return cjson.encode(found)
-"""
-)
-
-# ARGV from 3: key of an event. Returns 1 or 0.
-RETRY_NOW = (
-    _STORE
-    + f"""
-local again = replied()
-if again then return again end
-local row = field(rows, ARGV[3])
-local lane = row and lane_of(row)
-if not lane or call('LINDEX', queue(lane), 0) ~= ARGV[3] or field(claims, lane) then return '0' end
-if (tonumber(call('ZSCORE', due(lane), lane)) or 0) <= limit then return '0' end
-begin()
-call('SREM', turn_of(lane), lane)
-call('ZADD', due(lane), soon(), lane)
-return reply('1', {REPLY_SECONDS * 1000:.0f})
-"""
-)
-DROP = (
-    _STORE
-    + f"""
-local again = replied()
-if again then return again end
-local row = field(rows, ARGV[3])
-if not row then return '0' end
-local lane = lane_of(row)
-local is_first = call('LINDEX', queue(lane), 0) == ARGV[3]
-local has_lease = field(claims, lane) and (tonumber(call('ZSCORE', due(lane), lane)) or 0) > limit
-if is_first and has_lease then return '0' end
-begin()
-call('LREM', queue(lane), 1, ARGV[3])
-forget(ARGV[3], lane)
-if is_first then follow(lane) end
-return reply('1', {REPLY_SECONDS * 1000:.0f})
 """
 )
