@@ -25,8 +25,8 @@ Rules:
   microseconds, and each is larger than the last.
 - A call may reach the server twice, because clients repeat what got no answer: it has an id, and is answered as before.
 - A script reads before it writes, and ``CHECK`` has tried every command before the first event: one that a user may not
-  use is found when nothing was written. What needs no memory comes first where events leave: a full server lets a script
-  go on that has written something, so what is stored can be handled.
+  use is found when nothing was written. Where events leave, a removal comes first: a full server lets a script go on
+  that has written something, so what is stored can be handled.
 - What a script costs does not grow with what is stored; of what has expired each removes some.
 """
 
@@ -120,6 +120,7 @@ CHECK = (
     + """
 for _, hash in ipairs({base, rows, claims, counts, owners}) do call('HLEN', hash) end
 for _, zset in ipairs({ages, known, quiet, base .. ':lanes', base .. ':deauthorizations'}) do call('ZCARD', zset) end
+begin()
 local check = base .. ':check:'
 call('SET', check .. 'text', 1, 'PX', 1)
 call('GET', check .. 'text')
@@ -225,11 +226,13 @@ RENEW = (
     STORE
     + """
 local told = {}
+begin()
 for i = 4, #ARGV do
   local lane = claimed_lane(ARGV[i])
   if lane then call('ZADD', due(lane), text((time + tonumber(ARGV[3])) * 1000), lane) end
   table.insert(told, lane and '1' or '0')
 end
+tick()
 return table.concat(told)
 """
 )

@@ -50,25 +50,24 @@ class RedisEventStore:
     one round trip, and may be repeated after a lost answer. The first call, and one a minute, looks at the server's
     settings too: three more.
 
-    What is stored is as safe as the server's settings: ``appendonly yes`` with ``appendfsync always`` loses nothing, and
-    each event waits for the disk then. Weaker settings are one WARNING of the logger ``strava_async.webhooks``, which
-    says what a crash of the server loses; Strava does not send an event again that it was thanked for. An event does not
-    wait for the log of a server with ``appendfsync everysec``, as tokens do: that takes up to a second, and Strava waits
-    for two. With ``replicas`` it waits for them, so that a failover loses none. ``FLUSHALL`` loses all.
-    A server that throws keys away when its memory is full is refused; a full one accepts no events, and what it has is
-    handled.
+    What is stored is as safe as the server's settings: ``appendonly yes`` with ``appendfsync always`` loses nothing.
+    Weaker settings are one WARNING of the logger ``strava_async.webhooks``, which says what a crash of the server
+    loses; Strava does not send an event again that it was thanked for. Unlike a token, an event does not wait for the
+    log with ``appendfsync everysec``: that takes up to a second, and Strava waits for two. With ``replicas`` it waits
+    for them, so that a failover loses none. ``FLUSHALL`` loses all. A server that throws keys away when its memory is
+    full is refused; a full one accepts no events, and what it has is handled.
 
     While nothing is due, a process asks twice a second, and for deauthorizations as often. The clocks of the processes
     do not matter: time is the server's.
 
     A user that may do just this::
 
-        ACL SETUSER NAME on >PASSWORD ~{strava:*}:events* +eval +info +time +config|get +get +set +hget +hset +hmget
+        ACL SETUSER NAME on >PASSWORD ~{strava:*}:events* +eval +info +time +config|get +get +set +hset +hmget
             +hdel +hlen +hincrby +zadd +zrem +zscore +zcard +zrange +lpop +rpop +rpush +llen +lindex +lrem +sadd +srem
             +smembers
 
-    ``+wait`` with ``replicas``; without ``+config|get`` the warning is that the server does not tell. A cluster's client
-    needs more by itself, such as ``+cluster``.
+    It needs ``+wait`` with ``replicas``; without ``+config|get`` the warning is that the server does not tell. The
+    client of a cluster needs more by itself, such as ``+cluster``.
 
     Args:
         redis: a ``redis.asyncio.Redis`` or ``redis.asyncio.RedisCluster``.
@@ -269,7 +268,7 @@ class RedisEventStore:
         return Answer(claims_of(found or [], self._clock, self._place), math.inf if wait < 0 else wait / 1000)
 
     async def _intervene(self, script: str, key: str) -> bool:
-        is_done = await self._run(script, key) == "1"
+        is_done = bool(await self._run(script, key) == "1")
         if is_done:
             self._wake()
         return is_done
