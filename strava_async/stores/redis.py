@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -24,9 +23,10 @@ from strava_async.stores._values import check_athlete_id
 from strava_async.stores.base import ANY, AnyTokens, Lease
 from strava_async.stores.encryption import Key, ciphers, generate_key
 from strava_async.stores.redis_client import check_client, place, prefix, server_of
+from strava_async.stores.redis_inspection import Inspection, Stakes
 from strava_async.stores.redis_lock import RedisLocks
-from strava_async.stores.redis_server import Confirmation
-from strava_async.stores.redis_settings import Settings, settings_of
+from strava_async.stores.redis_server import Arguments
+from strava_async.stores.redis_writes import RedisWrites, RefusedError
 from strava_async.stores.sealing import Seal
 
 # A writer reads, encrypts, and then has the server compare; others may have written in between.
@@ -36,10 +36,6 @@ _CANARY = "canary"  # the field beside those of the athletes
 _PLAIN = "["  # what is not encrypted begins so: a JSON array
 
 _logger = logging.getLogger("strava_async.stores")
-
-
-class _RefusedError(TokenStoreError):
-    """The server has answered that it does not do it: nothing was written."""
 
 
 class _Row(NamedTuple):
@@ -109,17 +105,16 @@ class RedisTokenStore:
         self._place = place(application)
         self._prefix = prefix(application)
         self._tokens = f"{self._prefix}:tokens"
-        self._replicas = replicas
-        self._clock = clock or SystemClock()
+        clock = clock or SystemClock()
         self._server = server_of(
-            redis, application=application, keys=":*", timeout=timeout, error=TokenStoreError, refused=_RefusedError
+            redis, application=application, keys=":*", timeout=timeout, error=TokenStoreError, refused=RefusedError
         )
+        stakes = Stakes("athletes", "tokens saved", waits=True, error=TokenStoreError, logger=_logger)
+        inspection = Inspection(self._server, self._tokens, self._place, stakes)
+        self._writes = RedisWrites(self._server, inspection, self._tokens, lambda key: self._locks.fence(key), replicas)
         self._locks = RedisLocks(
-            self._server, self._clock, seconds=lock_seconds, timeout=lock_timeout, confirmation=self._look
+            self._server, clock, seconds=lock_seconds, timeout=lock_timeout, confirmation=self._writes.look
         )
-        self._settings: Settings | None = None
-        self._has_warned = False
-        self._unconfirmed = set[int]()
         self._loop = LoopBinding("this token store")
         self._is_closed = False
 
@@ -163,8 +158,7 @@ class RedisTokenStore:
         """
         check_athlete_id(athlete_id)
         await self._enter()
-        if athlete_id in self._unconfirmed:
-            await self._confirm(athlete_id)
+        await self._writes.confirm(athlete_id)
         row = await self._row(athlete_id)
         return self._decoded(self._seal(row.canary), athlete_id, row.value)
 
@@ -236,7 +230,7 @@ class RedisTokenStore:
             rows = await self._server.run(scripts.EVERYTHING, [self._tokens])
             arguments = await finish_in_thread(partial(self._rotated, rows))
             done, doubt = await self._server.run_confirmed(
-                scripts.ROTATE, [self._tokens], arguments, await self._look()
+                scripts.ROTATE, [self._tokens], arguments, await self._writes.look()
             )
             if doubt:
                 raise TokenStoreError(f"the rotated tokens are written, but {doubt}; then call rotate() again")
@@ -276,25 +270,7 @@ class RedisTokenStore:
         if sniffio.current_async_library() != "asyncio":
             raise InputError("RedisTokenStore runs on asyncio, as redis-py does: use SqliteTokenStore on trio")
         self._loop.enter()
-        if self._settings is None:
-            await self._look()
-
-    async def _look(self) -> Confirmation:
-        """Look at the server's settings, and return who has to confirm a write."""
-        info = await self._server.run(scripts.INFO, [self._tokens])
-        settings = settings_of(info.reveal())
-        settings.check(self._place, "athletes", TokenStoreError)
-        if settings.logs:
-            settings = replace(settings, fsync=await self._server.fsync(self._tokens))
-        loses = settings.loses("tokens saved", waits=True)
-        if loses and not self._has_warned:
-            self._has_warned = True
-            _logger.warning("a crash of %s %s", self._place, loses)
-        self._settings = settings
-        return self._confirmation(settings)
-
-    def _confirmation(self, settings: Settings) -> Confirmation:
-        return Confirmation(settings.confirms, self._replicas)
+        await self._writes.enter()
 
     @asynccontextmanager
     async def _hold(self, name: str) -> AsyncGenerator[Lease]:
@@ -344,41 +320,9 @@ class RedisTokenStore:
         Raises:
             TokenStoreError: it is not confirmed, or the lock is another's by now.
         """
-        keys = [self._tokens, self._lock_key(str(athlete_id))]
-        compared = (athlete_id, self._locks.fence(keys[1]), row.canary, "any" if any_value else "this")
-        arguments = Hidden[tuple[str | int, ...]]((*compared, row.value.reveal(), canary, value.reveal()))
-        settings = self._settings
-        confirmation = await self._look() if settings is None else self._confirmation(settings)
-        before = frozenset(self._unconfirmed & {athlete_id})
-        self._unconfirmed.add(athlete_id)  # until more is known, also if this is cancelled
-        try:
-            done, doubt = await self._server.run_confirmed(script, keys, arguments, confirmation)
-        except _RefusedError:
-            self._unconfirmed -= {athlete_id} - before
-            raise
-        except TokenStoreError:
-            self._settings = None  # it may be another server by now, or have been set otherwise
-            raise
-        if done == "done" and doubt:
-            raise TokenStoreError(f"the tokens of athlete {athlete_id} are written, but {doubt}")
-        self._unconfirmed -= {athlete_id} if done == "done" else {athlete_id} - before
-        if done == "fenced":
-            raise TokenStoreError(
-                f"the lock on the tokens of athlete {athlete_id} has passed to another process while this one did not "
-                "run: they were not saved; they are offered again at the next call"
-            )
-        return done
-
-    async def _confirm(self, athlete_id: int) -> None:
-        """Have what is there confirmed; it may be what this object has saved."""
-        confirmation = await self._look()
-        if confirmation == (False, 0):
-            self._unconfirmed.discard(athlete_id)  # nobody will ever say so
-            return
-        _, doubt = await self._server.run_confirmed(scripts.TOUCH, [self._tokens], Hidden((athlete_id,)), confirmation)
-        if doubt:
-            raise TokenStoreError(f"the tokens of athlete {athlete_id} are written, but {doubt}")
-        self._unconfirmed.discard(athlete_id)
+        compared: Arguments = Hidden((row.canary, "any" if any_value else "this", row.value.reveal()))
+        written: Arguments = Hidden((canary, value.reveal()))
+        return await self._writes.write(script, athlete_id, self._lock_key(str(athlete_id)), compared, written)
 
     def _lock_key(self, name: str) -> str:
         return f"{self._prefix}:lock:{name}"

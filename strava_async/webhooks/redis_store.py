@@ -8,7 +8,6 @@ import math
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Hashable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -20,10 +19,9 @@ from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async._hidden import Hidden
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import EventStoreError, InputError
-from strava_async.stores import redis_scripts
 from strava_async.stores.redis_client import check_client, place, prefix, server_of
+from strava_async.stores.redis_inspection import Inspection, Stakes
 from strava_async.stores.redis_server import Confirmation
-from strava_async.stores.redis_settings import settings_of
 from strava_async.webhooks import redis_admin_scripts, redis_owner_scripts
 from strava_async.webhooks import redis_scripts as scripts
 from strava_async.webhooks.arguments import check_positive
@@ -112,7 +110,8 @@ class RedisEventStore:
         self._server = server_of(
             redis, application=application, keys=":events*", timeout=timeout, error=EventStoreError
         )
-        self._has_warned = False
+        stakes = Stakes("events", "events accepted", waits=False, error=EventStoreError, logger=_logger)
+        self._inspection = Inspection(self._server, self._key, self._place, stakes)
         self._loop = LoopBinding("this event store")
         self._begin_loop()
 
@@ -247,16 +246,8 @@ class RedisEventStore:
 
     async def _look(self) -> None:
         """Look at the server's settings, and try whether this user may do what is needed."""
-        info = await self._server.run(redis_scripts.INFO, [self._key])
-        settings = settings_of(info.reveal())
-        settings.check(self._place, "events", EventStoreError)
-        if settings.logs:
-            settings = replace(settings, fsync=await self._server.fsync(self._key))
+        await self._inspection.look()
         await self._server.run(scripts.CHECK, [self._key], self._arguments())
-        loses = settings.loses("events accepted", waits=False)
-        if loses and not self._has_warned:
-            self._has_warned = True
-            _logger.warning("a crash of %s %s", self._place, loses)
         self._looked_at = self._clock.monotonic()
 
     # Calls
