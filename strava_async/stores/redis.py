@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 import sniffio
 from redis.asyncio import Redis, RedisCluster
@@ -25,24 +25,15 @@ from strava_async.stores.encryption import Key, ciphers, generate_key
 from strava_async.stores.redis_client import check_client, place, prefix, server_of
 from strava_async.stores.redis_inspection import Inspection, Stakes
 from strava_async.stores.redis_lock import RedisLocks
+from strava_async.stores.redis_rows import CANARY, Row, Rows
 from strava_async.stores.redis_server import Arguments
 from strava_async.stores.redis_writes import RedisWrites, RefusedError
-from strava_async.stores.sealing import Seal
 
 # A writer reads, encrypts, and then has the server compare; others may have written in between.
 WRITE_ATTEMPTS = 20
 
-_CANARY = "canary"  # the field beside those of the athletes
-_PLAIN = "["  # what is not encrypted begins so: a JSON array
 
 _logger = logging.getLogger("strava_async.stores")
-
-
-class _Row(NamedTuple):
-    """What the server has of an athlete: texts as they are there, empty where there is none."""
-
-    canary: str
-    value: Hidden[str]
 
 
 class RedisTokenStore:
@@ -100,9 +91,9 @@ class RedisTokenStore:
             raise InputError("lock_seconds is at least 1, lock_timeout zero or more, timeout more than zero seconds")
         if type(replicas) is not int or replicas < 0:
             raise InputError("replicas is a number of replicas, zero or more")
-        self._ciphers = ciphers(secret)
         self._application = application
         self._place = place(application)
+        self._rows = Rows(ciphers(secret), application, self._place)
         self._prefix = prefix(application)
         self._tokens = f"{self._prefix}:tokens"
         clock = clock or SystemClock()
@@ -160,7 +151,7 @@ class RedisTokenStore:
         await self._enter()
         await self._writes.confirm(athlete_id)
         row = await self._row(athlete_id)
-        return self._decoded(self._seal(row.canary), athlete_id, row.value)
+        return self._rows.decoded(self._rows.seal(row.canary), athlete_id, row.value)
 
     async def save(self, athlete_id: int, token: TokenSet, *, replacing: TokenSet | AnyTokens | None = ANY) -> bool:
         """Save the tokens, if those in the store are the ones that they are to replace; see ``TokenStore``.
@@ -174,8 +165,8 @@ class RedisTokenStore:
         await self._enter()
         for _ in range(WRITE_ATTEMPTS):
             row = await self._row(athlete_id)
-            seal = self._seal(row.canary)
-            if replacing is not ANY and self._decoded(seal, athlete_id, row.value) != replacing:
+            seal = self._rows.seal(row.canary)
+            if replacing is not ANY and self._rows.decoded(seal, athlete_id, row.value) != replacing:
                 return False
             canary = seal.begin()
             value = seal.encoded(self._application, athlete_id, token)
@@ -189,8 +180,8 @@ class RedisTokenStore:
         await self._enter()
         for _ in range(WRITE_ATTEMPTS):
             row = await self._row(athlete_id)
-            seal = self._seal(row.canary)
-            if if_unchanged is not ANY and self._decoded(seal, athlete_id, row.value) != if_unchanged:
+            seal = self._rows.seal(row.canary)
+            if if_unchanged is not ANY and self._rows.decoded(seal, athlete_id, row.value) != if_unchanged:
                 return False
             done = await self._write(scripts.DELETE, athlete_id, row, if_unchanged is ANY, "", Hidden(""))
             if done != "changed":
@@ -201,8 +192,8 @@ class RedisTokenStore:
         """Return the connected athletes, in ascending order. One round trip, some 20 ms for 10,000."""
         await self._enter()
         canary, fields = (await self._server.run(scripts.FIELDS, [self._tokens])).reveal()
-        self._seal(canary)
-        return sorted(int(field) for field in fields if field != _CANARY)
+        self._rows.seal(canary)
+        return sorted(int(field) for field in fields if field != CANARY)
 
     async def iter_athlete_ids(self, *, after: int = 0) -> AsyncIterator[int]:
         """Iterate over those who are connected now and have a larger id, in ascending order."""
@@ -223,12 +214,12 @@ class RedisTokenStore:
             InputError: the store was made without a key.
             TokenStoreError: a row cannot be read, or it is not confirmed in time.
         """
-        if not self._ciphers:
+        if not self._rows.is_encrypted:
             raise InputError("rotate() needs a key: pass key=[new, old] when making the store")
         await self._enter()
         for _ in range(WRITE_ATTEMPTS):
             rows = await self._server.run(scripts.EVERYTHING, [self._tokens])
-            arguments = await finish_in_thread(partial(self._rotated, rows))
+            arguments = await finish_in_thread(partial(self._rows.rotated, rows))
             done, doubt = await self._server.run_confirmed(
                 scripts.ROTATE, [self._tokens], arguments, await self._writes.look()
             )
@@ -275,45 +266,18 @@ class RedisTokenStore:
     @asynccontextmanager
     async def _hold(self, name: str) -> AsyncGenerator[Lease]:
         await self._enter()
-        self._seal((await self._row(0)).canary)  # without the key, nothing could be saved
+        self._rows.seal((await self._row(0)).canary)  # without the key, nothing could be saved
         async with self._locks.hold(self._lock_key(name)) as lease:
             yield lease
 
     # Rows
 
-    async def _row(self, athlete_id: int) -> _Row:
+    async def _row(self, athlete_id: int) -> Row:
         found = await self._server.run(scripts.LOAD, [self._tokens], Hidden((athlete_id,)))
-        return _Row(found.reveal()[0] or "", Hidden(found.reveal()[1] or ""))
-
-    def _seal(self, canary: str) -> Seal:
-        return Seal(self._ciphers, canary or None, self._place)
-
-    def _decoded(self, seal: Seal, athlete_id: int, value: Hidden[str]) -> TokenSet | None:
-        if not value.reveal():
-            return None
-        is_encrypted = not value.reveal().startswith(_PLAIN)
-        return seal.decoded(self._application, athlete_id, value, is_encrypted=is_encrypted)
-
-    def _rotated(self, rows: Hidden[list[str]]) -> Hidden[tuple[str | int, ...]]:
-        """Return what the script needs for all rows; takes 0.1 ms for each."""
-        values = Hidden(dict(zip(rows.reveal()[::2], rows.reveal()[1::2], strict=True)))
-        canary = values.reveal().pop(_CANARY, "")
-        seal = self._seal(canary)
-        ids = sorted(map(int, values.reveal()))
-        tokens = {each: self._decoded(seal, each, Hidden(values.reveal()[str(each)])) for each in ids}
-        new_canary = seal.change()
-        encoded = {
-            each: seal.encoded(self._application, each, token) for each, token in tokens.items() if token is not None
-        }
-        return Hidden(
-            (
-                *(canary, new_canary),
-                *(part for each in ids for part in (each, values.reveal()[str(each)], encoded[each].reveal())),
-            )
-        )
+        return Row(found.reveal()[0] or "", Hidden(found.reveal()[1] or ""))
 
     async def _write(
-        self, script: str, athlete_id: int, row: _Row, any_value: bool, canary: str, value: Hidden[str]
+        self, script: str, athlete_id: int, row: Row, any_value: bool, canary: str, value: Hidden[str]
     ) -> str:
         """Have the server compare and write; return what it did.
 
