@@ -19,10 +19,19 @@ from redis.asyncio import Redis
 from strava_async import EventStoreError, InputError
 from strava_async.redis import RedisEventStore
 from strava_async.testing import FakeClock
-from strava_async.webhooks import Appended, Claim, WaitReason, WebhookEvent, parse_event, redis_owner_scripts
+from strava_async.webhooks import (
+    Appended,
+    Claim,
+    EventStore,
+    WaitReason,
+    WebhookEvent,
+    parse_event,
+    redis_owner_scripts,
+)
 from strava_async.webhooks.owners import OwnerState
 from strava_async.webhooks.redis_values import lane_name
 from tests.redis_server import RedisServer, needs_redis
+from tests.webhooks import histories
 from tests.webhooks.contract import (
     HOUR,
     LEASE,
@@ -30,6 +39,7 @@ from tests.webhooks.contract import (
     MAX_UNFINISHED,
     EventStoreContract,
     Store,
+    claimed,
     event,
     events_of,
     removed,
@@ -470,6 +480,38 @@ async def test_a_row_that_cannot_be_read_stands_in_nobodys_way(
     assert [each.event for each in await store.events()] == [event(2)]
     clock.advance(LEASE)
     assert await store.drop(event(1).key)
+
+
+# Workers that die, sleep and come back
+
+HISTORIES = itertools.count(1)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=histories.STEPS)
+def test_workers_that_die_sleep_and_come_back_lose_nothing(redis_server: RedisServer, steps: Any) -> None:
+    asyncio.run(run_history(redis_server, steps))
+
+
+@pytest.mark.long
+@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=histories.STEPS)
+def test_many_workers_that_die_sleep_and_come_back_lose_nothing(redis_server: RedisServer, steps: Any) -> None:
+    asyncio.run(run_history(redis_server, steps))
+
+
+async def run_history(server: RedisServer, steps: list[histories.Step]) -> None:
+    clock, application = FakeClock(), f"history-{next(HISTORIES)}"
+
+    async def claims(store: EventStore, n: int, is_removal: bool) -> list[Claim]:
+        return await claimed(store, n, histories.LEASE, deauthorizations=is_removal, quiet=quiet)
+
+    arguments: dict[str, Any] = {"application": application, "max_unfinished": 100, "max_unfinished_of_owner": 100}
+    async with (
+        opened(server, clock, **arguments) as one,
+        opened(server, clock, client=Repeating, **arguments) as other,
+    ):
+        await histories.run([one, other], clock, claims, steps)
 
 
 # The rules of an athlete's bounds, there and here
