@@ -19,12 +19,13 @@ return cjson.encode({call('HLEN', rows), call('HLEN', claims), oldest and time -
 """
 )
 
-# ARGV from 3: how many. Returns JSON: of each event its row, its state, its age, and after how long it is due.
+# ARGV from 3: the first and the last, by age. Returns JSON: of each event its row, its state, its age, and after how
+# long its lane is due.
 EVENTS = (
     STORE
     + """
 local found = {}
-for _, key in ipairs(call('ZRANGE', ages, 0, tonumber(ARGV[3]) - 1)) do
+for _, key in ipairs(call('ZRANGE', ages, ARGV[3], ARGV[4])) do
   local row = field(rows, key)
   if row then
     local lane, state = lane_of(row), 'behind'

@@ -15,7 +15,7 @@ A **lane** is ``e<athlete>/<digest>``, or ``d<athlete>`` for deauthorizations. A
 ``:owners``, ``:quiet``               hash,   athlete: the state of ``owners.OwnerState``; and when it is forgotten
                                       zset
 ``:turn:<athlete>``                   set     lanes that wait for the athlete's turn
-``:reply:<call>``                     string  what a call was answered, for some seconds
+``:reply:<call>``                     string  what a call was answered, for a while
 ====================================  ======  ==========================================================================
 
 Rules:
@@ -85,7 +85,7 @@ end
 
 local function due(lane) return base .. (string.sub(lane, 1, 1) == 'd' and ':deauthorizations' or ':lanes') end
 local function queue(lane) return base .. ':lane:' .. lane end
-local function owner_of(lane) return string.match(lane, '^%a(%d+)') end
+local function owner_of(lane) return string.match(lane, '^%a(%-?%d+)') end
 local function turn_of(lane) return base .. ':turn:' .. owner_of(lane) end
 local function lane_of(row) return string.match(row, '^%S+') end
 local function claimed_lane(claim)
@@ -185,11 +185,22 @@ return reply(supersedes and 'superseded' or 'stored', {REPLY_SECONDS * 1000:.0f}
 # the next is due, -1 if none is known; and of each claim its id, row, age, and whether a lease on it had ended.
 CLAIM = (
     STORE
-    + f"""
-local again = replied()
-if again then return again end
+    + """
 local zset, lease = base .. ':' .. ARGV[3], tonumber(ARGV[5])
-local found = {{}}
+local found = {}
+local function extend(lane) call('ZADD', zset, text((time + lease) * 1000), lane) end
+local again = replied()
+if again then  -- the leases count from now, and what was taken over meanwhile is not returned
+  begin()
+  for _, claim in ipairs(cjson.decode(again)) do
+    local lane = claimed_lane(claim[1])
+    if lane then
+      extend(lane)
+      table.insert(found, claim)
+    end
+  end
+  return cjson.encode({0, found})
+end
 local lanes = call('ZRANGE', zset, '-inf', text(limit), 'BYSCORE', 'LIMIT', 0, ARGV[4])
 if #lanes > 0 then begin() end
 for _, lane in ipairs(lanes) do
@@ -204,20 +215,23 @@ for _, lane in ipairs(lanes) do
     local claim, was_claimed = lane .. ':' .. ARGV[2], field(claims, lane) and 1 or 0
     call('SREM', turn_of(lane), lane)
     call('HSET', claims, lane, claim)
-    call('ZADD', zset, text((time + lease) * 1000), lane)
+    extend(lane)
     local received = tonumber(call('ZSCORE', ages, key)) or time
-    table.insert(found, {{claim, string.match(row, '^%S+ (.*)$'), time - received, was_claimed}})
+    table.insert(found, {claim, string.match(row, '^%S+ (.*)$'), time - received, was_claimed})
   else
     follow(lane)
   end
 end
-if #found > 0 then return reply(cjson.encode({{0, found}}), math.min(lease, {REPLY_SECONDS * 1000:.0f})) end
+if #found > 0 then
+  reply(cjson.encode(found), math.max(lease, 1))
+  return cjson.encode({0, found})
+end
 local first = call('ZRANGE', zset, 0, 0, 'WITHSCORES')
 if was_set_back or time - last >= 1000 or #lanes > 0 then
   begin()
   tick()
 end
-return cjson.encode({{first[2] and math.max(tonumber(first[2]) / 1000 - time, 0) or -1, {{}}}})
+return cjson.encode({first[2] and math.max(tonumber(first[2]) / 1000 - time, 0) or -1, {}})
 """
 )
 

@@ -15,6 +15,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 
 from strava_async import EventStoreError, InputError
 from strava_async.redis import RedisEventStore
@@ -67,6 +68,18 @@ class Counting(Redis):
 
     async def execute(self, *args: Any, **options: Any) -> Any:
         return await super().execute_command(*args, **options)
+
+    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Pipeline:
+        return CountingPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+
+class CountingPipeline(Pipeline):
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        Counting.under_way += 1
+        try:
+            return await super().execute(raise_on_error)
+        finally:
+            Counting.under_way -= 1
 
 
 class Repeating(Counting):
@@ -350,6 +363,46 @@ async def test_what_is_called_again_after_a_lost_answer_is_done_once(
         assert (await store.stats()).unfinished == 2
 
 
+async def test_what_was_claimed_without_an_answer_is_leased_from_the_next_call_on(
+    redis_server: RedisServer, clock: FakeClock
+) -> None:
+    async with Losing(port=redis_server.port) as client, opened(redis_server, clock) as other:
+        store = RedisEventStore(client, application="7", clock=clock, **BOUNDS)
+        await store.append(event(1))
+        await store.append(event(2))
+        await store.stats()
+        client.loses = 1
+        with pytest.raises(EventStoreError):
+            await now(store.claim(2, LEASE))
+        clock.advance(LEASE - 1)
+        claims = await now(store.claim(2, LEASE))
+        assert events_of(list(claims)) == [event(1), event(2)]
+        assert not any(claim.pending.claimed for claim in claims)
+        await store.stats()
+        clock.advance(LEASE - 1)
+        assert await claimed(other, quiet=quiet) == []
+        clock.advance(1)
+        assert len(await claimed(other, quiet=quiet)) == 2
+
+
+async def test_what_was_claimed_without_an_answer_may_be_another_s_by_now(
+    redis_server: RedisServer, clock: FakeClock
+) -> None:
+    async with Losing(port=redis_server.port) as client, opened(redis_server, clock) as other:
+        store = RedisEventStore(client, application="7", clock=clock, **BOUNDS)
+        await store.append(event(1))
+        await store.append(event(2))
+        await store.stats()
+        client.loses = 1
+        with pytest.raises(EventStoreError):
+            await now(store.claim(2, LEASE))
+        clock.advance(LEASE)
+        [taken] = await claimed(other, 1, quiet=quiet)
+        [left] = await now(store.claim(2, LEASE))
+        assert {taken.pending.event.object_id, left.pending.event.object_id} == {1, 2}
+        assert await other.ack(taken)
+
+
 async def test_a_claim_that_was_cancelled_is_the_next_ones(redis_server: RedisServer, clock: FakeClock) -> None:
     class Late(Counting):
         answers = asyncio.Event()
@@ -424,6 +477,19 @@ async def test_what_is_settled_leaves_nothing_but_its_key_for_an_hour(
     clock.advance(HOUR)
     await store.append(event(9))
     assert redis_server.ask("ZCARD", f"{BASE}:known") == 1
+
+
+async def test_a_long_list_is_asked_for_in_parts(redis_server: RedisServer, clock: FakeClock) -> None:
+    async with Counting(port=redis_server.port) as client:
+        store = RedisEventStore(client, application="7", clock=clock)
+        for number in range(1, 1101):
+            await store.append(event(number, owner_id=number))
+            clock.advance(0.001)
+        for limit, parts in ((1, 1), (500, 1), (501, 2), (1200, 3)):
+            before = client.calls
+            numbers = [each.event.object_id for each in await store.events(limit=limit)]
+            assert numbers == list(range(1, min(limit, 1100) + 1))
+            assert client.calls - before == parts
 
 
 async def test_athletes_are_forgotten_an_hour_after_their_last_event_and_confirmed_ones_after_a_month(
