@@ -548,6 +548,20 @@ async def test_a_row_that_cannot_be_read_stands_in_nobodys_way(
     assert await store.drop(event(1).key)
 
 
+async def test_what_waited_for_its_turn_and_has_a_worker_keeps_its_lease_when_a_bound_is_lifted(
+    store: RedisEventStore, clock: FakeClock
+) -> None:
+    for number in (1, 2):
+        await store.append(event(number))
+    [first, second] = await now(store.claim(2, LEASE))
+    second.pending.waits_for = WaitReason.OWNER_TURN
+    await store.retry(second, 0)
+    assert len(await now(store.claim(2, LEASE))) == 1
+    assert await store.ack(first, confirmed=True)
+    clock.advance(LEASE - 1)
+    assert await claimed(store, quiet=quiet) == []
+
+
 # Workers that die, sleep and come back
 
 HISTORIES = itertools.count(1)
