@@ -190,15 +190,18 @@ local zset, lease = base .. ':' .. ARGV[3], tonumber(ARGV[5])
 local found = {}
 local function extend(lane) call('ZADD', zset, text((time + lease) * 1000), lane) end
 local again = replied()
-if again then  -- the leases count from now, and what was taken over meanwhile is not returned
+if again then  -- the leases count from now; what was taken over meanwhile is not returned, and what is too much is free
   begin()
   for _, claim in ipairs(cjson.decode(again)) do
     local lane = claimed_lane(claim[1])
-    if lane then
+    if lane and #found < tonumber(ARGV[4]) then
       extend(lane)
       table.insert(found, claim)
+    elseif lane then
+      follow(lane)
     end
   end
+  tick()
   return cjson.encode({0, found})
 end
 local lanes = call('ZRANGE', zset, '-inf', text(limit), 'BYSCORE', 'LIMIT', 0, ARGV[4])

@@ -257,7 +257,7 @@ class RedisEventStore:
 
     async def _claim(self, n: int, lease: float, deauthorizations: bool) -> Answer:
         kind = "deauthorizations" if deauthorizations else "lanes"
-        told = await self._send(scripts.CLAIM, kind, n, milliseconds(lease), doubt=(kind, n))
+        told = await self._send(scripts.CLAIM, kind, n, milliseconds(lease), doubt=kind)
         wait, found = json.loads(told)
         return Answer(claims_of(found or [], self._clock, self._place), math.inf if wait < 0 else wait / 1000)
 

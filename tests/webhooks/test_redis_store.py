@@ -403,6 +403,27 @@ async def test_what_was_claimed_without_an_answer_may_be_another_s_by_now(
         assert await other.ack(taken)
 
 
+async def test_of_what_was_claimed_without_an_answer_the_next_gets_no_more_than_it_wants(
+    redis_server: RedisServer, clock: FakeClock
+) -> None:
+    async with Losing(port=redis_server.port) as client, opened(redis_server, clock) as other:
+        store = RedisEventStore(client, application="7", clock=clock, **BOUNDS)
+        for number in (1, 2, 3):
+            await store.append(event(number))
+        await store.stats()
+        client.loses = 1
+        with pytest.raises(EventStoreError):
+            await now(store.claim(3, LEASE))
+        await store.stats()
+        client.loses = 1
+        with pytest.raises(EventStoreError):
+            await now(store.claim(2, LEASE))
+        first = await now(store.claim(1, LEASE))
+        rest = await claimed(other, quiet=quiet)
+        assert events_of([*first, *rest]) == [event(1), event(3), event(2)]
+        assert not any(claim.pending.claimed for claim in rest)
+
+
 async def test_a_claim_that_was_cancelled_is_the_next_ones(redis_server: RedisServer, clock: FakeClock) -> None:
     class Late(Counting):
         answers = asyncio.Event()
