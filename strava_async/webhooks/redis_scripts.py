@@ -147,7 +147,7 @@ return 1
 )
 
 # ARGV from 3: key; what to store; lane; how many may be unfinished, in all and of an athlete; how many keys are known.
-# A duplicate is written too: replicas confirm what a connection has written, not what it has found.
+# A duplicate is written too: what WAIT promises is about what a connection has written, not what it has found.
 APPEND = (
     STORE
     + f"""

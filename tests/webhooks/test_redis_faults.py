@@ -407,13 +407,17 @@ async def test_what_a_replica_has_confirmed_survives_a_failover(tmp_path: Path) 
 
 
 async def test_strava_is_thanked_for_nothing_that_no_replica_has_confirmed(tmp_path: Path) -> None:
-    async with replicated(tmp_path) as (primary, replica), store_on(primary, replicas=1, timeout=0.5) as store:
+    async with (
+        replicated(tmp_path) as (primary, replica),
+        store_on(primary, replicas=1, timeout=0.5) as store,
+        store_on(primary, replicas=1, timeout=0.5) as other,
+    ):
+        await until_confirmed(store)
+        await until_confirmed(other)
         replica.stop()
-        with pytest.raises(EventStoreError, match="has the event, but 0 of 1 replicas confirmed"):
-            await store.append(event())
-        async with store_on(primary, replicas=1, timeout=0.5) as other:  # it comes again, and is known by now
+        for each in (store, other):  # it comes again, and is known by now
             with pytest.raises(EventStoreError, match="has the event, but 0 of 1 replicas confirmed"):
-                await other.append(event())
+                await each.append(event())
         replica.go_on()
         with anyio.fail_after(60):
             while True:
