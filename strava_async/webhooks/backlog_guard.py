@@ -21,11 +21,11 @@ from enum import Enum
 from functools import partial
 
 import anyio
-from sniffio import current_async_library
 
 from strava_async._concurrency.shield import run_shielded
 from strava_async.clock import Clock
 from strava_async.webhooks.backlog import Backlog, PersistedEvent
+from strava_async.webhooks.bounded import time_is_over
 from strava_async.webhooks.handler_errors import log_error
 from strava_async.webhooks.pending import BacklogState, PendingEvent
 
@@ -164,15 +164,9 @@ class BacklogGuard:
         return ended
 
     async def _cut_off(self, scope: anyio.CancelScope, failure: str, seconds: float) -> None:
-        try:
-            await self._clock.sleep(seconds)
-        except anyio.get_cancelled_exc_class():
-            if scope.cancel_called or current_async_library() != "asyncio":
-                raise
-            # The end of the loop cancelled this task. It must not cancel its group: ``run_to_the_end`` bounds it now.
-            return
-        _logger.error("%s: the backlog took longer than %g s", failure, BACKLOG_SECONDS)
-        scope.cancel()
+        if await time_is_over(self._clock, seconds, scope):
+            _logger.error("%s: the backlog took longer than %g s", failure, BACKLOG_SECONDS)
+            scope.cancel()
 
 
 async def run_to_the_end(work: Callable[[], Awaitable[None]]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, runtime_checkable
 
+from strava_async.errors import InputError
 from strava_async.webhooks.events import WebhookEvent
 from strava_async.webhooks.pending import PendingEvent, WaitReason
 
@@ -256,3 +257,11 @@ class EventAdmin(Protocol):
             False if there is no such event, or a worker has it.
         """
         ...
+
+
+def check_store(store: object) -> None:
+    """Raise InputError unless it has the methods of an ``EventStore``."""
+    names = ("running", "append", "claim", "renew", "ack", "retry", "turn", "not_found", "stats")
+    missing = [name for name in names if not callable(getattr(store, name, None))]
+    if missing:
+        raise InputError(f"events has to be an EventStore: this has no {missing[0]}")

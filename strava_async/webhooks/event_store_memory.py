@@ -22,7 +22,8 @@ import anyio
 from strava_async._concurrency.task_group import TaskGroup
 from strava_async._concurrency.ttl_set import TtlSet
 from strava_async.clock import Clock
-from strava_async.webhooks.base import Appended, Claim, EventState, StoredEvent, StoreStats
+from strava_async.webhooks.arguments import check_positive
+from strava_async.webhooks.base import Appended, Claim, StoredEvent, StoreStats
 from strava_async.webhooks.events import WebhookEvent
 from strava_async.webhooks.lanes import DelayQueue, Lane, LaneState, ReadyQueue
 from strava_async.webhooks.owners import Owners
@@ -31,13 +32,6 @@ from strava_async.webhooks.unfinished import Unfinished
 
 REMEMBERED_EVENTS = 100_000
 
-_STATES = {
-    LaneState.READY: EventState.READY,
-    LaneState.CLAIMED: EventState.CLAIMED,
-    LaneState.DELAYED: EventState.DELAYED,
-    LaneState.SET_ASIDE: EventState.DELAYED,
-}
-
 
 class _ClaimId(NamedTuple):
     lane: Lane
@@ -45,15 +39,22 @@ class _ClaimId(NamedTuple):
 
 
 class MemoryEventStore:
-    """An ``EventStore`` in memory.
+    """An ``EventStore`` in memory, and an ``EventAdmin``.
+
+    Attributes:
+        is_closed: whether it accepts no events.
 
     Args:
         clock: times waits, leases and the memory of keys.
         max_unfinished: how many events may be unfinished.
         owners: bounds the events of each athlete; None means the default bounds.
+
+    Raises:
+        InputError: ``max_unfinished`` is not an int above zero.
     """
 
     def __init__(self, clock: Clock, *, max_unfinished: int, owners: Owners | None = None) -> None:
+        check_positive("max_unfinished", max_unfinished)
         self._clock = clock
         self._max_unfinished = max_unfinished
         self._owners = owners or Owners()
@@ -61,18 +62,16 @@ class MemoryEventStore:
         self._unfinished = Unfinished(self._owners)
         self._restored = 0
         self._set_aside = 0
-        self._is_closed = True
+        self.is_closed = True
         self._on_ready: Callable[[PendingEvent], None] = lambda _: None
         self._new_queues()
-
-    # -- EventStore
 
     async def append(self, event: WebhookEvent) -> Appended:
         """See ``EventStore``."""
         key = event.key
         if key in self._seen:
             return Appended.DUPLICATE
-        if self._is_closed:
+        if self.is_closed:
             return Appended.CLOSED
         pending = PendingEvent.accepted(event, self._clock.time(), self._clock)
         if self._unfinished.supersede(pending):
@@ -125,32 +124,15 @@ class MemoryEventStore:
 
     async def renew(self, claims: Sequence[Claim], lease: float) -> list[bool]:
         """See ``EventStore``."""
-        lanes = [self._claimed(claim) for claim in claims]
-        for lane, claim in zip(lanes, claims, strict=True):
-            if lane is not None:
-                self._start_lease(lane, claim, lease)
-        return [lane is not None for lane in lanes]
-
-    # -- EventAdmin
+        return [self._renew(claim, lease) for claim in claims]
 
     async def stats(self) -> StoreStats:
         """See ``EventStore``."""
-        now = self._clock.monotonic()
-        ready_at, came_at = self.oldest_ready_at(), self._unfinished.oldest_came_at()
-        return StoreStats(
-            unfinished=len(self._unfinished),
-            claimed=sum(lane.state is LaneState.CLAIMED for lane in self._unfinished.lanes),
-            oldest_seconds=None if came_at is None else now - came_at,
-            ready_seconds=None if ready_at is None else now - ready_at,
-        )
+        return self._unfinished.stats(self._clock.monotonic())
 
     async def events(self, *, limit: int = 100) -> list[StoredEvent]:
         """See ``EventAdmin``."""
-        now = self._clock.monotonic()
-        listed = [
-            _stored(lane, position, now) for lane in self._unfinished.lanes for position in range(len(lane.events))
-        ]
-        return sorted(listed, key=lambda stored: -stored.age_seconds)[:limit]
+        return self._unfinished.listed(self._clock.monotonic())[:limit]
 
     async def retry_now(self, key: str) -> bool:
         """See ``EventAdmin``."""
@@ -162,18 +144,13 @@ class MemoryEventStore:
 
     async def drop(self, key: str) -> bool:
         """See ``EventAdmin``."""
-        found = self._unfinished.find(key)
-        if found is None:
+        lane, position = self._unfinished.find(key) or (None, 0)
+        if lane is None or (position == 0 and lane.state in (LaneState.CLAIMED, LaneState.SET_ASIDE)):
             return False
-        lane, position = found
-        if position > 0:
-            self._restored -= self._unfinished.remove(lane, position).restored
-        elif lane.state is LaneState.CLAIMED or lane.state is LaneState.SET_ASIDE:
-            return False
-        else:
+        if position == 0:
             self._delayed.discard(lane)
             self._ready[lane.is_of_deauthorizations].discard(lane)
-            self._finish(lane)
+        self._finish(lane, position)
         return True
 
     # -- from the start of a service to its shutdown
@@ -187,7 +164,7 @@ class MemoryEventStore:
             try:
                 yield
             finally:
-                self._is_closed = True
+                self.is_closed = True
                 tasks.cancel_scope.cancel()
 
     def begin(self, on_ready: Callable[[PendingEvent], None] = lambda _: None) -> None:
@@ -200,7 +177,7 @@ class MemoryEventStore:
         self._new_queues()
         self._set_aside = 0
         self._restored = sum(pending.restored for pending in self._unfinished.events)
-        self._is_closed = False
+        self.is_closed = False
         for lane in self._unfinished.lanes:
             self._make_ready(lane)
 
@@ -221,7 +198,7 @@ class MemoryEventStore:
         Args:
             keeps: called with the first event of each delayed lane; whether to set the lane aside. Else it is ready.
         """
-        self._is_closed = True
+        self.is_closed = True
         for lane in self._delayed.release():
             if keeps(lane.events[0]):
                 self._set_lane_aside(lane)
@@ -236,7 +213,7 @@ class MemoryEventStore:
 
     def clear(self) -> list[PendingEvent]:
         """Remove all events, and return them. Their keys stay known."""
-        self._is_closed = True
+        self.is_closed = True
         return self._unfinished.clear()
 
     def forget(self, event: WebhookEvent) -> None:
@@ -257,8 +234,6 @@ class MemoryEventStore:
         """Return since when a worker is needed, on the monotonic clock; None if no event is ready. Thread-safe."""
         return self._unfinished.oldest_ready_at()
 
-    # -- lanes and their states
-
     def _new_queues(self) -> None:
         self._ready = {False: ReadyQueue(), True: ReadyQueue()}
         self._delayed: DelayQueue[Lane] = DelayQueue(self._clock, self._make_ready)
@@ -270,10 +245,9 @@ class MemoryEventStore:
         if lane is not None:
             self._make_ready(lane)
 
-    def _finish(self, lane: Lane) -> None:
-        pending = self._unfinished.remove(lane)
-        self._restored -= pending.restored
-        if lane.events:
+    def _finish(self, lane: Lane, position: int = 0) -> None:
+        self._restored -= self._unfinished.remove(lane, position).restored
+        if lane.events and position == 0:
             self._make_ready(lane)
 
     def _make_ready(self, lane: Lane) -> None:
@@ -305,6 +279,12 @@ class MemoryEventStore:
         if lease < math.inf:
             self._leases.add(claim, lease)
 
+    def _renew(self, claim: Claim, lease: float) -> bool:
+        lane = self._claimed(claim)
+        if lane is not None:
+            self._start_lease(lane, claim, lease)
+        return lane is not None
+
     def _end_lease(self, claim: Claim) -> None:
         lane = self._claimed(claim)
         if lane is not None and lane.lease_ends_at <= self._clock.monotonic():  # else it was renewed
@@ -314,20 +294,6 @@ class MemoryEventStore:
     def _set_lane_aside(self, lane: Lane) -> None:
         lane.state = LaneState.SET_ASIDE
         self._set_aside += len(lane.events)
-
-
-def _stored(lane: Lane, position: int, now: float) -> StoredEvent:
-    pending = lane.events[position]
-    is_delayed = position == 0 and lane.state is LaneState.DELAYED
-    return StoredEvent(
-        event=pending.event,
-        state=_STATES[lane.state] if position == 0 else EventState.BEHIND,
-        age_seconds=now - pending.came_at,
-        due_seconds=max(lane.due_at - now, 0.0) if is_delayed else None,
-        waits_for=pending.waits_for if is_delayed else None,
-        failures=dict(pending.failures),
-        error=pending.error,
-    )
 
 
 def _waits_for_its_turn(pending: PendingEvent, owner_id: int) -> bool:

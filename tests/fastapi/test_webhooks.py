@@ -27,7 +27,7 @@ from strava_async._hidden import Hidden
 from strava_async.fastapi import SqliteBacklog, StravaLifespan, WebhookCounts, WebhookRouter, webhook_router
 from strava_async.fastapi.webhooks.guard import BODY_SECONDS, Guard, RefusedError
 from strava_async.testing import Emulator, FakeClock
-from strava_async.webhooks import WebhookEvent
+from strava_async.webhooks import MemoryEventStore, WebhookEvent
 
 pytestmark = pytest.mark.anyio
 
@@ -462,6 +462,7 @@ async def test_a_signature_counts_as_was_asked_for(mode: str, secret: str | None
         {"workers": 0},
         {"max_queue": 0},
         {"drain_seconds": -1},
+        {"events": object()},
     ],
 )
 async def test_invalid_arguments_are_refused_at_once(arguments: dict[str, Any]) -> None:
@@ -469,6 +470,24 @@ async def test_invalid_arguments_are_refused_at_once(arguments: dict[str, Any]) 
     strava = await handlers.strava()
     with pytest.raises(InputError):
         handlers.router(strava, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("argument", "match"),
+    [
+        ({"claim": print}, "leave out claim"),
+        ({"backlog": SqliteBacklog("webhooks.sqlite")}, "leave out backlog"),
+        ({"max_queue": 10}, "leave out max_queue"),
+    ],
+)
+async def test_what_a_store_of_events_does_itself_is_not_accepted_beside_it(
+    argument: dict[str, Any], match: str
+) -> None:
+    handlers = Handlers()
+    strava = await handlers.strava()
+    events = MemoryEventStore(handlers.clock, max_unfinished=10)
+    with pytest.raises(InputError, match=match):
+        handlers.router(strava, events=events, **argument)
 
 
 # -- a restart ------------------------------------------------------------------------------------------------------
