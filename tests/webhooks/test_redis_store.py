@@ -569,6 +569,17 @@ async def test_a_row_that_cannot_be_read_stands_in_nobodys_way(
     assert await store.drop(event(1).key)
 
 
+async def test_what_waits_for_its_turn_goes_on_waiting_when_no_bound_is_lifted(store: RedisEventStore) -> None:
+    for number in (1, 2, 3):
+        await store.append(event(number))
+    first, second, third = await now(store.claim(3, LEASE))
+    assert await store.ack(first, confirmed=True)
+    third.pending.waits_for = WaitReason.OWNER_TURN
+    await store.retry(third, 30)
+    assert await store.ack(second, confirmed=True)  # the athlete was confirmed already
+    assert await claimed(store, quiet=quiet) == []
+
+
 async def test_what_waited_for_its_turn_and_has_a_worker_keeps_its_lease_when_a_bound_is_lifted(
     store: RedisEventStore, clock: FakeClock
 ) -> None:
