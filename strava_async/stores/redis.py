@@ -63,7 +63,8 @@ class RedisTokenStore:
         lock_seconds: how long a lock outlives a holder that was killed; at least 1.
         replicas: how many replicas have to confirm a save.
         lock_timeout: how long to wait for ``lock``; seconds.
-        timeout: how long one exchange with the server may take, its confirmations included; seconds.
+        timeout: how long one exchange with the server may take, its confirmations included; seconds. Each of these is
+            waited for no longer than 0.4 of it, and than 0.8 of the client's ``socket_timeout``.
         clock: for the lease and the pauses; None means the system's.
 
     Raises:

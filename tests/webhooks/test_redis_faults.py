@@ -20,9 +20,12 @@ from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.sentinel import Sentinel
 
 from strava_async import EventStoreError
+from strava_async.clock import SystemClock
 from strava_async.redis import RedisEventStore
-from strava_async.webhooks import Appended, Claim
-from strava_async.webhooks.base import StoreStats
+from strava_async.webhooks import Appended, Claim, StoreStats
+from strava_async.webhooks.counts import Offer
+from strava_async.webhooks.pending import AttemptResult, Outcome, PendingEvent
+from strava_async.webhooks.queue import EventQueue
 from tests.redis_server import SAFE, RedisServer, needs_redis, running
 from tests.redis_topologies import NAME, cluster, watched
 from tests.webhooks.contract import event, events_of, removed
@@ -116,7 +119,7 @@ async def test_what_a_killed_worker_had_is_taken_over(redis_server: RedisServer,
         assert await store.ack(taken)
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [3, pytest.param(50, marks=[pytest.mark.long, pytest.mark.timeout(1800)])])
 async def test_workers_killed_under_a_stream_of_events_lose_none_and_keep_their_order(
     redis_server: RedisServer, store: RedisEventStore, kills: int
 ) -> None:
@@ -161,6 +164,46 @@ async def test_workers_killed_under_a_stream_of_events_lose_none_and_keep_their_
 
 
 # The server
+
+
+async def test_a_queue_loses_nothing_that_was_accepted_while_the_server_is_killed_and_comes_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "strava_async.webhooks")
+    handled: list[int] = []
+
+    async def attempt(pending: PendingEvent, is_last: bool) -> AttemptResult:
+        await anyio.sleep(0.05)
+        handled.append(pending.event.object_id)
+        return Outcome.HANDLED
+
+    with running(tmp_path / "redis") as server:
+        async with store_on(server) as store:
+            queue = EventQueue(attempt, store, clock=SystemClock(), workers=4, drain_seconds=None)
+            accepted: list[int] = []
+
+            async def offer(*numbers: int) -> None:
+                for number in numbers:
+                    if await queue.offer(event(number, owner_id=number)) is Offer.ACCEPTED:
+                        accepted.append(number)
+
+            async with queue.running():
+                await offer(*range(1, 21))
+                while not handled:
+                    await anyio.lowlevel.checkpoint()
+                server.kill()
+                await offer(21, 22)
+                assert accepted == list(range(1, 21))
+                server.start()
+                while 23 not in accepted:
+                    await offer(23)
+                with anyio.fail_after(60):
+                    while not queue.counts.handled >= len(accepted):
+                        await anyio.lowlevel.checkpoint()
+            assert set(handled) == set(accepted)
+            assert (await store.stats()).unfinished == 0
+    told = [each.levelname for each in caplog.records if "the store of the webhook events" in each.getMessage()]
+    assert told == ["WARNING", "INFO"]
 
 
 async def test_a_crash_of_the_server_loses_no_event_and_a_handler_under_way_settles_later(tmp_path: Path) -> None:

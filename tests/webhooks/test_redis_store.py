@@ -606,6 +606,7 @@ def test_workers_that_die_sleep_and_come_back_lose_nothing(redis_server: RedisSe
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 @settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=histories.STEPS)
 def test_many_workers_that_die_sleep_and_come_back_lose_nothing(redis_server: RedisServer, steps: Any) -> None:
