@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from strava_async.webhooks.counts import WebhookCounts
     from strava_async.webhooks.event_store_memory import MemoryEventStore
+    from strava_async.webhooks.event_store_sqlite import SqliteEventStore
     from strava_async.webhooks.events import (
         TOLERANCE_SECONDS,
         WebhookEvent,
@@ -49,6 +50,7 @@ else:
             "PendingEvent": "pending",
             "PersistedEvent": "backlog",
             "SqliteBacklog": "backlog_sqlite",
+            "SqliteEventStore": "event_store_sqlite",
             "StoreStats": "base",
             "StoredEvent": "base",
             "Subscription": "subscription",
@@ -76,6 +78,7 @@ __all__ = [
     "PendingEvent",
     "PersistedEvent",
     "SqliteBacklog",
+    "SqliteEventStore",
     "StoreStats",
     "StoredEvent",
     "Subscription",
