@@ -6,6 +6,7 @@ import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -31,7 +32,7 @@ from strava_async.webhooks import (
 )
 from strava_async.webhooks.owners import OwnerState
 from strava_async.webhooks.redis_values import lane_name
-from tests.redis_server import RedisServer, needs_redis
+from tests.redis_server import RedisServer, needs_redis, running
 from tests.webhooks import histories
 from tests.webhooks.contract import (
     HOUR,
@@ -361,6 +362,31 @@ async def test_what_is_called_again_after_a_lost_answer_is_done_once(
         assert await twice(lambda: store.ack(first, confirmed=True)) is True
         assert not await store.ack(first)
         assert (await store.stats()).unfinished == 2
+
+
+@pytest.mark.parametrize("what", ["append", "stats"])
+async def test_after_an_error_the_settings_are_looked_at_again(tmp_path: Path, clock: FakeClock, what: str) -> None:
+    uses: dict[str, Callable[[RedisEventStore], Awaitable[Any]]] = {
+        "append": lambda store: store.append(event()),
+        "stats": lambda store: store.stats(),
+    }
+    with running(tmp_path / "redis") as server:
+        async with Losing(port=server.port) as client:
+            store = RedisEventStore(client, application="7", clock=clock)
+            await store.stats()
+            server.ask("CONFIG", "SET", "maxmemory", "1gb", "maxmemory-policy", "allkeys-lru")
+            await uses[what](store)  # as a failover to a server that is set otherwise
+            client.loses = 1
+            with pytest.raises(EventStoreError, match="cannot be reached"):
+                await uses[what](store)
+            with pytest.raises(EventStoreError, match="allkeys-lru"):
+                await uses[what](store)
+            server.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+            await uses[what](store)
+            server.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+            clock.advance(60)
+            with pytest.raises(EventStoreError, match="allkeys-lru"):
+                await uses[what](store)
 
 
 async def test_what_was_claimed_without_an_answer_is_leased_from_the_next_call_on(
