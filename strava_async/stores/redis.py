@@ -103,7 +103,7 @@ class RedisTokenStore:
         )
         stakes = Stakes("athletes", "tokens saved", waits=True, error=TokenStoreError, logger=_logger)
         inspection = Inspection(self._server, self._tokens, self._place, stakes)
-        self._writes = RedisWrites(self._server, inspection, self._tokens, lambda key: self._locks.fence(key), replicas)
+        self._writes = RedisWrites(self._server, inspection, self._tokens, self._fence, replicas)
         self._locks = RedisLocks(
             self._server, clock, seconds=lock_seconds, timeout=lock_timeout, confirmation=self._writes.look
         )
@@ -288,6 +288,9 @@ class RedisTokenStore:
         compared: Arguments = Hidden((row.canary, "any" if any_value else "this", row.value.reveal()))
         written: Arguments = Hidden((canary, value.reveal()))
         return await self._writes.write(script, athlete_id, self._lock_key(str(athlete_id)), compared, written)
+
+    def _fence(self, lock: str) -> str:
+        return self._locks.fence(lock)
 
     def _lock_key(self, name: str) -> str:
         return f"{self._prefix}:lock:{name}"

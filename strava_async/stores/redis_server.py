@@ -166,18 +166,20 @@ class RedisServer:
     async def _bounded(self, work: Callable[[], Awaitable[T]], *, is_confirmed: bool = False) -> T:
         if self._loop.enter():
             self._places = _places(self._client)  # those of a loop that has ended may be taken for ever
-        place = self._places[is_confirmed]
         try:
-            async with asyncio.timeout(self._timeout):
-                await place.acquire()
-            try:
-                async with asyncio.timeout(self._timeout):
-                    return await work()
-            finally:
-                place.release()
+            return await self._timed(self._places[is_confirmed], work)
         except self._errors as error:
             refusal = self._error(error)
         raise refusal  # here, where the client's error is not its context
+
+    async def _timed(self, place: asyncio.Semaphore, work: Callable[[], Awaitable[T]]) -> T:
+        async with asyncio.timeout(self._timeout):
+            await place.acquire()
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await work()
+        finally:
+            place.release()
 
     def _error(self, error: Exception, *, is_done: bool = False) -> StoreError:
         is_refused = isinstance(error, self._refusals) and not is_done
