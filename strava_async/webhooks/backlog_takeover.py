@@ -36,9 +36,11 @@ async def take_over_backlog(
     file = SharedFile(path, EVENTS, busy_timeout=BUSY_SECONDS, private=private)
     try:
         await file.read(lambda _: None)
+        await file.write(lambda connection: _convert(connection, file, rows))
+    except _InUseError:
+        raise
     except EventStoreError:
-        return  # no backlog, or one that cannot be read: who uses the file next says why
-    await file.write(lambda connection: _convert(connection, file, rows))
+        return  # no backlog, or taken over meanwhile, or it cannot be used: who uses the file next says why
 
 
 def _convert(connection: sqlite3.Connection, file: SharedFile, rows: Callable[[sqlite3.Connection], EventRows]) -> None:

@@ -84,6 +84,7 @@ class SqliteEventStore:
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """See ``EventStore``: groups writes, and looks four times a second whether another process has written."""
+        self._changed = anyio.Event()  # the other was of a loop that may have ended
         async with TaskGroup() as tasks:
             tasks.start_soon(self._writes.run)
             tasks.start_soon(self._watch)
