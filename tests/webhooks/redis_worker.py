@@ -1,9 +1,7 @@
-"""One of several processes that handle events of one store on Redis. Run as a program by ``test_redis_faults``.
+"""A process that holds an event of a store on Redis. Run as a program by ``test_redis_faults``.
 
-It reads its orders as a line of JSON, and does what they say:
-
-- ``hold``: it claims an event, says "claimed", and waits for a line. Then it renews, settles and says what came of it.
-- ``work``: it handles events until it is killed: it notes each in a list on the server, before it is settled.
+It reads its orders as a line of JSON, claims an event, says "claimed", and waits for a line. Then it renews and settles
+it, and says as a line of JSON what came of that.
 """
 
 import asyncio
@@ -13,7 +11,13 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from strava_async.clock import Clock
 from strava_async.redis import RedisEventStore
+
+
+def store_of_service(clock: Clock, port: str) -> RedisEventStore:
+    """Return a store for ``event_service``."""
+    return RedisEventStore(Redis(port=int(port)), application="7", clock=clock, max_unfinished_of_owner=10_000)
 
 
 def say(line: str) -> None:
@@ -24,20 +28,11 @@ async def told() -> str:
     return await asyncio.to_thread(sys.stdin.readline)
 
 
-async def hold(store: RedisEventStore, redis: Redis, lease: float) -> None:
+async def hold(store: RedisEventStore, lease: float) -> None:
     [claim] = await store.claim(1, lease)
     say("claimed")
     await told()
     say(json.dumps([*await store.renew([claim], lease), await store.retry(claim, 0), await store.ack(claim)]))
-
-
-async def work(store: RedisEventStore, redis: Redis, lease: float) -> None:
-    say("ready")
-    while True:
-        for claim in await store.claim(4, lease):
-            event = claim.pending.event
-            await redis.execute_command("RPUSH", "handled", f"{event.object_id} {event.event_time}")
-            await store.ack(claim)
 
 
 async def main() -> None:
@@ -45,7 +40,7 @@ async def main() -> None:
     async with Redis(port=orders["port"]) as redis:
         store = RedisEventStore(redis, application="7")
         async with store.running():
-            await {"hold": hold, "work": work}[orders["do"]](store, redis, orders["lease"])
+            await hold(store, orders["lease"])
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -64,7 +65,7 @@ class Process:
         return code
 
 
-def stream(arguments: list[str], kills: int, seed: int) -> dict[int, int]:
+def stream(arguments: list[str], kills: int, seed: int, is_empty: Callable[[], bool]) -> dict[int, int]:
     """Send events of some objects, each object's in order, and kill processes; return how many each object has had."""
     chance = random.Random(seed)
     accepted: SimpleQueue[tuple[int, int]] = SimpleQueue()
@@ -91,7 +92,7 @@ def stream(arguments: list[str], kills: int, seed: int) -> dict[int, int]:
                 processes[victim] = Process(arguments, accepted)
                 until_kill, killed = chance.randrange(5, 40), killed + 1
         finished = {number: each - 1 for number, each in at.items()}
-        wait_until_empty(arguments[1])
+        wait_until(is_empty)
         assert [process.stop() for process in processes] == [0, 0]
     except BaseException:
         for process in processes:
@@ -100,10 +101,9 @@ def stream(arguments: list[str], kills: int, seed: int) -> dict[int, int]:
     return finished
 
 
-def wait_until_empty(path: str) -> None:
-    store = SqliteEventStore(path, clock=HurriedClock())
+def wait_until(is_so: Callable[[], bool]) -> None:
     give_up_at = time.monotonic() + 60
-    while asyncio.run(store.stats()).unfinished:
+    while not is_so():
         assert time.monotonic() < give_up_at
         time.sleep(0.05)
 
@@ -124,7 +124,9 @@ def check(log: Path, accepted: dict[int, int], kills: int) -> None:
 
 def run(tmp_path: Path, kills: int) -> None:
     path, log = tmp_path / "events.sqlite", tmp_path / "handled"
-    accepted = stream(["tests.webhooks.event_service:in_a_file", str(path), str(log)], kills, seed=kills)
+    store = SqliteEventStore(path, clock=HurriedClock())
+    arguments = ["tests.webhooks.event_service:in_a_file", str(path), str(log)]
+    accepted = stream(arguments, kills, kills, lambda: not asyncio.run(store.stats()).unfinished)
     check(log, accepted, kills)
 
 

@@ -1,7 +1,6 @@
 """Webhook events on Redis while processes die, answers are lost, and the server is away, full, replaced or emptied."""
 
 import asyncio
-import itertools
 import json
 import logging
 import re
@@ -28,6 +27,7 @@ from strava_async.webhooks.pending import AttemptResult, Outcome, PendingEvent
 from strava_async.webhooks.queue import EventQueue
 from tests.redis_server import SAFE, RedisServer, needs_redis, running
 from tests.redis_topologies import NAME, cluster, watched
+from tests.webhooks import test_killed_services as killed
 from tests.webhooks.contract import event, events_of, removed
 
 pytestmark = [pytest.mark.anyio, needs_redis]
@@ -98,7 +98,7 @@ async def test_a_worker_that_is_stopped_past_its_lease_and_woken_settles_nothing
 ) -> None:
     await store.append(event(1, 1))
     await store.append(event(1, 2))
-    async with worker(do="hold", port=redis_server.port, lease=SHORT_LEASE) as holder:
+    async with worker(port=redis_server.port, lease=SHORT_LEASE) as holder:
         assert await line(holder) == "claimed"
         holder.send_signal(signal.SIGSTOP)
         [taken] = await claimed(store)
@@ -112,56 +112,21 @@ async def test_a_worker_that_is_stopped_past_its_lease_and_woken_settles_nothing
 
 async def test_what_a_killed_worker_had_is_taken_over(redis_server: RedisServer, store: RedisEventStore) -> None:
     await store.append(event())
-    async with worker(do="hold", port=redis_server.port, lease=SHORT_LEASE) as holder:
+    async with worker(port=redis_server.port, lease=SHORT_LEASE) as holder:
         assert await line(holder) == "claimed"
         holder.kill()
         [taken] = await claimed(store)
         assert await store.ack(taken)
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(50, marks=[pytest.mark.long, pytest.mark.timeout(1800)])])
-async def test_workers_killed_under_a_stream_of_events_lose_none_and_keep_their_order(
-    redis_server: RedisServer, store: RedisEventStore, kills: int
+@pytest.mark.parametrize("kills", [5, pytest.param(50, marks=[pytest.mark.long, pytest.mark.timeout(1800)])])
+def test_a_service_of_two_processes_that_are_killed_loses_nothing(
+    redis_server: RedisServer, tmp_path: Path, kills: int
 ) -> None:
-    instants = itertools.count(1)
-    is_over = False
-    sent = 0
-
-    async def stream() -> None:
-        nonlocal sent
-        for at in itertools.takewhile(lambda _: not is_over, instants):
-            for number in range(1, 9):
-                answer = await store.append(event(number, at, owner_id=number))
-                assert answer in {Appended.STORED, Appended.OWNER_FULL}
-                sent += answer is Appended.STORED
-            await asyncio.sleep(0.01)
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(stream)
-        for number in range(kills):
-            async with (
-                worker(do="work", port=redis_server.port, lease=SHORT_LEASE) as first,
-                worker(do="work", port=redis_server.port, lease=SHORT_LEASE) as second,
-            ):
-                assert (await line(first), await line(second)) == ("ready", "ready")
-                before = redis_server.ask("LLEN", "handled")
-                while redis_server.ask("LLEN", "handled") < before + 100:
-                    await anyio.lowlevel.checkpoint()
-                (first, second)[number % 2].kill()
-        is_over = True  # cancelled, the last may have been stored without a word
-    async with worker(do="work", port=redis_server.port, lease=SHORT_LEASE):
-        with anyio.fail_after(60):
-            while (await store.stats()).unfinished:
-                await anyio.lowlevel.checkpoint()
-    handled: dict[int, list[int]] = {}
-    for each in redis_server.ask("LRANGE", "handled", 0, -1):
-        number, at = map(int, each.split())
-        handled.setdefault(number, []).append(at)
-    assert all(instants == sorted(instants) for instants in handled.values())
-    different = sum(len(set(instants)) for instants in handled.values())
-    assert different == sent
-    twice = sum(map(len, handled.values())) - different
-    assert twice <= 2 * kills * 4  # a kill falls between a handler and what settles it for as many as a worker had
+    log = tmp_path / "handled"
+    arguments = ["tests.webhooks.redis_worker:store_of_service", str(redis_server.port), str(log)]
+    accepted = killed.stream(arguments, kills, kills, lambda: not redis_server.ask("HLEN", f"{BASE}:rows"))
+    killed.check(log, accepted, kills)
 
 
 # The server

@@ -33,7 +33,6 @@ from strava_async.webhooks import (
 from strava_async.webhooks.owners import OwnerState
 from strava_async.webhooks.redis_values import lane_name
 from tests.redis_server import RedisServer, needs_redis, running
-from tests.webhooks import histories
 from tests.webhooks.contract import (
     HOUR,
     LEASE,
@@ -46,6 +45,8 @@ from tests.webhooks.contract import (
     events_of,
     removed,
 )
+from tests.webhooks.test_event_store_machine import ROOM, Machine
+from tests.webhooks.test_event_store_machine import run as run_machine
 
 pytestmark = [pytest.mark.anyio, needs_redis]
 
@@ -620,37 +621,30 @@ async def test_what_waited_for_its_turn_and_has_a_worker_keeps_its_lease_when_a_
     assert await claimed(store, quiet=quiet) == []
 
 
-# Workers that die, sleep and come back
-
-HISTORIES = itertools.count(1)
+# Workers that die, pause and come back
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=histories.STEPS)
-def test_workers_that_die_sleep_and_come_back_lose_nothing(redis_server: RedisServer, steps: Any) -> None:
-    asyncio.run(run_history(redis_server, steps))
+@pytest.mark.parametrize(
+    "examples", [8, pytest.param(120, marks=[pytest.mark.long, pytest.mark.timeout(1800)])], ids=["some", "many"]
+)
+def test_workers_of_a_store_on_redis(redis_server: RedisServer, examples: int) -> None:
+    applications = itertools.count(1)
 
+    class OnRedis(Machine):
+        @asynccontextmanager
+        async def opened(self) -> AsyncGenerator[tuple[EventStore, EventStore]]:
+            arguments: dict[str, Any] = {"application": f"machine-{next(applications)}", "max_unfinished": ROOM}
+            arguments["max_unfinished_of_owner"] = ROOM
+            async with (
+                opened(redis_server, self.clock, **arguments) as one,
+                opened(redis_server, self.clock, client=Repeating, **arguments) as other,
+            ):
+                yield one, other
 
-@pytest.mark.long
-@pytest.mark.timeout(1800)
-@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=histories.STEPS)
-def test_many_workers_that_die_sleep_and_come_back_lose_nothing(redis_server: RedisServer, steps: Any) -> None:
-    asyncio.run(run_history(redis_server, steps))
+        async def quiet(self) -> None:
+            await quiet()
 
-
-async def run_history(server: RedisServer, steps: list[histories.Step]) -> None:
-    clock, application = FakeClock(), f"history-{next(HISTORIES)}"
-
-    async def claims(store: EventStore, n: int, is_removal: bool) -> list[Claim]:
-        return await claimed(store, n, histories.LEASE, deauthorizations=is_removal, quiet=quiet)
-
-    arguments: dict[str, Any] = {"application": application, "max_unfinished": 100, "max_unfinished_of_owner": 100}
-    async with (
-        opened(server, clock, **arguments) as one,
-        opened(server, clock, client=Repeating, **arguments) as other,
-    ):
-        await histories.run([one, other], clock, claims, steps)
+    run_machine(OnRedis, examples)
 
 
 # The rules of an athlete's bounds, there and here
