@@ -296,6 +296,4 @@ class RedisTokenStore:
         return f"{self._prefix}:lock:{name}"
 
     def _restless(self, athlete_id: int) -> TokenStoreError:
-        return TokenStoreError(
-            f"the tokens of athlete {athlete_id} were changed whenever they had been read: try again"
-        )
+        return TokenStoreError(f"the tokens of athlete {athlete_id} changed after each time they were read: try again")
