@@ -27,6 +27,7 @@ from strava_async.clock import Clock
 from strava_async.webhooks.backlog import Backlog, PersistedEvent
 from strava_async.webhooks.bounded import time_is_over
 from strava_async.webhooks.handler_errors import log_error
+from strava_async.webhooks.owners import Standing
 from strava_async.webhooks.pending import BacklogState, PendingEvent
 
 BACKLOG_SECONDS = 4.0
@@ -145,6 +146,8 @@ class BacklogGuard:
 
     def _pending(self, persisted: PersistedEvent) -> PendingEvent:
         pending = persisted.pending(self._clock)
+        # The bounds of its athlete begin anew in this process: so does its part in them, or a 404 would not count.
+        pending.standing = Standing()
         pending.restored, pending.backlog_state = True, BacklogState.STORED
         return pending
 

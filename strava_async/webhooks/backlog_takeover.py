@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 
 from strava_async._concurrency.threads import finish_in_thread
 from strava_async.clock import Clock
@@ -15,6 +16,7 @@ from strava_async.webhooks.backlog_holder import is_alive
 from strava_async.webhooks.backlog_sqlite import BUSY_SECONDS, EVENTS
 from strava_async.webhooks.event_rows import EventRows
 from strava_async.webhooks.event_schema import SCHEMA
+from strava_async.webhooks.owners import Standing
 
 
 class _InUseError(EventStoreError):
@@ -66,7 +68,7 @@ def _events(connection: sqlite3.Connection, file: SharedFile) -> list[PersistedE
             kept = PersistedEvent.from_json(value)
         except InputError:
             continue
-        kept = kept if name is None else kept.interrupted()
+        kept = replace(kept if name is None else kept.interrupted(), standing=Standing())  # the bounds begin anew
         key = kept.event.key
         events[key] = events[key].merged(kept) if key in events else kept
     return list(events.values())

@@ -101,7 +101,7 @@ class SqliteEventStore:
         """See ``EventStore``."""
         await anyio.lowlevel.checkpoint()
         while True:
-            changed = self._changed
+            changed, claims, seconds = self._changed, list[Claim](), None
             with anyio.CancelScope(shield=True):  # who is cancelled has what was claimed, and can give it back
                 claims, seconds = await self._write(lambda rows: rows.claim(n, lease, is_removal=deauthorizations))
             if claims:

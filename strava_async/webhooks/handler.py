@@ -118,6 +118,10 @@ class EventHandler:
             pending: the event; steps that were completed are not repeated.
             is_last: whether the event is given up if this attempt fails.
         """
+        age = self._grants.clock.monotonic() - pending.came_at
+        if age > retry.KEPT_SECONDS and not pending.event.is_deauthorization:  # that one asks for a deletion
+            _logger.error("%s: failed, it was kept for more than seven days", event_label(pending.event))
+            return Outcome.FAILED
         try:
             if not await self._still_applies(pending):
                 return Outcome.DROPPED

@@ -30,6 +30,7 @@ from strava_async.webhooks.handler import DENIED_SECONDS, EventHandler
 from strava_async.webhooks.owners import SLOW_TURN_SECONDS, TURN_SECONDS, Owners
 from strava_async.webhooks.pending import AttemptResult, GrantState, Outcome, PendingEvent, Retry, WaitReason
 from strava_async.webhooks.retry import (
+    KEPT_SECONDS,
     MAX_QUOTA_SECONDS,
     MIN_QUOTA_SECONDS,
     NOT_FOUND_SECONDS,
@@ -239,6 +240,18 @@ async def test_a_plain_handler_that_raises_is_an_error_like_any_other() -> None:
     world = World(on_event=[UNREACHABLE])
     handling = world.handling(on_event=world.on_event_in_a_thread)
     assert await handling.attempt(world.job(CREATED), False) == AFTER_TROUBLE[0]
+
+
+async def test_an_event_that_waited_for_a_week_is_given_up_but_no_deauthorization(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    old, removed = world.job(CREATED), world.job(REMOVED)
+    world.clock.advance(KEPT_SECONDS + 1)
+    assert await world.handling().attempt(old, False) is FAILED
+    assert world.calls == []
+    assert "kept for more than seven days" in caplog.text
+    assert await world.handling().attempt(removed, False) is HANDLED
 
 
 # -- the athlete's turn -----------------------------------------------------------------------------------------------

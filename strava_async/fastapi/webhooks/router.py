@@ -13,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -202,7 +203,8 @@ def webhook_router(
         drain_seconds: how long handling events may take at shutdown; what is left is cancelled. Before that the
             server needs up to five seconds for requests in progress, after it the backlog up to four: the grace period
             of the supervisor has to cover all three. None means as long as it takes.
-        backlog: keeps what is not finished until the next start: ``SqliteBacklog("webhooks.sqlite")``. All processes of
+        backlog: deprecated: give ``events``, which loses nothing where a process is killed either, and takes over the
+            file of a ``SqliteBacklog``. Keeps what is not finished at shutdown until the next start. All processes of
             the service share one; the first that starts takes what nobody holds. A backlog that cannot be read at the
             start is logged as an error, and read again at the next start.
 
@@ -249,6 +251,9 @@ def _store_of(
     if events is None:
         size = MAX_QUEUE if max_queue is None else max_queue
         check_positive("max_queue", size)
+        if backlog is not None:
+            text = "backlog is deprecated: give events=SqliteEventStore(path), which takes over a SqliteBacklog's file"
+            warnings.warn(text, DeprecationWarning, stacklevel=3)
         return MemoryEventStore(strava.clock, max_unfinished=size)
     check_store(events)
     if claim is not None:
