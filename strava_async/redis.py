@@ -7,11 +7,13 @@ from strava_async._lazy import lazy
 if TYPE_CHECKING:
     from strava_async.limiter.redis import RedisRateLimiter
     from strava_async.stores.redis import RedisTokenStore
+    from strava_async.webhooks.redis_store import RedisEventStore
 else:
-    __getattr__, __dir__ = lazy(
-        __name__,
-        {"RedisRateLimiter": "strava_async.limiter.redis", "RedisTokenStore": "strava_async.stores.redis"},
-        needs={"redis": ("redis",)},
-    )
+    _WHERE = {
+        "RedisEventStore": "strava_async.webhooks.redis_store",
+        "RedisRateLimiter": "strava_async.limiter.redis",
+        "RedisTokenStore": "strava_async.stores.redis",
+    }
+    __getattr__, __dir__ = lazy(__name__, _WHERE, needs={"redis": ("redis",)})
 
-__all__ = ["RedisRateLimiter", "RedisTokenStore"]
+__all__ = ["RedisEventStore", "RedisRateLimiter", "RedisTokenStore"]

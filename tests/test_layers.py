@@ -18,12 +18,12 @@ LAYERS = [
     "_concurrency quota oauth",
     "paging stores",
     "limiter",
-    "tokens redis",
+    "tokens",
     "request",
     "_http telemetry models",
     "protocol testing",
     "resources webhooks",
-    "client",
+    "client redis",
     "login",
     "application",
     "fastapi demo",
@@ -55,6 +55,7 @@ PURE |= {
     "request.multipart",
 }
 PURE |= {"stores.redis_scripts", "stores.redis_errors", "stores.redis_settings", "stores.sealing"}
+PURE |= {f"webhooks.redis_{name}" for name in ("scripts", "owner_scripts", "admin_scripts", "values")}
 PURE |= {"cli.quota_rows", "request.json_values", "request.decompression", "login.pages"}
 IMPURE = {"anyio", "asyncio", "trio", "httpx", "httpx2", "time", "os", "random", "sniffio", "logging"}
 EXTRAS = {"opentelemetry", "starlette", "uvicorn", "fastapi", "redis", "rich", "typer", "multipart", "python_multipart"}
@@ -65,6 +66,8 @@ ALLOWED = {
     "stores.redis": {"redis"},
     "limiter.redis": {"redis"},
     "limiter.redis_place": {"redis"},
+    "stores.redis_client": {"redis"},
+    "webhooks.redis_store": {"redis"},
     "models": TYPED,
     "resources": TYPED,
     "testing": {"starlette", "uvicorn", "multipart", "python_multipart"},

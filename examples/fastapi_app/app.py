@@ -30,7 +30,8 @@ from examples.fastapi_app.stopping import before_stopping
 from examples.fastapi_app.tally import Record, Tally
 from examples.fastapi_app.views import STATIC, FieldsMiddleware
 from strava_async import SqliteTokenStore, Strava, StravaError
-from strava_async.fastapi import SqliteBacklog, StravaLifespan, oauth_router, webhook_router
+from strava_async.fastapi import StravaLifespan, oauth_router, webhook_router
+from strava_async.webhooks import SqliteEventStore
 
 SCOPE = ["read", "activity:read", "activity:read_all"]
 REQUIRED_SCOPE = ["activity:read"]
@@ -95,7 +96,7 @@ def create_app(
             on_event=events.on_event,
             on_disconnect=events.forget,
             subscription_id=settings.subscription_id,
-            backlog=SqliteBacklog(settings.data_dir / "webhooks.sqlite"),
+            events=SqliteEventStore(settings.data_dir / "webhooks.sqlite"),
         ),
         prefix="/strava",
     )

@@ -34,6 +34,11 @@ async def finish_in_thread(work: Callable[[], T]) -> T:
     return job.result()
 
 
+def busy() -> int:
+    """Return how many threads work for this event loop."""
+    return _limiter().borrowed_tokens
+
+
 class Job(Generic[T]):
     """Work for one thread, unless it is called off before it begins."""
 

@@ -17,7 +17,8 @@ Rules:
 
 from __future__ import annotations
 
-_BEGIN = """
+# What each script begins with.
+BEGIN = """
 local function call(name, ...)
   local reply = redis.pcall(name, ...)
   if type(reply) == 'table' and reply.err then
@@ -37,11 +38,11 @@ end
 """
 
 # Told by the server itself, which a client may only ask on one of its many connections.
-INFO = _BEGIN + "return call('INFO')"
+INFO = BEGIN + "return call('INFO')"
 
 # KEYS: lock. ARGV: holder, milliseconds of the lease, milliseconds to remember the fence.
 TAKE = (
-    _BEGIN
+    BEGIN
     + """
 local now = now()
 local row = call('HMGET', KEYS[1], 'holder', 'until', 'fence')
@@ -62,7 +63,7 @@ return {fence, 0}
 
 # As TAKE. A lease that ran out is had again, as long as nobody else came.
 RENEW = (
-    _BEGIN
+    BEGIN
     + """
 if call('HMGET', KEYS[1], 'holder')[1] ~= ARGV[1] then return 0 end
 call('HSET', KEYS[1], 'until', string.format('%.0f', now() / 1000 + tonumber(ARGV[2])))
@@ -73,7 +74,7 @@ return 1
 
 # KEYS: lock. ARGV: holder.
 RELEASE = (
-    _BEGIN
+    BEGIN
     + """
 if call('HMGET', KEYS[1], 'holder')[1] == ARGV[1] then
   call('HSET', KEYS[1], 'holder', '', 'until', 0)
@@ -83,14 +84,14 @@ return 1
 )
 
 # KEYS: tokens. ARGV: athlete.
-LOAD = _BEGIN + "return call('HMGET', KEYS[1], 'canary', ARGV[1])"
-FIELDS = _BEGIN + "return {call('HMGET', KEYS[1], 'canary')[1] or '', call('HKEYS', KEYS[1])}"
-EVERYTHING = _BEGIN + "return call('HGETALL', KEYS[1])"
+LOAD = BEGIN + "return call('HMGET', KEYS[1], 'canary', ARGV[1])"
+FIELDS = BEGIN + "return {call('HMGET', KEYS[1], 'canary')[1] or '', call('HKEYS', KEYS[1])}"
+EVERYTHING = BEGIN + "return call('HGETALL', KEYS[1])"
 
 # What SAVE and DELETE begin with. KEYS: tokens, lock. ARGV: athlete; fence, empty outside of a lock; canary that was
 # read; 'any', or 'this' for the value that was read; that value; canary to write; value to write. Empty is none.
 _COMPARE = (
-    _BEGIN
+    BEGIN
     + """
 local row = call('HMGET', KEYS[1], 'canary', ARGV[1])
 local fence = call('HMGET', KEYS[2], 'fence')[1]
@@ -126,7 +127,7 @@ return 'done'
 
 # Write what is there once more, so that it can be confirmed. KEYS: tokens. ARGV: athlete.
 TOUCH = (
-    _BEGIN
+    BEGIN
     + """
 local value = call('HMGET', KEYS[1], ARGV[1])[1]
 if value then call('HSET', KEYS[1], ARGV[1], value) end
@@ -136,7 +137,7 @@ return 1
 
 # KEYS: tokens. ARGV: canary that was read, canary to write; then athlete, value that was read, value to write, each.
 ROTATE = (
-    _BEGIN
+    BEGIN
     + """
 local canary = call('HMGET', KEYS[1], 'canary')[1] or ''
 local rows = (#ARGV - 2) / 3

@@ -1,10 +1,12 @@
-"""A Redis server as the token store sees it: it runs scripts and says what is safe. Knows no library but its client.
+"""A Redis server as the stores see it: it runs scripts and says what is safe. Knows no library but its client.
 
 Rules:
 
 - A write and the question whether it is safe go out together, on one connection: a server answers for what this
   connection has written. A pool would take another one for the question.
 - Only EVAL is sent, with the script: it goes to the primary, also of a cluster, and no server has to remember it.
+- A client's pool raises where it has no connection left, and other parts share it: so a burst waits here. Writes that
+  may wait to be confirmed have places of their own: that may take a second, and a lease has to be renewed meanwhile.
 - No exception of the client's gets out, nor its frames: they may hold what was sent.
 """
 
@@ -15,9 +17,10 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async._hidden import Hidden
 from strava_async._types import is_list, is_object
-from strava_async.errors import TokenStoreError
+from strava_async.errors import StoreError
 from strava_async.stores.redis_errors import reason
 
 T = TypeVar("T")
@@ -29,6 +32,10 @@ _CONFIRM_SHARE = 0.4
 # Nor longer than the client listens, which would be silence in place of an answer. 5 s is what clients do by default.
 _LISTEN_SHARE, _LISTEN_SECONDS = 0.8, 5.0
 _REDIRECTIONS = 3
+# Of the connections that a client's pool may have, what a store uses at a time: for such writes, and for all else.
+# There may be two stores, and a limiter. The more writes there are at a time, the fewer syncs they cost the server.
+_CONFIRMED_SHARE, _QUICK_SHARE = 0.35, 0.1
+_MOST_CONNECTIONS = 1000
 
 
 class Confirmation(NamedTuple):
@@ -43,10 +50,6 @@ class Confirmation(NamedTuple):
     replicas: int
 
 
-class RefusedError(TokenStoreError):
-    """The server has answered that it does not do it: nothing was written."""
-
-
 class RedisServer:
     """Runs scripts.
 
@@ -54,7 +57,9 @@ class RedisServer:
         client: of ``redis.asyncio``.
         keys: the pattern of the keys in use, as an ACL has it.
         place: what the server is called in errors.
-        timeout: how long one exchange may take; seconds.
+        timeout: how long one exchange may take, and as much the wait for a connection; seconds.
+        error: what is raised where the server cannot be reached, or refuses.
+        refused: what is raised where it has answered that it does not do it: nothing was written.
         errors: what the client raises besides OSError.
         refusals: those of them that are the server's answer.
         redirections: those of them that say that another server of a cluster has the keys.
@@ -67,6 +72,8 @@ class RedisServer:
         keys: str,
         place: str,
         timeout: float,
+        error: type[StoreError],
+        refused: type[StoreError],
         errors: tuple[type[Exception], ...],
         refusals: tuple[type[Exception], ...],
         redirections: tuple[type[Exception], ...],
@@ -76,8 +83,12 @@ class RedisServer:
         self._keys = keys
         self._place = place
         self._timeout = timeout
+        self._error_type = error
+        self._refused_type = refused
         self._confirm_ms = int(1000 * min(timeout * _CONFIRM_SHARE, _listens(client) * _LISTEN_SHARE))
         self._errors: tuple[type[Exception], ...] = (*errors, OSError, TimeoutError)
+        self._loop = LoopBinding("this store")
+        self._places = _places(client)
         self._refusals = refusals
         self._redirections = redirections
 
@@ -85,13 +96,12 @@ class RedisServer:
         """Return what a script returns, with texts for bytes.
 
         Raises:
-            TokenStoreError: the server cannot be reached, or refuses.
+            StoreError: the server cannot be reached, or refuses.
         """
+        return _texts(await self._bounded(lambda: self._evaluated(script, keys, arguments)))
 
-        async def work() -> Hidden[Any]:
-            return Hidden(await self._client.execute_command("EVAL", script, len(keys), *keys, *arguments.reveal()))
-
-        return _texts(await self._bounded(work))
+    async def _evaluated(self, script: str, keys: Sequence[str], arguments: Arguments) -> Hidden[Any]:
+        return Hidden(await self._client.execute_command("EVAL", script, len(keys), *keys, *arguments.reveal()))
 
     async def run_confirmed(
         self, script: str, keys: Sequence[str], arguments: Arguments, confirmation: Confirmation
@@ -99,21 +109,21 @@ class RedisServer:
         """Return what a script returns, and why its write does not count as safe; empty if it does.
 
         Raises:
-            RefusedError: the server does not do it.
-            TokenStoreError: as in ``run``. It may have been done all the same.
+            StoreError: as in ``run``. Where it is not ``refused``, it may have been done all the same.
         """
         if confirmation == (False, 0):
-            return str((await self.run(script, keys, arguments)).reveal()), ""
+            told = await self._bounded(lambda: self._evaluated(script, keys, arguments), is_confirmed=True)
+            return str(_texts(told).reveal()), ""
 
         def work() -> Awaitable[list[Any]]:
             return self._confirmed(script, keys, arguments, confirmation)
 
-        results = await self._bounded(work)
+        results = await self._bounded(work, is_confirmed=True)
         for _ in range(_REDIRECTIONS):
             if not isinstance(results[0], self._redirections):
                 break
             await self.run("return 0", keys)  # the client follows, and remembers the way
-            results = await self._bounded(work)
+            results = await self._bounded(work, is_confirmed=True)
         for number, result in enumerate(results):
             if isinstance(result, Exception):
                 raise self._error(result, is_done=number > 0)
@@ -123,7 +133,7 @@ class RedisServer:
         """Return ``appendfsync``; None if this user is not told.
 
         Raises:
-            TokenStoreError: the server cannot be reached.
+            StoreError: the server cannot be reached.
         """
 
         async def work() -> Any:
@@ -153,23 +163,43 @@ class RedisServer:
         """Return how a cluster is told which of its servers a command is for that names no key."""
         return {"target_nodes": self._client.get_node_from_key(key)} if self._is_cluster else {}
 
-    async def _bounded(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def _bounded(self, work: Callable[[], Awaitable[T]], *, is_confirmed: bool = False) -> T:
+        if self._loop.enter():
+            self._places = _places(self._client)  # those of a loop that has ended may be taken for ever
         try:
-            async with asyncio.timeout(self._timeout):
-                return await work()
+            return await self._timed(self._places[is_confirmed], work)
         except self._errors as error:
             refusal = self._error(error)
         raise refusal  # here, where the client's error is not its context
 
-    def _error(self, error: Exception, *, is_done: bool = False) -> TokenStoreError:
-        kind = RefusedError if isinstance(error, self._refusals) and not is_done else TokenStoreError
-        return kind(f"{self._place} {reason(error, self._keys)}")
+    async def _timed(self, place: asyncio.Semaphore, work: Callable[[], Awaitable[T]]) -> T:
+        async with asyncio.timeout(self._timeout):
+            await place.acquire()
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await work()
+        finally:
+            place.release()
+
+    def _error(self, error: Exception, *, is_done: bool = False) -> StoreError:
+        is_refused = isinstance(error, self._refusals) and not is_done
+        return (self._refused_type if is_refused else self._error_type)(f"{self._place} {reason(error, self._keys)}")
+
+
+def _places(client: Any) -> dict[bool, asyncio.Semaphore]:
+    """Return how many calls may be under way at a time: writes that may wait to be confirmed, and others."""
+    most = min(getattr(_pool(client), "max_connections", _MOST_CONNECTIONS), _MOST_CONNECTIONS)
+    shares = {False: _QUICK_SHARE, True: _CONFIRMED_SHARE}
+    return {is_confirmed: asyncio.Semaphore(max(int(most * share), 1)) for is_confirmed, share in shares.items()}
+
+
+def _pool(client: Any) -> Any:
+    return getattr(client, "connection_pool", client)  # one of a cluster has its settings itself
 
 
 def _listens(client: Any) -> float:
     """Return for how long a client waits for an answer; seconds."""
-    pool = getattr(client, "connection_pool", client)  # one of a cluster has its settings itself
-    seconds = pool.connection_kwargs.get("socket_timeout", _LISTEN_SECONDS)
+    seconds = _pool(client).connection_kwargs.get("socket_timeout", _LISTEN_SECONDS)
     return math.inf if seconds is None else float(seconds)
 
 

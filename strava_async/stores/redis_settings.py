@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from strava_async.errors import TokenStoreError
+from strava_async.errors import StoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,32 +29,38 @@ class Settings:
         """Whether the server says when a write is in its log, on its disk (``WAITAOF``)."""
         return self.logs and self.version >= (7, 2) and self.fsync != "no"
 
-    def check(self, place: str) -> None:
-        """Raise TokenStoreError if the server is too old, or may throw tokens away.
+    def check(self, place: str, lost: str, error: type[StoreError]) -> None:
+        """Raise an error if the server is too old, or may throw away what it has taken.
 
         Args:
-            place: where the tokens are, for the message.
+            place: where it is, for the message.
+            lost: what would be lost, in the plural.
+            error: what to raise.
         """
         if (0, 0) < self.version < (7, 0):
-            raise TokenStoreError(f"{place} is version {self.version[0]}.{self.version[1]}: use 7 or later")
+            raise error(f"{place} is version {self.version[0]}.{self.version[1]}: use 7 or later")
         if self.evicts:
-            raise TokenStoreError(
-                f"{place} throws keys away when its memory is full (maxmemory-policy {self.evicts}), and athletes with "
+            raise error(
+                f"{place} throws keys away when its memory is full (maxmemory-policy {self.evicts}), and {lost} with "
                 "them: set maxmemory-policy noeviction, or use another server"
             )
 
-    @property
-    def loses(self) -> str:
-        """What a crash of the server loses, and the remedy; empty if it loses nothing that was saved."""
+    def loses(self, what: str, *, waits: bool) -> str:
+        """Return what a crash of the server loses, and the remedy; empty if it loses nothing that was taken.
+
+        Args:
+            what: what there is to lose, such as "tokens saved".
+            waits: whether the writer waits for the log, where that confirms.
+        """
         if not self.logs:
-            return "loses all tokens saved since its last snapshot, and without snapshots all: set appendonly yes"
-        if self.confirms or self.fsync == "always":
+            return f"loses all {what} since its last snapshot, and without snapshots all: set appendonly yes"
+        if self.fsync == "always" or (waits and self.confirms):
             return ""
-        remedy = "set appendfsync always, or everysec with version 7.2 or later"
+        remedy = "set appendfsync always" + (", or everysec with version 7.2 or later" if waits else "")
         if self.fsync is None:
-            return f"may lose the last seconds of tokens saved, for it does not tell its appendfsync: {remedy}"
+            return f"may lose the last seconds of {what}, for it does not tell its appendfsync: {remedy}"
         seconds = "second" if self.fsync == "everysec" else "half minute"
-        return f"loses the last {seconds} of tokens saved (appendfsync {self.fsync}): {remedy}"
+        return f"loses the last {seconds} of {what} (appendfsync {self.fsync}): {remedy}"
 
 
 def settings_of(info: str, fsync: str | None = None) -> Settings:

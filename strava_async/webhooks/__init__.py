@@ -12,9 +12,18 @@ from strava_async._lazy import lazy
 if TYPE_CHECKING:
     from strava_async.webhooks.backlog import Backlog, PersistedEvent
     from strava_async.webhooks.backlog_sqlite import SqliteBacklog
-    from strava_async.webhooks.base import Appended, Claim, EventStore
+    from strava_async.webhooks.base import (
+        Appended,
+        Claim,
+        EventAdmin,
+        EventState,
+        EventStore,
+        StoredEvent,
+        StoreStats,
+    )
     from strava_async.webhooks.counts import WebhookCounts
     from strava_async.webhooks.event_store_memory import MemoryEventStore
+    from strava_async.webhooks.event_store_sqlite import SqliteEventStore
     from strava_async.webhooks.events import (
         TOLERANCE_SECONDS,
         WebhookEvent,
@@ -33,12 +42,17 @@ else:
             "Appended": "base",
             "Backlog": "backlog",
             "Claim": "base",
+            "EventAdmin": "base",
+            "EventState": "base",
             "EventStore": "base",
             "GrantState": "pending",
             "MemoryEventStore": "event_store_memory",
             "PendingEvent": "pending",
             "PersistedEvent": "backlog",
             "SqliteBacklog": "backlog_sqlite",
+            "SqliteEventStore": "event_store_sqlite",
+            "StoreStats": "base",
+            "StoredEvent": "base",
             "Subscription": "subscription",
             "WaitReason": "pending",
             "WebhookCounts": "counts",
@@ -56,12 +70,17 @@ __all__ = [
     "Appended",
     "Backlog",
     "Claim",
+    "EventAdmin",
+    "EventState",
     "EventStore",
     "GrantState",
     "MemoryEventStore",
     "PendingEvent",
     "PersistedEvent",
     "SqliteBacklog",
+    "SqliteEventStore",
+    "StoreStats",
+    "StoredEvent",
     "Subscription",
     "WaitReason",
     "WebhookCounts",

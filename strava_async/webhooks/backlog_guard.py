@@ -15,19 +15,19 @@ Rules:
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from enum import Enum
 from functools import partial
 
 import anyio
-from sniffio import current_async_library
 
 from strava_async._concurrency.shield import run_shielded
 from strava_async.clock import Clock
 from strava_async.webhooks.backlog import Backlog, PersistedEvent
+from strava_async.webhooks.bounded import time_is_over
 from strava_async.webhooks.handler_errors import log_error
+from strava_async.webhooks.owners import Standing
 from strava_async.webhooks.pending import BacklogState, PendingEvent
 
 BACKLOG_SECONDS = 4.0
@@ -118,7 +118,7 @@ class BacklogGuard:
     ) -> bool:
         if not events:
             return True
-        work = partial(write, [_persisted(pending) for pending in events])
+        work = partial(write, [PersistedEvent.of(pending) for pending in events])
         ended = await self._bounded(work, "the webhook events could not be kept", until - self._clock.monotonic())
         return ended is _WriteResult.DONE
 
@@ -127,7 +127,7 @@ class BacklogGuard:
         self._to_hold.clear()
         if not events:
             return
-        hold = partial(self._backlog.hold, [_persisted(pending) for pending in events])
+        hold = partial(self._backlog.hold, [PersistedEvent.of(pending) for pending in events])
         failure = "the webhook events could not be put into the backlog when the shutdown began"
         ended = await self._bounded(hold, failure)
         for pending in events:
@@ -145,9 +145,9 @@ class BacklogGuard:
             self._settled -= keys
 
     def _pending(self, persisted: PersistedEvent) -> PendingEvent:
-        pending = PendingEvent.accepted(persisted.event, persisted.accepted_at, self._clock)
-        pending.claimed, pending.grant_state = persisted.claimed, persisted.grant_state
-        pending.failures = Counter(persisted.failures)
+        pending = persisted.pending(self._clock)
+        # The bounds of its athlete begin anew in this process: so does its part in them, or a 404 would not count.
+        pending.standing = Standing()
         pending.restored, pending.backlog_state = True, BacklogState.STORED
         return pending
 
@@ -167,15 +167,9 @@ class BacklogGuard:
         return ended
 
     async def _cut_off(self, scope: anyio.CancelScope, failure: str, seconds: float) -> None:
-        try:
-            await self._clock.sleep(seconds)
-        except anyio.get_cancelled_exc_class():
-            if scope.cancel_called or current_async_library() != "asyncio":
-                raise
-            # The end of the loop cancelled this task. It must not cancel its group: ``run_to_the_end`` bounds it now.
-            return
-        _logger.error("%s: the backlog took longer than %g s", failure, BACKLOG_SECONDS)
-        scope.cancel()
+        if await time_is_over(self._clock, seconds, scope):
+            _logger.error("%s: the backlog took longer than %g s", failure, BACKLOG_SECONDS)
+            scope.cancel()
 
 
 async def run_to_the_end(work: Callable[[], Awaitable[None]]) -> None:
@@ -191,8 +185,3 @@ async def run_to_the_end(work: Callable[[], Awaitable[None]]) -> None:
             while not ended.is_set():
                 with suppress(anyio.get_cancelled_exc_class()):  # ``Task.cancel()`` passes through shields
                     await ended.wait()
-
-
-def _persisted(pending: PendingEvent) -> PersistedEvent:
-    failures = dict(pending.failures)
-    return PersistedEvent(pending.event, pending.accepted_at, pending.claimed, pending.grant_state, failures)

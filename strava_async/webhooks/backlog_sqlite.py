@@ -26,10 +26,10 @@ from strava_async.stores.sqlite_shared import SharedFile
 from strava_async.webhooks.backlog import PersistedEvent
 from strava_async.webhooks.backlog_holder import Holder, is_alive, remove_stale_locks
 from strava_async.webhooks.handler_errors import event_label
+from strava_async.webhooks.retry import KEPT_SECONDS
 
 T = TypeVar("T")
 
-KEPT_SECONDS = 7 * 86_400.0
 # A shutdown takes four seconds to drain, this for a transaction in progress, and this to keep what is left.
 BUSY_SECONDS = 2.0
 EVENTS = Schema(

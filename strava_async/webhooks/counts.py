@@ -18,7 +18,9 @@ class Offer(Enum):
 class WebhookCounts:
     """How many requests the callback has received, by how they ended.
 
-    ``accepted`` is the sum of ``handled``, ``dropped``, ``failed``, ``kept`` and ``waiting``.
+    ``accepted`` is the sum of ``handled``, ``dropped``, ``failed``, ``kept`` and ``waiting``. With a store that several
+    processes share, each counts what it did itself, and ``waiting`` is what it has claimed; the store's ``stats`` says
+    how many events there are.
 
     Attributes:
         refused: answered with 4xx: not an event, of another subscription, or not verified.
@@ -31,6 +33,8 @@ class WebhookCounts:
         failed: given up after an error, or cancelled at shutdown and not kept; the log says why.
         kept: left in the backlog at shutdown.
         waiting: not finished: queued, being handled, or waiting for a retry.
+        taken_over: handled here, and claimed by another process meanwhile, because this one did not renew its lease in
+            time: it was suspended, or could not reach the store.
     """
 
     refused: int = 0
@@ -42,3 +46,4 @@ class WebhookCounts:
     failed: int = 0
     kept: int = 0
     waiting: int = 0
+    taken_over: int = 0

@@ -13,14 +13,17 @@ Rules, beyond those of ``EventStore``:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import anyio
 
+from strava_async._concurrency.task_group import TaskGroup
 from strava_async._concurrency.ttl_set import TtlSet
 from strava_async.clock import Clock
-from strava_async.webhooks.base import Appended, Claim
+from strava_async.webhooks.arguments import check_positive
+from strava_async.webhooks.base import Appended, Claim, StoredEvent, StoreStats
 from strava_async.webhooks.events import WebhookEvent
 from strava_async.webhooks.lanes import DelayQueue, Lane, LaneState, ReadyQueue
 from strava_async.webhooks.owners import Owners
@@ -36,15 +39,22 @@ class _ClaimId(NamedTuple):
 
 
 class MemoryEventStore:
-    """An ``EventStore`` in memory.
+    """An ``EventStore`` in memory, and an ``EventAdmin``.
+
+    Attributes:
+        is_closed: whether it accepts no events.
 
     Args:
         clock: times waits, leases and the memory of keys.
         max_unfinished: how many events may be unfinished.
         owners: bounds the events of each athlete; None means the default bounds.
+
+    Raises:
+        InputError: ``max_unfinished`` is not an int above zero.
     """
 
     def __init__(self, clock: Clock, *, max_unfinished: int, owners: Owners | None = None) -> None:
+        check_positive("max_unfinished", max_unfinished)
         self._clock = clock
         self._max_unfinished = max_unfinished
         self._owners = owners or Owners()
@@ -52,18 +62,16 @@ class MemoryEventStore:
         self._unfinished = Unfinished(self._owners)
         self._restored = 0
         self._set_aside = 0
-        self._is_closed = True
+        self.is_closed = True
         self._on_ready: Callable[[PendingEvent], None] = lambda _: None
         self._new_queues()
-
-    # -- EventStore
 
     async def append(self, event: WebhookEvent) -> Appended:
         """See ``EventStore``."""
         key = event.key
         if key in self._seen:
             return Appended.DUPLICATE
-        if self._is_closed:
+        if self.is_closed:
             return Appended.CLOSED
         pending = PendingEvent.accepted(event, self._clock.time(), self._clock)
         if self._unfinished.supersede(pending):
@@ -80,42 +88,84 @@ class MemoryEventStore:
         """See ``EventStore``."""
         return [self._claim(lane, lease) for lane in await self._ready[deauthorizations].take(n)]
 
-    async def ack(self, claim: Claim) -> bool:
+    async def turn(self, owner_id: int, *, unless_doubted: bool = False) -> float:
+        """See ``EventStore``."""
+        return self._owners.turn(owner_id, self._clock.monotonic(), unless_doubted=unless_doubted)
+
+    async def not_found(self, owner_id: int) -> bool:
+        """See ``EventStore``."""
+        return self._owners.not_found(owner_id, self._clock.monotonic())
+
+    async def ack(self, claim: Claim, *, confirmed: bool = False) -> bool:
         """See ``EventStore``."""
         lane = self._claimed(claim)
         if lane is None:
             return False
-        pending = self._unfinished.finish(lane)
-        self._restored -= pending.restored
-        if lane.events:
-            self._make_ready(lane)
-        owner_id = pending.event.owner_id
+        owner_id = claim.pending.event.owner_id
+        if confirmed:
+            self._owners.confirm(owner_id, was_not_found=claim.pending.standing.was_not_found)
+        self._finish(lane)
         if self._owners.take_lifted(owner_id):
             self._delayed.hasten(lambda lane: _waits_for_its_turn(lane.events[0], owner_id))
         return True
 
-    async def retry(self, claim: Claim, at: float) -> bool:
+    async def retry(self, claim: Claim, seconds: float) -> bool:
         """See ``EventStore``."""
         lane = self._claimed(claim)
         if lane is None:
             return False
-        seconds = at - self._clock.time()
         if seconds > 0:
             lane.state = LaneState.DELAYED
+            lane.due_at = self._clock.monotonic() + seconds
             self._delayed.add(lane, seconds)
         else:
             self._make_ready(lane)
         return True
 
-    async def renew(self, claim: Claim, lease: float) -> bool:
+    async def renew(self, claims: Sequence[Claim], lease: float) -> list[bool]:
         """See ``EventStore``."""
-        lane = self._claimed(claim)
-        if lane is None:
+        return [self._renew(claim, lease) for claim in claims]
+
+    async def stats(self) -> StoreStats:
+        """See ``EventStore``."""
+        return self._unfinished.stats(self._clock.monotonic())
+
+    async def events(self, *, limit: int = 100) -> list[StoredEvent]:
+        """See ``EventAdmin``."""
+        return self._unfinished.listed(self._clock.monotonic())[:limit]
+
+    async def retry_now(self, key: str) -> bool:
+        """See ``EventAdmin``."""
+        found = self._unfinished.find(key)
+        if found is None or found[1] > 0 or found[0].state is not LaneState.DELAYED:
             return False
-        self._start_lease(lane, claim, lease)
+        self._delayed.hasten(lambda lane: lane is found[0])
+        return True
+
+    async def drop(self, key: str) -> bool:
+        """See ``EventAdmin``."""
+        lane, position = self._unfinished.find(key) or (None, 0)
+        if lane is None or (position == 0 and lane.state in (LaneState.CLAIMED, LaneState.SET_ASIDE)):
+            return False
+        if position == 0:
+            self._delayed.discard(lane)
+            self._ready[lane.is_of_deauthorizations].discard(lane)
+        self._finish(lane, position)
         return True
 
     # -- from the start of a service to its shutdown
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """See ``EventStore``. What is left at its end is ready in the next."""
+        self.begin()
+        async with TaskGroup() as tasks:
+            tasks.start_soon(self.run)
+            try:
+                yield
+            finally:
+                self.is_closed = True
+                tasks.cancel_scope.cancel()
 
     def begin(self, on_ready: Callable[[PendingEvent], None] = lambda _: None) -> None:
         """Start to accept events, in this event loop; what an earlier one has left is ready.
@@ -127,7 +177,7 @@ class MemoryEventStore:
         self._new_queues()
         self._set_aside = 0
         self._restored = sum(pending.restored for pending in self._unfinished.events)
-        self._is_closed = False
+        self.is_closed = False
         for lane in self._unfinished.lanes:
             self._make_ready(lane)
 
@@ -148,7 +198,7 @@ class MemoryEventStore:
         Args:
             keeps: called with the first event of each delayed lane; whether to set the lane aside. Else it is ready.
         """
-        self._is_closed = True
+        self.is_closed = True
         for lane in self._delayed.release():
             if keeps(lane.events[0]):
                 self._set_lane_aside(lane)
@@ -163,7 +213,7 @@ class MemoryEventStore:
 
     def clear(self) -> list[PendingEvent]:
         """Remove all events, and return them. Their keys stay known."""
-        self._is_closed = True
+        self.is_closed = True
         return self._unfinished.clear()
 
     def forget(self, event: WebhookEvent) -> None:
@@ -184,8 +234,6 @@ class MemoryEventStore:
         """Return since when a worker is needed, on the monotonic clock; None if no event is ready. Thread-safe."""
         return self._unfinished.oldest_ready_at()
 
-    # -- lanes and their states
-
     def _new_queues(self) -> None:
         self._ready = {False: ReadyQueue(), True: ReadyQueue()}
         self._delayed: DelayQueue[Lane] = DelayQueue(self._clock, self._make_ready)
@@ -195,6 +243,11 @@ class MemoryEventStore:
         self._seen.add(key)
         lane = self._unfinished.add(pending)
         if lane is not None:
+            self._make_ready(lane)
+
+    def _finish(self, lane: Lane, position: int = 0) -> None:
+        self._restored -= self._unfinished.remove(lane, position).restored
+        if lane.events and position == 0:
             self._make_ready(lane)
 
     def _make_ready(self, lane: Lane) -> None:
@@ -225,6 +278,12 @@ class MemoryEventStore:
         lane.lease_ends_at = self._clock.monotonic() + lease
         if lease < math.inf:
             self._leases.add(claim, lease)
+
+    def _renew(self, claim: Claim, lease: float) -> bool:
+        lane = self._claimed(claim)
+        if lane is not None:
+            self._start_lease(lane, claim, lease)
+        return lane is not None
 
     def _end_lease(self, claim: Claim) -> None:
         lane = self._claimed(claim)

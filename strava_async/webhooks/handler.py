@@ -13,6 +13,7 @@ When a step raises, the table of ``retry`` decides what follows.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
@@ -21,9 +22,10 @@ import anyio
 from strava_async._concurrency.callbacks import is_async
 from strava_async._concurrency.ttl_set import TtlSet
 from strava_async.clock import Clock
-from strava_async.errors import InputError, InvalidGrantError, NotFoundError
+from strava_async.errors import EventStoreError, InputError, InvalidGrantError, NotFoundError
 from strava_async.webhooks import retry
 from strava_async.webhooks.arguments import check_callable, check_error_classes
+from strava_async.webhooks.base import OwnerBounds
 from strava_async.webhooks.events import WebhookEvent
 from strava_async.webhooks.handler_calls import HANDLER_SECONDS, HandlerCalls
 from strava_async.webhooks.handler_errors import (
@@ -34,7 +36,6 @@ from strava_async.webhooks.handler_errors import (
     log_error,
     needs_traceback,
 )
-from strava_async.webhooks.owners import Owners
 from strava_async.webhooks.pending import AttemptResult, GrantState, Outcome, PendingEvent, Retry, WaitReason
 from strava_async.webhooks.throttled_log import ThrottledLog
 
@@ -71,13 +72,10 @@ class Grants(Protocol):
 class EventHandler:
     """Handles events, one attempt at a time; see ``webhook_router`` for the arguments.
 
-    Attributes:
-        owners: bounds the attempts of each athlete's events; the queue needs the same.
-
     Args:
         grants: knows whether athletes are connected.
         on_event, on_disconnect, claim, retry_on: see ``webhook_router``.
-        owners: bounds the attempts of each athlete's events; None means the default bounds.
+        bounds: of the attempts of each athlete's events: the store that the events are in.
         handler_seconds: how long one of the functions may take.
         workers: how many threads may be left behind.
     """
@@ -89,8 +87,8 @@ class EventHandler:
         on_event: OnEvent,
         on_disconnect: OnDisconnect | None,
         claim: ClaimFunction | None,
+        bounds: OwnerBounds,
         retry_on: RetryOn = (OSError,),
-        owners: Owners | None = None,
         handler_seconds: float | None = HANDLER_SECONDS,
         workers: int = 1,
     ) -> None:
@@ -103,7 +101,7 @@ class EventHandler:
         self._on_disconnect = on_disconnect
         self._claim = claim
         self._retry_on = retry_on
-        self.owners = owners or Owners()
+        self._bounds = bounds
         self._calls = HandlerCalls(grants.clock, handler_seconds, workers)
         self._denied = TtlSet(grants.clock, _MAX_DENIALS, DENIED_SECONDS)
         self._log = ThrottledLog(grants.clock)
@@ -120,10 +118,14 @@ class EventHandler:
             pending: the event; steps that were completed are not repeated.
             is_last: whether the event is given up if this attempt fails.
         """
+        age = self._grants.clock.monotonic() - pending.came_at
+        if age > retry.KEPT_SECONDS and not pending.event.is_deauthorization:  # that one asks for a deletion
+            _logger.error("%s: failed, it was kept for more than seven days", event_label(pending.event))
+            return Outcome.FAILED
         try:
             if not await self._still_applies(pending):
                 return Outcome.DROPPED
-            if not pending.event.is_deauthorization and (waits := self._check_turn(pending, is_last)) is not None:
+            if not pending.event.is_deauthorization and (waits := await self._check_turn(pending, is_last)) is not None:
                 return waits
             if self._claim is not None and not (pending.claimed or await self._call_claim(self._claim, pending)):
                 return Outcome.DROPPED
@@ -147,22 +149,21 @@ class EventHandler:
             return False
         return True
 
-    def _check_turn(self, pending: PendingEvent, is_last: bool) -> AttemptResult | None:
+    async def _check_turn(self, pending: PendingEvent, is_last: bool) -> AttemptResult | None:
         """Return ``Retry`` if an event has to wait for its athlete's turn, FAILED if it cannot, None to go on."""
-        owner_id, standing, now = pending.event.owner_id, pending.standing, self._grants.clock.monotonic()
-        again: Retry | None
-        if not standing.retries_not_found and self.owners.is_doubted(owner_id, now):
-            again = retry.after_not_found(pending, WaitReason.OWNER_TURN)
-        elif standing.has_turn:
+        owner_id, standing = pending.event.owner_id, pending.standing
+        if standing.has_turn and standing.retries_not_found:
             return None
+        seconds = await self._bounds.turn(owner_id, unless_doubted=not standing.retries_not_found)
+        standing.has_turn = not seconds
+        if standing.has_turn:
+            return None
+        again: Retry | None = Retry(seconds, WaitReason.OWNER_TURN)
+        if seconds == math.inf:
+            again = retry.after_not_found(pending, WaitReason.OWNER_TURN)
         else:
-            seconds = self.owners.turn(owner_id, now)
-            standing.has_turn = not seconds
-            if standing.has_turn:
-                return None
             text = f"athlete {owner_id} has more events than may be attempted before one was handled: they wait"
             self._log.log(logging.INFO, f"held {owner_id}", text)
-            again = Retry(seconds, WaitReason.OWNER_TURN)
         if again is None or is_last:
             text = "%s: failed, its athlete has too many events that are not known to be Strava's"
             _logger.error(text, event_label(pending.event))
@@ -190,10 +191,9 @@ class EventHandler:
         except ThreadLeftBehindError as error:  # a second call would run beside it
             return _after_failure(pending, "on_event", error, None)
         except Exception as error:
-            self._note_failure(pending, error)
+            await self._note_failure(pending, error)
             again = retry.after_error(pending, error, self._grants.clock, self._retry_on)
             return _after_failure(pending, "on_event", error, None if is_last else again)
-        self.owners.confirm(event.owner_id, was_not_found=pending.standing.was_not_found)
         return Outcome.HANDLED
 
     async def _call(self, pending: PendingEvent, name: str, function: Callable[[T], object], argument: T) -> None:
@@ -203,17 +203,24 @@ class EventHandler:
             pending.runs_on = not is_async(function)
             raise
 
-    def _note_failure(self, pending: PendingEvent, error: Exception) -> None:
+    async def _note_failure(self, pending: PendingEvent, error: Exception) -> None:
         owner_id, standing = pending.event.owner_id, pending.standing
         is_not_found = any(isinstance(leaf, NotFoundError) for leaf in flatten(error))
         if is_not_found and not standing.was_not_found:
             standing.was_not_found = True
-            standing.retries_not_found = self.owners.not_found(owner_id, self._grants.clock.monotonic())
+            standing.retries_not_found = await self._may_retry_not_found(owner_id)
             if not standing.retries_not_found:
                 text = f"athlete {owner_id} has had several events within an hour that Strava does not know"
                 self._log.log(logging.WARNING, f"doubted {owner_id}", f"{text}: more 404s are not tried again")
         # An attempt without an answer from Strava gives its turn back.
         standing.has_turn = is_not_found and standing.retries_not_found
+
+    async def _may_retry_not_found(self, owner_id: int) -> bool:
+        try:
+            return await self._bounds.not_found(owner_id)
+        except EventStoreError as error:  # one that is not counted costs less than an event that is given up
+            _logger.warning("a 404 of athlete %d was not counted: %s", owner_id, error)
+            return True
 
     async def _end_grant(self, pending: PendingEvent, is_last: bool) -> AttemptResult:
         athlete_id = pending.event.owner_id
@@ -272,12 +279,12 @@ def _after_failure(pending: PendingEvent, step: str, error: Exception, again: Re
     if again is None:
         log_error(error, f"{event_label(pending.event)}: failed, and is not tried again{_reminder(pending)}")
         return Outcome.FAILED
+    pending.error = type(error).__name__  # no more: the message of an error may hold what must not be logged
     trace = error if needs_traceback(error) and step not in pending.traced else None
     if trace is not None:
         pending.traced.add(step)
-    kind = type(error).__name__  # the message of an error may hold what must not be logged
     text = "%s: %s in %s, to be tried again in %.0f s"
-    _logger.warning(text, event_label(pending.event), kind, step, again.seconds, exc_info=trace)
+    _logger.warning(text, event_label(pending.event), pending.error, step, again.seconds, exc_info=trace)
     return again
 
 

@@ -22,6 +22,7 @@ import heapq
 import itertools
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from typing import Generic, TypeVar
 
@@ -53,16 +54,17 @@ class Lane:
         state: see the table above.
         claims: how often events of it have been claimed.
         lease_ends_at: when the lease of the latest claim ends, on the monotonic clock.
+        due_at: when a DELAYED lane is due at the latest, on the monotonic clock.
     """
 
-    __slots__ = ("claims", "events", "key", "lease_ends_at", "state")
+    __slots__ = ("claims", "due_at", "events", "key", "lease_ends_at", "state")
 
     def __init__(self, key: LaneKey) -> None:
         self.key = key
         self.events: deque[PendingEvent] = deque()
         self.state = LaneState.READY
         self.claims = 0
-        self.lease_ends_at = 0.0
+        self.lease_ends_at = self.due_at = 0.0
 
     @property
     def is_of_deauthorizations(self) -> bool:
@@ -91,6 +93,11 @@ class ReadyQueue:
         """Put a lane at the end."""
         self._lanes.append(lane)
         self._added.set()
+
+    def discard(self, lane: Lane) -> None:
+        """Remove a lane if it is there."""
+        with suppress(ValueError):
+            self._lanes.remove(lane)
 
     async def take(self, n: int) -> list[Lane]:
         """Remove and return up to ``n`` lanes; wait until there is one."""
@@ -129,6 +136,11 @@ class DelayQueue(Generic[T]):
         self._heap.clear()
         self._wake()
         return released
+
+    def discard(self, item: T) -> None:
+        """Remove an item if it is there."""
+        self._heap = [entry for entry in self._heap if entry[2] is not item]
+        heapq.heapify(self._heap)
 
     def hasten(self, which: Callable[[T], bool]) -> None:
         """Make those due now for which ``which`` is true."""

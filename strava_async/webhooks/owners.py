@@ -1,6 +1,6 @@
 """Bounds on the events of one athlete, because anybody can send events about anybody.
 
-Rules, for one athlete in one process; they count events, not the requests of a handler:
+Rules, for one athlete, in all processes that share an event store; they count events, not the requests of a handler:
 
 - 100 events may be unfinished, those of a backlog included.
 - Until one of them was **confirmed**, 10 have their first attempt within a minute; the others wait. One is confirmed
@@ -19,6 +19,7 @@ athletes only. Beyond ten thousand, those without events for longest are forgott
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
@@ -48,30 +49,91 @@ class Standing:
 
 
 @dataclass(slots=True)
-class _Owner:
-    """What is known of one athlete's events.
+class OwnerState:
+    """What is known of one athlete's events. Pure; all instants are of one clock, which the caller reads.
 
     Attributes:
-        unfinished: how many are.
         confirmed: whether one was.
-        lifted: whether a bound was lifted since ``take_lifted``.
         turns: when the last ten had their turns.
         not_found: when the last twenty were not found.
     """
 
-    unfinished: int = 0
     confirmed: bool = False
-    lifted: bool = False
     turns: list[float] = field(default_factory=list[float])  # a deque each would take 15 MB for ten thousand athletes
     not_found: list[float] = field(default_factory=list[float])
 
     @property
     def is_blank(self) -> bool:
-        return not (self.unfinished or self.confirmed or self.turns or self.not_found)
+        """Whether there is nothing to remember."""
+        return not (self.confirmed or self.turns or self.not_found)
 
-    def had_not_found(self, now: float, count: int) -> bool:
+    def turn(self, now: float, *, unless_doubted: bool = False) -> float:
+        """Take a turn and return 0; or return the seconds after which it may be asked again.
+
+        Args:
+            now: the instant.
+            unless_doubted: whether a doubted athlete gets none; then it returns infinity.
+        """
+        if unless_doubted and self.is_doubted(now):
+            return math.inf
+        if self._had_not_found(now, NOT_FOUND_BEFORE_SLOWNESS) and self.turns:
+            waits = _remaining(self.turns[-1], SLOW_TURN_SECONDS, now)
+            if waits:
+                return waits
+        is_bounded = not self.confirmed or self.is_doubted(now)
+        if is_bounded and len(self.turns) == TURNS and (waits := _remaining(self.turns[0], TURN_SECONDS, now)):
+            return waits
+        _note(self.turns, now, most=TURNS)
+        return 0.0
+
+    def is_doubted(self, now: float) -> bool:
+        """Say whether a 404 is not to be tried again."""
+        return self._had_not_found(now, NOT_FOUND_BEFORE_DOUBT)
+
+    def note_not_found(self, now: float) -> bool:
+        """Count an event that Strava did not find, once per event; return whether that may be tried again."""
+        retries_not_found = not self.is_doubted(now)
+        _note(self.not_found, now, most=NOT_FOUND_BEFORE_SLOWNESS)
+        return retries_not_found
+
+    def confirm(self, *, was_not_found: bool) -> bool:
+        """Note that an event was handled.
+
+        Args:
+            was_not_found: whether Strava did not find it at first.
+
+        Returns:
+            whether a bound was lifted, so that events that wait may ask again.
+        """
+        ends_doubt = was_not_found and bool(self.not_found)
+        is_lifted = ends_doubt or not self.confirmed
+        self.confirmed = True
+        if ends_doubt:
+            self.not_found.clear()
+        return is_lifted
+
+    def _had_not_found(self, now: float, count: int) -> bool:
         """Say whether that many were not found within the last hour."""
         return len(self.not_found) >= count and now - self.not_found[-count] < NOT_FOUND_SECONDS
+
+
+@dataclass(slots=True)
+class _Owner:
+    """An athlete in the memory of one process.
+
+    Attributes:
+        unfinished: how many events are.
+        state: of the bounds.
+        lifted: whether a bound was lifted since ``take_lifted``.
+    """
+
+    unfinished: int = 0
+    state: OwnerState = field(default_factory=OwnerState)
+    lifted: bool = False
+
+    @property
+    def is_blank(self) -> bool:
+        return not self.unfinished and self.state.is_blank
 
 
 class Owners:
@@ -113,37 +175,23 @@ class Owners:
             del self._busy[owner_id]
             self._keep(owner_id, owner)
 
-    def turn(self, owner_id: int, now: float) -> float:
-        """Allow an event its attempt and return 0, or return the seconds after which it may ask again."""
-        owner = self._of(owner_id)
-        is_slow = owner.had_not_found(now, NOT_FOUND_BEFORE_SLOWNESS)
-        if is_slow and owner.turns and now - owner.turns[-1] < SLOW_TURN_SECONDS:
-            return _remaining(owner.turns[-1], SLOW_TURN_SECONDS, now)
-        is_bounded = not owner.confirmed or owner.had_not_found(now, NOT_FOUND_BEFORE_DOUBT)
-        if is_bounded and len(owner.turns) == TURNS and now - owner.turns[0] < TURN_SECONDS:
-            return _remaining(owner.turns[0], TURN_SECONDS, now)
-        _note(owner.turns, now, most=TURNS)
-        return 0.0
+    def turn(self, owner_id: int, now: float, *, unless_doubted: bool = False) -> float:
+        """See ``OwnerState.turn``."""
+        return self._of(owner_id).state.turn(now, unless_doubted=unless_doubted)
 
     def is_doubted(self, owner_id: int, now: float) -> bool:
         """Say whether a 404 is not to be tried again."""
         owner = self._busy.get(owner_id) or self._quiet.get(owner_id)
-        return owner is not None and owner.had_not_found(now, NOT_FOUND_BEFORE_DOUBT)
+        return owner is not None and owner.state.is_doubted(now)
 
     def not_found(self, owner_id: int, now: float) -> bool:
         """Count an event that Strava did not find, once per event; return whether that may be tried again."""
-        retries_not_found = not self.is_doubted(owner_id, now)
-        _note(self._of(owner_id).not_found, now, most=NOT_FOUND_BEFORE_SLOWNESS)
-        return retries_not_found
+        return self._of(owner_id).state.note_not_found(now)
 
     def confirm(self, owner_id: int, *, was_not_found: bool = False) -> None:
         """Note that an event was handled; ``was_not_found`` if Strava did not find it at first."""
         owner = self._of(owner_id)
-        ends_doubt = was_not_found and bool(owner.not_found)
-        owner.lifted = owner.lifted or ends_doubt or not owner.confirmed
-        owner.confirmed = True
-        if ends_doubt:
-            owner.not_found.clear()
+        owner.lifted = owner.state.confirm(was_not_found=was_not_found) or owner.lifted
 
     def take_lifted(self, owner_id: int) -> bool:
         """Return whether a bound was lifted since the last call, so that events that wait may ask again."""
@@ -174,5 +222,5 @@ def _note(instants: list[float], now: float, *, most: int) -> None:
 
 
 def _remaining(since: float, seconds: float, now: float) -> float:
-    """Return how much of a period is left; at most all of it, even if the clock was set back."""
-    return min(max(since + seconds - now, 0.001), seconds)
+    """Return how much of a period is left, 0 if nothing; at most all of it, even if the clock was set back."""
+    return 0.0 if now - since >= seconds else min(max(since + seconds - now, 0.001), seconds)

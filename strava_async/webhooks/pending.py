@@ -106,7 +106,8 @@ class PendingEvent:
     """An event that was accepted, and its progress.
 
     An event store that outlives this process stores ``event``, ``accepted_at``, ``claimed``, ``grant_state``,
-    ``standing`` and ``failures``. The rest is of this process: ``accepted`` sets ``came_at`` again.
+    ``standing``, ``waits_for``, ``failures`` and ``error``. The rest is of this process: ``accepted`` sets ``came_at``
+    again.
 
     Attributes:
         event: the event.
@@ -123,6 +124,7 @@ class PendingEvent:
         standing: its state in the bounds of its athlete.
         traced: the steps whose errors were logged with a traceback.
         failures: how many attempts have failed, by the row of the table in ``retry``.
+        error: the class of the error that the last failed attempt ended with; empty if none has failed.
     """
 
     event: WebhookEvent
@@ -138,6 +140,7 @@ class PendingEvent:
     standing: Standing = field(default_factory=Standing)
     traced: set[str] = field(default_factory=set[str])
     failures: Counter[str] = field(default_factory=Counter[str])
+    error: str = ""
 
     @classmethod
     def accepted(cls, event: WebhookEvent, accepted_at: float, clock: Clock) -> PendingEvent:

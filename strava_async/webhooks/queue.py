@@ -1,4 +1,4 @@
-"""The queue between the answer to Strava and the handler: bounded, in memory, drained at shutdown.
+"""The queue between the answer to Strava and the handler: workers over a store of events.
 
 Rules:
 
@@ -9,18 +9,13 @@ Rules:
   finished, also while it waits for a retry. Workers take lanes in turn.
 - Deauthorizations have lanes and a worker of their own: a deletion waits for no ``on_event``.
 - An event that waits for a retry occupies no worker.
-- At shutdown no more events are accepted. All that are unfinished are held in the backlog at once, and leave it when
-  they are settled: a process that is killed while it drains loses none. Queued events are handled; one that fails then
-  is tried once more, at once, or with a backlog not at all if it lacks quota or its athlete's turn. What is not done
-  within ``drain_seconds`` is cancelled. Cancelling the lifespan cancels everything at once.
-- What is left then, or would be tried again, is kept with all that is behind it in its lane. The next start takes it
-  before it accepts any event, and holds it in the backlog until it is settled. Without a backlog it is lost, and each
-  event is logged.
+- At shutdown the workers finish what they handle, and over a store in memory what is queued. What is not done within
+  ``drain_seconds`` is cancelled. Cancelling the lifespan cancels everything at once.
 - A run belongs to one event loop. Using it in another raises InputError; if its loop has ended without a shutdown, the
   next run continues with its events.
 
-``MemoryEventStore`` has the events, ``WorkerPool`` claims them, this class decides what follows from an attempt, and
-``Shutdown`` keeps what is left.
+An ``EventStore`` has the events, ``WorkerPool`` claims them, this class decides what follows from an attempt. What is
+different between a store in memory and one that outlives the process is in ``backend_memory`` and ``backend_shared``.
 """
 
 from __future__ import annotations
@@ -35,19 +30,18 @@ from anyio.abc import TaskGroup
 
 from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async.clock import Clock
-from strava_async.errors import InputError
+from strava_async.errors import EventStoreError, InputError
 from strava_async.webhooks.arguments import check_positive
+from strava_async.webhooks.backend_memory import MemoryBackend
+from strava_async.webhooks.backend_shared import SharedBackend
 from strava_async.webhooks.backlog import Backlog, check_backlog
-from strava_async.webhooks.backlog_guard import BacklogGuard, run_to_the_end
-from strava_async.webhooks.base import Appended, Claim
+from strava_async.webhooks.base import Appended, Claim, EventStore, check_store
 from strava_async.webhooks.counts import Offer, WebhookCounts
 from strava_async.webhooks.event_store_memory import MemoryEventStore
 from strava_async.webhooks.events import WebhookEvent
 from strava_async.webhooks.handler_errors import event_label, must_propagate
-from strava_async.webhooks.owners import Owners
 from strava_async.webhooks.pending import AttemptResult, Outcome, PendingEvent, Retry
-from strava_async.webhooks.run import Run
-from strava_async.webhooks.shutdown import Shutdown
+from strava_async.webhooks.run import Backend, Run
 from strava_async.webhooks.throttled_log import ThrottledLog
 from strava_async.webhooks.watch import Watch
 from strava_async.webhooks.workers import WorkerPool
@@ -68,54 +62,54 @@ class EventQueue:
 
     Args:
         attempt: tries to handle an event, given whether it is the last attempt; see ``EventHandler.attempt``.
-        clock: times waits, and the memory of keys.
+        store: where the events are.
+        clock: times waits.
         workers: how many events are handled at the same time, besides one deauthorization.
-        max_queue: how many events may be unfinished.
         drain_seconds: how long draining may take; None means as long as it takes.
-        backlog: keeps what is unfinished at shutdown until the next start; None means that it is lost.
-        owners: bounds the events of each athlete; shared with the handler.
+        backlog: keeps what is unfinished in memory at shutdown until the next start; None means that it is lost.
 
     Raises:
-        InputError: a number is out of its range, or the backlog lacks a method.
+        InputError: a number is out of its range; the store or the backlog lacks a method; a store that keeps events
+            itself was given a backlog.
     """
 
     def __init__(
         self,
         attempt: Attempt,
+        store: EventStore,
         *,
         clock: Clock,
         workers: int,
-        max_queue: int,
         drain_seconds: float | None,
         backlog: Backlog | None = None,
-        owners: Owners | None = None,
     ) -> None:
         check_positive("workers", workers)
-        check_positive("max_queue", max_queue)
         if drain_seconds is not None and not drain_seconds >= 0:
             raise InputError(f"drain_seconds has to be a number of seconds from 0, or None, not {drain_seconds}")
+        check_store(store)
         if backlog is not None:
             check_backlog(backlog)
         self.counts = WebhookCounts()
         self._attempt = attempt
         self._clock = clock
         self._workers = workers
-        self._max_queue = max_queue
         self._drain_seconds = drain_seconds
-        self._backlog = backlog
-        self._owners = owners or Owners()
-        self._store = MemoryEventStore(clock, max_unfinished=max_queue, owners=self._owners)
-        self._shutdown = Shutdown(self.counts, self._store)
+        self._backend: Backend
+        if isinstance(store, MemoryEventStore):
+            self._backend = MemoryBackend(store, backlog, clock, self.counts)
+        elif backlog is None:
+            self._backend = SharedBackend(store, clock)
+        else:
+            raise InputError("a store that keeps events itself needs no backlog: leave that out")
         self._log = ThrottledLog(clock)
         self._run: Run | None = None
 
     def oldest_waiting(self) -> float | None:
         """Return for how many seconds an event has waited for a worker, at most; None if none waits.
 
-        Thread-safe.
+        Thread-safe. For a store that is not in memory it is that of the last look, some seconds ago.
         """
-        ready_at = self._store.oldest_ready_at()
-        return None if ready_at is None else max(self._clock.monotonic() - ready_at, 0.0)
+        return self._backend.oldest_waiting()
 
     async def offer(self, event: WebhookEvent) -> Offer:
         """Store an event, unless it is known or a bound is reached.
@@ -126,10 +120,14 @@ class EventQueue:
         if self._current_run() is None:
             return self._reject("the router's lifespan is not running: was its app mounted?")
         counts = self.counts
-        match await self._store.append(event):
+        try:
+            appended = await self._backend.append(event)
+        except EventStoreError:
+            return self._reject()  # the backend has logged it
+        match appended:
             case Appended.STORED:
                 counts.accepted += 1
-                counts.waiting += 1
+                counts.waiting += self._backend.counts_waiting
                 return Offer.ACCEPTED
             case Appended.SUPERSEDED:
                 counts.accepted += 1
@@ -141,10 +139,9 @@ class EventQueue:
             case Appended.CLOSED:
                 return self._reject()  # a normal shutdown: Strava sends it again, to the next process
             case Appended.QUEUE_FULL:
-                return self._reject(f"the queue is full: {self._max_queue} are unfinished")
+                return self._reject("the queue is full")
             case Appended.OWNER_FULL:
-                why = f"as many as {self._owners.most_unfinished} of one athlete's are unfinished"
-                return self._reject(why, f": those of {event.owner_id}")
+                return self._reject("as many of one athlete's are unfinished as may be", f": those of {event.owner_id}")
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -158,23 +155,22 @@ class EventQueue:
         failure: Exception | None = None
         run = self._run = self._new_run()
         try:
-            if run.guard is not None:
-                await run_to_the_end(partial(run.guard.take, self._restore))
-            async with anyio.create_task_group() as tasks:
+            async with self._backend.running(run), anyio.create_task_group() as tasks:
                 for pool in run.pools:
                     for _ in range(pool.size):
                         tasks.start_soon(pool.work)
-                tasks.start_soon(self._store.run)
+                tasks.start_soon(self._backend.work)
                 tasks.start_soon(run.watch.run)
-                if run.guard is not None:
-                    tasks.start_soon(run.guard.work)
                 try:
                     yield
                 except Exception as error:  # raised below: the task group would wrap it
                     failure = error
                 await self._drain(run, tasks)
         finally:
-            await self._close(run)
+            run.draining = True
+            if self._run is run:  # else its loop ended without a shutdown, and another run has its events
+                self._run = None
+                self.counts.waiting *= self._backend.counts_waiting  # what was claimed was given back
         if failure is not None:
             raise failure
 
@@ -185,20 +181,21 @@ class EventQueue:
         return self._run
 
     def _new_run(self) -> Run:
-        """Return a run in this event loop, with the events of one whose loop ended without a shutdown."""
+        """Return a run in this event loop."""
 
         async def handle(claim: Claim) -> None:
             await self._handle(run, claim)
 
+        def pool(size: int, *, deauthorizations: bool) -> WorkerPool:
+            return WorkerPool(partial(self._backend.claim, deauthorizations=deauthorizations), size, handle)
+
         run = Run(
-            workers=WorkerPool(self._store, self._workers, handle, deauthorizations=False),
-            deauthorizers=WorkerPool(self._store, 1, handle, deauthorizations=True),
+            workers=pool(self._workers, deauthorizations=False),
+            deauthorizers=pool(1, deauthorizations=True),
             watch=Watch(self._clock, self.oldest_waiting, self._why_busy),
             binding=LoopBinding("this router of webhooks"),
-            guard=None if self._backlog is None else BacklogGuard(self._backlog, self._clock),
         )
         run.binding.enter()
-        self._store.begin(run.watch_if_busy)
         return run
 
     def _reject(self, why: str = "", more: str = "") -> Offer:
@@ -210,19 +207,12 @@ class EventQueue:
     def _why_busy(self) -> str:
         return f"no worker is free for it, and {self.counts.waiting} are unfinished"
 
-    def _restore(self, pending: PendingEvent) -> None:
-        self._store.restore(pending)
-        self.counts.accepted += 1
-        self.counts.waiting += 1
-
     async def _drain(self, run: Run, tasks: TaskGroup) -> None:
         run.draining = True
-        self._store.close(lambda pending: run.leaves_to_backlog(pending.waits_for, attempted_while_draining=False))
-        self._check_idle(run)
-        if run.guard is not None and not run.idle.is_set():
-            run.guard.hold(self._store.unfinished)
         if self._drain_seconds is not None:
             tasks.start_soon(self._cut_off, self._drain_seconds, tasks)
+        await self._backend.drain(run)
+        self._check_idle(run)
         if not run.idle.is_set():
             await run.idle.wait()
         tasks.cancel_scope.cancel()
@@ -231,25 +221,17 @@ class EventQueue:
         await self._clock.sleep(seconds)
         tasks.cancel_scope.cancel()
 
-    async def _close(self, run: Run) -> None:
-        """Keep what is left in the backlog, or forget it, so that it is accepted if Strava sends it again."""
-        run.draining = True
-        if self._run is not run:
-            return  # its event loop ended without a shutdown, and another run has taken its events
-        try:
-            await self._shutdown.put_away(self._store.clear(), run.guard)
-        finally:
-            self._run = None
-
     async def _handle(self, run: Run, claim: Claim) -> None:
         """Attempt an event in a task of its own, so that a cancellation by the application's code ends no worker."""
         pending, began_draining, settled = claim.pending, run.draining, False
+        self.counts.waiting += not self._backend.counts_waiting
         run.watch_if_busy(pending)  # others may be ready, and this was the last free worker
 
         async def attempt() -> None:
             nonlocal settled
             try:
-                result = await self._attempt(pending, began_draining and run.guard is None)
+                is_last = self._backend.is_last(attempted_while_draining=began_draining)
+                result = await self._attempt(pending, is_last)
             except BaseException as error:  # a panic of an extension in Rust is not an Exception
                 if (passed_on := must_propagate(error, SystemExit)) is not None:
                     raise passed_on from None
@@ -270,27 +252,26 @@ class EventQueue:
         """Apply the result of an attempt; see the table in ``pending``."""
         match result:
             case Outcome():
-                await self._finish(run, claim, result)
-            case Retry() if run.draining:
-                if run.leaves_to_backlog(result.reason, attempted_while_draining=began_draining):
-                    self._store.set_aside(claim)
-                else:  # once more, at once
-                    await self._store.retry(claim, self._clock.time())
+                await self._finish(claim, result)
             case Retry():
                 claim.pending.waits_for = result.reason
-                await self._store.retry(claim, self._clock.time() + result.seconds)
+                is_done = await self._backend.retry(claim, result, attempted_while_draining=began_draining)
+                self.counts.waiting -= not self._backend.counts_waiting
+                self.counts.taken_over += not is_done
         self._check_idle(run)
 
-    async def _finish(self, run: Run, claim: Claim, outcome: Outcome) -> None:
-        await self._store.ack(claim)
-        if run.guard is not None:
-            run.guard.settle(claim.pending)
+    async def _finish(self, claim: Claim, outcome: Outcome) -> None:
+        confirmed = outcome is Outcome.HANDLED and not claim.pending.event.is_deauthorization
+        is_done = await self._backend.ack(claim, confirmed=confirmed)
         counts = self.counts
+        counts.waiting -= 1
+        if not is_done:
+            counts.taken_over += 1
+            return
         counts.handled += outcome is Outcome.HANDLED
         counts.dropped += outcome is Outcome.DROPPED
         counts.failed += outcome is Outcome.FAILED
-        counts.waiting -= 1
 
     def _check_idle(self, run: Run) -> None:
-        if run.draining and self._store.is_done:
+        if run.draining and self._backend.is_idle:
             run.idle.set()

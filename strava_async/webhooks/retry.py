@@ -42,6 +42,7 @@ UNKNOWN_QUOTA_SECONDS = 60.0
 MIN_QUOTA_SECONDS = 5.0
 MAX_QUOTA_SECONDS = 86_400.0
 QUOTA_AGE_SECONDS = 2 * 86_400.0
+KEPT_SECONDS = 7 * 86_400.0  # Strava's data may be kept no longer
 
 
 def after_error(

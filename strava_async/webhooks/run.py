@@ -1,14 +1,18 @@
-"""One run of a queue of webhook events: what belongs to one lifespan, and to its event loop."""
+"""One run of a queue of webhook events, and what it needs of the store behind it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import anyio
 
 from strava_async._concurrency.loop_binding import LoopBinding
-from strava_async.webhooks.backlog_guard import BacklogGuard
-from strava_async.webhooks.pending import PendingEvent, WaitReason
+from strava_async.webhooks.base import Appended, Claim
+from strava_async.webhooks.events import WebhookEvent
+from strava_async.webhooks.pending import PendingEvent, Retry
 from strava_async.webhooks.watch import Watch
 from strava_async.webhooks.workers import WorkerPool
 
@@ -22,16 +26,14 @@ class Run:
         deauthorizers: one worker, for these.
         watch: warns if events wait long for a worker.
         binding: to its event loop.
-        guard: keeps unfinished events in the backlog; None if there is none.
         draining: whether the shutdown has begun.
-        idle: set during the shutdown, when only events that are set aside are left.
+        idle: set during the shutdown, when nothing is left to be done.
     """
 
     workers: WorkerPool
     deauthorizers: WorkerPool
     watch: Watch
     binding: LoopBinding
-    guard: BacklogGuard | None
     draining: bool = False
     idle: anyio.Event = field(default_factory=anyio.Event)
 
@@ -46,13 +48,59 @@ class Run:
         if pool.is_busy:
             self.watch.wake()
 
-    def leaves_to_backlog(self, reason: WaitReason | None, *, attempted_while_draining: bool) -> bool:
-        """Say whether an event that is to be tried again is left for the next start; for the shutdown.
 
-        Args:
-            reason: what it waits for.
-            attempted_while_draining: whether its last attempt began after the shutdown did.
+class Backend(Protocol):
+    """A store as the queue uses it, in one run after the other: ``MemoryBackend`` or ``SharedBackend``.
+
+    None of the methods raises an error of the store but ``append``, and each is bounded in time but ``claim``.
+
+    Attributes:
+        counts_waiting: whether what was accepted is this process' to finish; else what it has claimed is.
+    """
+
+    counts_waiting: bool
+
+    def running(self, run: Run) -> AbstractAsyncContextManager[None]:
+        """Return a context for a run.
+
+        When it begins, what an earlier run has left is there. When it ends, what is unfinished is put away, even if
+        that is cancelled.
         """
-        return self.guard is not None and (
-            attempted_while_draining or reason in (WaitReason.QUOTA, WaitReason.OWNER_TURN)
-        )
+        ...
+
+    async def work(self) -> None:
+        """Do what has to be done meanwhile; never returns."""
+        ...
+
+    async def append(self, event: WebhookEvent) -> Appended:
+        """See ``EventStore``."""
+        ...
+
+    async def claim(self, n: int, *, deauthorizations: bool) -> Sequence[Claim]:
+        """Claim events that are due; wait until there is one."""
+        ...
+
+    async def ack(self, claim: Claim, *, confirmed: bool) -> bool:
+        """See ``EventStore``."""
+        ...
+
+    async def retry(self, claim: Claim, again: Retry, *, attempted_while_draining: bool) -> bool:
+        """Let an event be tried again; see ``EventStore``."""
+        ...
+
+    def is_last(self, *, attempted_while_draining: bool) -> bool:
+        """Say whether an attempt that begins now is the event's last."""
+        ...
+
+    async def drain(self, run: Run) -> None:
+        """Begin the shutdown."""
+        ...
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the shutdown need not wait any more."""
+        ...
+
+    def oldest_waiting(self) -> float | None:
+        """Return for how many seconds an event has waited for a worker, at most; None if none waits. Thread-safe."""
+        ...

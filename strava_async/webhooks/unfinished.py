@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from strava_async.webhooks.base import EventState, StoredEvent, StoreStats
 from strava_async.webhooks.events import WebhookEvent
-from strava_async.webhooks.lanes import Lane, LaneKey, lane_key
+from strava_async.webhooks.lanes import Lane, LaneKey, LaneState, lane_key
 from strava_async.webhooks.owners import Owners
 from strava_async.webhooks.pending import PendingEvent
+
+_STATES = {
+    LaneState.READY: EventState.READY,
+    LaneState.CLAIMED: EventState.CLAIMED,
+    LaneState.DELAYED: EventState.DELAYED,
+    LaneState.SET_ASIDE: EventState.DELAYED,
+}
 
 
 class Unfinished:
@@ -59,13 +67,22 @@ class Unfinished:
         lane.events[-1] = pending
         return True
 
-    def finish(self, lane: Lane) -> PendingEvent:
-        """Remove the first event of a lane; return it."""
-        pending = lane.events.popleft()
+    def remove(self, lane: Lane, position: int = 0) -> PendingEvent:
+        """Remove the event at a position of a lane; return it."""
+        pending = lane.events[position]
+        del lane.events[position]
         if not lane.events:
             del self._lanes[lane.key]
         self._leave(pending)
         return pending
+
+    def find(self, key: str) -> tuple[Lane, int] | None:
+        """Return the lane of the event with this key, and its position there; None if there is none."""
+        for lane in self.lanes:
+            for position, pending in enumerate(lane.events):
+                if pending.event.key == key:
+                    return lane, position
+        return None
 
     def clear(self) -> list[PendingEvent]:
         """Remove all events; return them."""
@@ -82,6 +99,22 @@ class Unfinished:
         ready_at = [first.ready_at for first in map(_first, self.lanes) if first is not None]
         return min((at for at in ready_at if at is not None), default=None)
 
+    def stats(self, now: float) -> StoreStats:
+        """Return how many there are, and since when; ``now`` is on the monotonic clock."""
+        ready_at = self.oldest_ready_at()
+        came_at = min((lane.events[0].came_at for lane in self.lanes), default=None)
+        return StoreStats(
+            unfinished=len(self),
+            claimed=sum(lane.state is LaneState.CLAIMED for lane in self.lanes),
+            oldest_seconds=None if came_at is None else now - came_at,
+            ready_seconds=None if ready_at is None else now - ready_at,
+        )
+
+    def listed(self, now: float) -> list[StoredEvent]:
+        """Return all events for who looks after them, the oldest first; ``now`` is on the monotonic clock."""
+        listed = [_stored(lane, position, now) for lane in self.lanes for position in range(len(lane.events))]
+        return sorted(listed, key=lambda stored: -stored.age_seconds)
+
     def _leave(self, pending: PendingEvent) -> None:
         self._count -= 1
         if not pending.event.is_deauthorization:
@@ -93,3 +126,17 @@ def _first(lane: Lane) -> PendingEvent | None:
         return lane.events[0]
     except IndexError:  # finished meanwhile, in the event loop's thread
         return None
+
+
+def _stored(lane: Lane, position: int, now: float) -> StoredEvent:
+    pending = lane.events[position]
+    is_delayed = position == 0 and lane.state is LaneState.DELAYED
+    return StoredEvent(
+        event=pending.event,
+        state=_STATES[lane.state] if position == 0 else EventState.BEHIND,
+        age_seconds=now - pending.came_at,
+        due_seconds=max(lane.due_at - now, 0.0) if is_delayed else None,
+        waits_for=pending.waits_for if is_delayed else None,
+        failures=dict(pending.failures),
+        error=pending.error,
+    )

@@ -1,15 +1,14 @@
-"""Workers that handle what they claim from an event store, a bounded number at a time."""
+"""Workers that handle what they claim, a bounded number at a time."""
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 import anyio.lowlevel
 
-from strava_async.webhooks.base import Claim, EventStore
+from strava_async.webhooks.base import Claim
 
 
 class WorkerPool:
@@ -21,22 +20,21 @@ class WorkerPool:
         size: how many workers there are.
 
     Args:
-        store: where the events are.
+        claim: claims up to so many events; raises nothing.
         size: how many workers there are.
         handle: handles a claimed event, and calls ``ack`` or ``retry``; raises nothing.
-        deauthorizations: whether they handle these, or the other events.
     """
 
     def __init__(
-        self, store: EventStore, size: int, handle: Callable[[Claim], Awaitable[None]], *, deauthorizations: bool
+        self, claim: Callable[[int], Awaitable[Sequence[Claim]]], size: int, handle: Callable[[Claim], Awaitable[None]]
     ) -> None:
         self.size = size
-        self._store = store
+        self._claim_up_to = claim
         self._handle = handle
-        self._deauthorizations = deauthorizations
         self._free = size
         self._claims: deque[Claim] = deque()
-        self._is_claiming = False
+        self._claiming: anyio.CancelScope | None = None
+        self._is_stopped = False
         self._waiting: deque[anyio.Event] = deque()
 
     @property
@@ -45,31 +43,43 @@ class WorkerPool:
         return self._free == 0
 
     async def work(self) -> None:
-        """Run one worker; never returns."""
+        """Run one worker; returns after ``stop``."""
         while True:
             await anyio.lowlevel.checkpoint()  # so that it can be cancelled while events are always ready
             claim = await self._next()
+            if claim is None:
+                return
             self._free -= 1
             await self._handle(claim)
             self._free += 1
 
-    async def _next(self) -> Claim:
-        while not self._claims:
-            if self._is_claiming:
+    def stop(self) -> list[Claim]:
+        """Let each worker end when it has handled what it has; return what none has begun."""
+        self._is_stopped = True
+        left = list(self._claims)
+        self._claims.clear()
+        if self._claiming is not None:
+            self._claiming.cancel()
+        while self._waiting:
+            self._waiting.popleft().set()
+        return left
+
+    async def _next(self) -> Claim | None:
+        while not self._is_stopped and not self._claims:
+            if self._claiming is not None:
                 turn = anyio.Event()
                 self._waiting.append(turn)
                 await turn.wait()
             else:
                 await self._claim()
-        return self._claims.popleft()
+        return None if self._is_stopped else self._claims.popleft()
 
     async def _claim(self) -> None:
-        self._is_claiming = True
         try:
-            # Without end: no other process can claim from the memory of this one.
-            self._claims.extend(await self._store.claim(self._free, math.inf, deauthorizations=self._deauthorizations))
+            with anyio.CancelScope() as self._claiming:
+                self._claims.extend(await self._claim_up_to(self._free))
         finally:
-            self._is_claiming = False
+            self._claiming = None
         # Wake one for each claim. This worker takes one itself, so one more wakes, to call ``claim`` next.
         for _ in range(min(len(self._claims), len(self._waiting))):
             self._waiting.popleft().set()

@@ -42,6 +42,7 @@ from strava_async import (
 from strava_async.models import SummaryActivity, read_one
 from strava_async.quota.readings import Meter, Quota
 from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits
+from strava_async.webhooks import SqliteEventStore
 from tests.environment import DEAD_PROXY, clean_environment
 from tests.plain_http import NO_TRUST
 
@@ -719,6 +720,13 @@ async def test_secrets_are_in_no_page_cookie_or_log(emulator, tmp_path, caplog):
         assert not any(secret in text for text in shown)
 
 
+async def until_handled(taker):
+    """Wait until one of the processes has handled all events."""
+    store = SqliteEventStore(taker.settings.data_dir / "webhooks.sqlite")
+    while (await store.stats()).unfinished:
+        await anyio.wait_all_tasks_blocked()
+
+
 @pytest.mark.asyncio
 async def test_an_event_that_one_process_took_appears_on_a_page_of_the_other(tmp_path):
     door = Door()
@@ -731,7 +739,7 @@ async def test_an_event_that_one_process_took_appears_on_a_page_of_the_other(tmp
             emulator.record_activity(sport_type="Run", name="Around the block")
             emulator.record_activity(sport_type="Run", name="Once more")
             assert await emulator.deliver() == 2
-        # The taker has stopped, so that what it took is done.
+            await until_handled(taker)
         told = reader.follow(before.since)
         assert (await anext(told)).event == "meters"
         names = [re.search('<h2 dir="auto">(.*)</h2>', (await anext(told)).raw_data)[1] for _ in range(2)]
@@ -766,6 +774,7 @@ async def test_a_deletion_takes_the_card_away_and_a_forged_one_does_not(tmp_path
             emulator.post_event(forged)
             emulator.delete_activity(gone)
             await emulator.deliver()
+            await until_handled(taker)
         told = reader.follow()
         await anext(told)
         events = {event.event: event.raw_data for event in [await anext(told), await anext(told)]}
@@ -785,6 +794,7 @@ async def test_who_removes_the_application_at_strava_is_forgotten_and_the_page_l
             await taker.tally.news.add("before", emulator.athlete_ids[0], 7, RIDE)
             emulator.disconnect()
             assert await emulator.deliver() == 1
+            await until_handled(taker)
         assert [event.event async for event in reader.follow()] == ["reload"]
         assert await reader.tally.news.after(0) == []
         assert not await reader.strava.is_connected(emulator.athlete_ids[0])

@@ -5,7 +5,7 @@ import hmac
 import json
 import logging
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from strava_async._hidden import Hidden
 from strava_async.fastapi import SqliteBacklog, StravaLifespan, WebhookCounts, WebhookRouter, webhook_router
 from strava_async.fastapi.webhooks.guard import BODY_SECONDS, Guard, RefusedError
 from strava_async.testing import Emulator, FakeClock
-from strava_async.webhooks import WebhookEvent
+from strava_async.webhooks import MemoryEventStore, SqliteEventStore, WebhookEvent
 
 pytestmark = pytest.mark.anyio
 
@@ -64,6 +64,7 @@ class Handlers:
         self.error: Exception | None = None
         self.events: list[WebhookEvent] = []
         self.left: list[int] = []
+        self.on_handled: Callable[[], None] = lambda: None
 
     async def on_event(self, event: WebhookEvent) -> None:
         if self.seconds:
@@ -71,6 +72,7 @@ class Handlers:
         if self.error is not None:
             raise self.error
         self.events.append(event)
+        self.on_handled()
 
     async def on_disconnect(self, athlete_id: int) -> None:
         self.left.append(athlete_id)
@@ -462,6 +464,7 @@ async def test_a_signature_counts_as_was_asked_for(mode: str, secret: str | None
         {"workers": 0},
         {"max_queue": 0},
         {"drain_seconds": -1},
+        {"events": object()},
     ],
 )
 async def test_invalid_arguments_are_refused_at_once(arguments: dict[str, Any]) -> None:
@@ -471,9 +474,28 @@ async def test_invalid_arguments_are_refused_at_once(arguments: dict[str, Any]) 
         handlers.router(strava, **arguments)
 
 
+@pytest.mark.parametrize(
+    ("argument", "match"),
+    [
+        ({"claim": print}, "leave out claim"),
+        ({"backlog": SqliteBacklog("webhooks.sqlite")}, "leave out backlog"),
+        ({"max_queue": 10}, "leave out max_queue"),
+    ],
+)
+async def test_what_a_store_of_events_does_itself_is_not_accepted_beside_it(
+    argument: dict[str, Any], match: str
+) -> None:
+    handlers = Handlers()
+    strava = await handlers.strava()
+    events = MemoryEventStore(handlers.clock, max_unfinished=10)
+    with pytest.raises(InputError, match=match):
+        handlers.router(strava, events=events, **argument)
+
+
 # -- a restart ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:backlog is deprecated")
 async def test_what_a_service_could_not_finish_is_handled_once_after_its_restart(tmp_path: Path) -> None:
     handlers = Handlers()
     handlers.error = QuotaExceededError(quota_class="read", window="read_day", resume_at=0.0, wait_seconds=3600.0)
@@ -486,6 +508,32 @@ async def test_what_a_service_could_not_finish_is_handled_once_after_its_restart
     async with service(handlers, backlog=backlog) as made:
         assert await made.post() == 200  # Strava repeats it
     assert made.router.counts == WebhookCounts(accepted=1, duplicates=1, handled=1)
+    assert [event.object_id for event in handlers.events] == [1]
+
+
+async def test_a_backlog_is_deprecated(tmp_path: Path) -> None:
+    handlers = Handlers()
+    strava = await handlers.strava()
+    with pytest.warns(DeprecationWarning, match="events=SqliteEventStore"):
+        handlers.router(strava, backlog=SqliteBacklog(tmp_path / "webhooks.sqlite"))
+
+
+@pytest.mark.filterwarnings("ignore:backlog is deprecated")
+async def test_what_a_backlog_has_is_handled_by_a_service_with_a_store(tmp_path: Path) -> None:
+    handlers = Handlers()
+    handlers.error = QuotaExceededError(quota_class="read", window="read_day", resume_at=0.0, wait_seconds=3600.0)
+    path = tmp_path / "webhooks.sqlite"
+    async with service(handlers, backlog=SqliteBacklog(path, clock=handlers.clock)) as made:
+        assert await made.post() == 200
+        await anyio.wait_all_tasks_blocked()
+    handlers.error = None
+    handled = anyio.Event()
+    handlers.on_handled = handled.set
+    async with service(handlers, events=SqliteEventStore(path, clock=handlers.clock)) as made:
+        assert await made.post() == 200  # Strava repeats it
+        with anyio.fail_after(20):
+            await handled.wait()
+        assert made.router.counts.duplicates == 1
     assert [event.object_id for event in handlers.events] == [1]
 
 

@@ -382,6 +382,47 @@ async def test_what_reaches_the_server_twice_is_done_once(redis_server: RedisSer
         assert await store.athlete_ids() == []
 
 
+async def test_a_burst_of_calls_waits_for_the_connections_that_there_may_be(redis_server: RedisServer) -> None:
+    async with client_of(redis_server, max_connections=10) as client:
+        store = RedisTokenStore(client, application="7")
+        await store.save(7, FULL)
+        assert await asyncio.gather(*(store.load(7) for _ in range(300))) == [FULL] * 300
+        assert redis_server.ask("INFO", "clients")["connected_clients"] <= 6  # with that of the test
+
+
+async def test_a_burst_at_a_silent_server_ends_in_time(tmp_path: Path) -> None:
+    with running(tmp_path / "redis") as server:
+        async with client_of(server, max_connections=10) as client:
+            store = RedisTokenStore(client, application="7", timeout=0.3)
+            await store.save(7, FULL)
+            server.stop()
+            with anyio.fail_after(30):  # one after another they would take longer
+                results = await asyncio.gather(*(store.load(7) for _ in range(300)), return_exceptions=True)
+            assert all("did not answer in time" in str(each) for each in results)
+            server.go_on()
+            assert await store.load(7) == FULL
+
+
+async def test_a_lease_is_renewed_while_saves_wait_to_be_confirmed(redis_server: RedisServer) -> None:
+    clock = FakeClock()
+    async with client_of(redis_server, max_connections=10) as client:
+        store = RedisTokenStore(client, application="7", clock=clock, replicas=1, timeout=5.0)
+        quick = RedisTokenStore(client, application="7", clock=clock)
+        async with quick.lock(7) as lease:
+            await sleeping(clock)
+            saves = [asyncio.create_task(store.save(8, FULL)) for _ in range(50)]
+            await asyncio.wait(saves, timeout=0.1)
+            before = await until(redis_server)
+            clock.advance(10.1)
+            with anyio.fail_after(60):
+                while await until(redis_server) == before:
+                    await anyio.lowlevel.checkpoint()
+            assert lease.held()
+            for each in saves:
+                each.cancel()
+            await asyncio.wait(saves)
+
+
 # How safe "saved" is
 
 

@@ -33,9 +33,18 @@ def told(version: str = "7.0.15", maxmemory: int = 0, policy: str = "noeviction"
 def test_how_safe_a_write_is(version: str, aof: int, fsync: str | None, confirms: bool, loses: str) -> None:
     settings = settings_of(told(version, aof=aof), fsync)
     assert settings.confirms is confirms
-    assert loses in settings.loses
-    assert bool(loses) == bool(settings.loses)
-    settings.check("Redis")
+    said = settings.loses("tokens saved", waits=True)
+    assert loses in said
+    assert bool(loses) == bool(said)
+    settings.check("Redis", "athletes", TokenStoreError)
+
+
+@pytest.mark.parametrize("version", ["7.0.15", "8.2.0"])
+@pytest.mark.parametrize(("fsync", "loses"), [("always", ""), ("everysec", "last second of events"), ("no", "half")])
+def test_who_does_not_wait_for_the_log_needs_one_that_is_written_at_once(version: str, fsync: str, loses: str) -> None:
+    said = settings_of(told(version), fsync).loses("events accepted", waits=False)
+    assert loses in said
+    assert bool(loses) == bool(said) == said.endswith(": set appendfsync always")
 
 
 @pytest.mark.parametrize(
@@ -55,20 +64,20 @@ def test_what_may_throw_tokens_away_is_refused(maxmemory: int, policy: str, evic
     assert settings.evicts == evicts
     if evicts:
         with pytest.raises(TokenStoreError, match=rf"^Redis throws keys away .*{policy}.*noeviction"):
-            settings.check("Redis")
+            settings.check("Redis", "athletes", TokenStoreError)
 
 
 @pytest.mark.parametrize("version", ["6.2.14", "2.8.0"])
 def test_an_old_server_is_refused(version: str) -> None:
     with pytest.raises(TokenStoreError, match="use 7 or later"):
-        settings_of(told(version)).check("Redis")
+        settings_of(told(version)).check("Redis", "athletes", TokenStoreError)
 
 
 def test_a_server_that_tells_nothing_is_taken_for_the_least_safe() -> None:
     settings = settings_of("")
     assert settings == Settings((0, 0), logs=False)
-    settings.check("Redis")
-    assert settings.loses
+    settings.check("Redis", "athletes", TokenStoreError)
+    assert settings.loses("tokens saved", waits=True)
 
 
 class NoPermissionError(Exception):

@@ -1,23 +1,41 @@
-"""What every EventStore does. Derive a class named ``Test...`` from ``EventStoreContract`` and override ``opened``.
+"""What every EventStore does. Derive a class ``Test...`` from ``EventStoreContract`` and override ``opened_twice``.
 
-``opened`` yields a store in which five events may be unfinished, and three of one athlete. Its time is ``clock``, which
-stands still unless a test advances it: a store that polls for the events of other processes is woken by its own
-``append``. A store that works in threads or over a network overrides ``quiet`` too: it waits until all calls that can
-end have ended.
+``opened_twice`` yields two instances of one store, as two processes have them, in which five events may be unfinished,
+and three of one athlete; both are ``running``. A store that belongs to one process yields one instance twice.
+
+Its time is ``clock``, which stands still unless a test advances it: a store that polls for the events of other
+processes is woken by its own ``append``. A store that works in threads or over a network overrides ``quiet`` too: it
+waits until all calls that can end have ended.
 """
 
 import math
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
 
 import anyio
 import anyio.lowlevel
 import pytest
 
 from strava_async.testing import FakeClock
-from strava_async.webhooks import Appended, Claim, EventStore, WebhookEvent
-from strava_async.webhooks.owners import Standing
+from strava_async.webhooks import (
+    Appended,
+    Claim,
+    EventAdmin,
+    EventState,
+    EventStore,
+    StoredEvent,
+    StoreStats,
+    WaitReason,
+    WebhookEvent,
+)
+from strava_async.webhooks.owners import NOT_FOUND_BEFORE_DOUBT, TURN_SECONDS, TURNS, Standing
 from strava_async.webhooks.pending import GrantState
+
+
+class Store(EventStore, EventAdmin, Protocol):
+    """Both sides of a store."""
+
 
 Quiet = Callable[[], Awaitable[None]]
 
@@ -61,8 +79,13 @@ async def claimed(
 
 @pytest.mark.anyio
 class EventStoreContract:
-    def opened(self, clock: FakeClock) -> AbstractAsyncContextManager[EventStore]:
+    def opened_twice(self, clock: FakeClock) -> AbstractAsyncContextManager[tuple[Store, Store]]:
         raise NotImplementedError("override it")
+
+    @asynccontextmanager
+    async def opened(self, clock: FakeClock) -> AsyncGenerator[Store]:
+        async with self.opened_twice(clock) as (store, _):
+            yield store
 
     async def quiet(self) -> None:
         await anyio.wait_all_tasks_blocked()
@@ -231,7 +254,7 @@ class EventStoreContract:
             claim = await self.one(store, deauthorizations=True)
             await store.append(removed(2))
             claim.pending.grant_state = GrantState.UNKNOWN
-            await store.retry(claim, clock.time() + 5)
+            await store.retry(claim, 5)
             await store.append(removed(3))
             await self.pass_time(clock, 5)
             again = await self.one(store, deauthorizations=True)
@@ -246,7 +269,7 @@ class EventStoreContract:
             claim = await self.one(store)
             claim.pending.claimed = True
             claim.pending.failures["trouble"] = 3
-            assert await store.retry(claim, clock.time() + 10)
+            assert await store.retry(claim, 10)
             await self.pass_time(clock, 9)
             assert await self.claimed(store) == []
             await self.pass_time(clock, 1)
@@ -260,20 +283,20 @@ class EventStoreContract:
             for number in (1, 2, 3):
                 await store.append(event(number))
             for claim, seconds in zip(await self.claimed(store), (30, 10, 20), strict=True):
-                await store.retry(claim, clock.time() + seconds)
+                await store.retry(claim, seconds)
             await self.pass_time(clock, 30)
             assert events_of(await self.claimed(store)) == [event(2), event(3), event(1)]
 
-    async def test_an_instant_that_has_passed_is_now(self, clock: FakeClock) -> None:
+    async def test_a_retry_may_be_due_now(self, clock: FakeClock) -> None:
         async with self.opened(clock) as store:
             await store.append(event())
-            await store.retry(await self.one(store), clock.time() - 5)
+            await store.retry(await self.one(store), -5)
             assert events_of(await self.claimed(store)) == [event()]
 
     async def test_a_wall_clock_that_jumps_back_makes_no_event_wait_longer(self, clock: FakeClock) -> None:
         async with self.opened(clock) as store:
             await store.append(event())
-            await store.retry(await self.one(store), clock.time() + 10)
+            await store.retry(await self.one(store), 10)
             clock.wall_offset = -86_400.0
             await self.pass_time(clock, 10)
             assert events_of(await self.claimed(store)) == [event()]
@@ -283,7 +306,7 @@ class EventStoreContract:
             await store.append(event())
             claim = await self.one(store)
             claim.pending.standing = Standing(has_turn=True, was_not_found=True, retries_not_found=False)
-            await store.retry(claim, clock.time() + 10)
+            await store.retry(claim, 10)
             await self.pass_time(clock, 10)
             again = (await self.one(store)).pending
             assert again.standing == Standing(has_turn=True, was_not_found=True, retries_not_found=False)
@@ -308,8 +331,8 @@ class EventStoreContract:
             [taken] = await self.claimed(store)
             assert taken.pending.event == event(1, 1)
             assert not await store.ack(left)
-            assert not await store.retry(left, clock.time())
-            assert not await store.renew(left, LEASE)
+            assert not await store.retry(left, 0)
+            assert await store.renew([left, taken], LEASE) == [False, True]
             assert await store.ack(taken)
             assert events_of(await self.claimed(store)) == [event(1, 2)]
 
@@ -331,38 +354,235 @@ class EventStoreContract:
             claim = await self.one(store)
             for _ in range(3):
                 await self.pass_time(clock, LEASE - 1)
-                assert await store.renew(claim, LEASE)
+                assert await store.renew([claim], LEASE) == [True]
             await self.pass_time(clock, LEASE - 1)
             assert await self.claimed(store) == []
             await self.pass_time(clock, 1)
             assert events_of(await self.claimed(store)) == [event()]
 
-    async def test_a_lease_may_be_without_end(self, clock: FakeClock) -> None:
-        async with self.opened(clock) as store:
-            await store.append(event())
-            claim = await self.one(store, math.inf)
-            await self.pass_time(clock, 365 * 86_400.0)
-            assert await self.claimed(store) == []
-            assert await store.ack(claim)
-
     async def test_what_is_finished_or_given_back_is_no_claims_any_more(self, clock: FakeClock) -> None:
         async with self.opened(clock) as store:
             await store.append(event())
             claim = await self.one(store)
-            assert await store.retry(claim, clock.time() + 5)
+            assert await store.retry(claim, 5)
             assert not await store.ack(claim)
             await self.pass_time(clock, 5)
             claim = await self.one(store)
             assert await store.ack(claim)
             assert not await store.ack(claim)
-            assert not await store.retry(claim, clock.time())
+            assert not await store.retry(claim, 0)
             assert await self.claimed(store) == []
 
     async def test_an_old_claim_does_not_end_the_lease_of_the_next(self, clock: FakeClock) -> None:
         async with self.opened(clock) as store:
             await store.append(event())
-            await store.retry(await self.one(store), clock.time() + LEASE - 5)
+            await store.retry(await self.one(store), LEASE - 5)
             await self.pass_time(clock, LEASE - 5)
             assert len(await self.claimed(store)) == 1
             await self.pass_time(clock, 5)  # here the first lease would have ended
             assert await self.claimed(store) == []
+
+    # The bounds of an athlete
+
+    async def test_ten_have_their_turn_within_a_minute(self, clock: FakeClock) -> None:
+        async with self.opened_twice(clock) as (one, other):
+            for number in range(TURNS):
+                assert await (one, other)[number % 2].turn(7) == 0
+            clock.advance(10)
+            assert await one.turn(7) == await other.turn(7) == pytest.approx(TURN_SECONDS - 10)
+            assert await other.turn(8) == 0
+            clock.advance(TURN_SECONDS - 10)
+            assert await other.turn(7) == 0
+
+    async def test_an_event_that_was_confirmed_lifts_the_bound(self, clock: FakeClock) -> None:
+        async with self.opened_twice(clock) as (one, other):
+            await one.append(event())
+            for _ in range(TURNS):
+                await one.turn(7)
+            assert await other.ack(await self.one(one), confirmed=True)
+            assert await other.turn(7) == 0
+
+    async def test_an_event_that_was_not_confirmed_or_is_anothers_now_lifts_no_bound(self, clock: FakeClock) -> None:
+        async with self.opened(clock) as store:
+            await store.append(event(1))
+            await store.append(event(2))
+            for _ in range(TURNS):
+                await store.turn(7)
+            first, second = await self.claimed(store)
+            assert await store.ack(first)
+            await self.pass_time(clock, LEASE)
+            await self.one(store)
+            assert not await store.ack(second, confirmed=True)
+            for _ in range(TURNS):
+                await store.turn(7)
+            assert await store.turn(7) > 0
+
+    async def test_what_waits_for_its_athletes_turn_is_due_when_one_was_confirmed(self, clock: FakeClock) -> None:
+        async with self.opened(clock) as store:
+            for number in (1, 2, 3):
+                await store.append(event(number))
+            first, second, third = await self.claimed(store)
+            second.pending.waits_for, third.pending.waits_for = WaitReason.TROUBLE, WaitReason.OWNER_TURN
+            await store.retry(second, 30)
+            await store.retry(third, 30)
+            await store.ack(first, confirmed=True)
+            assert events_of(await self.claimed(store)) == [event(3)]
+
+    async def test_an_athlete_with_three_404s_is_doubted_until_one_of_them_is_found(self, clock: FakeClock) -> None:
+        async with self.opened_twice(clock) as (one, other):
+            await one.append(event())
+            for number in range(NOT_FOUND_BEFORE_DOUBT):
+                assert await (one, other)[number % 2].not_found(7)
+            assert not await other.not_found(7)
+            assert await one.turn(7) == await one.turn(8, unless_doubted=True) == 0
+            assert await other.turn(7, unless_doubted=True) == math.inf
+            claim = await self.one(one)
+            claim.pending.standing.was_not_found = True
+            await one.ack(claim, confirmed=True)
+            assert await other.turn(7, unless_doubted=True) == 0
+
+    async def test_doubts_end_after_an_hour(self, clock: FakeClock) -> None:
+        async with self.opened(clock) as store:
+            for _ in range(NOT_FOUND_BEFORE_DOUBT):
+                await store.not_found(7)
+            clock.advance(HOUR)
+            assert await store.turn(7, unless_doubted=True) == 0
+
+    # Two processes
+
+    async def test_what_one_process_stores_another_claims_within_a_second(self, clock: FakeClock) -> None:
+        claims: list[Claim] = []
+
+        async def wait(store: EventStore) -> None:
+            claims.extend(await store.claim(1, LEASE))
+
+        async with self.opened_twice(clock) as (one, other), anyio.create_task_group() as tasks:
+            tasks.start_soon(wait, other)
+            await self.quiet()
+            await one.append(event())
+            await self.pass_time(clock, 1)
+            tasks.cancel_scope.cancel()
+        assert events_of(claims) == [event()]
+
+    async def test_two_processes_handle_the_events_of_an_object_in_order_one_at_a_time(self, clock: FakeClock) -> None:
+        async with self.opened_twice(clock) as (one, other):
+            await one.append(event(1, 1))
+            await other.append(event(1, 2))
+            assert await other.append(event(1, 1)) is Appended.DUPLICATE
+            claim = await self.one(other)
+            assert claim.pending.event == event(1, 1)
+            assert await self.claimed(one) == []
+            await other.ack(claim)
+            await self.pass_time(clock, 1)
+            assert events_of(await self.claimed(one)) == [event(1, 2)]
+
+    async def test_bounds_are_those_of_all_processes(self, clock: FakeClock) -> None:
+        async with self.opened_twice(clock) as (one, other):
+            for number in range(MAX_OF_AN_OWNER):
+                await (one, other)[number % 2].append(event(1 + number))
+            assert await one.append(event(9)) is await other.append(event(9)) is Appended.OWNER_FULL
+            for number in range(MAX_UNFINISHED - MAX_OF_AN_OWNER):
+                await (one, other)[number % 2].append(event(9, owner_id=20 + number))
+            assert await other.append(event(9, owner_id=30)) is Appended.QUEUE_FULL
+
+    async def test_what_one_process_has_given_back_another_tries_when_it_is_due(self, clock: FakeClock) -> None:
+        async with self.opened_twice(clock) as (one, other):
+            await one.append(removed())
+            claim = await self.one(one, deauthorizations=True)
+            claim.pending.grant_state, claim.pending.error = GrantState.DELETED, "OSError"
+            await one.retry(claim, 10)
+            await self.pass_time(clock, 9)
+            assert await self.claimed(other, deauthorizations=True) == []
+            await self.pass_time(clock, 1)
+            again = (await self.one(other, deauthorizations=True)).pending
+            assert (again.event, again.grant_state, again.error) == (removed(), GrantState.DELETED, "OSError")
+
+    async def test_what_a_dead_process_had_another_takes_over(self, clock: FakeClock) -> None:
+        async with self.opened_twice(clock) as (one, other):
+            await one.append(event())
+            left = await self.one(one)
+            await self.pass_time(clock, LEASE - 1)
+            assert await self.claimed(other) == []
+            await self.pass_time(clock, 1)
+            taken = await self.one(other)
+            assert taken.pending.claimed
+            assert not await one.ack(left)
+            assert await other.ack(taken)
+
+    # To look at, and to intervene
+
+    async def test_an_empty_store_has_nothing_to_tell(self, clock: FakeClock) -> None:
+        async with self.opened(clock) as store:
+            assert await store.stats() == StoreStats(0, 0, None, None)
+            assert list(await store.events()) == []
+
+    async def test_stats_say_how_many_wait_and_since_when(self, clock: FakeClock) -> None:
+        async with self.opened_twice(clock) as (one, other):
+            await one.append(event(1))
+            clock.advance(10)
+            await one.append(event(2))
+            await one.append(event(2, 2))
+            clock.advance(5)
+            assert await other.stats() == StoreStats(3, 0, 15.0, 15.0)
+            await self.one(one)
+            assert await other.stats() == StoreStats(3, 1, 15.0, 5.0)
+            await one.retry(await self.one(one), 60)
+            assert await other.stats() == StoreStats(3, 1, 15.0, None)
+
+    async def test_what_waits_is_listed_with_why_in_the_order_in_which_it_came(self, clock: FakeClock) -> None:
+        async with self.opened_twice(clock) as (one, other):
+            for number, at in ((1, 1), (2, 1), (1, 2), (3, 1)):
+                await one.append(event(number, at, owner_id=10 + number))
+                clock.advance(1)
+            first, _ = await self.claimed(one, 2)
+            first.pending.failures["trouble"], first.pending.error = 2, "ConnectError"
+            first.pending.waits_for = WaitReason.TROUBLE
+            await one.retry(first, 30)
+            clock.advance(10)
+            listed = list(await other.events())
+            assert listed == [
+                StoredEvent(
+                    event(1, 1, owner_id=11),
+                    EventState.DELAYED,
+                    14,
+                    20,
+                    WaitReason.TROUBLE,
+                    {"trouble": 2},
+                    "ConnectError",
+                ),
+                StoredEvent(event(2, 1, owner_id=12), EventState.CLAIMED, 13, None, None, {}, ""),
+                StoredEvent(event(1, 2, owner_id=11), EventState.BEHIND, 12, None, None, {}, ""),
+                StoredEvent(event(3, 1, owner_id=13), EventState.READY, 11, None, None, {}, ""),
+            ]
+            assert list(await other.events(limit=2)) == listed[:2]
+
+    async def test_what_is_delayed_can_be_tried_now(self, clock: FakeClock) -> None:
+        async with self.opened_twice(clock) as (one, other):
+            await one.append(event(1, 1))
+            await one.append(event(1, 2))
+            await one.retry(await self.one(one), 1000)
+            assert not await other.retry_now(event(9).key)
+            assert not await other.retry_now(event(1, 2).key)
+            assert await other.retry_now(event(1, 1).key)
+            await self.pass_time(clock, 1)
+            assert not await other.retry_now(event(1, 1).key)
+            assert events_of(await self.claimed(one)) == [event(1, 1)]
+            assert not await other.retry_now(event(1, 1).key)
+
+    async def test_what_waits_can_be_dropped_and_the_next_follows(self, clock: FakeClock) -> None:
+        async with self.opened_twice(clock) as (one, other):
+            for at in (1, 2, 3):
+                await one.append(event(1, at))
+            assert await other.drop(event(1, 2).key)
+            assert await other.drop(event(1, 1).key)
+            assert not await other.drop(event(1, 1).key)
+            await self.pass_time(clock, 1)
+            claim = await self.one(one)
+            assert claim.pending.event == event(1, 3)
+            assert not await other.drop(event(1, 3).key)
+            await one.retry(claim, 10)
+            assert await other.drop(event(1, 3).key)
+            await self.pass_time(clock, 10)
+            assert await self.claimed(one) == []
+            assert await one.append(event(1, 3)) is Appended.DUPLICATE
+            assert await one.stats() == StoreStats(0, 0, None, None)

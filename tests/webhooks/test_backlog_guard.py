@@ -14,11 +14,11 @@ import pytest
 
 from strava_async import InputError, QuotaExceededError, TokenStoreError, TransportError
 from strava_async.testing import FakeClock
-from strava_async.webhooks import PersistedEvent, SqliteBacklog, WebhookCounts, WebhookEvent
+from strava_async.webhooks import MemoryEventStore, PersistedEvent, SqliteBacklog, WebhookCounts, WebhookEvent
 from strava_async.webhooks.backlog import Backlog
 from strava_async.webhooks.backlog_guard import BACKLOG_SECONDS
 from strava_async.webhooks.counts import Offer
-from strava_async.webhooks.handler import EventHandler
+from strava_async.webhooks.handler import EventHandler, OnEvent
 from strava_async.webhooks.queue import EventQueue
 from strava_async.webhooks.retry import QUOTA_AGE_SECONDS, TROUBLE_SECONDS
 
@@ -137,13 +137,12 @@ class Service:
         await self.clock.sleep(2.0)
         backlog.error = None
 
-    def handling(self) -> EventHandler:
-        return EventHandler(self, on_event=self.on_event, on_disconnect=self.on_disconnect, claim=self.claim)
-
-    def queue(self, **changes: Any) -> EventQueue:
-        handling = self.handling()
-        arguments: dict[str, Any] = {"workers": 4, "max_queue": 10_000, "drain_seconds": 30.0, **changes}
-        return EventQueue(handling.attempt, clock=self.clock, backlog=self.backlog, **arguments)
+    def queue(self, max_queue: int = 10_000, on_event: OnEvent | None = None, **changes: Any) -> EventQueue:
+        store = MemoryEventStore(self.clock, max_unfinished=max_queue)
+        functions: dict[str, Any] = {"on_disconnect": self.on_disconnect, "claim": self.claim}
+        handling = EventHandler(self, on_event=on_event or self.on_event, bounds=store, **functions)
+        arguments: dict[str, Any] = {"workers": 4, "drain_seconds": 30.0, "backlog": self.backlog, **changes}
+        return EventQueue(handling.attempt, store, clock=self.clock, **arguments)
 
     async def until_tried(self, count: int = 1) -> None:
         """Wait for attempts, where the clock jumps: to wait until all is quiet would disturb it."""
@@ -472,8 +471,7 @@ async def test_what_a_thread_is_still_at_is_nobody_elses_before_its_process_is_g
         begun.set()
         release.wait(30)
 
-    handling = EventHandler(service, on_event=on_event, on_disconnect=None, claim=None)
-    queue = EventQueue(handling.attempt, clock=service.clock, workers=1, max_queue=9, drain_seconds=0, backlog=backlog)
+    queue = service.queue(on_event=on_event, workers=1, drain_seconds=0)
     try:
         with anyio.CancelScope() as scope:
             async with queue.running():
@@ -694,9 +692,7 @@ async def test_draining_and_a_backlog_that_hangs_take_less_than_nine_seconds() -
     backlog = MemoryBacklog()
     service = Service(backlog)
     service.hangs = True
-    queue = EventQueue(
-        service.handling().attempt, clock=service.clock, workers=4, max_queue=9, drain_seconds=4.0, backlog=backlog
-    )
+    queue = service.queue(drain_seconds=4.0)
     async with service.clock.autojump():
         async with queue.running():
             await queue.offer(event())

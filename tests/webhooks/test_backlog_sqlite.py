@@ -22,7 +22,7 @@ from strava_async import EventStoreError
 from strava_async.fastapi import PersistedEvent, SqliteBacklog
 from strava_async.testing import FakeClock
 from strava_async.webhooks import WebhookEvent
-from strava_async.webhooks.backlog_sqlite import KEPT_SECONDS
+from strava_async.webhooks.retry import KEPT_SECONDS
 
 pytestmark = pytest.mark.anyio
 

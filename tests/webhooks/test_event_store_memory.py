@@ -1,13 +1,13 @@
 """The store of webhook events in memory: the contract, and what only a store in memory does."""
 
+import math
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-import anyio
 import pytest
 
 from strava_async.testing import FakeClock
-from strava_async.webhooks import Appended, EventStore, MemoryEventStore, PendingEvent, WaitReason
+from strava_async.webhooks import Appended, MemoryEventStore, PendingEvent
 from strava_async.webhooks.owners import Owners
 from tests.webhooks.contract import (
     LEASE,
@@ -16,7 +16,6 @@ from tests.webhooks.contract import (
     EventStoreContract,
     claimed,
     event,
-    events_of,
 )
 
 pytestmark = pytest.mark.anyio
@@ -24,11 +23,8 @@ pytestmark = pytest.mark.anyio
 
 @asynccontextmanager
 async def running(store: MemoryEventStore) -> AsyncGenerator[MemoryEventStore]:
-    async with anyio.create_task_group() as tasks:
-        store.begin()
-        tasks.start_soon(store.run)
+    async with store.running():
         yield store
-        tasks.cancel_scope.cancel()
 
 
 def made(clock: FakeClock, owners: Owners | None = None) -> MemoryEventStore:
@@ -39,9 +35,18 @@ def made(clock: FakeClock, owners: Owners | None = None) -> MemoryEventStore:
 
 class TestMemoryEventStore(EventStoreContract):
     @asynccontextmanager
-    async def opened(self, clock: FakeClock) -> AsyncGenerator[EventStore]:
-        async with running(made(clock)) as store:
-            yield store
+    async def opened_twice(self, clock: FakeClock) -> AsyncGenerator[tuple[MemoryEventStore, MemoryEventStore]]:
+        store = made(clock)
+        async with store.running():
+            yield store, store
+
+    async def test_a_lease_may_be_without_end(self, clock: FakeClock) -> None:
+        async with self.opened(clock) as store:
+            await store.append(event())
+            claim = await self.one(store, math.inf)
+            await self.pass_time(clock, 365 * 86_400.0)
+            assert await self.claimed(store) == []
+            assert await store.ack(claim)
 
 
 async def test_nothing_is_stored_before_the_beginning_and_after_the_end() -> None:
@@ -52,20 +57,6 @@ async def test_nothing_is_stored_before_the_beginning_and_after_the_end() -> Non
         store.close(lambda _: False)
         assert await store.append(event(1)) is Appended.DUPLICATE
         assert await store.append(event(2)) is Appended.CLOSED
-
-
-async def test_what_waits_for_its_athletes_turn_is_due_when_one_was_confirmed() -> None:
-    clock, owners = FakeClock(), Owners(most_unfinished=MAX_OF_AN_OWNER)
-    async with running(made(clock, owners)) as store:
-        for number in (1, 2, 3):
-            await store.append(event(number))
-        first, second, third = await claimed(store)
-        second.pending.waits_for, third.pending.waits_for = WaitReason.TROUBLE, WaitReason.OWNER_TURN
-        await store.retry(second, clock.time() + 30)
-        await store.retry(third, clock.time() + 30)
-        owners.confirm(7)
-        await store.ack(first)
-        assert events_of(await claimed(store)) == [event(3)]
 
 
 async def test_what_a_backlog_brings_takes_no_room_and_is_known() -> None:
@@ -88,7 +79,7 @@ async def test_when_it_is_closed_what_waits_is_ready_or_set_aside_with_its_lane(
         for what in (event(1), event(2, 1), event(2, 2)):
             await store.append(what)
         for claim in await claimed(store):
-            await store.retry(claim, clock.time() + 30)
+            await store.retry(claim, 30)
         store.close(lambda pending: pending.event.object_id == 2)
         [claim] = await claimed(store)
         assert claim.pending.event == event(1)

@@ -139,6 +139,7 @@ async def test_more_real_events_than_have_a_turn_at_once_are_handled_without_tim
         assert sorted(world.handled) == sorted(real)
 
 
+@pytest.mark.filterwarnings("ignore:backlog is deprecated")
 async def test_a_restart_brings_no_forged_events_back_all_at_once(tmp_path: Path) -> None:
     world = World()
     world.arguments["backlog"] = SqliteBacklog(tmp_path / "webhooks.sqlite", clock=world.clock)

@@ -25,11 +25,12 @@ from strava_async import (
     TransportError,
 )
 from strava_async.testing import FakeClock
-from strava_async.webhooks import WebhookEvent
+from strava_async.webhooks import MemoryEventStore, WebhookEvent
 from strava_async.webhooks.handler import DENIED_SECONDS, EventHandler
 from strava_async.webhooks.owners import SLOW_TURN_SECONDS, TURN_SECONDS, Owners
 from strava_async.webhooks.pending import AttemptResult, GrantState, Outcome, PendingEvent, Retry, WaitReason
 from strava_async.webhooks.retry import (
+    KEPT_SECONDS,
     MAX_QUOTA_SECONDS,
     MIN_QUOTA_SECONDS,
     NOT_FOUND_SECONDS,
@@ -65,11 +66,26 @@ def no_quota(wait_seconds: float = 900.0) -> QuotaExceededError:
     return QuotaExceededError(quota_class="read", window="read_15min", resume_at=0.0, wait_seconds=wait_seconds)
 
 
+class Handling(EventHandler):
+    """Confirms what was handled, as the queue does when it removes it from the store."""
+
+    def __init__(self, world: "World", owners: Owners, **arguments: Any) -> None:
+        super().__init__(world, bounds=MemoryEventStore(world.clock, max_unfinished=1, owners=owners), **arguments)
+        self.owners = owners
+
+    async def attempt(self, pending: PendingEvent, is_last: bool) -> AttemptResult:
+        result = await super().attempt(pending, is_last)
+        if result is HANDLED and not pending.event.is_deauthorization:
+            self.owners.confirm(pending.event.owner_id, was_not_found=pending.standing.was_not_found)
+        return result
+
+
 class World:
     """Athletes and their grants, and an application; each step raises or returns what is laid out for it, in order."""
 
     def __init__(self, **steps: list[Any]) -> None:
         self.clock = FakeClock()
+        self.owners = Owners()
         self.calls: list[tuple[str, object]] = []
         self.steps = steps
         self.threads: set[int] = set()
@@ -112,7 +128,7 @@ class World:
 
     def handling(self, **changes: Any) -> EventHandler:
         arguments: dict[str, Any] = {"on_event": self.on_event, "on_disconnect": self.on_disconnect, "claim": None}
-        return EventHandler(self, **{**arguments, **changes})
+        return Handling(self, self.owners, **{**arguments, **changes})
 
     def job(self, event: WebhookEvent) -> PendingEvent:
         return PendingEvent(event, self.clock.time(), self.clock.monotonic())
@@ -226,6 +242,18 @@ async def test_a_plain_handler_that_raises_is_an_error_like_any_other() -> None:
     assert await handling.attempt(world.job(CREATED), False) == AFTER_TROUBLE[0]
 
 
+async def test_an_event_that_waited_for_a_week_is_given_up_but_no_deauthorization(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    old, removed = world.job(CREATED), world.job(REMOVED)
+    world.clock.advance(KEPT_SECONDS + 1)
+    assert await world.handling().attempt(old, False) is FAILED
+    assert world.calls == []
+    assert "kept for more than seven days" in caplog.text
+    assert await world.handling().attempt(removed, False) is HANDLED
+
+
 # -- the athlete's turn -----------------------------------------------------------------------------------------------
 
 
@@ -259,12 +287,11 @@ async def test_of_an_athlete_who_is_not_connected_no_event_waits() -> None:
 
 async def test_a_deauthorization_needs_no_turn_and_confirms_none() -> None:
     world = World(on_event=[KeyError("x")] * 99, forget_if_revoked=[False])
-    owners = Owners()
-    handling = world.handling(owners=owners)
+    handling = world.handling()
     await first_attempts(world, handling, 11)
     assert await handling.attempt(world.job(REMOVED), False) is DROPPED
     assert world.asked().count("forget_if_revoked") == 1
-    assert owners.turn(7, world.clock.monotonic()) > 0
+    assert world.owners.turn(7, world.clock.monotonic()) > 0
 
 
 async def test_what_quota_or_trouble_stopped_needs_a_turn_again() -> None:

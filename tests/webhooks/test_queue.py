@@ -14,7 +14,7 @@ import pytest
 from strava_async import InputError
 from strava_async._concurrency.ttl_set import HOUR_SECONDS, TtlSet
 from strava_async.testing import FakeClock
-from strava_async.webhooks import WebhookEvent
+from strava_async.webhooks import MemoryEventStore, WebhookEvent
 from strava_async.webhooks.counts import Offer, WebhookCounts
 from strava_async.webhooks.event_store_memory import REMEMBERED_EVENTS
 from strava_async.webhooks.owners import Owners
@@ -72,14 +72,9 @@ class Desk:
         drain_seconds: float | None = 30.0,
         owners: Owners | None = None,
     ) -> EventQueue:
-        return EventQueue(
-            self.attempt,
-            clock=self.clock,
-            workers=workers,
-            max_queue=max_queue,
-            drain_seconds=drain_seconds,
-            owners=owners or Owners(most_unfinished=1_000_000),
-        )
+        owners = owners or Owners(most_unfinished=1_000_000)
+        store = MemoryEventStore(self.clock, max_unfinished=max_queue, owners=owners)
+        return EventQueue(self.attempt, store, clock=self.clock, workers=workers, drain_seconds=drain_seconds)
 
 
 def failing_first(pauses: dict[int, list[float]]) -> Act:
@@ -349,7 +344,7 @@ async def test_what_is_too_much_of_one_athlete_is_rejected_and_others_are_taken(
         await desk.clock.sleep(5)
     assert queue.counts == WebhookCounts(accepted=4, handled=4, turned_away=3)
     [said] = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert said == "a webhook event was rejected, as many as 2 of one athlete's are unfinished: those of 7"
+    assert said == "a webhook event was rejected, as many of one athlete's are unfinished as may be: those of 7"
 
 
 async def test_what_a_cut_left_counts_no_longer_at_the_next_start() -> None:

@@ -24,13 +24,13 @@ def test_the_first_event_of_an_object_makes_a_lane_and_the_last_ends_it() -> Non
     assert lane is not None
     assert unfinished.add(second) is None
     assert unfinished.events == [first, second]
-    assert [unfinished.finish(lane), unfinished.finish(lane)] == [first, second]
+    assert [unfinished.remove(lane), unfinished.remove(lane)] == [first, second]
     assert unfinished.lanes == []
 
 
 def test_what_is_finished_or_cleared_makes_room() -> None:
     unfinished = Unfinished(Owners(most_unfinished=1))
-    for take_out in (lambda lane: unfinished.finish(lane), lambda lane: unfinished.clear()):
+    for take_out in (lambda lane: unfinished.remove(lane), lambda lane: unfinished.clear()):
         lane = unfinished.add(job(CREATED))
         assert not unfinished.has_room(CREATED)
         assert unfinished.has_room(REMOVED)

@@ -2,8 +2,8 @@
 
 Rules:
 
-- Strava gets its answer before anything is done about an event: 200 when it is in the queue, 503 when there is no room,
-  so that it is sent again.
+- Strava gets its answer before anything is done about an event: 200 when it is stored, 503 when there is no room or
+  the store is away, so that it is sent again.
 - Anybody can send an event, so each is only a hint. It costs nothing for an athlete who is not connected, and is
   bounded for one who is (``webhooks.owners``). A deauthorization counts when Strava confirms it.
 - A body has to arrive within five seconds: a server shuts down only when it has answered its requests.
@@ -13,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -26,8 +27,11 @@ from strava_async._hidden import Hidden
 from strava_async.errors import InputError, UnverifiedWebhookError
 from strava_async.fastapi.problems import Problem, problem_of
 from strava_async.fastapi.webhooks.guard import MAX_BODY_BYTES, TOO_LARGE, TOO_SLOW, Guard, RefusedError, Signature
+from strava_async.webhooks.arguments import check_positive
 from strava_async.webhooks.backlog import Backlog
+from strava_async.webhooks.base import EventStore, check_store
 from strava_async.webhooks.counts import Offer, WebhookCounts
+from strava_async.webhooks.event_store_memory import MemoryEventStore
 from strava_async.webhooks.events import WebhookEvent, challenge_of
 from strava_async.webhooks.handler import ClaimFunction, EventHandler, Grants, OnDisconnect, OnEvent, RetryOn
 from strava_async.webhooks.handler_calls import HANDLER_SECONDS
@@ -35,6 +39,7 @@ from strava_async.webhooks.queue import DRAIN_SECONDS, EventQueue
 from strava_async.webhooks.throttled_log import ThrottledLog
 
 RETRY_AFTER_SECONDS = 60
+MAX_QUEUE = 10_000
 
 _BUSY = Problem(503, "No room", "Send it again later.", retry_after=RETRY_AFTER_SECONDS)
 
@@ -114,7 +119,8 @@ def webhook_router(
     retry_on: RetryOn = (OSError,),
     path: str = "/webhook",
     workers: int = 16,
-    max_queue: int = 10_000,
+    events: EventStore | None = None,
+    max_queue: int | None = None,
     handler_seconds: float | None = HANDLER_SECONDS,
     max_body_bytes: int = MAX_BODY_BYTES,
     drain_seconds: float | None = DRAIN_SECONDS,
@@ -131,14 +137,17 @@ def webhook_router(
 
         app.include_router(webhook_router(strava, verify_token=VERIFY_TOKEN, path=SECRET_PATH, on_event=on_event))
 
-    Strava is answered at once, whatever the handlers do. Events wait in memory. Those of one object are handled one
-    after the other, in the order in which this process received them; others at the same time, by ``workers``. That is
-    not the order of ``event_time``, which Strava does not promise either.
+    Strava is answered at once, whatever the handlers do. Events wait in ``events``: without it in the memory of this
+    process, which is lost with it; in ``SqliteEventStore`` for the processes of one machine, or
+    ``strava_async.redis.RedisEventStore`` for those of several. Those of one object are handled one after the other, in
+    the order in which they were received, by whichever process; others at the same time, by ``workers``. That is not
+    the order of ``event_time``, which Strava does not promise either.
 
     With ``max_wait=2`` a handler without quota fails with QuotaExceededError, mostly at once, and the event is tried
     again when there is quota. A call that waits for quota would keep a worker from all other events.
 
-    - An event that Strava repeats is handled once in this process; between several processes, ``claim`` decides.
+    - An event that Strava repeats is handled once by all processes that share ``events``. Without that it is handled
+      once by each process, and ``claim`` decides between them.
     - An event of an athlete who is not connected is dropped, and costs no request.
     - 100 events of one athlete may be unfinished; more are answered with 503. Until ``on_event`` has returned for one
       of them, ten a minute have their first attempt. After three that Strava did not find in an hour a 404 is not tried
@@ -152,13 +161,15 @@ def webhook_router(
       TimeoutError. A thread cannot be cancelled: the event has failed, its worker takes the next event, and the thread
       is left behind, with a WARNING, until it returns; no more are left behind than there are ``workers``. An event
       that has waited for a worker for a minute is logged as a WARNING.
-    - At shutdown all unfinished events go to ``backlog`` at once; then they are handled, and leave the backlog when
-      they are settled. One that still fails for a temporary reason, or is cancelled, is handled after the next start,
-      and stays in the backlog until it is settled: a process that is killed meanwhile loses none. Without a backlog it
-      is lost, and logged; if it was claimed, it stays claimed.
-    - A process that is killed before its shutdown begins loses the events that are queued and not in the backlog,
-      although Strava got its 200: compare with the lists of activities from time to time, and the athletes that you
-      know with ``strava.athlete_ids()`` at the start.
+    - With ``events``, what was answered with 200 is handled, whatever happens to a process. At shutdown nothing more is
+      begun, and what is left waits for another process or the next start. What a killed process was handling is handled
+      again after half a minute, so it may be handled twice. While the store is away, or takes longer than a second,
+      Strava gets 503; handlers go on, and their results are stored when it is back.
+    - Without ``events``, a process that is killed loses what it has not handled, although Strava got its 200: compare
+      with the lists of activities from time to time, and the athletes that you know with ``strava.athlete_ids()`` at
+      the start. At shutdown what is queued is handled, and what cannot be is lost, and logged, unless there is a
+      ``backlog``: that has all unfinished events from the beginning of the shutdown until they are settled, after the
+      next start if need be.
 
     All this is logged to ``strava_async.webhooks``.
 
@@ -170,9 +181,9 @@ def webhook_router(
         on_disconnect: receives the id of an athlete who removed the application at Strava; sync or async. It is
             called again until it works.
         claim: called once for each event, by a worker; returns whether this process is to handle it; sync or async.
-            For services of several processes: insert ``event.key`` where it is unique, and return whether that worked,
-            in one transaction. What one process has claimed no other handles, even if that process is killed; an event
-            that it had in the backlog is not claimed again.
+            For services of several processes without ``events``: insert ``event.key`` where it is unique, and return
+            whether that worked, in one transaction. What one process has claimed no other handles, even if that process
+            is killed; an event that it had in the backlog is not claimed again.
         subscription_id: whose events are accepted; None accepts all. ``subscribe`` returns it.
         signature: whether an event needs a valid ``X-Strava-Signature``: with ``auto`` if there is a
             ``signing_secret``; with ``require`` always, so that a missing secret is an error here; with ``off`` never.
@@ -182,14 +193,18 @@ def webhook_router(
             of the table. TimeoutError is an OSError.
         path: of both routes, with "/" in front. One that nobody can guess keeps strangers out; access logs show it.
         workers: how many events are handled at the same time.
-        max_queue: how many may be unfinished; more are answered with 503.
+        events: where events wait: ``SqliteEventStore("events.sqlite")``. A store decides by itself which process
+            handles an event and how many may wait, and keeps what is unfinished: it goes with neither ``claim``,
+            ``backlog`` nor ``max_queue``.
+        max_queue: how many may be unfinished in memory; more are answered with 503. None means 10,000.
         handler_seconds: how long ``on_event``, ``on_disconnect`` and ``claim`` may take, each time; None means as long
             as they take.
         max_body_bytes: how large an event may be.
-        drain_seconds: how long handling queued events may take at shutdown; what is left is cancelled. Before that the
+        drain_seconds: how long handling events may take at shutdown; what is left is cancelled. Before that the
             server needs up to five seconds for requests in progress, after it the backlog up to four: the grace period
             of the supervisor has to cover all three. None means as long as it takes.
-        backlog: keeps what is not finished until the next start: ``SqliteBacklog("webhooks.sqlite")``. All processes of
+        backlog: deprecated: give ``events``, which loses nothing where a process is killed either, and takes over the
+            file of a ``SqliteBacklog``. Keeps what is not finished at shutdown until the next start. All processes of
             the service share one; the first that starts takes what nobody holds. A backlog that cannot be read at the
             start is logged as an error, and read again at the next start.
 
@@ -201,8 +216,10 @@ def webhook_router(
     """
     token, key = Hidden(verify_token), None if signing_secret is None else Hidden(signing_secret)
     del verify_token, signing_secret
+    store = _store_of(strava, events, claim=claim, backlog=backlog, max_queue=max_queue)
     handler = EventHandler(
         strava,
+        bounds=store,
         on_event=on_event,
         on_disconnect=on_disconnect,
         claim=claim,
@@ -212,12 +229,37 @@ def webhook_router(
     )
     queue = EventQueue(
         handler.attempt,
+        store,
         clock=strava.clock,
         workers=workers,
-        max_queue=max_queue,
         drain_seconds=drain_seconds,
         backlog=backlog,
-        owners=handler.owners,
     )
     guard = Guard(token, subscription_id, signature, key, max_body_bytes, strava.clock)
     return WebhookRouter(path, guard, queue, handler)
+
+
+def _store_of(
+    strava: Grants,
+    events: EventStore | None,
+    *,
+    claim: ClaimFunction | None,
+    backlog: Backlog | None,
+    max_queue: int | None,
+) -> EventStore:
+    """Return the store of a router. Raises InputError for arguments that exclude each other."""
+    if events is None:
+        size = MAX_QUEUE if max_queue is None else max_queue
+        check_positive("max_queue", size)
+        if backlog is not None:
+            text = "backlog is deprecated: give events=SqliteEventStore(path), which takes over a SqliteBacklog's file"
+            warnings.warn(text, DeprecationWarning, stacklevel=3)
+        return MemoryEventStore(strava.clock, max_unfinished=size)
+    check_store(events)
+    if claim is not None:
+        raise InputError("events decides by itself which process handles an event: leave out claim")
+    if backlog is not None:
+        raise InputError("events keeps what is unfinished by itself: leave out backlog")
+    if max_queue is not None:
+        raise InputError("events has a bound of its own: leave out max_queue, and give max_unfinished to the store")
+    return events

@@ -147,7 +147,8 @@ class Delivery:
         async def send_some() -> None:
             nonlocal sent
             while due:
-                sent += await self._send(due.popleft())
+                is_sent = await self._send(due.popleft())  # before ``sent`` is read: others add to it meanwhile
+                sent += is_sent
 
         try:
             async with anyio.create_task_group() as senders:
