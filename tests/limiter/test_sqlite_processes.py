@@ -113,7 +113,7 @@ def test_a_file_that_is_taken_away_again_and_again_stays_one_file_for_all(
     processes = [workers.start("call", path) for _ in range(4)]
     assert [ask(each) for each in processes] == ["ready"] * 4
     older = path.with_name("older.db")
-    for _ in range(30):
+    for _ in range(12):
         while not path.exists() or path.stat().st_size == 0:
             time.sleep(0.001)
         if is_replaced:
