@@ -19,7 +19,9 @@ class SqliteRateLimiter(SharedLimiter):
 
     It is a ``RateLimiter`` for each process: its queue, priorities, deadlines and permits are as there. What may start
     is agreed with the other processes in the file, some requests at a time, and is fair between those that wait. The
-    file is SQLite's, made by the first call for its user alone, on a local disk, and is used in a thread.
+    file is SQLite's, made by the first call for its user alone, on a local disk, and is used in a thread. One that is
+    removed or replaced is noticed at the next call. A process that is stopped in the middle of a call keeps the others
+    away from the file until it goes on or is killed.
 
     A task of its own keeps in touch. On asyncio the first ``acquire`` starts it; on trio, and wherever you like to,
     ``async with limiter`` does. Leaving that, or ``aclose``, gives back what is in hand.

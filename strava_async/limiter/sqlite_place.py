@@ -93,7 +93,7 @@ class SqlitePlace:
         if after is not before:
             if not before.sequence:
                 sqlite_state.make_room(connection, self.path, now)
-            sqlite_state.store(connection, self._application, before, after)
+            sqlite_state.store(connection, self._application, self.path, before, after)
         return reply
 
     def _load(self, connection: sqlite3.Connection) -> Fleet:

@@ -60,14 +60,24 @@ def load(connection: sqlite3.Connection, application: str, path: str) -> Fleet:
         raise StoreError(f"what {path} holds is damaged: remove it, or name another file") from error
 
 
-def store(connection: sqlite3.Connection, application: str, before: Fleet, after: Fleet) -> None:
-    """Write what has changed."""
-    connection.execute("insert or replace into fleets values (?, ?)", (application, dump_fleet(after)))
-    changed = [
-        (application, process, dump_row(row))
-        for process, row in after.rows.items()
-        if before.rows.get(process) is not row
-    ]
+def store(connection: sqlite3.Connection, application: str, path: str, before: Fleet, after: Fleet) -> None:
+    """Write what has changed.
+
+    Raises:
+        StoreError: ``load`` would refuse it, for all processes: so nothing is written.
+    """
+    fleet = dump_fleet(after)
+    rows = {process: dump_row(row) for process, row in after.rows.items() if before.rows.get(process) is not row}
+    try:
+        load_fleet(fleet, {})
+        for row in rows.values():
+            load_row(row)
+    except ValueError as error:
+        raise StoreError(
+            f"what this process tells is no state of a quota, so {path} stays as it is: start it anew"
+        ) from error
+    connection.execute("insert or replace into fleets values (?, ?)", (application, fleet))
+    changed = [(application, process, row) for process, row in rows.items()]
     connection.executemany("insert or replace into processes values (?, ?, ?)", changed)
     gone = [(application, process) for process in before.rows.keys() - after.rows.keys()]
     connection.executemany("delete from processes where application = ? and process = ?", gone)

@@ -19,7 +19,6 @@ import os
 import sqlite3
 import stat
 import sys
-import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -29,7 +28,6 @@ from strava_async.errors import StoreError
 from strava_async.stores.file_errors import explained, is_read_only
 from strava_async.stores.private_files import Privacy
 
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.0005, 0.005
 COMPANIONS = ("-wal", "-shm", "-journal")
 
 
@@ -174,46 +172,14 @@ class SqliteFile:
             yield
 
     def open(self) -> sqlite3.Connection:
-        """Return a connection for ``transaction``, for a file that ``reading`` has found to be sound."""
+        """Return a connection for a file that ``reading`` has found to be sound; it waits for nobody."""
         return self._opened(self.path, "rw", 0.0)
-
-    @contextmanager
-    def transaction(self, connection: sqlite3.Connection) -> Generator[None]:
-        """Return a context in which a connection alone may write; it commits, or after an error rolls back.
-
-        Raises:
-            sqlite3.Error: it failed. See ``explained``.
-            StoreError: the file is not this library's, or of another version.
-        """
-        self._begin(connection)
-        try:
-            self._check_identity(connection)
-            yield
-            connection.execute("commit")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                connection.execute("rollback")
-            raise
-
-    def _begin(self, connection: sqlite3.Connection) -> None:
-        """Begin to write. SQLite itself sleeps for up to 100 ms between two attempts, others for less than 1 ms."""
-        pause, waited = _FIRST_PAUSE_SECONDS, 0.0
-        while True:
-            try:
-                connection.execute("begin immediate")
-                return
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or waited >= self._busy_timeout:
-                    raise
-            time.sleep(pause)
-            waited += pause
-            pause = min(_LONGEST_PAUSE_SECONDS, pause * 1.1)
 
     @contextmanager
     def _transaction(self, mode: str, begin: str) -> Generator[sqlite3.Connection]:
         with self.explained(), self._connection(self.path, mode) as connection:
             connection.execute(begin)
-            self._check_identity(connection)
+            self.check_identity(connection)
             yield connection
             connection.execute("commit")  # without it, closing rolls back
 
@@ -261,7 +227,8 @@ class SqliteFile:
                 f"{self.path} is empty, so it was cut off: restore it, or remove it to start with an empty one"
             )
 
-    def _check_identity(self, connection: sqlite3.Connection) -> None:
+    def check_identity(self, connection: sqlite3.Connection) -> None:
+        """Refuse a file that is not this library's, or of another version; inside a transaction."""
         if _pragma(connection, "application_id") != self.schema.application_id:
             raise self.schema.error(f"{self.path} is another program's database: name another file")
         version = _pragma(connection, "user_version")

@@ -32,6 +32,7 @@ T = TypeVar("T")
 # A transaction takes less than a millisecond, unless the disk hangs.
 _FORK_WAIT_SECONDS = 5.0
 _PAUSE_SECONDS = 0.002
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.0005, 0.005
 _DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
@@ -40,7 +41,7 @@ class HeldConnection:
     """One connection, opened by the first transaction and closed by ``close``. All methods block, in any thread.
 
     Args:
-        wait_seconds: how long to wait for a transaction of this process that has not ended.
+        wait_seconds: how long to wait for another transaction, of this process or another.
     """
 
     def __init__(self, wait_seconds: float) -> None:
@@ -79,7 +80,7 @@ class HeldConnection:
     def _transact(self, file: SqliteFile, work: Callable[[sqlite3.Connection], T]) -> T:
         opened = self._current(file)
         try:
-            with file.transaction(opened.connection):
+            with _transaction(file, opened.connection, self._wait_seconds):
                 result = work(opened.connection)
             opened.note_time()
             return result
@@ -109,7 +110,7 @@ class HeldConnection:
                 elif state == "replaced":
                     opened.remove_companions()
                 self._close()
-            opened = _Opened.of(file)
+            opened = _Opened.of(file, self._wait_seconds)
         self._opened, self._finalizer = opened, weakref.finalize(self, opened.close)
         return opened
 
@@ -167,7 +168,7 @@ class _Opened:
         self._companions = [(name, os.stat(name)) for name in (f"{path}-wal", f"{path}-shm")]
 
     @classmethod
-    def of(cls, file: SqliteFile) -> _Opened:
+    def of(cls, file: SqliteFile, wait_seconds: float) -> _Opened:
         """Check a file, and open it."""
         with ExitStack() as stack:
             header = Header(file.path)
@@ -176,7 +177,7 @@ class _Opened:
                 found = os.stat(file.path)
             connection = file.open()
             stack.callback(connection.close)
-            with file.transaction(connection):
+            with _transaction(file, connection, wait_seconds):
                 pass  # only now SQLite opens it
             if not (header.is_of(found) and os.path.samestat(found, os.stat(file.path))):
                 raise FileNotFoundError  # replaced meanwhile
@@ -222,6 +223,35 @@ class _Opened:
             with suppress(sqlite3.Error):
                 self.connection.close()
             self._header.close()
+
+
+@contextmanager
+def _transaction(file: SqliteFile, connection: sqlite3.Connection, wait_seconds: float) -> Generator[None]:
+    """Return a context in which a connection alone may write; it commits, or after an error rolls back."""
+    _begin(connection, wait_seconds)
+    try:
+        file.check_identity(connection)
+        yield
+        connection.execute("commit")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute("rollback")
+        raise
+
+
+def _begin(connection: sqlite3.Connection, wait_seconds: float) -> None:
+    """Begin to write. SQLite itself sleeps for up to 100 ms between two attempts, others for less than 1 ms."""
+    pause, waited = _FIRST_PAUSE_SECONDS, 0.0
+    while True:
+        try:
+            connection.execute("begin immediate")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or waited >= wait_seconds:
+                raise
+        time.sleep(pause)
+        waited += pause
+        pause = min(_LONGEST_PAUSE_SECONDS, pause * 1.1)
 
 
 _all: weakref.WeakSet[HeldConnection] = weakref.WeakSet()

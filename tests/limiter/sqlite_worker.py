@@ -155,6 +155,7 @@ async def call(path: str) -> None:
     is_done = False
     while line.is_alive() or not is_done:
         count += 1
+        await anyio.sleep(0.001)
         try:
             await place.call(Report(name, count), 0)
         except StoreError:

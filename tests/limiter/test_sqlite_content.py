@@ -17,7 +17,7 @@ from strava_async.errors import StoreError
 from strava_async.limiter.sqlite_place import SqlitePlace, applications
 from strava_async.limiter.sqlite_state import MAX_APPLICATIONS, MAX_PROCESSES
 from strava_async.quota.fleet_codec import dump_fleet
-from strava_async.quota.fleet_messages import Report
+from strava_async.quota.fleet_messages import Report, Spent
 from strava_async.quota.fleet_state import Fleet
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from tests.limiter.sqlite_processes import ROOT
@@ -47,7 +47,7 @@ MOUNTED = """
 import os, sys, anyio, logging
 from strava_async.errors import StoreError
 from strava_async.limiter.sqlite_place import SqlitePlace
-from strava_async.quota.fleet_messages import Report
+from strava_async.quota.fleet_messages import Report, Spent
 
 folder, count = sys.argv[1], 0
 place = SqlitePlace(f"{folder}/quota.db", "7")
@@ -171,6 +171,25 @@ async def test_what_is_no_state_is_one_sentence_and_is_left_alone(path: Path, st
     await place.close()
     with database(path) as connection:
         assert list(connection.iterdump()) == before
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        Report("p", 2, quarter=-7, sure=True),
+        Report("p", 2, held=Spent(-1, -1)),
+        Report("p", 2, held=Spent(10**20, 10**20)),
+        Report("p", 2, lease_ms=10**20),
+    ],
+)
+async def test_what_all_would_refuse_is_not_written(path: Path, report: Report) -> None:
+    place = await used(path)
+    before = await place.read()
+    with pytest.raises(StoreError, match="start it anew"):
+        await place.call(report, 0)
+    assert await place.read() == before
+    assert (await place.call(Report("q", 1), 0)).sequence == 2
+    await place.close()
 
 
 async def test_what_applications_left_is_removed_when_another_comes(path: Path, clock: FakeClock) -> None:

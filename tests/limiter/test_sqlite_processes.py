@@ -113,7 +113,7 @@ def test_a_file_that_is_taken_away_again_and_again_stays_one_file_for_all(
     processes = [workers.start("call", path) for _ in range(4)]
     assert [ask(each) for each in processes] == ["ready"] * 4
     older = path.with_name("older.db")
-    for _ in range(30):
+    for _ in range(12):
         while not path.exists() or path.stat().st_size == 0:
             time.sleep(0.001)
         if is_replaced:
@@ -132,29 +132,28 @@ def test_a_file_that_is_taken_away_again_and_again_stays_one_file_for_all(
 FORKED = """
 import asyncio, os, sys
 from strava_async import SqliteRateLimiter
-from strava_async.stores import sqlite_held
 
 async def use(limiter, seconds):
     for _ in range(3):
         (await limiter.acquire()).release()
         await asyncio.sleep(seconds)
 
+def is_open():
+    paths = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
+    return any("quota.db" in os.readlink(path) for path in paths if os.path.lexists(path))
+
 limiter = SqliteRateLimiter(sys.argv[1], application="7")
 
 async def main():
     await use(limiter, 0.01)
-    files = os.listdir("/proc/self/fd")
+    assert is_open()
     child = os.fork()
-    if child:
-        await use(limiter, 0.1)
-        _, status = os.waitpid(child, 0)
-        await use(limiter, 0.01)
-        await limiter.aclose()
-        assert not sqlite_held._users
-        sys.exit(os.waitstatus_to_exitcode(status))
-    names = [os.readlink(f"/proc/self/fd/{each}") for each in os.listdir("/proc/self/fd") if each.isdigit()
-        and os.path.exists(f"/proc/self/fd/{each}")]
-    os._exit(any("quota.db" in name for name in names))
+    if not child:
+        os._exit(is_open())
+    await use(limiter, 0.1)
+    assert not os.waitpid(child, 0)[1]
+    await limiter.aclose()
+    assert not is_open()
 
 asyncio.run(main())
 """
