@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import anyio.from_thread
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
@@ -183,7 +183,13 @@ class InAFile(Machine):
 def run(machine: type[Machine], examples: int) -> None:
     slow = [HealthCheck.too_slow, HealthCheck.filter_too_much]
     machine.TestCase.settings = settings(
-        max_examples=examples, stateful_step_count=25, deadline=None, suppress_health_check=slow
+        max_examples=examples,
+        stateful_step_count=25,
+        deadline=None,
+        suppress_health_check=slow,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],  # to shrink a failure takes minutes
     )
     machine.TestCase("runTest").runTest()
 
