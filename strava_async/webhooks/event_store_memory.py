@@ -153,8 +153,6 @@ class MemoryEventStore:
         self._finish(lane, position)
         return True
 
-    # -- from the start of a service to its shutdown
-
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """See ``EventStore``. What is left at its end is ready in the next."""

@@ -119,7 +119,8 @@ class EventHandler:
             is_last: whether the event is given up if this attempt fails.
         """
         age = self._grants.clock.monotonic() - pending.came_at
-        if age > retry.KEPT_SECONDS and not pending.event.is_deauthorization:  # that one asks for a deletion
+        # A deauthorization asks for a deletion, and a backlog decides by itself what it gives back.
+        if age > retry.KEPT_SECONDS and not (pending.event.is_deauthorization or pending.restored):
             _logger.error("%s: failed, it was kept for more than seven days", event_label(pending.event))
             return Outcome.FAILED
         try:
