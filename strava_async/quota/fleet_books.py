@@ -132,6 +132,11 @@ class FleetCeilings(Ceilings):
         self._away = away
         self._shared = ((overall, OVERALL), (read, READ))
 
+    def note_sleep(self, seconds: float, now: float) -> None:
+        """Note so many seconds that the monotonic clock has missed."""
+        self._lease.note_sleep(seconds)
+        super().note_sleep(seconds, now)
+
     def recompute(self, now: float) -> None:
         """Recompute both ceilings; after every change."""
         lease = self._lease
@@ -150,11 +155,6 @@ class FleetCeilings(Ceilings):
             if now < budget.cooldown_until:
                 budget.ceiling = min(budget.ceiling, 0)
                 self.changes_at = min(self.changes_at, budget.cooldown_until)
-
-    def note_sleep(self, seconds: float, now: float) -> None:
-        """Note that the monotonic clock has missed so many seconds: the lease may be over."""
-        self._lease.note_sleep(seconds)
-        super().note_sleep(seconds, now)
 
     def _recompute_away(self, now: float) -> None:
         self._lease.drop()
@@ -178,7 +178,9 @@ class FleetCeilings(Ceilings):
 
 def is_full(budget: Budget) -> bool:
     """Say whether Strava's own numbers leave nothing of a budget."""
-    return any(
-        meter.limit is not None and meter.usage is not None and meter.usage >= meter.limit
-        for meter in (budget.quarter, budget.day)
-    )
+    return _is_spent(budget.quarter) or _is_spent(budget.day)
+
+
+def _is_spent(meter: MeterState) -> bool:
+    limit, usage = meter.limit, meter.usage
+    return limit is not None and usage is not None and usage >= limit

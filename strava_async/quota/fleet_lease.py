@@ -100,11 +100,13 @@ class Lease:
     def start(self, reads: bool, now: float) -> None:
         """Take a unit for a request; where the meeting place is away there may be none."""
         free = self.free
-        free[OVERALL] = max(0, free[OVERALL] - 1)
-        if reads:
-            free[READ] = max(0, free[READ] - 1)
+        if free[OVERALL]:
+            free[OVERALL] -= 1
+        if reads and free[READ]:
+            free[READ] -= 1
         self.starts += 1
-        self.alone = self.alone or now >= self.away_at
+        if now >= self.away_at:
+            self.alone = True
         self._started_at = now
 
     def put_back(self, reads: bool, now: float) -> None:
@@ -134,14 +136,16 @@ class Lease:
         self.reserved_until = -math.inf
 
     def note_sleep(self, seconds: float) -> None:
-        """Note that the monotonic clock has missed so many seconds: all instants are that much earlier."""
+        """Note so many seconds that the monotonic clock has missed: for the others the lease went on."""
         self.until -= seconds
         self.away_at -= seconds
         self.reserved_until -= seconds
         self._asked_at -= seconds
         self._last_at -= seconds
+        self._poll_at -= seconds
         self._retry_at -= seconds
-        self.on_news()
+        self._tell_at -= seconds
+        self._confirm_at -= seconds
 
     def is_away(self, now: float) -> bool:
         """Return whether calls have failed for as long as a lease lasts."""
