@@ -76,6 +76,8 @@ async def _limiter() -> list[Row]:
     return [
         Row("T11", "limiter: acquire and settle", figures.pop("acquire_settle_us"), "us", at_most=12.0),
         Row("T11", "limiter: a waiter among 10,000", figures.pop("waiter_bytes"), "bytes", at_most=650.0),
+        Row("", "limiter: shared, in memory, × alone", figures.pop("shared_in_memory"), "x", at_most=1.3),
+        Row("", "limiter: shared, in a file, × alone", figures.pop("shared_in_file"), "x", at_most=1.3),
         *(Row("", f"limiter: {name.replace('_us', '').replace('_', ' ')}", us, "us") for name, us in figures.items()),
     ]
 

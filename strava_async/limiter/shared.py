@@ -132,7 +132,9 @@ class SharedLimiter:
         if priority.__class__ is not Priority:
             priority = priority_of(priority)
         seconds = math.inf if max_wait is None else seconds_of(max_wait)
-        reporter = self._live_reporter()
+        reporter = self._reporter
+        if reporter is None or reporter.is_over or self._is_closed or not self._binding.is_here():
+            reporter = self._start()
         dispatcher = self._dispatcher
         now = dispatcher.now()
         ticket = dispatcher.ticket(retry_of)
@@ -180,8 +182,8 @@ class SharedLimiter:
 
     @property
     def is_entered(self) -> bool:
-        """Whether ``async with`` has begun; it stays true at its end."""
-        return self._is_entered
+        """Whether ``async with`` has begun, in an event loop that has not ended; it stays true when it is closed."""
+        return self._is_entered and not self._binding.has_ended()
 
     def snapshot(self) -> dict[str, Any]:
         """Return what this process knows of the quota, in a form that JSON can hold."""
@@ -241,20 +243,18 @@ class SharedLimiter:
         await self._meeting.leave(self._dispatcher.now)
         await self._meeting.close()
 
-    def _live_reporter(self) -> Reporter:
-        """Return the reporter of the running event loop; start it, if need be."""
-        reporter = self._reporter
-        if reporter is not None and not reporter.is_over and not self._is_closed and self._binding.is_here():
-            return reporter
+    def _start(self) -> Reporter:
+        """Return the reporter of the running event loop, which may have to be started."""
         self._follow_loop()
         reporter = self._reporter
-        if reporter is not None and reporter.is_over and reporter.error is None:
+        if reporter is not None and not reporter.is_over:
+            return reporter
+        if reporter is not None and reporter.error is None:
             raise reporter.refusal()
-        if reporter is None or reporter.is_over:
-            if sniffio.current_async_library() == "trio":
-                raise InputError("on trio this rate limiter has to be entered first: async with limiter")
-            reporter = self._reporter = self._new_reporter()
-        return reporter
+        if sniffio.current_async_library() == "trio":
+            raise InputError("on trio this rate limiter has to be entered first: async with limiter")
+        self._reporter = self._new_reporter()
+        return self._reporter
 
     def _follow_loop(self) -> None:
         """Belong to the running event loop; forget what was in one that has ended."""

@@ -180,7 +180,9 @@ class FleetCeilings(Ceilings):
 
 def is_full(budget: Budget) -> bool:
     """Say whether Strava's own numbers leave nothing of a budget."""
-    return any(
-        meter.limit is not None and meter.usage is not None and meter.usage >= meter.limit
-        for meter in (budget.quarter, budget.day)
-    )
+    return _is_spent(budget.quarter) or _is_spent(budget.day)
+
+
+def _is_spent(meter: MeterState) -> bool:
+    limit, usage = meter.limit, meter.usage
+    return limit is not None and usage is not None and usage >= limit

@@ -100,13 +100,19 @@ class Lease:
 
     def start(self, reads: bool, now: float) -> None:
         """Take a unit for a request; where the meeting place is away there may be none."""
-        for budget in (OVERALL, READ) if reads else (OVERALL,):
-            if self.free[budget]:
-                self.free[budget] -= 1
+        free = self.free
+        if free[OVERALL]:
+            free[OVERALL] -= 1
+        else:
+            self._owed[OVERALL] += 1
+        if reads:
+            if free[READ]:
+                free[READ] -= 1
             else:
-                self._owed[budget] += 1
+                self._owed[READ] += 1
         self.starts += 1
-        self.alone = self.alone or now >= self.away_at
+        if now >= self.away_at:
+            self.alone = True
         self._started_at = now
 
     def put_back(self, reads: bool, now: float) -> None:

@@ -97,7 +97,7 @@ class FleetLedger(Ledger):
         if overall.out >= overall.ceiling or (quota_class is QuotaClass.READ and read.out >= read.ceiling):
             return False
         # What is in hand was granted with the reserve in mind.
-        return not self.lease.is_away(now) or super().admits(quota_class, priority, now)
+        return now < self.lease.away_at or super().admits(quota_class, priority, now)
 
     def book(self, quota_class: QuotaClass, priority: Priority, now: float) -> LedgerEntry:
         """Count a permit as out, and return what stands of it in the ledger."""

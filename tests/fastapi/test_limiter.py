@@ -203,4 +203,5 @@ async def test_two_clients_of_a_machine_share_the_quota_in_a_file(tmp_path: Path
         for index in range(14):
             await apis[index % 2].get("/athlete")
         assert {each.processes for each in limiters} == {2}
-        assert max(each.quota.read_15min.usage or 0 for each in apis) == 14
+        # What the other has in hand counts as used.
+        assert all(13 <= (each.quota.read_15min.usage or 0) <= 20 for each in apis)

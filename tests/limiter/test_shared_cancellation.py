@@ -317,7 +317,7 @@ async def main(how):
         await asyncio.sleep(60)
 
 try:
-    asyncio.run(main(sys.argv[1]), debug=True)
+    asyncio.run(main(sys.argv[1]))
 except asyncio.CancelledError:
     pass
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 from strava_async import (
     ApiV3,
@@ -20,6 +20,7 @@ from strava_async import (
     Quota,
     QuotaClass,
     RateLimiter,
+    SqliteRateLimiter,
     Strava,
     SystemClock,
     Unlimited,
@@ -139,8 +140,13 @@ ACCEPTED: list[Limiter] = [
     WithAttributes(),
     Shared(),
     Wrapped(Unlimited(), SystemClock()),
+    SqliteRateLimiter("quota.db", application="7"),
 ]
-CLOSABLE: ClosableLimiter = Shared()
+CLOSABLE: list[ClosableLimiter] = [
+    Shared(),
+    SqliteRateLimiter("quota.db", application="7"),
+    # RedisRateLimiter(redis.asyncio.Redis(), application="7"): with the merge of strava_async.redis
+]
 
 
 async def use(closable: ClosableLimiter) -> None:
@@ -149,6 +155,11 @@ async def use(closable: ClosableLimiter) -> None:
         assert_type(ApiV3(rate_limiter=limiter).quota, Quota)
         assert_type(Strava(1, "secret", rate_limiter=limiter).rate_limiter, Limiter)
     Strava(1, "secret", rate_limiter=closable)
+    async with SqliteRateLimiter("quota.db", application="7") as shared:
+        assert_type(shared, SqliteRateLimiter)
+        assert_type(shared.processes, int)
+        assert_type(shared.state, Literal["shared", "healing", "away"])
+        assert_type(Strava(1, "secret", rate_limiter=shared).rate_limiter, Limiter)
     await closable.aclose()
     with await closable.acquire(QuotaClass.UPLOAD, priority=Priority.BACKGROUND, max_wait=2) as permit:
         permit.settle(status_code=200, headers={"Date": "Tue, 06 Jan 2026 10:00:00 GMT"})
