@@ -1,0 +1,311 @@
+"""T16 to T21: one quota for eight processes, as many processes see it. Part ``fleet`` of ``python -m benchmarks``.
+
+Real processes, ``ApiV3`` and an emulator over loopback. Their clocks run fast, and are the same for all: a quarter hour
+takes some tens of seconds, and what takes a millisecond here takes that many times as long on their clock. So a clock
+is as fast as two cores allow: of the units of a window, all are sent within its first third, and a lease of ten seconds
+still is a third of a second or more. Limiters that are compared run at the same time, each at another time of its quarter hour.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.fleet_processes import (
+    QUARTER_SECONDS,
+    MeetingPlace,
+    Nowhere,
+    QuotaFile,
+    Sent,
+    Setup,
+    limits_of,
+    running_fleet,
+)
+from benchmarks.processes import say
+from benchmarks.table import Row
+
+PROCESSES, TASKS = 8, 50
+SPENT = 200  # units of a window from which on its fairness counts
+MARGIN = 2.0  # seconds before the end of a window at which it is looked at
+VISITS = 0.1  # of the limit
+ROUND_TRIPS = {600: 0.25, 3_000: 0.12}  # for a request; below that they are counted by process and window
+WAKES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Harvest:
+    """Processes that always have more to send.
+
+    Attributes:
+        limit: reads in a quarter hour.
+        speed: of the clock.
+    """
+
+    limit: int
+    speed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The amount of work.
+
+    Attributes:
+        groups: the harvests that run at the same time.
+        visited: where interactive requests come in between.
+        processes, tasks: that many, and that many in each.
+        windows: that are spent, besides the one in which they start.
+        begins_in: seconds until the first turn.
+        one_by_one: requests one at a time.
+    """
+
+    groups: tuple[tuple[Harvest, ...], ...]
+    visited: Harvest
+    processes: int
+    tasks: int
+    windows: int
+    begins_in: float
+    one_by_one: int
+
+
+WHOLE = Scale(
+    groups=((Harvest(100, 30.0), Harvest(600, 30.0)), (Harvest(3_000, 20.0),)),
+    visited=Harvest(600, 20.0),
+    processes=PROCESSES,
+    tasks=TASKS,
+    windows=2,
+    begins_in=300.0,
+    one_by_one=300,
+)
+TENTH = Scale(
+    groups=((Harvest(60, 150.0),),),
+    visited=Harvest(100, 150.0),
+    processes=3,
+    tasks=10,
+    windows=1,
+    begins_in=300.0,
+    one_by_one=20,
+)
+
+OpenPlace = Callable[[], AbstractAsyncContextManager[MeetingPlace]]
+
+
+@asynccontextmanager
+async def nowhere() -> AsyncIterator[MeetingPlace]:
+    """Yield no meeting place."""
+    yield Nowhere()
+
+
+@asynccontextmanager
+async def quota_file() -> AsyncIterator[MeetingPlace]:
+    """Yield a new file."""
+    with TemporaryDirectory() as folder:
+        yield QuotaFile(Path(folder, "quota.db"))
+
+
+NAMES = {"alone": "uncoordinated", "file": "file", "redis": "Redis"}
+PLACES: dict[str, OpenPlace] = {"alone": nowhere, "file": quota_file}
+
+
+async def measure(python: str, scale: Scale, environ: dict[str, str] | None = None) -> list[Row]:
+    """Return the rows.
+
+    Args:
+        python: the interpreter of the processes.
+        scale: the amount of work.
+        environ: of the processes; None means ``clean_environ``.
+    """
+    bench = FleetBench(python, scale, environ)
+    rows: list[Row] = []
+    for group in scale.groups:
+        rows += await bench.harvest(group)
+    rows += await bench.visits()
+    for kind in PLACES.keys() - {"alone"}:
+        rows += [await bench.one_by_one(kind), await bench.wakes(kind)]
+    return rows
+
+
+class FleetBench:
+    """Runs fleets.
+
+    Args:
+        python: see ``measure``.
+        scale: likewise.
+        environ: likewise.
+    """
+
+    def __init__(self, python: str, scale: Scale, environ: dict[str, str] | None) -> None:
+        self._scale = scale
+        self._setup = Setup(python, limits_of(1), scale.processes, environ=environ)
+
+    async def harvest(self, group: Sequence[Harvest]) -> list[Row]:
+        """Return the rows of harvests that run at the same time, with each limiter."""
+        runs = [(harvest, kind) for harvest in group for kind in PLACES]
+        with _Effort(f"{', '.join(str(harvest.limit) for harvest in group)} per quarter hour", group[0].speed) as effort:
+            found = await asyncio.gather(*(self._harvest(*run, index) for index, run in enumerate(runs)))
+        return [*(row for rows in found for row in rows), effort.row]
+
+    async def _harvest(self, harvest: Harvest, kind: str, index: int) -> list[Row]:
+        scale = self._scale
+        setup = self._of(harvest, index)
+        async with PLACES[kind]() as place, running_fleet(setup, place) as fleet:
+            await fleet.ask_all("start", tasks=scale.tasks)
+            await fleet.until(scale.windows + 1, -MARGIN)
+            sent, trips = await fleet.sent(), place.trips()
+            await fleet.ask_all("stop")
+        return harvest_rows(kind, setup, sent, trips)
+
+    async def visits(self) -> list[Row]:
+        """Return the rows of interactive requests beside processes that harvest."""
+        kinds = [kind for kind in PLACES if kind != "alone"]
+        with _Effort("interactive requests beside harvests", self._scale.visited.speed) as effort:
+            found = await asyncio.gather(*(self._visits(kind, 2 * index) for index, kind in enumerate(kinds)))
+        return [*(row for rows in found for row in rows), effort.row]
+
+    async def _visits(self, kind: str, index: int) -> list[Row]:
+        scale = self._scale
+        setup = self._of(scale.visited, index)
+        rate = VISITS * setup.limit / QUARTER_SECONDS
+        async with PLACES[kind]() as place, running_fleet(setup, place) as fleet:
+            web, *others = fleet.workers
+            await fleet.ask_all("start", others, tasks=scale.tasks, priority="BACKGROUND")
+            await web.ask("visit", rate=rate, seed=1)
+            await fleet.until(scale.windows + 1, -MARGIN)
+            figures, sent = await web.ask("figures"), await fleet.sent()
+            await fleet.ask_all("stop")
+        return visit_rows(kind, setup, figures["visits"], sent)
+
+    async def one_by_one(self, kind: str) -> Row:
+        """Return the round trips of requests of one process, one at a time."""
+        setup = replace(self._of(Harvest(600, 30.0), 3), processes=1)
+        count = self._scale.one_by_one
+        async with PLACES[kind]() as place, running_fleet(setup, place) as fleet:
+            await fleet.workers[0].ask("start", tasks=1, requests=count)
+            await fleet.workers[0].ask("finish")
+            trips = place.trips()
+            await fleet.ask_all("stop")
+        what = f"{NAMES[kind]}: round trips per request, one at a time"
+        return Row("T18", what, trips / count, "", at_most=1.2)
+
+    async def wakes(self, kind: str) -> Row:
+        """Return how long a call goes on waiting after another process has given a unit back; the worst of some."""
+        known, limit = 12, 100
+        setup = replace(self._setup, limits=limits_of(limit), processes=2, speed=5.0, begins_in=800.0)
+        waited: list[float] = []
+        async with PLACES[kind]() as place, running_fleet(setup, place) as fleet:
+            one, other = fleet.workers
+            await one.ask("start", tasks=4, requests=known)
+            await one.ask("finish")
+            await one.ask("hold", count=limit - known)
+            for _ in range(WAKES):
+                waiting = asyncio.ensure_future(other.ask("hold", count=1))
+                await fleet.clock.sleep(3.0)
+                freed = await one.ask("free", count=1)
+                waited.append((await waiting)["at"] - freed["at"])
+            await fleet.ask_all("stop")
+        what = f"{NAMES[kind]}: a waiter wakes after room in another process, worst of {WAKES}"
+        return Row("T21", what, max(waited), "s", at_most=1.0)
+
+    def _of(self, harvest: Harvest, index: int) -> Setup:
+        # Not all at once: every window begins with a burst.
+        return replace(
+            self._setup,
+            limits=limits_of(harvest.limit),
+            speed=harvest.speed,
+            begins_in=self._scale.begins_in + 150.0 * index,
+        )
+
+
+class _Effort:
+    """Says what runs, and measures what share of the processors it takes."""
+
+    def __init__(self, what: str, speed: float) -> None:
+        self._what = f"{what}, clock x {speed:g}"
+        self.row = Row("", "", 0.0, "")
+
+    def __enter__(self) -> _Effort:
+        say(f"  {self._what} ...")
+        self._began, self._cpu = time.monotonic(), _children_seconds()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        seconds = time.monotonic() - self._began
+        share = (_children_seconds() - self._cpu) / seconds / (os.cpu_count() or 1)
+        self.row = Row("", f"{self._what}, {seconds:.0f} s: share of all processors", 100 * share, "%")
+
+
+def _children_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+# -- figures ----------------------------------------------------------------------------------------------------------
+
+
+def harvest_rows(kind: str, setup: Setup, sent: Sent, trips: int) -> list[Row]:
+    """Return the rows of a harvest.
+
+    Args:
+        kind: of the limiter.
+        setup: of the processes.
+        sent: what was sent until just before the end of a window; somebody waited all the time.
+        trips: calls to the meeting place.
+    """
+    name = f"{NAMES[kind]}, {setup.limit:,}"
+    windows = [counts for _, counts in sorted(sent.served.items())]
+    used = min(sum(counts) / setup.limit for counts in windows)
+    if kind == "alone":
+        return [
+            Row("", f"{name}: 429s", sent.refusals, ""),
+            Row("", f"{name}: share of the quota used", 100 * used, "%"),
+        ]
+    rows = [
+        Row("T16", f"{name}: 429s", sent.refusals, "", at_most=0.0),
+        Row("T17", f"{name}: share of the quota used, worst window", 100 * used, "%", at_least=99.5),
+        _trips_row(name, setup, sent, trips, len(windows)),
+    ]
+    whole = _ratio([sum(counts) for counts in zip(*windows, strict=True)])
+    rows.append(Row("T19", f"{name}: largest / smallest count of a process", whole, "x", at_most=1.05))
+    worst = max(map(_ratio, windows))
+    at_most = 1.3 if setup.limit >= SPENT else None
+    target = "" if at_most is None else "T19"
+    return [*rows, Row(target, f"{name}: the same in the worst window", worst, "x", at_most=at_most)]
+
+
+def _trips_row(name: str, setup: Setup, sent: Sent, trips: int, windows: int) -> Row:
+    if setup.limit in ROUND_TRIPS:
+        at_most = ROUND_TRIPS[setup.limit]
+        return Row("T18", f"{name}: round trips per request", trips / sent.requests, "", at_most=at_most)
+    each = trips / setup.processes / windows
+    return Row("T18", f"{name}: round trips per process and window", each, "", at_most=7.0)
+
+
+def visit_rows(kind: str, setup: Setup, visits: Iterable[Sequence[float]], sent: Sent) -> list[Row]:
+    """Return the rows of interactive requests: when each was asked for, and how long it waited, in seconds."""
+    name = f"{NAMES[kind]}, {setup.limit:,} and interactive requests"
+    first_window = min(sent.served, default=0)
+    first: list[float] = []
+    later: list[float] = []
+    for asked_at, waited in visits:
+        (first if asked_at // QUARTER_SECONDS == first_window else later).append(waited)
+    return [
+        Row("T16", f"{name}: 429s", sent.refusals, "", at_most=0.0),
+        Row("T20", f"{name}: p99 of the wait from the second window on", _p99(later), "s", at_most=1.0),
+        Row("", f"{name}: p99 of the wait in the first window", _p99(first), "s"),
+        Row("", f"{name}: requests in all, interactive ones", len(first) + len(later), ""),
+    ]
+
+
+def _ratio(counts: Sequence[int]) -> float:
+    return max(counts) / max(1, min(counts))
+
+
+def _p99(waits: Sequence[float]) -> float:
+    return sorted(waits)[min(len(waits) - 1, int(0.99 * len(waits)))] if waits else 0.0
+
