@@ -1,9 +1,9 @@
 """T16 to T21: one quota for eight processes, as many processes see it. Part ``fleet`` of ``python -m benchmarks``.
 
-Real processes, ``ApiV3`` and an emulator over loopback. Their clocks run fast, and are the same for all: a quarter hour
-takes some tens of seconds, and what takes a millisecond here takes that many times as long on their clock. So a clock
-is as fast as two cores allow: of the units of a window, all are sent within its first third, and a lease of ten seconds
-still is a third of a second or more. Limiters that are compared run at the same time, each at another time of its quarter hour.
+Real processes, ``ApiV3`` and an emulator over loopback. Their clock runs fast, and is the same for all: so what takes a
+millisecond here takes that many times as long on it. While a window's units are sent it is slow enough for two cores: a
+lease of ten seconds is a second or more. Once they are spent, and all wait for the turn, it is fast. Limiters that are
+compared run at the same time, some seconds apart, because each window begins with a burst.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.fleet_clock import QUARTER_SECONDS, Pace
 from benchmarks.fleet_processes import (
-    QUARTER_SECONDS,
     MeetingPlace,
     Nowhere,
     QuotaFile,
@@ -45,11 +45,11 @@ class Harvest:
 
     Attributes:
         limit: reads in a quarter hour.
-        speed: of the clock.
+        pace: of the clock.
     """
 
     limit: int
-    speed: float
+    pace: Pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,7 @@ class Scale:
     Attributes:
         groups: the harvests that run at the same time.
         visited: where interactive requests come in between.
+        seconds_apart: between the beginnings of two of them.
         processes, tasks: that many, and that many in each.
         windows: that are spent, besides the one in which they start.
         begins_in: seconds until the first turn.
@@ -67,6 +68,7 @@ class Scale:
 
     groups: tuple[tuple[Harvest, ...], ...]
     visited: Harvest
+    seconds_apart: float
     processes: int
     tasks: int
     windows: int
@@ -74,9 +76,11 @@ class Scale:
     one_by_one: int
 
 
+SHORT, LONG = Pace(10.0, 120.0, 100.0), Pace(8.0, 160.0, 100.0)
 WHOLE = Scale(
-    groups=((Harvest(100, 30.0), Harvest(600, 30.0)), (Harvest(3_000, 20.0),)),
-    visited=Harvest(600, 20.0),
+    groups=((Harvest(100, SHORT), Harvest(600, SHORT)), (Harvest(3_000, LONG),)),
+    visited=Harvest(600, Pace(5.0, 120.0, 20.0)),
+    seconds_apart=4.0,
     processes=PROCESSES,
     tasks=TASKS,
     windows=2,
@@ -84,8 +88,9 @@ WHOLE = Scale(
     one_by_one=300,
 )
 TENTH = Scale(
-    groups=((Harvest(60, 150.0),),),
-    visited=Harvest(100, 150.0),
+    groups=((Harvest(60, Pace(20.0, 40.0, 400.0)),),),
+    visited=Harvest(100, Pace(20.0, 20.0, 400.0)),
+    seconds_apart=0.0,
     processes=3,
     tasks=10,
     windows=1,
@@ -147,13 +152,14 @@ class FleetBench:
     async def harvest(self, group: Sequence[Harvest]) -> list[Row]:
         """Return the rows of harvests that run at the same time, with each limiter."""
         runs = [(harvest, kind) for harvest in group for kind in PLACES]
-        with _Effort(f"{', '.join(str(harvest.limit) for harvest in group)} per quarter hour", group[0].speed) as effort:
+        with _Effort(f"{', '.join(str(harvest.limit) for harvest in group)} per quarter hour", group[0].pace) as effort:
             found = await asyncio.gather(*(self._harvest(*run, index) for index, run in enumerate(runs)))
         return [*(row for rows in found for row in rows), effort.row]
 
     async def _harvest(self, harvest: Harvest, kind: str, index: int) -> list[Row]:
         scale = self._scale
-        setup = self._of(harvest, index)
+        setup = self._of(harvest)
+        await asyncio.sleep(index * scale.seconds_apart)
         async with PLACES[kind]() as place, running_fleet(setup, place) as fleet:
             await fleet.ask_all("start", tasks=scale.tasks)
             await fleet.until(scale.windows + 1, -MARGIN)
@@ -164,13 +170,14 @@ class FleetBench:
     async def visits(self) -> list[Row]:
         """Return the rows of interactive requests beside processes that harvest."""
         kinds = [kind for kind in PLACES if kind != "alone"]
-        with _Effort("interactive requests beside harvests", self._scale.visited.speed) as effort:
+        with _Effort("interactive requests beside harvests", self._scale.visited.pace) as effort:
             found = await asyncio.gather(*(self._visits(kind, 2 * index) for index, kind in enumerate(kinds)))
         return [*(row for rows in found for row in rows), effort.row]
 
     async def _visits(self, kind: str, index: int) -> list[Row]:
         scale = self._scale
-        setup = self._of(scale.visited, index)
+        setup = self._of(scale.visited)
+        await asyncio.sleep(index * scale.seconds_apart)
         rate = VISITS * setup.limit / QUARTER_SECONDS
         async with PLACES[kind]() as place, running_fleet(setup, place) as fleet:
             web, *others = fleet.workers
@@ -183,7 +190,7 @@ class FleetBench:
 
     async def one_by_one(self, kind: str) -> Row:
         """Return the round trips of requests of one process, one at a time."""
-        setup = replace(self._of(Harvest(600, 30.0), 3), processes=1)
+        setup = replace(self._of(Harvest(600, SHORT)), processes=1)
         count = self._scale.one_by_one
         async with PLACES[kind]() as place, running_fleet(setup, place) as fleet:
             await fleet.workers[0].ask("start", tasks=1, requests=count)
@@ -196,7 +203,7 @@ class FleetBench:
     async def wakes(self, kind: str) -> Row:
         """Return how long a call goes on waiting after another process has given a unit back; the worst of some."""
         known, limit = 12, 100
-        setup = replace(self._setup, limits=limits_of(limit), processes=2, speed=5.0, begins_in=800.0)
+        setup = replace(self._setup, limits=limits_of(limit), processes=2, pace=Pace(5.0), begins_in=800.0)
         waited: list[float] = []
         async with PLACES[kind]() as place, running_fleet(setup, place) as fleet:
             one, other = fleet.workers
@@ -212,21 +219,17 @@ class FleetBench:
         what = f"{NAMES[kind]}: a waiter wakes after room in another process, worst of {WAKES}"
         return Row("T21", what, max(waited), "s", at_most=1.0)
 
-    def _of(self, harvest: Harvest, index: int) -> Setup:
-        # Not all at once: every window begins with a burst.
+    def _of(self, harvest: Harvest) -> Setup:
         return replace(
-            self._setup,
-            limits=limits_of(harvest.limit),
-            speed=harvest.speed,
-            begins_in=self._scale.begins_in + 150.0 * index,
+            self._setup, limits=limits_of(harvest.limit), pace=harvest.pace, begins_in=self._scale.begins_in
         )
 
 
 class _Effort:
     """Says what runs, and measures what share of the processors it takes."""
 
-    def __init__(self, what: str, speed: float) -> None:
-        self._what = f"{what}, clock x {speed:g}"
+    def __init__(self, what: str, pace: Pace) -> None:
+        self._what = f"{what}, clock x {pace.speed:g} to {pace.idle_speed:g}"
         self.row = Row("", "", 0.0, "")
 
     def __enter__(self) -> _Effort:

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmarks.fleet_clock import AgreedTime
+from benchmarks.fleet_clock import QUARTER_SECONDS, AgreedTime, Pace
 from benchmarks.processes import Process, running
+from strava_async.clock import SystemClock
 from strava_async.quota.fleet_codec import load_fleet
 
-QUARTER_SECONDS = 900
+OPEN_SECONDS = 0.3  # to open what runs on the clock
 SOME_HOUR = 1_767_693_600.0  # 2026-01-06 10:00:00 UTC
 
 
@@ -80,7 +81,7 @@ class Setup:
         python: the interpreter of its processes.
         limits: Strava's, in the order of ``MeterLimits``.
         processes: how many.
-        speed: of the agreed clock.
+        pace: of the agreed clock.
         begins_in: seconds of that clock from the beginning to the first turn of a quarter hour.
         latency: of a request; seconds of that clock.
         options: of the limiters.
@@ -91,7 +92,7 @@ class Setup:
     python: str
     limits: tuple[int, int, int, int]
     processes: int = 8
-    speed: float = 1.0
+    pace: Pace = Pace(1.0)
     begins_in: float = 300.0
     latency: float = 0.2
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -163,7 +164,7 @@ class Fleet:
         self.workers = list(workers)
         self.pids = list(pids)
         self.clock = agreed.clock()
-        self.first = int(agreed.start // QUARTER_SECONDS)
+        self.first = int(SOME_HOUR // QUARTER_SECONDS)
 
     async def ask_all(self, job: str, workers: Sequence[Process] | None = None, **arguments: Any) -> list[dict[str, Any]]:
         """Send some workers a job, or all, and return their figures."""
@@ -197,20 +198,18 @@ async def running_fleet(setup: Setup, place: MeetingPlace) -> AsyncIterator[Flee
         workers = [await start("fleet_worker") for _ in range(setup.processes)]
         await strava.answer()
         pids = [(await worker.answer())["pid"] for worker in workers]
-        agreed = AgreedTime.from_now(setup.speed, SOME_HOUR + QUARTER_SECONDS - setup.begins_in)
+        begin = SOME_HOUR + QUARTER_SECONDS - setup.begins_in
+        agreed = AgreedTime(setup.pace, begin - OPEN_SECONDS * setup.pace.speed, SystemClock.monotonic())
         opened = await strava.ask(
             "open", time=agreed, limits=setup.limits, athletes=setup.processes, latency=setup.latency
         )
         fleet = Fleet(setup, place, strava, workers, pids, agreed)
-        for index, worker in enumerate(workers):
-            await worker.ask(
-                "open",
-                time=agreed,
-                kind=place.kind,
-                where=place.where,
-                api_url=opened["api_url"],
-                token=opened["tokens"][index],
-                skew=setup.skews[index] if index < len(setup.skews) else 0.0,
-                options=setup.options,
-            )
+        skews = [*setup.skews, *[0.0] * setup.processes]
+        common = {"time": agreed, "kind": place.kind, "where": place.where, "options": setup.options}
+        opening = (
+            worker.ask("open", **common, api_url=opened["api_url"], token=opened["tokens"][index], skew=skews[index])
+            for index, worker in enumerate(workers)
+        )
+        await asyncio.gather(*opening)
+        await fleet.clock.sleep(begin - fleet.clock.time())
         yield fleet

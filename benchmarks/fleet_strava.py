@@ -32,7 +32,7 @@ class StravaJobs:
         self._opened = opened
         self._emulator: Emulator | None = None
 
-    async def open(self, time: Sequence[float], limits: Sequence[int], athletes: int, latency: float) -> Mapping[str, Any]:
+    async def open(self, time: Sequence[Any], limits: Sequence[int], athletes: int, latency: float) -> Mapping[str, Any]:
         """Serve.
 
         Args:
@@ -45,7 +45,7 @@ class StravaJobs:
             the address of the API, and a token of each athlete.
         """
         self._emulator = emulator = Emulator(
-            clock=AgreedTime(*time).clock(),
+            clock=AgreedTime.parse(*time).clock(),
             limits=MeterLimits(*limits),
             athletes=athletes,
             years=YEARS,
@@ -84,6 +84,7 @@ class StravaJobs:
 
 
 async def _main() -> None:
+    Emulator(years=YEARS).world()  # what a first one loads, before the clock runs
     print(json.dumps({}), flush=True)
     async with AsyncExitStack() as opened:
         jobs = StravaJobs(opened)

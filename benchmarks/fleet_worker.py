@@ -73,7 +73,7 @@ class WorkerJobs:
 
     async def open(
         self,
-        time: Sequence[float],
+        time: Sequence[Any],
         kind: str,
         where: str,
         api_url: str,
@@ -92,14 +92,13 @@ class WorkerJobs:
             skew: what the process's clock is wrong by; seconds.
             options: of the limiter.
         """
-        self._clock = AgreedTime(*time).clock(skew)
+        self._clock = AgreedTime.parse(*time).clock(skew)
         self._limiter = make_limiter(kind, where, self._clock, options or {})
         hooks = Hooks(request=self._note_start, wait=self._note_wait)
         self._api = ApiV3(token, rate_limiter=self._limiter, api_url=api_url, hooks=hooks)
         logger = logging.getLogger("strava_async.limiter")
         logger.addHandler(self._messages)
         logger.setLevel(logging.INFO)
-        await self._api.prepare()
         return {}
 
     async def start(self, tasks: int, priority: str = "NORMAL", requests: int | None = None) -> Mapping[str, Any]:
@@ -211,6 +210,8 @@ class WorkerJobs:
 
 
 async def _main() -> None:
+    async with ApiV3("none") as api:
+        await api.prepare()  # what a first request loads, before the clock runs
     print(json.dumps({"pid": os.getpid()}), flush=True)
     jobs = WorkerJobs()
     named: list[Callable[..., Awaitable[Mapping[str, Any]]]] = [

@@ -1,0 +1,231 @@
+"""Real faults: processes are killed and stopped, and what they meet in is lost, locked, late, replaced.
+
+Several processes send as fast as they can over the turn of a quarter hour, until the next one is spent as well. Strava
+is an emulator over loopback, in a process of its own, and counts. All clocks run so many times as fast as the
+machine's; slower in the long runs. What each run has cost is printed (``-s``).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.fleet_clock import Pace
+from benchmarks.fleet_processes import Fleet, MeetingPlace, QuotaFile, Sent, Setup, limits_of, running_fleet
+from strava_async.quota.fleet_grants import IN_ADVANCE
+from tests.environment import clean_environment
+
+pytestmark = pytest.mark.anyio
+
+LIMIT = 400
+TASKS = 10
+LATENCY = 1.0  # so that requests are under way when something happens
+SENDS_UNTIL = 80.0  # seconds after the turn; a minute after a process is lost, what it held is known to be counted
+
+Disturb = Callable[[Fleet], Awaitable[None]]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(params=[pytest.param(30.0, id="fast"), pytest.param(3.0, marks=pytest.mark.long, id="slow")])
+def setup(request: pytest.FixtureRequest) -> Setup:
+    return Setup(
+        sys.executable,
+        limits_of(LIMIT),
+        processes=4,
+        pace=Pace(request.param),
+        begins_in=24.0,
+        latency=LATENCY,
+        environ=clean_environment(),
+    )
+
+
+@dataclass
+class Outcome:
+    """What came of a run."""
+
+    sent: Sent
+    figures: list[dict[str, Any]]
+
+    @property
+    def used(self) -> list[int]:
+        """The units of each window that were used."""
+        return [sum(counts) for _, counts in sorted(self.sent.served.items())]
+
+    def messages(self, level: str, words: str) -> list[int]:
+        """Return how many such messages each process has logged."""
+        return [sum(kind == level and words in text for kind, text in each["messages"]) for each in self.figures]
+
+
+async def run(
+    setup: Setup,
+    place: MeetingPlace,
+    disturb: Disturb,
+    *,
+    requests: int | None = None,
+    until: float = SENDS_UNTIL,
+    survivors: slice = slice(None),
+) -> Outcome:
+    """Let all processes send while something goes wrong.
+
+    Args:
+        setup: the processes.
+        place: where they meet.
+        disturb: makes something go wrong.
+        requests: of each process; None means for ever.
+        until: seconds after the turn until which the run lasts, and until all requests are answered.
+        survivors: the processes that live to the end.
+    """
+    async with running_fleet(setup, place) as fleet:
+        await fleet.ask_all("start", tasks=TASKS, requests=requests)
+        await disturb(fleet)
+        alive = fleet.workers[survivors]
+        if requests is not None:
+            await fleet.ask_all("finish", alive)
+        await fleet.until(1, until)
+        figures = await fleet.ask_all("figures", alive)
+        sent = await fleet.sent()
+        await fleet.ask_all("stop", alive)
+    outcome = Outcome(sent, figures)
+    print(f"\n{sent.refusals} 429s, used {outcome.used} of {setup.limit}, round trips {place.trips()}", end="")
+    return outcome
+
+
+async def nothing(fleet: Fleet) -> None:
+    """Let nothing go wrong."""
+
+
+# -- processes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["file"])
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[MeetingPlace]:
+    yield QuotaFile(tmp_path / "quota.db")
+
+
+async def test_two_of_eight_killed_while_they_send(setup: Setup, place: MeetingPlace) -> None:
+    async def kill(fleet: Fleet) -> None:
+        for pid, after in zip(fleet.pids[:2], (-10.0, 2.0), strict=True):
+            await fleet.until(1, after)
+            os.kill(pid, signal.SIGKILL)
+
+    outcome = await run(replace(setup, processes=8), place, kill, until=40.0, survivors=slice(2, None))
+    assert outcome.sent.refusals == 0
+    # What they held may have been sent: nobody else uses it in this window.
+    assert outcome.used[-1] >= LIMIT - 2 * (TASKS + IN_ADVANCE)
+
+
+async def test_one_stopped_for_longer_than_its_lease_goes_on(setup: Setup, place: MeetingPlace) -> None:
+    before = after = 0
+
+    async def stop(fleet: Fleet) -> None:
+        nonlocal before
+        await fleet.until(1, 2.0)
+        os.kill(fleet.pids[0], signal.SIGSTOP)
+        await fleet.until(1, 17.0)
+        before = (await fleet.sent()).served[fleet.first + 1][0]
+        os.kill(fleet.pids[0], signal.SIGCONT)
+
+    outcome = await run(replace(setup, latency=3.0), place, stop)
+    after = outcome.sent.served[max(outcome.sent.served)][0]
+    assert outcome.sent.refusals == 0
+    assert outcome.used[-1] >= 0.95 * LIMIT
+    assert after > before
+
+
+async def test_a_start_within_a_second_of_a_turn(setup: Setup, place: MeetingPlace) -> None:
+    outcome = await run(replace(setup, begins_in=1.0), place, nothing, until=40.0)
+    assert outcome.sent.refusals == 0
+    assert outcome.used[-1] == LIMIT
+
+
+@pytest.mark.parametrize("skew", [-60.0, 60.0])
+async def test_a_host_whose_clock_is_wrong(setup: Setup, place: MeetingPlace, skew: float) -> None:
+    outcome = await run(replace(setup, skews=[skew] * setup.processes), place, nothing, until=40.0)
+    assert outcome.sent.refusals == 0
+    assert outcome.used[-1] == LIMIT
+
+
+# -- the file ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quota_file(tmp_path: Path) -> QuotaFile:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    return QuotaFile(folder / "quota.db")
+
+
+@pytest.mark.parametrize("begin", [-15.0, 1.0], ids=["over a turn", "while sending"])
+async def test_a_file_that_is_gone_for_half_a_minute(setup: Setup, quota_file: QuotaFile, begin: float) -> None:
+    folder = quota_file.path.parent
+    elsewhere = folder.with_name("elsewhere")
+
+    async def take_away(fleet: Fleet) -> None:
+        await fleet.until(1, begin)
+        folder.rename(elsewhere)
+        await fleet.until(1, begin + 30.0)
+        elsewhere.rename(folder)
+
+    outcome = await run(replace(setup, limits=limits_of(100)), quota_file, take_away, requests=45, until=45.0)
+    assert [each["answers"] for each in outcome.figures] == [45] * setup.processes
+    assert outcome.sent.refusals <= setup.processes
+    assert max(outcome.messages("WARNING", "is away")) == 1
+    assert outcome.messages("WARNING", "is away") == outcome.messages("INFO", "is back")
+
+
+async def test_a_file_that_is_locked_for_longer_than_a_lease(setup: Setup, quota_file: QuotaFile) -> None:
+    async def lock(fleet: Fleet) -> None:
+        await fleet.until(1, 2.0)
+        with closing(sqlite3.connect(quota_file.path, isolation_level=None)) as connection:
+            connection.execute("begin immediate")
+            await fleet.until(1, 45.0)
+            connection.execute("rollback")
+
+    outcome = await run(setup, quota_file, lock)
+    assert outcome.sent.refusals <= setup.processes
+    assert outcome.used[-1] >= 0.95 * LIMIT
+
+
+async def test_a_file_that_is_deleted(setup: Setup, quota_file: QuotaFile) -> None:
+    async def delete(fleet: Fleet) -> None:
+        for after in (-10.0, 2.0, 20.0):
+            await fleet.until(1, after)
+            for file in sorted(quota_file.path.parent.glob("quota.db*"), reverse=True):
+                if file.is_file():
+                    file.unlink()
+
+    outcome = await run(setup, quota_file, delete)
+    assert outcome.sent.refusals == 0
+    assert outcome.used[-1] >= 0.95 * LIMIT
+
+
+async def test_a_file_that_is_replaced_by_an_older_copy(setup: Setup, quota_file: QuotaFile) -> None:
+    copy = quota_file.path.with_name("copy.db")
+
+    async def put_back(fleet: Fleet) -> None:
+        for after in (-10.0, 2.0):
+            await fleet.until(1, after)
+            with closing(sqlite3.connect(quota_file.path)) as source, closing(sqlite3.connect(copy)) as target:
+                source.backup(target)
+            copy.chmod(0o600)
+            await fleet.until(1, after + 1.5)
+            for companion in ("-wal", "-shm"):
+                quota_file.path.with_name(f"quota.db{companion}").unlink(missing_ok=True)
+            copy.replace(quota_file.path)
+
+    outcome = await run(setup, quota_file, put_back)
+    assert outcome.sent.refusals == 0
+    assert outcome.used[-1] >= 0.95 * LIMIT
