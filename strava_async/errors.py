@@ -206,7 +206,7 @@ class QuotaExceededError(StravaError):
 
 
 class LimiterError(StravaError):
-    """The limiter cannot hand out permits: what it keeps the quota in is out of reach or broken, or it is closed.
+    """The limiter cannot hand out permits: what it keeps the quota in is out of reach or broken, or it was closed.
 
     Nothing was sent and no quota was spent. The call is not retried automatically; a later one may succeed. The
     limiter's own exception is the ``__cause__``.

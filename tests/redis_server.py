@@ -97,12 +97,15 @@ class RedisServer:
         """The first two numbers of the Redis that it is, or speaks as."""
         return tuple(map(int, self.ask("INFO", "server")["redis_version"].split(".")[:2]))
 
-    def _started(self) -> bool:
+    def command(self) -> list[str]:
+        """Return what is run."""
         assert BINARY is not None, "redis-server is not installed"
-        command = [BINARY, "--port", str(self.port), *self._arguments]
+        return [BINARY, "--port", str(self.port), *self._arguments]
+
+    def _started(self) -> bool:
         # The gate runs the tests on other days, by a library before the system's own. No server is made for that.
         environment = {name: value for name, value in clean_environment().items() if name not in OTHER_DAYS}
-        self._process = process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        self._process = process = subprocess.Popen(self.command(), env=environment, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         for line in process.stdout:
             if self._until in line:

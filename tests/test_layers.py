@@ -41,6 +41,7 @@ PURE = {
     "_lazy",
     "paging.pages",
     "limiter.queue",
+    "limiter.redis_packing",
     "tokens.generations",
     "webhooks.events",
 }
@@ -61,6 +62,8 @@ TYPED = {"pydantic", "pydantic_core", "polyline", "numpy", "pandas", "pyarrow"}
 ALLOWED = {
     "telemetry.otel": {"opentelemetry"},
     "stores.redis": {"redis"},
+    "limiter.redis": {"redis"},
+    "limiter.redis_place": {"redis"},
     "models": TYPED,
     "resources": TYPED,
     "testing": {"starlette", "uvicorn", "multipart", "python_multipart"},

@@ -120,7 +120,8 @@ class ClosableLimiter(Limiter, Protocol):
     async def aclose(self) -> None:
         """Stop what is running and close what is open; a second time has no effect.
 
-        Calls that wait, and calls that come later, raise ``LimiterError``. Permits that are out may still be ended.
+        Calls that wait raise ``LimiterError``, and calls that come later ``InputError``. Permits that are out may still
+        be ended.
         """
         ...
 

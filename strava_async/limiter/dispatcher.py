@@ -24,7 +24,6 @@ import anyio
 
 from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async.clock import Clock
-from strava_async.errors import QuotaExceededError
 from strava_async.limiter.ledger import QuotaLedger
 from strava_async.limiter.permit import LedgerPermit
 from strava_async.limiter.queue import Waiter, WaitQueue
@@ -122,7 +121,7 @@ class Dispatcher:
         if waiter.deadline < math.inf:
             blocked = self._queue.blocked_behind(waiter.quota_class, waiter.priority, now)
             if blocked is not None and blocked.until > waiter.deadline:
-                raise _error(waiter, blocked, now)
+                raise waiter.refusal(blocked, now)
         self._queue.enter(waiter)
         try:
             self._serve(now)
@@ -143,7 +142,7 @@ class Dispatcher:
             waiter.wake = None
             self._pass_timer_on()
         if isinstance(outcome, Blocked):
-            raise _error(waiter, outcome, self.now())
+            raise waiter.refusal(outcome, self.now())
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -295,13 +294,3 @@ class Dispatcher:
         if not self._is_over:
             self._deferred.append(book)
             self._binding.call_soon(self._resume)
-
-
-def _error(waiter: Waiter, blocked: Blocked, now: float) -> QuotaExceededError:
-    return QuotaExceededError(
-        quota_class=waiter.quota_class,
-        window=blocked.window,
-        resume_at=blocked.resume_at,
-        wait_seconds=max(0.0, blocked.until - now),
-        awaits=blocked.awaits,
-    )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async.clock import Clock, SystemClock
-from strava_async.errors import InputError
+from strava_async.limiter.arguments import check_reserve, priority_of, quota_class_of, seconds_of
 from strava_async.limiter.base import Permit
 from strava_async.limiter.dispatcher import Dispatcher
 from strava_async.limiter.permit import LedgerPermit
@@ -51,8 +51,7 @@ class RateLimiter:
     def __init__(
         self, *, clock: Clock | None = None, random: Callable[[], float] | None = None, reserve: float = 0.2
     ) -> None:
-        if not 0 <= reserve <= 1:
-            raise InputError(f"reserve must be between 0 and 1, not {reserve}")
+        check_reserve(reserve)
         self.clock: Clock = clock or SystemClock()
         self.random: Callable[[], float] = random or system_random.random
         ledger = Ledger(self.clock.monotonic(), self.clock.time(), random=self.random, reserve=reserve)
@@ -88,13 +87,10 @@ class RateLimiter:
             InputError: an argument is wrong, or the limiter belongs to another event loop, which has not ended.
         """
         if quota_class.__class__ is not QuotaClass:
-            quota_class = _quota_class(quota_class)
+            quota_class = quota_class_of(quota_class)
         if priority.__class__ is not Priority:
-            priority = _priority(priority)
-        if max_wait is None:
-            max_wait = math.inf
-        elif not max_wait >= 0:
-            raise InputError(f"max_wait must not be negative, but is {max_wait}")
+            priority = priority_of(priority)
+        seconds = math.inf if max_wait is None else seconds_of(max_wait)
         if self._binding.enter():
             self._dispatcher = self._dispatcher.successor()
         dispatcher = self._dispatcher
@@ -102,7 +98,7 @@ class RateLimiter:
         ticket = dispatcher.ticket(retry_of)
         entry = dispatcher.try_enter(quota_class, priority, now)
         if entry is None:
-            entry = await dispatcher.wait(Waiter(quota_class, priority, ticket, now, now + max_wait), now)
+            entry = await dispatcher.wait(Waiter(quota_class, priority, ticket, now, now + seconds), now)
         return LedgerPermit(dispatcher, entry, ticket)
 
     @property
@@ -116,7 +112,7 @@ class RateLimiter:
         Raises:
             InputError: there is no such class.
         """
-        return self._dispatcher.blocked(_quota_class(quota_class))
+        return self._dispatcher.blocked(quota_class_of(quota_class))
 
     def snapshot(self) -> dict[str, Any]:
         """Return what is known, in a form that JSON can hold, for ``restore`` after a restart."""
@@ -143,17 +139,3 @@ class RateLimiter:
         limiter = cls(**options)
         load(limiter._ledger, snapshot, limiter.clock.monotonic(), limiter.clock.time())
         return limiter
-
-
-def _quota_class(quota_class: str) -> QuotaClass:
-    try:
-        return QuotaClass(quota_class)
-    except ValueError as error:
-        raise InputError(f"no such quota class: {quota_class!r}") from error
-
-
-def _priority(priority: int) -> Priority:
-    try:
-        return Priority(priority)
-    except ValueError as error:
-        raise InputError(f"no such priority: {priority!r}") from error

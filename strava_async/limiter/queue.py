@@ -18,6 +18,7 @@ import itertools
 import math
 from collections.abc import Callable
 
+from strava_async.errors import QuotaExceededError
 from strava_async.limiter.ledger import QuotaLedger
 from strava_async.quota.entry import LedgerEntry
 from strava_async.quota.values import QUARTER_SECONDS, Blocked, Priority, QuotaClass
@@ -70,6 +71,16 @@ class Waiter:
         self.newer: Waiter | None = None
         self.outcome: LedgerEntry | Blocked | Exception | None = None
         self.wake: Callable[[], None] | None = None
+
+    def refusal(self, blocked: Blocked, now: float) -> QuotaExceededError:
+        """Return the error of a call that would have to wait for too long."""
+        return QuotaExceededError(
+            quota_class=self.quota_class,
+            window=blocked.window,
+            resume_at=blocked.resume_at,
+            wait_seconds=max(0.0, blocked.until - now),
+            awaits=blocked.awaits,
+        )
 
 
 class Lane:

@@ -70,7 +70,7 @@ def sync(fleet: Fleet, report: Report, now: int) -> tuple[Fleet, Reply]:
     _expire(after)
     _return(after, report)
     _turn(after, report)
-    _put_row(after, report, row)
+    _put_row(after, report)
     learn(after, report)
     _cool_down(after, report)
     if after.at < after.heals_until:
@@ -208,8 +208,9 @@ def _carried(fleet: Fleet, requests: Unconfirmed) -> Unconfirmed:
 # -- what a process tells (5, 6) ---------------------------------------------------------------------------------------
 
 
-def _put_row(fleet: Fleet, report: Report, before: Row | None) -> None:
+def _put_row(fleet: Fleet, report: Report) -> None:
     now, in_window = fleet.at, report.quarter == fleet.quarter
+    before = fleet.rows.get(report.process)  # as the turn left it
     unconfirmed = tuple(
         Unconfirmed(
             each.read,

@@ -151,6 +151,11 @@ class FleetCeilings(Ceilings):
                 budget.ceiling = min(budget.ceiling, 0)
                 self.changes_at = min(self.changes_at, budget.cooldown_until)
 
+    def note_sleep(self, seconds: float, now: float) -> None:
+        """Note that the monotonic clock has missed so many seconds: the lease may be over."""
+        self._lease.note_sleep(seconds)
+        super().note_sleep(seconds, now)
+
     def _recompute_away(self, now: float) -> None:
         self._lease.drop()
         super().recompute(now)

@@ -54,6 +54,7 @@ class Lease:
         starts: requests started since the last call.
         alone: whether some were started while the meeting place was away, since it answered last.
         reserved_until: the monotonic instant until which the reserve holds background calls back, as last told.
+        on_news: called when the next call may be due earlier than before; it only takes note.
     """
 
     def __init__(self, seconds: float, random: Callable[[], float]) -> None:
@@ -70,6 +71,7 @@ class Lease:
         self.starts = 0
         self.alone = False
         self.reserved_until = -math.inf
+        self.on_news: Callable[[], object] = _nothing
         self._random = random
         self._processes = self._processes_before = 0  # the most that were told of in a window; zero for not yet
         self._wants = Wants()
@@ -119,7 +121,9 @@ class Lease:
 
     def note_news(self, now: float) -> None:
         """Note that there is something to tell."""
-        self._tell_at = min(self._tell_at, now + self._tell_seconds)
+        if now + self._tell_seconds < self._tell_at:
+            self._tell_at = now + self._tell_seconds
+            self.on_news()
 
     def note_turn(self, at: float) -> None:
         """Note that a window has begun: who waits asks at that monotonic instant."""
@@ -128,6 +132,17 @@ class Lease:
             self._processes, self._processes_before = 0, self._processes
         self._poll_at, self._is_empty, self._polls = at, False, 0
         self.reserved_until = -math.inf
+        self.on_news()
+
+    def note_sleep(self, seconds: float) -> None:
+        """Note that the monotonic clock has missed so many seconds: all instants are that much earlier."""
+        self.until -= seconds
+        self.away_at -= seconds
+        self.reserved_until -= seconds
+        self._asked_at -= seconds
+        self._last_at -= seconds
+        self._retry_at -= seconds
+        self.on_news()
 
     def is_away(self, now: float) -> bool:
         """Return whether calls have failed for as long as a lease lasts."""
@@ -227,3 +242,7 @@ class Lease:
         pause = min(_MAX_RETRY_SECONDS, _FIRST_RETRY_SECONDS * 2.0 ** min(self.failures - 1, 10))
         self._retry_at = now + pause * (0.5 + self._random())
         self._tell_at = min(self._tell_at, now)
+
+
+def _nothing() -> None:
+    pass

@@ -357,6 +357,9 @@ class RedisTokenStore:
         except RefusedError:
             self._unconfirmed -= {athlete_id} - before
             raise
+        except TokenStoreError:
+            self._settings = None  # it may be another server by now, or have been set otherwise
+            raise
         if done == "done" and doubt:
             raise TokenStoreError(f"the tokens of athlete {athlete_id} are written, but {doubt}")
         self._unconfirmed -= {athlete_id} if done == "done" else {athlete_id} - before

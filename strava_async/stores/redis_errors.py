@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+_MOVING = "is moving these keys to another of its servers: try again later"
 _SAID: dict[str, str] = {
     "NOAUTH": "wants a password: give the client its user name and password",
     "WRONGPASS": "refused the user name or the password: give the client those of the server",
@@ -22,6 +23,7 @@ _SAID: dict[str, str] = {
     "BusyLoadingError": "is loading its data after a start: try again later",
     "CLUSTERDOWN": "is a cluster without all of its slots: see CLUSTER INFO",
     "ClusterDownError": "is a cluster without all of its slots: see CLUSTER INFO",
+    **dict.fromkeys(("ClusterError", "AskError", "TryAgainError", "MovedError"), _MOVING),
     "MasterNotFoundError": "has no primary that a Sentinel knows: see what has become of it",
     "WRONGTYPE": "holds something else under one of this application's keys: see which program shares the server",
     "MaxConnectionsError": "has no connection left for this client: allow its pool more",

@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -25,6 +26,8 @@ NONE: Arguments = Hidden(())
 
 # Of an operation's time, what its write may wait to be confirmed: by the log, and as much by the replicas.
 _CONFIRM_SHARE = 0.4
+# Nor longer than the client listens, which would be silence in place of an answer. 5 s is what clients do by default.
+_LISTEN_SHARE, _LISTEN_SECONDS = 0.8, 5.0
 _REDIRECTIONS = 3
 
 
@@ -73,6 +76,7 @@ class RedisServer:
         self._keys = keys
         self._place = place
         self._timeout = timeout
+        self._confirm_ms = int(1000 * min(timeout * _CONFIRM_SHARE, _listens(client) * _LISTEN_SHARE))
         self._errors: tuple[type[Exception], ...] = (*errors, OSError, TimeoutError)
         self._refusals = refusals
         self._redirections = redirections
@@ -134,14 +138,13 @@ class RedisServer:
     async def _confirmed(
         self, script: str, keys: Sequence[str], arguments: Arguments, confirmation: Confirmation
     ) -> list[Any]:
-        milliseconds = int(self._timeout * _CONFIRM_SHARE * 1000)
         target = self._target(keys[0])
         pipeline = self._client.pipeline(transaction=False)
         pipeline.execute_command("EVAL", script, len(keys), *keys, *arguments.reveal())
         if confirmation.log:
-            pipeline.execute_command("WAITAOF", 1, 0, milliseconds, **target)
+            pipeline.execute_command("WAITAOF", 1, 0, self._confirm_ms, **target)
         if confirmation.replicas:
-            pipeline.execute_command("WAIT", confirmation.replicas, milliseconds, **target)
+            pipeline.execute_command("WAIT", confirmation.replicas, self._confirm_ms, **target)
         options = {"allow_redirections": False} if self._is_cluster else {}
         results: list[Any] = await pipeline.execute(raise_on_error=False, **options)
         return results
@@ -161,6 +164,13 @@ class RedisServer:
     def _error(self, error: Exception, *, is_done: bool = False) -> TokenStoreError:
         kind = RefusedError if isinstance(error, self._refusals) and not is_done else TokenStoreError
         return kind(f"{self._place} {reason(error, self._keys)}")
+
+
+def _listens(client: Any) -> float:
+    """Return for how long a client waits for an answer; seconds."""
+    pool = getattr(client, "connection_pool", client)  # one of a cluster has its settings itself
+    seconds = pool.connection_kwargs.get("socket_timeout", _LISTEN_SECONDS)
+    return math.inf if seconds is None else float(seconds)
 
 
 def _doubt(results: list[Any], confirmation: Confirmation) -> str:

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from strava_async import ApiV3
-from strava_async.errors import LimiterError, QuotaExceededError
+from strava_async.errors import InputError, LimiterError, QuotaExceededError
 from strava_async.limiter.base import ClosableLimiter, Limiter
 from strava_async.limiter.unlimited import Unlimited
 from strava_async.quota.readings import Meter
@@ -210,7 +210,7 @@ class ClosableLimiterContract(MeteredLimiterContract):
         snapshot = closable.snapshot()
         assert json.loads(json.dumps(snapshot)) == snapshot
 
-    async def test_calls_that_wait_and_later_ones_fail_once_it_is_closed(
+    async def test_calls_that_wait_fail_once_it_is_closed_and_later_ones_are_a_mistake(
         self, closable: ClosableLimiter, spent: Limiter
     ) -> None:
         failed: list[str] = []
@@ -221,11 +221,13 @@ class ClosableLimiterContract(MeteredLimiterContract):
             failed.append(name)
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(call, "waiting")
+            for name in ("first", "second"):
+                tasks.start_soon(call, name)
             await anyio.wait_all_tasks_blocked()
             await closable.aclose()
-        await call("later")
-        assert failed == ["waiting", "later"]
+        assert sorted(failed) == ["first", "second"]
+        with pytest.raises(InputError):
+            await spent.acquire()
 
     async def test_permits_may_be_ended_after_it_was_closed_twice(self, closable: ClosableLimiter) -> None:
         permit = await closable.acquire()

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from strava_async import ApiV3, Clock, RetryPolicy
-from strava_async.errors import LimiterError, QuotaExceededError
+from strava_async.errors import InputError, LimiterError, QuotaExceededError
 from strava_async.limiter.base import ClosableLimiter, Limiter, Permit
 from strava_async.limiter.local import RateLimiter
 from strava_async.limiter.unlimited import Unlimited
@@ -113,6 +113,8 @@ class FixedWindow:
         max_wait: float | None = None,
         retry_of: Permit | None = None,
     ) -> Slip:
+        if self._closed:
+            raise InputError("this limiter is closed: make a new one")
         deadline = math.inf if max_wait is None else self._clock.time() + max_wait
         while not self._closed and (blocked := self.blocked(quota_class)) is not None:
             seconds = blocked.resume_at - self._clock.time()
@@ -127,7 +129,7 @@ class FixedWindow:
                 finally:
                     self._waiting.discard(scope)
         if self._closed:
-            raise LimiterError("this limiter is closed")
+            raise LimiterError("this limiter was closed")
         self._out[quota_class] += 1
         return Slip(self, quota_class)
 

@@ -261,7 +261,7 @@ async def test_on_asyncio_the_first_call_starts_its_task(clock: PatientClock, tm
     (await limiter.acquire(QuotaClass.UPLOAD, priority=Priority.BACKGROUND)).release()
     await limiter.aclose()
     await limiter.aclose()
-    with pytest.raises(LimiterError, match="closed"):
+    with pytest.raises(InputError, match="closed"):
         await limiter.acquire()
 
 

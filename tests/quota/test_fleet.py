@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from strava_async.quota.fleet import CARRY_MS, HEAL_MS, OVERDUE_MS, sync
+from strava_async.quota.fleet import CARRY_MS, HEAL_MS, MOST_AHEAD, OVERDUE_MS, sync
 from strava_async.quota.fleet_grants import IN_ADVANCE, PATIENCE_MS
 from strava_async.quota.fleet_messages import NONE, NOTHING, Numbers, Reply, Report, Spent, Unconfirmed, Wants
 from strava_async.quota.fleet_shares import fair_part
@@ -281,6 +281,16 @@ def test_the_numbers_of_a_window_that_is_over_count_for_the_day_alone(room: Room
     room.tell("a", quarter=QUARTER + 1, done=NOTHING)
     room.answer("b", 1, 12)
     assert room.fleet.usage == (0, 12, 0, 12)
+
+
+def test_what_the_process_that_turns_had_more_than_others_counts_as_well(room: Room) -> None:
+    # Without that, who turns has one more in each window.
+    room.tell("a", wants=Wants(normal=3))
+    room.tell("b", wants=Wants(normal=1))
+    room.answer("a", 3, 14, wants=Wants(normal=1))
+    room.tell("b", wants=Wants(normal=1))
+    room.tell("a", quarter=QUARTER + 1, done=NOTHING, held=NOTHING, wants=Wants(normal=1))
+    assert room.fleet.rows["a"].ahead == MOST_AHEAD
 
 
 # -- numbers -----------------------------------------------------------------------------------------------------------

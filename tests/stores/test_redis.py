@@ -515,6 +515,30 @@ async def test_a_save_that_the_log_does_not_confirm_is_an_error_until_it_does(re
                 raise AssertionError("Strava would have been asked")
 
 
+async def test_it_waits_for_the_log_no_longer_than_the_client_listens(redis_server: RedisServer) -> None:
+    for seconds, milliseconds in ((1.0, 800), (60.0, 24_000), (None, 24_000)):
+        async with Newer(port=redis_server.port, socket_timeout=seconds) as client:
+            await RedisTokenStore(client, application="7", timeout=60.0).save(7, FULL)
+            assert client.asked == [("WAITAOF", 1, 0, milliseconds)]
+
+
+async def test_a_log_that_is_turned_off_is_found_at_the_next_save(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with running(tmp_path / "redis") as server:
+        async with Newer(port=server.port) as client:
+            store = RedisTokenStore(client, application="7")
+            await store.save(7, FULL)
+            server.ask("CONFIG", "SET", "appendonly", "no")
+            client.logged = redis.ResponseError(
+                "WAITAOF cannot be used when numlocal is set but appendonly is disabled."
+            )
+            with pytest.raises(TokenStoreError):
+                await store.save(7, numbered(1))
+            assert await store.save(7, numbered(1))
+            assert [each for each in warnings_of(caplog) if "set appendonly yes" not in each] == []
+
+
 async def test_a_save_that_was_refused_leaves_nothing_to_confirm(tmp_path: Path) -> None:
     with running(tmp_path / "redis") as server:
         async with Newer(port=server.port) as client:

@@ -126,6 +126,52 @@ async def test_a_holder_whose_lock_is_another_s_saves_nothing_although_nothing_h
             assert await store.load(7) == numbered(0)
 
 
+@pytest.mark.parametrize("saved", [False, True], ids=["nothing saved meanwhile", "other tokens saved meanwhile"])
+async def test_tokens_that_a_fence_has_refused_are_offered_again_or_give_way(
+    redis_server: RedisServer, store: RedisTokenStore, *, saved: bool
+) -> None:
+    emulator = Emulator(limits=ROOMY, years=0.1)
+    athlete_id = emulator.athlete_ids[0]
+    granted = emulator.grant(athlete_id)
+    emulator.expire_access_tokens()
+    before = TokenSet(granted["access_token"], granted["refresh_token"], 1, athlete_id=athlete_id)
+    await store.save(athlete_id, before)
+    async with store_on(redis_server) as other, asyncio.TaskGroup() as tasks:
+        has_it, may_leave = asyncio.Event(), asyncio.Event()
+
+        async def take_over() -> None:
+            async with other.lock(athlete_id):
+                has_it.set()
+                await may_leave.wait()
+
+        async def sleep_past_the_lease(response: httpx.Response) -> None:
+            if response.request.url.path == "/oauth/token" and emulator.count("POST", "/oauth/token") == 1:
+                redis_server.ask("HSET", f"{{strava:7}}:lock:{athlete_id}", "until", 0)
+                tasks.create_task(take_over())
+                await has_it.wait()
+
+        async with (
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(emulator.app), event_hooks={"response": [sleep_past_the_lease]}
+            ) as http_client,
+            Strava(emulator.client_id, emulator.client_secret, token_store=store, http_client=http_client) as strava,
+        ):
+            with pytest.raises(TokenStoreError, match="passed to another process"):
+                await strava.api(athlete_id).get("/athlete")
+            assert await other.load(athlete_id) == before
+            later = emulator.grant(athlete_id)
+            if saved:
+                tokens = TokenSet(later["access_token"], later["refresh_token"], None, athlete_id=athlete_id)
+                assert await other.save(athlete_id, tokens, replacing=before)
+            may_leave.set()
+            assert (await strava.api(athlete_id).get("/athlete"))["id"] == athlete_id
+        found = await other.load(athlete_id)
+        assert found is not None
+        assert found.refresh_token != before.refresh_token
+        assert (found.access_token == later["access_token"]) is saved
+    assert emulator.count("POST", "/oauth/token") == 1  # what was refused is not asked for again
+
+
 async def test_the_lock_of_a_killed_holder_is_free_when_its_lease_is_over(
     redis_server: RedisServer, store: RedisTokenStore
 ) -> None:

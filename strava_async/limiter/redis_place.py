@@ -1,0 +1,179 @@
+"""A Redis server on which the processes of any number of hosts meet to share a quota (extra ``redis``).
+
+Rules:
+
+- A call is one EVALSHA: one round trip. A server that does not know the script gets it with EVAL, which is another one.
+- Before the first of them the script's check is carried out, which uses each command without effect: a user who may not
+  do something is told so before anything is written.
+- No exception of the client's gets out, nor its frames: they may hold what was sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import struct
+from importlib import resources
+from typing import Any
+
+from redis.asyncio import Redis, RedisCluster
+from redis.client import NEVER_DECODE
+from redis.exceptions import (
+    AuthenticationError,
+    NoPermissionError,
+    NoScriptError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
+
+from strava_async.errors import LimiterError, StoreError
+from strava_async.limiter.redis_packing import pack_report, unpack_fleet, unpack_reply
+from strava_async.quota.fleet_messages import Reply, Report
+from strava_async.quota.fleet_state import Fleet
+from strava_async.stores.redis_errors import reason
+
+# A process has a second of its lease to spare; what takes longer is tried again.
+TIMEOUT_SECONDS = 1.0
+PIECES = ("state", "learn", "shares", "grants", "sync")
+
+_LASTING = ("STRAVA COMMAND", "STRAVA KEYS", "NOAUTH", "NOPERM", "WRONGPASS", "WRONGTYPE", "unknown command")
+
+
+class _RefusedError(StoreError):
+    """The server will not do it before somebody changes a setting."""
+
+
+class _UnknownScriptError(StoreError):
+    """The server has lost its scripts, or has never had this one."""
+
+
+class RedisPlace:
+    """The state of one application's quota on a server.
+
+    Args:
+        redis: the caller's client, which is never closed.
+        application: whose quota.
+        server_time: whether leases go by the server's clock; else by the instants that calls bring.
+        timeout: how long one exchange may take; seconds.
+
+    Attributes:
+        keys: the two keys in use.
+        what: the place, as a message names it.
+    """
+
+    def __init__(
+        self,
+        redis: Redis | RedisCluster,
+        application: str,
+        *,
+        server_time: bool = True,
+        timeout: float = TIMEOUT_SECONDS,
+    ) -> None:
+        self._client: Any = redis
+        self._server_time = server_time
+        self._timeout = timeout
+        self._script = script()
+        self._sha = hashlib.sha1(self._script.encode(), usedforsecurity=False).hexdigest()
+        self._is_checked = False
+        prefix = f"{{strava:{application}}}"
+        self.keys = (f"{prefix}:quota", f"{prefix}:rows")
+        self._pattern = f"{prefix}:*"
+        self.what = f"Redis (application {application})"
+
+    async def check(self) -> None:
+        """Find out whether this user may do all that calls do; without a write, in two round trips.
+
+        Raises:
+            LimiterError: not before somebody changes a setting, which it names.
+            StoreError: the server cannot be reached, or takes no writes now.
+        """
+        try:
+            await self._check()
+        except _RefusedError as error:
+            raise LimiterError(str(error)) from None
+
+    async def close(self) -> None:
+        """Do nothing: the client is the caller's."""
+
+    async def _check(self) -> None:
+        now = "" if self._server_time else "1"
+        await self._do("EVAL", self._script, len(self.keys), *self.keys, "", "", now)
+        await self._do("EVALSHA", self._sha, len(self.keys), *self.keys, "", "", now)
+        self._is_checked = True
+
+    async def call(self, report: Report, now: int) -> Reply:
+        """Tell a report, and return the reply; in one round trip. If it is cancelled, it may have been done.
+
+        Args:
+            report: of a process.
+            now: milliseconds on a clock that all processes see; of no use where the server's clock is used.
+
+        Raises:
+            StoreError: the server cannot be reached or refuses; it says what to do.
+        """
+        if not self._is_checked:
+            await self._check()
+        instant = "" if self._server_time else str(now)
+        arguments = (len(self.keys), *self.keys, report.process, pack_report(report), instant)
+        try:
+            reply = await self._do("EVALSHA", self._sha, *arguments)
+        except _UnknownScriptError:
+            reply = await self._do("EVAL", self._script, *arguments)
+        try:
+            return unpack_reply(reply)
+        except (TypeError, struct.error) as error:
+            raise StoreError(f"{self.what} answered with what is no reply: see which program shares it") from error
+
+    async def read(self) -> Fleet:
+        """Return what is known of the quota and of the processes that share it; in two round trips.
+
+        It needs HGETALL alone, and writes nothing. ``Fleet()`` where there is nothing.
+
+        Raises:
+            StoreError: the server cannot be reached or refuses, or holds something else.
+        """
+        quota, rows = [_fields(await self._do("HGETALL", key)) for key in self.keys]
+        if b"state" not in quota:
+            return Fleet()
+        try:
+            return unpack_fleet(quota[b"state"], {process.decode(): row for process, row in rows.items()})
+        except (ValueError, struct.error) as error:
+            raise StoreError(
+                f"{self.what} holds a quota that this version of strava_async does not know: use the version of the "
+                "processes that share it"
+            ) from error
+
+    async def _do(self, *command: Any) -> Any:
+        """Return the server's answer to a command, as bytes, whatever the client decodes itself."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._client.execute_command(*command, **{NEVER_DECODE: True})
+        except NoScriptError:
+            failure: StoreError = _UnknownScriptError(f"{self.what} does not know the script")
+        except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
+            failure = self._failure(error)
+        except RuntimeError:
+            failure = StoreError(f"the client of {self.what} belongs to another event loop: make one for each loop")
+        raise failure  # here, where the client's error is not its context
+
+    def _failure(self, error: Exception) -> StoreError:
+        text = str(error)
+        if "STRAVA VERSION" in text:
+            return StoreError(f"{self.what} is shared by processes with a later strava_async: update this one")
+        is_lasting = isinstance(error, AuthenticationError | NoPermissionError) or (
+            isinstance(error, ResponseError) and any(each in text for each in _LASTING)
+        )
+        kind = _RefusedError if is_lasting else StoreError
+        return kind(f"{self.what} {reason(error, self._pattern)}")
+
+
+def script() -> str:
+    """Return the script, which is the twin of ``quota.fleet.sync``; it is put together from pieces."""
+    folder = resources.files("strava_async.limiter")
+    return "".join((folder / f"fleet_{piece}.lua").read_text(encoding="utf-8") for piece in PIECES)
+
+
+def _fields(answer: Any) -> dict[bytes, bytes]:
+    """Return the answer to HGETALL, which some clients leave as a list."""
+    return dict(answer) if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
