@@ -220,9 +220,7 @@ class FleetBench:
         return Row("T21", what, max(waited), "s", at_most=1.0)
 
     def _of(self, harvest: Harvest) -> Setup:
-        return replace(
-            self._setup, limits=limits_of(harvest.limit), pace=harvest.pace, begins_in=self._scale.begins_in
-        )
+        return replace(self._setup, limits=limits_of(harvest.limit), pace=harvest.pace, begins_in=self._scale.begins_in)
 
 
 class _Effort:
@@ -311,4 +309,3 @@ def _ratio(counts: Sequence[int]) -> float:
 
 def _p99(waits: Sequence[float]) -> float:
     return sorted(waits)[min(len(waits) - 1, int(0.99 * len(waits)))] if waits else 0.0
-

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmarks.fleet_clock import QUARTER_SECONDS, AgreedTime, Pace
+from benchmarks.fleet_clock import QUARTER_SECONDS, REAL, AgreedClock, Pace
 from benchmarks.processes import Process, running
 from strava_async.clock import SystemClock
 from strava_async.quota.fleet_codec import load_fleet
 
-OPEN_SECONDS = 0.3  # to open what runs on the clock
+TELL_SECONDS = 0.05  # for all to hear when the clock begins
 SOME_HOUR = 1_767_693_600.0  # 2026-01-06 10:00:00 UTC
 
 
@@ -74,6 +74,34 @@ class QuotaFile:
 
 
 @dataclass(frozen=True, slots=True)
+class QuotaServer:
+    """A ``RedisRateLimiter``'s server on 127.0.0.1.
+
+    Attributes:
+        port: that the processes connect to.
+        server_port: its own, if something is in between; 0 means the same.
+        kind: ``redis`` or ``server time``.
+    """
+
+    port: int
+    server_port: int = 0
+    kind: str = "redis"
+
+    @property
+    def where(self) -> str:
+        """The port."""
+        return str(self.port)
+
+    def trips(self) -> int:
+        """Return how many scripts it has run since its statistics were reset."""
+        from redis import Redis
+
+        with Redis(port=self.server_port or self.port, decode_responses=True) as client:
+            stats: Any = client.info("commandstats")
+        return sum(stats[name]["calls"] for name in ("cmdstat_eval", "cmdstat_evalsha") if name in stats)
+
+
+@dataclass(frozen=True, slots=True)
 class Setup:
     """What a fleet is made of.
 
@@ -92,7 +120,7 @@ class Setup:
     python: str
     limits: tuple[int, int, int, int]
     processes: int = 8
-    pace: Pace = Pace(1.0)
+    pace: Pace = REAL
     begins_in: float = 300.0
     latency: float = 0.2
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -146,7 +174,7 @@ class Fleet:
         strava: its process.
         workers: theirs.
         pids: their ids.
-        agreed: the time.
+        clock: that of all.
     """
 
     def __init__(
@@ -156,17 +184,25 @@ class Fleet:
         strava: Process,
         workers: Sequence[Process],
         pids: Sequence[int],
-        agreed: AgreedTime,
+        clock: AgreedClock,
     ) -> None:
         self.setup = setup
         self.place = place
         self.strava = strava
         self.workers = list(workers)
         self.pids = list(pids)
-        self.clock = agreed.clock()
+        self.clock = clock
         self.first = int(SOME_HOUR // QUARTER_SECONDS)
 
-    async def ask_all(self, job: str, workers: Sequence[Process] | None = None, **arguments: Any) -> list[dict[str, Any]]:
+    async def begin(self) -> None:
+        """Let the clock of all run."""
+        epoch = SystemClock.monotonic() + TELL_SECONDS
+        self.clock.begin(epoch)
+        await self.ask_all("begin", [self.strava, *self.workers], epoch=epoch)
+
+    async def ask_all(
+        self, job: str, workers: Sequence[Process] | None = None, **arguments: Any
+    ) -> list[dict[str, Any]]:
         """Send some workers a job, or all, and return their figures."""
         asked = self.workers if workers is None else workers
         return list(await asyncio.gather(*(worker.ask(job, **arguments) for worker in asked)))
@@ -198,18 +234,29 @@ async def running_fleet(setup: Setup, place: MeetingPlace) -> AsyncIterator[Flee
         workers = [await start("fleet_worker") for _ in range(setup.processes)]
         await strava.answer()
         pids = [(await worker.answer())["pid"] for worker in workers]
-        begin = SOME_HOUR + QUARTER_SECONDS - setup.begins_in
-        agreed = AgreedTime(setup.pace, begin - OPEN_SECONDS * setup.pace.speed, SystemClock.monotonic())
+        start = SOME_HOUR + QUARTER_SECONDS - setup.begins_in
         opened = await strava.ask(
-            "open", time=agreed, limits=setup.limits, athletes=setup.processes, latency=setup.latency
+            "open",
+            pace=setup.pace,
+            start=start,
+            limits=setup.limits,
+            athletes=setup.processes,
+            latency=setup.latency,
         )
-        fleet = Fleet(setup, place, strava, workers, pids, agreed)
         skews = [*setup.skews, *[0.0] * setup.processes]
-        common = {"time": agreed, "kind": place.kind, "where": place.where, "options": setup.options}
+        common = {"pace": setup.pace, "start": start, "kind": place.kind, "where": place.where}
         opening = (
-            worker.ask("open", **common, api_url=opened["api_url"], token=opened["tokens"][index], skew=skews[index])
+            worker.ask(
+                "open",
+                **common,
+                api_url=opened["api_url"],
+                token=opened["tokens"][index],
+                skew=skews[index],
+                options=setup.options,
+            )
             for index, worker in enumerate(workers)
         )
         await asyncio.gather(*opening)
-        await fleet.clock.sleep(begin - fleet.clock.time())
+        fleet = Fleet(setup, place, strava, workers, pids, AgreedClock(setup.pace, start))
+        await fleet.begin()
         yield fleet

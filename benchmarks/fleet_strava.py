@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
-from benchmarks.fleet_clock import AgreedTime
+from benchmarks.fleet_clock import AgreedClock, Pace
 from benchmarks.service_jobs import do_jobs, end_in_time
 from strava_async.testing import Emulator, MeterLimits, serve
 
@@ -32,11 +32,14 @@ class StravaJobs:
         self._opened = opened
         self._emulator: Emulator | None = None
 
-    async def open(self, time: Sequence[Any], limits: Sequence[int], athletes: int, latency: float) -> Mapping[str, Any]:
+    async def open(
+        self, pace: Sequence[Any], start: float, limits: Sequence[int], athletes: int, latency: float
+    ) -> Mapping[str, Any]:
         """Serve.
 
         Args:
-            time: an ``AgreedTime``.
+            pace: of the clock, a ``Pace``.
+            start: Unix time, at which the clock stands until ``begin``.
             limits: four numbers, in the order of ``MeterLimits``.
             athletes: how many.
             latency: seconds of the agreed time that a request takes.
@@ -44,8 +47,9 @@ class StravaJobs:
         Returns:
             the address of the API, and a token of each athlete.
         """
+        self._clock = AgreedClock(Pace(*pace), start)
         self._emulator = emulator = Emulator(
-            clock=AgreedTime.parse(*time).clock(),
+            clock=self._clock,
             limits=MeterLimits(*limits),
             athletes=athletes,
             years=YEARS,
@@ -54,6 +58,11 @@ class StravaJobs:
         url = await self._opened.enter_async_context(serve(emulator))
         grants = [emulator.grant(athlete_id, expires_in=TOKEN_SECONDS) for athlete_id in emulator.athlete_ids]
         return {"api_url": f"{url}/api/v3", "tokens": [grant["access_token"] for grant in grants]}
+
+    async def begin(self, epoch: float) -> Mapping[str, Any]:
+        """Let the clock run; see ``AgreedClock.begin``."""
+        self._clock.begin(epoch)
+        return {}
 
     async def spend(self, count: int) -> Mapping[str, Any]:
         """Let somebody else make so many requests of the application."""
@@ -88,7 +97,10 @@ async def _main() -> None:
     print(json.dumps({}), flush=True)
     async with AsyncExitStack() as opened:
         jobs = StravaJobs(opened)
-        await do_jobs({"open": jobs.open, "spend": jobs.spend, "limit": jobs.limit, "report": jobs.report})
+        named: list[Callable[..., Awaitable[Mapping[str, Any]]]] = [
+            *(jobs.open, jobs.begin, jobs.spend, jobs.limit, jobs.report)
+        ]
+        await do_jobs({job.__name__: job for job in named})
 
 
 if __name__ == "__main__":

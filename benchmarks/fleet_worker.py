@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
-from benchmarks.fleet_clock import AgreedTime
+from benchmarks.fleet_clock import AgreedClock, Pace
 from benchmarks.service_jobs import do_jobs, end_in_time
 from strava_async import ApiV3, RateLimiter, SqliteRateLimiter
 from strava_async.clock import Clock
@@ -35,7 +35,7 @@ def make_limiter(kind: str, where: str, clock: Clock, options: Mapping[str, Any]
     """Return a limiter.
 
     Args:
-        kind: ``alone``, ``file`` or ``redis``.
+        kind: ``alone``, ``file``, ``redis``, or ``server time``: Redis, which goes by its own clock.
         where: the file, or the port on 127.0.0.1.
         clock: of the process.
         options: of a limiter that is shared.
@@ -44,7 +44,17 @@ def make_limiter(kind: str, where: str, clock: Clock, options: Mapping[str, Any]
         return RateLimiter(clock=clock)
     if kind == "file":
         return SqliteRateLimiter(where, application=APPLICATION, clock=clock, **options)
-    raise ValueError(f"no such limiter: {kind}")
+    from redis.asyncio import Redis  # here: without the extra the others run
+
+    from strava_async.limiter.redis_place import RedisPlace
+    from strava_async.limiter.shared import SharedLimiter
+    from strava_async.redis import RedisRateLimiter
+
+    client = Redis(port=int(where))
+    if kind == "redis":
+        return RedisRateLimiter(client, application=APPLICATION, clock=clock, **options)
+    settings = {"random": None, "reserve": 0.2, "away": "share", "lease_seconds": 10.0, **options}
+    return SharedLimiter(RedisPlace(client, APPLICATION), "Redis", clock=clock, **settings)
 
 
 class Messages(logging.Handler):
@@ -73,7 +83,8 @@ class WorkerJobs:
 
     async def open(
         self,
-        time: Sequence[Any],
+        pace: Sequence[Any],
+        start: float,
         kind: str,
         where: str,
         api_url: str,
@@ -84,7 +95,8 @@ class WorkerJobs:
         """Make the client; see ``make_limiter``.
 
         Args:
-            time: an ``AgreedTime``.
+            pace: of the clock, a ``Pace``.
+            start: Unix time, at which the clock stands until ``begin``.
             kind: of the limiter.
             where: its processes meet.
             api_url: of Strava.
@@ -92,13 +104,18 @@ class WorkerJobs:
             skew: what the process's clock is wrong by; seconds.
             options: of the limiter.
         """
-        self._clock = AgreedTime.parse(*time).clock(skew)
+        self._clock = AgreedClock(Pace(*pace), start, skew)
         self._limiter = make_limiter(kind, where, self._clock, options or {})
         hooks = Hooks(request=self._note_start, wait=self._note_wait)
         self._api = ApiV3(token, rate_limiter=self._limiter, api_url=api_url, hooks=hooks)
         logger = logging.getLogger("strava_async.limiter")
         logger.addHandler(self._messages)
         logger.setLevel(logging.INFO)
+        return {}
+
+    async def begin(self, epoch: float) -> Mapping[str, Any]:
+        """Let the clock run; see ``AgreedClock.begin``."""
+        self._clock.begin(epoch)
         return {}
 
     async def start(self, tasks: int, priority: str = "NORMAL", requests: int | None = None) -> Mapping[str, Any]:
@@ -215,7 +232,7 @@ async def _main() -> None:
     print(json.dumps({"pid": os.getpid()}), flush=True)
     jobs = WorkerJobs()
     named: list[Callable[..., Awaitable[Mapping[str, Any]]]] = [
-        *(jobs.open, jobs.start, jobs.visit, jobs.hold, jobs.free, jobs.finish, jobs.figures, jobs.stop)
+        *(jobs.open, jobs.begin, jobs.start, jobs.visit, jobs.hold, jobs.free, jobs.finish, jobs.figures, jobs.stop)
     ]
     await do_jobs({job.__name__: job for job in named})
 

@@ -11,18 +11,29 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import closing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.fleet_clock import Pace
-from benchmarks.fleet_processes import Fleet, MeetingPlace, QuotaFile, Sent, Setup, limits_of, running_fleet
+from benchmarks.fleet_clock import REAL, Pace
+from benchmarks.fleet_processes import (
+    Fleet,
+    MeetingPlace,
+    QuotaFile,
+    QuotaServer,
+    Sent,
+    Setup,
+    limits_of,
+    running_fleet,
+)
 from strava_async.quota.fleet_grants import IN_ADVANCE
 from tests.environment import clean_environment
+from tests.limiter.fleet_proxy import Proxy, proxy_to
+from tests.redis_server import RedisServer, needs_redis, running
 
 pytestmark = pytest.mark.anyio
 
@@ -110,9 +121,19 @@ async def nothing(fleet: Fleet) -> None:
 # -- processes ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["file"])
-async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[MeetingPlace]:
-    yield QuotaFile(tmp_path / "quota.db")
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server of the test's own, which forgets all when it is killed."""
+    with running(tmp_path / "redis", "--appendonly", "no") as server:
+        yield server
+
+
+@pytest.fixture(params=["file", pytest.param("redis", marks=needs_redis)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> MeetingPlace:
+    if request.param == "file":
+        return QuotaFile(tmp_path / "quota.db")
+    server: RedisServer = request.getfixturevalue("redis_server")
+    return QuotaServer(server.port)
 
 
 async def test_two_of_eight_killed_while_they_send(setup: Setup, place: MeetingPlace) -> None:
@@ -158,6 +179,30 @@ async def test_a_host_whose_clock_is_wrong(setup: Setup, place: MeetingPlace, sk
     assert outcome.used[-1] == LIMIT
 
 
+# -- no place to meet ------------------------------------------------------------------------------------------------
+
+GONE = 75.0  # seconds; half a minute in the long runs, where a minute of the clock takes twenty seconds
+OVER_A_TURN_AND_WHILE_SENDING = pytest.mark.parametrize("begin", [-15.0, 1.0], ids=["over a turn", "while sending"])
+
+
+async def run_without_place(
+    setup: Setup, place: MeetingPlace, begin: float, take_away: Callable[[], None], bring_back: Callable[[], None]
+) -> None:
+    """Let a meeting place be away from some seconds after the turn on, for some leases and what calls may take."""
+
+    async def be_away(fleet: Fleet) -> None:
+        await fleet.until(1, begin)
+        take_away()
+        await fleet.until(1, begin + GONE)
+        bring_back()
+
+    outcome = await run(replace(setup, limits=limits_of(100)), place, be_away, requests=45, until=begin + GONE + 30.0)
+    assert [each["answers"] for each in outcome.figures] == [45] * setup.processes
+    assert outcome.sent.refusals <= setup.processes
+    assert max(outcome.messages("WARNING", "is away")) == 1
+    assert outcome.messages("WARNING", "is away") == outcome.messages("INFO", "is back")
+
+
 # -- the file ----------------------------------------------------------------------------------------------------------
 
 
@@ -168,22 +213,18 @@ def quota_file(tmp_path: Path) -> QuotaFile:
     return QuotaFile(folder / "quota.db")
 
 
-@pytest.mark.parametrize("begin", [-15.0, 1.0], ids=["over a turn", "while sending"])
-async def test_a_file_that_is_gone_for_half_a_minute(setup: Setup, quota_file: QuotaFile, begin: float) -> None:
+@OVER_A_TURN_AND_WHILE_SENDING
+async def test_a_file_that_is_gone_for_some_time(setup: Setup, quota_file: QuotaFile, begin: float) -> None:
     folder = quota_file.path.parent
     elsewhere = folder.with_name("elsewhere")
 
-    async def take_away(fleet: Fleet) -> None:
-        await fleet.until(1, begin)
+    def take_away() -> None:
         folder.rename(elsewhere)
-        await fleet.until(1, begin + 30.0)
+
+    def bring_back() -> None:
         elsewhere.rename(folder)
 
-    outcome = await run(replace(setup, limits=limits_of(100)), quota_file, take_away, requests=45, until=45.0)
-    assert [each["answers"] for each in outcome.figures] == [45] * setup.processes
-    assert outcome.sent.refusals <= setup.processes
-    assert max(outcome.messages("WARNING", "is away")) == 1
-    assert outcome.messages("WARNING", "is away") == outcome.messages("INFO", "is back")
+    await run_without_place(setup, quota_file, begin, take_away, bring_back)
 
 
 async def test_a_file_that_is_locked_for_longer_than_a_lease(setup: Setup, quota_file: QuotaFile) -> None:
@@ -229,3 +270,114 @@ async def test_a_file_that_is_replaced_by_an_older_copy(setup: Setup, quota_file
     outcome = await run(setup, quota_file, put_back)
     assert outcome.sent.refusals == 0
     assert outcome.used[-1] >= 0.95 * LIMIT
+
+
+# -- Redis -------------------------------------------------------------------------------------------------------------
+
+
+@needs_redis
+async def test_a_server_that_is_emptied(setup: Setup, redis_server: RedisServer) -> None:
+    async def flush(fleet: Fleet) -> None:
+        for after in (-10.0, 2.0, 60.0):
+            await fleet.until(1, after)
+            redis_server.ask("FLUSHALL")
+
+    outcome = await run(setup, QuotaServer(redis_server.port), flush)
+    assert outcome.sent.refusals == 0
+    assert outcome.used[-1] >= 0.95 * LIMIT
+
+
+@needs_redis
+async def test_a_server_that_forgets_its_scripts(setup: Setup, redis_server: RedisServer) -> None:
+    async def flush(fleet: Fleet) -> None:
+        for after in (-10.0, 2.0):
+            await fleet.until(1, after)
+            redis_server.ask("SCRIPT", "FLUSH")
+
+    outcome = await run(setup, QuotaServer(redis_server.port), flush, until=40.0)
+    assert outcome.sent.refusals == 0
+    assert outcome.used[-1] == LIMIT
+    assert not any(outcome.messages("WARNING", ""))
+
+
+@needs_redis
+async def test_a_server_that_is_killed_and_comes_back_empty(setup: Setup, redis_server: RedisServer) -> None:
+    async def kill(fleet: Fleet) -> None:
+        for after in (-10.0, 2.0):
+            await fleet.until(1, after)
+            redis_server.kill()
+            redis_server.start()
+
+    outcome = await run(setup, QuotaServer(redis_server.port), kill)
+    assert outcome.sent.refusals == 0
+    assert outcome.used[-1] >= 0.95 * LIMIT
+
+
+@needs_redis
+@OVER_A_TURN_AND_WHILE_SENDING
+@pytest.mark.parametrize("hangs", [False, True], ids=["refuses", "hangs"])
+async def test_a_server_that_is_gone_for_some_time(setup: Setup, tmp_path: Path, begin: float, hangs: bool) -> None:
+    with running(tmp_path / "redis") as server:
+        place = QuotaServer(server.port)
+        take_away, bring_back = (server.stop, server.go_on) if hangs else (server.kill, server.start)
+        await run_without_place(setup, place, begin, take_away, bring_back)
+
+
+@asynccontextmanager
+async def replicated(folder: Path) -> AsyncIterator[tuple[Proxy, RedisServer]]:
+    """Run a server and its replica; yield a proxy to the server, and the replica."""
+    with ExitStack() as stack:
+        primary = stack.enter_context(running(folder / "primary"))
+        replica = stack.enter_context(running(folder / "replica", "--replicaof", f"127.0.0.1 {primary.port}"))
+        async with proxy_to(primary.port) as proxy:
+            yield proxy, replica
+
+
+@needs_redis
+async def test_a_replica_promoted_with_a_second_of_writes_missing(setup: Setup, tmp_path: Path) -> None:
+    async with replicated(tmp_path) as (proxy, replica):
+
+        async def fail_over(fleet: Fleet) -> None:
+            await fleet.until(1, 1.5)
+            replica.ask("REPLICAOF", "NO", "ONE")
+            await fleet.until(1, 2.5)
+            proxy.switch(replica.port)
+
+        outcome = await run(setup, QuotaServer(proxy.port, replica.port), fail_over)
+    assert outcome.sent.refusals == 0
+    assert outcome.used[-1] >= 0.95 * LIMIT
+
+
+@needs_redis
+async def test_a_replica_that_takes_no_writes(setup: Setup, tmp_path: Path) -> None:
+    async with replicated(tmp_path) as (proxy, replica):
+        primary_port = proxy.target
+        await run_without_place(
+            setup,
+            QuotaServer(proxy.port, primary_port),
+            1.0,
+            lambda: proxy.switch(replica.port),
+            lambda: proxy.switch(primary_port),
+        )
+
+
+@needs_redis
+async def test_replies_that_come_late_or_never(setup: Setup, redis_server: RedisServer) -> None:
+    async def spoil(fleet: Fleet) -> None:
+        proxy.latency = 1.0 / setup.pace.speed
+        proxy.loses = 0.2
+
+    async with proxy_to(redis_server.port) as proxy:
+        outcome = await run(setup, QuotaServer(proxy.port, redis_server.port), spoil)
+    assert proxy.lost > 3
+    assert outcome.sent.refusals == 0
+    assert outcome.used[-1] >= 0.95 * LIMIT
+
+
+@needs_redis
+async def test_hosts_whose_clocks_differ_by_two_minutes(setup: Setup, redis_server: RedisServer) -> None:
+    place = QuotaServer(redis_server.port, kind="server time")
+    real = replace(setup, pace=REAL, begins_in=2.0, latency=0.1, skews=[-60.0, 60.0, 20.0, 0.0], limits=limits_of(100))
+    outcome = await run(real, place, nothing, until=5.0)
+    assert outcome.sent.refusals == 0
+    assert outcome.used == [100, 100]
