@@ -1,20 +1,24 @@
-"""T16 to T21: one quota for eight processes, as many processes see it. Part ``fleet`` of ``python -m benchmarks``.
+"""T16 to T21: eight processes that share a quota: ``python -m benchmarks --only fleet``.
 
 Real processes, ``ApiV3`` and an emulator over loopback. Their clock runs fast, and is the same for all: so what takes a
 millisecond here takes that many times as long on it. While a window's units are sent it is slow enough for two cores: a
 lease of ten seconds is a second or more. Once they are spent, and all wait for the turn, it is fast. Limiters that are
 compared run at the same time, some seconds apart, because each window begins with a burst.
+
+Its own process prints the rows of each part, as JSON in a line.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import resource
+import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,20 +27,21 @@ from benchmarks.fleet_processes import (
     MeetingPlace,
     Nowhere,
     QuotaFile,
+    QuotaServer,
     Sent,
     Setup,
     limits_of,
     running_fleet,
 )
+from benchmarks.fleet_redis import redis_binary, running_redis
 from benchmarks.processes import say
 from benchmarks.table import Row
 
 PROCESSES, TASKS = 8, 50
 SPENT = 200  # units of a window from which on its fairness counts
-MARGIN = 2.0  # seconds before the end of a window at which it is looked at
+MARGIN = 40.0  # seconds before the end of a window at which it is looked at
 VISITS = 0.1  # of the limit
 ROUND_TRIPS = {600: 0.25, 3_000: 0.12}  # for a request; below that they are counted by process and window
-WAKES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,7 @@ class Scale:
         windows: that are spent, besides the one in which they start.
         begins_in: seconds until the first turn.
         one_by_one: requests one at a time.
+        wakes: of a call that waits.
     """
 
     groups: tuple[tuple[Harvest, ...], ...]
@@ -74,18 +80,20 @@ class Scale:
     windows: int
     begins_in: float
     one_by_one: int
+    wakes: int
 
 
-SHORT, LONG = Pace(10.0, 120.0, 100.0), Pace(8.0, 160.0, 100.0)
+SHORT, LONG = Pace(5.0, 60.0, 100.0), Pace(5.0, 80.0, 100.0)
 WHOLE = Scale(
     groups=((Harvest(100, SHORT), Harvest(600, SHORT)), (Harvest(3_000, LONG),)),
-    visited=Harvest(600, Pace(5.0, 120.0, 20.0)),
+    visited=Harvest(600, Pace(4.0, 60.0, 20.0)),
     seconds_apart=4.0,
     processes=PROCESSES,
     tasks=TASKS,
     windows=2,
     begins_in=300.0,
     one_by_one=300,
+    wakes=5,
 )
 TENTH = Scale(
     groups=((Harvest(60, Pace(20.0, 40.0, 400.0)),),),
@@ -96,6 +104,7 @@ TENTH = Scale(
     windows=1,
     begins_in=300.0,
     one_by_one=20,
+    wakes=1,
 )
 
 OpenPlace = Callable[[], AbstractAsyncContextManager[MeetingPlace]]
@@ -114,12 +123,19 @@ async def quota_file() -> AsyncIterator[MeetingPlace]:
         yield QuotaFile(Path(folder, "quota.db"))
 
 
+@asynccontextmanager
+async def quota_server() -> AsyncIterator[MeetingPlace]:
+    """Yield a new server."""
+    async with running_redis() as port:
+        yield QuotaServer(port)
+
+
 NAMES = {"alone": "uncoordinated", "file": "file", "redis": "Redis"}
-PLACES: dict[str, OpenPlace] = {"alone": nowhere, "file": quota_file}
+PLACES: dict[str, OpenPlace] = {"alone": nowhere, "file": quota_file, "redis": quota_server}
 
 
-async def measure(python: str, scale: Scale, environ: dict[str, str] | None = None) -> list[Row]:
-    """Return the rows.
+async def measure(python: str, scale: Scale, environ: Mapping[str, str] | None = None) -> AsyncIterator[list[Row]]:
+    """Yield the rows of one part after the other.
 
     Args:
         python: the interpreter of the processes.
@@ -127,13 +143,10 @@ async def measure(python: str, scale: Scale, environ: dict[str, str] | None = No
         environ: of the processes; None means ``clean_environ``.
     """
     bench = FleetBench(python, scale, environ)
-    rows: list[Row] = []
     for group in scale.groups:
-        rows += await bench.harvest(group)
-    rows += await bench.visits()
-    for kind in PLACES.keys() - {"alone"}:
-        rows += [await bench.one_by_one(kind), await bench.wakes(kind)]
-    return rows
+        yield await bench.harvest(group)
+    yield await bench.visits()
+    yield await bench.single()
 
 
 class FleetBench:
@@ -145,13 +158,17 @@ class FleetBench:
         environ: likewise.
     """
 
-    def __init__(self, python: str, scale: Scale, environ: dict[str, str] | None) -> None:
+    def __init__(self, python: str, scale: Scale, environ: Mapping[str, str] | None) -> None:
         self._scale = scale
         self._setup = Setup(python, limits_of(1), scale.processes, environ=environ)
+        self._kinds = [kind for kind in PLACES if kind != "redis" or redis_binary() is not None]
+        self._shared = [kind for kind in self._kinds if kind != "alone"]
+        if "redis" not in self._kinds:
+            say("  redis-server is not installed: only the file is measured")
 
     async def harvest(self, group: Sequence[Harvest]) -> list[Row]:
         """Return the rows of harvests that run at the same time, with each limiter."""
-        runs = [(harvest, kind) for harvest in group for kind in PLACES]
+        runs = [(harvest, kind) for harvest in group for kind in self._kinds]
         with _Effort(f"{', '.join(str(harvest.limit) for harvest in group)} per quarter hour", group[0].pace) as effort:
             found = await asyncio.gather(*(self._harvest(*run, index) for index, run in enumerate(runs)))
         return [*(row for rows in found for row in rows), effort.row]
@@ -169,9 +186,8 @@ class FleetBench:
 
     async def visits(self) -> list[Row]:
         """Return the rows of interactive requests beside processes that harvest."""
-        kinds = [kind for kind in PLACES if kind != "alone"]
         with _Effort("interactive requests beside harvests", self._scale.visited.pace) as effort:
-            found = await asyncio.gather(*(self._visits(kind, 2 * index) for index, kind in enumerate(kinds)))
+            found = await asyncio.gather(*(self._visits(kind, index) for index, kind in enumerate(self._shared)))
         return [*(row for rows in found for row in rows), effort.row]
 
     async def _visits(self, kind: str, index: int) -> list[Row]:
@@ -188,7 +204,13 @@ class FleetBench:
             await fleet.ask_all("stop")
         return visit_rows(kind, setup, figures["visits"], sent)
 
-    async def one_by_one(self, kind: str) -> Row:
+    async def single(self) -> list[Row]:
+        """Return the rows of a process that makes one request at a time, and of one that waits for another."""
+        with _Effort("one request at a time, and a waiter", Pace(2.0)) as effort:
+            rows = [row for kind in self._shared for row in (await self._one_by_one(kind), await self._wakes(kind))]
+        return [*rows, effort.row]
+
+    async def _one_by_one(self, kind: str) -> Row:
         """Return the round trips of requests of one process, one at a time."""
         setup = replace(self._of(Harvest(600, SHORT)), processes=1)
         count = self._scale.one_by_one
@@ -200,23 +222,23 @@ class FleetBench:
         what = f"{NAMES[kind]}: round trips per request, one at a time"
         return Row("T18", what, trips / count, "", at_most=1.2)
 
-    async def wakes(self, kind: str) -> Row:
+    async def _wakes(self, kind: str) -> Row:
         """Return how long a call goes on waiting after another process has given a unit back; the worst of some."""
         known, limit = 12, 100
-        setup = replace(self._setup, limits=limits_of(limit), processes=2, pace=Pace(5.0), begins_in=800.0)
+        setup = replace(self._setup, limits=limits_of(limit), processes=2, pace=Pace(2.0), begins_in=800.0)
         waited: list[float] = []
         async with PLACES[kind]() as place, running_fleet(setup, place) as fleet:
             one, other = fleet.workers
             await one.ask("start", tasks=4, requests=known)
             await one.ask("finish")
             await one.ask("hold", count=limit - known)
-            for _ in range(WAKES):
+            for _ in range(self._scale.wakes):
                 waiting = asyncio.ensure_future(other.ask("hold", count=1))
                 await fleet.clock.sleep(3.0)
                 freed = await one.ask("free", count=1)
                 waited.append((await waiting)["at"] - freed["at"])
             await fleet.ask_all("stop")
-        what = f"{NAMES[kind]}: a waiter wakes after room in another process, worst of {WAKES}"
+        what = f"{NAMES[kind]}: a waiter wakes after room in another process, worst of {len(waited)}"
         return Row("T21", what, max(waited), "s", at_most=1.0)
 
     def _of(self, harvest: Harvest) -> Setup:
@@ -227,7 +249,7 @@ class _Effort:
     """Says what runs, and measures what share of the processors it takes."""
 
     def __init__(self, what: str, pace: Pace) -> None:
-        self._what = f"{what}, clock x {pace.speed:g} to {pace.idle_speed:g}"
+        self._what = f"{what}, clock x {pace.speed:g} to {pace.idle_speed or pace.speed:g}"
         self.row = Row("", "", 0.0, "")
 
     def __enter__(self) -> _Effort:
@@ -309,3 +331,16 @@ def _ratio(counts: Sequence[int]) -> float:
 
 def _p99(waits: Sequence[float]) -> float:
     return sorted(waits)[min(len(waits) - 1, int(0.99 * len(waits)))] if waits else 0.0
+
+
+# -- the command ------------------------------------------------------------------------------------------------------
+
+
+async def _main(scale: Scale) -> None:
+    async for rows in measure(sys.executable, scale):
+        print(json.dumps({"rows": [asdict(row) for row in rows]}), flush=True)
+    print(json.dumps({"rows": []}), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(TENTH if "--quick" in sys.argv[1:] else WHOLE))
