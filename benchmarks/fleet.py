@@ -16,32 +16,32 @@ import os
 import resource
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.fleet_clock import QUARTER_SECONDS, Pace
+from benchmarks.fleet_figures import NAMES, harvest_rows, visit_rows
 from benchmarks.fleet_processes import (
+    Fleet,
     MeetingPlace,
     Nowhere,
     QuotaFile,
     QuotaServer,
-    Sent,
     Setup,
     limits_of,
     running_fleet,
 )
 from benchmarks.fleet_redis import redis_binary, running_redis
-from benchmarks.processes import say
+from benchmarks.processes import Process, say
 from benchmarks.table import Row
 
 PROCESSES, TASKS = 8, 50
-SPENT = 200  # units of a window from which on its fairness counts
+WAIT_SECONDS = 3.0  # of a call, until there is room
 MARGIN = 40.0  # seconds before the end of a window at which it is looked at
 VISITS = 0.1  # of the limit
-ROUND_TRIPS = {600: 0.25, 3_000: 0.12}  # for a request; below that they are counted by process and window
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Scale:
     wakes: int
 
 
-SHORT, LONG = Pace(5.0, 60.0, 100.0), Pace(5.0, 80.0, 100.0)
+SHORT, LONG, SINGLE = Pace(5.0, 60.0, 100.0), Pace(5.0, 80.0, 100.0), Pace(2.0)
 WHOLE = Scale(
     groups=((Harvest(100, SHORT), Harvest(600, SHORT)), (Harvest(3_000, LONG),)),
     visited=Harvest(600, Pace(4.0, 60.0, 20.0)),
@@ -99,7 +99,7 @@ TENTH = Scale(
     groups=((Harvest(60, Pace(20.0, 40.0, 400.0)),),),
     visited=Harvest(100, Pace(20.0, 20.0, 400.0)),
     seconds_apart=0.0,
-    processes=3,
+    processes=2,
     tasks=10,
     windows=1,
     begins_in=300.0,
@@ -130,7 +130,6 @@ async def quota_server() -> AsyncIterator[MeetingPlace]:
         yield QuotaServer(port)
 
 
-NAMES = {"alone": "uncoordinated", "file": "file", "redis": "Redis"}
 PLACES: dict[str, OpenPlace] = {"alone": nowhere, "file": quota_file, "redis": quota_server}
 
 
@@ -206,40 +205,37 @@ class FleetBench:
 
     async def single(self) -> list[Row]:
         """Return the rows of a process that makes one request at a time, and of one that waits for another."""
-        with _Effort("one request at a time, and a waiter", Pace(2.0)) as effort:
-            rows = [row for kind in self._shared for row in (await self._one_by_one(kind), await self._wakes(kind))]
-        return [*rows, effort.row]
+        with _Effort("one request at a time, and a waiter", SINGLE) as effort:
+            found = await asyncio.gather(*map(self._single, self._shared))
+        return [*(row for rows in found for row in rows), effort.row]
 
-    async def _one_by_one(self, kind: str) -> Row:
-        """Return the round trips of requests of one process, one at a time."""
-        setup = replace(self._of(Harvest(600, SHORT)), processes=1)
+    async def _single(self, kind: str) -> list[Row]:
         count = self._scale.one_by_one
-        async with PLACES[kind]() as place, running_fleet(setup, place) as fleet:
-            await fleet.workers[0].ask("start", tasks=1, requests=count)
-            await fleet.workers[0].ask("finish")
-            trips = place.trips()
-            await fleet.ask_all("stop")
-        what = f"{NAMES[kind]}: round trips per request, one at a time"
-        return Row("T18", what, trips / count, "", at_most=1.2)
-
-    async def _wakes(self, kind: str) -> Row:
-        """Return how long a call goes on waiting after another process has given a unit back; the worst of some."""
-        known, limit = 12, 100
-        setup = replace(self._setup, limits=limits_of(limit), processes=2, pace=Pace(2.0), begins_in=800.0)
-        waited: list[float] = []
+        setup = replace(
+            self._setup, limits=limits_of(2 * count), processes=2, pace=SINGLE, begins_in=800.0, latency=0.05
+        )
         async with PLACES[kind]() as place, running_fleet(setup, place) as fleet:
             one, other = fleet.workers
-            await one.ask("start", tasks=4, requests=known)
+            await one.ask("start", tasks=1, requests=count)
             await one.ask("finish")
-            await one.ask("hold", count=limit - known)
-            for _ in range(self._scale.wakes):
-                waiting = asyncio.ensure_future(other.ask("hold", count=1))
-                await fleet.clock.sleep(3.0)
-                freed = await one.ask("free", count=1)
-                waited.append((await waiting)["at"] - freed["at"])
+            trips = place.trips() / count
+            waited = await self._wakes(fleet, one, other, count)
             await fleet.ask_all("stop")
-        what = f"{NAMES[kind]}: a waiter wakes after room in another process, worst of {len(waited)}"
-        return Row("T21", what, max(waited), "s", at_most=1.0)
+        return [
+            Row("T18", f"{NAMES[kind]}: round trips per request, one at a time", trips, "", at_most=1.2),
+            Row("T21", f"{NAMES[kind]}: a waiter wakes after room in another process", waited, "s", at_most=1.0),
+        ]
+
+    async def _wakes(self, fleet: Fleet, one: Process, other: Process, room: int) -> float:
+        """Return how long a call goes on waiting after another process has given a unit back; the worst of some."""
+        await one.ask("hold", count=room)
+        waited: list[float] = []
+        for _ in range(self._scale.wakes):
+            waiting = asyncio.ensure_future(other.ask("hold", count=1))
+            await fleet.clock.sleep(WAIT_SECONDS)
+            freed = await one.ask("free", count=1)
+            waited.append((await waiting)["at"] - freed["at"])
+        return max(waited)
 
     def _of(self, harvest: Harvest) -> Setup:
         return replace(self._setup, limits=limits_of(harvest.limit), pace=harvest.pace, begins_in=self._scale.begins_in)
@@ -266,71 +262,6 @@ class _Effort:
 def _children_seconds() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-# -- figures ----------------------------------------------------------------------------------------------------------
-
-
-def harvest_rows(kind: str, setup: Setup, sent: Sent, trips: int) -> list[Row]:
-    """Return the rows of a harvest.
-
-    Args:
-        kind: of the limiter.
-        setup: of the processes.
-        sent: what was sent until just before the end of a window; somebody waited all the time.
-        trips: calls to the meeting place.
-    """
-    name = f"{NAMES[kind]}, {setup.limit:,}"
-    windows = [counts for _, counts in sorted(sent.served.items())]
-    used = min(sum(counts) / setup.limit for counts in windows)
-    if kind == "alone":
-        return [
-            Row("", f"{name}: 429s", sent.refusals, ""),
-            Row("", f"{name}: share of the quota used", 100 * used, "%"),
-        ]
-    rows = [
-        Row("T16", f"{name}: 429s", sent.refusals, "", at_most=0.0),
-        Row("T17", f"{name}: share of the quota used, worst window", 100 * used, "%", at_least=99.5),
-        _trips_row(name, setup, sent, trips, len(windows)),
-    ]
-    whole = _ratio([sum(counts) for counts in zip(*windows, strict=True)])
-    rows.append(Row("T19", f"{name}: largest / smallest count of a process", whole, "x", at_most=1.05))
-    worst = max(map(_ratio, windows))
-    at_most = 1.3 if setup.limit >= SPENT else None
-    target = "" if at_most is None else "T19"
-    return [*rows, Row(target, f"{name}: the same in the worst window", worst, "x", at_most=at_most)]
-
-
-def _trips_row(name: str, setup: Setup, sent: Sent, trips: int, windows: int) -> Row:
-    if setup.limit in ROUND_TRIPS:
-        at_most = ROUND_TRIPS[setup.limit]
-        return Row("T18", f"{name}: round trips per request", trips / sent.requests, "", at_most=at_most)
-    each = trips / setup.processes / windows
-    return Row("T18", f"{name}: round trips per process and window", each, "", at_most=7.0)
-
-
-def visit_rows(kind: str, setup: Setup, visits: Iterable[Sequence[float]], sent: Sent) -> list[Row]:
-    """Return the rows of interactive requests: when each was asked for, and how long it waited, in seconds."""
-    name = f"{NAMES[kind]}, {setup.limit:,} and interactive requests"
-    first_window = min(sent.served, default=0)
-    first: list[float] = []
-    later: list[float] = []
-    for asked_at, waited in visits:
-        (first if asked_at // QUARTER_SECONDS == first_window else later).append(waited)
-    return [
-        Row("T16", f"{name}: 429s", sent.refusals, "", at_most=0.0),
-        Row("T20", f"{name}: p99 of the wait from the second window on", _p99(later), "s", at_most=1.0),
-        Row("", f"{name}: p99 of the wait in the first window", _p99(first), "s"),
-        Row("", f"{name}: requests in all, interactive ones", len(first) + len(later), ""),
-    ]
-
-
-def _ratio(counts: Sequence[int]) -> float:
-    return max(counts) / max(1, min(counts))
-
-
-def _p99(waits: Sequence[float]) -> float:
-    return sorted(waits)[min(len(waits) - 1, int(0.99 * len(waits)))] if waits else 0.0
 
 
 # -- the command ------------------------------------------------------------------------------------------------------

@@ -226,12 +226,12 @@ async def running_fleet(setup: Setup, place: MeetingPlace) -> AsyncIterator[Flee
     """Run processes, until the block is left. Time begins when all are there; they make no requests yet."""
     async with AsyncExitStack() as stack:
 
-        async def start(module: str) -> Process:
+        async def start_module(module: str) -> Process:
             program = running(setup.python, f"benchmarks.{module}", environ=setup.environ)
             return await stack.enter_async_context(program)
 
-        strava = await start("fleet_strava")
-        workers = [await start("fleet_worker") for _ in range(setup.processes)]
+        strava = await start_module("fleet_strava")
+        workers = [await start_module("fleet_worker") for _ in range(setup.processes)]
         await strava.answer()
         pids = [(await worker.answer())["pid"] for worker in workers]
         start = SOME_HOUR + QUARTER_SECONDS - setup.begins_in

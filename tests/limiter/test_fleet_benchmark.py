@@ -8,8 +8,9 @@ from dataclasses import asdict
 
 import pytest
 
-from benchmarks.fleet import TENTH, harvest_rows, measure, visit_rows
+from benchmarks.fleet import TENTH, measure
 from benchmarks.fleet_clock import AgreedClock, Pace
+from benchmarks.fleet_figures import harvest_rows, visit_rows
 from benchmarks.fleet_processes import SOME_HOUR, Sent, Setup, limits_of
 from benchmarks.table import Row
 from strava_async.clock import SystemClock
