@@ -41,6 +41,7 @@ PURE = {
     "_lazy",
     "paging.pages",
     "limiter.queue",
+    "limiter.redis_layout",
     "limiter.redis_packing",
     "tokens.generations",
     "webhooks.events",

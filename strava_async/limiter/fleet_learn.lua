@@ -1,62 +1,73 @@
 -- What Strava's numbers say: the twin of fleet_learn.py, rules 5 and 6 of fleet.py.
 
+-- Withdraw a number in doubt: counters only rise, and the lower one is younger.
+local function refute(meter)
+  doubts[meter] = nil
+  if meter == OVERALL_QUARTER then fleet.others = NONE end
+  -- The lower one may be the wrong one: then a few are refused, and not all that there seems to be.
+  fleet.step, fleet.answered, fleet.answered_at = 0, done, fleet.at
+end
+
 -- Take in the number of a meter; return what is known then.
-local function weigh(fleet, report, meter, known, own)
-  local number, at, doubts = report.numbers[meter], report.number_at[BUDGET[meter]], fleet.doubts
-  local doubt = doubts[meter]
+local function weigh(meter, known, own)
+  local budget, doubt = ceil(meter / 2), doubts[meter]
+  local number, at = report.numbers[meter], report.number_at[budget]
   if doubt then
-    if number >= known and (report.process ~= doubt.process or at > doubt.at) then
+    -- No two requests have the same count: one that is repeated is no second witness.
+    if number > known and (ARGV[1] ~= doubt.process or at >= doubt.at) then
       doubts[meter] = nil
-    elseif number < known and at > doubt.at then
-      -- Counters only rise: of two numbers that contradict each other, the one with a witness is right.
-      doubts[meter] = nil
-      if meter == OVERALL_QUARTER then fleet.others = NONE end
+    elseif number < known and at >= doubt.at then
       known = max(doubt.usage, number)
+      refute(meter)
     elseif doubt.usage < number and number < known then
       doubt.usage = number
     end
   end
   if number <= known then return known end
-  local is_day = meter == READ_DAY or meter == OVERALL_DAY
-  local explained = own + max(0, fleet.others) + (is_day and max(0, known) or 0)
+  local explained = own + max(0, fleet.others) + (is_day(meter) and max(0, known) or 0)
   if number > explained and not doubts[meter] then
     -- The youngest answer of the same report may contradict it already.
     local latest = report.latest[meter]
-    doubts[meter] = {
-      usage = max(known, 0, latest < number and latest or 0), at = fleet.at, process = report.process}
+    doubts[meter] = {max(known, latest < number and latest or NONE), fleet.at, ARGV[1]}
   end
   return number
 end
 
-local function adopt_limits(fleet, report)
-  local told, limits = report.limits, fleet.limits
-  local misses = told[1] == NONE or told[2] == NONE or told[3] == NONE or told[4] == NONE
-  if misses and told[OVERALL_QUARTER] == NONE then return end
-  if report.assumed then
+local function adopt_limits()
+  local is_unknown, is_same, misses = true, true, false
+  for meter = 1, 4 do
+    is_unknown = is_unknown and fleet.limits[meter] == NONE
+    is_same = is_same and fleet.limits[meter] == report.limits[meter]
+    misses = misses or report.limits[meter] == NONE
+  end
+  if misses and report.limits[OVERALL_QUARTER] == NONE then return end
+  if report.assumed == 1 then
     if fleet.limits_at == NONE then
-      fleet.limits, fleet.limits_confirmed = {told[1], told[2], told[3], told[4]}, true
-      for meter = 1, 4 do fleet.usage[meter] = max(0, fleet.usage[meter]) end
+      fleet.limits_confirmed = 1
+      for meter = 1, 4 do
+        fleet.limits[meter], fleet.usage[meter] = report.limits[meter], max(0, fleet.usage[meter])
+      end
     end
     return
   end
-  local is_unknown = limits[1] == NONE and limits[2] == NONE and limits[3] == NONE and limits[4] == NONE
   if report.limits_at >= fleet.limits_at or is_unknown then
-    if report.limits_at > fleet.limits_at and fleet.limits_at ~= NONE then
-      fleet.limits_confirmed = told[1] == limits[1] and told[2] == limits[2] and told[3] == limits[3]
-        and told[4] == limits[4]
+    if is_unknown then
+      fleet.limits_confirmed = 1  -- there is nothing that they contradict
+    elseif report.limits_at > fleet.limits_at then
+      fleet.limits_confirmed = int(is_same)
     end
     -- An answer need not tell both budgets' limits.
     for meter = 1, 4 do
-      if told[meter] ~= NONE then limits[meter] = told[meter] end
+      if report.limits[meter] ~= NONE then fleet.limits[meter] = report.limits[meter] end
     end
     fleet.limits_at = report.limits_at
   end
 end
 
-local function count_others(fleet, own)
+local function count_others(own)
   local number = fleet.usage[OVERALL_QUARTER]
   if number == NONE then return end
-  local extra = max(0, number - own[OVERALL])
+  local extra = max(0, number - own)
   if fleet.others == NONE then
     fleet.others, fleet.others_at_first = extra, extra
   else
@@ -64,26 +75,25 @@ local function count_others(fleet, own)
   end
 end
 
-local function learn(fleet, report, all)
+local function learn()
   if floor(report.quarter / QUARTERS_PER_DAY) ~= floor(fleet.quarter / QUARTERS_PER_DAY) then return end
-  local in_window, own, usage, numbers = report.quarter == fleet.quarter, own_of(fleet, all), fleet.usage, report.numbers
-  local heals = fleet.at < fleet.heals_until
+  local in_window, heals = report.quarter == fleet.quarter, fleet.at < fleet.heals_until
+  local own_reads, own = own_requests()
   local has_numbers = false
   for meter = 1, 4 do
-    if in_window or meter == READ_DAY or meter == OVERALL_DAY then
-      if heals then usage[meter] = max(usage[meter], report.known[meter]) end
-      if numbers[meter] ~= NONE then
-        usage[meter] = weigh(fleet, report, meter, usage[meter], own[BUDGET[meter]])
+    if in_window or is_day(meter) then
+      if heals then fleet.usage[meter] = max(fleet.usage[meter], report.known[meter]) end
+      if report.numbers[meter] ~= NONE then
+        fleet.usage[meter] = weigh(meter, fleet.usage[meter], meter < OVERALL_QUARTER and own_reads or own)
       end
     end
-    has_numbers = has_numbers or numbers[meter] ~= NONE
+    has_numbers = has_numbers or report.numbers[meter] ~= NONE
   end
-  adopt_limits(fleet, report)
+  adopt_limits()
   if not in_window then return end
-  local number_at, told_at = fleet.number_at, report.number_at
-  fleet.has_number = fleet.has_number or (numbers[OVERALL_QUARTER] ~= NONE and told_at[OVERALL] ~= NONE)
+  if report.numbers[OVERALL_QUARTER] ~= NONE and report.number_at[OVERALL] ~= NONE then fleet.has_number = 1 end
   if has_numbers then fleet.answered_at = fleet.at end
-  number_at[READ] = max(number_at[READ], told_at[READ])
-  number_at[OVERALL] = max(number_at[OVERALL], told_at[OVERALL])
-  count_others(fleet, own)
+  fleet.number_at[READ] = max(fleet.number_at[READ], report.number_at[READ])
+  fleet.number_at[OVERALL] = max(fleet.number_at[OVERALL], report.number_at[OVERALL])
+  count_others(own)
 end

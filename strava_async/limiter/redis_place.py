@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import struct
-from importlib import resources
 from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
@@ -29,13 +28,14 @@ from redis.exceptions import (
 
 from strava_async.errors import LimiterError, StoreError
 from strava_async.limiter.redis_packing import pack_report, unpack_fleet, unpack_reply
+from strava_async.limiter.redis_script import script
 from strava_async.quota.fleet_messages import Reply, Report
 from strava_async.quota.fleet_state import Fleet
 from strava_async.stores.redis_errors import reason
 
-# A process has a second of its lease to spare; what takes longer is tried again.
-TIMEOUT_SECONDS = 1.0
-PIECES = ("state", "learn", "shares", "grants", "sync")
+# A little less than the limiter's own patience, so that it is told what was waited for. A new connection over TLS to
+# another continent takes a second.
+TIMEOUT_SECONDS = 2.5
 
 _LASTING = ("STRAVA COMMAND", "STRAVA KEYS", "NOAUTH", "NOPERM", "WRONGPASS", "WRONGTYPE", "unknown command")
 
@@ -159,19 +159,13 @@ class RedisPlace:
 
     def _failure(self, error: Exception) -> StoreError:
         text = str(error)
-        if "STRAVA VERSION" in text:
+        if "STRAVA LATER" in text:
             return StoreError(f"{self.what} is shared by processes with a later strava_async: update this one")
         is_lasting = isinstance(error, AuthenticationError | NoPermissionError) or (
             isinstance(error, ResponseError) and any(each in text for each in _LASTING)
         )
         kind = _RefusedError if is_lasting else StoreError
         return kind(f"{self.what} {reason(error, self._pattern)}")
-
-
-def script() -> str:
-    """Return the script, which is the twin of ``quota.fleet.sync``; it is put together from pieces."""
-    folder = resources.files("strava_async.limiter")
-    return "".join((folder / f"fleet_{piece}.lua").read_text(encoding="utf-8") for piece in PIECES)
 
 
 def _fields(answer: Any) -> dict[bytes, bytes]:

@@ -10,7 +10,7 @@ from strava_async.quota.ceiling import Ceilings
 from strava_async.quota.entry import Completion, LedgerEntry, WindowMatch
 from strava_async.quota.fleet_lease import HEARD_SECONDS, Lease
 from strava_async.quota.fleet_messages import NONE, OVERALL, READ
-from strava_async.quota.meter import MeterState
+from strava_async.quota.meter import Before, MeterState
 from strava_async.quota.server_clock import ServerClock
 from strava_async.quota.turn import CounterTurn
 from strava_async.quota.window import Window
@@ -49,7 +49,7 @@ class FleetMeter(MeterState):
     def confirm(self, usage: int, entry: LedgerEntry, youngest: int) -> WindowMatch:
         """Take in a number that belongs to this window by Strava's clock; return where its request was counted."""
         if self.before is not None and self._turn.is_open(entry.number, entry.given_at):
-            match = self._match_count(self.before.usage, usage, entry, youngest)
+            match = self._match_count(self.before, usage, entry, youngest)
             if match is not WindowMatch.IN:
                 return match
         if usage > self.told:
@@ -63,17 +63,19 @@ class FleetMeter(MeterState):
             waiting.popleft()
         return WindowMatch.IN
 
-    def _match_count(self, before: int, usage: int, entry: LedgerEntry, youngest: int) -> WindowMatch:
+    def _match_count(self, before: Before, usage: int, entry: LedgerEntry, youngest: int) -> WindowMatch:
         """Find out if the counter had turned when it counted a request; no reply says so yet."""
         # Lower than before: the counter has started again.
-        if usage <= before:
+        if usage <= before.usage:
             self._turn.saw_new(youngest)
             return WindowMatch.IN
         # No more than all of us are known to have sent since.
         if usage <= self.own + self.spoken_for:
             return WindowMatch.IN
-        # It goes on from the count before, or others have been very fast. It is proof only where that is full.
-        if self.limit is None or usage < self.limit:
+        # It goes on from the count before, or others have been very fast. It is proof only where the window before was
+        # full: then the others wait for a number that shows that the counter has turned.
+        limit = self.limit
+        if limit is None or usage < limit or (before.room > 0 and before.usage < limit):
             return WindowMatch.BEFORE_OR_IN
         self._turn.saw_old(entry.given_at)
         return WindowMatch.BEFORE

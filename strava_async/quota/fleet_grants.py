@@ -7,8 +7,8 @@ Rules:
   Then slow start, as in one process: one, ten, all, each when most of the step before are answered. After a full window
   one request goes first, and the others wait for its number, a second at most.
 - Where others spend the quota too, half of our share of what is left is out at the most.
-- A probe is one request that goes although there is no room: where only unconfirmed requests are in the way, and all
-  of ours are fewer than the limit; or, once in a quarter hour, where a day is full only if a number in doubt is right.
+- A probe is one request that goes although there is no room, while nothing is out: where only unconfirmed requests are
+  in the way, and all of ours are fewer than the limit; or where a meter may have room in truth (``fleet_probes``).
 - Interactive requests get what there is. Normal ones get it up to a level that is fair to all who wait: as high as the
   room lets all be filled, counting what each had in this window. Background work leaves the reserve, goes behind normal
   requests that wait elsewhere, and is as fair.
@@ -20,7 +20,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from strava_async.quota.fleet_messages import (
-    DAYS,
     METERS,
     NONE,
     NOTHING,
@@ -34,6 +33,7 @@ from strava_async.quota.fleet_messages import (
     Report,
     Spent,
 )
+from strava_async.quota.fleet_probes import doubted_until, full_meters
 from strava_async.quota.fleet_shares import above_reserve, fair_part, remaining
 from strava_async.quota.fleet_state import Fleet, Row
 
@@ -80,7 +80,7 @@ class Grants:
             is_probe = wants.total > 0 and self._may_probe()
             granted = Spent(min(1, wants.reads), 1) if is_probe else self._grant()
         if is_probe:
-            fleet.probed = fleet.quarter
+            fleet.probed_at = fleet.at
         if granted.overall and fleet.first_at == NONE:
             fleet.first_at = fleet.at
         # A probe's answer is waited for as well.
@@ -180,16 +180,15 @@ class Grants:
             return False
         if (self._reads if reads else self._uploads) > 0 or fleet.at < max(fleet.late_until, *fleet.cooldown_until):
             return False
-        full = [meter for meter in range(2 * budgets[0], 4) if fleet.usage[meter] >= fleet.limits[meter]]
+        full = full_meters(fleet, reads)
         if full:
-            doubted = all(meter in DAYS and (meter in fleet.doubts or not fleet.limits_confirmed) for meter in full)
-            return doubted and fleet.probed < fleet.quarter
+            return NONE < doubted_until(fleet, full) <= fleet.at
         own, others = fleet.own(), max(0, fleet.others)
         quarters, days = (READ_QUARTER, OVERALL_QUARTER), (READ_DAY, OVERALL_DAY)
         fits = all(own[budget] + others < fleet.limits[quarters[budget]] for budget in budgets)
         # What is unconfirmed of the day alone was asked about once in this window, if at all.
         of_day = any(self._meter_room(days[budget]) <= 0 for budget in budgets)
-        return fits and not (of_day and fleet.probed == fleet.quarter)
+        return fits and not (of_day and fleet.probed_at >= fleet.turned_at)
 
     # -- fairness -----------------------------------------------------------------------------------------------------
 
@@ -254,7 +253,10 @@ class Grants:
         cooldown = max(fleet.late_until, fleet.cooldown_until[OVERALL], fleet.cooldown_until[READ] if reads else 0)
         if fleet.at < cooldown:
             return cooldown - fleet.at + 1, False
-        held = self._held.overall + granted.overall
+        held, full = self._held.overall + granted.overall, full_meters(fleet, reads)
+        if full and not held:
+            until = doubted_until(fleet, full)
+            return NONE if until == NONE else max(HELD_MS, until - fleet.at), False
         if self._is_bounded:
             return SOON_MS, held == 0
         room = min(self._reads - granted.read, self._uploads - granted.overall) if reads else self._uploads
@@ -263,12 +265,20 @@ class Grants:
             if only_background and self._above_reserve(granted.read) <= 0:
                 return min(MELT_MS, max(SOON_MS, self._reserved_ms)), False
             return POLL_MS, False
-        meters = range(0 if reads else 2, 4)
-        is_full = any(fleet.usage[meter] >= fleet.limits[meter] for meter in meters)
         elsewhere = held - self._row.held.overall - granted.overall
-        if not elsewhere or (is_full and not fleet.doubts):
+        if not elsewhere or (full and not fleet.doubts):
             return NONE, False
-        return HELD_MS, self._in_day.overall > 0
+        # Room may come at any time, and often does not for long: one asks often, and the others less and less.
+        return HELD_MS, self._in_day.overall > 0 or not self._leads()
+
+    def _leads(self) -> bool:
+        """Say whether nobody who waits has had less in this window, or as much and a smaller id."""
+        mine = self._demand(self._row)[0], self._report.process
+        return all(
+            mine < (self._demand(row)[0], process)
+            for process, row in self._fleet.rows.items()
+            if row is not self._row and self._waits(row)
+        )
 
     def _tell_ms(self) -> int:
         fleet = self._fleet

@@ -53,13 +53,12 @@ def _weigh(fleet: Fleet, report: Report, meter: int, usage: list[int], own: int)
     known, number, at = usage[meter], report.numbers[meter], report.number_at[meter // 2]
     doubt = fleet.doubts.get(meter)
     if doubt is not None:
-        if number >= known and (report.process != doubt.process or at > doubt.at):
+        # No two requests have the same count: one that is repeated is no second witness.
+        if number > known and (report.process != doubt.process or at >= doubt.at):
             del fleet.doubts[meter]
-        elif number < known and at > doubt.at:
-            # Counters only rise: of two numbers that contradict each other, the one with a witness is right.
-            del fleet.doubts[meter]
-            fleet.others = NONE if meter == OVERALL_QUARTER else fleet.others
+        elif number < known and at >= doubt.at:
             usage[meter] = known = max(doubt.usage, number)
+            _refute(fleet, meter)
         elif doubt.usage < number < known:
             fleet.doubts[meter] = doubt._replace(usage=number)
     if number <= known:
@@ -68,8 +67,17 @@ def _weigh(fleet: Fleet, report: Report, meter: int, usage: list[int], own: int)
     if number > explained and meter not in fleet.doubts:
         # The youngest answer of the same report may contradict it already.
         latest = report.latest[meter]
-        fleet.doubts[meter] = Doubt(max(known, 0, latest if latest < number else 0), fleet.at, report.process)
+        fleet.doubts[meter] = Doubt(max(known, latest if latest < number else NONE), fleet.at, report.process)
     usage[meter] = number
+
+
+def _refute(fleet: Fleet, meter: int) -> None:
+    """Withdraw a number in doubt: counters only rise, and the lower one is younger."""
+    del fleet.doubts[meter]
+    if meter == OVERALL_QUARTER:
+        fleet.others = NONE
+    # The lower one may be the wrong one: then a few are refused, and not all that there seems to be.
+    fleet.step, fleet.answered, fleet.answered_at = 0, fleet.ended().overall, fleet.at
 
 
 def _adopt_limits(fleet: Fleet, report: Report) -> None:
@@ -81,7 +89,9 @@ def _adopt_limits(fleet: Fleet, report: Report) -> None:
             fleet.usage = numbers_of(max(0, number) for number in fleet.usage)
         return
     if report.limits_at >= fleet.limits_at or fleet.limits == UNKNOWN:
-        if report.limits_at > fleet.limits_at != NONE:
+        if fleet.limits == UNKNOWN:
+            fleet.limits_confirmed = True  # there is nothing that they contradict
+        elif report.limits_at > fleet.limits_at:
             fleet.limits_confirmed = report.limits == fleet.limits
         # An answer need not tell both budgets' limits.
         told = zip(fleet.limits, report.limits, strict=True)

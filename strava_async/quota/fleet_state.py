@@ -63,8 +63,8 @@ class Doubt(NamedTuple):
     """A number that nothing but the answers of one report explains.
 
     Attributes:
-        usage: what would be known without it.
-        at: when it was told; the number of a request that was granted later confirms or refutes it.
+        usage: what would be known without it; ``NONE`` if it was the first.
+        at: when it was told; the number of a request that was granted then or later confirms or refutes it.
         process: who told it; another process that tells as much confirms it.
     """
 
@@ -112,7 +112,7 @@ class Fleet:
         late_until: nothing is sent until then, because Strava's counter has not turned.
         late_at: the instant at which that was told.
         lateness: as told then.
-        probed: the quarter in which a request last asked whether a day in doubt is full.
+        probed_at: when a request last asked whether a meter is as full as it seems.
         interactive: interactive requests granted in this window.
         interactive_before: those in the window before.
         most: the most processes that were known at the same time in this window.
@@ -154,7 +154,7 @@ class Fleet:
     late_until: int = 0
     late_at: int = NONE
     lateness: Pair = (0, 0)
-    probed: int = 0
+    probed_at: int = NONE
     interactive: int = 0
     interactive_before: int = 0
     most: int = 0

@@ -17,6 +17,8 @@ _SAID: dict[str, str] = {
     "ReadOnlyError": "is a read-only replica: connect to the primary, or through Sentinel",
     "OOM": "has no memory left: give it more than its present maxmemory",
     "OutOfMemoryError": "has no memory left: give it more than its present maxmemory",
+    "MASTERDOWN": "is a replica that has lost its primary: connect to the primary, or through Sentinel",
+    "MasterDownError": "is a replica that has lost its primary: connect to the primary, or through Sentinel",
     "MISCONF": "cannot write to its disk, and takes no writes: see the server's log",
     "NOREPLICAS": "has fewer replicas than its min-replicas-to-write: see what has become of them",
     "LOADING": "is loading its data after a start: try again later",

@@ -30,7 +30,7 @@ class Twins:
     """The function and the script, over one history."""
 
     def __init__(self, client: Any) -> None:
-        from strava_async.limiter.redis_place import script
+        from strava_async.limiter.redis_script import script
 
         self.client = client
         self.client.flushall()

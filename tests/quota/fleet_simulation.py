@@ -19,10 +19,38 @@ from strava_async.quota.fleet_ledger import FleetLedger
 from strava_async.quota.fleet_messages import METERS, NONE, Reply, Report, Wants
 from strava_async.quota.fleet_state import Fleet
 from strava_async.quota.values import Priority, QuotaClass
-from strava_async.testing.meters import MeterLimits, Meters
-from tests.quota.simulation import Job, Latency, World, steady
+from strava_async.testing.meters import MeterLimits, Meters, RateClass
+from tests.quota.simulation import TEN_O_CLOCK, Client, Job, Latency, World, steady
 
 TIMEOUT_SECONDS = 0.5
+
+
+class FleetWorld(World):
+    """A world that counts what each window served, and may refuse for no reason that a number tells.
+
+    Attributes:
+        served: the reads served, by window of the counters.
+        refuses: whether an answer is to be a 429 whatever the meters say; None for never.
+        unexplained: the instants of those.
+    """
+
+    def __init__(self, *, seed: int, start: float, meters: Meters, latency: Latency = steady) -> None:
+        super().__init__(seed=seed, start=start, meters=meters, latency=latency)
+        self.served: Counter[int] = Counter()
+        self.refuses: Callable[[], bool] | None = None
+        self.unexplained: list[float] = []
+
+    def _arrive(self, client: Client, job: Job) -> None:
+        rejections = job.rejections
+        super()._arrive(client, job)
+        if job.reads and job.rejections == rejections:
+            self.served[int(self.counter_time(self.now) // 900)] += 1
+
+    def _answer(self, client: Client, job: Job, status: int, headers: dict[str, str] | None) -> None:
+        if status == 200 and headers is not None and self.refuses is not None and self.refuses():
+            self.unexplained.append(self.now)
+            status = 429
+        super()._answer(client, job, status, headers)
 
 
 class Place:
@@ -62,23 +90,24 @@ class Place:
         if self.keeps_history:
             self.history.append(self.fleet)
             self.reports.append(report)
-        self.breaches += bool(reply.granted.overall and breaches(self.fleet))
+        self.breaches += breaches(self.fleet, reply)
         if self.is_down or world.rng.random() < self.loses:
             world.at(world.now + TIMEOUT_SECONDS, lambda: desk.returned(report, None))
         else:
             world.at(world.now + self.rtt / 2, lambda: desk.returned(report, reply))
 
 
-def breaches(fleet: Fleet) -> list[int]:
-    """Return the meters in which leased and confirmed are more than the limit."""
-    held = fleet.held()
-    return [
-        meter
-        for meter in METERS
-        if NONE not in (fleet.usage[meter], fleet.limits[meter])
-        and held[meter // 2]
+def breaches(fleet: Fleet, reply: Reply) -> int:
+    """Return in how many meters that a grant spends leased and confirmed are more than the limit, probes excepted."""
+    held, granted = fleet.held(), reply.granted
+    if fleet.probed_at == fleet.at:
+        return 0
+    return sum(
+        NONE not in (fleet.usage[meter], fleet.limits[meter])
+        and granted[meter // 2] > 0
         and fleet.usage[meter] + held[meter // 2] > fleet.limits[meter]
-    ]
+        for meter in METERS
+    )
 
 
 class FleetDesk:
@@ -108,6 +137,8 @@ class FleetDesk:
         self._jobs: dict[Waiter, Job] = {}
         self._late: list[Callable[[], None]] = []
         self.is_paused = False
+        self.lag = 0.0  # what its monotonic clock has missed
+        self._suspended_at: float | None = None
 
     @property
     def wants(self) -> Wants:
@@ -118,7 +149,7 @@ class FleetDesk:
             return
         waiter: Waiter | None = job.handle
         ticket = waiter.ticket if waiter is not None else next(self._places)
-        job.handle = waiter = Waiter(QuotaClass(job.rate_class), job.priority, ticket, now, job.deadline)
+        job.handle = waiter = Waiter(QuotaClass(job.rate_class), job.priority, ticket, now - self.lag, job.deadline)
         self._jobs[waiter] = job
         self.queue.enter(waiter)
 
@@ -126,13 +157,13 @@ class FleetDesk:
         if self.is_paused:
             self._late.append(lambda: self.answered(job, status, headers, self.place.world.now))
         elif self.is_alive:
-            self.ledger.settle(job.handle.outcome, status, headers, now)
+            self.ledger.settle(job.handle.outcome, status, headers, now - self.lag)
 
     def lost(self, job: Job, now: float) -> None:
         if self.is_paused:
             self._late.append(lambda: self.lost(job, self.place.world.now))
         elif self.is_alive:
-            self.ledger.abandon(job.handle.outcome, now)
+            self.ledger.abandon(job.handle.outcome, now - self.lag)
 
     def cancel(self, job: Job, now: float) -> None:
         self.queue.leave(job.handle)
@@ -141,20 +172,25 @@ class FleetDesk:
     def serve(self, now: float) -> list[Job]:
         if not self.is_alive or self.is_paused:
             return []
-        self.ledger.roll_windows(now)
+        local = now - self.lag
+        self.ledger.roll_windows(local)
         started = []
-        while (waiter := self.queue.next_start(now)) is not None:
-            waiter.outcome = self.ledger.book(waiter.quota_class, waiter.priority, now)
+        while (waiter := self.queue.next_start(local)) is not None:
+            waiter.outcome = self.ledger.book(waiter.quota_class, waiter.priority, local)
             job = self._jobs.pop(waiter)
             self.started[int(self.place.world.server_time(now) // 900)] += 1
             self.waits.append((now, job))
             self.place.under_way.append((now + job.there, job.reads))
             started.append(job)
-        if self._in_flight is None and self.ledger.due(self.wants, now) <= now:
-            self._in_flight = self.ledger.report(self.wants, now)
+        if self._in_flight is None and self.ledger.due(self.wants, local) <= local:
+            self._in_flight = self.ledger.report(self.wants, local)
             self.calls += 1
             self.place.call(self, self._in_flight)
         return started
+
+    def release(self, job: Job, now: float) -> None:
+        """Give back the permit of a job that is never sent."""
+        self.ledger.release(job.handle.outcome, now - self.lag)
 
     def returned(self, report: Report, reply: Reply | None) -> None:
         if self.is_paused:
@@ -163,17 +199,18 @@ class FleetDesk:
         if not self.is_alive or report is not self._in_flight:
             return
         self._in_flight = None
-        now = self.place.world.now
+        local = self.place.world.now - self.lag
         if reply is None:
-            self.ledger.fail(now)
+            self.ledger.fail(local)
         else:
-            self.ledger.take(reply, now)
+            self.ledger.take(reply, local)
 
     def next_change(self, now: float) -> float:
         if not self.is_alive or self.is_paused:
             return math.inf
-        due = math.inf if self._in_flight is not None else self.ledger.due(self.wants, now)
-        return min(due, self.queue.next_change(now) if self.queue.length else math.inf)
+        local = now - self.lag
+        due = math.inf if self._in_flight is not None else self.ledger.due(self.wants, local)
+        return min(due, self.queue.next_change(local) if self.queue.length else math.inf) + self.lag
 
     def kill(self) -> None:
         self.is_alive = False
@@ -181,7 +218,16 @@ class FleetDesk:
     def pause(self) -> None:
         self.is_paused = True
 
+    def suspend(self) -> None:
+        """Pause with the machine, whose monotonic clock stands still."""
+        if not self.is_paused:
+            self.is_paused, self._suspended_at = True, self.place.world.now
+
     def go_on(self) -> None:
+        if self._suspended_at is not None:
+            seconds, self._suspended_at = self.place.world.now - self._suspended_at, None
+            self.lag += seconds
+            self.ledger.note_sleep(seconds, self.place.world.now - self.lag)
         self.is_paused = False
         late, self._late = self._late, []
         for happen in late:
@@ -198,24 +244,27 @@ class Harvesters:
     seed: int = 1
     priority: Priority = Priority.NORMAL
     latency: Latency = steady
-    world: World = field(init=False)
+    start: float = TEN_O_CLOCK + 300
+    skews: tuple[float, ...] = ()
+    world: FleetWorld = field(init=False)
     place: Place = field(init=False)
     desks: list[FleetDesk] = field(init=False)
 
     def __post_init__(self) -> None:
         limits = MeterLimits(2 * self.limit, 40 * self.limit, self.limit, 20 * self.limit)
-        self.world = World(seed=self.seed, meters=Meters(limits), latency=self.latency, start=1_767_693_600.0 + 300)
+        self.world = FleetWorld(seed=self.seed, start=self.start, meters=Meters(limits), latency=self.latency)
         self.place = Place(self.world)
-        self.desks = [FleetDesk(self.place, f"p{index}") for index in range(self.processes)]
+        skews = self.skews or (0.0,) * self.processes
+        self.desks = [FleetDesk(self.place, f"p{index}", skew=skew) for index, skew in enumerate(skews)]
         for desk in self.desks:
             self.keep_busy(desk, self.tasks)
 
-    def keep_busy(self, desk: FleetDesk, tasks: int) -> None:
+    def keep_busy(self, desk: FleetDesk, tasks: int, rate_class: RateClass = "read") -> None:
         for _ in range(tasks):
-            self._again(desk, self.world.now + self.world.rng.random())
+            self._again(desk, self.world.now + self.world.rng.random(), rate_class)
 
-    def _again(self, desk: FleetDesk, at: float) -> None:
-        job = _Again(at, priority=self.priority, then=lambda: self._again(desk, self.world.now))
+    def _again(self, desk: FleetDesk, at: float, rate_class: RateClass) -> None:
+        job = _Again(at, rate_class, self.priority, then=lambda: self._again(desk, self.world.now, rate_class))
         self.world.add(desk, [job])
 
     def run(self, windows: float) -> None:
@@ -238,8 +287,9 @@ class Harvesters:
         return found
 
     def used(self) -> list[float]:
-        """Return the share of each window but the last that was used."""
-        return [sum(counts) / self.limit for counts in list(self.by_window().values())[:-1]]
+        """Return the share of each window but the last in which a read was served."""
+        last = int(self.world.counter_time(self.world.now) // 900)
+        return [count / self.limit for window, count in sorted(self.world.served.items()) if window < last]
 
     def fairness(self) -> tuple[float, float]:
         """Return the largest count of a process divided by the smallest: in all, and in the worst spent window."""
@@ -262,7 +312,7 @@ class _Again(Job):
 
 
 def ratio(counts: list[int]) -> float:
-    return max(counts) / max(1, min(counts))
+    return max(counts) / max(1, min(counts)) if counts else 1.0
 
 
 def poisson(rng: random.Random, rate: float, start: float, end: float) -> Iterator[float]:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from strava_async.quota.fleet import CARRY_MS, HEAL_MS, MOST_AHEAD, OVERDUE_MS, sync
-from strava_async.quota.fleet_grants import IN_ADVANCE, PATIENCE_MS
+from strava_async.quota.fleet_grants import HELD_MS, IN_ADVANCE, PATIENCE_MS
 from strava_async.quota.fleet_messages import NONE, NOTHING, Numbers, Reply, Report, Spent, Unconfirmed, Wants
+from strava_async.quota.fleet_probes import PROBE_MS
 from strava_async.quota.fleet_shares import fair_part
 from strava_async.quota.fleet_state import Fleet
 
@@ -184,7 +185,8 @@ def test_rows_of_waiting_processes_outlive_their_lease(room: Room) -> None:
         room.tell(process, wants=Wants(normal=50), row_ms=700_000)
     room.now += 600_000
     room.tell("a", quarter=QUARTER + 1, done=NOTHING, wants=Wants(normal=50))
-    assert room.answer("a", 1, 1, quarter=QUARTER + 1, done=reads(1), wants=Wants(normal=50)).granted == reads(24)
+    reply = room.answer("a", 1, 1, quarter=QUARTER + 1, done=reads(1), wants=Wants(normal=50))
+    assert reply.granted == reads(22)  # a quarter of 99, less what it was ahead
 
 
 def test_a_row_that_goes_leaves_behind_what_was_done(room: Room) -> None:
@@ -314,6 +316,69 @@ def test_the_lower_number_of_a_younger_request_refutes_it(room: Room) -> None:
     assert room.fleet.usage == (13, 13, 13, 13)
 
 
+def test_a_count_that_is_repeated_is_no_second_witness(room: Room) -> None:
+    for process in "abc":
+        room.tell(process, wants=Wants(normal=1))
+        room.answer(process, 1, 80)
+    assert set(room.fleet.doubts) == {0, 1, 2, 3}
+
+
+def test_a_quarter_hour_that_is_full_by_one_answer_is_asked_about_once(room: Room) -> None:
+    room.tell("a", wants=Wants(normal=1))
+    assert room.answer("a", 1, 100, wants=Wants(normal=1)).granted == reads(1)
+    assert room.tell("b", wants=Wants(normal=5)).granted == NOTHING
+    # The answer says the same again, or nothing: another one may ask after a while.
+    room.answer("a", 1, 100)
+    reply = room.tell("b", wants=Wants(normal=5))
+    assert reply.granted == NOTHING
+    assert PROBE_MS - 100 < reply.poll_ms <= PROBE_MS
+    room.now += reply.poll_ms
+    assert room.tell("b", wants=Wants(normal=5)).granted == reads(1)
+    room.answer("b", 1, 14)
+    assert room.fleet.usage == (14, 14, 14, 14)
+    assert room.tell("a", wants=Wants(normal=5)).granted.read > 0
+
+
+def test_who_asks_about_a_full_quarter_hour_in_vain_ends_the_questions(room: Room) -> None:
+    room.tell("a", wants=Wants(normal=1))
+    room.answer("a", 1, 100, wants=Wants(normal=1))
+    room.answer("a", 1, 101)
+    assert not room.fleet.doubts
+    reply = room.tell("b", wants=Wants(normal=5))
+    assert (reply.granted, reply.poll_ms) == (NOTHING, NONE)
+
+
+def test_nobody_asks_about_a_quarter_hour_of_which_next_to_nothing_is_left(room: Room) -> None:
+    room.tell("a", wants=Wants(normal=83))
+    room.answer("a", 83, 94)
+    room.tell("a", wants=Wants(normal=1))
+    reply = room.answer("a", 1, 100, wants=Wants(normal=1))
+    assert 0 in room.fleet.doubts
+    assert reply.granted == NOTHING
+
+
+def test_nobody_asks_about_the_first_number_of_all(cold: Room) -> None:
+    cold.tell("a", wants=Wants(normal=1))
+    assert cold.answer("a", 1, 100, wants=Wants(normal=1)).granted == NOTHING
+
+
+def test_limits_that_one_answer_alone_has_cut_are_asked_about(room: Room) -> None:
+    room.tell("a", wants=Wants(normal=2))
+    reply = room.answer("a", 2, 13, limits=(5, 50, 10, 100), wants=Wants(normal=1))
+    assert reply.granted == reads(1)
+    room.answer("a", 1, 14)
+    assert room.fleet.limits == LIMITS
+
+
+def test_slow_start_follows_a_number_that_was_refuted(room: Room) -> None:
+    # The lower one may be the wrong one.
+    room.tell("a", wants=Wants(normal=1))
+    room.answer("a", 1, 80)
+    room.tell("b", wants=Wants(normal=1))
+    room.answer("b", 1, 13, wants=Wants(normal=50))
+    assert room.held() == reads(1)
+
+
 def test_where_others_spend_half_of_our_share_is_out_at_most(room: Room) -> None:
     for usage in (40, 41):
         room.tell("a", wants=Wants(normal=1))
@@ -370,6 +435,22 @@ def test_polls_for_unconfirmed_units_become_longer_and_end_with_a_full_number(ro
     assert reply.backs_off
     room.answer("b", 49, 100, unconfirmed=(Unconfirmed(40, 40),))
     assert room.tell("a", wants=Wants(normal=1)).poll_ms == NONE
+
+
+def test_nobody_polls_in_a_window_that_ends_before_slow_start_does(cold: Room) -> None:
+    cold.tell("a", wants=Wants(normal=1))
+    cold.answer("a", 1, 98, wants=Wants(normal=2))
+    cold.answer("a", 1, 99, wants=Wants(normal=1))
+    reply = cold.answer("a", 1, 100, wants=Wants(normal=1))
+    assert cold.fleet.step < 2
+    assert reply.poll_ms == NONE
+
+
+def test_of_those_who_wait_for_what_others_hold_one_alone_asks_often(room: Room) -> None:
+    room.tell("a", wants=Wants(normal=100))
+    replies = [room.tell(process, wants=Wants(normal=5)) for process in "bcd"]
+    assert [reply.poll_ms for reply in replies] == [HELD_MS] * 3
+    assert [room.tell(process, wants=Wants(normal=5)).backs_off for process in "bcd"] == [False, True, True]
 
 
 def test_a_429_that_nothing_explains_stops_all_processes_then_one_at_a_time(room: Room) -> None:

@@ -1,0 +1,186 @@
+"""What a shared quota costs the Redis server on which it is kept: its time for each call, and its memory.
+
+Time is the server's own count of it (``INFO commandstats``), beside that of an EVALSHA which reads and writes one row,
+in turns on the same server. It is least for who measures alone, so the least of many turns is compared.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import ConnectionError as NotYetError
+
+from strava_async.limiter.redis_packing import pack_report
+from strava_async.limiter.redis_script import script
+from strava_async.quota.fleet_messages import Report, Spent, Wants
+
+FEW, MANY = 8, 64
+_KEYS = ("{strava:benchmark}:quota", "{strava:benchmark}:rows")
+_ONE_ROW = """
+local text = redis.call('HGET', KEYS[2], ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+return text
+"""
+_ROW = b"x" * 62  # as long as a row is
+_TURNS, _CALLS = 40, 256
+_QUARTER = 1_964_104
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCost:
+    """The figures.
+
+    Attributes:
+        row_us: what an EVALSHA takes that reads and writes one row; microseconds.
+        few_us: what a call takes with 8 processes, all of which wait.
+        many_us: the same with 64.
+        bytes_each: memory for each process.
+    """
+
+    row_us: float
+    few_us: float
+    many_us: float
+    bytes_each: float
+
+    @property
+    def few(self) -> float:
+        """A call with 8 processes as a multiple of reading and writing one row."""
+        return self.few_us / self.row_us
+
+    @property
+    def many(self) -> float:
+        """A call with 64."""
+        return self.many_us / self.row_us
+
+
+class Processes:
+    """Processes that always have requests out and others that wait, and have half of the quota's room left.
+
+    Args:
+        client: of the server.
+        number: of them.
+    """
+
+    def __init__(self, client: Redis, number: int) -> None:
+        self._client = client
+        self._number = number
+        self._sha = client.script_load(script())
+        self._row_sha = client.script_load(_ONE_ROW)
+        self._calls = 0
+
+    def report(self) -> tuple[Any, ...]:
+        """Make a call, and return its arguments."""
+        count, index = divmod(self._calls, self._number)
+        self._calls += 1
+        report = Report(
+            process=f"{index:016x}",
+            count=count + 1,
+            acknowledged=count,
+            seen=self._calls - 1 if count else 0,
+            quarter=_QUARTER,
+            sure=True,
+            ms_left=600_000,
+            held=Spent(5, 5),
+            done=Spent(2 + count // 8, 2 + count // 8),
+            numbers=(400, 400, 400, 400),
+            latest=(400, 400, 400, 400),
+            number_at=(1, 1),
+            known=(400, 400, 400, 400),
+            limits=(1_000, 10_000, 2_000, 20_000),
+            limits_at=1,
+            wants=Wants(0, 20, 0, 0),
+            in_advance=5,
+            row_ms=600_000,
+        )
+        return self._sha, len(_KEYS), *_KEYS, report.process, pack_report(report), 1_767_693_600_000 + self._calls
+
+    def take(self, calls: int) -> float:
+        """Return the microseconds that the server takes for one of so many calls."""
+        return self._taken([self.report() for _ in range(calls)])
+
+    def take_row(self, calls: int) -> float:
+        """Return the same for reading and writing one row."""
+        arguments = [(self._row_sha, len(_KEYS), *_KEYS, f"{index % self._number:016x}") for index in range(calls)]
+        rows = [bytes(self._client.hget(_KEYS[1], each[-1]) or _ROW) for each in arguments]  # type: ignore[arg-type]
+        return self._taken([(*each, row) for each, row in zip(arguments, rows, strict=True)])
+
+    def _taken(self, calls: list[tuple[Any, ...]]) -> float:
+        self._client.config_resetstat()
+        for arguments in calls:
+            self._client.evalsha(*arguments)
+        stats: Any = self._client.info("commandstats")
+        return float(stats["cmdstat_evalsha"]["usec_per_call"])
+
+
+def measure(client: Redis) -> ServerCost:
+    """Return what a server needs, which is emptied.
+
+    Args:
+        client: of it, for this alone.
+    """
+    least, memory = {}, {}
+    rows: list[float] = []
+    for number in (FEW, MANY):
+        client.flushall()
+        processes = Processes(client, number)
+        processes.take(20 * number)
+        taken: list[float] = []
+        for _ in range(_TURNS):
+            taken.append(processes.take(_CALLS))
+            rows.append(processes.take_row(_CALLS))
+        least[number] = min(taken)
+        memory[number] = sum(int(client.memory_usage(key, samples=0) or 0) for key in _KEYS)  # type: ignore[arg-type]
+    each = (memory[MANY] - memory[FEW]) / (MANY - FEW)
+    return ServerCost(row_us=min(rows), few_us=least[FEW], many_us=least[MANY], bytes_each=each)
+
+
+@contextmanager
+def server() -> Iterator[Redis]:
+    """Run a Redis server of its own, and yield a client of it."""
+    binary = shutil.which("redis-server") or shutil.which("valkey-server")
+    if binary is None:
+        raise SystemExit("redis-server is not installed")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory() as folder:
+        command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            with Redis(port=port) as client:
+                _wait_for(client, Path(folder))
+                yield client
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _wait_for(client: Redis, folder: Path) -> None:
+    end = time.monotonic() + 10
+    while True:
+        try:
+            assert client.config_get("dir")["dir"] == str(folder.resolve())  # type: ignore[index]
+            return
+        except NotYetError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    with server() as own:
+        cost = measure(own)
+    sys.stdout.write(
+        f"one row {cost.row_us:.2f} us; 8 processes {cost.few_us:.2f} us ({cost.few:.1f}x); "
+        f"64 processes {cost.many_us:.2f} us ({cost.many:.1f}x); {cost.bytes_each:.0f} bytes for each\n"
+    )

@@ -1,0 +1,80 @@
+"""The order in which the records of a shared quota are packed for Redis, and in which its script has them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
+from typing import Any
+
+from strava_async.quota.fleet_messages import NONE, Reply, Report
+from strava_async.quota.fleet_state import Fleet, Row
+
+_PAIRS, _FOURS = ("granted", "number_at", "lateness", "elsewhere"), ("usage", "limits")  # of a reply
+
+
+class Layout:
+    """The order of a record's numbers.
+
+    Args:
+        named: the fields, and how many numbers each has.
+
+    Attributes:
+        places: for each field the place of its first number, from 1 on, and how many it has.
+        size: how many numbers there are.
+    """
+
+    def __init__(self, named: Iterable[tuple[str, int]]) -> None:
+        self.places: dict[str, tuple[int, int]] = {}
+        self.size = 0
+        for name, size in named:
+            self.places[name] = (self.size + 1, size)
+            self.size += size
+
+    def followed_by(self, *names: str) -> Layout:
+        """Return a layout with further fields of one number each."""
+        return Layout([*((name, size) for name, (_, size) in self.places.items()), *((name, 1) for name in names)])
+
+    def flat(self, record: object) -> list[float]:
+        """Return the numbers of a record."""
+        numbers: list[float] = []
+        for name, (_, size) in self.places.items():
+            value: Any = getattr(record, name)
+            numbers += value if size > 1 else (value,)
+        return numbers
+
+    def fields(self, numbers: Sequence[float], kinds: dict[str, Callable[..., Any]]) -> dict[str, Any]:
+        """Return the fields that numbers are.
+
+        Args:
+            numbers: whole ones.
+            kinds: what makes some of the fields from their number, or from their list of numbers.
+        """
+        found: dict[str, Any] = {}
+        for name, (first, size) in self.places.items():
+            whole = [int(number) for number in numbers[first - 1 : first - 1 + size]]
+            kind = kinds.get(name, tuple if size > 1 else int)
+            found[name] = kind(whole if size > 1 else whole[0])
+        return found
+
+
+def _sizes(kind: Any, *without: str) -> list[tuple[str, int]]:
+    """Return the fields of a dataclass, and how many numbers their defaults are."""
+    return [
+        (each.name, len(each.default) if isinstance(each.default, tuple) else 1)
+        for each in fields(kind)
+        if each.name not in without
+    ]
+
+
+FLEET = Layout(_sizes(Fleet, "doubts", "lost", "rows"))
+REPORT = Layout(_sizes(Report, "process", "unconfirmed"))
+REPLY = Layout((each.name, 2 if each.name in _PAIRS else 4 if each.name in _FOURS else 1) for each in fields(Reply))
+ROW = Layout(_sizes(Row, "unconfirmed"))
+
+# With what the script adds: how many rows there are, when a lease ends first, when the keys were last told to expire,
+# and how much of the rest follows.
+STATE = FLEET.followed_by("known_rows", "lease_ends_at", "kept_at", "doubts", "lost")
+NEW_STATE = [*(int(number) for number in FLEET.flat(Fleet())), 0, 0, NONE, 0, 0]
+REPORTED = REPORT.followed_by("entries")
+REQUESTS = Layout([("read", 1), ("overall", 1), ("arrived_at", 1), ("in_window", 1), ("process", 1)])
+DOUBT = Layout([("usage", 1), ("at", 1), ("process", 1)])

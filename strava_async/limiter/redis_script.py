@@ -1,0 +1,73 @@
+"""The script that Redis runs: its pieces put together, and made cheap. Pure but for reading them, once.
+
+A script is run anew for each call, and what it names costs most of that. So the pieces are written to be read, with
+names for constants and for the fields of records, and are run with numbers: a record is a flat list, in which each
+field of the class that it is the twin of has its place, or as many as it has numbers. The classes are thus the only
+list of their fields, and what is packed here is unpacked there (``redis_packing``).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib import resources
+
+from strava_async.limiter.redis_layout import DOUBT, NEW_STATE, REPLY, REPORTED, REQUESTS, ROW, STATE
+from strava_async.quota.fleet_codec import VERSION
+from strava_async.quota.fleet_messages import NONE
+from strava_async.quota.values import QUARTERS_PER_DAY
+
+PIECES = ("state", "learn", "shares", "probes", "grants", "window", "sync")
+
+_RECORDS = {
+    "fleet": STATE.followed_by("position"),  # of what follows, which ``struct.unpack`` adds
+    "report": REPORTED.followed_by("position"),
+    "row": ROW,
+    "requests": REQUESTS,
+    "doubt": DOUBT,
+}
+_CONSTANTS = {
+    "NONE": str(NONE),
+    "QUARTERS_PER_DAY": str(QUARTERS_PER_DAY),
+    "VERSION": str(VERSION),
+    "VERSION_BYTE": f"'\\{VERSION}'",
+    "STATE": f"'<{'d' * STATE.size}'",
+    "STATE_SIZE": str(STATE.size),
+    "NEW_STATE": ", ".join(map(str, NEW_STATE)),
+    "REPORT": f"'<{'d' * REPORTED.size}'",
+    "REPLY": f"'<{'d' * REPLY.size}'",
+}
+_COMMENT = re.compile(r"^\s*--.*\n|\s*--.*$", re.M)
+_CONSTANT = re.compile(r"^local ([A-Z][A-Z_]*(?:, [A-Z][A-Z_]*)*) = (.+)\n", re.M)
+_FUNCTION = re.compile(r"^local function (\w+)", re.M)
+_NAME = re.compile(r"\b[A-Z][A-Z_]+\b")
+_FIELD = re.compile(rf"\b({'|'.join(_RECORDS)})\.(\w+)(?:\[([^\]]+)\])?")
+
+
+@cache
+def script() -> str:
+    """Return the script, which is the twin of ``quota.fleet.sync``."""
+    folder = resources.files("strava_async.limiter")
+    text = "".join((folder / f"fleet_{piece}.lua").read_text(encoding="utf-8") for piece in PIECES)
+    return _compiled(text)
+
+
+def _compiled(text: str) -> str:
+    constants = dict(_CONSTANTS)
+    text = _COMMENT.sub("", text)
+    for names, values in _CONSTANT.findall(text):
+        constants |= zip(names.split(", "), values.split(", "), strict=True)
+    text = _NAME.sub(lambda name: constants.get(name[0], name[0]), _CONSTANT.sub("", text))
+    # To make a function costs a walk over the variables that were declared after those which it uses. Those are few,
+    # and used by many: so the functions are declared before them.
+    functions = ", ".join(_FUNCTION.findall(text))
+    return f"local {functions}\n" + _FIELD.sub(_place, _FUNCTION.sub(r"function \1", text))
+
+
+def _place(field: re.Match[str]) -> str:
+    """Return a field of a record as an element of its list."""
+    record, name, index = field.groups()
+    first, size = _RECORDS[record].places[name]
+    if (size > 1) != (index is not None):
+        raise ValueError(f"{field[0]} is {size} numbers")
+    return f"{record}[{first}]" if index is None else f"{record}[{first - 1} + {index}]"
