@@ -98,6 +98,7 @@ async def run(
             await until_spent(fleet, setup.limit if spends is None else spends)
         else:
             await fleet.ask_all("finish", alive)
+            await until_back(fleet)
         await fleet.clock.sleep(CALM_SECONDS)
         sent, figures = await fleet.sent(), await fleet.ask_all("figures", alive)
         await fleet.ask_all("stop", alive)
@@ -114,6 +115,12 @@ async def until_spent(fleet: Fleet, units: int) -> None:
             return
         await fleet.clock.sleep(3.0)
     raise AssertionError(f"the window is over, but not spent: {(await fleet.sent()).served}")
+
+
+async def until_back(fleet: Fleet) -> None:
+    """Wait until no process believes that the meeting place is away."""
+    while any(figures["state"] == "away" for figures in await fleet.ask_all("figures")):
+        await fleet.clock.sleep(3.0)
 
 
 async def nothing(fleet: Fleet) -> None:
