@@ -46,7 +46,7 @@ def setup(request: pytest.FixtureRequest) -> Setup:
     return Setup(
         sys.executable,
         limits_of(LIMIT),
-        processes=4,
+        processes=3,
         pace=Pace(request.param),
         begins_in=24.0,
         latency=LATENCY,

@@ -61,7 +61,7 @@ async def test_a_start_within_a_second_of_a_turn(setup: Setup, place: MeetingPla
     assert outcome.sent.refusals == 0
 
 
-@pytest.mark.parametrize("skew", [-60.0, 60.0])
+@pytest.mark.parametrize("skew", [-60.0, pytest.param(60.0, marks=pytest.mark.long)])
 async def test_a_host_whose_clock_is_wrong(setup: Setup, place: MeetingPlace, skew: float) -> None:
     outcome = await run(replace(setup, skews=[skew] * setup.processes), place, nothing)
     assert outcome.sent.refusals == 0
