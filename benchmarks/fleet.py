@@ -5,6 +5,10 @@ millisecond here takes that many times as long on it. While a window's units are
 lease of ten seconds is a second or more. Once they are spent, and all wait for the turn, it is fast. Limiters that are
 compared run at the same time, some seconds apart, because each window begins with a burst.
 
+Who has not asked for a second and a half of the clock is not counted among those who wait. So where other load on the
+machine stops a process for as long as that, and the row of the worst lag says so, fairness and round trips are that
+load's and not the protocol's.
+
 Its own process prints the rows of each part, as JSON in a line.
 """
 
@@ -23,7 +27,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.fleet_clock import QUARTER_SECONDS, Pace
-from benchmarks.fleet_figures import NAMES, harvest_rows, visit_rows
+from benchmarks.fleet_figures import NAMES, harvest_rows, lag_row, visit_rows
 from benchmarks.fleet_processes import (
     Fleet,
     MeetingPlace,
@@ -180,8 +184,9 @@ class FleetBench:
             await fleet.ask_all("start", tasks=scale.tasks)
             await fleet.until(scale.windows + 1, -MARGIN)
             sent, trips = await fleet.sent(), place.trips()
+            lag = max(figures["lag"] for figures in await fleet.ask_all("figures"))
             await fleet.ask_all("stop")
-        return harvest_rows(kind, setup, sent, trips)
+        return [*harvest_rows(kind, setup, sent, trips), lag_row(kind, setup, lag)]
 
     async def visits(self) -> list[Row]:
         """Return the rows of interactive requests beside processes that harvest."""

@@ -51,6 +51,11 @@ def _trips_row(name: str, setup: Setup, sent: Sent, trips: int, windows: int) ->
     return Row("T18", f"{name}: round trips per process and window", each, "", at_most=7.0)
 
 
+def lag_row(kind: str, setup: Setup, lag: float) -> Row:
+    """Return the row of the worst lag of a process's event loop, in seconds of the clock."""
+    return Row("", f"{NAMES[kind]}, {setup.limit:,}: worst lag of a process, on the clock", lag, "s")
+
+
 def visit_rows(kind: str, setup: Setup, visits: Iterable[Sequence[float]], sent: Sent) -> list[Row]:
     """Return the rows of interactive requests: when each was asked for, and how long it waited, in seconds."""
     name = f"{NAMES[kind]}, {setup.limit:,} and interactive requests"

@@ -27,6 +27,7 @@ from strava_async.quota.values import Priority
 
 APPLICATION = "7"
 PAUSE_SECONDS = 1.0  # after an error
+PROBE_SECONDS = 0.25  # between two looks at the event loop
 
 _visit: ContextVar[list[float]] = ContextVar("_visit")
 
@@ -80,6 +81,7 @@ class WorkerJobs:
         self._visits: list[list[float]] = []
         self._held: list[Permit] = []
         self._messages = Messages()
+        self._lag = 0.0
 
     async def open(
         self,
@@ -116,6 +118,7 @@ class WorkerJobs:
     async def begin(self, epoch: float) -> Mapping[str, Any]:
         """Let the clock run; see ``AgreedClock.begin``."""
         self._clock.begin(epoch)
+        self._probe = asyncio.create_task(self._measure_lag())
         return {}
 
     async def start(self, tasks: int, priority: str = "NORMAL", requests: int | None = None) -> Mapping[str, Any]:
@@ -161,7 +164,7 @@ class WorkerJobs:
 
         Returns:
             the answers and errors of its calls; when visitors came, and how long they waited for a permit, in seconds
-            of the clock; what the limiter says.
+            of the clock; what the limiter says; the worst lag of the event loop, in seconds of the clock.
         """
         now = self._clock.time()
         visits = [(asked_at, now - asked_at if waited < 0 else waited) for asked_at, waited in self._visits]
@@ -170,6 +173,7 @@ class WorkerJobs:
             "errors": self._errors,
             "unfinished": len(self._tasks),
             "visits": visits,
+            "lag": self._lag,
             "messages": self._messages.kept,
             "state": getattr(self._limiter, "state", ""),
             "processes": getattr(self._limiter, "processes", 1),
@@ -177,6 +181,7 @@ class WorkerJobs:
 
     async def stop(self) -> Mapping[str, Any]:
         """End all tasks, and give back what is in hand."""
+        self._probe.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -184,6 +189,12 @@ class WorkerJobs:
         if not isinstance(self._limiter, RateLimiter):
             await self._limiter.aclose()
         return {}
+
+    async def _measure_lag(self) -> None:
+        while True:
+            before = self._clock.monotonic()
+            await self._clock.sleep(PROBE_SECONDS)
+            self._lag = max(self._lag, self._clock.monotonic() - before - PROBE_SECONDS)
 
     def _begin(self, work: Any) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work)
