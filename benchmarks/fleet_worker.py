@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import random
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
@@ -27,7 +28,7 @@ from strava_async.quota.values import Priority
 
 APPLICATION = "7"
 PAUSE_SECONDS = 1.0  # after an error
-PROBE_SECONDS = 0.25  # between two looks at the event loop
+PROBE_SECONDS = 0.02  # between two looks at the event loop
 
 _visit: ContextVar[list[float]] = ContextVar("_visit")
 
@@ -164,7 +165,7 @@ class WorkerJobs:
 
         Returns:
             the answers and errors of its calls; when visitors came, and how long they waited for a permit, in seconds
-            of the clock; what the limiter says; the worst lag of the event loop, in seconds of the clock.
+            of the clock; what the limiter says; the worst lag of the event loop, in real seconds.
         """
         now = self._clock.time()
         visits = [(asked_at, now - asked_at if waited < 0 else waited) for asked_at, waited in self._visits]
@@ -192,9 +193,9 @@ class WorkerJobs:
 
     async def _measure_lag(self) -> None:
         while True:
-            before = self._clock.monotonic()
-            await self._clock.sleep(PROBE_SECONDS)
-            self._lag = max(self._lag, self._clock.monotonic() - before - PROBE_SECONDS)
+            before = time.monotonic()
+            await asyncio.sleep(PROBE_SECONDS)
+            self._lag = max(self._lag, time.monotonic() - before - PROBE_SECONDS)
 
     def _begin(self, work: Any) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work)
