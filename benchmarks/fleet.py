@@ -2,7 +2,7 @@
 
 Real processes, ``ApiV3`` and an emulator over loopback. Their clock runs fast, and is the same for all: so what takes a
 millisecond here takes that many times as long on it. While a window's units are sent it is slow enough for two cores: a
-lease of ten seconds is a second or more. Once they are spent, and all wait for the turn, it is fast. Limiters that are
+lease of ten seconds is five or more. Once they are spent, and all wait for the turn, it is fast. Limiters that are
 compared run at the same time, some seconds apart, because each window begins with a burst.
 
 Who has not asked for a second and a half of the clock is not counted among those who wait. So where other load on the
@@ -87,10 +87,10 @@ class Scale:
     wakes: int
 
 
-SHORT, LONG, SINGLE = Pace(5.0, 60.0, 100.0), Pace(5.0, 80.0, 100.0), Pace(2.0)
+SHORT, LONG, SINGLE = Pace(1.5, 25.0, 150.0), Pace(2.0, 40.0, 150.0), Pace(2.0)
 WHOLE = Scale(
     groups=((Harvest(100, SHORT), Harvest(600, SHORT)), (Harvest(3_000, LONG),)),
-    visited=Harvest(600, Pace(4.0, 60.0, 20.0)),
+    visited=Harvest(600, Pace(2.0, 25.0, 20.0)),
     seconds_apart=4.0,
     processes=PROCESSES,
     tasks=TASKS,

@@ -55,7 +55,7 @@ def make_limiter(kind: str, where: str, clock: Clock, options: Mapping[str, Any]
     client = Redis(port=int(where))
     if kind == "redis":
         return RedisRateLimiter(client, application=APPLICATION, clock=clock, **options)
-    settings = {"random": None, "reserve": 0.2, "away": "share", "lease_seconds": 10.0, **options}
+    settings: dict[str, Any] = {"random": None, "reserve": 0.2, "away": "share", "lease_seconds": 10.0, **options}
     return SharedLimiter(RedisPlace(client, APPLICATION), "Redis", clock=clock, **settings)
 
 
