@@ -17,6 +17,8 @@ mean. The command itself needs the standard library alone: it makes an environme
 ``start_cost``      T9, T10
 ``typed``           T8, with ``typed_ours`` and ``typed_theirs``, one for each environment
 ``limiter``         T11
+``fleet``           T16 to T21, only if asked for: processes that share a quota, with ``fleet_figures``,
+                    ``fleet_processes``, ``fleet_worker``, ``fleet_strava``, ``fleet_redis`` and ``fleet_clock``
 ``service``         ``python -m benchmarks.service``, a separate command: the example service under load, with
                     ``service_app``, ``service_strava``, ``service_users``, ``service_probe``, ``service_figures``
                     and ``service_jobs``

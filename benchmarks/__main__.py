@@ -7,12 +7,12 @@ import asyncio
 import json
 import platform
 import time
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Set
+from dataclasses import dataclass, replace
 
 from benchmarks import environments, harvest, request_cost, start_cost, typed
-from benchmarks.environments import CORE
-from benchmarks.processes import run_python, say, serving
+from benchmarks.environments import CORE, FLEET
+from benchmarks.processes import run_python, running, say, serving
 from benchmarks.table import Row, render
 
 
@@ -26,6 +26,7 @@ class Plan:
         stravalib_share: stravalib does one in so many requests of the harvest.
         import_rounds: imports.
         typed_rounds: of reading bodies.
+        fleet_is_whole: whether the fleet is measured in full, or with a tenth of the work.
     """
 
     request_rounds: int
@@ -34,6 +35,7 @@ class Plan:
     stravalib_share: int
     import_rounds: int
     typed_rounds: int
+    fleet_is_whole: bool = True
 
 
 QUICK = Plan(request_rounds=9, requests=60, harvest_rounds=5, stravalib_share=25, import_rounds=5, typed_rounds=3)
@@ -46,15 +48,22 @@ PARTS = {
     "start": "the cost of a start",
     "typed": "dictionaries and models",
     "limiter": "the limiter",
+    "fleet": "processes that share a quota",
 }
-ALL = PARTS.keys() - {"lag"}  # the harvest measures that too
+# The harvest measures the lag too; the fleet takes as long as all others together.
+ALL = PARTS.keys() - {"lag", "fleet"}
 
 _LIMITER = "import json; from benchmarks.limiter import measure; print(json.dumps(measure()))"
 
 
-async def measure(plan: Plan, parts: Collection[str]) -> list[Row]:
+async def measure(plan: Plan, parts: Set[str]) -> list[Row]:
     """Return the rows of some parts, in the order of ``PARTS``."""
     rows: list[Row] = []
+    if "fleet" in parts:
+        say(f"{PARTS['fleet']} ...")
+        rows += await _fleet(plan)
+    if not parts - {"fleet"}:
+        return rows
     async with serving() as bench:
         work: dict[str, Callable[[], Awaitable[list[Row]]]] = {
             "request": lambda: request_cost.measure(bench, rounds=plan.request_rounds, requests=plan.requests),
@@ -65,7 +74,7 @@ async def measure(plan: Plan, parts: Collection[str]) -> list[Row]:
             "limiter": _limiter,
         }
         for part, what in PARTS.items():
-            if part in parts:
+            if part in parts and part in work:
                 say(f"{what} ...")
                 rows += await work[part]()
     return rows
@@ -82,18 +91,30 @@ async def _limiter() -> list[Row]:
     ]
 
 
+async def _fleet(plan: Plan) -> list[Row]:
+    rows: list[Row] = []
+    async with running(FLEET.python, "benchmarks.fleet", *(() if plan.fleet_is_whole else ("--quick",))) as process:
+        while part := (await process.answer())["rows"]:
+            rows += [Row(**row) for row in part]
+    return rows
+
+
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Print each target with its figure.")
     parser.add_argument("--full", action="store_true", help="more rounds, and stravalib's whole harvest: some minutes")
     parser.add_argument("--only", action="append", choices=PARTS, help="this part; may be given several times")
+    parser.add_argument("--quick", action="store_true", help="of the fleet a tenth, whose figures mean little")
     given = parser.parse_args()
     full: bool = given.full
-    environments.make_all()
+    parts = frozenset(given.only or ALL)
+    made = (*(environments.ALL if parts - {"fleet"} else ()), *((FLEET,) if "fleet" in parts else ()))
+    for environment in made:
+        environments.make(environment)
     began = time.monotonic()
-    rows = asyncio.run(measure(FULL if full else QUICK, given.only or ALL))
+    rows = asyncio.run(measure(replace(FULL if full else QUICK, fleet_is_whole=not given.quick), parts))
     print(f"{'full' if full else 'quick'} run on {platform.python_implementation()} {platform.python_version()}")
-    for environment in environments.ALL:
+    for environment in made:
         print(environments.versions(environment))
     print()
     print(render(rows))

@@ -64,16 +64,12 @@ STRAVALIB = Environment("stravalib", ("stravalib==2.6.0",))
 ALL = (BARE, CORE, FAST, TYPED, STRAVALIB)
 # Only for `python -m benchmarks.service`. The users need aiohttp; the service does not use it.
 SERVICE = Environment("service", (*_required("examples"), "aiohttp==3.14.5"))
-
-
-def make_all() -> None:
-    """Make the environments that are missing or out of date. Takes a minute or two the first time."""
-    for environment in ALL:
-        make(environment)
+# Only for `--only fleet`: the emulator, a client, and a client of Redis.
+FLEET = Environment("fleet", (*_required("testing"), *_required("fast"), *_required("redis")))
 
 
 def make(environment: Environment) -> None:
-    """Make an environment if it is missing or out of date."""
+    """Make an environment if it is missing or out of date. Takes some ten seconds."""
     folder = FOLDER / environment.name
     stamp = folder / "made-from.txt"
     wanted = "\n".join((sys.version, *environment.packages, *environment.unwanted))

@@ -146,5 +146,5 @@ def test_the_worst_lag_is_that_of_the_best_round_and_the_median_stands_below() -
 
 
 def test_a_run_is_of_all_parts_and_asks_for_five_rounds_of_lag() -> None:
-    assert {*ALL_PARTS, "lag"} == PARTS.keys()
+    assert {*ALL_PARTS, "lag", "fleet"} == PARTS.keys()
     assert min(QUICK.harvest_rounds, FULL.harvest_rounds) >= 5
