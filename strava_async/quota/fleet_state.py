@@ -65,7 +65,7 @@ class Doubt(NamedTuple):
     Attributes:
         usage: what would be known without it; ``NONE`` if it was the first.
         at: when it was told; the number of a request that was granted then or later confirms or refutes it.
-        process: who told it; another process that tells as much confirms it.
+        process: who told it; another process that tells more confirms it.
     """
 
     usage: int
