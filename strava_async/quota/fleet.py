@@ -217,7 +217,8 @@ def _put_row(fleet: Fleet, report: Report) -> None:
             each.read,
             each.overall,
             now + each.ms if each.until == NONE else each.until,
-            each.in_window and (in_window or each.ms > 0),
+            # Of a process that has not turned yet, what it tells now may have been counted since the boundary.
+            each.in_window and (in_window or each.ms > 0 or each.until == NONE),
         )
         for each in report.unconfirmed
     )

@@ -268,6 +268,13 @@ def test_what_is_held_goes_along(room: Room) -> None:
     assert room.held() == reads(100)
 
 
+def test_what_a_process_ends_that_has_not_turned_yet_may_be_of_the_new_window(room: Room) -> None:
+    room.tell("b", wants=Wants(normal=1))
+    room.tell("a", quarter=QUARTER + 1, done=NOTHING)
+    room.tell("b", held=NOTHING, done=reads(1), unconfirmed=(Unconfirmed(1, 1),))
+    assert room.fleet.unconfirmed(in_window=True) == reads(1)
+
+
 def test_after_a_full_window_one_request_goes_first(room: Room) -> None:
     room.tell("a", wants=Wants(normal=89))
     room.answer("a", 89, 100)
