@@ -45,6 +45,7 @@ from strava_async.quota.values import QUARTERS_PER_DAY
 HEAL_MS = 4_000
 CARRY_MS = 60_000  # how long requests of a process that was lost may still be under way
 OVERDUE_MS = 2_000  # after the end of a window that no process is sure of
+LATE_MS = 1_000  # after the boundary, a window turns here at the latest
 STALE_MS = 3_600_000
 MOST_AHEAD = 3  # units
 _COOLDOWN_MS, _MAX_COOLDOWN_MS = 5_000, 300_000
@@ -203,7 +204,7 @@ def _is_full(fleet: Fleet, new_day: bool) -> bool:
 
 def _carried(fleet: Fleet, requests: Unconfirmed) -> Unconfirmed:
     """Return what may be counted in a window that begins now as part of it."""
-    return requests._replace(in_window=requests.in_window and requests.until > fleet.at)
+    return requests._replace(in_window=requests.in_window and requests.until > fleet.at - LATE_MS)
 
 
 # -- what a process tells (5, 6) ---------------------------------------------------------------------------------------
@@ -217,7 +218,8 @@ def _put_row(fleet: Fleet, report: Report) -> None:
             each.read,
             each.overall,
             now + each.ms if each.until == NONE else each.until,
-            each.in_window and (in_window or each.ms > 0),
+            # Of a process that has not turned yet, what it tells now may have been counted since the boundary.
+            each.in_window and (in_window or each.ms > 0 or each.until == NONE),
         )
         for each in report.unconfirmed
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from strava_async.quota.fleet import CARRY_MS, HEAL_MS, MOST_AHEAD, OVERDUE_MS, sync
+from strava_async.quota.fleet import CARRY_MS, HEAL_MS, LATE_MS, MOST_AHEAD, OVERDUE_MS, sync
 from strava_async.quota.fleet_grants import HELD_MS, IN_ADVANCE, PATIENCE_MS
 from strava_async.quota.fleet_messages import NONE, NOTHING, Numbers, Reply, Report, Spent, Unconfirmed, Wants
 from strava_async.quota.fleet_probes import PROBE_MS
@@ -266,6 +266,24 @@ def test_what_is_held_goes_along(room: Room) -> None:
     room.tell("b", wants=Wants(normal=40))
     room.tell("a", quarter=QUARTER + 1, done=NOTHING, wants=Wants(interactive=100))
     assert room.held() == reads(100)
+
+
+def test_what_a_process_ends_that_has_not_turned_yet_may_be_of_the_new_window(room: Room) -> None:
+    room.tell("b", wants=Wants(normal=1))
+    room.tell("a", quarter=QUARTER + 1, done=NOTHING)
+    room.tell("b", held=NOTHING, done=reads(1), unconfirmed=(Unconfirmed(1, 1),))
+    assert room.fleet.unconfirmed(in_window=True) == reads(1)
+
+
+def test_what_was_told_just_before_the_turn_may_be_of_the_new_window(room: Room) -> None:
+    for process in "bc":
+        room.tell(process, wants=Wants(normal=1))
+    room.tell("b", held=NOTHING, done=reads(1), unconfirmed=(Unconfirmed(1, 1),))
+    room.now += LATE_MS - 100
+    room.tell("c", held=NOTHING, done=reads(1), unconfirmed=(Unconfirmed(1, 1),))
+    room.now += 200
+    room.tell("a", quarter=QUARTER + 1, done=NOTHING)
+    assert room.fleet.unconfirmed(in_window=True) == reads(1)
 
 
 def test_after_a_full_window_one_request_goes_first(room: Room) -> None:
