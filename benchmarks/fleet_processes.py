@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from benchmarks.fleet_clock import QUARTER_SECONDS, REAL, AgreedClock, Pace
 from benchmarks.processes import Process, running
 from strava_async.clock import SystemClock
-from strava_async.quota.fleet_codec import load_fleet
+from strava_async.quota.fleet.codec import load_fleet
 
 TELL_SECONDS = 0.05  # for all to hear when the clock begins
 SOME_HOUR = 1_767_693_600.0  # 2026-01-06 10:00:00 UTC

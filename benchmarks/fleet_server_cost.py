@@ -23,7 +23,7 @@ from redis.exceptions import ConnectionError as NotYetError
 
 from strava_async.limiter.redis_packing import pack_report
 from strava_async.limiter.redis_script import script
-from strava_async.quota.fleet_messages import Report, Spent, Wants
+from strava_async.quota.fleet.messages import Report, Spent, Wants
 
 FEW, MANY = 8, 64
 _KEYS = ("{strava:benchmark}:quota", "{strava:benchmark}:rows")

@@ -21,9 +21,9 @@ from strava_async.limiter.base import Limiter
 from strava_async.limiter.local import RateLimiter
 from strava_async.limiter.shared import SharedLimiter
 from strava_async.limiter.sqlite import SqliteRateLimiter
-from strava_async.quota.fleet import sync
-from strava_async.quota.fleet_messages import Reply, Report
-from strava_async.quota.fleet_state import Fleet
+from strava_async.quota.fleet.messages import Reply, Report
+from strava_async.quota.fleet.state import Fleet
+from strava_async.quota.fleet.sync import sync
 from strava_async.quota.values import Priority, QuotaClass
 from strava_async.testing.clock import FakeClock
 

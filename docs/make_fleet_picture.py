@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from strava_async.testing.meters import MeterLimits, Meters
-from tests.quota.fleet_simulation import FleetDesk, Place
+from tests.quota.fleet.simulation import FleetDesk, Place
 from tests.quota.simulation import Desk, Job, World
 
 PICTURE = Path(__file__).parent / "fleet.svg"

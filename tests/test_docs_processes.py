@@ -30,9 +30,9 @@ from strava_async.cli.quota_table import draw
 from strava_async.cli.redis import read_fleet
 from strava_async.cli.terminal import Terminal
 from strava_async.limiter.redis_place import RedisPlace
-from strava_async.quota.fleet import sync
-from strava_async.quota.fleet_messages import Report, Spent, Wants
-from strava_async.quota.fleet_state import Fleet
+from strava_async.quota.fleet.messages import Report, Spent, Wants
+from strava_async.quota.fleet.state import Fleet
+from strava_async.quota.fleet.sync import sync
 from strava_async.redis import RedisTokenStore
 from strava_async.stores.encryption import generate_key
 from strava_async.testing import Emulator, MeterLimits, serve

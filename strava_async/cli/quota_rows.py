@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from strava_async.quota.fleet import sync
-from strava_async.quota.fleet_messages import DAYS, METERS, NONE, OVERALL, READ, Report, Wants
-from strava_async.quota.fleet_state import Fleet, Row
+from strava_async.quota.fleet.messages import DAYS, METERS, NONE, OVERALL, READ, Report, Wants
+from strava_async.quota.fleet.state import Fleet, Row
+from strava_async.quota.fleet.sync import sync
 from strava_async.quota.readings import Quota
 from strava_async.quota.values import QUARTER_SECONDS, QUARTERS_PER_DAY
 

@@ -12,7 +12,7 @@ from redis.exceptions import MovedError, RedisError
 from strava_async.cli.terminal import UsageError
 from strava_async.errors import StoreError
 from strava_async.limiter.redis_place import RedisPlace
-from strava_async.quota.fleet_state import Fleet
+from strava_async.quota.fleet.state import Fleet
 from strava_async.stores.redis_errors import reason
 
 TIMEOUT_SECONDS = 5.0

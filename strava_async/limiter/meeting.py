@@ -11,8 +11,8 @@ import anyio
 from strava_async.clock import Clock
 from strava_async.errors import StoreError, StravaError
 from strava_async.limiter.meeting_place import MeetingPlace
-from strava_async.quota.fleet_ledger import FleetLedger
-from strava_async.quota.fleet_messages import NO_WANTS, Reply, Report, Wants
+from strava_async.quota.fleet.ledger import FleetLedger
+from strava_async.quota.fleet.messages import NO_WANTS, Reply, Report, Wants
 
 CALL_SECONDS = 3.0
 _LAST_CALL_SECONDS = 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from strava_async.quota.fleet_messages import Reply, Report
+from strava_async.quota.fleet.messages import Reply, Report
 
 
 class MeetingPlace(Protocol):

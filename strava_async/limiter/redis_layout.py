@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from typing import Any, cast
 
-from strava_async.quota.fleet_messages import NONE, Reply, Report
-from strava_async.quota.fleet_state import Fleet, Row
+from strava_async.quota.fleet.messages import NONE, Reply, Report
+from strava_async.quota.fleet.state import Fleet, Row
 
 _PAIRS, _FOURS = ("granted", "number_at", "lateness", "elsewhere"), ("usage", "limits")  # of a reply
 

@@ -9,9 +9,9 @@ import struct
 from collections.abc import Mapping
 
 from strava_async.limiter.redis_layout import FLEET, REPLY, REPORT, STATE
-from strava_async.quota.fleet_codec import VERSION
-from strava_async.quota.fleet_messages import Reply, Report, Spent, Unconfirmed, Wants
-from strava_async.quota.fleet_state import Doubt, Fleet, Lost, Row
+from strava_async.quota.fleet.codec import VERSION
+from strava_async.quota.fleet.messages import Reply, Report, Spent, Unconfirmed, Wants
+from strava_async.quota.fleet.state import Doubt, Fleet, Lost, Row
 
 _STATE = struct.Struct(f"<B{STATE.size}d")
 _DOUBT, _LOST = struct.Struct("<BddB"), struct.Struct("<dddBB")

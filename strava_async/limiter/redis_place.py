@@ -32,8 +32,8 @@ from strava_async._types import is_list, is_object
 from strava_async.errors import LimiterError, StoreError
 from strava_async.limiter.redis_packing import pack_report, unpack_fleet, unpack_reply
 from strava_async.limiter.redis_script import script
-from strava_async.quota.fleet_messages import Reply, Report
-from strava_async.quota.fleet_state import Fleet
+from strava_async.quota.fleet.messages import Reply, Report
+from strava_async.quota.fleet.state import Fleet
 from strava_async.stores.redis_errors import reason
 
 # A little less than the limiter's own patience, so that it is told what was waited for. A new connection over TLS to

@@ -13,8 +13,8 @@ from functools import cache
 from importlib import resources
 
 from strava_async.limiter.redis_layout import DOUBT, NEW_STATE, REPLY, REPORTED, REQUESTS, ROW, STATE
-from strava_async.quota.fleet_codec import VERSION
-from strava_async.quota.fleet_messages import NONE
+from strava_async.quota.fleet.codec import VERSION
+from strava_async.quota.fleet.messages import NONE
 from strava_async.quota.values import QUARTERS_PER_DAY
 
 PIECES = ("state", "learn", "shares", "probes", "grants", "window", "sync")

@@ -22,8 +22,8 @@ from strava_async.clock import Clock
 from strava_async.errors import LimiterError, StravaError
 from strava_async.limiter.dispatcher import Dispatcher
 from strava_async.limiter.meeting import Meeting
-from strava_async.quota.fleet_ledger import FleetLedger
-from strava_async.quota.fleet_messages import Wants
+from strava_async.quota.fleet.ledger import FleetLedger
+from strava_async.quota.fleet.messages import Wants
 from strava_async.quota.values import Priority, QuotaClass
 
 _SHORTEST_SLEEP = 0.001

@@ -27,7 +27,7 @@ from strava_async.limiter.meeting_place import MeetingPlace
 from strava_async.limiter.permit import LedgerPermit
 from strava_async.limiter.queue import Waiter
 from strava_async.limiter.reporter import Reporter
-from strava_async.quota.fleet_ledger import FleetLedger
+from strava_async.quota.fleet.ledger import FleetLedger
 from strava_async.quota.values import Blocked, Priority, QuotaClass
 
 if TYPE_CHECKING:

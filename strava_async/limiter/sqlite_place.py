@@ -14,9 +14,9 @@ import anyio.to_thread
 from strava_async.clock import Clock, SystemClock
 from strava_async.limiter import sqlite_state
 from strava_async.limiter.sqlite_state import QUOTA
-from strava_async.quota.fleet import sync
-from strava_async.quota.fleet_messages import Reply, Report
-from strava_async.quota.fleet_state import Fleet
+from strava_async.quota.fleet.messages import Reply, Report
+from strava_async.quota.fleet.state import Fleet
+from strava_async.quota.fleet.sync import sync
 from strava_async.stores.sqlite_held import HeldConnection
 from strava_async.stores.sqlite_shared import SharedFile
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import sqlite3
 
 from strava_async.errors import StoreError
-from strava_async.quota.fleet_codec import VERSION, dump_fleet, dump_row, load_fleet, load_row
-from strava_async.quota.fleet_state import Fleet, Row
+from strava_async.quota.fleet.codec import VERSION, dump_fleet, dump_row, load_fleet, load_row
+from strava_async.quota.fleet.state import Fleet, Row
 from strava_async.stores.sqlite_file import Schema
 
 QUOTA = Schema(

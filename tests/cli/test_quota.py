@@ -29,9 +29,9 @@ from strava_async.limiter.redis_place import RedisPlace
 from strava_async.limiter.sqlite import SqliteRateLimiter
 from strava_async.limiter.sqlite_place import SqlitePlace
 from strava_async.oauth.token_set import TokenSet
-from strava_async.quota.fleet import sync
-from strava_async.quota.fleet_messages import NONE, Report, Spent, Unconfirmed, Wants
-from strava_async.quota.fleet_state import Fleet
+from strava_async.quota.fleet.messages import NONE, Report, Spent, Unconfirmed, Wants
+from strava_async.quota.fleet.state import Fleet
+from strava_async.quota.fleet.sync import sync
 from strava_async.stores.sqlite import SqliteTokenStore
 from strava_async.testing import Emulator, FakeClock, MeterLimits
 from tests.environment import clean_environment

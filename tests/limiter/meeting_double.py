@@ -8,9 +8,9 @@ import anyio
 import anyio.lowlevel
 
 from strava_async.limiter.shared import SharedLimiter
-from strava_async.quota.fleet import sync
-from strava_async.quota.fleet_messages import Reply, Report
-from strava_async.quota.fleet_state import Fleet
+from strava_async.quota.fleet.messages import Reply, Report
+from strava_async.quota.fleet.state import Fleet
+from strava_async.quota.fleet.sync import sync
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 
 

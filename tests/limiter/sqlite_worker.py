@@ -35,7 +35,7 @@ from strava_async.clock import SystemClock
 from strava_async.errors import QuotaExceededError, StoreError
 from strava_async.limiter.base import Permit
 from strava_async.limiter.sqlite_place import SqlitePlace
-from strava_async.quota.fleet_messages import Report
+from strava_async.quota.fleet.messages import Report
 from strava_async.testing.clock import SOME_TUESDAY
 
 LIMIT = 100

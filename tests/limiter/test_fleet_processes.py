@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.fleet_processes import Fleet, MeetingPlace, QuotaFile, QuotaServer, Setup
-from strava_async.quota.fleet_grants import IN_ADVANCE
+from strava_async.quota.fleet.grants import IN_ADVANCE
 from tests.limiter.fleet_faults import LIMIT, TASKS, nothing, run
 from tests.limiter.fleet_faults import anyio_backend as anyio_backend
 from tests.limiter.fleet_faults import redis_server as redis_server

@@ -23,8 +23,8 @@ from strava_async import InputError
 from strava_async.errors import LimiterError, QuotaExceededError, StoreError
 from strava_async.limiter.base import ClosableLimiter, Limiter
 from strava_async.limiter.redis_place import RedisPlace
-from strava_async.quota.fleet_messages import Report, Spent, Wants
-from strava_async.quota.fleet_state import Fleet
+from strava_async.quota.fleet.messages import Report, Spent, Wants
+from strava_async.quota.fleet.state import Fleet
 from strava_async.redis import RedisRateLimiter
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from tests.frames import shown_by

@@ -9,8 +9,8 @@ import pytest
 
 from strava_async.limiter.redis_layout import FLEET, NEW_STATE, REPORT, STATE, Layout
 from strava_async.limiter.redis_script import PIECES, compiled, script
-from strava_async.quota.fleet_messages import Report
-from strava_async.quota.fleet_state import Fleet
+from strava_async.quota.fleet.messages import Report
+from strava_async.quota.fleet.state import Fleet
 
 MOST_BYTES = 40_000  # it is sent once, and again after a SCRIPT FLUSH
 

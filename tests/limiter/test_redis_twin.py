@@ -13,9 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from strava_async.quota.fleet import sync
-from strava_async.quota.fleet_codec import VERSION
-from strava_async.quota.fleet_messages import (
+from strava_async.quota.fleet.codec import VERSION
+from strava_async.quota.fleet.messages import (
     NONE,
     NOTHING,
     UNKNOWN,
@@ -27,10 +26,11 @@ from strava_async.quota.fleet_messages import (
     Unconfirmed,
     numbers_of,
 )
-from strava_async.quota.fleet_messages import Wants as WantsOf
-from strava_async.quota.fleet_state import Doubt, Fleet, Lost, Row
+from strava_async.quota.fleet.messages import Wants as WantsOf
+from strava_async.quota.fleet.state import Doubt, Fleet, Lost, Row
+from strava_async.quota.fleet.sync import sync
 from strava_async.quota.values import Priority
-from tests.quota.fleet_simulation import Harvesters
+from tests.quota.fleet.simulation import Harvesters
 from tests.quota.simulation import ragged
 from tests.redis_server import RedisServer, needs_redis
 

@@ -21,13 +21,13 @@ from strava_async import InputError, SqliteRateLimiter
 from strava_async.errors import LimiterError, QuotaExceededError, StoreError
 from strava_async.limiter.base import ClosableLimiter, Limiter
 from strava_async.limiter.sqlite_place import SqlitePlace, applications
-from strava_async.quota.fleet_codec import dump_fleet, dump_row, load_fleet, load_row
-from strava_async.quota.fleet_messages import Report
-from strava_async.quota.fleet_state import Fleet
+from strava_async.quota.fleet.codec import dump_fleet, dump_row, load_fleet, load_row
+from strava_async.quota.fleet.messages import Report
+from strava_async.quota.fleet.state import Fleet
 from strava_async.quota.values import Priority, QuotaClass
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from tests.limiter.contract import ClosableLimiterContract, answer
-from tests.quota.fleet_simulation import Harvesters
+from tests.quota.fleet.simulation import Harvesters
 
 pytestmark = pytest.mark.anyio
 

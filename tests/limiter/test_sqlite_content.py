@@ -16,9 +16,9 @@ import pytest
 from strava_async.errors import StoreError
 from strava_async.limiter.sqlite_place import SqlitePlace, applications
 from strava_async.limiter.sqlite_state import MAX_APPLICATIONS, MAX_PROCESSES
-from strava_async.quota.fleet_codec import dump_fleet
-from strava_async.quota.fleet_messages import Report, Spent
-from strava_async.quota.fleet_state import Fleet
+from strava_async.quota.fleet.codec import dump_fleet
+from strava_async.quota.fleet.messages import Report, Spent
+from strava_async.quota.fleet.state import Fleet
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from tests.limiter.sqlite_processes import ROOT
 
@@ -47,7 +47,7 @@ MOUNTED = """
 import os, sys, anyio, logging
 from strava_async.errors import StoreError
 from strava_async.limiter.sqlite_place import SqlitePlace
-from strava_async.quota.fleet_messages import Report, Spent
+from strava_async.quota.fleet.messages import Report, Spent
 
 folder, count = sys.argv[1], 0
 place = SqlitePlace(f"{folder}/quota.db", "7")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from strava_async.quota.fleet_codec import load_fleet, load_row
+from strava_async.quota.fleet.codec import load_fleet, load_row
 from tests.limiter.sqlite_processes import ROOT, Workers, ask
 
 if sys.platform == "win32":
@@ -169,7 +169,7 @@ def test_a_fork_inherits_nothing_of_the_file(path: Path) -> None:
 AFTER_FORK = """
 import anyio, os, sys
 from strava_async.limiter.sqlite_place import SqlitePlace
-from strava_async.quota.fleet_messages import Report
+from strava_async.quota.fleet.messages import Report
 
 place = SqlitePlace(sys.argv[1], "7")
 
@@ -206,7 +206,7 @@ def test_a_fork_while_another_thread_is_at_work_waits_for_it(path: Path) -> None
     script = """
 import anyio, os, sys, threading
 from strava_async.limiter.sqlite_place import SqlitePlace
-from strava_async.quota.fleet_messages import Report
+from strava_async.quota.fleet.messages import Report
 
 place = SqlitePlace(sys.argv[1], "7")
 
@@ -233,7 +233,7 @@ def test_a_process_that_starts_anew_again_and_again_leaves_a_bounded_number_of_r
     script = """
 import anyio, sys
 from strava_async.limiter.sqlite_place import SqlitePlace
-from strava_async.quota.fleet_messages import Report, Spent, Wants
+from strava_async.quota.fleet.messages import Report, Spent, Wants
 
 class Clock:
     now = 1_000_000.0

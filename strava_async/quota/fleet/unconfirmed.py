@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from strava_async.quota.budget import Budget
 from strava_async.quota.entry import Completion
-from strava_async.quota.fleet_messages import NONE, OVERALL, READ, Unconfirmed
+from strava_async.quota.fleet.messages import NONE, OVERALL, READ, Unconfirmed
 
 
 class UnconfirmedRequests:

@@ -1,7 +1,7 @@
 """The state of processes that share a quota, as text: one for the quota, and a short one for each process. Pure.
 
 What is read back was kept where others may write. So every value is checked: its type, that numbers are whole and no
-larger than what all languages read exactly, and that no pause ends later than those that ``fleet`` makes.
+larger than what all languages read exactly, and that no pause ends later than those that ``sync`` makes.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import json
 from dataclasses import fields
 from typing import Any, cast
 
-from strava_async.quota.fleet_messages import METERS, NONE, Spent, Unconfirmed, Wants, numbers_of
-from strava_async.quota.fleet_state import Doubt, Fleet, Lost, Row
+from strava_async.quota.fleet.messages import METERS, NONE, Spent, Unconfirmed, Wants, numbers_of
+from strava_async.quota.fleet.state import Doubt, Fleet, Lost, Row
 
 VERSION = 1
 LARGEST = 2**53 - 1

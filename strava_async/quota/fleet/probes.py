@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from strava_async.quota.fleet_messages import DAYS, NONE
-from strava_async.quota.fleet_state import Fleet
+from strava_async.quota.fleet.messages import DAYS, NONE
+from strava_async.quota.fleet.state import Fleet
 
 PROBE_MS = 300_000
 _GOOD_PART = 16  # of a quarter hour: with less, others may spend it meanwhile

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from strava_async.quota.budget import Budget
 from strava_async.quota.entry import LedgerEntry
-from strava_async.quota.fleet_books import FleetMeter
-from strava_async.quota.fleet_messages import NONE, OVERALL, READ, Pair
+from strava_async.quota.fleet.books import FleetMeter
+from strava_async.quota.fleet.messages import NONE, OVERALL, READ, Pair
 from strava_async.quota.meter import MeterState
 
 

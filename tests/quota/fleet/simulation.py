@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from strava_async.limiter.queue import Waiter, WaitQueue
-from strava_async.quota.fleet import sync
-from strava_async.quota.fleet_ledger import FleetLedger
-from strava_async.quota.fleet_messages import METERS, NONE, Reply, Report, Wants
-from strava_async.quota.fleet_state import Fleet
+from strava_async.quota.fleet.ledger import FleetLedger
+from strava_async.quota.fleet.messages import METERS, NONE, Reply, Report, Wants
+from strava_async.quota.fleet.state import Fleet
+from strava_async.quota.fleet.sync import sync
 from strava_async.quota.values import Priority, QuotaClass
 from strava_async.testing.meters import MeterLimits, Meters, RateClass
 from tests.quota.simulation import TEN_O_CLOCK, Client, Job, Latency, World, steady

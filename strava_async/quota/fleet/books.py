@@ -8,8 +8,8 @@ from collections import deque
 from strava_async.quota.budget import Budget
 from strava_async.quota.ceiling import Ceilings
 from strava_async.quota.entry import Completion, LedgerEntry, WindowMatch
-from strava_async.quota.fleet_lease import HEARD_SECONDS, Lease
-from strava_async.quota.fleet_messages import NONE, OVERALL, READ
+from strava_async.quota.fleet.lease import HEARD_SECONDS, Lease
+from strava_async.quota.fleet.messages import NONE, OVERALL, READ
 from strava_async.quota.meter import Before, MeterState
 from strava_async.quota.server_clock import ServerClock
 from strava_async.quota.turn import CounterTurn

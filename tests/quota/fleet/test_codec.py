@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strava_async.quota.fleet_codec import LARGEST, dump_fleet, dump_row, load_fleet, load_row
-from strava_async.quota.fleet_messages import Spent, Unconfirmed, Wants
-from strava_async.quota.fleet_state import Doubt, Fleet, Lost, Row
+from strava_async.quota.fleet.codec import LARGEST, dump_fleet, dump_row, load_fleet, load_row
+from strava_async.quota.fleet.messages import Spent, Unconfirmed, Wants
+from strava_async.quota.fleet.state import Doubt, Fleet, Lost, Row
 
 REQUESTS = Unconfirmed(1, 2, 3, False, 4)
 FLEET = Fleet(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from strava_async.quota.fleet_messages import (
+from strava_async.quota.fleet.messages import (
     DAYS,
     NO_WANTS,
     NONE,

@@ -1,11 +1,11 @@
 """One quota for many processes: what Strava's numbers say; each tells those of its own answers. Pure.
 
-These are rules 5 and 6 of ``fleet``.
+These are rules 5 and 6 of ``sync``.
 """
 
 from __future__ import annotations
 
-from strava_async.quota.fleet_messages import (
+from strava_async.quota.fleet.messages import (
     DAYS,
     METERS,
     NONE,
@@ -17,7 +17,7 @@ from strava_async.quota.fleet_messages import (
     Spent,
     numbers_of,
 )
-from strava_async.quota.fleet_state import Doubt, Fleet
+from strava_async.quota.fleet.state import Doubt, Fleet
 from strava_async.quota.values import QUARTERS_PER_DAY
 
 

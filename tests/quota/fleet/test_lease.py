@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from strava_async.quota.fleet import sync
-from strava_async.quota.fleet_ledger import FleetLedger
-from strava_async.quota.fleet_messages import Reply, Report, Spent, Wants
-from strava_async.quota.fleet_state import Fleet
+from strava_async.quota.fleet.ledger import FleetLedger
+from strava_async.quota.fleet.messages import Reply, Report, Spent, Wants
+from strava_async.quota.fleet.state import Fleet
+from strava_async.quota.fleet.sync import sync
 from strava_async.quota.values import Priority, QuotaClass
-from tests.quota.fleet_simulation import FleetDesk, Harvesters
+from tests.quota.fleet.simulation import FleetDesk, Harvesters
 from tests.quota.simulation import TEN_O_CLOCK, Job
 
 LEASE = 10.0

@@ -1,4 +1,4 @@
-"""One quota for many processes: what a process may start, from all that is known. Pure; ``fleet`` calls it.
+"""One quota for many processes: what a process may start, from all that is known. Pure; ``sync`` calls it.
 
 Rules:
 
@@ -8,7 +8,7 @@ Rules:
   one request goes first, and the others wait for its number, a second at most.
 - Where others spend the quota too, half of our share of what is left is out at the most.
 - A probe is one request that goes although there is no room, while nothing is out: where only unconfirmed requests are
-  in the way, and all of ours are fewer than the limit; or where a meter may have room in truth (``fleet_probes``).
+  in the way, and all of ours are fewer than the limit; or where a meter may have room in truth (``probes``).
 - Interactive requests get what there is. Normal ones get it up to a level that is fair to all who wait: as high as the
   room lets all be filled, counting what each had in this window. Background work leaves the reserve, goes behind normal
   requests that wait elsewhere, and is as fair.
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from strava_async.quota.fleet_messages import (
+from strava_async.quota.fleet.messages import (
     METERS,
     NONE,
     NOTHING,
@@ -33,9 +33,9 @@ from strava_async.quota.fleet_messages import (
     Report,
     Spent,
 )
-from strava_async.quota.fleet_probes import doubted_until, full_meters
-from strava_async.quota.fleet_shares import above_reserve, fair_part, remaining
-from strava_async.quota.fleet_state import Fleet, Row
+from strava_async.quota.fleet.probes import doubted_until, full_meters
+from strava_async.quota.fleet.shares import above_reserve, fair_part, remaining
+from strava_async.quota.fleet.state import Fleet, Row
 
 FRESH_MS = 1_500  # a process that waits and has not asked for so long is not counted among those who wait
 PATIENCE_MS = 1_000

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from strava_async.quota.fleet_state import Fleet
+from strava_async.quota.fleet.state import Fleet
 from strava_async.testing.meters import MeterLimits
-from tests.quota.fleet_simulation import FleetDesk, Harvesters
+from tests.quota.fleet.simulation import FleetDesk, Harvesters
 from tests.quota.simulation import MIDNIGHT, TEN_O_CLOCK, ragged, steady
 
 Fault = Callable[[Harvesters, random.Random], None]

@@ -1,4 +1,4 @@
-"""What processes tell each other, call by call: the rules of ``fleet`` and its parts, and what a prototype taught."""
+"""What processes tell each other, call by call: the rules of ``sync`` and its parts, and what a prototype taught."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from strava_async.quota.fleet import CARRY_MS, HEAL_MS, LATE_MS, MOST_AHEAD, OVERDUE_MS, sync
-from strava_async.quota.fleet_grants import HELD_MS, IN_ADVANCE, PATIENCE_MS
-from strava_async.quota.fleet_messages import NONE, NOTHING, Numbers, Reply, Report, Spent, Unconfirmed, Wants
-from strava_async.quota.fleet_probes import PROBE_MS
-from strava_async.quota.fleet_shares import fair_part
-from strava_async.quota.fleet_state import Fleet
+from strava_async.quota.fleet.grants import HELD_MS, IN_ADVANCE, PATIENCE_MS
+from strava_async.quota.fleet.messages import NONE, NOTHING, Numbers, Reply, Report, Spent, Unconfirmed, Wants
+from strava_async.quota.fleet.probes import PROBE_MS
+from strava_async.quota.fleet.shares import fair_part
+from strava_async.quota.fleet.state import Fleet
+from strava_async.quota.fleet.sync import CARRY_MS, HEAL_MS, LATE_MS, MOST_AHEAD, OVERDUE_MS, sync
 
 QUARTER = 2_000_000
 LIMITS: Numbers = (100, 1_000, 200, 2_000)

@@ -2,8 +2,8 @@
 
 Rules:
 
-- What may start is what is in hand (``fleet_lease``). Slow start, the use by others, the reserve and numbers in doubt
-  are judged where all meet (``fleet``); what ``quota`` and ``blocked`` answer is from numbers that each reply brings.
+- What may start is what is in hand (``lease``). Slow start, the use by others, the reserve and numbers in doubt
+  are judged where all meet (``sync``); what ``quota`` and ``blocked`` answer is from numbers that each reply brings.
 - Away, the rules of one process hold, and at most half of 1/N of the room known is out, for N processes; the last N
   units of a window are left alone; one request at a time where nothing was heard for ten seconds.
 - Until this process has Strava's time from an answer of its own, it goes by that of the others.
@@ -17,9 +17,9 @@ from typing import NamedTuple, cast
 
 from strava_async.quota.ceiling import Ceilings
 from strava_async.quota.entry import Completion, LedgerEntry
-from strava_async.quota.fleet_books import FleetCeilings, FleetMeter, is_full
-from strava_async.quota.fleet_lease import Lease
-from strava_async.quota.fleet_messages import (
+from strava_async.quota.fleet.books import FleetCeilings, FleetMeter, is_full
+from strava_async.quota.fleet.lease import Lease
+from strava_async.quota.fleet.messages import (
     METERS,
     NO_WANTS,
     NONE,
@@ -34,8 +34,8 @@ from strava_async.quota.fleet_messages import (
     Wants,
     numbers_of,
 )
-from strava_async.quota.fleet_notes import AnswerNotes
-from strava_async.quota.fleet_unconfirmed import UnconfirmedRequests
+from strava_async.quota.fleet.notes import AnswerNotes
+from strava_async.quota.fleet.unconfirmed import UnconfirmedRequests
 from strava_async.quota.ledger import Ledger
 from strava_async.quota.values import QUARTER_SECONDS, Blocked, Priority, QuotaClass
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from strava_async.quota.values import Priority
-from tests.quota.fleet_simulation import FleetDesk, Harvesters, percentile, poisson
+from tests.quota.fleet.simulation import FleetDesk, Harvesters, percentile, poisson
 from tests.quota.simulation import Job, Latency, ragged, slow, steady
 
 TRIPS = {600: 0.25, 3_000: 0.12}  # round trips for a request, at the most; at 100 they are counted by window

@@ -1,4 +1,4 @@
-"""One quota for many processes: ``sync``, which runs where they meet. Pure; ``fleet_state`` has its words.
+"""One quota for many processes: ``sync``, which runs where they meet. Pure; ``state`` has its words.
 
 In the order of the code:
 
@@ -17,16 +17,16 @@ In the order of the code:
 7. After a 429 that no number explains nothing is sent for 5 s, 10 s, ... 300 s, then one request at a time until one is
    served. Where Strava's counter turns late, nothing is sent until it should have, and one request asks.
 
-``fleet_grants`` goes on with what may start.
+``grants`` goes on with what may start.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from strava_async.quota.fleet_grants import Grants
-from strava_async.quota.fleet_learn import learn
-from strava_async.quota.fleet_messages import (
+from strava_async.quota.fleet.grants import Grants
+from strava_async.quota.fleet.learn import learn
+from strava_async.quota.fleet.messages import (
     METERS,
     NONE,
     NOTHING,
@@ -39,7 +39,7 @@ from strava_async.quota.fleet_messages import (
     Unconfirmed,
     numbers_of,
 )
-from strava_async.quota.fleet_state import Fleet, Lost, Row
+from strava_async.quota.fleet.state import Fleet, Lost, Row
 from strava_async.quota.values import QUARTERS_PER_DAY
 
 HEAL_MS = 4_000

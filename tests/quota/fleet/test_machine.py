@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from strava_async.quota.fleet import sync
-from strava_async.quota.fleet_messages import OVERALL, READ
-from strava_async.quota.fleet_state import Fleet
+from strava_async.quota.fleet.messages import OVERALL, READ
+from strava_async.quota.fleet.state import Fleet
+from strava_async.quota.fleet.sync import sync
 from strava_async.quota.values import Priority
 from strava_async.testing.meters import MeterLimits, Meters
-from tests.quota.fleet_simulation import FleetDesk, FleetWorld, Place
+from tests.quota.fleet.simulation import FleetDesk, FleetWorld, Place
 from tests.quota.simulation import MIDNIGHT, Job
 
 LEASE = 10.0

@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from strava_async.quota.fleet_messages import NONE, OVERALL, READ, Reply, Spent, Wants
+from strava_async.quota.fleet.messages import NONE, OVERALL, READ, Reply, Spent, Wants
 
 SPARE_SECONDS = 1.0  # of a lease that are not used: clocks differ, and a call takes time
 RENEW_SECONDS = 3.0

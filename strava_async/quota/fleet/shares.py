@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from strava_async.quota.fleet_messages import DAYS, METERS, Report, Spent, Wants
-from strava_async.quota.fleet_state import Fleet
+from strava_async.quota.fleet.messages import DAYS, METERS, Report, Spent, Wants
+from strava_async.quota.fleet.state import Fleet
 from strava_async.quota.reserve import DAY, QUARTER, needed, seconds_left
 from strava_async.quota.values import QUARTER_SECONDS, QUARTERS_PER_DAY
 
