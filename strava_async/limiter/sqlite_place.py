@@ -48,7 +48,7 @@ class SqlitePlace:
         busy_seconds: float = BUSY_SECONDS,
     ) -> None:
         self._file = SharedFile(path, QUOTA, busy_timeout=busy_seconds, private=True)
-        self._connection = HeldConnection(busy_seconds)
+        self._connection = HeldConnection(busy_seconds, "limiter")
         self._application = application
         self._clock: Clock = clock or SystemClock()
 

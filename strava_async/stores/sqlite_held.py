@@ -42,10 +42,12 @@ class HeldConnection:
 
     Args:
         wait_seconds: how long to wait for another transaction, of this process or another.
+        holder: what has it, as errors name that.
     """
 
-    def __init__(self, wait_seconds: float) -> None:
+    def __init__(self, wait_seconds: float, holder: str) -> None:
         self._wait_seconds = wait_seconds
+        self._holder = holder
         self._mutex = threading.Lock()
         self._opened: _Opened | None = None
         self._finalizer: Callable[[], object] | None = None
@@ -97,7 +99,7 @@ class HeldConnection:
         opened = self._opened
         if opened is not None and opened.pid != os.getpid():
             raise file.schema.error(
-                f"this process was forked while {file.path} was in use: make the limiter after the fork"
+                f"this process was forked while {file.path} was in use: make the {self._holder} after the fork"
             )
         if opened is not None and opened.state(file) == "same":
             return opened
