@@ -56,6 +56,22 @@ class EventRows:
             self._run("update keys set until = until - ?", seconds)
             self._run("update totals set latest = ?", self.now)
 
+    def latest_turn(self) -> int:
+        """Return a number that grows whenever something becomes due by what a process writes."""
+        (turn,) = self._one("select turn from totals")
+        return int(turn)
+
+    def prove_room(self) -> None:
+        """Write what an event does, and take it back: where there is no room for one, this transaction fails."""
+        self._run(
+            "insert into events (key, lane, owner_id, is_removal, accepted_at, value, due_at, turn) "
+            "values ('', '', 0, 0, 0, zeroblob(2000), 0, 0)"
+        )
+        self._run("delete from events where key = ''")
+        self._remember("")
+        self._run("delete from keys where key = ''")
+        self._run("update totals set latest = ?", self.now)
+
     def append(self, event: WebhookEvent) -> Appended:
         """See ``EventStore``."""
         self._run("delete from keys where until <= ?", self.now)
@@ -259,8 +275,7 @@ class EventRows:
 
     def _next_turn(self) -> int:
         self._run("update totals set turn = turn + 1")
-        (turn,) = self._one("select turn from totals")
-        return int(turn)
+        return self.latest_turn()
 
     def _one(self, statement: str, *values: object) -> Any:
         return self._connection.execute(statement, values).fetchone()

@@ -6,15 +6,14 @@ import os
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import TypeVar
 
 import anyio
 import anyio.lowlevel
 
 from strava_async._concurrency.task_group import TaskGroup
-from strava_async._concurrency.threads import finish_in_thread
 from strava_async.clock import Clock, SystemClock
+from strava_async.errors import EventStoreError
 from strava_async.stores.sqlite_shared import SharedFile
 from strava_async.webhooks.arguments import check_positive
 from strava_async.webhooks.backlog_takeover import take_over_backlog
@@ -41,7 +40,8 @@ class SqliteEventStore:
 
     The file is SQLite's, in WAL mode, made by the first call for its user alone, on a local disk; never repaired, never
     overwritten. That of a ``SqliteBacklog`` is taken over, with its events, when no process uses it as a backlog any
-    more. It is used in threads. Events that come while others are written are written together.
+    more. A service holds a connection to it, and uses it in a thread. Events that come while others are written are
+    written together.
 
     One object can be used by several event loops and threads at once, and after a fork; one service at a time.
 
@@ -73,7 +73,7 @@ class SqliteEventStore:
         self._private = private
         self._clock = clock or SystemClock()
         self._limits = Limits(max_unfinished, max_unfinished_of_owner)
-        self._writes = GroupCommit(self._file, self._rows)
+        self._writes = GroupCommit(self._file, self._rows, BUSY_SECONDS, self._wake)
         self._changed = anyio.Event()
         self._knows_file = False
         self._seen_time, self._seen_monotonic = self._clock.time(), self._clock.monotonic()
@@ -83,7 +83,7 @@ class SqliteEventStore:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        """See ``EventStore``: groups writes, and looks four times a second whether another process has written."""
+        """See ``EventStore``: holds a connection, groups writes, looks four times a second for those of others."""
         self._changed = anyio.Event()  # the other was of a loop that may have ended
         async with TaskGroup() as tasks:
             tasks.start_soon(self._writes.run)
@@ -147,6 +147,8 @@ class SqliteEventStore:
 
     async def _read(self, work: Callable[[EventRows], T]) -> T:
         await self._take_over()
+        if self._writes.runs_here:  # on its connection; and what is locked or full does not seem to be usable
+            return await self._writes.write(work)
         result = await self._file.read(lambda connection: work(self._rows(connection)))
         self._knows_file = True
         return result
@@ -190,54 +192,11 @@ class SqliteEventStore:
             tasks.cancel_scope.cancel()
 
     async def _watch(self) -> None:
-        """Wake those who wait when a process has written; never returns.
-
-        The connection also keeps the WAL: when the last one is closed, SQLite moves all of it into the file.
-        """
-        with suppress(Exception):
+        """Look for what other processes have written; never returns. A write of any kind looks too."""
+        with suppress(EventStoreError):
             await self._write(lambda rows: rows.forget_quiet_owners())
         while True:
-            if self._knows_file:  # it is ours, and sound
-                with suppress(sqlite3.Error, OSError):
-                    await self._poll()
-                self._wake()
             await self._clock.sleep(POLL_SECONDS)
-
-    async def _poll(self) -> None:
-        """Look for changes, until the file is another one."""
-        looking = await finish_in_thread(lambda: _Looking(self._file.path))
-        try:
-            while await finish_in_thread(looking.is_same_file):
-                if await finish_in_thread(looking.has_changed):
-                    self._wake()
-                await self._clock.sleep(POLL_SECONDS)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await finish_in_thread(looking.close)
-
-
-class _Looking:
-    """A connection that tells whether others have written. Every method blocks; one thread at a time calls them."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._identity = self._now()
-        address = f"{Path(path).resolve().as_uri()}?mode=rw"
-        # No wait for others: it only looks.
-        self._connection = sqlite3.connect(address, uri=True, timeout=0, isolation_level=None, check_same_thread=False)
-        self._seen = 0
-
-    def is_same_file(self) -> bool:
-        return self._now() == self._identity
-
-    def has_changed(self) -> bool:
-        (version,) = self._connection.execute("pragma data_version").fetchone()
-        seen, self._seen = self._seen, int(version)
-        return seen != self._seen
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def _now(self) -> tuple[int, int]:
-        found = os.stat(self._path)
-        return found.st_dev, found.st_ino
+            if self._knows_file:  # else it may be a backlog's that is in use
+                with suppress(EventStoreError):
+                    await self._writes.write(lambda rows: None)
