@@ -13,6 +13,7 @@ somebody may do to the file what he would not do to one in use. Rules:
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import sys
 import threading
@@ -160,13 +161,15 @@ class _Opened:
         pid: of the process that opened it.
     """
 
-    def __init__(self, path: str, connection: sqlite3.Connection, header: Header, found: os.stat_result) -> None:
+    def __init__(self, file: SqliteFile, connection: sqlite3.Connection, header: Header, found: os.stat_result) -> None:
+        path = file.path
         self.connection = connection
         self.pid = os.getpid()
         self._path = path
         self._header = header
         self._found = found
         self._time = header.time()
+        self._is_durable = file.schema.is_durable
         self._companions = [(name, os.stat(name)) for name in (f"{path}-wal", f"{path}-shm")]
 
     @classmethod
@@ -183,7 +186,7 @@ class _Opened:
                 pass  # only now SQLite opens it
             if not (header.is_of(found) and os.path.samestat(found, os.stat(file.path))):
                 raise FileNotFoundError  # replaced meanwhile
-            opened = cls(file.path, connection, header, found)
+            opened = cls(file, connection, header, found)
             stack.pop_all()
         return opened
 
@@ -210,6 +213,8 @@ class _Opened:
         wal, found = self._companions[0]
         with suppress(OSError):
             if os.path.samestat(os.stat(wal), found):
+                if self._is_durable:
+                    _keep(wal)
                 os.truncate(wal, 0)
 
     def remove_companions(self) -> None:
@@ -225,6 +230,16 @@ class _Opened:
             with suppress(sqlite3.Error):
                 self.connection.close()
             self._header.close()
+
+
+def _keep(wal: str) -> None:
+    """Copy a WAL, unless that was done before."""
+    with suppress(FileExistsError), open(wal, "rb") as source:
+        fd = os.open(f"{wal}-kept", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with open(fd, "wb") as target:
+            shutil.copyfileobj(source, target)
+            target.flush()
+            os.fsync(fd)
 
 
 @contextmanager
