@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -182,6 +183,71 @@ class InAFile(Machine):
         await quiet()
 
 
+def the_late(machine: Machine) -> None:
+    """Workers past their leases settle nothing once another has the event; until then they may, or go on."""
+    for late in ("ack", "retry", "renew"):
+        machine.append(1, 0)
+        machine.append(1, 1)
+        machine.claim(0, 1)
+        [first] = machine.workers
+        machine.pause(31.0)
+        machine.claim(1, 4)
+        [_, second] = machine.workers
+        store = machine.stores[0]
+        calls: dict[str, Callable[[], Awaitable[object]]] = {
+            "ack": lambda store=store, first=first: store.ack(first.claim),
+            "retry": lambda store=store, first=first: store.retry(first.claim, 0.0),
+            "renew": lambda store=store, first=first: store.renew([first.claim], 500.0),
+        }
+        assert machine.call(calls[late]) in (False, [False])
+        machine.workers.remove(first)
+        machine.claim(0, 4)  # the second has it still
+        assert machine.call(partial(machine.stores[1].renew, [second.claim], LEASE)) == [True]
+        second.until = machine.now + LEASE
+        machine.pause(29.0)
+        machine.claim(0, 4)  # as long as the second's own lease lasts
+        settle(machine, second)
+        machine.claim(1, 4)  # the next of the object
+        [third] = machine.workers
+        settle(machine, third)
+        machine.claim(0, 4)
+        assert not machine.workers
+
+
+def the_interrupted(machine: Machine) -> None:
+    """Who takes over is told; what was given back is due in time, with its lane behind it, and not before."""
+    machine.append(1, 0)
+    machine.append(1, 0)
+    machine.append(2, 1)
+    machine.claim(0, 4)
+    assert len(machine.workers) == 2
+    first = machine.workers[0]
+    machine.call(lambda: machine.stores[0].retry(first.claim, 20.0))
+    machine.note_end(first, True)
+    machine.due_at[first.lane], machine.noted[first.lane] = machine.now + 20.0, False
+    machine.pause(19.0)
+    machine.claim(1, 4)
+    machine.pause(1.0)
+    machine.claim(1, 4)
+    assert len(machine.workers) == 2
+    machine.workers.clear()  # all die
+    machine.pause(29.0)
+    machine.claim(0, 4)
+    machine.pause(31.0)
+    machine.claim(1, 1)  # the one that became due first
+    machine.claim(0, 4)
+    assert sorted(worker.lane for worker in machine.workers if worker.until > machine.now) == [1, 2]
+    assert all(worker.claim.pending.claimed for worker in machine.workers if worker.until > machine.now)
+
+
+def settle(machine: Machine, worker: Worker) -> None:
+    assert machine.call(lambda: machine.stores[worker.process].ack(worker.claim))
+    machine.note_end(worker, True)
+    machine.handled[worker.lane].append(machine.lanes[worker.lane].pop(0))
+    machine.due_at[worker.lane], machine.noted[worker.lane] = -math.inf, False
+    assert not machine.call(lambda: machine.stores[worker.process].ack(worker.claim))  # once
+
+
 def run(machine: type[Machine], examples: int) -> None:
     slow = [HealthCheck.too_slow, HealthCheck.filter_too_much]
     machine.TestCase.settings = settings(
@@ -196,12 +262,24 @@ def run(machine: type[Machine], examples: int) -> None:
     machine.TestCase("runTest").runTest()
 
 
+@pytest.mark.parametrize("walk", [the_late, the_interrupted])
+@pytest.mark.parametrize("kind", [InMemory, InAFile])
+def test_workers_that_come_late_or_die(kind: type[Machine], walk: Callable[[Machine], None]) -> None:
+    machine = kind()
+    try:
+        walk(machine)
+    except BaseException:
+        machine.stack.close()
+        raise
+    machine.teardown()
+
+
 def test_workers_of_a_store_in_memory() -> None:
-    run(InMemory, 8)
+    run(InMemory, 5)
 
 
 def test_workers_of_a_store_in_a_file() -> None:
-    run(InAFile, 4)
+    run(InAFile, 2)
 
 
 @pytest.mark.long

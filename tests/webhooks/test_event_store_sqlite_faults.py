@@ -138,11 +138,11 @@ async def test_what_is_handled_while_the_file_is_away_is_settled_later(
         for at, number in enumerate((1, 2, 1), 1):
             assert await service.queue.offer(event(number, at)) is Offer.ACCEPTED
             await quiet()
-        assert service.begun == [1, 2]
+        assert sorted(service.begun) == [1, 2]
         cure = cause(path)
         assert await service.queue.offer(event(3)) is Offer.REJECTED
         service.may_end.set()
-        await until(clock, lambda: service.handled == [1, 2])
+        await until(clock, lambda: len(service.handled) == 2)
         for _ in range(2):
             assert await service.queue.offer(event(3)) is Offer.REJECTED
             clock.advance(1)
@@ -151,7 +151,8 @@ async def test_what_is_handled_while_the_file_is_away_is_settled_later(
         await until(clock, lambda: service.queue.counts.handled == 3)
         assert await service.queue.offer(event(3)) is Offer.ACCEPTED
         await until(clock, lambda: service.queue.counts.handled == 4)
-    assert service.handled == [1, 2, 1, 3]
+    assert sorted(service.handled[:2]) == [1, 2]
+    assert service.handled[2:] == [1, 3]
     assert service.queue.counts.taken_over == 0
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
     assert (await SqliteEventStore(path, clock=clock).stats()).unfinished == 0
