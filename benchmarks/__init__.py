@@ -22,7 +22,8 @@ mean. The command itself needs the standard library alone: it makes an environme
 ``service``         ``python -m benchmarks.service``, a separate command: the example service under load, with
                     ``service_app``, ``service_strava``, ``service_users``, ``service_probe``, ``service_figures``
                     and ``service_jobs``
-``webhook_burst``   ``python -m benchmarks.webhook_burst``, another: a thousand webhook events at once
+``webhook_burst``   ``python -m benchmarks.webhook_burst``, another: a thousand webhook events at once, and the
+                    stores of events (``webhook_stores``), with ``webhook_service`` and ``webhook_sender``
 ``mutants``         ``python -m benchmarks.mutants``: how many small faults, made by ``mutations``, the tests catch
 ``sizes``           ``python -m benchmarks.sizes``: the package's long functions and modules
 ``timing``          how long something takes

@@ -192,7 +192,8 @@ async def _list_activities(api: ApiV3, store: Store, before: float, progress: Pr
 
 async def _keep(store: Store, page: Sequence[dict[str, Any]], progress: Progress) -> None:
     good, bad = usable(page)
-    progress.new += await store.add_activities(good)
+    added = await store.add_activities(good)  # before ``new`` is read: others may add to it meanwhile
+    progress.new += added
     progress.listed += len(page)
     progress.unreadable += len(bad)
     progress.failures += bad

@@ -202,6 +202,7 @@ def the_late(machine: Machine) -> None:
         assert machine.call(calls[late]) in (False, [False])
         machine.workers.remove(first)
         machine.claim(0, 4)  # the second has it still
+        machine.pause(10.0)
         assert machine.call(partial(machine.stores[1].renew, [second.claim], LEASE)) == [True]
         second.until = machine.now + LEASE
         machine.pause(29.0)

@@ -151,6 +151,26 @@ async def test_writes_that_come_together_are_one_transaction(path: Path, clock: 
         assert (await store.stats()).unfinished == 101
 
 
+async def test_who_waits_for_an_event_has_that_of_another_process_within_a_second(path: Path, clock: FakeClock) -> None:
+    store, claims = made(path, clock), list[Claim]()
+
+    async def wait() -> None:
+        claims.extend(await store.claim(1, LEASE))
+
+    async with store.running(), anyio.create_task_group() as tasks:
+        await quiet()
+        tasks.start_soon(wait)
+        await quiet()
+        await made(path, clock).append(event())
+        await quiet()
+        assert claims == []
+        for _ in range(3):
+            clock.advance(0.25)
+            await quiet()
+        assert events_of(claims) == [event()]
+        tasks.cancel_scope.cancel()
+
+
 async def test_without_a_service_every_call_works_too(path: Path, clock: FakeClock) -> None:
     store = made(path, clock)
     assert await store.stats() == StoreStats(0, 0, None, None)

@@ -222,7 +222,7 @@ async def test_the_log_of_a_damaged_file_is_kept_beside_it(path: Path, clock: Fa
 # -- a disk without room -----------------------------------------------------------------------------------------------
 
 FULL = """
-import logging, os, sys, anyio
+import logging, os, sqlite3, sys, anyio
 from strava_async.webhooks import SqliteEventStore, WebhookEvent
 from strava_async.webhooks.counts import Offer
 from strava_async.webhooks.pending import Outcome
@@ -272,6 +272,8 @@ async def main():
     async with queue.running():
         for number in range(1, 9):
             await offer(number)
+        other = sqlite3.connect(f"{folder}/events.db")  # a process that keeps what SQLite has beside the file
+        other.execute("select count(*) from events").fetchone()
         fill()
         for number in range(9, 80):
             await offer(number)
@@ -284,6 +286,7 @@ async def main():
         for number in range(80, 83):
             await offer(number)
         assert levels == ["WARNING"], levels
+        other.close()
         os.unlink(filler)
         with anyio.fail_after(20):
             while queue.counts.handled < len(accepted) or "INFO" not in levels:
