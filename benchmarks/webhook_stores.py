@@ -25,7 +25,7 @@ from typing import Any
 from benchmarks.fleet_redis import redis_binary, running_redis
 from benchmarks.processes import run_python
 from benchmarks.table import Row
-from benchmarks.webhook_sender import FIRST_OWNER, OWNERS, Connection, connect, handled, milliseconds_of, post
+from benchmarks.webhook_sender import FIRST_OWNER, OWNERS, Connection, connect, handled, post
 from benchmarks.webhook_service import open_store, serving
 
 PER_SECOND = 50
@@ -216,8 +216,8 @@ async def _steady(ports: dict[str, int], at: dict[str, str], count: int) -> list
     def sender(connection: Connection) -> Callable[[int], Awaitable[float]]:
         async def send(number: int) -> float:
             began = time.perf_counter()
-            ended, status, _ = await connection.send(post(number))
-            return milliseconds_of(began, ended, status)
+            ended, _, _ = await connection.send(post(number))
+            return 1e3 * (ended - began)  # of a 503 too: it took a second
 
         return send
 
