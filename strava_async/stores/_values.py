@@ -1,4 +1,4 @@
-"""What the stores keep: an athlete's id, and a token set as JSON."""
+"""What the stores keep: an application's name, an athlete's id, and a token set as JSON."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ from typing import Any
 from strava_async._types import is_list, is_object
 from strava_async.errors import InputError
 from strava_async.oauth.token_set import TokenSet
+
+_LONGEST_NAME = 200  # characters
+
+
+def check_application(application: object) -> None:
+    """Raise InputError unless it is a name for what processes share: it is in keys, and in what is logged."""
+    is_text = isinstance(application, str) and 0 < len(application) <= _LONGEST_NAME
+    if not is_text or not application.isprintable() or set(application) & set("{}"):
+        raise InputError(
+            f"application is a text of up to {_LONGEST_NAME} printable characters without braces: pass the client id"
+        )
 
 
 def check_athlete_id(athlete_id: int) -> None:
