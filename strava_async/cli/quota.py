@@ -23,8 +23,10 @@ from strava_async.cli.reaching import reaching
 from strava_async.cli.terminal import DONE, Terminal, UsageError, run
 from strava_async.errors import InputError, RateLimitedError
 from strava_async.limiter.sqlite_place import SqlitePlace, applications
+from strava_async.stores._values import check_application
 
 REDIS_URL = "STRAVA_REDIS_URL"
+_MOST_NAMES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ def _quota(settings: QuotaSettings, terminal: Terminal, make: MakeStrava, now: C
     chosen = [name for name, given in _sources(settings).items() if given]
     if len(chosen) > 1:
         raise UsageError(f"give one of {', '.join(chosen)}")
+    if settings.application is not None:
+        _check_application(settings.application)
     if settings.file is not None:
         place, rows = _from_file(settings, expanded(settings.file, "--file"), now)
     elif (url := _redis_url(settings)) is not None:
@@ -73,6 +77,13 @@ def _quota(settings: QuotaSettings, terminal: Terminal, make: MakeStrava, now: C
     else:
         draw(rows, place, terminal)
     return DONE
+
+
+def _check_application(name: str) -> None:
+    try:
+        check_application(name)
+    except InputError as error:
+        raise UsageError(f"--application: {error}") from None
 
 
 def _sources(settings: QuotaSettings) -> dict[str, bool]:
@@ -95,7 +106,8 @@ async def _name_in(path: Path, client_id: str | None) -> str:
     if client_id in names:
         return str(client_id)
     if len(names) > 1:
-        raise UsageError(f"{path} has several applications: say which with --application: {', '.join(names)}")
+        some = ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
+        raise UsageError(f"{path} has several applications: say which with --application: {some}")
     if not names:
         raise InputError(f"no process has shared its quota in {path} yet")
     return names[0]
@@ -118,7 +130,8 @@ def _redis_url(settings: QuotaSettings) -> str | None:
 def _has_password(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        return parts.password is not None or "password" in parse_qs(parts.query)
+        # Those of TLS keys as well, such as ssl_password.
+        return parts.password is not None or any("password" in name for name in parse_qs(parts.query))
     except ValueError:
         return "@" in url
 

@@ -32,13 +32,14 @@ async def read_fleet(url: str, named: str, application: str) -> tuple[Fleet, flo
         UsageError: the URL is none of a Redis server.
         StoreError: the server cannot be reached, or refuses.
     """
+    no_url = UsageError(f"{named} is no URL of a Redis server, such as redis://localhost:6379/0")
     try:
         client: Any = from_url(url, socket_connect_timeout=TIMEOUT_SECONDS, socket_timeout=TIMEOUT_SECONDS)
     except (ValueError, TypeError):
-        raise UsageError(f"{named} is no URL of a Redis server, such as redis://localhost:6379/0") from None
+        raise no_url from None
     place = RedisPlace(client, application, timeout=TIMEOUT_SECONDS)
     try:
-        async with asyncio.timeout(TIMEOUT_SECONDS), client, await _owner(client, place.keys[0]) as owner:
+        async with asyncio.timeout(TIMEOUT_SECONDS), client, await _owner(client, place.keys[0], no_url) as owner:
             seconds, microseconds = await owner.time()
             fleet = await RedisPlace(owner, application, timeout=TIMEOUT_SECONDS).read()
             return fleet, seconds + microseconds / 1e6
@@ -47,12 +48,20 @@ async def read_fleet(url: str, named: str, application: str) -> tuple[Fleet, flo
     raise failure  # here, where the client's error is not its context
 
 
-async def _owner(client: Any, key: str) -> Any:
-    """Return a client of the server that has a key: the same, but in a cluster."""
+async def _owner(client: Any, key: str, no_url: UsageError) -> Any:
+    """Return a client of the server that has a key: the same, but in a cluster.
+
+    Args:
+        client: of the server that was named.
+        key: what is there.
+        no_url: raised where the URL has options that are none: the client finds that out when it connects.
+    """
     try:
         await client.execute_command("HGETALL", key, **{NEVER_DECODE: True})
     except MovedError as error:
         moved: Any = error
+    except (AttributeError, LookupError, TypeError, ValueError):
+        raise no_url from None  # the client's error may hold a part of the URL
     else:
         return client
     kind: Any = Redis

@@ -81,10 +81,14 @@ def _console(*, stderr: bool) -> Console:
     return console
 
 
+def harmless(text: str) -> str:
+    """Return a text without what a terminal would obey; line breaks stay."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def _write(console: Console, text: str, style: str) -> None:
     # An athlete's name or Strava's message could hold control characters, or what the terminal cannot encode.
-    harmless = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
-    encodable = harmless.encode(console.encoding, "replace").decode(console.encoding)
+    encodable = harmless(text).encode(console.encoding, "replace").decode(console.encoding)
     fitted = "\n".join(_fitted(line, console.width) for line in encodable.split("\n"))
     console.print(Text(fitted, style), soft_wrap=True)
 
