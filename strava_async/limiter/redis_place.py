@@ -32,6 +32,7 @@ from strava_async._types import is_list, is_object
 from strava_async.errors import LimiterError, StoreError
 from strava_async.limiter.redis_packing import pack_report, unpack_fleet, unpack_reply
 from strava_async.limiter.redis_script import script
+from strava_async.quota.fleet.codec import checked
 from strava_async.quota.fleet.messages import Reply, Report
 from strava_async.quota.fleet.state import Fleet
 from strava_async.stores.redis_errors import reason
@@ -142,8 +143,9 @@ class RedisPlace:
         if b"state" not in quota:
             return Fleet()
         try:
-            return unpack_fleet(quota[b"state"], {process.decode(): row for process, row in rows.items()})
-        except (ValueError, struct.error) as error:
+            fleet = unpack_fleet(quota[b"state"], {process.decode(): row for process, row in rows.items()})
+            return checked(fleet)
+        except (ValueError, OverflowError, struct.error) as error:
             raise StoreError(
                 f"{self.what} holds a quota that this version of strava_async does not know: use the version of the "
                 "processes that share it"

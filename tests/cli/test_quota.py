@@ -217,7 +217,10 @@ def test_ids_that_others_have_written_are_shown_without_effect(meeting: Meeting)
 
 def test_any_number_that_is_read_is_shown(meeting: Meeting) -> None:
     now = meeting.now_ms / 1_000
-    texts = {None: dump_fleet(meeting.fleet), **{name: dump_row(row) for name, row in meeting.fleet.rows.items()}}
+    texts: dict[str | None, str] = {
+        None: dump_fleet(meeting.fleet),
+        **{name: dump_row(row) for name, row in meeting.fleet.rows.items()},
+    }
     for kind, text in texts.items():
         for number in range(len(list(places(json.loads(text))))):
             for value in (2**32, LARGEST):
