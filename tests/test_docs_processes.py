@@ -28,6 +28,7 @@ from strava_async import SqliteTokenStore, StravaError, TokenSet
 from strava_async.cli.quota_rows import rows_of_fleet
 from strava_async.cli.quota_table import draw
 from strava_async.cli.redis import read_fleet
+from strava_async.cli.redis_url import RedisUrl
 from strava_async.cli.terminal import Terminal
 from strava_async.limiter.redis_place import RedisPlace
 from strava_async.quota.fleet.messages import Report, Spent, Wants
@@ -147,7 +148,7 @@ async def test_the_service_runs_on_two_hosts_which_share_quota_and_tokens(
                         for _ in range(30):
                             tasks.start_soon(note, browser, statuses)
                     assert set(statuses) <= {200, 503}  # 503: the quota is spent
-            rows = rows_of_fleet(*await read_fleet(url, "", str(emulator.client_id)))
+            rows = rows_of_fleet(*await read_fleet(RedisUrl(url, ""), str(emulator.client_id)))
             assert rows.meters[0].limit == 100
             assert len(rows.processes) >= 2
     assert {served.status_code for served in emulator.requests} <= {200, 302}
@@ -207,7 +208,7 @@ async def share_quota(redis: Redis) -> None:
 
 async def look(redis: Redis) -> None:
     port = redis.connection_pool.connection_kwargs["port"]
-    await read_fleet(f"redis://strava-look:secret@127.0.0.1:{port}", "", "12345")
+    await read_fleet(RedisUrl(f"redis://strava-look:secret@127.0.0.1:{port}", ""), "12345")
 
 
 async def keep_tokens(redis: Redis) -> None:

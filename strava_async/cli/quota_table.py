@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from strava_async.cli.quota_rows import MeterRow, ProcessRow, QuotaRows
-from strava_async.cli.terminal import Terminal, harmless
+from strava_async.cli.terminal import Terminal, plain_ascii
 
 TITLES = {
     "read_15min": "reads, quarter hour",
@@ -134,14 +134,10 @@ def _processes(rows: QuotaRows) -> Table:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("Heard", no_wrap=True)
     for row in rows.processes:
-        table.add_row(_id(row.process), str(row.reserved), str(row.done), str(row.waiting.total), _heard(row))
+        table.add_row(
+            plain_ascii(row.process, _LONGEST_ID), str(row.reserved), str(row.done), str(row.waiting.total), _heard(row)
+        )
     return table
-
-
-def _id(process: str) -> str:
-    # Others may have written it.
-    shown = process if len(process) <= _LONGEST_ID else f"{process[: _LONGEST_ID - 3]}..."
-    return harmless(shown).replace("\n", " ")
 
 
 def _heard(row: ProcessRow) -> str:

@@ -61,6 +61,12 @@ def this_terminal() -> Terminal:
     return Terminal(out, _console(stderr=True), _read_line, _asker(out) if there else None)
 
 
+def plain_ascii(text: str, longest: int) -> str:
+    """Return a stranger's text for a cell of a table: printable ASCII of one line, cut off after so many characters."""
+    seen = "".join(c if " " <= c <= "~" else "?" for c in text[: longest + 1])
+    return seen if len(seen) <= longest else f"{seen[: longest - 3]}..."
+
+
 def run(command: str, terminal: Terminal, work: Callable[[], int]) -> int:
     """Do the work and return the exit status: that of the work, 1 or 2 with a sentence, 130 after Ctrl-C."""
     try:
@@ -81,14 +87,10 @@ def _console(*, stderr: bool) -> Console:
     return console
 
 
-def harmless(text: str) -> str:
-    """Return a text without what a terminal would obey; line breaks stay."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
 def _write(console: Console, text: str, style: str) -> None:
     # An athlete's name or Strava's message could hold control characters, or what the terminal cannot encode.
-    encodable = harmless(text).encode(console.encoding, "replace").decode(console.encoding)
+    harmless = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    encodable = harmless.encode(console.encoding, "replace").decode(console.encoding)
     fitted = "\n".join(_fitted(line, console.width) for line in encodable.split("\n"))
     console.print(Text(fitted, style), soft_wrap=True)
 
