@@ -30,7 +30,7 @@ class RedisRateLimiter(SharedLimiter):
     suffices.
 
     A task of its own keeps in touch: the first ``acquire`` starts it, or ``async with limiter``. Leaving that, or
-    ``aclose``, gives back what is in hand. Either way it first finds out, in two round trips and without a write,
+    ``aclose``, returns the units not used. Either way it first finds out, in two round trips and without a write,
     whether this user may do all that is needed: if not, ``async with`` or ``acquire`` raises ``LimiterError``, which
     names the missing command.
 

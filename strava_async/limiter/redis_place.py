@@ -3,8 +3,8 @@
 Rules:
 
 - A call is one EVALSHA: one round trip. A server that does not know the script gets it with EVAL, which is another one.
-- Before the first of them the script's check is carried out, which uses each command without effect: a user who may not
-  do something is told so before anything is written.
+- Before the first of them the script's check is carried out, which uses each command without effect: a missing
+  permission is an error before anything is written.
 - No exception of the client's gets out, nor its frames: they may hold what was sent.
 """
 
@@ -37,12 +37,12 @@ from strava_async.quota.fleet.messages import Reply, Report
 from strava_async.quota.fleet.state import Fleet
 from strava_async.stores.redis_errors import reason
 
-# A little less than the limiter's own patience, so that it is told what was waited for. A new connection over TLS to
+# A little less than the limiter's own timeout, so that the error says what was waited for. A new connection over TLS to
 # another continent takes a second.
 TIMEOUT_SECONDS = 2.5
 
 _LASTING = ("STRAVA COMMAND", "STRAVA KEYS", "NOAUTH", "NOPERM", "WRONGPASS", "WRONGTYPE", "unknown command")
-# What the script does not meet in books of its own.
+# What the script does not meet in a state of its own.
 _DAMAGED = re.compile("bad argument|attempt to (?:perform|compare|index)")
 
 

@@ -22,7 +22,7 @@ class SqliteRateLimiter(SharedLimiter):
     away from the file until it goes on or is killed.
 
     A task of its own keeps in touch. On asyncio the first ``acquire`` starts it; on trio, and wherever you like to,
-    ``async with limiter`` does. Leaving that, or ``aclose``, gives back what is in hand.
+    ``async with limiter`` does. Leaving that, or ``aclose``, returns the units not used.
 
     While the file cannot be used (locked, full, damaged, another program's), the process goes on after
     ``lease_seconds`` with half of its part of the last known quota, or waits, as ``away`` says: one WARNING of the

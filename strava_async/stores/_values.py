@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from strava_async._types import is_list, is_object
 from strava_async.errors import InputError
 from strava_async.oauth.token_set import TokenSet
 
-_LONGEST_NAME = 200  # characters
+_NAME = re.compile("[^{}]{1,200}")
 
 
 def check_application(application: object) -> None:
     """Raise InputError unless it is a name for what processes share: it is in keys, and in what is logged."""
-    is_text = isinstance(application, str) and 0 < len(application) <= _LONGEST_NAME
-    if not is_text or not application.isprintable() or set(application) & set("{}"):
-        raise InputError(
-            f"application is a text of up to {_LONGEST_NAME} printable characters without braces: pass the client id"
-        )
+    if not isinstance(application, str) or not _NAME.fullmatch(application) or not application.isprintable():
+        raise InputError("application is a text of up to 200 printable characters without braces: pass the client id")
 
 
 def check_athlete_id(athlete_id: int) -> None:

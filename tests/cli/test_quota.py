@@ -469,7 +469,7 @@ def test_what_a_server_refuses_is_a_sentence_without_its_url(desk: Desk, redis_s
     options = with_url(desk, redis_server)
     redis_server.ask("ACL", "SETUSER", "look", "-time")
     assert desk.run(options) == 1
-    assert desk.err.endswith(" lets this user not use the command TIME: add +time to its ACL\n")
+    assert desk.err.endswith(" denies this user the command TIME: add +time to its ACL\n")
     redis_server.ask("ACL", "SETUSER", "look", "resetpass", ">another")
     assert desk.run(options) == 1
     assert "refused the user name or the password" in desk.err
