@@ -35,6 +35,7 @@ from strava_async.limiter.redis_script import script
 from strava_async.quota.fleet.codec import checked
 from strava_async.quota.fleet.messages import Reply, Report
 from strava_async.quota.fleet.state import Fleet
+from strava_async.stores.redis_client import place, prefix
 from strava_async.stores.redis_errors import reason
 
 # A little less than the limiter's own timeout, so that the error says what was waited for. A new connection over TLS to
@@ -82,10 +83,10 @@ class RedisPlace:
         self._script = script()
         self._sha = hashlib.sha1(self._script.encode(), usedforsecurity=False).hexdigest()
         self._is_checked = False
-        prefix = f"{{strava:{application}}}"
-        self.keys = (f"{prefix}:quota", f"{prefix}:rows")
-        self._pattern = f"{prefix}:*"
-        self.what = f"Redis (application {application})"
+        begin = prefix(application)
+        self.keys = (f"{begin}:quota", f"{begin}:rows")
+        self._pattern = f"{begin}:*"
+        self.what = place(application)
 
     async def check(self) -> None:
         """Find out whether this user may do all that calls do; without a write, in two round trips.
