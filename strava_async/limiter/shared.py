@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from strava_async.quota.readings import Quota
 
 State = Literal["shared", "healing", "away"]
-"""``shared``: the meeting place grants units. ``healing``: its state was lost, and it grants none until all processes
-have reported theirs. ``away``: it cannot be used."""
+"""``shared``: units come from the meeting place. ``healing``: it lost what it knew, and asks all. ``away``: none."""
 
 _SHORTEST_LEASE = 3.0
 _RULES = {"share": "this process goes on with its part of the quota", "wait": "calls wait"}
@@ -173,7 +172,7 @@ class SharedLimiter:
 
     @property
     def processes(self) -> int:
-        """How many processes share the quota, by the last reply: the most at one time, in this window or the last."""
+        """How many processes share the quota, as last told: the most at the same time, in this window or the last."""
         return self._ledger.lease.processes
 
     @property
