@@ -82,6 +82,31 @@ async def test_two_share_what_there_is(clock: FakeClock, place: MemoryPlace) -> 
             permit.release()
 
 
+async def test_closing_gives_back_what_is_in_hand_and_closes_the_place(clock: FakeClock, place: MemoryPlace) -> None:
+    async with make(place, clock) as limiter:
+        await warm(limiter, clock)
+        for _ in range(5):
+            (await limiter.acquire()).release()
+        assert place.held > 0
+    assert (place.held, place.closes) == (0, 1)
+    assert place.reports[-1].lease_ms == 0
+
+
+async def test_a_second_close_has_no_effect_and_calls_nothing(clock: FakeClock, place: MemoryPlace) -> None:
+    async with make(place, clock) as limiter:
+        await warm(limiter, clock)
+    calls = len(place.reports)
+    await limiter.aclose()
+    assert len(place.reports) == calls
+
+
+async def test_one_that_nobody_used_is_closed_without_a_call(clock: FakeClock, place: MemoryPlace) -> None:
+    async with make(place, clock) as entered:
+        assert entered.is_entered
+    await make(place, clock).aclose()
+    assert (place.reports, place.closes) == ([], 2)
+
+
 async def test_a_place_that_lost_its_state_heals_until_all_have_reported(clock: FakeClock, place: MemoryPlace) -> None:
     async with make(place, clock) as one, make(place, clock) as other, clock.autojump():
         await warm(one, clock, 20)
@@ -113,31 +138,6 @@ async def test_a_snapshot_has_what_this_process_knows_and_nothing_restores_it(
         assert '"usage": 20' in json.dumps(saved)
         assert limiter.quota.read_15min.usage == 20
     assert not hasattr(limiter, "restore")
-
-
-async def test_closing_gives_back_what_is_in_hand_and_closes_the_place(clock: FakeClock, place: MemoryPlace) -> None:
-    async with make(place, clock) as limiter:
-        await warm(limiter, clock)
-        for _ in range(5):
-            (await limiter.acquire()).release()
-        assert place.held > 0
-    assert (place.held, place.closes) == (0, 1)
-    assert place.reports[-1].lease_ms == 0
-
-
-async def test_a_second_close_has_no_effect_and_calls_nothing(clock: FakeClock, place: MemoryPlace) -> None:
-    async with make(place, clock) as limiter:
-        await warm(limiter, clock)
-    calls = len(place.reports)
-    await limiter.aclose()
-    assert len(place.reports) == calls
-
-
-async def test_one_that_nobody_used_is_closed_without_a_call(clock: FakeClock, place: MemoryPlace) -> None:
-    async with make(place, clock) as entered:
-        assert entered.is_entered
-    await make(place, clock).aclose()
-    assert (place.reports, place.closes) == ([], 2)
 
 
 async def test_it_is_entered_once(clock: FakeClock, place: MemoryPlace) -> None:
