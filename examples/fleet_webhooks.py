@@ -40,7 +40,10 @@ Place = dict[str, str]
 @asynccontextmanager
 async def application(place: Place) -> AsyncGenerator[tuple[Strava, Any]]:
     """The application and its events, as each process makes them."""
-    urls = {"api_url": f"{place['url']}/api/v3", "oauth_url": f"{place['url']}/oauth"}  # left out on Strava itself
+    urls: dict[str, Any] = {
+        "api_url": f"{place['url']}/api/v3",
+        "oauth_url": f"{place['url']}/oauth",
+    }  # left out on Strava itself
     credentials = place["client_id"], place["client_secret"]
     if "redis" not in place:
         tokens = SqliteTokenStore(Path(place["folder"]) / "tokens.sqlite", application=NAME)
