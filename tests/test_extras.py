@@ -27,6 +27,8 @@ def test_completion_offers_every_public_name(name: str) -> None:
         ("import strava_async.fastapi", "fastapi", "fastapi"),
         ("from strava_async.fastapi import webhook_router", "starlette", "fastapi"),
         ("import strava_async.otel", "opentelemetry", "otel"),
+        ("from strava_async.redis import RedisEventStore", "redis", "redis"),
+        ("from strava_async.redis import RedisRateLimiter", "redis", "redis"),
         ("from strava_async.redis import RedisTokenStore", "redis", "redis"),
         ("from strava_async.testing import Emulator", "starlette", "testing"),
         ("from strava_async.testing import serve", "uvicorn", "testing"),

@@ -63,6 +63,7 @@ TYPED = {"pydantic", "pydantic_core", "polyline", "numpy", "pandas", "pyarrow"}
 # Who may import what an extra brings: these, and nobody else.
 ALLOWED = {
     "telemetry.otel": {"opentelemetry"},
+    "telemetry.otel_webhooks": {"opentelemetry"},
     "stores.redis": {"redis"},
     "limiter.redis": {"redis"},
     "limiter.redis_place": {"redis"},

@@ -10,7 +10,16 @@ from typing import Any
 import httpx
 
 import strava_async
-from strava_async import ApiV3, InputError, RateLimiter, SqliteTokenStore, Strava, TokenSet, TransportError
+from strava_async import (
+    ApiV3,
+    InputError,
+    RateLimiter,
+    SqliteRateLimiter,
+    SqliteTokenStore,
+    Strava,
+    TokenSet,
+    TransportError,
+)
 
 
 def answer(request: httpx.Request) -> httpx.Response:
@@ -46,6 +55,26 @@ async def keep() -> None:
                 raise SystemExit(f"no hint at the extra: {error}") from error
 
 
+async def share() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "quota.sqlite"
+        limiters = [SqliteRateLimiter(path, application="1") for _ in range(2)]
+        async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http_client, limiters[0], limiters[1]:
+            for limiter in limiters:
+                await ApiV3("token", http_client, limiter).get("/athlete")
+            if limiters[1].processes != 2:
+                raise SystemExit("the wheel shares no quota")
+    try:
+        from strava_async.redis import RedisRateLimiter
+
+        print(RedisRateLimiter)
+    except ModuleNotFoundError as error:
+        if "strava-async[redis]" not in str(error):
+            raise SystemExit(f"no hint at the extra: {error}") from error
+    else:
+        raise SystemExit("a quota on Redis without redis-py?")
+
+
 try:
     print(strava_async.Client(ApiV3("token")).activities)
 except InputError as error:
@@ -63,4 +92,5 @@ if not (home / "limiter" / "fleet_sync.lua").is_file():
     raise SystemExit("the script of the quota on Redis is not in the wheel")
 asyncio.run(main())
 asyncio.run(keep())
+asyncio.run(share())
 print(json.dumps({"wheel": strava_async.__version__, "from": home.parent.name}))

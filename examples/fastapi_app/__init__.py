@@ -1,7 +1,8 @@
 """Tally: a web service on ``strava_async.fastapi``, small enough to read in one sitting.
 
 Athletes connect with Strava and see their activities, the tracks of these, and twelve weeks at a glance. What they
-record appears by webhook, without a reload. Any number of worker processes share two SQLite files: tokens, and news.
+record appears by webhook, without a reload. Any number of worker processes share four SQLite files: tokens, quota,
+events and news.
 
 Offline, with Strava's emulator in the same process::
 
@@ -21,7 +22,7 @@ Events need an address that Strava can reach, and one command while the service 
 
 In production, behind a proxy that ends TLS::
 
-    uvicorn --factory examples.fastapi_app.app:create_app --workers 2
+    uvicorn --factory examples.fastapi_app.app:create_app --workers 4
 
 What to read first: ``app`` assembles the service. ``pages`` and ``stream`` answer browsers, ``events`` handles webhook
 events. ``rides`` makes the requests to Strava, ``news`` is shared by the processes, ``live`` sends it to open pages.

@@ -29,7 +29,8 @@ from examples.fastapi_app.settings import Settings
 from examples.fastapi_app.stopping import before_stopping
 from examples.fastapi_app.tally import Record, Tally
 from examples.fastapi_app.views import STATIC, FieldsMiddleware
-from strava_async import SqliteTokenStore, Strava, StravaError
+from strava_async import SqliteRateLimiter, SqliteTokenStore, Strava, StravaError
+from strava_async.clock import Clock
 from strava_async.fastapi import StravaLifespan, oauth_router, webhook_router
 from strava_async.webhooks import SqliteEventStore
 
@@ -96,7 +97,7 @@ def create_app(
             on_event=events.on_event,
             on_disconnect=events.forget,
             subscription_id=settings.subscription_id,
-            events=SqliteEventStore(settings.data_dir / "webhooks.sqlite"),
+            events=SqliteEventStore(settings.data_dir / "webhooks.sqlite", clock=strava.clock),
         ),
         prefix="/strava",
     )
@@ -115,13 +116,21 @@ def short_collections() -> Generator[None]:
         gc.unfreeze()
 
 
-def strava_of(settings: Settings, **options: Any) -> Strava:
-    """Return the application that the settings name, with its tokens in a file; options are those of ``Strava``."""
-    tokens = settings.data_dir / "tokens.sqlite"
+def strava_of(settings: Settings, *, clock: Clock | None = None, **options: Any) -> Strava:
+    """Return the application that the settings name; its processes share tokens and quota in two files.
+
+    Args:
+        settings: of the service.
+        clock: None means the system's.
+        options: those of ``Strava``.
+    """
+    folder, name = settings.data_dir, settings.client_id
     return Strava(
         settings.client_id,
         settings.client_secret,
-        token_store=SqliteTokenStore(tokens, key=settings.token_key, application=settings.client_id),
+        token_store=SqliteTokenStore(folder / "tokens.sqlite", key=settings.token_key, application=name),
+        rate_limiter=SqliteRateLimiter(folder / "quota.sqlite", application=name, clock=clock),
+        clock=clock,
         api_url=settings.api_url,
         oauth_url=settings.oauth_url,
         **options,

@@ -16,8 +16,9 @@ from rich.console import Console
 
 import strava_async
 from strava_async.cli.config import Options
-from strava_async.cli.option_types import ClientId, ClientSecret, Config, EmulatorUrl, Store
+from strava_async.cli.option_types import ClientId, ClientSecret, Config, EmulatorUrl, RedisServer, Store
 from strava_async.cli.terminal import this_terminal
+from strava_async.cli.webhook_commands import webhook
 from strava_async.oauth.scopes import DEFAULT_SCOPE
 
 Given = TypeVar("Given")
@@ -33,7 +34,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-webhook = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The application's webhook subscription.")
 app.add_typer(webhook, name="webhook")
 
 
@@ -179,15 +179,7 @@ def quota(
     file: Annotated[
         Path | None, typer.Option(show_default=False, help="The file of a SqliteRateLimiter. Makes no requests.")
     ] = None,
-    redis: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            show_default=False,
-            help="The server of a RedisRateLimiter. Else the one that STRAVA_REDIS_URL names, where a URL with a "
-            "password belongs. Makes no requests.",
-        ),
-    ] = None,
+    redis: RedisServer = None,
     strava: Annotated[bool, typer.Option("--strava", help="Ask Strava, which costs one read of the quota.")] = False,
     application: Annotated[
         str | None, typer.Option(show_default=False, help="Whose quota. Else the file's only one, or the client id's.")
@@ -212,61 +204,6 @@ def quota(
     options = _application(client_id, client_secret, config, store, emulator)
     settings = QuotaSettings(options, file, redis, application, strava, athlete, as_json)
     raise typer.Exit(show_quota(settings, this_terminal()))
-
-
-@webhook.command()
-def subscribe(
-    callback_url: Annotated[str, typer.Argument(metavar="URL", help="Where the service waits for events.")],
-    client_id: ClientId = None,
-    client_secret: ClientSecret = None,
-    config: Config = None,
-    emulator: EmulatorUrl = None,
-    verify_token: Annotated[
-        str | None,
-        typer.Option(
-            envvar="STRAVA_VERIFY_TOKEN",
-            show_default=False,
-            help="The verify token that the service expects. Prompted for if not given.",
-        ),
-    ] = None,
-) -> None:
-    """Let Strava send the events of all connected athletes to a service, which must be running."""
-    from strava_async.cli.webhook import subscribe as subscribe_webhook
-
-    options = Options(client_id, client_secret, config, emulator=emulator, environment=os.environ)
-    raise typer.Exit(subscribe_webhook(options, callback_url, verify_token, this_terminal()))
-
-
-@webhook.command()
-def view(
-    client_id: ClientId = None,
-    client_secret: ClientSecret = None,
-    config: Config = None,
-    emulator: EmulatorUrl = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write a line of JSON; nothing if there is none.")] = False,
-) -> None:
-    """Show the subscription."""
-    from strava_async.cli.webhook import view as view_webhook
-
-    options = Options(client_id, client_secret, config, emulator=emulator, environment=os.environ)
-    raise typer.Exit(view_webhook(options, this_terminal(), as_json=as_json))
-
-
-@webhook.command()
-def unsubscribe(
-    subscription_id: Annotated[
-        int | None, typer.Argument(metavar="ID", min=1, help="Which one; not needed, since there is only one.")
-    ] = None,
-    client_id: ClientId = None,
-    client_secret: ClientSecret = None,
-    config: Config = None,
-    emulator: EmulatorUrl = None,
-) -> None:
-    """Delete the subscription: no more events."""
-    from strava_async.cli.webhook import unsubscribe as unsubscribe_webhook
-
-    options = Options(client_id, client_secret, config, emulator=emulator, environment=os.environ)
-    raise typer.Exit(unsubscribe_webhook(options, subscription_id, this_terminal()))
 
 
 def _application(

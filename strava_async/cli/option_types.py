@@ -49,3 +49,13 @@ EmulatorUrl = Annotated[
         help="A served emulator in place of Strava. Else the one that STRAVA_API_URL and STRAVA_OAUTH_URL name.",
     ),
 ]
+RedisServer = Annotated[
+    str | None,
+    typer.Option(
+        "--redis",
+        metavar="URL",
+        show_default=False,
+        help="The Redis server that processes share. Else the one that STRAVA_REDIS_URL names, where a URL with a "
+        "password belongs. Makes no requests.",
+    ),
+]

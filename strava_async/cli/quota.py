@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import anyio
 
@@ -20,11 +19,13 @@ from strava_async.cli.places import expanded
 from strava_async.cli.quota_rows import QuotaRows, rows_of_fleet, rows_of_quota
 from strava_async.cli.quota_table import draw
 from strava_async.cli.reaching import reaching
+from strava_async.cli.redis_url import RedisUrl, needing_redis, redis_url
 from strava_async.cli.terminal import DONE, Terminal, UsageError, run
 from strava_async.errors import InputError, RateLimitedError
 from strava_async.limiter.sqlite_place import SqlitePlace, applications
+from strava_async.stores._values import check_application
 
-REDIS_URL = "STRAVA_REDIS_URL"
+_MOST_NAMES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,11 @@ def _quota(settings: QuotaSettings, terminal: Terminal, make: MakeStrava, now: C
     chosen = [name for name, given in _sources(settings).items() if given]
     if len(chosen) > 1:
         raise UsageError(f"give one of {', '.join(chosen)}")
+    if settings.application is not None:
+        _check_application(settings.application)
     if settings.file is not None:
         place, rows = _from_file(settings, expanded(settings.file, "--file"), now)
-    elif (url := _redis_url(settings)) is not None:
+    elif not settings.strava and (url := redis_url(settings.redis, settings.options.environment)) is not None:
         place, rows = _from_redis(settings, url)
     else:
         place, rows = _from_strava(settings, terminal, make)
@@ -73,6 +76,13 @@ def _quota(settings: QuotaSettings, terminal: Terminal, make: MakeStrava, now: C
     else:
         draw(rows, place, terminal)
     return DONE
+
+
+def _check_application(name: str) -> None:
+    try:
+        check_application(name)
+    except InputError as error:
+        raise UsageError(f"--application: {error}") from None
 
 
 def _sources(settings: QuotaSettings) -> dict[str, bool]:
@@ -95,7 +105,8 @@ async def _name_in(path: Path, client_id: str | None) -> str:
     if client_id in names:
         return str(client_id)
     if len(names) > 1:
-        raise UsageError(f"{path} has several applications: say which with --application: {', '.join(names)}")
+        some = ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
+        raise UsageError(f"{path} has several applications: say which with --application: {some}")
     if not names:
         raise InputError(f"no process has shared its quota in {path} yet")
     return names[0]
@@ -104,35 +115,11 @@ async def _name_in(path: Path, client_id: str | None) -> str:
 # -- Redis -------------------------------------------------------------------------------------------------------------
 
 
-def _redis_url(settings: QuotaSettings) -> str | None:
-    if settings.redis is not None:
-        if _has_password(settings.redis):
-            raise UsageError(
-                "--redis: a command line can be read by every user of this machine: "
-                f"put a URL with a password into {REDIS_URL}, and leave --redis out"
-            )
-        return settings.redis
-    return None if settings.strava else settings.options.environment.get(REDIS_URL) or None
-
-
-def _has_password(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.password is not None or "password" in parse_qs(parts.query)
-    except ValueError:
-        return "@" in url
-
-
-def _from_redis(settings: QuotaSettings, url: str) -> tuple[str, QuotaRows]:
-    try:
+def _from_redis(settings: QuotaSettings, url: RedisUrl) -> tuple[str, QuotaRows]:
+    with needing_redis("a quota on Redis needs"):
         from strava_async.cli.redis import read_fleet
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "redis":
-            raise
-        raise UsageError('a quota on Redis needs more packages: pip install "strava-async[redis]"') from None
     application = settings.application or str(find_client_id(settings.options, None))
-    named = "--redis" if settings.redis is not None else REDIS_URL
-    fleet, now = anyio.run(read_fleet, url, named, application)
+    fleet, now = anyio.run(read_fleet, url, application)
     return f"Redis, application {application}", rows_of_fleet(fleet, now)
 
 

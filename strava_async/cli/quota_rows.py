@@ -27,7 +27,7 @@ class MeterRow:
         name: as on ``Quota``.
         limit: requests that the window holds; None until known.
         usage: as Strava last said; None until known.
-        reserved: what processes hold: requests that are out, and units in hand.
+        reserved: what processes hold: requests that are out, and units not used yet.
         unconfirmed: requests that may have been counted since, and are in no number of Strava's.
         remaining: what is left for all; None until known.
         resets_at: when the meter starts again at zero; epoch seconds on Strava's clock, None until known.
@@ -70,7 +70,7 @@ class QuotaRows:
     """All that is shown.
 
     Attributes:
-        state: ``shared``; ``healing`` while books that were lost are put together; ``unused`` where nobody has called
+        state: ``shared``; ``healing`` while a state that was lost is rebuilt; ``unused`` where nobody has called
             yet; ``asked`` where Strava itself was asked, which knows no processes.
         meters: the four.
         processes: who shares the quota; those that want or hold most come first.

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from strava_async.cli.quota_rows import MeterRow, ProcessRow, QuotaRows
-from strava_async.cli.terminal import Terminal
+from strava_async.cli.terminal import Terminal, plain_ascii
 
 TITLES = {
     "read_15min": "reads, quarter hour",
@@ -18,6 +18,7 @@ TITLES = {
 }
 BAR_CELLS = 32
 _WIDE = 100  # columns
+_LONGEST_ID = 32
 
 
 def draw(rows: QuotaRows, place: str, terminal: Terminal) -> None:
@@ -70,13 +71,19 @@ def _times(rows: QuotaRows) -> list[str]:
     first, day = rows.meters[0], rows.meters[1]
     lines: list[str] = []
     if first.resets_at is not None and first.resets_in is not None and day.resets_in is not None:
-        then = datetime.fromtimestamp(first.resets_at, UTC).astimezone()
-        lines.append(f"The next quarter hour begins in {duration(first.resets_in)}, at {then:%H:%M}.")
+        lines.append(f"The next quarter hour begins in {duration(first.resets_in)}{_at(first.resets_at)}.")
         lines.append(f"The next day, by UTC, begins in {duration(day.resets_in)}.")
     for what, seconds in zip(("Reads", "All requests"), rows.cooldown_seconds, strict=True):
         if seconds:
             lines.append(f"{what} wait {duration(seconds)} more, after a 429 that no number explains.")
     return lines
+
+
+def _at(instant: int) -> str:
+    try:
+        return f", at {datetime.fromtimestamp(instant, UTC).astimezone():%H:%M}"
+    except (ValueError, OverflowError, OSError):  # a window that no clock shows, which others have written
+        return ""
 
 
 def _has_room(terminal: Terminal) -> bool:
@@ -127,7 +134,9 @@ def _processes(rows: QuotaRows) -> Table:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("Heard", no_wrap=True)
     for row in rows.processes:
-        table.add_row(row.process, str(row.reserved), str(row.done), str(row.waiting.total), _heard(row))
+        table.add_row(
+            plain_ascii(row.process, _LONGEST_ID), str(row.reserved), str(row.done), str(row.waiting.total), _heard(row)
+        )
     return table
 
 

@@ -61,6 +61,12 @@ def this_terminal() -> Terminal:
     return Terminal(out, _console(stderr=True), _read_line, _asker(out) if there else None)
 
 
+def plain_ascii(text: str, longest: int) -> str:
+    """Return a stranger's text for a cell of a table: printable ASCII of one line, cut off after so many characters."""
+    seen = "".join(c if " " <= c <= "~" else "?" for c in text[: longest + 1])
+    return seen if len(seen) <= longest else f"{seen[: longest - 3]}..."
+
+
 def run(command: str, terminal: Terminal, work: Callable[[], int]) -> int:
     """Do the work and return the exit status: that of the work, 1 or 2 with a sentence, 130 after Ctrl-C."""
     try:

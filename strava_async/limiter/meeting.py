@@ -31,7 +31,7 @@ class Meeting:
         place: where all meet.
         what: the place, as a message names it.
         ledger: of this process.
-        clock: for the time that is told.
+        clock: for the time that a report has.
         rule: what holds while the place is away, as a message says it.
         call_seconds: how long an operation of the place may take.
 
@@ -135,7 +135,7 @@ class Meeting:
             self._patience.deadline = min(self._patience.deadline, anyio.current_time() + _HURRY_SECONDS)
 
     async def leave(self, now: Callable[[], float]) -> None:
-        """Give back what is in hand, and tell that this process leaves, if it was ever told of; never raises.
+        """Return unused units, and report that this process leaves, if it ever reported; never raises.
 
         Args:
             now: returns the monotonic instant.

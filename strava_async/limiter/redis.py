@@ -12,6 +12,7 @@ from strava_async.clock import Clock
 from strava_async.errors import InputError
 from strava_async.limiter.redis_place import RedisPlace
 from strava_async.limiter.shared import SharedLimiter
+from strava_async.stores.redis_client import check_client
 
 
 class RedisRateLimiter(SharedLimiter):
@@ -29,7 +30,7 @@ class RedisRateLimiter(SharedLimiter):
     suffices.
 
     A task of its own keeps in touch: the first ``acquire`` starts it, or ``async with limiter``. Leaving that, or
-    ``aclose``, gives back what is in hand. Either way it first finds out, in two round trips and without a write,
+    ``aclose``, returns the units not used. Either way it first finds out, in two round trips and without a write,
     whether this user may do all that is needed: if not, ``async with`` or ``acquire`` raises ``LimiterError``, which
     names the missing command.
 
@@ -67,7 +68,7 @@ class RedisRateLimiter(SharedLimiter):
         away: Literal["share", "wait"] = "share",
         lease_seconds: float = 10.0,
     ) -> None:
-        _check(redis, application)
+        check_client(redis, application, "RedisRateLimiter")
         place = RedisPlace(redis, application, server_time=clock is None)
         super().__init__(
             place,
@@ -86,18 +87,3 @@ class RedisRateLimiter(SharedLimiter):
         if sniffio.current_async_library() == "trio":
             raise InputError("RedisRateLimiter runs on asyncio, as redis-py does: use SqliteRateLimiter on trio")
         super()._follow_loop()
-
-
-def _check(redis: object, application: object) -> None:
-    """Raise InputError unless these are an async client and the name of an application."""
-    if not isinstance(redis, Redis | RedisCluster):
-        raise InputError(
-            "RedisRateLimiter takes a client of redis.asyncio, such as redis.asyncio.Redis.from_url(...): a sync one "
-            "would stop the event loop"
-        )
-    if not isinstance(application, str) or not application or set(application) & set("{}"):
-        raise InputError("application names whose quota it is, in a text without braces: pass the client id")
-    try:
-        application.encode()
-    except UnicodeError as error:
-        raise InputError("the name of the application is not valid Unicode") from error

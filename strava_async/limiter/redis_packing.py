@@ -74,9 +74,12 @@ def unpack_row(text: bytes) -> Row:
     """Return the row that the script keeps of a process.
 
     Raises:
+        ValueError: it is damaged.
         struct.error: it is damaged.
     """
     at, at_high, count, asks, wanted, wanted_high, lease, known, *numbers, ahead, entries = _ROW.unpack_from(text)
+    if len(text) != _ROW.size + entries * _ENTRY.size:
+        raise ValueError("a process's row is too short or long")
     at += at_high * _HIGH
     unconfirmed: list[Unconfirmed] = []
     for index in range(entries):

@@ -3,8 +3,8 @@
 Rules:
 
 - A call is one EVALSHA: one round trip. A server that does not know the script gets it with EVAL, which is another one.
-- Before the first of them the script's check is carried out, which uses each command without effect: a user who may not
-  do something is told so before anything is written.
+- Before the first of them the script's check is carried out, which uses each command without effect: a missing
+  permission is an error before anything is written.
 - No exception of the client's gets out, nor its frames: they may hold what was sent.
 """
 
@@ -32,16 +32,18 @@ from strava_async._types import is_list, is_object
 from strava_async.errors import LimiterError, StoreError
 from strava_async.limiter.redis_packing import pack_report, unpack_fleet, unpack_reply
 from strava_async.limiter.redis_script import script
+from strava_async.quota.fleet.codec import checked
 from strava_async.quota.fleet.messages import Reply, Report
 from strava_async.quota.fleet.state import Fleet
+from strava_async.stores.redis_client import place, prefix
 from strava_async.stores.redis_errors import reason
 
-# A little less than the limiter's own patience, so that it is told what was waited for. A new connection over TLS to
+# A little less than the limiter's own timeout, so that the error says what was waited for. A new connection over TLS to
 # another continent takes a second.
 TIMEOUT_SECONDS = 2.5
 
 _LASTING = ("STRAVA COMMAND", "STRAVA KEYS", "NOAUTH", "NOPERM", "WRONGPASS", "WRONGTYPE", "unknown command")
-# What the script does not meet in books of its own.
+# What the script does not meet in a state of its own.
 _DAMAGED = re.compile("bad argument|attempt to (?:perform|compare|index)")
 
 
@@ -81,10 +83,10 @@ class RedisPlace:
         self._script = script()
         self._sha = hashlib.sha1(self._script.encode(), usedforsecurity=False).hexdigest()
         self._is_checked = False
-        prefix = f"{{strava:{application}}}"
-        self.keys = (f"{prefix}:quota", f"{prefix}:rows")
-        self._pattern = f"{prefix}:*"
-        self.what = f"Redis (application {application})"
+        begin = prefix(application)
+        self.keys = (f"{begin}:quota", f"{begin}:rows")
+        self._pattern = f"{begin}:*"
+        self.what = place(application)
 
     async def check(self) -> None:
         """Find out whether this user may do all that calls do; without a write, in two round trips.
@@ -142,8 +144,9 @@ class RedisPlace:
         if b"state" not in quota:
             return Fleet()
         try:
-            return unpack_fleet(quota[b"state"], {process.decode(): row for process, row in rows.items()})
-        except (ValueError, struct.error) as error:
+            fleet = unpack_fleet(quota[b"state"], {process.decode(): row for process, row in rows.items()})
+            return checked(fleet)
+        except (ValueError, OverflowError, struct.error) as error:
             raise StoreError(
                 f"{self.what} holds a quota that this version of strava_async does not know: use the version of the "
                 "processes that share it"

@@ -5,7 +5,7 @@ Rules:
 - It alone uses the meeting place; nothing else waits for that.
 - It is woken only where a call became due earlier than it thought.
 - Nothing that fails in it leaves calls waiting for ever: a fault counts as a call without a reply.
-- When it ends, however it ends, calls that wait are refused, and what is in hand is given back if that can be told.
+- When it ends, however it ends, calls that wait are refused, and unused units are returned if the place can be reached.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Reporter:
             self._wake_for(Wants(*wants))
 
     async def stop(self, *, closes: bool) -> None:
-        """Let it give back what is in hand, and end; return when that is done, soon in any case.
+        """Let it return unused units, and end; return when that is done, soon in any case.
 
         Args:
             closes: whether it closes the place as well.

@@ -1,7 +1,7 @@
-"""A limiter whose quota many processes share: queue and permits as alone, units from where all meet.
+"""A limiter whose quota many processes share: queue and permits as in ``RateLimiter``, units from where they meet.
 
-``quota.fleet`` has the rules. A task of the limiter's own tells and asks (``reporter``); calls do not wait for that
-while there are units in hand.
+A unit is good for one request. ``quota.fleet`` has the rules. A task of the limiter's own reports and asks for units
+(``reporter``); calls do not wait for that while units are left.
 """
 
 from __future__ import annotations
@@ -105,14 +105,14 @@ class SharedLimiter:
     ) -> Permit:
         """Wait for the right to send one request.
 
-        First come, first served inside a priority, and fair between processes. With a unit in hand and nobody waiting
+        First come, first served inside a priority, and fair between processes. Where a unit is left and nobody waits
         it returns at once; else the meeting place is asked, which takes a round trip. On asyncio the first call starts
         the limiter's task.
 
         Args:
             quota_class: what the request spends.
             priority: who goes first when quota is short; INTERACTIVE before others in all processes.
-            max_wait: seconds that the call may wait; None means as long as it takes, 0 only with a unit in hand.
+            max_wait: seconds that the call may wait; None means as long as it takes, 0 only where a unit is left.
             retry_of: the permit of an earlier attempt of the same call, which keeps its place before younger calls.
 
         Returns:
@@ -164,7 +164,7 @@ class SharedLimiter:
 
     @property
     def state(self) -> State:
-        """Whether units come from the meeting place, or it is putting its books together, or is away."""
+        """Whether the meeting place grants units, is rebuilding its state, or cannot be used."""
         lease = self._ledger.lease
         if lease.is_away(self.clock.monotonic()):
             return "away"
@@ -224,7 +224,7 @@ class SharedLimiter:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Give back what is in hand, and end the limiter's task; takes two seconds at the most.
+        """Return the units not used, and end the limiter's task; takes two seconds at the most.
 
         Calls that wait raise ``LimiterError``, later ones ``InputError``. Permits that are out may still be ended. A
         second time has no effect.

@@ -7,11 +7,9 @@ from collections.abc import Callable
 from typing import Literal
 
 from strava_async.clock import Clock, SystemClock
-from strava_async.errors import InputError
 from strava_async.limiter.shared import SharedLimiter
 from strava_async.limiter.sqlite_place import SqlitePlace
-
-_LONGEST_NAME = 200
+from strava_async.stores._values import check_application
 
 
 class SqliteRateLimiter(SharedLimiter):
@@ -24,7 +22,7 @@ class SqliteRateLimiter(SharedLimiter):
     away from the file until it goes on or is killed.
 
     A task of its own keeps in touch. On asyncio the first ``acquire`` starts it; on trio, and wherever you like to,
-    ``async with limiter`` does. Leaving that, or ``aclose``, gives back what is in hand.
+    ``async with limiter`` does. Leaving that, or ``aclose``, returns the units not used.
 
     While the file cannot be used (locked, full, damaged, another program's), the process goes on after
     ``lease_seconds`` with half of its part of the last known quota, or waits, as ``away`` says: one WARNING of the
@@ -59,8 +57,7 @@ class SqliteRateLimiter(SharedLimiter):
         away: Literal["share", "wait"] = "share",
         lease_seconds: float = 10.0,
     ) -> None:
-        if not _is_name(application):
-            raise InputError("application names whose quota it is, in a text without braces: pass the client id")
+        check_application(application)
         clock = clock or SystemClock()
         place = SqlitePlace(path, application, clock)
         super().__init__(
@@ -75,9 +72,3 @@ class SqliteRateLimiter(SharedLimiter):
 
     def __repr__(self) -> str:
         return f"<SqliteRateLimiter of {self._what}: {self.state}>"
-
-
-def _is_name(application: object) -> bool:
-    if not isinstance(application, str) or not application or len(application) > _LONGEST_NAME:
-        return False
-    return "{" not in application and "}" not in application and application.isprintable()

@@ -1,13 +1,22 @@
-"""What the stores keep: an athlete's id, and a token set as JSON."""
+"""What the stores keep: an application's name, an athlete's id, and a token set as JSON."""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from strava_async._types import is_list, is_object
 from strava_async.errors import InputError
 from strava_async.oauth.token_set import TokenSet
+
+_NAME = re.compile("[^{}]{1,200}")
+
+
+def check_application(application: object) -> None:
+    """Raise InputError unless it is a name for what processes share: it is in keys, and in what is logged."""
+    if not isinstance(application, str) or not _NAME.fullmatch(application) or not application.isprintable():
+        raise InputError("application is a text of up to 200 printable characters without braces: pass the client id")
 
 
 def check_athlete_id(athlete_id: int) -> None:

@@ -6,6 +6,7 @@ from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import AskError, MovedError, RedisClusterException, RedisError, ResponseError, TryAgainError
 
 from strava_async.errors import InputError, StoreError
+from strava_async.stores._values import check_application
 from strava_async.stores.redis_server import RedisServer
 
 
@@ -56,7 +57,7 @@ def check_client(redis: object, application: object, part: str) -> None:
 
     Args:
         redis: the client.
-        application: the name.
+        application: the name; see ``check_application``.
         part: what takes them.
     """
     if not isinstance(redis, Redis | RedisCluster):
@@ -64,11 +65,4 @@ def check_client(redis: object, application: object, part: str) -> None:
             f"{part} takes a client of redis.asyncio, such as redis.asyncio.Redis.from_url(...): a sync one "
             "would stop the event loop"
         )
-    if not isinstance(application, str) or not application or set(application) & set("{}"):
-        raise InputError(
-            "the application is a text without braces, such as the client id: it is in the name of each key"
-        )
-    try:
-        application.encode()
-    except UnicodeError as error:
-        raise InputError("the name of the application is not valid Unicode") from error
+    check_application(application)

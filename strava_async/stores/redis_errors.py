@@ -1,4 +1,4 @@
-"""What went wrong with Redis, as a sentence with its remedy. Pure: it is told the error, and knows no client.
+"""What went wrong with Redis, as a sentence with its remedy. Pure: it gets the error, and knows no client.
 
 A client's exceptions may hold what was sent: their texts are searched for what is known, and not passed on.
 """
@@ -49,11 +49,11 @@ def reason(error: BaseException, keys: str) -> str:
     text = str(error)
     kinds = [kind.__name__ for kind in type(error).__mro__]
     if _NO_KEYS.search(text):
-        return f"lets this user not use the keys {keys}: add ~{keys} to its ACL"
+        return f"denies this user the keys {keys}: add ~{keys} to its ACL"
     if "STRAVA COMMAND" in text or "NoPermissionError" in kinds or "NOPERM" in text:
         found = _FORBIDDEN.search(text)
         name = (found[1] or found[2]).lower() if found else "eval"
-        return f"lets this user not use the command {name.upper()}: add +{name} to its ACL"
+        return f"denies this user the command {name.upper()}: add +{name} to its ACL"
     unknown = _UNKNOWN.search(text)
     if unknown:
         return f"does not know the command {unknown[1].upper()}: use Redis 7 or later"

@@ -1,7 +1,5 @@
 """Traces and metrics through OpenTelemetry (extra ``otel``): ``Strava(..., hooks=instrument())``.
 
-``instrument_webhooks`` makes metrics of the outcomes of a service's webhook events.
-
 - A CLIENT span for each HTTP request, a child of the caller's current span. It ends even if the call is cancelled.
 - Histograms of requests and of waits for quota, counters of retries and of renewals, and gauges of the four meters.
 
@@ -15,7 +13,6 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from strava_async._extras import extra
 from strava_async.clock import Clock
@@ -34,10 +31,6 @@ SCOPE = "strava_async"
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.23.1"  # the first version with the stable conventions for HTTP
 WINDOWS = ("read_15min", "read_day", "overall_15min", "overall_day")
 REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
-OUTCOMES = {
-    **{name: name for name in ("handled", "dropped", "failed", "kept", "turned_away", "refused")},
-    "duplicates": "duplicate",
-}
 WAIT_BUCKETS = (0.01, 0.1, 1, 5, 15, 60, 300, 900, 3600, 21_600, 86_400)
 
 
@@ -64,73 +57,6 @@ def instrument(
         Hooks(response=metrics.response, wait=metrics.wait, retry=metrics.retry, refresh=metrics.refresh),
         *([] if limiter is None else [Hooks(response=_Gauges(meter, limiter).update)]),
     )
-
-
-class WebhookCounts(Protocol):
-    """The outcomes of webhook events; see ``strava_async.webhooks.WebhookCounts``."""
-
-    refused: int
-    turned_away: int
-    duplicates: int
-    handled: int
-    dropped: int
-    failed: int
-    kept: int
-    waiting: int
-
-
-class Webhooks(Protocol):
-    """The values that the metrics read, from any thread. ``WebhookRouter`` implements it."""
-
-    @property
-    def counts(self) -> WebhookCounts:
-        """The outcomes of the events so far."""
-        ...
-
-    @property
-    def oldest_waiting_seconds(self) -> float:
-        """How long the oldest event has waited for a worker."""
-        ...
-
-    @property
-    def threads_left_behind(self) -> int:
-        """How many threads keep running beyond their timeout."""
-        ...
-
-
-def instrument_webhooks(router: Webhooks, *, meter_provider: MeterProvider | None = None) -> None:
-    """Record metrics of webhook events: a counter by outcome, and gauges of waiting events and hanging handlers.
-
-    Call it once per router. None of them names an athlete or an object.
-
-    Args:
-        router: what ``webhook_router`` returned.
-        meter_provider: None means the global one.
-    """
-    meter = get_meter(SCOPE, meter_provider=meter_provider, schema_url=SCHEMA_URL)
-
-    def observe_events(_: CallbackOptions) -> Iterable[Observation]:
-        counts = router.counts
-        for name, outcome in OUTCOMES.items():
-            yield Observation(getattr(counts, name), {"strava.webhook.outcome": outcome})
-
-    meter.create_observable_counter(
-        "strava.webhook.events",
-        [observe_events],
-        "{event}",
-        "Events posted to the callback, by outcome.",
-    )
-    for name, unit, description, value_of in (
-        ("waiting", "{event}", "Events that are not finished.", lambda: router.counts.waiting),
-        (
-            "oldest_wait",
-            "s",
-            "The wait of the oldest event for a worker.",
-            lambda: router.oldest_waiting_seconds,
-        ),
-        ("threads_left_behind", "{thread}", "Handlers beyond their timeout.", lambda: router.threads_left_behind),
-    ):
-        _gauge(meter, f"strava.webhook.{name}", unit, description, value_of)
 
 
 class _Spans:
@@ -210,13 +136,6 @@ class _Gauges:
             return _observations(self._quota, clock, value_of)
 
         meter.create_observable_gauge(name, [observe], "{request}", description)
-
-
-def _gauge(meter: Meter, name: str, unit: str, description: str, value_of: Callable[[], float]) -> None:
-    def observe(_: CallbackOptions) -> Iterable[Observation]:
-        yield Observation(value_of())
-
-    meter.create_observable_gauge(name, [observe], unit, description)
 
 
 def _observations(

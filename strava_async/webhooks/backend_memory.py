@@ -23,7 +23,7 @@ import anyio
 from strava_async.clock import Clock
 from strava_async.webhooks.backlog import Backlog
 from strava_async.webhooks.backlog_guard import BacklogGuard, run_to_the_end
-from strava_async.webhooks.base import Appended, Claim
+from strava_async.webhooks.base import Appended, Claim, StoreStats
 from strava_async.webhooks.counts import WebhookCounts
 from strava_async.webhooks.event_store_memory import MemoryEventStore
 from strava_async.webhooks.events import WebhookEvent
@@ -43,6 +43,7 @@ class MemoryBackend:
     """
 
     counts_waiting = True
+    is_away = False
 
     def __init__(self, store: MemoryEventStore, backlog: Backlog | None, clock: Clock, counts: WebhookCounts) -> None:
         self._store = store
@@ -114,10 +115,9 @@ class MemoryBackend:
         """See ``run.Backend``."""
         return self._store.is_done
 
-    def oldest_waiting(self) -> float | None:
+    def stats(self) -> StoreStats:
         """See ``run.Backend``."""
-        ready_at = self._store.oldest_ready_at()
-        return None if ready_at is None else max(self._clock.monotonic() - ready_at, 0.0)
+        return self._store.look()
 
     def _restore(self, pending: PendingEvent) -> None:
         self._store.restore(pending)

@@ -81,6 +81,7 @@ class SharedBackend:
                 yield
             finally:
                 if self._run is run:
+                    self._stats = None  # nobody looks any more
                     await run_to_the_end(self._settle_the_rest)
 
     async def work(self) -> None:
@@ -141,9 +142,14 @@ class SharedBackend:
         """See ``run.Backend``."""
         return not self._held
 
-    def oldest_waiting(self) -> float | None:
-        """See ``run.Backend``; as of the last look, some seconds ago."""
-        return None if self._stats is None else self._stats.ready_seconds
+    @property
+    def is_away(self) -> bool:
+        """See ``run.Backend``."""
+        return self._health.is_away
+
+    def stats(self) -> StoreStats | None:
+        """See ``run.Backend``; as of the last look, up to a quarter of a minute ago."""
+        return self._stats
 
     @property
     def _is_draining(self) -> bool:
@@ -241,6 +247,6 @@ class SharedBackend:
         """Look how many events wait, and whether the store is there; never returns."""
         while True:
             self._stats = await self._call("to count the events", self._store.stats)
-            if self._run is not None and self.oldest_waiting() is not None:
+            if self._run is not None and self._stats is not None and self._stats.ready_seconds is not None:
                 self._run.watch.wake()
             await self._clock.sleep(FIRST_PAUSE_SECONDS if self._health.is_away else STATS_SECONDS)

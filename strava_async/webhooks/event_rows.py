@@ -197,14 +197,18 @@ class EventRows:
     def events(self, limit: int) -> list[StoredEvent]:
         """See ``EventAdmin``."""
         rows = self._all("select value, accepted_at, due_at, claim from events order by id limit ?", limit)
-        return [self._stored(*row) for row in rows]
+        return [stored for row in rows if (stored := self._stored(*row)) is not None]
 
     def forget_quiet_owners(self) -> None:
         """Forget athletes of whom nothing came for a month."""
         self._run("delete from owners where seen_at < ?", self.now - OWNER_SECONDS)
 
-    def _stored(self, value: str, accepted_at: float, due_at: float | None, claim: str | None) -> StoredEvent:
-        persisted = PersistedEvent.from_json(value)
+    def _stored(self, value: str, accepted_at: float, due_at: float | None, claim: str | None) -> StoredEvent | None:
+        """Return an event of a list; None if it cannot be read: the claim that drops it says so."""
+        try:
+            persisted = PersistedEvent.from_json(value)
+        except InputError:
+            return None
         if due_at is None:
             state = EventState.BEHIND
         elif due_at <= self.now:

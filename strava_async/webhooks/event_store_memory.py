@@ -128,7 +128,7 @@ class MemoryEventStore:
 
     async def stats(self) -> StoreStats:
         """See ``EventStore``."""
-        return self._unfinished.stats(self._clock.monotonic())
+        return self.look()
 
     async def events(self, *, limit: int = 100) -> list[StoredEvent]:
         """See ``EventAdmin``."""
@@ -228,9 +228,9 @@ class MemoryEventStore:
         """Whether all events that are left were set aside."""
         return len(self._unfinished) == self._set_aside
 
-    def oldest_ready_at(self) -> float | None:
-        """Return since when a worker is needed, on the monotonic clock; None if no event is ready. Thread-safe."""
-        return self._unfinished.oldest_ready_at()
+    def look(self) -> StoreStats:
+        """Return what ``stats`` does. Thread-safe."""
+        return self._unfinished.stats(self._clock.monotonic())
 
     def _new_queues(self) -> None:
         self._ready = {False: ReadyQueue(), True: ReadyQueue()}

@@ -35,7 +35,7 @@ from strava_async.webhooks.arguments import check_positive
 from strava_async.webhooks.backend_memory import MemoryBackend
 from strava_async.webhooks.backend_shared import SharedBackend
 from strava_async.webhooks.backlog import Backlog, check_backlog
-from strava_async.webhooks.base import Appended, Claim, EventStore, check_store
+from strava_async.webhooks.base import Appended, Claim, EventStore, StoreStats, check_store
 from strava_async.webhooks.counts import Offer, WebhookCounts
 from strava_async.webhooks.event_store_memory import MemoryEventStore
 from strava_async.webhooks.events import WebhookEvent
@@ -109,7 +109,21 @@ class EventQueue:
 
         Thread-safe. For a store that is not in memory it is that of the last look, some seconds ago.
         """
-        return self._backend.oldest_waiting()
+        stats = self.stats()
+        return None if stats is None else stats.ready_seconds
+
+    def stats(self) -> StoreStats | None:
+        """Return what the store has; None if that is not known: it is away, or the queue is not running.
+
+        Thread-safe, and asks no server or file: for a store that is not in memory it is that of the last look, up to a
+        quarter of a minute ago.
+        """
+        return self._backend.stats()
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the store cannot be used, as far as the last call has shown. Thread-safe."""
+        return self._backend.is_away
 
     async def offer(self, event: WebhookEvent) -> Offer:
         """Store an event, unless it is known or a bound is reached.

@@ -10,7 +10,7 @@ from typing import Protocol
 import anyio
 
 from strava_async._concurrency.loop_binding import LoopBinding
-from strava_async.webhooks.base import Appended, Claim
+from strava_async.webhooks.base import Appended, Claim, StoreStats
 from strava_async.webhooks.events import WebhookEvent
 from strava_async.webhooks.pending import PendingEvent, Retry
 from strava_async.webhooks.watch import Watch
@@ -60,6 +60,11 @@ class Backend(Protocol):
 
     counts_waiting: bool
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the last call of the store has failed. Thread-safe."""
+        ...
+
     def running(self, run: Run) -> AbstractAsyncContextManager[None]:
         """Return a context for a run.
 
@@ -101,6 +106,6 @@ class Backend(Protocol):
         """Whether the shutdown need not wait any more."""
         ...
 
-    def oldest_waiting(self) -> float | None:
-        """Return for how many seconds an event has waited for a worker, at most; None if none waits. Thread-safe."""
+    def stats(self) -> StoreStats | None:
+        """Return what the store has, as last seen; None if that is not known. Asks no server or file. Thread-safe."""
         ...

@@ -100,14 +100,14 @@ class Unfinished:
         return min((at for at in ready_at if at is not None), default=None)
 
     def stats(self, now: float) -> StoreStats:
-        """Return how many there are, and since when; ``now`` is on the monotonic clock."""
-        ready_at = self.oldest_ready_at()
-        came_at = min((lane.events[0].came_at for lane in self.lanes), default=None)
+        """Return how many there are, and since when; ``now`` is on the monotonic clock. Thread-safe."""
+        ready_at, lanes = self.oldest_ready_at(), self.lanes
+        came_at = min((first.came_at for first in map(_first, lanes) if first is not None), default=None)
         return StoreStats(
             unfinished=len(self),
-            claimed=sum(lane.state is LaneState.CLAIMED for lane in self.lanes),
-            oldest_seconds=None if came_at is None else now - came_at,
-            ready_seconds=None if ready_at is None else now - ready_at,
+            claimed=sum(lane.state is LaneState.CLAIMED for lane in lanes),
+            oldest_seconds=None if came_at is None else max(now - came_at, 0.0),
+            ready_seconds=None if ready_at is None else max(now - ready_at, 0.0),
         )
 
     def listed(self, now: float) -> list[StoredEvent]:

@@ -24,17 +24,20 @@ from strava_async.cli.quota import QuotaSettings, quota
 from strava_async.cli.quota_rows import METER_NAMES, QuotaRows, rows_of_fleet
 from strava_async.cli.quota_table import draw, duration
 from strava_async.cli.redis import read_fleet
+from strava_async.cli.redis_url import RedisUrl
 from strava_async.cli.terminal import Terminal
 from strava_async.limiter.redis_place import RedisPlace
 from strava_async.limiter.sqlite import SqliteRateLimiter
 from strava_async.limiter.sqlite_place import SqlitePlace
 from strava_async.oauth.token_set import TokenSet
+from strava_async.quota.fleet.codec import LARGEST, dump_fleet, dump_row, load_fleet, load_row
 from strava_async.quota.fleet.messages import NONE, Report, Spent, Unconfirmed, Wants
 from strava_async.quota.fleet.state import Fleet
 from strava_async.quota.fleet.sync import sync
 from strava_async.stores.sqlite import SqliteTokenStore
 from strava_async.testing import Emulator, FakeClock, MeterLimits
 from tests.environment import clean_environment
+from tests.quota.fleet.test_codec import places
 from tests.redis_server import RedisServer, needs_redis
 from tests.redis_topologies import cluster
 
@@ -206,6 +209,37 @@ def test_the_sentences_around_the_tables(meeting: Meeting) -> None:
     assert "no processes share the quota" in " ".join(drawn(meeting.rows(5_000.0), 80)[:2])
 
 
+def test_ids_that_others_have_written_are_shown_without_effect(meeting: Meeting) -> None:
+    meeting.tell("\x1b[2J\n[red]" + "x" * 1_000)
+    lines = drawn(meeting.rows(), 100)
+    assert any(line.startswith("?[2J?[red]xxx") for line in lines)
+    assert all(len(line) <= 100 for line in lines)
+
+
+def test_any_number_that_is_read_is_shown(meeting: Meeting) -> None:
+    now = meeting.now_ms / 1_000
+    texts: dict[str | None, str] = {
+        None: dump_fleet(meeting.fleet),
+        **{name: dump_row(row) for name, row in meeting.fleet.rows.items()},
+    }
+    for kind, text in texts.items():
+        for number in range(len(list(places(json.loads(text))))):
+            for value in (2**32, LARGEST):
+                state = json.loads(text)
+                container, key = list(places(state))[number]
+                container[key] = value
+                changed = {**texts, kind: json.dumps(state)}
+                try:
+                    rows = {name: load_row(row) for name, row in changed.items() if name is not None}
+                    fleet = load_fleet(changed[None], rows)
+                except ValueError:
+                    continue
+                for at in (now, 2**33):
+                    seen = rows_of_fleet(fleet, at)
+                    assert json.dumps(seen.as_json(), allow_nan=False)
+                    assert drawn(seen, 100)
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (59.9, "1 min 0 s"), (62, "1 min 2 s"), (7_322, "2 h 2 min")]
 )
@@ -297,6 +331,19 @@ def test_of_several_applications_in_a_file_one_is_chosen(desk: Desk, tmp_path: P
     assert f"of {client_id}" in desk.out
 
 
+def test_a_name_that_is_none_is_refused(desk: Desk, tmp_path: Path) -> None:
+    for name in ("", "a{b}", "one\x1b[31m", "\udc80"):
+        assert desk.run(file=tmp_path / "quota.sqlite", application=name) == 2
+        assert desk.err.startswith("strava-async quota: --application: application is a text")
+
+
+def test_of_very_many_applications_some_are_named(desk: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "quota.sqlite"
+    fill(path, *(f"{number:02}" for number in range(25)), clock=desk.clock)
+    assert desk.run(file=path) == 2
+    assert desk.err.endswith(" 18, 19, ...\n")
+
+
 def test_a_file_that_is_none_is_a_sentence_and_is_not_made(desk: Desk, tmp_path: Path) -> None:
     path = tmp_path / "quota.sqlite"
     assert desk.run(file=path) == 1
@@ -353,6 +400,7 @@ def test_one_place_is_chosen(desk: Desk, tmp_path: Path) -> None:
         "redis://:sekret@localhost",
         "rediss://user:sekret@localhost:1/0",
         "redis://localhost?password=sekret",
+        "rediss://localhost?ssl_%70assword=sekret",
         "x://[sekret@",
     ],
 )
@@ -407,7 +455,7 @@ def test_a_server_is_shown_to_somebody_who_may_only_look(desk: Desk, redis_serve
     assert (row["process"], row["reserved"]) == ("of other", 1)
     assert 0 <= row["heard_seconds"] < 10
     before, _ = redis_server.ask("TIME")
-    _, now = anyio.run(read_fleet, f"redis://127.0.0.1:{redis_server.port}", "", "other")
+    _, now = anyio.run(read_fleet, RedisUrl(f"redis://127.0.0.1:{redis_server.port}", ""), "other")
     after, _ = redis_server.ask("TIME")
     assert before <= now <= after + 1
     assert desk.run(options, application="third") == 0
@@ -421,7 +469,7 @@ def test_what_a_server_refuses_is_a_sentence_without_its_url(desk: Desk, redis_s
     options = with_url(desk, redis_server)
     redis_server.ask("ACL", "SETUSER", "look", "-time")
     assert desk.run(options) == 1
-    assert desk.err.endswith(" lets this user not use the command TIME: add +time to its ACL\n")
+    assert desk.err.endswith(" denies this user the command TIME: add +time to its ACL\n")
     redis_server.ask("ACL", "SETUSER", "look", "resetpass", ">another")
     assert desk.run(options) == 1
     assert "refused the user name or the password" in desk.err
@@ -456,6 +504,17 @@ def test_what_is_no_url_is_said_and_not_shown(desk: Desk, url: str) -> None:
     assert desk.err == "strava-async quota: --redis is no URL of a Redis server, such as redis://localhost:6379/0\n"
     assert desk.run(desk.options(environment={"STRAVA_REDIS_URL": f"x{url}/sekret"})) == 2
     assert desk.err.startswith("strava-async quota: STRAVA_REDIS_URL is no URL")
+
+
+@needs_redis
+@pytest.mark.parametrize(
+    "odd", ["sekret=1", "encoding=sekret", "credential_provider=sekret", "retry=sekret", "parser_class=sekret"]
+)
+def test_options_in_a_url_that_the_client_finds_odd_when_it_connects(
+    desk: Desk, redis_server: RedisServer, odd: str
+) -> None:
+    assert desk.run(redis=f"redis://127.0.0.1:{redis_server.port}?{odd}") == 2
+    assert desk.err.startswith("strava-async quota: --redis is no URL of a Redis server")
 
 
 def test_on_redis_an_application_has_to_be_named(desk: Desk) -> None:

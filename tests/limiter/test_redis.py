@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import struct
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -402,6 +403,27 @@ async def test_a_damaged_quota_is_left_alone_and_told(client: Redis, key: str, f
         await place.read()
 
 
+@pytest.mark.parametrize("number", [float("inf"), float("nan"), -5.0, 1e300, 2.0**53])
+async def test_numbers_that_are_none_are_told_to_who_reads(client: Redis, number: float) -> None:
+    place = RedisPlace(client, "7")
+    await place.call(Report("a", 1, quarter=5), 0)
+    text = await client.hget(QUOTA, "state")
+    assert isinstance(text, bytes)
+    await client.hset(QUOTA, "state", text[:1] + struct.pack("<d", number) + text[9:])
+    with pytest.raises(StoreError, match="does not know"):
+        await place.read()
+
+
+@pytest.mark.parametrize("row", [(b"b", b"x" * 1_000_000), (b"\xff", None), (b"b" * 101, None)])
+async def test_a_row_of_another_is_told_to_who_reads(client: Redis, row: tuple[bytes, bytes | None]) -> None:
+    place = RedisPlace(client, "7")
+    await place.call(Report("a", 1, quarter=5), 0)
+    process, text = row
+    await client.hset(ROWS, process, text or await client.hget(ROWS, "a") or b"")
+    with pytest.raises(StoreError, match="does not know"):
+        await place.read()
+
+
 async def test_an_earlier_version_s_is_begun_anew(client: Redis) -> None:
     await client.hset(QUOTA, "state", b"\x00 and more")
     await client.hset(ROWS, mapping={"a": "theirs", "b": "theirs"})
@@ -500,7 +522,9 @@ async def test_a_wrong_password_is_told_and_not_shown(tmp_path: Path, options: d
         ({"application": ""}, "application"),
         ({"application": "a{b}"}, "braces"),
         ({"application": 7}, "application"),
-        ({"application": "\ud800"}, "Unicode"),
+        ({"application": "7\n"}, "printable"),
+        ({"application": "\ud800"}, "printable"),
+        ({"application": "7" * 201}, "200"),
         ({"away": "open"}, "away"),
         ({"lease_seconds": 2.9}, "lease_seconds"),
         ({"lease_seconds": float("nan")}, "lease_seconds"),

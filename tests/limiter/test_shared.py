@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 from strava_async.errors import InputError, LimiterError, QuotaExceededError, StoreError
 from strava_async.limiter.base import ClosableLimiter, Limiter
 from strava_async.limiter.shared import SharedLimiter
+from strava_async.quota.fleet.state import Fleet
+from strava_async.quota.values import QuotaClass
 from strava_async.testing.clock import FakeClock
 from tests.limiter.contract import ClosableLimiterContract, answer
 from tests.limiter.meeting_double import MemoryPlace, make, new_clock
@@ -102,6 +105,39 @@ async def test_one_that_nobody_used_is_closed_without_a_call(clock: FakeClock, p
         assert entered.is_entered
     await make(place, clock).aclose()
     assert (place.reports, place.closes) == ([], 2)
+
+
+async def test_a_place_that_lost_its_state_heals_until_all_have_reported(clock: FakeClock, place: MemoryPlace) -> None:
+    async with make(place, clock) as one, make(place, clock) as other, clock.autojump():
+        await warm(one, clock, 20)
+        (await other.acquire()).release()
+        await clock.sleep(3.0)
+        place.fleet = Fleet()
+        call = anyio.Event()
+
+        async def wait() -> None:
+            (await one.acquire(QuotaClass.UPLOAD)).release()
+            call.set()
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(120):  # more than what it has units for
+                tasks.start_soon(wait)
+            await clock.sleep(2.0)
+            states = {one.state}
+            await call.wait()
+        await clock.sleep(10.0)
+        assert (states, one.state, one.processes) == ({"healing"}, "shared", 2)
+
+
+async def test_a_snapshot_has_what_this_process_knows_and_nothing_restores_it(
+    clock: FakeClock, place: MemoryPlace
+) -> None:
+    async with make(place, clock) as limiter, clock.autojump():
+        await warm(limiter, clock, 20)
+        saved = json.loads(json.dumps(limiter.snapshot()))
+        assert '"usage": 20' in json.dumps(saved)
+        assert limiter.quota.read_15min.usage == 20
+    assert not hasattr(limiter, "restore")
 
 
 async def test_it_is_entered_once(clock: FakeClock, place: MemoryPlace) -> None:

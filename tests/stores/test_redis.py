@@ -81,7 +81,7 @@ class TestRedisTokenStore(StrictStoreContract):
 # What is passed in
 
 
-@pytest.mark.parametrize("application", ["", "{7}", "7}", 7, None, "\ud800"])
+@pytest.mark.parametrize("application", ["", "{7}", "7}", 7, None, "\ud800", "7\n", "7" * 201])
 async def test_an_application_is_a_text_without_braces(redis_server: RedisServer, application: Any) -> None:
     with pytest.raises(InputError, match="application"):
         RedisTokenStore(client_of(redis_server), application=application)

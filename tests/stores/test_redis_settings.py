@@ -92,7 +92,10 @@ class RefusedError(ConnectionError):
     ("error", "said"),
     [
         # In a script; of 7.0, of 7.2; outside of one, as redis-py tells them or as they come.
-        (Exception("STRAVA COMMAND HSET script: abc, on @user_script:1."), "not use the command HSET: add +hset to"),
+        (
+            Exception("STRAVA COMMAND HSET script: abc, on @user_script:1."),
+            "denies this user the command HSET: add +hset to",
+        ),
         (NoPermissionError("this user has no permissions to run the 'eval' command"), "add +eval to its ACL"),
         (NoPermissionError("User low has no permissions to run the 'config|get' command"), "add +config|get to"),
         (Exception("NOPERM this user has no permissions to run the 'wait' command or its subcommand"), "add +wait to"),

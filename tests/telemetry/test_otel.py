@@ -21,8 +21,9 @@ from opentelemetry.trace import SpanKind, StatusCode
 import strava_async
 from strava_async import ApiV3, DecodeError, Quota, QuotaExceededError, RateLimiter, RetryPolicy, Strava, TransportError
 from strava_async.fastapi import WebhookCounts, webhook_router
-from strava_async.telemetry.otel import WINDOWS, instrument, instrument_webhooks
+from strava_async.otel import WINDOWS, instrument, instrument_webhooks
 from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits, serve
+from strava_async.webhooks import StoreStats
 
 BASE = "https://strava.test"
 PAGE = Path(__file__).parent.parent.parent / "docs" / "observability.md"
@@ -300,8 +301,10 @@ class Router:
     """What a router of webhooks shows."""
 
     counts = WebhookCounts(
-        refused=1, turned_away=2, duplicates=3, accepted=30, handled=4, dropped=5, failed=6, kept=7, waiting=8
+        refused=1, turned_away=2, duplicates=3, accepted=30, handled=4, dropped=5, failed=6, kept=7, taken_over=8
     )
+    stats: StoreStats | None = StoreStats(unfinished=11, claimed=12, oldest_seconds=13.5, ready_seconds=9.5)
+    store_is_away = False
     oldest_waiting_seconds = 9.5
     threads_left_behind = 10
 
@@ -311,14 +314,28 @@ def test_webhook_events_are_counted_by_outcome() -> None:
     instrument_webhooks(Router(), meter_provider=shown.meters)
     points = shown.points("strava.webhook.events")
     assert {point.attributes["strava.webhook.outcome"]: point.value for point in points} == {
-        **{"refused": 1, "turned_away": 2, "duplicate": 3, "handled": 4, "dropped": 5, "failed": 6, "kept": 7}
+        **{"refused": 1, "turned_away": 2, "duplicate": 3, "handled": 4, "dropped": 5, "failed": 6, "kept": 7},
+        "taken_over": 8,
     }
-    gauges = {
-        name: shown.points(f"strava.webhook.{name}") for name in ("waiting", "oldest_wait", "threads_left_behind")
+    assert gauges_of(shown) == {
+        **{"waiting": 11, "claimed": 12, "oldest_age": 13.5, "oldest_wait": 9.5, "store_away": 0},
+        "threads_left_behind": 10,
     }
-    assert {name: point.value for name, [point] in gauges.items()} == {
-        **{"waiting": 8, "oldest_wait": 9.5, "threads_left_behind": 10}
-    }
+
+
+def gauges_of(shown: Telemetry) -> dict[str, float]:
+    names = ("waiting", "claimed", "oldest_age", "oldest_wait", "store_away", "threads_left_behind")
+    found = {name: shown.points(f"strava.webhook.{name}") for name in names}
+    return {name: points[0].value for name, points in found.items() if points}
+
+
+def test_what_is_not_known_of_a_store_is_left_out() -> None:
+    shown, router = Telemetry(), Router()
+    router.stats, router.store_is_away = None, True
+    instrument_webhooks(router, meter_provider=shown.meters)
+    assert gauges_of(shown) == {"oldest_wait": 9.5, "store_away": 1, "threads_left_behind": 10}
+    router.stats = StoreStats(0, 0, None, None)
+    assert gauges_of(shown)["oldest_age"] == 0.0
 
 
 def test_webhook_metrics_follow_a_router() -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, assert_type
 
+from redis.asyncio import Redis, RedisCluster
+
 from strava_async import (
     ApiV3,
     Blocked,
@@ -25,6 +27,7 @@ from strava_async import (
     SystemClock,
     Unlimited,
 )
+from strava_async.redis import RedisRateLimiter
 
 METER = Meter(limit=100, usage=None, reserved=0, resets_at=900.0)
 QUOTA = Quota(read_15min=METER, read_day=METER, overall_15min=METER, overall_day=METER)
@@ -141,11 +144,12 @@ ACCEPTED: list[Limiter] = [
     Shared(),
     Wrapped(Unlimited(), SystemClock()),
     SqliteRateLimiter("quota.db", application="7"),
+    RedisRateLimiter(RedisCluster("localhost"), application="7"),
 ]
 CLOSABLE: list[ClosableLimiter] = [
     Shared(),
     SqliteRateLimiter("quota.db", application="7"),
-    # RedisRateLimiter(redis.asyncio.Redis(), application="7"): with the merge of strava_async.redis
+    RedisRateLimiter(Redis(), application="7"),
 ]
 
 
@@ -160,6 +164,9 @@ async def use(closable: ClosableLimiter) -> None:
         assert_type(shared.processes, int)
         assert_type(shared.state, Literal["shared", "healing", "away"])
         assert_type(Strava(1, "secret", rate_limiter=shared).rate_limiter, Limiter)
+        assert_type(shared.snapshot(), dict[str, Any])
+    async with RedisRateLimiter(Redis(), application="7", away="wait") as on_redis:
+        assert_type(on_redis, RedisRateLimiter)
     await closable.aclose()
     with await closable.acquire(QuotaClass.UPLOAD, priority=Priority.BACKGROUND, max_wait=2) as permit:
         permit.settle(status_code=200, headers={"Date": "Tue, 06 Jan 2026 10:00:00 GMT"})

@@ -214,6 +214,31 @@ async def test_an_event_that_waits_long_for_a_worker_is_in_the_log(
         assert "WARNING" in levels(caplog, "the oldest webhook event that could be handled has waited")
 
 
+async def test_what_waits_is_known_without_asking_the_store(clock: FakeClock) -> None:
+    async with shared(clock) as store:
+        process = Process(store, clock, workers=1, drain_seconds=0)
+        process.act = process.for_ever
+        assert process.queue.stats() is None
+        async with clock.autojump(), process.queue.running():
+            for number in (1, 2, 3):
+                await process.queue.offer(event(number))
+            await clock.sleep(STATS_SECONDS + 1)
+            asked = len(store.calls)
+            assert process.queue.stats() == StoreStats(3, 1, STATS_SECONDS, STATS_SECONDS)
+            assert not process.queue.is_away
+            store.away = EventStoreError("down")
+            await process.queue.offer(event(4))
+            assert process.queue.is_away
+            await clock.sleep(STATS_SECONDS)
+            assert process.queue.stats() is None
+            store.away = None
+            await clock.sleep(STATS_SECONDS)
+            assert not process.queue.is_away
+            assert process.queue.stats() is not None
+            assert store.calls[asked:].count("stats") < 40
+        assert process.queue.stats() is None
+
+
 # -- a store that is away ---------------------------------------------------------------------------------------------
 
 

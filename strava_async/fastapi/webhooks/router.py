@@ -29,7 +29,7 @@ from strava_async.fastapi.problems import Problem, problem_of
 from strava_async.fastapi.webhooks.guard import MAX_BODY_BYTES, TOO_LARGE, TOO_SLOW, Guard, RefusedError, Signature
 from strava_async.webhooks.arguments import check_positive
 from strava_async.webhooks.backlog import Backlog
-from strava_async.webhooks.base import EventStore, check_store
+from strava_async.webhooks.base import EventStore, StoreStats, check_store
 from strava_async.webhooks.counts import Offer, WebhookCounts
 from strava_async.webhooks.event_store_memory import MemoryEventStore
 from strava_async.webhooks.events import WebhookEvent, challenge_of
@@ -69,6 +69,19 @@ class WebhookRouter(APIRouter):
     def oldest_waiting_seconds(self) -> float:
         """For how long an event has waited for a worker, at most; 0 if none waits. Thread-safe."""
         return self._queue.oldest_waiting() or 0.0
+
+    @property
+    def stats(self) -> StoreStats | None:
+        """What is in ``events``, of all processes, as last seen up to 15 s ago; None if it is not known. Thread-safe.
+
+        Asks no server or file. It is not known while the store is away, nor, but in memory, outside of the lifespan.
+        """
+        return self._queue.stats()
+
+    @property
+    def store_is_away(self) -> bool:
+        """Whether ``events`` cannot be used, so that Strava gets 503. Thread-safe."""
+        return self._queue.is_away
 
     @property
     def threads_left_behind(self) -> int:

@@ -82,6 +82,17 @@ def load_row(text: object) -> Row:
     )
 
 
+def checked(fleet: Fleet) -> Fleet:
+    """Return a state that was kept in another form, once it is found to be one.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return load_fleet(
+        dump_fleet(fleet), {_name(process): load_row(dump_row(row)) for process, row in fleet.rows.items()}
+    )
+
+
 def _parsed(text: object) -> Any:
     if not isinstance(text, str):
         raise ValueError("a shared quota is kept as text")
