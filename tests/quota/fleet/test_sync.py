@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from strava_async.quota.fleet.grants import HELD_MS, IN_ADVANCE, PATIENCE_MS
+from strava_async.quota.fleet.grants import AWAKE_MS, FRESH_MS, HELD_MS, IN_ADVANCE, PATIENCE_MS
 from strava_async.quota.fleet.messages import NONE, NOTHING, Numbers, Reply, Report, Spent, Unconfirmed, Wants
 from strava_async.quota.fleet.probes import PROBE_MS
 from strava_async.quota.fleet.shares import fair_part
@@ -218,6 +218,19 @@ def test_rows_of_waiting_processes_outlive_their_lease(room: Room) -> None:
     room.tell("a", quarter=QUARTER + 1, done=NOTHING, wants=Wants(normal=50))
     reply = room.answer("a", 1, 1, quarter=QUARTER + 1, done=reads(1), wants=Wants(normal=50))
     assert reply.granted == reads(22)  # a quarter of 99, less what it was ahead
+
+
+@pytest.mark.parametrize(("late", "granted"), [(FRESH_MS, 48), (AWAKE_MS - 100, 48), (AWAKE_MS + 100, 99)])
+def test_a_process_that_is_held_up_at_a_turn_keeps_its_part_for_a_while(room: Room, late: int, granted: int) -> None:
+    room.tell("a", wants=Wants(normal=89))
+    room.answer("a", 89, 100)
+    for process in "ab":
+        room.tell(process, wants=Wants(normal=100), row_ms=700_000)
+    room.now += 600_000
+    room.tell("a", quarter=QUARTER + 1, done=NOTHING)
+    room.now += late
+    reply = room.answer("a", 1, 1, quarter=QUARTER + 1, done=reads(1), wants=Wants(normal=100))
+    assert reply.granted == reads(granted)
 
 
 def test_a_row_that_goes_leaves_behind_what_was_done(room: Room) -> None:
