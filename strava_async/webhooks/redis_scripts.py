@@ -38,7 +38,8 @@ KNOWN_SECONDS = 3600.0
 # How long an answer is kept for a repeated call: longer than a client repeats it, or a worker what it has finished.
 REPLY_SECONDS, SETTLED_SECONDS = 15.0, 120.0
 
-# KEYS: what all keys begin with. ARGV: milliseconds in place of the server's, empty for those; id of the call.
+# KEYS: what all keys begin with; one that is never there. ARGV: milliseconds in place of the server's, empty for those;
+# id of the call.
 STORE = (
     BEGIN
     + """

@@ -102,6 +102,9 @@ class RedisEventStore:
         self._application = application
         self._place = place(application)
         self._key = f"{prefix(application)}:events"
+        # The second is never there. While a cluster moves the slot to another server, each of the two takes keys that
+        # it does not have for empty ones; a script of two keys, of which it lacks one, is refused by both.
+        self._keys = [self._key, f"{self._key}:moving"]
         self._bounds = (max_unfinished, max_unfinished_of_owner, max(REMEMBERED_EVENTS, 2 * max_unfinished))
         self._replicas = replicas
         self._has_own_time = clock is not None
@@ -140,7 +143,7 @@ class RedisEventStore:
         arguments = self._arguments(event.key, row, lane_name(event), *self._bounds)
         confirmation = Confirmation(log=False, replicas=self._replicas)
         try:
-            told, doubt = await self._server.run_confirmed(scripts.APPEND, [self._key], arguments, confirmation)
+            told, doubt = await self._server.run_confirmed(scripts.APPEND, self._keys, arguments, confirmation)
         except EventStoreError:
             self._look_again()
             raise
@@ -250,7 +253,7 @@ class RedisEventStore:
     async def _look(self) -> None:
         """Look at the server's settings, and try whether this user may do what is needed."""
         await self._inspection.look()
-        await self._server.run(scripts.CHECK, [self._key], self._arguments())
+        await self._server.run(scripts.CHECK, self._keys, self._arguments())
         self._looked_at = self._clock.monotonic()
 
     # Calls
@@ -285,7 +288,7 @@ class RedisEventStore:
         """
         call = self._doubtful.pop(doubt, None) or uuid4().hex
         try:
-            return (await self._server.run(script, [self._key], self._arguments(*arguments, call=call))).reveal()
+            return (await self._server.run(script, self._keys, self._arguments(*arguments, call=call))).reveal()
         except BaseException as error:
             if doubt is not None:
                 self._doubtful[doubt] = call

@@ -25,8 +25,9 @@ from strava_async.webhooks import Appended, Claim, StoreStats
 from strava_async.webhooks.counts import Offer
 from strava_async.webhooks.pending import AttemptResult, Outcome, PendingEvent
 from strava_async.webhooks.queue import EventQueue
+from strava_async.webhooks.redis_values import lane_name
 from tests.redis_server import SAFE, RedisServer, needs_redis, running
-from tests.redis_topologies import NAME, cluster, watched
+from tests.redis_topologies import NAME, Cluster, cluster, watched
 from tests.webhooks import test_killed_services as killed
 from tests.webhooks.contract import event, events_of, removed
 
@@ -491,6 +492,24 @@ async def test_a_cluster_keeps_the_events_of_an_application_together(tmp_path: P
                 careful = RedisEventStore(client, application=application, replicas=1, timeout=0.5)
                 with pytest.raises(EventStoreError, match="0 of 1 replicas"):
                     await careful.append(event(3))
+            await use_while_moving(servers, store)
+
+
+async def use_while_moving(servers: Cluster, store: RedisEventStore) -> None:
+    """A server that has some of the keys takes those that have not come yet for empty."""
+    target = servers.owner(BASE)
+    source = (target + 1) % 3
+    lane = f"{BASE}:lane:{lane_name(event(3))}"
+    for first in ({BASE}, {lane}):
+        with servers.moving(BASE, source, target, first=first):
+            with pytest.raises(EventStoreError, match="is moving these keys to another"):
+                await store.append(event(4))
+            with pytest.raises(EventStoreError, match="is moving these keys to another"):
+                await store.claim(9, LEASE)
+        source, target = target, source
+        assert await store.append(event(3)) is Appended.DUPLICATE
+        assert [each.event for each in await store.events()] == [event(2, owner_id=2), event(3)]
+    assert events_of(await claimed(store)) == [event(3)]
 
 
 # Who may
