@@ -182,13 +182,22 @@ return reply(supersedes and 'superseded' or 'stored', {REPLY_SECONDS * 1000:.0f}
 """
 )
 
-# ARGV from 3: 'lanes' or 'deauthorizations'; how many; milliseconds of the lease. Returns JSON: the milliseconds until
-# the next is due, -1 if none is known; and of each claim its id, row, age, and whether a lease on it had ended.
+# ARGV from 3: 'lanes' or 'deauthorizations'; how many; milliseconds of the lease. Returns JSON: of each claim its id,
+# row, age, and whether a lease on it had ended; the milliseconds until the next is due, -1 if none is known; and those
+# of the other kind.
 CLAIM = (
     STORE
     + """
 local zset, lease = base .. ':' .. ARGV[3], tonumber(ARGV[5])
 local found = {}
+local function until_due(zset)
+  local score = call('ZRANGE', zset, 0, 0, 'WITHSCORES')[2]
+  return score and math.max(tonumber(score) / 1000 - time, 0) or -1
+end
+local function answer()
+  local other = ARGV[3] == 'lanes' and ':deauthorizations' or ':lanes'
+  return cjson.encode({found, until_due(zset), until_due(base .. other)})
+end
 local function extend(lane) call('ZADD', zset, text((time + lease) * 1000), lane) end
 local again = replied()
 if again then  -- the leases count from now; what was taken over meanwhile is not returned, and what is too much is free
@@ -203,7 +212,7 @@ if again then  -- the leases count from now; what was taken over meanwhile is no
     end
   end
   tick()
-  return cjson.encode({0, found})
+  return answer()
 end
 local lanes = call('ZRANGE', zset, '-inf', text(limit), 'BYSCORE', 'LIMIT', 0, ARGV[4])
 if #lanes > 0 then begin() end
@@ -228,14 +237,13 @@ for _, lane in ipairs(lanes) do
 end
 if #found > 0 then
   reply(cjson.encode(found), math.max(lease, 1))
-  return cjson.encode({0, found})
+  return answer()
 end
-local first = call('ZRANGE', zset, 0, 0, 'WITHSCORES')
 if was_set_back or time - last >= 1000 or #lanes > 0 then
   begin()
   tick()
 end
-return cjson.encode({first[2] and math.max(tonumber(first[2]) / 1000 - time, 0) or -1, {}})
+return answer()
 """
 )
 

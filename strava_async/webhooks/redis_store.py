@@ -56,8 +56,8 @@ class RedisEventStore:
     for them, so that a failover loses none. ``FLUSHALL`` loses all. A server that throws keys away when its memory is
     full is refused; a full one accepts no events, and what it has is handled.
 
-    While nothing is due, a process asks twice a second, and for deauthorizations as often. The clocks of the processes
-    do not matter: time is the server's.
+    While nothing is due, a process asks twice a second. The clocks of the processes do not matter: time is the
+    server's.
 
     A user that may do just this::
 
@@ -228,7 +228,7 @@ class RedisEventStore:
     # What each method begins with
 
     def _begin_loop(self) -> None:
-        self._pollers = {False: Poller(self._clock), True: Poller(self._clock)}
+        self._pollers = dict(zip((False, True), Poller.pair(self._clock), strict=True))
         self._looking = anyio.Lock()
         self._looked_at = -math.inf
         self._doubtful: OrderedDict[Hashable, str] = OrderedDict()
@@ -261,8 +261,9 @@ class RedisEventStore:
     async def _claim(self, n: int, lease: float, deauthorizations: bool) -> Answer:
         kind = "deauthorizations" if deauthorizations else "lanes"
         told = await self._send(scripts.CLAIM, kind, n, milliseconds(lease), doubt=kind)
-        wait, found = json.loads(told)
-        return Answer(claims_of(found or [], self._clock, self._place), math.inf if wait < 0 else wait / 1000)
+        found, *waits = json.loads(told)
+        seconds = (math.inf if wait < 0 else wait / 1000 for wait in waits)
+        return Answer(claims_of(found or [], self._clock, self._place), *seconds)
 
     async def _intervene(self, script: str, key: str) -> bool:
         is_done = bool(await self._run(script, key) == "1")
