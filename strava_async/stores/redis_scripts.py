@@ -17,6 +17,9 @@ Rules:
 
 from __future__ import annotations
 
+# So long a client may repeat a call: no exchange takes longer.
+REPEATED_SECONDS = 60.0
+
 # What each script begins with.
 BEGIN = """
 local function call(name, ...)

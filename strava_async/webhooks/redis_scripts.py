@@ -32,11 +32,11 @@ Rules:
 
 from __future__ import annotations
 
-from strava_async.stores.redis_scripts import BEGIN
+from strava_async.stores.redis_scripts import BEGIN, REPEATED_SECONDS
 
 KNOWN_SECONDS = 3600.0
-# How long an answer is kept for a repeated call: longer than a client repeats it, or a worker what it has finished.
-REPLY_SECONDS, SETTLED_SECONDS = 15.0, 120.0
+# How long an answer is kept for a repeated call: as long as a client may repeat it, or a worker what it has finished.
+REPLY_SECONDS, SETTLED_SECONDS = REPEATED_SECONDS, 120.0
 
 # KEYS: what all keys begin with; one that is never there. ARGV: milliseconds in place of the server's, empty for those;
 # id of the call.

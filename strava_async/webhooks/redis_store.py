@@ -19,7 +19,7 @@ from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async._hidden import Hidden
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import EventStoreError, InputError
-from strava_async.stores.redis_client import check_client, place, prefix, server_of
+from strava_async.stores.redis_client import check_client, check_exchange, place, prefix, server_of
 from strava_async.stores.redis_inspection import Inspection, Stakes
 from strava_async.stores.redis_server import Confirmation
 from strava_async.webhooks import redis_admin_scripts, redis_owner_scripts
@@ -75,7 +75,7 @@ class RedisEventStore:
         max_unfinished: how many events may be unfinished, in all processes.
         max_unfinished_of_owner: how many of one athlete.
         replicas: how many replicas have to confirm an event before Strava is answered.
-        timeout: how long one exchange with the server may take; seconds.
+        timeout: how long one exchange with the server may take; seconds, 60 at most.
         clock: for tests: its ``monotonic()`` takes the place of the server's time. None means the server's.
 
     Raises:
@@ -97,8 +97,7 @@ class RedisEventStore:
         check_client(redis, application, "RedisEventStore")
         check_positive("max_unfinished", max_unfinished)
         check_positive("max_unfinished_of_owner", max_unfinished_of_owner)
-        if type(replicas) is not int or replicas < 0 or not timeout > 0:
-            raise InputError("replicas is a number of replicas, zero or more, and timeout more than zero seconds")
+        check_exchange(timeout, replicas)
         self._application = application
         self._place = place(application)
         self._key = f"{prefix(application)}:events"

@@ -97,6 +97,9 @@ async def test_a_client_that_is_not_async_is_refused(make: Callable[[], Any]) ->
     "wrong",
     [
         *({"lock_seconds": 0.9}, {"lock_seconds": float("nan")}, {"lock_timeout": -1}, {"timeout": 0}),
+        *({"lock_seconds": 3601}, {"lock_seconds": "30"}, {"lock_timeout": float("nan")}, {"lock_timeout": None}),
+        *({"timeout": 60.1}, {"timeout": float("inf")}, {"timeout": float("nan")}, {"timeout": 0.009}),
+        *({"timeout": True}, {"timeout": "5"}, {"replicas": 1001}),
         *({"replicas": -1}, {"replicas": True}, {"replicas": 1.0}, {"key": "secret"}, {"key": []}),
     ],
     ids=str,

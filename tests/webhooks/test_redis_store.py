@@ -177,7 +177,10 @@ async def test_a_client_that_is_not_async_is_refused(make: Callable[[], Any]) ->
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"max_unfinished": 0}, {"max_unfinished_of_owner": 0}, {"replicas": -1}, {"replicas": True}, {"timeout": 0}],
+    [
+        *({"max_unfinished": 0}, {"max_unfinished_of_owner": 0}, {"replicas": -1}, {"replicas": True}),
+        *({"timeout": 0}, {"timeout": math.inf}, {"timeout": math.nan}, {"replicas": 1001}),
+    ],
     ids=str,
 )
 async def test_what_makes_no_sense_is_refused(redis_server: RedisServer, wrong: dict[str, Any]) -> None:
