@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
 from typing import Self
+from uuid import uuid4
 
 import sniffio
 from redis.asyncio import Redis, RedisCluster
@@ -24,7 +25,7 @@ from strava_async.stores.base import ANY, AnyTokens, Lease
 from strava_async.stores.encryption import Key, ciphers, generate_key
 from strava_async.stores.redis_client import check_client, check_exchange, check_seconds, place, prefix, server_of
 from strava_async.stores.redis_inspection import Inspection, Stakes
-from strava_async.stores.redis_lock import RedisLocks
+from strava_async.stores.redis_lock import FENCE_SECONDS, RedisLocks
 from strava_async.stores.redis_rows import CANARY, Row, Rows
 from strava_async.stores.redis_server import Arguments
 from strava_async.stores.redis_writes import RedisWrites, RefusedError
@@ -170,8 +171,8 @@ class RedisTokenStore:
             if replacing is not ANY and self._rows.decoded(seal, athlete_id, row.value) != replacing:
                 return False
             canary = seal.begin()
-            value = seal.encoded(self._application, athlete_id, token)
-            if await self._write(scripts.SAVE, athlete_id, row, replacing is ANY, canary or "", value) != "changed":
+            written: Arguments = Hidden((canary or "", seal.encoded(self._application, athlete_id, token).reveal()))
+            if await self._write(scripts.SAVE, athlete_id, row, replacing is ANY, written) != "changed":
                 return True
         raise self._restless(athlete_id)
 
@@ -184,7 +185,8 @@ class RedisTokenStore:
             seal = self._rows.seal(row.canary)
             if if_unchanged is not ANY and self._rows.decoded(seal, athlete_id, row.value) != if_unchanged:
                 return False
-            done = await self._write(scripts.DELETE, athlete_id, row, if_unchanged is ANY, "", Hidden(""))
+            call: Arguments = Hidden((uuid4().hex, FENCE_SECONDS * 1000))
+            done = await self._write(scripts.DELETE, athlete_id, row, if_unchanged is ANY, call)
             if done != "changed":
                 return done == "done"
         raise self._restless(athlete_id)
@@ -277,16 +279,13 @@ class RedisTokenStore:
         found = await self._server.run(scripts.LOAD, [self._tokens], Hidden((athlete_id,)))
         return Row(found.reveal()[0] or "", Hidden(found.reveal()[1] or ""))
 
-    async def _write(
-        self, script: str, athlete_id: int, row: Row, any_value: bool, canary: str, value: Hidden[str]
-    ) -> str:
+    async def _write(self, script: str, athlete_id: int, row: Row, any_value: bool, written: Arguments) -> str:
         """Have the server compare and write; return what it did.
 
         Raises:
             TokenStoreError: it is not confirmed, or the lock is another's by now.
         """
         compared: Arguments = Hidden((row.canary, "any" if any_value else "this", row.value.reveal()))
-        written: Arguments = Hidden((canary, value.reveal()))
         return await self._writes.write(script, athlete_id, self._lock_key(str(athlete_id)), compared, written)
 
     def _fence(self, lock: str) -> str:

@@ -29,7 +29,7 @@ from strava_async.stores.redis_server import Arguments, Confirmation, RedisServe
 T = TypeVar("T")
 
 # So long a fence is remembered after the last use of its lock: no holder is stopped for longer and goes on.
-_FENCE_SECONDS = 86_400
+FENCE_SECONDS = 86_400
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.02, 0.25
 
 
@@ -203,7 +203,7 @@ class RedisLocks:
                 await self._server.run(scripts.RELEASE, [lease.key], Hidden((lease.holder,)))
 
     def _arguments(self, lease: RedisLease) -> Arguments:
-        return Hidden((lease.holder, int(self._seconds * 1000), int((self._seconds + _FENCE_SECONDS) * 1000)))
+        return Hidden((lease.holder, int(self._seconds * 1000), int((self._seconds + FENCE_SECONDS) * 1000)))
 
     def _taken(self, key: str) -> TokenStoreError:
         return TokenStoreError(f"the lock {key} was not free for {self._timeout:g} s: see who holds it")

@@ -371,6 +371,19 @@ class Repeating(Redis):
         return await super().execute_command(*args, **options)
 
 
+async def test_a_server_whose_clock_is_set_back_keeps_no_lock_for_longer(redis_server: RedisServer) -> None:
+    def until() -> float:
+        (until,), (seconds, _) = redis_server.ask("HMGET", LOCK, "until"), redis_server.ask("TIME")
+        return int(until) / 1000 - int(seconds)
+
+    async with store_on(redis_server) as store, store_on(redis_server, lock_timeout=0, lock_seconds=1) as other:
+        async with store.lock(7):
+            redis_server.ask("HINCRBY", LOCK, "until", 3_600_000)
+            with pytest.raises(TokenStoreError, match="was not free"):
+                await other.lock(7).__aenter__()
+            assert 28 < until() < 32
+
+
 @pytest.mark.parametrize("key", [None, OLD], ids=["plain", "encrypted"])
 async def test_what_reaches_the_server_twice_is_done_once(redis_server: RedisServer, key: Any) -> None:
     async with Repeating(port=redis_server.port) as client:
@@ -380,9 +393,15 @@ async def test_what_reaches_the_server_twice_is_done_once(redis_server: RedisSer
             assert await store.save(7, numbered(2), replacing=numbered(1))
             assert await store.save(7, numbered(3), replacing=numbered(1)) is False
             assert lease.held()
-        assert await store.load(7) == numbered(2)
-        await store.delete(7)
+            assert await store.load(7) == numbered(2)
+            assert await store.delete(7, if_unchanged=numbered(2)) is True
+            assert await store.delete(7) is False
+            assert await store.save(7, FULL)
+            assert await store.delete(7) is True
         assert await store.athlete_ids() == []
+        await store.save(8, FULL)
+        assert await store.delete(8) is True
+        assert not [key for key in redis_server.ask("KEYS", "*:lock:*") if redis_server.ask("TTL", key) < 0]
 
 
 async def test_a_burst_of_calls_waits_for_the_connections_that_there_may_be(redis_server: RedisServer) -> None:
@@ -557,6 +576,23 @@ async def test_a_save_that_the_log_does_not_confirm_is_an_error_until_it_does(re
         with pytest.raises(TokenStoreError, match="could not keep what is saved now"):
             async with store.lock(7):
                 raise AssertionError("Strava would have been asked")
+
+
+async def test_what_is_deleted_is_confirmed_by_another_write(redis_server: RedisServer) -> None:
+    def changes() -> int:
+        return int(redis_server.ask("INFO", "persistence")["rdb_changes_since_last_save"])
+
+    async with Newer(port=redis_server.port) as client:
+        store = RedisTokenStore(client, application="7", key=OLD)
+        await store.save(7, FULL)
+        client.logged = (0, 0)
+        with pytest.raises(TokenStoreError, match="are written, but"):
+            await store.delete(7)
+        client.logged = (1, 0)
+        before = changes()
+        assert await store.load(7) is None
+        assert changes() > before  # a server confirms what the connection has written, and else nothing
+        assert await store.athlete_ids() == []
 
 
 async def test_it_waits_for_the_log_no_longer_than_the_client_listens(redis_server: RedisServer) -> None:
