@@ -27,6 +27,8 @@ Rules:
 - A script reads before it writes, and ``CHECK`` has tried every command before the first event: one that a user may not
   use is found when nothing was written. Where events leave, a removal comes first: a full server lets a script go on
   that has written something, so what is stored can be handled.
+- A script declares a second key, which is never there. While a cluster moves the slot to another server, each of the
+  two would take keys that it does not have for empty ones; what declares one of these among others is refused by both.
 - What a script costs does not grow with what is stored; of what has expired each removes some.
 """
 

@@ -95,15 +95,13 @@ class RedisEventStore:
         clock: Clock | None = None,
     ) -> None:
         check_client(redis, application, "RedisEventStore")
+        check_exchange(timeout, replicas)
         check_positive("max_unfinished", max_unfinished)
         check_positive("max_unfinished_of_owner", max_unfinished_of_owner)
-        check_exchange(timeout, replicas)
         self._application = application
         self._place = place(application)
         self._key = f"{prefix(application)}:events"
-        # The second is never there. While a cluster moves the slot to another server, each of the two takes keys that
-        # it does not have for empty ones; a script of two keys, of which it lacks one, is refused by both.
-        self._keys = [self._key, f"{self._key}:moving"]
+        self._keys = [self._key, f"{self._key}:none"]
         self._bounds = (max_unfinished, max_unfinished_of_owner, max(REMEMBERED_EVENTS, 2 * max_unfinished))
         self._replicas = replicas
         self._has_own_time = clock is not None
@@ -259,8 +257,7 @@ class RedisEventStore:
 
     async def _claim(self, n: int, lease: float, deauthorizations: bool) -> Answer:
         kind = "deauthorizations" if deauthorizations else "lanes"
-        told = await self._send(scripts.CLAIM, kind, n, milliseconds(lease), doubt=kind)
-        found, *waits = json.loads(told)
+        found, *waits = json.loads(await self._send(scripts.CLAIM, kind, n, milliseconds(lease), doubt=kind))
         seconds = (math.inf if wait < 0 else wait / 1000 for wait in waits)
         return Answer(claims_of(found or [], self._clock, self._place), *seconds)
 
