@@ -39,6 +39,7 @@ from strava_async.stores.redis_scripts import BEGIN, REPEATED_SECONDS
 KNOWN_SECONDS = 3600.0
 # How long an answer is kept for a repeated call: as long as a client may repeat it, or a worker what it has finished.
 REPLY_SECONDS, SETTLED_SECONDS = REPEATED_SECONDS, 120.0
+APPENDED_SECONDS = 15.0  # then it is a duplicate, which is answered in the same way
 
 # KEYS: what all keys begin with; one that is never there. ARGV: milliseconds in place of the server's, empty for those;
 # id of the call.
@@ -180,7 +181,7 @@ if not is_deauthorization then call('HINCRBY', counts, owner, 1) end
 call('RPUSH', queue(lane), key)
 if length == 0 then call('ZADD', due(lane), soon(), lane) end
 shorten(known, tonumber(ARGV[8]))
-return reply(supersedes and 'superseded' or 'stored', {REPLY_SECONDS * 1000:.0f})
+return reply(supersedes and 'superseded' or 'stored', {APPENDED_SECONDS * 1000:.0f})
 """
 )
 

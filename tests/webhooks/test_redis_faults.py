@@ -477,9 +477,13 @@ async def test_a_sentinel_leads_to_the_next_primary(tmp_path: Path) -> None:
             await each.aclose()
 
 
+class Hasty(RedisCluster):
+    RedisClusterRequestTTL = 2  # how often it follows or waits while a slot is moving
+
+
 async def test_a_cluster_keeps_the_events_of_an_application_together(tmp_path: Path) -> None:
     with cluster(tmp_path) as servers:
-        async with RedisCluster(host="127.0.0.1", port=servers.servers[0].port) as client:
+        async with Hasty(host="127.0.0.1", port=servers.servers[0].port) as client:
             for application in ("1", "7"):
                 store = RedisEventStore(client, application=application, timeout=30.0)
                 for number in (1, 2):
