@@ -1,9 +1,10 @@
 """The store on Redis keeps what a store promises, on a real server. redis-py runs on asyncio only."""
 
 import asyncio
+import itertools
 import logging
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from redis.asyncio import Redis, RedisCluster
 from strava_async import InputError, TokenStoreError
 from strava_async.redis import RedisTokenStore
 from strava_async.stores import TokenStore
+from strava_async.stores import redis_scripts as scripts
 from strava_async.testing import FakeClock
 from tests.frames import shown_by
 from tests.redis_server import SAFE, RedisServer, needs_redis, running
@@ -874,6 +876,50 @@ async def test_no_error_shows_a_token_or_a_key(tmp_path: Path) -> None:
                     shown = "".join(text for _, text in shown_by(error))
                     assert not [each for each in ("access-0", "refresh-0", 'r1"', OLD) if each in shown]
                 assert OLD not in repr(store)
+
+
+class Contested(Newer):
+    """Lets somebody else save after each time that all tokens were read, if there is one."""
+
+    other: RedisTokenStore | None = None
+    numbers = itertools.count(2)
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        found = await super().execute_command(*args, **options)
+        if self.other is not None and args[1] == scripts.EVERYTHING:
+            await self.other.save(7, numbered(next(self.numbers)))
+        return found
+
+
+@pytest.mark.parametrize("key", [None, OLD], ids=["plain", "encrypted"])
+async def test_no_error_about_what_came_of_a_write_shows_a_token(redis_server: RedisServer, key: Any) -> None:
+    errors: list[BaseException] = []
+
+    async def failing(work: Awaitable[Any], match: str) -> None:
+        with pytest.raises(TokenStoreError, match=match) as caught:
+            await work
+        errors.append(caught.value)
+
+    async with Contested(port=redis_server.port) as client, store_on(redis_server, key=key) as other:
+        store = RedisTokenStore(client, application="7", key=key)
+        await store.save(7, FULL)
+        async with store.lock(7):
+            redis_server.ask("HINCRBY", LOCK, "fence", 1)
+            await failing(store.save(7, FULL), "passed to another process")
+            await failing(store.delete(7, if_unchanged=FULL), "passed to another process")
+        client.logged = (0, 0)
+        await failing(store.save(7, FULL, replacing=FULL), "are written, but")
+        await failing(store.load(7), "are written, but")
+        await failing(store.delete(7), "are written, but")
+        if key:
+            await failing(store.rotate(), "rotated tokens are written, but")
+        client.logged, client.other = (1, 0), other
+        await other.save(7, FULL)
+        if key:
+            await failing(store.rotate(), "during each attempt")
+    for error in errors:
+        shown = "".join(text for _, text in shown_by(error))
+        assert not [each for each in ("access-0", "refresh-0", 'r1"', OLD) if each in shown]
 
 
 # A cluster
