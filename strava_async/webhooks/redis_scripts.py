@@ -246,6 +246,8 @@ if was_set_back or time - last >= 1000 or #lanes > 0 then
   begin()
   tick()
 end
+shorten(known, math.huge)
+shorten(quiet, math.huge, owners)
 return answer()
 """
 )

@@ -301,6 +301,18 @@ async def test_many_that_wait_ask_twice_a_second_together(redis_server: RedisSer
         tasks.cancel_scope.cancel()
 
 
+async def test_what_is_settled_leaves_nothing_after_an_hour_though_no_event_follows(
+    redis_server: RedisServer, store: RedisEventStore, clock: FakeClock
+) -> None:
+    await store.append(event())
+    await store.turn(7)
+    [claim] = await now(store.claim(1, LEASE))
+    await store.ack(claim)
+    clock.advance(HOUR)
+    assert await claimed(store, quiet=quiet) == []
+    assert {key for key in redis_server.ask("KEYS", "*") if redis_server.ask("TTL", key) < 0} == {BASE}
+
+
 @pytest.mark.parametrize("deauthorizations", [False, True])
 @pytest.mark.parametrize("delay", [0.0, 0.02], ids=["due", "due soon"])
 async def test_who_asks_learns_what_the_others_wait_for(
