@@ -25,7 +25,7 @@ from strava_async.stores.base import ANY, AnyTokens, Lease
 from strava_async.stores.encryption import Key, ciphers, generate_key
 from strava_async.stores.redis_client import check_client, check_exchange, check_seconds, place, prefix, server_of
 from strava_async.stores.redis_inspection import Inspection, Stakes
-from strava_async.stores.redis_lock import FENCE_SECONDS, RedisLocks
+from strava_async.stores.redis_lock import RedisLocks
 from strava_async.stores.redis_rows import CANARY, Row, Rows
 from strava_async.stores.redis_server import Arguments
 from strava_async.stores.redis_writes import RedisWrites, RefusedError
@@ -185,7 +185,7 @@ class RedisTokenStore:
             seal = self._rows.seal(row.canary)
             if if_unchanged is not ANY and self._rows.decoded(seal, athlete_id, row.value) != if_unchanged:
                 return False
-            call: Arguments = Hidden((uuid4().hex, FENCE_SECONDS * 1000))
+            call: Arguments = Hidden((uuid4().hex, int(scripts.REPEATED_SECONDS * 1000)))
             done = await self._write(scripts.DELETE, athlete_id, row, if_unchanged is ANY, call)
             if done != "changed":
                 return done == "done"

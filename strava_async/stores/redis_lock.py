@@ -29,7 +29,7 @@ from strava_async.stores.redis_server import Arguments, Confirmation, RedisServe
 T = TypeVar("T")
 
 # So long a fence is remembered after the last use of its lock: no holder is stopped for longer and goes on.
-FENCE_SECONDS = 86_400
+_FENCE_SECONDS = 86_400
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.02, 0.25
 
 
@@ -150,12 +150,10 @@ class RedisLocks:
     async def _take(self, lease: RedisLease, give_up_at: float) -> None:
         pause = _FIRST_PAUSE_SECONDS
         while True:
-            asked_at = self._clock.monotonic()
             attempt = self._server.run(scripts.TAKE, [lease.key], self._arguments(lease))
             fence, busy_ms = (await self._settled(lease, attempt)).reveal()
             if fence:
                 lease.fence = fence
-                lease.extend(asked_at + self._seconds)
                 return
             if anyio.current_time() >= give_up_at:
                 raise self._taken(lease.key)
@@ -203,7 +201,7 @@ class RedisLocks:
                 await self._server.run(scripts.RELEASE, [lease.key], Hidden((lease.holder,)))
 
     def _arguments(self, lease: RedisLease) -> Arguments:
-        return Hidden((lease.holder, int(self._seconds * 1000), int((self._seconds + FENCE_SECONDS) * 1000)))
+        return Hidden((lease.holder, int(self._seconds * 1000), int((self._seconds + _FENCE_SECONDS) * 1000)))
 
     def _taken(self, key: str) -> TokenStoreError:
         return TokenStoreError(f"the lock {key} was not free for {self._timeout:g} s: see who holds it")

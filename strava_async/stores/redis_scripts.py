@@ -5,7 +5,7 @@ Keys, both of one hash tag, so that a cluster keeps them together:
 - ``{strava:<application>}:tokens``: a hash with a field for each athlete, and the field ``canary``. It never expires.
 - ``{strava:<application>}:lock:<athlete>``: a hash of ``holder``, ``until`` (milliseconds by the server's clock),
   ``lease`` (milliseconds) and ``fence``; and of ``deleted``, the id of the last deletion. It outlives its lock by a
-  day: so long a fence is remembered.
+  day: so long a fence is remembered. Without one it is there for as long as a deletion may be repeated.
 
 Rules:
 
@@ -100,7 +100,7 @@ EVERYTHING = BEGIN + "return call('HGETALL', KEYS[1])"
 
 # What SAVE and DELETE begin with. KEYS: tokens, lock. ARGV: athlete; fence, empty outside of a lock; canary that was
 # read; 'any', or 'this' for the value that was read; that value. Of SAVE: canary to write; value to write. Of DELETE:
-# id of the call; milliseconds to remember it. Empty is none.
+# id of the call; milliseconds to remember it without a lock. Empty is none.
 _COMPARE = """
 local row = call('HMGET', KEYS[1], 'canary', ARGV[1])
 local fence = call('HMGET', KEYS[2], 'fence')[1]
@@ -134,7 +134,7 @@ DELETE = (
 if not is_done and value == '' then return 'nothing' end
 if not is_done then call('HDEL', KEYS[1], ARGV[1]) end
 call('HSET', KEYS[2], 'deleted', ARGV[6])
-call('PEXPIRE', KEYS[2], ARGV[7])
+if not fence then call('PEXPIRE', KEYS[2], ARGV[7]) end
 return 'done'
 """
 )

@@ -289,6 +289,22 @@ async def test_a_lease_that_ran_out_is_had_again_if_nobody_came(redis_server: Re
                 await anyio.lowlevel.checkpoint()
 
 
+async def test_a_lock_that_another_took_before_a_write_was_confirmed_is_not_had(redis_server: RedisServer) -> None:
+    class Late(Redis):
+        """Looks at the settings while another takes the lock."""
+
+        async def execute_command(self, *args: Any, **options: Any) -> Any:
+            if args[1] == scripts.INFO and redis_server.ask("EXISTS", LOCK):
+                await super().execute_command("HSET", LOCK, "holder", "another")
+            return await super().execute_command(*args, **options)
+
+    async with Late(port=redis_server.port) as client:
+        with pytest.raises(TokenStoreError, match="was not free"):
+            async with RedisTokenStore(client, application="7").lock(7):
+                raise AssertionError("it is another's")
+        assert redis_server.ask("HGET", LOCK, "holder") == "another"
+
+
 async def test_fences_rise_from_holder_to_holder(redis_server: RedisServer, store: RedisTokenStore) -> None:
     fences: list[int] = []
     for _ in range(5):
@@ -403,7 +419,8 @@ async def test_what_reaches_the_server_twice_is_done_once(redis_server: RedisSer
         assert await store.athlete_ids() == []
         await store.save(8, FULL)
         assert await store.delete(8) is True
-        assert not [key for key in redis_server.ask("KEYS", "*:lock:*") if redis_server.ask("TTL", key) < 0]
+        assert redis_server.ask("TTL", LOCK) > 86_400  # so long its fence is remembered
+        assert 0 < redis_server.ask("TTL", LOCK.removesuffix("7") + "8") <= 60
 
 
 async def test_a_burst_of_calls_waits_for_the_connections_that_there_may_be(redis_server: RedisServer) -> None:
