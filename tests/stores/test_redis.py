@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 import redis
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import Redis
 
 from strava_async import InputError, TokenStoreError
 from strava_async.redis import RedisTokenStore
@@ -20,7 +20,7 @@ from strava_async.stores import TokenStore
 from strava_async.stores import redis_scripts as scripts
 from strava_async.testing import FakeClock
 from tests.frames import shown_by
-from tests.redis_server import SAFE, RedisServer, needs_redis, running
+from tests.redis_server import RedisServer, needs_redis, running
 from tests.stores.contract import FULL, StrictStoreContract, numbered
 
 pytestmark = [pytest.mark.anyio, needs_redis]
@@ -937,24 +937,3 @@ async def test_no_error_about_what_came_of_a_write_shows_a_token(redis_server: R
     for error in errors:
         shown = "".join(text for _, text in shown_by(error))
         assert not [each for each in ("access-0", "refresh-0", 'r1"', OLD) if each in shown]
-
-
-# A cluster
-
-
-async def test_a_cluster_of_one_keeps_them_too(tmp_path: Path) -> None:
-    with running(tmp_path / "redis", "--cluster-enabled", "yes", *SAFE) as server:
-        server.ask("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-        with anyio.fail_after(60):
-            while "cluster_state:ok" not in str(server.ask("CLUSTER", "INFO")):
-                await anyio.lowlevel.checkpoint()
-        async with RedisCluster(host="127.0.0.1", port=server.port) as client:
-            store = RedisTokenStore(client, application="7", key=OLD)
-            await use(store)
-            assert await store.load(7) == numbered(2)
-            assert await store.rotate() == 1
-            assert await store.athlete_ids() == [7]
-            assert await store.delete(7)
-            careful = RedisTokenStore(client, application="8", replicas=1, timeout=0.5)
-            with pytest.raises(TokenStoreError, match="0 of 1 replicas"):
-                await careful.save(7, FULL)
