@@ -218,6 +218,12 @@ async def until(server: RedisServer) -> int:
     return int(str(server.ask("HGET", LOCK, "until")))
 
 
+async def test_a_lock_that_was_left_is_held_no_more(store: RedisTokenStore) -> None:
+    async with store.lock(7) as lease:
+        assert lease.held()
+    assert not lease.held()
+
+
 async def test_a_lease_is_renewed_while_it_is_held(redis_server: RedisServer) -> None:
     clock = FakeClock()
     async with store_on(redis_server, clock=clock) as store, store.lock(7) as lease:
