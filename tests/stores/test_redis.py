@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 import redis
 from redis.asyncio import Redis
@@ -218,10 +219,21 @@ async def until(server: RedisServer) -> int:
     return int(str(server.ask("HGET", LOCK, "until")))
 
 
-async def test_a_lock_that_was_left_is_held_no_more(store: RedisTokenStore) -> None:
-    async with store.lock(7) as lease:
-        assert lease.held()
-    assert not lease.held()
+@pytest.mark.parametrize("is_cancelled", [False, True], ids=["left", "cancelled"])
+async def test_a_lock_that_was_left_is_free_and_renewed_no_more(redis_server: RedisServer, is_cancelled: bool) -> None:
+    clock = FakeClock()
+    async with store_on(redis_server, clock=clock) as store:
+        with anyio.CancelScope() as scope:
+            async with store.lock(7) as lease:
+                await sleeping(clock)
+                assert lease.held()
+                if is_cancelled:
+                    scope.cancel()
+                    await anyio.lowlevel.checkpoint()
+        assert redis_server.ask("HGET", LOCK, "holder") == ""
+        assert not lease.held()
+        await anyio.lowlevel.checkpoint()
+        assert clock.sleeping == 0
 
 
 async def test_a_lease_is_renewed_while_it_is_held(redis_server: RedisServer) -> None:
@@ -309,6 +321,18 @@ async def test_a_lock_that_another_took_before_a_write_was_confirmed_is_not_had(
             async with RedisTokenStore(client, application="7").lock(7):
                 raise AssertionError("it is another's")
         assert redis_server.ask("HGET", LOCK, "holder") == "another"
+
+
+async def test_a_fence_rises_although_the_server_has_forgotten_the_one_before(
+    redis_server: RedisServer, store: RedisTokenStore
+) -> None:
+    async with store.lock(7), store_on(redis_server) as other:
+        before = int(redis_server.ask("HGET", LOCK, "fence"))
+        redis_server.ask("DEL", LOCK)  # as a replica that is promoted without the last second
+        async with other.lock(7):
+            assert int(redis_server.ask("HGET", LOCK, "fence")) > before
+            with pytest.raises(TokenStoreError, match="passed to another process"):
+                await store.save(7, FULL)
 
 
 async def test_fences_rise_from_holder_to_holder(redis_server: RedisServer, store: RedisTokenStore) -> None:
