@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Container, Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -47,14 +47,28 @@ class Cluster:
         return int(str(self.servers[0].ask("CLUSTER", "KEYSLOT", key)))
 
     @contextmanager
-    def moving(self, key: str, source: int, target: int) -> Generator[None]:
-        """Move the slot of a key: in the block its keys have been moved, and nobody has been told who has the slot."""
+    def moving(self, key: str, source: int, target: int, *, first: Container[str] | None = None) -> Generator[None]:
+        """Move the slot of a key.
+
+        Args:
+            key: any of the slot.
+            source: the number of the server that has it.
+            target: the number of the one that gets it.
+            first: the keys that have been moved in the block; None for all. Nobody has been told there who has the
+                slot. The others follow after it.
+        """
         slot, here, there = self.slot(key), self.servers[source], self.servers[target]
         there.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", self._ids[source])
         here.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", self._ids[target])
-        for each in here.ask("CLUSTER", "GETKEYSINSLOT", slot, 1000):
-            here.ask("MIGRATE", "127.0.0.1", there.port, each, 0, 5000)
+
+        def migrate(keys: list[str]) -> None:
+            for each in keys:
+                here.ask("MIGRATE", "127.0.0.1", there.port, each, 0, 5000)
+
+        found = here.ask("CLUSTER", "GETKEYSINSLOT", slot, 1000)
+        migrate([each for each in found if first is None or each in first])
         yield
+        migrate(here.ask("CLUSTER", "GETKEYSINSLOT", slot, 1000))
         for server in (there, here):
             server.ask("CLUSTER", "SETSLOT", slot, "NODE", self._ids[target])
 

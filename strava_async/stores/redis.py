@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
 from typing import Self
+from uuid import uuid4
 
 import sniffio
 from redis.asyncio import Redis, RedisCluster
@@ -22,7 +23,7 @@ from strava_async.stores import redis_scripts as scripts
 from strava_async.stores._values import check_athlete_id
 from strava_async.stores.base import ANY, AnyTokens, Lease
 from strava_async.stores.encryption import Key, ciphers, generate_key
-from strava_async.stores.redis_client import check_client, place, prefix, server_of
+from strava_async.stores.redis_client import check_client, check_exchange, check_seconds, place, prefix, server_of
 from strava_async.stores.redis_inspection import Inspection, Stakes
 from strava_async.stores.redis_lock import RedisLocks
 from strava_async.stores.redis_rows import CANARY, Row, Rows
@@ -31,6 +32,7 @@ from strava_async.stores.redis_writes import RedisWrites, RefusedError
 
 # A writer reads, encrypts, and then has the server compare; others may have written in between.
 WRITE_ATTEMPTS = 20
+MOST_LOCK_SECONDS = 3600.0  # nobody connects the athlete or renews the tokens until then, if a holder is killed
 
 
 _logger = logging.getLogger("strava_async.stores")
@@ -60,11 +62,11 @@ class RedisTokenStore:
         application: whose tokens these are, such as the client id; a text without braces. All keys begin with
             ``{strava:<application>}``.
         key: encrypts the tokens; see ``SqliteTokenStore``. Needs the extra ``encryption``.
-        lock_seconds: how long a lock outlives a holder that was killed; at least 1.
+        lock_seconds: how long a lock outlives a holder that was killed; 1 to 3,600.
         replicas: how many replicas have to confirm a save.
         lock_timeout: how long to wait for ``lock``; seconds.
-        timeout: how long one exchange with the server may take, its confirmations included; seconds. Each of these is
-            waited for no longer than 0.4 of it, and than 0.8 of the client's ``socket_timeout``.
+        timeout: how long one exchange with the server may take, its confirmations included; seconds, 60 at most. Each
+            confirmation is waited for no longer than 0.4 of it, and than 0.8 of the client's ``socket_timeout``.
         clock: for the lease and the pauses; None means the system's.
 
     Raises:
@@ -88,10 +90,9 @@ class RedisTokenStore:
         secret = hidden(key)
         del key
         check_client(redis, application, "RedisTokenStore")
-        if not lock_seconds >= 1 or not lock_timeout >= 0 or not timeout > 0:
-            raise InputError("lock_seconds is at least 1, lock_timeout zero or more, timeout more than zero seconds")
-        if type(replicas) is not int or replicas < 0:
-            raise InputError("replicas is a number of replicas, zero or more")
+        check_seconds("lock_seconds", lock_seconds, least=1, most=MOST_LOCK_SECONDS)
+        check_seconds("lock_timeout", lock_timeout)
+        check_exchange(timeout, replicas)
         self._application = application
         self._place = place(application)
         self._rows = Rows(ciphers(secret), application, self._place)
@@ -170,8 +171,8 @@ class RedisTokenStore:
             if replacing is not ANY and self._rows.decoded(seal, athlete_id, row.value) != replacing:
                 return False
             canary = seal.begin()
-            value = seal.encoded(self._application, athlete_id, token)
-            if await self._write(scripts.SAVE, athlete_id, row, replacing is ANY, canary or "", value) != "changed":
+            written: Arguments = Hidden((canary or "", seal.encoded(self._application, athlete_id, token).reveal()))
+            if await self._write(scripts.SAVE, athlete_id, row, replacing is ANY, written) != "changed":
                 return True
         raise self._restless(athlete_id)
 
@@ -184,7 +185,8 @@ class RedisTokenStore:
             seal = self._rows.seal(row.canary)
             if if_unchanged is not ANY and self._rows.decoded(seal, athlete_id, row.value) != if_unchanged:
                 return False
-            done = await self._write(scripts.DELETE, athlete_id, row, if_unchanged is ANY, "", Hidden(""))
+            call: Arguments = Hidden((uuid4().hex, int(scripts.REPEATED_SECONDS * 1000)))
+            done = await self._write(scripts.DELETE, athlete_id, row, if_unchanged is ANY, call)
             if done != "changed":
                 return done == "done"
         raise self._restless(athlete_id)
@@ -277,16 +279,13 @@ class RedisTokenStore:
         found = await self._server.run(scripts.LOAD, [self._tokens], Hidden((athlete_id,)))
         return Row(found.reveal()[0] or "", Hidden(found.reveal()[1] or ""))
 
-    async def _write(
-        self, script: str, athlete_id: int, row: Row, any_value: bool, canary: str, value: Hidden[str]
-    ) -> str:
+    async def _write(self, script: str, athlete_id: int, row: Row, any_value: bool, written: Arguments) -> str:
         """Have the server compare and write; return what it did.
 
         Raises:
             TokenStoreError: it is not confirmed, or the lock is another's by now.
         """
         compared: Arguments = Hidden((row.canary, "any" if any_value else "this", row.value.reveal()))
-        written: Arguments = Hidden((canary, value.reveal()))
         return await self._writes.write(script, athlete_id, self._lock_key(str(athlete_id)), compared, written)
 
     def _fence(self, lock: str) -> str:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import AskError, MovedError, RedisClusterException, RedisError, ResponseError, TryAgainError
 
 from strava_async.errors import InputError, StoreError
 from strava_async.stores._values import check_application
+from strava_async.stores.redis_scripts import REPEATED_SECONDS
 from strava_async.stores.redis_server import RedisServer
+
+MOST_REPLICAS = 1000
 
 
 def server_of(
@@ -66,3 +71,17 @@ def check_client(redis: object, application: object, part: str) -> None:
             "would stop the event loop"
         )
     check_application(application)
+
+
+def check_seconds(name: str, seconds: object, *, least: float = 0.0, most: float = inf) -> None:
+    """Raise InputError unless it is a number of seconds between these."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not least <= seconds <= most:
+        bounds = f"at least {least:g}" if most == inf else f"from {least:g} to {most:g}"
+        raise InputError(f"{name} is a number of seconds, {bounds}")
+
+
+def check_exchange(timeout: object, replicas: object) -> None:
+    """Raise InputError unless these are how long an exchange may take, and how many replicas confirm a write."""
+    check_seconds("timeout", timeout, least=0.01, most=REPEATED_SECONDS)
+    if type(replicas) is not int or not 0 <= replicas <= MOST_REPLICAS:
+        raise InputError(f"replicas is a number of replicas, from 0 to {MOST_REPLICAS}")

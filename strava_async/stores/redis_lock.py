@@ -150,12 +150,10 @@ class RedisLocks:
     async def _take(self, lease: RedisLease, give_up_at: float) -> None:
         pause = _FIRST_PAUSE_SECONDS
         while True:
-            asked_at = self._clock.monotonic()
             attempt = self._server.run(scripts.TAKE, [lease.key], self._arguments(lease))
             fence, busy_ms = (await self._settled(lease, attempt)).reveal()
             if fence:
                 lease.fence = fence
-                lease.extend(asked_at + self._seconds)
                 return
             if anyio.current_time() >= give_up_at:
                 raise self._taken(lease.key)

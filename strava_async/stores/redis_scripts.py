@@ -3,19 +3,24 @@
 Keys, both of one hash tag, so that a cluster keeps them together:
 
 - ``{strava:<application>}:tokens``: a hash with a field for each athlete, and the field ``canary``. It never expires.
-- ``{strava:<application>}:lock:<athlete>``: a hash of ``holder``, ``until`` (milliseconds by the server's clock) and
-  ``fence``. It outlives its lock by a day: so long a fence is remembered.
+- ``{strava:<application>}:lock:<athlete>``: a hash of ``holder``, ``until`` (milliseconds by the server's clock),
+  ``lease`` (milliseconds) and ``fence``; and of ``deleted``, the id of the last deletion. It outlives its lock by a
+  day: so long a fence is remembered. Without one it is there for as long as a deletion may be repeated.
 
 Rules:
 
 - A fence is larger than the one before, and no smaller than the server's time in microseconds: it rises although the
   server forgot the one before. A double holds it exactly for some centuries.
 - A script may reach the server twice, because clients repeat what got no answer: what is done already counts as done.
+- A server's clock that is set back lets a lock last for one more lease, and not until it is as late again.
 - A script reads before it writes, so that one that may not read has written nothing. A command that the user may not
   use is named, which servers before 7.2 don't do; any other error is passed on as it is.
 """
 
 from __future__ import annotations
+
+# So long a client may repeat a call: no exchange takes longer.
+REPEATED_SECONDS = 60.0
 
 # What each script begins with.
 BEGIN = """
@@ -45,17 +50,22 @@ TAKE = (
     BEGIN
     + """
 local now = now()
-local row = call('HMGET', KEYS[1], 'holder', 'until', 'fence')
-local is_free = not row[1] or tonumber(row[2]) <= now / 1000
-if row[1] ~= ARGV[1] and not is_free then
-  return {'', math.ceil(tonumber(row[2]) - now / 1000)}
+local row = call('HMGET', KEYS[1], 'holder', 'until', 'fence', 'lease')
+local left = row[1] and tonumber(row[2]) - now / 1000 or 0
+if row[1] ~= ARGV[1] and left > 0 then
+  local lease = tonumber(row[4]) or left
+  if left > lease then
+    left = lease
+    call('HSET', KEYS[1], 'until', string.format('%.0f', now / 1000 + lease))
+  end
+  return {'', math.ceil(left)}
 end
 local fence = row[3]
 if row[1] ~= ARGV[1] then
   fence = string.format('%.0f', math.max(now, tonumber(row[3] or 0) + 1))
 end
 local until_ms = string.format('%.0f', now / 1000 + tonumber(ARGV[2]))
-call('HSET', KEYS[1], 'holder', ARGV[1], 'until', until_ms, 'fence', fence)
+call('HSET', KEYS[1], 'holder', ARGV[1], 'until', until_ms, 'fence', fence, 'lease', ARGV[2])
 call('PEXPIRE', KEYS[1], ARGV[3])
 return {fence, 0}
 """
@@ -89,14 +99,12 @@ FIELDS = BEGIN + "return {call('HMGET', KEYS[1], 'canary')[1] or '', call('HKEYS
 EVERYTHING = BEGIN + "return call('HGETALL', KEYS[1])"
 
 # What SAVE and DELETE begin with. KEYS: tokens, lock. ARGV: athlete; fence, empty outside of a lock; canary that was
-# read; 'any', or 'this' for the value that was read; that value; canary to write; value to write. Empty is none.
-_COMPARE = (
-    BEGIN
-    + """
+# read; 'any', or 'this' for the value that was read; that value. Of SAVE: canary to write; value to write. Of DELETE:
+# id of the call; milliseconds to remember it without a lock. Empty is none.
+_COMPARE = """
 local row = call('HMGET', KEYS[1], 'canary', ARGV[1])
 local fence = call('HMGET', KEYS[2], 'fence')[1]
 local canary, value = row[1] or '', row[2] or ''
-local is_done = ARGV[7] ~= '' and value == ARGV[7]
 if not is_done and (canary ~= ARGV[3] or (ARGV[4] ~= 'any' and value ~= ARGV[5])) then
   return 'changed'
 end
@@ -104,10 +112,11 @@ if fence and ARGV[2] ~= '' and tonumber(fence) > tonumber(ARGV[2]) then
   return 'fenced'
 end
 """
-)
 # Also what is done already is written: the server confirms what a connection wrote, not what it found.
 SAVE = (
-    _COMPARE
+    BEGIN
+    + "local is_done = call('HMGET', KEYS[1], ARGV[1])[1] == ARGV[7]"
+    + _COMPARE
     + """
 if ARGV[6] ~= '' and not is_done then
   call('HSET', KEYS[1], 'canary', ARGV[6], ARGV[1], ARGV[7])
@@ -118,9 +127,14 @@ return 'done'
 """
 )
 DELETE = (
-    _COMPARE
+    BEGIN
+    + "local is_done = call('HMGET', KEYS[2], 'deleted')[1] == ARGV[6]"
+    + _COMPARE
     + """
-if call('HDEL', KEYS[1], ARGV[1]) == 0 then return 'nothing' end
+if not is_done and value == '' then return 'nothing' end
+if not is_done then call('HDEL', KEYS[1], ARGV[1]) end
+call('HSET', KEYS[2], 'deleted', ARGV[6])
+if not fence then call('PEXPIRE', KEYS[2], ARGV[7]) end
 return 'done'
 """
 )
@@ -130,7 +144,8 @@ TOUCH = (
     BEGIN
     + """
 local value = call('HMGET', KEYS[1], ARGV[1])[1]
-if value then call('HSET', KEYS[1], ARGV[1], value) end
+call('HSET', KEYS[1], ARGV[1], value or '')
+if not value then call('HDEL', KEYS[1], ARGV[1]) end
 return 1
 """
 )

@@ -78,14 +78,15 @@ class RedisServer:
         refusals: tuple[type[Exception], ...],
         redirections: tuple[type[Exception], ...],
     ) -> None:
-        self._client = client
+        self._client = Hidden(client)  # as a text it shows its password, before redis-py 7
         self._is_cluster = hasattr(client, "get_node_from_key")
         self._keys = keys
         self._place = place
         self._timeout = timeout
         self._error_type = error
         self._refused_type = refused
-        self._confirm_ms = int(1000 * min(timeout * _CONFIRM_SHARE, _listens(client) * _LISTEN_SHARE))
+        listens = min(timeout * _CONFIRM_SHARE, _listens(client) * _LISTEN_SHARE)
+        self._confirm_ms = max(int(1000 * listens), 1)  # zero is for ever
         self._errors: tuple[type[Exception], ...] = (*errors, OSError, TimeoutError)
         self._loop = LoopBinding("this store")
         self._places = _places(client)
@@ -101,7 +102,9 @@ class RedisServer:
         return _texts(await self._bounded(lambda: self._evaluated(script, keys, arguments)))
 
     async def _evaluated(self, script: str, keys: Sequence[str], arguments: Arguments) -> Hidden[Any]:
-        return Hidden(await self._client.execute_command("EVAL", script, len(keys), *keys, *arguments.reveal()))
+        return Hidden(
+            await self._client.reveal().execute_command("EVAL", script, len(keys), *keys, *arguments.reveal())
+        )
 
     async def run_confirmed(
         self, script: str, keys: Sequence[str], arguments: Arguments, confirmation: Confirmation
@@ -137,7 +140,7 @@ class RedisServer:
         """
 
         async def work() -> Any:
-            pipeline = self._client.pipeline(transaction=False)
+            pipeline = self._client.reveal().pipeline(transaction=False)
             pipeline.execute_command("CONFIG GET", "appendfsync", **self._target(key))
             return (await pipeline.execute(raise_on_error=False))[0]
 
@@ -149,7 +152,7 @@ class RedisServer:
         self, script: str, keys: Sequence[str], arguments: Arguments, confirmation: Confirmation
     ) -> list[Any]:
         target = self._target(keys[0])
-        pipeline = self._client.pipeline(transaction=False)
+        pipeline = self._client.reveal().pipeline(transaction=False)
         pipeline.execute_command("EVAL", script, len(keys), *keys, *arguments.reveal())
         if confirmation.log:
             pipeline.execute_command("WAITAOF", 1, 0, self._confirm_ms, **target)
@@ -161,11 +164,11 @@ class RedisServer:
 
     def _target(self, key: str) -> dict[str, Any]:
         """Return how a cluster is told which of its servers a command is for that names no key."""
-        return {"target_nodes": self._client.get_node_from_key(key)} if self._is_cluster else {}
+        return {"target_nodes": self._client.reveal().get_node_from_key(key)} if self._is_cluster else {}
 
     async def _bounded(self, work: Callable[[], Awaitable[T]], *, is_confirmed: bool = False) -> T:
         if self._loop.enter():
-            self._places = _places(self._client)  # those of a loop that has ended may be taken for ever
+            self._places = _places(self._client.reveal())  # those of a loop that has ended may be taken for ever
         try:
             return await self._timed(self._places[is_confirmed], work)
         except self._errors as error:

@@ -58,7 +58,7 @@ class RedisWrites:
             athlete_id: whose tokens.
             lock: the key of the lock on them.
             compared: the canary that was read; "any", or "this"; and the value that was read.
-            written: the canary to write, and the value.
+            written: the canary to write, and the value; or the id of a deletion, and how long it is remembered.
 
         Raises:
             TokenStoreError: it is not confirmed, or the lock is another's by now.

@@ -1,12 +1,12 @@
 """How claims wait for a store that calls nobody: one of them asks, at a bounded pace, and the others wait in line.
 
-What another process has stored is found by the next question; what this process does wakes the one that waits.
+What another process has stored is found by the next question; what this process does wakes those who wait for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import anyio
 
@@ -23,14 +23,16 @@ class Answer(NamedTuple):
     Attributes:
         claims: what is due.
         next_seconds: if that is nothing, after how long something may be.
+        others_seconds: the same of the other kind of events.
     """
 
     claims: Sequence[Claim]
     next_seconds: float
+    others_seconds: float
 
 
 class Poller:
-    """Lets one claim at a time ask. It belongs to one event loop.
+    """Lets one claim at a time ask for a kind of events. It belongs to one event loop.
 
     Args:
         clock: times the pauses.
@@ -38,9 +40,18 @@ class Poller:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._other = self
         self._line = anyio.Lock()
         self._is_woken = False
+        self._ask_at = clock.monotonic()
         self._pause: anyio.CancelScope | None = None
+
+    @classmethod
+    def pair(cls, clock: Clock) -> tuple[Self, Self]:
+        """Return those of two kinds of events: an answer tells about both, so one of them asks for both."""
+        one, other = cls(clock), cls(clock)
+        one._other, other._other = other, one
+        return one, other
 
     def wake(self) -> None:
         """Let the next question be asked now: something may be due."""
@@ -53,13 +64,21 @@ class Poller:
         async with self._line:
             while True:
                 self._is_woken = False
-                claims, seconds = await ask()
+                self._other._ask_in(POLL_SECONDS)  # where this is answered, it need not; where it is not, it does
+                claims, seconds, others_seconds = await ask()
+                self._other._ask_in(others_seconds)
                 if claims:
                     return claims
-                await self._wait(min(seconds, POLL_SECONDS))
+                self._ask_in(seconds)
+                await self._wait()
 
-    async def _wait(self, seconds: float) -> None:
-        with anyio.CancelScope() as self._pause:
-            if not self._is_woken:
+    def _ask_in(self, seconds: float) -> None:
+        before, self._ask_at = self._ask_at, self._clock.monotonic() + min(seconds, POLL_SECONDS)
+        if self._ask_at < before and self._pause is not None:
+            self._pause.cancel()
+
+    async def _wait(self) -> None:
+        while not self._is_woken and (seconds := self._ask_at - self._clock.monotonic()) > 0:
+            with anyio.CancelScope() as self._pause:
                 await self._clock.sleep(seconds)
-        self._pause = None
+            self._pause = None

@@ -27,18 +27,22 @@ Rules:
 - A script reads before it writes, and ``CHECK`` has tried every command before the first event: one that a user may not
   use is found when nothing was written. Where events leave, a removal comes first: a full server lets a script go on
   that has written something, so what is stored can be handled.
+- A script declares a second key, which is never there. While a cluster moves the slot to another server, each of the
+  two would take keys that it does not have for empty ones; what declares one of these among others is refused by both.
 - What a script costs does not grow with what is stored; of what has expired each removes some.
 """
 
 from __future__ import annotations
 
-from strava_async.stores.redis_scripts import BEGIN
+from strava_async.stores.redis_scripts import BEGIN, REPEATED_SECONDS
 
 KNOWN_SECONDS = 3600.0
-# How long an answer is kept for a repeated call: longer than a client repeats it, or a worker what it has finished.
-REPLY_SECONDS, SETTLED_SECONDS = 15.0, 120.0
+# How long an answer is kept for a repeated call: as long as a client may repeat it, or a worker what it has finished.
+REPLY_SECONDS, SETTLED_SECONDS = REPEATED_SECONDS, 120.0
+APPENDED_SECONDS = 15.0  # then it is a duplicate, which is answered in the same way
 
-# KEYS: what all keys begin with. ARGV: milliseconds in place of the server's, empty for those; id of the call.
+# KEYS: what all keys begin with; one that is never there. ARGV: milliseconds in place of the server's, empty for those;
+# id of the call.
 STORE = (
     BEGIN
     + """
@@ -177,17 +181,26 @@ if not is_deauthorization then call('HINCRBY', counts, owner, 1) end
 call('RPUSH', queue(lane), key)
 if length == 0 then call('ZADD', due(lane), soon(), lane) end
 shorten(known, tonumber(ARGV[8]))
-return reply(supersedes and 'superseded' or 'stored', {REPLY_SECONDS * 1000:.0f})
+return reply(supersedes and 'superseded' or 'stored', {APPENDED_SECONDS * 1000:.0f})
 """
 )
 
-# ARGV from 3: 'lanes' or 'deauthorizations'; how many; milliseconds of the lease. Returns JSON: the milliseconds until
-# the next is due, -1 if none is known; and of each claim its id, row, age, and whether a lease on it had ended.
+# ARGV from 3: 'lanes' or 'deauthorizations'; how many; milliseconds of the lease. Returns JSON: of each claim its id,
+# row, age, and whether a lease on it had ended; the milliseconds until the next is due, -1 if none is known; and those
+# of the other kind.
 CLAIM = (
     STORE
     + """
 local zset, lease = base .. ':' .. ARGV[3], tonumber(ARGV[5])
 local found = {}
+local function until_due(zset)
+  local score = call('ZRANGE', zset, 0, 0, 'WITHSCORES')[2]
+  return score and math.max(tonumber(score) / 1000 - time, 0) or -1
+end
+local function answer()
+  local other = ARGV[3] == 'lanes' and ':deauthorizations' or ':lanes'
+  return cjson.encode({found, until_due(zset), until_due(base .. other)})
+end
 local function extend(lane) call('ZADD', zset, text((time + lease) * 1000), lane) end
 local again = replied()
 if again then  -- the leases count from now; what was taken over meanwhile is not returned, and what is too much is free
@@ -202,7 +215,7 @@ if again then  -- the leases count from now; what was taken over meanwhile is no
     end
   end
   tick()
-  return cjson.encode({0, found})
+  return answer()
 end
 local lanes = call('ZRANGE', zset, '-inf', text(limit), 'BYSCORE', 'LIMIT', 0, ARGV[4])
 if #lanes > 0 then begin() end
@@ -227,14 +240,15 @@ for _, lane in ipairs(lanes) do
 end
 if #found > 0 then
   reply(cjson.encode(found), math.max(lease, 1))
-  return cjson.encode({0, found})
+  return answer()
 end
-local first = call('ZRANGE', zset, 0, 0, 'WITHSCORES')
 if was_set_back or time - last >= 1000 or #lanes > 0 then
   begin()
   tick()
 end
-return cjson.encode({first[2] and math.max(tonumber(first[2]) / 1000 - time, 0) or -1, {}})
+shorten(known, math.huge)
+shorten(quiet, math.huge, owners)
+return answer()
 """
 )
 

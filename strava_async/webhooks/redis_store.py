@@ -19,7 +19,7 @@ from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async._hidden import Hidden
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import EventStoreError, InputError
-from strava_async.stores.redis_client import check_client, place, prefix, server_of
+from strava_async.stores.redis_client import check_client, check_exchange, place, prefix, server_of
 from strava_async.stores.redis_inspection import Inspection, Stakes
 from strava_async.stores.redis_server import Confirmation
 from strava_async.webhooks import redis_admin_scripts, redis_owner_scripts
@@ -56,8 +56,8 @@ class RedisEventStore:
     for them, so that a failover loses none. ``FLUSHALL`` loses all. A server that throws keys away when its memory is
     full is refused; a full one accepts no events, and what it has is handled.
 
-    While nothing is due, a process asks twice a second, and for deauthorizations as often. The clocks of the processes
-    do not matter: time is the server's.
+    While nothing is due, a process asks twice a second. The clocks of the processes do not matter: time is the
+    server's.
 
     A user that may do just this::
 
@@ -75,7 +75,7 @@ class RedisEventStore:
         max_unfinished: how many events may be unfinished, in all processes.
         max_unfinished_of_owner: how many of one athlete.
         replicas: how many replicas have to confirm an event before Strava is answered.
-        timeout: how long one exchange with the server may take; seconds.
+        timeout: how long one exchange with the server may take; seconds, 60 at most.
         clock: for tests: its ``monotonic()`` takes the place of the server's time. None means the server's.
 
     Raises:
@@ -95,13 +95,13 @@ class RedisEventStore:
         clock: Clock | None = None,
     ) -> None:
         check_client(redis, application, "RedisEventStore")
+        check_exchange(timeout, replicas)
         check_positive("max_unfinished", max_unfinished)
         check_positive("max_unfinished_of_owner", max_unfinished_of_owner)
-        if type(replicas) is not int or replicas < 0 or not timeout > 0:
-            raise InputError("replicas is a number of replicas, zero or more, and timeout more than zero seconds")
         self._application = application
         self._place = place(application)
         self._key = f"{prefix(application)}:events"
+        self._keys = [self._key, f"{self._key}:none"]
         self._bounds = (max_unfinished, max_unfinished_of_owner, max(REMEMBERED_EVENTS, 2 * max_unfinished))
         self._replicas = replicas
         self._has_own_time = clock is not None
@@ -140,7 +140,7 @@ class RedisEventStore:
         arguments = self._arguments(event.key, row, lane_name(event), *self._bounds)
         confirmation = Confirmation(log=False, replicas=self._replicas)
         try:
-            told, doubt = await self._server.run_confirmed(scripts.APPEND, [self._key], arguments, confirmation)
+            told, doubt = await self._server.run_confirmed(scripts.APPEND, self._keys, arguments, confirmation)
         except EventStoreError:
             self._look_again()
             raise
@@ -225,7 +225,7 @@ class RedisEventStore:
     # What each method begins with
 
     def _begin_loop(self) -> None:
-        self._pollers = {False: Poller(self._clock), True: Poller(self._clock)}
+        self._pollers = dict(zip((False, True), Poller.pair(self._clock), strict=True))
         self._looking = anyio.Lock()
         self._looked_at = -math.inf
         self._doubtful: OrderedDict[Hashable, str] = OrderedDict()
@@ -250,16 +250,16 @@ class RedisEventStore:
     async def _look(self) -> None:
         """Look at the server's settings, and try whether this user may do what is needed."""
         await self._inspection.look()
-        await self._server.run(scripts.CHECK, [self._key], self._arguments())
+        await self._server.run(scripts.CHECK, self._keys, self._arguments())
         self._looked_at = self._clock.monotonic()
 
     # Calls
 
     async def _claim(self, n: int, lease: float, deauthorizations: bool) -> Answer:
         kind = "deauthorizations" if deauthorizations else "lanes"
-        told = await self._send(scripts.CLAIM, kind, n, milliseconds(lease), doubt=kind)
-        wait, found = json.loads(told)
-        return Answer(claims_of(found or [], self._clock, self._place), math.inf if wait < 0 else wait / 1000)
+        found, *waits = json.loads(await self._send(scripts.CLAIM, kind, n, milliseconds(lease), doubt=kind))
+        seconds = (math.inf if wait < 0 else wait / 1000 for wait in waits)
+        return Answer(claims_of(found or [], self._clock, self._place), *seconds)
 
     async def _intervene(self, script: str, key: str) -> bool:
         is_done = bool(await self._run(script, key) == "1")
@@ -285,7 +285,7 @@ class RedisEventStore:
         """
         call = self._doubtful.pop(doubt, None) or uuid4().hex
         try:
-            return (await self._server.run(script, [self._key], self._arguments(*arguments, call=call))).reveal()
+            return (await self._server.run(script, self._keys, self._arguments(*arguments, call=call))).reveal()
         except BaseException as error:
             if doubt is not None:
                 self._doubtful[doubt] = call

@@ -1,24 +1,27 @@
 """The store on Redis keeps what a store promises, on a real server. redis-py runs on asyncio only."""
 
 import asyncio
+import itertools
 import logging
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 import redis
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import Redis
 
 from strava_async import InputError, TokenStoreError
 from strava_async.redis import RedisTokenStore
 from strava_async.stores import TokenStore
+from strava_async.stores import redis_scripts as scripts
 from strava_async.testing import FakeClock
 from tests.frames import shown_by
-from tests.redis_server import SAFE, RedisServer, needs_redis, running
+from tests.redis_server import RedisServer, needs_redis, running
 from tests.stores.contract import FULL, StrictStoreContract, numbered
 
 pytestmark = [pytest.mark.anyio, needs_redis]
@@ -97,6 +100,9 @@ async def test_a_client_that_is_not_async_is_refused(make: Callable[[], Any]) ->
     "wrong",
     [
         *({"lock_seconds": 0.9}, {"lock_seconds": float("nan")}, {"lock_timeout": -1}, {"timeout": 0}),
+        *({"lock_seconds": 3601}, {"lock_seconds": "30"}, {"lock_timeout": float("nan")}, {"lock_timeout": None}),
+        *({"timeout": 60.1}, {"timeout": float("inf")}, {"timeout": float("nan")}, {"timeout": 0.009}),
+        *({"timeout": True}, {"timeout": "5"}, {"replicas": 1001}),
         *({"replicas": -1}, {"replicas": True}, {"replicas": 1.0}, {"key": "secret"}, {"key": []}),
     ],
     ids=str,
@@ -213,6 +219,23 @@ async def until(server: RedisServer) -> int:
     return int(str(server.ask("HGET", LOCK, "until")))
 
 
+@pytest.mark.parametrize("is_cancelled", [False, True], ids=["left", "cancelled"])
+async def test_a_lock_that_was_left_is_free_and_renewed_no_more(redis_server: RedisServer, is_cancelled: bool) -> None:
+    clock = FakeClock()
+    async with store_on(redis_server, clock=clock) as store:
+        with anyio.CancelScope() as scope:
+            async with store.lock(7) as lease:
+                await sleeping(clock)
+                assert lease.held()
+                if is_cancelled:
+                    scope.cancel()
+                    await anyio.lowlevel.checkpoint()
+        assert redis_server.ask("HGET", LOCK, "holder") == ""
+        assert not lease.held()
+        await anyio.lowlevel.checkpoint()
+        assert clock.sleeping == 0
+
+
 async def test_a_lease_is_renewed_while_it_is_held(redis_server: RedisServer) -> None:
     clock = FakeClock()
     async with store_on(redis_server, clock=clock) as store, store.lock(7) as lease:
@@ -282,6 +305,34 @@ async def test_a_lease_that_ran_out_is_had_again_if_nobody_came(redis_server: Re
         with anyio.fail_after(60):
             while not lease.held():
                 await anyio.lowlevel.checkpoint()
+
+
+async def test_a_lock_that_another_took_before_a_write_was_confirmed_is_not_had(redis_server: RedisServer) -> None:
+    class Late(Redis):
+        """Looks at the settings while another takes the lock."""
+
+        async def execute_command(self, *args: Any, **options: Any) -> Any:
+            if args[1] == scripts.INFO and redis_server.ask("EXISTS", LOCK):
+                await super().execute_command("HSET", LOCK, "holder", "another")
+            return await super().execute_command(*args, **options)
+
+    async with Late(port=redis_server.port) as client:
+        with pytest.raises(TokenStoreError, match="was not free"):
+            async with RedisTokenStore(client, application="7").lock(7):
+                raise AssertionError("it is another's")
+        assert redis_server.ask("HGET", LOCK, "holder") == "another"
+
+
+async def test_a_fence_rises_although_the_server_has_forgotten_the_one_before(
+    redis_server: RedisServer, store: RedisTokenStore
+) -> None:
+    async with store.lock(7), store_on(redis_server) as other:
+        before = int(redis_server.ask("HGET", LOCK, "fence"))
+        redis_server.ask("DEL", LOCK)  # as a replica that is promoted without the last second
+        async with other.lock(7):
+            assert int(redis_server.ask("HGET", LOCK, "fence")) > before
+            with pytest.raises(TokenStoreError, match="passed to another process"):
+                await store.save(7, FULL)
 
 
 async def test_fences_rise_from_holder_to_holder(redis_server: RedisServer, store: RedisTokenStore) -> None:
@@ -368,6 +419,19 @@ class Repeating(Redis):
         return await super().execute_command(*args, **options)
 
 
+async def test_a_server_whose_clock_is_set_back_keeps_no_lock_for_longer(redis_server: RedisServer) -> None:
+    def until() -> float:
+        (until,), (seconds, _) = redis_server.ask("HMGET", LOCK, "until"), redis_server.ask("TIME")
+        return int(until) / 1000 - int(seconds)
+
+    hasty = store_on(redis_server, lock_timeout=0, lock_seconds=1)
+    async with store_on(redis_server) as store, hasty as other, store.lock(7):
+        redis_server.ask("HINCRBY", LOCK, "until", 3_600_000)
+        with pytest.raises(TokenStoreError, match="was not free"):
+            await other.lock(7).__aenter__()
+        assert 28 < until() < 32
+
+
 @pytest.mark.parametrize("key", [None, OLD], ids=["plain", "encrypted"])
 async def test_what_reaches_the_server_twice_is_done_once(redis_server: RedisServer, key: Any) -> None:
     async with Repeating(port=redis_server.port) as client:
@@ -377,9 +441,16 @@ async def test_what_reaches_the_server_twice_is_done_once(redis_server: RedisSer
             assert await store.save(7, numbered(2), replacing=numbered(1))
             assert await store.save(7, numbered(3), replacing=numbered(1)) is False
             assert lease.held()
-        assert await store.load(7) == numbered(2)
-        await store.delete(7)
+            assert await store.load(7) == numbered(2)
+            assert await store.delete(7, if_unchanged=numbered(2)) is True
+            assert await store.delete(7) is False
+            assert await store.save(7, FULL)
+            assert await store.delete(7) is True
         assert await store.athlete_ids() == []
+        await store.save(8, FULL)
+        assert await store.delete(8) is True
+        assert redis_server.ask("TTL", LOCK) > 86_400  # so long its fence is remembered
+        assert 0 < redis_server.ask("TTL", LOCK.removesuffix("7") + "8") <= 60
 
 
 async def test_a_burst_of_calls_waits_for_the_connections_that_there_may_be(redis_server: RedisServer) -> None:
@@ -554,6 +625,23 @@ async def test_a_save_that_the_log_does_not_confirm_is_an_error_until_it_does(re
         with pytest.raises(TokenStoreError, match="could not keep what is saved now"):
             async with store.lock(7):
                 raise AssertionError("Strava would have been asked")
+
+
+async def test_what_is_deleted_is_confirmed_by_another_write(redis_server: RedisServer) -> None:
+    def changes() -> int:
+        return int(redis_server.ask("INFO", "persistence")["rdb_changes_since_last_save"])
+
+    async with Newer(port=redis_server.port) as client:
+        store = RedisTokenStore(client, application="7", key=OLD)
+        await store.save(7, FULL)
+        client.logged = (0, 0)
+        with pytest.raises(TokenStoreError, match="are written, but"):
+            await store.delete(7)
+        client.logged = (1, 0)
+        before = changes()
+        assert await store.load(7) is None
+        assert changes() > before  # a server confirms what the connection has written, and else nothing
+        assert await store.athlete_ids() == []
 
 
 async def test_it_waits_for_the_log_no_longer_than_the_client_listens(redis_server: RedisServer) -> None:
@@ -837,22 +925,45 @@ async def test_no_error_shows_a_token_or_a_key(tmp_path: Path) -> None:
                 assert OLD not in repr(store)
 
 
-# A cluster
+class Contested(Newer):
+    """Lets somebody else save after each time that all tokens were read, if there is one."""
+
+    other: RedisTokenStore | None = None
+    numbers = itertools.count(2)
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        found = await super().execute_command(*args, **options)
+        if self.other is not None and args[1] == scripts.EVERYTHING:
+            await self.other.save(7, numbered(next(self.numbers)))
+        return found
 
 
-async def test_a_cluster_of_one_keeps_them_too(tmp_path: Path) -> None:
-    with running(tmp_path / "redis", "--cluster-enabled", "yes", *SAFE) as server:
-        server.ask("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-        with anyio.fail_after(60):
-            while "cluster_state:ok" not in str(server.ask("CLUSTER", "INFO")):
-                await anyio.lowlevel.checkpoint()
-        async with RedisCluster(host="127.0.0.1", port=server.port) as client:
-            store = RedisTokenStore(client, application="7", key=OLD)
-            await use(store)
-            assert await store.load(7) == numbered(2)
-            assert await store.rotate() == 1
-            assert await store.athlete_ids() == [7]
-            assert await store.delete(7)
-            careful = RedisTokenStore(client, application="8", replicas=1, timeout=0.5)
-            with pytest.raises(TokenStoreError, match="0 of 1 replicas"):
-                await careful.save(7, FULL)
+@pytest.mark.parametrize("key", [None, OLD], ids=["plain", "encrypted"])
+async def test_no_error_about_what_came_of_a_write_shows_a_token(redis_server: RedisServer, key: Any) -> None:
+    errors: list[BaseException] = []
+
+    async def failing(work: Awaitable[Any], match: str) -> None:
+        with pytest.raises(TokenStoreError, match=match) as caught:
+            await work
+        errors.append(caught.value)
+
+    async with Contested(port=redis_server.port) as client, store_on(redis_server, key=key) as other:
+        store = RedisTokenStore(client, application="7", key=key)
+        await store.save(7, FULL)
+        async with store.lock(7):
+            redis_server.ask("HINCRBY", LOCK, "fence", 1)
+            await failing(store.save(7, FULL), "passed to another process")
+            await failing(store.delete(7, if_unchanged=FULL), "passed to another process")
+        client.logged = (0, 0)
+        await failing(store.save(7, FULL, replacing=FULL), "are written, but")
+        await failing(store.load(7), "are written, but")
+        await failing(store.delete(7), "are written, but")
+        if key:
+            await failing(store.rotate(), "rotated tokens are written, but")
+        client.logged, client.other = (1, 0), other
+        await other.save(7, FULL)
+        if key:
+            await failing(store.rotate(), "during each attempt")
+    for error in errors:
+        shown = "".join(text for _, text in shown_by(error))
+        assert not [each for each in ("access-0", "refresh-0", 'r1"', OLD) if each in shown]

@@ -70,8 +70,9 @@ async def line(process: Process) -> str:
 # Processes
 
 
-async def test_8_processes_with_two_stores_each_renew_an_expired_token_once(
-    redis_server: RedisServer, store: RedisTokenStore
+@pytest.mark.parametrize("processes", [3, pytest.param(8, marks=pytest.mark.long)])
+async def test_processes_with_two_stores_each_renew_an_expired_token_once(
+    redis_server: RedisServer, store: RedisTokenStore, processes: int
 ) -> None:
     emulator = Emulator(limits=ROOMY, years=0.1)
     athlete_id = emulator.athlete_ids[0]
@@ -81,12 +82,12 @@ async def test_8_processes_with_two_stores_each_renew_an_expired_token_once(
     async with serve(emulator) as url, AsyncExitStack() as stack:
         orders = {"do": "call", "stores": 2, "port": redis_server.port, "url": url, "athlete_id": athlete_id}
         orders |= {"client_id": emulator.client_id, "client_secret": emulator.client_secret}
-        workers = [await stack.enter_async_context(worker(**orders)) for _ in range(8)]
-        assert [await line(each) for each in workers] == ["ready"] * 8
+        workers = [await stack.enter_async_context(worker(**orders)) for _ in range(processes)]
+        assert [await line(each) for each in workers] == ["ready"] * processes
         for each in workers:
             tell(each, "go")
         answers = [json.loads(await line(each)) for each in workers]
-    assert answers == [[athlete_id, athlete_id]] * 8
+    assert answers == [[athlete_id, athlete_id]] * processes
     assert emulator.count("POST", "/oauth/token") == 1
     saved = await store.load(athlete_id)
     assert saved is not None

@@ -57,7 +57,13 @@ async def test_applications_are_spread_over_a_cluster_and_each_is_on_one_server(
     assert owners == {0, 1, 2}
     counts = [server.ask("DBSIZE") for server in three.servers]
     assert all(counts)
-    assert sum(counts) == 12  # each the tokens, and a lock
+    assert sum(counts) == 18  # each the tokens, a lock, and that some were deleted
+
+
+async def test_the_replicas_that_confirm_are_those_of_the_server_that_has_the_tokens(three: Cluster) -> None:
+    async with store_on(three, "careful", replicas=1, timeout=0.5) as store:
+        with pytest.raises(TokenStoreError, match="0 of 1 replicas"):
+            await store.save(7, numbered(1))
 
 
 async def test_a_store_follows_its_slot_also_while_it_holds_the_lock(three: Cluster) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +177,10 @@ async def test_a_client_that_is_not_async_is_refused(make: Callable[[], Any]) ->
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"max_unfinished": 0}, {"max_unfinished_of_owner": 0}, {"replicas": -1}, {"replicas": True}, {"timeout": 0}],
+    [
+        *({"max_unfinished": 0}, {"max_unfinished_of_owner": 0}, {"replicas": -1}, {"replicas": True}),
+        *({"timeout": 0}, {"timeout": math.inf}, {"timeout": math.nan}, {"replicas": 1001}),
+    ],
     ids=str,
 )
 async def test_what_makes_no_sense_is_refused(redis_server: RedisServer, wrong: dict[str, Any]) -> None:
@@ -285,8 +289,9 @@ async def test_each_method_is_one_round_trip(redis_server: RedisServer, clock: F
 async def test_many_that_wait_ask_twice_a_second_together(redis_server: RedisServer, clock: FakeClock) -> None:
     async with Counting(port=redis_server.port) as client, anyio.create_task_group() as tasks:
         store = RedisEventStore(client, application="7", clock=clock)
-        for _ in range(50):
-            tasks.start_soon(store.claim, 1, LEASE)
+        await store.stats()  # looks at the settings first
+        for deauthorizations in [False] * 50 + [True] * 3:
+            tasks.start_soon(partial(store.claim, 1, LEASE, deauthorizations=deauthorizations))
         await quiet()
         before = client.calls
         for _ in range(20):
@@ -294,6 +299,70 @@ async def test_many_that_wait_ask_twice_a_second_together(redis_server: RedisSer
             await quiet()
         assert client.calls - before == 20
         tasks.cancel_scope.cancel()
+
+
+async def test_what_is_settled_leaves_nothing_after_an_hour_though_no_event_follows(
+    redis_server: RedisServer, store: RedisEventStore, clock: FakeClock
+) -> None:
+    await store.append(event())
+    await store.turn(7)
+    [claim] = await now(store.claim(1, LEASE))
+    await store.ack(claim)
+    clock.advance(HOUR)
+    assert await claimed(store, quiet=quiet) == []
+    assert {key for key in redis_server.ask("KEYS", "*") if redis_server.ask("TTL", key) < 0} == {BASE}
+
+
+@pytest.mark.parametrize("deauthorizations", [False, True])
+@pytest.mark.parametrize("delay", [0.0, 0.02], ids=["due", "due soon"])
+async def test_who_asks_learns_what_the_others_wait_for(
+    redis_server: RedisServer, clock: FakeClock, deauthorizations: bool, delay: float
+) -> None:
+    appended = removed() if deauthorizations else event()
+    claims: list[Claim] = []
+    async with Counting(port=redis_server.port) as client, opened(redis_server, clock) as other:
+        store = RedisEventStore(client, application="7", clock=clock)
+
+        async def wait() -> None:
+            claims.extend(await store.claim(1, LEASE, deauthorizations=deauthorizations))
+
+        async with anyio.create_task_group() as tasks, anyio.create_task_group() as waiters:
+            tasks.start_soon(partial(store.claim, 1, LEASE, deauthorizations=not deauthorizations))  # the one who asks
+            await quiet()
+            waiters.start_soon(wait)
+            await quiet()
+            await other.append(appended)
+            if delay:
+                [claim] = await now(other.claim(1, LEASE, deauthorizations=deauthorizations))
+                assert await other.retry(claim, 0.5 + delay)
+            before = client.calls
+            clock.advance(0.5)
+            await quiet()
+            assert len(claims) == (not delay)
+            clock.advance(delay)
+            await quiet()
+            assert len(claims) == 1
+            assert client.calls - before == 2
+            tasks.cancel_scope.cancel()
+
+
+async def test_those_who_wait_ask_themselves_where_the_others_get_no_answer(
+    redis_server: RedisServer, clock: FakeClock
+) -> None:
+    async with Losing(port=redis_server.port) as client, opened(redis_server, clock) as other:
+        store = RedisEventStore(client, application="7", clock=clock)
+        await store.stats()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(store.claim, 1, LEASE)
+            await quiet()
+            client.loses = 1
+            with pytest.raises(EventStoreError):
+                await now(store.claim(1, LEASE, deauthorizations=True))
+            await other.append(event())
+            clock.advance(0.5)
+            await quiet()
+            assert (await store.stats()).claimed == 1
+            tasks.cancel_scope.cancel()
 
 
 async def test_what_is_due_soon_is_asked_for_at_its_instant(store: RedisEventStore, clock: FakeClock) -> None:
