@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -143,6 +144,21 @@ async def test_arguments_that_are_invalid_are_refused(
     async with make(place, clock) as limiter:
         with pytest.raises(InputError, match=name):
             await limiter.acquire(**options)
+
+
+@pytest.mark.parametrize("seconds", [-1.0, 0.0, 2.9, 300.1, 1e13, math.inf, -math.inf, math.nan])
+def test_a_lease_that_is_too_short_or_long_is_refused(clock: FakeClock, place: MemoryPlace, seconds: float) -> None:
+    with pytest.raises(InputError, match="lease_seconds must be between 3 and 300"):
+        SharedLimiter(place, "it", clock=clock, random=None, reserve=0.2, away="share", lease_seconds=seconds)
+
+
+async def test_until_the_place_has_answered_it_knows_of_no_other(clock: FakeClock, place: MemoryPlace) -> None:
+    place.fails = locked()
+    async with make(place, clock) as limiter:
+        assert limiter.processes == 1
+        with anyio.move_on_after(0.01):
+            await limiter.acquire()
+        assert limiter.processes == 1
 
 
 # -- the check ---------------------------------------------------------------------------------------------------------
