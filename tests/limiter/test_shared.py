@@ -80,6 +80,23 @@ async def test_two_share_what_there_is(clock: FakeClock, place: MemoryPlace) -> 
             permit.release()
 
 
+async def test_usage_is_what_strava_said_and_what_others_hold_is_reserved(clock: FakeClock, place: MemoryPlace) -> None:
+    async with make(place, clock) as one, make(place, clock) as other, clock.autojump():
+        for used in range(1, 15):
+            await warm(one, clock, used)
+        held = [await one.acquire() for _ in range(3)]
+        await clock.sleep(1.0)
+        await warm(other, clock, 15)
+        await clock.sleep(4.0)
+        for limiter in (one, other):
+            meter = limiter.quota.read_15min
+            assert (meter.limit, meter.usage) == (100, 15)
+            assert meter.reserved >= 3
+            assert meter.remaining == 100 - 15 - meter.reserved
+        for permit in held:
+            permit.release()
+
+
 async def test_closing_gives_back_what_is_in_hand_and_closes_the_place(clock: FakeClock, place: MemoryPlace) -> None:
     async with make(place, clock) as limiter:
         await warm(limiter, clock)
