@@ -2,16 +2,17 @@
 
 A task that waits in one loop cannot be woken from another, and the objects here are not thread-safe: used in a second
 loop, an object would wait forever. So that is an error at once. When a loop has ended, the tasks that waited in it are
-forgotten, and the object belongs to the next loop that uses it.
+forgotten, and the object belongs to the next loop that uses it. In a child process, all loops of the parent have ended.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from threading import RLock, get_ident
 from typing import Any
-from weakref import ref
+from weakref import WeakSet, ref
 
 import sniffio
 
@@ -34,11 +35,11 @@ class LoopBinding:
         what: the object, as an error names it; such as ``this rate limiter``.
     """
 
-    __slots__ = ("_is_asyncio", "_loop", "_what", "thread")
+    __slots__ = ("__weakref__", "_is_asyncio", "_loop", "_what", "thread")
 
     def __init__(self, what: str) -> None:
         self._what = what
-        self._loop: ref[Any] | None = None
+        self._loop: Callable[[], Any] | None = None  # a weak reference
         self._is_asyncio = False
         self.thread = _NO_THREAD
 
@@ -91,7 +92,12 @@ class LoopBinding:
         self._loop = ref(running)
         self._is_asyncio = _names.name != "trio"
         self.thread = get_ident()
+        _bound.add(self)
         return bound is not None
+
+    def forget_parent(self) -> None:
+        """Take the loop for one that has ended: it runs in the parent of this process, and only looks alive here."""
+        self._loop, self.thread = _nothing, _NO_THREAD
 
 
 def _running_loop() -> Any:
@@ -134,3 +140,17 @@ def _call_soon(loop: Any, function: Callable[[], object]) -> bool:
 
 def _nothing() -> None:
     pass
+
+
+_bound: WeakSet[LoopBinding] = WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    global _entering
+    _entering = RLock()  # a thread that is not here may have held it
+    for binding in list(_bound):
+        binding.forget_parent()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_after_fork_in_child)

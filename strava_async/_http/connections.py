@@ -53,8 +53,7 @@ class Connections:
         """
         ended = self._binding.enter()
         if ended:
-            if self._senders is not None:
-                self._senders.forget()
+            self.forget()
             self._senders = self._loading = None
         return ended
 
@@ -94,8 +93,13 @@ class Connections:
             self._senders.reread_environment()
             return self._senders.sender_for(call)
 
+    def forget(self) -> None:
+        """Let go of those that are open, without waiting for anything."""
+        if self._senders is not None:
+            self._senders.forget()
+
     async def aclose(self) -> None:
-        """Close them all.
+        """Close them all; those that a cancelled call did not get to are left to ``forget``.
 
         Raises:
             InputError: they belong to another event loop.

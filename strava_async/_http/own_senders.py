@@ -76,9 +76,8 @@ class OwnSenders:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        senders, self._senders = self._senders, {}
-        for sender in senders.values():
-            await sender.aclose()
+        while self._senders:
+            await self._senders.popitem()[1].aclose()
 
     def _sender(self, kind: str | Proxy) -> OwnSender:
         if kind == _FAST:

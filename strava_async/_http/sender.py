@@ -98,11 +98,14 @@ class HttpSender:
         Takes no longer than ``CLOSING_SECONDS``. To send afterwards is an InputError.
         """
         self._closed = True
-        with anyio.move_on_after(CLOSING_SECONDS):
-            for outgoing in self._in_flight:
-                outgoing.close()
-            await self._wait_idle()
-            await self._connections.aclose()
+        try:
+            with anyio.move_on_after(CLOSING_SECONDS):
+                for outgoing in self._in_flight:
+                    outgoing.close()
+                await self._wait_idle()
+                await self._connections.aclose()
+        finally:  # what that did not get to, as on a machine that stood still for as long
+            self._connections.forget()
 
     async def _wait_idle(self) -> None:
         if self._in_flight:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from strava_async.errors import InputError
 from strava_async.quota.values import Priority, QuotaClass
 
+_SHORTEST_LEASE, _LONGEST_LEASE = 3.0, 300.0
+
 
 def quota_class_of(value: str) -> QuotaClass:
     """Return the quota class of that name.
@@ -49,3 +51,15 @@ def check_reserve(reserve: float) -> None:
     """
     if not 0 <= reserve <= 1:
         raise InputError(f"reserve must be between 0 and 1, not {reserve}")
+
+
+def check_lease(lease_seconds: float) -> None:
+    """Make sure that a lease outlives a call or two, and that a quarter hour outlives what a dead process held.
+
+    Raises:
+        InputError: it is not from 3 to 300 seconds.
+    """
+    if not _SHORTEST_LEASE <= lease_seconds <= _LONGEST_LEASE:
+        raise InputError(
+            f"lease_seconds must be between {_SHORTEST_LEASE:g} and {_LONGEST_LEASE:g}, not {lease_seconds}"
+        )

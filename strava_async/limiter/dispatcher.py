@@ -68,12 +68,15 @@ class Dispatcher:
         now = self.now()
         dispatcher = Dispatcher(self._ledger, self._clock, self._binding)
         dispatcher._tickets, dispatcher._log = self._tickets, self._log
-        # What comes late from the old loop finds a dispatcher that is over, and a binding to no loop.
-        self._is_over, self._binding = True, LoopBinding("a dispatcher that is over")
+        self.retire()
         self._ledger.roll_windows(now)
         self._ledger.abandon_all(now)
         dispatcher._log.check(dispatcher._queue, self._ledger, (), now)
         return dispatcher
+
+    def retire(self) -> None:
+        """Let what comes late, from a loop that has ended, find a dispatcher that is over, and bound to no loop."""
+        self._is_over, self._binding = True, LoopBinding("a dispatcher that is over")
 
     def lengths(self) -> tuple[int, int, int, int]:
         """Return how many reads of each priority wait, the most urgent first, and how many uploads."""

@@ -51,7 +51,7 @@ class RedisRateLimiter(SharedLimiter):
         reserve: the share of a quarter hour's quota that BACKGROUND calls leave to the others at the beginning of the
             window; from 0 to 1.
         away: ``share`` to go on alone, carefully, while the server cannot be used; ``wait`` to wait.
-        lease_seconds: how long a process may use what it was granted without another exchange; 3 or more.
+        lease_seconds: how long a process may use what it was granted without another exchange; 3 to 300.
 
     Raises:
         InputError: an argument is invalid, or ``redis`` is a sync client.

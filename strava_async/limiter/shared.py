@@ -19,7 +19,7 @@ import sniffio
 from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import InputError, LimiterError, QuotaExceededError
-from strava_async.limiter.arguments import check_reserve, priority_of, quota_class_of, seconds_of
+from strava_async.limiter.arguments import check_lease, check_reserve, priority_of, quota_class_of, seconds_of
 from strava_async.limiter.base import Permit
 from strava_async.limiter.dispatcher import Dispatcher
 from strava_async.limiter.meeting import CALL_SECONDS, Meeting
@@ -36,15 +36,14 @@ if TYPE_CHECKING:
 State = Literal["shared", "healing", "away"]
 """``shared``: units come from the meeting place. ``healing``: it lost what it knew, and asks all. ``away``: none."""
 
-_SHORTEST_LEASE = 3.0
 _RULES = {"share": "this process goes on with its part of the quota", "wait": "calls wait"}
 
 
 class SharedLimiter:
     """What limiters of a shared quota have in common; each names its place.
 
-    It belongs to one event loop at a time, as ``RateLimiter`` does. Made before a fork and used after it, it is a
-    process of its own in each.
+    It belongs to one event loop at a time, as ``RateLimiter`` does. After a fork it is a process of its own in the
+    child, which knows nothing of what the parent's holds.
 
     Args:
         place: where the processes meet.
@@ -70,30 +69,40 @@ class SharedLimiter:
         call_seconds: float = CALL_SECONDS,
     ) -> None:
         check_reserve(reserve)
+        check_lease(lease_seconds)
         if away not in _RULES:
             raise InputError(f'away must be "share" or "wait", not {away!r}')
-        if not _SHORTEST_LEASE <= lease_seconds < math.inf:
-            raise InputError(f"lease_seconds must be {_SHORTEST_LEASE:g} or more, not {lease_seconds}")
         self.clock: Clock = clock or SystemClock()
         self.random: Callable[[], float] = random or system_random.random
+        self._place = place
         self._what = what
-        self._waits_while_away = away == "wait"
+        self._reserve = reserve
+        self._away = away
+        self._lease_seconds = lease_seconds
+        self._call_seconds = call_seconds
         self._binding = LoopBinding("this rate limiter")
+        self._is_closed = False
+        self._become_process()
+
+    def _become_process(self) -> None:
+        """Be a process that nobody has heard of, and that knows nothing yet."""
+        clock, away = self.clock, self._away
+        self._pid = os.getpid()
         self._ledger = ledger = FleetLedger(
-            _new_id(),
-            self.clock.monotonic(),
-            self.clock.time(),
+            uuid4().hex[:16],
+            clock.monotonic(),
+            clock.time(),
             random=self.random,
-            reserve=reserve,
-            lease_seconds=lease_seconds,
+            reserve=self._reserve,
+            lease_seconds=self._lease_seconds,
             away=away,
         )
-        self._meeting = Meeting(place, what, ledger, self.clock, rule=_RULES[away], call_seconds=call_seconds)
-        self._dispatcher = Dispatcher(ledger, self.clock, self._binding)
-        self._pid = os.getpid()
+        self._meeting = Meeting(
+            self._place, self._what, ledger, clock, rule=_RULES[away], call_seconds=self._call_seconds
+        )
+        self._dispatcher = Dispatcher(ledger, clock, self._binding)
         self._reporter: Reporter | None = None
         self._is_entered = False
-        self._is_closed = False
 
     async def acquire(
         self,
@@ -144,7 +153,7 @@ class SharedLimiter:
             try:
                 entry = await dispatcher.wait(Waiter(quota_class, priority, ticket, now, now + seconds), now)
             except QuotaExceededError as error:
-                if self._waits_while_away and self.state == "away":
+                if self._away == "wait" and self.state == "away":
                     raise LimiterError(f"{self._what} is away: {self._meeting.reason}") from error
                 raise
             finally:
@@ -174,8 +183,12 @@ class SharedLimiter:
 
     @property
     def processes(self) -> int:
-        """How many processes share the quota, as last told: the most at the same time, in this window or the last."""
-        return self._ledger.lease.processes
+        """How many processes share the quota, as last told: the most at the same time, in this window or the last.
+
+        1 until the meeting place has answered: no other is known.
+        """
+        lease = self._ledger.lease
+        return lease.processes if lease.acknowledged else 1
 
     @property
     def is_calling(self) -> bool:
@@ -262,19 +275,17 @@ class SharedLimiter:
         """Belong to the running event loop; forget what was in one that has ended."""
         if self._is_closed:
             raise InputError("this rate limiter is closed: make a new one")
-        if self._binding.enter():
+        has_ended = self._binding.enter()
+        if self._pid != os.getpid():  # forked: what is out, in hand and waits is the parent's
+            self._dispatcher.retire()
+            self._become_process()
+        elif has_ended:
             self._dispatcher, self._reporter = self._dispatcher.successor(), None
             self._is_entered = False
 
     def _new_reporter(self) -> Reporter:
-        if self._pid != os.getpid():  # forked after it was made, and before it was used
-            self._pid, self._ledger.process = os.getpid(), _new_id()
         return Reporter(self._meeting, self._ledger, self._dispatcher, self.clock, self._binding)
 
 
 def _closed_error() -> LimiterError:
     return LimiterError("this rate limiter was closed while the call waited: nothing was sent")
-
-
-def _new_id() -> str:
-    return uuid4().hex[:16]

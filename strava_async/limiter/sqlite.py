@@ -40,7 +40,7 @@ class SqliteRateLimiter(SharedLimiter):
         reserve: the share of a quarter hour's quota that BACKGROUND calls leave to the others at the beginning of the
             window; from 0 to 1.
         away: ``share`` to go on alone, carefully, while the file cannot be used; ``wait`` to wait.
-        lease_seconds: how long a process may use what it was granted without another look at the file; 3 or more.
+        lease_seconds: how long a process may use what it was granted without another look at the file; 3 to 300.
 
     Raises:
         InputError: an argument is wrong.

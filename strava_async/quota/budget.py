@@ -259,8 +259,9 @@ class Budget:
         """Return what is known of the quarter hour and of the day, with their ends."""
         from strava_async.quota.readings import Meter  # not above: no request needs it
 
-        quarter, day, out = self.quarter, self.day, self.out
-        return (
-            Meter(quarter.limit, None if quarter.usage is None else quarter.spent(out), out, ends),
-            Meter(day.limit, None if day.usage is None else day.spent(out), out, day_ends),
-        )
+        def read(meter: MeterState, ends: float) -> Meter:
+            held = meter.held_elsewhere
+            usage = None if meter.usage is None else meter.spent(self.out) - held
+            return Meter(meter.limit, usage, self.out + held, ends)
+
+        return read(self.quarter, ends), read(self.day, day_ends)

@@ -108,6 +108,11 @@ class MeterState:
         external_usage = self.external_usage if self.doubt is None else self.doubt.external_usage
         return max(0, external_usage - self.external_before)
 
+    @property
+    def held_elsewhere(self) -> int:
+        """How much of what is spent is only held by other processes."""
+        return 0
+
     def spent(self, out: int) -> int:
         """Return the upper bound of what is spent, ``out`` permits excepted."""
         return self._spent(self.usage or 0, self.external_usage, out)

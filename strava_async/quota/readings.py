@@ -12,7 +12,7 @@ class Meter:
     Attributes:
         limit: requests that the window holds; None until known.
         usage: requests spent, as far as they are known or must be assumed; None until known.
-        reserved: permits out.
+        reserved: permits out; of a quota that processes share, with what the others hold, as last told.
         resets_at: the end of the window; epoch seconds on Strava's clock.
     """
 

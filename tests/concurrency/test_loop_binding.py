@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -195,3 +197,33 @@ def test_of_two_threads_that_come_first_at_the_same_time_one_gets_it(second: str
 
     anyio.run(come_first_and_stay)
     assert entered == [threading.current_thread().name]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+def test_a_loop_of_the_parent_has_ended_in_a_child() -> None:
+    script = """
+import asyncio, os
+from strava_async._concurrency.loop_binding import LoopBinding
+
+binding = LoopBinding("it")
+
+async def child():
+    assert binding.has_ended() and not binding.is_here()
+    assert binding.enter() and binding.is_here()
+
+async def main():
+    assert not binding.enter()
+    if os.fork() == 0:
+        code = 1
+        try:
+            asyncio.run(child())
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.wait()[1] == 0
+    assert binding.is_here()
+
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", script], timeout=60, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -118,5 +118,5 @@ async def test_replies_that_come_late_or_never(setup: Setup, redis_server: Redis
 async def test_hosts_whose_clocks_differ_by_two_minutes(setup: Setup, redis_server: RedisServer) -> None:
     place = QuotaServer(redis_server.port, kind="server time")
     real = replace(setup, pace=REAL, begins_in=2.0, latency=0.1, skews=[-60.0, 60.0, 20.0], limits=limits_of(100))
-    outcome = await run(real, place, nothing)
+    outcome = await run(real, place, nothing, calm=2.0)
     assert outcome.sent.refusals == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -111,6 +112,23 @@ async def test_two_share_what_there_is(clock: FakeClock, place: MemoryPlace) -> 
             permit.release()
 
 
+async def test_usage_is_what_strava_said_and_what_others_hold_is_reserved(clock: FakeClock, place: MemoryPlace) -> None:
+    async with make(place, clock) as one, make(place, clock) as other, clock.autojump():
+        for used in range(1, 15):
+            await warm(one, clock, used)
+        held = [await one.acquire() for _ in range(3)]
+        await clock.sleep(1.0)
+        await warm(other, clock, 15)
+        await clock.sleep(4.0)
+        for limiter in (one, other):
+            meter = limiter.quota.read_15min
+            assert (meter.limit, meter.usage) == (100, 15)
+            assert meter.reserved >= 3
+            assert meter.remaining == 100 - 15 - meter.reserved
+        for permit in held:
+            permit.release()
+
+
 async def test_closing_gives_back_what_is_in_hand_and_closes_the_place(clock: FakeClock, place: MemoryPlace) -> None:
     async with make(place, clock) as limiter:
         await warm(limiter, clock)
@@ -208,6 +226,21 @@ async def test_arguments_that_are_invalid_are_refused(
     async with make(place, clock) as limiter:
         with pytest.raises(InputError, match=name):
             await limiter.acquire(**options)
+
+
+@pytest.mark.parametrize("seconds", [-1.0, 0.0, 2.9, 300.1, 1e13, math.inf, -math.inf, math.nan])
+def test_a_lease_that_is_too_short_or_long_is_refused(clock: FakeClock, place: MemoryPlace, seconds: float) -> None:
+    with pytest.raises(InputError, match="lease_seconds must be between 3 and 300"):
+        SharedLimiter(place, "it", clock=clock, random=None, reserve=0.2, away="share", lease_seconds=seconds)
+
+
+async def test_until_the_place_has_answered_it_knows_of_no_other(clock: FakeClock, place: MemoryPlace) -> None:
+    place.fails = locked()
+    async with make(place, clock) as limiter:
+        assert limiter.processes == 1
+        with anyio.move_on_after(0.01):
+            await limiter.acquire()
+        assert limiter.processes == 1
 
 
 # -- the check ---------------------------------------------------------------------------------------------------------

@@ -173,9 +173,8 @@ async def test_a_waiter_in_another_process_has_what_was_given_back_within_a_seco
         assert got[0] - released_at <= 1.0
 
 
-async def test_an_answer_that_shows_the_next_window_lets_waiters_ask_at_once(
-    clock: CountingClock, place: MemoryPlace
-) -> None:
+async def test_an_answer_that_shows_the_next_window_lets_waiters_ask_at_once(place: MemoryPlace) -> None:
+    clock = CountingClock(SOME_TUESDAY + 870)  # what is out is told every three seconds
     async with make(place, clock) as limiter:
         (await limiter.acquire()).settle(200, answer(clock, 99, 99))
         async with clock.autojump() as tasks:

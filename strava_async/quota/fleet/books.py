@@ -36,6 +36,11 @@ class FleetMeter(MeterState):
         self.told = self.latest = NONE
         self.latest_number = NONE
 
+    @property
+    def held_elsewhere(self) -> int:
+        """How much of what is spent is only held by other processes, or unconfirmed there."""
+        return max(0, self.spoken_for - (self.usage or 0))
+
     def spent(self, out: int) -> int:
         """Return what is spent, or held by others."""
         return max(self.usage or 0, self.spoken_for) + len(self.unconfirmed)

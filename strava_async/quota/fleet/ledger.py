@@ -172,6 +172,7 @@ class FleetLedger(Ledger):
         in_advance = lease.begin_call(wants, now)
         if leaves:
             lease.drop()
+            in_advance = 0
         self._ceilings.recompute(now)
         meters = self._meters
         limits = numbers_of(meter.limit for meter in meters)
