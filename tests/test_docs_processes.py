@@ -13,6 +13,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from rich.console import Console
 
 import strava_async
 from docs import make_fleet_picture
-from strava_async import SqliteTokenStore, StravaError, TokenSet
+from strava_async import SqliteTokenStore, Strava, StravaError, TokenSet, WebhookEvent
 from strava_async.cli.quota_rows import rows_of_fleet
 from strava_async.cli.quota_table import draw
 from strava_async.cli.redis import read_fleet
@@ -34,9 +35,10 @@ from strava_async.limiter.redis_place import RedisPlace
 from strava_async.quota.fleet.messages import Report, Spent, Wants
 from strava_async.quota.fleet.state import Fleet
 from strava_async.quota.fleet.sync import sync
-from strava_async.redis import RedisTokenStore
+from strava_async.redis import RedisEventStore, RedisTokenStore
 from strava_async.stores.encryption import generate_key
 from strava_async.testing import Emulator, MeterLimits, serve
+from strava_async.webhooks import StoreStats
 from tests import typed_blocks
 from tests.environment import clean_environment
 from tests.plain_http import NO_TRUST
@@ -45,7 +47,7 @@ from tests.redis_server import RedisServer, needs_redis, running
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = (DOCS / "several-processes.md").read_text(encoding="utf-8")
 COMPOSE = (DOCS / "compose.yaml").read_text(encoding="utf-8")
-TRIAL, ONE_LINE, SERVICE = typed_blocks.blocks_of("docs/several-processes.md")
+TRIAL, ONE_LINE, SERVICE, EVENTS = typed_blocks.blocks_of("docs/several-processes.md")
 USERS = re.findall(r"^ACL SETUSER (\S+) on >\S+ (\S+) (.*)$", PAGE, re.M)
 
 
@@ -196,6 +198,13 @@ def test_the_server_of_the_compose_file_starts_and_throws_nothing_away(tmp_path:
         assert server.ask("CONFIG", "GET", "append*")["appendfsync"] == "everysec"
 
 
+def test_the_block_about_webhook_events_makes_a_router_of_them() -> None:
+    names: dict[str, Any] = {"strava": Strava(1, "secret")}
+    exec(compile(EVENTS, "several-processes.md", "exec"), names)
+    assert names["router"].stats is None
+    assert not names["router"].store_is_away
+
+
 # -- permissions -------------------------------------------------------------------------------------------------------
 
 
@@ -222,9 +231,27 @@ async def keep_tokens(redis: Redis) -> None:
     await RedisTokenStore(redis, application="12345", key=new).delete(1)
 
 
+async def handle_events(redis: Redis) -> None:
+    event, other = (WebhookEvent("activity", number, "create", 7, 1, 1) for number in (1, 2))
+    store = RedisEventStore(redis, application="12345")
+    for each in (event, other, replace(event, aspect_type="update")):
+        await store.append(each)
+    first, second = await store.claim(9, 30.0)
+    assert await store.turn(7) == 0
+    assert await store.not_found(7)
+    assert await store.renew([first], 30.0) == [True]
+    assert await store.retry(first, 60.0)
+    assert await store.ack(second, confirmed=True)
+    assert await store.stats() != StoreStats(0, 0, None, None)
+    for stored in await store.events():
+        await store.retry_now(stored.event.key)
+        assert await store.drop(stored.event.key)
+
+
 WORK: dict[str, Callable[[Redis], Awaitable[None]]] = {
     "strava-quota": share_quota,
     "strava-tokens": keep_tokens,
+    "strava-events": handle_events,
     "strava-look": look,
 }
 OPTIONAL = {"+evalsha", "+config|get", "+wait"}

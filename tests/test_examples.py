@@ -232,6 +232,33 @@ def test_the_example_of_a_fleet_meets_on_redis_as_well(tmp_path, redis_server):
     assert [key for key in redis_server.ask("KEYS", "*") if ":tokens" in key] == []
 
 
+def run_services(folder, *arguments):
+    path = ROOT / "examples" / "fleet_webhooks.py"
+    command = [sys.executable, str(path), *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=folder, timeout=90)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    *shown, last = ended.stdout.splitlines()
+    assert last == "each event once, those of an activity in order"
+    changes = [
+        line for line in shown if re.fullmatch(r"activity \d+: create by \d+, update by \d+, delete by \d+", line)
+    ]
+    assert len(changes) == 12
+    parts = [int(line.split()[3]) for line in shown if line.startswith("process")]
+    assert sum(parts) == 36
+    assert list(folder.iterdir()) == []
+    assert len(path.read_text().splitlines()) < 200
+
+
+def test_the_example_of_two_services_handles_each_event_once(tmp_path):
+    run_services(tmp_path)
+
+
+@needs_redis
+def test_the_example_of_two_services_meets_on_redis_as_well(tmp_path, redis_server):
+    run_services(tmp_path, "--redis", f"redis://127.0.0.1:{redis_server.port}")
+    assert [key for key in redis_server.ask("KEYS", "*") if ":rows" in key or ":lane:" in key] == []
+
+
 def test_the_quickstart_runs(capsys):
     path = ROOT / "examples" / "quickstart.py"
     runpy.run_path(str(path), run_name="__main__")

@@ -1,7 +1,8 @@
 """Tally: a web service on ``strava_async.fastapi``, small enough to read in one sitting.
 
 Athletes connect with Strava and see their activities, the tracks of these, and twelve weeks at a glance. What they
-record appears by webhook, without a reload. Any number of worker processes share SQLite files: tokens, quota, events, news.
+record appears by webhook, without a reload. Any number of worker processes share four SQLite files: tokens, quota,
+events and news.
 
 Offline, with Strava's emulator in the same process::
 
