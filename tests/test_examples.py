@@ -246,7 +246,7 @@ def run_services(folder, *arguments):
     parts = [int(line.split()[3]) for line in shown if line.startswith("process")]
     assert sum(parts) == 36
     assert list(folder.iterdir()) == []
-    assert len(path.read_text().splitlines()) < 150
+    assert len(path.read_text().splitlines()) < 200
 
 
 def test_the_example_of_two_services_handles_each_event_once(tmp_path):
