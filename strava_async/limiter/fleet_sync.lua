@@ -36,8 +36,10 @@ local function put_row()
   for i = 1, report.entries do
     local read, overall, arrived_at, counts, ms
     read, overall, arrived_at, counts, ms, position = struct.unpack(REPORTED, ARGV[2], position)
-    if arrived_at == NONE then arrived_at = now + ms end
-    own_unconfirmed[i] = {read, overall, arrived_at, int(counts == 1 and (in_window or ms > 0))}
+    -- Of a process that has not turned yet, what it tells now may have been counted since the boundary.
+    local is_new = arrived_at == NONE
+    if is_new then arrived_at = now + ms end
+    own_unconfirmed[i] = {read, overall, arrived_at, int(counts == 1 and (in_window or ms > 0 or is_new))}
   end
   row = {
     report.count, now, now, wanted > 0 and now or wanted_at, now + report.lease_ms,

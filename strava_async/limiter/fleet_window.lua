@@ -1,6 +1,6 @@
 -- Rows whose time is over, and windows that begin: the twin of rules 3 and 4 of fleet.py.
 
-local CARRY_MS, OVERDUE_MS, STALE_MS, MOST_AHEAD = 60000, 2000, 3600000, 3
+local CARRY_MS, OVERDUE_MS, LATE_MS, STALE_MS, MOST_AHEAD = 60000, 2000, 1000, 3600000, 3
 
 local changed, gone = {}, {}  -- what is to be written of the rows
 
@@ -54,7 +54,7 @@ local function begin_window(quarter, ends_at)
   -- What may be counted in a window that begins now as part of it.
   local function carry(list)
     for _, requests in ipairs(list) do
-      requests.in_window = int(requests.in_window == 1 and requests.arrived_at > fleet.at)
+      requests.in_window = int(requests.in_window == 1 and requests.arrived_at > fleet.at - LATE_MS)
     end
   end
 
