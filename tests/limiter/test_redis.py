@@ -29,7 +29,7 @@ from strava_async.redis import RedisRateLimiter
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from tests.frames import shown_by
 from tests.limiter.contract import ClosableLimiterContract, answer
-from tests.limiter.test_sqlite import PatientClock
+from tests.limiter.patient_clock import PatientClock
 from tests.redis_server import RedisServer, needs_redis, running
 from tests.redis_topologies import NAME, cluster, watched
 
@@ -49,9 +49,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def clock() -> PatientClock:
-    clock = PatientClock(SOME_TUESDAY + 1.5)
-    clock.limiters = []
-    return clock
+    return PatientClock(SOME_TUESDAY + 1.5)
 
 
 def client_of(server: RedisServer, **options: Any) -> Redis:
@@ -66,8 +64,7 @@ async def client(redis_server: RedisServer) -> AsyncIterator[Redis]:
 
 def make(client: Any, clock: PatientClock, **options: Any) -> RedisRateLimiter:
     limiter = RedisRateLimiter(client, application="7", clock=clock, random=lambda: 0.5, **options)
-    limiters: list[Any] = clock.limiters
-    limiters.append(limiter)
+    clock.limiters.append(limiter)
     return limiter
 
 
@@ -81,9 +78,7 @@ class TestRedisRateLimiter(ClosableLimiterContract):
 
     @pytest.fixture
     def clock(self) -> FakeClock:
-        clock = PatientClock(SOME_TUESDAY + 1.5)
-        clock.limiters = []
-        return clock
+        return PatientClock(SOME_TUESDAY + 1.5)
 
     @pytest.fixture
     async def limiter(self, clock: PatientClock, redis_server: RedisServer, replies: str) -> AsyncIterator[Limiter]:
