@@ -1,4 +1,4 @@
--- Meters that are full only if one answer alone is right: the twin of fleet_probes.py.
+-- Meters that are full only if one answer alone is right: the twin of quota/fleet/probes.py.
 
 local PROBE_MS, GOOD_PART = 300000, 16
 

@@ -1,4 +1,4 @@
--- Rows whose time is over, and windows that begin: the twin of rules 3 and 4 of fleet.py.
+-- Rows whose time is over, and windows that begin: the twin of rules 3 and 4 of quota/fleet/sync.py.
 
 local CARRY_MS, OVERDUE_MS, LATE_MS, STALE_MS, MOST_AHEAD = 60000, 2000, 1000, 3600000, 3
 
@@ -35,7 +35,9 @@ local function expire_rows()
 end
 
 local function expire()
-  if fleet.at > fleet.lease_ends_at then expire_rows() end
+  if fleet.at > fleet.lease_ends_at then
+    expire_rows()
+  end
   if #lost > 0 then
     local still = {}
     for _, requests in ipairs(lost) do
@@ -50,7 +52,8 @@ local function expire()
   end
 end
 
-local function begin_window(quarter, ends_at)
+local function begin_window()
+  local quarter, ends_at = report.quarter, fleet.at + report.ms_left
   -- What may be counted in a window that begins now as part of it.
   local function carry(list)
     for _, requests in ipairs(list) do
@@ -121,18 +124,18 @@ local function begin_window(quarter, ends_at)
 end
 
 local function turn()
-  local quarter, ends_at = report.quarter, fleet.at + report.ms_left
+  local quarter, ends_at, is_named = report.quarter, fleet.at + report.ms_left, false
   if fleet.quarter == 0 or (report.sure == 1 and fleet.sure == 0) then
     -- What a clock of ours called the window was a guess; the numbers are this window's all the same.
     local day, known_day = floor(quarter / QUARTERS_PER_DAY), floor(fleet.quarter / QUARTERS_PER_DAY)
     if not (day > known_day and known_day > 0) then
       if fleet.turned_at == 0 then fleet.turned_at = fleet.at end
-      fleet.quarter, fleet.sure, fleet.ends_at = quarter, report.sure, ends_at
-      return
+      fleet.quarter, fleet.sure = quarter, report.sure
+      is_named = true
     end
   end
-  if quarter == fleet.quarter and report.sure == 1 then fleet.ends_at = ends_at end
+  if is_named or (quarter == fleet.quarter and report.sure == 1) then fleet.ends_at = ends_at end
   if quarter > fleet.quarter and (report.sure == 1 or fleet.at > fleet.ends_at + OVERDUE_MS) then
-    begin_window(quarter, ends_at)
+    begin_window()
   end
 end

@@ -40,6 +40,8 @@ _CONSTANTS = {
 _COMMENT = re.compile(r"^\s*--.*\n|\s*--.*$", re.M)
 _CONSTANT = re.compile(r"^local ([A-Z][A-Z_]*(?:, [A-Z][A-Z_]*)*) = (.+)\n", re.M)
 _FUNCTION = re.compile(r"^local function (\w+)", re.M)
+_PLAIN_FUNCTION = re.compile(r"^local function (\w+)\(\)\n", re.M)
+_NESTED = re.compile(r"^( +)local function .*\n(?:\1 .*\n|\n)*\1end\n", re.M)
 _NAME = re.compile(r"\b[A-Z][A-Z_]+\b")
 _FIELD = re.compile(rf"\b({'|'.join(_RECORDS)})\.(\w+)(?:\[([^\]]+)\])?")
 
@@ -64,10 +66,26 @@ def compiled(text: str) -> str:
     for names, values in _CONSTANT.findall(text):
         constants |= zip(names.split(", "), values.split(", "), strict=True)
     text = _NAME.sub(lambda name: constants.get(name[0], name[0]), _CONSTANT.sub("", text))
+    text = _inlined(text)
     # To make a function costs a walk over the variables that were declared after those which it uses. Those are few,
     # and used by many: so the functions are declared before them.
     functions = ", ".join(_FUNCTION.findall(text))
     return f"local {functions}\n" + _FIELD.sub(_place, _FUNCTION.sub(r"function \1", text))
+
+
+def _inlined(text: str) -> str:
+    """Return a script in which what is called once, without arguments, stands where it is called.
+
+    Its call is a line of its own: what follows it is a result of the script, or there is none.
+    """
+    for name in _PLAIN_FUNCTION.findall(text):
+        whole = re.search(rf"^local function {name}\(\)\n(.*?)^end\n", text, re.M | re.S)
+        calls = re.findall(rf"^(( *)(return )?{name}\(\)\n)", text, re.M)
+        if whole is not None and len(calls) == 1 and len(re.findall(rf"\b{name}\b", text)) == 2:
+            [(call, indent, returns)] = calls
+            if returns or "return" not in _NESTED.sub("", whole[1]):
+                text = text.replace(whole[0], "").replace(call, f"{indent}do\n{whole[1]}{indent}end\n")
+    return text
 
 
 def _place(field: re.Match[str]) -> str:
