@@ -38,6 +38,7 @@ from strava_async.quota.fleet.shares import above_reserve, fair_part, remaining
 from strava_async.quota.fleet.state import Fleet, Row
 
 FRESH_MS = 1_500  # a process that waits and has not asked for so long is not counted among those who wait
+AWAKE_MS = 3_500  # as long after a turn all are that waited before it: one that is held up for a moment keeps its part
 PATIENCE_MS = 1_000
 STEPS = (1, 10)
 IN_ADVANCE = 32
@@ -199,7 +200,7 @@ class Grants:
         # A process that has just started all that waited will want as much again when that is answered.
         if not row.wants.total:
             return row.held.overall > 0 and row.wanted_at != NONE and fleet.at - row.wanted_at <= FRESH_MS
-        return fleet.at - since <= FRESH_MS or (row.at >= since and fleet.at - row.asks_at <= FRESH_MS)
+        return fleet.at - since <= AWAKE_MS or (row.at >= since and fleet.at - row.asks_at <= FRESH_MS)
 
     def _fair(self, room: int, *, of_background: bool = False) -> int:
         """Return how much of a room is the fair part of the process that asks."""

@@ -52,6 +52,10 @@ class Row:
     ahead: int = 0
 
 
+NOBODY = ""
+"""No process: what was lost of many, as one."""
+
+
 class Lost(NamedTuple):
     """Requests of a process that was lost: they are unconfirmed until it is back, or a number includes them."""
 

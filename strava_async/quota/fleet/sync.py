@@ -7,7 +7,8 @@ In the order of the code:
    were lost. For four seconds nothing is granted, while the processes tell what they hold and know; then slow start.
    So it is when one is back that had to go on alone, unless most others have not.
 3. A process whose lease is over may have sent what it held: that becomes unconfirmed, never free, until the process is
-   back and tells what became of it. A row that goes leaves behind what its process ended in this window.
+   back and tells what became of it. A row that goes leaves behind what its process ended in this window. What has
+   surely arrived is kept as one when it is of many, and then it is nobody's; it ends with the day at the latest.
 4. The window turns, for all, when a process is sure that Strava's clock has. What is held goes along. Where none is
    sure, it turns when it should be over by the clock of the meeting place and that of a process.
 5. The highest of Strava's numbers counts. One that the requests of all processes do not explain is in doubt, until a
@@ -22,6 +23,7 @@ In the order of the code:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from strava_async.quota.fleet.grants import Grants
@@ -39,7 +41,7 @@ from strava_async.quota.fleet.messages import (
     Unconfirmed,
     numbers_of,
 )
-from strava_async.quota.fleet.state import Fleet, Lost, Row
+from strava_async.quota.fleet.state import NOBODY, Fleet, Lost, Row
 from strava_async.quota.values import QUARTERS_PER_DAY
 
 HEAL_MS = 4_000
@@ -48,6 +50,7 @@ OVERDUE_MS = 2_000  # after the end of a window that no process is sure of
 LATE_MS = 1_000  # after the boundary, a window turns here at the latest
 STALE_MS = 3_600_000
 MOST_AHEAD = 3  # units
+MOST_LOST = 16  # where no number ever comes, each process that is lost would leave something
 _COOLDOWN_MS, _MAX_COOLDOWN_MS = 5_000, 300_000
 
 
@@ -71,6 +74,7 @@ def sync(fleet: Fleet, report: Report, now: int) -> tuple[Fleet, Reply]:
     _heal(after, report, row)
     _expire(after)
     _return(after, report)
+    _merge_lost(after)
     _turn(after, report)
     _put_row(after, report)
     learn(after, report)
@@ -143,6 +147,20 @@ def _return(fleet: Fleet, report: Report) -> None:
         fleet.gone = fleet.gone.minus(report.done)
 
 
+def _merge_lost(fleet: Fleet) -> None:
+    """Keep what has arrived as one, or two: of this window, and of the windows before."""
+    if len(fleet.lost) <= MOST_LOST:
+        return
+    kept: list[Lost] = []
+    for in_window in (False, True):
+        arrived = [each for _, each in fleet.lost if each.until <= fleet.at and each.in_window == in_window]
+        if arrived:
+            read, overall = sum(each.read for each in arrived), sum(each.overall for each in arrived)
+            until = max(each.until for each in arrived)
+            kept.append(Lost(NOBODY, Unconfirmed(read, overall, until, in_window)))
+    fleet.lost = (*kept, *(each for each in fleet.lost if each.requests.until > fleet.at))
+
+
 # -- the window (4) ----------------------------------------------------------------------------------------------------
 
 
@@ -177,7 +195,7 @@ def _begin_window(fleet: Fleet, quarter: int) -> None:
     fleet.answered, fleet.answered_at = 0, max(fleet.answered_at, fleet.at)
     fleet.others_before, fleet.own_before = (others, fleet.own().overall) if following else (0, 0)
     fleet.others, fleet.others_at_first = (0 if fleet.is_known(OVERALL) else NONE), 0
-    fleet.lost = tuple(Lost(process, _carried(fleet, each)) for process, each in fleet.lost)
+    fleet.lost = tuple(Lost(process, each) for process, old in fleet.lost for each in _carried(fleet, [old], new_day))
     fleet.gone = NOTHING
     fleet.first_at, fleet.has_number = NONE, False
     fleet.most, fleet.most_before = 0, fleet.most
@@ -191,7 +209,7 @@ def _begin_window(fleet: Fleet, quarter: int) -> None:
     for process, row in fleet.rows.items():
         # What does not divide evenly goes to somebody else next time.
         ahead = max(0, min(MOST_AHEAD, row.done.overall + row.held.overall + row.ahead - least)) if following else 0
-        unconfirmed = tuple(_carried(fleet, each) for each in row.unconfirmed)
+        unconfirmed = _carried(fleet, row.unconfirmed, new_day)
         fleet.rows[process] = replace(row, done=NOTHING, unconfirmed=unconfirmed, ahead=ahead)
     fleet.quarter, fleet.turned_at = quarter, fleet.at
 
@@ -202,9 +220,10 @@ def _is_full(fleet: Fleet, new_day: bool) -> bool:
     return any(fleet.is_known(meter // 2) and fleet.room(meter, held, in_window, in_day) <= 0 for meter in ended)
 
 
-def _carried(fleet: Fleet, requests: Unconfirmed) -> Unconfirmed:
-    """Return what may be counted in a window that begins now as part of it."""
-    return requests._replace(in_window=requests.in_window and requests.until > fleet.at - LATE_MS)
+def _carried(fleet: Fleet, all_requests: Iterable[Unconfirmed], new_day: bool) -> tuple[Unconfirmed, ...]:
+    """Return what may be counted in a window that begins now as part of it; the rest is of the day that it was in."""
+    carried = [each._replace(in_window=each.in_window and each.until > fleet.at - LATE_MS) for each in all_requests]
+    return tuple(each for each in carried if each.in_window or not new_day)
 
 
 # -- what a process tells (5, 6) ---------------------------------------------------------------------------------------

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from strava_async.quota.fleet.grants import HELD_MS, IN_ADVANCE, PATIENCE_MS
+from strava_async.quota.fleet.grants import AWAKE_MS, FRESH_MS, HELD_MS, IN_ADVANCE, PATIENCE_MS
 from strava_async.quota.fleet.messages import NONE, NOTHING, Numbers, Reply, Report, Spent, Unconfirmed, Wants
 from strava_async.quota.fleet.probes import PROBE_MS
 from strava_async.quota.fleet.shares import fair_part
 from strava_async.quota.fleet.state import Fleet
-from strava_async.quota.fleet.sync import CARRY_MS, HEAL_MS, LATE_MS, MOST_AHEAD, OVERDUE_MS, sync
+from strava_async.quota.fleet.sync import CARRY_MS, HEAL_MS, LATE_MS, MOST_AHEAD, MOST_LOST, OVERDUE_MS, sync
 
 QUARTER = 2_000_000
 LIMITS: Numbers = (100, 1_000, 200, 2_000)
@@ -177,6 +177,37 @@ def test_only_a_number_whose_request_was_granted_late_enough_settles_what_was_lo
     assert room.fleet.unconfirmed(in_window=True) == NOTHING
 
 
+def crash(room: Room, process: str) -> None:
+    room.tell(process, wants=Wants(normal=1))
+    room.now += 11_000
+    room.tell("a")
+
+
+def test_what_many_processes_lost_is_kept_as_one_once_it_has_arrived(room: Room) -> None:
+    # Where no number ever comes, each would stay, and the state would grow too large to be read.
+    for index in range(60):
+        crash(room, f"lost {index}")
+    assert len(room.fleet.lost) <= MOST_LOST + CARRY_MS // 11_000 + 1
+    assert room.fleet.unconfirmed(in_window=True) == reads(60)
+    # What is nobody's is settled by a number like any other.
+    room.now += CARRY_MS
+    room.tell("a", wants=Wants(normal=1))
+    room.answer("a", 1, 72)
+    room.tell("a")
+    assert room.fleet.lost == ()
+
+
+def test_what_is_kept_as_one_ends_with_its_window_and_its_day(room: Room) -> None:
+    for index in range(40):
+        crash(room, f"lost {index}")
+    room.now += CARRY_MS + LATE_MS
+    room.tell("a", quarter=QUARTER + 1, done=NOTHING)
+    assert room.fleet.unconfirmed(in_window=True) == NOTHING
+    assert room.fleet.unconfirmed(in_window=False) == reads(40)
+    room.tell("a", quarter=QUARTER + 96, done=NOTHING)
+    assert room.fleet.lost == ()
+
+
 def test_rows_of_waiting_processes_outlive_their_lease(room: Room) -> None:
     # Without that, the first process that turns takes the whole window.
     room.tell("a", wants=Wants(normal=89))
@@ -187,6 +218,19 @@ def test_rows_of_waiting_processes_outlive_their_lease(room: Room) -> None:
     room.tell("a", quarter=QUARTER + 1, done=NOTHING, wants=Wants(normal=50))
     reply = room.answer("a", 1, 1, quarter=QUARTER + 1, done=reads(1), wants=Wants(normal=50))
     assert reply.granted == reads(22)  # a quarter of 99, less what it was ahead
+
+
+@pytest.mark.parametrize(("late", "granted"), [(FRESH_MS, 48), (AWAKE_MS - 100, 48), (AWAKE_MS + 100, 99)])
+def test_a_process_that_is_held_up_at_a_turn_keeps_its_part_for_a_while(room: Room, late: int, granted: int) -> None:
+    room.tell("a", wants=Wants(normal=89))
+    room.answer("a", 89, 100)
+    for process in "ab":
+        room.tell(process, wants=Wants(normal=100), row_ms=700_000)
+    room.now += 600_000
+    room.tell("a", quarter=QUARTER + 1, done=NOTHING)
+    room.now += late
+    reply = room.answer("a", 1, 1, quarter=QUARTER + 1, done=reads(1), wants=Wants(normal=100))
+    assert reply.granted == reads(granted)
 
 
 def test_a_row_that_goes_leaves_behind_what_was_done(room: Room) -> None:
