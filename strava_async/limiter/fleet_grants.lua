@@ -1,6 +1,6 @@
 -- What a process may start, from all that is known: the twin of quota/fleet/grants.py.
 
-local FRESH_MS, PATIENCE_MS = 1500, 1000
+local FRESH_MS, AWAKE_MS, PATIENCE_MS = 1500, 3500, 1000
 local STEPS, FIRST_STEP, LAST_STEP = 2, 1, 10
 local IN_ADVANCE, ELASTIC, PLENTY = 32, 8, 4
 local SOON_MS, POLL_MS, HELD_MS, MELT_MS = 200, 400, 700, 60000
@@ -36,7 +36,7 @@ end
 -- most of what a call costs.
 local function look_at_others()
   local now, since = fleet.at, max(fleet.turned_at, fleet.heals_until)
-  local is_new = now - since <= FRESH_MS
+  local is_new = now - since <= AWAKE_MS
   local held_read_sum, held_sum, done_read_sum, done_sum = 0, 0, 0, 0
   -- Made as long as they may become, where that is not absurd: to let them grow costs more.
   local size = min(#found / 2, MOST_SPARE)

@@ -24,6 +24,7 @@ _RECORDS = {
     "report": REPORTED.followed_by("position"),
     "row": ROW,
     "requests": REQUESTS,
+    "sum": REQUESTS,
     "doubt": DOUBT,
 }
 _CONSTANTS = {

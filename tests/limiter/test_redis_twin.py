@@ -349,7 +349,9 @@ class Draw:
             limits_confirmed=self.maybe(0.7),
             number_at=self.pair(),
             doubts={m: Doubt(rng.choice([NONE, 10, 95]), self.at - rng.choice([1, 2_000]), "b") for m in doubted},
-            lost=tuple(Lost(rng.choice(names), each) for each in self.unconfirmed()),
+            lost=tuple(
+                Lost(rng.choice(names), each) for _ in range(rng.choice([1, 1, 1, 40])) for each in self.unconfirmed()
+            ),
             gone=self.spent(9),
             others=rng.choice([NONE, others]),
             others_at_first=rng.choice([0, others]),
