@@ -273,7 +273,10 @@ class Grants:
         if not elsewhere or (full and not fleet.doubts):
             return NONE, False
         # Room may come at any time, and often does not for long: the first in line asks often, and the last seldom.
-        return HELD_MS * (1 + self._ahead_in_line()), self._in_day.overall > 0
+        # What those hold who want nothing may be in hand, and is given back soon: that is for as many of the line.
+        rows = self._fleet.rows.values()
+        unused = sum(row.held.overall for row in rows if row is not self._row and not row.wants.total)
+        return HELD_MS * (1 + max(0, self._ahead_in_line() - unused)), self._in_day.overall > 0
 
     def _ahead_in_line(self) -> int:
         """Return how many of those who wait have had less in this window, or as much and a smaller id."""

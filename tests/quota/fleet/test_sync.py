@@ -516,6 +516,15 @@ def test_of_those_who_wait_for_what_others_hold_the_first_in_line_asks_often_and
     assert [reply.poll_ms for reply in replies] == [HELD_MS, 2 * HELD_MS, 3 * HELD_MS]
 
 
+def test_what_those_hold_who_want_nothing_may_come_back_soon_and_as_many_of_the_line_ask_often(room: Room) -> None:
+    room.tell("a", wants=Wants(normal=88))
+    room.tell("e", wants=Wants(normal=1))
+    room.tell("a", wants=Wants(normal=9))
+    for process in "bcd":
+        room.tell(process, wants=Wants(normal=5))
+    assert [room.tell(process, wants=Wants(normal=5)).poll_ms for process in "bcd"] == [HELD_MS, HELD_MS, 2 * HELD_MS]
+
+
 def test_a_429_that_nothing_explains_stops_all_processes_then_one_at_a_time(room: Room) -> None:
     room.tell("b", wants=Wants(normal=1))
     at = room.fleet.at
