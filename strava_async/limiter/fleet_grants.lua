@@ -11,6 +11,7 @@ local others = 0                   -- how many others wait
 local uses, demands                -- what each of them had, and would have with all that it will want
 local waiting                      -- where among the rows they are
 local behind = {}                  -- which of them wait with background work alone
+local unused = 0                   -- what those hold who want nothing: they may give it back soon
 local urgent = 0                   -- what waits with them and goes before background work
 local lease_ends_at = math.huge    -- of all others
 
@@ -55,6 +56,7 @@ local function look_at_others()
       local wants, waits = interactive + normal + background + uploads, is_new
       if wants == 0 then
         -- A process that has just started all that waited will want as much again when that is answered.
+        unused = unused + held
         waits = held > 0 and wanted > 0 and now - wanted + 1 <= FRESH_MS
       elseif not is_new then
         waits = at >= since and now - at - asks <= FRESH_MS
@@ -252,7 +254,7 @@ local function grant()
     end
     if held == row.held[OVERALL] or (#full > 0 and next(doubts) == nil) then return NONE, false end
     -- Room may come at any time, and often does not for long: the first in line asks often, and the last seldom.
-    return HELD_MS * (1 + ahead_in_line(used)), day > 0
+    return HELD_MS * (1 + max(0, ahead_in_line(used) - unused)), day > 0
   end
 
   local poll_ms, backs_off = poll()

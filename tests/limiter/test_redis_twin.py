@@ -350,7 +350,7 @@ class Draw:
             number_at=self.pair(),
             doubts={m: Doubt(rng.choice([NONE, 10, 95]), self.at - rng.choice([1, 2_000]), "b") for m in doubted},
             lost=tuple(
-                Lost(rng.choice(names), each) for _ in range(rng.choice([1, 1, 1, 40])) for each in self.unconfirmed()
+                Lost(rng.choice(names), each) for _ in range(rng.choice([1] * 7 + [20])) for each in self.unconfirmed()
             ),
             gone=self.spent(9),
             others=rng.choice([NONE, others]),
