@@ -224,7 +224,8 @@ async def test_a_process_takes_less_than_300_bytes(client: Redis, redis_server: 
 async def test_what_it_costs_the_server_can_be_measured(redis_server: RedisServer) -> None:
     with redis.Redis(port=redis_server.port) as client:
         cost = measure(client, turns=1)
-    assert min(cost.row_us, cost.few_us, cost.many_us) > 0
+    assert min(cost.row_us, cost.changed_us, cost.few_us, cost.many_us) > 0
+    assert str(cost).count("x or ") == 2
     assert cost.bytes_each <= 300
 
 
