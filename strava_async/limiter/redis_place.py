@@ -15,6 +15,7 @@ import hashlib
 import re
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 from redis.asyncio import Redis, RedisCluster
@@ -103,8 +104,12 @@ class RedisPlace:
 
     async def _check(self) -> None:
         now = "" if self._server_time else "1"
-        await self._do("EVAL", self._script, len(self.keys), *self.keys, "", "", now)
-        await self._do("EVALSHA", self._sha, len(self.keys), *self.keys, "", "", now)
+        arguments = (len(self.keys), *self.keys, "", "", now)
+        # First, because a server takes nothing as long as the script from a client that has not told its password, and
+        # does not say why.
+        with suppress(_UnknownScriptError):
+            await self._do("EVALSHA", self._sha, *arguments)
+        await self._do("EVAL", self._script, *arguments)
         self._is_checked = True
 
     async def call(self, report: Report, now: int) -> Reply:

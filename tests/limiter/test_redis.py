@@ -475,7 +475,9 @@ async def test_reading_needs_one_command(redis_server: RedisServer, client: Redi
         assert list((await RedisPlace(theirs, "7").read()).rows) == ["a"]
 
 
-@pytest.mark.parametrize("options", [{"password": "wr0ng"}, {"username": "nobody", "password": "wr0ng"}, {}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"password": "wr0ng"}, {"username": "nobody", "password": "wr0ng"}, {}, {"protocol": 2}], ids=str
+)
 async def test_a_wrong_password_is_told_and_not_shown(tmp_path: Path, options: dict[str, Any]) -> None:
     with running(tmp_path / "redis", "--requirepass", "r1ght") as server:
         async with client_of(server, **options) as client:
