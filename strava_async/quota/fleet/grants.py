@@ -39,6 +39,7 @@ from strava_async.quota.fleet.state import Fleet, Row
 
 FRESH_MS = 1_500  # a process that waits and has not asked for so long is not counted among those who wait
 AWAKE_MS = 3_500  # as long after a turn all are that waited before it: one that is held up for a moment keeps its part
+ASLEEP_MS = 1_000  # who was told to ask later than in so long has no part of the room meanwhile
 PATIENCE_MS = 1_000
 STEPS = (1, 10)
 IN_ADVANCE = 32
@@ -65,6 +66,7 @@ class Grants:
         self._held = fleet.held()
         self._in_window = fleet.unconfirmed(in_window=True)
         self._in_day = fleet.unconfirmed(in_window=False)
+        self._since = max(fleet.turned_at, fleet.heals_until)
         self._is_bounded = False
         rooms = [self._room(READ), self._room(OVERALL)]
         self._uploads, self._reads = rooms[OVERALL], min(rooms)
@@ -195,8 +197,7 @@ class Grants:
 
     def _waits(self, row: Row) -> bool:
         """Say whether another process is to be counted among those who wait."""
-        fleet = self._fleet
-        since = max(fleet.turned_at, fleet.heals_until)
+        fleet, since = self._fleet, self._since
         # A process that has just started all that waited will want as much again when that is answered.
         if not row.wants.total:
             return row.held.overall > 0 and row.wanted_at != NONE and fleet.at - row.wanted_at <= FRESH_MS
@@ -206,6 +207,9 @@ class Grants:
         """Return how much of a room is the fair part of the process that asks."""
         # Background work goes behind: what it would have is nothing that the others are to leave.
         rows = [row for row in self._waiting if of_background or not row.wants.total == row.wants.background > 0]
+        if self._fleet.at - self._since > AWAKE_MS:
+            # Who will not ask for a while would leave what is kept for it unused.
+            rows = [row for row in rows if row.asks_at - self._fleet.at <= ASLEEP_MS]
         fair = fair_part(room, self._demand(self._row), [self._demand(row) for row in rows])
         return max(1, fair) if self._is_bounded else fair
 
