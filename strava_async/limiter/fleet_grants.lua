@@ -1,6 +1,6 @@
 -- What a process may start, from all that is known: the twin of quota/fleet/grants.py.
 
-local FRESH_MS, AWAKE_MS, PATIENCE_MS = 1500, 3500, 1000
+local FRESH_MS, AWAKE_MS, ASLEEP_MS, PATIENCE_MS = 1500, 3500, 1000, 1000
 local STEPS, FIRST_STEP, LAST_STEP = 2, 1, 10
 local IN_ADVANCE, ELASTIC, PLENTY = 32, 8, 4
 local SOON_MS, POLL_MS, HELD_MS, MELT_MS = 200, 400, 700, 60000
@@ -11,6 +11,7 @@ local others = 0                   -- how many others wait
 local uses, demands                -- what each of them had, and would have with all that it will want
 local waiting                      -- where among the rows they are
 local behind = {}                  -- which of them wait with background work alone
+local asleep = {}                  -- which of them will not ask for a while
 local unused = 0                   -- what those hold who want nothing: they may give it back soon
 local urgent = 0                   -- what waits with them and goes before background work
 local lease_ends_at = math.huge    -- of all others
@@ -65,6 +66,7 @@ local function look_at_others()
         local used = done + held + ahead
         count = count + 1
         if wants == background and wants > 0 then behind[count] = true end
+        if at + asks - now > ASLEEP_MS and not is_new then asleep[count] = true end
         wants = wants + held
         had[count], would_have[count], places[count] = used, used + ELASTIC * (wants > 1 and wants or 1), i
         urgent = urgent + interactive + normal
@@ -78,13 +80,14 @@ local function look_at_others()
   for _, requests in ipairs(own_unconfirmed) do unconfirmed[#unconfirmed + 1] = requests end
 end
 
--- What those that wait have had and would have, but of those that wait with background work alone: that goes behind, and
--- what it would have is nothing that the others are to leave.
-local function without_background()
-  if next(behind) == nil then return uses, demands, others end
+-- What those that wait have had and would have, but of those that will not ask for a while: what is kept for them would
+-- be left unused. Work of a process with background work alone goes behind: what it would have is nothing that the
+-- others are to leave.
+local function sharers(with_background)
+  if next(asleep) == nil and (with_background or next(behind) == nil) then return uses, demands, others end
   local their_uses, their_demands, count = {}, {}, 0
   for i = 1, others do
-    if not behind[i] then
+    if not asleep[i] and (with_background or not behind[i]) then
       count = count + 1
       their_uses[count], their_demands[count] = uses[i], demands[i]
     end
@@ -200,7 +203,7 @@ local function grant()
       local fair = fair_part(to_share, used, demand, uses, demands, count)
       return is_bounded and max(1, fair) or fair
     end
-    local fair = fair_beside(without_background())
+    local fair = fair_beside(sharers(false))
     local reads = min(report.wants[INTERACTIVE], free)
     fleet.interactive = fleet.interactive + reads
     reads = reads + min(report.wants[NORMAL], free - reads, max(0, fair - reads))
@@ -208,7 +211,7 @@ local function grant()
     if background > 0 then
       background = min(background, free - reads)
       if is_known(READ) then
-        background = min(background, above(reads) - urgent, fair_beside(uses, demands, others) - reads)
+        background = min(background, above(reads) - urgent, fair_beside(sharers(true)) - reads)
       end
       reads = reads + max(0, background)
     end
