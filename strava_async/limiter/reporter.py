@@ -65,7 +65,7 @@ class Reporter:
         self._is_stopping = self._closes = False
         self._due = -math.inf
         self._wake: Callable[[], None] | None = None
-        ledger.lease.on_news = self._look
+        ledger.lease.on_news = self.look
         self._task: Background = start_background(self._run, "strava_async: shared quota")
 
     def expect(self, quota_class: QuotaClass, priority: Priority) -> None:
@@ -95,14 +95,14 @@ class Reporter:
             return own_copy(self.error)
         return LimiterError("the task of this rate limiter was cancelled, as at the end of an event loop")
 
-    def _look(self) -> None:
-        """See that there is something to tell."""
+    def look(self) -> None:
+        """See whether there is something to tell: the lease or the queue has changed."""
         if self._wake is None:
             return
         if self._binding.is_here():
             self._wake_for(Wants(*self._dispatcher.lengths()))
         else:  # the loop stands still, and may go on
-            self._binding.call_soon(self._look)
+            self._binding.call_soon(self.look)
 
     def _wake_for(self, wants: Wants) -> None:
         if self._wake is not None and self._ledger.due(wants, self._clock.monotonic()) < self._due:

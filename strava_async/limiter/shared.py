@@ -147,6 +147,8 @@ class SharedLimiter:
                 if self._waits_while_away and self.state == "away":
                     raise LimiterError(f"{self._what} is away: {self._meeting.reason}") from error
                 raise
+            finally:
+                reporter.look()  # where nothing waits any more, the others are told
         return LedgerPermit(dispatcher, entry, ticket)
 
     @property

@@ -63,6 +63,35 @@ async def warm(limiter: SharedLimiter, clock: FakeClock, used: int = 1) -> None:
     (await limiter.acquire()).settle(200, answer(clock, used, used))
 
 
+@pytest.mark.parametrize("ends", ["in time", "cancelled"])
+async def test_that_nothing_waits_any_more_is_told_within_about_a_second(
+    clock: FakeClock, place: MemoryPlace, ends: str
+) -> None:
+    async with (
+        make(place, clock) as one,
+        make(place, clock) as other,
+        clock.autojump(),
+        anyio.create_task_group() as tasks,
+    ):
+        await warm(one, clock, 90)
+        held = [await other.acquire() for _ in range(10)]
+        await clock.sleep(3.0)
+        if ends == "in time":
+            with pytest.raises(QuotaExceededError):
+                await one.acquire(max_wait=5.0)
+        else:
+            tasks.start_soon(one.acquire)
+            await clock.sleep(5.0)
+            assert sorted(row.wants.total for row in place.fleet.rows.values()) == [0, 1]
+            if ends == "cancelled":
+                tasks.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await clock.sleep(1.2)
+            assert [row.wants.total for row in place.fleet.rows.values()] == [0, 0]
+            for permit in held:
+                permit.release()
+
+
 # -- begin and end -----------------------------------------------------------------------------------------------------
 
 

@@ -21,16 +21,18 @@ class FleetMeter(MeterState):
 
     Attributes:
         spoken_for: what the last reply told of usage, of what others hold, and of their unconfirmed requests, in all.
+        is_closed: whether it told as well that nothing of that comes back before the turn.
         told: the highest number of an answer to a request of ours since it was last told; ``NONE`` for none.
         latest: of these the number of the youngest request.
         latest_number: its permit's number; it stays when the number is told.
     """
 
-    __slots__ = ("latest", "latest_number", "spoken_for", "told")
+    __slots__ = ("is_closed", "latest", "latest_number", "spoken_for", "told")
 
     def __init__(self, name: str, default_limit: int, turn: CounterTurn) -> None:
         super().__init__(name, default_limit, turn)
         self.spoken_for = 0
+        self.is_closed = False
         self.told = self.latest = NONE
         self.latest_number = NONE
 
@@ -43,8 +45,13 @@ class FleetMeter(MeterState):
         return super().room(out) if self.limit is None or self.usage is None else self.limit - self.spent(out)
 
     def free(self, out: int) -> float:
-        """Return how many more permits there will be in this window; inf while limit or usage is unknown."""
-        return math.inf if self.limit is None or self.usage is None else self.limit - self.spent(out) - out
+        """Return how many more permits there may be in this window; inf while limit or usage is unknown.
+
+        What others hold comes back where they do not use it.
+        """
+        if self.limit is None or self.usage is None:
+            return math.inf
+        return self.limit - (self.spent(out) + out if self.is_closed else max(self.usage, self.own))
 
     def confirm(self, usage: int, entry: LedgerEntry, youngest: int) -> WindowMatch:
         """Take in a number that belongs to this window by Strava's clock; return where its request was counted."""
@@ -92,6 +99,7 @@ class FleetMeter(MeterState):
 
     def _forget_told(self) -> None:
         self.spoken_for = 0
+        self.is_closed = False
         self.told = self.latest = NONE
 
     def settle_unconfirmed(self, until: dict[Completion, int], number_at: int) -> None:

@@ -39,7 +39,7 @@ from strava_async.quota.fleet.state import Fleet, Row
 
 FRESH_MS = 1_500  # a process that waits and has not asked for so long is not counted among those who wait
 AWAKE_MS = 3_500  # as long after a turn all are that waited before it: one that is held up for a moment keeps its part
-ASLEEP_MS = 1_000  # who was told to ask later than in so long has no part of the room meanwhile
+ASLEEP_MS = 700  # who was told to ask later than in so long has no part of the room meanwhile
 PATIENCE_MS = 1_000
 STEPS = (1, 10)
 IN_ADVANCE = 32

@@ -10,7 +10,8 @@ Rules:
 - Answers are told as soon as the last reply wished, and everything every three seconds while anything is out.
 - What has changed something is confirmed by another call two seconds later: so writes that were lost are noticed also
   where the process has nothing else to ask or to tell.
-- Units that nobody has started for a while are given back.
+- Who shares the quota gives units back that it has not used for a second, whether or not it knows of others who wait.
+- That nothing waits any more, though no request was started, is told within a second.
 - Where calls fail, they are tried again, less and less often. After as long as a lease lasts the meeting
   place is **away**.
 """
@@ -77,11 +78,11 @@ class Lease:
         self._processes = self._processes_before = 0  # the most that were told of in a window; zero for not yet
         self._wants = Wants()
         self._asked_at = self._last_at = -math.inf
-        self._started_at = -math.inf
+        self._started_at = self._granted_at = -math.inf
         self._poll_at = -math.inf
         self._polls = 0
         self._is_empty = False
-        self._others_wait = False
+        self._shares = False  # whether there are others, as last told
         self._tell_seconds = 0.0
         self._tell_at = math.inf
         self._is_news = False
@@ -148,6 +149,8 @@ class Lease:
         self.reserved_until -= seconds
         self._asked_at -= seconds
         self._last_at -= seconds
+        self._started_at -= seconds
+        self._granted_at -= seconds
         self._poll_at -= seconds
         self._retry_at -= seconds
         self._tell_at -= seconds
@@ -174,11 +177,18 @@ class Lease:
             at = min(at, now if self._is_new(wants) else self._poll_at)
         if out or holds:
             at = min(at, self._last_at + min(RENEW_SECONDS, self.seconds / 3))
-        if holds and self._others_wait and not wants.total:
-            at = min(at, max(self._last_at, self._started_at) + IDLE_SECONDS)
+        if not wants.total and self._shares:
+            if holds:
+                at = min(at, self._idle_at())
+            if self._wants.total:
+                at = min(at, self._last_at + IDLE_SECONDS)
         if self.failures:
             return max(at, self._retry_at)
         return max(at, self._last_at + GAP_SECONDS) if out > 1 else at
+
+    def _idle_at(self) -> float:
+        """Return from when on units in hand are idle, where nothing waits."""
+        return max(self._granted_at, self._started_at) + IDLE_SECONDS
 
     def _is_new(self, wants: Wants) -> bool:
         """Say whether something waits that the last call did not ask for, and may be had."""
@@ -192,7 +202,7 @@ class Lease:
     def begin_call(self, wants: Wants, now: float) -> int:
         """Begin a call; return how many units more than those that wait for one can soon be used."""
         soon = 1 + 2 * self.starts
-        is_idle = now - self._started_at >= IDLE_SECONDS and (not self.starts or self._others_wait)
+        is_idle = now >= self._idle_at() and (not self.starts or self._shares)
         if is_idle and not wants.total:
             self.drop()
             soon = 0
@@ -224,10 +234,12 @@ class Lease:
         if now < self.until:
             self.free[READ] += max(0, granted.read - self._owed[READ])
             self.free[OVERALL] += max(0, granted.overall - self._owed[OVERALL])
+        if granted.overall:
+            self._granted_at = now
         if self._is_news or granted.overall:
             self._confirm_at = now + CONFIRM_SECONDS
         unmet = wants.total > granted.overall
-        self._others_wait = reply.waiting > unmet
+        self._shares = reply.processes > 1
         self._tell_seconds = reply.tell_ms / 1_000
         self.reserved_until = now + reply.reserved_ms / 1_000 if reply.reserved_ms else -math.inf
         self._polls = self._polls + 1 if reply.backs_off and not granted.overall else 0

@@ -279,6 +279,7 @@ class FleetLedger(Ledger):
             elif usage is not None:
                 meter.usage = max(meter.usage or 0, usage)
             meter.spoken_for = (usage or 0) + reply.elsewhere[index // 2]
+            meter.is_closed = reply.poll_ms == NONE and told.wants.total > reply.granted.overall
             meter.settle_unconfirmed(self._unconfirmed.until, reply.number_at[index // 2])
         if self._notes.limits_at == told.limits_at and numbers_of(meter.limit for meter in meters) == told.limits:
             for budget, (quarter, day) in ((self.read, reply.limits[:2]), (self.overall, reply.limits[2:])):

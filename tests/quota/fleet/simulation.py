@@ -153,8 +153,15 @@ class FleetDesk:
             return
         waiter: Waiter | None = job.handle
         ticket = waiter.ticket if waiter is not None else next(self._places)
-        job.handle = waiter = Waiter(QuotaClass(job.rate_class), job.priority, ticket, now - self.lag, job.deadline)
+        local = now - self.lag
+        job.handle = waiter = Waiter(QuotaClass(job.rate_class), job.priority, ticket, local, job.deadline - self.lag)
         self._jobs[waiter] = job
+        self.ledger.roll_windows(local)
+        if job.deadline < math.inf:
+            blocked = self.queue.blocked_behind(waiter.quota_class, job.priority, local)
+            if blocked is not None and blocked.until > waiter.deadline:
+                self._jobs.pop(waiter).refused = True
+                return
         self.queue.enter(waiter)
 
     def answered(self, job: Job, status: int, headers: dict[str, str], now: float) -> None:
@@ -186,6 +193,8 @@ class FleetDesk:
             self.waits.append((now, job))
             self.place.under_way.append((now + job.there, job.reads))
             started.append(job)
+        while (waiter := self.queue.next_refusal(local)) is not None:
+            self._jobs.pop(waiter).refused = True
         if self._in_flight is None and self.ledger.due(self.wants, local) <= local:
             self._in_flight = self.ledger.report(self.wants, local)
             self.calls += 1
@@ -294,6 +303,10 @@ class Harvesters:
         """Return the share of each window but the last in which a read was served."""
         last = int(self.world.counter_time(self.world.now) // 900)
         return [count / self.limit for window, count in sorted(self.world.served.items()) if window < last]
+
+    def used_now(self) -> int:
+        """Return what Strava has counted of the reads in this window."""
+        return self.world.meters.usage(self.world.server_time(self.world.now))["read_15min"]
 
     def fairness(self) -> tuple[float, float]:
         """Return the largest count of a process divided by the smallest: in all, and in the worst spent window."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -148,6 +149,93 @@ def test_who_was_stopped_starts_nothing_that_is_the_others_by_now(seconds: float
     assert fleet.refusals == 0
     assert fleet.place.breaches == 0
     assert sum(fleet.world.served.values()) == 100
+
+
+# -- units that nobody uses --------------------------------------------------------------------------------------------
+
+
+def ask(fleet: Harvesters, desk: FleetDesk, count: int, *, over: float = 0.0, max_wait: float = math.inf) -> list[Job]:
+    now, rng = fleet.world.now, fleet.world.rng
+    instants = [now + over * rng.random() for _ in range(count)]
+    return fleet.world.add(desk, [Job(instant, deadline=instant + max_wait) for instant in instants])
+
+
+def warm(fleet: Harvesters) -> None:
+    """Get past slow start, and past the seconds after a turn."""
+    ask(fleet, fleet.desks[-1], 1)
+    fleet.run(0.2 / 900)
+    ask(fleet, fleet.desks[-1], 7)
+    fleet.run(6 / 900)
+
+
+@pytest.mark.parametrize("gap", [0.4, 0.7, 1.2])
+@pytest.mark.parametrize(("idle", "waiting"), [(4, 4), (7, 1), (2, 6)])
+@pytest.mark.parametrize("limit", [20, 40, 100])
+def test_what_idle_processes_have_in_hand_is_used_by_calls_that_wait_two_seconds_at_the_most(
+    limit: int, idle: int, waiting: int, gap: float
+) -> None:
+    fleet = Harvesters(limit, processes=idle + waiting, tasks=0)
+    idlers, others = fleet.desks[:idle], fleet.desks[idle:]
+    warm(fleet)
+    for desk in idlers:
+        ask(fleet, desk, 3, over=0.2)
+    fleet.run(gap / 900)
+    for desk in others:
+        ask(fleet, desk, 2 * limit // waiting, over=0.3, max_wait=2.0)
+    fleet.run(60 / 900)
+    assert (
+        fleet.used_now() >= limit - limit // 100
+    )  # the last unit may be kept for who asks when its calls have given up
+    # And nobody asks any more.
+    calls = fleet.place.calls
+    fleet.run(200 / 900)
+    assert fleet.place.calls == calls
+
+
+def test_a_process_that_is_alone_keeps_what_it_has_in_hand_for_a_while() -> None:
+    fleet = Harvesters(100, processes=1, tasks=0)
+    warm(fleet)
+    ask(fleet, fleet.desks[0], 3, over=0.2)
+    fleet.run(1.5 / 900)
+    assert fleet.desks[0].ledger.lease.free[0] > 0
+
+
+def test_calls_that_may_wait_for_what_others_hold_are_not_refused_at_once() -> None:
+    fleet = Harvesters(20, processes=2, tasks=0)
+    one, other = fleet.desks
+    warm(fleet)
+    ask(fleet, one, 1)
+    fleet.run(2 / 900)
+    # All that is left is under way for ten seconds.
+    for job in ask(fleet, one, 11):
+        job.there = 10.0
+    fleet.run(1 / 900)
+    (late,) = ask(fleet, other, 1, max_wait=60.0)
+    fleet.run(5 / 900)
+    assert late.started_at is None
+    assert not late.refused
+    fleet.run(10 / 900)
+    # Once it is known that nothing comes back.
+    assert late.refused
+
+
+@pytest.mark.parametrize("max_wait", [3.0, math.inf], ids=["timed out", "cancelled"])
+def test_that_nothing_waits_any_more_is_told_within_a_second(max_wait: float) -> None:
+    fleet = Harvesters(20, processes=2, tasks=0)
+    one, other = fleet.desks
+    warm(fleet)
+    ask(fleet, one, 1)
+    fleet.run(2 / 900)
+    for job in ask(fleet, one, 11):
+        job.there = 100.0
+    fleet.run(1 / 900)
+    (waiting,) = ask(fleet, other, 1, max_wait=max_wait)
+    fleet.run(2.9 / 900)
+    assert fleet.place.fleet.rows[other.name].wants.total == 1
+    if max_wait == math.inf:
+        fleet.world.cancel(other, waiting, fleet.world.now + 0.1)
+    fleet.run(1.2 / 900)
+    assert fleet.place.fleet.rows[other.name].wants.total == 0
 
 
 def stop(desk: FleetDesk, sleeps: bool) -> None:
