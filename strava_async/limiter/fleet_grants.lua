@@ -1,10 +1,5 @@
 -- What a process may start, from all that is known: the twin of quota/fleet/grants.py.
 
-local FRESH_MS, AWAKE_MS, ASLEEP_MS, PATIENCE_MS = 1500, 3500, 1000, 1000
-local STEPS, FIRST_STEP, LAST_STEP = 2, 1, 10
-local IN_ADVANCE, ELASTIC, PLENTY = 32, 8, 4
-local SOON_MS, POLL_MS, HELD_MS, MELT_MS = 200, 400, 700, 60000
-local TELL_MS, TELL_ALONE_MS = 250, 3000
 local UNBOUNDED, MOST_SPARE = 2 ^ 30, 1000
 
 local others = 0                   -- how many others wait

@@ -1,7 +1,7 @@
 -- The call of a process: the twin of ``sync`` in quota/fleet/sync.py, in the order and with the rules of that. It
 -- reads, computes, and writes last.
 
-local HEAL_MS, COOLDOWN_MS, MAX_COOLDOWN_MS = 4000, 5000, 300000
+local COOLDOWN_MS, MAX_COOLDOWN_MS = 5000, 300000
 -- Books that nobody uses are no use after a day; that they expire is not told at each call.
 local KEEP_MS, KEEP_AGAIN_MS = 172800000, 3600000
 local FIELDS_AT_ONCE = 2000

@@ -1,8 +1,5 @@
 -- Rows whose time is over, and windows that begin: the twin of rules 3 and 4 of quota/fleet/sync.py.
 
-local CARRY_MS, OVERDUE_MS, LATE_MS, STALE_MS, MOST_AHEAD = 60000, 2000, 1000, 3600000, 3
-local MOST_LOST, NOBODY = 16, ''
-
 local changed, gone = {}, {}  -- what is to be written of the rows
 
 local function put(i, row, entries)
@@ -47,7 +44,7 @@ local function merge_lost()
         sum.read, sum.overall = sum.read + requests.read, sum.overall + requests.overall
         sum.arrived_at = max(sum.arrived_at, requests.arrived_at)
       else
-        sum = {requests.read, requests.overall, requests.arrived_at, requests.in_window, NOBODY}
+        sum = {requests.read, requests.overall, requests.arrived_at, requests.in_window, ''}
         arrived[requests.in_window], kept[#kept + 1] = sum, sum
       end
     end
