@@ -154,11 +154,12 @@ class RedisPlace:
                 "processes that share it"
             ) from error
 
-    async def _do(self, *command: Any) -> Any:
-        """Return the server's answer to a command, as bytes, whatever the client decodes itself."""
+    async def _do(self, command: str, *arguments: str | bytes | int) -> Any:
+        """Return the server's answer to a command, as bytes, whatever the client encodes and decodes itself."""
+        sent = [each.encode() if isinstance(each, str) else each for each in arguments]
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._client.execute_command(*command, **{NEVER_DECODE: True})
+                return await self._client.execute_command(command, *sent, **{NEVER_DECODE: True})
         except NoScriptError:
             failure: StoreError = _UnknownScriptError(f"{self.what} does not know the script")
         except (RedisError, RedisClusterException, OSError, TimeoutError) as error:

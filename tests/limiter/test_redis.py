@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import re
 import subprocess
@@ -37,6 +38,7 @@ pytestmark = [pytest.mark.anyio, needs_redis]
 
 QUOTA, ROWS = "{strava:7}:quota", "{strava:7}:rows"
 KINDS: dict[str, Any] = {"plain": {}, "texts": {"decode_responses": True}, "RESP3": {"protocol": 3}}
+PROCESSES = ["", "\0", "a\nb", "ü", "p" * 255, "state"]
 COMMANDS = "+evalsha +eval +script|load +hget +hset +hgetall +hdel +hmget +pexpire +time"
 ACL = ["~{strava:*}*", *COMMANDS.split()]
 USED = ["~{strava:*}*", "+evalsha", "+eval", "+hget", "+hset", "+hgetall", "+hdel", "+pexpire", "+time"]
@@ -137,6 +139,25 @@ async def test_applications_on_one_server_have_nothing_to_do_with_each_other(
         (await one.acquire()).settle(200, answer(clock, 100, 100))
         await other.acquire()
         assert other.processes == 1
+
+
+@pytest.mark.parametrize("application", ["7", "ü\0\n", "\U0001f600"], ids=ascii)
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+async def test_what_a_client_makes_of_texts_is_no_matter(
+    redis_server: RedisServer, client: Redis, encoding: str, application: str
+) -> None:
+    """Else they would not share it."""
+    async with client_of(redis_server, encoding=encoding) as theirs:
+        places = [RedisPlace(theirs, application), RedisPlace(client, application)]
+        for place in places:
+            await place.check()
+        for process in PROCESSES:
+            for count, place in enumerate(places, 1):
+                assert not (await place.call(Report(process, count, quarter=5), 0)).stale
+        fleets = [await place.read() for place in places]
+        assert fleets[0] == fleets[1]
+        assert set(fleets[0].rows) == set(PROCESSES)
+        assert fleets[0].sequence == 2 * len(PROCESSES)
 
 
 async def test_a_limiter_that_is_closed_leaves_nothing_behind_and_its_client_open(
@@ -367,6 +388,24 @@ async def test_a_server_that_hangs_is_away(tmp_path: Path) -> None:
             server.go_on()
             # The client has made a new connection: no reply is taken for that of another call.
             assert (await place.call(Report("a", 3, quarter=5), 0)).sequence >= 2
+
+
+async def test_a_server_that_is_busy_with_a_script_is_away(tmp_path: Path) -> None:
+    async def call(place: RedisPlace) -> None:
+        for count in itertools.count(2):
+            await place.call(Report("a", count, quarter=5), 0)
+
+    with running(tmp_path / "redis", "--busy-reply-threshold", "1") as server:
+        async with client_of(server) as client, client_of(server) as other:
+            place = RedisPlace(client, "7")
+            await place.call(Report("a", 1, quarter=5), 0)
+            theirs = asyncio.create_task(other.eval("while true do end", 0))
+            with pytest.raises(StoreError, match="busy with a script"):
+                await call(place)
+            server.ask("SCRIPT", "KILL")
+            with pytest.raises(redis.ResponseError):
+                await theirs
+            assert not (await place.call(Report("a", 2**31, quarter=5), 0)).stale
 
 
 async def test_another_program_s_key_is_told(client: Redis, redis_server: RedisServer, clock: PatientClock) -> None:
