@@ -173,6 +173,8 @@ class FleetDesk:
     def lost(self, job: Job, now: float) -> None:
         if self.is_paused:
             self._late.append(lambda: self.lost(job, self.place.world.now))
+        elif job in self._jobs.values():  # it was refused, and waits again
+            self.cancel(job, now)
         elif self.is_alive:
             self.ledger.abandon(job.handle.outcome, now - self.lag)
 
