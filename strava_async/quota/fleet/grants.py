@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from strava_async.quota.fleet.line import Line
 from strava_async.quota.fleet.messages import (
     METERS,
     NONE,
@@ -34,16 +35,12 @@ from strava_async.quota.fleet.messages import (
     Spent,
 )
 from strava_async.quota.fleet.probes import doubted_until, full_meters
-from strava_async.quota.fleet.shares import above_reserve, fair_part, remaining
-from strava_async.quota.fleet.state import Fleet, Row
+from strava_async.quota.fleet.shares import above_reserve, remaining
+from strava_async.quota.fleet.state import Fleet
 
-FRESH_MS = 1_500  # a process that waits and has not asked for so long is not counted among those who wait
-AWAKE_MS = 3_500  # as long after a turn all are that waited before it: one that is held up for a moment keeps its part
-ASLEEP_MS = 700  # who was told to ask later than in so long has no part of the room meanwhile
 PATIENCE_MS = 1_000
 STEPS = (1, 10)
 IN_ADVANCE = 32
-ELASTIC = 8  # who waits, or has just waited, will soon want so many times as much: its tasks come back for more
 PLENTY = 4  # times what all who wait may get in advance has to be left
 SOON_MS, POLL_MS, HELD_MS, MELT_MS = 200, 400, 700, 60_000
 TELL_MS, TELL_ALONE_MS = 250, 3_000
@@ -66,12 +63,11 @@ class Grants:
         self._held = fleet.held()
         self._in_window = fleet.unconfirmed(in_window=True)
         self._in_day = fleet.unconfirmed(in_window=False)
-        self._since = max(fleet.turned_at, fleet.heals_until)
         self._is_bounded = False
         rooms = [self._room(READ), self._room(OVERALL)]
         self._uploads, self._reads = rooms[OVERALL], min(rooms)
         self._bound = self._bound_of_all()
-        self._waiting = [row for row in fleet.rows.values() if row is not self._row and self._waits(row)]
+        self._line = Line(fleet, report.process)
         self._reserved_ms = 0
 
     def reply(self) -> Reply:
@@ -110,7 +106,7 @@ class Grants:
             late_at=fleet.late_at,
             lateness=fleet.lateness,
             elsewhere=self._elsewhere(),
-            waiting=len(self._waiting) + (unmet > 0),
+            waiting=len(self._line.rows) + (unmet > 0),
             processes=max(fleet.most, fleet.most_before),
             poll_ms=poll_ms,
             backs_off=backs_off,
@@ -193,57 +189,34 @@ class Grants:
         of_day = any(self._meter_room(days[budget]) <= 0 for budget in budgets)
         return fits and not (of_day and fleet.probed_at >= fleet.turned_at)
 
-    # -- fairness -----------------------------------------------------------------------------------------------------
-
-    def _waits(self, row: Row) -> bool:
-        """Say whether another process is to be counted among those who wait."""
-        fleet, since = self._fleet, self._since
-        # A process that has just started all that waited will want as much again when that is answered.
-        if not row.wants.total:
-            return row.held.overall > 0 and row.wanted_at != NONE and fleet.at - row.wanted_at <= FRESH_MS
-        return fleet.at - since <= AWAKE_MS or (row.at >= since and fleet.at - row.asks_at <= FRESH_MS)
-
-    def _fair(self, room: int, *, of_background: bool = False) -> int:
-        """Return how much of a room is the fair part of the process that asks."""
-        # Background work goes behind: what it would have is nothing that the others are to leave.
-        rows = [row for row in self._waiting if of_background or not row.wants.total == row.wants.background > 0]
-        if self._fleet.at - self._since > AWAKE_MS:
-            # Who will not ask for a while would leave what is kept for it unused.
-            rows = [row for row in rows if row.asks_at - self._fleet.at <= ASLEEP_MS]
-        fair = fair_part(room, self._demand(self._row), [self._demand(row) for row in rows])
-        return max(1, fair) if self._is_bounded else fair
-
-    def _demand(self, row: Row) -> tuple[int, int]:
-        """Return what a process has had in this window, and what it would have with all that it will want."""
-        used = row.done.overall + row.held.overall + row.ahead
-        return used, used + ELASTIC * max(1, row.wants.total + row.held.overall)
-
     # -- grants -------------------------------------------------------------------------------------------------------
 
     def _grant(self) -> Spent:
         fleet, report, wants = self._fleet, self._report, self._report.wants
         free = max(0, min(self._reads, self._bound))
         most = max(0, min(self._uploads if wants.uploads else self._reads, self._bound))
-        fair, fair_to_all = self._fair(most), self._fair(most, of_background=True)
+        fair, fair_to_all = self._line.fair_part(most), self._line.fair_part(most, of_background=True)
+        if self._is_bounded:
+            fair, fair_to_all = max(1, fair), max(1, fair_to_all)
         interactive = min(wants.interactive, free)
         fleet.interactive += interactive
         reads = interactive + min(wants.normal, free - interactive, max(0, fair - interactive))
         if wants.background and fleet.is_known(READ):
-            ahead = sum(row.wants.interactive + row.wants.normal for row in self._waiting)
+            ahead = sum(row.wants.interactive + row.wants.normal for row in self._line.rows)
             above = self._above_reserve(reads) - ahead
             reads += max(0, min(wants.background, free - reads, above, fair_to_all - reads))
         elif wants.background:
             reads += max(0, min(wants.background, free - reads))
         uploads = max(0, min(wants.uploads, self._uploads - reads, self._bound - reads, max(0, fair - reads)))
         if reads + uploads == wants.total and not self._is_bounded and report.in_advance > 0:
-            plenty = (self._above_reserve(reads) - uploads) // (PLENTY * (1 + len(self._waiting)))
+            plenty = (self._above_reserve(reads) - uploads) // (PLENTY * (1 + len(self._line.rows)))
             reads += max(0, min(report.in_advance, IN_ADVANCE, plenty, self._bound - reads - uploads))
         return Spent(reads, reads + uploads)
 
     def _above_reserve(self, granted: int) -> int:
         """Return how many more requests leave the reserve, and note until when it holds the next one back."""
         free = [self._meter_room(meter) - granted for meter in METERS]
-        above, self._reserved_ms = above_reserve(self._fleet, self._report, free, 1 + len(self._waiting))
+        above, self._reserved_ms = above_reserve(self._fleet, self._report, free, 1 + len(self._line.rows))
         return above
 
     # -- when to ask again --------------------------------------------------------------------------------------------
@@ -278,24 +251,14 @@ class Grants:
             return NONE, False
         # Room may come at any time, and often does not for long: the first in line asks often, and the last seldom.
         # What those hold who want nothing may be in hand, and is given back soon: that is for as many of the line.
-        rows = self._fleet.rows.values()
-        unused = sum(row.held.overall for row in rows if row is not self._row and not row.wants.total)
-        return HELD_MS * (1 + max(0, self._ahead_in_line() - unused)), self._in_day.overall > 0
-
-    def _ahead_in_line(self) -> int:
-        """Return how many of those who wait have had less in this window, or as much and a smaller id."""
-        mine = self._demand(self._row)[0], self._report.process
-        return sum(
-            (self._demand(row)[0], process) < mine
-            for process, row in self._fleet.rows.items()
-            if row is not self._row and self._waits(row)
-        )
+        ahead = max(0, self._line.ahead() - self._line.unused())
+        return HELD_MS * (1 + ahead), self._in_day.overall > 0
 
     def _tell_ms(self) -> int:
         fleet = self._fleet
         if self._is_bounded or fleet.at < fleet.heals_until or fleet.doubts:
             return 0
-        return TELL_MS if self._waiting or self._in_day.overall else TELL_ALONE_MS
+        return TELL_MS if self._line.rows or self._in_day.overall else TELL_ALONE_MS
 
     def _elsewhere(self) -> Spent:
         """Return what others hold, and what is unconfirmed of theirs."""

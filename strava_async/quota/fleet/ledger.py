@@ -12,22 +12,17 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import NamedTuple, cast
+from typing import cast
 
 from strava_async.quota.ceiling import Ceilings
-from strava_async.quota.entry import Completion, LedgerEntry
+from strava_async.quota.entry import LedgerEntry
 from strava_async.quota.fleet.books import FleetCeilings, FleetMeter, is_full
 from strava_async.quota.fleet.lease import Lease
 from strava_async.quota.fleet.messages import (
-    METERS,
-    NO_WANTS,
     NONE,
     NOTHING,
     OVERALL,
     READ,
-    UNKNOWN,
-    Numbers,
     Reply,
     Report,
     Spent,
@@ -35,6 +30,7 @@ from strava_async.quota.fleet.messages import (
     numbers_of,
 )
 from strava_async.quota.fleet.notes import AnswerNotes
+from strava_async.quota.fleet.told import Told
 from strava_async.quota.fleet.unconfirmed import UnconfirmedRequests
 from strava_async.quota.ledger import Ledger
 from strava_async.quota.values import QUARTER_SECONDS, Blocked, Priority, QuotaClass
@@ -79,7 +75,7 @@ class FleetLedger(Ledger):
         self._away = away
         self._grant_at: dict[int, int] = {}  # by permit out: the instant of the reply that it began after
         self._late_seen = NONE
-        self._told = _Told()
+        self._told = Told()
         super().__init__(now, wall, random=random, reserve=reserve)
         meters = (self.read.quarter, self.read.day, self.overall.quarter, self.overall.day)
         self._notes = AnswerNotes(self.read, self.overall)
@@ -180,7 +176,7 @@ class FleetLedger(Ledger):
         meters = self._meters
         limits = numbers_of(meter.limit for meter in meters)
         unconfirmed, telling = self._unconfirmed.tell(now)
-        self._told = _Told(
+        self._told = Told(
             quarter=self.window.quarter,
             wants=wants,
             numbers=tuple((meter.told, meter.latest_number) for meter in meters),
@@ -267,32 +263,11 @@ class FleetLedger(Ledger):
         if reply.has_number and reply.quarter == self.window.quarter:
             self.turn.saw_new(self._number)
 
-    def _adopt(self, reply: Reply, told: _Told) -> None:
+    def _adopt(self, reply: Reply, told: Told) -> None:
         """Take over numbers and limits, unless answers since the report know better."""
+        told.adopt_usage(self._meters, reply, self._unconfirmed.until)
         meters = self._meters
-        for index, meter in enumerate(meters):
-            usage: int | None = reply.usage[index]
-            usage = None if usage == NONE else usage
-            if (meter.told, meter.latest_number) == told.numbers[index]:
-                meter.told = meter.latest = NONE
-                meter.usage = usage
-            elif usage is not None:
-                meter.usage = max(meter.usage or 0, usage)
-            meter.spoken_for = (usage or 0) + reply.elsewhere[index // 2]
-            meter.is_closed = reply.poll_ms == NONE and told.wants.total > reply.granted.overall
-            meter.settle_unconfirmed(self._unconfirmed.until, reply.number_at[index // 2])
         if self._notes.limits_at == told.limits_at and numbers_of(meter.limit for meter in meters) == told.limits:
             for budget, (quarter, day) in ((self.read, reply.limits[:2]), (self.overall, reply.limits[2:])):
                 if NONE not in (quarter, day):
                     budget.set_limits(quarter, day, True)
-
-
-class _Told(NamedTuple):
-    """What the last report told, as far as its reply is to be compared with it."""
-
-    quarter: int = 0
-    wants: Wants = NO_WANTS
-    numbers: tuple[tuple[int, int], ...] = ((NONE, NONE),) * len(METERS)
-    limits: Numbers = UNKNOWN
-    limits_at: int = NONE
-    unconfirmed: Mapping[Completion, int] = MappingProxyType({})

@@ -12,7 +12,7 @@ import pytest
 from strava_async.quota.fleet.state import Fleet
 from strava_async.testing.meters import MeterLimits
 from tests.quota.fleet.simulation import FleetDesk, Harvesters
-from tests.quota.simulation import MIDNIGHT, TEN_O_CLOCK, ragged, steady
+from tests.quota.simulation import MIDNIGHT, TEN_O_CLOCK, Job, ragged, steady
 
 Fault = Callable[[Harvesters, random.Random], None]
 Fields = dict[str, str]
@@ -264,13 +264,43 @@ def set_limits(fleet: Harvesters, limit: int) -> None:
 @pytest.mark.parametrize("limit", LIMITS)
 @pytest.mark.parametrize("times", [0.5, 1.5])
 @pytest.mark.parametrize("seconds", [100.0, 599.5, 620.0])
-def test_limits_that_change_at_rest_cost_a_probe_at_most(limit: int, times: float, seconds: float, seed: int) -> None:
+def test_limits_that_change_at_rest_cost_nothing(limit: int, times: float, seconds: float, seed: int) -> None:
+    resting: list[bool] = []
+
     def change(fleet: Harvesters, rng: random.Random) -> None:
-        at(fleet, seconds, lambda: set_limits(fleet, int(limit * times)))
+        def now() -> None:
+            resting.append(fleet.used_now() == limit)  # nothing is out, and nothing may start in this window
+            set_limits(fleet, int(limit * times))
+
+        at(fleet, seconds, now)
 
     fleet = run(change, limit, seed)
-    assert fleet.refusals <= 2
+    assert resting == [True]
+    assert fleet.refusals == 0
     assert fleet.used()[-1] >= 0.995 * times
+
+
+@pytest.mark.parametrize("seed", LONG_SEEDS)
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("times", [0.5, 0.25])
+def test_limits_that_are_cut_before_a_burst_cost_what_goes_before_its_first_answer(
+    limit: int, times: float, seed: int
+) -> None:
+    # Nothing is out, but there is room by all that anybody knows: no answer can have told.
+    fleet = Harvesters(limit, tasks=0, seed=seed)
+    world = fleet.world
+
+    def burst(seconds: float, count: int) -> None:
+        for desk in fleet.desks:
+            world.add(desk, [Job(world.now + seconds + world.rng.random() / 10) for _ in range(count)])
+
+    burst(0.0, limit // 32)
+    at(fleet, 60.0, lambda: set_limits(fleet, int(limit * times)))
+    burst(65.0, limit // 10)
+    begin = world.now + 65.0
+    fleet.run(0.6)
+    print(f"\ncut before a burst, x {times}: 429s {fleet.refusals}", end="")
+    assert not [when for when, _ in world.rejections if when > begin + 1.0]
 
 
 @pytest.mark.parametrize("seed", LONG_SEEDS)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from strava_async.quota.fleet.grants import AWAKE_MS, FRESH_MS, HELD_MS, IN_ADVANCE, PATIENCE_MS
+from strava_async.quota.fleet.grants import HELD_MS, IN_ADVANCE, PATIENCE_MS
+from strava_async.quota.fleet.line import AWAKE_MS, FRESH_MS
 from strava_async.quota.fleet.messages import NONE, NOTHING, Numbers, Reply, Report, Spent, Unconfirmed, Wants
 from strava_async.quota.fleet.probes import PROBE_MS
 from strava_async.quota.fleet.shares import fair_part
