@@ -1,4 +1,4 @@
--- What a process may start, from all that is known: the twin of quota/fleet/grants.py.
+-- What a process may start, from all that is known: the twin of line.py and grants.py in quota/fleet.
 
 local UNBOUNDED, MOST_SPARE = 2 ^ 30, 1000
 

@@ -13,7 +13,7 @@ from functools import cache
 from importlib import resources
 
 from strava_async.limiter.redis_layout import DOUBT, NEW_STATE, REPLY, REPORTED, REQUESTS, ROW, STATE
-from strava_async.quota.fleet import grants, probes, sync
+from strava_async.quota.fleet import grants, line, probes, sync
 from strava_async.quota.fleet.codec import VERSION
 from strava_async.quota.fleet.messages import NONE
 from strava_async.quota.values import QUARTERS_PER_DAY
@@ -30,8 +30,8 @@ _RECORDS = {
 }
 _OF_RULES = {
     sync: "HEAL_MS CARRY_MS OVERDUE_MS LATE_MS STALE_MS MOST_AHEAD MOST_LOST",
-    grants: "FRESH_MS AWAKE_MS ASLEEP_MS PATIENCE_MS IN_ADVANCE ELASTIC PLENTY SOON_MS POLL_MS HELD_MS MELT_MS TELL_MS "
-    "TELL_ALONE_MS",
+    grants: "PATIENCE_MS IN_ADVANCE PLENTY SOON_MS POLL_MS HELD_MS MELT_MS TELL_MS TELL_ALONE_MS",
+    line: "FRESH_MS AWAKE_MS ASLEEP_MS ELASTIC",
     probes: "PROBE_MS",
 }
 _CONSTANTS = {
