@@ -1,15 +1,13 @@
--- What a process may start, from all that is known: the twin of fleet_grants.py.
+-- What a process may start, from all that is known: the twin of line.py and grants.py in quota/fleet.
 
-local FRESH_MS, PATIENCE_MS = 1500, 1000
-local STEPS, FIRST_STEP, LAST_STEP = 2, 1, 10
-local IN_ADVANCE, ELASTIC, PLENTY = 32, 8, 4
-local SOON_MS, POLL_MS, HELD_MS, MELT_MS = 200, 400, 700, 60000
-local TELL_MS, TELL_ALONE_MS = 250, 3000
-local UNBOUNDED = 2 ^ 30
+local UNBOUNDED, MOST_SPARE = 2 ^ 30, 1000
 
-local uses, demands = {}, {}       -- of the others that wait: what each had, and would have with all that it will want
-local waiting = {}                 -- where among the rows they are
+local others = 0                   -- how many others wait
+local uses, demands                -- what each of them had, and would have with all that it will want
+local waiting                      -- where among the rows they are
 local behind = {}                  -- which of them wait with background work alone
+local asleep = {}                  -- which of them will not ask for a while
+local unused = 0                   -- what those hold who want nothing: they may give it back soon
 local urgent = 0                   -- what waits with them and goes before background work
 local lease_ends_at = math.huge    -- of all others
 
@@ -24,7 +22,8 @@ local function ahead_in_line(used)
     return true
   end
   local ahead = 0
-  for i, theirs in ipairs(uses) do
+  for i = 1, others do
+    local theirs = uses[i]
     if theirs < used or (theirs == used and is_before(found[waiting[i] - 1], ARGV[1])) then ahead = ahead + 1 end
   end
   return ahead
@@ -34,9 +33,12 @@ end
 -- most of what a call costs.
 local function look_at_others()
   local now, since = fleet.at, max(fleet.turned_at, fleet.heals_until)
-  local is_new = now - since <= FRESH_MS
+  local is_new = now - since <= AWAKE_MS
   local held_read_sum, held_sum, done_read_sum, done_sum = 0, 0, 0, 0
-  local ends_at, unpack, uses, demands, waiting, count = lease_ends_at, struct.unpack, uses, demands, waiting, 0
+  -- Made as long as they may become, where that is not absurd: to let them grow costs more.
+  local size = min(#found / 2, MOST_SPARE)
+  local had, would_have, places = {unpack(found, 1, size)}, {unpack(found, 1, size)}, {unpack(found, 1, size)}
+  local ends_at, unpack, count = lease_ends_at, struct.unpack, 0
   for i = 2, #found, 2 do
     local text = found[i]
     if text then
@@ -50,6 +52,7 @@ local function look_at_others()
       local wants, waits = interactive + normal + background + uploads, is_new
       if wants == 0 then
         -- A process that has just started all that waited will want as much again when that is answered.
+        unused = unused + held
         waits = held > 0 and wanted > 0 and now - wanted + 1 <= FRESH_MS
       elseif not is_new then
         waits = at >= since and now - at - asks <= FRESH_MS
@@ -58,8 +61,9 @@ local function look_at_others()
         local used = done + held + ahead
         count = count + 1
         if wants == background and wants > 0 then behind[count] = true end
+        if at + asks - now > ASLEEP_MS and not is_new then asleep[count] = true end
         wants = wants + held
-        uses[count], demands[count], waiting[count] = used, used + ELASTIC * (wants > 1 and wants or 1), i
+        had[count], would_have[count], places[count] = used, used + ELASTIC * (wants > 1 and wants or 1), i
         urgent = urgent + interactive + normal
       end
     end
@@ -67,26 +71,28 @@ local function look_at_others()
   held_read, held = held_read_sum + row.held[READ], held_sum + row.held[OVERALL]
   done_read = done_read_sum + row.done[READ] + fleet.gone[READ]
   done = done_sum + row.done[OVERALL] + fleet.gone[OVERALL]
-  lease_ends_at = ends_at
+  lease_ends_at, others, uses, demands, waiting = ends_at, count, had, would_have, places
   for _, requests in ipairs(own_unconfirmed) do unconfirmed[#unconfirmed + 1] = requests end
 end
 
--- What those that wait have had and would have, but of those that wait with background work alone: that goes behind, and
--- what it would have is nothing that the others are to leave.
-local function without_background()
-  if next(behind) == nil then return uses, demands end
-  local their_uses, their_demands = {}, {}
-  for i, used in ipairs(uses) do
-    if not behind[i] then
-      their_uses[#their_uses + 1], their_demands[#their_demands + 1] = used, demands[i]
+-- What those that wait have had and would have, but of those that will not ask for a while: what is kept for them would
+-- be left unused. Work of a process with background work alone goes behind: what it would have is nothing that the
+-- others are to leave.
+local function sharers(with_background)
+  if next(asleep) == nil and (with_background or next(behind) == nil) then return uses, demands, others end
+  local their_uses, their_demands, count = {}, {}, 0
+  for i = 1, others do
+    if not asleep[i] and (with_background or not behind[i]) then
+      count = count + 1
+      their_uses[count], their_demands[count] = uses[i], demands[i]
     end
   end
-  return their_uses, their_demands
+  return their_uses, their_demands, count
 end
 
 -- Grant what may be granted, and return the reply; both go into the state.
 local function grant()
-  local now, others = fleet.at, #uses
+  local now = fleet.at
   local read_window, window, read_day, day = sum_unconfirmed(unconfirmed)
   local is_bounded, reserved_ms, tells_none = false, 0, fleet.limits_at == NONE
   local used = row.done[OVERALL] + row.held[OVERALL] + row.ahead
@@ -188,11 +194,11 @@ local function grant()
     local free, uploads = max(0, min(reads_room, bound)), report.wants[UPLOADS]
     local to_share = max(0, min(uploads > 0 and uploads_room or reads_room, bound))
     local demand = used + ELASTIC * max(1, wanted + row.held[OVERALL])
-    local function fair_beside(uses, demands)
-      local fair = fair_part(to_share, used, demand, uses, demands)
+    local function fair_beside(uses, demands, count)
+      local fair = fair_part(to_share, used, demand, uses, demands, count)
       return is_bounded and max(1, fair) or fair
     end
-    local fair = fair_beside(without_background())
+    local fair = fair_beside(sharers(false))
     local reads = min(report.wants[INTERACTIVE], free)
     fleet.interactive = fleet.interactive + reads
     reads = reads + min(report.wants[NORMAL], free - reads, max(0, fair - reads))
@@ -200,7 +206,7 @@ local function grant()
     if background > 0 then
       background = min(background, free - reads)
       if is_known(READ) then
-        background = min(background, above(reads) - urgent, fair_beside(uses, demands) - reads)
+        background = min(background, above(reads) - urgent, fair_beside(sharers(true)) - reads)
       end
       reads = reads + max(0, background)
     end
@@ -246,7 +252,7 @@ local function grant()
     end
     if held == row.held[OVERALL] or (#full > 0 and next(doubts) == nil) then return NONE, false end
     -- Room may come at any time, and often does not for long: the first in line asks often, and the last seldom.
-    return HELD_MS * (1 + ahead_in_line(used)), day > 0
+    return HELD_MS * (1 + max(0, ahead_in_line(used) - unused)), day > 0
   end
 
   local poll_ms, backs_off = poll()

@@ -1,4 +1,4 @@
--- What Strava's numbers say: the twin of fleet_learn.py, rules 5 and 6 of fleet.py.
+-- What Strava's numbers say: the twin of quota/fleet/learn.py, rules 5 and 6 of quota/fleet/sync.py.
 
 -- Withdraw a number in doubt: counters only rise, and the lower one is younger.
 local function refute(meter)
@@ -75,8 +75,7 @@ local function count_others(own)
   end
 end
 
-local function learn()
-  if floor(report.quarter / QUARTERS_PER_DAY) ~= floor(fleet.quarter / QUARTERS_PER_DAY) then return end
+local function learn_of_day()
   local in_window, heals = report.quarter == fleet.quarter, fleet.at < fleet.heals_until
   local own_reads, own = own_requests()
   local has_numbers = false
@@ -90,10 +89,17 @@ local function learn()
     has_numbers = has_numbers or report.numbers[meter] ~= NONE
   end
   adopt_limits()
-  if not in_window then return end
-  if report.numbers[OVERALL_QUARTER] ~= NONE and report.number_at[OVERALL] ~= NONE then fleet.has_number = 1 end
-  if has_numbers then fleet.answered_at = fleet.at end
-  fleet.number_at[READ] = max(fleet.number_at[READ], report.number_at[READ])
-  fleet.number_at[OVERALL] = max(fleet.number_at[OVERALL], report.number_at[OVERALL])
-  count_others(own)
+  if in_window then
+    if report.numbers[OVERALL_QUARTER] ~= NONE and report.number_at[OVERALL] ~= NONE then fleet.has_number = 1 end
+    if has_numbers then fleet.answered_at = fleet.at end
+    fleet.number_at[READ] = max(fleet.number_at[READ], report.number_at[READ])
+    fleet.number_at[OVERALL] = max(fleet.number_at[OVERALL], report.number_at[OVERALL])
+    count_others(own)
+  end
+end
+
+local function learn()
+  if floor(report.quarter / QUARTERS_PER_DAY) == floor(fleet.quarter / QUARTERS_PER_DAY) then
+    learn_of_day()
+  end
 end

@@ -1,6 +1,6 @@
--- Meters that are full only if one answer alone is right: the twin of fleet_probes.py.
+-- Meters that are full only if one answer alone is right: the twin of quota/fleet/probes.py.
 
-local PROBE_MS, GOOD_PART = 300000, 16
+local GOOD_PART = 16
 
 -- The meters that Strava's own numbers leave nothing of, among those from the first on.
 local function full_meters(first)

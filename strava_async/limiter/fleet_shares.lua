@@ -1,12 +1,11 @@
--- What is fair, what the reserve leaves, and what is left to want: the twin of fleet_shares.py and reserve.py.
+-- What is fair, what the reserve leaves, and what is left to want: the twin of quota/fleet/shares.py and reserve.py.
 
 local QUARTER_SECONDS, DAY_SECONDS, MOST_OF_QUARTER, DEVIATIONS = 900, 86400, 0.5, 5
 local GUESSES = 5
 
 -- The fair part of a room: all are filled up to the same level, as high as the room lets it be. ``uses`` has what the
--- others had, ``demands`` what they would have with all that they want.
-local function fair_part(room, used, demand, uses, demands)
-  local count = #uses
+-- others had, ``demands`` what they would have with all that they want; there are ``count`` of them.
+local function fair_part(room, used, demand, uses, demands, count)
   local function filled(level)
     local sum, open = max(0, min(demand, level) - used), int(demand > level and level >= used)
     for i = 1, count do
@@ -19,13 +18,19 @@ local function fair_part(room, used, demand, uses, demands)
     end
     return sum, open
   end
-  local low, high = 0, demand
+  local low, high, had = 0, demand, used
   for i = 1, count do
     if demands[i] > high then high = demands[i] end
+    had = had + uses[i]
   end
-  local at_low, level, tries = 0, high, 0
+  -- Mostly nobody is above the level, or has enough below it.
+  local at_low, level, tries = 0, max(1, min(high, floor((room + had) / (count + 1)))), 0
   while low < high do
     local sum, open = filled(level)
+    if sum <= room and room < sum + open then
+      low, at_low = level, sum
+      break
+    end
     -- The next guesses go by how fast the sum rises there, and halve what is left where that leads nowhere.
     local guess = open > 0 and tries < GUESSES and level + floor((room - sum) / open) or 0
     if sum <= room then low, at_low, guess = level, sum, max(guess, level + 1) else high = level - 1 end

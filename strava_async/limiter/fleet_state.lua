@@ -1,11 +1,13 @@
--- The state of processes that share a quota, and how it is kept: fleet_state.py has the words.
+-- The state of processes that share a quota, and how it is kept: quota/fleet/state.py has the words.
 --
 -- KEYS: the quota, a hash with the field "state"; the rows, a hash with a field for each process.
 -- ARGV: the process, its report, the instant; an empty report means the check, an empty instant the server's own TIME.
 --
 -- redis_script.py puts the pieces together, in the order state, learn, shares, probes, grants, window, sync, and makes
--- them cheap: names in capitals are replaced by their values, and the fields of ``fleet``, ``report``, ``row``, ``requests``
--- and ``doubt`` by their places in a flat list, of which it has the order. So ``fleet.usage[meter]`` is one look-up.
+-- them cheap. Names in capitals are replaced by their values, which are those of the rules in quota/fleet, or stand
+-- here. The fields of ``fleet``, ``report``, ``row``, ``requests``, ``sum`` and ``doubt`` are replaced by their places
+-- in a flat list, of which it has the order: so ``fleet.usage[meter]`` is one look-up. And a function without arguments
+-- whose only call is a line of its own stands there itself.
 -- Budgets are 1 and 2 here, meters 1 to 4, and truth is 1 or 0. All numbers are whole, and doubles hold them exactly.
 
 local READ, OVERALL = 1, 2

@@ -1,14 +1,16 @@
--- The call of a process, in the order of fleet.py, which has its rules: the twin of ``sync``. It reads, computes, and
--- writes last.
+-- The call of a process: the twin of ``sync`` in quota/fleet/sync.py, in the order and with the rules of that. It
+-- reads, computes, and writes last.
 
-local HEAL_MS, COOLDOWN_MS, MAX_COOLDOWN_MS = 4000, 5000, 300000
+local COOLDOWN_MS, MAX_COOLDOWN_MS = 5000, 300000
 -- Books that nobody uses are no use after a day; that they expire is not told at each call.
 local KEEP_MS, KEEP_AGAIN_MS = 172800000, 3600000
 local FIELDS_AT_ONCE = 2000
 
+local last_count  -- of the process, if its row is known
+
 -- Have the processes tell what they know, where one of them knows of writes that are lost (2).
-local function heal(count)
-  local is_lost = report.seen > fleet.sequence or (count and count < report.acknowledged)
+local function heal()
+  local is_lost = report.seen > fleet.sequence or (last_count and last_count < report.acknowledged)
   if report.alone == 1 then
     -- Most others had to go on alone as well: what they have sent is not known here.
     local with_lease = 0
@@ -36,8 +38,10 @@ local function put_row()
   for i = 1, report.entries do
     local read, overall, arrived_at, counts, ms
     read, overall, arrived_at, counts, ms, position = struct.unpack(REPORTED, ARGV[2], position)
-    if arrived_at == NONE then arrived_at = now + ms end
-    own_unconfirmed[i] = {read, overall, arrived_at, int(counts == 1 and (in_window or ms > 0))}
+    -- Of a process that has not turned yet, what it tells now may have been counted since the boundary.
+    local is_new = arrived_at == NONE
+    if is_new then arrived_at = now + ms end
+    own_unconfirmed[i] = {read, overall, arrived_at, int(counts == 1 and (in_window or ms > 0 or is_new))}
   end
   row = {
     report.count, now, now, wanted > 0 and now or wanted_at, now + report.lease_ms,
@@ -113,8 +117,9 @@ local function read_books()
     for i = 1, #found, 2 do gone[#gone + 1] = found[i] end
     found = {}
   end
+  local process = ARGV[1]
   for i = 1, #found, 2 do
-    if found[i] == ARGV[1] then mine = i + 1 end
+    if found[i] == process then mine = i + 1 end
   end
 end
 
@@ -149,21 +154,24 @@ local function save()
   end
 end
 
-if ARGV[2] == '' then return check() end
+if ARGV[2] == '' then
+  return check()
+end
 report = {struct.unpack(REPORT, ARGV[2])}
 wanted_reads = report.wants[INTERACTIVE] + report.wants[NORMAL] + report.wants[BACKGROUND]
 wanted = wanted_reads + report.wants[UPLOADS]
 read_books()
-local last_count
 if mine then
   local row = load_row(found[mine])
   last_count = row.count
-  if report.count <= last_count then return stale() end
+  if report.count <= last_count then
+    return stale()
+  end
 end
 local now = ARGV[3] == '' and server_ms() or tonumber(ARGV[3])
 fleet.at = fleet.at + max(1, fleet.wall ~= 0 and now - fleet.wall or now)
 fleet.wall = now
-heal(last_count)
+heal()
 expire()
 turn()
 put_row()

@@ -1,6 +1,4 @@
--- Rows whose time is over, and windows that begin: the twin of rules 3 and 4 of fleet.py.
-
-local CARRY_MS, OVERDUE_MS, STALE_MS, MOST_AHEAD = 60000, 2000, 3600000, 3
+-- Rows whose time is over, and windows that begin: the twin of rules 3 and 4 of quota/fleet/sync.py.
 
 local changed, gone = {}, {}  -- what is to be written of the rows
 
@@ -34,8 +32,30 @@ local function expire_rows()
   end
 end
 
+-- Keep what has arrived as one, or two: of this window, and of the windows before.
+local function merge_lost()
+  local kept, arrived = {}, {}
+  for _, requests in ipairs(lost) do
+    if requests.arrived_at > fleet.at then
+      kept[#kept + 1] = requests
+    else
+      local sum = arrived[requests.in_window]
+      if sum then
+        sum.read, sum.overall = sum.read + requests.read, sum.overall + requests.overall
+        sum.arrived_at = max(sum.arrived_at, requests.arrived_at)
+      else
+        sum = {requests.read, requests.overall, requests.arrived_at, requests.in_window, ''}
+        arrived[requests.in_window], kept[#kept + 1] = sum, sum
+      end
+    end
+  end
+  lost = kept
+end
+
 local function expire()
-  if fleet.at > fleet.lease_ends_at then expire_rows() end
+  if fleet.at > fleet.lease_ends_at then
+    expire_rows()
+  end
   if #lost > 0 then
     local still = {}
     for _, requests in ipairs(lost) do
@@ -48,14 +68,23 @@ local function expire()
     fleet.gone[READ] = max(0, fleet.gone[READ] - report.done[READ])
     fleet.gone[OVERALL] = max(0, fleet.gone[OVERALL] - report.done[OVERALL])
   end
+  if #lost > MOST_LOST then
+    merge_lost()
+  end
 end
 
-local function begin_window(quarter, ends_at)
-  -- What may be counted in a window that begins now as part of it.
-  local function carry(list)
+local function begin_window()
+  local quarter, ends_at = report.quarter, fleet.at + report.ms_left
+  local new_day = floor(quarter / QUARTERS_PER_DAY) > floor(fleet.quarter / QUARTERS_PER_DAY)
+
+  -- What may be counted in a window that begins now as part of it; the rest is of the day that it was in.
+  local function carried(list)
+    local kept = {}
     for _, requests in ipairs(list) do
-      requests.in_window = int(requests.in_window == 1 and requests.arrived_at > fleet.at)
+      requests.in_window = int(requests.in_window == 1 and requests.arrived_at > fleet.at - LATE_MS)
+      if requests.in_window == 1 or not new_day then kept[#kept + 1] = requests end
     end
+    return kept
   end
 
   local rows, entries, least = {}, {}, math.huge
@@ -74,7 +103,6 @@ local function begin_window(quarter, ends_at)
     end
   end
 
-  local new_day = floor(quarter / QUARTERS_PER_DAY) > floor(fleet.quarter / QUARTERS_PER_DAY)
   local function is_full()
     local read_window, window, read_day, day = sum_unconfirmed(unconfirmed)
     local spent = {held_read + read_window, held_read + read_day, held + window, held + day}
@@ -101,7 +129,7 @@ local function begin_window(quarter, ends_at)
   local _, own = own_requests()
   fleet.others_before, fleet.own_before = following and others or 0, following and own or 0
   fleet.others, fleet.others_at_first = is_known(OVERALL) and 0 or NONE, 0
-  carry(lost)
+  lost = carried(lost)
   fleet.gone[READ], fleet.gone[OVERALL], fleet.first_at, fleet.has_number = 0, 0, NONE, 0
   fleet.most, fleet.most_before = 0, fleet.most
   for budget = READ, OVERALL do fleet.refusals[budget], fleet.refused_at[budget] = 0, NONE end
@@ -113,26 +141,25 @@ local function begin_window(quarter, ends_at)
     local ahead = row.done[OVERALL] + row.held[OVERALL] + row.ahead - least
     row.ahead = following and max(0, min(MOST_AHEAD, ahead)) or 0
     row.done[READ], row.done[OVERALL] = 0, 0
-    carry(entries[i])
-    put(i, row, entries[i])
+    put(i, row, carried(entries[i]))
   end
   unconfirmed = {}
   fleet.quarter, fleet.turned_at, fleet.sure, fleet.ends_at = quarter, fleet.at, report.sure, ends_at
 end
 
 local function turn()
-  local quarter, ends_at = report.quarter, fleet.at + report.ms_left
+  local quarter, ends_at, is_named = report.quarter, fleet.at + report.ms_left, false
   if fleet.quarter == 0 or (report.sure == 1 and fleet.sure == 0) then
     -- What a clock of ours called the window was a guess; the numbers are this window's all the same.
     local day, known_day = floor(quarter / QUARTERS_PER_DAY), floor(fleet.quarter / QUARTERS_PER_DAY)
     if not (day > known_day and known_day > 0) then
       if fleet.turned_at == 0 then fleet.turned_at = fleet.at end
-      fleet.quarter, fleet.sure, fleet.ends_at = quarter, report.sure, ends_at
-      return
+      fleet.quarter, fleet.sure = quarter, report.sure
+      is_named = true
     end
   end
-  if quarter == fleet.quarter and report.sure == 1 then fleet.ends_at = ends_at end
+  if is_named or (quarter == fleet.quarter and report.sure == 1) then fleet.ends_at = ends_at end
   if quarter > fleet.quarter and (report.sure == 1 or fleet.at > fleet.ends_at + OVERDUE_MS) then
-    begin_window(quarter, ends_at)
+    begin_window()
   end
 end

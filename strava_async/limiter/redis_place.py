@@ -15,6 +15,7 @@ import hashlib
 import re
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 from redis.asyncio import Redis, RedisCluster
@@ -105,8 +106,12 @@ class RedisPlace:
 
     async def _check(self) -> None:
         now = "" if self._server_time else "1"
-        await self._do("EVAL", self._script, len(self.keys), *self.keys, "", "", now)
-        await self._do("EVALSHA", self._sha, len(self.keys), *self.keys, "", "", now)
+        arguments = (len(self.keys), *self.keys, "", "", now)
+        # First, because a server takes nothing as long as the script from a client that has not told its password, and
+        # does not say why.
+        with suppress(_UnknownScriptError):
+            await self._do("EVALSHA", self._sha, *arguments)
+        await self._do("EVAL", self._script, *arguments)
         self._is_checked = True
 
     async def call(self, report: Report, now: int) -> Reply:
@@ -152,11 +157,12 @@ class RedisPlace:
                 "processes that share it"
             ) from error
 
-    async def _do(self, *command: Any) -> Any:
-        """Return the server's answer to a command, as bytes, whatever the client decodes itself."""
+    async def _do(self, command: str, *arguments: str | bytes | int) -> Any:
+        """Return the server's answer to a command, as bytes, whatever the client encodes and decodes itself."""
+        sent = [each.encode() if isinstance(each, str) else each for each in arguments]
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._client.execute_command(*command, **{NEVER_DECODE: True})
+                return await self._client.execute_command(command, *sent, **{NEVER_DECODE: True})
         except NoScriptError:
             failure: StoreError = _UnknownScriptError(f"{self.what} does not know the script")
         except (RedisError, RedisClusterException, OSError, TimeoutError) as error:

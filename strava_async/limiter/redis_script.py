@@ -13,6 +13,7 @@ from functools import cache
 from importlib import resources
 
 from strava_async.limiter.redis_layout import DOUBT, NEW_STATE, REPLY, REPORTED, REQUESTS, ROW, STATE
+from strava_async.quota.fleet import grants, line, probes, sync
 from strava_async.quota.fleet.codec import VERSION
 from strava_async.quota.fleet.messages import NONE
 from strava_async.quota.values import QUARTERS_PER_DAY
@@ -24,9 +25,20 @@ _RECORDS = {
     "report": REPORTED.followed_by("position"),
     "row": ROW,
     "requests": REQUESTS,
+    "sum": REQUESTS,
     "doubt": DOUBT,
 }
+_OF_RULES = {
+    sync: "HEAL_MS CARRY_MS OVERDUE_MS LATE_MS STALE_MS MOST_AHEAD MOST_LOST",
+    grants: "PATIENCE_MS IN_ADVANCE PLENTY SOON_MS POLL_MS HELD_MS MELT_MS TELL_MS TELL_ALONE_MS",
+    line: "FRESH_MS AWAKE_MS ASLEEP_MS ELASTIC",
+    probes: "PROBE_MS",
+}
 _CONSTANTS = {
+    **{name: str(getattr(module, name)) for module, names in _OF_RULES.items() for name in names.split()},
+    "STEPS": str(len(grants.STEPS)),
+    "FIRST_STEP": str(grants.STEPS[0]),
+    "LAST_STEP": str(grants.STEPS[-1]),
     "NONE": str(NONE),
     "QUARTERS_PER_DAY": str(QUARTERS_PER_DAY),
     "VERSION": str(VERSION),
@@ -40,6 +52,8 @@ _CONSTANTS = {
 _COMMENT = re.compile(r"^\s*--.*\n|\s*--.*$", re.M)
 _CONSTANT = re.compile(r"^local ([A-Z][A-Z_]*(?:, [A-Z][A-Z_]*)*) = (.+)\n", re.M)
 _FUNCTION = re.compile(r"^local function (\w+)", re.M)
+_PLAIN_FUNCTION = re.compile(r"^local function (\w+)\(\)\n", re.M)
+_NESTED = re.compile(r"^( +)local function .*\n(?:\1 .*\n|\n)*\1end\n", re.M)
 _NAME = re.compile(r"\b[A-Z][A-Z_]+\b")
 _FIELD = re.compile(rf"\b({'|'.join(_RECORDS)})\.(\w+)(?:\[([^\]]+)\])?")
 
@@ -64,10 +78,26 @@ def compiled(text: str) -> str:
     for names, values in _CONSTANT.findall(text):
         constants |= zip(names.split(", "), values.split(", "), strict=True)
     text = _NAME.sub(lambda name: constants.get(name[0], name[0]), _CONSTANT.sub("", text))
+    text = _inlined(text)
     # To make a function costs a walk over the variables that were declared after those which it uses. Those are few,
     # and used by many: so the functions are declared before them.
     functions = ", ".join(_FUNCTION.findall(text))
     return f"local {functions}\n" + _FIELD.sub(_place, _FUNCTION.sub(r"function \1", text))
+
+
+def _inlined(text: str) -> str:
+    """Return a script in which what is called once, without arguments, stands where it is called.
+
+    Its call is a line of its own: what follows it is a result of the script, or there is none.
+    """
+    for name in _PLAIN_FUNCTION.findall(text):
+        whole = re.search(rf"^local function {name}\(\)\n(.*?)^end\n", text, re.M | re.S)
+        calls = re.findall(rf"^(( *)(return )?{name}\(\)\n)", text, re.M)
+        if whole is not None and len(calls) == 1 and len(re.findall(rf"\b{name}\b", text)) == 2:
+            [(call, indent, returns)] = calls
+            if returns or "return" not in _NESTED.sub("", whole[1]):
+                text = text.replace(whole[0], "").replace(call, f"{indent}do\n{whole[1]}{indent}end\n")
+    return text
 
 
 def _place(field: re.Match[str]) -> str:

@@ -23,6 +23,7 @@ _SAID: dict[str, str] = {
     "NOREPLICAS": "has fewer replicas than its min-replicas-to-write: see what has become of them",
     "LOADING": "is loading its data after a start: try again later",
     "BusyLoadingError": "is loading its data after a start: try again later",
+    "BUSY": "is busy with a script that does not end: see which program runs it, and end it with SCRIPT KILL",
     "CLUSTERDOWN": "is a cluster without all of its slots: see CLUSTER INFO",
     "ClusterDownError": "is a cluster without all of its slots: see CLUSTER INFO",
     **dict.fromkeys(("ClusterError", "AskError", "TryAgainError", "MovedError"), _MOVING),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import re
 import struct
@@ -30,7 +31,7 @@ from strava_async.redis import RedisRateLimiter
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from tests.frames import shown_by
 from tests.limiter.contract import ClosableLimiterContract, answer
-from tests.limiter.test_sqlite import PatientClock
+from tests.limiter.patient_clock import PatientClock
 from tests.redis_server import RedisServer, needs_redis, running
 from tests.redis_topologies import NAME, cluster, watched
 
@@ -38,6 +39,7 @@ pytestmark = [pytest.mark.anyio, needs_redis]
 
 QUOTA, ROWS = "{strava:7}:quota", "{strava:7}:rows"
 KINDS: dict[str, Any] = {"plain": {}, "texts": {"decode_responses": True}, "RESP3": {"protocol": 3}}
+PROCESSES = ["", "\0", "a\nb", "ü", "p" * 255, "state"]
 COMMANDS = "+evalsha +eval +script|load +hget +hset +hgetall +hdel +hmget +pexpire +time"
 ACL = ["~{strava:*}*", *COMMANDS.split()]
 USED = ["~{strava:*}*", "+evalsha", "+eval", "+hget", "+hset", "+hgetall", "+hdel", "+pexpire", "+time"]
@@ -50,9 +52,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def clock() -> PatientClock:
-    clock = PatientClock(SOME_TUESDAY + 1.5)
-    clock.limiters = []
-    return clock
+    return PatientClock(SOME_TUESDAY + 1.5)
 
 
 def client_of(server: RedisServer, **options: Any) -> Redis:
@@ -67,8 +67,7 @@ async def client(redis_server: RedisServer) -> AsyncIterator[Redis]:
 
 def make(client: Any, clock: PatientClock, **options: Any) -> RedisRateLimiter:
     limiter = RedisRateLimiter(client, application="7", clock=clock, random=lambda: 0.5, **options)
-    limiters: list[Any] = clock.limiters
-    limiters.append(limiter)
+    clock.limiters.append(limiter)
     return limiter
 
 
@@ -82,9 +81,7 @@ class TestRedisRateLimiter(ClosableLimiterContract):
 
     @pytest.fixture
     def clock(self) -> FakeClock:
-        clock = PatientClock(SOME_TUESDAY + 1.5)
-        clock.limiters = []
-        return clock
+        return PatientClock(SOME_TUESDAY + 1.5)
 
     @pytest.fixture
     async def limiter(self, clock: PatientClock, redis_server: RedisServer, replies: str) -> AsyncIterator[Limiter]:
@@ -143,6 +140,25 @@ async def test_applications_on_one_server_have_nothing_to_do_with_each_other(
         (await one.acquire()).settle(200, answer(clock, 100, 100))
         await other.acquire()
         assert other.processes == 1
+
+
+@pytest.mark.parametrize("application", ["7", "ü\0\n", "\U0001f600"], ids=ascii)
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+async def test_what_a_client_makes_of_texts_is_no_matter(
+    redis_server: RedisServer, client: Redis, encoding: str, application: str
+) -> None:
+    """Else they would not share it."""
+    async with client_of(redis_server, encoding=encoding) as theirs:
+        places = [RedisPlace(theirs, application), RedisPlace(client, application)]
+        for place in places:
+            await place.check()
+        for process in PROCESSES:
+            for count, place in enumerate(places, 1):
+                assert not (await place.call(Report(process, count, quarter=5), 0)).stale
+        fleets = [await place.read() for place in places]
+        assert fleets[0] == fleets[1]
+        assert set(fleets[0].rows) == set(PROCESSES)
+        assert fleets[0].sequence == 2 * len(PROCESSES)
 
 
 async def test_a_limiter_that_is_closed_leaves_nothing_behind_and_its_client_open(
@@ -230,7 +246,8 @@ async def test_a_process_takes_less_than_300_bytes(client: Redis, redis_server: 
 async def test_what_it_costs_the_server_can_be_measured(redis_server: RedisServer) -> None:
     with redis.Redis(port=redis_server.port) as client:
         cost = measure(client, turns=1)
-    assert min(cost.row_us, cost.few_us, cost.many_us) > 0
+    assert min(cost.row_us, cost.changed_us, cost.few_us, cost.many_us) > 0
+    assert str(cost).count("x or ") == 2
     assert cost.bytes_each <= 300
 
 
@@ -374,6 +391,24 @@ async def test_a_server_that_hangs_is_away(tmp_path: Path) -> None:
             assert (await place.call(Report("a", 3, quarter=5), 0)).sequence >= 2
 
 
+async def test_a_server_that_is_busy_with_a_script_is_away(tmp_path: Path) -> None:
+    async def call(place: RedisPlace) -> None:
+        for count in itertools.count(2):
+            await place.call(Report("a", count, quarter=5), 0)
+
+    with running(tmp_path / "redis", "--busy-reply-threshold", "1") as server:
+        async with client_of(server) as client, client_of(server) as other:
+            place = RedisPlace(client, "7")
+            await place.call(Report("a", 1, quarter=5), 0)
+            theirs = asyncio.create_task(other.eval("while true do end", 0))
+            with pytest.raises(StoreError, match="busy with a script"):
+                await call(place)
+            server.ask("SCRIPT", "KILL")
+            with pytest.raises(redis.ResponseError):
+                await theirs
+            assert not (await place.call(Report("a", 2**31, quarter=5), 0)).stale
+
+
 async def test_another_program_s_key_is_told(client: Redis, redis_server: RedisServer, clock: PatientClock) -> None:
     redis_server.ask("SET", QUOTA, "x")
     with pytest.raises(LimiterError, match="holds something else"):
@@ -501,7 +536,9 @@ async def test_reading_needs_one_command(redis_server: RedisServer, client: Redi
         assert list((await RedisPlace(theirs, "7").read()).rows) == ["a"]
 
 
-@pytest.mark.parametrize("options", [{"password": "wr0ng"}, {"username": "nobody", "password": "wr0ng"}, {}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"password": "wr0ng"}, {"username": "nobody", "password": "wr0ng"}, {}, {"protocol": 2}], ids=str
+)
 async def test_a_wrong_password_is_told_and_not_shown(tmp_path: Path, options: dict[str, Any]) -> None:
     with running(tmp_path / "redis", "--requirepass", "r1ght") as server:
         async with client_of(server, **options) as client:

@@ -12,6 +12,7 @@ from strava_async.limiter.redis_script import PIECES, compiled, script
 from strava_async.quota.fleet.messages import Report
 from strava_async.quota.fleet.state import Fleet
 
+TAILS = {"a": "", "b": "  return 1\n", "c": "  e()\n", "d": "  return 2\n", "e": "  if z then return end\n"}
 MOST_BYTES = 40_000  # it is sent once, and again after a SCRIPT FLUSH
 
 
@@ -20,13 +21,13 @@ def test_every_piece_is_in_the_package_and_in_the_script() -> None:
     assert {f"fleet_{piece}.lua" for piece in PIECES} == {
         each.name for each in folder.iterdir() if each.name.endswith(".lua")
     }
-    assert all(f"function {name}(" in script() for name in ("call", "learn", "fair_part"))
+    assert all(f"function {name}(" in script() for name in ("call", "weigh", "fair_part"))
 
 
 def test_no_comment_constant_or_field_is_left() -> None:
     text = script()
     assert "--" not in text
-    assert not re.search(r"\b(fleet|report|row|requests|doubt)\.", text)
+    assert not re.search(r"\b(fleet|report|row|requests|sum|doubt)\.", text)
     words = set(re.findall(r"\b[A-Z][A-Z_]+\b", re.sub(r"'[^']*'", "", text)))
     assert words == {"KEYS", "ARGV"}
     assert len(text) < MOST_BYTES
@@ -36,6 +37,16 @@ def test_constants_and_fields_become_numbers() -> None:
     text = "local ONE, TWO = 1, 2\n-- why\nlocal function f(m)\n  return fleet.at + fleet.usage[m] + TWO -- how\nend\n"
     at, usage = FLEET.places["at"][0], FLEET.places["usage"][0]
     assert compiled(text) == f"local f\nfunction f(m)\n  return fleet[{at}] + fleet[{usage - 1} + m] + 2\nend\n"
+
+
+def test_what_is_called_once_stands_where_it_is_called() -> None:
+    twice, valued, once, ends = "a()\na()\n", "local x = b()\n", "if y then\n  c()\nend\n", "return d()\n"
+    bodies = "".join(f"local function {name}()\n  f(1)\n{end}end\n" for name, end in TAILS.items())
+    text = compiled(bodies + twice + valued + once + ends)
+    assert text.startswith("local a, b, e\nfunction a()\n  f(1)\nend\nfunction b()\n  f(1)\n  return 1\nend\n")
+    assert text.endswith(
+        "a()\na()\nlocal x = b()\nif y then\n  do\n  f(1)\n  e()\n  end\nend\ndo\n  f(1)\n  return 2\nend\n"
+    )
 
 
 @pytest.mark.parametrize("field", ["fleet.nothing", "fleet.usage", "fleet.at[1]", "row.reserve"])

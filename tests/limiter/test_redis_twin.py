@@ -277,6 +277,7 @@ class Draw:
         self.limits = self.rng.choice(LIMITS)
         # Much is decided by a few: where nobody is out, where nothing is unconfirmed, where a meter is full.
         self.is_idle, self.is_doubted, self.is_full = (self.rng.random() < 0.4 for _ in range(3))
+        self.done = self.spent(40)  # of some, who are thus equal
 
     def maybe(self, share: float = 0.2) -> bool:
         return self.rng.random() < share
@@ -307,7 +308,7 @@ class Draw:
     def numbers(self) -> Numbers:
         """Return numbers that leave some, or none, of the limits."""
         full = {meter for meter in range(4) if self.is_full and self.maybe(0.4)}
-        left = [0 if meter in full else self.rng.choice([1, 5, 40, 90]) for meter in range(4)]
+        left = [0 if meter in full else self.rng.choice([0, 1, 2, 5, 12, 40, 90]) for meter in range(4)]
         read_quarter, read_day, quarter, day = (
             NONE if self.maybe(0.03) else max(0, limit - less) for limit, less in zip(self.limits, left, strict=True)
         )
@@ -315,7 +316,7 @@ class Draw:
 
     def row(self) -> Row:
         at = self.at - self.rng.choice([0, 1, 300, 1_500, 1_501, 9_000])
-        lease_until = at + self.rng.choice([0, 3_000, 10_000])
+        lease_until = at + self.rng.choice([0, 1, 500, 3_000, 10_000])
         return Row(
             count=self.rng.randint(1, 9),
             at=at,
@@ -324,15 +325,16 @@ class Draw:
             lease_until=lease_until,
             known_until=lease_until + self.rng.choice([0, 900_000]),
             held=self.held(),
-            done=self.spent(40),
+            done=self.done if self.maybe(0.4) else self.spent(40),
             wants=self.wants(),
             unconfirmed=self.unconfirmed(),
             ahead=self.few() // 4,
         )
 
     def fleet(self) -> Fleet:
-        rng, names = self.rng, ["a", "b", "c", "d", "ü"]
+        rng, names = self.rng, ["a", "ab", "b", "c", "ü"]
         others = rng.choice([0, 0, 0, 3, 50])
+        turned_at = self.at - rng.choice([100, 1_500, 100_000, 500_000])
         doubted = [meter for meter in range(4) if self.is_doubted and self.maybe(0.5)]
         return Fleet(
             sequence=rng.randint(5, 99),
@@ -340,7 +342,7 @@ class Draw:
             at=self.at,
             quarter=self.quarter,
             sure=self.maybe(0.8),
-            turned_at=self.at - rng.choice([100, 1_500, 100_000, 500_000]),
+            turned_at=turned_at,
             ends_at=self.at + rng.choice([-2_001, -1_500, 0, 400_000]),
             heals_until=self.at + (rng.choice([0, 1, 3_000]) if self.maybe(0.1) else -9),
             usage=self.numbers(),
@@ -349,7 +351,9 @@ class Draw:
             limits_confirmed=self.maybe(0.7),
             number_at=self.pair(),
             doubts={m: Doubt(rng.choice([NONE, 10, 95]), self.at - rng.choice([1, 2_000]), "b") for m in doubted},
-            lost=tuple(Lost(rng.choice(names), each) for each in self.unconfirmed()),
+            lost=tuple(
+                Lost(rng.choice(names), each) for _ in range(rng.choice([1] * 7 + [20])) for each in self.unconfirmed()
+            ),
             gone=self.spent(9),
             others=rng.choice([NONE, others]),
             others_at_first=rng.choice([0, others]),
@@ -360,16 +364,16 @@ class Draw:
             has_number=self.maybe(0.8),
             answered_at=self.at - rng.choice([0, 999, 1_000, 3_700_000]),
             step=rng.choice([0, 1, 2, 2, 2, 2]),
-            answered=self.few(),
-            cooldown_until=(0, self.at + rng.choice([-1, 600])) if self.maybe() else (0, 0),
+            answered=self.few() if self.maybe(0.5) else 200,
+            cooldown_until=(0, self.at + rng.choice([-1, 1, 500, 600])) if self.maybe() else (0, 0),
             refused_at=self.pair() if self.maybe() else (NONE, NONE),
             judged_at=self.pair(),
             served_at=self.pair(),
             refusals=(self.few(), self.few()),
-            late_until=self.at + rng.choice([-1, 700]) if self.maybe() else 0,
+            late_until=self.at + rng.choice([-1, 1, 500, 700]) if self.maybe() else 0,
             late_at=self.instant(),
             lateness=(self.few(), self.few()),
-            probed_at=self.instant(),
+            probed_at=turned_at if self.maybe() else self.instant(),
             interactive=rng.choice([0, 0, 7, 90]),
             interactive_before=rng.choice([0, 0, 7, 90]),
             most=rng.randint(1, 9),
@@ -392,7 +396,7 @@ class Draw:
             sure=self.maybe(0.7),
             ms_left=rng.choice([1, 5_000, 300_000, 900_000, 900_001]),
             held=self.held(),
-            done=self.spent(40),
+            done=self.done if self.maybe(0.4) else self.spent(40),
             numbers=numbers_of(known) if self.maybe(0.5) else UNKNOWN,
             latest=self.numbers(),
             number_at=self.pair(),
@@ -410,7 +414,7 @@ class Draw:
             wants=self.wants(),
             in_advance=self.few(),
             row_ms=rng.choice([0, 900_000]),
-            reserve=rng.choice([0.2, 0.2, 0.0, 1.0, 0.33]),
+            reserve=rng.choice([0.2, 0.2, 0.0, 1.0, 0.33, rng.random(), 5e-324, 1 - 2**-53]),
         )
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.lowlevel
 import pytest
 
 from strava_async import InputError, SqliteRateLimiter
@@ -27,32 +26,15 @@ from strava_async.quota.fleet.state import Fleet
 from strava_async.quota.values import Priority, QuotaClass
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from tests.limiter.contract import ClosableLimiterContract, answer
+from tests.limiter.patient_clock import PatientClock
 from tests.quota.fleet.simulation import Harvesters
 
 pytestmark = pytest.mark.anyio
 
 
-class PatientClock(FakeClock):
-    """A clock that does not jump while a thread is looking at the file: that takes no time here."""
-
-    limiters: list[SqliteRateLimiter]
-
-    async def _jump(self) -> None:
-        while True:
-            for _ in range(20):
-                await anyio.lowlevel.checkpoint()
-            await anyio.wait_all_tasks_blocked()
-            if self._sleepers and not any(limiter.is_calling for limiter in self.limiters):
-                self.advance(self._sleepers[0][0] - self._now)
-            else:
-                await anyio.sleep(0.001)
-
-
 @pytest.fixture
 def clock() -> PatientClock:
-    clock = PatientClock(SOME_TUESDAY + 1.5)
-    clock.limiters = []
-    return clock
+    return PatientClock(SOME_TUESDAY + 1.5)
 
 
 def make(path: Path, clock: PatientClock, **options: Any) -> SqliteRateLimiter:
@@ -64,9 +46,7 @@ def make(path: Path, clock: PatientClock, **options: Any) -> SqliteRateLimiter:
 class TestSqliteRateLimiter(ClosableLimiterContract):
     @pytest.fixture
     def clock(self) -> FakeClock:
-        clock = PatientClock(SOME_TUESDAY + 1.5)
-        clock.limiters = []
-        return clock
+        return PatientClock(SOME_TUESDAY + 1.5)
 
     @pytest.fixture
     async def limiter(self, clock: PatientClock, tmp_path: Path) -> AsyncIterator[Limiter]:
