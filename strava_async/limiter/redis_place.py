@@ -29,6 +29,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from strava_async._hidden import Hidden
 from strava_async._types import is_list, is_object
 from strava_async.errors import LimiterError, StoreError
 from strava_async.limiter.redis_packing import pack_report, unpack_fleet, unpack_reply
@@ -78,7 +79,7 @@ class RedisPlace:
         server_time: bool = True,
         timeout: float = TIMEOUT_SECONDS,
     ) -> None:
-        self._client: Any = redis
+        self._client: Hidden[Any] = Hidden(redis)  # as a text it shows its password, before redis-py 7
         self._server_time = server_time
         self._timeout = timeout
         self._script = script()
@@ -162,7 +163,7 @@ class RedisPlace:
         sent = [each.encode() if isinstance(each, str) else each for each in arguments]
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._client.execute_command(command, *sent, **{NEVER_DECODE: True})
+                return await self._client.reveal().execute_command(command, *sent, **{NEVER_DECODE: True})
         except NoScriptError:
             failure: StoreError = _UnknownScriptError(f"{self.what} does not know the script")
         except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
