@@ -102,9 +102,7 @@ class RedisServer:
         return _texts(await self._bounded(lambda: self._evaluated(script, keys, arguments)))
 
     async def _evaluated(self, script: str, keys: Sequence[str], arguments: Arguments) -> Hidden[Any]:
-        return Hidden(
-            await self._client.reveal().execute_command("EVAL", script, len(keys), *keys, *arguments.reveal())
-        )
+        return Hidden(await self._client.reveal().execute_command(*_sent(script, keys, arguments).reveal()))
 
     async def run_confirmed(
         self, script: str, keys: Sequence[str], arguments: Arguments, confirmation: Confirmation
@@ -153,7 +151,7 @@ class RedisServer:
     ) -> list[Any]:
         target = self._target(keys[0])
         pipeline = self._client.reveal().pipeline(transaction=False)
-        pipeline.execute_command("EVAL", script, len(keys), *keys, *arguments.reveal())
+        pipeline.execute_command(*_sent(script, keys, arguments).reveal())
         if confirmation.log:
             pipeline.execute_command("WAITAOF", 1, 0, self._confirm_ms, **target)
         if confirmation.replicas:
@@ -213,6 +211,12 @@ def _doubt(results: list[Any], confirmation: Confirmation) -> str:
     if confirmation.replicas and results[-1] < confirmation.replicas:
         return f"{results[-1]} of {confirmation.replicas} replicas confirmed in time: see what has become of the others"
     return ""
+
+
+def _sent(script: str, keys: Sequence[str], arguments: Arguments) -> Hidden[list[Any]]:
+    """Return the command, in UTF-8: a client with another encoding would use other keys."""
+    values = [each.encode() if isinstance(each, str) else each for each in (*keys, *arguments.reveal())]
+    return Hidden(["EVAL", script.encode(), len(keys), *values])
 
 
 def _texts(value: Hidden[Any]) -> Hidden[Any]:

@@ -198,6 +198,18 @@ async def test_applications_live_side_by_side(redis_server: RedisServer, store: 
     assert all(str(key).startswith("{strava:") for key in redis_server.ask("KEYS", "*"))
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+async def test_the_encoding_of_a_client_is_no_matter(redis_server: RedisServer, encoding: str) -> None:
+    async with (
+        store_on(redis_server, application="läuft 8") as store,
+        store_on(redis_server, application="läuft 8", options={"encoding": encoding}) as other,
+    ):
+        async with other.lock(7):
+            await other.save(7, FULL)
+            assert len(redis_server.ask("KEYS", "*läuft 8*")) == len(redis_server.ask("KEYS", "*"))
+        assert await store.load(7) == FULL
+
+
 async def test_tokens_never_expire_and_locks_are_forgotten(redis_server: RedisServer, store: RedisTokenStore) -> None:
     async with store.lock(7):
         await store.save(7, FULL)
