@@ -39,7 +39,7 @@ pytestmark = [pytest.mark.anyio, needs_redis]
 
 QUOTA, ROWS = "{strava:7}:quota", "{strava:7}:rows"
 KINDS: dict[str, Any] = {"plain": {}, "texts": {"decode_responses": True}, "RESP3": {"protocol": 3}}
-PROCESSES = ["", "\0", "a\nb", "ü", "p" * 255, "state"]
+PROCESSES = ["", "\0", "a\nb", "ü", "p" * 100, "state"]
 COMMANDS = "+evalsha +eval +script|load +hget +hset +hgetall +hdel +hmget +pexpire +time"
 ACL = ["~{strava:*}*", *COMMANDS.split()]
 USED = ["~{strava:*}*", "+evalsha", "+eval", "+hget", "+hset", "+hgetall", "+hdel", "+pexpire", "+time"]
