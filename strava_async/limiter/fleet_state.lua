@@ -32,20 +32,6 @@ local function int(boolean) return boolean and 1 or 0 end
 
 local function is_day(meter) return meter == READ_DAY or meter == OVERALL_DAY end
 
--- A script that fails may not have written yet, so it says which command this user lacks; servers do not, before 7.2.
-local function call(name, ...)
-  local reply = redis.pcall(name, ...)
-  if type(reply) == 'table' and reply.err then
-    if string.find(reply.err, "can't access") or string.find(reply.err, 'access a key') then
-      error({err = 'STRAVA KEYS'})
-    elseif string.find(reply.err, "can't run") or string.find(reply.err, 'no permissions') then
-      error({err = 'STRAVA COMMAND ' .. name})
-    end
-    error(reply)
-  end
-  return reply
-end
-
 local function load_fleet(text)
   fleet = {struct.unpack(STATE, text, 2)}  -- after the version
   local position = fleet.position

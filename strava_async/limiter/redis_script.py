@@ -17,6 +17,7 @@ from strava_async.quota.fleet import grants, line, probes, sync
 from strava_async.quota.fleet.codec import VERSION
 from strava_async.quota.fleet.messages import NONE
 from strava_async.quota.values import QUARTERS_PER_DAY
+from strava_async.stores.redis_scripts import CALL
 
 PIECES = ("state", "learn", "shares", "probes", "grants", "window", "sync")
 
@@ -62,8 +63,8 @@ _FIELD = re.compile(rf"\b({'|'.join(_RECORDS)})\.(\w+)(?:\[([^\]]+)\])?")
 def script() -> str:
     """Return the script, which is the twin of ``quota.fleet.sync``."""
     folder = resources.files("strava_async.limiter")
-    text = "".join((folder / f"fleet_{piece}.lua").read_text(encoding="utf-8") for piece in PIECES)
-    return compiled(text)
+    pieces = [(folder / f"fleet_{piece}.lua").read_text(encoding="utf-8") for piece in PIECES]
+    return compiled("".join([CALL, *pieces]))
 
 
 def compiled(text: str) -> str:

@@ -4,9 +4,8 @@ import asyncio
 import json
 import signal
 import sys
-from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from strava_async.redis import RedisTokenStore
 from strava_async.testing import Emulator, MeterLimits, serve
 from tests.redis_server import SAFE, RedisServer, needs_redis, running
 from tests.stores.contract import numbered
+from tests.worker_process import line, tell, worker
 
 pytestmark = [pytest.mark.anyio, needs_redis]
 
@@ -45,28 +45,6 @@ async def store(redis_server: RedisServer) -> AsyncIterator[RedisTokenStore]:
         yield store
 
 
-@asynccontextmanager
-async def worker(**orders: Any) -> AsyncGenerator[Process]:
-    process = await asyncio.create_subprocess_exec(*WORKER, stdin=PIPE, stdout=PIPE, cwd=ROOT)
-    try:
-        tell(process, json.dumps(orders))
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.communicate()
-
-
-def tell(process: Process, line: str) -> None:
-    assert process.stdin is not None
-    process.stdin.write(f"{line}\n".encode())
-
-
-async def line(process: Process) -> str:
-    assert process.stdout is not None
-    return (await process.stdout.readline()).decode().strip()
-
-
 # Processes
 
 
@@ -82,7 +60,7 @@ async def test_processes_with_two_stores_each_renew_an_expired_token_once(
     async with serve(emulator) as url, AsyncExitStack() as stack:
         orders = {"do": "call", "stores": 2, "port": redis_server.port, "url": url, "athlete_id": athlete_id}
         orders |= {"client_id": emulator.client_id, "client_secret": emulator.client_secret}
-        workers = [await stack.enter_async_context(worker(**orders)) for _ in range(processes)]
+        workers = [await stack.enter_async_context(worker(WORKER, **orders)) for _ in range(processes)]
         assert [await line(each) for each in workers] == ["ready"] * processes
         for each in workers:
             tell(each, "go")
@@ -98,7 +76,7 @@ async def test_a_holder_that_is_stopped_past_its_lease_and_woken_overwrites_noth
     redis_server: RedisServer, store: RedisTokenStore
 ) -> None:
     await store.save(7, numbered(0))
-    async with worker(do="hold", port=redis_server.port, lock_seconds=LEASE_SECONDS) as holder:
+    async with worker(WORKER, do="hold", port=redis_server.port, lock_seconds=LEASE_SECONDS) as holder:
         assert await line(holder) == "held"
         holder.send_signal(signal.SIGSTOP)
         async with store.lock(7):
@@ -115,7 +93,7 @@ async def test_a_holder_whose_lock_is_another_s_saves_nothing_although_nothing_h
     redis_server: RedisServer, store: RedisTokenStore
 ) -> None:
     await store.save(7, numbered(0))
-    async with worker(do="hold", port=redis_server.port, lock_seconds=LEASE_SECONDS) as holder:
+    async with worker(WORKER, do="hold", port=redis_server.port, lock_seconds=LEASE_SECONDS) as holder:
         assert await line(holder) == "held"
         holder.send_signal(signal.SIGSTOP)
         async with store.lock(7):
@@ -176,7 +154,7 @@ async def test_tokens_that_a_fence_has_refused_are_offered_again_or_give_way(
 async def test_the_lock_of_a_killed_holder_is_free_when_its_lease_is_over(
     redis_server: RedisServer, store: RedisTokenStore
 ) -> None:
-    async with worker(do="hold", port=redis_server.port, lock_seconds=LEASE_SECONDS) as holder:
+    async with worker(WORKER, do="hold", port=redis_server.port, lock_seconds=LEASE_SECONDS) as holder:
         assert await line(holder) == "held"
         async with store_on(redis_server, lock_timeout=0) as impatient:
             with pytest.raises(TokenStoreError, match="not free"):

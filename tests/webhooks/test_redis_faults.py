@@ -6,7 +6,6 @@ import logging
 import re
 import signal
 import sys
-from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from pathlib import Path
@@ -31,6 +30,7 @@ from tests.redis_server import SAFE, RedisServer, needs_redis, running
 from tests.redis_topologies import NAME, Cluster, cluster, watched
 from tests.webhooks import test_killed_services as killed
 from tests.webhooks.contract import event, events_of, removed
+from tests.worker_process import line, tell, worker
 
 pytestmark = [pytest.mark.anyio, needs_redis]
 
@@ -61,28 +61,6 @@ async def store(redis_server: RedisServer) -> AsyncIterator[RedisEventStore]:
         yield store
 
 
-@asynccontextmanager
-async def worker(**orders: Any) -> AsyncGenerator[Process]:
-    process = await asyncio.create_subprocess_exec(*WORKER, stdin=PIPE, stdout=PIPE, cwd=ROOT)
-    try:
-        tell(process, json.dumps(orders))
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.communicate()
-
-
-def tell(process: Process, line: str) -> None:
-    assert process.stdin is not None
-    process.stdin.write(f"{line}\n".encode())
-
-
-async def line(process: Process) -> str:
-    assert process.stdout is not None
-    return (await process.stdout.readline()).decode().strip()
-
-
 async def now(work: Awaitable[Any]) -> Any:
     with anyio.fail_after(60):
         return await work
@@ -100,7 +78,7 @@ async def test_a_worker_that_is_stopped_past_its_lease_and_woken_settles_nothing
 ) -> None:
     await store.append(event(1, 1))
     await store.append(event(1, 2))
-    async with worker(port=redis_server.port, lease=SHORT_LEASE) as holder:
+    async with worker(WORKER, port=redis_server.port, lease=SHORT_LEASE) as holder:
         assert await line(holder) == "claimed"
         holder.send_signal(signal.SIGSTOP)
         [taken] = await claimed(store)
@@ -114,7 +92,7 @@ async def test_a_worker_that_is_stopped_past_its_lease_and_woken_settles_nothing
 
 async def test_what_a_killed_worker_had_is_taken_over(redis_server: RedisServer, store: RedisEventStore) -> None:
     await store.append(event())
-    async with worker(port=redis_server.port, lease=SHORT_LEASE) as holder:
+    async with worker(WORKER, port=redis_server.port, lease=SHORT_LEASE) as holder:
         assert await line(holder) == "claimed"
         holder.kill()
         [taken] = await claimed(store)
