@@ -107,6 +107,19 @@ async def test_a_hundred_forged_events_leave_most_of_the_quota_of_a_quarter_hour
         assert await world.unfinished() > 50
 
 
+async def test_two_processes_over_one_store_spend_no_more_than_one(stores: Stores) -> None:
+    if not stores.outlive:
+        pytest.skip("each process has bounds of its own over its memory")
+    world = World(stores)
+    async with world.serving() as client, world.serving() as other:
+        for number in FORGED:
+            assert await world.post(other if number % 2 else client, number) == 200
+        assert [await world.post(each, 1) for each in (client, other)] == [503, 503]
+        await world.quiet()
+        await world.pass_by(50)
+        assert 3 <= world.reads <= 10 + 9
+
+
 async def test_what_confirmed_an_athlete_could_be_forged_and_opens_no_gate(stores: Stores) -> None:
     world = World(stores)
     async with world.serving() as client:

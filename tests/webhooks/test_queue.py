@@ -257,6 +257,21 @@ async def test_events_of_one_object_are_handled_one_after_the_other_in_order(des
     assert desk.ended == [(1, at) for at in range(1, 6)]
 
 
+async def test_events_of_one_object_are_one_at_a_time_and_in_order_over_two_queues_on_one_store(desk: Desk) -> None:
+    if not desk.stores.outlive:
+        pytest.skip("a store in memory has one queue")
+    desk.act = desk.a_second
+    queues = [desk.queue(), desk.queue()]
+    async with desk.clock.autojump(), queues[0].running(), queues[1].running():
+        for at in range(1, 7):
+            assert await queues[at % 2].offer(event(at=at)) is Offer.ACCEPTED
+            assert await queues[(at + 1) % 2].offer(event(at=at)) is Offer.DUPLICATE
+        await desk.clock.sleep(12)
+    assert desk.most_under_way == 1
+    assert desk.ended == [(1, at) for at in range(1, 7)]
+    assert sum(queue.counts.handled for queue in queues) == 6
+
+
 async def test_different_objects_are_handled_at_the_same_time_as_many_as_there_are_workers(desk: Desk) -> None:
     desk.act = desk.a_second
     queue = desk.queue(workers=3)
