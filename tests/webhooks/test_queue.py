@@ -262,11 +262,13 @@ async def test_events_of_one_object_are_one_at_a_time_and_in_order_over_two_queu
         pytest.skip("a store in memory has one queue")
     desk.act = desk.a_second
     queues = [desk.queue(), desk.queue()]
-    async with desk.clock.autojump(), queues[0].running(), queues[1].running():
-        for at in range(1, 7):
-            assert await queues[at % 2].offer(event(at=at)) is Offer.ACCEPTED
-            assert await queues[(at + 1) % 2].offer(event(at=at)) is Offer.DUPLICATE
-        await desk.clock.sleep(12)
+    async with queues[0].running():
+        await desk.quiet()  # a file is made by one of them, in real time
+        async with desk.clock.autojump(), queues[1].running():
+            for at in range(1, 7):
+                assert await queues[at % 2].offer(event(at=at)) is Offer.ACCEPTED
+                assert await queues[(at + 1) % 2].offer(event(at=at)) is Offer.DUPLICATE
+            await desk.clock.sleep(12)
     assert desk.most_under_way == 1
     assert desk.ended == [(1, at) for at in range(1, 7)]
     assert sum(queue.counts.handled for queue in queues) == 6
@@ -762,7 +764,10 @@ async def test_of_many_that_are_cut_off_all_are_named_and_deauthorizations_first
 
 async def test_what_was_handled_at_the_instant_of_the_cut_is_handled(desk: Desk) -> None:
 
+    accepted = anyio.Event()
+
     async def until_the_cut(job: PendingEvent, last: bool) -> AttemptResult:
+        await accepted.wait()
         scope.cancel()
         return Outcome.HANDLED
 
@@ -771,6 +776,7 @@ async def test_what_was_handled_at_the_instant_of_the_cut_is_handled(desk: Desk)
     with anyio.CancelScope() as scope:
         async with queue.running():
             await queue.offer(event())
+            accepted.set()
             await anyio.sleep_forever()
     assert queue.counts == WebhookCounts(accepted=1, handled=1)
 
