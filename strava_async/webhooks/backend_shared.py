@@ -177,7 +177,12 @@ class SharedBackend:
                 self._unsettled.pop(claim.id, None)
                 self._settled.add(claim.id)
 
-        await run_to_the_end(settle)
+        try:
+            await run_to_the_end(settle)
+        except anyio.get_cancelled_exc_class():
+            if not results:
+                raise
+            # It is settled, and the queue has to count it. Its next await is cancelled again.
         return results[0] if results else None
 
     async def _call(self, what: str, call: Callable[[], Awaitable[T]]) -> T | None:

@@ -28,6 +28,8 @@ from strava_async.fastapi import SqliteBacklog, StravaLifespan, WebhookCounts, W
 from strava_async.fastapi.webhooks.guard import BODY_SECONDS, Guard, RefusedError
 from strava_async.testing import Emulator, FakeClock
 from strava_async.webhooks import MemoryEventStore, SqliteEventStore, WebhookEvent
+from strava_async.webhooks.retry import TROUBLE_SECONDS
+from tests.webhooks.event_stores import InMemory, Stores
 
 pytestmark = pytest.mark.anyio
 
@@ -56,17 +58,24 @@ REMOVED = {"object_type": "athlete", "aspect_type": "update", "updates": {"autho
 
 
 class Handlers:
-    """What the application does about events."""
+    """What the application does about events.
 
-    def __init__(self) -> None:
-        self.clock = FakeClock()
+    Args:
+        stores: makes the store that the events are in; None means none but the router's own.
+    """
+
+    def __init__(self, stores: Stores | None = None) -> None:
+        self.stores = stores
+        self.clock = (stores or InMemory()).clock
         self.seconds = 0.0
         self.error: Exception | None = None
+        self.attempts = 0
         self.events: list[WebhookEvent] = []
         self.left: list[int] = []
         self.on_handled: Callable[[], None] = lambda: None
 
     async def on_event(self, event: WebhookEvent) -> None:
+        self.attempts += 1
         if self.seconds:
             await self.clock.sleep(self.seconds)
         if self.error is not None:
@@ -75,6 +84,8 @@ class Handlers:
         self.on_handled()
 
     async def on_disconnect(self, athlete_id: int) -> None:
+        if self.error is not None:
+            raise self.error
         self.left.append(athlete_id)
 
     async def strava(self, athletes: int = 1) -> Strava:
@@ -86,6 +97,8 @@ class Handlers:
 
     def router(self, strava: Strava, **arguments: Any) -> WebhookRouter:
         arguments.setdefault("verify_token", VERIFY_TOKEN)
+        if self.stores is not None:
+            arguments.setdefault("events", self.stores.made())
         return webhook_router(strava, on_event=self.on_event, on_disconnect=self.on_disconnect, **arguments)
 
 
@@ -106,6 +119,10 @@ class Service:
         self.handlers = handlers
         self.router = router
         self.client = client
+
+    async def quiet(self) -> None:
+        """Wait until what can be done without time is done: a shutdown begins nothing that a store keeps."""
+        await self.handlers.clock.quiet()
 
     async def post(self, **changes: Any) -> int:
         return (await self.client.post("/webhook", json=value(**changes))).status_code
@@ -161,24 +178,26 @@ async def test_other_methods_are_told_which_do() -> None:
 # -- events ---------------------------------------------------------------------------------------------------------
 
 
-async def test_an_event_is_answered_and_handled() -> None:
-    async with service() as made:
+async def test_an_event_is_answered_and_handled(stores: Stores) -> None:
+    async with service(Handlers(stores)) as made:
         assert await made.post() == 200
-        await anyio.wait_all_tasks_blocked()
+        await made.quiet()
         assert [event.object_id for event in made.handlers.events] == [1]
         assert made.router.counts == WebhookCounts(accepted=1, handled=1)
 
 
-async def test_a_repeated_event_is_handled_once() -> None:
-    async with service() as made:
+async def test_a_repeated_event_is_handled_once(stores: Stores) -> None:
+    async with service(Handlers(stores)) as made:
         assert [await made.post() for _ in range(3)] == [200, 200, 200]
+        await made.quiet()
     assert len(made.handlers.events) == 1
 
 
-async def test_two_changes_in_one_second_are_two_events() -> None:
-    async with service() as made:
+async def test_two_changes_in_one_second_are_two_events(stores: Stores) -> None:
+    async with service(Handlers(stores)) as made:
         await made.post(aspect_type="update", updates={"title": "a"})
         await made.post(aspect_type="update", updates={"private": "true"})
+        await made.quiet()
     assert [dict(event.updates) for event in made.handlers.events] == [{"title": "a"}, {"private": "true"}]
 
 
@@ -191,9 +210,10 @@ async def test_what_is_no_event_is_refused(content: bytes) -> None:
     assert "sekret" not in answer.text
 
 
-async def test_an_event_of_an_athlete_who_is_not_connected_is_dropped() -> None:
-    async with service() as made:
+async def test_an_event_of_an_athlete_who_is_not_connected_is_dropped(stores: Stores) -> None:
+    async with service(Handlers(stores)) as made:
         assert await made.post(owner_id=5) == 200
+        await made.quiet()
     assert made.handlers.events == []
     assert made.router.counts == WebhookCounts(accepted=1, dropped=1)
 
@@ -339,17 +359,25 @@ async def test_counts_are_a_copy() -> None:
 # -- no room --------------------------------------------------------------------------------------------------------
 
 
-async def test_what_finds_no_room_is_to_be_sent_again() -> None:
-    handlers = Handlers()
+async def test_what_finds_no_room_is_to_be_sent_again(stores: Stores) -> None:
+    handlers = Handlers(stores)
     handlers.seconds = 1.0
     async with handlers.clock.autojump():
-        async with service(handlers, max_queue=1) as made:
+        async with service(handlers, events=stores.made(max_unfinished=1)) as made:
             assert await made.post(number=1) == 200
             answer = await made.client.post("/webhook", json=value(2))
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
             await handlers.clock.sleep(2)
             assert await made.post(number=2) == 200
+            await handlers.clock.sleep(2)
         assert [event.object_id for event in handlers.events] == [1, 2]
+
+
+async def test_the_room_of_a_router_without_a_store_is_max_queue() -> None:
+    handlers = Handlers()
+    handlers.seconds = 1.0
+    async with handlers.clock.autojump(), service(handlers, max_queue=1) as made:
+        assert [await made.post(number=number) for number in (1, 2)] == [200, 503]
 
 
 async def test_a_service_without_its_lifespan_takes_no_events() -> None:
@@ -363,8 +391,8 @@ async def test_a_service_without_its_lifespan_takes_no_events() -> None:
 # -- handlers that hang ---------------------------------------------------------------------------------------------
 
 
-async def test_handlers_that_hang_in_threads_stop_no_other_event() -> None:
-    handlers = Handlers()
+async def test_handlers_that_hang_in_threads_stop_no_other_event(stores: Stores) -> None:
+    handlers = Handlers(stores)
     begun, release = threading.Semaphore(0), threading.Event()
 
     def on_event(event: WebhookEvent) -> None:
@@ -375,7 +403,7 @@ async def test_handlers_that_hang_in_threads_stop_no_other_event() -> None:
             release.wait(20)
 
     strava = await handlers.strava()
-    router = webhook_router(strava, verify_token=VERIFY_TOKEN, on_event=on_event, workers=2)
+    router = webhook_router(strava, verify_token=VERIFY_TOKEN, on_event=on_event, workers=2, events=stores.made())
     app = Starlette(routes=router.routes, lifespan=router.lifespan_context)
     try:
         async with serving(app) as client:
@@ -383,12 +411,15 @@ async def test_handlers_that_hang_in_threads_stop_no_other_event() -> None:
                 assert (await client.post("/webhook", json=value(number))).status_code == 200
             for _ in range(2):
                 await anyio.to_thread.run_sync(begun.acquire, True, 20)
-            assert router.oldest_waiting_seconds == 0.0
-            handlers.clock.advance(59)
-            assert router.oldest_waiting_seconds == 59.0
+            for seconds in (15, 15, 15, 14):  # in steps, as leases are renewed
+                handlers.clock.advance(seconds)
+                await handlers.clock.quiet()
+            waiting = router.oldest_waiting_seconds
+            assert waiting is not None
+            assert 45 <= waiting <= 59 if stores.outlive else waiting == 59
             handlers.clock.advance(1)
             with anyio.fail_after(20):
-                while router.counts.waiting:
+                while not handlers.events or router.counts.waiting:
                     await anyio.lowlevel.checkpoint()
             assert [event.object_id for event in handlers.events] == [3]
             assert router.threads_left_behind == 2
@@ -496,19 +527,93 @@ async def test_what_a_store_of_events_does_itself_is_not_accepted_beside_it(
 
 
 @pytest.mark.filterwarnings("ignore:backlog is deprecated")
-async def test_what_a_service_could_not_finish_is_handled_once_after_its_restart(tmp_path: Path) -> None:
-    handlers = Handlers()
+async def test_what_a_service_could_not_finish_is_handled_once_after_its_restart(
+    stores: Stores, tmp_path: Path
+) -> None:
+    handlers = Handlers(stores)
     handlers.error = QuotaExceededError(quota_class="read", window="read_day", resume_at=0.0, wait_seconds=3600.0)
-    backlog = SqliteBacklog(tmp_path / "webhooks.sqlite", clock=handlers.clock)
-    async with service(handlers, backlog=backlog) as made:
+    keeping: dict[str, Any] = {}
+    if not stores.outlive:
+        keeping = {"events": None, "backlog": SqliteBacklog(tmp_path / "webhooks.sqlite", clock=handlers.clock)}
+    async with service(handlers, **keeping) as made:
         assert await made.post() == 200
-        await anyio.wait_all_tasks_blocked()
-    assert made.router.counts == WebhookCounts(accepted=1, kept=1)
+        await made.quiet()
+    assert made.router.counts == WebhookCounts(accepted=1, kept=0 if stores.outlive else 1)
     handlers.error = None
-    async with service(handlers, backlog=backlog) as made:
+    async with service(handlers, **keeping) as made:
         assert await made.post() == 200  # Strava repeats it
-    assert made.router.counts == WebhookCounts(accepted=1, duplicates=1, handled=1)
+        for seconds in (1800, 1900):
+            await made.quiet()
+            handlers.clock.advance(seconds)
+        await made.quiet()
+    assert made.router.counts == WebhookCounts(accepted=0 if stores.outlive else 1, duplicates=1, handled=1)
     assert [event.object_id for event in handlers.events] == [1]
+
+
+async def test_what_a_shutdown_cut_off_is_handled_by_the_next_service(stores: Stores) -> None:
+    if not stores.outlive:
+        pytest.skip("a store in memory has lost it, and says so")
+    handlers = Handlers(stores)
+    handlers.seconds = 600.0
+    async with handlers.clock.autojump():
+        async with service(handlers, workers=1) as made:
+            assert [await made.post(number=number) for number in (1, 2)] == [200, 200]
+            await made.quiet()
+            began_at = handlers.clock.monotonic()
+        assert handlers.clock.monotonic() - began_at <= 4.0 + 0.5
+    assert handlers.events == []
+    handlers.seconds = 0.0
+    async with service(handlers) as made:
+        await made.quiet()
+    assert sorted(event.object_id for event in handlers.events) == [1, 2]
+
+
+async def test_what_fails_is_tried_again_by_the_table_across_restarts_where_the_store_outlives_them(
+    stores: Stores,
+) -> None:
+    handlers = Handlers(stores)
+    handlers.error = OSError("unreachable")
+
+    async def wait_for_attempts(made: Service, first: int, pauses: tuple[float, ...]) -> None:
+        await made.quiet()
+        for number, pause in enumerate(pauses, first):
+            handlers.clock.advance(pause - 1)
+            await made.quiet()
+            assert handlers.attempts == number
+            handlers.clock.advance(1.5)
+            await made.quiet()
+            assert handlers.attempts == number + 1
+
+    async with service(handlers) as made:
+        assert await made.post() == 200
+        await wait_for_attempts(made, 1, TROUBLE_SECONDS[:2] if stores.outlive else TROUBLE_SECONDS)
+        assert made.router.counts.failed == (not stores.outlive)
+    if stores.outlive:
+        async with service(handlers) as made:
+            await wait_for_attempts(made, 3, TROUBLE_SECONDS[2:])
+            assert made.router.counts.failed == 1
+    assert handlers.attempts == 1 + len(TROUBLE_SECONDS)
+
+
+async def test_an_async_handler_over_its_time_is_ended_and_tried_again(stores: Stores) -> None:
+    handlers = Handlers(stores)
+    handlers.seconds = 600.0
+    async with service(handlers, workers=1, handler_seconds=60.0) as made:
+        assert [await made.post(number=number) for number in (1, 2)] == [200, 200]
+        for seconds in (15, 15, 15, 14):  # in steps, as leases are renewed
+            await made.quiet()
+            handlers.clock.advance(seconds)
+        await made.quiet()
+        assert handlers.attempts == 1
+        handlers.clock.advance(1)
+        await made.quiet()
+        assert handlers.attempts == 2  # the other has the worker
+        handlers.seconds = 0.0
+        for seconds in (15, 15, 15, 15, 5):
+            handlers.clock.advance(seconds)
+            await made.quiet()
+        assert sorted(event.object_id for event in handlers.events) == [1, 2]
+        assert made.router.counts == WebhookCounts(accepted=2, handled=2)
 
 
 async def test_a_backlog_is_deprecated(tmp_path: Path) -> None:
@@ -617,7 +722,7 @@ async def test_a_burst_of_a_thousand_is_answered_before_any_handler_ends_and_han
             while handlers.clock.sleeping < min(16, 1_000 - len(handlers.events)):
                 await anyio.lowlevel.checkpoint()
             handlers.clock.advance(1)
-            await anyio.wait_all_tasks_blocked()
+            await made.quiet()
     assert sorted(event.object_id for event in handlers.events) == list(range(1, 1_001))
 
 
@@ -627,8 +732,8 @@ async def test_a_burst_of_a_thousand_is_answered_before_any_handler_ends_and_han
 class Connected:
     """A service whose athlete is one of the emulator's."""
 
-    def __init__(self) -> None:
-        self.handlers = Handlers()
+    def __init__(self, stores: Stores) -> None:
+        self.handlers = Handlers(stores)
         self.emulator = Emulator(clock=self.handlers.clock, years=0.1)
         self.athlete_id = self.emulator.athlete_ids[0]
         self.strava = Strava(
@@ -645,6 +750,14 @@ class Connected:
         token = TokenSet(granted["access_token"], granted["refresh_token"], granted["expires_at"])
         await self.strava.token_store.save(self.athlete_id, token)
 
+    async def revoke(self) -> None:
+        """Let the athlete end the grant at Strava."""
+        token = await self.strava.token_store.load(self.athlete_id)
+        assert token is not None
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(self.emulator.app)) as client:
+            auth = (str(self.emulator.client_id), self.emulator.client_secret)
+            await client.post(f"{BASE}/oauth/revoke", data={"token": token.refresh_token}, auth=auth)
+
     async def hear_of_the_end(self) -> WebhookCounts:
         """Let the service get the event that says that its athlete removed the application."""
         router = self.handlers.router(self.strava)
@@ -652,26 +765,41 @@ class Connected:
         content = value(self.athlete_id, owner_id=self.athlete_id, **REMOVED)
         async with serving(app) as client:
             assert (await client.post("/webhook", json=content)).status_code == 200
+            await self.handlers.clock.quiet()
         return router.counts
 
 
-async def test_a_grant_that_was_revoked_at_strava_is_forgotten() -> None:
-    world = Connected()
+async def test_a_grant_that_was_revoked_at_strava_is_forgotten(stores: Stores) -> None:
+    world = Connected(stores)
     await world.connect()
-    token = await world.strava.token_store.load(world.athlete_id)
-    assert token is not None
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(world.emulator.app)) as client:
-        auth = (str(world.emulator.client_id), world.emulator.client_secret)
-        await client.post(f"{BASE}/oauth/revoke", data={"token": token.refresh_token}, auth=auth)
+    await world.revoke()
     assert (await world.hear_of_the_end()).handled == 1
     assert world.handlers.left == [world.athlete_id]
     assert world.handlers.events == []
     assert not await world.strava.is_connected(world.athlete_id)
 
 
-async def test_a_valid_grant_is_kept_whatever_an_event_says(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_on_disconnect_that_failed_is_called_by_the_next_service_although_the_tokens_are_gone(
+    stores: Stores,
+) -> None:
+    if not stores.outlive:
+        pytest.skip("a store in memory has lost it, and says so")
+    world = Connected(stores)
+    await world.connect()
+    await world.revoke()
+    world.handlers.error = OSError("unreachable")
+    assert (await world.hear_of_the_end()).handled == 0
+    assert not await world.strava.is_connected(world.athlete_id)
+    world.handlers.error = None
+    world.handlers.clock.advance(5)
+    counts = await world.hear_of_the_end()  # Strava repeats it
+    assert (counts.duplicates, counts.handled) == (1, 1)
+    assert world.handlers.left == [world.athlete_id]
+
+
+async def test_a_valid_grant_is_kept_whatever_an_event_says(stores: Stores, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "strava_async")
-    world = Connected()
+    world = Connected(stores)
     await world.connect()
     assert (await world.hear_of_the_end()).dropped == 1
     assert world.handlers.left == []

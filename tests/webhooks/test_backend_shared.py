@@ -380,7 +380,7 @@ async def test_a_claim_that_succeeds_while_the_end_begins_is_given_back(clock: F
         assert len(await store.claim(9, 1.0)) == 1
 
 
-async def test_a_result_is_stored_although_everything_is_cancelled(clock: FakeClock) -> None:
+async def test_a_result_is_stored_and_counted_although_everything_is_cancelled(clock: FakeClock) -> None:
     async with shared(clock) as store:
         process = Process(store, clock)
         with anyio.CancelScope() as scope:
@@ -394,6 +394,7 @@ async def test_a_result_is_stored_although_everything_is_cancelled(clock: FakeCl
                 await process.queue.offer(event())
                 await anyio.sleep_forever()
         assert (await store.inner.stats()).unfinished == 0
+        assert process.queue.counts == WebhookCounts(accepted=1, handled=1)
 
 
 async def test_what_could_not_be_stored_is_stored_at_the_end(clock: FakeClock) -> None:
