@@ -527,7 +527,7 @@ async def test_a_claim_that_was_cancelled_is_the_next_ones(redis_server: RedisSe
 
         async def execute(self, *args: Any, **options: Any) -> Any:
             answer = await super().execute(*args, **options)
-            if "was_claimed" in str(args[1]):
+            if b"was_claimed" in args[1]:
                 self.has_answered.set()
                 await self.answers.wait()
             return answer
