@@ -62,7 +62,8 @@ def test_the_first_twenty_lines_hold_a_program():
 def test_there_are_two_commands_for_a_fresh_machine():
     shells = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     assert [shell.count("\n") for shell in shells] == [1, 1]
-    assert [shell.split()[-1] for shell in shells] == ["demo", "-q"]
+    demo, tests = [shell.partition("&&")[2].partition("&&")[2].split() for shell in shells]
+    assert (demo, tests[:2]) == ([".venv/bin/strava-async", "demo"], [".venv/bin/pytest", "-q"])
 
 
 @pytest.mark.parametrize("block", OFFLINE, ids=first_line)
