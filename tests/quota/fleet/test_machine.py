@@ -167,8 +167,10 @@ class Processes(RuleBasedStateMachine):
         """Empty the store, or put a replica in its place."""
         history = self.place.history
         if len(history) <= calls:
-            # Whoever has called before is a witness, and whoever has not gets one unit, to find out.
+            # Whoever has called before is a witness. Whoever has not gets one unit, to find out: where all that is left
+            # is in the hands of the others just then, it is one too many.
             self.place.fleet = Fleet()
+            self.allowed += 1
             return
         self.place.fleet = behind = history[-1 - calls]
         # What was granted in calls that no caller has seen may be granted again: nobody can know of it. The place may
