@@ -27,6 +27,7 @@ from strava_async.quota.values import Priority, QuotaClass
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from tests.limiter.contract import ClosableLimiterContract, answer
 from tests.limiter.patient_clock import PatientClock
+from tests.limiter.sharing import get_what_is_given_back
 from tests.quota.fleet.simulation import Harvesters
 
 pytestmark = pytest.mark.anyio
@@ -78,23 +79,7 @@ async def test_what_one_spends_is_missing_in_the_other(clock: PatientClock, tmp_
 async def test_a_waiter_gets_what_the_other_gives_back(clock: PatientClock, tmp_path: Path) -> None:
     path = tmp_path / "quota.db"
     async with make(path, clock) as one, make(path, clock) as other:
-        (await one.acquire()).settle(200, answer(clock, 98, 98))
-        async with clock.autojump() as tasks:
-            held = [await one.acquire() for _ in range(2)]
-            got: list[float] = []
-
-            async def wait() -> None:
-                await other.acquire()
-                got.append(clock.monotonic())
-
-            tasks.start_soon(wait)
-            await clock.sleep(5.0)
-            assert not got
-            held[0].release()
-            released_at = clock.monotonic()
-            while not got:
-                await clock.sleep(0.1)
-        assert got[0] - released_at <= 3.0
+        await get_what_is_given_back(one, other, clock)
 
 
 async def test_applications_in_one_file_have_nothing_to_do_with_each_other(clock: PatientClock, tmp_path: Path) -> None:
