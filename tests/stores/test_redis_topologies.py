@@ -28,9 +28,17 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster_of_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with cluster(tmp_path_factory.mktemp("cluster")) as servers:
         yield servers
+
+
+@pytest.fixture
+def three(cluster_of_module: Cluster) -> Cluster:
+    """Three servers of a cluster, which are empty."""
+    for server in cluster_of_module.servers:
+        server.ask("FLUSHALL")
+    return cluster_of_module
 
 
 @asynccontextmanager
