@@ -28,5 +28,6 @@ mean. The command itself needs the standard library alone: it makes an environme
 ``sizes``           ``python -m benchmarks.sizes``: the package's long functions and modules
 ``timing``          how long something takes
 ``table``           the table that is printed
+``real_clock``      the environment of programs that are not Python's
 ==================  ====================================================================
 """

@@ -7,21 +7,14 @@ number is changed. What else runs only adds to it, so the least of many turns is
 
 from __future__ import annotations
 
-import shutil
-import socket
-import subprocess
+import asyncio
 import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import ConnectionError as NotYetError
 
+from benchmarks.fleet_redis import running_redis
 from strava_async.limiter.redis_packing import pack_report
 from strava_async.limiter.redis_script import script
 from strava_async.quota.fleet.messages import Report, Spent, Wants
@@ -164,39 +157,11 @@ def measure(client: Any, *, turns: int = _TURNS) -> ServerCost:
     )
 
 
-@contextmanager
-def server() -> Iterator[Redis]:
-    """Run a Redis server of its own, and yield a client of it."""
-    binary = shutil.which("redis-server") or shutil.which("valkey-server")
-    if binary is None:
-        raise SystemExit("redis-server is not installed")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        try:
-            with Redis(port=port) as client:
-                _wait_for(client, Path(folder))
-                yield client
-        finally:
-            process.kill()
-            process.wait()
-
-
-def _wait_for(client: Any, folder: Path) -> None:
-    end = time.monotonic() + 10
-    while True:
-        try:
-            assert client.config_get("dir")["dir"] == str(folder.resolve())
-            return
-        except NotYetError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.05)
+async def _main() -> None:
+    async with running_redis() as port:
+        with Redis(port=port) as client:
+            sys.stdout.write(f"{measure(client)}\n")
 
 
 if __name__ == "__main__":
-    with server() as own:
-        cost = measure(own)
-    sys.stdout.write(f"{cost}\n")
+    asyncio.run(_main())

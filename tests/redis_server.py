@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.real_clock import on_the_real_clock
 from tests.environment import clean_environment
 
 BINARY = os.environ.get("REDIS_SERVER") or shutil.which("redis-server") or shutil.which("valkey-server")
@@ -33,7 +35,7 @@ needs_redis = pytest.mark.skipif(
 SAFE = ("--appendonly", "yes", "--appendfsync", "always")
 READY = "Ready to accept connections"
 REPLICATED = "Finished with success"  # what a replica says when it has what its primary has
-OTHER_DAYS = {"LD_PRELOAD", "DYLD_INSERT_LIBRARIES"}
+START_SECONDS = 30.0
 STARTS = 5  # somebody else may take a free port before it is used
 
 
@@ -54,18 +56,19 @@ class RedisServer:
         self._arguments = (*where, "--save", "", "--repl-diskless-sync-delay", "0", *arguments)
         self._until = REPLICATED if "--replicaof" in arguments else READY
         self._process: subprocess.Popen[str] | None = None
+        self._said = ""
 
     def start(self) -> None:
         """Start it, on the same port as before, and wait until it takes commands, and as a replica has all there is."""
         if self.port:
-            assert self._started(), "its port is taken, or it has lost its data"
+            assert self._started(), f"its port is taken, or it has lost its data:\n{self._said}"
             return
         for _ in range(STARTS):
             with socket.create_server(("127.0.0.1", 0)) as free:
                 self.port = free.getsockname()[1]
             if self._started():
                 return
-        raise AssertionError(f"{BINARY} does not start")
+        raise AssertionError(f"{BINARY} does not start:\n{self._said}")
 
     def kill(self) -> None:
         """End it as a crash does."""
@@ -103,13 +106,20 @@ class RedisServer:
         return [BINARY, "--port", str(self.port), *self._arguments]
 
     def _started(self) -> bool:
-        # The gate runs the tests on other days, by a library before the system's own. No server is made for that.
-        environment = {name: value for name, value in clean_environment().items() if name not in OTHER_DAYS}
-        self._process = process = subprocess.Popen(self.command(), env=environment, stdout=subprocess.PIPE, text=True)
+        environment = on_the_real_clock(clean_environment())
+        self._process = process = subprocess.Popen(
+            self.command(), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         assert process.stdout is not None
-        for line in process.stdout:
-            if self._until in line:
-                return True
+        late = threading.Timer(START_SECONDS, process.kill)
+        late.start()
+        try:
+            for line in process.stdout:
+                self._said += line
+                if self._until in line:
+                    return True
+        finally:
+            late.cancel()
         self.kill()
         return False
 

@@ -22,6 +22,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from playwright.async_api import BrowserContext, Page, async_playwright, expect
 
+from benchmarks.real_clock import on_the_real_clock
 from examples.fastapi_app.embedded import running
 from strava_async import ApiV3, Strava, TokenSet
 from strava_async.fastapi import AthleteIdDep, StravaLifespan, exception_handlers, kit_of, oauth_router
@@ -100,15 +101,12 @@ def watch(context: BrowserContext, visit: Visit) -> None:
     context.on("weberror", lambda error: visit.complaints.append(str(error.error)))
 
 
-def without_faketime() -> dict[str, str]:
-    """Return what a browser gets: its processes do not bear that library, and need not: no page asks for the time."""
-    return {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
-
-
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def chromium():
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, env=without_faketime())
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=FLAGS, env=on_the_real_clock(os.environ)
+        )
         yield browser
         await browser.close()
 

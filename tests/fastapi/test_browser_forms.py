@@ -1,6 +1,7 @@
 """What only a browser can judge: forms of the kit's pages on plain http, and the file that leads to a login."""
 
 import asyncio
+import os
 import socket
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -10,9 +11,10 @@ import uvicorn
 from fastapi.responses import HTMLResponse
 from playwright.async_api import async_playwright, expect
 
+from benchmarks.real_clock import on_the_real_clock
 from strava_async.login.private_page import private_page
 from tests.fastapi.oauth_service import service
-from tests.fastapi.test_browser import CHROMIUM, FLAGS, SOON_MS, without_faketime
+from tests.fastapi.test_browser import CHROMIUM, FLAGS, SOON_MS
 from tests.fastapi.test_browser import pytestmark as pytestmark
 
 FORM = '<h1>Welcome</h1><form method="post" action="{action}/strava/sign-out"><button>Sign out</button></form>'
@@ -23,7 +25,9 @@ async def chromium():
     flags = [flag for flag in FLAGS if "host-resolver-rules" not in flag]
     flags += ["--host-resolver-rules=MAP *.service.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=flags, env=without_faketime())
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=flags, env=on_the_real_clock(os.environ)
+        )
         yield browser
         await browser.close()
 

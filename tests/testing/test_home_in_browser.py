@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 from playwright.async_api import async_playwright, expect
 
+from benchmarks.real_clock import on_the_real_clock
 from strava_async.testing import Emulator, serve
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
@@ -33,10 +34,10 @@ ATTACK = """<!DOCTYPE html><form method="post" action="{action}"><input name="at
 
 @asynccontextmanager
 async def browsing():
-    # Its processes do not bear the library of faketime, and need not: no page asks what time it is.
-    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, env=environment)
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=FLAGS, env=on_the_real_clock(os.environ)
+        )
         page = await browser.new_page()
         page.set_default_timeout(10_000)
         yield page
