@@ -3,8 +3,9 @@
 - It has an environment of its own (``environment``), reaches no host but this one (``guard``), and leaves no process.
 - Marked ``anyio`` it runs on asyncio and on trio.
 - With ``--shuffle 5`` modules, and tests within them, come in a random order, the same for the same number.
+- Those marked ``one_python`` come first: they wait for processes, and what comes after fills the time.
 - Hypothesis tries the same examples each time in CI, and looks for new ones elsewhere.
-- The garbage collector looks at what a test has made, and not at the modules.
+- The garbage collector looks at what a module's tests have made, and not at what was there before.
 - Files are made in memory where the system has a place for that and ``TMPDIR`` names no other: on a disk, the tests of
   stores wait for it most of their time.
 """
@@ -16,7 +17,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -60,16 +61,39 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--shuffle", type=int, metavar="SEED", help="run the tests in a random order")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # pytest-xdist would put the modules of few tests last: they are those that wait for processes.
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     seed = config.getoption("--shuffle")
     if seed is not None:
         order = random.Random(seed)
         of_modules = {item.nodeid.partition("::")[0]: order.random() for item in items}
         items.sort(key=lambda item: (of_modules[item.nodeid.partition("::")[0]], order.random()))
+    items.sort(key=lambda item: item.get_closest_marker("one_python") is None)
 
 
 def pytest_collection_finish() -> None:
-    # Half a million objects stay to the end by now. With them a collection takes 0.2 s, and some tests need several.
+    leave_to_the_end()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    done = yield
+    if nextitem is None or nextitem.path != item.path:
+        leave_to_the_end()
+    return done
+
+
+def leave_to_the_end() -> None:
+    """Collect what is garbage, and have no later collection look at the rest.
+
+    Half a million objects stay to the end once the tests are collected, and more with every module that one imports.
+    With them a collection takes 0.2 s to 0.6 s, and some tests need several.
+    """
     gc.collect()
     gc.freeze()
 

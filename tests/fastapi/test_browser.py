@@ -32,6 +32,7 @@ from tests.plain_http import NO_TRUST
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.one_python,
     pytest.mark.skipif(
         CHROMIUM is None and os.environ.get("REQUIRE_BROWSER") != "1", reason="Chromium is not installed"
     ),

@@ -106,6 +106,7 @@ def test_it_is_slow_at_the_beginning_of_each_quarter_hour_and_fast_after_it() ->
 
 
 @needs_redis
+@pytest.mark.one_python
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.anyio
 async def test_a_tenth_of_it_runs() -> None:

@@ -14,7 +14,7 @@ from tests.limiter.fleet_faults import anyio_backend as anyio_backend
 from tests.limiter.fleet_faults import redis_server as redis_server
 from tests.limiter.fleet_faults import setup as setup
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_python]
 
 
 @pytest.fixture

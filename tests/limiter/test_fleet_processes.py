@@ -17,7 +17,7 @@ from tests.limiter.fleet_faults import redis_server as redis_server
 from tests.limiter.fleet_faults import setup as setup
 from tests.redis_server import RedisServer, needs_redis
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_python]
 
 
 FILE, REDIS = pytest.param("file"), pytest.param("redis", marks=needs_redis)

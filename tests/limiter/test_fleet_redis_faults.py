@@ -18,7 +18,7 @@ from tests.limiter.fleet_faults import setup as setup
 from tests.limiter.fleet_proxy import Proxy, proxy_to
 from tests.redis_server import RedisServer, needs_redis, running
 
-pytestmark = [pytest.mark.anyio, needs_redis]
+pytestmark = [pytest.mark.anyio, pytest.mark.one_python, needs_redis]
 
 
 async def test_a_server_that_is_emptied(setup: Setup, redis_server: RedisServer) -> None:

@@ -34,7 +34,7 @@ from tests.quota.fleet.simulation import Harvesters
 from tests.quota.simulation import ragged
 from tests.redis_server import RedisServer, needs_redis
 
-pytestmark = needs_redis
+pytestmark = [pytest.mark.one_python, needs_redis]
 
 KEYS = ("{strava:7}:quota", "{strava:7}:rows")
 MIDNIGHT_QUARTER = 1_963_104 + 96  # the first of a day

@@ -33,6 +33,7 @@ from tests.quota.simulation import (
     slow,
 )
 
+pytestmark = pytest.mark.one_python
 Build = Callable[[World, Client], list[Job]]
 
 

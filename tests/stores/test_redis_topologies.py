@@ -16,7 +16,7 @@ from tests.redis_server import needs_redis
 from tests.redis_topologies import NAME, Cluster, Watched, cluster, watched
 from tests.stores.contract import numbered
 
-pytestmark = [pytest.mark.anyio, needs_redis]
+pytestmark = [pytest.mark.anyio, pytest.mark.one_python, needs_redis]
 
 TOKENS = "{strava:7}:tokens"
 KEY = RedisTokenStore.generate_key()

@@ -17,6 +17,7 @@ from strava_async.testing import Emulator, serve
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 pytestmark = [
     pytest.mark.asyncio,
+    pytest.mark.one_python,
     pytest.mark.skipif(
         CHROMIUM is None and os.environ.get("REQUIRE_BROWSER") != "1", reason="Chromium is not installed"
     ),

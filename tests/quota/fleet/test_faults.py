@@ -14,6 +14,7 @@ from strava_async.testing.meters import MeterLimits
 from tests.quota.fleet.simulation import FleetDesk, Harvesters
 from tests.quota.simulation import MIDNIGHT, TEN_O_CLOCK, Job, ragged, steady
 
+pytestmark = pytest.mark.one_python
 Fault = Callable[[Harvesters, random.Random], None]
 Fields = dict[str, str]
 

@@ -10,6 +10,7 @@ from strava_async.quota.values import Priority
 from tests.quota.fleet.simulation import FleetDesk, Harvesters, percentile, poisson
 from tests.quota.simulation import Job, Latency, ragged, slow, steady
 
+pytestmark = pytest.mark.one_python
 TRIPS = {600: 0.25, 3_000: 0.12}  # round trips for a request, at the most; at 100 they are counted by window
 SEEDS = [
     pytest.param(limit, seed, marks=[pytest.mark.long] if seed > 1 or limit > 1_000 else [])
