@@ -161,8 +161,7 @@ async def stores(
         yield InMemory()
     elif kind_of_store == "file":
         yield InFile(tmp_path)
-    elif anyio_backend != "asyncio":
-        pytest.skip("RedisEventStore runs on asyncio")
     else:
+        assert anyio_backend == "asyncio", "RedisEventStore runs on asyncio (tests/conftest.py)"
         async with on_redis(request.getfixturevalue("redis_server")) as made:
             yield made
