@@ -38,6 +38,7 @@ from strava_async.quota.fleet.messages import (
     Pair,
     Reply,
     Report,
+    Spent,
     Unconfirmed,
     numbers_of,
 )
@@ -210,7 +211,7 @@ def _begin_window(fleet: Fleet, quarter: int) -> None:
         # What does not divide evenly goes to somebody else next time.
         ahead = max(0, min(MOST_AHEAD, row.done.overall + row.held.overall + row.ahead - least)) if following else 0
         unconfirmed = _carried(fleet, row.unconfirmed, new_day)
-        fleet.rows[process] = replace(row, done=NOTHING, unconfirmed=unconfirmed, ahead=ahead)
+        fleet.rows[process] = replace(row, done=_done(unconfirmed), unconfirmed=unconfirmed, ahead=ahead)
     fleet.quarter, fleet.turned_at = quarter, fleet.at
 
 
@@ -224,6 +225,14 @@ def _carried(fleet: Fleet, all_requests: Iterable[Unconfirmed], new_day: bool) -
     """Return what may be counted in a window that begins now as part of it; the rest is of the day that it was in."""
     carried = [each._replace(in_window=each.in_window and each.until > fleet.at - LATE_MS) for each in all_requests]
     return tuple(each for each in carried if each.in_window or not new_day)
+
+
+def _done(unconfirmed: Iterable[Unconfirmed]) -> Spent:
+    """Return what a process has ended in a window, as long as it has told nothing of that one itself."""
+    done = NOTHING
+    for each in unconfirmed:
+        done = done.plus(each) if each.in_window else done
+    return done
 
 
 # -- what a process tells (5, 6) ---------------------------------------------------------------------------------------
@@ -250,7 +259,7 @@ def _put_row(fleet: Fleet, report: Report) -> None:
         lease_until=now + report.lease_ms,
         known_until=now + max(report.lease_ms, report.row_ms),
         held=report.held,
-        done=report.done if in_window else NOTHING,
+        done=report.done if in_window else _done(unconfirmed),
         wants=report.wants,
         unconfirmed=unconfirmed,
         ahead=0 if before is None else before.ahead,

@@ -490,6 +490,18 @@ def test_no_probe_goes_where_ours_may_have_filled_the_window(room: Room) -> None
     assert reply.poll_ms == NONE
 
 
+def test_no_probe_goes_where_a_process_that_has_not_turned_may_have_filled_the_window(room: Room) -> None:
+    room.tell("a", wants=Wants(normal=40))
+    room.tell("b", wants=Wants(normal=40))
+    room.tell("c", quarter=QUARTER + 1, ms_left=900_000)
+    following = {"quarter": QUARTER + 1, "held": NOTHING, "number_at": (NONE, NONE)}
+    # All of these have been answered without a number, or not at all; the clock of one is behind.
+    room.tell("a", **following, done=reads(40), unconfirmed=(Unconfirmed(40, 40),))
+    room.tell("b", held=NOTHING, done=reads(60), unconfirmed=(Unconfirmed(60, 60),))
+    assert room.fleet.own() == reads(100)
+    assert room.tell("a", wants=Wants(normal=1)).granted == NOTHING
+
+
 def test_polls_for_unconfirmed_units_become_longer_and_end_with_a_full_number(room: Room) -> None:
     room.tell("b", wants=Wants(normal=89))
     lose(room, "b", 40)
