@@ -402,6 +402,18 @@ def test_a_quarter_hour_that_is_full_by_one_answer_is_asked_about_once(room: Roo
     assert room.tell("a", wants=Wants(normal=5)).granted.read > 0
 
 
+def test_an_upload_asks_about_what_it_spends_where_reads_wait_for_what_is_surely_full(room: Room) -> None:
+    for process, usage in (("a", 100), ("b", 101)):
+        room.tell(process, wants=Wants(normal=1))
+        room.answer(process, 1, 0, numbers=(usage, 200, 12, 12), latest=(usage, 200, 12, 12))
+    room.tell("a", wants=Wants(uploads=1))
+    held = {"held": NOTHING, "done": Spent(12, 13), "number_at": (NONE, room._replies["a"].at)}
+    room.tell("a", numbers=(NONE, NONE, 200, 200), latest=(NONE, NONE, 200, 200), **held)
+    assert 2 in room.fleet.doubts
+    assert room.tell("b", wants=Wants(normal=5)).granted == NOTHING
+    assert room.tell("b", wants=Wants(normal=5, uploads=5)).granted == Spent(0, 1)
+
+
 def test_who_asks_about_a_full_quarter_hour_in_vain_ends_the_questions(room: Room) -> None:
     room.tell("a", wants=Wants(normal=1))
     room.answer("a", 1, 100, wants=Wants(normal=1))
