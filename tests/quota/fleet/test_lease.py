@@ -111,6 +111,19 @@ def test_a_call_that_fails_prolongs_nothing(holder: Holder) -> None:
     assert not holder.holds()
 
 
+def test_that_a_process_went_on_alone_is_told_also_where_it_did_while_a_call_was_under_way(holder: Holder) -> None:
+    holder.ledger.report(Wants(normal=1), holder.now)
+    holder.ledger.fail(holder.now)
+    holder.now += 20
+    report = holder.ledger.report(Wants(normal=1), holder.now)
+    assert not report.alone
+    holder.start()
+    holder.ledger.take(holder.answer(report), holder.now)
+    assert holder.ledger.report(Wants(), holder.now).alone
+    holder.ledger.take(holder.call(Wants()), holder.now)
+    assert not holder.ledger.report(Wants(), holder.now).alone
+
+
 def test_what_was_started_alone_while_a_call_was_under_way_is_taken_off_its_grant(holder: Holder) -> None:
     # The place granted all that there was, and knew nothing of it.
     entry = holder.ledger.book(QuotaClass.READ, Priority.NORMAL, holder.now)
