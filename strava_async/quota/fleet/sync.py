@@ -12,8 +12,8 @@ In the order of the code:
 4. The window turns, for all, when a process is sure that Strava's clock has. What is held goes along. Where none is
    sure, it turns when it should be over by the clock of the meeting place and that of a process.
 5. The highest of Strava's numbers counts. One that the requests of all processes do not explain is in doubt, until a
-   second answer is higher: no two requests have the same count. The lower number of a younger request refutes it, and
-   slow start follows. Limits are those of the youngest.
+   second answer is higher: no two requests have the same count. So is none that came with a 429 and says full. The
+   lower number of a younger request refutes it, and slow start follows. Limits are those of the youngest.
 6. A number settles the unconfirmed requests that had arrived before its own request was granted.
 7. After a 429 that no number explains nothing is sent for 5 s, 10 s, ... 300 s, then one request at a time until one is
    served. Where Strava's counter turns late, nothing is sent until it should have, and one request asks.

@@ -402,6 +402,15 @@ def test_a_quarter_hour_that_is_full_by_one_answer_is_asked_about_once(room: Roo
     assert room.tell("a", wants=Wants(normal=5)).granted.read > 0
 
 
+def test_a_429_that_says_full_is_a_witness_of_its_own(room: Room) -> None:
+    room.tell("a", wants=Wants(normal=1))
+    full = {"numbers": (101, 101, 101, 101), "latest": (101, 101, 101, 101), "refused": (101, NONE, NONE, NONE)}
+    reply = room.answer("a", 1, 101, **full, wants=Wants(normal=1))
+    assert (reply.granted, reply.poll_ms) == (NOTHING, NONE)
+    assert 0 not in room.fleet.doubts
+    assert 2 in room.fleet.doubts
+
+
 def test_an_upload_asks_about_what_it_spends_where_reads_wait_for_what_is_surely_full(room: Room) -> None:
     for process, usage in (("a", 100), ("b", 101)):
         room.tell(process, wants=Wants(normal=1))
