@@ -160,12 +160,15 @@ local function grant()
 
   local bound = bound_of_all()
 
-  local function may_probe()
-    local reads = wanted_reads > 0
+  -- Until when no read, or no upload, goes.
+  local function not_before(reads)
+    return max(fleet.late_until, fleet.cooldown_until[OVERALL], reads and fleet.cooldown_until[READ] or 0)
+  end
+
+  local function may_probe(reads)
     -- Permits that were carried over a turn are no requests of this window, but they are out all the same.
     if held > 0 or not is_known(OVERALL) or (reads and not is_known(READ)) then return false end
-    local not_before = max(fleet.late_until, fleet.cooldown_until[READ], fleet.cooldown_until[OVERALL])
-    if (reads and reads_room or uploads_room) > 0 or now < not_before then return false end
+    if (reads and reads_room or uploads_room) > 0 or now < not_before(reads) then return false end
     local full = full_meters(reads and 1 or OVERALL_QUARTER)
     if #full > 0 then
       local until_at = doubted_until(full)
@@ -221,8 +224,10 @@ local function grant()
   local reads, overall = 0, 0
   -- A process that is ahead of the others would not use what is of their window.
   if now >= fleet.heals_until and report.quarter <= fleet.quarter then
-    if wanted > 0 and may_probe() then
-      reads, overall, fleet.probed_at = min(1, wanted_reads), 1, now
+    if wanted_reads > 0 and may_probe(true) then
+      reads, overall, fleet.probed_at = 1, 1, now
+    elseif report.wants[UPLOADS] > 0 and may_probe(false) then
+      overall, fleet.probed_at = 1, now
     else
       reads, overall = granted_of_room()
     end
@@ -235,8 +240,8 @@ local function grant()
     if now < fleet.heals_until then return fleet.heals_until - now + 1, false end
     if report.quarter > fleet.quarter then return max(POLL_MS, fleet.ends_at - now), false end
     local has_reads = report.wants[UPLOADS] == 0
-    local cooldown = max(fleet.late_until, fleet.cooldown_until[OVERALL], has_reads and fleet.cooldown_until[READ] or 0)
-    if now < cooldown then return cooldown - now + 1, false end
+    local earliest = not_before(has_reads)
+    if now < earliest then return earliest - now + 1, false end
     local out, full = held + overall, full_meters(has_reads and 1 or OVERALL_QUARTER)
     if #full > 0 and out == 0 then
       local until_at = doubted_until(full)

@@ -12,9 +12,11 @@ end
 local function weigh(meter, known, own)
   local budget, doubt = ceil(meter / 2), doubts[meter]
   local number, at = report.numbers[meter], report.number_at[budget]
+  -- A 429 says the same: then the answer is a witness of its own.
+  local is_proven = number <= report.refused[meter]
   if doubt then
     -- No two requests have the same count: one that is repeated is no second witness.
-    if number > known and (ARGV[1] ~= doubt.process or at >= doubt.at) then
+    if number > known and (is_proven or ARGV[1] ~= doubt.process or at >= doubt.at) then
       doubts[meter] = nil
     elseif number < known and at >= doubt.at then
       known = max(doubt.usage, number)
@@ -25,7 +27,7 @@ local function weigh(meter, known, own)
   end
   if number <= known then return known end
   local explained = own + max(0, fleet.others) + (is_day(meter) and max(0, known) or 0)
-  if number > explained and not doubts[meter] then
+  if number > explained and not doubts[meter] and not is_proven then
     -- The youngest answer of the same report may contradict it already.
     local latest = report.latest[meter]
     doubts[meter] = {max(known, latest < number and latest or NONE), fleet.at, ARGV[1]}

@@ -43,10 +43,12 @@ local function put_row()
     if is_new then arrived_at = now + ms end
     own_unconfirmed[i] = {read, overall, arrived_at, int(counts == 1 and (in_window or ms > 0 or is_new))}
   end
+  local done_read, done = report.done[READ], report.done[OVERALL]
+  if not in_window then done_read, done = sum_done(own_unconfirmed) end
   row = {
     report.count, now, now, wanted > 0 and now or wanted_at, now + report.lease_ms,
     now + max(report.lease_ms, report.row_ms), report.held[READ], report.held[OVERALL],
-    in_window and report.done[READ] or 0, in_window and report.done[OVERALL] or 0,
+    done_read, done,
     report.wants[INTERACTIVE], report.wants[NORMAL], report.wants[BACKGROUND], report.wants[UPLOADS], ahead}
   fleet.most = max(fleet.most, fleet.known_rows)
 end

@@ -73,6 +73,15 @@ local function expire()
   end
 end
 
+-- What a process has ended in a window, as long as it has told nothing of that one itself.
+local function sum_done(entries)
+  local reads, all = 0, 0
+  for _, requests in ipairs(entries) do
+    if requests.in_window == 1 then reads, all = reads + requests.read, all + requests.overall end
+  end
+  return reads, all
+end
+
 local function begin_window()
   local quarter, ends_at = report.quarter, fleet.at + report.ms_left
   local new_day = floor(quarter / QUARTERS_PER_DAY) > floor(fleet.quarter / QUARTERS_PER_DAY)
@@ -140,8 +149,9 @@ local function begin_window()
     -- What does not divide evenly goes to somebody else next time.
     local ahead = row.done[OVERALL] + row.held[OVERALL] + row.ahead - least
     row.ahead = following and max(0, min(MOST_AHEAD, ahead)) or 0
-    row.done[READ], row.done[OVERALL] = 0, 0
-    put(i, row, carried(entries[i]))
+    local carried_entries = carried(entries[i])
+    row.done[READ], row.done[OVERALL] = sum_done(carried_entries)
+    put(i, row, carried_entries)
   end
   unconfirmed = {}
   fleet.quarter, fleet.turned_at, fleet.sure, fleet.ends_at = quarter, fleet.at, report.sure, ends_at

@@ -164,6 +164,7 @@ def steps(draw: st.DrawFn) -> tuple[Any, ...]:
             rarely(st.just(UNKNOWN), numbers),
             pair,
             rarely(st.just(UNKNOWN), numbers),
+            st.sampled_from([NONE, NONE, 0, 1]),  # above the limit, with a 429
             rarely(
                 st.sampled_from(LIMITS[:1]),
                 st.sampled_from([*LIMITS, UNKNOWN, (NONE, NONE, 100, 1_000), (100, 1_000, NONE, NONE), (0, 0, 0, 0)]),
@@ -192,8 +193,8 @@ def steps(draw: st.DrawFn) -> tuple[Any, ...]:
 def reported(step: tuple[Any, ...], fleet: Fleet) -> Report:
     """Return the report of a step."""
     (process, counts, unheard, seen, alone, quarters, sure, ms_left, held, done, numbers, latest, number_at) = step[:13]
-    (known, limits, limits_at, assumed, unconfirmed, refused, refused_ms, served, late, wants, in_advance) = step[13:24]
-    (lease_ms, row_ms, reserve) = step[24:27]
+    (known, above, limits, limits_at, assumed, unconfirmed, refused, refused_ms, served, late, wants) = step[13:24]
+    (in_advance, lease_ms, row_ms, reserve) = step[24:28]
     if isinstance(numbers, int):
         numbers = tuple(max(0, usage) + numbers for usage in fleet.usage)
     row = fleet.rows.get(process)
@@ -218,6 +219,7 @@ def reported(step: tuple[Any, ...], fleet: Fleet) -> Report:
         done=Spent(min(done), max(done)),
         numbers=numbers,
         latest=latest,
+        refused=UNKNOWN if above == NONE else numbers_of(number - above for number in numbers),
         number_at=pair(number_at),
         known=known,
         limits=limits,
@@ -399,6 +401,7 @@ class Draw:
             done=self.done if self.maybe(0.4) else self.spent(40),
             numbers=numbers_of(known) if self.maybe(0.5) else UNKNOWN,
             latest=self.numbers(),
+            refused=numbers_of(known) if self.maybe() else UNKNOWN,
             number_at=self.pair(),
             known=self.numbers(),
             limits=rng.choice([self.limits, self.limits, UNKNOWN, others_limits]),

@@ -25,15 +25,16 @@ class FleetMeter(MeterState):
         told: the highest number of an answer to a request of ours since it was last told; ``NONE`` for none.
         latest: of these the number of the youngest request.
         latest_number: its permit's number; it stays when the number is told.
+        refused: the highest of these that came with a 429 and was no lower than the limit.
     """
 
-    __slots__ = ("is_closed", "latest", "latest_number", "spoken_for", "told")
+    __slots__ = ("is_closed", "latest", "latest_number", "refused", "spoken_for", "told")
 
     def __init__(self, name: str, default_limit: int, turn: CounterTurn) -> None:
         super().__init__(name, default_limit, turn)
         self.spoken_for = 0
         self.is_closed = False
-        self.told = self.latest = NONE
+        self.told = self.latest = self.refused = NONE
         self.latest_number = NONE
 
     @property
@@ -105,7 +106,12 @@ class FleetMeter(MeterState):
     def _forget_told(self) -> None:
         self.spoken_for = 0
         self.is_closed = False
-        self.told = self.latest = NONE
+        self.told = self.latest = self.refused = NONE
+
+    def note_refusal(self, entry: LedgerEntry) -> None:
+        """Take in that an answer whose number was taken in is a 429."""
+        if self.latest_number == entry.number and self.limit is not None and self.latest >= self.limit:
+            self.refused = max(self.refused, self.latest)
 
     def settle_unconfirmed(self, until: dict[Completion, int], number_at: int) -> None:
         """Drop what a number of another process includes."""

@@ -73,13 +73,10 @@ class Grants:
     def reply(self) -> Reply:
         """Grant what may be granted, and return the answer."""
         fleet, report, wants = self._fleet, self._report, self._report.wants
-        granted, is_probe = NOTHING, False
+        granted = NOTHING
         # A process that is ahead of the others would not use what is of their window.
         if fleet.at >= fleet.heals_until and report.quarter <= fleet.quarter:
-            is_probe = wants.total > 0 and self._may_probe()
-            granted = Spent(min(1, wants.reads), 1) if is_probe else self._grant()
-        if is_probe:
-            fleet.probed_at = fleet.at
+            granted = self._probe() or self._grant()
         if granted.overall and fleet.first_at == NONE:
             fleet.first_at = fleet.at
         # A probe's answer is waited for as well.
@@ -137,6 +134,11 @@ class Grants:
     def _meter_room(self, meter: int) -> int:
         return self._fleet.room(meter, self._held, self._in_window, self._in_day)
 
+    def _not_before(self, reads: bool) -> int:
+        """Return until when no read, or no upload, goes."""
+        fleet = self._fleet
+        return max(fleet.late_until, fleet.cooldown_until[OVERALL], fleet.cooldown_until[READ] if reads else 0)
+
     def _bound_of_all(self) -> int:
         """Return how many more may be out, whatever room there is."""
         fleet = self._fleet
@@ -170,14 +172,22 @@ class Grants:
             bound = min(bound, max(1, room * ours // (2 * (ours + others))) - held)
         return bound
 
-    def _may_probe(self) -> bool:
+    def _probe(self) -> Spent | None:
+        """Return one request of those that wait, which asks whether there is room; None if none may."""
+        wants = self._report.wants
+        for reads, count in ((True, wants.reads), (False, wants.uploads)):
+            if count and self._may_probe(reads):
+                self._fleet.probed_at = self._fleet.at
+                return Spent(int(reads), 1)
+        return None
+
+    def _may_probe(self, reads: bool) -> bool:
         fleet = self._fleet
-        reads = self._report.wants.reads > 0
         budgets = (READ, OVERALL) if reads else (OVERALL,)
         # Permits that were carried over a turn are no requests of this window, but they are out all the same.
         if self._held.overall or not all(map(fleet.is_known, budgets)):
             return False
-        if (self._reads if reads else self._uploads) > 0 or fleet.at < max(fleet.late_until, *fleet.cooldown_until):
+        if (self._reads if reads else self._uploads) > 0 or fleet.at < self._not_before(reads):
             return False
         full = full_meters(fleet, reads)
         if full:
@@ -231,9 +241,9 @@ class Grants:
         if report.quarter > fleet.quarter:
             return max(POLL_MS, fleet.ends_at - fleet.at), False
         reads = report.wants.uploads == 0
-        cooldown = max(fleet.late_until, fleet.cooldown_until[OVERALL], fleet.cooldown_until[READ] if reads else 0)
-        if fleet.at < cooldown:
-            return cooldown - fleet.at + 1, False
+        not_before = self._not_before(reads)
+        if fleet.at < not_before:
+            return not_before - fleet.at + 1, False
         held, full = self._held.overall + granted.overall, full_meters(fleet, reads)
         if full and not held:
             until = doubted_until(fleet, full)

@@ -52,9 +52,11 @@ def _weigh(fleet: Fleet, report: Report, meter: int, usage: list[int], own: int)
     """Take in the number of a meter; see 5."""
     known, number, at = usage[meter], report.numbers[meter], report.number_at[meter // 2]
     doubt = fleet.doubts.get(meter)
+    # A 429 says the same: then the answer is a witness of its own.
+    is_proven = number <= report.refused[meter]
     if doubt is not None:
         # No two requests have the same count: one that is repeated is no second witness.
-        if number > known and (report.process != doubt.process or at >= doubt.at):
+        if number > known and (is_proven or report.process != doubt.process or at >= doubt.at):
             del fleet.doubts[meter]
         elif number < known and at >= doubt.at:
             usage[meter] = known = max(doubt.usage, number)
@@ -64,7 +66,7 @@ def _weigh(fleet: Fleet, report: Report, meter: int, usage: list[int], own: int)
     if number <= known:
         return
     explained = own + max(0, fleet.others) + (max(0, known) if meter in DAYS else 0)
-    if number > explained and meter not in fleet.doubts:
+    if number > explained and meter not in fleet.doubts and not is_proven:
         # The youngest answer of the same report may contradict it already.
         latest = report.latest[meter]
         fleet.doubts[meter] = Doubt(max(known, latest if latest < number else NONE), fleet.at, report.process)

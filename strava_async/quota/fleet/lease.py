@@ -14,6 +14,11 @@ Rules:
 - That nothing waits any more, though no request was started, is told within a second.
 - Where calls fail, they are tried again, less and less often. After as long as a lease lasts the meeting
   place is **away**.
+- Whatever happened, and whatever the replies say: two calls are 20 ms apart. A process to which nothing happens calls
+  after 0.2 s, 0.3 s and 0.45 s at the earliest, and then once in 0.7 s, as long as it waits for what it does not get;
+  and once in 3 s while anything is out. What happens adds two calls at most: it is told, and confirmed. That is an
+  answer, a call that waits or does not any more, a request that starts, a turn. So somebody who waits sees room within
+  a second.
 """
 
 from __future__ import annotations
@@ -25,7 +30,9 @@ from strava_async.quota.fleet.messages import NONE, OVERALL, READ, Reply, Spent,
 
 SPARE_SECONDS = 1.0  # of a lease that are not used: clocks differ, and a call takes time
 RENEW_SECONDS = 3.0
-GAP_SECONDS = 0.02  # between two calls of a process that has several requests out
+GAP_SECONDS = 0.02  # between two calls
+NEW_SECONDS = 0.1  # between a call that came to nothing, and one for another kind of request
+EMPTY_SECONDS = (0.2, 0.3, 0.45, 0.7)  # between calls that come to nothing, one after the other
 IDLE_SECONDS = 1.0
 CONFIRM_SECONDS = 2.0  # the writes that a promoted replica does not know are not as old
 HEARD_SECONDS = 10.0  # away, and without an answer for so long, one request at a time
@@ -53,7 +60,7 @@ class Lease:
         failures: calls in a row without a reply.
         away_at: the monotonic instant at which the meeting place is away; inf while it answers.
         starts: requests started since the last call.
-        alone: whether some were started while the meeting place was away, since it answered last.
+        alone: whether some were started while the meeting place was away, which no call that it answered has told.
         reserved_until: the monotonic instant until which the reserve holds background calls back, as last told.
         on_news: called when the next call may be due earlier than before; it only takes note.
     """
@@ -70,7 +77,7 @@ class Lease:
         self.failures = 0
         self.away_at = math.inf
         self.starts = 0
-        self.alone = False
+        self.alone = self._alone_since = False
         self.reserved_until = -math.inf
         self.on_news: Callable[[], object] = _nothing
         self._random = random
@@ -81,6 +88,7 @@ class Lease:
         self._started_at = self._granted_at = -math.inf
         self._poll_at = -math.inf
         self._polls = 0
+        self._empties = 0  # calls in a row that asked for units, and got none
         self._is_empty = False
         self._shares = False  # whether there are others, as last told
         self._tell_seconds = 0.0
@@ -113,7 +121,7 @@ class Lease:
                 self._owed[READ] += 1
         self.starts += 1
         if now >= self.away_at:
-            self.alone = True
+            self.alone = self._alone_since = True
         self._started_at = now
 
     def put_back(self, reads: bool, now: float) -> None:
@@ -139,7 +147,7 @@ class Lease:
         self.drop()
         if self._processes:
             self._processes, self._processes_before = 0, self._processes
-        self._poll_at, self._is_empty, self._polls = at, False, 0
+        self._poll_at, self._is_empty, self._polls, self._empties = at, False, 0, 0
         self.reserved_until = -math.inf
 
     def note_sleep(self, seconds: float) -> None:
@@ -174,7 +182,7 @@ class Lease:
         at = min(self._tell_at, self._confirm_at)
         holds = self.free[OVERALL] > 0
         if wants.total:
-            at = min(at, now if self._is_new(wants) else self._poll_at)
+            at = min(at, self._new_at(now) if self._is_new(wants) else self._poll_at)
         if out or holds:
             at = min(at, self._last_at + min(RENEW_SECONDS, self.seconds / 3))
         if not wants.total and self._shares:
@@ -184,7 +192,11 @@ class Lease:
                 at = min(at, self._last_at + IDLE_SECONDS)
         if self.failures:
             return max(at, self._retry_at)
-        return max(at, self._last_at + GAP_SECONDS) if out > 1 else at
+        return max(at, self._last_at + GAP_SECONDS)
+
+    def _new_at(self, now: float) -> float:
+        """Return when to ask for a kind of request that the last call did not ask for."""
+        return max(now, self._last_at + NEW_SECONDS) if self._empties else now
 
     def _idle_at(self) -> float:
         """Return from when on units in hand are idle, where nothing waits."""
@@ -213,6 +225,7 @@ class Lease:
         self._tell_at = self._confirm_at = math.inf
         self.starts = 0
         self._owed = [0, 0]
+        self._alone_since = False
         return soon
 
     def take(self, reply: Reply, granted: Spent, wants: Wants, now: float) -> None:
@@ -225,7 +238,7 @@ class Lease:
             now: monotonic.
         """
         self.acknowledged, self.seen, self.at = self.count, reply.sequence, reply.at
-        self.failures, self.away_at, self.alone = 0, math.inf, False
+        self.failures, self.away_at, self.alone = 0, math.inf, self._alone_since
         self._last_at = now
         self._processes, self.heals = max(self._processes, reply.processes), reply.heals
         if now >= self.until:
@@ -243,6 +256,7 @@ class Lease:
         self._tell_seconds = reply.tell_ms / 1_000
         self.reserved_until = now + reply.reserved_ms / 1_000 if reply.reserved_ms else -math.inf
         self._polls = self._polls + 1 if reply.backs_off and not granted.overall else 0
+        self._empties = self._empties + 1 if unmet and not granted.overall else 0
         self._is_empty = unmet and reply.poll_ms == NONE
         if not unmet:
             self._wants, self._poll_at = Wants(), -math.inf
@@ -252,6 +266,8 @@ class Lease:
             seconds = reply.poll_ms / 1_000
             if self._polls > 1:
                 seconds = min(_MAX_POLL_SECONDS, seconds * 2.0 ** min(self._polls - 1, 10))
+            if self._empties:
+                seconds = max(seconds, EMPTY_SECONDS[min(self._empties, len(EMPTY_SECONDS)) - 1])
             # Never earlier: some of these waits end at an instant that is known.
             self._poll_at = now + seconds + min(seconds, _MOST_JITTER_SECONDS) * _JITTER * self._random()
 

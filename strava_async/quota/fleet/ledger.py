@@ -125,6 +125,9 @@ class FleetLedger(Ledger):
         at = self._grant_at.pop(entry.number, NONE)
         free = self.lease.free
         super().settle(entry, status_code, headers, now)
+        if status_code == 429:
+            for meter in self._meters:
+                meter.note_refusal(entry)
         if free[OVERALL] and (is_full(self.overall) or is_full(self.read)):
             # Others have spent what is in hand.
             self.lease.drop(reads_alone=not is_full(self.overall))
@@ -201,6 +204,7 @@ class FleetLedger(Ledger):
             done=Spent(read.quarter.own - read.out, overall.quarter.own - overall.out),
             numbers=numbers_of(meter.told for meter in meters),
             latest=numbers_of(meter.latest for meter in meters),
+            refused=numbers_of(meter.refused for meter in meters),
             number_at=notes.numbers(),
             known=numbers_of(meter.usage for meter in meters),
             limits=limits,

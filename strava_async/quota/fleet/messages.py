@@ -119,6 +119,7 @@ class Report:
         done: what ended in its window, unconfirmed requests included.
         numbers: the highest numbers of answers to its own requests since the last acknowledged call.
         latest: of these the numbers of its youngest request.
+        refused: of these the highest that came with a 429 and were no lower than the limit: nobody doubts them.
         number_at: for each budget, the grant of the youngest request of this window that brought a number.
         known: what the last reply, and answers since, told of usage. For books that were lost.
         limits: Strava's, as far as it knows.
@@ -150,6 +151,7 @@ class Report:
     done: Spent = NOTHING
     numbers: Numbers = UNKNOWN
     latest: Numbers = UNKNOWN
+    refused: Numbers = UNKNOWN
     number_at: Pair = (NONE, NONE)
     known: Numbers = UNKNOWN
     limits: Numbers = UNKNOWN

@@ -12,8 +12,8 @@ In the order of the code:
 4. The window turns, for all, when a process is sure that Strava's clock has. What is held goes along. Where none is
    sure, it turns when it should be over by the clock of the meeting place and that of a process.
 5. The highest of Strava's numbers counts. One that the requests of all processes do not explain is in doubt, until a
-   second answer is higher: no two requests have the same count. The lower number of a younger request refutes it, and
-   slow start follows. Limits are those of the youngest.
+   second answer is higher: no two requests have the same count. So is none that came with a 429 and says full. The
+   lower number of a younger request refutes it, and slow start follows. Limits are those of the youngest.
 6. A number settles the unconfirmed requests that had arrived before its own request was granted.
 7. After a 429 that no number explains nothing is sent for 5 s, 10 s, ... 300 s, then one request at a time until one is
    served. Where Strava's counter turns late, nothing is sent until it should have, and one request asks.
@@ -38,6 +38,7 @@ from strava_async.quota.fleet.messages import (
     Pair,
     Reply,
     Report,
+    Spent,
     Unconfirmed,
     numbers_of,
 )
@@ -210,7 +211,7 @@ def _begin_window(fleet: Fleet, quarter: int) -> None:
         # What does not divide evenly goes to somebody else next time.
         ahead = max(0, min(MOST_AHEAD, row.done.overall + row.held.overall + row.ahead - least)) if following else 0
         unconfirmed = _carried(fleet, row.unconfirmed, new_day)
-        fleet.rows[process] = replace(row, done=NOTHING, unconfirmed=unconfirmed, ahead=ahead)
+        fleet.rows[process] = replace(row, done=_done(unconfirmed), unconfirmed=unconfirmed, ahead=ahead)
     fleet.quarter, fleet.turned_at = quarter, fleet.at
 
 
@@ -224,6 +225,14 @@ def _carried(fleet: Fleet, all_requests: Iterable[Unconfirmed], new_day: bool) -
     """Return what may be counted in a window that begins now as part of it; the rest is of the day that it was in."""
     carried = [each._replace(in_window=each.in_window and each.until > fleet.at - LATE_MS) for each in all_requests]
     return tuple(each for each in carried if each.in_window or not new_day)
+
+
+def _done(unconfirmed: Iterable[Unconfirmed]) -> Spent:
+    """Return what a process has ended in a window, as long as it has told nothing of that one itself."""
+    done = NOTHING
+    for each in unconfirmed:
+        done = done.plus(each) if each.in_window else done
+    return done
 
 
 # -- what a process tells (5, 6) ---------------------------------------------------------------------------------------
@@ -250,7 +259,7 @@ def _put_row(fleet: Fleet, report: Report) -> None:
         lease_until=now + report.lease_ms,
         known_until=now + max(report.lease_ms, report.row_ms),
         held=report.held,
-        done=report.done if in_window else NOTHING,
+        done=report.done if in_window else _done(unconfirmed),
         wants=report.wants,
         unconfirmed=unconfirmed,
         ahead=0 if before is None else before.ahead,

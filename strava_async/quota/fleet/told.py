@@ -42,7 +42,7 @@ class Told(NamedTuple):
             usage: int | None = reply.usage[index]
             usage = None if usage == NONE else usage
             if (meter.told, meter.latest_number) == self.numbers[index]:
-                meter.told = meter.latest = NONE
+                meter.told = meter.latest = meter.refused = NONE
                 meter.usage = usage
             elif usage is not None:
                 meter.usage = max(meter.usage or 0, usage)

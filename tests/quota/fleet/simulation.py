@@ -20,6 +20,7 @@ from strava_async.quota.fleet.state import Fleet
 from strava_async.quota.fleet.sync import sync
 from strava_async.quota.values import Priority, QuotaClass
 from strava_async.testing.meters import MeterLimits, Meters, RateClass
+from tests.quota.fleet.call_rate import CallRate
 from tests.quota.simulation import TEN_O_CLOCK, Client, Job, Latency, World, steady
 
 TIMEOUT_SECONDS = 0.5
@@ -115,7 +116,7 @@ def breaches(fleet: Fleet, reply: Reply) -> int:
 
 
 class FleetDesk:
-    """The limiter of one process."""
+    """The limiter of one process. It may not call more often than is stated."""
 
     def __init__(
         self, place: Place, name: str, *, reserve: float = 0.2, away: str = "share", skew: float = 0.0
@@ -134,6 +135,9 @@ class FleetDesk:
         self.queue = WaitQueue(self.ledger)
         self.is_alive = True
         self.calls = 0
+        self.alone: set[float] = set()  # since when the place was away, each time that it sent something then
+        self._rate = CallRate(world.now)
+        self._quarter = self.ledger.window.quarter
         self.waits: list[tuple[float, Job]] = []
         self.started: Counter[int] = Counter()
         self._in_flight: Report | None = None
@@ -163,49 +167,65 @@ class FleetDesk:
                 self._jobs.pop(waiter).refused = True
                 return
         self.queue.enter(waiter)
+        self._rate.note_event()
 
     def answered(self, job: Job, status: int, headers: dict[str, str], now: float) -> None:
-        if self.is_paused:
-            self._late.append(lambda: self.answered(job, status, headers, self.place.world.now))
-        elif self.is_alive:
-            self.ledger.settle(job.handle.outcome, status, headers, now - self.lag)
+        entry = job.handle.outcome  # now: what was refused waits again before a paused process takes that in
+        self._soon(lambda at: self.ledger.settle(entry, status, headers, at))
 
     def lost(self, job: Job, now: float) -> None:
-        if self.is_paused:
-            self._late.append(lambda: self.lost(job, self.place.world.now))
-        elif job in self._jobs.values():  # it was refused, and waits again
+        if job in self._jobs.values():  # it was refused, and waits again
             self.cancel(job, now)
+            return
+        entry = job.handle.outcome
+        self._soon(lambda at: self.ledger.abandon(entry, at))
+
+    def _soon(self, take_in: Callable[[float], None]) -> None:
+        """Let the ledger take something in, at its own instant: once the process goes on."""
+        if self.is_paused:
+            self._late.append(lambda: self._soon(take_in))
         elif self.is_alive:
-            self.ledger.abandon(job.handle.outcome, now - self.lag)
+            take_in(self.place.world.now - self.lag)
+            self._rate.note_event()
 
     def cancel(self, job: Job, now: float) -> None:
         self.queue.leave(job.handle)
         self._jobs.pop(job.handle)
+        self._rate.note_event()
 
     def serve(self, now: float) -> list[Job]:
         if not self.is_alive or self.is_paused:
             return []
         local = now - self.lag
         self.ledger.roll_windows(local)
+        if self.ledger.window.quarter != self._quarter:
+            self._quarter = self.ledger.window.quarter
+            self._rate.note_event()
         started = []
         while (waiter := self.queue.next_start(local)) is not None:
+            if local >= self.ledger.lease.away_at:
+                self.alone.add(self.ledger.lease.away_at)
             waiter.outcome = self.ledger.book(waiter.quota_class, waiter.priority, local)
             job = self._jobs.pop(waiter)
             self.started[int(self.place.world.server_time(now) // 900)] += 1
             self.waits.append((now, job))
             self.place.under_way.append((now + job.there, job.reads))
             started.append(job)
+            self._rate.note_event()
         while (waiter := self.queue.next_refusal(local)) is not None:
             self._jobs.pop(waiter).refused = True
+            self._rate.note_event()
         if self._in_flight is None and self.ledger.due(self.wants, local) <= local:
             self._in_flight = self.ledger.report(self.wants, local)
             self.calls += 1
+            self._rate.count(local)
             self.place.call(self, self._in_flight)
         return started
 
     def release(self, job: Job, now: float) -> None:
         """Give back the permit of a job that is never sent."""
         self.ledger.release(job.handle.outcome, now - self.lag)
+        self._rate.note_event()
 
     def returned(self, report: Report, reply: Reply | None) -> None:
         if self.is_paused:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from strava_async.quota.fleet.ledger import FleetLedger
-from strava_async.quota.fleet.messages import Reply, Report, Spent, Wants
+from strava_async.quota.fleet.messages import NONE, UNKNOWN, Reply, Report, Spent, Wants
 from strava_async.quota.fleet.state import Fleet
 from strava_async.quota.fleet.sync import sync
 from strava_async.quota.values import Priority, QuotaClass
@@ -109,6 +109,34 @@ def test_a_call_that_fails_prolongs_nothing(holder: Holder) -> None:
     assert holder.holds()
     holder.now += 0.1
     assert not holder.holds()
+
+
+def test_that_a_process_went_on_alone_is_told_also_where_it_did_while_a_call_was_under_way(holder: Holder) -> None:
+    holder.ledger.report(Wants(normal=1), holder.now)
+    holder.ledger.fail(holder.now)
+    holder.now += 20
+    report = holder.ledger.report(Wants(normal=1), holder.now)
+    assert not report.alone
+    holder.start()
+    holder.ledger.take(holder.answer(report), holder.now)
+    assert holder.ledger.report(Wants(), holder.now).alone
+    holder.ledger.take(holder.call(Wants()), holder.now)
+    assert not holder.ledger.report(Wants(), holder.now).alone
+
+
+@pytest.mark.parametrize(("status", "used", "refused"), [(429, 101, 101), (429, 99, NONE), (200, 101, NONE)])
+def test_a_number_that_says_full_with_a_429_is_told_as_such(
+    holder: Holder, status: int, used: int, refused: int
+) -> None:
+    entry = holder.ledger.book(QuotaClass.READ, Priority.NORMAL, holder.now)
+    fields = {"X-RateLimit-Limit": "200,2000", "X-ReadRateLimit-Limit": "100,1000"}
+    usage = {"X-RateLimit-Usage": f"{used},{used}", "X-ReadRateLimit-Usage": f"{used},{used}"}
+    date = {"Date": "Tue, 06 Jan 2026 10:05:00 GMT"}
+    holder.ledger.settle(entry, status, {**fields, **usage, **date}, holder.now)
+    report = holder.ledger.report(Wants(), holder.now)
+    assert report.refused == (refused, NONE, NONE, NONE)
+    holder.ledger.take(holder.answer(report), holder.now)
+    assert holder.ledger.report(Wants(), holder.now).refused == UNKNOWN
 
 
 def test_what_was_started_alone_while_a_call_was_under_way_is_taken_off_its_grant(holder: Holder) -> None:

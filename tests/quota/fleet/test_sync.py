@@ -402,6 +402,27 @@ def test_a_quarter_hour_that_is_full_by_one_answer_is_asked_about_once(room: Roo
     assert room.tell("a", wants=Wants(normal=5)).granted.read > 0
 
 
+def test_a_429_that_says_full_is_a_witness_of_its_own(room: Room) -> None:
+    room.tell("a", wants=Wants(normal=1))
+    full = {"numbers": (101, 101, 101, 101), "latest": (101, 101, 101, 101), "refused": (101, NONE, NONE, NONE)}
+    reply = room.answer("a", 1, 101, **full, wants=Wants(normal=1))
+    assert (reply.granted, reply.poll_ms) == (NOTHING, NONE)
+    assert 0 not in room.fleet.doubts
+    assert 2 in room.fleet.doubts
+
+
+def test_an_upload_asks_about_what_it_spends_where_reads_wait_for_what_is_surely_full(room: Room) -> None:
+    for process, usage in (("a", 100), ("b", 101)):
+        room.tell(process, wants=Wants(normal=1))
+        room.answer(process, 1, 0, numbers=(usage, 200, 12, 12), latest=(usage, 200, 12, 12))
+    room.tell("a", wants=Wants(uploads=1))
+    held = {"held": NOTHING, "done": Spent(12, 13), "number_at": (NONE, room._replies["a"].at)}
+    room.tell("a", numbers=(NONE, NONE, 200, 200), latest=(NONE, NONE, 200, 200), **held)
+    assert 2 in room.fleet.doubts
+    assert room.tell("b", wants=Wants(normal=5)).granted == NOTHING
+    assert room.tell("b", wants=Wants(normal=5, uploads=5)).granted == Spent(0, 1)
+
+
 def test_who_asks_about_a_full_quarter_hour_in_vain_ends_the_questions(room: Room) -> None:
     room.tell("a", wants=Wants(normal=1))
     room.answer("a", 1, 100, wants=Wants(normal=1))
@@ -488,6 +509,18 @@ def test_no_probe_goes_where_ours_may_have_filled_the_window(room: Room) -> None
     assert reply.granted == NOTHING
     # Nothing can become free before the turn: nobody is to ask again.
     assert reply.poll_ms == NONE
+
+
+def test_no_probe_goes_where_a_process_that_has_not_turned_may_have_filled_the_window(room: Room) -> None:
+    room.tell("a", wants=Wants(normal=40))
+    room.tell("b", wants=Wants(normal=40))
+    room.tell("c", quarter=QUARTER + 1, ms_left=900_000)
+    following = {"quarter": QUARTER + 1, "held": NOTHING, "number_at": (NONE, NONE)}
+    # All of these have been answered without a number, or not at all; the clock of one is behind.
+    room.tell("a", **following, done=reads(40), unconfirmed=(Unconfirmed(40, 40),))
+    room.tell("b", held=NOTHING, done=reads(60), unconfirmed=(Unconfirmed(60, 60),))
+    assert room.fleet.own() == reads(100)
+    assert room.tell("a", wants=Wants(normal=1)).granted == NOTHING
 
 
 def test_polls_for_unconfirmed_units_become_longer_and_end_with_a_full_number(room: Room) -> None:
