@@ -26,6 +26,7 @@ LAYERS = [
     "client redis",
     "login",
     "application",
+    "harvest",
     "fastapi demo",
     "cli",
     "__main__",
@@ -56,6 +57,7 @@ PURE |= {
 }
 PURE |= {"stores.redis_scripts", "stores.redis_errors", "stores.redis_settings", "stores.sealing"}
 PURE |= {f"webhooks.redis_{name}" for name in ("scripts", "owner_scripts", "admin_scripts", "values")}
+PURE |= {f"harvest.{name}" for name in ("agenda", "base", "kinds", "listing", "plan", "rows", "sqlite_schema")}
 PURE |= {"cli.quota_rows", "request.json_values", "request.decompression", "login.pages"}
 IMPURE = {"anyio", "asyncio", "trio", "httpx", "httpx2", "time", "os", "random", "sniffio", "logging"}
 EXTRAS = {"opentelemetry", "starlette", "uvicorn", "fastapi", "redis", "rich", "typer", "multipart", "python_multipart"}

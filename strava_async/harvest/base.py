@@ -1,0 +1,260 @@
+"""What a harvest keeps, as plain values, and the Protocol of what keeps it: ``HarvestStore``.
+
+An athlete has a list of activities, each with its list row; and resources, such as the detail of an activity. Instants
+are epoch seconds by the machine's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from strava_async.harvest.kinds import Kind
+
+GZIP = "gzip"
+
+
+class State(StrEnum):
+    """What is known of a resource: ``NONE`` is that Strava has none, ``PENDING`` that it is not ready yet."""
+
+    STORED = "stored"
+    NONE = "none"
+    PENDING = "pending"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What came of asking for something.
+
+    Attributes:
+        kind: what it is.
+        key: the id of the activity, of the gear, or of the athlete, as text.
+        state: what is known of it. A failure keeps the body that came before.
+        fetched_at: when the body came, or was found to be none; of a failure without a body, when it failed.
+        stamp: of the list row that it was fetched for; see ``kinds``.
+        status: the HTTP status; 0 where there was no answer.
+        retry_at: when to ask again at the earliest; None where a change or age decides.
+        tries: failures, or answers that it is not ready, since it last came.
+        reason: of the failure.
+        body: the JSON as it came, in ``coding``; None if there is none, or if it was not asked for.
+        coding: ``gzip``, or empty.
+    """
+
+    kind: Kind
+    key: str
+    state: State
+    fetched_at: float
+    stamp: str = ""
+    status: int = 200
+    retry_at: float | None = None
+    tries: int = 0
+    reason: str = ""
+    body: bytes | None = field(default=None, repr=False)
+    coding: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """An activity, by its list row.
+
+    Attributes:
+        id: its id.
+        start: when it started.
+        sport_type: Strava's name for the sport.
+        gear_id: the bike or shoes; empty if none.
+        has_distance: whether it covers a distance.
+        stamps: see ``kinds``.
+        empty: the kinds of which the row says that there is nothing.
+    """
+
+    id: int
+    start: float
+    sport_type: str
+    gear_id: str
+    has_distance: bool
+    stamps: Mapping[Kind, str]
+    empty: frozenset[Kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A list row to be kept: the activity, and all of Strava's fields."""
+
+    activity: Activity
+    fields: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An activity that is held, and what is known of its resources, without their bodies."""
+
+    activity: Activity
+    resources: Mapping[Kind, Resource]
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """One reading of an athlete's list, from now back to ``after``.
+
+    Attributes:
+        number: which of the athlete's.
+        began_at: when it began; the list is read up to here.
+        after: the start of the oldest activities that it looks for; None for all there are.
+        before: where the next page begins.
+        is_complete: whether it looks for all that is wanted, and not for what is new.
+        page: which page from there; see ``listing``.
+    """
+
+    number: int
+    began_at: float
+    after: float | None
+    before: float
+    is_complete: bool
+    page: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class AthleteState:
+    """How far an athlete's list is.
+
+    Attributes:
+        walk: the reading that is not at its end; None if there is none.
+        walks: how many have begun.
+        listed_at: when the last that came to its end began; None if none has.
+        complete_at: the same of the last that was complete, back to ``complete_after``.
+        complete_after: the ``after`` of that one.
+        is_list_due: whether the list is to be read completely, whenever that was done last.
+        checks: activities that Strava is to be asked about, because something said that they changed or are gone; the
+            oldest 500 of them.
+    """
+
+    walk: Walk | None = None
+    walks: int = 0
+    listed_at: float | None = None
+    complete_at: float | None = None
+    complete_after: float | None = None
+    is_list_due: bool = False
+    checks: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What is written together, for one athlete: all of it, or nothing.
+
+    Attributes:
+        athlete_id: whose.
+        state: how far the list is now; ``checks`` of it are not written.
+        rows: of the list; seen by the walk ``seen_in``, unless that is 0.
+        listed_at: when the rows came.
+        seen_in: see ``rows``.
+        ended: the walk that came to its end: activities in its range that it has not seen are to be checked.
+        resources: in place of those with the same kind and key. One without a body keeps the body that is there if its
+            state is failed.
+        check: activities to be checked.
+        checked: activities that are not to be checked any more.
+        gone: activities to be deleted, with everything of them.
+    """
+
+    athlete_id: int
+    state: AthleteState | None = None
+    rows: Sequence[Row] = ()
+    listed_at: float = 0.0
+    seen_in: int = 0
+    ended: Walk | None = None
+    resources: Sequence[Resource] = ()
+    check: Sequence[int] = ()
+    checked: Sequence[int] = ()
+    gone: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCounts:
+    """What a store holds.
+
+    Attributes:
+        athletes: how many.
+        activities: how many.
+        resources: how many of each kind and state.
+        oldest: when the oldest of it came; None if it holds nothing.
+    """
+
+    athletes: int
+    activities: int
+    resources: Mapping[tuple[Kind, State], int]
+    oldest: float | None
+
+    def of(self, kind: Kind, state: State = State.STORED) -> int:
+        """Return how many there are of a kind."""
+        return self.resources.get((kind, state), 0)
+
+
+class HarvestStore(Protocol):
+    """Keeps what a harvest fetches. ``tests/harvest/contract.py`` of the project tests one.
+
+    Rules:
+
+    - When ``write`` has returned, what it was given survives the process, however that ends.
+    - What belongs to an athlete is written only between ``add_athlete`` and ``delete_athlete``: a request that was in
+      flight when the athlete was deleted leaves nothing.
+    - One harvest at a time: see ``hold``. Whoever does not hold it may still read, check and delete.
+    """
+
+    def hold(self, athlete_id: int) -> AbstractAsyncContextManager[None]:
+        """Return a context in which no other store, in this process or another, harvests this athlete.
+
+        Raises:
+            StoreError: another does; it says who.
+        """
+        ...
+
+    async def add_athlete(self, athlete_id: int) -> AthleteState:
+        """Return how far an athlete's list is; who is not known is known from now on."""
+        ...
+
+    async def state(self, athlete_id: int) -> AthleteState | None:
+        """Return how far an athlete's list is; None for one who is not known."""
+        ...
+
+    async def write(self, changes: Changes) -> None:
+        """Write; nothing happens for an athlete who is not known."""
+        ...
+
+    async def scan(self, athlete_id: int, after: Activity | None, limit: int) -> list[Held]:
+        """Return an athlete's activities, newest first, those that come after one of them, with their resources."""
+        ...
+
+    async def resources(
+        self, athlete_id: int, *, kinds: Sequence[Kind] | None = None, state: State | None = None, limit: int = 1000
+    ) -> list[Resource]:
+        """Return an athlete's resources without their bodies: the fewest tries first, and of these the oldest."""
+        ...
+
+    async def read(self, athlete_id: int, kind: Kind, key: int | str) -> Resource | None:
+        """Return a resource with its body; None if it was never asked for."""
+        ...
+
+    async def athlete_ids(self) -> list[int]:
+        """Return the athletes that are known, in ascending order."""
+        ...
+
+    async def counts(self, athlete_id: int | None = None) -> StoreCounts:
+        """Return what is held of one athlete, or of all."""
+        ...
+
+    async def delete_athlete(self, athlete_id: int) -> None:
+        """Delete everything of an athlete, so that no byte of it is left in a file."""
+        ...
+
+    async def purge(self, older_than: float) -> int:
+        """Delete what came before that instant, and with an activity all that is of it.
+
+        No byte is left of that in a file, nor of what was deleted before.
+
+        Returns:
+            how many activities and resources were deleted.
+        """
+        ...

@@ -1,0 +1,119 @@
+"""What is read from a harvest's file, within a transaction."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from strava_async.harvest.base import Activity, AthleteState, Held, Resource, State, StoreCounts
+from strava_async.harvest.kinds import OF_ACTIVITIES, Kind
+from strava_async.harvest.sqlite_writes import MOST_CHECKS, read_state
+
+_ACTIVITY = "id, start, sport_type, gear_id, has_distance, stamps, empty"
+_RESOURCE = "kind, id, state, fetched_at, stamp, status, retry_at, tries, reason, coding"
+
+
+def state(connection: sqlite3.Connection, athlete_id: int) -> AthleteState | None:
+    """See ``HarvestStore.state``."""
+    row = connection.execute("select state from athletes where athlete_id = ?", (athlete_id,)).fetchone()
+    if row is None:
+        return None
+    query = "select activity_id from checks where athlete_id = ? order by rowid limit ?"
+    checks = connection.execute(query, (athlete_id, MOST_CHECKS)).fetchall()
+    return read_state(row[0], tuple(activity_id for (activity_id,) in checks))
+
+
+def scan(connection: sqlite3.Connection, athlete_id: int, after: Activity | None, limit: int) -> list[Held]:
+    """See ``HarvestStore.scan``."""
+    start, activity_id = (math.inf, 0) if after is None else (after.start, after.id)
+    query = (
+        f"select {_ACTIVITY} from activities where athlete_id = ? and (start, id) < (?, ?) "
+        "order by start desc, id desc limit ?"
+    )
+    rows = connection.execute(query, (athlete_id, start, activity_id, limit)).fetchall()
+    found: dict[int, dict[Kind, Resource]] = {row[0]: {} for row in rows}
+    for some in _chunks([row[0] for row in rows], 500):
+        query = (
+            f"select activity_id, {_RESOURCE} from resources where activity_id in ({', '.join('?' * len(some))}) "
+            "and athlete_id = ?"
+        )
+        for activity_id, *values in connection.execute(query, (*some, athlete_id)):
+            resource = _resource(values)
+            found[activity_id][resource.kind] = resource
+    return [Held(_activity(row), found[row[0]]) for row in rows]
+
+
+def resources(
+    connection: sqlite3.Connection, athlete_id: int, kinds: Sequence[Kind] | None, state: State | None, limit: int
+) -> list[Resource]:
+    """See ``HarvestStore.resources``."""
+    chosen = list(Kind if kinds is None else kinds)
+    query = (
+        f"select {_RESOURCE} from resources where athlete_id = ? and kind in ({', '.join('?' * len(chosen))}) "
+        "and state = ifnull(?, state) order by tries, fetched_at, kind, id limit ?"
+    )
+    return [_resource(values) for values in connection.execute(query, (athlete_id, *chosen, state, limit))]
+
+
+def read(connection: sqlite3.Connection, athlete_id: int, kind: Kind, key: str) -> Resource | None:
+    """See ``HarvestStore.read``."""
+    query = f"select {_RESOURCE}, body from resources where athlete_id = ? and kind = ? and id = ?"
+    values = connection.execute(query, (athlete_id, kind, key)).fetchone()
+    return None if values is None else _resource(values[:-1], values[-1])
+
+
+def athlete_ids(connection: sqlite3.Connection) -> list[int]:
+    """See ``HarvestStore.athlete_ids``."""
+    return [athlete_id for (athlete_id,) in connection.execute("select athlete_id from athletes order by athlete_id")]
+
+
+def deletions(connection: sqlite3.Connection) -> int:
+    """Return how many deletions there were since the file was last rewritten."""
+    row = connection.execute("select value from meta where name = 'deletions'").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def counts(connection: sqlite3.Connection, athlete_id: int | None) -> StoreCounts:
+    """See ``HarvestStore.counts``."""
+
+    def one(query: str) -> Any:
+        where = "" if athlete_id is None else " where athlete_id = ?"
+        return connection.execute(query + where, () if athlete_id is None else (athlete_id,)).fetchone()[0]
+
+    where = "" if athlete_id is None else "where athlete_id = ?"
+    query = f"select kind, state, count(*) from resources {where} group by kind, state"
+    groups = connection.execute(query, () if athlete_id is None else (athlete_id,)).fetchall()
+    ages = [one("select min(fetched_at) from resources"), one("select min(listed_at) from activities")]
+    return StoreCounts(
+        athletes=one("select count(*) from athletes"),
+        activities=one("select count(*) from activities"),
+        resources={(Kind(kind), State(state)): count for kind, state, count in groups},
+        oldest=min((age for age in ages if age is not None), default=None),
+    )
+
+
+def _activity(row: Sequence[Any]) -> Activity:
+    activity_id, start, sport_type, gear_id, has_distance, stamps, empty = row
+    return Activity(
+        id=activity_id,
+        start=start,
+        sport_type=sport_type or "",
+        gear_id=gear_id or "",
+        has_distance=bool(has_distance),
+        stamps=dict(zip(OF_ACTIVITIES, json.loads(stamps), strict=True)),
+        empty=frozenset(Kind(kind) for kind in empty.split()),
+    )
+
+
+def _resource(values: Sequence[Any], body: bytes | None = None) -> Resource:
+    kind, key, state, fetched_at, stamp, status, retry_at, tries, reason, coding = values
+    return Resource(
+        Kind(kind), key, State(state), fetched_at, stamp, status, retry_at, tries, reason, body=body, coding=coding
+    )
+
+
+def _chunks(ids: Sequence[int], size: int) -> list[Sequence[int]]:
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
