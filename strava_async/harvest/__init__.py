@@ -18,7 +18,9 @@ if TYPE_CHECKING:
         Walk,
     )
     from strava_async.harvest.kinds import Kind
+    from strava_async.harvest.outcome import Counts, Failure, Outcome, Progress, Slice
     from strava_async.harvest.plan import Plan
+    from strava_async.harvest.run import Harvest
     from strava_async.harvest.store_sqlite import SqliteHarvestStore
 else:
     __getattr__, __dir__ = lazy(
@@ -27,12 +29,18 @@ else:
             "Activity": "base",
             "AthleteState": "base",
             "Changes": "base",
+            "Counts": "outcome",
+            "Failure": "outcome",
+            "Harvest": "run",
             "HarvestStore": "base",
             "Held": "base",
             "Kind": "kinds",
+            "Outcome": "outcome",
             "Plan": "plan",
+            "Progress": "outcome",
             "Resource": "base",
             "Row": "base",
+            "Slice": "outcome",
             "SqliteHarvestStore": "store_sqlite",
             "State": "base",
             "StoreCounts": "base",
@@ -44,12 +52,18 @@ __all__ = [
     "Activity",
     "AthleteState",
     "Changes",
+    "Counts",
+    "Failure",
+    "Harvest",
     "HarvestStore",
     "Held",
     "Kind",
+    "Outcome",
     "Plan",
+    "Progress",
     "Resource",
     "Row",
+    "Slice",
     "SqliteHarvestStore",
     "State",
     "StoreCounts",

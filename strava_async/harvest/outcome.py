@@ -1,0 +1,105 @@
+"""What a harvest says of itself: ``Progress`` while it runs, ``Outcome`` and ``Slice`` at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from strava_async.harvest.kinds import Kind
+
+MOST_FAILURES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something that was not fetched.
+
+    Attributes:
+        athlete_id: whose.
+        kind: what; None for the list of activities, or for everything of the athlete.
+        key: of what: the id of the activity or gear; empty for a list.
+        reason: the error.
+    """
+
+    athlete_id: int
+    kind: Kind | None
+    key: str
+    reason: str
+
+    def __str__(self) -> str:
+        what = "the list" if self.kind is None else f"{self.kind} of {self.key}"
+        return f"athlete {self.athlete_id}: {what}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a harvest has done.
+
+    Attributes:
+        requests: that were sent, but for repetitions after a failure.
+        listed: activities that were on lists.
+        stored: resources that came, by kind.
+        none: resources that Strava does not have.
+        pending: stream sets that are not ready yet.
+        gone: activities that were deleted because Strava does not have them any more.
+        failed: requests that failed.
+        purged: activities and resources that were deleted because of their age.
+    """
+
+    requests: int
+    listed: int
+    stored: Mapping[Kind, int]
+    none: int
+    pending: int
+    gone: int
+    failed: int
+    purged: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a harvest is. All that it counts is stored.
+
+    Attributes:
+        counts: what it has done.
+        athletes: of how many there is something left to do.
+        failures: what failed last; at most 1,000.
+    """
+
+    counts: Counts
+    athletes: int
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a harvest ended.
+
+    Attributes:
+        complete: whether all that is wanted, and that Strava has, is stored.
+        resume_at: when there is something to do again, as far as that is known; epoch seconds. None if it is not.
+        counts: what it has done.
+        failures: what failed; at most 1,000.
+    """
+
+    complete: bool
+    resume_at: float | None
+    counts: Counts
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """How a part of a harvest of one athlete ended.
+
+    Attributes:
+        done: whether all that is wanted now, and that Strava has, is stored.
+        resume_at: when to come back; epoch seconds.
+        counts: what it has done.
+        failures: what failed.
+    """
+
+    done: bool
+    resume_at: float
+    counts: Counts
+    failures: tuple[Failure, ...]

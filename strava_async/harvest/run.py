@@ -1,0 +1,196 @@
+"""``Harvest``: brings a store up to date with what Strava has of an application's athletes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+import anyio
+
+from strava_async._concurrency.task_group import TaskGroup
+from strava_async.application import Strava
+from strava_async.clock import Clock
+from strava_async.errors import InputError
+from strava_async.harvest.base import HarvestStore, Walk
+from strava_async.harvest.lane import Lane
+from strava_async.harvest.outcome import Outcome, Progress, Slice
+from strava_async.harvest.plan import Plan
+from strava_async.harvest.session import Limits, Session
+from strava_async.harvest.turns import Turns
+from strava_async.quota.values import Priority
+
+CALLERS = 20
+# Of all athletes of a run together, so many activities are looked at ahead.
+_LOOKED_AT = 20_000
+_DEFAULT_PLAN = Plan()
+_SLICE_WAIT_SECONDS = 2.0
+_SLICE_LIST_SECONDS = 12 * 3_600.0
+
+
+class Harvest:
+    """Fetches what a plan wants of an application's athletes, and keeps it in a store.
+
+    Whatever stops it, the next one goes on from there. Requests are of ``Priority.BACKGROUND``, and leave a reserve of
+    the quota to others. Usable on asyncio and trio.
+
+    Args:
+        strava: the application.
+        store: where everything goes.
+        keep: how long what came may be kept; it is fetched again before that, as long as it is wanted, and deleted
+            then. None keeps it until Strava does not have it any more, or it is deleted. Strava allows seven days.
+        plan: what is wanted.
+        clock: tells the time; None means the application's.
+
+    Raises:
+        InputError: ``keep`` is no time, or ``plan.since`` lies in the future.
+    """
+
+    def __init__(
+        self,
+        strava: Strava,
+        store: HarvestStore,
+        *,
+        keep: timedelta | None,
+        plan: Plan = _DEFAULT_PLAN,
+        clock: Clock | None = None,
+    ) -> None:
+        if keep is not None and not keep > timedelta():
+            raise InputError("keep is a timedelta of more than zero, or None for until it is deleted")
+        self._strava = strava.with_options(priority=Priority.BACKGROUND, max_wait=None)
+        self._store = store
+        self._keep = None if keep is None else keep.total_seconds()
+        self._plan = plan
+        self._clock = clock or strava.clock
+        plan.check(self._clock.time())
+
+    async def run(
+        self,
+        athlete_ids: Iterable[int] | None = None,
+        *,
+        until: float | None = None,
+        max_requests: int | None = None,
+        on_progress: Callable[[Progress], object] | None = None,
+    ) -> Outcome:
+        """Fetch all that is wanted, and wait for quota as long as it takes: hours, or days.
+
+        Athletes take turns, one request each; of each the newest activities come first. What is older than ``keep`` is
+        deleted first. It costs a request for every 200 activities of a list, of which only the last weeks are read
+        again within a week, and those that the plan names. What fails is noted, and asked for again later: after 15
+        minutes, an hour, six hours, a day.
+
+        Args:
+            athlete_ids: whose; None means every connected athlete.
+            until: no request is sent later; epoch seconds. None means no limit.
+            max_requests: how many requests may be sent; None means no limit.
+            on_progress: called on the event loop when something was stored or has failed.
+
+        Returns:
+            how it ended; after ten failures in a row too, with ``complete`` False.
+
+        Raises:
+            InputError: an athlete is not connected, or a number is invalid; nothing was sent.
+            StoreError: the store cannot be used, or another harvest uses it: it says which.
+            StravaError: the application's credentials, its subscription, or the limiter is at fault. What was stored
+                stays.
+        """
+        ids = await self._athletes(athlete_ids)
+        _check_positive(max_requests, "max_requests")
+        lanes: list[Lane] = []
+
+        def notify() -> None:
+            if on_progress is not None:
+                on_progress(Progress(session.counts, len(lanes), session.failures))
+
+        session = self._session(Limits(until, max_requests), notify)
+        await self._run(session, ids, lanes)
+        resume_at = session.resume_at
+        return Outcome(not session.is_partial, resume_at, session.counts, session.failures)
+
+    async def slice(self, athlete_id: int, *, seconds: float = 300.0, max_requests: int | None = None) -> Slice:
+        """Fetch what is wanted of one athlete for a while, for a task of a queue. Never waits for a window.
+
+        It costs what ``run`` costs, but the list is read at most every 12 hours.
+
+        Args:
+            athlete_id: whose.
+            seconds: no request is sent later than that.
+            max_requests: how many requests may be sent; None means no limit.
+
+        Returns:
+            how far it came, and when to call this again.
+
+        Raises:
+            InputError, StoreError, StravaError: as in ``run``.
+        """
+        ids = await self._athletes([athlete_id])
+        _check_positive(seconds, "seconds")
+        _check_positive(max_requests, "max_requests")
+        now = self._clock.time()
+        session = self._session(Limits(now + seconds, max_requests, _SLICE_WAIT_SECONDS, _SLICE_LIST_SECONDS))
+        await self._run(session, ids, [])
+        now = self._clock.time()
+        if session.stopped:
+            resume_at = session.quota_at or now
+        else:
+            resume_at = min(session.resume_at or math.inf, now + _SLICE_LIST_SECONDS)
+        return Slice(not session.is_partial, max(resume_at, now), session.counts, session.failures)
+
+    def _session(self, limits: Limits, notify: Callable[[], None] = lambda: None) -> Session:
+        return Session(self._store, self._plan, self._keep, self._clock, limits, notify)
+
+    async def _athletes(self, athlete_ids: Iterable[int] | None) -> list[int]:
+        self._plan.check(self._clock.time())
+        if athlete_ids is None:
+            return await self._strava.athlete_ids()
+        ids = list(dict.fromkeys(athlete_ids))
+        for athlete_id in ids:
+            if not await self._strava.is_connected(athlete_id):
+                raise InputError(f"athlete {athlete_id} is not connected: connect the athlete first")
+        return ids
+
+    async def _run(self, session: Session, ids: Sequence[int], lanes: list[Lane]) -> None:
+        async with AsyncExitStack() as stack:
+            for athlete_id in ids:
+                await stack.enter_async_context(self._store.hold(athlete_id))
+            if self._keep is not None:
+                session.purged(await self._store.purge(self._clock.time() - self._keep))
+            chunk = max(5, min(100, _LOOKED_AT // max(1, len(ids))))
+            for athlete_id in ids:
+                state = await self._store.add_athlete(athlete_id)
+                lane = Lane(athlete_id, self._strava.api(athlete_id), state, session, chunk)
+                lanes.append(lane)
+            try:
+                await _share(session, lanes)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await session.wait_idle()
+
+
+async def _share(session: Session, lanes: list[Lane]) -> None:
+    """Let callers share the athletes' tasks, until there are none."""
+    turns = Turns(list(lanes))
+
+    async def call() -> None:
+        while (lane := await turns.next()) is not None:
+            task = None if session.stopped else await lane.take()
+            if task is None or not session.may_begin():
+                turns.leave()
+                lanes.remove(lane)
+                continue
+            is_alone = isinstance(task, Walk)
+            if not is_alone:
+                turns.back(lane)
+            await lane.do(task)
+            if is_alone:
+                turns.back(lane)
+
+    async with TaskGroup() as tasks:
+        for _ in range(CALLERS):
+            tasks.start_soon(call)
+
+
+def _check_positive(number: float | None, name: str) -> None:
+    if number is not None and not 0 < number < math.inf:
+        raise InputError(f"{name} is a number of more than zero")

@@ -1,0 +1,133 @@
+"""A Strava of the emulator's, an application with its athletes, and a harvest's file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from strava_async import RateLimiter, RetryPolicy, Strava, TokenSet
+from strava_async._http.asgi import asgi_client
+from strava_async.harvest import Harvest, Kind, Plan, SqliteHarvestStore
+from strava_async.harvest.fetch import plain_body
+from strava_async.testing import Emulator, FakeClock, MeterLimits
+
+ONE = RetryPolicy(max_attempts=1)
+ROOM = MeterLimits(10**6, 10**6, 10**6, 10**6)
+EVERYTHING = Plan()
+LIST = "/athlete/activities"
+
+
+class World:
+    """One process's harvest after the other, against one Strava.
+
+    Args:
+        path: of the file.
+        athletes: how many are connected.
+        limits: the quota.
+        years: how far back activities go.
+        emulator: more of its arguments.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        athletes: int = 1,
+        limits: MeterLimits = ROOM,
+        years: float = 0.1,
+        **emulator: Any,
+    ) -> None:
+        self.clock = FakeClock()
+        self.emulator = Emulator(clock=self.clock, limits=limits, years=years, athletes=athletes, **emulator)
+        self.ids = self.emulator.athlete_ids
+        self.tokens = {one: self._token(one) for one in self.ids}
+        self.store = SqliteHarvestStore(path, clock=self.clock)
+        self.path = path
+
+    def _token(self, athlete_id: int) -> TokenSet:
+        grant = self.emulator.grant(athlete_id)
+        return TokenSet(grant["access_token"], grant["refresh_token"], grant["expires_at"], athlete_id=athlete_id)
+
+    @asynccontextmanager
+    async def strava(self, retry: RetryPolicy = ONE) -> AsyncGenerator[Strava]:
+        """Open an application, as another process would."""
+        async with (
+            self.clock.autojump(),
+            asgi_client(self.emulator.app, "https://www.strava.com") as http_client,
+        ):
+            strava = Strava(
+                self.emulator.client_id,
+                self.emulator.client_secret,
+                http_client=http_client,
+                rate_limiter=RateLimiter(clock=self.clock),
+                retry=retry,
+            )
+            for athlete_id, token in self.tokens.items():
+                await strava.token_store.save(athlete_id, token)
+            yield strava
+            for athlete_id in list(self.tokens):
+                saved = await strava.token_store.load(athlete_id)
+                if saved is None:
+                    del self.tokens[athlete_id]
+                else:
+                    self.tokens[athlete_id] = saved
+
+    @asynccontextmanager
+    async def harvest(
+        self, plan: Plan = EVERYTHING, *, keep: timedelta | None = None, retry: RetryPolicy = ONE
+    ) -> AsyncGenerator[Harvest]:
+        """Open a harvest, as another process would."""
+        async with self.strava(retry) as strava:
+            yield Harvest(strava, self.store, keep=keep, plan=plan)
+
+    def asked(self) -> list[str]:
+        """Return the paths of the requests since the last call, but for those for tokens."""
+        paths = [served.path for served in self.emulator.requests]
+        self.emulator.requests.clear()
+        return [path.removeprefix("/api/v3") for path in paths if path.startswith("/api/v3")]
+
+    def activities(self, athlete_id: int | None = None) -> list[dict[str, Any]]:
+        """Return what the list shows, newest first."""
+        return list(self.emulator.world(athlete_id).activities)[::-1]
+
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        with contextlib.closing(sqlite3.connect(self.path)) as db:
+            return db.execute(query, values).fetchall()
+
+    async def bodies(self, kind: Kind, athlete_id: int | None = None) -> dict[int, Any]:
+        """Return the JSON of each resource of a kind that is stored, by key."""
+        athlete_id = self.ids[0] if athlete_id is None else athlete_id
+        found: dict[int, Any] = {}
+        for (key,) in self.rows("select id from resources where kind = ? and athlete_id = ?", kind, athlete_id):
+            resource = await self.store.read(athlete_id, kind, key)
+            body = None if resource is None else plain_body(resource)
+            found[int(key)] = None if body is None else json.loads(body)
+        return found
+
+    async def assert_complete(self) -> None:
+        """Compare the file with the emulator: rows, details and stream sets of every athlete."""
+        for athlete_id in self.ids:
+            world = self.emulator.world(athlete_id)
+            listed = {a["id"]: a for a in self.activities(athlete_id)}
+            rows = self.rows("select id, body from activities where athlete_id = ?", athlete_id)
+            assert {key: json.loads(body)["name"] for key, body in rows} == {k: a["name"] for k, a in listed.items()}
+            details = await self.bodies(Kind.DETAIL, athlete_id)
+            assert {key: body["name"] for key, body in details.items()} == {k: a["name"] for k, a in listed.items()}
+            streams = await self.bodies(Kind.STREAMS, athlete_id)
+            for number in listed:
+                assert (streams.get(number) or {}).keys() == (world.streams(number) or {}).keys()
+
+
+def needed(world: World) -> Iterator[str]:
+    """Yield the paths of details and stream sets that Strava has, or is asked for in vain."""
+    for athlete_id in world.ids:
+        for activity in world.activities(athlete_id):
+            yield f"/activities/{activity['id']}"
+            if not activity["manual"]:
+                yield f"/activities/{activity['id']}/streams"
