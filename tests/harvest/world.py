@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from strava_async import RateLimiter, RetryPolicy, Strava, TokenSet
+from strava_async import Clock, RateLimiter, RetryPolicy, Strava, TokenSet
 from strava_async._http.asgi import asgi_client
 from strava_async.harvest import Harvest, Kind, Plan, SqliteHarvestStore
 from strava_async.harvest.fetch import plain_body
@@ -30,6 +30,7 @@ class World:
         path: of the file.
         athletes: how many are connected.
         limits: the quota.
+        clock: the emulator's, if it is not this world's.
         years: how far back activities go.
         emulator: more of its arguments.
     """
@@ -41,10 +42,11 @@ class World:
         athletes: int = 1,
         limits: MeterLimits = ROOM,
         years: float = 0.1,
+        clock: Clock | None = None,
         **emulator: Any,
     ) -> None:
         self.clock = FakeClock()
-        self.emulator = Emulator(clock=self.clock, limits=limits, years=years, athletes=athletes, **emulator)
+        self.emulator = Emulator(clock=clock or self.clock, limits=limits, years=years, athletes=athletes, **emulator)
         self.ids = self.emulator.athlete_ids
         self.tokens = {one: self._token(one) for one in self.ids}
         self.store = SqliteHarvestStore(path, clock=self.clock)
