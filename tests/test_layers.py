@@ -57,7 +57,8 @@ PURE |= {
 }
 PURE |= {"stores.redis_scripts", "stores.redis_errors", "stores.redis_settings", "stores.sealing"}
 PURE |= {f"webhooks.redis_{name}" for name in ("scripts", "owner_scripts", "admin_scripts", "values")}
-PURE |= {f"harvest.{name}" for name in ("agenda", "base", "kinds", "listing", "plan", "rows", "sqlite_schema")}
+PURE |= {f"harvest.{name}" for name in ("agenda", "base", "estimate", "failures", "kinds", "listing", "outcome")}
+PURE |= {"harvest.plan", "harvest.rows", "harvest.sqlite_schema"}
 PURE |= {"cli.quota_rows", "request.json_values", "request.decompression", "login.pages"}
 IMPURE = {"anyio", "asyncio", "trio", "httpx", "httpx2", "time", "os", "random", "sniffio", "logging"}
 EXTRAS = {"opentelemetry", "starlette", "uvicorn", "fastapi", "redis", "rich", "typer", "multipart", "python_multipart"}

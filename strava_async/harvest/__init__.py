@@ -17,8 +17,9 @@ if TYPE_CHECKING:
         StoreCounts,
         Walk,
     )
+    from strava_async.harvest.estimate import Estimate
     from strava_async.harvest.kinds import Kind
-    from strava_async.harvest.outcome import Counts, Failure, Outcome, Progress, Slice
+    from strava_async.harvest.outcome import Counts, Failure, Followed, Outcome, Progress, Slice
     from strava_async.harvest.plan import Plan
     from strava_async.harvest.run import Harvest
     from strava_async.harvest.store_sqlite import SqliteHarvestStore
@@ -30,7 +31,9 @@ else:
             "AthleteState": "base",
             "Changes": "base",
             "Counts": "outcome",
+            "Estimate": "estimate",
             "Failure": "outcome",
+            "Followed": "outcome",
             "Harvest": "run",
             "HarvestStore": "base",
             "Held": "base",
@@ -53,7 +56,9 @@ __all__ = [
     "AthleteState",
     "Changes",
     "Counts",
+    "Estimate",
     "Failure",
+    "Followed",
     "Harvest",
     "HarvestStore",
     "Held",

@@ -109,6 +109,17 @@ def due_at(kind: Kind, resource: Resource, terms: Terms) -> float | None:
     return resource.fetched_at + min(lasts) if lasts else None
 
 
+def dues_of(held: Held, terms: Terms) -> Iterator[float]:
+    """Yield when each kind of an activity is to be asked for if nothing changes, as far as it is; epoch seconds."""
+    for kind in _wanted(held.activity, terms.plan):
+        resource = held.resources.get(kind)
+        at = None if resource is None else due_at(kind, resource, terms)
+        if is_due(kind, held.activity, resource, terms):
+            yield terms.now
+        elif at is not None:
+            yield at
+
+
 def retries_of(held: Held, terms: Terms) -> Iterator[float]:
     """Yield when what failed or was not ready is due again, as far as that is not yet the case."""
     for kind in _wanted(held.activity, terms.plan):

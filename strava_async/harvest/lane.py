@@ -1,7 +1,8 @@
 """One athlete in a run: what is next, and how it is done.
 
 The order: the list, activities that are to be checked, what was never fetched or is due again from the newest activity
-on, what is of no activity, what failed before; and then what has come to be checked meanwhile.
+on, what is of no activity, what failed before; and then what has come to be checked meanwhile. What lasts for more than
+a day is begun anew each day, so that what is new, or nearly too old, does not wait for the rest.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from strava_async.harvest.base import Activity, AthleteState, Changes, Held, Wal
 from strava_async.harvest.failures import AGAIN, Reach, reach_of
 from strava_async.harvest.fetch import Fetcher, failed, printable
 from strava_async.harvest.kinds import RULES, Kind
-from strava_async.harvest.listing import after_page, list_due_at, next_walk, parameters, state_after
+from strava_async.harvest.listing import after_page, list_due_at, next_walk, parameters, pass_seconds, state_after
 from strava_async.harvest.outcome import Failure
 from strava_async.harvest.rows import read_page
 from strava_async.harvest.session import Session
@@ -67,15 +68,20 @@ class Lane:
         self._state = state
         self._session = session
         self._chunk = chunk
-        self._is_listed = self._has_ended = False
+        self._has_ended = False
         self._refused: set[Kind] = set()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin at the list."""
+        self._begun_at = self._session.clock.monotonic()
+        self._is_listed = self._others_known = False
         self._ready: deque[Task] = deque()
         self._last: Activity | None = None
         self._gear_ids: set[str] = set()
         self._checked: set[int] = set()
         self._retries: list[tuple[int, float, int, Kind, Job]] = []
         self._failed_again = 0
-        self._others_known = False
         self._stages: deque[Callable[[], Awaitable[Sequence[Task]]]] = deque(
             [self._pages, self._checks, self._jobs, self._others, self._failed, self._checks]
         )
@@ -86,6 +92,9 @@ class Lane:
         A ``Walk`` is to be done before this is called again.
         """
         while not self._has_ended:
+            if self._session.clock.monotonic() - self._begun_at >= pass_seconds(self._session.keep):
+                await self._session.purge_if_due()
+                self._begin()
             while self._ready:
                 task = self._ready.popleft()
                 if self._is_left_out(task):

@@ -21,13 +21,19 @@ from strava_async.harvest.base import AthleteState, Row, Walk
 from strava_async.harvest.kinds import WEEK_SECONDS
 from strava_async.harvest.plan import Plan
 
-OVERLAP_SECONDS = 14 * 86_400.0
+DAY_SECONDS = 86_400.0
+OVERLAP_SECONDS = 14 * DAY_SECONDS
 PER_PAGE = 200
 
 
 def renewal_seconds(keep: float | None) -> float | None:
     """Return the age at which something is fetched again, so that it is never as old as ``keep``; None for never."""
     return None if keep is None else keep * 6 / 7
+
+
+def pass_seconds(keep: float | None) -> float:
+    """Return after how long a run that is not at its end begins anew: in time for what is nearly as old as ``keep``."""
+    return DAY_SECONDS if keep is None else min(DAY_SECONDS, keep / 14)
 
 
 def next_walk(state: AthleteState, plan: Plan, now: float, keep: float | None, again_seconds: float) -> Walk | None:

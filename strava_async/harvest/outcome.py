@@ -1,9 +1,10 @@
-"""What a harvest says of itself: ``Progress`` while it runs, ``Outcome`` and ``Slice`` at the end."""
+"""What a harvest says of itself: ``Progress`` while it runs, ``Outcome`` and ``Slice`` at the end. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from strava_async.harvest.kinds import Kind
 
@@ -86,6 +87,15 @@ class Outcome:
     resume_at: float | None
     counts: Counts
     failures: tuple[Failure, ...]
+
+
+class Followed(StrEnum):
+    """What came of a webhook event: ``QUEUED`` is that the activity will be asked about."""
+
+    IGNORED = "ignored"
+    QUEUED = "queued"
+    DELETED = "deleted"
+    UNCONFIRMED = "unconfirmed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,16 @@ from strava_async._concurrency.task_group import TaskGroup
 from strava_async.application import Strava
 from strava_async.clock import Clock
 from strava_async.errors import InputError
-from strava_async.harvest.base import HarvestStore, Walk
+from strava_async.harvest.base import Changes, HarvestStore, Walk
+from strava_async.harvest.estimate import Estimate, estimated
 from strava_async.harvest.lane import Lane
-from strava_async.harvest.outcome import Outcome, Progress, Slice
+from strava_async.harvest.outcome import Followed, Outcome, Progress, Slice
 from strava_async.harvest.plan import Plan
 from strava_async.harvest.session import Limits, Session
+from strava_async.harvest.survey import surveyed
 from strava_async.harvest.turns import Turns
 from strava_async.quota.values import Priority
+from strava_async.webhooks.events import WebhookEvent
 
 CALLERS = 20
 # Of all athletes of a run together, so many activities are looked at ahead.
@@ -76,9 +79,10 @@ class Harvest:
         """Fetch all that is wanted, and wait for quota as long as it takes: hours, or days.
 
         Athletes take turns, one request each; of each the newest activities come first. What is older than ``keep`` is
-        deleted first. It costs a request for every 200 activities of a list, of which only the last weeks are read
-        again within a week, and those that the plan names. What fails is noted, and asked for again later: after 15
-        minutes, an hour, six hours, a day.
+        deleted first, and each day. It costs a request for every 200 activities of a list, of which only the last weeks
+        are read again within a week, and those that the plan names. What fails is noted, and asked for again later:
+        after 15 minutes, an hour, six hours, a day. A run that lasts for days begins anew each day, where it is quickly
+        through with what is there.
 
         Args:
             athlete_ids: whose; None means every connected athlete.
@@ -137,6 +141,78 @@ class Harvest:
             resume_at = min(session.resume_at or math.inf, now + _SLICE_LIST_SECONDS)
         return Slice(not session.is_partial, max(resume_at, now), session.counts, session.failures)
 
+    async def follow(self, event: WebhookEvent) -> Followed:
+        """Let an event of a webhook become work for the next run, or for the one that is running.
+
+        Anybody can send an event: none is believed. An activity is asked about, which costs a request, and deleted
+        where Strava does not have it. A deauthorization has the tokens renewed, which costs no quota; if Strava refuses
+        that, the tokens and everything of the athlete are deleted. Where the tokens were deleted by something else
+        before, nothing is: call ``purge`` where that is done, such as in ``on_disconnect``. May be called while another
+        process runs the harvest.
+
+        Returns:
+            what came of it.
+
+        Raises:
+            StoreError: it cannot be written.
+            InvalidClientError, TransportError, ServerError: it could not be determined whether a grant is revoked; the
+                event is to be followed again.
+        """
+        if await self._store.state(event.owner_id) is None:
+            return Followed.IGNORED
+        if event.object_type == "activity":
+            await self._store.write(Changes(event.owner_id, check=[event.object_id]))
+            return Followed.QUEUED
+        if not event.is_deauthorization:
+            return Followed.IGNORED
+        if not await self._strava.forget_if_revoked(event.owner_id):
+            return Followed.UNCONFIRMED
+        await self._store.delete_athlete(event.owner_id)
+        return Followed.DELETED
+
+    async def purge(self, *, athlete_id: int | None = None, older_than: timedelta | None = None) -> int:
+        """Delete what is held of an athlete, or what came longer ago; no byte of it is left in the store's files.
+
+        Makes no requests. What is still wanted of what was deleted by age is fetched again by the next run.
+
+        Args:
+            athlete_id: whose; then everything is deleted.
+            older_than: how long ago it came at least.
+
+        Returns:
+            how many activities and resources were deleted.
+
+        Raises:
+            InputError: neither or both are given, or the age is no time.
+            StoreError: the store cannot be used.
+        """
+        if (athlete_id is None) == (older_than is None):
+            raise InputError("purge takes either athlete_id or older_than")
+        if athlete_id is not None:
+            held = await self._store.counts(athlete_id)
+            await self._store.delete_athlete(athlete_id)
+            return held.activities + sum(held.resources.values())
+        if older_than is None or older_than < timedelta():
+            raise InputError("older_than is a timedelta of zero or more")
+        return await self._store.purge(self._clock.time() - older_than.total_seconds())
+
+    async def estimate(self, athlete_ids: Iterable[int] | None = None) -> Estimate:
+        """Return how many requests a run would take from now on, and when it would be done. Makes no requests.
+
+        It counts what is missing in the store, what is to be renewed because of ``keep`` until then, and the quota that
+        is left, as if nobody else spent any.
+
+        Args:
+            athlete_ids: whose; None means every connected athlete.
+
+        Raises:
+            InputError, StoreError: as in ``run``.
+        """
+        ids = await self._athletes(athlete_ids)
+        session = self._session(Limits())
+        survey = await surveyed(session, ids)
+        return estimated(survey.work, self._strava.quota, self._clock.time(), unlisted=survey.unlisted)
+
     def _session(self, limits: Limits, notify: Callable[[], None] = lambda: None) -> Session:
         return Session(self._store, self._plan, self._keep, self._clock, limits, notify)
 
@@ -154,8 +230,7 @@ class Harvest:
         async with AsyncExitStack() as stack:
             for athlete_id in ids:
                 await stack.enter_async_context(self._store.hold(athlete_id))
-            if self._keep is not None:
-                session.purged(await self._store.purge(self._clock.time() - self._keep))
+            await session.purge_if_due()
             chunk = max(5, min(100, _LOOKED_AT // max(1, len(ids))))
             for athlete_id in ids:
                 state = await self._store.add_athlete(athlete_id)

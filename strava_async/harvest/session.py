@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from strava_async.harvest.agenda import Terms
 from strava_async.harvest.base import Changes, HarvestStore, Resource, State
 from strava_async.harvest.failures import InARow
 from strava_async.harvest.kinds import Kind
-from strava_async.harvest.listing import renewal_seconds
+from strava_async.harvest.listing import pass_seconds, renewal_seconds
 from strava_async.harvest.outcome import MOST_FAILURES, Counts, Failure
 from strava_async.harvest.plan import Plan
 
@@ -75,6 +76,7 @@ class Session:
         self._notify = notify
         self._writes = InFlight()
         self._requests = self._listed = self._gone = self._failed = self._purged = 0
+        self._purged_at = -math.inf
         self._states: Counter[State] = Counter()
         self._stored: Counter[Kind] = Counter()
         self._failures: deque[Failure] = deque(maxlen=MOST_FAILURES)
@@ -166,9 +168,12 @@ class Session:
         self._failures.append(failure)
         self._notify()
 
-    def purged(self, count: int) -> None:
-        """Count what was deleted because of its age."""
-        self._purged += count
+    async def purge_if_due(self) -> None:
+        """Delete what is older than ``keep``, and the traces of what was deleted, unless that was done a moment ago."""
+        now = self.clock.monotonic()
+        if now - self._purged_at >= pass_seconds(self.keep) / 2:
+            self._purged_at = now
+            self._purged += await self.store.purge(self.clock.time() - (self.keep or math.inf))
 
     async def write(self, changes: Changes, *, listed: int = 0) -> None:
         """Write, whatever is cancelled meanwhile: it has cost quota."""
