@@ -34,6 +34,11 @@ class Hold:
         self._lock: FileLock | None = None
         self._holders = 0
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it is held by this object."""
+        return self._holders > 0
+
     @asynccontextmanager
     async def held(self) -> AsyncGenerator[None]:
         """Return a context in which it is held.

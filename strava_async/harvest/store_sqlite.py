@@ -1,56 +1,74 @@
-"""A harvest in an SQLite file: ``SqliteHarvestStore``."""
+"""A harvest in SQLite files: ``SqliteHarvestStore``."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from strava_async.clock import Clock, SystemClock
+from strava_async.errors import InputError
 from strava_async.harvest import sqlite_reads, sqlite_writes
 from strava_async.harvest.base import Activity, AthleteState, Changes, Held, Resource, State, StoreCounts
 from strava_async.harvest.kinds import Kind
-from strava_async.harvest.sqlite_batches import Batches
-from strava_async.harvest.sqlite_hold import Hold
-from strava_async.harvest.sqlite_schema import SCHEMA
-from strava_async.stores.sqlite_shared import SharedFile
-
-BUSY_SECONDS = 10.0
-_DELETED_TOGETHER = 500
+from strava_async.harvest.sqlite_part import Part
+from strava_async.harvest.sqlite_parts import Directory, OneFile, Parts
 
 
 class SqliteHarvestStore:
-    """A ``HarvestStore`` in one file (mode 0600). Needs no closing.
+    """A ``HarvestStore`` in one file (mode 0600), or in a directory with one for each athlete. Needs no closing.
 
-    The file is SQLite's, in WAL mode, made by the first call, never repaired, never overwritten. It can be read while
-    it is written, by anything that reads SQLite; see ``sqlite_schema`` for the tables. It is used in threads. What is
-    deleted is overwritten at once, and by the next ``purge`` the whole file, where SQLite may have copies.
+    A file is SQLite's, in WAL mode, made when it is first needed, never repaired, never overwritten. It can be read
+    while it is written, by anything that reads SQLite; see ``sqlite_schema`` for the tables. It is used in threads.
 
-    One store at a time harvests into it. Others may read it, delete an athlete, and follow events, meanwhile.
+    One store at a time harvests into a file: in a directory several may, each other athletes. Others may read, delete
+    an athlete, and follow events, meanwhile. What is deleted in a file is overwritten at once, and by the next
+    ``purge`` the whole file is rewritten, where SQLite may have left copies. In a directory an athlete is deleted by
+    removing the file, and so much faster.
 
     Args:
         path: the file; its directory exists.
-        private: False accepts a file that other users may read.
-        clock: tells since when it is held; None means the machine's.
+        directory: in place of the path; made if it is not there. While an athlete is harvested, a file is open for it.
+        private: False accepts files that other users may read.
+        clock: tells since when a file is held; None means the machine's.
 
     Raises:
-        InputError: the path names no file. The methods raise StoreError for a file that cannot be used.
+        InputError: neither or both are given, or the path names no file. The methods raise StoreError for a file that
+            cannot be used.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, private: bool = True, clock: Clock | None = None) -> None:
-        self._file = SharedFile(path, SCHEMA, busy_timeout=BUSY_SECONDS, private=private)
-        self._batches = Batches(self._file, BUSY_SECONDS)
-        self._hold = Hold(self._file, self._batches, clock or SystemClock())
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        directory: str | os.PathLike[str] | None = None,
+        private: bool = True,
+        clock: Clock | None = None,
+    ) -> None:
+        clock = clock or SystemClock()
+        if path is not None and directory is None:
+            self._parts: Parts = OneFile(Part(path, private=private, clock=clock))
+        elif directory is not None and path is None:
+            self._parts = Directory(os.path.abspath(directory), private=private, clock=clock)
+        else:
+            raise InputError("a SqliteHarvestStore takes either a path or a directory")
 
     @property
     def path(self) -> str:
-        """The file's absolute path."""
-        return self._file.path
+        """The file or directory; absolute."""
+        return self._parts.path
+
+    @asynccontextmanager
+    async def _held(self, athlete_id: int) -> AsyncGenerator[None]:
+        await self._parts.prepare()
+        async with self._parts.of(athlete_id).hold():
+            yield
 
     def hold(self, athlete_id: int) -> AbstractAsyncContextManager[None]:
         """See ``HarvestStore``. It holds the whole file."""
-        return self._hold.held()
+        return self._held(athlete_id)
 
     async def add_athlete(self, athlete_id: int) -> AthleteState:
         """See ``HarvestStore``."""
@@ -59,61 +77,72 @@ class SqliteHarvestStore:
             sqlite_writes.add_athlete(connection, athlete_id)
             return sqlite_reads.state(connection, athlete_id) or AthleteState()
 
-        return await self._batches.run(work)
+        await self._parts.prepare()
+        return await self._parts.of(athlete_id).run(work)
 
     async def state(self, athlete_id: int) -> AthleteState | None:
         """See ``HarvestStore``."""
-        return await self._batches.run(lambda connection: sqlite_reads.state(connection, athlete_id))
+        part = self._parts.of(athlete_id)
+        if not part.exists():
+            return None
+        return await part.run(lambda connection: sqlite_reads.state(connection, athlete_id))
 
     async def write(self, changes: Changes) -> None:
         """See ``HarvestStore``."""
-        await self._batches.run(lambda connection: sqlite_writes.apply(connection, changes))
+        part = self._parts.of(changes.athlete_id)
+        if part.exists():
+            await part.run(lambda connection: sqlite_writes.apply(connection, changes))
 
     async def scan(self, athlete_id: int, after: Activity | None, limit: int) -> list[Held]:
         """See ``HarvestStore``."""
-        return await self._batches.run(lambda connection: sqlite_reads.scan(connection, athlete_id, after, limit))
+        part = self._parts.of(athlete_id)
+        if not part.exists():
+            return []
+        return await part.run(lambda connection: sqlite_reads.scan(connection, athlete_id, after, limit))
 
     async def resources(
         self, athlete_id: int, *, kinds: Sequence[Kind] | None = None, state: State | None = None, limit: int = 1000
     ) -> list[Resource]:
         """See ``HarvestStore``."""
-        return await self._batches.run(
-            lambda connection: sqlite_reads.resources(connection, athlete_id, kinds, state, limit)
-        )
+        part = self._parts.of(athlete_id)
+        if not part.exists():
+            return []
+        return await part.run(lambda connection: sqlite_reads.resources(connection, athlete_id, kinds, state, limit))
 
     async def read(self, athlete_id: int, kind: Kind, key: int | str) -> Resource | None:
         """See ``HarvestStore``."""
-        return await self._batches.run(lambda connection: sqlite_reads.read(connection, athlete_id, kind, str(key)))
+        part = self._parts.of(athlete_id)
+        if not part.exists():
+            return None
+        return await part.run(lambda connection: sqlite_reads.read(connection, athlete_id, kind, str(key)))
 
     async def athlete_ids(self) -> list[int]:
-        """See ``HarvestStore``."""
-        return await self._batches.run(sqlite_reads.athlete_ids)
+        """See ``HarvestStore``. Opens every file."""
+        found = [await part.run(sqlite_reads.athlete_ids) for part in await self._parts.all()]
+        return sorted(athlete_id for ids in found for athlete_id in ids)
 
     async def counts(self, athlete_id: int | None = None) -> StoreCounts:
-        """See ``HarvestStore``. Reads indexes, but not the bodies."""
-        return await self._batches.run(lambda connection: sqlite_reads.counts(connection, athlete_id))
+        """See ``HarvestStore``. Reads indexes, but not the bodies; for all athletes it opens every file."""
+        parts = await self._parts.all() if athlete_id is None else [self._parts.of(athlete_id)]
+        found = [
+            await part.run(lambda connection: sqlite_reads.counts(connection, athlete_id))
+            for part in parts
+            if part.exists()
+        ]
+        resources: Counter[tuple[Kind, State]] = Counter()
+        for each in found:
+            resources.update(each.resources)
+        return StoreCounts(
+            athletes=sum(each.athletes for each in found),
+            activities=sum(each.activities for each in found),
+            resources=dict(resources),
+            oldest=min((each.oldest for each in found if each.oldest is not None), default=None),
+        )
 
     async def delete_athlete(self, athlete_id: int) -> None:
-        """See ``HarvestStore``. Deletes in parts; then the whole file is rewritten, and others wait meanwhile."""
-        while await self._batches.run(
-            lambda connection: sqlite_writes.delete_some(connection, athlete_id, _DELETED_TOGETHER)
-        ):
-            pass
-        await self._erase()
+        """See ``HarvestStore``. One file for all is rewritten, and others wait meanwhile."""
+        await self._parts.delete(athlete_id)
 
     async def purge(self, older_than: float) -> int:
-        """See ``HarvestStore``. Likewise, unless nothing was deleted since the last time."""
-        deleted = 0
-        while count := await self._batches.run(
-            lambda connection: sqlite_writes.purge_some(connection, older_than, _DELETED_TOGETHER)
-        ):
-            deleted += count
-        await self._erase()
-        return deleted
-
-    async def _erase(self) -> None:
-        """Leave nothing in the file of what was deleted, be it now or earlier."""
-        deletions = await self._batches.run(sqlite_reads.deletions)
-        if deletions:
-            await self._batches.rewrite()
-            await self._batches.run(lambda connection: sqlite_writes.forget_deletions(connection, deletions))
+        """See ``HarvestStore``. A file in which something was deleted is rewritten, and others wait meanwhile."""
+        return sum([await part.purge(older_than) for part in await self._parts.all()])

@@ -25,6 +25,16 @@ class TestSqliteHarvestStore(HarvestStoreContract):
         return SqliteHarvestStore(tmp_path / "h.sqlite")
 
 
+class TestSqliteHarvestStoreInADirectory(HarvestStoreContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> SqliteHarvestStore:
+        return SqliteHarvestStore(directory=tmp_path / "data" / "harvest")
+
+    @pytest.fixture
+    def twin(self, tmp_path: Path) -> SqliteHarvestStore:
+        return SqliteHarvestStore(directory=tmp_path / "data" / "harvest")
+
+
 pytestmark = pytest.mark.anyio
 
 
@@ -51,16 +61,16 @@ async def test_the_file_is_readable_by_others_while_it_is_written(tmp_path: Path
 
 async def test_deleting_leaves_no_byte_of_an_athlete(tmp_path: Path) -> None:
     store = SqliteHarvestStore(tmp_path / "h.sqlite")
-    other, mine = [9_100_000_000 + n for n in range(900)], [8_100_000_000 + n for n in range(900)]
+    other, mine = [9_100_000_000 + n for n in range(250)], [8_100_000_000 + n for n in range(250)]
     for athlete_id, numbers in ((99_000_001, other), (88_000_001, mine)):
         await listed(store, *(made_row(n, name=f"name {n}", gear_id=f"b{n}") for n in numbers), athlete_id=athlete_id)
         bodies = [stored(n, body=b'{"id":%d,"data":"%s"}' % (n, b"x" * 900)) for n in numbers]
         await store.write(Changes(athlete_id, resources=bodies, check=numbers[:50]))
     needles = [text for n in (88_000_001, *mine) for text in (b"%d" % n, n.to_bytes(6, "big"), n.to_bytes(5, "big"))]
-    assert len(found_in(tmp_path, *needles)) > 900
+    assert len(found_in(tmp_path, *needles)) > 250
     await store.delete_athlete(88_000_001)
     assert found_in(tmp_path, *needles) == []
-    assert len(found_in(tmp_path, *(b"%d" % n for n in other))) == 900
+    assert len(found_in(tmp_path, *(b"%d" % n for n in other))) == 250
 
 
 async def test_what_is_purged_or_gone_leaves_no_byte(tmp_path: Path) -> None:
@@ -101,9 +111,38 @@ async def test_a_foreign_a_newer_and_a_damaged_file_are_refused_and_left_alone(t
         assert path.read_bytes() == before
 
 
-async def test_a_path_that_names_no_file_is_an_input_error() -> None:
+async def test_a_path_that_names_no_file_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         SqliteHarvestStore(":memory:")
+    with pytest.raises(InputError, match="either a path or a directory"):
+        SqliteHarvestStore()
+    with pytest.raises(InputError, match="either a path or a directory"):
+        SqliteHarvestStore(tmp_path / "h.sqlite", directory=tmp_path)
+
+
+async def test_asking_makes_no_file(tmp_path: Path) -> None:
+    for store in (SqliteHarvestStore(tmp_path / "h.sqlite"), SqliteHarvestStore(directory=tmp_path / "d")):
+        await store.write(Changes(7, check=[1]))
+        await store.delete_athlete(7)
+        assert (await store.state(7), await store.athlete_ids(), await store.purge(9.0)) == (None, [], 0)
+        assert (await store.counts()).athletes == (await store.counts(7)).athletes == 0
+    assert os.listdir(tmp_path) == []
+
+
+async def test_in_a_directory_each_athlete_has_a_file_that_goes_with_the_athlete(tmp_path: Path) -> None:
+    store, other = (SqliteHarvestStore(directory=tmp_path / "d") for _ in range(2))
+    for athlete_id in range(1, 131):  # more than are open at a time
+        await listed(store, made_row(athlete_id), athlete_id=athlete_id)
+    assert await store.athlete_ids() == list(range(1, 131))
+    async with store.hold(7), other.hold(8):
+        with pytest.raises(StoreError, match=r"7\.sqlite is in use"):
+            async with other.hold(7):
+                pass
+        await other.delete_athlete(7)
+        await store.write(Changes(7, resources=[stored(7)]))
+    assert [name for name in os.listdir(tmp_path / "d") if name.startswith("7.")] == []
+    assert (await store.counts()).athletes == 129
+    assert os.stat(tmp_path / "d").st_mode & 0o777 == 0o700
 
 
 async def test_one_write_that_fails_fails_alone(tmp_path: Path) -> None:

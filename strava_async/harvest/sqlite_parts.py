@@ -1,0 +1,132 @@
+"""The files of a harvest: one for all athletes, or one for each in a directory."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import OrderedDict
+from typing import Final, Protocol
+
+from strava_async._concurrency.threads import finish_in_thread
+from strava_async.clock import Clock
+from strava_async.harvest.sqlite_part import BUSY_SECONDS, Part
+from strava_async.harvest.sqlite_schema import SCHEMA
+from strava_async.stores.file_errors import explained
+from strava_async.stores.private_files import make_private_directories
+
+MOST_OPEN = 64
+_NAME = re.compile(r"([0-9]{1,19})\.sqlite")
+
+
+class Parts(Protocol):
+    """Where each athlete's rows are."""
+
+    @property
+    def path(self) -> str:
+        """The file or directory; absolute."""
+        ...
+
+    def of(self, athlete_id: int) -> Part:
+        """Return the file that an athlete's rows are in, which need not exist."""
+        ...
+
+    async def all(self) -> list[Part]:
+        """Return the files that exist."""
+        ...
+
+    async def delete(self, athlete_id: int) -> None:
+        """Delete everything of an athlete."""
+        ...
+
+    async def prepare(self) -> None:
+        """Make what the files are in."""
+        ...
+
+
+class OneFile:
+    """One file for all.
+
+    Args:
+        part: it.
+    """
+
+    def __init__(self, part: Part) -> None:
+        self._part = part
+
+    @property
+    def path(self) -> str:
+        """See ``Parts``."""
+        return self._part.path
+
+    def of(self, athlete_id: int) -> Part:
+        """See ``Parts``."""
+        return self._part
+
+    async def all(self) -> list[Part]:
+        """See ``Parts``."""
+        return [self._part] if self._part.exists() else []
+
+    async def delete(self, athlete_id: int) -> None:
+        """See ``Parts``."""
+        if self._part.exists():
+            await self._part.delete_athlete(athlete_id)
+
+    async def prepare(self) -> None:
+        """See ``Parts``."""
+
+
+class Directory:
+    """A file for each athlete, ``7.sqlite``. So many are open at a time, and those that are held.
+
+    Args:
+        path: the directory; made by the first athlete.
+        private: False accepts files that other users may read.
+        clock: tells since when they are held.
+
+    Attributes:
+        path: see above.
+    """
+
+    def __init__(self, path: str, *, private: bool, clock: Clock) -> None:
+        self.path: Final = path
+        self._private = private
+        self._clock = clock
+        self._parts: OrderedDict[int, Part] = OrderedDict()
+
+    def of(self, athlete_id: int) -> Part:
+        """See ``Parts``."""
+        part = self._parts.get(athlete_id)
+        if part is None:
+            path = os.path.join(self.path, f"{athlete_id}.sqlite")
+            part = self._parts[athlete_id] = Part(path, private=self._private, clock=self._clock)
+        self._parts.move_to_end(athlete_id)
+        self._close_some()
+        return part
+
+    async def all(self) -> list[Part]:
+        """See ``Parts``."""
+
+        def names() -> list[str]:
+            with explained(self.path, BUSY_SECONDS, SCHEMA.error):
+                return os.listdir(self.path) if os.path.isdir(self.path) else []
+
+        found = (_NAME.fullmatch(name) for name in await finish_in_thread(names))
+        return [self.of(athlete_id) for athlete_id in sorted(int(match[1]) for match in found if match)]
+
+    async def delete(self, athlete_id: int) -> None:
+        """See ``Parts``."""
+        await self.of(athlete_id).remove()
+
+    async def prepare(self) -> None:
+        """See ``Parts``."""
+
+        def work() -> None:
+            with explained(self.path, BUSY_SECONDS, SCHEMA.error):
+                make_private_directories(self.path)
+
+        await finish_in_thread(work)
+
+    def _close_some(self) -> None:
+        spare = len(self._parts) - MOST_OPEN
+        for athlete_id in [one for one, part in self._parts.items() if not part.is_held][: max(0, spare)]:
+            self._parts.pop(athlete_id).close()
