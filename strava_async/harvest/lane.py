@@ -202,7 +202,7 @@ class Lane:
             seen_in=walk.number,
             ended=walk if rest is None else None,
         )
-        await self._session.write(changes, listed=len(rows))
+        await self._session.write(changes, listed=sum(row.activity.start < walk.before for row in rows))
         self._state = state
         self._is_listed = rest is None
         if unreadable:

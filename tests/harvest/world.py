@@ -117,13 +117,26 @@ class World:
         for athlete_id in self.ids:
             world = self.emulator.world(athlete_id)
             listed = {a["id"]: a for a in self.activities(athlete_id)}
+            expected = {number: shown(activity) for number, activity in listed.items()}
             rows = self.rows("select id, body from activities where athlete_id = ?", athlete_id)
-            assert {key: json.loads(body)["name"] for key, body in rows} == {k: a["name"] for k, a in listed.items()}
+            assert not differing("rows", {key: shown(json.loads(body)) for key, body in rows}, expected)
             details = await self.bodies(Kind.DETAIL, athlete_id)
-            assert {key: body["name"] for key, body in details.items()} == {k: a["name"] for k, a in listed.items()}
+            assert not differing("details", {key: shown(body) for key, body in details.items()}, expected)
             streams = await self.bodies(Kind.STREAMS, athlete_id)
             for number in listed:
                 assert (streams.get(number) or {}).keys() == (world.streams(number) or {}).keys()
+
+
+def shown(activity: dict[str, Any]) -> list[Any]:
+    return [activity[name] for name in ("id", "name", "sport_type", "private", "distance", "start_date", "gear_id")]
+
+
+def differing(what: str, found: dict[int, Any], expected: dict[int, Any]) -> list[Any]:
+    """Return where two differ, and print it."""
+    both = [(key, found.get(key), expected.get(key)) for key in found.keys() | expected.keys()]
+    wrong = [each for each in both if each[1] != each[2]]
+    print(what, *wrong, sep="\n")
+    return wrong
 
 
 def needed(world: World) -> Iterator[str]:
