@@ -21,6 +21,7 @@ from strava_async.errors import (
     DecodeError,
     FaultError,
     InvalidClientError,
+    MissingScopeError,
     OAuthError,
     PaymentRequiredError,
     RateLimitedError,
@@ -59,8 +60,10 @@ def reach_of(error: StravaError, kind: Kind | None) -> Reach:
         return Reach.LATER
     if isinstance(error, PaymentRequiredError):
         return Reach.KIND if kind is not None else Reach.ONE
-    if isinstance(error, OAuthError | UnauthorizedError):
+    if isinstance(error, UnauthorizedError | MissingScopeError):
         return Reach.ATHLETE if kind in _NEEDED else Reach.KIND
+    if isinstance(error, OAuthError):
+        return Reach.ATHLETE
     if isinstance(error, FaultError | DecodeError | TransportError):
         return Reach.ONE
     return Reach.RUN
