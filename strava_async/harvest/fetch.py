@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from strava_async._concurrency.threads import finish_in_thread
 from strava_async._types import is_list, is_object
 from strava_async.errors import DecodeError, FaultError, NotFoundError, StravaError
 from strava_async.harvest.agenda import Job
@@ -28,6 +29,7 @@ from strava_async.request.json_values import decode
 PER_PAGE = 200
 MOST_PAGES = 500
 _LEVEL = 4
+_LARGE_BYTES = 8 * 1024
 _GZIP = 31  # zlib's number for gzip with the largest window
 
 Get = Callable[[str, Mapping[str, Any]], Any]
@@ -81,7 +83,7 @@ class Fetcher:
             return Resource(job.kind, job.key, State.NONE, now(), job.stamp, error.status_code)
         if job.kind == Kind.STREAMS and not _has_samples(answer.value):
             return _not_ready(job, now())
-        return _stored(job.kind, job.key, job.stamp, answer.body, now())
+        return await _stored(job.kind, job.key, job.stamp, answer.body, now())
 
     async def look(self, activity_id: int, now: Callable[[], float]) -> Look:
         """Ask whether an activity is still there, and what it is now.
@@ -99,7 +101,7 @@ class Fetcher:
             shown = path.format(id=activity_id)
             raise DecodeError(f"{shown} answered without the id or the start of that activity", path=shown)
         stamp = row.activity.stamps[Kind.DETAIL]
-        return Look(row, _stored(Kind.DETAIL, str(activity_id), stamp, answer.body, now()))
+        return Look(row, await _stored(Kind.DETAIL, str(activity_id), stamp, answer.body, now()))
 
     async def _answer(self, job: Job) -> Answer:
         rule, path = RULES[job.kind], {"id": job.key}
@@ -177,8 +179,10 @@ def plain_body(resource: Resource) -> bytes | None:
     return zlib.decompress(resource.body, wbits=_GZIP)
 
 
-def _stored(kind: Kind, key: str, stamp: str, body: bytes, now: float) -> Resource:
-    return Resource(kind, key, State.STORED, now, stamp, body=compressed(body), coding=GZIP)
+async def _stored(kind: Kind, key: str, stamp: str, body: bytes, now: float) -> Resource:
+    # A large one takes milliseconds, in which a thread does not hold the interpreter.
+    packed = compressed(body) if len(body) < _LARGE_BYTES else await finish_in_thread(lambda: compressed(body))
+    return Resource(kind, key, State.STORED, now, stamp, body=packed, coding=GZIP)
 
 
 def _not_ready(job: Job, now: float) -> Resource:
