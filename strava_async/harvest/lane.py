@@ -29,6 +29,7 @@ from strava_async.protocol import ApiV3
 T = TypeVar("T")
 
 MOST_RETRIES = 500
+_PAUSE_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,12 +237,14 @@ class Lane:
         """Ask, and again where it could not yet be told whether there is quota."""
         count = self._session.counter()
         while True:
-            api = self._api.with_options(max_wait=self._session.max_wait())
+            max_wait = self._session.max_wait()
+            api = self._api if max_wait is None else self._api.with_options(max_wait=max_wait)
             try:
                 return await ask(Fetcher(api, count))
             except QuotaExceededError as error:
                 if not self._session.not_sent(error):
                     raise
+                await self._session.clock.sleep(_PAUSE_SECONDS)  # other answers are under way
 
     async def _note(self, task: Task, error: StravaError, number: int) -> None:
         job = task.job if isinstance(task, Retry) else task if isinstance(task, Job) else None

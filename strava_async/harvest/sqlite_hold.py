@@ -56,7 +56,7 @@ class Hold:
         if self._lock is not None and self._lock.held():
             self._holders += 1
             return
-        await self._batches.run(_check)
+        await self._file.read(_check)  # it may take seconds, in which others can write
         lock = self._file.try_lock(LOCK)
         if lock is None:
             who = await self._batches.run(_holder)

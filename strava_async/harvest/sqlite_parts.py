@@ -26,7 +26,7 @@ class Parts(Protocol):
         """The file or directory; absolute."""
         ...
 
-    def of(self, athlete_id: int) -> Part:
+    async def of(self, athlete_id: int) -> Part:
         """Return the file that an athlete's rows are in, which need not exist."""
         ...
 
@@ -58,7 +58,7 @@ class OneFile:
         """See ``Parts``."""
         return self._part.path
 
-    def of(self, athlete_id: int) -> Part:
+    async def of(self, athlete_id: int) -> Part:
         """See ``Parts``."""
         return self._part
 
@@ -93,14 +93,15 @@ class Directory:
         self._clock = clock
         self._parts: OrderedDict[int, Part] = OrderedDict()
 
-    def of(self, athlete_id: int) -> Part:
+    async def of(self, athlete_id: int) -> Part:
         """See ``Parts``."""
         part = self._parts.get(athlete_id)
         if part is None:
             path = os.path.join(self.path, f"{athlete_id}.sqlite")
             part = self._parts[athlete_id] = Part(path, private=self._private, clock=self._clock)
         self._parts.move_to_end(athlete_id)
-        self._close_some()
+        for spare in self._spare():
+            await finish_in_thread(spare.close)
         return part
 
     async def all(self) -> list[Part]:
@@ -111,11 +112,12 @@ class Directory:
                 return os.listdir(self.path) if os.path.isdir(self.path) else []
 
         found = (_NAME.fullmatch(name) for name in await finish_in_thread(names))
-        return [self.of(athlete_id) for athlete_id in sorted(int(match[1]) for match in found if match)]
+        return [await self.of(athlete_id) for athlete_id in sorted(int(match[1]) for match in found if match)]
 
     async def delete(self, athlete_id: int) -> None:
         """See ``Parts``."""
-        await self.of(athlete_id).remove()
+        part = await self.of(athlete_id)
+        await part.remove()
 
     async def prepare(self) -> None:
         """See ``Parts``."""
@@ -126,7 +128,8 @@ class Directory:
 
         await finish_in_thread(work)
 
-    def _close_some(self) -> None:
-        spare = len(self._parts) - MOST_OPEN
-        for athlete_id in [one for one, part in self._parts.items() if not part.is_held][: max(0, spare)]:
-            self._parts.pop(athlete_id).close()
+    def _spare(self) -> list[Part]:
+        """Return the files that were not used for longest, and forget them."""
+        count = max(0, len(self._parts) - MOST_OPEN)
+        spare = [athlete_id for athlete_id, part in self._parts.items() if not part.is_held][:count]
+        return [self._parts.pop(athlete_id) for athlete_id in spare]

@@ -63,7 +63,8 @@ class SqliteHarvestStore:
     @asynccontextmanager
     async def _held(self, athlete_id: int) -> AsyncGenerator[None]:
         await self._parts.prepare()
-        async with self._parts.of(athlete_id).hold():
+        part = await self._parts.of(athlete_id)
+        async with part.hold():
             yield
 
     def hold(self, athlete_id: int) -> AbstractAsyncContextManager[None]:
@@ -78,24 +79,25 @@ class SqliteHarvestStore:
             return sqlite_reads.state(connection, athlete_id) or AthleteState()
 
         await self._parts.prepare()
-        return await self._parts.of(athlete_id).run(work)
+        part = await self._parts.of(athlete_id)
+        return await part.run(work)
 
     async def state(self, athlete_id: int) -> AthleteState | None:
         """See ``HarvestStore``."""
-        part = self._parts.of(athlete_id)
+        part = await self._parts.of(athlete_id)
         if not part.exists():
             return None
         return await part.run(lambda connection: sqlite_reads.state(connection, athlete_id))
 
     async def write(self, changes: Changes) -> None:
         """See ``HarvestStore``."""
-        part = self._parts.of(changes.athlete_id)
+        part = await self._parts.of(changes.athlete_id)
         if part.exists():
             await part.run(lambda connection: sqlite_writes.apply(connection, changes))
 
     async def scan(self, athlete_id: int, after: Activity | None, limit: int) -> list[Held]:
         """See ``HarvestStore``."""
-        part = self._parts.of(athlete_id)
+        part = await self._parts.of(athlete_id)
         if not part.exists():
             return []
         return await part.run(lambda connection: sqlite_reads.scan(connection, athlete_id, after, limit))
@@ -104,14 +106,14 @@ class SqliteHarvestStore:
         self, athlete_id: int, *, kinds: Sequence[Kind] | None = None, state: State | None = None, limit: int = 1000
     ) -> list[Resource]:
         """See ``HarvestStore``."""
-        part = self._parts.of(athlete_id)
+        part = await self._parts.of(athlete_id)
         if not part.exists():
             return []
         return await part.run(lambda connection: sqlite_reads.resources(connection, athlete_id, kinds, state, limit))
 
     async def read(self, athlete_id: int, kind: Kind, key: int | str) -> Resource | None:
         """See ``HarvestStore``."""
-        part = self._parts.of(athlete_id)
+        part = await self._parts.of(athlete_id)
         if not part.exists():
             return None
         return await part.run(lambda connection: sqlite_reads.read(connection, athlete_id, kind, str(key)))
@@ -123,7 +125,7 @@ class SqliteHarvestStore:
 
     async def counts(self, athlete_id: int | None = None) -> StoreCounts:
         """See ``HarvestStore``. Reads indexes, but not the bodies; for all athletes it opens every file."""
-        parts = await self._parts.all() if athlete_id is None else [self._parts.of(athlete_id)]
+        parts = await self._parts.all() if athlete_id is None else [await self._parts.of(athlete_id)]
         found = [
             await part.run(lambda connection: sqlite_reads.counts(connection, athlete_id))
             for part in parts
