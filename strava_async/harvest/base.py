@@ -199,7 +199,7 @@ class HarvestStore(Protocol):
 
     - When ``write`` has returned, what it was given survives the process, however that ends.
     - What belongs to an athlete is written only between ``add_athlete`` and ``delete_athlete``: a request that was in
-      flight when the athlete was deleted leaves nothing.
+      flight when the athlete was deleted leaves nothing. Nor does one about an activity that was deleted meanwhile.
     - One harvest at a time: see ``hold``. Whoever does not hold it may still read, check and delete.
     """
 

@@ -69,6 +69,8 @@ def apply(connection: sqlite3.Connection, changes: Changes) -> None:
         )
     connection.executemany(_ROW, (_row_values(row, changes) for row in changes.rows))
     for resource in changes.resources:
+        if resource.kind in OF_ACTIVITIES and not _has_activity(connection, athlete_id, resource):
+            continue
         keeps = resource.state in (State.FAILED, State.PENDING)
         connection.execute(_NO_BODY if keeps else _RESOURCE, _resource_values(athlete_id, resource))
     if changes.ended is not None:
@@ -133,6 +135,11 @@ def read_state(text: str, checks: tuple[int, ...]) -> AthleteState:
     values: dict[str, Any] = json.loads(text)
     walk = values.pop("walk")
     return AthleteState(walk=None if walk is None else Walk(**walk), checks=checks, **values)
+
+
+def _has_activity(connection: sqlite3.Connection, athlete_id: int, resource: Resource) -> bool:
+    query = "select 1 from activities where id = ? and athlete_id = ?"
+    return connection.execute(query, (int(resource.key), athlete_id)).fetchone() is not None
 
 
 def _note_deletion(connection: sqlite3.Connection) -> None:

@@ -196,6 +196,13 @@ class HarvestStoreContract:
         assert [r.key for r in await store.resources(7)] == ["2"]
         assert await store.state(7) == AthleteState()
 
+    async def test_what_was_in_flight_of_an_activity_that_is_gone_is_not_kept(self, store: HarvestStore) -> None:
+        await listed(store, made_row(1), made_row(2))
+        await store.write(Changes(7, gone=[1]))
+        none = Resource(Kind.STREAMS, "1", State.NONE, NOW, "", 404)
+        await store.write(Changes(7, resources=[stored(1), none, failed(1, Kind.LAPS), stored(2)]))
+        assert [r.key for r in await store.resources(7)] == ["2"]
+
     async def test_a_deleted_athlete_leaves_nothing_and_others_stay(self, store: HarvestStore) -> None:
         for athlete_id in (7, 8):
             await listed(store, *(made_row(athlete_id * 1000 + n) for n in range(600)), athlete_id=athlete_id)

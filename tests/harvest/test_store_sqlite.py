@@ -7,6 +7,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+import anyio
 import pytest
 
 from strava_async.errors import InputError, StoreError
@@ -146,10 +147,8 @@ async def test_in_a_directory_each_athlete_has_a_file_that_goes_with_the_athlete
 
 
 async def test_one_write_that_fails_fails_alone(tmp_path: Path) -> None:
-    import anyio
-
     store = SqliteHarvestStore(tmp_path / "h.sqlite")
-    await listed(store, made_row(1))
+    await listed(store, *(made_row(number) for number in range(1, 11)))
     failed: list[int] = []
 
     async def write(number: int) -> None:
