@@ -5,7 +5,8 @@ Rules:
 - A body is kept as it came, compressed; it has been read as JSON once, and has the documented shape.
 - A list that comes in pages is kept as one list. It is not read past the number of items that the list row gives.
 - 404 on streams, laps and the like says that there are none; on the detail, that the activity is gone.
-- Streams without samples are not ready yet: they are asked for again after 5, 15 and 45 minutes, and are none then.
+- Streams without samples are not ready yet: they are asked for again after 5, 15 and 45 minutes, and are none then. An
+  empty body is a failure.
 """
 
 from __future__ import annotations
@@ -198,7 +199,7 @@ def _has_samples(streams: Mapping[str, Any]) -> bool:
 
 
 def _object(body: bytes) -> Answer:
-    value: object = decode(body) if body else {}
+    value: object = decode(body)
     if not is_object(value):
         raise ValueError("the answer is no object")
     return Answer(value, body)

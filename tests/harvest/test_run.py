@@ -251,6 +251,16 @@ async def test_streams_that_are_late_come_back_after_5_15_and_45_minutes(tmp_pat
     assert resource.state == State.NONE
 
 
+async def test_streams_with_an_empty_body_are_a_failure_and_not_late(tmp_path: Path) -> None:
+    world = World(tmp_path / "h.sqlite")
+    bad = next(a["id"] for a in world.activities() if not a["manual"])
+    world.emulator.faults.add(Fault.empty_body(), path=f"/activities/{bad}/streams", times=None)
+    async with world.harvest() as harvest:
+        outcome = await harvest.run()
+    assert [(failure.kind, failure.key) for failure in outcome.failures] == [(Kind.STREAMS, str(bad))]
+    assert not outcome.complete
+
+
 async def test_rows_that_lack_what_they_are_kept_under_are_said(tmp_path: Path) -> None:
     world = World(tmp_path / "h.sqlite")
     world.emulator.faults.add(Fault.status(200, [{"name": "no id"}, *world.activities()[:3]]), path=LIST, times=1)
