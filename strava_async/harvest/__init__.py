@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     )
     from strava_async.harvest.estimate import Estimate
     from strava_async.harvest.kinds import Kind
-    from strava_async.harvest.outcome import Counts, Failure, Followed, Outcome, Progress, Slice
+    from strava_async.harvest.outcome import Counts, Failure, Followed, KindProgress, Outcome, Progress, Slice
     from strava_async.harvest.plan import Plan
     from strava_async.harvest.run import Harvest
     from strava_async.harvest.store_sqlite import SqliteHarvestStore
@@ -38,6 +38,7 @@ else:
             "HarvestStore": "base",
             "Held": "base",
             "Kind": "kinds",
+            "KindProgress": "outcome",
             "Outcome": "outcome",
             "Plan": "plan",
             "Progress": "outcome",
@@ -63,6 +64,7 @@ __all__ = [
     "HarvestStore",
     "Held",
     "Kind",
+    "KindProgress",
     "Outcome",
     "Plan",
     "Progress",
