@@ -245,6 +245,14 @@ class HarvestStore(Protocol):
         """Return what is held of one athlete, or of all."""
         ...
 
+    async def settings(self) -> dict[str, str]:
+        """Return what was set, by name: for all athletes together. Deleting an athlete, and purging, leave it."""
+        ...
+
+    async def set_setting(self, name: str, value: str | None) -> None:
+        """Set what ``settings`` returns under a name; None deletes it."""
+        ...
+
     async def delete_athlete(self, athlete_id: int) -> None:
         """Delete everything of an athlete, so that no byte of it is left in a file."""
         ...

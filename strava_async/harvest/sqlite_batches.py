@@ -41,7 +41,7 @@ class Batches:
     def __init__(self, file: SharedFile, busy_seconds: float) -> None:
         self._shared = file
         self._busy_seconds = busy_seconds
-        self._connection = HeldConnection(busy_seconds)
+        self._connection = HeldConnection(busy_seconds, "harvest store")
         self._waiting: list[_Write[Any]] = []
         self._mutex = threading.Lock()  # of what waits
         self._turn = threading.Lock()

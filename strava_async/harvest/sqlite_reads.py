@@ -10,7 +10,7 @@ from typing import Any
 
 from strava_async.harvest.base import Activity, AthleteState, Held, Resource, State, StoreCounts
 from strava_async.harvest.kinds import OF_ACTIVITIES, Kind
-from strava_async.harvest.sqlite_writes import MOST_CHECKS, read_state
+from strava_async.harvest.sqlite_writes import MOST_CHECKS, SETTING, read_state
 
 _ACTIVITY = "id, start, sport_type, gear_id, has_distance, stamps, empty"
 _RESOURCE = "kind, id, state, fetched_at, stamp, status, retry_at, tries, reason, coding"
@@ -74,6 +74,12 @@ def deletions(connection: sqlite3.Connection) -> int:
     """Return how many deletions there were since the file was last rewritten."""
     row = connection.execute("select value from meta where name = 'deletions'").fetchone()
     return 0 if row is None else int(row[0])
+
+
+def settings(connection: sqlite3.Connection) -> dict[str, str]:
+    """See ``HarvestStore.settings``."""
+    query = "select substr(name, ?), value from meta where name like ? order by name"
+    return dict(connection.execute(query, (len(SETTING) + 1, f"{SETTING}%")).fetchall())
 
 
 def counts(connection: sqlite3.Connection, athlete_id: int | None) -> StoreCounts:

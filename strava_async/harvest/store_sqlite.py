@@ -141,6 +141,20 @@ class SqliteHarvestStore:
             oldest=min((each.oldest for each in found if each.oldest is not None), default=None),
         )
 
+    async def settings(self) -> dict[str, str]:
+        """See ``HarvestStore``."""
+        part = self._parts.common()
+        return await part.run(sqlite_reads.settings) if part.exists() else {}
+
+    async def set_setting(self, name: str, value: str | None) -> None:
+        """See ``HarvestStore``."""
+        part = self._parts.common()
+        if value is not None:
+            await self._parts.prepare()
+        elif not part.exists():
+            return
+        await part.run(lambda connection: sqlite_writes.set_setting(connection, name, value))
+
     async def delete_athlete(self, athlete_id: int) -> None:
         """See ``HarvestStore``. One file for all is rewritten, and others wait meanwhile."""
         await self._parts.delete(athlete_id)

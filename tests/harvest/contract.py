@@ -240,6 +240,28 @@ class HarvestStoreContract:
         assert (counts.of(Kind.DETAIL), counts.of(Kind.DETAIL, State.FAILED), counts.of(Kind.LAPS)) == (1, 1, 0)
         assert (await store.counts(8)).activities == 0
 
+    # Settings
+
+    async def test_settings_are_kept_for_all_athletes_together(self, store: HarvestStore, twin: HarvestStore) -> None:
+        assert await store.settings() == {}
+        await store.set_setting("keep", None)
+        await store.set_setting("keep", "forever")
+        await store.set_setting("export /tmp/100%_a", "parquet 'ö")
+        await twin.set_setting("keep", "604800")
+        assert await store.settings() == {"keep": "604800", "export /tmp/100%_a": "parquet 'ö"}
+        await twin.set_setting("keep", None)
+        assert await store.settings() == {"export /tmp/100%_a": "parquet 'ö"}
+        assert await store.athlete_ids() == []
+
+    async def test_deleting_and_purging_leave_the_settings(self, store: HarvestStore) -> None:
+        await listed(store, made_row(1))
+        await store.set_setting("keep", "forever")
+        async with store.hold(7):
+            await store.purge(NOW + 1)
+            await store.delete_athlete(7)
+        assert await store.settings() == {"keep": "forever"}
+        assert await store.athlete_ids() == []
+
     # Who harvests
 
     async def test_an_athlete_is_harvested_by_one_store_at_a_time(
