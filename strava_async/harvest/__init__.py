@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from strava_async.harvest.kinds import Kind
     from strava_async.harvest.outcome import Counts, Failure, Followed, KindProgress, Outcome, Progress, Slice
     from strava_async.harvest.plan import Plan
+    from strava_async.harvest.reading import StoredActivity, read_activities
     from strava_async.harvest.run import Harvest
     from strava_async.harvest.store_sqlite import SqliteHarvestStore
 else:
@@ -48,7 +49,9 @@ else:
             "SqliteHarvestStore": "store_sqlite",
             "State": "base",
             "StoreCounts": "base",
+            "StoredActivity": "reading",
             "Walk": "base",
+            "read_activities": "reading",
         },
     )
 
@@ -74,5 +77,7 @@ __all__ = [
     "SqliteHarvestStore",
     "State",
     "StoreCounts",
+    "StoredActivity",
     "Walk",
+    "read_activities",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from strava_async.clock import Clock, SystemClock
@@ -95,12 +95,14 @@ class SqliteHarvestStore:
         if part.exists():
             await part.run(lambda connection: sqlite_writes.apply(connection, changes))
 
-    async def scan(self, athlete_id: int, after: Activity | None, limit: int) -> list[Held]:
+    async def scan(
+        self, athlete_id: int, after: Activity | None, limit: int, *, bodies: Collection[Kind] | None = None
+    ) -> list[Held]:
         """See ``HarvestStore``."""
         part = await self._parts.of(athlete_id)
         if not part.exists():
             return []
-        return await part.run(lambda connection: sqlite_reads.scan(connection, athlete_id, after, limit))
+        return await part.run(lambda connection: sqlite_reads.scan(connection, athlete_id, after, limit, bodies))
 
     async def resources(
         self, athlete_id: int, *, kinds: Sequence[Kind] | None = None, state: State | None = None, limit: int = 1000

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import anyio
 import pytest
 
@@ -93,6 +96,21 @@ class HarvestStoreContract:
         row = made_row(2**62, distance=0, gear_id="b1", kudos_count=0, manual=True, name="\ud800 läuft")
         await listed(store, row)
         assert await store.scan(7, None, 10) == [type((await store.scan(7, None, 1))[0])(row.activity, {})]
+
+    async def test_activities_come_with_rows_and_bodies_where_these_are_asked_for(self, store: HarvestStore) -> None:
+        row = made_row(1, name="\ud800 läuft")
+        await listed(store, row, made_row(2, "2026-01-06T10:00:00Z"))
+        resources = [stored(1), stored(1, Kind.STREAMS, b"[1]"), failed(2)]
+        await store.write(Changes(7, resources=resources))
+        newest, held = await store.scan(7, None, 10, bodies=[Kind.STREAMS])
+        assert json.loads(held.row or b"") == row.fields
+        assert (held.activity, held.listed_at, newest.listed_at) == (row.activity, NOW, NOW)
+        assert held.resources == {Kind.DETAIL: replace(stored(1), body=None), Kind.STREAMS: resources[1]}
+        assert newest.resources == {Kind.DETAIL: failed(2)}
+        (older,) = await store.scan(7, newest.activity, 10, bodies=())
+        assert (older.row, older.resources[Kind.STREAMS].body) == (held.row, None)
+        (older,) = await store.scan(7, newest.activity, 10)
+        assert (older.row, older.listed_at) == (None, 0)
 
     async def test_a_row_takes_the_place_of_the_one_before(self, store: HarvestStore) -> None:
         await listed(store, made_row(1))
