@@ -10,8 +10,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import InputError
-from strava_async.harvest import sqlite_reads, sqlite_writes
-from strava_async.harvest.base import Activity, AthleteState, Changes, Held, Resource, State, StoreCounts
+from strava_async.harvest import sqlite_reads, sqlite_runs, sqlite_writes
+from strava_async.harvest.base import Activity, AthleteState, Changes, Held, Resource, Run, State, StoreCounts
 from strava_async.harvest.kinds import Kind
 from strava_async.harvest.sqlite_part import Part
 from strava_async.harvest.sqlite_parts import Directory, OneFile, Parts
@@ -156,6 +156,20 @@ class SqliteHarvestStore:
         elif not part.exists():
             return
         await part.run(lambda connection: sqlite_writes.set_setting(connection, name, value))
+
+    async def begin_run(self, began_at: float) -> int:
+        """See ``HarvestStore``."""
+        await self._parts.prepare()
+        return await self._parts.common().run(lambda connection: sqlite_runs.begin_run(connection, began_at))
+
+    async def end_run(self, number: int, run: Run) -> None:
+        """See ``HarvestStore``."""
+        await self._parts.common().run(lambda connection: sqlite_runs.end_run(connection, number, run))
+
+    async def runs(self) -> list[Run]:
+        """See ``HarvestStore``."""
+        part = self._parts.common()
+        return await part.run(sqlite_runs.runs) if part.exists() else []
 
     async def delete_athlete(self, athlete_id: int) -> None:
         """See ``HarvestStore``. One file for all is rewritten, and others wait meanwhile."""
