@@ -130,7 +130,8 @@ def retries_of(held: Held, terms: Terms) -> Iterator[float]:
 
 def _wanted(activity: Activity, plan: Plan) -> Iterator[Kind]:
     if plan.includes(activity):
-        yield from (kind for kind in OF_ACTIVITIES if kind in plan.kinds and kind not in activity.empty)
+        kinds = plan.kinds
+        yield from (kind for kind in OF_ACTIVITIES if kind in kinds and kind not in activity.empty)
 
 
 def _job(kind: Kind, activity: Activity, resource: Resource | None) -> Job:
