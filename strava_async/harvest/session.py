@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from strava_async._concurrency.shield import InFlight, call_shielded
 from strava_async.clock import Clock
 from strava_async.errors import QuotaExceededError
 from strava_async.harvest.agenda import Terms
@@ -17,6 +17,7 @@ from strava_async.harvest.kinds import Kind
 from strava_async.harvest.listing import pass_seconds, renewal_seconds
 from strava_async.harvest.outcome import MOST_FAILURES, Counts, Failure
 from strava_async.harvest.plan import Plan
+from strava_async.harvest.writer import Writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Session:
         self.is_partial = False
         self.quota_at: float | None = None
         self._notify = notify
-        self._writes = InFlight()
+        self._writer = Writer(store)
         self._requests = self._listed = self._gone = self._failed = self._purged = 0
         self._purged_at = -math.inf
         self._states: Counter[State] = Counter()
@@ -129,14 +130,15 @@ class Session:
             bounds.append(self.limits.max_wait)
         return min(bounds, default=None)
 
-    def counter(self) -> Callable[[], None]:
-        """Return what counts the requests of one job, of which the first is reserved."""
+    def counter(self) -> Callable[[], AbstractContextManager[None]]:
+        """Return what counts the requests of one job, of which the first is reserved, and is entered around each."""
         sent = 0
 
-        def count() -> None:
+        def count() -> AbstractContextManager[None]:
             nonlocal sent
             sent += 1
             self._requests += sent > 1
+            return self._writer.asking()
 
         return count
 
@@ -177,11 +179,7 @@ class Session:
 
     async def write(self, changes: Changes, *, listed: int = 0) -> None:
         """Write, whatever is cancelled meanwhile: it has cost quota."""
-
-        async def work() -> None:
-            await self.store.write(changes)
-
-        await call_shielded(work, self._writes.begin())
+        await self._writer.write(changes)
         self._listed += listed
         self._gone += len(changes.gone)
         for resource in changes.resources:
@@ -190,7 +188,7 @@ class Session:
 
     async def wait_idle(self) -> None:
         """Wait until everything is written."""
-        await self._writes.wait_idle()
+        await self._writer.wait_idle()
 
     def _count(self, resource: Resource) -> None:
         self._states[resource.state] += 1
