@@ -13,14 +13,16 @@ if TYPE_CHECKING:
         Held,
         Resource,
         Row,
+        Run,
         State,
         StoreCounts,
         Walk,
     )
     from strava_async.harvest.estimate import Estimate
     from strava_async.harvest.kinds import Kind
-    from strava_async.harvest.outcome import Counts, Failure, Followed, Outcome, Progress, Slice
+    from strava_async.harvest.outcome import Counts, Failure, Followed, KindProgress, Outcome, Progress, Slice
     from strava_async.harvest.plan import Plan
+    from strava_async.harvest.reading import StoredActivity, read_activities
     from strava_async.harvest.run import Harvest
     from strava_async.harvest.store_sqlite import SqliteHarvestStore
 else:
@@ -38,16 +40,20 @@ else:
             "HarvestStore": "base",
             "Held": "base",
             "Kind": "kinds",
+            "KindProgress": "outcome",
             "Outcome": "outcome",
             "Plan": "plan",
             "Progress": "outcome",
             "Resource": "base",
             "Row": "base",
+            "Run": "base",
             "Slice": "outcome",
             "SqliteHarvestStore": "store_sqlite",
             "State": "base",
             "StoreCounts": "base",
+            "StoredActivity": "reading",
             "Walk": "base",
+            "read_activities": "reading",
         },
     )
 
@@ -63,14 +69,18 @@ __all__ = [
     "HarvestStore",
     "Held",
     "Kind",
+    "KindProgress",
     "Outcome",
     "Plan",
     "Progress",
     "Resource",
     "Row",
+    "Run",
     "Slice",
     "SqliteHarvestStore",
     "State",
     "StoreCounts",
+    "StoredActivity",
     "Walk",
+    "read_activities",
 ]

@@ -6,7 +6,7 @@ are epoch seconds by the machine's clock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -90,10 +90,19 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An activity that is held, and what is known of its resources, without their bodies."""
+    """An activity that is held, and what is known of its resources.
+
+    Attributes:
+        activity: by its list row.
+        resources: by kind.
+        row: the list row as JSON; None if it was not asked for.
+        listed_at: when it came; 0 if it was not asked for.
+    """
 
     activity: Activity
     resources: Mapping[Kind, Resource]
+    row: bytes | None = field(default=None, repr=False)
+    listed_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +136,7 @@ class AthleteState:
         listed_at: when the last that came to its end began; None if none has.
         complete_at: the same of the last that was complete, back to ``complete_after``.
         complete_after: the ``after`` of that one.
-        is_list_due: whether the list is to be read completely, whenever that was done last.
+        is_list_due: whether the list is to be read completely, because there was more to check than checks hold.
         checks: activities that Strava is to be asked about, because something said that they changed or are gone; the
             oldest 500 of them.
     """
@@ -147,14 +156,17 @@ class Changes:
 
     Attributes:
         athlete_id: whose.
-        state: how far the list is now; ``checks`` of it are not written.
+        state: how far the list is now; ``checks`` and ``is_list_due`` of it are not written.
         rows: of the list; seen by the walk ``seen_in``, unless that is 0.
         listed_at: when the rows came.
         seen_in: see ``rows``.
         ended: the walk that came to its end: activities in its range that it has not seen are to be checked.
         resources: in place of those with the same kind and key. One without a body keeps the body that is there if its
             state is failed.
-        check: activities to be checked.
+        is_list_begun: whether a complete reading of the list has begun, so that it is due no more.
+        check: activities to be checked because of events, which anybody can send: 20 a day, and of more the list is
+            due. One that waits for its check already does not count.
+        day: of those events, in days since 1970.
         checked: activities that are not to be checked any more.
         gone: activities to be deleted, with everything of them.
     """
@@ -166,9 +178,28 @@ class Changes:
     seen_in: int = 0
     ended: Walk | None = None
     resources: Sequence[Resource] = ()
+    is_list_begun: bool = False
     check: Sequence[int] = ()
+    day: int = 0
     checked: Sequence[int] = ()
     gone: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A call of ``Harvest.run``.
+
+    Attributes:
+        began_at: epoch seconds.
+        ended_at: the same; None as long as it has not ended, and if it was killed.
+        requests: how many it sent.
+        outcome: ``complete`` or ``partial``, or the class of the error that ended it.
+    """
+
+    began_at: float
+    ended_at: float | None = None
+    requests: int = 0
+    outcome: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +258,17 @@ class HarvestStore(Protocol):
         """
         ...
 
-    async def scan(self, athlete_id: int, after: Activity | None, limit: int) -> list[Held]:
-        """Return an athlete's activities, newest first, those that come after one of them, with their resources."""
+    async def scan(
+        self, athlete_id: int, after: Activity | None, limit: int, *, bodies: Collection[Kind] | None = None
+    ) -> list[Held]:
+        """Return an athlete's activities, newest first, those that come after one of them, with their resources.
+
+        Args:
+            athlete_id: whose.
+            after: that one; None begins with the newest.
+            limit: how many.
+            bodies: None leaves out all JSON. Else list rows have theirs, and resources of these kinds.
+        """
         ...
 
     async def resources(
@@ -255,6 +295,18 @@ class HarvestStore(Protocol):
 
     async def set_setting(self, name: str, value: str | None) -> None:
         """Set what ``settings`` returns under a name; None deletes it."""
+        ...
+
+    async def begin_run(self, began_at: float) -> int:
+        """Note that a run has begun; return a number for ``end_run``."""
+        ...
+
+    async def end_run(self, number: int, run: Run) -> None:
+        """Note how a run has ended."""
+        ...
+
+    async def runs(self) -> list[Run]:
+        """Return the last 100 runs, the last one first. Deleting an athlete, and purging, leave them."""
         ...
 
     async def delete_athlete(self, athlete_id: int) -> None:

@@ -8,45 +8,30 @@ a day is begun anew each day, so that what is new, or nearly too old, does not w
 from __future__ import annotations
 
 import heapq
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TypeVar
 
 from strava_async._types import is_object
-from strava_async.errors import QuotaExceededError, StravaError
-from strava_async.harvest.agenda import Job, failed_jobs_of, jobs_of, other_jobs, retries_of
+from strava_async.errors import DecodeError, FaultError, ForbiddenError, QuotaExceededError, StravaError
+from strava_async.harvest.agenda import Job, failed_jobs_of, is_waiting, jobs_of, other_jobs, waiting_of
 from strava_async.harvest.base import Activity, AthleteState, Changes, Held, Walk
-from strava_async.harvest.failures import AGAIN, Reach, reach_of
+from strava_async.harvest.failures import AGAIN, FORBIDDEN, NEEDED, Reach, reach_of
 from strava_async.harvest.fetch import Fetcher, failed, printable
-from strava_async.harvest.kinds import RULES, Kind
+from strava_async.harvest.kinds import FAILED_SECONDS, RULES, Kind, failed_until
 from strava_async.harvest.listing import after_page, list_due_at, next_walk, parameters, pass_seconds, state_after
 from strava_async.harvest.outcome import Failure
 from strava_async.harvest.rows import read_page
 from strava_async.harvest.session import Session
+from strava_async.harvest.survey import tallied
+from strava_async.harvest.tasks import Check, Retry, Task
 from strava_async.protocol import ApiV3
 
 T = TypeVar("T")
 
 MOST_RETRIES = 500
 _PAUSE_SECONDS = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """Asking whether an activity is still there."""
-
-    activity_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """A job that failed before."""
-
-    job: Job
-
-
-Task = Walk | Check | Job | Retry
 
 
 class Lane:
@@ -71,11 +56,12 @@ class Lane:
         self._chunk = chunk
         self._has_ended = False
         self._refused: set[Kind] = set()
+        self._forbidden: Counter[Kind] = Counter()
         self._begin()
 
     def _begin(self) -> None:
         """Begin at the list."""
-        self._begun_at = self._session.clock.monotonic()
+        self._begun_at, self._walks = self._session.clock.monotonic(), self._state.walks
         self._is_listed = self._others_known = False
         self._ready: deque[Task] = deque()
         self._last: Activity | None = None
@@ -84,7 +70,7 @@ class Lane:
         self._retries: list[tuple[int, float, int, Kind, Job]] = []
         self._failed_again = 0
         self._stages: deque[Callable[[], Awaitable[Sequence[Task]]]] = deque(
-            [self._pages, self._checks, self._jobs, self._others, self._failed, self._checks]
+            [self._pages, self._checks, self._tally, self._jobs, self._others, self._failed, self._checks]
         )
 
     async def take(self) -> Task | None:
@@ -93,8 +79,9 @@ class Lane:
         A ``Walk`` is to be done before this is called again.
         """
         while not self._has_ended:
+            await self._session.retention.purge_if_due()
             if self._session.clock.monotonic() - self._begun_at >= pass_seconds(self._session.keep):
-                await self._session.purge_if_due()
+                self._state = await self._session.store.state(self.athlete_id) or self._state
                 self._begin()
             while self._ready:
                 task = self._ready.popleft()
@@ -116,7 +103,8 @@ class Lane:
         Raises:
             StravaError: it is about more than this athlete.
         """
-        number = self._session.row.ask()
+        # What failed before says nothing about the rest: it fails one after the other at the end of each run.
+        number = None if isinstance(task, Retry) else self._session.row.ask()
         try:
             match task:
                 case Walk():
@@ -137,7 +125,7 @@ class Lane:
         session, again = self._session, self._session.limits.list_again_seconds
         if self._is_listed or not session.plan.list:
             return []
-        walk = next_walk(self._state, session.plan, session.clock.time(), session.keep, again)
+        walk = next_walk(self._state, session.plan, session.now(), session.keep, again)
         if walk is None:
             session.come_back(list_due_at(self._state, session.plan, session.keep, again))
             return []
@@ -148,6 +136,12 @@ class Lane:
         todo = [] if state is None else [one for one in state.checks if one not in self._checked]
         self._checked.update(todo)
         return [Check(activity_id) for activity_id in todo]
+
+    async def _tally(self) -> Sequence[Task]:
+        session = self._session
+        if session.tally is not None:
+            session.tally.set(self.athlete_id, await tallied(session, self.athlete_id))
+        return []
 
     async def _jobs(self) -> Sequence[Task]:
         while held := await self._session.store.scan(self.athlete_id, self._last, self._chunk):
@@ -161,8 +155,8 @@ class Lane:
         terms = self._session.terms
         if held.activity.gear_id:
             self._gear_ids.add(held.activity.gear_id)
-        for at in retries_of(held, terms):
-            self._session.come_back(at)
+        for resource in waiting_of(held, terms):
+            self._session.await_retry(resource)
         for job in failed_jobs_of(held, terms):
             # The fewest failures are kept, and of these the newest activities.
             heapq.heappush(self._retries, (-job.tries, held.activity.start, held.activity.id, job.kind, job))
@@ -178,7 +172,11 @@ class Lane:
         self._others_known = True
         resources = await self._session.store.resources(self.athlete_id, kinds=kinds)
         known = {(each.kind, each.key): each for each in resources}
-        return list(other_jobs(self.athlete_id, self._gear_ids, known, self._session.terms))
+        terms = self._session.terms
+        for resource in resources:
+            if is_waiting(resource, terms):
+                self._session.await_retry(resource)
+        return list(other_jobs(self.athlete_id, self._gear_ids, known, terms))
 
     async def _failed(self) -> Sequence[Task]:
         retries, self._retries = sorted(self._retries, key=lambda each: each[:4], reverse=True), []
@@ -199,19 +197,21 @@ class Lane:
             self.athlete_id,
             state,
             rows=rows,
-            listed_at=self._session.clock.time(),
+            listed_at=self._session.now(),
             seen_in=walk.number,
             ended=walk if rest is None else None,
+            is_list_begun=walk.is_complete and walk.number > self._state.walks,
         )
         await self._session.write(changes, listed=sum(row.activity.start < walk.before for row in rows))
-        self._state = state
-        self._is_listed = rest is None
+        self._state = replace(state, is_list_due=state.is_list_due and not changes.is_list_begun)
+        # One that was begun by an earlier run does not look for what is new since.
+        self._is_listed = rest is None and walk.number > self._walks
         if unreadable:
             reason = f"{unreadable} of its activities lack their id or their start"
             self._session.fail(Failure(self.athlete_id, None, "", reason))
 
     async def _check(self, activity_id: int) -> None:
-        look = await self._ask(lambda fetcher: fetcher.look(activity_id, self._session.clock.time))
+        look = await self._ask(lambda fetcher: fetcher.look(activity_id, self._session.now))
         if look.row is None or look.detail is None or not _is_of(self.athlete_id, look.row.fields.get("athlete")):
             await self._session.write(Changes(self.athlete_id, gone=[activity_id]))
             return
@@ -219,7 +219,7 @@ class Lane:
         changes = Changes(
             self.athlete_id,
             rows=[look.row],
-            listed_at=self._session.clock.time(),
+            listed_at=self._session.now(),
             seen_in=self._state.walks,
             resources=[look.detail] if wanted else [],
             checked=[activity_id],
@@ -227,26 +227,37 @@ class Lane:
         await self._session.write(changes)
 
     async def _fetch(self, job: Job) -> None:
-        resource = await self._ask(lambda fetcher: fetcher.fetch(job, self._session.clock.time))
+        resource = await self._ask(lambda fetcher: fetcher.fetch(job, self._session.now))
         if resource is None:
             await self._session.write(Changes(self.athlete_id, gone=[int(job.key)]))
             return
+        self._forbidden[job.kind] = 0
         await self._session.write(Changes(self.athlete_id, resources=[resource]))
 
     async def _ask(self, ask: Callable[[Fetcher], Awaitable[T]]) -> T:
         """Ask, and again where it could not yet be told whether there is quota."""
-        count = self._session.counter()
-        while True:
-            max_wait = self._session.max_wait()
-            api = self._api if max_wait is None else self._api.with_options(max_wait=max_wait)
-            try:
-                return await ask(Fetcher(api, count))
-            except QuotaExceededError as error:
-                if not self._session.not_sent(error):
+        session, count = self._session, self._session.counter()
+        session.asking += 1
+        try:
+            while True:
+                max_wait, sent_at = session.max_wait(), session.clock.monotonic()
+                api = self._api if max_wait is None else self._api.with_options(max_wait=max_wait)
+                try:
+                    found = await ask(Fetcher(api, count))
+                except QuotaExceededError as error:
+                    if not session.not_sent(error):
+                        raise
+                    await session.clock.sleep(_PAUSE_SECONDS)  # other answers are under way
+                except (FaultError, DecodeError):
+                    session.timekeeper.answered(sent_at)
                     raise
-                await self._session.clock.sleep(_PAUSE_SECONDS)  # other answers are under way
+                else:
+                    session.timekeeper.answered(sent_at)
+                    return found
+        finally:
+            session.asking -= 1
 
-    async def _note(self, task: Task, error: StravaError, number: int) -> None:
+    async def _note(self, task: Task, error: StravaError, number: int | None) -> None:
         job = task.job if isinstance(task, Retry) else task if isinstance(task, Job) else None
         kind = job.kind if job is not None else None
         reach = reach_of(error, kind)
@@ -255,20 +266,32 @@ class Lane:
         session, row = self._session, self._session.row
         key = job.key if job is not None else str(task.activity_id) if isinstance(task, Check) else ""
         about = kind if kind is not None or not key else Kind.DETAIL
-        session.fail(Failure(self.athlete_id, None if reach is Reach.ATHLETE else about, key, printable(str(error))))
+        if kind not in self._refused and not self._has_ended:  # what was under way then says the same
+            failure = Failure(self.athlete_id, None if reach is Reach.ATHLETE else about, key, printable(str(error)))
+            session.fail(failure)
         if reach is Reach.ATHLETE:
             self._has_ended = True
         elif reach is Reach.KIND and kind is not None:
             self._refused.add(kind)
         else:
-            row.add(number)
+            if number is not None:
+                row.add(number)
             self._failed_again += isinstance(task, Retry)
             self._is_listed = self._is_listed or isinstance(task, Walk)
         if reach is Reach.ONE and job is not None:
-            resource = failed(job, error, session.clock.time())
+            resource = failed(job, error, session.now())
             await session.write(Changes(self.athlete_id, resources=[resource]))
+            self._count_forbidden(job.kind, error)
+        elif reach in (Reach.ONE, Reach.LATER):
+            session.come_back(failed_until(session.now(), 1))
         if row.full:
-            session.stop()
+            session.stop(FAILED_SECONDS[0])
+
+    def _count_forbidden(self, kind: Kind, error: StravaError) -> None:
+        """Ask for no more of a kind that Strava forbids one after the other."""
+        self._forbidden[kind] += isinstance(error, ForbiddenError) and kind not in NEEDED
+        if self._forbidden[kind] >= FORBIDDEN:
+            self._refused.add(kind)
 
 
 def _is_of(athlete_id: int, athlete: object) -> bool:

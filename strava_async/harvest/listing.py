@@ -9,7 +9,8 @@ Rules:
 - The end is a page with nothing older than the one before; a short one is not. Where pages do not come newest first,
   they are counted instead, up to an empty one.
 - A walk goes back 14 days before the last one, for late uploads. Once a week, and before an athlete's rows are as old
-  as ``keep`` allows, it is complete.
+  as ``keep`` allows, it is complete. So it is after too many events, but twice a day at the most: anybody can send
+  them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ DAY_SECONDS = 86_400.0
 OVERLAP_SECONDS = 14 * DAY_SECONDS
 AHEAD_SECONDS = 2 * DAY_SECONDS
 PER_PAGE = 200
+DUE_AGAIN_SECONDS = DAY_SECONDS / 2
+SHORTEST_PASS_SECONDS = 900.0
 
 
 def renewal_seconds(keep: float | None) -> float | None:
@@ -35,7 +38,7 @@ def renewal_seconds(keep: float | None) -> float | None:
 
 def pass_seconds(keep: float | None) -> float:
     """Return after how long a run that is not at its end begins anew: in time for what is nearly as old as ``keep``."""
-    return DAY_SECONDS if keep is None else min(DAY_SECONDS, keep / 14)
+    return DAY_SECONDS if keep is None else max(SHORTEST_PASS_SECONDS, min(DAY_SECONDS, keep / 14))
 
 
 def next_walk(state: AthleteState, plan: Plan, now: float, keep: float | None, again_seconds: float) -> Walk | None:
@@ -68,7 +71,7 @@ def list_due_at(state: AthleteState, plan: Plan, keep: float | None, again_secon
     """Return when the list is to be read again; epoch seconds, or 0 for at once."""
     if state.listed_at is None or state.complete_at is None or not _reaches(state.complete_after, plan.since):
         return 0.0
-    return min(state.listed_at + again_seconds, state.complete_at + _complete_seconds(keep))
+    return min(state.listed_at + again_seconds, state.complete_at + _complete_seconds(state, keep))
 
 
 def parameters(walk: Walk) -> dict[str, Any]:
@@ -105,7 +108,7 @@ def state_after(state: AthleteState, walk: Walk, rest: Walk | None) -> AthleteSt
     ended = replace(begun, listed_at=walk.began_at)
     if not walk.is_complete:
         return ended
-    return replace(ended, complete_at=walk.began_at, complete_after=walk.after, is_list_due=False)
+    return replace(ended, complete_at=walk.began_at, complete_after=walk.after)
 
 
 def _serves(walk: Walk, is_complete: bool, plan: Plan) -> bool:
@@ -114,13 +117,14 @@ def _serves(walk: Walk, is_complete: bool, plan: Plan) -> bool:
 
 
 def _is_complete_due(state: AthleteState, plan: Plan, now: float, keep: float | None) -> bool:
-    if state.is_list_due or state.complete_at is None or not _reaches(state.complete_after, plan.since):
+    if state.complete_at is None or not _reaches(state.complete_after, plan.since):
         return True
-    return not 0 <= now - state.complete_at < _complete_seconds(keep)  # a clock that was set back counts as a week
+    return not 0 <= now - state.complete_at < _complete_seconds(state, keep)  # a clock set back counts as a week
 
 
-def _complete_seconds(keep: float | None) -> float:
-    return min(WEEK_SECONDS, renewal_seconds(keep) or WEEK_SECONDS)
+def _complete_seconds(state: AthleteState, keep: float | None) -> float:
+    longest = DUE_AGAIN_SECONDS if state.is_list_due else WEEK_SECONDS
+    return min(longest, renewal_seconds(keep) or WEEK_SECONDS)
 
 
 def _reaches(after: float | None, since: float | None) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,10 +13,14 @@ from strava_async.harvest.agenda import Terms
 from strava_async.harvest.base import Changes, HarvestStore, Resource, State
 from strava_async.harvest.failures import InARow
 from strava_async.harvest.kinds import Kind
-from strava_async.harvest.listing import pass_seconds, renewal_seconds
+from strava_async.harvest.listing import renewal_seconds
 from strava_async.harvest.outcome import MOST_FAILURES, Counts, Failure
 from strava_async.harvest.plan import Plan
+from strava_async.harvest.retention import Retention
+from strava_async.harvest.tally import Tally
+from strava_async.harvest.timekeeper import Timekeeper
 from strava_async.harvest.writer import Writer
+from strava_async.quota.readings import Quota
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Limits:
         until: no request is sent later; epoch seconds. None means no limit.
         max_requests: no more than these, but for the pages of a list of comments or kudos; None means no limit.
         max_wait: how long a request may wait for quota; seconds. None means as long as ``until`` allows.
-        list_again_seconds: how long after a list was read it is read again.
+        list_again_seconds: how long after a list was read it is read again; 0 where that is done in each run.
     """
 
     until: float | None = None
@@ -47,13 +50,18 @@ class Session:
         clock: tells the time.
         limits: when it ends.
         notify: called when something was stored or has failed.
+        quota: returns the meters, by which the time is confirmed.
+        tally: counts how far each kind is; None where nobody asks.
 
     Attributes:
-        store, plan, keep, clock, limits: see above.
+        store, plan, keep, clock, limits, tally: see above.
+        timekeeper: tells the time that is stored.
+        retention: deletes what is too old.
         row: the failures in a row.
         stopped: whether no more requests are to be begun.
-        quota_at: when there is quota again, if that has stopped it; epoch seconds.
-        is_partial: whether something was left out that would have been due.
+        asking: how many requests are under way, or wait for quota.
+        stopped_until: when it can go on, if something has stopped it for a time; epoch seconds by the machine's clock.
+        is_partial: whether something that is wanted did not come, now or before.
     """
 
     def __init__(
@@ -63,30 +71,40 @@ class Session:
         keep: float | None,
         clock: Clock,
         limits: Limits,
+        *,
+        quota: Callable[[], Quota],
         notify: Callable[[], None] = lambda: None,
+        tally: Tally | None = None,
     ) -> None:
         self.store = store
         self.plan = plan
         self.keep = keep
         self.clock = clock
         self.limits = limits
+        self.tally = tally
+        self.timekeeper = Timekeeper(clock, quota)
+        self.retention = Retention(store, keep, clock, self.timekeeper, is_shared=limits.list_again_seconds > 0)
+        self.asking = 0
         self.row = InARow()
         self.stopped = False
         self.is_partial = False
-        self.quota_at: float | None = None
+        self.stopped_until: float | None = None
         self._notify = notify
         self._writer = Writer(store)
-        self._requests = self._listed = self._gone = self._failed = self._purged = 0
-        self._purged_at = -math.inf
+        self._requests = self._listed = self._gone = self._failed = 0
         self._states: Counter[State] = Counter()
         self._stored: Counter[Kind] = Counter()
         self._failures: deque[Failure] = deque(maxlen=MOST_FAILURES)
         self._resume_at: list[float] = []
 
+    def now(self) -> float:
+        """Return the time by which something is stored, and is due; epoch seconds."""
+        return self.timekeeper.time()
+
     @property
     def terms(self) -> Terms:
         """By what it is decided now whether something is due."""
-        now, age = self.clock.time(), renewal_seconds(self.keep)
+        now, age = self.now(), renewal_seconds(self.keep)
         return Terms(self.plan, now, None if age is None else now - age)
 
     @property
@@ -100,7 +118,7 @@ class Session:
             pending=self._states[State.PENDING],
             gone=self._gone,
             failed=self._failed,
-            purged=self._purged,
+            purged=self.retention.purged,
         )
 
     @property
@@ -110,8 +128,9 @@ class Session:
 
     @property
     def resume_at(self) -> float | None:
-        """When there is something to do again, as far as that is known."""
-        return min(self._resume_at, default=None)
+        """When there is something to do again, as far as that is known; by the machine's clock."""
+        at = min(self._resume_at, default=None)
+        return None if at is None else self.timekeeper.on_machine(at)
 
     def may_begin(self) -> bool:
         """Reserve a request, if there may be another one; else everything stops."""
@@ -142,12 +161,12 @@ class Session:
 
         return count
 
-    def stop(self, resume_at: float | None = None) -> None:
-        """Begin no more requests."""
+    def stop(self, seconds: float | None = None) -> None:
+        """Begin no more requests; after so many seconds they may begin again."""
         self.stopped = self.is_partial = True
-        if resume_at is not None:
-            self.quota_at = resume_at
-            self.come_back(resume_at)
+        if seconds is not None:
+            self.stopped_until = self.clock.time() + seconds
+            self.come_back(self.now() + seconds)
 
     def not_sent(self, error: QuotaExceededError) -> bool:
         """Note that a request was not sent; return whether it may be tried again at once."""
@@ -155,13 +174,19 @@ class Session:
         if error.awaits and not self.stopped and (until is None or self.clock.time() < until):
             return True
         self._requests -= 1
-        self.stop(error.resume_at)
+        self.stop(error.wait_seconds)
         return False
 
     def come_back(self, at: float) -> None:
-        """Note when there is something to do again."""
+        """Note when there is something to do again, by ``now``."""
         self._resume_at.append(at)
         self._resume_at = [min(self._resume_at)]
+
+    def await_retry(self, resource: Resource) -> None:
+        """Note that something failed, or was not ready, and is asked for again later."""
+        if resource.retry_at is not None:
+            self.come_back(resource.retry_at)
+        self.is_partial = self.is_partial or resource.state == State.FAILED
 
     def fail(self, failure: Failure) -> None:
         """Note a failure."""
@@ -170,12 +195,9 @@ class Session:
         self._failures.append(failure)
         self._notify()
 
-    async def purge_if_due(self) -> None:
-        """Delete what is older than ``keep``, and the traces of what was deleted, unless that was done a moment ago."""
-        now = self.clock.monotonic()
-        if now - self._purged_at >= pass_seconds(self.keep) / 2:
-            self._purged_at = now
-            self._purged += await self.store.purge(self.clock.time() - (self.keep or math.inf))
+    async def end(self) -> None:
+        """Do what is to be done after the last request."""
+        await self.retention.end(has_deleted=self._gone > 0)
 
     async def write(self, changes: Changes, *, listed: int = 0) -> None:
         """Write, whatever is cancelled meanwhile: it has cost quota."""
@@ -184,6 +206,11 @@ class Session:
         self._gone += len(changes.gone)
         for resource in changes.resources:
             self._count(resource)
+        if self.tally is not None:
+            for resource in changes.resources:
+                self.tally.add(changes.athlete_id, resource)
+            for _ in changes.gone:
+                self.tally.remove(changes.athlete_id)
         self._notify()
 
     async def wait_idle(self) -> None:

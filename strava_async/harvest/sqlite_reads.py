@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from strava_async.harvest.base import Activity, AthleteState, Held, Resource, State, StoreCounts
@@ -18,32 +18,52 @@ _RESOURCE = "kind, id, state, fetched_at, stamp, status, retry_at, tries, reason
 
 def state(connection: sqlite3.Connection, athlete_id: int) -> AthleteState | None:
     """See ``HarvestStore.state``."""
-    row = connection.execute("select state from athletes where athlete_id = ?", (athlete_id,)).fetchone()
+    query = "select state, is_list_due from athletes where athlete_id = ?"
+    row = connection.execute(query, (athlete_id,)).fetchone()
     if row is None:
         return None
     query = "select activity_id from checks where athlete_id = ? order by rowid limit ?"
     checks = connection.execute(query, (athlete_id, MOST_CHECKS)).fetchall()
-    return read_state(row[0], tuple(activity_id for (activity_id,) in checks))
+    return read_state(row[0], bool(row[1]), tuple(activity_id for (activity_id,) in checks))
 
 
-def scan(connection: sqlite3.Connection, athlete_id: int, after: Activity | None, limit: int) -> list[Held]:
+def scan(
+    connection: sqlite3.Connection,
+    athlete_id: int,
+    after: Activity | None,
+    limit: int,
+    bodies: Collection[Kind] | None,
+) -> list[Held]:
     """See ``HarvestStore.scan``."""
     start, activity_id = (math.inf, 0) if after is None else (after.start, after.id)
+    row = "null, 0.0" if bodies is None else "cast(body as blob), listed_at"
     query = (
-        f"select {_ACTIVITY} from activities where athlete_id = ? and (start, id) < (?, ?) "
+        f"select {row}, {_ACTIVITY} from activities where athlete_id = ? and (start, id) < (?, ?) "
         "order by start desc, id desc limit ?"
     )
     rows = connection.execute(query, (athlete_id, start, activity_id, limit)).fetchall()
-    found: dict[int, dict[Kind, Resource]] = {row[0]: {} for row in rows}
-    for some in _chunks([row[0] for row in rows], 500):
+    activities = [_activity(values) for _, _, *values in rows]
+    found = _resources_of(connection, athlete_id, [activity.id for activity in activities], bodies or ())
+    return [
+        Held(activity, found[activity.id], row, listed_at)
+        for activity, (row, listed_at, *_) in zip(activities, rows, strict=True)
+    ]
+
+
+def _resources_of(
+    connection: sqlite3.Connection, athlete_id: int, ids: Sequence[int], bodies: Collection[Kind]
+) -> dict[int, dict[Kind, Resource]]:
+    found: dict[int, dict[Kind, Resource]] = {activity_id: {} for activity_id in ids}
+    body = f"iif(kind in ({', '.join('?' * len(bodies))}), body, null)" if bodies else "null"
+    for some in _chunks(ids, 500):
         query = (
-            f"select activity_id, {_RESOURCE} from resources where activity_id in ({', '.join('?' * len(some))}) "
-            "and athlete_id = ?"
+            f"select activity_id, {body}, {_RESOURCE} from resources "
+            f"where activity_id in ({', '.join('?' * len(some))}) and athlete_id = ?"
         )
-        for activity_id, *values in connection.execute(query, (*some, athlete_id)):
-            resource = _resource(values)
+        for activity_id, content, *values in connection.execute(query, (*bodies, *some, athlete_id)):
+            resource = _resource(values, content)
             found[activity_id][resource.kind] = resource
-    return [Held(_activity(row), found[row[0]]) for row in rows]
+    return found
 
 
 def resources(

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
 from strava_async._concurrency.threads import finish_in_thread
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import InputError
-from strava_async.harvest import sqlite_reads, sqlite_writes
-from strava_async.harvest.base import Activity, AthleteState, Changes, Held, Resource, State, StoreCounts
+from strava_async.harvest import sqlite_reads, sqlite_runs, sqlite_writes
+from strava_async.harvest.base import Activity, AthleteState, Changes, Held, Resource, Run, State, StoreCounts
 from strava_async.harvest.kinds import Kind
 from strava_async.harvest.sqlite_part import Part
 from strava_async.harvest.sqlite_parts import Directory, OneFile, Parts
@@ -103,12 +103,14 @@ class SqliteHarvestStore:
 
         await finish_in_thread(work)
 
-    async def scan(self, athlete_id: int, after: Activity | None, limit: int) -> list[Held]:
+    async def scan(
+        self, athlete_id: int, after: Activity | None, limit: int, *, bodies: Collection[Kind] | None = None
+    ) -> list[Held]:
         """See ``HarvestStore``."""
         part = await self._parts.of(athlete_id)
         if not part.exists():
             return []
-        return await part.run(lambda connection: sqlite_reads.scan(connection, athlete_id, after, limit))
+        return await part.run(lambda connection: sqlite_reads.scan(connection, athlete_id, after, limit, bodies))
 
     async def resources(
         self, athlete_id: int, *, kinds: Sequence[Kind] | None = None, state: State | None = None, limit: int = 1000
@@ -162,6 +164,20 @@ class SqliteHarvestStore:
         elif not part.exists():
             return
         await part.run(lambda connection: sqlite_writes.set_setting(connection, name, value))
+
+    async def begin_run(self, began_at: float) -> int:
+        """See ``HarvestStore``."""
+        await self._parts.prepare()
+        return await self._parts.common().run(lambda connection: sqlite_runs.begin_run(connection, began_at))
+
+    async def end_run(self, number: int, run: Run) -> None:
+        """See ``HarvestStore``."""
+        await self._parts.common().run(lambda connection: sqlite_runs.end_run(connection, number, run))
+
+    async def runs(self) -> list[Run]:
+        """See ``HarvestStore``."""
+        part = self._parts.common()
+        return await part.run(sqlite_runs.runs) if part.exists() else []
 
     async def delete_athlete(self, athlete_id: int) -> None:
         """See ``HarvestStore``. One file for all is rewritten, and others wait meanwhile."""

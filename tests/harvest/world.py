@@ -46,7 +46,9 @@ class World:
         **emulator: Any,
     ) -> None:
         self.clock = FakeClock()
-        self.emulator = Emulator(clock=clock or self.clock, limits=limits, years=years, athletes=athletes, **emulator)
+        self.emulator = Emulator(
+            clock=clock or self.clock, limits=limits, years=years, athletes=athletes, longest_seconds=120, **emulator
+        )
         self.ids = self.emulator.athlete_ids
         self.tokens = {one: self._token(one) for one in self.ids}
         self.store = SqliteHarvestStore(path, clock=self.clock)
