@@ -139,7 +139,8 @@ def is_waiting(resource: Resource, terms: Terms) -> bool:
 def wanted_kinds(activity: Activity, plan: Plan) -> Iterator[Kind]:
     """Yield the kinds of an activity that are wanted."""
     if plan.includes(activity):
-        yield from (kind for kind in OF_ACTIVITIES if kind in plan.kinds and kind not in activity.empty)
+        kinds = plan.kinds
+        yield from (kind for kind in OF_ACTIVITIES if kind in kinds and kind not in activity.empty)
 
 
 def _job(kind: Kind, activity: Activity, resource: Resource | None) -> Job:

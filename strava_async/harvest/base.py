@@ -250,8 +250,12 @@ class HarvestStore(Protocol):
         """Return how far an athlete's list is; None for one who is not known."""
         ...
 
-    async def write(self, changes: Changes) -> None:
-        """Write; nothing happens for an athlete who is not known."""
+    async def write(self, *changes: Changes) -> None:
+        """Write, in this order; nothing happens for an athlete who is not known.
+
+        Many are written together, for several athletes. After an error some of them may be written, and each is
+        written once more by itself.
+        """
         ...
 
     async def scan(

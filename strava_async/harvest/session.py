@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from strava_async._concurrency.shield import InFlight, call_shielded
 from strava_async.clock import Clock
 from strava_async.errors import QuotaExceededError
 from strava_async.harvest.agenda import Terms
@@ -19,6 +19,7 @@ from strava_async.harvest.plan import Plan
 from strava_async.harvest.retention import Retention
 from strava_async.harvest.tally import Tally
 from strava_async.harvest.timekeeper import Timekeeper
+from strava_async.harvest.writer import Writer
 from strava_async.quota.readings import Quota
 
 
@@ -89,7 +90,7 @@ class Session:
         self.is_partial = False
         self.stopped_until: float | None = None
         self._notify = notify
-        self._writes = InFlight()
+        self._writer = Writer(store)
         self._requests = self._listed = self._gone = self._failed = 0
         self._states: Counter[State] = Counter()
         self._stored: Counter[Kind] = Counter()
@@ -148,14 +149,15 @@ class Session:
             bounds.append(self.limits.max_wait)
         return min(bounds, default=None)
 
-    def counter(self) -> Callable[[], None]:
-        """Return what counts the requests of one job, of which the first is reserved."""
+    def counter(self) -> Callable[[], AbstractContextManager[None]]:
+        """Return what counts the requests of one job, of which the first is reserved, and is entered around each."""
         sent = 0
 
-        def count() -> None:
+        def count() -> AbstractContextManager[None]:
             nonlocal sent
             sent += 1
             self._requests += sent > 1
+            return self._writer.asking()
 
         return count
 
@@ -199,11 +201,7 @@ class Session:
 
     async def write(self, changes: Changes, *, listed: int = 0) -> None:
         """Write, whatever is cancelled meanwhile: it has cost quota."""
-
-        async def work() -> None:
-            await self.store.write(changes)
-
-        await call_shielded(work, self._writes.begin())
+        await self._writer.write(changes)
         self._listed += listed
         self._gone += len(changes.gone)
         for resource in changes.resources:
@@ -217,7 +215,7 @@ class Session:
 
     async def wait_idle(self) -> None:
         """Wait until everything is written."""
-        await self._writes.wait_idle()
+        await self._writer.wait_idle()
 
     def _count(self, resource: Resource) -> None:
         self._states[resource.state] += 1

@@ -61,6 +61,12 @@ def add_athlete(connection: sqlite3.Connection, athlete_id: int) -> None:
     connection.execute("insert or ignore into athletes (athlete_id, state) values (?, ?)", values)
 
 
+def apply_all(changes: Iterable[Changes], connection: sqlite3.Connection) -> None:
+    """Write changes, in this order."""
+    for each in changes:
+        apply(connection, each)
+
+
 def apply(connection: sqlite3.Connection, changes: Changes) -> None:
     """Write changes; see ``HarvestStore.write``."""
     athlete_id = changes.athlete_id

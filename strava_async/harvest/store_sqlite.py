@@ -7,7 +7,9 @@ import sqlite3
 from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
+from strava_async._concurrency.threads import finish_in_thread
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import InputError
 from strava_async.harvest import sqlite_reads, sqlite_runs, sqlite_writes
@@ -89,11 +91,17 @@ class SqliteHarvestStore:
             return None
         return await part.run(lambda connection: sqlite_reads.state(connection, athlete_id))
 
-    async def write(self, changes: Changes) -> None:
-        """See ``HarvestStore``."""
-        part = await self._parts.of(changes.athlete_id)
-        if part.exists():
-            await part.run(lambda connection: sqlite_writes.apply(connection, changes))
+    async def write(self, *changes: Changes) -> None:
+        """See ``HarvestStore``. What is in one file is written in one transaction."""
+        parts: dict[Part, list[Changes]] = {}
+        for each in changes:
+            parts.setdefault(await self._parts.of(each.athlete_id), []).append(each)
+
+        def work() -> None:
+            for part, those in parts.items():
+                part.run_if_there(partial(sqlite_writes.apply_all, those))
+
+        await finish_in_thread(work)
 
     async def scan(
         self, athlete_id: int, after: Activity | None, limit: int, *, bodies: Collection[Kind] | None = None
