@@ -64,12 +64,12 @@ async def test_a_run_before_a_failure_is_due_again_is_not_complete_either(
 
 
 async def test_what_failed_before_is_no_row_of_failures(tmp_path: Path) -> None:
-    world = World(tmp_path / "h.sqlite", athletes=4)
+    world = World(tmp_path / "h.sqlite", athletes=3)
     bad = [activity["id"] for one in world.ids for activity in world.activities(one)[: 2 * AGAIN : 2]]
     for number in bad:
         world.emulator.faults.add(ERROR, path=f"/activities/{number}", times=None)
     async with world.harvest(Plan.of(["details"])) as harvest:
-        assert len((await harvest.run()).failures) == 4 * AGAIN
+        assert len((await harvest.run()).failures) == 3 * AGAIN
         world.clock.advance(HOUR)
         world.asked()
         await harvest.run()  # the last of an athlete would have come
