@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     )
     from strava_async.harvest.estimate import Estimate
     from strava_async.harvest.kinds import Kind
-    from strava_async.harvest.outcome import Counts, Failure, Followed, Outcome, Progress, Slice
+    from strava_async.harvest.outcome import Counts, Failure, Followed, KindProgress, Outcome, Progress, Slice
     from strava_async.harvest.plan import Plan
+    from strava_async.harvest.reading import StoredActivity, read_activities
     from strava_async.harvest.run import Harvest
     from strava_async.harvest.store_sqlite import SqliteHarvestStore
 else:
@@ -38,6 +39,7 @@ else:
             "HarvestStore": "base",
             "Held": "base",
             "Kind": "kinds",
+            "KindProgress": "outcome",
             "Outcome": "outcome",
             "Plan": "plan",
             "Progress": "outcome",
@@ -47,7 +49,9 @@ else:
             "SqliteHarvestStore": "store_sqlite",
             "State": "base",
             "StoreCounts": "base",
+            "StoredActivity": "reading",
             "Walk": "base",
+            "read_activities": "reading",
         },
     )
 
@@ -63,6 +67,7 @@ __all__ = [
     "HarvestStore",
     "Held",
     "Kind",
+    "KindProgress",
     "Outcome",
     "Plan",
     "Progress",
@@ -72,5 +77,7 @@ __all__ = [
     "SqliteHarvestStore",
     "State",
     "StoreCounts",
+    "StoredActivity",
     "Walk",
+    "read_activities",
 ]

@@ -6,7 +6,7 @@ are epoch seconds by the machine's clock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -90,10 +90,19 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An activity that is held, and what is known of its resources, without their bodies."""
+    """An activity that is held, and what is known of its resources.
+
+    Attributes:
+        activity: by its list row.
+        resources: by kind.
+        row: the list row as JSON; None if it was not asked for.
+        listed_at: when it came; 0 if it was not asked for.
+    """
 
     activity: Activity
     resources: Mapping[Kind, Resource]
+    row: bytes | None = field(default=None, repr=False)
+    listed_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +232,17 @@ class HarvestStore(Protocol):
         """Write; nothing happens for an athlete who is not known."""
         ...
 
-    async def scan(self, athlete_id: int, after: Activity | None, limit: int) -> list[Held]:
-        """Return an athlete's activities, newest first, those that come after one of them, with their resources."""
+    async def scan(
+        self, athlete_id: int, after: Activity | None, limit: int, *, bodies: Collection[Kind] | None = None
+    ) -> list[Held]:
+        """Return an athlete's activities, newest first, those that come after one of them, with their resources.
+
+        Args:
+            athlete_id: whose.
+            after: that one; None begins with the newest.
+            limit: how many.
+            bodies: None leaves out all JSON. Else list rows have theirs, and resources of these kinds.
+        """
         ...
 
     async def resources(
@@ -243,6 +261,14 @@ class HarvestStore(Protocol):
 
     async def counts(self, athlete_id: int | None = None) -> StoreCounts:
         """Return what is held of one athlete, or of all."""
+        ...
+
+    async def settings(self) -> dict[str, str]:
+        """Return what was set, by name: for all athletes together. Deleting an athlete, and purging, leave it."""
+        ...
+
+    async def set_setting(self, name: str, value: str | None) -> None:
+        """Set what ``settings`` returns under a name; None deletes it."""
         ...
 
     async def delete_athlete(self, athlete_id: int) -> None:

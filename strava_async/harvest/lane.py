@@ -24,6 +24,7 @@ from strava_async.harvest.listing import after_page, list_due_at, next_walk, par
 from strava_async.harvest.outcome import Failure
 from strava_async.harvest.rows import read_page
 from strava_async.harvest.session import Session
+from strava_async.harvest.survey import tallied
 from strava_async.protocol import ApiV3
 
 T = TypeVar("T")
@@ -84,7 +85,7 @@ class Lane:
         self._retries: list[tuple[int, float, int, Kind, Job]] = []
         self._failed_again = 0
         self._stages: deque[Callable[[], Awaitable[Sequence[Task]]]] = deque(
-            [self._pages, self._checks, self._jobs, self._others, self._failed, self._checks]
+            [self._pages, self._checks, self._tally, self._jobs, self._others, self._failed, self._checks]
         )
 
     async def take(self) -> Task | None:
@@ -149,6 +150,12 @@ class Lane:
         todo = [] if state is None else [one for one in state.checks if one not in self._checked]
         self._checked.update(todo)
         return [Check(activity_id) for activity_id in todo]
+
+    async def _tally(self) -> Sequence[Task]:
+        session = self._session
+        if session.tally is not None:
+            session.tally.set(self.athlete_id, await tallied(session, self.athlete_id))
+        return []
 
     async def _jobs(self) -> Sequence[Task]:
         while held := await self._session.store.scan(self.athlete_id, self._last, self._chunk):
@@ -241,15 +248,19 @@ class Lane:
     async def _ask(self, ask: Callable[[Fetcher], Awaitable[T]]) -> T:
         """Ask, and again where it could not yet be told whether there is quota."""
         count = self._session.counter()
-        while True:
-            max_wait = self._session.max_wait()
-            api = self._api if max_wait is None else self._api.with_options(max_wait=max_wait)
-            try:
-                return await ask(Fetcher(api, count))
-            except QuotaExceededError as error:
-                if not self._session.not_sent(error):
-                    raise
-                await self._session.clock.sleep(_PAUSE_SECONDS)  # other answers are under way
+        self._session.asking += 1
+        try:
+            while True:
+                max_wait = self._session.max_wait()
+                api = self._api if max_wait is None else self._api.with_options(max_wait=max_wait)
+                try:
+                    return await ask(Fetcher(api, count))
+                except QuotaExceededError as error:
+                    if not self._session.not_sent(error):
+                        raise
+                    await self._session.clock.sleep(_PAUSE_SECONDS)  # other answers are under way
+        finally:
+            self._session.asking -= 1
 
     async def _note(self, task: Task, error: StravaError, number: int | None) -> None:
         job = task.job if isinstance(task, Retry) else task if isinstance(task, Job) else None

@@ -42,6 +42,10 @@ class Parts(Protocol):
         """Make what the files are in."""
         ...
 
+    def common(self) -> Part:
+        """Return the file for what is not of one athlete; it need not exist."""
+        ...
+
 
 class OneFile:
     """One file for all.
@@ -74,9 +78,15 @@ class OneFile:
     async def prepare(self) -> None:
         """See ``Parts``."""
 
+    def common(self) -> Part:
+        """See ``Parts``."""
+        return self._part
+
 
 class Directory:
-    """A file for each athlete, ``7.sqlite``. So many are open at a time, and those that are held.
+    """A file for each athlete, ``7.sqlite``, and ``common.sqlite`` for what is of none.
+
+    So many are open at a time, and those that are held.
 
     Args:
         path: the directory; made by the first athlete.
@@ -92,6 +102,7 @@ class Directory:
         self._private = private
         self._clock = clock
         self._parts: OrderedDict[int, Part] = OrderedDict()
+        self._common = Part(os.path.join(path, "common.sqlite"), private=private, clock=clock)
 
     async def of(self, athlete_id: int) -> Part:
         """See ``Parts``."""
@@ -127,6 +138,10 @@ class Directory:
                 make_private_directories(self.path)
 
         await finish_in_thread(work)
+
+    def common(self) -> Part:
+        """See ``Parts``."""
+        return self._common
 
     def _spare(self) -> list[Part]:
         """Return the files that were not used for longest, and forget them."""

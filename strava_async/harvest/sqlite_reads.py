@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from strava_async.harvest.base import Activity, AthleteState, Held, Resource, State, StoreCounts
 from strava_async.harvest.kinds import OF_ACTIVITIES, Kind
-from strava_async.harvest.sqlite_writes import MOST_CHECKS, read_state
+from strava_async.harvest.sqlite_writes import MOST_CHECKS, SETTING, read_state
 
 _ACTIVITY = "id, start, sport_type, gear_id, has_distance, stamps, empty"
 _RESOURCE = "kind, id, state, fetched_at, stamp, status, retry_at, tries, reason, coding"
@@ -26,24 +26,43 @@ def state(connection: sqlite3.Connection, athlete_id: int) -> AthleteState | Non
     return read_state(row[0], tuple(activity_id for (activity_id,) in checks))
 
 
-def scan(connection: sqlite3.Connection, athlete_id: int, after: Activity | None, limit: int) -> list[Held]:
+def scan(
+    connection: sqlite3.Connection,
+    athlete_id: int,
+    after: Activity | None,
+    limit: int,
+    bodies: Collection[Kind] | None,
+) -> list[Held]:
     """See ``HarvestStore.scan``."""
     start, activity_id = (math.inf, 0) if after is None else (after.start, after.id)
+    row = "null, 0.0" if bodies is None else "cast(body as blob), listed_at"
     query = (
-        f"select {_ACTIVITY} from activities where athlete_id = ? and (start, id) < (?, ?) "
+        f"select {row}, {_ACTIVITY} from activities where athlete_id = ? and (start, id) < (?, ?) "
         "order by start desc, id desc limit ?"
     )
     rows = connection.execute(query, (athlete_id, start, activity_id, limit)).fetchall()
-    found: dict[int, dict[Kind, Resource]] = {row[0]: {} for row in rows}
-    for some in _chunks([row[0] for row in rows], 500):
+    activities = [_activity(values) for _, _, *values in rows]
+    found = _resources_of(connection, athlete_id, [activity.id for activity in activities], bodies or ())
+    return [
+        Held(activity, found[activity.id], row, listed_at)
+        for activity, (row, listed_at, *_) in zip(activities, rows, strict=True)
+    ]
+
+
+def _resources_of(
+    connection: sqlite3.Connection, athlete_id: int, ids: Sequence[int], bodies: Collection[Kind]
+) -> dict[int, dict[Kind, Resource]]:
+    found: dict[int, dict[Kind, Resource]] = {activity_id: {} for activity_id in ids}
+    body = f"iif(kind in ({', '.join('?' * len(bodies))}), body, null)" if bodies else "null"
+    for some in _chunks(ids, 500):
         query = (
-            f"select activity_id, {_RESOURCE} from resources where activity_id in ({', '.join('?' * len(some))}) "
-            "and athlete_id = ?"
+            f"select activity_id, {body}, {_RESOURCE} from resources "
+            f"where activity_id in ({', '.join('?' * len(some))}) and athlete_id = ?"
         )
-        for activity_id, *values in connection.execute(query, (*some, athlete_id)):
-            resource = _resource(values)
+        for activity_id, content, *values in connection.execute(query, (*bodies, *some, athlete_id)):
+            resource = _resource(values, content)
             found[activity_id][resource.kind] = resource
-    return [Held(_activity(row), found[row[0]]) for row in rows]
+    return found
 
 
 def resources(
@@ -74,6 +93,12 @@ def deletions(connection: sqlite3.Connection) -> int:
     """Return how many deletions there were since the file was last rewritten."""
     row = connection.execute("select value from meta where name = 'deletions'").fetchone()
     return 0 if row is None else int(row[0])
+
+
+def settings(connection: sqlite3.Connection) -> dict[str, str]:
+    """See ``HarvestStore.settings``."""
+    query = "select substr(name, ?), value from meta where name like ? order by name"
+    return dict(connection.execute(query, (len(SETTING) + 1, f"{SETTING}%")).fetchall())
 
 
 def counts(connection: sqlite3.Connection, athlete_id: int | None) -> StoreCounts:

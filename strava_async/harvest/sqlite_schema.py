@@ -2,7 +2,8 @@
 
 ``activities`` has the list rows: some fields as columns, all of them in ``body`` as JSON. ``resources`` has what else
 came: ``body`` is the JSON as it came, in ``coding``; the largest column is the last, so that the others are read
-without it. ``checks`` are the activities that Strava is to be asked about. ``meta`` says who harvests.
+without it. ``checks`` are the activities that Strava is to be asked about. ``meta`` says who harvests, and has
+the settings.
 """
 
 from __future__ import annotations

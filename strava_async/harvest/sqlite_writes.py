@@ -12,6 +12,7 @@ from strava_async.harvest.base import AthleteState, Changes, Resource, Row, Stat
 from strava_async.harvest.kinds import OF_ACTIVITIES
 
 MOST_CHECKS = 500
+SETTING = "setting:"  # before the names of settings in ``meta``
 
 _COLUMNS = (
     "start_date",
@@ -116,6 +117,14 @@ def purge_some(connection: sqlite3.Connection, older_than: float, limit: int) ->
     if count:
         _note_deletion(connection)
     return count
+
+
+def set_setting(connection: sqlite3.Connection, name: str, value: str | None) -> None:
+    """See ``HarvestStore.set_setting``."""
+    if value is None:
+        connection.execute("delete from meta where name = ?", (SETTING + name,))
+    else:
+        connection.execute("insert or replace into meta values (?, ?)", (SETTING + name, value))
 
 
 def forget_deletions(connection: sqlite3.Connection, count: int) -> None:

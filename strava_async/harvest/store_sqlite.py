@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from strava_async.clock import Clock, SystemClock
@@ -95,12 +95,14 @@ class SqliteHarvestStore:
         if part.exists():
             await part.run(lambda connection: sqlite_writes.apply(connection, changes))
 
-    async def scan(self, athlete_id: int, after: Activity | None, limit: int) -> list[Held]:
+    async def scan(
+        self, athlete_id: int, after: Activity | None, limit: int, *, bodies: Collection[Kind] | None = None
+    ) -> list[Held]:
         """See ``HarvestStore``."""
         part = await self._parts.of(athlete_id)
         if not part.exists():
             return []
-        return await part.run(lambda connection: sqlite_reads.scan(connection, athlete_id, after, limit))
+        return await part.run(lambda connection: sqlite_reads.scan(connection, athlete_id, after, limit, bodies))
 
     async def resources(
         self, athlete_id: int, *, kinds: Sequence[Kind] | None = None, state: State | None = None, limit: int = 1000
@@ -140,6 +142,20 @@ class SqliteHarvestStore:
             resources=dict(resources),
             oldest=min((each.oldest for each in found if each.oldest is not None), default=None),
         )
+
+    async def settings(self) -> dict[str, str]:
+        """See ``HarvestStore``."""
+        part = self._parts.common()
+        return await part.run(sqlite_reads.settings) if part.exists() else {}
+
+    async def set_setting(self, name: str, value: str | None) -> None:
+        """See ``HarvestStore``."""
+        part = self._parts.common()
+        if value is not None:
+            await self._parts.prepare()
+        elif not part.exists():
+            return
+        await part.run(lambda connection: sqlite_writes.set_setting(connection, name, value))
 
     async def delete_athlete(self, athlete_id: int) -> None:
         """See ``HarvestStore``. One file for all is rewritten, and others wait meanwhile."""

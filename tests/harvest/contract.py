@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import anyio
 import pytest
 
@@ -93,6 +96,21 @@ class HarvestStoreContract:
         row = made_row(2**62, distance=0, gear_id="b1", kudos_count=0, manual=True, name="\ud800 läuft")
         await listed(store, row)
         assert await store.scan(7, None, 10) == [type((await store.scan(7, None, 1))[0])(row.activity, {})]
+
+    async def test_activities_come_with_rows_and_bodies_where_these_are_asked_for(self, store: HarvestStore) -> None:
+        row = made_row(1, name="\ud800 läuft")
+        await listed(store, row, made_row(2, "2026-01-06T10:00:00Z"))
+        resources = [stored(1), stored(1, Kind.STREAMS, b"[1]"), failed(2)]
+        await store.write(Changes(7, resources=resources))
+        newest, held = await store.scan(7, None, 10, bodies=[Kind.STREAMS])
+        assert json.loads(held.row or b"") == row.fields
+        assert (held.activity, held.listed_at, newest.listed_at) == (row.activity, NOW, NOW)
+        assert held.resources == {Kind.DETAIL: replace(stored(1), body=None), Kind.STREAMS: resources[1]}
+        assert newest.resources == {Kind.DETAIL: failed(2)}
+        (older,) = await store.scan(7, newest.activity, 10, bodies=())
+        assert (older.row, older.resources[Kind.STREAMS].body) == (held.row, None)
+        (older,) = await store.scan(7, newest.activity, 10)
+        assert (older.row, older.listed_at) == (None, 0)
 
     async def test_a_row_takes_the_place_of_the_one_before(self, store: HarvestStore) -> None:
         await listed(store, made_row(1))
@@ -239,6 +257,28 @@ class HarvestStoreContract:
         assert (counts.athletes, counts.activities, counts.oldest) == (1, 2, NOW)
         assert (counts.of(Kind.DETAIL), counts.of(Kind.DETAIL, State.FAILED), counts.of(Kind.LAPS)) == (1, 1, 0)
         assert (await store.counts(8)).activities == 0
+
+    # Settings
+
+    async def test_settings_are_kept_for_all_athletes_together(self, store: HarvestStore, twin: HarvestStore) -> None:
+        assert await store.settings() == {}
+        await store.set_setting("keep", None)
+        await store.set_setting("keep", "forever")
+        await store.set_setting("export /tmp/100%_a", "parquet 'ö")
+        await twin.set_setting("keep", "604800")
+        assert await store.settings() == {"keep": "604800", "export /tmp/100%_a": "parquet 'ö"}
+        await twin.set_setting("keep", None)
+        assert await store.settings() == {"export /tmp/100%_a": "parquet 'ö"}
+        assert await store.athlete_ids() == []
+
+    async def test_deleting_and_purging_leave_the_settings(self, store: HarvestStore) -> None:
+        await listed(store, made_row(1))
+        await store.set_setting("keep", "forever")
+        async with store.hold(7):
+            await store.purge(NOW + 1)
+            await store.delete_athlete(7)
+        assert await store.settings() == {"keep": "forever"}
+        assert await store.athlete_ids() == []
 
     # Who harvests
 

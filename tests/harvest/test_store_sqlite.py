@@ -125,6 +125,8 @@ async def test_asking_makes_no_file(tmp_path: Path) -> None:
     for store in (SqliteHarvestStore(tmp_path / "h.sqlite"), SqliteHarvestStore(directory=tmp_path / "d")):
         await store.write(Changes(7, check=[1]))
         await store.delete_athlete(7)
+        await store.set_setting("keep", None)
+        assert await store.settings() == {}
         assert (await store.state(7), await store.athlete_ids(), await store.purge(9.0)) == (None, [], 0)
         assert (await store.counts()).athletes == (await store.counts(7)).athletes == 0
     assert os.listdir(tmp_path) == []
