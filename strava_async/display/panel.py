@@ -29,7 +29,7 @@ from strava_async.display.wording import (
     wait_text,
 )
 from strava_async.harvest.outcome import KindProgress, Progress
-from strava_async.quota.readings import Meter, Quota
+from strava_async.quota.readings import Meter
 
 WIDEST = 110
 ACCENT = "#fc4c02"
