@@ -64,7 +64,7 @@ def _options(
 @app.command()
 def demo(
     file: Annotated[Path, typer.Option(help="The SQLite file to harvest into.")] = Path("strava-demo.sqlite"),
-    days: Annotated[int, typer.Option(min=1, help="How far back to harvest, from 2026-06-01.")] = 250,
+    days: Annotated[int, typer.Option(min=1, help="How far back to harvest, from 2026-06-01.")] = 120,
     speed: Annotated[float, typer.Option(min=1, help="How much faster than yours Strava's clock goes.")] = 45.0,
     seed: Annotated[int, typer.Option(help="Selects the generated athlete.")] = 1,
     plain: Annotated[bool, typer.Option("--plain", help="Write lines, even on a terminal.")] = False,

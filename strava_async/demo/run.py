@@ -40,7 +40,7 @@ from strava_async.testing.meters import MeterLimits
 # Always the same day: the emulator's athletes depend on it, and a second run has to find the same one.
 CONNECTED_AT = 1_780_293_600.0  # 2026-06-01 06:00:00 UTC
 HARVEST_AT = CONNECTED_AT + 6 * 3_600 - 480
-UPGRADED = MeterLimits(overall_15min=400, overall_day=4_000, read_15min=200, read_day=2_000)
+NEW_APPLICATION = MeterLimits(overall_15min=200, overall_day=2_000, read_15min=100, read_day=1_000)
 SCOPE = "read,activity:read_all"
 REDIRECT_URI = "http://localhost/connected"
 BASE_URL = "https://www.strava.com"
@@ -63,7 +63,7 @@ class Settings:
     """
 
     path: Path
-    days: int = 250
+    days: int = 120
     speed: float = 45.0
     seed: int = 1
 
@@ -137,7 +137,7 @@ class Demo:
         # The clock stands still at first: on a fast clock and a slow machine Strava's page would expire.
         self._real = _StartedLater()
         self._clock = FastClock(settings.speed, start=CONNECTED_AT, clock=self._real)
-        self._emulator = make(seed=settings.seed, clock=self._clock, limits=UPGRADED)
+        self._emulator = make(seed=settings.seed, clock=self._clock, limits=NEW_APPLICATION)
         # Nobody else is there to leave quota to.
         self._limiter = RateLimiter(clock=self._clock, reserve=0.0)
         heading = Heading("demo", str(settings.path), UTC, f"{settings.speed:g} × as fast as yours")
@@ -180,7 +180,7 @@ class Demo:
         client = await strava.connect_redirect(redirect, SCOPE, state=state)
         athlete = await client.api.get("/athlete")
         token = await strava.token_store.load(int(athlete["id"]))
-        if token is not None:
+        if token is not None and token.expires_at is not None:
             granted = ", ".join(sorted(token.scope))
             self._say(f"{athlete['firstname']} {athlete['lastname']} grants {granted}")
             self._say(f"code exchanged; the access token is valid until {clock_time(token.expires_at, UTC)}")

@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +90,10 @@ def test_a_demo_that_lacks_something_says_what_and_exits_with_1(tmp_path: Path) 
 
 
 def test_on_a_terminal_the_panel_tells_the_same_story(tmp_path: Path) -> None:
-    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    written = io.StringIO()
+    console = Console(file=written, width=80, force_terminal=True, color_system=None)
     assert main(Settings(tmp_path / "demo.sqlite", days=5, speed=10_000.0), LiveScreen(console)) == 0
-    drawn = console.file.getvalue()  # type: ignore[attr-defined]
+    drawn = written.getvalue()
     parts = ("grants activity:read_all", "strava-async demo", "10000 × as fast", "429s: 0", "windows waited for")
     assert [part for part in parts if part not in drawn] == []
     assert max(map(len, drawn.rpartition("\x1b")[2].splitlines())) <= 80
@@ -107,7 +108,7 @@ def test_an_error_is_reported_in_a_sentence(tmp_path: Path, capsys: pytest.Captu
 
 
 @contextlib.contextmanager
-def running_demo(path: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+def running_demo(path: Path, *options: str) -> Generator[subprocess.Popen[str]]:
     """Start the demo in a process and let it get to work."""
     command = [sys.executable, "-u", "-m", "strava_async", "demo", "--file", str(path), "--speed", "10", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
