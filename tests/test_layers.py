@@ -16,7 +16,7 @@ LAYERS = [
     "_extras errors",
     "_lazy _types _hidden clock",
     "_concurrency quota oauth",
-    "paging stores",
+    "paging stores tracks",
     "limiter",
     "tokens",
     "request",
@@ -34,7 +34,7 @@ LAYERS = [
 # Public paths that answer with what is elsewhere.
 DOORS = {"retry": "request", "endpoints": "request", "hooks": "telemetry", "otel": "telemetry", "state": "oauth"}
 
-PURE_FOLDERS = {"quota", "oauth"}
+PURE_FOLDERS = {"quota", "oauth", "tracks"}
 PURE = {
     "errors",
     "_types",
@@ -59,6 +59,7 @@ PURE |= {"stores.redis_scripts", "stores.redis_errors", "stores.redis_settings",
 PURE |= {f"webhooks.redis_{name}" for name in ("scripts", "owner_scripts", "admin_scripts", "values")}
 PURE |= {f"harvest.{name}" for name in ("agenda", "base", "estimate", "failures", "kinds", "listing", "outcome")}
 PURE |= {"harvest.plan", "harvest.rows", "harvest.sqlite_schema"}
+PURE |= {f"harvest.export.{name}" for name in ("base", "columns", "layouts", "notes")}
 PURE |= {"cli.quota_rows", "request.json_values", "request.decompression", "login.pages"}
 IMPURE = {"anyio", "asyncio", "trio", "httpx", "httpx2", "time", "os", "random", "sniffio", "logging"}
 EXTRAS = {"opentelemetry", "starlette", "uvicorn", "fastapi", "redis", "rich", "typer", "multipart", "python_multipart"}
@@ -77,6 +78,7 @@ ALLOWED = {
     "testing": {"starlette", "uvicorn", "multipart", "python_multipart"},
     "demo": {"rich", "starlette"},
     "cli.redis": {"redis"},
+    "harvest.export.parquet": {"pyarrow"},
     "cli": {"rich", "typer", "starlette", "uvicorn"},
     "fastapi": {"fastapi", "starlette", *TYPED},
 }
