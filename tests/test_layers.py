@@ -27,6 +27,7 @@ LAYERS = [
     "login",
     "application",
     "harvest",
+    "display",
     "fastapi demo",
     "cli",
     "__main__",
@@ -58,8 +59,9 @@ PURE |= {
 PURE |= {"stores.redis_scripts", "stores.redis_errors", "stores.redis_settings", "stores.sealing"}
 PURE |= {f"webhooks.redis_{name}" for name in ("scripts", "owner_scripts", "admin_scripts", "values")}
 PURE |= {f"harvest.{name}" for name in ("agenda", "base", "estimate", "failures", "kinds", "listing", "outcome")}
-PURE |= {"harvest.plan", "harvest.rows", "harvest.sqlite_schema"}
 PURE |= {f"harvest.export.{name}" for name in ("base", "columns", "layouts", "notes")}
+PURE |= {"harvest.plan", "harvest.rows", "harvest.sqlite_schema", "harvest.tally"}
+PURE |= {"display.frame", "display.wording", "display.events", "display.plain"}
 PURE |= {"cli.quota_rows", "request.json_values", "request.decompression", "login.pages"}
 IMPURE = {"anyio", "asyncio", "trio", "httpx", "httpx2", "time", "os", "random", "sniffio", "logging"}
 EXTRAS = {"opentelemetry", "starlette", "uvicorn", "fastapi", "redis", "rich", "typer", "multipart", "python_multipart"}
@@ -77,6 +79,7 @@ ALLOWED = {
     "resources": TYPED,
     "testing": {"starlette", "uvicorn", "multipart", "python_multipart"},
     "demo": {"rich", "starlette"},
+    "display": {"rich"},
     "cli.redis": {"redis"},
     "harvest.export.parquet": {"pyarrow"},
     "cli": {"rich", "typer", "starlette", "uvicorn"},

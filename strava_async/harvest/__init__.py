@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     )
     from strava_async.harvest.estimate import Estimate
     from strava_async.harvest.kinds import Kind
-    from strava_async.harvest.outcome import Counts, Failure, Followed, Outcome, Progress, Slice
+    from strava_async.harvest.outcome import Counts, Failure, Followed, KindProgress, Outcome, Progress, Slice
     from strava_async.harvest.plan import Plan
     from strava_async.harvest.reading import StoredActivity, read_activities
     from strava_async.harvest.run import Harvest
@@ -39,6 +39,7 @@ else:
             "HarvestStore": "base",
             "Held": "base",
             "Kind": "kinds",
+            "KindProgress": "outcome",
             "Outcome": "outcome",
             "Plan": "plan",
             "Progress": "outcome",
@@ -66,6 +67,7 @@ __all__ = [
     "HarvestStore",
     "Held",
     "Kind",
+    "KindProgress",
     "Outcome",
     "Plan",
     "Progress",

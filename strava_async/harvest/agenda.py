@@ -55,7 +55,7 @@ class Job:
 
 def jobs_of(held: Held, terms: Terms) -> Iterator[Job]:
     """Yield what to ask for of an activity, but for what failed before."""
-    for kind in _wanted(held.activity, terms.plan):
+    for kind in wanted_kinds(held.activity, terms.plan):
         resource = held.resources.get(kind)
         if (resource is None or resource.state != State.FAILED) and is_due(kind, held.activity, resource, terms):
             yield _job(kind, held.activity, resource)
@@ -63,7 +63,7 @@ def jobs_of(held: Held, terms: Terms) -> Iterator[Job]:
 
 def failed_jobs_of(held: Held, terms: Terms) -> Iterator[Job]:
     """Yield what to ask for of an activity although it failed before."""
-    for kind in _wanted(held.activity, terms.plan):
+    for kind in wanted_kinds(held.activity, terms.plan):
         resource = held.resources.get(kind)
         if resource is not None and resource.state == State.FAILED and is_due(kind, held.activity, resource, terms):
             yield _job(kind, held.activity, resource)
@@ -111,7 +111,7 @@ def due_at(kind: Kind, resource: Resource, terms: Terms) -> float | None:
 
 def dues_of(held: Held, terms: Terms) -> Iterator[float]:
     """Yield when each kind of an activity is to be asked for if nothing changes, as far as it is; epoch seconds."""
-    for kind in _wanted(held.activity, terms.plan):
+    for kind in wanted_kinds(held.activity, terms.plan):
         resource = held.resources.get(kind)
         at = None if resource is None else due_at(kind, resource, terms)
         if is_due(kind, held.activity, resource, terms):
@@ -120,15 +120,21 @@ def dues_of(held: Held, terms: Terms) -> Iterator[float]:
             yield at
 
 
-def retries_of(held: Held, terms: Terms) -> Iterator[float]:
-    """Yield when what failed or was not ready is due again, as far as that is not yet the case."""
-    for kind in _wanted(held.activity, terms.plan):
+def waiting_of(held: Held, terms: Terms) -> Iterator[Resource]:
+    """Yield what failed or was not ready, as far as it is not yet due again."""
+    for kind in wanted_kinds(held.activity, terms.plan):
         resource = held.resources.get(kind)
-        if resource is not None and resource.retry_at is not None and resource.retry_at > terms.now:
-            yield resource.retry_at
+        if resource is not None and is_waiting(resource, terms):
+            yield resource
 
 
-def _wanted(activity: Activity, plan: Plan) -> Iterator[Kind]:
+def is_waiting(resource: Resource, terms: Terms) -> bool:
+    """Say whether something failed or was not ready, and is not yet due again."""
+    return resource.retry_at is not None and resource.retry_at > terms.now
+
+
+def wanted_kinds(activity: Activity, plan: Plan) -> Iterator[Kind]:
+    """Yield the kinds of an activity that are wanted."""
     if plan.includes(activity):
         yield from (kind for kind in OF_ACTIVITIES if kind in plan.kinds and kind not in activity.empty)
 

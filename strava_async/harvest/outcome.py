@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from strava_async.harvest.kinds import Kind
+from strava_async.quota.values import Blocked
 
 MOST_FAILURES = 1000
 
@@ -58,6 +59,28 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class KindProgress:
+    """How far one kind is.
+
+    Attributes:
+        wanted: how many are to be held.
+        held: how many of these are, and need not be fetched now; what Strava does not have is among them.
+        pending: how many are not ready yet.
+        failed: how many failed when they were asked for last.
+    """
+
+    wanted: int
+    held: int
+    pending: int = 0
+    failed: int = 0
+
+    @property
+    def left(self) -> int:
+        """How many are still to be asked for."""
+        return self.wanted - self.held - self.pending - self.failed
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a harvest is. All that it counts is stored.
 
@@ -65,11 +88,24 @@ class Progress:
         counts: what it has done.
         athletes: of how many there is something left to do.
         failures: what failed last; at most 1,000.
+        athletes_total: how many there are.
+        athletes_listed: of how many the list was read, so that it is known what is wanted.
+        activities: how many these have.
+        kinds: how far each kind is, of these athletes.
+        asking: how many requests are under way, or wait for quota.
+        blocked: what keeps the next request from starting, and until when; None if nothing does. A wait for an answer
+            is none. As it was when something was stored last: ask the limiter for what is now.
     """
 
     counts: Counts
     athletes: int
-    failures: tuple[Failure, ...]
+    failures: tuple[Failure, ...] = ()
+    athletes_total: int = 0
+    athletes_listed: int = 0
+    activities: int = 0
+    kinds: Mapping[Kind, KindProgress] = field(default_factory=dict[Kind, KindProgress])
+    asking: int = 0
+    blocked: Blocked | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,9 @@ from strava_async.harvest.outcome import Followed, Outcome, Progress, Slice
 from strava_async.harvest.plan import Plan
 from strava_async.harvest.session import Limits, Session
 from strava_async.harvest.survey import surveyed
+from strava_async.harvest.tally import Tally
 from strava_async.harvest.turns import Turns
-from strava_async.quota.values import Priority
+from strava_async.quota.values import Priority, QuotaClass
 from strava_async.webhooks.events import WebhookEvent
 
 CALLERS = 20
@@ -88,7 +89,8 @@ class Harvest:
             athlete_ids: whose; None means every connected athlete.
             until: no request is sent later; epoch seconds. None means no limit.
             max_requests: how many requests may be sent; None means no limit.
-            on_progress: called on the event loop when something was stored or has failed.
+            on_progress: called on the event loop when something was stored or has failed, and at the end. With it all
+                that is held of an athlete is counted once more after the list.
 
         Returns:
             how it ended; after ten failures in a row too, with ``complete`` False.
@@ -105,10 +107,11 @@ class Harvest:
 
         def notify() -> None:
             if on_progress is not None:
-                on_progress(Progress(session.counts, len(lanes), session.failures))
+                on_progress(self._progress(session, len(lanes), len(ids)))
 
-        session = self._session(Limits(until, max_requests), notify)
+        session = self._session(Limits(until, max_requests), notify, None if on_progress is None else Tally())
         await self._run(session, ids, lanes)
+        notify()
         resume_at = session.resume_at
         return Outcome(not session.is_partial, resume_at, session.counts, session.failures)
 
@@ -213,8 +216,25 @@ class Harvest:
         survey = await surveyed(session, ids)
         return estimated(survey.work, self._strava.quota, self._clock.time(), unlisted=survey.unlisted)
 
-    def _session(self, limits: Limits, notify: Callable[[], None] = lambda: None) -> Session:
-        return Session(self._store, self._plan, self._keep, self._clock, limits, notify)
+    def _session(
+        self, limits: Limits, notify: Callable[[], None] = lambda: None, tally: Tally | None = None
+    ) -> Session:
+        return Session(self._store, self._plan, self._keep, self._clock, limits, notify, tally)
+
+    def _progress(self, session: Session, athletes: int, athletes_total: int) -> Progress:
+        tally = session.tally or Tally()
+        blocked = self._strava.rate_limiter.blocked(QuotaClass.READ)
+        return Progress(
+            counts=session.counts,
+            athletes=athletes,
+            failures=session.failures,
+            athletes_total=athletes_total,
+            athletes_listed=tally.athletes,
+            activities=tally.activities,
+            kinds=tally.kinds,
+            asking=session.asking,
+            blocked=None if blocked is None or blocked.awaits else blocked,
+        )
 
     async def _athletes(self, athlete_ids: Iterable[int] | None) -> list[int]:
         self._plan.check(self._clock.time())

@@ -17,6 +17,7 @@ from strava_async.harvest.kinds import Kind
 from strava_async.harvest.listing import pass_seconds, renewal_seconds
 from strava_async.harvest.outcome import MOST_FAILURES, Counts, Failure
 from strava_async.harvest.plan import Plan
+from strava_async.harvest.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,15 @@ class Session:
         clock: tells the time.
         limits: when it ends.
         notify: called when something was stored or has failed.
+        tally: counts how far each kind is; None where nobody asks.
 
     Attributes:
-        store, plan, keep, clock, limits: see above.
+        store, plan, keep, clock, limits, tally: see above.
         row: the failures in a row.
         stopped: whether no more requests are to be begun.
+        asking: how many requests are under way, or wait for quota.
         quota_at: when there is quota again, if that has stopped it; epoch seconds.
-        is_partial: whether something was left out that would have been due.
+        is_partial: whether something that is wanted did not come, now or before.
     """
 
     def __init__(
@@ -63,12 +66,15 @@ class Session:
         clock: Clock,
         limits: Limits,
         notify: Callable[[], None] = lambda: None,
+        tally: Tally | None = None,
     ) -> None:
         self.store = store
         self.plan = plan
         self.keep = keep
         self.clock = clock
         self.limits = limits
+        self.tally = tally
+        self.asking = 0
         self.row = InARow()
         self.stopped = False
         self.is_partial = False
@@ -161,6 +167,12 @@ class Session:
         self._resume_at.append(at)
         self._resume_at = [min(self._resume_at)]
 
+    def await_retry(self, resource: Resource) -> None:
+        """Note that something failed, or was not ready, and is asked for again later."""
+        if resource.retry_at is not None:
+            self.come_back(resource.retry_at)
+        self.is_partial = self.is_partial or resource.state == State.FAILED
+
     def fail(self, failure: Failure) -> None:
         """Note a failure."""
         self._failed += 1
@@ -186,6 +198,11 @@ class Session:
         self._gone += len(changes.gone)
         for resource in changes.resources:
             self._count(resource)
+        if self.tally is not None:
+            for resource in changes.resources:
+                self.tally.add(changes.athlete_id, resource)
+            for _ in changes.gone:
+                self.tally.remove(changes.athlete_id)
         self._notify()
 
     async def wait_idle(self) -> None:

@@ -12,6 +12,7 @@ from strava_async.harvest.estimate import ACTIVITIES_GUESSED, Work
 from strava_async.harvest.kinds import OF_ACTIVITIES
 from strava_async.harvest.listing import PER_PAGE, next_walk, renewal_seconds
 from strava_async.harvest.session import Session
+from strava_async.harvest.tally import AthleteTally
 
 _LOOKED_AT = 500
 
@@ -46,6 +47,19 @@ async def surveyed(session: Session, athlete_ids: Sequence[int]) -> Survey:
         dues.extend([terms.now] * (unlisted * requests))
     work = Work(dues, len(athlete_ids) if session.plan.list else 0, activities, renewal_seconds(session.keep))
     return Survey(work, unlisted)
+
+
+async def tallied(session: Session, athlete_id: int) -> AthleteTally:
+    """Count what is wanted and what is held of an athlete."""
+    terms, tally = session.terms, AthleteTally()
+    last: Activity | None = None
+    while held := await session.store.scan(athlete_id, last, _LOOKED_AT):
+        last = held[-1].activity
+        tally.count(held, terms)
+    kinds = [kind for kind in session.plan.kinds if kind not in OF_ACTIVITIES]
+    resources = await session.store.resources(athlete_id, kinds=kinds) if kinds else []
+    tally.count_others(athlete_id, {(each.kind, each.key): each for each in resources}, terms)
+    return tally
 
 
 async def _look(session: Session, athlete_id: int, terms: Terms, dues: array[float]) -> int:

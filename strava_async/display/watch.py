@@ -1,0 +1,66 @@
+"""Keeps a screen up to date while a harvest runs: ``shown``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+from strava_async._concurrency.task_group import TaskGroup
+from strava_async.clock import Clock, SystemClock
+from strava_async.display.frame import Screen
+from strava_async.display.observer import Observer
+from strava_async.errors import StravaError
+from strava_async.harvest.estimate import Estimate
+from strava_async.quota.values import QUARTER_SECONDS
+
+FRAME_SECONDS = 0.1
+_SHARE = 20  # of the time that passes, estimating takes one part in so many
+
+
+@asynccontextmanager
+async def shown(
+    observer: Observer,
+    screen: Screen,
+    *,
+    estimate: Callable[[], Awaitable[Estimate]] | None = None,
+    seconds: float = FRAME_SECONDS,
+    real_clock: Clock | None = None,
+) -> AsyncGenerator[None]:
+    """Return a context in which a harvest is shown, and its last frame stays. Errors are raised as they are.
+
+    Args:
+        observer: observes the harvest.
+        screen: shows it.
+        estimate: returns what the harvest will take. Called at the beginning, when all lists were read, and in each
+            quarter hour of Strava's clock; all that is held is looked at each time.
+        seconds: between two frames.
+        real_clock: waits for the next frame; None means the machine's.
+    """
+    clock = real_clock or SystemClock()
+
+    async def draw() -> None:
+        while True:
+            screen.show(observer.frame())
+            await clock.sleep(seconds)
+
+    async def keep_estimating(ask: Callable[[], Awaitable[Estimate]]) -> None:
+        known: object = None
+        while True:
+            now, progress = observer.frame().now, observer.progress
+            listed = progress is not None and progress.athletes_listed >= progress.athletes_total
+            due = (listed, now // QUARTER_SECONDS)
+            began_at = clock.monotonic()
+            if due != known:
+                known = due
+                with suppress(StravaError):  # the harvest itself will say so
+                    observer.estimate = await ask()
+            await clock.sleep(max(1.0, _SHARE * (clock.monotonic() - began_at)))
+
+    with screen:
+        async with TaskGroup() as tasks:
+            tasks.start_soon(draw)
+            if estimate is not None:
+                tasks.start_soon(keep_estimating, estimate)
+            yield
+            tasks.cancel_scope.cancel()
+        screen.show(observer.frame())
