@@ -120,12 +120,17 @@ def dues_of(held: Held, terms: Terms) -> Iterator[float]:
             yield at
 
 
-def retries_of(held: Held, terms: Terms) -> Iterator[float]:
-    """Yield when what failed or was not ready is due again, as far as that is not yet the case."""
+def waiting_of(held: Held, terms: Terms) -> Iterator[Resource]:
+    """Yield what failed or was not ready, as far as it is not yet due again."""
     for kind in wanted_kinds(held.activity, terms.plan):
         resource = held.resources.get(kind)
-        if resource is not None and resource.retry_at is not None and resource.retry_at > terms.now:
-            yield resource.retry_at
+        if resource is not None and is_waiting(resource, terms):
+            yield resource
+
+
+def is_waiting(resource: Resource, terms: Terms) -> bool:
+    """Say whether something failed or was not ready, and is not yet due again."""
+    return resource.retry_at is not None and resource.retry_at > terms.now
 
 
 def wanted_kinds(activity: Activity, plan: Plan) -> Iterator[Kind]:

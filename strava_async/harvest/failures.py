@@ -6,7 +6,8 @@ Rules:
   a page in place of JSON. It is noted, and the rest goes on.
 - An error about the grant ends that athlete; one about the application, the limiter or the store ends the run.
 - What needs a subscription or a scope that the athlete lacks is not asked for again in the same run.
-- If ten requests in a row fail, it is no longer about one thing: that ends the run, too.
+- If ten requests in a row fail, it is no longer about one thing: that ends the run, too. What failed in an earlier run
+  does not count there.
 - What failed in an earlier run is fetched last, the fewest failures first, until a few have failed again: what Strava
   cannot serve makes no run more expensive.
 """

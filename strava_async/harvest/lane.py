@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from strava_async._types import is_object
 from strava_async.errors import QuotaExceededError, StravaError
-from strava_async.harvest.agenda import Job, failed_jobs_of, jobs_of, other_jobs, retries_of
+from strava_async.harvest.agenda import Job, failed_jobs_of, is_waiting, jobs_of, other_jobs, waiting_of
 from strava_async.harvest.base import Activity, AthleteState, Changes, Held, Walk
 from strava_async.harvest.failures import AGAIN, Reach, reach_of
 from strava_async.harvest.fetch import Fetcher, failed, printable
@@ -117,7 +117,8 @@ class Lane:
         Raises:
             StravaError: it is about more than this athlete.
         """
-        number = self._session.row.ask()
+        # What failed before says nothing about the rest: it fails one after the other at the end of each run.
+        number = None if isinstance(task, Retry) else self._session.row.ask()
         try:
             match task:
                 case Walk():
@@ -168,8 +169,8 @@ class Lane:
         terms = self._session.terms
         if held.activity.gear_id:
             self._gear_ids.add(held.activity.gear_id)
-        for at in retries_of(held, terms):
-            self._session.come_back(at)
+        for resource in waiting_of(held, terms):
+            self._session.await_retry(resource)
         for job in failed_jobs_of(held, terms):
             # The fewest failures are kept, and of these the newest activities.
             heapq.heappush(self._retries, (-job.tries, held.activity.start, held.activity.id, job.kind, job))
@@ -185,7 +186,11 @@ class Lane:
         self._others_known = True
         resources = await self._session.store.resources(self.athlete_id, kinds=kinds)
         known = {(each.kind, each.key): each for each in resources}
-        return list(other_jobs(self.athlete_id, self._gear_ids, known, self._session.terms))
+        terms = self._session.terms
+        for resource in resources:
+            if is_waiting(resource, terms):
+                self._session.await_retry(resource)
+        return list(other_jobs(self.athlete_id, self._gear_ids, known, terms))
 
     async def _failed(self) -> Sequence[Task]:
         retries, self._retries = sorted(self._retries, key=lambda each: each[:4], reverse=True), []
@@ -257,7 +262,7 @@ class Lane:
         finally:
             self._session.asking -= 1
 
-    async def _note(self, task: Task, error: StravaError, number: int) -> None:
+    async def _note(self, task: Task, error: StravaError, number: int | None) -> None:
         job = task.job if isinstance(task, Retry) else task if isinstance(task, Job) else None
         kind = job.kind if job is not None else None
         reach = reach_of(error, kind)
@@ -272,7 +277,8 @@ class Lane:
         elif reach is Reach.KIND and kind is not None:
             self._refused.add(kind)
         else:
-            row.add(number)
+            if number is not None:
+                row.add(number)
             self._failed_again += isinstance(task, Retry)
             self._is_listed = self._is_listed or isinstance(task, Walk)
         if reach is Reach.ONE and job is not None:

@@ -55,7 +55,7 @@ class Session:
         stopped: whether no more requests are to be begun.
         asking: how many requests are under way, or wait for quota.
         quota_at: when there is quota again, if that has stopped it; epoch seconds.
-        is_partial: whether something was left out that would have been due.
+        is_partial: whether something that is wanted did not come, now or before.
     """
 
     def __init__(
@@ -166,6 +166,12 @@ class Session:
         """Note when there is something to do again."""
         self._resume_at.append(at)
         self._resume_at = [min(self._resume_at)]
+
+    def await_retry(self, resource: Resource) -> None:
+        """Note that something failed, or was not ready, and is asked for again later."""
+        if resource.retry_at is not None:
+            self.come_back(resource.retry_at)
+        self.is_partial = self.is_partial or resource.state == State.FAILED
 
     def fail(self, failure: Failure) -> None:
         """Note a failure."""

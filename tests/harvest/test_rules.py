@@ -9,7 +9,7 @@ import pytest
 from strava_async import errors
 from strava_async.errors import InputError
 from strava_async.harvest import AthleteState, Held, Kind, Plan, Resource, Row, State, Walk
-from strava_async.harvest.agenda import Terms, dues_of, failed_jobs_of, is_due, jobs_of, other_jobs, retries_of
+from strava_async.harvest.agenda import Terms, dues_of, failed_jobs_of, is_due, jobs_of, other_jobs, waiting_of
 from strava_async.harvest.failures import InARow, Reach, reach_of
 from strava_async.harvest.kinds import OF_ACTIVITIES, RULES, failed_until
 from strava_async.harvest.listing import PER_PAGE, after_page, list_due_at, next_walk, parameters, state_after
@@ -223,7 +223,7 @@ def test_jobs_come_with_the_detail_first_and_those_that_failed_apart() -> None:
     assert [job.kind for job in jobs_of(held, TERMS)] == [Kind.STREAMS]
     assert [(job.kind, job.tries) for job in failed_jobs_of(held, TERMS)] == [(Kind.DETAIL, 2)]
     later = Held(ROW.activity, {Kind.DETAIL: dataclasses.replace(failed, retry_at=NOW + 9)})
-    assert list(retries_of(later, TERMS)) == [NOW + 9]
+    assert [each.retry_at for each in waiting_of(later, TERMS)] == [NOW + 9]
     assert list(dues_of(later, TERMS)) == [NOW + 9, NOW]
 
 
