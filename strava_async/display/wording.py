@@ -132,7 +132,7 @@ def reasons(failures: Iterable[Failure], failed: int) -> list[str]:
         failures: the last of them.
         failed: how many there were.
     """
-    counted = Counter(_without_ids(failure.reason) for failure in failures)
+    counted = Counter(without_ids(failure.reason) for failure in failures)
     told = counted.most_common(LISTED_REASONS)
     lines = [f"{count:,} × {reason}" for reason, count in told]
     others = failed - sum(count for _, count in told)
@@ -159,6 +159,7 @@ def results(result: Result) -> list[Row]:
     return [*rows, *result.rows]
 
 
-def _without_ids(reason: str) -> str:
+def without_ids(reason: str) -> str:
+    """Return an error in one line, such that errors about several things of a kind are equal."""
     text = re.sub(r"(?<=/)[0-9]+(?=[/:?\s]|$)", "{id}", printable(reason[:_LONGEST_REASON]))
     return re.sub(r"\s+", " ", text).strip()
