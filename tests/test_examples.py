@@ -51,7 +51,7 @@ def first_line(block):
 
 
 def test_every_kind_of_block_is_there():
-    assert [len(kind) for kind in (OFFLINE, ONLINE, FLEETS, TESTS, FRAGMENTS, SERVICES)] == [2, 1, 1, 1, 5, 1]
+    assert [len(kind) for kind in (OFFLINE, ONLINE, FLEETS, TESTS, FRAGMENTS, SERVICES)] == [2, 1, 1, 1, 6, 1]
 
 
 def test_the_first_twenty_lines_hold_a_program():
@@ -83,8 +83,8 @@ def test_a_test_of_the_readme_passes(block, backend):
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("block", FRAGMENTS, ids=first_line)
-async def test_a_fragment_of_the_readme_runs_and_prints_times_as_times(block, capsys):
-    emulator = Emulator(years=0.2, athletes=2)
+async def test_a_fragment_of_the_readme_runs_and_prints_times_as_times(block, capsys, tmp_path):
+    emulator = Emulator(years=0.1, athletes=2, limits=MeterLimits(2_000, 20_000, 1_000, 10_000))
     urls = {"api_url": "https://strava.test/api/v3", "oauth_url": "https://strava.test/oauth"}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(emulator.app)) as http_client:
         strava = Strava(emulator.client_id, emulator.client_secret, http_client=http_client, **urls)
@@ -99,12 +99,18 @@ async def test_a_fragment_of_the_readme_runs_and_prints_times_as_times(block, ca
             "api": ApiV3(emulator.grant()["access_token"], http_client),
             "activity_id": next(a["id"] for a in emulator.world().activities if a["distance"] and not a["manual"]),
         }
+        if "Harvest(" in block:
+            block = block.replace('"harvest.sqlite"', repr(str(tmp_path / "harvest.sqlite")))
+            await strava.connect_redirect(names["came_back_to"], "read,activity:read", state="a state")
         running = eval(compile(block, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
         if inspect.isawaitable(running):
             await running
     assert {served.status_code for served in emulator.requests if "authorize" not in served.path} == {200}
     shown = capsys.readouterr().out
     assert not re.search(r"\b1\d{9}\b", shown)  # seconds since 1970
+    assert ("Harvest(" in block) == bool(
+        re.search(r"^[1-9]\d* activities listed; complete: True$", shown, re.MULTILINE)
+    )
     assert ("begins at" in block) == bool(re.search(r"begins at \d\d:\d\d:\d\d$", shown, re.MULTILINE))
 
 
