@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 
 import anyio
 
-from strava_async._concurrency.task_group import TaskGroup
 from strava_async.application import Strava
 from strava_async.clock import Clock
-from strava_async.errors import InputError
-from strava_async.harvest.base import Changes, HarvestStore, Walk
+from strava_async.errors import InputError, StoreError, StravaError
+from strava_async.harvest.base import Changes, HarvestStore, Run
+from strava_async.harvest.callers import share
 from strava_async.harvest.estimate import RESERVE, Estimate, estimated
 from strava_async.harvest.lane import Lane
+from strava_async.harvest.listing import DAY_SECONDS
 from strava_async.harvest.outcome import Followed, Outcome, Progress, Slice
 from strava_async.harvest.plan import Plan
 from strava_async.harvest.session import Limits, Session
 from strava_async.harvest.survey import surveyed
 from strava_async.harvest.tally import Tally
-from strava_async.harvest.turns import Turns
 from strava_async.quota.values import Priority, QuotaClass
 from strava_async.webhooks.events import WebhookEvent
 
-CALLERS = 20
 # Of all athletes of a run together, so many activities are looked at ahead.
 _LOOKED_AT = 20_000
 _DEFAULT_PLAN = Plan()
@@ -60,7 +59,7 @@ class Harvest:
         plan: Plan = _DEFAULT_PLAN,
         clock: Clock | None = None,
     ) -> None:
-        if keep is not None and not keep > timedelta():
+        if keep is not None and not (isinstance(keep, timedelta) and keep > timedelta()):
             raise InputError("keep is a timedelta of more than zero, or None for until it is deleted")
         self._strava = strava.with_options(priority=Priority.BACKGROUND, max_wait=None)
         self._store = store
@@ -107,6 +106,8 @@ class Harvest:
         ids = await self._athletes(athlete_ids)
         _check_positive(max_requests, "max_requests")
         _check_positive(max_wait, "max_wait")
+        if until is not None and not math.isfinite(until):
+            raise InputError("until is an instant in epoch seconds, or None")
         lanes: list[Lane] = []
 
         def notify() -> None:
@@ -114,7 +115,7 @@ class Harvest:
                 on_progress(self._progress(session, len(lanes), len(ids)))
 
         session = self._session(Limits(until, max_requests, max_wait), notify, None if on_progress is None else Tally())
-        await self._run(session, ids, lanes)
+        await self._noted(session, ids, lanes)
         notify()
         resume_at = session.resume_at
         return Outcome(not session.is_partial, resume_at, session.counts, session.failures, session.quota_at)
@@ -140,19 +141,21 @@ class Harvest:
         _check_positive(max_requests, "max_requests")
         now = self._clock.time()
         session = self._session(Limits(now + seconds, max_requests, _SLICE_WAIT_SECONDS, _SLICE_LIST_SECONDS))
-        await self._run(session, ids, [])
+        async with AsyncExitStack() as stack:
+            await self._hold(stack, ids)
+            await self._run(session, ids, [])
         now = self._clock.time()
+        resume_at = min(session.resume_at or math.inf, now + _SLICE_LIST_SECONDS)
         if session.stopped:
-            resume_at = session.quota_at or now
-        else:
-            resume_at = min(session.resume_at or math.inf, now + _SLICE_LIST_SECONDS)
+            resume_at = session.stopped_until or now
         return Slice(not session.is_partial, max(resume_at, now), session.counts, session.failures)
 
     async def follow(self, event: WebhookEvent) -> Followed:
         """Let an event of a webhook become work for the next run, or for the one that is running.
 
         Anybody can send an event: none is believed. An activity is asked about, which costs a request, and deleted
-        where Strava does not have it. A deauthorization has the tokens renewed, which costs no quota; if Strava refuses
+        where Strava does not have it. Of an athlete's events 20 a day are followed so; of more the list is read again,
+        twice a day at the most. A deauthorization has the tokens renewed, which costs no quota; if Strava refuses
         that, the tokens and everything of the athlete are deleted. Where the tokens were deleted by something else
         before, nothing is: call ``purge`` where that is done, such as in ``on_disconnect``. May be called while another
         process runs the harvest.
@@ -165,10 +168,12 @@ class Harvest:
             InvalidClientError, TransportError, ServerError: it could not be determined whether a grant is revoked; the
                 event is to be followed again.
         """
-        if await self._store.state(event.owner_id) is None:
+        are_ids = 0 < event.owner_id < 2**63 and 0 < event.object_id < 2**63
+        if not are_ids or await self._store.state(event.owner_id) is None:
             return Followed.IGNORED
         if event.object_type == "activity":
-            await self._store.write(Changes(event.owner_id, check=[event.object_id]))
+            day = int(self._clock.time() // DAY_SECONDS)
+            await self._store.write(Changes(event.owner_id, check=[event.object_id], day=day))
             return Followed.QUEUED
         if not event.is_deauthorization:
             return Followed.IGNORED
@@ -217,14 +222,22 @@ class Harvest:
             InputError, StoreError: as in ``run``.
         """
         ids = await self._athletes(athlete_ids)
-        session = self._session(Limits())
-        survey = await surveyed(session, ids)
+        survey = await surveyed(self._session(Limits()), ids)
         return estimated(survey.work, self._strava.quota, self._clock.time(), unlisted=survey.unlisted, reserve=reserve)
 
     def _session(
         self, limits: Limits, notify: Callable[[], None] = lambda: None, tally: Tally | None = None
     ) -> Session:
-        return Session(self._store, self._plan, self._keep, self._clock, limits, notify, tally)
+        return Session(
+            self._store,
+            self._plan,
+            self._keep,
+            self._clock,
+            limits,
+            quota=lambda: self._strava.quota,
+            notify=notify,
+            tally=tally,
+        )
 
     def _progress(self, session: Session, athletes: int, athletes_total: int) -> Progress:
         tally = session.tally or Tally()
@@ -251,44 +264,41 @@ class Harvest:
                 raise InputError(f"athlete {athlete_id} is not connected: connect the athlete first")
         return ids
 
+    async def _noted(self, session: Session, ids: Sequence[int], lanes: list[Lane]) -> None:
+        """Run, and note in the store how it went."""
+        began_at, number, outcome = self._clock.time(), None, "cancelled"
+        try:
+            async with AsyncExitStack() as stack:
+                await self._hold(stack, ids)
+                number = await self._store.begin_run(began_at)
+                await self._run(session, ids, lanes)
+            outcome = "partial" if session.is_partial else "complete"
+        except StravaError as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            if number is not None:
+                run = Run(began_at, self._clock.time(), session.counts.requests, outcome)
+                with anyio.CancelScope(shield=True), suppress(StoreError):
+                    await self._store.end_run(number, run)
+
+    async def _hold(self, stack: AsyncExitStack, ids: Sequence[int]) -> None:
+        for athlete_id in ids:
+            await stack.enter_async_context(self._store.hold(athlete_id))
+
     async def _run(self, session: Session, ids: Sequence[int], lanes: list[Lane]) -> None:
-        async with AsyncExitStack() as stack:
-            for athlete_id in ids:
-                await stack.enter_async_context(self._store.hold(athlete_id))
-            await session.purge_if_due()
-            chunk = max(5, min(100, _LOOKED_AT // max(1, len(ids))))
-            for athlete_id in ids:
-                state = await self._store.add_athlete(athlete_id)
-                lane = Lane(athlete_id, self._strava.api(athlete_id), state, session, chunk)
-                lanes.append(lane)
-            try:
-                await _share(session, lanes)
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await session.wait_idle()
-
-
-async def _share(session: Session, lanes: list[Lane]) -> None:
-    """Let callers share the athletes' tasks, until there are none."""
-    turns = Turns(list(lanes))
-
-    async def call() -> None:
-        while (lane := await turns.next()) is not None:
-            task = None if session.stopped else await lane.take()
-            if task is None or not session.may_begin():
-                turns.leave()
-                lanes.remove(lane)
-                continue
-            is_alone = isinstance(task, Walk)
-            if not is_alone:
-                turns.back(lane)
-            await lane.do(task)
-            if is_alone:
-                turns.back(lane)
-
-    async with TaskGroup() as tasks:
-        for _ in range(CALLERS):
-            tasks.start_soon(call)
+        """Run, while the athletes are held."""
+        await session.retention.begin()
+        chunk = max(5, min(100, _LOOKED_AT // max(1, len(ids))))
+        for athlete_id in ids:
+            state = await self._store.add_athlete(athlete_id)
+            lanes.append(Lane(athlete_id, self._strava.api(athlete_id), state, session, chunk))
+        try:
+            await share(session, lanes)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await session.wait_idle()
+        await session.end()
 
 
 def _check_positive(number: float | None, name: str) -> None:
