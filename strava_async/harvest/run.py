@@ -117,8 +117,9 @@ class Harvest:
         session = self._session(Limits(until, max_requests, max_wait), notify, None if on_progress is None else Tally())
         await self._noted(session, ids, lanes)
         notify()
-        resume_at = session.resume_at
-        return Outcome(not session.is_partial, resume_at, session.counts, session.failures, session.quota_at)
+        return Outcome(
+            not session.is_partial, session.resume_at, session.counts, session.failures, session.stopped_until
+        )
 
     async def slice(self, athlete_id: int, *, seconds: float = 300.0, max_requests: int | None = None) -> Slice:
         """Fetch what is wanted of one athlete for a while, for a task of a queue. Never waits for a window.
