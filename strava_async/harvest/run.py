@@ -14,7 +14,7 @@ from strava_async.clock import Clock
 from strava_async.errors import InputError, StoreError, StravaError
 from strava_async.harvest.base import Changes, HarvestStore, Run
 from strava_async.harvest.callers import share
-from strava_async.harvest.estimate import Estimate, estimated
+from strava_async.harvest.estimate import RESERVE, Estimate, estimated
 from strava_async.harvest.lane import Lane
 from strava_async.harvest.listing import DAY_SECONDS
 from strava_async.harvest.outcome import Followed, Outcome, Progress, Slice
@@ -74,6 +74,7 @@ class Harvest:
         *,
         until: float | None = None,
         max_requests: int | None = None,
+        max_wait: float | None = None,
         on_progress: Callable[[Progress], object] | None = None,
     ) -> Outcome:
         """Fetch all that is wanted, and wait for quota as long as it takes: hours, or days.
@@ -88,6 +89,8 @@ class Harvest:
             athlete_ids: whose; None means every connected athlete.
             until: no request is sent later; epoch seconds. None means no limit.
             max_requests: how many requests may be sent; None means no limit.
+            max_wait: seconds that a request may wait for quota; then the run ends, and ``Outcome.quota_at`` says when
+                there is some. None means as long as it takes.
             on_progress: called on the event loop when something was stored or has failed, and at the end. With it all
                 that is held of an athlete is counted once more after the list.
 
@@ -102,6 +105,7 @@ class Harvest:
         """
         ids = await self._athletes(athlete_ids)
         _check_positive(max_requests, "max_requests")
+        _check_positive(max_wait, "max_wait")
         if until is not None and not math.isfinite(until):
             raise InputError("until is an instant in epoch seconds, or None")
         lanes: list[Lane] = []
@@ -110,10 +114,12 @@ class Harvest:
             if on_progress is not None:
                 on_progress(self._progress(session, len(lanes), len(ids)))
 
-        session = self._session(Limits(until, max_requests), notify, None if on_progress is None else Tally())
+        session = self._session(Limits(until, max_requests, max_wait), notify, None if on_progress is None else Tally())
         await self._noted(session, ids, lanes)
         notify()
-        return Outcome(not session.is_partial, session.resume_at, session.counts, session.failures)
+        return Outcome(
+            not session.is_partial, session.resume_at, session.counts, session.failures, session.stopped_until
+        )
 
     async def slice(self, athlete_id: int, *, seconds: float = 300.0, max_requests: int | None = None) -> Slice:
         """Fetch what is wanted of one athlete for a while, for a task of a queue. Never waits for a window.
@@ -203,7 +209,7 @@ class Harvest:
             raise InputError("older_than is a timedelta of zero or more")
         return await self._store.purge(self._clock.time() - older_than.total_seconds())
 
-    async def estimate(self, athlete_ids: Iterable[int] | None = None) -> Estimate:
+    async def estimate(self, athlete_ids: Iterable[int] | None = None, *, reserve: float = RESERVE) -> Estimate:
         """Return how many requests a run would take from now on, and when it would be done. Makes no requests.
 
         It counts what is missing in the store, what is to be renewed because of ``keep`` until then, and the quota that
@@ -211,13 +217,14 @@ class Harvest:
 
         Args:
             athlete_ids: whose; None means every connected athlete.
+            reserve: the limiter's.
 
         Raises:
             InputError, StoreError: as in ``run``.
         """
         ids = await self._athletes(athlete_ids)
         survey = await surveyed(self._session(Limits()), ids)
-        return estimated(survey.work, self._strava.quota, self._clock.time(), unlisted=survey.unlisted)
+        return estimated(survey.work, self._strava.quota, self._clock.time(), unlisted=survey.unlisted, reserve=reserve)
 
     def _session(
         self, limits: Limits, notify: Callable[[], None] = lambda: None, tally: Tally | None = None
