@@ -12,6 +12,7 @@ from strava_async.clock import Clock
 from strava_async.errors import QuotaExceededError
 from strava_async.harvest.agenda import Terms
 from strava_async.harvest.base import Changes, HarvestStore, Resource, State
+from strava_async.harvest.export.retention import withdraw
 from strava_async.harvest.failures import InARow
 from strava_async.harvest.kinds import Kind
 from strava_async.harvest.listing import pass_seconds, renewal_seconds
@@ -185,7 +186,9 @@ class Session:
         now = self.clock.monotonic()
         if now - self._purged_at >= pass_seconds(self.keep) / 2:
             self._purged_at = now
-            self._purged += await self.store.purge(self.clock.time() - (self.keep or math.inf))
+            instant = self.clock.time() - (self.keep or math.inf)
+            self._purged += await self.store.purge(instant)
+            await withdraw(self.store, instant)
 
     async def write(self, changes: Changes, *, listed: int = 0) -> None:
         """Write, whatever is cancelled meanwhile: it has cost quota."""
