@@ -122,6 +122,8 @@ def done_text(frame: Frame) -> tuple[str, str]:
         about, requests = "about ", f"{requests}, with a new application's quota"
     else:
         about = ""
+    if estimate.done_at - frame.now < 1:  # estimates go by quarter hours
+        return "done within this quarter hour", requests
     return f"done {about}{at}, in {span(estimate.done_at - frame.now)}", requests
 
 
@@ -132,7 +134,7 @@ def reasons(failures: Iterable[Failure], failed: int) -> list[str]:
         failures: the last of them.
         failed: how many there were.
     """
-    counted = Counter(_without_ids(failure.reason) for failure in failures)
+    counted = Counter(without_ids(failure.reason) for failure in failures)
     told = counted.most_common(LISTED_REASONS)
     lines = [f"{count:,} × {reason}" for reason, count in told]
     others = failed - sum(count for _, count in told)
@@ -159,6 +161,7 @@ def results(result: Result) -> list[Row]:
     return [*rows, *result.rows]
 
 
-def _without_ids(reason: str) -> str:
+def without_ids(reason: str) -> str:
+    """Return an error in one line, such that errors about several things of a kind are equal."""
     text = re.sub(r"(?<=/)[0-9]+(?=[/:?\s]|$)", "{id}", printable(reason[:_LONGEST_REASON]))
     return re.sub(r"\s+", " ", text).strip()

@@ -285,8 +285,8 @@ class HarvestStore(Protocol):
         """Return the athletes that are known, in ascending order."""
         ...
 
-    async def counts(self, athlete_id: int | None = None) -> StoreCounts:
-        """Return what is held of one athlete, or of all."""
+    async def counts(self, athlete_id: int | None = None, *, before: float | None = None) -> StoreCounts:
+        """Return what is held of one athlete, or of all; with ``before`` what came before that instant."""
         ...
 
     async def settings(self) -> dict[str, str]:

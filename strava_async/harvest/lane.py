@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from strava_async._types import is_object
 from strava_async.errors import DecodeError, FaultError, ForbiddenError, QuotaExceededError, StravaError
 from strava_async.harvest.agenda import Job, failed_jobs_of, is_waiting, jobs_of, other_jobs, waiting_of
 from strava_async.harvest.base import Activity, AthleteState, Changes, Held, Walk
@@ -22,7 +21,7 @@ from strava_async.harvest.fetch import Fetcher, failed, printable
 from strava_async.harvest.kinds import FAILED_SECONDS, RULES, Kind, failed_until
 from strava_async.harvest.listing import after_page, list_due_at, next_walk, parameters, pass_seconds, state_after
 from strava_async.harvest.outcome import Failure
-from strava_async.harvest.rows import read_page
+from strava_async.harvest.rows import is_own, read_page
 from strava_async.harvest.session import Session
 from strava_async.harvest.survey import tallied
 from strava_async.harvest.tasks import Check, Retry, Task
@@ -57,6 +56,7 @@ class Lane:
         self._has_ended = False
         self._refused: set[Kind] = set()
         self._forbidden: Counter[Kind] = Counter()
+        self._was_wrong = False
         self._begin()
 
     def _begin(self) -> None:
@@ -80,7 +80,9 @@ class Lane:
         """
         while not self._has_ended:
             await self._session.retention.purge_if_due()
-            if self._session.clock.monotonic() - self._begun_at >= pass_seconds(self._session.keep):
+            is_over = self._session.clock.monotonic() - self._begun_at >= pass_seconds(self._session.keep)
+            if is_over or self._session.timekeeper.was_wrong != self._was_wrong:
+                self._was_wrong = self._session.timekeeper.was_wrong
                 self._state = await self._session.store.state(self.athlete_id) or self._state
                 self._begin()
             while self._ready:
@@ -212,7 +214,7 @@ class Lane:
 
     async def _check(self, activity_id: int) -> None:
         look = await self._ask(lambda fetcher: fetcher.look(activity_id, self._session.now))
-        if look.row is None or look.detail is None or not _is_of(self.athlete_id, look.row.fields.get("athlete")):
+        if look.row is None or look.detail is None or not is_own(look.row, self.athlete_id):
             await self._session.write(Changes(self.athlete_id, gone=[activity_id]))
             return
         wanted = Kind.DETAIL in self._session.plan.kinds and self._session.plan.includes(look.row.activity)
@@ -292,8 +294,3 @@ class Lane:
         self._forbidden[kind] += isinstance(error, ForbiddenError) and kind not in NEEDED
         if self._forbidden[kind] >= FORBIDDEN:
             self._refused.add(kind)
-
-
-def _is_of(athlete_id: int, athlete: object) -> bool:
-    """Say whether an activity is an athlete's own, and not somebody else's that the athlete may see."""
-    return not is_object(athlete) or athlete.get("id") in (None, athlete_id)

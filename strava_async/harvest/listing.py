@@ -4,7 +4,7 @@ Rules:
 
 - A page is asked for by ``before``, from the start of the oldest activity that was seen. So what is added or deleted
   meanwhile moves no page, and a walk goes on after days where it was.
-- A walk begins two days after now: the machine's clock may be behind.
+- A walk begins far in the future: by a machine's clock that is behind, the newest would be missing.
 - The bounds may be inclusive or exclusive: each is taken one second wider.
 - The end is a page with nothing older than the one before; a short one is not. Where pages do not come newest first,
   they are counted instead, up to an empty one.
@@ -25,7 +25,7 @@ from strava_async.harvest.plan import Plan
 
 DAY_SECONDS = 86_400.0
 OVERLAP_SECONDS = 14 * DAY_SECONDS
-AHEAD_SECONDS = 2 * DAY_SECONDS
+FAR = 2.0**31 - 2
 PER_PAGE = 200
 DUE_AGAIN_SECONDS = DAY_SECONDS / 2
 SHORTEST_PASS_SECONDS = 900.0
@@ -59,12 +59,12 @@ def next_walk(state: AthleteState, plan: Plan, now: float, keep: float | None, a
         return state.walk
     number = state.walks + 1
     if is_complete:
-        return Walk(number, began_at=now, after=plan.since, before=now + AHEAD_SECONDS, is_complete=True)
+        return Walk(number, began_at=now, after=plan.since, before=FAR, is_complete=True)
     if state.listed_at is not None and state.listed_at <= now < needed:
         return None
     after = (now if state.listed_at is None else min(state.listed_at, now)) - OVERLAP_SECONDS
     after = max(after, plan.since or 0.0)
-    return Walk(number, began_at=now, after=after, before=now + AHEAD_SECONDS, is_complete=False)
+    return Walk(number, began_at=now, after=after, before=FAR, is_complete=False)
 
 
 def list_due_at(state: AthleteState, plan: Plan, keep: float | None, again_seconds: float) -> float:

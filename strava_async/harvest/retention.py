@@ -2,7 +2,8 @@
 
 Rules:
 
-- By age is deleted in each run, as soon as Strava's answers have confirmed the time, and again as long as it lasts.
+- By age is deleted in each run, as soon as Strava's answers have confirmed the time, and again as long as it lasts. If
+  they contradict the machine, that waits for the end: what came before they did gets its time when it comes again.
 - A run in which they have not, such as one of athletes who have all revoked their grants, deletes by the machine's
   clock at its end, if the last time was less than a month ago by it: then it has not jumped to next year. Otherwise
   nothing is deleted by age until an answer comes, or ``Harvest.purge`` is called.
@@ -16,6 +17,7 @@ import math
 
 from strava_async.clock import Clock
 from strava_async.harvest.base import HarvestStore
+from strava_async.harvest.export.retention import withdraw
 from strava_async.harvest.listing import DAY_SECONDS, pass_seconds
 from strava_async.harvest.timekeeper import Timekeeper
 
@@ -60,7 +62,8 @@ class Retention:
         """Delete what is too old, if the time is confirmed, and that was not done a while ago."""
         if self._clock.monotonic() >= self._due_at:
             now = self._timekeeper.time()
-            if self._keep is None or self._timekeeper.is_confirmed:
+            is_certain = self._timekeeper.is_confirmed and not self._timekeeper.was_wrong
+            if self._keep is None or is_certain:
                 await self._purge(now)
 
     async def end(self, *, has_deleted: bool) -> None:
@@ -72,13 +75,15 @@ class Retention:
         await self.purge_if_due()
         now, last = self._timekeeper.time(), self._last
         is_due = self._clock.monotonic() >= self._due_at
-        if is_due and last is not None and 0 <= now - last <= _TRUSTED_SECONDS:
+        is_trusted = last is not None and 0 <= now - last <= _TRUSTED_SECONDS
+        if is_due and (self._timekeeper.is_confirmed or is_trusted):
             await self._purge(now)
             return
         if is_due and last is None:  # nothing in it is old, and from now on it is known how much time passes
             await self._store.set_setting(PURGED_AT, repr(now))
         if (is_due or has_deleted) and not self._is_shared:
             await self._store.purge(-math.inf)
+            await withdraw(self._store, -math.inf)
 
     @property
     def _interval(self) -> float:
@@ -86,7 +91,9 @@ class Retention:
 
     async def _purge(self, now: float) -> None:
         self._due_at = self._clock.monotonic() + self._interval
-        self.purged += await self._store.purge(-math.inf if self._keep is None else now - self._keep)
+        instant = -math.inf if self._keep is None else now - self._keep
+        self.purged += await self._store.purge(instant)
+        await withdraw(self._store, instant)
         await self._store.set_setting(PURGED_AT, repr(now))
 
 

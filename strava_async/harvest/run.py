@@ -14,7 +14,8 @@ from strava_async.clock import Clock
 from strava_async.errors import InputError, StoreError, StravaError
 from strava_async.harvest.base import Changes, HarvestStore, Run
 from strava_async.harvest.callers import share
-from strava_async.harvest.estimate import Estimate, estimated
+from strava_async.harvest.estimate import RESERVE, Estimate, estimated
+from strava_async.harvest.export.retention import remove_athlete, withdraw
 from strava_async.harvest.lane import Lane
 from strava_async.harvest.listing import DAY_SECONDS
 from strava_async.harvest.outcome import Followed, Outcome, Progress, Slice
@@ -74,6 +75,7 @@ class Harvest:
         *,
         until: float | None = None,
         max_requests: int | None = None,
+        max_wait: float | None = None,
         on_progress: Callable[[Progress], object] | None = None,
     ) -> Outcome:
         """Fetch all that is wanted, and wait for quota as long as it takes: hours, or days.
@@ -88,6 +90,8 @@ class Harvest:
             athlete_ids: whose; None means every connected athlete.
             until: no request is sent later; epoch seconds. None means no limit.
             max_requests: how many requests may be sent; None means no limit.
+            max_wait: seconds that a request may wait for quota; then the run ends, and ``Outcome.quota_at`` says when
+                there is some. None means as long as it takes.
             on_progress: called on the event loop when something was stored or has failed, and at the end. With it all
                 that is held of an athlete is counted once more after the list.
 
@@ -102,6 +106,7 @@ class Harvest:
         """
         ids = await self._athletes(athlete_ids)
         _check_positive(max_requests, "max_requests")
+        _check_positive(max_wait, "max_wait")
         if until is not None and not math.isfinite(until):
             raise InputError("until is an instant in epoch seconds, or None")
         lanes: list[Lane] = []
@@ -110,10 +115,12 @@ class Harvest:
             if on_progress is not None:
                 on_progress(self._progress(session, len(lanes), len(ids)))
 
-        session = self._session(Limits(until, max_requests), notify, None if on_progress is None else Tally())
+        session = self._session(Limits(until, max_requests, max_wait), notify, None if on_progress is None else Tally())
         await self._noted(session, ids, lanes)
         notify()
-        return Outcome(not session.is_partial, session.resume_at, session.counts, session.failures)
+        return Outcome(
+            not session.is_partial, session.resume_at, session.counts, session.failures, session.stopped_until
+        )
 
     async def slice(self, athlete_id: int, *, seconds: float = 300.0, max_requests: int | None = None) -> Slice:
         """Fetch what is wanted of one athlete for a while, for a task of a queue. Never waits for a window.
@@ -175,12 +182,14 @@ class Harvest:
         if not await self._strava.forget_if_revoked(event.owner_id):
             return Followed.UNCONFIRMED
         await self._store.delete_athlete(event.owner_id)
+        await remove_athlete(self._store, event.owner_id)
         return Followed.DELETED
 
     async def purge(self, *, athlete_id: int | None = None, older_than: timedelta | None = None) -> int:
         """Delete what is held of an athlete, or what came longer ago; no byte of it is left in the store's files.
 
-        Makes no requests. What is still wanted of what was deleted by age is fetched again by the next run.
+        It leaves the store's exports, too. Makes no requests. What is still wanted of what was deleted by age is
+        fetched again by the next run.
 
         Args:
             athlete_id: whose; then everything is deleted.
@@ -198,12 +207,16 @@ class Harvest:
         if athlete_id is not None:
             held = await self._store.counts(athlete_id)
             await self._store.delete_athlete(athlete_id)
+            await remove_athlete(self._store, athlete_id)
             return held.activities + sum(held.resources.values())
         if older_than is None or older_than < timedelta():
             raise InputError("older_than is a timedelta of zero or more")
-        return await self._store.purge(self._clock.time() - older_than.total_seconds())
+        instant = self._clock.time() - older_than.total_seconds()
+        deleted = await self._store.purge(instant)
+        await withdraw(self._store, instant)
+        return deleted
 
-    async def estimate(self, athlete_ids: Iterable[int] | None = None) -> Estimate:
+    async def estimate(self, athlete_ids: Iterable[int] | None = None, *, reserve: float = RESERVE) -> Estimate:
         """Return how many requests a run would take from now on, and when it would be done. Makes no requests.
 
         It counts what is missing in the store, what is to be renewed because of ``keep`` until then, and the quota that
@@ -211,13 +224,14 @@ class Harvest:
 
         Args:
             athlete_ids: whose; None means every connected athlete.
+            reserve: the limiter's.
 
         Raises:
             InputError, StoreError: as in ``run``.
         """
         ids = await self._athletes(athlete_ids)
         survey = await surveyed(self._session(Limits()), ids)
-        return estimated(survey.work, self._strava.quota, self._clock.time(), unlisted=survey.unlisted)
+        return estimated(survey.work, self._strava.quota, self._clock.time(), unlisted=survey.unlisted, reserve=reserve)
 
     def _session(
         self, limits: Limits, notify: Callable[[], None] = lambda: None, tally: Tally | None = None

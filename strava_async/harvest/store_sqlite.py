@@ -133,11 +133,11 @@ class SqliteHarvestStore:
         found = [await part.run(sqlite_reads.athlete_ids) for part in await self._parts.all()]
         return sorted(athlete_id for ids in found for athlete_id in ids)
 
-    async def counts(self, athlete_id: int | None = None) -> StoreCounts:
+    async def counts(self, athlete_id: int | None = None, *, before: float | None = None) -> StoreCounts:
         """See ``HarvestStore``. Reads indexes, but not the bodies; for all athletes it opens every file."""
         parts = await self._parts.all() if athlete_id is None else [await self._parts.of(athlete_id)]
         found = [
-            await part.run(lambda connection: sqlite_reads.counts(connection, athlete_id))
+            await part.run(lambda connection: sqlite_reads.counts(connection, athlete_id, before))
             for part in parts
             if part.exists()
         ]

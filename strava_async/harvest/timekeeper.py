@@ -32,10 +32,11 @@ class Timekeeper:
 
     Attributes:
         is_confirmed: whether Strava's answers have been compared with the machine's clock.
+        was_wrong: whether the machine's clock was wrong when they first were: then so is what was stored before.
     """
 
     def __init__(self, clock: Clock, quota: Callable[[], Quota]) -> None:
-        self.is_confirmed = False
+        self.is_confirmed = self.was_wrong = False
         self._clock = clock
         self._quota = quota
         self._answered_at = math.inf
@@ -69,7 +70,9 @@ class Timekeeper:
 
     def _compare(self, now: float) -> None:
         meter = self._quota().read_15min
-        self.is_confirmed = meter.limit is not None
-        if self.is_confirmed:
-            low, high = meter.resets_at - QUARTER_SECONDS - _SPARE_SECONDS, meter.resets_at + _SPARE_SECONDS
-            self._correction = min(max(now, low), high) - now
+        if meter.limit is None:
+            return
+        low, high = meter.resets_at - QUARTER_SECONDS - _SPARE_SECONDS, meter.resets_at + _SPARE_SECONDS
+        self._correction = min(max(now, low), high) - now
+        self.was_wrong = self.was_wrong or (not self.is_confirmed and self._correction != 0)
+        self.is_confirmed = True

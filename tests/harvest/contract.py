@@ -278,6 +278,16 @@ class HarvestStoreContract:
         assert (counts.of(Kind.DETAIL), counts.of(Kind.DETAIL, State.FAILED), counts.of(Kind.LAPS)) == (1, 1, 0)
         assert (await store.counts(8)).activities == 0
 
+    async def test_counts_say_what_came_before_an_instant(self, store: HarvestStore) -> None:
+        await listed(store, made_row(1), made_row(2))
+        await store.write(Changes(7, resources=[stored(1), failed(2)]))
+        for athlete_id in (None, 7):
+            old = await store.counts(athlete_id, before=NOW)
+            assert (old.activities, sum(old.resources.values()), old.oldest) == (0, 0, None)
+            young = await store.counts(athlete_id, before=NOW + 1)
+            assert (young.activities, sum(young.resources.values()), young.oldest) == (2, 2, NOW)
+        assert (await store.counts(8, before=NOW + 1)).activities == 0
+
     # Settings
 
     async def test_settings_are_kept_for_all_athletes_together(self, store: HarvestStore, twin: HarvestStore) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import UTC, datetime
 
 import pytest
 
@@ -32,7 +33,12 @@ LISTED = AthleteState(walks=3, listed_at=NOW - DAY, complete_at=NOW - 3 * DAY)
         {"since": -1.0},
         {"since": float("nan")},
         {"since": True},
+        {"since": datetime(2026, 1, 1, tzinfo=UTC)},
         {"sport_types": "Ride"},
+        {"sport_types": []},
+        {"sport_types": ["Ride", "ride"]},
+        {"sport_types": ["Trail Run"]},
+        {"sport_types": [None]},
     ],
 )
 def test_a_plan_is_checked(arguments: dict[str, object]) -> None:
