@@ -15,6 +15,7 @@ from strava_async.errors import InputError, StoreError, StravaError
 from strava_async.harvest.base import Changes, HarvestStore, Run
 from strava_async.harvest.callers import share
 from strava_async.harvest.estimate import RESERVE, Estimate, estimated
+from strava_async.harvest.export.retention import remove_athlete, withdraw
 from strava_async.harvest.lane import Lane
 from strava_async.harvest.listing import DAY_SECONDS
 from strava_async.harvest.outcome import Followed, Outcome, Progress, Slice
@@ -181,12 +182,14 @@ class Harvest:
         if not await self._strava.forget_if_revoked(event.owner_id):
             return Followed.UNCONFIRMED
         await self._store.delete_athlete(event.owner_id)
+        await remove_athlete(self._store, event.owner_id)
         return Followed.DELETED
 
     async def purge(self, *, athlete_id: int | None = None, older_than: timedelta | None = None) -> int:
         """Delete what is held of an athlete, or what came longer ago; no byte of it is left in the store's files.
 
-        Makes no requests. What is still wanted of what was deleted by age is fetched again by the next run.
+        It leaves the store's exports, too. Makes no requests. What is still wanted of what was deleted by age is
+        fetched again by the next run.
 
         Args:
             athlete_id: whose; then everything is deleted.
@@ -204,10 +207,14 @@ class Harvest:
         if athlete_id is not None:
             held = await self._store.counts(athlete_id)
             await self._store.delete_athlete(athlete_id)
+            await remove_athlete(self._store, athlete_id)
             return held.activities + sum(held.resources.values())
         if older_than is None or older_than < timedelta():
             raise InputError("older_than is a timedelta of zero or more")
-        return await self._store.purge(self._clock.time() - older_than.total_seconds())
+        instant = self._clock.time() - older_than.total_seconds()
+        deleted = await self._store.purge(instant)
+        await withdraw(self._store, instant)
+        return deleted
 
     async def estimate(self, athlete_ids: Iterable[int] | None = None, *, reserve: float = RESERVE) -> Estimate:
         """Return how many requests a run would take from now on, and when it would be done. Makes no requests.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 
@@ -33,7 +33,7 @@ LISTED = AthleteState(walks=3, listed_at=NOW - DAY, complete_at=NOW - 3 * DAY)
         {"since": -1.0},
         {"since": float("nan")},
         {"since": True},
-        {"since": datetime(2026, 1, 1)},
+        {"since": datetime(2026, 1, 1, tzinfo=UTC)},
         {"sport_types": "Ride"},
         {"sport_types": []},
         {"sport_types": ["Ride", "ride"]},

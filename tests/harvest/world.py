@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+from starlette.types import ASGIApp
 
 from strava_async import Clock, RateLimiter, RetryPolicy, Strava, TokenSet
 from strava_async._http.asgi import asgi_client
@@ -77,11 +79,13 @@ class World:
         return TokenSet(grant["access_token"], grant["refresh_token"], grant["expires_at"], athlete_id=athlete_id)
 
     @asynccontextmanager
-    async def strava(self, retry: RetryPolicy = ONE) -> AsyncGenerator[Strava]:
-        """Open an application, as another process would."""
+    async def strava(
+        self, retry: RetryPolicy = ONE, app: Callable[[ASGIApp], ASGIApp] = lambda app: app
+    ) -> AsyncGenerator[Strava]:
+        """Open an application, as another process would; ``app`` puts something before the emulator."""
         async with (
             self.clock.autojump(),
-            asgi_client(self.emulator.app, "https://www.strava.com") as http_client,
+            asgi_client(app(self.emulator.app), "https://www.strava.com") as http_client,
         ):
             strava = Strava(
                 self.emulator.client_id,
