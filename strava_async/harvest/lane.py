@@ -248,7 +248,8 @@ class Lane:
     async def _ask(self, ask: Callable[[Fetcher], Awaitable[T]]) -> T:
         """Ask, and again where it could not yet be told whether there is quota."""
         count = self._session.counter()
-        self._session.asking += 1
+        busy = self._session.busy
+        busy[self.athlete_id] += 1
         try:
             while True:
                 max_wait = self._session.max_wait()
@@ -260,7 +261,9 @@ class Lane:
                         raise
                     await self._session.clock.sleep(_PAUSE_SECONDS)  # other answers are under way
         finally:
-            self._session.asking -= 1
+            busy[self.athlete_id] -= 1
+            if not busy[self.athlete_id]:
+                del busy[self.athlete_id]
 
     async def _note(self, task: Task, error: StravaError, number: int | None) -> None:
         job = task.job if isinstance(task, Retry) else task if isinstance(task, Job) else None

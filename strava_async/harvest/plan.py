@@ -23,6 +23,8 @@ _FIELDS: Final = {
     "stats": Kind.STATS,
 }
 LIST = "list"
+KIND_NAMES: Final = tuple(_FIELDS)
+"""What the kinds are called in a plan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,11 +107,12 @@ class Harvest:
         ids = await self._athletes(athlete_ids)
         _check_positive(max_requests, "max_requests")
         _check_positive(max_wait, "max_wait")
-        lanes: list[Lane] = []
+        lanes: dict[int, Lane] = {}
 
         def notify() -> None:
             if on_progress is not None:
-                on_progress(self._progress(session, len(lanes), len(ids)))
+                left = len(lanes) + sum(athlete_id not in lanes for athlete_id in session.busy)
+                on_progress(self._progress(session, left, len(ids)))
 
         session = self._session(Limits(until, max_requests, max_wait), notify, None if on_progress is None else Tally())
         await self._run(session, ids, lanes)
@@ -140,7 +141,7 @@ class Harvest:
         _check_positive(max_requests, "max_requests")
         now = self._clock.time()
         session = self._session(Limits(now + seconds, max_requests, _SLICE_WAIT_SECONDS, _SLICE_LIST_SECONDS))
-        await self._run(session, ids, [])
+        await self._run(session, ids, {})
         now = self._clock.time()
         if session.stopped:
             resume_at = session.quota_at or now
@@ -237,7 +238,7 @@ class Harvest:
             athletes_listed=tally.athletes,
             activities=tally.activities,
             kinds=tally.kinds,
-            asking=session.asking,
+            asking=session.busy.total(),
             blocked=None if blocked is None or blocked.awaits else blocked,
         )
 
@@ -251,7 +252,7 @@ class Harvest:
                 raise InputError(f"athlete {athlete_id} is not connected: connect the athlete first")
         return ids
 
-    async def _run(self, session: Session, ids: Sequence[int], lanes: list[Lane]) -> None:
+    async def _run(self, session: Session, ids: Sequence[int], lanes: dict[int, Lane]) -> None:
         async with AsyncExitStack() as stack:
             for athlete_id in ids:
                 await stack.enter_async_context(self._store.hold(athlete_id))
@@ -260,7 +261,7 @@ class Harvest:
             for athlete_id in ids:
                 state = await self._store.add_athlete(athlete_id)
                 lane = Lane(athlete_id, self._strava.api(athlete_id), state, session, chunk)
-                lanes.append(lane)
+                lanes[athlete_id] = lane
             try:
                 await _share(session, lanes)
             finally:
@@ -268,16 +269,17 @@ class Harvest:
                     await session.wait_idle()
 
 
-async def _share(session: Session, lanes: list[Lane]) -> None:
+async def _share(session: Session, lanes: dict[int, Lane]) -> None:
     """Let callers share the athletes' tasks, until there are none."""
-    turns = Turns(list(lanes))
+    turns = Turns(list(lanes.values()))
 
     async def call() -> None:
         while (lane := await turns.next()) is not None:
             task = None if session.stopped else await lane.take()
             if task is None or not session.may_begin():
                 turns.leave()
-                lanes.remove(lane)
+                if not session.stopped:
+                    del lanes[lane.athlete_id]
                 continue
             is_alone = isinstance(task, Walk)
             if not is_alone:

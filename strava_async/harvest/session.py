@@ -53,7 +53,7 @@ class Session:
         store, plan, keep, clock, limits, tally: see above.
         row: the failures in a row.
         stopped: whether no more requests are to be begun.
-        asking: how many requests are under way, or wait for quota.
+        busy: how many requests of each athlete are under way, or wait for quota.
         quota_at: when there is quota again, if that has stopped it; epoch seconds.
         is_partial: whether something that is wanted did not come, now or before.
     """
@@ -74,7 +74,7 @@ class Session:
         self.clock = clock
         self.limits = limits
         self.tally = tally
-        self.asking = 0
+        self.busy: Counter[int] = Counter()
         self.row = InARow()
         self.stopped = False
         self.is_partial = False
@@ -98,7 +98,7 @@ class Session:
     def counts(self) -> Counts:
         """What it has done."""
         return Counts(
-            requests=self._requests,
+            requests=self._requests - self.busy.total(),
             listed=self._listed,
             stored=dict(self._stored),
             none=self._states[State.NONE],
