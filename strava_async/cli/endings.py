@@ -5,7 +5,6 @@ from __future__ import annotations
 from strava_async.cli.help_texts import APPLICATION, epilog
 
 _WITHOUT_TOKENS = tuple(name for name in APPLICATION if name != "STRAVA_TOKEN_KEY")
-_WITHOUT_SECRET = tuple(name for name in APPLICATION if name != "STRAVA_CLIENT_SECRET")
 
 MAIN_END = epilog(
     {
@@ -31,7 +30,7 @@ LOGIN_END = epilog(
     },
     variables=APPLICATION,
 )
-ACCOUNTS_END = epilog({"strava-async accounts --json": ""}, variables=_WITHOUT_SECRET)
+ACCOUNTS_END = epilog({"strava-async accounts --json": ""}, variables=APPLICATION)
 LOGOUT_END = epilog({"strava-async logout 1234567": "", "strava-async logout --all": ""}, variables=APPLICATION)
 QUOTA_END = epilog(
     {

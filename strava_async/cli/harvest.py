@@ -177,7 +177,7 @@ class _Work:
             console.show_cursor()
         progress = None if self._observer is None else self._observer.progress
         stored = {} if progress is None else progress.counts.stored
-        came = ", ".join(f"{stored[kind]:,} {noun(kind)}" for kind in Kind if stored.get(kind))
+        came = ", ".join(f"{stored[kind]:,} {noun(kind, stored[kind])}" for kind in Kind if stored.get(kind))
         done = f"{came} came into {self._job.settings.data.path}; the" if came else "The"
         self._job.terminal.complain(f"Stopped. {done} same command goes on from there.")
 

@@ -31,9 +31,10 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def noun(kind: Kind) -> str:
-    """Return what several of a kind are called."""
-    return NOUNS.get(kind, str(kind))
+def noun(kind: Kind, count: int = 2) -> str:
+    """Return what so many of a kind are called."""
+    name = NOUNS.get(kind, str(kind))
+    return name.removesuffix("s") if count == 1 and kind in NOUNS else name
 
 
 def plural(count: int, one: str, many: str = "") -> str:

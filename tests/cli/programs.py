@@ -53,7 +53,7 @@ class Shell:
         self.emulator = emulator
         self.url = url
         self._processes: list[asyncio.subprocess.Process] = []
-        self._environment = {
+        self.environment = {
             **clean_environment(),
             "HOME": str(home),
             "XDG_CONFIG_HOME": str(home / "config"),
@@ -70,7 +70,7 @@ class Shell:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             cwd=ROOT,
-            env={**self._environment, **environment},
+            env={**self.environment, **environment},
         )
         self._processes.append(process)
         return Program(process)
