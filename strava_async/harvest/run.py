@@ -110,11 +110,12 @@ class Harvest:
         _check_positive(max_wait, "max_wait")
         if until is not None and not math.isfinite(until):
             raise InputError("until is an instant in epoch seconds, or None")
-        lanes: list[Lane] = []
+        lanes: dict[int, Lane] = {}
 
         def notify() -> None:
             if on_progress is not None:
-                on_progress(self._progress(session, len(lanes), len(ids)))
+                left = len(lanes) + sum(athlete_id not in lanes for athlete_id in session.busy)
+                on_progress(self._progress(session, left, len(ids)))
 
         session = self._session(Limits(until, max_requests, max_wait), notify, None if on_progress is None else Tally())
         async with self._held(ids), noted(self._store, session):
@@ -146,7 +147,7 @@ class Harvest:
         now = self._clock.time()
         session = self._session(Limits(now + seconds, max_requests, _SLICE_WAIT_SECONDS, _SLICE_LIST_SECONDS))
         async with self._held(ids):
-            await self._run(session, ids, [])
+            await self._run(session, ids, {})
         now = self._clock.time()
         resume_at = min(session.resume_at or math.inf, now + _SLICE_LIST_SECONDS)
         if session.stopped:
@@ -259,7 +260,7 @@ class Harvest:
             athletes_listed=tally.athletes,
             activities=tally.activities,
             kinds=tally.kinds,
-            asking=session.asking,
+            asking=session.busy.total(),
             blocked=None if blocked is None or blocked.awaits else blocked,
         )
 
@@ -280,13 +281,13 @@ class Harvest:
                 await stack.enter_async_context(self._store.hold(athlete_id))
             yield
 
-    async def _run(self, session: Session, ids: Sequence[int], lanes: list[Lane]) -> None:
+    async def _run(self, session: Session, ids: Sequence[int], lanes: dict[int, Lane]) -> None:
         """Run, while the athletes are held."""
         await session.retention.begin()
         chunk = max(5, min(100, _LOOKED_AT // max(1, len(ids))))
         for athlete_id in ids:
             state = await self._store.add_athlete(athlete_id)
-            lanes.append(Lane(athlete_id, self._strava.api(athlete_id), state, session, chunk))
+            lanes[athlete_id] = Lane(athlete_id, self._strava.api(athlete_id), state, session, chunk)
         try:
             await share(session, lanes)
         finally:
