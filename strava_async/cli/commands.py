@@ -81,7 +81,7 @@ def _options(
 @app.command(epilog=DEMO_END)
 def demo(
     file: Annotated[Path, typer.Option(help="The SQLite file to harvest into.")] = Path("strava-demo.sqlite"),
-    details: Annotated[int, typer.Option(min=0, help="Of how many activities to get details and streams.")] = 200,
+    days: Annotated[int, typer.Option(min=1, help="How far back to harvest, from 2026-06-01.")] = 120,
     speed: Annotated[float, typer.Option(min=1, help="How much faster than yours Strava's clock goes.")] = 45.0,
     seed: Annotated[int, typer.Option(help="Selects the generated athlete.")] = 1,
     plain: Annotated[bool, typer.Option("--plain", help="Write lines, even on a terminal.")] = False,
@@ -90,14 +90,14 @@ def demo(
 
     Makes no network requests. The file is kept: a second run fetches only what is missing.
     """
-    from strava_async.demo.display import LiveScreen
-    from strava_async.demo.plain import PlainScreen
     from strava_async.demo.run import Settings, main
+    from strava_async.display.panel import LiveScreen
+    from strava_async.display.plain import PlainScreen
 
     console = Console(highlight=False)
     lively = console.is_terminal and not console.is_dumb_terminal and console.encoding.startswith("utf")
-    screen = LiveScreen(console) if lively and not plain else PlainScreen(_write_line)
-    raise typer.Exit(main(Settings(file, details, speed, seed), screen))
+    screen = LiveScreen(console) if lively and not plain else PlainScreen(_write_line, seconds=2.0)
+    raise typer.Exit(main(Settings(file, days, speed, seed), screen))
 
 
 @app.command(epilog=EMULATE_END)

@@ -123,6 +123,8 @@ def done_text(frame: Frame) -> tuple[str, str]:
         about, requests = "about ", f"{requests}, with a new application's quota"
     else:
         about = ""
+    if estimate.done_at - frame.now < 1:  # estimates go by quarter hours
+        return "done within this quarter hour", requests
     return f"done {about}{at}, in {span(estimate.done_at - frame.now)}", requests
 
 

@@ -98,6 +98,7 @@ RULES: Mapping[Kind, KindRule] = {
     Kind.STATS: KindRule(Endpoints.ATHLETE_STATS, "athlete", "object", lasts_seconds=WEEK_SECONDS),
 }
 OF_ACTIVITIES = tuple(kind for kind, rule in RULES.items() if rule.belongs_to == "activity")
+_STAMPED = {RULES[kind].fields for kind in OF_ACTIVITIES}
 
 STREAM_KEYS = (
     "time",
@@ -120,7 +121,8 @@ FAILED_SECONDS = (15 * 60.0, 3_600.0, 6 * 3_600.0, 86_400.0)
 
 def stamps_of(row: Mapping[str, Any]) -> dict[Kind, str]:
     """Return the stamp of each kind of an activity, by its list row."""
-    return {kind: _stamp(row, RULES[kind].fields) for kind in OF_ACTIVITIES}
+    stamps = {fields: _stamp(row, fields) for fields in _STAMPED}  # several kinds have the same
+    return {kind: stamps[RULES[kind].fields] for kind in OF_ACTIVITIES}
 
 
 def empty_kinds(row: Mapping[str, Any]) -> frozenset[Kind]:

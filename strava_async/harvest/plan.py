@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
 from typing import Final
@@ -25,6 +26,7 @@ _FIELDS: Final = {
 LIST = "list"
 KIND_NAMES: Final = tuple(_FIELDS)
 """What the kinds are called in a plan."""
+_SPORT = re.compile("[A-Z][A-Za-z]{1,49}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,8 @@ class Plan:
         routes: an athlete's routes, one request for 200; renewed weekly.
         stats: an athlete's totals; renewed weekly.
         since: only activities that start at this instant or later; epoch seconds.
-        sport_types: only activities of these, by Strava's names; None means all. The list is whole in any case.
+        sport_types: only activities of these, by Strava's names, such as ``TrailRun``; None means all. Strava adds new
+            ones without notice, so that any name is accepted that is written like one. The list is whole in any case.
 
     Raises:
         InputError: a value is not of its kind.
@@ -69,11 +72,9 @@ class Plan:
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name} of a plan is True or False")
         if self.since is not None and (type(self.since) not in (int, float) or not self.since >= 0):
-            raise InputError("since of a plan is an instant in epoch seconds, or None")
-        if isinstance(self.sport_types, str):
-            raise InputError('sport_types of a plan is a collection of names such as ["Ride"], or None')
+            raise InputError("since of a plan is an instant in epoch seconds, such as moment.timestamp(), or None")
         if self.sport_types is not None:
-            object.__setattr__(self, "sport_types", frozenset(self.sport_types))
+            object.__setattr__(self, "sport_types", _sports(self.sport_types))
 
     @classmethod
     def of(
@@ -106,3 +107,12 @@ class Plan:
         if self.since is not None and activity.start < self.since:
             return False
         return self.sport_types is None or activity.sport_type in self.sport_types
+
+
+def _sports(names: Collection[object]) -> frozenset[str]:
+    if isinstance(names, str) or not names:
+        raise InputError('sport_types of a plan is a collection of names such as ["Ride"], or None for all')
+    chosen = frozenset(name for name in names if isinstance(name, str) and _SPORT.fullmatch(name))
+    if wrong := [name for name in names if name not in chosen]:
+        raise InputError(f'{wrong[0]!r:.50} is no sport type: they are written like "Ride" and "TrailRun"')
+    return chosen

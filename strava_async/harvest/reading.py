@@ -5,10 +5,10 @@ A batch of activities at a time is in memory, whatever the store holds.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeGuard
+from typing import Any, Self, TypeGuard
 
 from strava_async._concurrency.threads import finish_in_thread
 from strava_async._types import is_object
@@ -16,6 +16,7 @@ from strava_async.errors import InputError
 from strava_async.harvest.base import Activity, HarvestStore, Held
 from strava_async.harvest.fetch import plain_body
 from strava_async.harvest.kinds import OF_ACTIVITIES, Kind
+from strava_async.paging.async_only import AsyncOnly
 from strava_async.request.json_values import decode
 
 # A set of streams has about 500 KB of JSON, as Python's values ten times that.
@@ -66,35 +67,77 @@ class StoredActivity:
         return merged
 
 
-async def read_activities(
+def read_activities(
     store: HarvestStore, athlete_id: int, *, kinds: Collection[Kind] = _DEFAULT_KINDS
 ) -> AsyncIterator[StoredActivity]:
-    """Yield what a store holds of an athlete, newest first. Nothing for an athlete who is not known.
+    """Return an iterator over what a store holds of an athlete, newest first.
 
-    What is written meanwhile may come or not; a harvest may be running.
+    ::
+
+        async for stored in read_activities(store, athlete_id):
+            print(stored.row["name"], len(stored.streams or {}))
+
+    What is written meanwhile may come or not; a harvest may be running. One iterator is for one task.
 
     Args:
         store: where it is.
-        athlete_id: whose.
+        athlete_id: whose; of one who is not known there is nothing.
         kinds: what of each activity is read beside its list row. What is not read costs nothing.
 
     Raises:
         InputError: there is no such kind of activities.
-        StoreError: the store cannot be used.
+        StoreError: while iterating: the store cannot be used.
     """
-    kinds = checked_kinds(kinds)
-    async for batch in read_batches(store, athlete_id, kinds):
-        for stored in await finish_in_thread(partial(_decoded_all, batch)):
-            yield stored
+    return _Activities(Batches(store, athlete_id, checked_kinds(kinds)))
 
 
-async def read_batches(
-    store: HarvestStore, athlete_id: int, kinds: Collection[Kind], after: Activity | None = None, size: int = BATCH
-) -> AsyncGenerator[Sequence[Held]]:
-    """Yield an athlete's activities in batches as they are stored; arguments as ``HarvestStore.scan`` has them."""
-    while batch := await store.scan(athlete_id, after, size, bodies=kinds):
-        yield batch
-        after = batch[-1].activity
+class Batches:
+    """An iterator over an athlete's activities in batches, as they are stored.
+
+    Args:
+        store, athlete_id, after, kinds, size: as ``HarvestStore.scan`` has them.
+    """
+
+    def __init__(
+        self,
+        store: HarvestStore,
+        athlete_id: int,
+        kinds: Collection[Kind],
+        after: Activity | None = None,
+        size: int = BATCH,
+    ) -> None:
+        self._store = store
+        self._athlete_id = athlete_id
+        self._kinds = kinds
+        self._after = after
+        self._size = size
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Sequence[Held]:
+        batch = await self._store.scan(self._athlete_id, self._after, self._size, bodies=self._kinds)
+        if not batch:
+            raise StopAsyncIteration
+        self._after = batch[-1].activity
+        return batch
+
+
+class _Activities(AsyncOnly):
+    _ALL = "[... async for ...]"
+
+    def __init__(self, batches: Batches) -> None:
+        self._batches = batches
+        self._activities = iter(list[StoredActivity]())
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> StoredActivity:
+        while True:
+            for stored in self._activities:
+                return stored
+            self._activities = iter(await finish_in_thread(partial(_decoded_all, await anext(self._batches))))
 
 
 def checked_kinds(kinds: Collection[Kind]) -> tuple[Kind, ...]:

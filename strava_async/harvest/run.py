@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 
 import anyio
 
-from strava_async._concurrency.task_group import TaskGroup
 from strava_async.application import Strava
 from strava_async.clock import Clock
-from strava_async.errors import InputError
-from strava_async.harvest.base import Changes, HarvestStore, Walk
+from strava_async.errors import InputError, StoreError, StravaError
+from strava_async.harvest.base import Changes, HarvestStore, Run
+from strava_async.harvest.callers import share
+from strava_async.harvest.deletion import delete_athlete, delete_older
 from strava_async.harvest.estimate import RESERVE, Estimate, estimated
 from strava_async.harvest.lane import Lane
+from strava_async.harvest.listing import DAY_SECONDS
 from strava_async.harvest.outcome import Followed, Outcome, Progress, Slice
 from strava_async.harvest.plan import Plan
 from strava_async.harvest.session import Limits, Session
 from strava_async.harvest.survey import surveyed
 from strava_async.harvest.tally import Tally
-from strava_async.harvest.turns import Turns
 from strava_async.quota.values import Priority, QuotaClass
 from strava_async.webhooks.events import WebhookEvent
 
-CALLERS = 20
 # Of all athletes of a run together, so many activities are looked at ahead.
 _LOOKED_AT = 20_000
 _DEFAULT_PLAN = Plan()
@@ -60,7 +60,7 @@ class Harvest:
         plan: Plan = _DEFAULT_PLAN,
         clock: Clock | None = None,
     ) -> None:
-        if keep is not None and not keep > timedelta():
+        if keep is not None and not (isinstance(keep, timedelta) and keep > timedelta()):
             raise InputError("keep is a timedelta of more than zero, or None for until it is deleted")
         self._strava = strava.with_options(priority=Priority.BACKGROUND, max_wait=None)
         self._store = store
@@ -107,18 +107,19 @@ class Harvest:
         ids = await self._athletes(athlete_ids)
         _check_positive(max_requests, "max_requests")
         _check_positive(max_wait, "max_wait")
-        lanes: dict[int, Lane] = {}
+        if until is not None and not math.isfinite(until):
+            raise InputError("until is an instant in epoch seconds, or None")
 
         def notify() -> None:
             if on_progress is not None:
-                left = len(lanes) + sum(athlete_id not in lanes for athlete_id in session.busy)
-                on_progress(self._progress(session, left, len(ids)))
+                on_progress(self._progress(session, len(ids)))
 
         session = self._session(Limits(until, max_requests, max_wait), notify, None if on_progress is None else Tally())
-        await self._run(session, ids, lanes)
+        await self._noted(session, ids)
         notify()
-        resume_at = session.resume_at
-        return Outcome(not session.is_partial, resume_at, session.counts, session.failures, session.quota_at)
+        return Outcome(
+            not session.is_partial, session.resume_at, session.counts, session.failures, session.stopped_until
+        )
 
     async def slice(self, athlete_id: int, *, seconds: float = 300.0, max_requests: int | None = None) -> Slice:
         """Fetch what is wanted of one athlete for a while, for a task of a queue. Never waits for a window.
@@ -141,19 +142,21 @@ class Harvest:
         _check_positive(max_requests, "max_requests")
         now = self._clock.time()
         session = self._session(Limits(now + seconds, max_requests, _SLICE_WAIT_SECONDS, _SLICE_LIST_SECONDS))
-        await self._run(session, ids, {})
+        async with AsyncExitStack() as stack:
+            await self._hold(stack, ids)
+            await self._run(session, ids)
         now = self._clock.time()
+        resume_at = min(session.resume_at or math.inf, now + _SLICE_LIST_SECONDS)
         if session.stopped:
-            resume_at = session.quota_at or now
-        else:
-            resume_at = min(session.resume_at or math.inf, now + _SLICE_LIST_SECONDS)
+            resume_at = session.stopped_until or now
         return Slice(not session.is_partial, max(resume_at, now), session.counts, session.failures)
 
     async def follow(self, event: WebhookEvent) -> Followed:
         """Let an event of a webhook become work for the next run, or for the one that is running.
 
         Anybody can send an event: none is believed. An activity is asked about, which costs a request, and deleted
-        where Strava does not have it. A deauthorization has the tokens renewed, which costs no quota; if Strava refuses
+        where Strava does not have it. Of an athlete's events 20 a day are followed so; of more the list is read again,
+        twice a day at the most. A deauthorization has the tokens renewed, which costs no quota; if Strava refuses
         that, the tokens and everything of the athlete are deleted. Where the tokens were deleted by something else
         before, nothing is: call ``purge`` where that is done, such as in ``on_disconnect``. May be called while another
         process runs the harvest.
@@ -166,22 +169,25 @@ class Harvest:
             InvalidClientError, TransportError, ServerError: it could not be determined whether a grant is revoked; the
                 event is to be followed again.
         """
-        if await self._store.state(event.owner_id) is None:
+        are_ids = 0 < event.owner_id < 2**63 and 0 < event.object_id < 2**63
+        if not are_ids or await self._store.state(event.owner_id) is None:
             return Followed.IGNORED
         if event.object_type == "activity":
-            await self._store.write(Changes(event.owner_id, check=[event.object_id]))
+            day = int(self._clock.time() // DAY_SECONDS)
+            await self._store.write(Changes(event.owner_id, check=[event.object_id], day=day))
             return Followed.QUEUED
         if not event.is_deauthorization:
             return Followed.IGNORED
         if not await self._strava.forget_if_revoked(event.owner_id):
             return Followed.UNCONFIRMED
-        await self._store.delete_athlete(event.owner_id)
+        await delete_athlete(self._store, event.owner_id)
         return Followed.DELETED
 
     async def purge(self, *, athlete_id: int | None = None, older_than: timedelta | None = None) -> int:
         """Delete what is held of an athlete, or what came longer ago; no byte of it is left in the store's files.
 
-        Makes no requests. What is still wanted of what was deleted by age is fetched again by the next run.
+        It leaves the store's exports, too. Makes no requests. What is still wanted of what was deleted by age is
+        fetched again by the next run.
 
         Args:
             athlete_id: whose; then everything is deleted.
@@ -197,12 +203,10 @@ class Harvest:
         if (athlete_id is None) == (older_than is None):
             raise InputError("purge takes either athlete_id or older_than")
         if athlete_id is not None:
-            held = await self._store.counts(athlete_id)
-            await self._store.delete_athlete(athlete_id)
-            return held.activities + sum(held.resources.values())
+            return await delete_athlete(self._store, athlete_id)
         if older_than is None or older_than < timedelta():
             raise InputError("older_than is a timedelta of zero or more")
-        return await self._store.purge(self._clock.time() - older_than.total_seconds())
+        return await delete_older(self._store, self._clock.time() - older_than.total_seconds())
 
     async def estimate(self, athlete_ids: Iterable[int] | None = None, *, reserve: float = RESERVE) -> Estimate:
         """Return how many requests a run would take from now on, and when it would be done. Makes no requests.
@@ -218,27 +222,35 @@ class Harvest:
             InputError, StoreError: as in ``run``.
         """
         ids = await self._athletes(athlete_ids)
-        session = self._session(Limits())
-        survey = await surveyed(session, ids)
+        survey = await surveyed(self._session(Limits()), ids)
         return estimated(survey.work, self._strava.quota, self._clock.time(), unlisted=survey.unlisted, reserve=reserve)
 
     def _session(
         self, limits: Limits, notify: Callable[[], None] = lambda: None, tally: Tally | None = None
     ) -> Session:
-        return Session(self._store, self._plan, self._keep, self._clock, limits, notify, tally)
+        return Session(
+            self._store,
+            self._plan,
+            self._keep,
+            self._clock,
+            limits,
+            quota=lambda: self._strava.quota,
+            notify=notify,
+            tally=tally,
+        )
 
-    def _progress(self, session: Session, athletes: int, athletes_total: int) -> Progress:
+    def _progress(self, session: Session, athletes_total: int) -> Progress:
         tally = session.tally or Tally()
         blocked = self._strava.rate_limiter.blocked(QuotaClass.READ)
         return Progress(
             counts=session.counts,
-            athletes=athletes,
+            athletes=session.athletes_left,
             failures=session.failures,
             athletes_total=athletes_total,
             athletes_listed=tally.athletes,
             activities=tally.activities,
             kinds=tally.kinds,
-            asking=session.busy.total(),
+            asking=session.asking,
             blocked=None if blocked is None or blocked.awaits else blocked,
         )
 
@@ -252,45 +264,43 @@ class Harvest:
                 raise InputError(f"athlete {athlete_id} is not connected: connect the athlete first")
         return ids
 
-    async def _run(self, session: Session, ids: Sequence[int], lanes: dict[int, Lane]) -> None:
-        async with AsyncExitStack() as stack:
-            for athlete_id in ids:
-                await stack.enter_async_context(self._store.hold(athlete_id))
-            await session.purge_if_due()
-            chunk = max(5, min(100, _LOOKED_AT // max(1, len(ids))))
-            for athlete_id in ids:
-                state = await self._store.add_athlete(athlete_id)
-                lane = Lane(athlete_id, self._strava.api(athlete_id), state, session, chunk)
-                lanes[athlete_id] = lane
-            try:
-                await _share(session, lanes)
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await session.wait_idle()
+    async def _noted(self, session: Session, ids: Sequence[int]) -> None:
+        """Run, and note in the store how it went."""
+        began_at, number, outcome = self._clock.time(), None, "cancelled"
+        try:
+            async with AsyncExitStack() as stack:
+                await self._hold(stack, ids)
+                number = await self._store.begin_run(began_at)
+                await self._run(session, ids)
+            outcome = "partial" if session.is_partial else "complete"
+        except StravaError as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            if number is not None:
+                run = Run(began_at, self._clock.time(), session.counts.requests, outcome)
+                with anyio.CancelScope(shield=True), suppress(StoreError):
+                    await self._store.end_run(number, run)
 
+    async def _hold(self, stack: AsyncExitStack, ids: Sequence[int]) -> None:
+        for athlete_id in ids:
+            await stack.enter_async_context(self._store.hold(athlete_id))
 
-async def _share(session: Session, lanes: dict[int, Lane]) -> None:
-    """Let callers share the athletes' tasks, until there are none."""
-    turns = Turns(list(lanes.values()))
-
-    async def call() -> None:
-        while (lane := await turns.next()) is not None:
-            task = None if session.stopped else await lane.take()
-            if task is None or not session.may_begin():
-                turns.leave()
-                if not session.stopped:
-                    del lanes[lane.athlete_id]
-                continue
-            is_alone = isinstance(task, Walk)
-            if not is_alone:
-                turns.back(lane)
-            await lane.do(task)
-            if is_alone:
-                turns.back(lane)
-
-    async with TaskGroup() as tasks:
-        for _ in range(CALLERS):
-            tasks.start_soon(call)
+    async def _run(self, session: Session, ids: Sequence[int]) -> None:
+        """Run, while the athletes are held."""
+        await session.retention.begin()
+        chunk = max(5, min(100, _LOOKED_AT // max(1, len(ids))))
+        lanes: list[Lane] = []
+        session.left.update(ids)
+        for athlete_id in ids:
+            state = await self._store.add_athlete(athlete_id)
+            lanes.append(Lane(athlete_id, self._strava.api(athlete_id), state, session, chunk))
+        try:
+            await share(session, lanes)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await session.wait_idle()
+        await session.end()
 
 
 def _check_positive(number: float | None, name: str) -> None:

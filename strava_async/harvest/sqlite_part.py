@@ -69,6 +69,10 @@ class Part:
         """Return what ``work`` returns in a transaction; see ``Batches.run``."""
         return await self._batches.run(work)
 
+    def run_if_there(self, work: Callable[[sqlite3.Connection], object]) -> None:
+        """Do what ``run`` does, unless there is no file; blocks."""
+        self._batches.run_if_there(work)
+
     async def delete_athlete(self, athlete_id: int) -> None:
         """Delete everything of an athlete, in parts; then rewrite the file."""
         while await self.run(lambda connection: sqlite_writes.delete_some(connection, athlete_id, _DELETED_TOGETHER)):

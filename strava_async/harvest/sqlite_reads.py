@@ -18,12 +18,13 @@ _RESOURCE = "kind, id, state, fetched_at, stamp, status, retry_at, tries, reason
 
 def state(connection: sqlite3.Connection, athlete_id: int) -> AthleteState | None:
     """See ``HarvestStore.state``."""
-    row = connection.execute("select state from athletes where athlete_id = ?", (athlete_id,)).fetchone()
+    query = "select state, is_list_due from athletes where athlete_id = ?"
+    row = connection.execute(query, (athlete_id,)).fetchone()
     if row is None:
         return None
     query = "select activity_id from checks where athlete_id = ? order by rowid limit ?"
     checks = connection.execute(query, (athlete_id, MOST_CHECKS)).fetchall()
-    return read_state(row[0], tuple(activity_id for (activity_id,) in checks))
+    return read_state(row[0], bool(row[1]), tuple(activity_id for (activity_id,) in checks))
 
 
 def scan(

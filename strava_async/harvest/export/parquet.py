@@ -18,7 +18,7 @@ from strava_async.harvest.export.columns import COLUMNS, instant, values_of
 from strava_async.harvest.export.files import open_private_file
 from strava_async.harvest.reading import decoded
 from strava_async.tracks import samples as sampled
-from strava_async.tracks.lines import Bounds, Track, track_of
+from strava_async.tracks.lines import track_of
 
 with extra("parquet", "an export to parquet", "pyarrow"):
     # It has no types of its own.
@@ -46,6 +46,12 @@ def _list_type(name: str) -> Any:
     return arrow.list_(arrow.bool_() if name in sampled.TRUTHS else arrow.float64())
 
 
+# Other programs look for it in the schema, which is written first: so it gives no bounds, and all types there may be.
+_GEO = {
+    "version": "1.1.0",
+    "primary_column": "track",
+    "columns": {"track": {"encoding": "WKB", "geometry_types": ["LineString", "MultiLineString"]}},
+}
 STREAMS = arrow.schema(
     [
         arrow.field("id", arrow.int64(), nullable=False),
@@ -53,7 +59,8 @@ STREAMS = arrow.schema(
         arrow.field("samples", arrow.int32(), nullable=False),
         *(arrow.field(name, _list_type(name)) for name in sampled.COLUMNS),
         arrow.field("track", arrow.binary()),
-    ]
+    ],
+    metadata={"geo": json.dumps(_GEO)},
 )
 
 
@@ -64,8 +71,6 @@ class ParquetWriter:
         self._activities, self._streams = (
             _Table(path, schema) for path, schema in zip(paths, (ACTIVITIES, STREAMS), strict=True)
         )
-        self._bounds: Bounds | None = None
-        self._is_cut = False
         self._written = Written()
 
     def add(self, activities: Sequence[Held]) -> None:
@@ -80,26 +85,15 @@ class ParquetWriter:
             samples = sampled.read_samples(stored.streams)
             unreadable += odd + samples.unreadable + len(stored.unreadable)
             if samples.columns:
-                streams.append(self._stream_row(held, samples))
+                streams.append(_stream_row(held, samples))
         self._activities.add(rows)
         self._streams.add(streams)
         self._written += Written(len(rows), len(streams), 0, unreadable)
 
-    def _stream_row(self, held: Held, samples: sampled.Samples) -> list[Any]:
-        track = track_of(samples)
-        if track is not None:
-            self._note(track)
-        columns = (samples.columns.get(name) for name in sampled.COLUMNS)
-        return [held.activity.id, instant(held.activity.start), samples.size, *columns, track and track.wkb]
-
-    def _note(self, track: Track) -> None:
-        self._bounds = track.bounds if self._bounds is None else self._bounds | track.bounds
-        self._is_cut = self._is_cut or len(track.lines) > 1
-
     def finish(self) -> Written:
         """See ``Writer``."""
-        self._activities.finish({})
-        self._streams.finish({"geo": json.dumps(self._geo())})
+        self._activities.finish()
+        self._streams.finish()
         return self._written
 
     def abort(self) -> None:
@@ -107,13 +101,11 @@ class ParquetWriter:
         self._activities.abort()
         self._streams.abort()
 
-    def _geo(self) -> dict[str, Any]:
-        """Return the metadata of GeoParquet 1.1."""
-        kinds = ["LineString", *(["MultiLineString"] if self._is_cut else [])] if self._bounds else []
-        column: dict[str, Any] = {"encoding": "WKB", "geometry_types": kinds}
-        if self._bounds is not None:
-            column["bbox"] = [self._bounds.west, self._bounds.south, self._bounds.east, self._bounds.north]
-        return {"version": "1.1.0", "primary_column": "track", "columns": {"track": column}}
+
+def _stream_row(held: Held, samples: sampled.Samples) -> list[Any]:
+    track = track_of(samples)
+    columns = (samples.columns.get(name) for name in sampled.COLUMNS)
+    return [held.activity.id, instant(held.activity.start), samples.size, *columns, track and track.wkb]
 
 
 class _Table:
@@ -149,11 +141,9 @@ class _Table:
         self._batches, self._bytes, self._rows = [], 0, 0
         self._file.write_table(table, row_group_size=_GROUP_ROWS)
 
-    def finish(self, metadata: Mapping[str, str]) -> None:
+    def finish(self) -> None:
         self._flush()
         if self._file is not None:
-            if metadata:
-                self._file.add_key_value_metadata(metadata)
             self._file.close()
             self._file = None
 

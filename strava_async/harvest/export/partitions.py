@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from strava_async._concurrency.threads import finish_in_thread
-from strava_async.harvest.base import Activity, HarvestStore, Held
+from strava_async.harvest.base import Activity, HarvestStore
 from strava_async.harvest.export.base import KINDS, Writer, Written
 from strava_async.harvest.export.folder import Folder
 from strava_async.harvest.export.notes import Partition, Stat, Version, kinds_in, kinds_of, oldest_of
+from strava_async.harvest.export.registry import in_folder
 from strava_async.harvest.kinds import Kind
-from strava_async.harvest.reading import BATCH, read_batches
+from strava_async.harvest.reading import BATCH, Batches
 
 Open = Callable[[Sequence[str], int], Writer]
 """Returns a writer, given the paths of a partition's files, which do not exist, and the athlete's id."""
@@ -55,7 +55,7 @@ async def surveyed(store: HarvestStore, athlete_id: int, key: Callable[[Activity
     """Read an athlete's list rows, and return what there is."""
     survey = Survey({}, {})
     last: Activity | None = None
-    async for batch in read_batches(store, athlete_id, (), size=_LOOKED_AT):
+    async for batch in Batches(store, athlete_id, (), size=_LOOKED_AT):
         for held in batch:
             found = survey.partitions.setdefault(key(held.activity), Found(last, held.activity))
             found.last = held.activity
@@ -92,26 +92,20 @@ class PartitionWriter:
         writer = self._open(list(files.values()), self._athlete_id)
         version, held, oldest = Version(), dict[int, tuple[Kind, ...]](), math.inf
         try:
-            async for batch in self._batches(key, found):
-                await finish_in_thread(partial(writer.add, batch))
-                for each in batch:
+            async for batch in Batches(self._store, self._athlete_id, KINDS, found.after, min(BATCH, found.count)):
+                inside = [each for each in batch if self._folder.layout.key(each.activity) == key]
+                await in_folder(self._folder, partial(writer.add, inside))
+                for each in inside:
                     version.add(each)
                     held[each.activity.id] = kinds_in(each)
                     oldest = min(oldest, oldest_of(each))
-            content, stats, removed = await finish_in_thread(partial(self._finish, writer, files))
+                if _position(batch[-1].activity) <= _position(found.last):
+                    break
+            content, stats, removed = await in_folder(self._folder, partial(self._finish, writer, files))
         except BaseException:
             writer.abort()
             raise
         return Partition(version.text, oldest, held, stats, content), removed
-
-    async def _batches(self, key: str, found: Found) -> AsyncGenerator[Sequence[Held]]:
-        size = min(BATCH, found.count)
-        async for batch in read_batches(self._store, self._athlete_id, KINDS, found.after, size):
-            inside = [held for held in batch if self._folder.layout.key(held.activity) == key]
-            if inside:
-                yield inside
-            if _position(batch[-1].activity) <= _position(found.last):
-                return
 
     def _finish(self, writer: Writer, files: Mapping[str, str]) -> tuple[Written, dict[str, Stat], int]:
         content = writer.finish()
