@@ -17,7 +17,7 @@ MAIN_END = epilog(
     variables=(*APPLICATION, "STRAVA_REDIS_URL", "STRAVA_VERIFY_TOKEN"),
 )
 DEMO_END = epilog(
-    {"strava-async demo --days 30": "a month", "strava-async demo --plain": "lines in place of the panel"}
+    {"strava-async demo --days 30": "a month", "strava-async demo --plain": "lines, and no panel"}
 )
 EMULATE_END = epilog(
     {
