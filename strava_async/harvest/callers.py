@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from strava_async._concurrency.task_group import TaskGroup
 from strava_async.harvest.base import Walk
 from strava_async.harvest.lane import Lane
@@ -13,9 +11,9 @@ from strava_async.harvest.turns import Turns
 CALLERS = 20
 
 
-async def share(session: Session, lanes: Sequence[Lane]) -> None:
+async def share(session: Session, lanes: dict[int, Lane]) -> None:
     """Let callers share the athletes' tasks, until there are none."""
-    turns = Turns(lanes)
+    turns = Turns(list(lanes.values()))
 
     async def call() -> None:
         while (lane := await turns.next()) is not None:
@@ -23,7 +21,7 @@ async def share(session: Session, lanes: Sequence[Lane]) -> None:
             if task is None or not session.may_begin():
                 turns.leave()
                 if not session.stopped:
-                    session.left.discard(lane.athlete_id)
+                    del lanes[lane.athlete_id]
                 continue
             is_alone = isinstance(task, Walk)
             if not is_alone:

@@ -257,7 +257,7 @@ class Lane:
                     session.timekeeper.answered(sent_at)
                     return found
         finally:
-            session.busy[self.athlete_id] -= 1
+            session.free(self.athlete_id)
 
     async def _note(self, task: Task, error: StravaError, number: int | None) -> None:
         job = task.job if isinstance(task, Retry) else task if isinstance(task, Job) else None

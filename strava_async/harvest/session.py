@@ -59,7 +59,6 @@ class Session:
         retention: deletes what is too old.
         row: the failures in a row.
         stopped: whether no more requests are to be begun.
-        left: the athletes of whom there is something to begin.
         busy: how many requests of each athlete are under way, or wait for quota.
         stopped_until: when it can go on, if something has stopped it for a time; epoch seconds by the machine's clock.
         is_partial: whether something that is wanted did not come, now or before.
@@ -85,7 +84,6 @@ class Session:
         self.tally = tally
         self.timekeeper = Timekeeper(clock, quota)
         self.retention = Retention(store, keep, clock, self.timekeeper, is_shared=limits.list_again_seconds > 0)
-        self.left: set[int] = set()
         self.busy: Counter[int] = Counter()
         self.row = InARow()
         self.stopped = False
@@ -113,7 +111,7 @@ class Session:
     def counts(self) -> Counts:
         """What it has done."""
         return Counts(
-            requests=self._requests - self.asking,
+            requests=self._requests - self.busy.total(),
             listed=self._listed,
             stored=dict(self._stored),
             none=self._states[State.NONE],
@@ -127,16 +125,6 @@ class Session:
     def failures(self) -> tuple[Failure, ...]:
         """The last of them."""
         return tuple(self._failures)
-
-    @property
-    def asking(self) -> int:
-        """How many requests are under way, or wait for quota."""
-        return self.busy.total()
-
-    @property
-    def athletes_left(self) -> int:
-        """Of how many athletes something is to be done, or under way."""
-        return len(self.left) + sum(athlete_id not in self.left for athlete_id, count in self.busy.items() if count)
 
     @property
     def resume_at(self) -> float | None:
@@ -188,6 +176,12 @@ class Session:
         self._requests -= 1
         self.stop(error.wait_seconds)
         return False
+
+    def free(self, athlete_id: int) -> None:
+        """Note that a request of an athlete's is not under way any more."""
+        self.busy[athlete_id] -= 1
+        if not self.busy[athlete_id]:
+            del self.busy[athlete_id]
 
     def come_back(self, at: float) -> None:
         """Note when there is something to do again, by ``now``."""
