@@ -112,7 +112,8 @@ def done_text(frame: Frame) -> tuple[str, str]:
     if estimate is None:
         return "estimating when it is done", ""
     if estimate.done_at is None:
-        return "never done: the quota does not suffice", "for renewing everything before it is too old"
+        whose = "" if estimate.quota_is_known else "with a new application's quota, "
+        return "never done: the quota does not suffice", f"{whose}for renewing everything before it is too old"
     if not estimate.requests:
         return "nothing left to ask for now", ""
     at = date_and_time(estimate.done_at, frame.now, frame.heading.zone)
