@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 
 from strava_async.display.frame import Frame, Result, Row, Waiting
@@ -146,7 +146,8 @@ def reasons(failures: Iterable[Failure], failed: int) -> list[str]:
 def results(result: Result) -> list[Row]:
     """Return the result of a harvest, as rows."""
     outcome, progress = result.outcome, result.frame.progress
-    counts, kinds = outcome.counts, progress.kinds if progress is not None else {}
+    counts = outcome.counts
+    kinds: Mapping[Kind, KindProgress] = progress.kinds if progress is not None else {}
     rows = [Row("listed", f"{counts.listed:,}", "activities on the pages that were read")]
     if progress is not None and progress.athletes_listed == progress.athletes_total:
         rows = [Row("activities", f"{progress.activities:,}", f"{counts.listed:,} listed")]
