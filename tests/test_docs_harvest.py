@@ -16,7 +16,8 @@ import pytest
 
 import strava_async
 from strava_async import Strava, TokenSet, WebhookEvent
-from strava_async.harvest import Followed
+from strava_async.display import events
+from strava_async.harvest import Counts, Followed
 from strava_async.harvest.estimate import Work, estimated
 from strava_async.harvest.kinds import RULES
 from strava_async.harvest.listing import PER_PAGE, renewal_seconds
@@ -101,6 +102,13 @@ def test_the_page_names_all_kinds_and_columns() -> None:
             db.executescript(statements)
         columns = {row[1] for table in ("activities", "resources") for row in db.execute(f"pragma table_info({table})")}
     assert columns - named == {"start", "has_distance", "stamps", "stamp", "empty", "seen_in"}
+
+
+def test_the_page_has_the_events_of_the_command_line() -> None:
+    told = re.findall(r"^``(\w+)``  ", events.__doc__ or "", re.M)
+    assert told == re.findall(r"^\| `(message|progress|waiting|estimate|failure|end)` \|", PAGE, re.M)
+    fields = re.findall(r"``(\w+)``", events.__doc__ or "")
+    assert set(fields) <= set(re.findall(r"`(\w+)`", PAGE)) | set(Counts.__dataclass_fields__)
 
 
 def _quota(reads: int) -> Quota:
