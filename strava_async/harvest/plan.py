@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, fields
+from functools import lru_cache
+from itertools import compress
+from operator import attrgetter
 from typing import Final
 
 from strava_async.errors import InputError
@@ -24,6 +27,16 @@ _FIELDS: Final = {
     "stats": Kind.STATS,
 }
 LIST = "list"
+KIND_NAMES: Final = tuple(_FIELDS)
+"""What the kinds are called in a plan."""
+_switches: Callable[[Plan], tuple[bool, ...]] = attrgetter(*_FIELDS)
+
+
+@lru_cache(maxsize=64)
+def _chosen(switches: tuple[bool, ...]) -> frozenset[Kind]:
+    return frozenset(compress(_FIELDS.values(), switches))
+
+
 _SPORT = re.compile("[A-Z][A-Za-z]{1,49}")
 
 
@@ -93,7 +106,7 @@ class Plan:
     @property
     def kinds(self) -> frozenset[Kind]:
         """The kinds that are wanted beside the list."""
-        return frozenset(kind for name, kind in _FIELDS.items() if getattr(self, name))
+        return _chosen(_switches(self))
 
     def check(self, now: float) -> None:
         """Raise InputError if ``since`` lies in the future."""

@@ -47,7 +47,7 @@ class Writer:
         self._waiting: list[_Write] = []
         self._leader: object = None
         self._asking = 0
-        self._changed = anyio.Event()
+        self._enough = anyio.Event()
         self._in_flight = InFlight()
 
     @contextmanager
@@ -58,8 +58,7 @@ class Writer:
             yield
         finally:
             self._asking -= 1
-            if self._asking <= len(self._waiting):
-                self._changed.set()
+            self._check()
 
     async def write(self, changes: Changes) -> None:
         """Write; what was begun is written whatever is cancelled.
@@ -69,7 +68,7 @@ class Writer:
         """
         write = _Write(changes)
         self._waiting.append(write)
-        self._changed.set()
+        self._check()
         try:
             while not write.is_done:
                 if self._leader is not None:
@@ -122,10 +121,14 @@ class Writer:
                 heir.changed = anyio.Event()
 
     async def _gather(self) -> None:
+        self._enough = anyio.Event()
+        self._check()
         with anyio.move_on_after(self._seconds):
-            while self._asking > len(self._waiting):
-                self._changed = anyio.Event()
-                await self._changed.wait()
+            await self._enough.wait()
+
+    def _check(self) -> None:
+        if self._asking <= len(self._waiting):
+            self._enough.set()
 
     async def _write_together(self, batch: Sequence[_Write]) -> None:
         try:
