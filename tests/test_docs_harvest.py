@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -13,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
 import strava_async
 from strava_async import Strava, TokenSet, WebhookEvent
+from strava_async.cli.commands import app
 from strava_async.display import events
 from strava_async.harvest import Counts, Followed
 from strava_async.harvest.estimate import Work, estimated
@@ -29,6 +32,7 @@ from tests import typed_blocks
 from tests.environment import clean_environment
 
 PAGE = (Path(__file__).parent.parent / "docs" / "harvest.md").read_text(encoding="utf-8")
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 PROGRAM, *BLOCKS = typed_blocks.blocks_of("docs/harvest.md")
 DAY = 86_400.0
 MIDNIGHT = 20_000 * DAY
@@ -102,6 +106,21 @@ def test_the_page_names_all_kinds_and_columns() -> None:
             db.executescript(statements)
         columns = {row[1] for table in ("activities", "resources") for row in db.execute(f"pragma table_info({table})")}
     assert columns - named == {"start", "has_distance", "stamps", "stamp", "empty", "seen_in"}
+
+
+def test_the_commands_that_are_shown_are_understood() -> None:
+    command = get_command(app)
+    shown = [
+        *re.findall(r"^\$ strava-async (.*?)(?: +#.*)?$", PAGE, re.M),
+        *re.findall(r"`strava-async (harvest --.*?)`", README),
+    ]
+    assert len(shown) == 5 + 1
+    for line in shown:
+        name, *arguments = shlex.split(line)
+        command.commands[name].make_context(name, [*arguments])  # raises for what it does not know
+    named = set(re.findall(r"`(--[a-z-]+)", PAGE))
+    known = {option for each in command.commands.values() for parameter in each.params for option in parameter.opts}
+    assert named - known == {"--help"}
 
 
 def test_the_page_has_the_events_of_the_command_line() -> None:
