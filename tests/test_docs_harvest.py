@@ -56,7 +56,7 @@ def test_the_program_harvests_and_finds_nothing_to_do_when_it_runs_again(tmp_pat
 
 @pytest.mark.asyncio
 async def test_the_other_blocks_run_one_after_the_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    emulator = Emulator(years=0.1, limits=ROOM)
+    emulator = Emulator(years=0.1, limits=ROOM, longest_seconds=600.0)
     granted = emulator.grant(athlete_id := emulator.athlete_ids[0])
     token = TokenSet(granted["access_token"], granted["refresh_token"], granted["expires_at"], athlete_id=athlete_id)
     async with serve(emulator) as url:
