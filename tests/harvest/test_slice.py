@@ -78,7 +78,7 @@ async def calls_of_a_day(world: World, harvest: Harvest, *, most: int, max_reque
     return slices
 
 
-@pytest.mark.parametrize("offset", [0.0, 86_400.0, -86_400.0])
+@pytest.mark.parametrize(("anyio_backend", "offset"), [("asyncio", 0.0), ("trio", 86_400.0), ("asyncio", -86_400.0)])
 async def test_a_queue_that_waits_for_quota_calls_once_or_twice_a_window(tmp_path: Path, offset: float) -> None:
     world = World(tmp_path / "h.sqlite", years=0.3, limits=MeterLimits(40, 60, 20, 60))
     world.machine.offset = offset
@@ -94,6 +94,7 @@ async def test_a_queue_that_waits_for_quota_calls_once_or_twice_a_window(tmp_pat
     [LOST_LIST, LOST_EVERYTHING, LOST_DETAILS, (Fault.refused(), None), (Fault.rate_limited(), LIST)],
     ids=["list", "everything", "details", "offline", "429"],
 )
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_queue_does_not_spin_while_strava_fails(tmp_path: Path, fault: Fault, path: str | None) -> None:
     world = World(tmp_path / "h.sqlite", years=0.1)
     world.emulator.faults.add(fault, path=path, times=None)
