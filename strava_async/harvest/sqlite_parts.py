@@ -86,7 +86,7 @@ class OneFile:
 class Directory:
     """A file for each athlete, ``7.sqlite``, and ``common.sqlite`` for what is of none.
 
-    So many are open at a time, and those that are held.
+    ``MOST_OPEN`` are open at a time. One that is held keeps its lock, and is opened again when it is used.
 
     Args:
         path: the directory; made by the first athlete.
@@ -101,7 +101,8 @@ class Directory:
         self.path: Final = path
         self._private = private
         self._clock = clock
-        self._parts: OrderedDict[int, Part] = OrderedDict()
+        self._parts: dict[int, Part] = {}
+        self._open: OrderedDict[int, Part] = OrderedDict()  # the one that was used last at its end
         self._common = Part(os.path.join(path, "common.sqlite"), private=private, clock=clock)
 
     async def of(self, athlete_id: int) -> Part:
@@ -110,9 +111,13 @@ class Directory:
         if part is None:
             path = os.path.join(self.path, f"{athlete_id}.sqlite")
             part = self._parts[athlete_id] = Part(path, private=self._private, clock=self._clock)
-        self._parts.move_to_end(athlete_id)
-        for spare in self._spare():
-            await finish_in_thread(spare.close)
+        self._open[athlete_id] = part
+        self._open.move_to_end(athlete_id)
+        while len(self._open) > MOST_OPEN:
+            unused_id, unused = self._open.popitem(last=False)
+            if not unused.is_held:
+                del self._parts[unused_id]
+            await finish_in_thread(unused.close)
         return part
 
     async def all(self) -> list[Part]:
@@ -142,9 +147,3 @@ class Directory:
     def common(self) -> Part:
         """See ``Parts``."""
         return self._common
-
-    def _spare(self) -> list[Part]:
-        """Return the files that were not used for longest, and forget them."""
-        count = max(0, len(self._parts) - MOST_OPEN)
-        spare = [athlete_id for athlete_id, part in self._parts.items() if not part.is_held][:count]
-        return [self._parts.pop(athlete_id) for athlete_id in spare]
