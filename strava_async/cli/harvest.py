@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -20,6 +19,7 @@ from strava_async.cli.harvest_quota import limiter_of
 from strava_async.cli.harvest_values import next_time, plan_of, share, since
 from strava_async.cli.stopping import Stopper
 from strava_async.cli.terminal import DONE, FAILED, INTERRUPTED, Terminal, run
+from strava_async.clock import Clock, SystemClock
 from strava_async.display.events import EventScreen
 from strava_async.display.frame import Heading, Result, Screen
 from strava_async.display.observer import Observer
@@ -28,6 +28,7 @@ from strava_async.display.plain import PlainScreen
 from strava_async.display.watch import shown
 from strava_async.display.wording import date_and_time, noun, plural
 from strava_async.errors import InputError
+from strava_async.harvest.kinds import Kind
 from strava_async.harvest.outcome import Outcome
 from strava_async.harvest.plan import Plan
 from strava_async.harvest.run import Harvest
@@ -80,10 +81,10 @@ def harvest(
     terminal: Terminal,
     *,
     make: MakeStrava = Strava,
-    now: Callable[[], float] = time.time,
+    clock: Clock | None = None,
 ) -> int:
     """Harvest and return the exit status: 0, 1, 2, 75 where the quota is spent, 130 after a signal."""
-    return run("harvest", terminal, partial(_harvest, settings, terminal, make, now))
+    return run("harvest", terminal, partial(_harvest, settings, terminal, make, clock or SystemClock()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,24 +100,26 @@ class _Job:
     reserve: float
     client_id: int
     screen: Screen
+    clock: Clock
 
 
-def _harvest(settings: HarvestSettings, terminal: Terminal, make: MakeStrava, now: Callable[[], float]) -> int:
+def _harvest(settings: HarvestSettings, terminal: Terminal, make: MakeStrava, clock: Clock) -> int:
     store = settings.data.store()
-    since_at = None if settings.since is None else since(settings.since, now())
+    since_at = None if settings.since is None else since(settings.since, clock.time())
     plan = plan_of(settings.kinds, since_at)
-    until = None if settings.until is None else next_time(settings.until, now())
+    until = None if settings.until is None else next_time(settings.until, clock.time())
     reserve = share(settings.reserve)
     client_id, client_secret = find_credentials(settings.options, terminal.ask)
     kept = anyio.run(store.settings)
     keep = chosen_keep(settings.keep, kept, store.path, terminal)
-    job = _Job(settings, terminal, store, keep, plan, until, reserve, client_id, _screen(settings, terminal, now))
+    screen = _screen(settings, terminal, clock)
+    job = _Job(settings, terminal, store, keep, plan, until, reserve, client_id, screen, clock)
     open_app = partial(
         open_strava, settings.options, client_id, client_secret, make, retry=RetryPolicy(), timeout=TIMEOUT_SECONDS
     )
     work = _Work(job, open_app)
     outcome = anyio.run(work.run)
-    return work.stopper.finish() if outcome is None or work.stopper.is_stopped else _status(outcome, job, now())
+    return work.stopper.finish() if outcome is None or work.stopper.is_stopped else _status(outcome, job)
 
 
 class _Work:
@@ -145,7 +148,7 @@ class _Work:
     async def _run(self) -> Outcome:
         job, settings = self._job, self._job.settings
         async with (
-            limiter_of(settings.quota, settings.options, job.client_id, job.reserve) as limiter,
+            limiter_of(settings.quota, settings.options, job.client_id, job.reserve, job.clock) as limiter,
             self._open(rate_limiter=limiter) as strava,
         ):
             ids = await _athletes(settings, strava)
@@ -173,11 +176,10 @@ class _Work:
         if console.is_terminal:
             console.show_cursor()
         progress = None if self._observer is None else self._observer.progress
-        counts = [] if progress is None else [plural(progress.counts.requests, "request")]
-        if progress is not None:
-            counts += [f"{count:,} {noun(kind)}" for kind, count in progress.counts.stored.items()]
-        done = f"{', '.join(counts)} are in {self._job.settings.data.path}" if counts else "Nothing was fetched"
-        self._job.terminal.complain(f"Stopped. {done}; the same command goes on from there.")
+        stored = {} if progress is None else progress.counts.stored
+        came = ", ".join(f"{stored[kind]:,} {noun(kind, stored[kind])}" for kind in Kind if stored.get(kind))
+        done = f"{came} came into {self._job.settings.data.path}; the" if came else "The"
+        self._job.terminal.complain(f"Stopped. {done} same command goes on from there.")
 
 
 async def _athletes(settings: HarvestSettings, strava: Strava) -> list[int]:
@@ -191,19 +193,19 @@ async def _athletes(settings: HarvestSettings, strava: Strava) -> list[int]:
     return list(dict.fromkeys(settings.athlete_ids)) or connected
 
 
-def _screen(settings: HarvestSettings, terminal: Terminal, now: Callable[[], float]) -> Screen:
+def _screen(settings: HarvestSettings, terminal: Terminal, clock: Clock) -> Screen:
     console = terminal.out
     if settings.as_json:
-        return EventScreen(terminal.say_whole, now)
+        return EventScreen(terminal.say_whole, clock.time)
     lively = console.is_terminal and not console.is_dumb_terminal and console.encoding.startswith("utf")
     return LiveScreen(console) if lively and not settings.plain else PlainScreen(terminal.say)
 
 
-def _status(outcome: Outcome, job: _Job, now: float) -> int:
+def _status(outcome: Outcome, job: _Job) -> int:
     """Say how it ended, and return the exit status."""
     say = job.terminal.complain
     if outcome.quota_at is not None and not job.settings.wait:
-        at = date_and_time(outcome.quota_at, now, None)
+        at = date_and_time(outcome.quota_at, job.clock.time(), None)
         say(f"strava-async harvest: the quota is spent until {at}; the same command goes on from there")
         return SPENT
     if outcome.counts.failed:

@@ -45,7 +45,7 @@ class Keep:
         """What is said of a change; empty if there is none."""
         if not self.is_changed:
             return ""
-        return f"from now on it is kept {keep_text(self.seconds)}; before, {keep_text(self.before)}"
+        return f"Kept {keep_text(self.seconds)} from now on; {keep_text(self.before)} before"
 
 
 def keep_text(seconds: float | None) -> str:

@@ -10,12 +10,12 @@ from functools import partial
 from typing import Any
 
 import anyio
-from rich.table import Table
 
 from strava_async.cli.harvest_data import Data
 from strava_async.cli.harvest_keep import SETTING, keep_text, remembered
 from strava_async.cli.terminal import DONE, Terminal, run
-from strava_async.display.wording import date_and_time, noun, plural, without_ids
+from strava_async.display.frame import Row
+from strava_async.display.wording import aligned, date_and_time, noun, plural, without_ids
 from strava_async.errors import InputError
 from strava_async.harvest.base import Resource, State, StoreCounts
 from strava_async.harvest.kinds import Kind
@@ -192,17 +192,13 @@ def _reasons(failed: Sequence[Resource]) -> list[Reason]:
 def _draw(status: Status, terminal: Terminal) -> None:
     counts = status.counts
     terminal.say(f"{status.place}\n")
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column()
-    table.add_row("athletes", f"{counts.athletes:,}", _of_lists(status))
-    table.add_row("activities", f"{counts.activities:,}", "")
+    rows = [Row("athletes", f"{counts.athletes:,}", _of_lists(status)), Row("activities", f"{counts.activities:,}")]
     for kind in Kind:
         states = {state: counts.of(kind, state) for state in State}
         if any(states.values()):
-            table.add_row(noun(kind), f"{states[State.STORED]:,}", _of_states(states))
-    terminal.show(table)
+            rows.append(Row(noun(kind), f"{states[State.STORED]:,}", _of_states(states)))
+    for line in aligned(rows):
+        terminal.say(line)
     terminal.say()
     for line in _sentences(status):
         terminal.say(line)

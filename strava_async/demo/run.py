@@ -114,8 +114,8 @@ def _complain(text: str) -> None:
 
 
 def _farewell(path: Path, progress: Progress | None) -> str:
-    stored = {} if progress is None else progress.counts.stored
-    added = ", ".join(f"{count:,} {noun(kind)}" for kind, count in stored.items()) or "nothing"
+    stored = progress.counts.stored.items() if progress is not None else ()
+    added = ", ".join(f"{count:,} {noun(kind)}" for kind, count in stored) or "nothing"
     return f"Stopped. Added to {path}: {added}; the same command goes on from there."
 
 

@@ -11,16 +11,17 @@ from strava_async.harvest.turns import Turns
 CALLERS = 20
 
 
-async def share(session: Session, lanes: list[Lane]) -> None:
+async def share(session: Session, lanes: dict[int, Lane]) -> None:
     """Let callers share the athletes' tasks, until there are none."""
-    turns = Turns(list(lanes))
+    turns = Turns(list(lanes.values()))
 
     async def call() -> None:
         while (lane := await turns.next()) is not None:
             task = None if session.stopped else await lane.take()
             if task is None or not session.may_begin():
                 turns.leave()
-                lanes.remove(lane)
+                if not session.stopped:
+                    del lanes[lane.athlete_id]
                 continue
             is_alone = isinstance(task, Walk)
             if not is_alone:

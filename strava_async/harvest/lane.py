@@ -239,7 +239,7 @@ class Lane:
     async def _ask(self, ask: Callable[[Fetcher], Awaitable[T]]) -> T:
         """Ask, and again where it could not yet be told whether there is quota."""
         session, count = self._session, self._session.counter()
-        session.asking += 1
+        session.busy[self.athlete_id] += 1
         try:
             while True:
                 max_wait, sent_at = session.max_wait(), session.clock.monotonic()
@@ -257,7 +257,7 @@ class Lane:
                     session.timekeeper.answered(sent_at)
                     return found
         finally:
-            session.asking -= 1
+            session.free(self.athlete_id)
 
     async def _note(self, task: Task, error: StravaError, number: int | None) -> None:
         job = task.job if isinstance(task, Retry) else task if isinstance(task, Job) else None

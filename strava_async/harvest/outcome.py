@@ -38,7 +38,7 @@ class Counts:
     """What a harvest has done.
 
     Attributes:
-        requests: that were sent, but for repetitions after a failure.
+        requests: that were answered, or have failed; repetitions after a failure are not counted.
         listed: activities that were on lists.
         stored: resources that came, by kind.
         none: resources that Strava does not have.

@@ -27,6 +27,8 @@ _FIELDS: Final = {
     "stats": Kind.STATS,
 }
 LIST = "list"
+KIND_NAMES: Final = tuple(_FIELDS)
+"""What the kinds are called in a plan."""
 _switches: Callable[[Plan], tuple[bool, ...]] = attrgetter(*_FIELDS)
 
 

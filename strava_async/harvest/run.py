@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 import anyio
 
 from strava_async.application import Strava
 from strava_async.clock import Clock
-from strava_async.errors import InputError, StoreError, StravaError
-from strava_async.harvest.base import Changes, HarvestStore, Run
+from strava_async.errors import InputError
+from strava_async.harvest.base import Changes, HarvestStore
 from strava_async.harvest.callers import share
 from strava_async.harvest.estimate import RESERVE, Estimate, estimated
 from strava_async.harvest.export.retention import remove_athlete, withdraw
@@ -20,6 +20,7 @@ from strava_async.harvest.lane import Lane
 from strava_async.harvest.listing import DAY_SECONDS
 from strava_async.harvest.outcome import Followed, Outcome, Progress, Slice
 from strava_async.harvest.plan import Plan
+from strava_async.harvest.run_notes import noted
 from strava_async.harvest.session import Limits, Session
 from strava_async.harvest.survey import surveyed
 from strava_async.harvest.tally import Tally
@@ -109,14 +110,16 @@ class Harvest:
         _check_positive(max_wait, "max_wait")
         if until is not None and not math.isfinite(until):
             raise InputError("until is an instant in epoch seconds, or None")
-        lanes: list[Lane] = []
+        lanes: dict[int, Lane] = {}
 
         def notify() -> None:
             if on_progress is not None:
-                on_progress(self._progress(session, len(lanes), len(ids)))
+                left = len(lanes) + sum(athlete_id not in lanes for athlete_id in session.busy)
+                on_progress(self._progress(session, left, len(ids)))
 
         session = self._session(Limits(until, max_requests, max_wait), notify, None if on_progress is None else Tally())
-        await self._noted(session, ids, lanes)
+        async with self._held(ids), noted(self._store, session):
+            await self._run(session, ids, lanes)
         notify()
         return Outcome(
             not session.is_partial, session.resume_at, session.counts, session.failures, session.stopped_until
@@ -143,9 +146,8 @@ class Harvest:
         _check_positive(max_requests, "max_requests")
         now = self._clock.time()
         session = self._session(Limits(now + seconds, max_requests, _SLICE_WAIT_SECONDS, _SLICE_LIST_SECONDS))
-        async with AsyncExitStack() as stack:
-            await self._hold(stack, ids)
-            await self._run(session, ids, [])
+        async with self._held(ids):
+            await self._run(session, ids, {})
         now = self._clock.time()
         resume_at = min(session.resume_at or math.inf, now + _SLICE_LIST_SECONDS)
         if session.stopped:
@@ -258,7 +260,7 @@ class Harvest:
             athletes_listed=tally.athletes,
             activities=tally.activities,
             kinds=tally.kinds,
-            asking=session.asking,
+            asking=session.busy.total(),
             blocked=None if blocked is None or blocked.awaits else blocked,
         )
 
@@ -272,35 +274,20 @@ class Harvest:
                 raise InputError(f"athlete {athlete_id} is not connected: connect the athlete first")
         return ids
 
-    async def _noted(self, session: Session, ids: Sequence[int], lanes: list[Lane]) -> None:
-        """Run, and note in the store how it went."""
-        began_at, number, outcome = self._clock.time(), None, "cancelled"
-        try:
-            async with AsyncExitStack() as stack:
-                await self._hold(stack, ids)
-                number = await self._store.begin_run(began_at)
-                await self._run(session, ids, lanes)
-            outcome = "partial" if session.is_partial else "complete"
-        except StravaError as error:
-            outcome = type(error).__name__
-            raise
-        finally:
-            if number is not None:
-                run = Run(began_at, self._clock.time(), session.counts.requests, outcome)
-                with anyio.CancelScope(shield=True), suppress(StoreError):
-                    await self._store.end_run(number, run)
+    @asynccontextmanager
+    async def _held(self, ids: Sequence[int]) -> AsyncGenerator[None]:
+        async with AsyncExitStack() as stack:
+            for athlete_id in ids:
+                await stack.enter_async_context(self._store.hold(athlete_id))
+            yield
 
-    async def _hold(self, stack: AsyncExitStack, ids: Sequence[int]) -> None:
-        for athlete_id in ids:
-            await stack.enter_async_context(self._store.hold(athlete_id))
-
-    async def _run(self, session: Session, ids: Sequence[int], lanes: list[Lane]) -> None:
+    async def _run(self, session: Session, ids: Sequence[int], lanes: dict[int, Lane]) -> None:
         """Run, while the athletes are held."""
         await session.retention.begin()
         chunk = max(5, min(100, _LOOKED_AT // max(1, len(ids))))
         for athlete_id in ids:
             state = await self._store.add_athlete(athlete_id)
-            lanes.append(Lane(athlete_id, self._strava.api(athlete_id), state, session, chunk))
+            lanes[athlete_id] = Lane(athlete_id, self._strava.api(athlete_id), state, session, chunk)
         try:
             await share(session, lanes)
         finally:

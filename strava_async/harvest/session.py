@@ -59,7 +59,7 @@ class Session:
         retention: deletes what is too old.
         row: the failures in a row.
         stopped: whether no more requests are to be begun.
-        asking: how many requests are under way, or wait for quota.
+        busy: how many requests of each athlete are under way, or wait for quota.
         stopped_until: when it can go on, if something has stopped it for a time; epoch seconds by the machine's clock.
         is_partial: whether something that is wanted did not come, now or before.
     """
@@ -84,7 +84,7 @@ class Session:
         self.tally = tally
         self.timekeeper = Timekeeper(clock, quota)
         self.retention = Retention(store, keep, clock, self.timekeeper, is_shared=limits.list_again_seconds > 0)
-        self.asking = 0
+        self.busy: Counter[int] = Counter()
         self.row = InARow()
         self.stopped = False
         self.is_partial = False
@@ -111,7 +111,7 @@ class Session:
     def counts(self) -> Counts:
         """What it has done."""
         return Counts(
-            requests=self._requests,
+            requests=self._requests - self.busy.total(),
             listed=self._listed,
             stored=dict(self._stored),
             none=self._states[State.NONE],
@@ -176,6 +176,12 @@ class Session:
         self._requests -= 1
         self.stop(error.wait_seconds)
         return False
+
+    def free(self, athlete_id: int) -> None:
+        """Note that a request of an athlete's is not under way any more."""
+        self.busy[athlete_id] -= 1
+        if not self.busy[athlete_id]:
+            del self.busy[athlete_id]
 
     def come_back(self, at: float) -> None:
         """Note when there is something to do again, by ``now``."""

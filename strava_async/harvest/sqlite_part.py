@@ -12,7 +12,7 @@ from strava_async._concurrency.threads import finish_in_thread
 from strava_async.clock import Clock
 from strava_async.harvest import sqlite_reads, sqlite_writes
 from strava_async.harvest.sqlite_batches import Batches
-from strava_async.harvest.sqlite_hold import Hold
+from strava_async.harvest.sqlite_hold import Hold, Lock
 from strava_async.harvest.sqlite_schema import SCHEMA
 from strava_async.stores.file_errors import explained
 from strava_async.stores.sqlite_file import COMPANIONS
@@ -31,15 +31,23 @@ class Part:
         path: the file; its directory exists.
         private: False accepts a file that other users may read.
         clock: tells since when it is held.
+        try_lock: see ``Hold``.
 
     Raises:
         InputError: the path names no file.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, private: bool, clock: Clock) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        private: bool,
+        clock: Clock,
+        try_lock: Callable[[], Lock | None] | None = None,
+    ) -> None:
         self._file = SharedFile(path, SCHEMA, busy_timeout=BUSY_SECONDS, private=private)
         self._batches = Batches(self._file, BUSY_SECONDS)
-        self._hold = Hold(self._file, self._batches, clock)
+        self._hold = Hold(self._file, self._batches, clock, try_lock)
 
     @property
     def path(self) -> str:

@@ -9,6 +9,8 @@ from typing import Final, Protocol
 
 from strava_async._concurrency.threads import finish_in_thread
 from strava_async.clock import Clock
+from strava_async.harvest.athlete_locks import try_acquire
+from strava_async.harvest.sqlite_hold import Lock
 from strava_async.harvest.sqlite_part import BUSY_SECONDS, Part
 from strava_async.harvest.sqlite_schema import SCHEMA
 from strava_async.stores.file_errors import explained
@@ -86,7 +88,7 @@ class OneFile:
 class Directory:
     """A file for each athlete, ``7.sqlite``, and ``common.sqlite`` for what is of none.
 
-    ``MOST_OPEN`` are open at a time. One that is held keeps its lock, and is opened again when it is used.
+    So many are open at a time, however many are held.
 
     Args:
         path: the directory; made by the first athlete.
@@ -102,22 +104,21 @@ class Directory:
         self._private = private
         self._clock = clock
         self._parts: dict[int, Part] = {}
-        self._open: OrderedDict[int, Part] = OrderedDict()  # the one that was used last at its end
+        self._used: OrderedDict[int, Part] = OrderedDict()  # last; no others are open
         self._common = Part(os.path.join(path, "common.sqlite"), private=private, clock=clock)
 
     async def of(self, athlete_id: int) -> Part:
         """See ``Parts``."""
         part = self._parts.get(athlete_id)
         if part is None:
-            path = os.path.join(self.path, f"{athlete_id}.sqlite")
-            part = self._parts[athlete_id] = Part(path, private=self._private, clock=self._clock)
-        self._open[athlete_id] = part
-        self._open.move_to_end(athlete_id)
-        while len(self._open) > MOST_OPEN:
-            unused_id, unused = self._open.popitem(last=False)
-            if not unused.is_held:
-                del self._parts[unused_id]
-            await finish_in_thread(unused.close)
+            part = self._parts[athlete_id] = self._made(athlete_id)
+        self._used[athlete_id] = part
+        self._used.move_to_end(athlete_id)
+        while len(self._used) > MOST_OPEN:
+            spare_id, spare = self._used.popitem(last=False)
+            if not spare.is_held:
+                del self._parts[spare_id]
+            await finish_in_thread(spare.close)
         return part
 
     async def all(self) -> list[Part]:
@@ -147,3 +148,11 @@ class Directory:
     def common(self) -> Part:
         """See ``Parts``."""
         return self._common
+
+    def _made(self, athlete_id: int) -> Part:
+        def try_lock() -> Lock | None:
+            with explained(self.path, BUSY_SECONDS, SCHEMA.error):
+                return try_acquire(self.path, athlete_id)
+
+        path = os.path.join(self.path, f"{athlete_id}.sqlite")
+        return Part(path, private=self._private, clock=self._clock, try_lock=try_lock)

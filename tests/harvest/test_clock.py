@@ -1,4 +1,4 @@
-"""A machine's clock that is wrong: nothing is deleted as too old, nothing is kept for longer, nothing is asked twice."""
+"""A machine's clock that is wrong: nothing is deleted as too old, nor kept for longer, nor asked for twice."""
 
 from __future__ import annotations
 
