@@ -13,9 +13,9 @@ from strava_async.application import Strava
 from strava_async.clock import Clock
 from strava_async.errors import InputError
 from strava_async.harvest.base import Changes, HarvestStore
-from strava_async.harvest.callers import share
+from strava_async.harvest.callers import CALLERS, share
+from strava_async.harvest.deletion import delete_athlete, delete_older
 from strava_async.harvest.estimate import RESERVE, Estimate, estimated
-from strava_async.harvest.export.retention import remove_athlete, withdraw
 from strava_async.harvest.lane import Lane
 from strava_async.harvest.listing import DAY_SECONDS
 from strava_async.harvest.outcome import Followed, Outcome, Progress, Slice
@@ -46,10 +46,11 @@ class Harvest:
         keep: how long what came may be kept; it is fetched again before that, as long as it is wanted, and deleted
             then. None keeps it until Strava does not have it any more, or it is deleted. Strava allows seven days.
         plan: what is wanted.
+        concurrency: how many requests are under way at once, at the most.
         clock: tells the time; None means the application's.
 
     Raises:
-        InputError: ``keep`` is no time, or ``plan.since`` lies in the future.
+        InputError: ``keep`` is no time, ``concurrency`` is not 1 or more, or ``plan.since`` lies in the future.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Harvest:
         *,
         keep: timedelta | None,
         plan: Plan = _DEFAULT_PLAN,
+        concurrency: int = CALLERS,
         clock: Clock | None = None,
     ) -> None:
         if keep is not None and not (isinstance(keep, timedelta) and keep > timedelta()):
@@ -66,7 +68,10 @@ class Harvest:
         self._strava = strava.with_options(priority=Priority.BACKGROUND, max_wait=None)
         self._store = store
         self._keep = None if keep is None else keep.total_seconds()
+        if type(concurrency) is not int or concurrency < 1:
+            raise InputError("concurrency is a whole number of 1 or more")
         self._plan = plan
+        self._concurrency = concurrency
         self._clock = clock or strava.clock
         plan.check(self._clock.time())
 
@@ -183,8 +188,7 @@ class Harvest:
             return Followed.IGNORED
         if not await self._strava.forget_if_revoked(event.owner_id):
             return Followed.UNCONFIRMED
-        await self._store.delete_athlete(event.owner_id)
-        await remove_athlete(self._store, event.owner_id)
+        await delete_athlete(self._store, event.owner_id)
         return Followed.DELETED
 
     async def purge(self, *, athlete_id: int | None = None, older_than: timedelta | None = None) -> int:
@@ -209,16 +213,10 @@ class Harvest:
         if (athlete_id is None) == (older_than is None):
             raise InputError("purge takes either athlete_id or older_than")
         if athlete_id is not None:
-            held = await self._store.counts(athlete_id)
-            await self._store.delete_athlete(athlete_id)
-            await remove_athlete(self._store, athlete_id)
-            return held.activities + sum(held.resources.values())
+            return await delete_athlete(self._store, athlete_id)
         if older_than is None or older_than < timedelta():
             raise InputError("older_than is a timedelta of zero or more")
-        instant = self._clock.time() - older_than.total_seconds()
-        deleted = await self._store.purge(instant)
-        await withdraw(self._store, instant)
-        return deleted
+        return await delete_older(self._store, self._clock.time() - older_than.total_seconds())
 
     async def estimate(self, athlete_ids: Iterable[int] | None = None, *, reserve: float = RESERVE) -> Estimate:
         """Return how many requests a run would take from now on, and when it would be done. Makes no requests.
@@ -291,7 +289,7 @@ class Harvest:
             state = await self._store.add_athlete(athlete_id)
             lanes[athlete_id] = Lane(athlete_id, self._strava.api(athlete_id), state, session, chunk)
         try:
-            await share(session, lanes)
+            await share(session, lanes, self._concurrency)
         finally:
             with anyio.CancelScope(shield=True):
                 await session.wait_idle()
