@@ -78,7 +78,7 @@ ALLOWED = {
     "models": TYPED,
     "resources": TYPED,
     "testing": {"starlette", "uvicorn", "multipart", "python_multipart"},
-    "demo": {"rich", "starlette"},
+    "demo": {"starlette"},
     "display": {"rich"},
     "cli.redis": {"redis"},
     "harvest.export.parquet": {"pyarrow"},

@@ -45,6 +45,10 @@ class Terminal:
         """Write a text. On a terminal lines break between words, so that an address stays whole; elsewhere nowhere."""
         _write(self.out, text, style)
 
+    def say_whole(self, text: str) -> None:
+        """Write a line for a program, however long it is; printable ASCII."""
+        self.out.print(Text(text), soft_wrap=True)
+
     def complain(self, text: str) -> None:
         """Write an error."""
         _write(self.err, text, "")

@@ -25,7 +25,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -67,7 +67,7 @@ class EventScreen:
             if progress is not self._progress and frame.elapsed >= self._progress_at + PROGRESS_SECONDS:
                 self._progress, self._progress_at = progress, frame.elapsed
                 self._event("progress", frame.now, progress_fields(progress, frame))
-        if frame.estimate is not None and frame.estimate is not self._estimate:
+        if frame.estimate is not None and not _is_same(frame.estimate, self._estimate):
             self._estimate = frame.estimate
             self._event("estimate", frame.now, asdict(frame.estimate))
         self._show_wait(frame)
@@ -96,7 +96,7 @@ class EventScreen:
 
     def _show_wait(self, frame: Frame) -> None:
         waiting, before = frame.waiting, self._waits_for
-        if waiting is None or waiting.for_reserve:
+        if waiting is None or (waiting.for_reserve and waiting.until - frame.now < _SAME_SECONDS):
             self._waits_for = None
             return
         self._waits_for = (waiting.window, waiting.until)
@@ -105,6 +105,11 @@ class EventScreen:
 
     def _event(self, name: str, at: float, fields: Mapping[str, Any]) -> None:
         self._write(json.dumps({"event": name, "at": round(at, 3), **fields}))
+
+
+def _is_same(one: Estimate, other: Estimate | None) -> bool:
+    """Say whether the second is the same estimate, as it was a few requests ago."""
+    return other is not None and replace(one, requests=0) == replace(other, requests=0)
 
 
 def progress_fields(progress: Progress, frame: Frame) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from strava_async.clock import Clock
 from strava_async.display.frame import Frame, Heading, Waiting
@@ -31,7 +32,6 @@ class Observer:
     Attributes:
         heading: see above.
         progress: the last that came.
-        estimate: what it will take; set by ``watch.shown``.
     """
 
     def __init__(
@@ -46,7 +46,8 @@ class Observer:
     ) -> None:
         self.heading = heading
         self.progress: Progress | None = None
-        self.estimate: Estimate | None = None
+        self._estimate: Estimate | None = None
+        self._estimated_after = 0  # requests
         self._limiter = limiter
         self._clock = clock or limiter.clock
         self._real_time = real_time or self._clock.monotonic
@@ -64,6 +65,10 @@ class Observer:
         """Note how far it is."""
         self.progress = progress
 
+    def note_estimate(self, estimate: Estimate) -> None:
+        """Note what it will take from now on."""
+        self._estimate, self._estimated_after = estimate, self._requests()
+
     def frame(self) -> Frame:
         """Return the state now."""
         quota, now = self._limiter.quota, self._clock.time()
@@ -74,9 +79,20 @@ class Observer:
             progress=self.progress,
             quota=quota,
             waiting=self._waiting(quota, now),
-            estimate=self.estimate,
+            estimate=self._remaining(),
             note=self._note(),
         )
+
+    def _requests(self) -> int:
+        return 0 if self.progress is None else self.progress.counts.requests
+
+    def _remaining(self) -> Estimate | None:
+        """Return the estimate without what was done since."""
+        estimate = self._estimate
+        done = self._requests() - self._estimated_after
+        if estimate is None or done <= 0:
+            return estimate
+        return replace(estimate, requests=max(0, estimate.requests - done))
 
     def _waiting(self, quota: Quota, now: float) -> Waiting | None:
         calls = self.progress.asking if self.progress is not None else 0

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from strava_async.display.frame import Frame, Result, Waiting
+from strava_async.display.frame import Frame, Result, Row, Waiting
 from strava_async.display.wording import (
+    aligned,
     clock_time,
     done_text,
     fits,
@@ -67,13 +68,12 @@ class PlainScreen:
 
     def finish(self, result: Result) -> None:
         """Write the results."""
-        rows = results(result)
         place = printable(result.frame.heading.place)
-        names = max(len(row.name) for row in rows) + 2
-        figures = max(8, *(len(row.figure) for row in rows))
-        for row in rows:
-            self._write(f"  {row.name:<{names}}{row.figure:>{figures}}  {row.remark}".rstrip())
-        self._write(f"  {'kept in':<{names}}{'':>{figures}}  {place}" if fits(place) else place)
+        last = [Row("kept in", "", place)] if fits(place) else []
+        for text in aligned([*results(result), *last]):
+            self._write(text)
+        if not fits(place):
+            self._write(place)
 
     def __enter__(self) -> Self:
         return self

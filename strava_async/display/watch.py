@@ -32,7 +32,8 @@ async def shown(
         observer: observes the harvest.
         screen: shows it.
         estimate: returns what the harvest will take. Called at the beginning, when all lists were read, and in each
-            quarter hour of Strava's clock; all that is held is looked at each time.
+            quarter hour of Strava's clock, and when the quota becomes known or changes. All that is held is looked at
+            each time.
         seconds: between two frames.
         real_clock: waits for the next frame; None means the machine's.
     """
@@ -46,14 +47,16 @@ async def shown(
     async def keep_estimating(ask: Callable[[], Awaitable[Estimate]]) -> None:
         known: object = None
         while True:
-            now, progress = observer.frame().now, observer.progress
+            frame = observer.frame()
+            progress = frame.progress
             listed = progress is not None and progress.athletes_listed >= progress.athletes_total
-            due = (listed, now // QUARTER_SECONDS)
+            # Asked again too when the quota is known, which the first answer tells.
+            due = (listed, frame.now // QUARTER_SECONDS, frame.quota.read_day.limit)
             began_at = clock.monotonic()
             if due != known:
                 known = due
                 with suppress(StravaError):  # the harvest itself will say so
-                    observer.estimate = await ask()
+                    observer.note_estimate(await ask())
             await clock.sleep(max(1.0, _SHARE * (clock.monotonic() - began_at)))
 
     with screen:

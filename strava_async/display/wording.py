@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, tzinfo
 
 from strava_async.display.frame import Frame, Result, Row, Waiting
@@ -31,9 +31,10 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def noun(kind: Kind) -> str:
-    """Return what several of a kind are called."""
-    return NOUNS.get(kind, str(kind))
+def noun(kind: Kind, count: int = 2) -> str:
+    """Return what so many of a kind are called."""
+    name = NOUNS.get(kind, str(kind))
+    return name.removesuffix("s") if count == 1 and kind in NOUNS else name
 
 
 def plural(count: int, one: str, many: str = "") -> str:
@@ -122,6 +123,8 @@ def done_text(frame: Frame) -> tuple[str, str]:
         about, requests = "about ", f"{requests}, with a new application's quota"
     else:
         about = ""
+    if estimate.done_at - frame.now < 1:  # estimates go by quarter hours
+        return "done within this quarter hour", requests
     return f"done {about}{at}, in {span(estimate.done_at - frame.now)}", requests
 
 
@@ -132,7 +135,7 @@ def reasons(failures: Iterable[Failure], failed: int) -> list[str]:
         failures: the last of them.
         failed: how many there were.
     """
-    counted = Counter(_without_ids(failure.reason) for failure in failures)
+    counted = Counter(without_ids(failure.reason) for failure in failures)
     told = counted.most_common(LISTED_REASONS)
     lines = [f"{count:,} × {reason}" for reason, count in told]
     others = failed - sum(count for _, count in told)
@@ -143,7 +146,9 @@ def results(result: Result) -> list[Row]:
     """Return the result of a harvest, as rows."""
     outcome, progress = result.outcome, result.frame.progress
     counts, kinds = outcome.counts, progress.kinds if progress is not None else {}
-    rows = [Row("activities", f"{progress.activities if progress else 0:,}", f"{counts.listed:,} listed")]
+    rows = [Row("listed", f"{counts.listed:,}", "activities on the pages that were read")]
+    if progress is not None and progress.athletes_listed == progress.athletes_total:
+        rows = [Row("activities", f"{progress.activities:,}", f"{counts.listed:,} listed")]
     for kind, part in kinds.items():
         missing = part.wanted - part.held
         remark = f"; {missing:,} missing" if missing else ""
@@ -159,6 +164,14 @@ def results(result: Result) -> list[Row]:
     return [*rows, *result.rows]
 
 
-def _without_ids(reason: str) -> str:
+def aligned(rows: Sequence[Row]) -> list[str]:
+    """Return rows as lines whose figures stand below each other."""
+    names = max((len(row.name) for row in rows), default=0) + 2
+    figures = max([8, *(len(row.figure) for row in rows)])
+    return [f"  {row.name:<{names}}{row.figure:>{figures}}  {row.remark}".rstrip() for row in rows]
+
+
+def without_ids(reason: str) -> str:
+    """Return an error in one line, such that errors about several things of a kind are equal."""
     text = re.sub(r"(?<=/)[0-9]+(?=[/:?\s]|$)", "{id}", printable(reason[:_LONGEST_REASON]))
     return re.sub(r"\s+", " ", text).strip()

@@ -6,6 +6,7 @@ Rules:
 - A resource is asked for when it was never asked for, when its list row changed, when ``retry_at`` has come, and when
   it is nearly as old as ``keep`` allows.
 - What failed before comes after all the rest, the fewest failures first.
+- What came in the future, by a clock that was wrong, is due where age or ``retry_at`` decide.
 - Athletes take turns, one request each: see ``turns``.
 """
 
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 from strava_async.harvest.base import Activity, Held, Resource, State
 from strava_async.harvest.kinds import OF_ACTIVITIES, RULES, Kind
 from strava_async.harvest.plan import Plan
+
+_AHEAD_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +99,13 @@ def is_due(kind: Kind, activity: Activity | None, resource: Resource | None, ter
     if activity is not None and resource.stamp != activity.stamps[kind]:
         return True
     at = due_at(kind, resource, terms)
-    return at is not None and at <= terms.now
+    return at is not None and (at <= terms.now or resource.fetched_at > terms.now + _AHEAD_SECONDS)
 
 
 def due_at(kind: Kind, resource: Resource, terms: Terms) -> float | None:
     """Return when a resource is due again if nothing changes; None for never. Epoch seconds."""
     if resource.retry_at is not None:
-        return resource.retry_at
+        return resource.retry_at if is_waiting(resource, terms) else terms.now
     lasts = [] if terms.renew_before is None else [terms.now - terms.renew_before]
     if RULES[kind].lasts_seconds is not None:
         lasts.append(RULES[kind].lasts_seconds or 0.0)
@@ -130,13 +133,14 @@ def waiting_of(held: Held, terms: Terms) -> Iterator[Resource]:
 
 def is_waiting(resource: Resource, terms: Terms) -> bool:
     """Say whether something failed or was not ready, and is not yet due again."""
-    return resource.retry_at is not None and resource.retry_at > terms.now
+    return resource.retry_at is not None and terms.now < resource.retry_at <= terms.now + 2 * _AHEAD_SECONDS
 
 
 def wanted_kinds(activity: Activity, plan: Plan) -> Iterator[Kind]:
     """Yield the kinds of an activity that are wanted."""
     if plan.includes(activity):
-        yield from (kind for kind in OF_ACTIVITIES if kind in plan.kinds and kind not in activity.empty)
+        kinds = plan.kinds
+        yield from (kind for kind in OF_ACTIVITIES if kind in kinds and kind not in activity.empty)
 
 
 def _job(kind: Kind, activity: Activity, resource: Resource | None) -> Job:

@@ -136,7 +136,7 @@ class AthleteState:
         listed_at: when the last that came to its end began; None if none has.
         complete_at: the same of the last that was complete, back to ``complete_after``.
         complete_after: the ``after`` of that one.
-        is_list_due: whether the list is to be read completely, whenever that was done last.
+        is_list_due: whether the list is to be read completely, because there was more to check than checks hold.
         checks: activities that Strava is to be asked about, because something said that they changed or are gone; the
             oldest 500 of them.
     """
@@ -156,14 +156,17 @@ class Changes:
 
     Attributes:
         athlete_id: whose.
-        state: how far the list is now; ``checks`` of it are not written.
+        state: how far the list is now; ``checks`` and ``is_list_due`` of it are not written.
         rows: of the list; seen by the walk ``seen_in``, unless that is 0.
         listed_at: when the rows came.
         seen_in: see ``rows``.
         ended: the walk that came to its end: activities in its range that it has not seen are to be checked.
         resources: in place of those with the same kind and key. One without a body keeps the body that is there if its
             state is failed.
-        check: activities to be checked.
+        is_list_begun: whether a complete reading of the list has begun, so that it is due no more.
+        check: activities to be checked because of events, which anybody can send: 20 a day, and of more the list is
+            due. One that waits for its check already does not count.
+        day: of those events, in days since 1970.
         checked: activities that are not to be checked any more.
         gone: activities to be deleted, with everything of them.
     """
@@ -175,9 +178,28 @@ class Changes:
     seen_in: int = 0
     ended: Walk | None = None
     resources: Sequence[Resource] = ()
+    is_list_begun: bool = False
     check: Sequence[int] = ()
+    day: int = 0
     checked: Sequence[int] = ()
     gone: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A call of ``Harvest.run``.
+
+    Attributes:
+        began_at: epoch seconds.
+        ended_at: the same; None as long as it has not ended, and if it was killed.
+        requests: how many it sent.
+        outcome: ``complete`` or ``partial``, or the class of the error that ended it.
+    """
+
+    began_at: float
+    ended_at: float | None = None
+    requests: int = 0
+    outcome: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,8 +250,12 @@ class HarvestStore(Protocol):
         """Return how far an athlete's list is; None for one who is not known."""
         ...
 
-    async def write(self, changes: Changes) -> None:
-        """Write; nothing happens for an athlete who is not known."""
+    async def write(self, *changes: Changes) -> None:
+        """Write, in this order; nothing happens for an athlete who is not known.
+
+        Many are written together, for several athletes. After an error some of them may be written, and each is
+        written once more by itself.
+        """
         ...
 
     async def scan(
@@ -259,8 +285,8 @@ class HarvestStore(Protocol):
         """Return the athletes that are known, in ascending order."""
         ...
 
-    async def counts(self, athlete_id: int | None = None) -> StoreCounts:
-        """Return what is held of one athlete, or of all."""
+    async def counts(self, athlete_id: int | None = None, *, before: float | None = None) -> StoreCounts:
+        """Return what is held of one athlete, or of all; with ``before`` what came before that instant."""
         ...
 
     async def settings(self) -> dict[str, str]:
@@ -269,6 +295,18 @@ class HarvestStore(Protocol):
 
     async def set_setting(self, name: str, value: str | None) -> None:
         """Set what ``settings`` returns under a name; None deletes it."""
+        ...
+
+    async def begin_run(self, began_at: float) -> int:
+        """Note that a run has begun; return a number for ``end_run``."""
+        ...
+
+    async def end_run(self, number: int, run: Run) -> None:
+        """Note how a run has ended."""
+        ...
+
+    async def runs(self) -> list[Run]:
+        """Return the last 100 runs, the last one first. Deleting an athlete, and purging, leave them."""
         ...
 
     async def delete_athlete(self, athlete_id: int) -> None:

@@ -5,7 +5,8 @@ Rules:
 - An error may be about the one thing that was asked for: Strava may answer 500 for one old activity for days, or with
   a page in place of JSON. It is noted, and the rest goes on.
 - An error about the grant ends that athlete; one about the application, the limiter or the store ends the run.
-- What needs a subscription or a scope that the athlete lacks is not asked for again in the same run.
+- What needs a subscription or a scope that the athlete lacks is not asked for again in the same run. Nor is a kind that
+  Strava forbids three times in a row: it may be about one activity, or about all.
 - If ten requests in a row fail, it is no longer about one thing: that ends the run, too. What failed in an earlier run
   does not count there.
 - What failed in an earlier run is fetched last, the fewest failures first, until a few have failed again: what Strava
@@ -34,8 +35,9 @@ from strava_async.harvest.kinds import Kind
 
 IN_A_ROW = 10
 AGAIN = 5
+FORBIDDEN = 3
 
-_NEEDED = (Kind.DETAIL, Kind.STREAMS, None)
+NEEDED = (Kind.DETAIL, Kind.STREAMS, None)
 
 
 class Reach(Enum):
@@ -62,7 +64,7 @@ def reach_of(error: StravaError, kind: Kind | None) -> Reach:
     if isinstance(error, PaymentRequiredError):
         return Reach.KIND if kind is not None else Reach.ONE
     if isinstance(error, UnauthorizedError | MissingScopeError):
-        return Reach.ATHLETE if kind in _NEEDED else Reach.KIND
+        return Reach.ATHLETE if kind in NEEDED else Reach.KIND
     if isinstance(error, OAuthError):
         return Reach.ATHLETE
     if isinstance(error, FaultError | DecodeError | TransportError):

@@ -2,7 +2,8 @@
 
 Rules:
 
-- A body is kept as it came, compressed; it has been read as JSON once, and has the documented shape.
+- A body is kept as it came: in gzip if it came so, whichever HTTP client brought it; else it is compressed here. It
+  has been read as JSON once, and has the documented shape.
 - A list that comes in pages is kept as one list. It is not read past the number of items that the list row gives.
 - 404 on streams, laps and the like says that there are none; on the detail, that the activity is gone.
 - Streams without samples are not ready yet: they are asked for again after 5, 15 and 45 minutes, and are none then. An
@@ -14,6 +15,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,23 +27,34 @@ from strava_async.harvest.base import GZIP, Resource, Row, State
 from strava_async.harvest.kinds import PENDING_SECONDS, RULES, Kind, failed_until, stream_parameters
 from strava_async.harvest.rows import row_of_detail
 from strava_async.protocol import ApiV3
+from strava_async.request.decompression import decompressed
 from strava_async.request.json_values import decode
+from strava_async.request.reply import MAX_BODY_BYTES
 
 PER_PAGE = 200
 MOST_PAGES = 500
 _LEVEL = 4
 _LARGE_BYTES = 8 * 1024
-_GZIP = 31  # zlib's number for gzip with the largest window
+_GZIP_BITS = 31  # zlib's number for gzip with the largest window
+_SIZE_BYTES = 4  # at the end of gzip: of what is in it
+_SENT_AS_GZIP = frozenset({"gzip", "x-gzip"})
 
 Get = Callable[[str, Mapping[str, Any]], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A body, and the value that it is."""
+    """A body, and the value that it is.
+
+    Attributes:
+        value: the JSON decoded.
+        body: the JSON.
+        packed: the same in gzip, as it came; None if it came in another way.
+    """
 
     value: Any
     body: bytes
+    packed: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +70,12 @@ class Fetcher:
 
     Args:
         api: makes the requests.
-        count: called before each request.
+        asking: returns what is entered around each request.
     """
 
-    def __init__(self, api: ApiV3, count: Callable[[], None]) -> None:
+    def __init__(self, api: ApiV3, asking: Callable[[], AbstractContextManager[None]]) -> None:
         self._api = api
-        self._count = count
+        self._asking = asking
 
     async def page(self, query: Mapping[str, Any]) -> list[Any]:
         """Return a page of the list of activities."""
@@ -84,7 +97,7 @@ class Fetcher:
             return Resource(job.kind, job.key, State.NONE, now(), job.stamp, error.status_code)
         if job.kind == Kind.STREAMS and not _has_samples(answer.value):
             return _not_ready(job, now())
-        return await _stored(job.kind, job.key, job.stamp, answer.body, now())
+        return await _stored(job.kind, job.key, job.stamp, answer, now())
 
     async def look(self, activity_id: int, now: Callable[[], float]) -> Look:
         """Ask whether an activity is still there, and what it is now.
@@ -102,7 +115,7 @@ class Fetcher:
             shown = path.format(id=activity_id)
             raise DecodeError(f"{shown} answered without the id or the start of that activity", path=shown)
         stamp = row.activity.stamps[Kind.DETAIL]
-        return Look(row, await _stored(Kind.DETAIL, str(activity_id), stamp, answer.body, now()))
+        return Look(row, await _stored(Kind.DETAIL, str(activity_id), stamp, answer, now()))
 
     async def _answer(self, job: Job) -> Answer:
         rule, path = RULES[job.kind], {"id": job.key}
@@ -140,8 +153,8 @@ class Fetcher:
         return items
 
     async def _ask(self, path: str, query: Mapping[str, Any], shape: str) -> Answer:
-        self._count()
-        answer: Answer = await self._api.request("GET", path, query, decode=_READERS[shape])
+        with self._asking():
+            answer: Answer = await self._api.request("GET", path, query, decode_sent=_READERS[shape])
         return answer
 
 
@@ -169,7 +182,7 @@ def printable(text: str, length: int = 300) -> str:
 
 def compressed(body: bytes) -> bytes:
     """Return a body in gzip; the same for the same body."""
-    packer = zlib.compressobj(_LEVEL, wbits=_GZIP)
+    packer = zlib.compressobj(_LEVEL, wbits=_GZIP_BITS)
     return packer.compress(body) + packer.flush()
 
 
@@ -177,12 +190,14 @@ def plain_body(resource: Resource) -> bytes | None:
     """Return the JSON of a resource that was read; None if there is none."""
     if resource.body is None or resource.coding != GZIP:
         return resource.body
-    return zlib.decompress(resource.body, wbits=_GZIP)
+    return decompressed(resource.body, GZIP, MAX_BODY_BYTES)  # as it was when it came, with the same bounds
 
 
-async def _stored(kind: Kind, key: str, stamp: str, body: bytes, now: float) -> Resource:
-    # A large one takes milliseconds, in which a thread does not hold the interpreter.
-    packed = compressed(body) if len(body) < _LARGE_BYTES else await finish_in_thread(lambda: compressed(body))
+async def _stored(kind: Kind, key: str, stamp: str, answer: Answer, now: float) -> Resource:
+    body, packed = answer.body, answer.packed
+    if packed is None:
+        # A large one takes milliseconds, in which a thread does not hold the interpreter.
+        packed = compressed(body) if len(body) < _LARGE_BYTES else await finish_in_thread(lambda: compressed(body))
     return Resource(kind, key, State.STORED, now, stamp, body=packed, coding=GZIP)
 
 
@@ -198,28 +213,34 @@ def _has_samples(streams: Mapping[str, Any]) -> bool:
     return any(is_object(stream) and is_list(stream.get("data")) and stream["data"] for stream in streams.values())
 
 
-def _object(body: bytes) -> Answer:
+def _object(body: bytes, sent: bytes, coding: str) -> Answer:
     value: object = decode(body)
     if not is_object(value):
         raise ValueError("the answer is no object")
-    return Answer(value, body)
+    return Answer(value, body, _packed(body, sent, coding))
 
 
-def _detail(body: bytes) -> Answer:
-    answer = _object(body)
+def _detail(body: bytes, sent: bytes, coding: str) -> Answer:
+    answer = _object(body, sent, coding)
     if not answer.value:
         raise ValueError("the answer is empty")
     return answer
 
 
-def _list(body: bytes) -> Answer:
+def _list(body: bytes, sent: bytes, coding: str) -> Answer:
     value = decode(body)
     if not is_list(value):
         raise ValueError("the answer is no list")
-    return Answer(value, body)
+    return Answer(value, body, _packed(body, sent, coding))
 
 
-_READERS: Mapping[str, Callable[[bytes], Answer]] = {"object": _detail, "list": _list, "streams": _object}
+def _packed(body: bytes, sent: bytes, coding: str) -> bytes | None:
+    """Return a body as it was sent, if that is gzip with nothing behind it, which every reader of gzip understands."""
+    is_gzip = coding.strip().lower() in _SENT_AS_GZIP
+    return sent if is_gzip and int.from_bytes(sent[-_SIZE_BYTES:], "little") == len(body) else None
+
+
+_READERS: Mapping[str, Callable[[bytes, bytes, str], Answer]] = {"object": _detail, "list": _list, "streams": _object}
 
 
 def _cursor(page: Sequence[Any]) -> str | None:

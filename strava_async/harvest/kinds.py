@@ -98,6 +98,8 @@ RULES: Mapping[Kind, KindRule] = {
     Kind.STATS: KindRule(Endpoints.ATHLETE_STATS, "athlete", "object", lasts_seconds=WEEK_SECONDS),
 }
 OF_ACTIVITIES = tuple(kind for kind, rule in RULES.items() if rule.belongs_to == "activity")
+_STAMPED = {RULES[kind].fields for kind in OF_ACTIVITIES}  # fewer: several kinds have the same
+_NAMES = {name for fields in _STAMPED for name in fields}
 
 STREAM_KEYS = (
     "time",
@@ -120,7 +122,11 @@ FAILED_SECONDS = (15 * 60.0, 3_600.0, 6 * 3_600.0, 86_400.0)
 
 def stamps_of(row: Mapping[str, Any]) -> dict[Kind, str]:
     """Return the stamp of each kind of an activity, by its list row."""
-    return {kind: _stamp(row, RULES[kind].fields) for kind in OF_ACTIVITIES}
+    values = {name: _plain(row.get(name)) for name in _NAMES}
+    track = row.get("map")
+    values["summary_polyline"] = (track.get("summary_polyline") or None) if is_object(track) else None
+    stamps = {fields: _stamp([values[name] for name in fields]) for fields in _STAMPED}
+    return {kind: stamps[RULES[kind].fields] for kind in OF_ACTIVITIES}
 
 
 def empty_kinds(row: Mapping[str, Any]) -> frozenset[Kind]:
@@ -144,20 +150,12 @@ def failed_until(now: float, tries: int) -> float:
     return now + FAILED_SECONDS[min(tries, len(FAILED_SECONDS)) - 1]
 
 
-def _stamp(row: Mapping[str, Any], fields: Sequence[str]) -> str:
-    values = [_plain(_field(row, name)) for name in fields]
+def _stamp(values: Sequence[Any]) -> str:
     if len(values) == 1:
         return str(values[0])
     return hashlib.blake2b(json.dumps(values).encode(), digest_size=8).hexdigest()
 
 
-def _field(row: Mapping[str, Any], name: str) -> Any:
-    if name != "summary_polyline":
-        return row.get(name)
-    track = row.get("map")
-    return (track.get(name) or None) if is_object(track) else None
-
-
 def _plain(value: Any) -> Any:
     """Return a value as it compares: Strava writes one number now as 0 and now as 0.0."""
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53 else value
+    return float(value) if type(value) is int and abs(value) < 2**53 else value  # a bool is another type

@@ -8,46 +8,29 @@ a day is begun anew each day, so that what is new, or nearly too old, does not w
 from __future__ import annotations
 
 import heapq
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TypeVar
 
-from strava_async._types import is_object
-from strava_async.errors import QuotaExceededError, StravaError
+from strava_async.errors import DecodeError, FaultError, ForbiddenError, QuotaExceededError, StravaError
 from strava_async.harvest.agenda import Job, failed_jobs_of, is_waiting, jobs_of, other_jobs, waiting_of
 from strava_async.harvest.base import Activity, AthleteState, Changes, Held, Walk
-from strava_async.harvest.failures import AGAIN, Reach, reach_of
+from strava_async.harvest.failures import AGAIN, FORBIDDEN, NEEDED, Reach, reach_of
 from strava_async.harvest.fetch import Fetcher, failed, printable
-from strava_async.harvest.kinds import RULES, Kind
+from strava_async.harvest.kinds import FAILED_SECONDS, RULES, Kind, failed_until
 from strava_async.harvest.listing import after_page, list_due_at, next_walk, parameters, pass_seconds, state_after
 from strava_async.harvest.outcome import Failure
-from strava_async.harvest.rows import read_page
+from strava_async.harvest.rows import is_own, read_page
 from strava_async.harvest.session import Session
 from strava_async.harvest.survey import tallied
+from strava_async.harvest.tasks import Check, Retry, Task
 from strava_async.protocol import ApiV3
 
 T = TypeVar("T")
 
 MOST_RETRIES = 500
 _PAUSE_SECONDS = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """Asking whether an activity is still there."""
-
-    activity_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """A job that failed before."""
-
-    job: Job
-
-
-Task = Walk | Check | Job | Retry
 
 
 class Lane:
@@ -72,11 +55,13 @@ class Lane:
         self._chunk = chunk
         self._has_ended = False
         self._refused: set[Kind] = set()
+        self._forbidden: Counter[Kind] = Counter()
+        self._was_wrong = False
         self._begin()
 
     def _begin(self) -> None:
         """Begin at the list."""
-        self._begun_at = self._session.clock.monotonic()
+        self._begun_at, self._walks = self._session.clock.monotonic(), self._state.walks
         self._is_listed = self._others_known = False
         self._ready: deque[Task] = deque()
         self._last: Activity | None = None
@@ -94,8 +79,11 @@ class Lane:
         A ``Walk`` is to be done before this is called again.
         """
         while not self._has_ended:
-            if self._session.clock.monotonic() - self._begun_at >= pass_seconds(self._session.keep):
-                await self._session.purge_if_due()
+            await self._session.retention.purge_if_due()
+            is_over = self._session.clock.monotonic() - self._begun_at >= pass_seconds(self._session.keep)
+            if is_over or self._session.timekeeper.was_wrong != self._was_wrong:
+                self._was_wrong = self._session.timekeeper.was_wrong
+                self._state = await self._session.store.state(self.athlete_id) or self._state
                 self._begin()
             while self._ready:
                 task = self._ready.popleft()
@@ -139,7 +127,7 @@ class Lane:
         session, again = self._session, self._session.limits.list_again_seconds
         if self._is_listed or not session.plan.list:
             return []
-        walk = next_walk(self._state, session.plan, session.clock.time(), session.keep, again)
+        walk = next_walk(self._state, session.plan, session.now(), session.keep, again)
         if walk is None:
             session.come_back(list_due_at(self._state, session.plan, session.keep, again))
             return []
@@ -211,27 +199,29 @@ class Lane:
             self.athlete_id,
             state,
             rows=rows,
-            listed_at=self._session.clock.time(),
+            listed_at=self._session.now(),
             seen_in=walk.number,
             ended=walk if rest is None else None,
+            is_list_begun=walk.is_complete and walk.number > self._state.walks,
         )
         await self._session.write(changes, listed=sum(row.activity.start < walk.before for row in rows))
-        self._state = state
-        self._is_listed = rest is None
+        self._state = replace(state, is_list_due=state.is_list_due and not changes.is_list_begun)
+        # One that was begun by an earlier run does not look for what is new since.
+        self._is_listed = rest is None and walk.number > self._walks
         if unreadable:
             reason = f"{unreadable} of its activities lack their id or their start"
             self._session.fail(Failure(self.athlete_id, None, "", reason))
 
     async def _check(self, activity_id: int) -> None:
-        look = await self._ask(lambda fetcher: fetcher.look(activity_id, self._session.clock.time))
-        if look.row is None or look.detail is None or not _is_of(self.athlete_id, look.row.fields.get("athlete")):
+        look = await self._ask(lambda fetcher: fetcher.look(activity_id, self._session.now))
+        if look.row is None or look.detail is None or not is_own(look.row, self.athlete_id):
             await self._session.write(Changes(self.athlete_id, gone=[activity_id]))
             return
         wanted = Kind.DETAIL in self._session.plan.kinds and self._session.plan.includes(look.row.activity)
         changes = Changes(
             self.athlete_id,
             rows=[look.row],
-            listed_at=self._session.clock.time(),
+            listed_at=self._session.now(),
             seen_in=self._state.walks,
             resources=[look.detail] if wanted else [],
             checked=[activity_id],
@@ -239,28 +229,35 @@ class Lane:
         await self._session.write(changes)
 
     async def _fetch(self, job: Job) -> None:
-        resource = await self._ask(lambda fetcher: fetcher.fetch(job, self._session.clock.time))
+        resource = await self._ask(lambda fetcher: fetcher.fetch(job, self._session.now))
         if resource is None:
             await self._session.write(Changes(self.athlete_id, gone=[int(job.key)]))
             return
+        self._forbidden[job.kind] = 0
         await self._session.write(Changes(self.athlete_id, resources=[resource]))
 
     async def _ask(self, ask: Callable[[Fetcher], Awaitable[T]]) -> T:
         """Ask, and again where it could not yet be told whether there is quota."""
-        count = self._session.counter()
-        self._session.asking += 1
+        session, count = self._session, self._session.counter()
+        session.busy[self.athlete_id] += 1
         try:
             while True:
-                max_wait = self._session.max_wait()
+                max_wait, sent_at = session.max_wait(), session.clock.monotonic()
                 api = self._api if max_wait is None else self._api.with_options(max_wait=max_wait)
                 try:
-                    return await ask(Fetcher(api, count))
+                    found = await ask(Fetcher(api, count))
                 except QuotaExceededError as error:
-                    if not self._session.not_sent(error):
+                    if not session.not_sent(error):
                         raise
-                    await self._session.clock.sleep(_PAUSE_SECONDS)  # other answers are under way
+                    await session.clock.sleep(_PAUSE_SECONDS)  # other answers are under way
+                except (FaultError, DecodeError):
+                    session.timekeeper.answered(sent_at)
+                    raise
+                else:
+                    session.timekeeper.answered(sent_at)
+                    return found
         finally:
-            self._session.asking -= 1
+            session.free(self.athlete_id)
 
     async def _note(self, task: Task, error: StravaError, number: int | None) -> None:
         job = task.job if isinstance(task, Retry) else task if isinstance(task, Job) else None
@@ -271,7 +268,9 @@ class Lane:
         session, row = self._session, self._session.row
         key = job.key if job is not None else str(task.activity_id) if isinstance(task, Check) else ""
         about = kind if kind is not None or not key else Kind.DETAIL
-        session.fail(Failure(self.athlete_id, None if reach is Reach.ATHLETE else about, key, printable(str(error))))
+        if kind not in self._refused and not self._has_ended:  # what was under way then says the same
+            failure = Failure(self.athlete_id, None if reach is Reach.ATHLETE else about, key, printable(str(error)))
+            session.fail(failure)
         if reach is Reach.ATHLETE:
             self._has_ended = True
         elif reach is Reach.KIND and kind is not None:
@@ -282,12 +281,16 @@ class Lane:
             self._failed_again += isinstance(task, Retry)
             self._is_listed = self._is_listed or isinstance(task, Walk)
         if reach is Reach.ONE and job is not None:
-            resource = failed(job, error, session.clock.time())
+            resource = failed(job, error, session.now())
             await session.write(Changes(self.athlete_id, resources=[resource]))
+            self._count_forbidden(job.kind, error)
+        elif reach in (Reach.ONE, Reach.LATER):
+            session.come_back(failed_until(session.now(), 1))
         if row.full:
-            session.stop()
+            session.stop(FAILED_SECONDS[0])
 
-
-def _is_of(athlete_id: int, athlete: object) -> bool:
-    """Say whether an activity is an athlete's own, and not somebody else's that the athlete may see."""
-    return not is_object(athlete) or athlete.get("id") in (None, athlete_id)
+    def _count_forbidden(self, kind: Kind, error: StravaError) -> None:
+        """Ask for no more of a kind that Strava forbids one after the other."""
+        self._forbidden[kind] += isinstance(error, ForbiddenError) and kind not in NEEDED
+        if self._forbidden[kind] >= FORBIDDEN:
+            self._refused.add(kind)

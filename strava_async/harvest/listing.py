@@ -4,12 +4,13 @@ Rules:
 
 - A page is asked for by ``before``, from the start of the oldest activity that was seen. So what is added or deleted
   meanwhile moves no page, and a walk goes on after days where it was.
-- A walk begins two days after now: the machine's clock may be behind.
+- A walk begins far in the future: by a machine's clock that is behind, the newest would be missing.
 - The bounds may be inclusive or exclusive: each is taken one second wider.
 - The end is a page with nothing older than the one before; a short one is not. Where pages do not come newest first,
   they are counted instead, up to an empty one.
 - A walk goes back 14 days before the last one, for late uploads. Once a week, and before an athlete's rows are as old
-  as ``keep`` allows, it is complete.
+  as ``keep`` allows, it is complete. So it is after too many events, but twice a day at the most: anybody can send
+  them.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from strava_async.harvest.plan import Plan
 
 DAY_SECONDS = 86_400.0
 OVERLAP_SECONDS = 14 * DAY_SECONDS
-AHEAD_SECONDS = 2 * DAY_SECONDS
+FAR = 2.0**31 - 2
 PER_PAGE = 200
+DUE_AGAIN_SECONDS = DAY_SECONDS / 2
+SHORTEST_PASS_SECONDS = 900.0
 
 
 def renewal_seconds(keep: float | None) -> float | None:
@@ -35,7 +38,7 @@ def renewal_seconds(keep: float | None) -> float | None:
 
 def pass_seconds(keep: float | None) -> float:
     """Return after how long a run that is not at its end begins anew: in time for what is nearly as old as ``keep``."""
-    return DAY_SECONDS if keep is None else min(DAY_SECONDS, keep / 14)
+    return DAY_SECONDS if keep is None else max(SHORTEST_PASS_SECONDS, min(DAY_SECONDS, keep / 14))
 
 
 def next_walk(state: AthleteState, plan: Plan, now: float, keep: float | None, again_seconds: float) -> Walk | None:
@@ -56,19 +59,19 @@ def next_walk(state: AthleteState, plan: Plan, now: float, keep: float | None, a
         return state.walk
     number = state.walks + 1
     if is_complete:
-        return Walk(number, began_at=now, after=plan.since, before=now + AHEAD_SECONDS, is_complete=True)
+        return Walk(number, began_at=now, after=plan.since, before=FAR, is_complete=True)
     if state.listed_at is not None and state.listed_at <= now < needed:
         return None
     after = (now if state.listed_at is None else min(state.listed_at, now)) - OVERLAP_SECONDS
     after = max(after, plan.since or 0.0)
-    return Walk(number, began_at=now, after=after, before=now + AHEAD_SECONDS, is_complete=False)
+    return Walk(number, began_at=now, after=after, before=FAR, is_complete=False)
 
 
 def list_due_at(state: AthleteState, plan: Plan, keep: float | None, again_seconds: float) -> float:
     """Return when the list is to be read again; epoch seconds, or 0 for at once."""
     if state.listed_at is None or state.complete_at is None or not _reaches(state.complete_after, plan.since):
         return 0.0
-    return min(state.listed_at + again_seconds, state.complete_at + _complete_seconds(keep))
+    return min(state.listed_at + again_seconds, state.complete_at + _complete_seconds(state, keep))
 
 
 def parameters(walk: Walk) -> dict[str, Any]:
@@ -105,7 +108,7 @@ def state_after(state: AthleteState, walk: Walk, rest: Walk | None) -> AthleteSt
     ended = replace(begun, listed_at=walk.began_at)
     if not walk.is_complete:
         return ended
-    return replace(ended, complete_at=walk.began_at, complete_after=walk.after, is_list_due=False)
+    return replace(ended, complete_at=walk.began_at, complete_after=walk.after)
 
 
 def _serves(walk: Walk, is_complete: bool, plan: Plan) -> bool:
@@ -114,13 +117,14 @@ def _serves(walk: Walk, is_complete: bool, plan: Plan) -> bool:
 
 
 def _is_complete_due(state: AthleteState, plan: Plan, now: float, keep: float | None) -> bool:
-    if state.is_list_due or state.complete_at is None or not _reaches(state.complete_after, plan.since):
+    if state.complete_at is None or not _reaches(state.complete_after, plan.since):
         return True
-    return not 0 <= now - state.complete_at < _complete_seconds(keep)  # a clock that was set back counts as a week
+    return not 0 <= now - state.complete_at < _complete_seconds(state, keep)  # a clock set back counts as a week
 
 
-def _complete_seconds(keep: float | None) -> float:
-    return min(WEEK_SECONDS, renewal_seconds(keep) or WEEK_SECONDS)
+def _complete_seconds(state: AthleteState, keep: float | None) -> float:
+    longest = DUE_AGAIN_SECONDS if state.is_list_due else WEEK_SECONDS
+    return min(longest, renewal_seconds(keep) or WEEK_SECONDS)
 
 
 def _reaches(after: float | None, since: float | None) -> bool:

@@ -38,7 +38,7 @@ class Counts:
     """What a harvest has done.
 
     Attributes:
-        requests: that were sent, but for repetitions after a failure.
+        requests: that were answered, or have failed; repetitions after a failure are not counted.
         listed: activities that were on lists.
         stored: resources that came, by kind.
         none: resources that Strava does not have.
@@ -117,12 +117,14 @@ class Outcome:
         resume_at: when there is something to do again, as far as that is known; epoch seconds. None if it is not.
         counts: what it has done.
         failures: what failed; at most 1,000.
+        quota_at: when there is quota again, if the run has ended because there was none; epoch seconds.
     """
 
     complete: bool
     resume_at: float | None
     counts: Counts
     failures: tuple[Failure, ...]
+    quota_at: float | None = None
 
 
 class Followed(StrEnum):

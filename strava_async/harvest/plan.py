@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import re
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, fields
+from functools import lru_cache
+from itertools import compress
+from operator import attrgetter
 from typing import Final
 
 from strava_async.errors import InputError
@@ -23,6 +27,17 @@ _FIELDS: Final = {
     "stats": Kind.STATS,
 }
 LIST = "list"
+KIND_NAMES: Final = tuple(_FIELDS)
+"""What the kinds are called in a plan."""
+_switches: Callable[[Plan], tuple[bool, ...]] = attrgetter(*_FIELDS)
+
+
+@lru_cache(maxsize=64)
+def _chosen(switches: tuple[bool, ...]) -> frozenset[Kind]:
+    return frozenset(compress(_FIELDS.values(), switches))
+
+
+_SPORT = re.compile("[A-Z][A-Za-z]{1,49}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +57,8 @@ class Plan:
         routes: an athlete's routes, one request for 200; renewed weekly.
         stats: an athlete's totals; renewed weekly.
         since: only activities that start at this instant or later; epoch seconds.
-        sport_types: only activities of these, by Strava's names; None means all. The list is whole in any case.
+        sport_types: only activities of these, by Strava's names, such as ``TrailRun``; None means all. Strava adds new
+            ones without notice, so that any name is accepted that is written like one. The list is whole in any case.
 
     Raises:
         InputError: a value is not of its kind.
@@ -67,11 +83,9 @@ class Plan:
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name} of a plan is True or False")
         if self.since is not None and (type(self.since) not in (int, float) or not self.since >= 0):
-            raise InputError("since of a plan is an instant in epoch seconds, or None")
-        if isinstance(self.sport_types, str):
-            raise InputError('sport_types of a plan is a collection of names such as ["Ride"], or None')
+            raise InputError("since of a plan is an instant in epoch seconds, such as moment.timestamp(), or None")
         if self.sport_types is not None:
-            object.__setattr__(self, "sport_types", frozenset(self.sport_types))
+            object.__setattr__(self, "sport_types", _sports(self.sport_types))
 
     @classmethod
     def of(
@@ -92,7 +106,7 @@ class Plan:
     @property
     def kinds(self) -> frozenset[Kind]:
         """The kinds that are wanted beside the list."""
-        return frozenset(kind for name, kind in _FIELDS.items() if getattr(self, name))
+        return _chosen(_switches(self))
 
     def check(self, now: float) -> None:
         """Raise InputError if ``since`` lies in the future."""
@@ -104,3 +118,12 @@ class Plan:
         if self.since is not None and activity.start < self.since:
             return False
         return self.sport_types is None or activity.sport_type in self.sport_types
+
+
+def _sports(names: Collection[object]) -> frozenset[str]:
+    if isinstance(names, str) or not names:
+        raise InputError('sport_types of a plan is a collection of names such as ["Ride"], or None for all')
+    chosen = frozenset(name for name in names if isinstance(name, str) and _SPORT.fullmatch(name))
+    if wrong := [name for name in names if name not in chosen]:
+        raise InputError(f'{wrong[0]!r:.50} is no sport type: they are written like "Ride" and "TrailRun"')
+    return chosen

@@ -61,6 +61,12 @@ def row_of_detail(detail: Mapping[str, Any]) -> Row | None:
     return row_of(row)
 
 
+def is_own(row: Row, athlete_id: int) -> bool:
+    """Say whether an activity is an athlete's own, and not somebody else's that the athlete may see."""
+    athlete = row.fields.get("athlete")
+    return not is_object(athlete) or athlete.get("id") in (None, athlete_id)
+
+
 def instant_of(text: object) -> float | None:
     """Return an instant of Strava's in epoch seconds; None if it is none."""
     if not isinstance(text, str):

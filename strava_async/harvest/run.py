@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 import anyio
 
-from strava_async._concurrency.task_group import TaskGroup
 from strava_async.application import Strava
 from strava_async.clock import Clock
 from strava_async.errors import InputError
-from strava_async.harvest.base import Changes, HarvestStore, Walk
-from strava_async.harvest.estimate import Estimate, estimated
+from strava_async.harvest.base import Changes, HarvestStore
+from strava_async.harvest.callers import share
+from strava_async.harvest.estimate import RESERVE, Estimate, estimated
 from strava_async.harvest.export.retention import remove_athlete, withdraw
 from strava_async.harvest.lane import Lane
+from strava_async.harvest.listing import DAY_SECONDS
 from strava_async.harvest.outcome import Followed, Outcome, Progress, Slice
 from strava_async.harvest.plan import Plan
+from strava_async.harvest.run_notes import noted
 from strava_async.harvest.session import Limits, Session
 from strava_async.harvest.survey import surveyed
 from strava_async.harvest.tally import Tally
-from strava_async.harvest.turns import Turns
 from strava_async.quota.values import Priority, QuotaClass
 from strava_async.webhooks.events import WebhookEvent
 
-CALLERS = 20
 # Of all athletes of a run together, so many activities are looked at ahead.
 _LOOKED_AT = 20_000
 _DEFAULT_PLAN = Plan()
@@ -61,7 +61,7 @@ class Harvest:
         plan: Plan = _DEFAULT_PLAN,
         clock: Clock | None = None,
     ) -> None:
-        if keep is not None and not keep > timedelta():
+        if keep is not None and not (isinstance(keep, timedelta) and keep > timedelta()):
             raise InputError("keep is a timedelta of more than zero, or None for until it is deleted")
         self._strava = strava.with_options(priority=Priority.BACKGROUND, max_wait=None)
         self._store = store
@@ -76,6 +76,7 @@ class Harvest:
         *,
         until: float | None = None,
         max_requests: int | None = None,
+        max_wait: float | None = None,
         on_progress: Callable[[Progress], object] | None = None,
     ) -> Outcome:
         """Fetch all that is wanted, and wait for quota as long as it takes: hours, or days.
@@ -90,6 +91,8 @@ class Harvest:
             athlete_ids: whose; None means every connected athlete.
             until: no request is sent later; epoch seconds. None means no limit.
             max_requests: how many requests may be sent; None means no limit.
+            max_wait: seconds that a request may wait for quota; then the run ends, and ``Outcome.quota_at`` says when
+                there is some. None means as long as it takes.
             on_progress: called on the event loop when something was stored or has failed, and at the end. With it all
                 that is held of an athlete is counted once more after the list.
 
@@ -104,17 +107,23 @@ class Harvest:
         """
         ids = await self._athletes(athlete_ids)
         _check_positive(max_requests, "max_requests")
-        lanes: list[Lane] = []
+        _check_positive(max_wait, "max_wait")
+        if until is not None and not math.isfinite(until):
+            raise InputError("until is an instant in epoch seconds, or None")
+        lanes: dict[int, Lane] = {}
 
         def notify() -> None:
             if on_progress is not None:
-                on_progress(self._progress(session, len(lanes), len(ids)))
+                left = len(lanes) + sum(athlete_id not in lanes for athlete_id in session.busy)
+                on_progress(self._progress(session, left, len(ids)))
 
-        session = self._session(Limits(until, max_requests), notify, None if on_progress is None else Tally())
-        await self._run(session, ids, lanes)
+        session = self._session(Limits(until, max_requests, max_wait), notify, None if on_progress is None else Tally())
+        async with self._held(ids), noted(self._store, session):
+            await self._run(session, ids, lanes)
         notify()
-        resume_at = session.resume_at
-        return Outcome(not session.is_partial, resume_at, session.counts, session.failures)
+        return Outcome(
+            not session.is_partial, session.resume_at, session.counts, session.failures, session.stopped_until
+        )
 
     async def slice(self, athlete_id: int, *, seconds: float = 300.0, max_requests: int | None = None) -> Slice:
         """Fetch what is wanted of one athlete for a while, for a task of a queue. Never waits for a window.
@@ -137,19 +146,20 @@ class Harvest:
         _check_positive(max_requests, "max_requests")
         now = self._clock.time()
         session = self._session(Limits(now + seconds, max_requests, _SLICE_WAIT_SECONDS, _SLICE_LIST_SECONDS))
-        await self._run(session, ids, [])
+        async with self._held(ids):
+            await self._run(session, ids, {})
         now = self._clock.time()
+        resume_at = min(session.resume_at or math.inf, now + _SLICE_LIST_SECONDS)
         if session.stopped:
-            resume_at = session.quota_at or now
-        else:
-            resume_at = min(session.resume_at or math.inf, now + _SLICE_LIST_SECONDS)
+            resume_at = session.stopped_until or now
         return Slice(not session.is_partial, max(resume_at, now), session.counts, session.failures)
 
     async def follow(self, event: WebhookEvent) -> Followed:
         """Let an event of a webhook become work for the next run, or for the one that is running.
 
         Anybody can send an event: none is believed. An activity is asked about, which costs a request, and deleted
-        where Strava does not have it. A deauthorization has the tokens renewed, which costs no quota; if Strava refuses
+        where Strava does not have it. Of an athlete's events 20 a day are followed so; of more the list is read again,
+        twice a day at the most. A deauthorization has the tokens renewed, which costs no quota; if Strava refuses
         that, the tokens and everything of the athlete are deleted. Where the tokens were deleted by something else
         before, nothing is: call ``purge`` where that is done, such as in ``on_disconnect``. May be called while another
         process runs the harvest.
@@ -162,10 +172,12 @@ class Harvest:
             InvalidClientError, TransportError, ServerError: it could not be determined whether a grant is revoked; the
                 event is to be followed again.
         """
-        if await self._store.state(event.owner_id) is None:
+        are_ids = 0 < event.owner_id < 2**63 and 0 < event.object_id < 2**63
+        if not are_ids or await self._store.state(event.owner_id) is None:
             return Followed.IGNORED
         if event.object_type == "activity":
-            await self._store.write(Changes(event.owner_id, check=[event.object_id]))
+            day = int(self._clock.time() // DAY_SECONDS)
+            await self._store.write(Changes(event.owner_id, check=[event.object_id], day=day))
             return Followed.QUEUED
         if not event.is_deauthorization:
             return Followed.IGNORED
@@ -206,7 +218,7 @@ class Harvest:
         await withdraw(self._store, instant)
         return deleted
 
-    async def estimate(self, athlete_ids: Iterable[int] | None = None) -> Estimate:
+    async def estimate(self, athlete_ids: Iterable[int] | None = None, *, reserve: float = RESERVE) -> Estimate:
         """Return how many requests a run would take from now on, and when it would be done. Makes no requests.
 
         It counts what is missing in the store, what is to be renewed because of ``keep`` until then, and the quota that
@@ -214,19 +226,28 @@ class Harvest:
 
         Args:
             athlete_ids: whose; None means every connected athlete.
+            reserve: the limiter's.
 
         Raises:
             InputError, StoreError: as in ``run``.
         """
         ids = await self._athletes(athlete_ids)
-        session = self._session(Limits())
-        survey = await surveyed(session, ids)
-        return estimated(survey.work, self._strava.quota, self._clock.time(), unlisted=survey.unlisted)
+        survey = await surveyed(self._session(Limits()), ids)
+        return estimated(survey.work, self._strava.quota, self._clock.time(), unlisted=survey.unlisted, reserve=reserve)
 
     def _session(
         self, limits: Limits, notify: Callable[[], None] = lambda: None, tally: Tally | None = None
     ) -> Session:
-        return Session(self._store, self._plan, self._keep, self._clock, limits, notify, tally)
+        return Session(
+            self._store,
+            self._plan,
+            self._keep,
+            self._clock,
+            limits,
+            quota=lambda: self._strava.quota,
+            notify=notify,
+            tally=tally,
+        )
 
     def _progress(self, session: Session, athletes: int, athletes_total: int) -> Progress:
         tally = session.tally or Tally()
@@ -239,7 +260,7 @@ class Harvest:
             athletes_listed=tally.athletes,
             activities=tally.activities,
             kinds=tally.kinds,
-            asking=session.asking,
+            asking=session.busy.total(),
             blocked=None if blocked is None or blocked.awaits else blocked,
         )
 
@@ -253,44 +274,26 @@ class Harvest:
                 raise InputError(f"athlete {athlete_id} is not connected: connect the athlete first")
         return ids
 
-    async def _run(self, session: Session, ids: Sequence[int], lanes: list[Lane]) -> None:
+    @asynccontextmanager
+    async def _held(self, ids: Sequence[int]) -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
             for athlete_id in ids:
                 await stack.enter_async_context(self._store.hold(athlete_id))
-            await session.purge_if_due()
-            chunk = max(5, min(100, _LOOKED_AT // max(1, len(ids))))
-            for athlete_id in ids:
-                state = await self._store.add_athlete(athlete_id)
-                lane = Lane(athlete_id, self._strava.api(athlete_id), state, session, chunk)
-                lanes.append(lane)
-            try:
-                await _share(session, lanes)
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await session.wait_idle()
+            yield
 
-
-async def _share(session: Session, lanes: list[Lane]) -> None:
-    """Let callers share the athletes' tasks, until there are none."""
-    turns = Turns(list(lanes))
-
-    async def call() -> None:
-        while (lane := await turns.next()) is not None:
-            task = None if session.stopped else await lane.take()
-            if task is None or not session.may_begin():
-                turns.leave()
-                lanes.remove(lane)
-                continue
-            is_alone = isinstance(task, Walk)
-            if not is_alone:
-                turns.back(lane)
-            await lane.do(task)
-            if is_alone:
-                turns.back(lane)
-
-    async with TaskGroup() as tasks:
-        for _ in range(CALLERS):
-            tasks.start_soon(call)
+    async def _run(self, session: Session, ids: Sequence[int], lanes: dict[int, Lane]) -> None:
+        """Run, while the athletes are held."""
+        await session.retention.begin()
+        chunk = max(5, min(100, _LOOKED_AT // max(1, len(ids))))
+        for athlete_id in ids:
+            state = await self._store.add_athlete(athlete_id)
+            lanes[athlete_id] = Lane(athlete_id, self._strava.api(athlete_id), state, session, chunk)
+        try:
+            await share(session, lanes)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await session.wait_idle()
+        await session.end()
 
 
 def _check_positive(number: float | None, name: str) -> None:

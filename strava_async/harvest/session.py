@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from strava_async._concurrency.shield import InFlight, call_shielded
 from strava_async.clock import Clock
 from strava_async.errors import QuotaExceededError
 from strava_async.harvest.agenda import Terms
 from strava_async.harvest.base import Changes, HarvestStore, Resource, State
-from strava_async.harvest.export.retention import withdraw
 from strava_async.harvest.failures import InARow
 from strava_async.harvest.kinds import Kind
-from strava_async.harvest.listing import pass_seconds, renewal_seconds
+from strava_async.harvest.listing import renewal_seconds
 from strava_async.harvest.outcome import MOST_FAILURES, Counts, Failure
 from strava_async.harvest.plan import Plan
+from strava_async.harvest.retention import Retention
 from strava_async.harvest.tally import Tally
+from strava_async.harvest.timekeeper import Timekeeper
+from strava_async.harvest.writer import Writer
+from strava_async.quota.readings import Quota
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Limits:
         until: no request is sent later; epoch seconds. None means no limit.
         max_requests: no more than these, but for the pages of a list of comments or kudos; None means no limit.
         max_wait: how long a request may wait for quota; seconds. None means as long as ``until`` allows.
-        list_again_seconds: how long after a list was read it is read again.
+        list_again_seconds: how long after a list was read it is read again; 0 where that is done in each run.
     """
 
     until: float | None = None
@@ -48,14 +50,17 @@ class Session:
         clock: tells the time.
         limits: when it ends.
         notify: called when something was stored or has failed.
+        quota: returns the meters, by which the time is confirmed.
         tally: counts how far each kind is; None where nobody asks.
 
     Attributes:
         store, plan, keep, clock, limits, tally: see above.
+        timekeeper: tells the time that is stored.
+        retention: deletes what is too old.
         row: the failures in a row.
         stopped: whether no more requests are to be begun.
-        asking: how many requests are under way, or wait for quota.
-        quota_at: when there is quota again, if that has stopped it; epoch seconds.
+        busy: how many requests of each athlete are under way, or wait for quota.
+        stopped_until: when it can go on, if something has stopped it for a time; epoch seconds by the machine's clock.
         is_partial: whether something that is wanted did not come, now or before.
     """
 
@@ -66,6 +71,8 @@ class Session:
         keep: float | None,
         clock: Clock,
         limits: Limits,
+        *,
+        quota: Callable[[], Quota],
         notify: Callable[[], None] = lambda: None,
         tally: Tally | None = None,
     ) -> None:
@@ -75,38 +82,43 @@ class Session:
         self.clock = clock
         self.limits = limits
         self.tally = tally
-        self.asking = 0
+        self.timekeeper = Timekeeper(clock, quota)
+        self.retention = Retention(store, keep, clock, self.timekeeper, is_shared=limits.list_again_seconds > 0)
+        self.busy: Counter[int] = Counter()
         self.row = InARow()
         self.stopped = False
         self.is_partial = False
-        self.quota_at: float | None = None
+        self.stopped_until: float | None = None
         self._notify = notify
-        self._writes = InFlight()
-        self._requests = self._listed = self._gone = self._failed = self._purged = 0
-        self._purged_at = -math.inf
+        self._writer = Writer(store)
+        self._requests = self._listed = self._gone = self._failed = 0
         self._states: Counter[State] = Counter()
         self._stored: Counter[Kind] = Counter()
         self._failures: deque[Failure] = deque(maxlen=MOST_FAILURES)
         self._resume_at: list[float] = []
 
+    def now(self) -> float:
+        """Return the time by which something is stored, and is due; epoch seconds."""
+        return self.timekeeper.time()
+
     @property
     def terms(self) -> Terms:
         """By what it is decided now whether something is due."""
-        now, age = self.clock.time(), renewal_seconds(self.keep)
+        now, age = self.now(), renewal_seconds(self.keep)
         return Terms(self.plan, now, None if age is None else now - age)
 
     @property
     def counts(self) -> Counts:
         """What it has done."""
         return Counts(
-            requests=self._requests,
+            requests=self._requests - self.busy.total(),
             listed=self._listed,
             stored=dict(self._stored),
             none=self._states[State.NONE],
             pending=self._states[State.PENDING],
             gone=self._gone,
             failed=self._failed,
-            purged=self._purged,
+            purged=self.retention.purged,
         )
 
     @property
@@ -116,8 +128,9 @@ class Session:
 
     @property
     def resume_at(self) -> float | None:
-        """When there is something to do again, as far as that is known."""
-        return min(self._resume_at, default=None)
+        """When there is something to do again, as far as that is known; by the machine's clock."""
+        at = min(self._resume_at, default=None)
+        return None if at is None else self.timekeeper.on_machine(at)
 
     def may_begin(self) -> bool:
         """Reserve a request, if there may be another one; else everything stops."""
@@ -136,23 +149,24 @@ class Session:
             bounds.append(self.limits.max_wait)
         return min(bounds, default=None)
 
-    def counter(self) -> Callable[[], None]:
-        """Return what counts the requests of one job, of which the first is reserved."""
+    def counter(self) -> Callable[[], AbstractContextManager[None]]:
+        """Return what counts the requests of one job, of which the first is reserved, and is entered around each."""
         sent = 0
 
-        def count() -> None:
+        def count() -> AbstractContextManager[None]:
             nonlocal sent
             sent += 1
             self._requests += sent > 1
+            return self._writer.asking()
 
         return count
 
-    def stop(self, resume_at: float | None = None) -> None:
-        """Begin no more requests."""
+    def stop(self, seconds: float | None = None) -> None:
+        """Begin no more requests; after so many seconds they may begin again."""
         self.stopped = self.is_partial = True
-        if resume_at is not None:
-            self.quota_at = resume_at
-            self.come_back(resume_at)
+        if seconds is not None:
+            self.stopped_until = self.clock.time() + seconds
+            self.come_back(self.now() + seconds)
 
     def not_sent(self, error: QuotaExceededError) -> bool:
         """Note that a request was not sent; return whether it may be tried again at once."""
@@ -160,11 +174,17 @@ class Session:
         if error.awaits and not self.stopped and (until is None or self.clock.time() < until):
             return True
         self._requests -= 1
-        self.stop(error.resume_at)
+        self.stop(error.wait_seconds)
         return False
 
+    def free(self, athlete_id: int) -> None:
+        """Note that a request of an athlete's is not under way any more."""
+        self.busy[athlete_id] -= 1
+        if not self.busy[athlete_id]:
+            del self.busy[athlete_id]
+
     def come_back(self, at: float) -> None:
-        """Note when there is something to do again."""
+        """Note when there is something to do again, by ``now``."""
         self._resume_at.append(at)
         self._resume_at = [min(self._resume_at)]
 
@@ -181,22 +201,13 @@ class Session:
         self._failures.append(failure)
         self._notify()
 
-    async def purge_if_due(self) -> None:
-        """Delete what is older than ``keep``, and the traces of what was deleted, unless that was done a moment ago."""
-        now = self.clock.monotonic()
-        if now - self._purged_at >= pass_seconds(self.keep) / 2:
-            self._purged_at = now
-            instant = self.clock.time() - (self.keep or math.inf)
-            self._purged += await self.store.purge(instant)
-            await withdraw(self.store, instant)
+    async def end(self) -> None:
+        """Do what is to be done after the last request."""
+        await self.retention.end(has_deleted=self._gone > 0)
 
     async def write(self, changes: Changes, *, listed: int = 0) -> None:
         """Write, whatever is cancelled meanwhile: it has cost quota."""
-
-        async def work() -> None:
-            await self.store.write(changes)
-
-        await call_shielded(work, self._writes.begin())
+        await self._writer.write(changes)
         self._listed += listed
         self._gone += len(changes.gone)
         for resource in changes.resources:
@@ -210,7 +221,7 @@ class Session:
 
     async def wait_idle(self) -> None:
         """Wait until everything is written."""
-        await self._writes.wait_idle()
+        await self._writer.wait_idle()
 
     def _count(self, resource: Resource) -> None:
         self._states[resource.state] += 1

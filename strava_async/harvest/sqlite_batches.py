@@ -66,6 +66,17 @@ class Batches:
             raise write.error
         return write.results[0]
 
+    def run_if_there(self, work: Work[object]) -> None:
+        """Do what ``run`` does, unless there is no file; blocks."""
+        file = self._shared.found()
+        if file is not None:
+            write = _Write(work)
+            with self._mutex:
+                self._waiting.append(write)
+            self._flush(file, write)
+            if write.error is not None:
+                raise write.error
+
     async def rewrite(self) -> None:
         """Rewrite the whole file, and empty its WAL, so that neither holds anything that was deleted.
 

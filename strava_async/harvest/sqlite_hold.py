@@ -6,16 +6,28 @@ import json
 import os
 import sqlite3
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from strava_async.clock import Clock
 from strava_async.errors import StoreError
 from strava_async.harvest.sqlite_batches import Batches
-from strava_async.stores.file_lock import FileLock
 from strava_async.stores.sqlite_shared import SharedFile
 
 LOCK = "harvest"
+
+
+class Lock(Protocol):
+    """A lock that is held, and that the operating system releases when its process ends."""
+
+    def held(self) -> bool:
+        """Return whether it is still held."""
+        ...
+
+    def release(self) -> None:
+        """Release it."""
+        ...
 
 
 class Hold:
@@ -25,13 +37,17 @@ class Hold:
         file: which.
         batches: its transactions.
         clock: tells since when it is held.
+        try_lock: takes the lock if it is free; None for one on a file beside it.
     """
 
-    def __init__(self, file: SharedFile, batches: Batches, clock: Clock) -> None:
+    def __init__(
+        self, file: SharedFile, batches: Batches, clock: Clock, try_lock: Callable[[], Lock | None] | None = None
+    ) -> None:
         self._file = file
+        self._try_lock = try_lock or (lambda: file.try_lock(LOCK))
         self._batches = batches
         self._clock = clock
-        self._lock: FileLock | None = None
+        self._lock: Lock | None = None
         self._holders = 0
 
     @property
@@ -57,7 +73,7 @@ class Hold:
             self._holders += 1
             return
         await self._file.read(_check)  # it may take seconds, in which others can write
-        lock = self._file.try_lock(LOCK)
+        lock = self._try_lock()
         if lock is None:
             who = await self._batches.run(_holder)
             raise StoreError(f"{self._file.path} is in use: {who}; wait for its end, or name another file")

@@ -12,7 +12,7 @@ from strava_async._concurrency.threads import finish_in_thread
 from strava_async.clock import Clock
 from strava_async.harvest import sqlite_reads, sqlite_writes
 from strava_async.harvest.sqlite_batches import Batches
-from strava_async.harvest.sqlite_hold import Hold
+from strava_async.harvest.sqlite_hold import Hold, Lock
 from strava_async.harvest.sqlite_schema import SCHEMA
 from strava_async.stores.file_errors import explained
 from strava_async.stores.sqlite_file import COMPANIONS
@@ -31,15 +31,23 @@ class Part:
         path: the file; its directory exists.
         private: False accepts a file that other users may read.
         clock: tells since when it is held.
+        try_lock: see ``Hold``.
 
     Raises:
         InputError: the path names no file.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, private: bool, clock: Clock) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        private: bool,
+        clock: Clock,
+        try_lock: Callable[[], Lock | None] | None = None,
+    ) -> None:
         self._file = SharedFile(path, SCHEMA, busy_timeout=BUSY_SECONDS, private=private)
         self._batches = Batches(self._file, BUSY_SECONDS)
-        self._hold = Hold(self._file, self._batches, clock)
+        self._hold = Hold(self._file, self._batches, clock, try_lock)
 
     @property
     def path(self) -> str:
@@ -68,6 +76,10 @@ class Part:
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Return what ``work`` returns in a transaction; see ``Batches.run``."""
         return await self._batches.run(work)
+
+    def run_if_there(self, work: Callable[[sqlite3.Connection], object]) -> None:
+        """Do what ``run`` does, unless there is no file; blocks."""
+        self._batches.run_if_there(work)
 
     async def delete_athlete(self, athlete_id: int) -> None:
         """Delete everything of an athlete, in parts; then rewrite the file."""

@@ -9,6 +9,8 @@ from typing import Final, Protocol
 
 from strava_async._concurrency.threads import finish_in_thread
 from strava_async.clock import Clock
+from strava_async.harvest.athlete_locks import try_acquire
+from strava_async.harvest.sqlite_hold import Lock
 from strava_async.harvest.sqlite_part import BUSY_SECONDS, Part
 from strava_async.harvest.sqlite_schema import SCHEMA
 from strava_async.stores.file_errors import explained
@@ -86,7 +88,7 @@ class OneFile:
 class Directory:
     """A file for each athlete, ``7.sqlite``, and ``common.sqlite`` for what is of none.
 
-    So many are open at a time, and those that are held.
+    So many are open at a time, however many are held.
 
     Args:
         path: the directory; made by the first athlete.
@@ -101,17 +103,21 @@ class Directory:
         self.path: Final = path
         self._private = private
         self._clock = clock
-        self._parts: OrderedDict[int, Part] = OrderedDict()
+        self._parts: dict[int, Part] = {}
+        self._used: OrderedDict[int, Part] = OrderedDict()  # last; no others are open
         self._common = Part(os.path.join(path, "common.sqlite"), private=private, clock=clock)
 
     async def of(self, athlete_id: int) -> Part:
         """See ``Parts``."""
         part = self._parts.get(athlete_id)
         if part is None:
-            path = os.path.join(self.path, f"{athlete_id}.sqlite")
-            part = self._parts[athlete_id] = Part(path, private=self._private, clock=self._clock)
-        self._parts.move_to_end(athlete_id)
-        for spare in self._spare():
+            part = self._parts[athlete_id] = self._made(athlete_id)
+        self._used[athlete_id] = part
+        self._used.move_to_end(athlete_id)
+        while len(self._used) > MOST_OPEN:
+            spare_id, spare = self._used.popitem(last=False)
+            if not spare.is_held:
+                del self._parts[spare_id]
             await finish_in_thread(spare.close)
         return part
 
@@ -143,8 +149,10 @@ class Directory:
         """See ``Parts``."""
         return self._common
 
-    def _spare(self) -> list[Part]:
-        """Return the files that were not used for longest, and forget them."""
-        count = max(0, len(self._parts) - MOST_OPEN)
-        spare = [athlete_id for athlete_id, part in self._parts.items() if not part.is_held][:count]
-        return [self._parts.pop(athlete_id) for athlete_id in spare]
+    def _made(self, athlete_id: int) -> Part:
+        def try_lock() -> Lock | None:
+            with explained(self.path, BUSY_SECONDS, SCHEMA.error):
+                return try_acquire(self.path, athlete_id)
+
+        path = os.path.join(self.path, f"{athlete_id}.sqlite")
+        return Part(path, private=self._private, clock=self._clock, try_lock=try_lock)

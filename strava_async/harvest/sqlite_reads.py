@@ -18,12 +18,13 @@ _RESOURCE = "kind, id, state, fetched_at, stamp, status, retry_at, tries, reason
 
 def state(connection: sqlite3.Connection, athlete_id: int) -> AthleteState | None:
     """See ``HarvestStore.state``."""
-    row = connection.execute("select state from athletes where athlete_id = ?", (athlete_id,)).fetchone()
+    query = "select state, is_list_due from athletes where athlete_id = ?"
+    row = connection.execute(query, (athlete_id,)).fetchone()
     if row is None:
         return None
     query = "select activity_id from checks where athlete_id = ? order by rowid limit ?"
     checks = connection.execute(query, (athlete_id, MOST_CHECKS)).fetchall()
-    return read_state(row[0], tuple(activity_id for (activity_id,) in checks))
+    return read_state(row[0], bool(row[1]), tuple(activity_id for (activity_id,) in checks))
 
 
 def scan(
@@ -101,21 +102,25 @@ def settings(connection: sqlite3.Connection) -> dict[str, str]:
     return dict(connection.execute(query, (len(SETTING) + 1, f"{SETTING}%")).fetchall())
 
 
-def counts(connection: sqlite3.Connection, athlete_id: int | None) -> StoreCounts:
+def counts(connection: sqlite3.Connection, athlete_id: int | None, before: float | None) -> StoreCounts:
     """See ``HarvestStore.counts``."""
 
-    def one(query: str) -> Any:
-        where = "" if athlete_id is None else " where athlete_id = ?"
-        return connection.execute(query + where, () if athlete_id is None else (athlete_id,)).fetchone()[0]
+    def of(table: str, came_at: str = "") -> tuple[str, list[float]]:
+        """Return what of a table is meant, as SQL with its values."""
+        terms = {"athlete_id = ?": athlete_id, f"{came_at} < ?": before if came_at else None}
+        given = {term: value for term, value in terms.items() if value is not None}
+        return f"from {table}{' where ' if given else ''}{' and '.join(given)}", list(given.values())
 
-    where = "" if athlete_id is None else "where athlete_id = ?"
-    query = f"select kind, state, count(*) from resources {where} group by kind, state"
-    groups = connection.execute(query, () if athlete_id is None else (athlete_id,)).fetchall()
-    ages = [one("select min(fetched_at) from resources"), one("select min(listed_at) from activities")]
+    def one(what: str, meant: tuple[str, list[float]]) -> Any:
+        return connection.execute(f"select {what} {meant[0]}", meant[1]).fetchone()[0]
+
+    activities, resources = of("activities", "listed_at"), of("resources", "fetched_at")
+    groups = connection.execute(f"select kind, state, count(*) {resources[0]} group by kind, state", resources[1])
+    ages = [one("min(fetched_at)", resources), one("min(listed_at)", activities)]
     return StoreCounts(
-        athletes=one("select count(*) from athletes"),
-        activities=one("select count(*) from activities"),
-        resources={(Kind(kind), State(state)): count for kind, state, count in groups},
+        athletes=one("count(*)", of("athletes")),
+        activities=one("count(*)", activities),
+        resources={(Kind(kind), State(state)): count for kind, state, count in groups.fetchall()},
         oldest=min((age for age in ages if age is not None), default=None),
     )
 

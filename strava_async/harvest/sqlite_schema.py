@@ -2,8 +2,8 @@
 
 ``activities`` has the list rows: some fields as columns, all of them in ``body`` as JSON. ``resources`` has what else
 came: ``body`` is the JSON as it came, in ``coding``; the largest column is the last, so that the others are read
-without it. ``checks`` are the activities that Strava is to be asked about. ``meta`` says who harvests, and has
-the settings.
+without it. ``checks`` are the activities that Strava is to be asked about, ``runs`` the last runs. ``meta`` says who
+harvests, and has the settings.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ SCHEMA = Schema(
     version=1,
     is_durable=False,
     tables={
-        "athletes": "create table athletes (athlete_id integer not null unique, state text not null)",
+        "athletes": "create table athletes (athlete_id integer not null unique, state text not null, "
+        "is_list_due integer not null default 0, events_on integer not null default 0, "
+        "events integer not null default 0)",
         "activities": "create table activities (id integer not null unique, athlete_id integer not null, "
         "start_date text not null, start_date_local text, sport_type text, name text, distance real, "
         "moving_time integer, elapsed_time integer, total_elevation_gain real, gear_id text, upload_id integer, "
@@ -35,6 +37,8 @@ SCHEMA = Schema(
         "create index resources_fetched on resources (fetched_at)",
         "checks": "create table checks (athlete_id integer not null, activity_id integer not null, "
         "primary key (athlete_id, activity_id))",
+        "runs": "create table runs (number integer primary key, began_at real not null, ended_at real, "
+        "requests integer not null, outcome text not null)",
         "meta": "create table meta (name text primary key, value text not null)",
     },
 )

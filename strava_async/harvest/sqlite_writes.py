@@ -12,6 +12,7 @@ from strava_async.harvest.base import AthleteState, Changes, Resource, Row, Stat
 from strava_async.harvest.kinds import OF_ACTIVITIES
 
 MOST_CHECKS = 500
+EVENTS_A_DAY = 20  # of an athlete: each costs a request, and anybody can send them
 SETTING = "setting:"  # before the names of settings in ``meta``
 
 _COLUMNS = (
@@ -56,7 +57,14 @@ on conflict do update set state = excluded.state, status = excluded.status, stam
 
 def add_athlete(connection: sqlite3.Connection, athlete_id: int) -> None:
     """Make an athlete known."""
-    connection.execute("insert or ignore into athletes values (?, ?)", (athlete_id, state_text(AthleteState())))
+    values = (athlete_id, state_text(AthleteState()))
+    connection.execute("insert or ignore into athletes (athlete_id, state) values (?, ?)", values)
+
+
+def apply_all(changes: Iterable[Changes], connection: sqlite3.Connection) -> None:
+    """Write changes, in this order."""
+    for each in changes:
+        apply(connection, each)
 
 
 def apply(connection: sqlite3.Connection, changes: Changes) -> None:
@@ -68,6 +76,8 @@ def apply(connection: sqlite3.Connection, changes: Changes) -> None:
         connection.execute(
             "update athletes set state = ? where athlete_id = ?", (state_text(changes.state), athlete_id)
         )
+    if changes.is_list_begun:
+        connection.execute("update athletes set is_list_due = 0 where athlete_id = ?", (athlete_id,))
     connection.executemany(_ROW, (_row_values(row, changes) for row in changes.rows))
     for resource in changes.resources:
         if resource.kind in OF_ACTIVITIES and not _has_activity(connection, athlete_id, resource):
@@ -76,7 +86,7 @@ def apply(connection: sqlite3.Connection, changes: Changes) -> None:
         connection.execute(_NO_BODY if keeps else _RESOURCE, _resource_values(athlete_id, resource))
     if changes.ended is not None:
         _add_checks(connection, athlete_id, _unseen(connection, athlete_id, changes.ended))
-    _add_checks(connection, athlete_id, changes.check)
+    _add_events(connection, athlete_id, changes.check, changes.day)
     done = [(athlete_id, activity_id) for activity_id in (*changes.checked, *changes.gone)]
     connection.executemany("delete from checks where athlete_id = ? and activity_id = ?", done)
     for activity_id in changes.gone:
@@ -133,17 +143,17 @@ def forget_deletions(connection: sqlite3.Connection, count: int) -> None:
 
 
 def state_text(state: AthleteState) -> str:
-    """Return a state as it is kept: without the checks, which have a table."""
+    """Return a state as it is kept: without what others than the harvest write, which has a table and a column."""
     values = asdict(state)
-    del values["checks"]
+    del values["checks"], values["is_list_due"]
     return json.dumps(values)
 
 
-def read_state(text: str, checks: tuple[int, ...]) -> AthleteState:
+def read_state(text: str, is_list_due: bool, checks: tuple[int, ...]) -> AthleteState:
     """Return a state from what was kept."""
     values: dict[str, Any] = json.loads(text)
-    walk = values.pop("walk")
-    return AthleteState(walk=None if walk is None else Walk(**walk), checks=checks, **values)
+    walk = None if values["walk"] is None else Walk(**values.pop("walk"))
+    return AthleteState(**{**values, "walk": walk}, is_list_due=is_list_due, checks=checks)
 
 
 def _has_activity(connection: sqlite3.Connection, athlete_id: int, resource: Resource) -> bool:
@@ -165,6 +175,23 @@ def _unseen(connection: sqlite3.Connection, athlete_id: int, walk: Walk) -> list
     return [activity_id for (activity_id,) in unseen]
 
 
+def _add_events(connection: sqlite3.Connection, athlete_id: int, ids: Iterable[int], day: int) -> None:
+    """Add checks because of events, up to so many a day for an athlete."""
+    query = "select activity_id from checks where athlete_id = ?"
+    waiting = {activity_id for (activity_id,) in connection.execute(query, (athlete_id,))} if ids else set[int]()
+    new = [activity_id for activity_id in dict.fromkeys(ids) if activity_id not in waiting]
+    if not new:
+        return
+    query = "select iif(events_on = ?, events, 0) from athletes where athlete_id = ?"
+    (count,) = connection.execute(query, (day, athlete_id)).fetchone()
+    chosen = new[: max(0, EVENTS_A_DAY - count)]
+    values = (day, count + len(chosen), athlete_id)
+    connection.execute("update athletes set events_on = ?, events = ? where athlete_id = ?", values)
+    _add_checks(connection, athlete_id, chosen)
+    if len(chosen) < len(new):
+        _make_list_due(connection, athlete_id)
+
+
 def _add_checks(connection: sqlite3.Connection, athlete_id: int, ids: Iterable[int]) -> None:
     """Add checks, up to so many for an athlete: beyond that the list is read completely, which shows as much."""
     ids = list(ids)
@@ -174,10 +201,11 @@ def _add_checks(connection: sqlite3.Connection, athlete_id: int, ids: Iterable[i
     rows = [(athlete_id, activity_id) for activity_id in ids[: max(0, MOST_CHECKS - held)]]
     connection.executemany("insert or ignore into checks values (?, ?)", rows)
     if len(rows) < len(ids):
-        connection.execute(
-            "update athletes set state = json_set(state, '$.is_list_due', json('true')) where athlete_id = ?",
-            (athlete_id,),
-        )
+        _make_list_due(connection, athlete_id)
+
+
+def _make_list_due(connection: sqlite3.Connection, athlete_id: int) -> None:
+    connection.execute("update athletes set is_list_due = 1 where athlete_id = ?", (athlete_id,))
 
 
 def _row_values(row: Row, changes: Changes) -> tuple[Any, ...]:

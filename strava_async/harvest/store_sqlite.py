@@ -7,11 +7,13 @@ import sqlite3
 from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
+from strava_async._concurrency.threads import finish_in_thread
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import InputError
-from strava_async.harvest import sqlite_reads, sqlite_writes
-from strava_async.harvest.base import Activity, AthleteState, Changes, Held, Resource, State, StoreCounts
+from strava_async.harvest import sqlite_reads, sqlite_runs, sqlite_writes
+from strava_async.harvest.base import Activity, AthleteState, Changes, Held, Resource, Run, State, StoreCounts
 from strava_async.harvest.kinds import Kind
 from strava_async.harvest.sqlite_part import Part
 from strava_async.harvest.sqlite_parts import Directory, OneFile, Parts
@@ -89,11 +91,17 @@ class SqliteHarvestStore:
             return None
         return await part.run(lambda connection: sqlite_reads.state(connection, athlete_id))
 
-    async def write(self, changes: Changes) -> None:
-        """See ``HarvestStore``."""
-        part = await self._parts.of(changes.athlete_id)
-        if part.exists():
-            await part.run(lambda connection: sqlite_writes.apply(connection, changes))
+    async def write(self, *changes: Changes) -> None:
+        """See ``HarvestStore``. What is in one file is written in one transaction."""
+        parts: dict[Part, list[Changes]] = {}
+        for each in changes:
+            parts.setdefault(await self._parts.of(each.athlete_id), []).append(each)
+
+        def work() -> None:
+            for part, those in parts.items():
+                part.run_if_there(partial(sqlite_writes.apply_all, those))
+
+        await finish_in_thread(work)
 
     async def scan(
         self, athlete_id: int, after: Activity | None, limit: int, *, bodies: Collection[Kind] | None = None
@@ -125,11 +133,11 @@ class SqliteHarvestStore:
         found = [await part.run(sqlite_reads.athlete_ids) for part in await self._parts.all()]
         return sorted(athlete_id for ids in found for athlete_id in ids)
 
-    async def counts(self, athlete_id: int | None = None) -> StoreCounts:
+    async def counts(self, athlete_id: int | None = None, *, before: float | None = None) -> StoreCounts:
         """See ``HarvestStore``. Reads indexes, but not the bodies; for all athletes it opens every file."""
         parts = await self._parts.all() if athlete_id is None else [await self._parts.of(athlete_id)]
         found = [
-            await part.run(lambda connection: sqlite_reads.counts(connection, athlete_id))
+            await part.run(lambda connection: sqlite_reads.counts(connection, athlete_id, before))
             for part in parts
             if part.exists()
         ]
@@ -156,6 +164,20 @@ class SqliteHarvestStore:
         elif not part.exists():
             return
         await part.run(lambda connection: sqlite_writes.set_setting(connection, name, value))
+
+    async def begin_run(self, began_at: float) -> int:
+        """See ``HarvestStore``."""
+        await self._parts.prepare()
+        return await self._parts.common().run(lambda connection: sqlite_runs.begin_run(connection, began_at))
+
+    async def end_run(self, number: int, run: Run) -> None:
+        """See ``HarvestStore``."""
+        await self._parts.common().run(lambda connection: sqlite_runs.end_run(connection, number, run))
+
+    async def runs(self) -> list[Run]:
+        """See ``HarvestStore``."""
+        part = self._parts.common()
+        return await part.run(sqlite_runs.runs) if part.exists() else []
 
     async def delete_athlete(self, athlete_id: int) -> None:
         """See ``HarvestStore``. One file for all is rewritten, and others wait meanwhile."""

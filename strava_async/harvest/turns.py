@@ -21,14 +21,16 @@ class Turns(Generic[T]):
     def __init__(self, everyone: Iterable[T]) -> None:
         self._ready = deque(everyone)
         self._out = 0
-        self._changed = anyio.Event()
+        self._waiting: deque[anyio.Event] = deque()
 
     async def next(self) -> T | None:
         """Return who is next; waits while all are out. None if nobody will be."""
         while not self._ready:
             if not self._out:
                 return None
-            await self._changed.wait()
+            changed = anyio.Event()
+            self._waiting.append(changed)
+            await changed.wait()
         self._out += 1
         return self._ready.popleft()
 
@@ -40,5 +42,5 @@ class Turns(Generic[T]):
     def leave(self) -> None:
         """Note that one who is out has no more work."""
         self._out -= 1
-        self._changed.set()
-        self._changed = anyio.Event()
+        while self._waiting:
+            self._waiting.popleft().set()

@@ -70,7 +70,9 @@ def test_every_line_is_as_wide_as_the_panel_whatever_is_in_it(width: int) -> Non
 @pytest.mark.parametrize("width", [60, 80, 110])
 def test_no_sentence_is_cut_off(width: int) -> None:
     estimates = [
+        (Estimate(12, NOW, 0, True), "done within this quarter hour"),
         (Estimate(2_400_000, NOW + 200 * 86_400, 344, True), "done about Fri 18 Dec 11:55, in 200 d"),
+        (Estimate(12, NOW, 0, True), "done within this quarter hour"),
         (Estimate(2_400_000, NOW + 200 * 86_400, 344, True), "about 2,400,000 requests, 344 lists to read"),
         (Estimate(200, NOW + 60, 0, False), "200 requests, with a new application's quota"),
         (Estimate(200, None, 0, True), "never done: the quota does not suffice"),

@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from strava_async.errors import StoreError
-from strava_async.harvest import AthleteState, Changes, HarvestStore, Kind, Resource, Row, State, Walk
+from strava_async.harvest import AthleteState, Changes, HarvestStore, Kind, Resource, Row, Run, State, Walk
 from strava_async.harvest.rows import row_of
 
 NOW = 1_767_693_600.0
@@ -69,7 +69,7 @@ class HarvestStoreContract:
     async def test_how_far_a_list_is_comes_back_as_it_was(self, store: HarvestStore) -> None:
         await store.add_athlete(7)
         walk = Walk(3, NOW, None, NOW - 1, True, 2)
-        state = AthleteState(walk, 3, NOW - 5, NOW - 9, 0.25, is_list_due=True)
+        state = AthleteState(walk, 3, NOW - 5, NOW - 9, 0.25)
         await store.write(Changes(7, state))
         assert await store.state(7) == state
         assert await store.add_athlete(7) == state
@@ -182,17 +182,37 @@ class HarvestStoreContract:
         await store.write(Changes(7, checked=[5]))
         assert await store.state(7) == AthleteState(walks=1, checks=(1,))
 
-    async def test_too_many_checks_make_the_list_due_instead(self, store: HarvestStore) -> None:
+    async def test_of_an_athletes_events_twenty_a_day_are_checked_and_of_more_the_list_is_due(
+        self, store: HarvestStore, twin: HarvestStore
+    ) -> None:
+        async def due_after(day: int, *ids: int) -> tuple[bool, int]:
+            await twin.write(Changes(7, check=ids, day=day))
+            state = await store.state(7)
+            assert state is not None
+            return state.is_list_due, len(state.checks)
+
         await store.add_athlete(7)
-        await store.write(Changes(7, check=range(1, 501)))
+        await store.add_athlete(8)
+        for _ in range(30):  # which repeats itself
+            assert await due_after(1, 5) == (False, 1)
+        assert await due_after(1, *range(5, 25)) == (False, 20)
+        await store.write(Changes(7, checked=range(5, 25)))
+        assert await due_after(1, 5) == (True, 0)
+        assert await due_after(1, *range(100_000)) == (True, 0)
+        await store.write(Changes(7, AthleteState(walks=1), is_list_begun=True))
+        assert await due_after(2, 1) == (False, 1)
+        assert await due_after(2, *range(100_000)) == (True, 20)
+        await store.write(Changes(7, AthleteState(walks=1)))
+        assert await due_after(2) == (True, 20)  # the harvest, which knows nothing of it, takes nothing back
+        assert await store.state(8) == AthleteState()
+
+    async def test_too_much_that_a_list_lacks_makes_it_due_again(self, store: HarvestStore) -> None:
+        await listed(store, *(made_row(n) for n in range(1, 603)))
+        now = made_row(1).activity.start + 60
+        await store.write(Changes(7, ended=Walk(2, now, None, now, True)))
         state = await store.state(7)
         assert state is not None
-        assert not state.is_list_due
-        await store.write(Changes(7, check=range(501, 100_000)))
-        state = await store.state(7)
-        assert state is not None
-        assert state.is_list_due
-        assert len(state.checks) == 500
+        assert (state.is_list_due, len(state.checks)) == (True, 500)
 
     async def test_what_a_walk_did_not_see_in_its_range_is_to_be_checked(self, store: HarvestStore) -> None:
         days = {n: f"2026-01-0{n}T10:00:00Z" for n in range(1, 8)}
@@ -258,6 +278,16 @@ class HarvestStoreContract:
         assert (counts.of(Kind.DETAIL), counts.of(Kind.DETAIL, State.FAILED), counts.of(Kind.LAPS)) == (1, 1, 0)
         assert (await store.counts(8)).activities == 0
 
+    async def test_counts_say_what_came_before_an_instant(self, store: HarvestStore) -> None:
+        await listed(store, made_row(1), made_row(2))
+        await store.write(Changes(7, resources=[stored(1), failed(2)]))
+        for athlete_id in (None, 7):
+            old = await store.counts(athlete_id, before=NOW)
+            assert (old.activities, sum(old.resources.values()), old.oldest) == (0, 0, None)
+            young = await store.counts(athlete_id, before=NOW + 1)
+            assert (young.activities, sum(young.resources.values()), young.oldest) == (2, 2, NOW)
+        assert (await store.counts(8, before=NOW + 1)).activities == 0
+
     # Settings
 
     async def test_settings_are_kept_for_all_athletes_together(self, store: HarvestStore, twin: HarvestStore) -> None:
@@ -279,6 +309,23 @@ class HarvestStoreContract:
             await store.delete_athlete(7)
         assert await store.settings() == {"keep": "forever"}
         assert await store.athlete_ids() == []
+
+    # Runs
+
+    async def test_runs_are_known_and_one_that_was_killed_has_no_end(
+        self, store: HarvestStore, twin: HarvestStore
+    ) -> None:
+        assert await store.runs() == []
+        ended = Run(NOW, NOW + 9, 7, "complete")
+        number = await store.begin_run(NOW)
+        await store.begin_run(NOW + 1)
+        await store.end_run(number, ended)
+        await store.add_athlete(7)
+        await store.delete_athlete(7)
+        assert await twin.runs() == [Run(NOW + 1), ended]
+        for n in range(100):
+            await store.begin_run(NOW + n)
+        assert [run.began_at for run in await store.runs()] == [NOW + n for n in reversed(range(100))]
 
     # Who harvests
 

@@ -13,9 +13,9 @@ from typing import Any
 import anyio
 import pytest
 
-from strava_async.harvest import Harvest, Plan, Progress
+from strava_async.harvest import Plan, Progress
 from strava_async.retry import RetryPolicy
-from strava_async.testing import FakeClock, Fault, MeterLimits
+from strava_async.testing import Fault, MeterLimits
 from strava_async.testing.http.responses import EncodedBody, Response
 from tests.harvest.world import LIST, World, needed
 
@@ -125,31 +125,17 @@ async def test_many_activities_in_one_second_and_pages_cut_among_them(tmp_path: 
     assert len(world.rows("select id from activities")) == len(world.activities())
 
 
-class Jumping:
-    """The clock of a machine that is set, which Strava's is not."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        self.offset = 0.0
-        self._clock = clock
-        self.monotonic, self.sleep = clock.monotonic, clock.sleep
-
-    def time(self) -> float:
-        return self._clock.time() + self.offset
-
-
 async def test_quota_that_is_cut_and_a_clock_that_jumps(tmp_path: Path) -> None:
     world = World(tmp_path / "h.sqlite", limits=MeterLimits(200, 10**4, 100, 10**4))
-    clock = Jumping(world.clock)
-    async with world.strava() as strava, anyio.create_task_group() as tasks:
-        harvest = Harvest(strava, world.store, keep=None, clock=clock)
+    async with world.harvest() as harvest, anyio.create_task_group() as tasks:
 
         async def disturb() -> None:
             await world.clock.sleep(10)
             world.emulator.meters_of().limits = MeterLimits(40, 10**4, 20, 10**4)
             await world.clock.sleep(2000)
-            clock.offset += DAY
+            world.machine.offset += DAY
             await world.clock.sleep(2000)
-            clock.offset -= 2 * DAY
+            world.machine.offset -= 2 * DAY
 
         tasks.start_soon(disturb)
         for _ in range(5):

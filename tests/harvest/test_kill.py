@@ -19,7 +19,7 @@ import anyio
 import pytest
 
 from strava_async import SystemClock
-from strava_async.harvest.run import CALLERS
+from strava_async.harvest.callers import CALLERS
 from strava_async.testing import Emulator, serve
 from tests.harvest.world import LIST, ROOM, World, needed
 

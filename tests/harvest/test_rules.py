@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import UTC, datetime
 
 import pytest
 
@@ -32,7 +33,12 @@ LISTED = AthleteState(walks=3, listed_at=NOW - DAY, complete_at=NOW - 3 * DAY)
         {"since": -1.0},
         {"since": float("nan")},
         {"since": True},
+        {"since": datetime(2026, 1, 1, tzinfo=UTC)},
         {"sport_types": "Ride"},
+        {"sport_types": []},
+        {"sport_types": ["Ride", "ride"]},
+        {"sport_types": ["Trail Run"]},
+        {"sport_types": [None]},
     ],
 )
 def test_a_plan_is_checked(arguments: dict[str, object]) -> None:
@@ -145,6 +151,7 @@ def test_pages_are_counted_where_their_starts_do_not_say_where_the_next_begins()
         (LISTED, Plan(since=NOW - 2 * DAY), None, 0.0, ("recent", NOW - 2 * DAY)),
         (LISTED, Plan(), None, 2 * DAY, None),
         (dataclasses.replace(LISTED, is_list_due=True), Plan(), None, 2 * DAY, ("complete", None)),
+        (dataclasses.replace(LISTED, complete_at=NOW - DAY / 3, is_list_due=True), Plan(), None, 2 * DAY, None),
         (dataclasses.replace(LISTED, complete_at=NOW - WEEK), Plan(), None, 2 * DAY, ("complete", None)),
         (dataclasses.replace(LISTED, complete_at=NOW - 6 * DAY), Plan(), WEEK, 0.0, ("complete", None)),
         (dataclasses.replace(LISTED, complete_at=NOW + 60), Plan(), None, 0.0, ("complete", None)),
@@ -173,7 +180,7 @@ def test_a_walk_that_was_interrupted_goes_on_unless_it_does_not_reach_far_enough
 
 def test_what_a_walk_that_ended_says() -> None:
     walk = Walk(4, NOW, 5.0, NOW - DAY, True)
-    state = state_after(dataclasses.replace(LISTED, is_list_due=True), walk, None)
+    state = state_after(LISTED, walk, None)
     assert state == AthleteState(walks=4, listed_at=NOW, complete_at=NOW, complete_after=5.0)
     recent = state_after(LISTED, dataclasses.replace(walk, is_complete=False), None)
     assert recent == dataclasses.replace(LISTED, walks=4, listed_at=NOW)
@@ -206,7 +213,9 @@ def known(kind: Kind = Kind.DETAIL, state: State = State.STORED, at: float = NOW
         (known(state=State.PENDING, retry_at=NOW), True),
         (known(state=State.FAILED, retry_at=NOW + 1), False),
         (known(state=State.FAILED, retry_at=NOW + 1, stamp="another"), True),
-        (known(at=NOW + WEEK), False),
+        (known(at=NOW + DAY / 2), False),
+        (known(at=NOW + WEEK), True),  # by a clock that was wrong
+        (known(state=State.FAILED, retry_at=NOW + WEEK), True),
     ],
 )
 def test_when_something_is_asked_for(resource: Resource | None, due: bool) -> None:

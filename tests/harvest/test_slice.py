@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from strava_async.harvest import Plan
-from strava_async.testing import MeterLimits
+from strava_async.harvest import Harvest, Plan, Slice
+from strava_async.testing import Fault, MeterLimits
 from tests.harvest.world import LIST, World
 
 pytestmark = pytest.mark.anyio
@@ -56,3 +57,70 @@ async def test_a_slice_keeps_to_its_requests_and_its_time(tmp_path: Path) -> Non
     assert not short.done
     assert short.resume_at <= world.clock.time()
     assert all(served.at <= began + 4 + 2 for served in world.emulator.requests)
+
+
+# What a task queue does: it calls a slice again at its ``resume_at``.
+
+LOST_LIST = (Fault.server_error(500), LIST)
+LOST_EVERYTHING = (Fault.server_error(503), None)
+LOST_DETAILS = (Fault.server_error(500), "/activities/*")
+
+
+async def calls_of_a_day(world: World, harvest: Harvest, *, most: int, max_requests: int | None = None) -> list[Slice]:
+    """Call slices for a day as a queue does, but no more than so many."""
+    end = world.clock.time() + 86_400
+    slices: list[Slice] = []
+    while world.clock.time() < end and len(slices) <= most:
+        part = await harvest.slice(world.ids[0], seconds=300, max_requests=max_requests)
+        assert part.resume_at >= world.machine.time()
+        slices.append(part)
+        world.clock.advance(max(0.0, part.resume_at - world.machine.time()))
+    return slices
+
+
+@pytest.mark.parametrize(("anyio_backend", "offset"), [("asyncio", 0.0), ("trio", 86_400.0), ("asyncio", -86_400.0)])
+async def test_a_queue_that_waits_for_quota_calls_once_or_twice_a_window(tmp_path: Path, offset: float) -> None:
+    world = World(tmp_path / "h.sqlite", years=0.3, limits=MeterLimits(40, 60, 20, 60))
+    world.machine.offset = offset
+    async with world.harvest() as harvest:
+        slices = await calls_of_a_day(world, harvest, most=60)
+    assert len(slices) <= 60
+    assert world.emulator.count() >= 60
+    assert all(served.status_code != 429 for served in world.emulator.requests)
+
+
+@pytest.mark.parametrize(
+    ("fault", "path"),
+    [LOST_LIST, LOST_EVERYTHING, LOST_DETAILS, (Fault.refused(), None), (Fault.rate_limited(), LIST)],
+    ids=["list", "everything", "details", "offline", "429"],
+)
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_queue_does_not_spin_while_strava_fails(tmp_path: Path, fault: Fault, path: str | None) -> None:
+    world = World(tmp_path / "h.sqlite", years=0.1)
+    world.emulator.faults.add(fault, path=path, times=None)
+    async with world.harvest() as harvest:
+        slices = await calls_of_a_day(world, harvest, most=200)
+        assert len(slices) <= 100  # as there are quarter hours
+        world.emulator.faults.clear()
+        world.clock.advance(86_400)
+        while not (await harvest.slice(world.ids[0])).done:
+            world.clock.advance(3_600)
+    await world.assert_complete()
+
+
+async def test_a_queue_does_not_spin_after_the_grant_has_ended_nor_for_what_is_refused(tmp_path: Path) -> None:
+    world = World(tmp_path / "h.sqlite", years=0.1)
+    world.emulator.quirks.subscribed = False
+    async with world.harvest(Plan.of(["zones"]), keep=timedelta(days=7)) as harvest:
+        assert len(await calls_of_a_day(world, harvest, most=20)) <= 3
+        world.emulator.disconnect()
+        assert len(await calls_of_a_day(world, harvest, most=20)) <= 3
+
+
+async def test_a_queue_of_small_slices_makes_progress_with_each(tmp_path: Path) -> None:
+    world = World(tmp_path / "h.sqlite", years=0.05)
+    async with world.harvest() as harvest:
+        slices = await calls_of_a_day(world, harvest, most=50, max_requests=3)
+    assert all(part.counts.requests == 3 for part in slices if not part.done)
+    assert slices[-1].done
+    await world.assert_complete()

@@ -62,3 +62,18 @@ async def test_what_keeps_the_next_request_is_told(tmp_path: Path) -> None:
     assert blocked is not None
     assert blocked.window == "read_15min"
     assert world.clock.time() < blocked.resume_at <= world.clock.time() + 910
+
+
+@pytest.mark.anyio
+async def test_a_run_that_may_not_wait_says_when_there_is_quota(tmp_path: Path) -> None:
+    limits = MeterLimits(read_15min=10, overall_15min=20)
+    world = World(tmp_path / "h.sqlite", years=0.05, limits=limits)
+    began_at = world.clock.time()
+    async with world.harvest(Plan(streams=True)) as harvest:
+        outcome = await harvest.run(max_wait=2.0)
+    assert not outcome.complete
+    assert outcome.quota_at is not None
+    assert began_at < outcome.quota_at <= began_at + 910
+    assert world.clock.time() < began_at + 60
+    async with world.harvest(Plan(streams=True)) as harvest:
+        assert (await harvest.run()).quota_at is None

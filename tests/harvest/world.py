@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+from starlette.types import ASGIApp
 
 from strava_async import Clock, RateLimiter, RetryPolicy, Strava, TokenSet
 from strava_async._http.asgi import asgi_client
@@ -21,6 +23,22 @@ ONE = RetryPolicy(max_attempts=1)
 ROOM = MeterLimits(10**6, 10**6, 10**6, 10**6)
 EVERYTHING = Plan()
 LIST = "/athlete/activities"
+
+
+class MachineClock:
+    """The clock of a machine that can be set, which Strava's is not.
+
+    Attributes:
+        offset: what it is wrong by, in seconds.
+    """
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.offset = 0.0
+        self._clock = clock
+        self.monotonic, self.sleep = clock.monotonic, clock.sleep
+
+    def time(self) -> float:
+        return self._clock.time() + self.offset
 
 
 class World:
@@ -46,28 +64,34 @@ class World:
         **emulator: Any,
     ) -> None:
         self.clock = FakeClock()
-        self.emulator = Emulator(clock=clock or self.clock, limits=limits, years=years, athletes=athletes, **emulator)
+        self.machine = MachineClock(self.clock)
+        self.emulator = Emulator(
+            clock=clock or self.clock, limits=limits, years=years, athletes=athletes, longest_seconds=120, **emulator
+        )
         self.ids = self.emulator.athlete_ids
-        self.tokens = {one: self._token(one) for one in self.ids}
-        self.store = SqliteHarvestStore(path, clock=self.clock)
+        self.tokens = {one: self.token(one) for one in self.ids}
+        self.store = SqliteHarvestStore(path, clock=self.machine)
         self.path = path
 
-    def _token(self, athlete_id: int) -> TokenSet:
-        grant = self.emulator.grant(athlete_id)
+    def token(self, athlete_id: int, **grant_arguments: Any) -> TokenSet:
+        """Return new tokens; for the arguments see ``Emulator.grant``."""
+        grant = self.emulator.grant(athlete_id, **grant_arguments)
         return TokenSet(grant["access_token"], grant["refresh_token"], grant["expires_at"], athlete_id=athlete_id)
 
     @asynccontextmanager
-    async def strava(self, retry: RetryPolicy = ONE) -> AsyncGenerator[Strava]:
-        """Open an application, as another process would."""
+    async def strava(
+        self, retry: RetryPolicy = ONE, app: Callable[[ASGIApp], ASGIApp] = lambda app: app
+    ) -> AsyncGenerator[Strava]:
+        """Open an application, as another process would; ``app`` puts something before the emulator."""
         async with (
             self.clock.autojump(),
-            asgi_client(self.emulator.app, "https://www.strava.com") as http_client,
+            asgi_client(app(self.emulator.app), "https://www.strava.com") as http_client,
         ):
             strava = Strava(
                 self.emulator.client_id,
                 self.emulator.client_secret,
                 http_client=http_client,
-                rate_limiter=RateLimiter(clock=self.clock),
+                rate_limiter=RateLimiter(clock=self.machine),
                 retry=retry,
             )
             for athlete_id, token in self.tokens.items():
@@ -102,6 +126,10 @@ class World:
         with contextlib.closing(sqlite3.connect(self.path)) as db:
             return db.execute(query, values).fetchall()
 
+    def execute(self, query: str, *values: object) -> None:
+        with contextlib.closing(sqlite3.connect(self.path)) as db, db:
+            db.execute(query, values)
+
     async def bodies(self, kind: Kind, athlete_id: int | None = None) -> dict[int, Any]:
         """Return the JSON of each resource of a kind that is stored, by key."""
         athlete_id = self.ids[0] if athlete_id is None else athlete_id
@@ -125,6 +153,18 @@ class World:
             streams = await self.bodies(Kind.STREAMS, athlete_id)
             for number in listed:
                 assert (streams.get(number) or {}).keys() == (world.streams(number) or {}).keys()
+
+
+def traces(directory: Path, *activity_ids: int) -> list[bytes]:
+    """Return what is in a directory's files of activities and nothing else: their ids, and pieces of what came."""
+    found = [b"%d" % number for number in activity_ids]
+    for path in directory.rglob("*.sqlite"):
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            for number in activity_ids:
+                for (body,) in db.execute("select body from resources where activity_id = ?", (number,)):
+                    middle = len(body or b"") // 2
+                    found += [body[middle - 12 : middle + 12]] if middle > 40 else []
+    return found
 
 
 def shown(activity: dict[str, Any]) -> list[Any]:
