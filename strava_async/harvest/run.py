@@ -194,10 +194,8 @@ class Harvest:
     async def purge(self, *, athlete_id: int | None = None, older_than: timedelta | None = None) -> int:
         """Delete what is held of an athlete, or what came longer ago; no byte of it is left in the store's files.
 
-        An age is by the machine's clock here, which nothing confirms.
-
-        It leaves the store's exports, too. Makes no requests. What is still wanted of what was deleted by age is
-        fetched again by the next run.
+        It leaves the store's exports, too. Makes no requests: an age is by the machine's clock here. What was deleted
+        by age and is still wanted is fetched again by the next run.
 
         Args:
             athlete_id: whose; then everything is deleted.
