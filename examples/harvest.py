@@ -1,140 +1,102 @@
-"""Download everything of one athlete into a SQLite file; resumable at any point.
+"""Harvest what an athlete has into a SQLite file: the list of activities, their details and streams.
 
-What Strava cannot serve is recorded and requested again by the next run, after the rest; the exit status is 1 then.
+    export STRAVA_CLIENT_ID=... STRAVA_CLIENT_SECRET=...
+    python examples/harvest.py activities.sqlite           # the first run opens Strava's page in your browser
+    python examples/harvest.py --emulator                  # offline, without credentials, in seconds
 
-    export STRAVA_CLIENT_ID=... STRAVA_CLIENT_SECRET=... STRAVA_REFRESH_TOKEN=...
-    python examples/harvest.py activities.sqlite
-    python examples/harvest.py --emulator                  # offline, without credentials, in less than a minute
-
-The refresh token, of a grant with activity:read_all, is needed once; the file then holds the one to use.
+It waits where the quota is spent. Stop it at any time: the next run goes on from there, and follows what was added,
+edited and deleted meanwhile. What Strava cannot serve is recorded and requested again later; the exit status is 1 then.
+Tokens are kept beside the file, in tokens.sqlite. `strava-async harvest` does more of this kind.
 """
 
 import argparse
 import asyncio
-import json
 import os
-import sqlite3
 import sys
-import time
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager, closing
-from typing import Any
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 
-from strava_async import ApiV3, NotFoundError, RateLimiter, TokenSet
-from strava_async.errors import DecodeError, ForbiddenError, ServerError, TransportError
+from strava_async import SqliteTokenStore, Strava
+from strava_async.errors import StravaError
+from strava_async.harvest import Harvest, Kind, Plan, Progress, SqliteHarvestStore
 
-CALLERS = 20
-ENOUGH_FAILURES = 20  # per run: more means that Strava is in trouble, not an activity
-PATHS = {"details": "/activities/{id}", "streams": "/activities/{id}/streams"}
-STREAMS = "time,distance,latlng,altitude,velocity_smooth,heartrate,cadence,watts,temp"
-SCHEMA = """
-create table if not exists activities (id integer primary key, start_date text, summary text, fetched_at real);
-create table if not exists details (id integer primary key, body text, fetched_at real);
-create table if not exists streams (id integer primary key, body text, fetched_at real);
-create table if not exists failures (what text, id integer, times integer, error text, primary key (what, id));
-create table if not exists grants (id integer primary key check (id = 1), refresh_token text);
-"""
-NOTE = """
-insert into failures values (?, ?, 1, ?) on conflict do update set times = times + 1, error = excluded.error
-"""
-
-
-async def list_activities(api: ApiV3, db: sqlite3.Connection) -> None:
-    """Store the summaries; `before` keeps the pages from moving while they are read."""
-    async for activity in api.paginate("/athlete/activities", before=int(time.time()), prefetch=3):
-        row = activity["id"], activity["start_date"], json.dumps(activity), time.time()
-        db.execute("insert or replace into activities values (?, ?, ?, ?)", row)
-    db.commit()
-
-
-def missing(db: sqlite3.Connection, newest: int) -> list[tuple[str, int]]:
-    """Return the missing requests as table and activity; those that failed before come last."""
-    ids = db.execute("select id from activities order by start_date desc limit ?", (newest,)).fetchall()
-    stored = {table: set(db.execute(f"select id from {table}")) for table in PATHS}
-    failures = {(table, failed): times for table, failed, times in db.execute("select what, id, times from failures")}
-    lacking = [(table, row[0]) for row in ids for table in PATHS if row not in stored[table]]
-    return sorted(lacking, key=lambda job: failures.get(job, 0))
-
-
-async def fetch(api: ApiV3, db: sqlite3.Connection, jobs: Iterator[tuple[str, int]], failed: list[str]) -> None:
-    """Process jobs from the shared iterator, one after the other."""
-    for table, activity_id in jobs:
-        keys: dict[str, Any] = {"keys": STREAMS, "key_by_type": True} if table == "streams" else {}
-        try:
-            body = json.dumps(await api.get(PATHS[table], id=activity_id, **keys))
-        except NotFoundError:
-            body = None  # there are none, such as the streams of a manual entry: do not request them again
-        except (DecodeError, ForbiddenError, ServerError, TransportError) as error:
-            failed.append(str(error))
-            with db:
-                db.execute(NOTE, (table, activity_id, str(error)))
-            if len(failed) >= ENOUGH_FAILURES:
-                return
-            continue
-        with db:
-            db.execute(f"insert into {table} values (?, ?, ?)", (activity_id, body, time.time()))
-            db.execute("delete from failures where what = ? and id = ?", (table, activity_id))
-        print(f"\r{table} {activity_id}, quota left: {api.quota.read_15min.remaining} ", end="", file=sys.stderr)
+KEEP = timedelta(days=7)  # as Strava's API policy has it; what is older is fetched again before, or deleted
+SCOPE = "read,activity:read_all"
 
 
 @asynccontextmanager
-async def strava(db: sqlite3.Connection) -> AsyncGenerator[ApiV3]:
-    """Open Strava for the athlete of the refresh token."""
-    saved = db.execute("select refresh_token from grants").fetchone()
-
-    def save(tokens: TokenSet) -> None:
-        db.execute("insert or replace into grants values (1, ?)", (tokens.refresh_token,))
-        db.commit()
+async def opened(tokens: Path) -> AsyncGenerator[Strava]:
+    """Open Strava, with an athlete who is connected."""
 
     def given(name: str) -> str:
         return os.environ.get(name) or sys.exit(f"{name} is not set; --emulator goes without")
 
-    async with ApiV3(
-        client_id=given("STRAVA_CLIENT_ID"),
-        client_secret=given("STRAVA_CLIENT_SECRET"),
-        refresh_token=saved[0] if saved else given("STRAVA_REFRESH_TOKEN"),
-        rate_limiter=RateLimiter(),
-        on_token_refresh=save,
+    async with Strava(
+        given("STRAVA_CLIENT_ID"),
+        given("STRAVA_CLIENT_SECRET"),
+        token_store=SqliteTokenStore(tokens),
         api_url=os.environ.get("STRAVA_API_URL"),  # None: Strava's own
         oauth_url=os.environ.get("STRAVA_OAUTH_URL"),
-    ) as api:
-        yield api
+    ) as strava:
+        if not await strava.athlete_ids():
+            await strava.authorize_locally(SCOPE)
+        yield strava
 
 
 @asynccontextmanager
-async def emulated() -> AsyncGenerator[ApiV3]:
+async def emulated() -> AsyncGenerator[Strava]:
     """Open an emulator in this process, whose quota allows everything within a quarter hour."""
     from strava_async.testing import Emulator, MeterLimits
 
-    emulator = Emulator(limits=MeterLimits(10_000, 10_000, 10_000, 10_000))
+    emulator = Emulator(years=0.3, longest_seconds=1_800, limits=MeterLimits(10_000, 10_000, 10_000, 10_000))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(emulator.app)) as http_client:
-        yield ApiV3(emulator.grant()["access_token"], http_client)
+        strava = Strava(emulator.client_id, emulator.client_secret, http_client=http_client)
+        page = await strava.authorization_url("http://localhost/callback", SCOPE, "a state")
+        await strava.connect_redirect(await emulator.approve(page), SCOPE, state="a state")
+        yield strava
+
+
+def show(progress: Progress) -> None:
+    """Show how far it is."""
+    counts = progress.counts
+    print(f"{counts.listed} listed, {sum(counts.stored.values())} fetched", end="\r", file=sys.stderr)
+
+
+async def run(strava: Strava, store: SqliteHarvestStore, plan: Plan) -> int:
+    """Harvest, and return the exit status."""
+    harvest = Harvest(strava, store, keep=KEEP, plan=plan)
+    outcome = await harvest.run(on_progress=show if sys.stderr.isatty() else None)
+    held = await store.counts()
+    details, streams = held.of(Kind.DETAIL), held.of(Kind.STREAMS)
+    print(f"{held.activities} activities, {details} details, {streams} streams in {store.path}", file=sys.stderr)
+    for failure in outcome.failures[:5]:
+        print(failure, file=sys.stderr)
+    if not outcome.complete:
+        print("something is missing, and requested again by a later run", file=sys.stderr)
+    return 0 if outcome.complete else 1
 
 
 async def main() -> int:
-    """Harvest, and return the exit status."""
+    """Read the command line, and harvest."""
     parser = argparse.ArgumentParser(description="Harvest an athlete's activities into a SQLite file.")
     parser.add_argument("file", nargs="?", help="activities.sqlite, or with --emulator emulated.sqlite")
-    parser.add_argument("--newest", type=int, help="details and streams of so many: all; of the emulator's, 100")
+    parser.add_argument("--since", type=datetime.fromisoformat, metavar="DATE", help="nothing of older activities")
     parser.add_argument("--emulator", action="store_true", help="a Strava in this process instead of strava.com")
     arguments = parser.parse_args()
-    file = arguments.file or ("emulated.sqlite" if arguments.emulator else "activities.sqlite")
-    newest = arguments.newest if arguments.newest is not None else 100 if arguments.emulator else -1
-    with closing(sqlite3.connect(file)) as db:
-        db.executescript(SCHEMA)
-        async with emulated() if arguments.emulator else strava(db) as api:
-            await list_activities(api, db)
-            jobs, failed = iter(missing(db, newest)), list[str]()
-            async with asyncio.TaskGroup() as callers:
-                for _ in range(CALLERS):
-                    callers.create_task(fetch(api, db, jobs, failed))
-        counts = (f"{db.execute(f'select count(*) from {t}').fetchone()[0]} {t}" for t in ("activities", *PATHS))
-        print(f"\n{', '.join(counts)} in {file}", file=sys.stderr)
-        if lacking := len(missing(db, newest)):
-            print(f"{lacking} are missing, and asked for by the next run: {failed[-1]}", file=sys.stderr)
-        return 1 if lacking else 0
+    file = Path(arguments.file or ("emulated.sqlite" if arguments.emulator else "activities.sqlite"))
+    since = arguments.since and arguments.since.replace(tzinfo=arguments.since.tzinfo or UTC).timestamp()
+    async with emulated() if arguments.emulator else opened(file.with_name("tokens.sqlite")) as strava:
+        return await run(strava, SqliteHarvestStore(file), Plan(since=since))
 
 
-sys.exit(asyncio.run(main()))
+if __name__ == "__main__":
+    try:
+        sys.exit(asyncio.run(main()))
+    except KeyboardInterrupt:
+        sys.exit("stopped: the same command goes on from there")
+    except StravaError as error:
+        sys.exit(str(error))

@@ -51,7 +51,7 @@ def first_line(block):
 
 
 def test_every_kind_of_block_is_there():
-    assert [len(kind) for kind in (OFFLINE, ONLINE, FLEETS, TESTS, FRAGMENTS, SERVICES)] == [2, 1, 1, 1, 5, 1]
+    assert [len(kind) for kind in (OFFLINE, ONLINE, FLEETS, TESTS, FRAGMENTS, SERVICES)] == [2, 1, 1, 1, 6, 1]
 
 
 def test_the_first_twenty_lines_hold_a_program():
@@ -83,8 +83,8 @@ def test_a_test_of_the_readme_passes(block, backend):
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("block", FRAGMENTS, ids=first_line)
-async def test_a_fragment_of_the_readme_runs_and_prints_times_as_times(block, capsys):
-    emulator = Emulator(years=0.2, athletes=2)
+async def test_a_fragment_of_the_readme_runs_and_prints_times_as_times(block, capsys, tmp_path):
+    emulator = Emulator(years=0.1, athletes=2, limits=MeterLimits(2_000, 20_000, 1_000, 10_000))
     urls = {"api_url": "https://strava.test/api/v3", "oauth_url": "https://strava.test/oauth"}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(emulator.app)) as http_client:
         strava = Strava(emulator.client_id, emulator.client_secret, http_client=http_client, **urls)
@@ -99,12 +99,18 @@ async def test_a_fragment_of_the_readme_runs_and_prints_times_as_times(block, ca
             "api": ApiV3(emulator.grant()["access_token"], http_client),
             "activity_id": next(a["id"] for a in emulator.world().activities if a["distance"] and not a["manual"]),
         }
+        if "Harvest(" in block:
+            block = block.replace('"harvest.sqlite"', repr(str(tmp_path / "harvest.sqlite")))
+            await strava.connect_redirect(names["came_back_to"], "read,activity:read", state="a state")
         running = eval(compile(block, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
         if inspect.isawaitable(running):
             await running
     assert {served.status_code for served in emulator.requests if "authorize" not in served.path} == {200}
     shown = capsys.readouterr().out
     assert not re.search(r"\b1\d{9}\b", shown)  # seconds since 1970
+    assert ("Harvest(" in block) == bool(
+        re.search(r"^[1-9]\d* activities listed; complete: True$", shown, re.MULTILINE)
+    )
     assert ("begins at" in block) == bool(re.search(r"begins at \d\d:\d\d:\d\d$", shown, re.MULTILINE))
 
 
@@ -287,77 +293,51 @@ def rows(path, query):
         return db.execute(query).fetchall()
 
 
-@pytest.mark.parametrize("missing", ["STRAVA_CLIENT_ID", "STRAVA_CLIENT_SECRET", "STRAVA_REFRESH_TOKEN"])
+@pytest.mark.parametrize("missing", ["STRAVA_CLIENT_ID", "STRAVA_CLIENT_SECRET"])
 def test_the_example_of_a_harvest_says_in_a_sentence_what_it_is_not_told(tmp_path, missing):
-    variables = dict.fromkeys(["STRAVA_CLIENT_ID", "STRAVA_CLIENT_SECRET", "STRAVA_REFRESH_TOKEN"], "1") | {missing: ""}
+    variables = dict.fromkeys(["STRAVA_CLIENT_ID", "STRAVA_CLIENT_SECRET"], "1") | {missing: ""}
     ended = harvest_example(tmp_path / "harvest.sqlite", **variables)
     assert (ended.returncode, ended.stderr) == (1, f"{missing} is not set; --emulator goes without\n")
 
 
-@pytest.mark.long
-def test_the_example_of_a_harvest_ends_by_itself_on_the_emulator(tmp_path):
-    file = tmp_path / "harvest.sqlite"
-    ended = harvest_example(file, "--emulator")  # within a minute
-    assert ended.returncode == 0
-    assert f"100 details, 100 streams in {file}" in ended.stderr
-
-
 def test_the_example_of_a_harvest_runs_offline_and_is_short(tmp_path):
-    assert harvest_example("--emulator", "--newest", 3, folder=tmp_path).returncode == 0  # as the README says it
-    [file] = tmp_path.iterdir()
-    assert rows(file, "SELECT count(*) FROM activities")[0][0] > 1_000
-    assert rows(file, "SELECT count(*) FROM details")[0][0] == 3
-    assert len((ROOT / "examples" / "harvest.py").read_text().splitlines()) <= 140
+    ended = harvest_example("--emulator", folder=tmp_path)  # as the README says it
+    assert ended.returncode == 0
+    assert re.fullmatch(r"(\d+) activities, \1 details, \d+ streams in \S+/emulated\.sqlite\n", ended.stderr)
+    assert len((ROOT / "examples" / "harvest.py").read_text().splitlines()) <= 105
+    future = harvest_example("--emulator", "--since", "3000-01-01", folder=tmp_path)
+    assert (future.returncode, future.stderr.count("\n")) == (1, 1)
 
 
 @pytest.mark.asyncio
 async def test_the_example_of_a_harvest_goes_on_without_what_strava_cannot_serve(tmp_path):
     file = tmp_path / "harvest.sqlite"
-    strava = Emulator(years=0.2, limits=MeterLimits(2_000, 20_000, 1_000, 10_000))
-    bad = strava.world().activities[-1]["id"]
-    strava.faults.add(Fault.html(200), path=f"/activities/{bad}", times=2)
+    strava = Emulator(years=0.2, longest_seconds=600, limits=MeterLimits(2_000, 20_000, 1_000, 10_000))
+    newest = strava.world().activities[-3:]
+    bad = newest[-1]["id"]
+    strava.faults.add(Fault.html(200), path=f"/activities/{bad}", times=None)
+    grant = strava.grant(expires_in=1)
+    token = TokenSet(grant["access_token"], grant["refresh_token"], grant["expires_at"])
+    await SqliteTokenStore(tmp_path / "tokens.sqlite").save(strava.athlete_ids[0], token)
     variables = {"STRAVA_CLIENT_ID": str(strava.client_id), "STRAVA_CLIENT_SECRET": strava.client_secret}
-    variables["STRAVA_REFRESH_TOKEN"] = strava.grant()["refresh_token"]
 
-    async def run(newest):
+    async def run(count):
         strava.requests.clear()
-        result = await anyio.to_thread.run_sync(lambda: harvest_example(file, "--newest", newest, **variables))
-        return result.returncode, result.stderr.splitlines()[-1]
+        since = newest[-count]["start_date"]
+        result = await anyio.to_thread.run_sync(lambda: harvest_example(file, "--since", since, **variables))
+        assert "Traceback" not in result.stderr
+        return result.returncode, result.stderr.splitlines()
 
     async with serve(strava) as url:
         variables |= {"STRAVA_API_URL": f"{url}/api/v3", "STRAVA_OAUTH_URL": f"{url}/oauth"}
-        for times, newest in ((1, 2), (2, 3)):
-            status, told = await run(newest)
-            assert status == 1
-            assert told.startswith("1 are missing, and asked for by the next run: ")
-            assert rows(file, "SELECT what, id, times FROM failures") == [("details", bad, times)]
-            assert rows(file, "SELECT count(*) FROM details") == [(newest - 1,)]
-        assert (await run(3))[0] == 0
-    assert strava.count("GET", "/activities/*") == 1
-    assert rows(file, "SELECT count(*) FROM details") == [(3,)]
-    assert rows(file, "SELECT * FROM failures") == []
-
-
-@pytest.mark.asyncio
-async def test_the_example_of_a_harvest_goes_on_with_the_rotated_token(tmp_path):
-    file = tmp_path / "harvest.sqlite"
-    strava = Emulator(years=0.2, limits=MeterLimits(2_000, 20_000, 1_000, 10_000))
-    grant = strava.grant(expires_in=1_000)
-    variables = {"STRAVA_CLIENT_ID": str(strava.client_id), "STRAVA_CLIENT_SECRET": strava.client_secret}
-    variables["STRAVA_REFRESH_TOKEN"] = grant["refresh_token"]
-
-    async def run(newest):
-        result = await anyio.to_thread.run_sync(lambda: harvest_example(file, "--newest", newest, **variables))
-        assert (result.returncode, "Traceback" in result.stderr) == (0, False)
-
-    async with serve(strava) as url:
-        variables |= {"STRAVA_API_URL": f"{url}/api/v3", "STRAVA_OAUTH_URL": f"{url}/oauth"}
-        await run(2)
-        assert strava.count("GET", "/activities/*") == 4
-        await run(3)
-    assert strava.count("GET", "/activities/*") == 6
-    assert [served.status_code for served in strava.requests if served.path == "/oauth/token"] == [200, 200]
-    assert rows(file, "SELECT refresh_token FROM grants") != [(grant["refresh_token"],)]
-    assert [
-        count for (count,) in rows(file, "SELECT count(*) FROM details UNION ALL SELECT count(*) FROM streams")
-    ] == [3, 3]
+        status, told = await run(2)
+        assert (status, told[0]) == (1, f"2 activities, 1 details, 2 streams in {file}")
+        assert told[1].startswith(f"athlete {strava.athlete_ids[0]}: detail of {bad}: ")
+        assert told[2:] == ["something is missing, and requested again by a later run"]
+        status, told = await run(3)  # too early for another attempt
+        assert (status, told[0]) == (1, f"3 activities, 2 details, 3 streams in {file}")
+        assert strava.count("GET", "/activities/*") == 2
+    assert rows(file, "select kind, id from resources where state = 'failed'") == [("detail", str(bad))]
+    assert strava.count("POST", "/oauth/token") == 0  # the token that the first run saved
+    saved = await SqliteTokenStore(tmp_path / "tokens.sqlite").load(strava.athlete_ids[0])
+    assert saved.refresh_token != grant["refresh_token"]

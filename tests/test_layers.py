@@ -16,7 +16,7 @@ LAYERS = [
     "_extras errors",
     "_lazy _types _hidden clock",
     "_concurrency quota oauth",
-    "paging stores",
+    "paging stores tracks",
     "limiter",
     "tokens",
     "request",
@@ -26,6 +26,8 @@ LAYERS = [
     "client redis",
     "login",
     "application",
+    "harvest",
+    "display",
     "fastapi demo",
     "cli",
     "__main__",
@@ -33,7 +35,7 @@ LAYERS = [
 # Public paths that answer with what is elsewhere.
 DOORS = {"retry": "request", "endpoints": "request", "hooks": "telemetry", "otel": "telemetry", "state": "oauth"}
 
-PURE_FOLDERS = {"quota", "oauth"}
+PURE_FOLDERS = {"quota", "oauth", "tracks"}
 PURE = {
     "errors",
     "_types",
@@ -56,6 +58,10 @@ PURE |= {
 }
 PURE |= {"stores.redis_scripts", "stores.redis_errors", "stores.redis_settings", "stores.sealing"}
 PURE |= {f"webhooks.redis_{name}" for name in ("scripts", "owner_scripts", "admin_scripts", "values")}
+PURE |= {f"harvest.{name}" for name in ("agenda", "base", "estimate", "failures", "kinds", "listing", "outcome")}
+PURE |= {f"harvest.export.{name}" for name in ("base", "columns", "layouts", "notes")}
+PURE |= {f"harvest.{name}" for name in ("list_state", "plan", "rows", "runs", "sqlite_schema", "tally", "tasks")}
+PURE |= {"display.frame", "display.wording", "display.events", "display.plain"}
 PURE |= {"cli.quota_rows", "request.json_values", "request.decompression", "login.pages"}
 IMPURE = {"anyio", "asyncio", "trio", "httpx", "httpx2", "time", "os", "random", "sniffio", "logging"}
 EXTRAS = {"opentelemetry", "starlette", "uvicorn", "fastapi", "redis", "rich", "typer", "multipart", "python_multipart"}
@@ -72,8 +78,10 @@ ALLOWED = {
     "models": TYPED,
     "resources": TYPED,
     "testing": {"starlette", "uvicorn", "multipart", "python_multipart"},
-    "demo": {"rich", "starlette"},
+    "demo": {"starlette"},
+    "display": {"rich"},
     "cli.redis": {"redis"},
+    "harvest.export.parquet": {"pyarrow"},
     "cli": {"rich", "typer", "starlette", "uvicorn"},
     "fastapi": {"fastapi", "starlette", *TYPED},
 }

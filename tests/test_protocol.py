@@ -1,5 +1,6 @@
 """ApiV3 against the emulator: the contract, end to end."""
 
+import gzip
 import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -252,6 +253,23 @@ async def test_a_bearer_does_not_follow_a_redirect(service: Service) -> None:
         await service.api().get("/athlete")
     assert caught.value.status_code == 302
     assert len(service.emulator.requests) == 1
+
+
+async def test_a_decoder_gets_the_body_as_it_was_sent_beside_the_plain_one(service: Service) -> None:
+    def decode(plain: bytes, sent: bytes, coding: str) -> tuple[Any, bytes, str]:
+        assert plain == (gzip.decompress(sent) if coding else sent)
+        return json.loads(plain), sent, coding
+
+    api = service.api()
+    small = await api.request("GET", "/athlete/activities", {"per_page": 1, "before": 1}, decode_sent=decode)
+    assert small == ([], b"[]", "")
+    page, sent, coding = await api.request("GET", "/athlete/activities", decode_sent=decode)
+    assert page == await api.get("/athlete/activities")
+    assert (coding, sent[:2]) == ("gzip", b"\x1f\x8b")
+    with pytest.raises(DecodeError):
+        await api.request("GET", "/athlete", decode_sent=lambda plain, sent, coding: json.loads(sent))
+    with pytest.raises(InputError, match="either"):
+        await api.request("GET", "/athlete", decode=json.loads, decode_sent=decode)
 
 
 async def test_put_sends_json_and_post_a_form(service: Service) -> None:

@@ -14,11 +14,11 @@ from typing import Annotated, Any, TypeVar, get_origin
 import pytest
 
 import strava_async
-from strava_async import fastapi, limiter, models, oauth, quota, redis, stores, testing, webhooks
+from strava_async import fastapi, harvest, limiter, models, oauth, quota, redis, stores, testing, webhooks
 
 # What no caller passes: a sentinel, what wraps secrets inside of the library, and what a model was read from.
 OURS = {"Unset", "Hidden", "Body", "Step"}
-PACKAGES = [strava_async, fastapi, limiter, models, oauth, quota, redis, stores, testing, webhooks]
+PACKAGES = [strava_async, fastapi, harvest, limiter, models, oauth, quota, redis, stores, testing, webhooks]
 
 
 def exports(module: ModuleType) -> dict[str, Any]:

@@ -15,16 +15,20 @@ ROOT = Path(__file__).parent.parent
 PAGES = (
     "README.md",
     "docs/accounts.md",
+    "docs/analysis.md",
     "docs/client.md",
     "docs/fastapi.md",
+    "docs/harvest.md",
     "docs/observability.md",
     "docs/porting.md",
     "docs/several-processes.md",
 )
-GO_ON = {"docs/accounts.md", "docs/client.md"}
+GO_ON = {"docs/accounts.md", "docs/client.md", "docs/harvest.md"}
 
-# The program of fastapi.md is told by variables where its Strava is, and that of several-processes.md makes a file.
-OFFLINE = tuple(page for page in PAGES if page not in {"docs/fastapi.md", "docs/several-processes.md"})
+# The program of fastapi.md is told by variables where its Strava is; those of the others make a file.
+OFFLINE = tuple(
+    page for page in PAGES if page not in {"docs/fastapi.md", "docs/harvest.md", "docs/several-processes.md"}
+)
 
 _NAMES = """\
 import asyncio

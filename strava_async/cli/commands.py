@@ -15,7 +15,18 @@ import typer
 from rich.console import Console
 
 import strava_async
+from strava_async.cli.completion import connected_athletes
 from strava_async.cli.config import Options
+from strava_async.cli.endings import (
+    ACCOUNTS_END,
+    DEMO_END,
+    EMULATE_END,
+    LOGIN_END,
+    LOGOUT_END,
+    MAIN_END,
+    QUOTA_END,
+)
+from strava_async.cli.harvest_commands import EXPORT_END, HARVEST_END, PURGE_END, export, harvest, purge
 from strava_async.cli.option_types import ClientId, ClientSecret, Config, EmulatorUrl, RedisServer, Store
 from strava_async.cli.terminal import this_terminal
 from strava_async.cli.webhook_commands import webhook
@@ -28,13 +39,15 @@ Value = TypeVar("Value")
 # Typer's own tracebacks would show local variables, and with them tokens.
 app = typer.Typer(
     name="strava-async",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
 app.add_typer(webhook, name="webhook")
+app.command(epilog=HARVEST_END)(harvest)
+app.command(epilog=EXPORT_END)(export)
+app.command(epilog=PURGE_END)(purge)
 
 
 def run(arguments: Sequence[str] | None) -> int:
@@ -52,19 +65,23 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(epilog=MAIN_END)
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Strava for asyncio and trio."""
+    """Strava for asyncio and trio.
+
+    An application of yours is made at https://www.strava.com/settings/api. Without one, try the demo, or a Strava of
+    your own: strava-async emulate.
+    """
 
 
-@app.command()
+@app.command(epilog=DEMO_END)
 def demo(
     file: Annotated[Path, typer.Option(help="The SQLite file to harvest into.")] = Path("strava-demo.sqlite"),
-    details: Annotated[int, typer.Option(min=0, help="Of how many activities to get details and streams.")] = 200,
+    days: Annotated[int, typer.Option(min=1, help="How far back to harvest, from 2026-06-01.")] = 120,
     speed: Annotated[float, typer.Option(min=1, help="How much faster than yours Strava's clock goes.")] = 45.0,
     seed: Annotated[int, typer.Option(help="Selects the generated athlete.")] = 1,
     plain: Annotated[bool, typer.Option("--plain", help="Write lines, even on a terminal.")] = False,
@@ -73,17 +90,17 @@ def demo(
 
     Makes no network requests. The file is kept: a second run fetches only what is missing.
     """
-    from strava_async.demo.display import LiveScreen
-    from strava_async.demo.plain import PlainScreen
     from strava_async.demo.run import Settings, main
+    from strava_async.display.panel import LiveScreen
+    from strava_async.display.plain import PlainScreen
 
     console = Console(highlight=False)
     lively = console.is_terminal and not console.is_dumb_terminal and console.encoding.startswith("utf")
-    screen = LiveScreen(console) if lively and not plain else PlainScreen(_write_line)
-    raise typer.Exit(main(Settings(file, details, speed, seed), screen))
+    screen = LiveScreen(console) if lively and not plain else PlainScreen(_write_line, seconds=2.0)
+    raise typer.Exit(main(Settings(file, days, speed, seed), screen))
 
 
-@app.command()
+@app.command(epilog=EMULATE_END)
 def emulate(
     host: Annotated[str, typer.Option(help="The interface to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8000,
@@ -115,7 +132,7 @@ def emulate(
     raise typer.Exit(main(Settings(host, port, seed, athletes, hosts, chosen), _write_line))
 
 
-@app.command()
+@app.command(epilog=LOGIN_END)
 def login(
     client_id: ClientId = None,
     client_secret: ClientSecret = None,
@@ -131,7 +148,7 @@ def login(
         bool, typer.Option("--all-or-nothing", help="Keep nothing if something is not granted.")
     ] = False,
 ) -> None:
-    """Connect an athlete: in the browser of this machine, or in any other."""
+    """Connect an athlete, in the browser of this machine or another."""
     from strava_async.cli.login import Settings, main
 
     options = _application(client_id, client_secret, config, store, emulator)
@@ -139,7 +156,7 @@ def login(
     raise typer.Exit(main(settings, this_terminal()))
 
 
-@app.command()
+@app.command(epilog=ACCOUNTS_END)
 def accounts(
     client_id: ClientId = None,
     client_secret: ClientSecret = None,
@@ -155,9 +172,12 @@ def accounts(
     raise typer.Exit(list_accounts(options, this_terminal(), as_json=as_json))
 
 
-@app.command()
+@app.command(epilog=LOGOUT_END)
 def logout(
-    athlete_id: Annotated[int | None, typer.Argument(min=1, help="Which one; not needed if there is only one.")] = None,
+    athlete_id: Annotated[
+        int | None,
+        typer.Argument(min=1, autocompletion=connected_athletes, help="Which one; not needed if there is only one."),
+    ] = None,
     client_id: ClientId = None,
     client_secret: ClientSecret = None,
     config: Config = None,
@@ -174,7 +194,7 @@ def logout(
     raise typer.Exit(log_out(Logout(options, athlete_id, everybody, force), this_terminal()))
 
 
-@app.command()
+@app.command(epilog=QUOTA_END)
 def quota(
     file: Annotated[
         Path | None, typer.Option(show_default=False, help="The file of a SqliteRateLimiter. Makes no requests.")
@@ -185,7 +205,13 @@ def quota(
         str | None, typer.Option(show_default=False, help="Whose quota. Else the file's only one, or the client id's.")
     ] = None,
     athlete: Annotated[
-        int | None, typer.Option(min=1, show_default=False, help="With whose token to ask Strava. Else anyone's.")
+        int | None,
+        typer.Option(
+            min=1,
+            show_default=False,
+            autocompletion=connected_athletes,
+            help="With whose token to ask Strava. Else anyone's.",
+        ),
     ] = None,
     client_id: ClientId = None,
     client_secret: ClientSecret = None,

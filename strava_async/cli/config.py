@@ -21,6 +21,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import anyio
 
@@ -176,9 +177,9 @@ async def python_of(options: Options, store: BasicTokenStore, athlete_id: int) -
 
 
 def open_strava(
-    options: Options, client_id: int, client_secret: str, make: MakeStrava, *, tokens: bool = True
+    options: Options, client_id: int, client_secret: str, make: MakeStrava, *, tokens: bool = True, **more: Any
 ) -> Strava:
-    """Return the application. Nothing is retried: the user can do that.
+    """Return the application. Nothing is retried, unless that is said: the user can do that.
 
     Args:
         options: which application.
@@ -186,6 +187,7 @@ def open_strava(
         client_secret: its secret.
         make: makes it.
         tokens: whether it uses the token file; what is not about an athlete does not need it.
+        more: further arguments of ``Strava``.
     """
     return make(
         client_id,
@@ -193,8 +195,7 @@ def open_strava(
         token_store=token_store(options, client_id) if tokens else None,
         api_url=options.api_url,
         oauth_url=options.oauth_url,
-        retry=ONCE,
-        timeout=TIMEOUT_SECONDS,
+        **{"retry": ONCE, "timeout": TIMEOUT_SECONDS, **more},
     )
 
 

@@ -14,6 +14,7 @@ from redis.exceptions import MovedError, RedisError
 from strava_async.cli.redis_url import RedisUrl
 from strava_async.cli.terminal import UsageError
 from strava_async.errors import StoreError
+from strava_async.limiter.redis import RedisRateLimiter
 from strava_async.limiter.redis_place import RedisPlace
 from strava_async.quota.fleet.state import Fleet
 from strava_async.stores.redis_client import check_client, place, prefix
@@ -49,6 +50,31 @@ async def event_store(url: RedisUrl, application: str) -> AsyncGenerator[RedisEv
 
 
 @asynccontextmanager
+async def limiter(url: RedisUrl, application: str, reserve: float) -> AsyncGenerator[RedisRateLimiter]:
+    """Return a context with the limiter that an application's processes share on a server.
+
+    Args:
+        url: of the server.
+        application: whose quota.
+        reserve: what background work leaves to others.
+
+    Raises:
+        UsageError: the URL is none of a Redis server.
+        LimiterError: the server refuses what is needed.
+    """
+    try:
+        client: Any = from_url(url.url, socket_connect_timeout=TIMEOUT_SECONDS, socket_timeout=TIMEOUT_SECONDS)
+    except (ValueError, TypeError):
+        raise _no_url(url) from None
+    async with client, RedisRateLimiter(client, application=application, reserve=reserve) as shared:
+        yield shared
+
+
+def _no_url(url: RedisUrl) -> UsageError:
+    return UsageError(f"{url.named} is no URL of a Redis server, such as redis://localhost:6379/0")
+
+
+@asynccontextmanager
 async def _server(url: RedisUrl, application: str, command: str, name: str) -> AsyncGenerator[Any]:
     """Return a context with a client of the server that has an application's keys. Errors do not show the URL.
 
@@ -60,7 +86,7 @@ async def _server(url: RedisUrl, application: str, command: str, name: str) -> A
         command: asks for a hash, and is one that the user needs anyway.
         name: of the hash.
     """
-    no_url = UsageError(f"{url.named} is no URL of a Redis server, such as redis://localhost:6379/0")
+    no_url = _no_url(url)
     try:
         client: Any = from_url(url.url, socket_connect_timeout=TIMEOUT_SECONDS, socket_timeout=TIMEOUT_SECONDS)
     except (ValueError, TypeError):

@@ -25,12 +25,13 @@ class RedisUrl:
     named: str
 
 
-def redis_url(given: str | None, environment: Mapping[str, str]) -> RedisUrl | None:
+def redis_url(given: str | None, environment: Mapping[str, str], option: str = "--redis") -> RedisUrl | None:
     """Return the URL that was chosen; None if none was.
 
     Args:
-        given: by ``--redis``.
+        given: by the option.
         environment: where it is looked up else.
+        option: its name.
 
     Raises:
         UsageError: a password is on the command line.
@@ -40,10 +41,10 @@ def redis_url(given: str | None, environment: Mapping[str, str]) -> RedisUrl | N
         return RedisUrl(from_environment, REDIS_URL) if from_environment else None
     if _has_password(given):
         raise UsageError(
-            "--redis: a command line can be read by every user of this machine: "
-            f"put a URL with a password into {REDIS_URL}, and leave --redis out"
+            f"{option}: a command line can be read by every user of this machine: "
+            f"put a URL with a password into {REDIS_URL}, and leave {option} out"
         )
-    return RedisUrl(given, "--redis")
+    return RedisUrl(given, option)
 
 
 @contextmanager

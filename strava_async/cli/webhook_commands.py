@@ -10,15 +10,19 @@ from typing import Annotated
 import typer
 
 from strava_async.cli.config import Options
+from strava_async.cli.endings import EVENTS_END, SUBSCRIBE_END, UNSUBSCRIBE_END, VIEW_END, WEBHOOK_END
 from strava_async.cli.option_types import ClientId, ClientSecret, Config, EmulatorUrl, RedisServer
 from strava_async.cli.terminal import this_terminal
 
 webhook = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="The application's webhook subscription, and its events."
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="The application's webhook subscription, and its events.",
+    epilog=WEBHOOK_END,
 )
 
 
-@webhook.command()
+@webhook.command(epilog=SUBSCRIBE_END)
 def subscribe(
     callback_url: Annotated[str, typer.Argument(metavar="URL", help="Where the service waits for events.")],
     client_id: ClientId = None,
@@ -41,7 +45,7 @@ def subscribe(
     raise typer.Exit(subscribe_webhook(options, callback_url, verify_token, this_terminal()))
 
 
-@webhook.command()
+@webhook.command(epilog=VIEW_END)
 def view(
     client_id: ClientId = None,
     client_secret: ClientSecret = None,
@@ -56,7 +60,7 @@ def view(
     raise typer.Exit(view_webhook(options, this_terminal(), as_json=as_json))
 
 
-@webhook.command()
+@webhook.command(epilog=UNSUBSCRIBE_END)
 def unsubscribe(
     subscription_id: Annotated[
         int | None, typer.Argument(metavar="ID", min=1, help="Which one; not needed, since there is only one.")
@@ -73,7 +77,7 @@ def unsubscribe(
     raise typer.Exit(unsubscribe_webhook(options, subscription_id, this_terminal()))
 
 
-@webhook.command()
+@webhook.command(epilog=EVENTS_END)
 def events(
     file: Annotated[
         Path | None, typer.Option(show_default=False, help="The file of a SqliteEventStore. Never made here.")

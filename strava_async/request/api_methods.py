@@ -10,6 +10,7 @@ from strava_async.request.call import api_call
 from strava_async.request.core import View
 from strava_async.request.endpoints import Method
 from strava_async.request.parameters import hide_secrets
+from strava_async.request.results import Decode
 
 if TYPE_CHECKING:
     from strava_async.paging.pages import PageWalk
@@ -80,6 +81,7 @@ class ApiMethods(View):
         body: Any = None,
         form: Mapping[str, Any] | None = None,
         decode: Callable[[bytes], Any] | None = None,
+        decode_sent: Callable[[bytes, bytes, str], Any] | None = None,
     ) -> Any:
         """Make any of the four calls above, with a decoder of your own. Costs, waits and raises as they do.
 
@@ -92,11 +94,20 @@ class ApiMethods(View):
             form: the fields of a form in place of ``body``, with PUT.
             decode: makes the result out of the decompressed body of a success; a ValueError that it raises becomes a
                 DecodeError. Not called for an error response. None decodes as ``get`` does.
+            decode_sent: in place of ``decode``, for who keeps bodies compressed: gets the body decompressed, the body
+                as it was sent, and the Content-Encoding of the latter, empty if it was not compressed. What a
+                mock transport of ``http_client`` has decompressed counts as sent like that.
+
+        Raises:
+            InputError: both decoders are given; see ``get`` for what else is raised.
         """
+        if decode is not None and decode_sent is not None:
+            raise InputError("request takes either decode or decode_sent")
         params = dict(params or {})
         hide_secrets(params)
         call = api_call(method, url, params, api_url=self._core.api_url, files=files, body=body, form=form)
-        return await self._core.exchange.run(call, self._tokens, self._options, decode=decode)
+        read = _decoder(decode, decode_sent)
+        return await self._core.exchange.run(call, self._tokens, self._options, decode=read)
 
     def paginate(
         self, url: str, *, per_page: int = 200, limit: int | None = None, prefetch: int = 0, **kwargs: Any
@@ -142,3 +153,13 @@ class ApiMethods(View):
         async for page in Pages(walk, lambda numbers: self.get(url, **params, **numbers), url):
             for item in page:
                 yield item
+
+
+def _decoder(
+    decode: Callable[[bytes], Any] | None, decode_sent: Callable[[bytes, bytes, str], Any] | None
+) -> Decode | None:
+    if decode is not None:
+        return lambda reply: decode(reply.body)
+    if decode_sent is not None:
+        return lambda reply: decode_sent(reply.body, reply.sent.body, reply.sent.content_encoding)
+    return None

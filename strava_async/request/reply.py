@@ -30,9 +30,10 @@ class Reply:
         content_type: the media type of the body, with its parameters.
         content_encoding: how it is compressed; empty if it is not.
         failure: why it could not be decompressed; the body is then as it came, or empty if it is too large.
+        sent: of a reply that was decompressed, the one that came; else the reply itself.
     """
 
-    __slots__ = ("body", "content_encoding", "content_type", "failure", "headers", "status_code")
+    __slots__ = ("_sent", "body", "content_encoding", "content_type", "failure", "headers", "status_code")
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class Reply:
         content_type: str = "",
         content_encoding: str = "",
         failure: DecompressionError | None = None,
+        sent: Reply | None = None,
     ) -> None:
         self.status_code: Final = status_code
         self.headers: Final = headers
@@ -49,9 +51,15 @@ class Reply:
         self.content_type: Final = content_type
         self.content_encoding: Final = content_encoding
         self.failure: Final = failure
+        self._sent: Final = sent
 
     def __repr__(self) -> str:
         return f"<Reply {self.status_code} {self.content_type}>"
+
+    @property
+    def sent(self) -> Reply:
+        """See above."""
+        return self if self._sent is None else self._sent
 
     @property
     def is_too_large(self) -> bool:
@@ -92,11 +100,11 @@ def decompressing_reply(reply: Reply) -> Generator[None, None, Reply]:
         failed = error.with_traceback(None)
         body = b"" if isinstance(failed, TooLargeError) else reply.body
         return _with_body(reply, body, failed)
-    return _with_body(reply, body, None)
+    return _with_body(reply, body, None, sent=reply)
 
 
-def _with_body(reply: Reply, body: bytes, failure: DecompressionError | None) -> Reply:
-    return Reply(reply.status_code, reply.headers, body, reply.content_type, failure=failure)
+def _with_body(reply: Reply, body: bytes, failure: DecompressionError | None, *, sent: Reply | None = None) -> Reply:
+    return Reply(reply.status_code, reply.headers, body, reply.content_type, failure=failure, sent=sent)
 
 
 def too_large(what: str, path: str = "") -> DecodeError:

@@ -26,7 +26,8 @@ from strava_async.request.json_values import decode as decode_json
 from strava_async.request.media import begins_like_html, is_html_type, is_json_type, media_type_of
 from strava_async.request.reply import Reply, decompressed_reply, too_large
 
-Decode = Callable[[bytes], Any]
+Decode = Callable[[Reply], Any]
+"""Makes the value out of a successful reply, whose body is decompressed."""
 
 
 def read(call: Call, reply: Reply, bearer: Hidden[str] | None = None) -> Any:
@@ -55,14 +56,14 @@ def read_json(call: Call, reply: Reply, bearer: Hidden[str] | None, decode: Deco
         call: what was asked.
         reply: what came back, compressed or not.
         bearer: see ``read``.
-        decode: gets the body decompressed, whatever its media type; raises ValueError for what is no JSON.
+        decode: gets the reply decompressed, whatever its media type; raises ValueError for what is no JSON.
 
     Raises:
         StravaError: the reply is no success, its body is no JSON, or too large.
     """
     plain = _success(call, reply, bearer)
     try:
-        return decode(plain.body)
+        return decode(plain)
     except DecodeError as error:
         message = f"{call.method} {call.path}: {error}"
         failed = DecodeError(message, path=call.path, body_excerpt=error.body_excerpt)

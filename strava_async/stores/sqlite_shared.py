@@ -195,6 +195,11 @@ class SharedFile:
                 await finish_in_thread(file.create)
         return file
 
+    def found(self) -> SqliteFile | None:
+        """Return the file; None if there is none. Blocks for microseconds, in any thread."""
+        file = self._resolved()
+        return file if file.exists() else None
+
     def _resolved(self) -> SqliteFile:
         # Every name of a file, symbolic links included, has to lead to the same locks.
         return SqliteFile(os.path.realpath(self.path), self._schema, self._busy_timeout, self._privacy)

@@ -10,6 +10,7 @@ In a test::
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -55,6 +56,8 @@ class Emulator:
         limits: the quota of the first application; None means that of a new one.
         athletes: how many athletes there are.
         years: how far back their activities reach.
+        longest_seconds: about how long the longest of them are; None means hours. Short ones are made in a tenth of
+            the time.
         api_prefix: the path of the API; empty for a base URL without a path.
         latency_seconds: how long each request takes on the clock.
         upload_seconds: how long an upload is processed on the clock.
@@ -87,6 +90,7 @@ class Emulator:
         limits: MeterLimits | None = None,
         athletes: int = 1,
         years: float = 5.0,
+        longest_seconds: float | None = None,
         api_prefix: str = "/api/v3",
         latency_seconds: float = 0.0,
         upload_seconds: float = 2.0,
@@ -102,7 +106,13 @@ class Emulator:
         self.faults = Faults()
         self.quirks = quirks or Quirks()
         self._rng = random.Random(f"applications {seed}")
-        self._people = Population.drawn(athletes, seed=seed, now=self.clock.time(), years=years)
+        self._people = Population.drawn(
+            athletes,
+            seed=seed,
+            now=self.clock.time(),
+            years=years,
+            longest_seconds=math.inf if longest_seconds is None else longest_seconds,
+        )
         self.athlete_ids: tuple[int, ...] = self._people.ids
         self._registry = GrantRegistry(self.quirks)
         first = self.register_application(limits=limits)

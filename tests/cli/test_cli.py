@@ -42,7 +42,7 @@ def test_the_help_breaks_no_path_in_two():
     assert {f"{folder}/config.toml", f"{folder}/tokens.sqlite"} <= set(words)
 
 
-@pytest.mark.parametrize("arguments", [["dance"], ["demo", "--details", "-1"], ["demo", "--speed", "0"]])
+@pytest.mark.parametrize("arguments", [["dance"], ["demo", "--days", "0"], ["demo", "--speed", "0"]])
 def test_a_wrong_argument_is_refused(arguments, capsys):
     assert main(arguments) == 2
     assert "Usage: strava-async" in capsys.readouterr().err
@@ -50,10 +50,10 @@ def test_a_wrong_argument_is_refused(arguments, capsys):
 
 def test_the_demo_writes_lines_where_there_is_no_terminal(tmp_path, capsys):
     path = tmp_path / "demo.sqlite"
-    assert main(["demo", "--file", str(path), "--details", "2"]) == 0
+    assert main(["demo", "--file", str(path), "--days", "3"]) == 0
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
-    assert re.search(r"^  details +2  2 new$", shown, re.MULTILINE)
+    assert re.search(r"^  details +(\d)  \1 new$", shown, re.MULTILINE)
 
 
 @pytest.mark.parametrize("missing", ["typer", "rich", "uvicorn"])

@@ -1,6 +1,5 @@
 """``login``, ``accounts`` and ``logout``: in this process, and as programs against a served emulator."""
 
-import asyncio
 import html
 import io
 import json
@@ -10,7 +9,6 @@ import shlex
 import signal
 import socket
 import stat
-import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -37,13 +35,12 @@ from strava_async.oauth.token_set import TokenSet
 from strava_async.stores.encryption import generate_key
 from strava_async.stores.sqlite import SqliteTokenStore
 from strava_async.testing import Emulator, Fault, serve
-from tests.environment import clean_environment
+from tests.cli.programs import TOKEN, Shell
 from tests.plain_http import NO_TRUST
 
 ROOT = Path(__file__).parent.parent.parent
 URL = "http://emulator.test"
 VARIABLES = {"STRAVA_API_URL": f"{URL}/api/v3", "STRAVA_OAUTH_URL": f"{URL}/oauth"}
-TOKEN = re.compile(r"[0-9a-f]{40}")  # what the emulator's tokens, codes and secrets look like
 Reader = Callable[[], str]
 
 
@@ -572,6 +569,12 @@ def test_nothing_that_a_terminal_obeys_is_written() -> None:
     assert written.getvalue() == b"Ann?[31m? ?nal\n"
 
 
+def test_a_line_of_wide_characters_is_broken_by_its_columns() -> None:
+    out, written = console(width=20)
+    Terminal(out, out, lambda: "").say("  9 ×  競技データが 500; again")
+    assert written.getvalue().decode().splitlines() == ["  9 ×  競技データが", "       500; again"]
+
+
 def test_lines_break_between_words_and_addresses_do_not() -> None:
     out, written = console(width=20)
     Terminal(out, out, lambda: "").say(
@@ -586,82 +589,6 @@ def test_lines_break_between_words_and_addresses_do_not() -> None:
         "  granted  a:read,",
         "           b:read",
     ]
-
-
-class Program:
-    """``strava-async`` in a process of its own, against a served emulator.
-
-    Attributes:
-        out: what it wrote to stdout so far.
-    """
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.out = ""
-
-    async def read_until(self, text: str) -> str:
-        assert self.process.stdout is not None
-        while text not in self.out:
-            line = await self.process.stdout.readline()
-            assert line, self.out
-            self.out += line.decode()
-        return self.out
-
-    async def type(self, text: str | bytes) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(text.encode() if isinstance(text, str) else text)
-        await self.process.stdin.drain()
-
-    async def end(self) -> tuple[int, str]:
-        """End the input; return the exit status and what was written to stderr."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        out, err = await self.process.communicate()
-        self.out += out.decode()
-        assert not TOKEN.search(self.out + err.decode())
-        return await self.process.wait(), err.decode()
-
-
-class Shell:
-    """Starts programs, all with the same home and emulator."""
-
-    def __init__(self, home: Path, emulator: Emulator, url: str) -> None:
-        self.emulator = emulator
-        self.url = url
-        self._processes: list[asyncio.subprocess.Process] = []
-        self._environment = {
-            **clean_environment(),
-            "HOME": str(home),
-            "XDG_CONFIG_HOME": str(home / "config"),
-            "APPDATA": str(home / "config"),
-            "BROWSER": "true",
-            "STRAVA_CLIENT_ID": str(emulator.client_id),
-            "STRAVA_CLIENT_SECRET": emulator.client_secret,
-        }
-
-    async def start(self, command: str, *options: str, **environment: str) -> Program:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "strava_async", command, "--emulator", self.url, *options),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            cwd=ROOT,
-            env={**self._environment, **environment},
-        )
-        self._processes.append(process)
-        return Program(process)
-
-    async def close(self) -> None:
-        """End what a test that failed has left running."""
-        for process in self._processes:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-
-    async def run(self, command: str, *options: str, **environment: str) -> tuple[int, str, str]:
-        program = await self.start(command, *options, **environment)
-        status, err = await program.end()
-        return status, program.out, err
 
 
 @pytest_asyncio.fixture

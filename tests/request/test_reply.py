@@ -471,7 +471,11 @@ def test_a_body_beyond_all_measure_is_a_decode_error_whatever_the_status(
 def test_what_could_not_be_decompressed_is_not_tried_again() -> None:
     plain = decompressed_reply(reply(200, BOMB, content_encoding="gzip"))
     assert (plain.body, plain.content_encoding, plain.is_too_large) == (b"", "", True)
-    for again in (read, lambda call, answer: read_json(call, answer, None, json.loads), fault):
+    for again in (
+        read,
+        lambda call, answer: read_json(call, answer, None, lambda plain: json.loads(plain.body)),
+        fault,
+    ):
         with pytest.raises(DecodeError, match="larger than 64 MB"):
             raise_if_error(again(GET, plain))
     with pytest.raises(DecodeError, match="larger than 64 MB"):
@@ -495,7 +499,12 @@ def test_a_broken_coding_is_reported() -> None:
 def test_no_body_is_none_whatever_its_coding(coding: str) -> None:
     assert read(GET, reply(200, b"", content_encoding=coding)) == {}
     assert read(GET, reply(204, b"garbage", content_encoding=coding)) == {}
-    assert read_json(GET, reply(204, b"garbage", content_encoding=coding), None, bytes) == b""
+    assert (
+        read_json(
+            GET, reply(204, b"garbage", content_encoding=coding), None, lambda plain: plain.body + plain.sent.body
+        )
+        == b""
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -25,32 +26,42 @@ class Population:
         seed: of all their data.
         now: up to when they have been active; Unix seconds.
         years: how far back their activities reach.
+        longest_seconds: about how long their longest activities are.
     """
 
-    def __init__(self, ids: tuple[int, ...], *, seed: int, now: float, years: float) -> None:
+    def __init__(
+        self, ids: tuple[int, ...], *, seed: int, now: float, years: float, longest_seconds: float = math.inf
+    ) -> None:
         self.ids = ids
         self._known = frozenset(ids)
         self._seed = seed
         self._now = now
         self._years = years
+        self._longest_seconds = longest_seconds
         self._bodies = body_cache()
         self._worlds: dict[int, AthleteWorld] = {}
         self._catalogues: dict[int, Catalogue] = {}
 
     @classmethod
-    def drawn(cls, count: int, *, seed: int, now: float, years: float) -> Population:
+    def drawn(cls, count: int, *, seed: int, now: float, years: float, longest_seconds: float = math.inf) -> Population:
         """Return that many athletes, whose ids follow from the seed."""
         if count < 1:
             raise ValueError("an emulator has at least one athlete")
         ids = random.Random(f"athletes {seed}").sample(range(10_000_000, 100_000_000), count)
-        return cls(tuple(ids), seed=seed, now=now, years=years)
+        return cls(tuple(ids), seed=seed, now=now, years=years, longest_seconds=longest_seconds)
 
     def world(self, athlete_id: int) -> AthleteWorld:
         """Return the data of an athlete; ``KeyError`` if there is none of that id."""
         world = self._worlds.get(athlete_id)
         if world is None:
             self._check(athlete_id)
-            invention = _INVENTIONS.get(athlete_id, seed=self._seed, now=self._now, years=self._years)
+            invention = _INVENTIONS.get(
+                athlete_id,
+                seed=self._seed,
+                now=self._now,
+                years=self._years,
+                longest_seconds=self._longest_seconds,
+            )
             world = self._worlds[athlete_id] = invention.world()
         return world
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from strava_async.testing.world.bounded_cache import BoundedCache
 from strava_async.testing.world.plan import people
 from strava_async.testing.world.plan.activities import ActivityFactory, start_at
 from strava_async.testing.world.plan.gear import GearInventory
-from strava_async.testing.world.plan.habits import on_foot, plan
+from strava_async.testing.world.plan.habits import on_foot, plan, shortened
 from strava_async.testing.world.plan.people import Person
 from strava_async.testing.world.plan.timezones import DAY, start_of
 from strava_async.testing.world.record.recording import Recording
@@ -60,7 +61,9 @@ class Invention:
         )
 
 
-def invent(athlete_id: int, *, seed: int, now: float, years: float = 5.0) -> Invention:
+def invent(
+    athlete_id: int, *, seed: int, now: float, years: float = 5.0, longest_seconds: float = math.inf
+) -> Invention:
     """Invent an athlete; for the arguments see ``generate_athlete``. Five years take some 150 ms."""
     key, since = f"{seed}:{athlete_id}", now - years * _YEAR
     rng, someone = _born(key, athlete_id, since)
@@ -71,6 +74,8 @@ def invent(athlete_id: int, *, seed: int, now: float, years: float = 5.0) -> Inv
     planned_activities = plan(rng, home=someone.home, since=since, now=now)
     if not someone.cycles:
         planned_activities = on_foot(random.Random(f"{key}:on foot"), planned_activities)
+    if longest_seconds < math.inf:
+        planned_activities = shortened(planned_activities, longest_seconds)
     for planned in sorted(planned_activities, key=start_at):
         summary, recording = factory.make(planned)
         if start_of(summary) + summary["elapsed_time"] > now:
@@ -96,10 +101,12 @@ class KeptInventions:
     def __init__(self, limit: int = _KEPT_ACTIVITIES) -> None:
         self._cache: BoundedCache[Invention] = BoundedCache(limit, lambda invention: 1 + len(invention.activities))
 
-    def get(self, athlete_id: int, *, seed: int, now: float, years: float) -> Invention:
+    def get(self, athlete_id: int, *, seed: int, now: float, years: float, longest_seconds: float) -> Invention:
         """Return what ``invent`` returns."""
-        key = repr((athlete_id, seed, now, years))  # True equals 1, and is another seed
-        return self._cache.get(key, lambda: invent(athlete_id, seed=seed, now=now, years=years))
+        key = repr((athlete_id, seed, now, years, longest_seconds))  # True equals 1, and is another seed
+        return self._cache.get(
+            key, lambda: invent(athlete_id, seed=seed, now=now, years=years, longest_seconds=longest_seconds)
+        )
 
 
 def generate_athlete(athlete_id: int, *, seed: int, now: float, years: float = 5.0) -> AthleteWorld:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from strava_async.testing.world.plan.places import HOLIDAYS, Place
 from strava_async.testing.world.plan.sports import SPORTS, Sport
@@ -105,6 +105,13 @@ def on_foot(rng: random.Random, planned_activities: Iterable[PlannedActivity]) -
             metres = _metres(rng, instead, occasion)
             planned = PlannedActivity(SPORTS[instead], planned.place, planned.wall, metres=metres, occasion=occasion)
         yield planned
+
+
+def shortened(planned_activities: Iterable[PlannedActivity], seconds: float) -> Iterator[PlannedActivity]:
+    """Replace what takes longer by what takes about so long."""
+    for planned in planned_activities:
+        metres = min(planned.metres, planned.sport.speed * seconds)
+        yield replace(planned, metres=metres, seconds=min(planned.seconds, seconds))
 
 
 def _trips(rng: random.Random, home: Place, first: int, last: int) -> Iterator[tuple[int, Place]]:
