@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass, replace
 
-from benchmarks import environments, harvest, request_cost, start_cost, typed
+from benchmarks import environments, many_requests, request_cost, start_cost, typed
 from benchmarks.environments import CORE, FLEET
 from benchmarks.processes import run_python, running, say, serving
 from benchmarks.table import Row, render
@@ -67,8 +67,10 @@ async def measure(plan: Plan, parts: Set[str]) -> list[Row]:
     async with serving() as bench:
         work: dict[str, Callable[[], Awaitable[list[Row]]]] = {
             "request": lambda: request_cost.measure(bench, rounds=plan.request_rounds, requests=plan.requests),
-            "harvest": lambda: harvest.measure(bench, rounds=plan.harvest_rounds, stravalib_share=plan.stravalib_share),
-            "lag": lambda: harvest.measure_lag(bench, rounds=plan.harvest_rounds),
+            "harvest": lambda: many_requests.measure(
+                bench, rounds=plan.harvest_rounds, stravalib_share=plan.stravalib_share
+            ),
+            "lag": lambda: many_requests.measure_lag(bench, rounds=plan.harvest_rounds),
             "start": lambda: start_cost.measure(bench, rounds=plan.import_rounds),
             "typed": lambda: typed.measure(rounds=plan.typed_rounds),
             "limiter": _limiter,

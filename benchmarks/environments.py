@@ -67,6 +67,9 @@ SERVICE = Environment("service", (*_required("examples"), "aiohttp==3.14.5"))
 # Only for `--only fleet`: the emulator, a client, and a client of Redis.
 FLEET = Environment("fleet", (*_required("testing"), *_required("fast"), *_required("redis")))
 
+# Only for `python -m benchmarks.harvest`.
+HARVEST = Environment("harvest", (*_required("testing"), *_required("fast")))
+
 
 def make(environment: Environment) -> None:
     """Make an environment if it is missing or out of date. Takes some ten seconds."""

@@ -11,7 +11,7 @@ from benchmarks.__main__ import ALL as ALL_PARTS
 from benchmarks.__main__ import FULL, PARTS, QUICK
 from benchmarks.bodies import DISTINCT, SMALL_BYTES, Bodies, make_bodies
 from benchmarks.environments import ALL, clean_environ
-from benchmarks.harvest import lag_rows
+from benchmarks.many_requests import lag_rows
 from benchmarks.server import Answers, listen, url_of
 from benchmarks.table import Row, alternate, best, median, ratio, render
 from strava_async import ApiV3

@@ -11,8 +11,8 @@ from strava_async.harvest.turns import Turns
 CALLERS = 20
 
 
-async def share(session: Session, lanes: dict[int, Lane]) -> None:
-    """Let callers share the athletes' tasks, until there are none."""
+async def share(session: Session, lanes: dict[int, Lane], callers: int) -> None:
+    """Let so many callers share the athletes' tasks, until there are none."""
     turns = Turns(list(lanes.values()))
 
     async def call() -> None:
@@ -31,5 +31,5 @@ async def share(session: Session, lanes: dict[int, Lane]) -> None:
                 turns.back(lane)
 
     async with TaskGroup() as tasks:
-        for _ in range(CALLERS):
+        for _ in range(callers):
             tasks.start_soon(call)

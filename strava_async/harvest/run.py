@@ -13,7 +13,7 @@ from strava_async.application import Strava
 from strava_async.clock import Clock
 from strava_async.errors import InputError
 from strava_async.harvest.base import Changes, HarvestStore
-from strava_async.harvest.callers import share
+from strava_async.harvest.callers import CALLERS, share
 from strava_async.harvest.deletion import delete_athlete, delete_older
 from strava_async.harvest.estimate import RESERVE, Estimate, estimated
 from strava_async.harvest.lane import Lane
@@ -46,10 +46,11 @@ class Harvest:
         keep: how long what came may be kept; it is fetched again before that, as long as it is wanted, and deleted
             then. None keeps it until Strava does not have it any more, or it is deleted. Strava allows seven days.
         plan: what is wanted.
+        concurrency: how many requests are under way at once, at the most.
         clock: tells the time; None means the application's.
 
     Raises:
-        InputError: ``keep`` is no time, or ``plan.since`` lies in the future.
+        InputError: ``keep`` is no time, ``concurrency`` is not 1 or more, or ``plan.since`` lies in the future.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Harvest:
         *,
         keep: timedelta | None,
         plan: Plan = _DEFAULT_PLAN,
+        concurrency: int = CALLERS,
         clock: Clock | None = None,
     ) -> None:
         if keep is not None and not (isinstance(keep, timedelta) and keep > timedelta()):
@@ -66,7 +68,10 @@ class Harvest:
         self._strava = strava.with_options(priority=Priority.BACKGROUND, max_wait=None)
         self._store = store
         self._keep = None if keep is None else keep.total_seconds()
+        if type(concurrency) is not int or concurrency < 1:
+            raise InputError("concurrency is a whole number of 1 or more")
         self._plan = plan
+        self._concurrency = concurrency
         self._clock = clock or strava.clock
         plan.check(self._clock.time())
 
@@ -282,7 +287,7 @@ class Harvest:
             state = await self._store.add_athlete(athlete_id)
             lanes[athlete_id] = Lane(athlete_id, self._strava.api(athlete_id), state, session, chunk)
         try:
-            await share(session, lanes)
+            await share(session, lanes, self._concurrency)
         finally:
             with anyio.CancelScope(shield=True):
                 await session.wait_idle()

@@ -13,9 +13,11 @@ from typing import Protocol
 from strava_async.clock import Clock
 from strava_async.errors import StoreError
 from strava_async.harvest.sqlite_batches import Batches
+from strava_async.harvest.sqlite_schema import SCHEMA
 from strava_async.stores.sqlite_shared import SharedFile
 
 LOCK = "harvest"
+CHECKED_BYTES = 256 << 20
 
 
 class Lock(Protocol):
@@ -72,7 +74,7 @@ class Hold:
         if self._lock is not None and self._lock.held():
             self._holders += 1
             return
-        await self._file.read(_check)  # it may take seconds, in which others can write
+        await self._file.read(check)  # meanwhile others can write
         lock = self._try_lock()
         if lock is None:
             who = await self._batches.run(_holder)
@@ -93,11 +95,18 @@ class Hold:
             self._lock = None
 
 
-def _check(connection: sqlite3.Connection) -> None:
-    """Raise an error for a damaged file, before anything is written."""
-    (verdict,) = connection.execute("pragma quick_check(1)").fetchone()
-    if verdict != "ok":
-        raise sqlite3.DatabaseError(verdict)
+def check(connection: sqlite3.Connection, most_bytes: int = CHECKED_BYTES) -> None:
+    """Raise an error for a damaged file, before anything is written.
+
+    All of it is read, which takes half a second at the most. In a larger file the table of the bodies is left out,
+    which is nearly all of it: what is damaged there is an error where it is read.
+    """
+    (size,) = connection.execute("select page_count * page_size from pragma_page_count, pragma_page_size").fetchone()
+    tables = [name for name in SCHEMA.tables if name != "resources"] if size > most_bytes else ["1"]
+    for table in tables:
+        (verdict,) = connection.execute(f"pragma quick_check({table})").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
 
 
 def _note(connection: sqlite3.Connection, note: str) -> None:

@@ -32,7 +32,8 @@ class SqliteHarvestStore:
 
     Args:
         path: the file; its directory exists.
-        directory: in place of the path; made if it is not there. While an athlete is harvested, a file is open for it.
+        directory: in place of the path; made if it is not there. For each athlete that is harvested one file is open,
+            and a few hundred more.
         private: False accepts files that other users may read.
         clock: tells since when a file is held; None means the machine's.
 

@@ -1,7 +1,7 @@
 """What came for several athletes is written together: ``Writer``.
 
 A transaction costs as much as a request, and the bodies that are in it next to nothing. So who has something to write
-waits until half of those who ask have something, too, but not longer than ``TOGETHER_SECONDS``.
+waits until two of three have something, too, but not longer than ``TOGETHER_SECONDS``.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class Writer:
             await self._enough.wait()
 
     def _check(self) -> None:
-        if self._asking <= len(self._waiting):
+        if 2 * self._asking <= len(self._waiting):
             self._enough.set()
 
     async def _write_together(self, batch: Sequence[_Write]) -> None:

@@ -48,6 +48,10 @@ class Reserve:
         """Return the interactive calls per second, ``elapsed`` seconds into the quarter hour."""
         return (self._before + self._starts) / (QUARTER_SECONDS + max(elapsed, 0.0))
 
+    def most(self, limit: int) -> float:
+        """Return the most that is ever reserved of a window, by its limit."""
+        return max(_MOST_OF_QUARTER, self._share) * limit
+
     def quarter_left(self, limit: int, free: float, rate: float) -> float:
         """Return the seconds before the end of the quarter hour at which the reserve falls below ``free``."""
         return seconds_left(QUARTER, self._share, limit, free, rate)

@@ -79,6 +79,8 @@ class Waits:
                 if meter.limit is None or meter.usage is None or window.may_be_over(ends, now):
                     continue
                 free = meter.free(out) if after_answers else meter.room(out) - out
+                if free > reserve.most(meter.limit):
+                    continue  # as mostly; and of a day, what is added below makes it more
                 if meter is budget.day:
                     # One answer alone would count for hours, and background calls may be the only ones.
                     if budget.is_day_in_doubt():

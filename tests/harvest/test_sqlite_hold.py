@@ -1,0 +1,68 @@
+"""A file that is held: how it is checked, and how many are open at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+
+from strava_async.errors import StoreError
+from strava_async.harvest import Changes, SqliteHarvestStore
+from strava_async.harvest.sqlite_hold import check
+from strava_async.harvest.sqlite_parts import MOST_OPEN
+from tests.harvest.contract import listed, made_row, stored
+
+pytestmark = pytest.mark.anyio
+
+HELD = MOST_OPEN + 40
+
+
+async def damaged(path: Path, table: str) -> None:
+    """Make a file with a page of a table overwritten."""
+    store = SqliteHarvestStore(path)
+    await listed(store, *(made_row(number, name=f"name {number} " + "x" * 900) for number in range(1, 100)))
+    await store.write(Changes(7, resources=[stored(number, body=b"x" * 6000) for number in range(1, 100)]))
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("pragma wal_checkpoint(truncate)")
+        (page_size,) = db.execute("pragma page_size").fetchone()
+        (root,) = db.execute("select rootpage from sqlite_master where name = ?", (table,)).fetchone()
+    with path.open("r+b") as file:
+        file.seek((root - 1) * page_size)
+        file.write(b"\xff" * page_size)
+
+
+@pytest.mark.parametrize("most_bytes", [0, 1 << 30])
+async def test_a_damaged_table_of_rows_is_found_in_a_file_of_any_size(tmp_path: Path, most_bytes: int) -> None:
+    await damaged(tmp_path / "h.sqlite", "activities")
+    with contextlib.closing(sqlite3.connect(tmp_path / "h.sqlite")) as db, pytest.raises(sqlite3.DatabaseError):
+        check(db, most_bytes)
+
+
+async def test_the_bodies_of_a_large_file_are_not_read_to_open_it(tmp_path: Path) -> None:
+    await damaged(tmp_path / "h.sqlite", "resources")
+    with contextlib.closing(sqlite3.connect(tmp_path / "h.sqlite")) as db:
+        check(db, 0)
+        with pytest.raises(sqlite3.DatabaseError):
+            check(db)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+async def test_of_many_athletes_that_are_held_few_files_are_open(tmp_path: Path) -> None:
+    store = SqliteHarvestStore(directory=tmp_path / "d")
+    before = len(os.listdir("/proc/self/fd"))
+    async with contextlib.AsyncExitStack() as stack:
+        for athlete_id in range(1, HELD + 1):
+            await stack.enter_async_context(store.hold(athlete_id))
+            await listed(store, made_row(athlete_id), athlete_id=athlete_id)
+        for athlete_id in range(1, HELD + 1):
+            await store.write(Changes(athlete_id, resources=[stored(athlete_id)]))
+        locks, files = HELD, 5 * MOST_OPEN
+        assert len(os.listdir("/proc/self/fd")) - before < locks + files
+        with pytest.raises(StoreError, match="in use"):
+            async with SqliteHarvestStore(directory=tmp_path / "d").hold(1):
+                pass
+    assert (await store.counts()).activities == HELD
