@@ -52,7 +52,7 @@ async def emulated() -> AsyncGenerator[Strava]:
     """Open an emulator in this process, whose quota allows everything within a quarter hour."""
     from strava_async.testing import Emulator, MeterLimits
 
-    emulator = Emulator(years=0.3, limits=MeterLimits(10_000, 10_000, 10_000, 10_000))
+    emulator = Emulator(years=0.3, longest_seconds=1_800, limits=MeterLimits(10_000, 10_000, 10_000, 10_000))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(emulator.app)) as http_client:
         strava = Strava(emulator.client_id, emulator.client_secret, http_client=http_client)
         page = await strava.authorization_url("http://localhost/callback", SCOPE, "a state")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -13,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
 import strava_async
 from strava_async import Strava, TokenSet, WebhookEvent
-from strava_async.harvest import Followed
+from strava_async.cli.commands import app
+from strava_async.display import events
+from strava_async.harvest import Counts, Followed
 from strava_async.harvest.estimate import Work, estimated
 from strava_async.harvest.kinds import RULES
 from strava_async.harvest.listing import PER_PAGE, renewal_seconds
@@ -28,6 +32,7 @@ from tests import typed_blocks
 from tests.environment import clean_environment
 
 PAGE = (Path(__file__).parent.parent / "docs" / "harvest.md").read_text(encoding="utf-8")
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 PROGRAM, *BLOCKS = typed_blocks.blocks_of("docs/harvest.md")
 DAY = 86_400.0
 MIDNIGHT = 20_000 * DAY
@@ -51,7 +56,7 @@ def test_the_program_harvests_and_finds_nothing_to_do_when_it_runs_again(tmp_pat
 
 @pytest.mark.asyncio
 async def test_the_other_blocks_run_one_after_the_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    emulator = Emulator(years=0.1, limits=ROOM)
+    emulator = Emulator(years=0.1, limits=ROOM, longest_seconds=600.0)
     granted = emulator.grant(athlete_id := emulator.athlete_ids[0])
     token = TokenSet(granted["access_token"], granted["refresh_token"], granted["expires_at"], athlete_id=athlete_id)
     async with serve(emulator) as url:
@@ -101,6 +106,28 @@ def test_the_page_names_all_kinds_and_columns() -> None:
             db.executescript(statements)
         columns = {row[1] for table in ("activities", "resources") for row in db.execute(f"pragma table_info({table})")}
     assert columns - named == {"start", "has_distance", "stamps", "stamp", "empty", "seen_in"}
+
+
+def test_the_commands_that_are_shown_are_understood() -> None:
+    command = get_command(app)
+    shown = [
+        *re.findall(r"^\$ strava-async (.*?)(?: +#.*)?$", PAGE, re.M),
+        *re.findall(r"`strava-async (harvest --.*?)`", README),
+    ]
+    assert len(shown) == 5 + 1
+    for line in shown:
+        name, *arguments = shlex.split(line)
+        command.commands[name].make_context(name, [*arguments])  # raises for what it does not know
+    named = set(re.findall(r"`(--[a-z-]+)", PAGE))
+    known = {option for each in command.commands.values() for parameter in each.params for option in parameter.opts}
+    assert named - known == {"--help"}
+
+
+def test_the_page_has_the_events_of_the_command_line() -> None:
+    told = re.findall(r"^``(\w+)``  ", events.__doc__ or "", re.M)
+    assert told == re.findall(r"^\| `(message|progress|waiting|estimate|failure|end)` \|", PAGE, re.M)
+    fields = re.findall(r"``(\w+)``", events.__doc__ or "")
+    assert set(fields) <= set(re.findall(r"`(\w+)`", PAGE)) | set(Counts.__dataclass_fields__)
 
 
 def _quota(reads: int) -> Quota:

@@ -312,7 +312,7 @@ def test_the_example_of_a_harvest_runs_offline_and_is_short(tmp_path):
 @pytest.mark.asyncio
 async def test_the_example_of_a_harvest_goes_on_without_what_strava_cannot_serve(tmp_path):
     file = tmp_path / "harvest.sqlite"
-    strava = Emulator(years=0.2, limits=MeterLimits(2_000, 20_000, 1_000, 10_000))
+    strava = Emulator(years=0.2, longest_seconds=600, limits=MeterLimits(2_000, 20_000, 1_000, 10_000))
     newest = strava.world().activities[-3:]
     bad = newest[-1]["id"]
     strava.faults.add(Fault.html(200), path=f"/activities/{bad}", times=None)

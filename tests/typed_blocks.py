@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = (
     "README.md",
     "docs/accounts.md",
+    "docs/analysis.md",
     "docs/client.md",
     "docs/fastapi.md",
     "docs/harvest.md",

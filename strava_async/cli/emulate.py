@@ -28,8 +28,8 @@ Its athletes, tokens and secrets are made up, and forgotten at the end.
 To play an athlete, who records activities and removes applications:
   {url}/
 
-To connect an athlete from another terminal; accounts, logout and webhook take
-the same {options}:
+To connect an athlete from another terminal; accounts, harvest, logout and
+webhook take the same {options}:
   strava-async login --emulator {url}{credentials}
 
 The page where an athlete connects, which leads to a service of yours at

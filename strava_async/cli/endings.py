@@ -16,7 +16,7 @@ MAIN_END = epilog(
     statuses={75: "harvest --no-wait: the quota is spent", 130: "Ctrl-C ended it"},
     variables=(*APPLICATION, "STRAVA_REDIS_URL", "STRAVA_VERIFY_TOKEN"),
 )
-DEMO_END = epilog({"strava-async demo --details 50": "", "strava-async demo --plain": "lines in place of the panel"})
+DEMO_END = epilog({"strava-async demo --days 30": "a month", "strava-async demo --plain": "lines, and no panel"})
 EMULATE_END = epilog(
     {
         "strava-async emulate --athletes 3": "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -176,7 +176,7 @@ class _Work:
         if console.is_terminal:
             console.show_cursor()
         progress = None if self._observer is None else self._observer.progress
-        stored = {} if progress is None else progress.counts.stored
+        stored: Mapping[Kind, int] = {} if progress is None else progress.counts.stored
         came = ", ".join(f"{stored[kind]:,} {noun(kind, stored[kind])}" for kind in Kind if stored.get(kind))
         done = f"{came} came into {self._job.settings.data.path}; the" if came else "The"
         self._job.terminal.complain(f"Stopped. {done} same command goes on from there.")

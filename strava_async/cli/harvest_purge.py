@@ -13,7 +13,7 @@ from strava_async.cli.harvest_values import duration
 from strava_async.cli.terminal import DONE, Terminal, UsageError, run
 from strava_async.display.wording import plural
 from strava_async.errors import InputError
-from strava_async.harvest.export.retention import remove_athlete, withdraw
+from strava_async.harvest.deletion import delete_athlete, delete_older
 from strava_async.harvest.store_sqlite import SqliteHarvestStore
 
 
@@ -72,11 +72,5 @@ async def _what(store: SqliteHarvestStore, settings: PurgeSettings, before: floa
 
 async def _delete(store: SqliteHarvestStore, settings: PurgeSettings, before: float | None) -> int:
     if before is not None:
-        deleted = await store.purge(before)
-        await withdraw(store, before)
-        return deleted
-    athlete_id = settings.athlete_id or 0
-    held = await store.counts(athlete_id)
-    await store.delete_athlete(athlete_id)
-    await remove_athlete(store, athlete_id)
-    return held.activities + sum(held.resources.values())
+        return await delete_older(store, before)
+    return await delete_athlete(store, settings.athlete_id or 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from strava_async.cli.terminal import UsageError
@@ -91,17 +90,16 @@ def share(text: str) -> float:
     return value
 
 
-def plan_of(kinds: str | None, since_at: float | None, sport_types: Iterable[str] = ()) -> Plan:
+def plan_of(kinds: str | None, since_at: float | None) -> Plan:
     """Return the plan of ``--kinds details,streams``; None is what is harvested by default.
 
     Raises:
         UsageError: there is no such kind.
     """
-    chosen = list(sport_types) or None
     if kinds is None:
-        return Plan(since=since_at, sport_types=chosen)
+        return Plan(since=since_at)
     names = [name.strip() for name in kinds.split(",") if name.strip()]
     try:
-        return Plan.of(names, since=since_at, sport_types=chosen)
+        return Plan.of(names, since=since_at)
     except InputError as error:
         raise UsageError(f"--kinds: {error}") from None

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +19,7 @@ DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
 Ask = Callable[[str, bool], str]
 
+_SECOND_COLUMN = "\0"
 _UNBOUNDED = 10_000  # columns: a pipe or file has no width
 
 
@@ -106,8 +108,11 @@ def _fitted(line: str, width: int) -> str:
     """
     name = re.match(r"  \w.*? {2,}", line)
     indent = " " * (name.end() if name else 0)
-    too_long = any(len(indent + word) > width for word in line.split())
-    return line if too_long else textwrap.fill(line, width, subsequent_indent=indent, break_on_hyphens=False)
+    too_long = any(cell_len(indent + word) > width for word in line.split())
+    # textwrap counts characters: to one that takes two columns belongs another that nobody sees.
+    counted = "".join(c + _SECOND_COLUMN * (cell_len(c) - 1) for c in line)
+    filled = textwrap.fill(counted, width, subsequent_indent=indent, break_on_hyphens=False)
+    return line if too_long else filled.replace(_SECOND_COLUMN, "")
 
 
 def _read_line() -> str:

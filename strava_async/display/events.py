@@ -76,7 +76,7 @@ class EventScreen:
         """Write the end."""
         outcome, progress = result.outcome, result.frame.progress
         fields = {"complete": outcome.complete, "resume_at": outcome.resume_at, "counts": counts_fields(outcome.counts)}
-        kinds = progress.kinds if progress is not None else {}
+        kinds: Mapping[Kind, KindProgress] = progress.kinds if progress is not None else {}
         self._event("end", result.frame.now, {**fields, "kinds": _kinds_fields(kinds)})
 
     def __enter__(self) -> Self:

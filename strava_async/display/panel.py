@@ -47,7 +47,7 @@ class LiveScreen:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._live = Live(console=console, auto_refresh=False, vertical_overflow="visible")
+        self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
 
     def say(self, text: str) -> None:
         """Print a line, above the panel if there is one."""

@@ -14,6 +14,7 @@ from strava_async.harvest.estimate import Estimate
 from strava_async.quota.values import QUARTER_SECONDS
 
 FRAME_SECONDS = 0.1
+_LEAST_SECONDS = 1.0
 _SHARE = 20  # of the time that passes, estimating takes one part in so many
 
 
@@ -31,7 +32,7 @@ async def shown(
     Args:
         observer: observes the harvest.
         screen: shows it.
-        estimate: returns what the harvest will take. Called at the beginning, when all lists were read, and in each
+        estimate: returns what the harvest will take. Called when something has come, when all lists were read, in each
             quarter hour of Strava's clock, and when the quota becomes known or changes. All that is held is looked at
             each time.
         seconds: between two frames.
@@ -46,18 +47,22 @@ async def shown(
 
     async def keep_estimating(ask: Callable[[], Awaitable[Estimate]]) -> None:
         known: object = None
+        next_at = 0.0
         while True:
             frame = observer.frame()
             progress = frame.progress
-            listed = progress is not None and progress.athletes_listed >= progress.athletes_total
+            began_at = clock.monotonic()
+            if progress is None or began_at < next_at:  # before anything has come, the quota is not known
+                await clock.sleep(seconds)
+                continue
+            listed = progress.athletes_listed >= progress.athletes_total
             # Asked again too when the quota is known, which the first answer tells.
             due = (listed, frame.now // QUARTER_SECONDS, frame.quota.read_day.limit)
-            began_at = clock.monotonic()
             if due != known:
                 known = due
                 with suppress(StravaError):  # the harvest itself will say so
                     observer.note_estimate(await ask())
-            await clock.sleep(max(1.0, _SHARE * (clock.monotonic() - began_at)))
+            next_at = began_at + max(_LEAST_SECONDS, _SHARE * (clock.monotonic() - began_at))
 
     with screen:
         async with TaskGroup() as tasks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 
 from strava_async.display.frame import Frame, Result, Row, Waiting
@@ -112,7 +112,8 @@ def done_text(frame: Frame) -> tuple[str, str]:
     if estimate is None:
         return "estimating when it is done", ""
     if estimate.done_at is None:
-        return "never done: the quota does not suffice", "for renewing everything before it is too old"
+        whose = "" if estimate.quota_is_known else "with a new application's quota, "
+        return "never done: the quota does not suffice", f"{whose}for renewing everything before it is too old"
     if not estimate.requests:
         return "nothing left to ask for now", ""
     at = date_and_time(estimate.done_at, frame.now, frame.heading.zone)
@@ -145,7 +146,8 @@ def reasons(failures: Iterable[Failure], failed: int) -> list[str]:
 def results(result: Result) -> list[Row]:
     """Return the result of a harvest, as rows."""
     outcome, progress = result.outcome, result.frame.progress
-    counts, kinds = outcome.counts, progress.kinds if progress is not None else {}
+    counts = outcome.counts
+    kinds: Mapping[Kind, KindProgress] = progress.kinds if progress is not None else {}
     rows = [Row("listed", f"{counts.listed:,}", "activities on the pages that were read")]
     if progress is not None and progress.athletes_listed == progress.athletes_total:
         rows = [Row("activities", f"{progress.activities:,}", f"{counts.listed:,} listed")]

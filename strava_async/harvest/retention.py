@@ -17,7 +17,7 @@ import math
 
 from strava_async.clock import Clock
 from strava_async.harvest.base import HarvestStore
-from strava_async.harvest.export.retention import withdraw
+from strava_async.harvest.deletion import delete_older
 from strava_async.harvest.listing import DAY_SECONDS, pass_seconds
 from strava_async.harvest.timekeeper import Timekeeper
 
@@ -82,8 +82,7 @@ class Retention:
         if is_due and last is None:  # nothing in it is old, and from now on it is known how much time passes
             await self._store.set_setting(PURGED_AT, repr(now))
         if (is_due or has_deleted) and not self._is_shared:
-            await self._store.purge(-math.inf)
-            await withdraw(self._store, -math.inf)
+            await delete_older(self._store, -math.inf)
 
     @property
     def _interval(self) -> float:
@@ -92,8 +91,7 @@ class Retention:
     async def _purge(self, now: float) -> None:
         self._due_at = self._clock.monotonic() + self._interval
         instant = -math.inf if self._keep is None else now - self._keep
-        self.purged += await self._store.purge(instant)
-        await withdraw(self._store, instant)
+        self.purged += await delete_older(self._store, instant)
         await self._store.set_setting(PURGED_AT, repr(now))
 
 

@@ -14,8 +14,8 @@ from strava_async.clock import Clock
 from strava_async.errors import InputError
 from strava_async.harvest.base import Changes, HarvestStore
 from strava_async.harvest.callers import CALLERS, share
+from strava_async.harvest.deletion import delete_athlete, delete_older
 from strava_async.harvest.estimate import RESERVE, Estimate, estimated
-from strava_async.harvest.export.retention import remove_athlete, withdraw
 from strava_async.harvest.lane import Lane
 from strava_async.harvest.listing import DAY_SECONDS
 from strava_async.harvest.outcome import Followed, Outcome, Progress, Slice
@@ -87,10 +87,10 @@ class Harvest:
         """Fetch all that is wanted, and wait for quota as long as it takes: hours, or days.
 
         Athletes take turns, one request each; of each the newest activities come first. What is older than ``keep`` is
-        deleted first, and each day. It costs a request for every 200 activities of a list, of which only the last weeks
-        are read again within a week, and those that the plan names. What fails is noted, and asked for again later:
-        after 15 minutes, an hour, six hours, a day. A run that lasts for days begins anew each day, where it is quickly
-        through with what is there.
+        deleted as soon as answers have confirmed the time, and each day. It costs a request for every 200 activities of
+        a list, of which only the last weeks are read again within a week, and those that the plan names. What fails is
+        asked for again after 15 minutes, an hour, six hours, a day. A run that lasts for days begins anew each day,
+        where it is quickly through with what is there.
 
         Args:
             athlete_ids: whose; None means every connected athlete.
@@ -188,15 +188,14 @@ class Harvest:
             return Followed.IGNORED
         if not await self._strava.forget_if_revoked(event.owner_id):
             return Followed.UNCONFIRMED
-        await self._store.delete_athlete(event.owner_id)
-        await remove_athlete(self._store, event.owner_id)
+        await delete_athlete(self._store, event.owner_id)
         return Followed.DELETED
 
     async def purge(self, *, athlete_id: int | None = None, older_than: timedelta | None = None) -> int:
         """Delete what is held of an athlete, or what came longer ago; no byte of it is left in the store's files.
 
-        It leaves the store's exports, too. Makes no requests. What is still wanted of what was deleted by age is
-        fetched again by the next run.
+        It leaves the store's exports, too. Makes no requests: an age is by the machine's clock here. What was deleted
+        by age and is still wanted is fetched again by the next run.
 
         Args:
             athlete_id: whose; then everything is deleted.
@@ -212,16 +211,10 @@ class Harvest:
         if (athlete_id is None) == (older_than is None):
             raise InputError("purge takes either athlete_id or older_than")
         if athlete_id is not None:
-            held = await self._store.counts(athlete_id)
-            await self._store.delete_athlete(athlete_id)
-            await remove_athlete(self._store, athlete_id)
-            return held.activities + sum(held.resources.values())
+            return await delete_athlete(self._store, athlete_id)
         if older_than is None or older_than < timedelta():
             raise InputError("older_than is a timedelta of zero or more")
-        instant = self._clock.time() - older_than.total_seconds()
-        deleted = await self._store.purge(instant)
-        await withdraw(self._store, instant)
-        return deleted
+        return await delete_older(self._store, self._clock.time() - older_than.total_seconds())
 
     async def estimate(self, athlete_ids: Iterable[int] | None = None, *, reserve: float = RESERVE) -> Estimate:
         """Return how many requests a run would take from now on, and when it would be done. Makes no requests.

@@ -9,10 +9,12 @@ numbers          no          float64           float64                     doubl
 numbers          yes         float64, NaN      Float64                     double, null
 truth values     no          bool              bool                        bool
 truth values     yes         object, None      boolean                     bool, null
+instants         both        object, None      datetime64[us, UTC], NaT    timestamp[us, UTC], null
+local times      both        object, None      datetime64[us], NaT         timestamp[us], null
 anything else                object, None      object, None                string, null
 ===============  ==========  ================  ==========================  ================
 
-Integers beyond 64 bits, and numbers beyond the range of floats, count as anything else.
+Integers beyond 64 bits, numbers beyond the range of floats, and instants among local times count as anything else.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +55,7 @@ def to_numpy(columns: Columns, kinds: Kinds) -> dict[str, NDArray[Any]]:
         kind, gaps = _kind_of(values, documented)
         if gaps:
             kind = float if kind is int else object if kind is bool else kind
-        if kind is not object:
+        if kind not in (object, datetime):
             with suppress(*_TOO_LARGE):
                 return numpy.array(values, _plain(kind))
         return numpy.fromiter(values, object, len(values))  # numpy.array would make lists a second dimension
@@ -67,6 +70,8 @@ def to_pandas(columns: Columns, kinds: Kinds) -> Any:
     def series(values: list[Any], documented: type | None) -> Any:
         kind, gaps = _kind_of(values, documented)
         try:
+            if kind is datetime:
+                return pandas.Series(values, dtype="datetime64[us, UTC]" if _are_instants(values) else "datetime64[us]")
             return pandas.Series(values, dtype=_NULLABLE[kind] if gaps and kind is not object else _plain(kind))
         except _TOO_LARGE:
             return pandas.Series(values, dtype=object)
@@ -82,16 +87,18 @@ def to_arrow(columns: Columns, kinds: Kinds) -> Any:
     def array(values: list[Any], documented: type | None) -> Any:
         kind, _ = _kind_of(values, documented)
         try:
+            if kind is datetime:
+                return arrow.array(values, arrow.timestamp("us", tz="UTC" if _are_instants(values) else None))
             return arrow.array(values, types[kind])
         except _TOO_LARGE:
-            texts = [None if value is None else json.dumps(value) for value in values]
-            return arrow.array(texts, arrow.string())
+            texts = [None if value is None else json.dumps(value, default=str) for value in values]
+            return arrow.array([text and _utf8(text) for text in texts], arrow.string())
 
     return arrow.table({_utf8(name): array(values, kinds.get(name)) for name, values in columns.items()})
 
 
 def _kind_of(values: list[Any], documented: type | None) -> tuple[type, bool]:
-    """Return what a column holds, int, float, bool or object, and whether it has gaps."""
+    """Return what a column holds, int, float, bool, datetime or object, and whether it has gaps."""
     came = set[type](map(type, values))
     gaps = type(None) in came
     came.discard(type(None))
@@ -99,7 +106,13 @@ def _kind_of(values: list[Any], documented: type | None) -> tuple[type, bool]:
         came.add(documented)
     if came == {bool} or came == {int}:
         return came.pop(), gaps
+    if came == {datetime} and _are_instants(values) == all(value.tzinfo is not None for value in values if value):
+        return datetime, gaps
     return (float if came and came <= {int, float} else object), gaps
+
+
+def _are_instants(values: list[Any]) -> bool:
+    return any(value.tzinfo is not None for value in values if value is not None)
 
 
 def _plain(kind: type) -> Any:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, KeysView, Mapping, Sequence
+from datetime import datetime
 from itertools import chain, repeat
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, overload
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, core_schema, from_json
+from pydantic_core import CoreSchema, core_schema
 
+from strava_async.errors import InputError
 from strava_async.models import _frames
 from strava_async.models._fields import LatLng
-from strava_async.models._reading import InvalidValue, OnInvalid, report_invalid
+from strava_async.models._reading import InvalidValue
 from strava_async.models._stream_shapes import by_type, invalid_values_in
 from strava_async.models.stream import Sample, Stream
 from strava_async.models.stream_type import ELEMENTS, StreamType
+from strava_async.tracks import geojson, gpx
+from strava_async.tracks.lines import track_of
+from strava_async.tracks.samples import Samples, read_samples
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -202,6 +207,35 @@ class StreamSet:
         """
         return _frames.to_arrow(self.to_columns(), _COLUMNS)
 
+    def to_geojson(self, properties: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the track as a Feature of GeoJSON (RFC 7946), as JSON's values.
+
+        Longitude first, six decimals, altitudes where all places have one. It is a ``MultiLineString`` where the track
+        crosses the date line, and has no geometry if there are less than two places. Gaps and invalid values are left
+        out.
+
+        Args:
+            properties: of the Feature; values of JSON.
+        """
+        return geojson.feature(track_of(self._samples()), properties or {})
+
+    def to_gpx(self, *, start: datetime | None = None, name: str = "", sport_type: str = "") -> str:
+        """Return the track as a file of GPX 1.1, with heart rate, cadence, temperature and power.
+
+        Gaps and invalid values are left out, and samples without a place.
+
+        Args:
+            start: when the activity began (``start_date``); an aware datetime. None leaves out all times.
+            name: of the track.
+            sport_type: of the track.
+
+        Raises:
+            InputError: ``start`` is not aware.
+        """
+        if start is not None and start.tzinfo is None:
+            raise InputError("start is an aware datetime, such as an activity's start_date")
+        return "".join(gpx.gpx_parts(self._samples(), name=name, sport_type=sport_type, start=start))
+
     def to_json(self) -> str:
         """Return the JSON as it came, as text. ``StreamSet(json.loads(text))`` is equal to this.
 
@@ -227,6 +261,9 @@ class StreamSet:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._size} samples: {', '.join(self._streams) or 'no streams'}>"
+
+    def _samples(self) -> Samples:
+        return read_samples({kind: stream.raw for kind, stream in self._streams.items()})
 
     def _sample(self, index: int) -> Sample:
         streams = map(self._streams.get, StreamType)
@@ -258,23 +295,3 @@ class StreamSet:
 
 
 _RAW_OF: Callable[[StreamSet], Any] = attrgetter("raw")
-
-
-def read_streams(text: bytes, on_invalid: OnInvalid = "keep") -> StreamSet:
-    """Return the streams that a body holds.
-
-    Args:
-        text: the body.
-        on_invalid: what to do about invalid values: keep them and log each kind of them once, or raise.
-
-    Raises:
-        ValueError: the body is not JSON.
-        DecodeError: there are any, and ``on_invalid`` is "raise".
-    """
-    try:
-        raw = from_json(text, cache_strings="keys")
-    except ValueError:
-        raw = json.loads(text)  # the standard library accepts unpaired surrogates and deeper nesting
-    streams = StreamSet(raw)
-    report_invalid(streams.misfits, on_invalid)
-    return streams

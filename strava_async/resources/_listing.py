@@ -7,6 +7,7 @@ from typing import Generic, Self, TypeVar
 
 from strava_async.paging.async_only import AsyncOnly
 from strava_async.paging.walk import Pages
+from strava_async.resources._collected import Collected
 
 T = TypeVar("T")
 
@@ -49,9 +50,9 @@ class Listing(AsyncOnly, Generic[T]):
         """Return an iterator over the pages: lists of items, none of which is empty."""
         return self._begin()
 
-    async def collect(self) -> list[T]:
-        """Return all items. Waits for quota as often as necessary."""
-        return [item async for item in self]
+    async def collect(self) -> Collected[T]:
+        """Return all items, as a list with ``to_pandas`` and ``to_arrow``. Waits for quota as often as necessary."""
+        return Collected([item async for item in self])
 
 
 class _Items(AsyncOnly, Generic[T]):

@@ -8,7 +8,8 @@ from typing import Any
 
 from strava_async._types import is_object
 from strava_async.errors import InputError, NotFoundError
-from strava_async.models.stream_set import StreamSet, read_streams
+from strava_async.models._read_streams import read_streams
+from strava_async.models.stream_set import StreamSet
 from strava_async.models.stream_type import StreamType
 from strava_async.request.endpoints import Endpoint, Endpoints
 from strava_async.resources._resource import Resource

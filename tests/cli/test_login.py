@@ -569,6 +569,12 @@ def test_nothing_that_a_terminal_obeys_is_written() -> None:
     assert written.getvalue() == b"Ann?[31m? ?nal\n"
 
 
+def test_a_line_of_wide_characters_is_broken_by_its_columns() -> None:
+    out, written = console(width=20)
+    Terminal(out, out, lambda: "").say("  9 ×  競技データが 500; again")
+    assert written.getvalue().decode().splitlines() == ["  9 ×  競技データが", "       500; again"]
+
+
 def test_lines_break_between_words_and_addresses_do_not() -> None:
     out, written = console(width=20)
     Terminal(out, out, lambda: "").say(

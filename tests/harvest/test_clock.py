@@ -18,6 +18,9 @@ DAY = 86_400.0
 YEAR = 365 * DAY
 KEEP = timedelta(days=7)
 FEW = {"years": 0.03}
+JUMPS = pytest.mark.parametrize(
+    ("anyio_backend", "offset"), [("asyncio", YEAR), ("trio", DAY), ("asyncio", -DAY), ("trio", -YEAR)]
+)
 
 
 def stamps(world: World) -> list[float]:
@@ -25,7 +28,7 @@ def stamps(world: World) -> list[float]:
     return [at for (at,) in found]
 
 
-@pytest.mark.parametrize("offset", [YEAR, DAY, -DAY, -YEAR])
+@JUMPS
 async def test_a_clock_that_jumps_before_a_run_deletes_nothing(tmp_path: Path, offset: float) -> None:
     world = World(tmp_path / "h.sqlite", athletes=2, **FEW)
     async with world.harvest(keep=KEEP) as harvest:
@@ -49,7 +52,7 @@ async def test_a_clock_that_jumps_before_a_run_deletes_nothing(tmp_path: Path, o
     await world.assert_complete()
 
 
-@pytest.mark.parametrize("offset", [YEAR, DAY, -DAY, -YEAR])
+@JUMPS
 async def test_a_clock_that_jumps_during_a_run_deletes_nothing(tmp_path: Path, offset: float) -> None:
     world = World(tmp_path / "h.sqlite", latency_seconds=2.0, **FEW)
 
@@ -65,7 +68,7 @@ async def test_a_clock_that_jumps_during_a_run_deletes_nothing(tmp_path: Path, o
     assert SOME_TUESDAY - 1000 <= min(stamps(world)) <= max(stamps(world)) <= world.clock.time() + 1000
 
 
-@pytest.mark.parametrize("offset", [YEAR, DAY, -DAY, -YEAR])
+@JUMPS
 async def test_a_first_run_with_a_clock_that_is_wrong_stores_everything_with_its_time(
     tmp_path: Path, offset: float
 ) -> None:

@@ -14,7 +14,7 @@ from strava_async.harvest import Followed, Harvest, Kind, Plan, Progress
 from strava_async.testing import Fault
 from strava_async.webhooks import WebhookEvent
 from tests.harvest.test_store_sqlite import found_in
-from tests.harvest.world import LIST, World
+from tests.harvest.world import LIST, World, traces
 
 pytestmark = pytest.mark.anyio
 HOUR = 3600.0
@@ -84,7 +84,11 @@ async def test_an_event_about_somebody_elses_activity_brings_nothing(tmp_path: P
         assert world.rows("select 1 from activities where id = 77") == []
 
 
-@pytest.mark.parametrize("held", [False, True], ids=["of ids that nobody has", "of ids that are held"])
+@pytest.mark.parametrize(
+    ("anyio_backend", "held"),
+    [("asyncio", False), ("trio", True)],
+    ids=["of ids that nobody has", "of ids that are held"],
+)
 async def test_a_thousand_forged_events_cost_an_athlete_twenty_requests_a_day_and_a_list(
     tmp_path: Path, held: bool
 ) -> None:
@@ -126,6 +130,9 @@ async def test_what_more_events_than_are_checked_told_comes_with_the_list(tmp_pa
             await harvest.follow(event(world, number, "update"))
         assert (await harvest.run()).complete
         await world.assert_complete()
+        state = await world.store.state(world.ids[0])
+        assert state is not None
+        assert not state.is_list_due
 
 
 async def test_events_that_come_while_the_list_is_read_are_not_forgotten(tmp_path: Path) -> None:
@@ -194,12 +201,14 @@ async def test_a_deauthorization_is_believed_when_strava_refuses_the_grant(tmp_p
     leaving = event(world, athlete_id, "update", "athlete", authorized="false")
     async with world.harvest() as harvest:
         await harvest.run()
-        numbers = [b"%d" % number for number in (athlete_id, *(a["id"] for a in world.activities(athlete_id)))]
+        mine = [activity["id"] for activity in world.activities(athlete_id)]
+        bytes_of_mine = [b"%d" % athlete_id, *traces(tmp_path, *mine)]
+        assert len(bytes_of_mine) > 2 * len(mine)
         assert await harvest.follow(leaving) == Followed.UNCONFIRMED
-        assert len(await world.bodies(Kind.DETAIL, athlete_id)) == len(numbers) - 1
+        assert len(await world.bodies(Kind.DETAIL, athlete_id)) == len(mine)
         world.emulator.disconnect(athlete_id)
         assert await harvest.follow(leaving) == Followed.DELETED
-        assert found_in(tmp_path, *numbers) == []
+        assert found_in(tmp_path, *bytes_of_mine) == []
         assert await world.store.athlete_ids() == [world.ids[1]]
         assert (await harvest.run()).complete
 
@@ -208,12 +217,15 @@ async def test_purging_deletes_an_athlete_or_what_is_old(tmp_path: Path) -> None
     world = World(tmp_path / "h.sqlite", athletes=2)
     async with world.harvest(Plan.of(["details"])) as harvest:
         await harvest.run()
+        of_both = [traces(tmp_path, *(a["id"] for a in world.activities(one))) for one in world.ids]
         count = len(world.activities(world.ids[0]))
         assert await harvest.purge(athlete_id=world.ids[0]) == 2 * count
+        assert found_in(tmp_path, b"%d" % world.ids[0], *of_both[0]) == []
         assert await harvest.purge(athlete_id=world.ids[0]) == 0
         world.clock.advance(HOUR)
         assert await harvest.purge(older_than=timedelta(hours=2)) == 0
         assert await harvest.purge(older_than=timedelta(minutes=30)) == 2 * len(world.activities(world.ids[1]))
+        assert found_in(tmp_path, *of_both[1]) == []
         for arguments in ({}, {"athlete_id": 1, "older_than": timedelta(1)}, {"older_than": timedelta(-1)}):
             with pytest.raises(InputError):
                 await harvest.purge(**arguments)  # type: ignore[arg-type]

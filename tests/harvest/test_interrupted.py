@@ -70,7 +70,7 @@ async def test_a_token_that_expires_in_the_middle_is_renewed(tmp_path: Path) -> 
 async def test_a_grant_that_ends_in_the_middle_ends_that_athlete_alone_and_stays_to_be_followed(
     tmp_path: Path,
 ) -> None:
-    world = World(tmp_path / "h.sqlite", athletes=2, **FEW)
+    world = World(tmp_path / "h.sqlite", athletes=2, years=0.1, latency_seconds=1.0)
     lost, other = world.ids
     done: list[int] = []
 

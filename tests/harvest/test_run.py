@@ -13,7 +13,8 @@ from strava_async.errors import ForbiddenError, InputError, StoreError
 from strava_async.harvest import Harvest, Kind, Plan, Progress, SqliteHarvestStore, State
 from strava_async.harvest.failures import AGAIN, IN_A_ROW
 from strava_async.testing import Fault, MeterLimits
-from tests.harvest.world import LIST, World, needed
+from tests.harvest.test_store_sqlite import found_in
+from tests.harvest.world import LIST, World, needed, traces
 
 pytestmark = pytest.mark.anyio
 DETAIL = "/activities/*"
@@ -346,15 +347,18 @@ async def test_nothing_is_older_than_keep_and_what_is_wanted_is_renewed_before(t
     assert {count for path, count in asked.items() if path != LIST} == {3}
 
 
-async def test_what_is_not_wanted_any_more_is_purged(tmp_path: Path) -> None:
+async def test_what_is_not_wanted_any_more_is_purged_to_the_last_byte(tmp_path: Path) -> None:
     world = World(tmp_path / "h.sqlite")
     async with world.harvest(keep=timedelta(days=7)) as harvest:
         await harvest.run()
+    old = traces(tmp_path, *(activity["id"] for activity in world.activities()))
     world.clock.advance(7 * DAY + 1)
     async with world.harvest(Plan.of([], since=world.clock.time() - DAY), keep=timedelta(days=7)) as harvest:
         outcome = await harvest.run()
     assert outcome.counts.purged > 50
     assert (await world.store.counts()).resources == {}
+    recent = {b"%d" % activity["id"] for activity in world.activities()[:1]}
+    assert set(found_in(tmp_path, *old)) <= recent
 
 
 async def test_bad_input_is_refused_before_anything_is_asked(tmp_path: Path) -> None:

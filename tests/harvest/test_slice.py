@@ -78,7 +78,7 @@ async def calls_of_a_day(world: World, harvest: Harvest, *, most: int, max_reque
     return slices
 
 
-@pytest.mark.parametrize("offset", [0.0, 86_400.0, -86_400.0])
+@pytest.mark.parametrize(("anyio_backend", "offset"), [("asyncio", 0.0), ("trio", 86_400.0), ("asyncio", -86_400.0)])
 async def test_a_queue_that_waits_for_quota_calls_once_or_twice_a_window(tmp_path: Path, offset: float) -> None:
     world = World(tmp_path / "h.sqlite", years=0.3, limits=MeterLimits(40, 60, 20, 60))
     world.machine.offset = offset
@@ -94,12 +94,16 @@ async def test_a_queue_that_waits_for_quota_calls_once_or_twice_a_window(tmp_pat
     [LOST_LIST, LOST_EVERYTHING, LOST_DETAILS, (Fault.refused(), None), (Fault.rate_limited(), LIST)],
     ids=["list", "everything", "details", "offline", "429"],
 )
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_queue_does_not_spin_while_strava_fails(tmp_path: Path, fault: Fault, path: str | None) -> None:
-    world = World(tmp_path / "h.sqlite", years=0.1)
+    world = World(tmp_path / "h.sqlite", years=0.2)
     world.emulator.faults.add(fault, path=path, times=None)
+    began_at = world.clock.time()
     async with world.harvest() as harvest:
         slices = await calls_of_a_day(world, harvest, most=200)
         assert len(slices) <= 100  # as there are quarter hours
+        assert sum(part.resume_at < began_at + 900 for part in slices) <= 1
+        assert slices[0].resume_at < began_at + 1_000
         world.emulator.faults.clear()
         world.clock.advance(86_400)
         while not (await harvest.slice(world.ids[0])).done:

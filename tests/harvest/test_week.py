@@ -11,7 +11,7 @@ import pytest
 from strava_async.harvest import Followed, Harvest, SqliteHarvestStore
 from strava_async.webhooks import WebhookEvent
 from tests.harvest.test_store_sqlite import found_in
-from tests.harvest.world import World
+from tests.harvest.world import World, traces
 
 pytestmark = pytest.mark.anyio
 DAY = 86_400.0
@@ -24,6 +24,7 @@ class Days:
         self.world = world
         self.rng = random.Random(seed)
         self.deleted: dict[int, float] = {}
+        self.traces: dict[int, list[bytes]] = {}
 
     async def pass_one(self, harvest: Harvest) -> None:
         world, rng = self.world, self.rng
@@ -35,6 +36,7 @@ class Days:
             world.emulator.edit_activity(old, name=f"Edited {old}", sport_type="Hike")
             await self._tell(harvest, athlete_id, old, "update")
             gone, lost = rng.sample([one for one in numbers if one not in (recent, old)], 2)
+            self.traces |= {one: traces(world.path.parent, one) for one in (gone, lost)}
             world.emulator.delete_activity(gone)
             await self._tell(harvest, athlete_id, gone, "delete")
             if lost in numbers[:5]:
@@ -48,7 +50,7 @@ class Days:
         assert await harvest.follow(event) == Followed.QUEUED
 
 
-@pytest.mark.parametrize("in_directory", [False, True])
+@pytest.mark.parametrize(("anyio_backend", "in_directory"), [("asyncio", False), ("trio", True)])
 async def test_a_week(tmp_path: Path, in_directory: bool) -> None:
     world = World(tmp_path / "h.sqlite", athletes=2, years=0.1)
     if in_directory:
@@ -69,5 +71,6 @@ async def test_a_week(tmp_path: Path, in_directory: bool) -> None:
             assert counts.oldest >= world.clock.time() - 7 * DAY
             assert counts.activities == sum(len(world.activities(one)) for one in world.ids)
             old = [number for number, at in days.deleted.items() if at < world.clock.time() - 2 * DAY]
-            assert found_in(tmp_path, *(b"%d" % number for number in old)) == []
+            assert found_in(tmp_path, *(trace for number in old for trace in days.traces[number])) == []
     assert len(days.deleted) > 15
+    assert sum(len(found) for found in days.traces.values()) > 2 * len(days.traces)

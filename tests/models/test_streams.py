@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from strava_async import ApiV3, Client, DecodeError, InputError, NotFoundError, RateLimiter
 from strava_async.models import LatLng, Sample, Stream, StreamSet, StreamType
-from strava_async.models.stream_set import read_streams
+from strava_async.models._read_streams import read_streams
 from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits
 
 ALL = "time,distance,latlng,altitude,velocity_smooth,heartrate,cadence,watts,temp,moving,grade_smooth"
@@ -203,7 +203,7 @@ def test_a_body_that_fits_reads_in_silence(caplog: pytest.LogCaptureFixture):
 def test_an_invalid_value_is_logged_once_for_all_bodies():
     # In a process of its own: what is said once is said once for all tests.
     script = """
-from strava_async.models.stream_set import read_streams
+from strava_async.models._read_streams import read_streams
 for _ in range(2):
     read_streams(b'{"cadence": {"data": [80, "secret", "x"]}}')
 """

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strava_async.models import LatLng, StreamSet, StreamType
-from strava_async.models.stream_set import read_streams
+from strava_async.models._read_streams import read_streams
 
 NUMBERS = st.integers() | st.floats() | st.just(10**400)
 LEAVES = st.none() | st.booleans() | NUMBERS | st.text(max_size=4)

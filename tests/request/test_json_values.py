@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strava_async.models import SummaryActivity
+from strava_async.models._read_streams import read_streams
 from strava_async.models._reading import read_many, read_one
-from strava_async.models.stream_set import read_streams
 from strava_async.request.json_values import decode_by, may_hold_long_integers
 
 # Each is a JSON text, or next to one.
