@@ -33,6 +33,7 @@ settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
+AGAIN_SECONDS = 20.0  # from one time limit of a test to the next
 END_SECONDS = 2.0  # for a process that was told to end as its test did
 
 IN_MEMORY = "/dev/shm"
@@ -92,6 +93,19 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     done = yield
     if nextitem is None or nextitem.path != item.path:
         leave_to_the_end()
+    return done
+
+
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_timeout_set_timer() -> Generator[None, object, object]:
+    """Let the time limit of a test come again while the test goes on.
+
+    The first is an error in the test. On trio, anyio then waits for the end of the event loop, which may never come.
+    """
+    done = yield
+    seconds, _ = signal.getitimer(signal.ITIMER_REAL)
+    if seconds:
+        signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_SECONDS)
     return done
 
 
