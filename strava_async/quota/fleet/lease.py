@@ -60,7 +60,8 @@ class Lease:
         failures: calls in a row without a reply.
         away_at: the monotonic instant at which the meeting place is away; inf while it answers.
         starts: requests started since the last call.
-        alone: whether some were started while the meeting place was away, which no call that it answered has told.
+        alone: whether the meeting place was away, which no call that it answered has told. Others may have started
+            requests then, though this process did not.
         reserved_until: the monotonic instant until which the reserve holds background calls back, as last told.
         on_news: called when the next call may be due earlier than before; it only takes note.
     """
@@ -218,6 +219,8 @@ class Lease:
         if is_idle and not wants.total:
             self.drop()
             soon = 0
+        if now >= self.away_at:
+            self.alone = True
         self.count += 1
         self._wants = wants
         self._asked_at = now
