@@ -14,11 +14,11 @@ Rules:
 - That nothing waits any more, though no request was started, is told within a second.
 - Where calls fail, they are tried again, less and less often. After as long as a lease lasts the meeting
   place is **away**.
-- Whatever happened, and whatever the replies say: two calls are 20 ms apart. A process to which nothing happens calls
-  after 0.2 s, 0.3 s and 0.45 s at the earliest, and then once in 0.7 s, as long as it waits for what it does not get;
-  and once in 3 s while anything is out. What happens adds two calls at most: it is told, and confirmed. That is an
-  answer, a call that waits or does not any more, a request that starts, a turn. So somebody who waits sees room within
-  a second.
+- Whatever happened, and whatever the replies say: a process to which nothing happens calls after 0.2 s, 0.3 s and
+  0.45 s at the earliest, and then once in 0.7 s, as long as it waits for what it does not get; and once in 3 s while
+  anything is out. What happens adds two calls at most: it is told, and confirmed. That is an answer, a call that waits
+  or does not any more, a request that starts, a turn. Calls of a process with several requests out are 20 ms apart.
+  So somebody who waits sees room within a second.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from strava_async.quota.fleet.messages import NONE, OVERALL, READ, Reply, Spent,
 
 SPARE_SECONDS = 1.0  # of a lease that are not used: clocks differ, and a call takes time
 RENEW_SECONDS = 3.0
-GAP_SECONDS = 0.02  # between two calls
+GAP_SECONDS = 0.02  # between two calls of a process that has several requests out
 NEW_SECONDS = 0.1  # between a call that came to nothing, and one for another kind of request
 EMPTY_SECONDS = (0.2, 0.3, 0.45, 0.7)  # between calls that come to nothing, one after the other
 IDLE_SECONDS = 1.0
@@ -60,7 +60,8 @@ class Lease:
         failures: calls in a row without a reply.
         away_at: the monotonic instant at which the meeting place is away; inf while it answers.
         starts: requests started since the last call.
-        alone: whether some were started while the meeting place was away, which no call that it answered has told.
+        alone: whether the meeting place was away, which no call that it answered has told. Others may have started
+            requests then, though this process did not.
         reserved_until: the monotonic instant until which the reserve holds background calls back, as last told.
         on_news: called when the next call may be due earlier than before; it only takes note.
     """
@@ -192,7 +193,7 @@ class Lease:
                 at = min(at, self._last_at + IDLE_SECONDS)
         if self.failures:
             return max(at, self._retry_at)
-        return max(at, self._last_at + GAP_SECONDS)
+        return max(at, self._last_at + GAP_SECONDS) if out > 1 else at
 
     def _new_at(self, now: float) -> float:
         """Return when to ask for a kind of request that the last call did not ask for."""
@@ -218,6 +219,8 @@ class Lease:
         if is_idle and not wants.total:
             self.drop()
             soon = 0
+        if now >= self.away_at:
+            self.alone = True
         self.count += 1
         self._wants = wants
         self._asked_at = now

@@ -36,7 +36,8 @@ from strava_async.quota.ledger import Ledger
 from strava_async.quota.values import QUARTER_SECONDS, Blocked, Priority, QuotaClass
 
 _ROW_SPARE_SECONDS = 5.0
-_BEHIND_SECONDS = 0.5  # between two calls of a process that is not sure that the window has turned
+_AHEAD_SECONDS, _MOST_AHEAD_SECONDS = 0.7, 30.0  # between two calls of a process whose window the others are not in yet
+_AHEAD_PART = 10  # of what is left of theirs
 
 
 class FleetLedger(Ledger):
@@ -242,7 +243,8 @@ class FleetLedger(Ledger):
         self.lease.take(reply, reply.granted if in_window else NOTHING, told.wants, now)
         if not in_window:
             # The window has turned here: if the others do not know that yet, they do with the next call.
-            self.lease.note_turn(now if told.quarter != self.window.quarter else now + _BEHIND_SECONDS)
+            wait = min(_MOST_AHEAD_SECONDS, max(_AHEAD_SECONDS, reply.ms_left / 1_000 / _AHEAD_PART))
+            self.lease.note_turn(now if told.quarter != self.window.quarter else now + wait)
         self._ceilings.recompute(now)
 
     def fail(self, now: float) -> None:

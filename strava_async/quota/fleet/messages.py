@@ -111,7 +111,8 @@ class Report:
         count: of its calls; rises with each.
         acknowledged: the count of its last call whose reply has come; 0 before.
         seen: the sequence number of that reply.
-        alone: whether it has started requests without units since its last acknowledged call: its calls had failed.
+        alone: whether its calls had failed for as long as a lease since its last acknowledged one: it may have started
+            requests without units, as may others.
         quarter: the window that it is in.
         sure: whether that is by Strava's clock, and not by its own.
         ms_left: until the end of the window.

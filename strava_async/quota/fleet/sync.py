@@ -5,7 +5,7 @@ In the order of the code:
 1. A call that is no younger than the last one of its process changes nothing.
 2. A process that has seen a later state, or whose row does not know a call that was acknowledged, proves that writes
    were lost. For four seconds nothing is granted, while the processes tell what they hold and know; then slow start.
-   So it is when one is back that had to go on alone, unless most others have not.
+   So it is when one is back whose calls failed for long, unless most others have leases: all may have gone on alone.
 3. A process whose lease is over may have sent what it held: that becomes unconfirmed, never free, until the process is
    back and tells what became of it. A row that goes leaves behind what its process ended in this window. What has
    surely arrived is kept as one when it is of many, and then it is nobody's; it ends with the day at the latest.

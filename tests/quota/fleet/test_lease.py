@@ -111,12 +111,15 @@ def test_a_call_that_fails_prolongs_nothing(holder: Holder) -> None:
     assert not holder.holds()
 
 
-def test_that_a_process_went_on_alone_is_told_also_where_it_did_while_a_call_was_under_way(holder: Holder) -> None:
+def test_that_the_place_was_away_is_told_also_where_a_process_goes_on_alone_while_a_call_is_under_way(
+    holder: Holder,
+) -> None:
     holder.ledger.report(Wants(normal=1), holder.now)
     holder.ledger.fail(holder.now)
     holder.now += 20
+    # Others may have started something, where this one has not.
     report = holder.ledger.report(Wants(normal=1), holder.now)
-    assert not report.alone
+    assert report.alone
     holder.start()
     holder.ledger.take(holder.answer(report), holder.now)
     assert holder.ledger.report(Wants(), holder.now).alone

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from strava_async.quota.fleet.grants import STEPS
 from strava_async.quota.fleet.messages import OVERALL, READ
 from strava_async.quota.fleet.state import Fleet
 from strava_async.quota.fleet.sync import sync
@@ -56,7 +54,8 @@ class Processes(RuleBasedStateMachine):
         self.desks: list[FleetDesk] = []
         self.jobs: list[tuple[FleetDesk, Job]] = []
         self.allowed = 0
-        self.emptied_at: int | None = None  # after so many calls
+        self.unheard: dict[str, int] = {}  # who has not called since the store was emptied, with what each held then
+        self.quarter = self.looked = 0
         for _ in range(processes):
             self.join(skew=0.0)
         if warm:
@@ -107,26 +106,15 @@ class Processes(RuleBasedStateMachine):
     @precondition(lambda self: sum(desk.is_alive for desk in self.desks) > 2)
     @rule(who=WHO)
     def kill(self, who: int) -> None:
-        self.stop(self.desk(who), FleetDesk.kill)
+        self.desk(who).kill()
 
     @rule(who=WHO)
     def pause(self, who: int) -> None:
-        self.stop(self.desk(who), FleetDesk.pause)
+        self.desk(who).pause()
 
     @rule(who=WHO)
     def suspend(self, who: int) -> None:
-        self.stop(self.desk(who), FleetDesk.suspend)
-
-    def stop(self, desk: FleetDesk, how: Callable[[FleetDesk], None]) -> None:
-        if desk.is_alive and not desk.is_paused:
-            self.allow_for_what_nobody_tells(desk)
-        how(desk)
-
-    def allow_for_what_nobody_tells(self, desk: FleetDesk) -> None:
-        """Allow for what a process that stops has in hand or under way, if an emptied store has not heard of it."""
-        heard_since = {report.process for report in self.place.reports[self.emptied_at :]}
-        if self.emptied_at is not None and desk.name not in heard_since:
-            self.allowed += desk.ledger.overall.out + desk.ledger.lease.free[OVERALL]
+        self.desk(who).suspend()
 
     @rule(who=WHO)
     def go_on(self, who: int) -> None:
@@ -156,12 +144,6 @@ class Processes(RuleBasedStateMachine):
     @rule(rtt=st.sampled_from([0.001, 0.001, 0.1, 3.0]))
     def be_slow(self, rtt: float) -> None:
         self.place.rtt = rtt
-        self.allow_for_slow_witnesses()
-
-    def allow_for_slow_witnesses(self) -> None:
-        """Allow for what newcomers start where nobody of an emptied store is heard for more than a second."""
-        if self.emptied_at is not None and self.place.rtt > 1:
-            self.allowed += STEPS[-1]
 
     @rule(share=st.sampled_from([0.0, 0.3]))
     def lose_answers(self, share: float) -> None:
@@ -186,15 +168,14 @@ class Processes(RuleBasedStateMachine):
         """Empty the store, or put a replica in its place."""
         history = self.place.history
         if len(history) <= calls:
-            # Whoever has called before is a witness. Whoever has not gets one unit, to find out: where all that is left
-            # is in the hands of the others just then, it is one too many.
-            self.place.fleet = Fleet()
-            self.allowed += 1
-            self.emptied_at = len(history)
-            self.allow_for_slow_witnesses()
-            for desk in self.desks:
-                if desk.is_paused or not desk.is_alive:
-                    self.allow_for_what_nobody_tells(desk)
+            self.allow_for_blind_grants()
+            self.place.fleet, self.quarter = Fleet(), 0
+            known = {report.process for report in self.place.reports}
+            self.unheard |= {
+                desk.name: desk.ledger.overall.out + desk.ledger.lease.free[OVERALL]
+                for desk in self.desks
+                if desk.name in known
+            }
             return
         self.place.fleet = behind = history[-1 - calls]
         # What was granted in calls that no caller has seen may be granted again: nobody can know of it. The place may
@@ -206,6 +187,23 @@ class Processes(RuleBasedStateMachine):
         for process, count in granted.items():
             row = behind.rows.get(process)
             self.allowed += max(0, count - (0 if row is None else row.held.overall + row.done.overall))
+
+    def allow_for_blind_grants(self) -> None:
+        """Allow for what an emptied store grants before those who knew of it have called again.
+
+        That is one unit, to find out, or ten after a second; what they hold is in no number either.
+        """
+        calls = list(zip(self.place.reports, self.place.history, strict=True))
+        for report, fleet in calls[self.looked :]:
+            self.unheard.pop(report.process, None)
+            if fleet.quarter > self.quarter > 0:
+                self.unheard.clear()
+            self.quarter = fleet.quarter
+            granted = fleet.rows[report.process].held.overall - report.held.overall
+            if self.unheard and granted > 0:
+                self.allowed += sum(self.unheard.values()) + (0 if fleet.has_number else granted)
+                self.unheard = dict.fromkeys(self.unheard, 0)
+        self.looked = len(calls)
 
     # -- what always holds --------------------------------------------------------------------------------------------
 
@@ -222,6 +220,7 @@ class Processes(RuleBasedStateMachine):
         if not hasattr(self, "place"):
             return
         now, world = self.world.now, self.world
+        self.allow_for_blind_grants()
         # Whoever had to go on alone may have cost one.
         allowed = self.allowed + sum(len(desk.alone) for desk in self.desks)
         assert len(world.rejections) <= allowed

@@ -129,10 +129,15 @@ def test_a_waiter_starts_within_a_second_after_another_process_gives_units_back(
 # -- others, and a place that is away ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("limit", [100, pytest.param(600, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("limit", "seed"),
+    [(100, 1), pytest.param(600, 1, marks=pytest.mark.long), pytest.param(600, 2, marks=pytest.mark.long)],
+)
 @pytest.mark.parametrize(("begin", "seconds"), [(0, 30), (100, 30), (595, 30), (602, 30), (900, 900)])
-def test_a_place_that_is_away_costs_one_429_for_each_process_at_most(limit: int, begin: float, seconds: float) -> None:
-    fleet = Harvesters(limit)
+def test_a_place_that_is_away_costs_one_429_for_each_process_at_most(
+    limit: int, seed: int, begin: float, seconds: float
+) -> None:
+    fleet = Harvesters(limit, seed=seed)
     away(fleet, begin, seconds)
     fleet.run(3.1)
     figures(f"away at {begin} for {seconds} s, {limit}", fleet)

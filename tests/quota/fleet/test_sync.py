@@ -411,6 +411,18 @@ def test_a_429_that_says_full_is_a_witness_of_its_own(room: Room) -> None:
     assert 2 in room.fleet.doubts
 
 
+@pytest.mark.parametrize(("others", "heals"), [(0, True), (5, False)])
+def test_books_heal_when_the_first_is_back_from_an_outage_whether_or_not_it_started_anything(
+    room: Room, others: int, heals: bool
+) -> None:
+    for process in "bcdef":
+        room.tell(process, wants=Wants(normal=1))
+    room.now += 30_000
+    for process in "bcdef"[:others]:
+        room.tell(process)
+    assert room.tell("a", wants=Wants(normal=5), alone=True).heals == heals
+
+
 def test_an_upload_asks_about_what_it_spends_where_reads_wait_for_what_is_surely_full(room: Room) -> None:
     for process, usage in (("a", 100), ("b", 101)):
         room.tell(process, wants=Wants(normal=1))
