@@ -19,6 +19,7 @@ from strava_async.cli.harvest_quota import limiter_of
 from strava_async.cli.harvest_values import next_time, plan_of, share, since
 from strava_async.cli.stopping import Stopper
 from strava_async.cli.terminal import DONE, FAILED, INTERRUPTED, Terminal, run
+from strava_async.cli.warnings_shown import warnings_shown
 from strava_async.clock import Clock, SystemClock
 from strava_async.display.events import EventScreen
 from strava_async.display.frame import Heading, Result, Screen
@@ -118,7 +119,8 @@ def _harvest(settings: HarvestSettings, terminal: Terminal, make: MakeStrava, cl
         open_strava, settings.options, client_id, client_secret, make, retry=RetryPolicy(), timeout=TIMEOUT_SECONDS
     )
     work = _Work(job, open_app)
-    outcome = anyio.run(work.run)
+    with warnings_shown(screen.say):
+        outcome = anyio.run(work.run)
     return work.stopper.finish() if outcome is None or work.stopper.is_stopped else _status(outcome, job)
 
 

@@ -51,7 +51,7 @@ class LiveScreen:
 
     def say(self, text: str) -> None:
         """Print a line, above the panel if there is one."""
-        self._console.print(Text.assemble(("✓ ", ACCENT), printable(text)))
+        self._console.print(Text.assemble(("• ", ACCENT), printable(text)))
 
     def show(self, frame: Frame) -> None:
         """Redraw the panel."""

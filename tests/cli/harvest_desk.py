@@ -20,6 +20,7 @@ from strava_async.cli.harvest_export import ExportSettings, export_files
 from strava_async.cli.harvest_purge import PurgeSettings, purge
 from strava_async.cli.harvest_status import status
 from strava_async.cli.terminal import Terminal
+from strava_async.clock import Clock
 from strava_async.oauth.token_set import TokenSet
 from strava_async.stores.sqlite import SqliteTokenStore
 from strava_async.testing import Emulator, FastClock, MeterLimits
@@ -37,7 +38,7 @@ class Desk:
         path: the harvest's file.
         asked: the questions that were asked.
         answers: what is answered; None where nobody can be asked.
-        clock: theirs; it begins at noon.
+        clock: theirs; it begins at noon, if it is not another.
     """
 
     def __init__(
@@ -48,8 +49,9 @@ class Desk:
         athletes: int = 1,
         years: float = 0.03,
         connected: bool = True,
+        clock: Clock | None = None,
     ) -> None:
-        self.clock = FastClock(1.0, start=NOON)
+        self.clock = clock or FastClock(1.0, start=NOON)
         self.emulator = Emulator(years=years, athletes=athletes, limits=limits, clock=self.clock)
         self.directory = directory
         self.path = directory / "rides.sqlite"

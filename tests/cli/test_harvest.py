@@ -18,11 +18,16 @@ from strava_async.cli.harvest import HarvestSettings, harvest
 from strava_async.cli.harvest_data import Data
 from strava_async.cli.harvest_values import keep_seconds, next_time, share, since
 from strava_async.cli.quota import QuotaSettings, quota
+from strava_async.cli.quota_rows import rows_of_fleet
+from strava_async.cli.redis import read_fleet
+from strava_async.cli.redis_url import RedisUrl
 from strava_async.cli.terminal import UsageError
+from strava_async.clock import SystemClock
 from strava_async.harvest import Kind, SqliteHarvestStore
 from strava_async.harvest.export import Format
 from strava_async.testing import Fault, MeterLimits
 from tests.cli.harvest_desk import NOON, Desk
+from tests.redis_server import RedisServer, needs_redis
 
 DAY = 86_400.0
 
@@ -213,6 +218,17 @@ def test_the_quota_is_shared_in_a_file(desk: Desk, tmp_path: Path) -> None:
 
     assert desk._run(show) == 0
     assert json.loads(desk.out)["meters"]["read_day"]["usage"] in (sent - 1, sent)
+
+
+@needs_redis
+def test_the_quota_is_shared_on_redis(tmp_path: Path, redis_server: RedisServer) -> None:
+    desk = Desk(tmp_path, years=0.05, clock=SystemClock())  # between processes it is the server's
+    url = f"redis://127.0.0.1:{redis_server.port}"
+    assert desk.harvest(quota=url) == 0
+    fleet, now = anyio.run(read_fleet, RedisUrl(url, "--quota"), str(desk.emulator.client_id))
+    assert rows_of_fleet(fleet, now).as_json()["meters"]["read_day"]["usage"] in range(1, len(desk.paths()) + 1)
+    assert desk.harvest(quota="redis://127.0.0.1:no") == 2
+    assert desk.err == "strava-async harvest: --quota is no URL of a Redis server, such as redis://localhost:6379/0\n"
 
 
 # -- what options say --------------------------------------------------------------------------------------------------

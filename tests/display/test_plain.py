@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -180,6 +182,22 @@ def test_every_line_is_ascii() -> None:
     end = machine.taken()[-1]
     assert (end["event"], end["complete"], end["resume_at"]) == ("end", True, None)
     assert end["kinds"] == {"gear": {"wanted": 1, "held": 1, "pending": 0, "failed": 0}}
+
+
+def test_the_documents_name_every_event_and_field() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "harvest.md").read_text(encoding="utf-8")
+    table = page[page.index("| `event` | fields |") :].split("\n\n")[0]
+    told = {row.split("`")[1]: set(re.findall(r"`(\w+)`", row)) for row in table.splitlines()[2:]}
+    machine = Machine()
+    machine.screen.say("renewed")
+    machine.screen.show(frame(waiting=WAITING, counts=counts(failed=1), failures=(failure("no"),)))
+    machine.screen.finish(Result(Outcome(True, None, COUNTS, ()), frame()))
+    events = {event.pop("event"): event for event in machine.taken()}
+    assert told.keys() == events.keys()
+    for name, event in events.items():
+        assert event.keys() - {"at"} <= told[name]
+    assert events["progress"]["kinds"]["detail"].keys() <= told["progress"]
+    assert events["progress"]["quota"]["read_day"].keys() <= told["progress"]
 
 
 # -- words -------------------------------------------------------------------------------------------------------------

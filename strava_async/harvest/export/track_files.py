@@ -57,11 +57,8 @@ class GeoJsonWriter:
 
     def _properties(self, values: Sequence[Any]) -> Mapping[str, Any]:
         found = dict(zip((column.name for column in COLUMNS), values, strict=True))
-        return {
-            "athlete_id": self._athlete_id,
-            "start": instant_text(found["start"]),
-            **{name: found[name] for name in _SHOWN},
-        }
+        shown = {name: found[name] for name in _SHOWN}
+        return {"athlete_id": self._athlete_id, "start": instant_text(found["start"]), **shown}
 
 
 class GpxWriter:
