@@ -220,6 +220,15 @@ def test_the_quota_is_shared_in_a_file(desk: Desk, tmp_path: Path) -> None:
     assert json.loads(desk.out)["meters"]["read_day"]["usage"] in (sent - 1, sent)
 
 
+def test_what_the_library_warns_of_is_said_on_the_screen(desk: Desk, tmp_path: Path) -> None:
+    foreign = tmp_path / "thesis.sqlite"
+    foreign.write_text("my thesis")
+    assert desk.harvest(quota=str(foreign), as_json=True, max_requests=1) == 0
+    (message,) = (event["text"] for event in desk.events() if event["event"] == "message")
+    assert message.startswith(f"the shared quota in {foreign} is away, ")
+    assert (foreign.read_text(), desk.err) == ("my thesis", "")
+
+
 @needs_redis
 def test_the_quota_is_shared_on_redis(tmp_path: Path, redis_server: RedisServer) -> None:
     desk = Desk(tmp_path, years=0.05, clock=SystemClock())  # between processes it is the server's
