@@ -8,8 +8,8 @@ from typing import Any
 
 from benchmarks.timing import median_ms
 from strava_async.models import SummaryActivity
-from strava_async.models._reading import read_many
 from strava_async.models._read_streams import read_streams
+from strava_async.models._reading import read_many
 from strava_async.models.stream_set import StreamSet
 from strava_async.request.call import api_call
 from strava_async.request.reply import Reply

@@ -5,32 +5,22 @@ from typing import TYPE_CHECKING
 from strava_async._lazy import lazy
 
 if TYPE_CHECKING:
-    from strava_async.harvest.base import (
-        Activity,
-        AthleteState,
-        Changes,
-        HarvestStore,
-        Held,
-        Resource,
-        Row,
-        Run,
-        State,
-        StoreCounts,
-        Walk,
-    )
+    from strava_async.harvest.base import Activity, Changes, HarvestStore, Held, Resource, Row, State, StoreCounts
     from strava_async.harvest.estimate import Estimate
     from strava_async.harvest.kinds import Kind
+    from strava_async.harvest.list_state import AthleteState, Walk
     from strava_async.harvest.outcome import Counts, Failure, Followed, KindProgress, Outcome, Progress, Slice
     from strava_async.harvest.plan import Plan
     from strava_async.harvest.reading import StoredActivity, read_activities
     from strava_async.harvest.run import Harvest
+    from strava_async.harvest.runs import Run
     from strava_async.harvest.store_sqlite import SqliteHarvestStore
 else:
     __getattr__, __dir__ = lazy(
         __name__,
         {
             "Activity": "base",
-            "AthleteState": "base",
+            "AthleteState": "list_state",
             "Changes": "base",
             "Counts": "outcome",
             "Estimate": "estimate",
@@ -46,13 +36,13 @@ else:
             "Progress": "outcome",
             "Resource": "base",
             "Row": "base",
-            "Run": "base",
+            "Run": "runs",
             "Slice": "outcome",
             "SqliteHarvestStore": "store_sqlite",
             "State": "base",
             "StoreCounts": "base",
             "StoredActivity": "reading",
-            "Walk": "base",
+            "Walk": "list_state",
             "read_activities": "reading",
         },
     )

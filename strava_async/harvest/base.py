@@ -13,6 +13,8 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from strava_async.harvest.kinds import Kind
+from strava_async.harvest.list_state import AthleteState, Walk
+from strava_async.harvest.runs import Run
 
 GZIP = "gzip"
 
@@ -106,51 +108,6 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
-    """One reading of an athlete's list, from now back to ``after``.
-
-    Attributes:
-        number: which of the athlete's.
-        began_at: when it began; the list is read up to here.
-        after: the start of the oldest activities that it looks for; None for all there are.
-        before: where the next page begins.
-        is_complete: whether it looks for all that is wanted, and not for what is new.
-        page: which page from there; see ``listing``.
-    """
-
-    number: int
-    began_at: float
-    after: float | None
-    before: float
-    is_complete: bool
-    page: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class AthleteState:
-    """How far an athlete's list is.
-
-    Attributes:
-        walk: the reading that is not at its end; None if there is none.
-        walks: how many have begun.
-        listed_at: when the last that came to its end began; None if none has.
-        complete_at: the same of the last that was complete, back to ``complete_after``.
-        complete_after: the ``after`` of that one.
-        is_list_due: whether the list is to be read completely, because there was more to check than checks hold.
-        checks: activities that Strava is to be asked about, because something said that they changed or are gone; the
-            oldest 500 of them.
-    """
-
-    walk: Walk | None = None
-    walks: int = 0
-    listed_at: float | None = None
-    complete_at: float | None = None
-    complete_after: float | None = None
-    is_list_due: bool = False
-    checks: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Changes:
     """What is written together, for one athlete: all of it, or nothing.
 
@@ -183,23 +140,6 @@ class Changes:
     day: int = 0
     checked: Sequence[int] = ()
     gone: Sequence[int] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A call of ``Harvest.run``.
-
-    Attributes:
-        began_at: epoch seconds.
-        ended_at: the same; None as long as it has not ended, and if it was killed.
-        requests: how many it sent.
-        outcome: ``complete`` or ``partial``, or the class of the error that ended it.
-    """
-
-    began_at: float
-    ended_at: float | None = None
-    requests: int = 0
-    outcome: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from strava_async._concurrency.task_group import TaskGroup
-from strava_async.harvest.base import Walk
 from strava_async.harvest.lane import Lane
+from strava_async.harvest.list_state import Walk
 from strava_async.harvest.session import Session
 from strava_async.harvest.turns import Turns
 

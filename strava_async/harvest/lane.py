@@ -15,10 +15,11 @@ from typing import TypeVar
 
 from strava_async.errors import DecodeError, FaultError, ForbiddenError, QuotaExceededError, StravaError
 from strava_async.harvest.agenda import Job, failed_jobs_of, is_waiting, jobs_of, other_jobs, waiting_of
-from strava_async.harvest.base import Activity, AthleteState, Changes, Held, Walk
+from strava_async.harvest.base import Activity, Changes, Held
 from strava_async.harvest.failures import AGAIN, FORBIDDEN, NEEDED, Reach, reach_of
 from strava_async.harvest.fetch import Fetcher, failed, printable
 from strava_async.harvest.kinds import FAILED_SECONDS, RULES, Kind, failed_until
+from strava_async.harvest.list_state import AthleteState, Walk
 from strava_async.harvest.listing import after_page, list_due_at, next_walk, parameters, pass_seconds, state_after
 from strava_async.harvest.outcome import Failure
 from strava_async.harvest.rows import is_own, read_page

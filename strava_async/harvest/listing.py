@@ -19,8 +19,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from strava_async.harvest.base import AthleteState, Row, Walk
+from strava_async.harvest.base import Row
 from strava_async.harvest.kinds import WEEK_SECONDS
+from strava_async.harvest.list_state import AthleteState, Walk
 from strava_async.harvest.plan import Plan
 
 DAY_SECONDS = 86_400.0

@@ -87,10 +87,10 @@ class Harvest:
         """Fetch all that is wanted, and wait for quota as long as it takes: hours, or days.
 
         Athletes take turns, one request each; of each the newest activities come first. What is older than ``keep`` is
-        deleted first, and each day. It costs a request for every 200 activities of a list, of which only the last weeks
-        are read again within a week, and those that the plan names. What fails is noted, and asked for again later:
-        after 15 minutes, an hour, six hours, a day. A run that lasts for days begins anew each day, where it is quickly
-        through with what is there.
+        deleted as soon as answers have confirmed the time, and each day. It costs a request for every 200 activities of
+        a list, of which only the last weeks are read again within a week, and those that the plan names. What fails is
+        asked for again after 15 minutes, an hour, six hours, a day. A run that lasts for days begins anew each day,
+        where it is quickly through with what is there.
 
         Args:
             athlete_ids: whose; None means every connected athlete.
@@ -194,8 +194,8 @@ class Harvest:
     async def purge(self, *, athlete_id: int | None = None, older_than: timedelta | None = None) -> int:
         """Delete what is held of an athlete, or what came longer ago; no byte of it is left in the store's files.
 
-        It leaves the store's exports, too. Makes no requests. What is still wanted of what was deleted by age is
-        fetched again by the next run.
+        It leaves the store's exports, too. Makes no requests: an age is by the machine's clock here. What was deleted
+        by age and is still wanted is fetched again by the next run.
 
         Args:
             athlete_id: whose; then everything is deleted.

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager, suppress
 import anyio
 
 from strava_async.errors import StoreError, StravaError
-from strava_async.harvest.base import HarvestStore, Run
+from strava_async.harvest.base import HarvestStore
+from strava_async.harvest.runs import Run
 from strava_async.harvest.session import Session
 
 

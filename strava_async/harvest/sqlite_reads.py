@@ -8,8 +8,9 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from strava_async.harvest.base import Activity, AthleteState, Held, Resource, State, StoreCounts
+from strava_async.harvest.base import Activity, Held, Resource, State, StoreCounts
 from strava_async.harvest.kinds import OF_ACTIVITIES, Kind
+from strava_async.harvest.list_state import AthleteState
 from strava_async.harvest.sqlite_writes import MOST_CHECKS, SETTING, read_state
 
 _ACTIVITY = "id, start, sport_type, gear_id, has_distance, stamps, empty"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from strava_async.harvest.base import Run
+from strava_async.harvest.runs import Run
 
 _KEPT = 100
 

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from strava_async.harvest.base import AthleteState, Changes, Resource, Row, State, Walk
+from strava_async.harvest.base import Changes, Resource, Row, State
 from strava_async.harvest.kinds import OF_ACTIVITIES
+from strava_async.harvest.list_state import AthleteState, Walk
 
 MOST_CHECKS = 500
 EVENTS_A_DAY = 20  # of an athlete: each costs a request, and anybody can send them

@@ -13,8 +13,10 @@ from strava_async._concurrency.threads import finish_in_thread
 from strava_async.clock import Clock, SystemClock
 from strava_async.errors import InputError
 from strava_async.harvest import sqlite_reads, sqlite_runs, sqlite_writes
-from strava_async.harvest.base import Activity, AthleteState, Changes, Held, Resource, Run, State, StoreCounts
+from strava_async.harvest.base import Activity, Changes, Held, Resource, State, StoreCounts
 from strava_async.harvest.kinds import Kind
+from strava_async.harvest.list_state import AthleteState
+from strava_async.harvest.runs import Run
 from strava_async.harvest.sqlite_part import Part
 from strava_async.harvest.sqlite_parts import Directory, OneFile, Parts
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from strava_async.harvest.agenda import Terms, dues_of
-from strava_async.harvest.base import Activity, AthleteState
+from strava_async.harvest.base import Activity
 from strava_async.harvest.estimate import ACTIVITIES_GUESSED, Work
 from strava_async.harvest.kinds import OF_ACTIVITIES
+from strava_async.harvest.list_state import AthleteState
 from strava_async.harvest.listing import PER_PAGE, next_walk, renewal_seconds
 from strava_async.harvest.session import Session
 from strava_async.harvest.tally import AthleteTally

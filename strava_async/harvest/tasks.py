@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from strava_async.harvest.agenda import Job
-from strava_async.harvest.base import Walk
+from strava_async.harvest.list_state import Walk
 
 
 @dataclass(frozen=True, slots=True)

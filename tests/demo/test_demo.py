@@ -34,7 +34,7 @@ def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
 def demo(path: Path, make: Any = Emulator, days: int = DAYS) -> tuple[int, list[str]]:
     """Run a short one, at whose speed the access token ends soon, and return its exit status and its lines."""
     lines: list[str] = []
-    settings = Settings(path, days=days, speed=10_000.0)
+    settings = Settings(path, days=days, speed=3_000.0)
     return main(settings, PlainScreen(lines.append), make), lines
 
 
@@ -49,10 +49,11 @@ def test_the_demo_harvests_renews_and_finds_nothing_new_the_second_time(tmp_path
     status, lines = demo(path)
     assert status == 0
     assert re.fullmatch(r"06:00:00 \S.* grants activity:read_all, read", lines[0])
-    assert sum("access token renewed, once for" in line for line in lines) == 1
+    assert any("access token renewed, once for" in line for line in lines)
     count = int(row(lines, "activities").split()[0])
     assert row(lines, "details") == row(lines, "stream sets") == f"{count} {count} new"
-    assert (row(lines, "429s"), row(lines, "token renewals")) == ("0", "1")
+    assert row(lines, "429s") == "0"
+    assert int(row(lines, "token renewals")) >= 1  # more where the machine is slow
     assert lines[-1].split()[-1] == str(path)
     fetched_at = rows(path, "select kind, id, fetched_at from resources order by 1, 2")
     status, lines = demo(path)

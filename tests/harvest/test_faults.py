@@ -14,6 +14,7 @@ import anyio
 import pytest
 
 from strava_async.harvest import Plan, Progress
+from strava_async.harvest.callers import CALLERS
 from strava_async.retry import RetryPolicy
 from strava_async.testing import Fault, MeterLimits
 from strava_async.testing.http.responses import EncodedBody, Response
@@ -58,27 +59,43 @@ ANYWHERE = [
 OF_LISTS = [altered(lambda page: [*page, *page[:2]]), altered(without_start), Fault.short_pages(3)]
 
 
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("attempts", [1, 4])
-async def test_five_percent_of_every_fault_cost_time_and_no_data(tmp_path: Path, seed: int, attempts: int) -> None:
+@pytest.mark.parametrize(
+    ("anyio_backend", "attempts", "is_cancelled"),
+    [("asyncio", 1, False), ("trio", 1, True), ("asyncio", 4, True), ("trio", 4, False)],
+)
+async def test_five_percent_of_every_fault_cost_time_and_no_data(
+    tmp_path: Path, attempts: int, is_cancelled: bool
+) -> None:
     world = World(tmp_path / "h.sqlite", athletes=2)
-    rng, count = random.Random(seed), len(list(needed(world)))
+    rng, count, faults = random.Random(f"{attempts} {is_cancelled}"), len(list(needed(world))), 0
     for fault in ANYWHERE:
         for _ in range(max(1, count // 20)):
             world.emulator.faults.add(fault, path="/a*", after=rng.randrange(2 * count))
+            faults += 1
     for fault in OF_LISTS:
         world.emulator.faults.add(fault, path=LIST, after=rng.randrange(8), times=2)
-    runs, complete = 0, False
+    runs, cancelled, complete = 0, 0, False
     async with world.harvest(retry=RetryPolicy(max_attempts=attempts)) as harvest:
         while not complete:
-            outcome = await harvest.run()
-            complete = outcome.complete
+            stop_at = rng.randrange(1, count) if is_cancelled and cancelled < 5 else 10**9
+            with anyio.CancelScope() as scope:
+
+                def stop(progress: Progress, scope: anyio.CancelScope = scope, at: int = stop_at) -> None:
+                    if progress.counts.requests >= at:
+                        scope.cancel()
+
+                outcome = await harvest.run(on_progress=stop)
+                complete = outcome.complete
+            cancelled += scope.cancelled_caught
             runs += 1
             if runs == 20:
                 world.emulator.faults.clear()
-            assert runs < 30, [str(failure) for failure in outcome.failures]
+            assert runs < 30
             world.clock.advance(DAY)
     await world.assert_complete()
+    asked = Counter(path for path in world.asked() if path != LIST)
+    assert asked.keys() == set(needed(world))
+    assert (asked - Counter(needed(world))).total() <= faults + cancelled * CALLERS
 
 
 async def test_changes_while_the_list_is_read(tmp_path: Path) -> None:

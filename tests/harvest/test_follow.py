@@ -130,6 +130,9 @@ async def test_what_more_events_than_are_checked_told_comes_with_the_list(tmp_pa
             await harvest.follow(event(world, number, "update"))
         assert (await harvest.run()).complete
         await world.assert_complete()
+        state = await world.store.state(world.ids[0])
+        assert state is not None
+        assert not state.is_list_due
 
 
 async def test_events_that_come_while_the_list_is_read_are_not_forgotten(tmp_path: Path) -> None:

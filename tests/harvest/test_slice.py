@@ -96,11 +96,14 @@ async def test_a_queue_that_waits_for_quota_calls_once_or_twice_a_window(tmp_pat
 )
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_queue_does_not_spin_while_strava_fails(tmp_path: Path, fault: Fault, path: str | None) -> None:
-    world = World(tmp_path / "h.sqlite", years=0.1)
+    world = World(tmp_path / "h.sqlite", years=0.2)
     world.emulator.faults.add(fault, path=path, times=None)
+    began_at = world.clock.time()
     async with world.harvest() as harvest:
         slices = await calls_of_a_day(world, harvest, most=200)
         assert len(slices) <= 100  # as there are quarter hours
+        assert sum(part.resume_at < began_at + 900 for part in slices) <= 1
+        assert slices[0].resume_at < began_at + 1_000
         world.emulator.faults.clear()
         world.clock.advance(86_400)
         while not (await harvest.slice(world.ids[0])).done:

@@ -93,6 +93,11 @@ def instant(seconds: float) -> datetime:
         return datetime.max.replace(tzinfo=UTC) if seconds > 0 else datetime.min.replace(tzinfo=UTC)
 
 
+def instant_text(moment: datetime) -> str:
+    """Return an instant in UTC as text, with a ``Z``."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
 def _value(kind: Type, value: Any) -> Any:
     if value is None:
         return None

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from strava_async.harvest.base import Held
 from strava_async.harvest.export.base import Written
-from strava_async.harvest.export.columns import COLUMNS, values_of
+from strava_async.harvest.export.columns import COLUMNS, instant_text, values_of
 from strava_async.harvest.export.files import NewFile
 from strava_async.harvest.reading import decoded
 from strava_async.tracks.texts import clean
@@ -68,7 +68,7 @@ def _cell(value: Any) -> str:
         case bool():
             return "true" if value else "false"
         case datetime() if value.tzinfo is not None:
-            return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+            return instant_text(value)
         case datetime():
             return value.isoformat()
         case str():  # quoted even if empty, which is not the same as missing

@@ -7,6 +7,7 @@ from typing import Any
 
 from strava_async.harvest.base import Held
 from strava_async.harvest.export.base import Written
+from strava_async.harvest.export.columns import instant, instant_text
 from strava_async.harvest.export.files import NewFile, json_text
 from strava_async.harvest.reading import decoded
 
@@ -25,9 +26,9 @@ class JsonlWriter:
             number = held.activity.id
             is_readable = self._line(self._activities, stored.fields(), {"id": number})
             unreadable = len(stored.unreadable) + (not is_readable)
-            streams = stored.streams
+            streams, start = stored.streams, instant_text(instant(held.activity.start))
             if streams:
-                is_readable = self._line(self._streams, {"id": number, "streams": streams}, None)
+                is_readable = self._line(self._streams, {"id": number, "start": start, "streams": streams}, None)
                 unreadable += not is_readable
             has_streams = bool(streams and is_readable)
             self._written += Written(activities=1, streams=has_streams, unreadable=unreadable)

@@ -25,7 +25,7 @@ with extra("parquet", "an export to parquet", "pyarrow"):
     arrow: Any = import_module("pyarrow")
     parquet: Any = import_module("pyarrow.parquet")
 
-_GROUP_BYTES = 16 * 2**20
+_GROUP_BYTES = 8 * 2**20
 _GROUP_ROWS = 50_000
 _TYPES: Mapping[str, Any] = {
     "integer": arrow.int64(),

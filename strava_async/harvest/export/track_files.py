@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC
 from typing import Any
 
 from strava_async.harvest.base import Held
 from strava_async.harvest.export.base import Written
-from strava_async.harvest.export.columns import COLUMNS, instant, values_of
+from strava_async.harvest.export.columns import COLUMNS, instant, instant_text, values_of
 from strava_async.harvest.export.files import NewFile, json_text
 from strava_async.harvest.reading import decoded
 from strava_async.tracks.geojson import bbox, feature
@@ -58,8 +57,8 @@ class GeoJsonWriter:
 
     def _properties(self, values: Sequence[Any]) -> Mapping[str, Any]:
         found = dict(zip((column.name for column in COLUMNS), values, strict=True))
-        start = found["start"].astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
-        return {"athlete_id": self._athlete_id, "start": start, **{name: found[name] for name in _SHOWN}}
+        shown = {name: found[name] for name in _SHOWN}
+        return {"athlete_id": self._athlete_id, "start": instant_text(found["start"]), **shown}
 
 
 class GpxWriter:

@@ -110,7 +110,7 @@ async def test_jsonl_has_all_fields_and_the_streams_as_they_came(tmp_path: Path)
     found = json.loads(line)
     assert (found["id"], found["name"], found["laps"], found["calories"]) == (1, "new\nline ?", [{"id": 5}], 5.5)
     (line,) = (tmp_path / "j/streams/athlete_id=7/year=2026/streams.jsonl").read_text("utf-8").split("\n")[:-1]
-    assert json.loads(line) == {"id": 1, "streams": came}
+    assert json.loads(line) == {"id": 1, "start": DAYS[1], "streams": came}
 
 
 async def test_geojson_is_a_collection_with_bounds(tmp_path: Path) -> None:
