@@ -13,7 +13,7 @@ mean. The command itself needs the standard library alone: it makes an environme
 ``sequence``        the same for stravalib, which is synchronous
 ``processes``       starts those processes and sends them jobs
 ``request_cost``    T1, T2, T3
-``harvest``         T4, T5, T6, T7
+``many_requests``   T4, T5, T6, T7
 ``start_cost``      T9, T10
 ``typed``           T8, with ``typed_ours`` and ``typed_theirs``, one for each environment
 ``limiter``         T11
@@ -24,6 +24,8 @@ mean. The command itself needs the standard library alone: it makes an environme
                     and ``service_jobs``
 ``webhook_burst``   ``python -m benchmarks.webhook_burst``, another: a thousand webhook events at once, and the
                     stores of events (``webhook_stores``), with ``webhook_service`` and ``webhook_sender``
+``harvest``         ``python -m benchmarks.harvest``, another: what a harvest costs, H1 to H8, with ``harvest_strava``,
+                    ``harvest_worker`` and ``harvest_clock``
 ``mutants``         ``python -m benchmarks.mutants``: how many small faults, made by ``mutations``, the tests catch
 ``sizes``           ``python -m benchmarks.sizes``: the package's long functions and modules
 ``timing``          how long something takes

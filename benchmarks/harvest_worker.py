@@ -143,7 +143,7 @@ class WorkerJobs:
             await self.harvest(path, streams)
             with closing(sqlite3.connect(path)) as db:
                 db.execute("pragma wal_checkpoint(truncate)")
-            sizes.append(os.path.getsize(path))
+            sizes.append(_size(path))
         store, plain = SqliteHarvestStore(path), 0
         for athlete_id in await store.athlete_ids():
             for resource in await store.resources(athlete_id, kinds=[Kind.STREAMS], limit=100_000):
@@ -244,6 +244,10 @@ def _requests(strava: Strava, paths: Mapping[str, Sequence[Any]]) -> Iterable[Ca
             if not is_manual:
                 query = stream_parameters(has_distance)[0]
                 yield ask(athlete_id, "/activities/{id}/streams", {"id": number, **query})
+
+
+def _size(path: str) -> int:
+    return os.path.getsize(path)
 
 
 def _stored(path: str) -> tuple[float, int]:

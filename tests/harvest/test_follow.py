@@ -11,7 +11,7 @@ import pytest
 
 from strava_async.errors import InputError
 from strava_async.harvest import Followed, Harvest, Kind, Plan, Progress
-from strava_async.testing import Fault
+from strava_async.testing import Fault, MeterLimits
 from strava_async.webhooks import WebhookEvent
 from tests.harvest.test_store_sqlite import found_in
 from tests.harvest.world import LIST, World, traces
@@ -149,6 +149,42 @@ async def test_events_that_come_while_the_list_is_read_are_not_forgotten(tmp_pat
         state = await world.store.state(world.ids[0])
         assert state is not None
         assert state.is_list_due
+
+
+async def test_a_run_of_days_follows_what_more_events_than_are_checked_told(tmp_path: Path) -> None:
+    limits = MeterLimits(10**4, 10**4, 10**4, 60)
+    world = World(tmp_path / "h.sqlite", years=0.3, limits=limits)
+    old = [activity["id"] for activity in world.activities()[14:20]]
+    assert world.activities()[14]["start_date"] < "2025-12-23"  # no list but a complete one shows it
+    events = [event(world, number, "delete") for number in (*range(1, 21), *old)]
+    async with world.harvest() as harvest, anyio.create_task_group() as tasks:
+
+        def delete(progress: Progress) -> None:
+            if events and progress.counts.stored.get(Kind.DETAIL, 0) > 22:
+                for number in old:
+                    world.emulator.delete_activity(number)
+                tasks.start_soon(follow_all, harvest, events[:])
+                events.clear()
+
+        assert (await harvest.run(on_progress=delete)).complete
+    assert not events
+    await world.assert_complete()
+
+
+async def test_an_event_that_comes_during_a_run_is_asked_about_in_it(tmp_path: Path) -> None:
+    world = World(tmp_path / "h.sqlite", years=0.1, latency_seconds=1.0)
+    gone = world.activities()[0]["id"]
+    events = [event(world, gone, "delete")]
+    async with world.harvest() as harvest, anyio.create_task_group() as tasks:
+
+        def delete(progress: Progress) -> None:
+            if events and progress.counts.stored.get(Kind.STREAMS, 0) > 5:
+                world.emulator.delete_activity(gone)
+                tasks.start_soon(follow_all, harvest, events[:])
+                events.clear()
+
+        assert (await harvest.run(on_progress=delete)).counts.gone == 1
+    await world.assert_complete()
 
 
 @pytest.mark.parametrize("number", [0, -1, 2**63, 2**70])

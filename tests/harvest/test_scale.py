@@ -6,16 +6,20 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 
 import anyio
 import pytest
 
 from strava_async.errors import StoreError
-from strava_async.harvest import Changes, Plan, SqliteHarvestStore
+from strava_async.harvest import Changes, Harvest, Outcome, Plan, SqliteHarvestStore
 from strava_async.harvest.callers import CALLERS
+from strava_async.limiter import SqliteRateLimiter
+from strava_async.testing import MeterLimits
+from strava_async.testing.clock import SOME_TUESDAY
 from tests.harvest.contract import made_row
-from tests.harvest.world import LIST, World
+from tests.harvest.world import LIST, World, needed
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -41,6 +45,31 @@ async def test_one_athlete_with_very_many_activities_takes_no_turn_of_another(tm
     # Who is ready first gets all callers once; from then on it is one turn each.
     assert max(turns.values()) - min(turns.values()) <= CALLERS
     assert fewest > 20
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("anyio_backend", "offset"), [("asyncio", 0.0), ("trio", 365 * 86_400.0)])
+async def test_two_that_share_a_quota_and_a_directory_harvest_different_athletes(tmp_path: Path, offset: float) -> None:
+    world = World(tmp_path / "unused.sqlite", athletes=4, years=0.05, limits=MeterLimits(200, 10**4, 60, 10**4))
+    world.machine.offset = offset
+    outcomes: list[Outcome] = []
+
+    async def run(ids: tuple[int, ...]) -> None:
+        limiter = SqliteRateLimiter(tmp_path / "quota", application="1", clock=world.machine)
+        async with limiter, world.strava(limiter=limiter) as strava:
+            store = SqliteHarvestStore(directory=tmp_path / "d")
+            outcomes.append(await Harvest(strava, store, keep=timedelta(days=7)).run(ids))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run, world.ids[:2])
+        tasks.start_soon(run, world.ids[2:])
+    assert [outcome.complete for outcome in outcomes] == [True, True]
+    assert all(served.status_code != 429 for served in world.emulator.requests)
+    assert Counter(path for path in world.asked() if path != LIST) == Counter(needed(world))
+    counts = await SqliteHarvestStore(directory=tmp_path / "d").counts()
+    assert counts.activities == sum(len(world.activities(one)) for one in world.ids)
+    assert counts.oldest is not None
+    assert SOME_TUESDAY - 1_000 <= counts.oldest <= world.clock.time()
 
 
 SCRIPT = """

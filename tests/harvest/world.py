@@ -17,6 +17,7 @@ from strava_async import Clock, RateLimiter, RetryPolicy, Strava, TokenSet
 from strava_async._http.asgi import asgi_client
 from strava_async.harvest import Harvest, Kind, Plan, SqliteHarvestStore
 from strava_async.harvest.fetch import plain_body
+from strava_async.limiter import Limiter
 from strava_async.testing import Emulator, FakeClock, MeterLimits
 
 ONE = RetryPolicy(max_attempts=1)
@@ -80,7 +81,10 @@ class World:
 
     @asynccontextmanager
     async def strava(
-        self, retry: RetryPolicy = ONE, app: Callable[[ASGIApp], ASGIApp] = lambda app: app
+        self,
+        retry: RetryPolicy = ONE,
+        app: Callable[[ASGIApp], ASGIApp] = lambda app: app,
+        limiter: Limiter | None = None,
     ) -> AsyncGenerator[Strava]:
         """Open an application, as another process would; ``app`` puts something before the emulator."""
         async with (
@@ -91,7 +95,7 @@ class World:
                 self.emulator.client_id,
                 self.emulator.client_secret,
                 http_client=http_client,
-                rate_limiter=RateLimiter(clock=self.machine),
+                rate_limiter=limiter or RateLimiter(clock=self.machine),
                 retry=retry,
             )
             for athlete_id, token in self.tokens.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -11,7 +11,7 @@ import anyio
 from strava_async.harvest.base import HarvestStore
 from strava_async.harvest.export.base import Exported
 from strava_async.harvest.export.folder import Folder
-from strava_async.harvest.export.notes import Partition
+from strava_async.harvest.export.notes import Partition, Stat
 from strava_async.harvest.export.partitions import Open, PartitionWriter, Survey, surveyed
 from strava_async.harvest.export.registry import in_folder
 
@@ -76,7 +76,7 @@ class AthleteExport:
         self, athlete_id: int, survey: Survey, key: str, notes: dict[str, Partition], is_due: IsDue
     ) -> None:
         noted = notes.get(key)
-        files = {} if noted is None else noted.files
+        files: Mapping[str, Stat] = {} if noted is None else noted.files
         is_intact = await in_folder(self._folder, partial(self._folder.are_intact, files))
         if not is_due(survey, key, noted, is_intact):
             self._add(kept=len(files))

@@ -33,7 +33,7 @@ async def remove_athlete(store: HarvestStore, athlete_id: int) -> None:
     failed: list[StoreError] = []
     for folder in await exports_of(store):
         try:
-            await in_folder(folder, partial(folder.remove_athlete, athlete_id))
+            await in_folder(folder, partial(_remove, folder, athlete_id))
         except StoreError as error:
             failed.append(error)
     if failed:
@@ -65,6 +65,14 @@ async def _withdraw(store: HarvestStore, folder: Folder, older_than: float) -> N
             await athletes.remove(athlete_id)
         else:
             await athletes.write(athlete_id, is_due)
+
+
+def _remove(folder: Folder, athlete_id: int) -> None:
+    folder.remove_athlete(athlete_id)
+    lock = folder.lock()  # which clears what an export that was killed has left
+    if lock is not None:
+        folder.clear()
+        lock.release()
 
 
 def _writer(folder: Folder) -> Open | None:

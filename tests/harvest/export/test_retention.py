@@ -39,6 +39,8 @@ async def test_a_deleted_athlete_leaves_every_export_at_once(tmp_path: Path) -> 
     store = await filled(tmp_path / "h.sqlite", 88_000_001, 99_000_001)
     folders = await exported(store, tmp_path)
     assert all(shows(folder, 880_000_010) and shows(folder, 88_000_001) for folder in folders)
+    (folders[1] / ".strava-async/new").mkdir()
+    (folders[1] / ".strava-async/new/1").write_text("88000001, of an export that was killed")
     async with locked(checked_folder(folders[0], "parquet")):  # an export that is being written stops nothing
         await store.delete_athlete(88_000_001)
         await remove_athlete(store, 88_000_001)
