@@ -149,6 +149,15 @@ def test_a_reserve_is_left_to_others(tmp_path: Path) -> None:
     assert 10 <= len(desk.paths()) < 15  # it shrinks
 
 
+def test_it_does_not_wait_for_quota_beyond_its_end(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, years=0.1, limits=MeterLimits(read_15min=8, overall_15min=16))
+    quarter, end = (f"{datetime.fromtimestamp(NOON + s, UTC).astimezone():%H:%M}" for s in (900, 600))
+    assert desk.harvest(until=end, reserve="0%") == 0
+    told = f"The quota is spent until {quarter}, and it was to end at {end}. The same command goes on.\n"
+    assert desk.out.endswith(told)
+    assert len(desk.paths()) == 8
+
+
 def test_it_ends_after_so_many_requests(desk: Desk) -> None:
     assert desk.harvest(max_requests=3) == 0
     assert len(desk.paths()) == 3
