@@ -17,6 +17,7 @@ from strava_async.harvest.export import Format, export
 from strava_async.harvest.export.base import KINDS
 from strava_async.harvest.export.registry import checked_folder, locked
 from strava_async.harvest.reading import BATCH
+from tests.harvest.contract import NOW
 from tests.harvest.export.stored import DAYS, add, bytes_in, files_in, filled
 
 pytestmark = pytest.mark.anyio
@@ -257,3 +258,32 @@ async def test_a_folder_that_cannot_be_written_is_one_sentence_and_the_old_files
     with pytest.raises(StoreError, match="is not a directory"):
         await export(store, tmp_path / "c", to="csv")
     assert contents(tmp_path / "c") == before
+
+
+WITHOUT_PYARROW = """
+import sys, anyio
+sys.modules["pyarrow"] = None
+from strava_async.harvest import SqliteHarvestStore
+from strava_async.harvest.export import export
+from strava_async.harvest.export.retention import withdraw
+store = SqliteHarvestStore(sys.argv[1])
+try:
+    anyio.run(lambda: export(store, sys.argv[2], to="parquet"))
+except ValueError as error:
+    print(error)
+anyio.run(lambda: withdraw(store, float(sys.argv[3])))
+"""
+
+
+async def test_without_pyarrow_nothing_is_written_and_what_is_too_old_is_removed(tmp_path: Path) -> None:
+    store = SqliteHarvestStore(tmp_path / "h.sqlite")
+    await add(store, 7, 70, DAYS[0], at=NOW - 9)
+    await add(store, 7, 71, DAYS[1])
+    await export(store, tmp_path / "old", to="parquet")
+    arguments = [sys.executable, "-c", WITHOUT_PYARROW, str(tmp_path / "h.sqlite"), str(tmp_path / "new"), str(NOW - 5)]
+    ended = await anyio.run_process(arguments, stderr=None)
+    assert ended.stdout.decode() == 'an export to parquet needs more packages: pip install "strava-async[parquet]"\n'
+    assert not (tmp_path / "new").exists()
+    assert files_in(tmp_path / "old") == [
+        f"{top}/athlete_id=7/year=2026/part-0.parquet" for top in ("activities", "streams")
+    ]
