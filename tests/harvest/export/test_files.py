@@ -209,7 +209,7 @@ class Slow(SqliteHarvestStore):
     async def scan(self, *args, bodies=None):
         if bodies:
             self.reads += 1
-        if self.reads == 3:  # two batches are written, of which the first is a file
+        if self.reads == int(sys.argv[3]):
             print("reading", flush=True)
             await anyio.sleep_forever()
         return await super().scan(*args, bodies=bodies)
@@ -222,10 +222,12 @@ async def test_an_export_that_is_killed_leaves_whole_files(tmp_path: Path) -> No
     folder = tmp_path / "j"
     await export(store, folder, to="jsonl")
     before = contents(folder)
-    await add(store, 7, 75, DAYS[1])
+    for number in range(200):  # enough to be noted
+        await add(store, 7, 7000 + number, DAYS[1])
     for number in range(2 * BATCH):
         await add(store, 7, 700 + number, DAYS[0])
-    arguments = [sys.executable, "-c", KILLED, str(tmp_path / "h.sqlite"), str(folder)]
+    # The first year is written, and a batch of the second.
+    arguments = [sys.executable, "-c", KILLED, str(tmp_path / "h.sqlite"), str(folder), str(-(-202 // BATCH) + 2)]
     async with await anyio.open_process(arguments, stderr=None) as process:
         assert process.stdout is not None
         assert await process.stdout.receive() == b"reading\n"
@@ -235,7 +237,7 @@ async def test_an_export_that_is_killed_leaves_whole_files(tmp_path: Path) -> No
     changed = {name for name in after if after[name] != before[name]}
     assert changed == {name for name in after if "2026" in name}
     assert (folder / ".strava-async/new").exists()
-    await export(store, folder, to="jsonl")
+    assert (await export(store, folder, to="jsonl")).files_kept == 2
     assert not (folder / ".strava-async/new").exists()
     assert all(contents(folder)[name] == after[name] for name in changed)
 
