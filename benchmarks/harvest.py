@@ -214,7 +214,13 @@ class HarvestBench:
                 await worker.ask("stop")
         progress = [report["athletes"].get(str(one), 0) for one in ids]
         return [
-            Row("H7", f"{fleet} processes beside one: requests per second", rates[1] / max(rates[0], 0.1), "x", at_least=3.0),
+            Row(
+                "H7",
+                f"{fleet} processes beside one: requests per second",
+                rates[1] / max(rates[0], 0.1),
+                "x",
+                at_least=3.0,
+            ),
             Row("H7", "progress of athletes, most / least", max(progress) / max(1, min(progress)), "x", at_most=1.3),
             Row("", f"one process, {AT_ONCE} at once, 150 ms each: requests per second", rates[0], ""),
             Row("", "processes that had nothing left to do", fleet - left, "", at_most=0.0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 from collections.abc import Sequence
@@ -25,4 +26,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     commands = importlib.import_module("strava_async.cli.commands")
     status: int = commands.run(arguments)
+    if arguments is None:
+        gc.freeze()  # the process ends: to look for garbage first would take a third of a second
     return status

@@ -153,8 +153,8 @@ def state_text(state: AthleteState) -> str:
 def read_state(text: str, is_list_due: bool, checks: tuple[int, ...]) -> AthleteState:
     """Return a state from what was kept."""
     values: dict[str, Any] = json.loads(text)
-    walk = None if values["walk"] is None else Walk(**values.pop("walk"))
-    return AthleteState(**{**values, "walk": walk}, is_list_due=is_list_due, checks=checks)
+    walk = values.pop("walk")
+    return AthleteState(None if walk is None else Walk(**walk), is_list_due=is_list_due, checks=checks, **values)
 
 
 def _has_activity(connection: sqlite3.Connection, athlete_id: int, resource: Resource) -> bool:

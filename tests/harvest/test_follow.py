@@ -171,6 +171,22 @@ async def test_a_run_of_days_follows_what_more_events_than_are_checked_told(tmp_
     await world.assert_complete()
 
 
+async def test_an_event_that_comes_during_a_run_is_asked_about_in_it(tmp_path: Path) -> None:
+    world = World(tmp_path / "h.sqlite", years=0.1, latency_seconds=1.0)
+    gone = world.activities()[0]["id"]
+    events = [event(world, gone, "delete")]
+    async with world.harvest() as harvest, anyio.create_task_group() as tasks:
+
+        def delete(progress: Progress) -> None:
+            if events and progress.counts.stored.get(Kind.STREAMS, 0) > 5:
+                world.emulator.delete_activity(gone)
+                tasks.start_soon(follow_all, harvest, events[:])
+                events.clear()
+
+        assert (await harvest.run(on_progress=delete)).counts.gone == 1
+    await world.assert_complete()
+
+
 @pytest.mark.parametrize("number", [0, -1, 2**63, 2**70])
 async def test_ids_that_are_none_are_ignored(tmp_path: Path, number: int) -> None:
     world = World(tmp_path / "h.sqlite", years=0.02)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any, cast
 
@@ -46,7 +46,7 @@ def writer_of(store: Store, seconds: float = LONG) -> Writer:
 
 
 @asynccontextmanager
-async def many(writer: Writer, ids: Sequence[int], errors: list[int]) -> AsyncIterator[anyio.abc.TaskGroup]:
+async def many(writer: Writer, ids: Sequence[int], errors: list[int]) -> AsyncGenerator[anyio.abc.TaskGroup]:
     """Write for athletes at once."""
 
     async def write(athlete_id: int) -> None:
