@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
@@ -151,7 +152,9 @@ LOST = {
 }
 
 
-@pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
+@pytest.mark.parametrize(
+    ("anyio_backend", "fault"), list(zip(itertools.cycle(["asyncio", "trio"]), LOST.values(), strict=False)), ids=LOST
+)
 async def test_what_one_activity_cannot_give_is_noted_and_the_rest_comes(fault: Fault, tmp_path: Path) -> None:
     world = World(tmp_path / "h.sqlite")
     bad = world.activities()[3]["id"]
