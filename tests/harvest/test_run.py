@@ -373,8 +373,14 @@ async def test_bad_input_is_refused_before_anything_is_asked(tmp_path: Path) -> 
         harvest = Harvest(strava, world.store, keep=None)
         with pytest.raises(InputError, match="not connected"):
             await harvest.run([world.ids[0], 5])
+        for days in (7, -1.0, "7d"):
+            with pytest.raises(InputError, match="keep is a timedelta"):
+                Harvest(strava, world.store, keep=days)  # type: ignore[arg-type]
         with pytest.raises(InputError):
             await harvest.run(max_requests=0)
+        for until in (float("nan"), float("inf")):
+            with pytest.raises(InputError, match="until"):
+                await harvest.run(until=until)
         with pytest.raises(InputError):
             await harvest.slice(5)
     with pytest.raises(InputError, match="there is no kind stream"):
