@@ -225,6 +225,9 @@ def _ending(outcome: Outcome, job: _Job) -> str:
         return "Complete. The same command fetches what is new."
     if job.settings.max_requests is not None and outcome.counts.requests >= job.settings.max_requests:
         return "As many requests were sent as were allowed. The same command goes on."
-    if job.until is not None:
+    if outcome.quota_at is not None:
+        at = date_and_time(outcome.quota_at, job.clock.time(), None)
+        return f"The quota is spent until {at}, and it was to end at {job.settings.until}. The same command goes on."
+    if job.until is not None and job.clock.time() >= job.until:
         return f"It ended at {job.settings.until}, as it was told. The same command goes on."
     return "Some of it is not ready at Strava yet. The same command goes on."

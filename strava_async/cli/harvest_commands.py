@@ -76,8 +76,8 @@ def harvest(
     place, terminal = Data(data, data_dir), this_terminal()
     if status:
         raise typer.Exit(show_status(place, athlete or (), terminal, as_json=as_json, now=time.time()))
-    token_key = os.environ.get("STRAVA_TOKEN_KEY")
-    options = Options(client_id, client_secret, config, store, emulator, token_key, os.environ)
+    key = os.environ.get("STRAVA_TOKEN_KEY")
+    options = Options(client_id, client_secret, config, store, emulator, key, os.environ)
     whose, wait = athlete or (), not no_wait
     settings = HarvestSettings(
         options, place, keep, since, kinds, whose, until, max_requests, reserve, wait, quota, as_json, plain

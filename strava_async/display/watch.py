@@ -14,6 +14,7 @@ from strava_async.harvest.estimate import Estimate
 from strava_async.quota.values import QUARTER_SECONDS
 
 FRAME_SECONDS = 0.1
+Ask = Callable[[], Awaitable[Estimate]]
 _LEAST_SECONDS = 1.0
 _SHARE = 20  # of the time that passes, estimating takes one part in so many
 
@@ -23,7 +24,7 @@ async def shown(
     observer: Observer,
     screen: Screen,
     *,
-    estimate: Callable[[], Awaitable[Estimate]] | None = None,
+    estimate: Ask | None = None,
     seconds: float = FRAME_SECONDS,
     real_clock: Clock | None = None,
 ) -> AsyncGenerator[None]:
@@ -39,36 +40,36 @@ async def shown(
         real_clock: waits for the next frame; None means the machine's.
     """
     clock = real_clock or SystemClock()
-
-    async def draw() -> None:
-        while True:
-            screen.show(observer.frame())
-            await clock.sleep(seconds)
-
-    async def keep_estimating(ask: Callable[[], Awaitable[Estimate]]) -> None:
-        known: object = None
-        next_at = 0.0
-        while True:
-            frame = observer.frame()
-            progress = frame.progress
-            began_at = clock.monotonic()
-            if progress is None or began_at < next_at:  # before anything has come, the quota is not known
-                await clock.sleep(seconds)
-                continue
-            listed = progress.athletes_listed >= progress.athletes_total
-            # Asked again too when the quota is known, which the first answer tells.
-            due = (listed, frame.now // QUARTER_SECONDS, frame.quota.read_day.limit)
-            if due != known:
-                known = due
-                with suppress(StravaError):  # the harvest itself will say so
-                    observer.note_estimate(await ask())
-            next_at = began_at + max(_LEAST_SECONDS, _SHARE * (clock.monotonic() - began_at))
-
     with screen:
         async with TaskGroup() as tasks:
-            tasks.start_soon(draw)
+            tasks.start_soon(_draw, observer, screen, clock, seconds)
             if estimate is not None:
-                tasks.start_soon(keep_estimating, estimate)
+                tasks.start_soon(_keep_estimating, observer, estimate, clock, seconds)
             yield
             tasks.cancel_scope.cancel()
         screen.show(observer.frame())
+
+
+async def _draw(observer: Observer, screen: Screen, clock: Clock, seconds: float) -> None:
+    while True:
+        screen.show(observer.frame())
+        await clock.sleep(seconds)
+
+
+async def _keep_estimating(observer: Observer, ask: Ask, clock: Clock, seconds: float) -> None:
+    known: object = None
+    next_at = 0.0
+    while True:
+        frame = observer.frame()
+        progress = frame.progress
+        began_at = clock.monotonic()
+        if progress is None or began_at < next_at:  # before anything has come, the quota is not known
+            await clock.sleep(seconds)
+            continue
+        listed = progress.athletes_listed >= progress.athletes_total
+        due = (listed, frame.now // QUARTER_SECONDS, frame.quota.read_day.limit)
+        if due != known:
+            known = due
+            with suppress(StravaError):  # the harvest itself will say so
+                observer.note_estimate(await ask())
+        next_at = began_at + max(_LEAST_SECONDS, _SHARE * (clock.monotonic() - began_at))

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, tzinfo
 
 from strava_async.display.frame import Frame, Result, Row, Waiting
 from strava_async.harvest.kinds import Kind
-from strava_async.harvest.outcome import Failure, KindProgress
+from strava_async.harvest.outcome import Failure, KindProgress, Progress
 from strava_async.quota.readings import Meter, Quota
 
 PLACE_WIDTH = 40  # columns: with what stands before it, less than 80
@@ -97,10 +97,10 @@ def remark_of(part: KindProgress) -> str:
 
 def wait_text(waiting: Waiting, frame: Frame) -> str:
     """Return what is waited for, and until when."""
-    until = clock_time(waiting.until, frame.heading.zone)
-    if waiting.until - frame.now >= _DAY / 2:
-        until = date_and_time(waiting.until, frame.now, frame.heading.zone)
-    left = span(waiting.until - frame.now)
+    seconds, zone = waiting.until - frame.now, frame.heading.zone
+    until, left = clock_time(waiting.until, zone), span(seconds)
+    if seconds >= 3_600:
+        until, left = date_and_time(waiting.until, frame.now, zone), f"{seconds / 3_600:.0f} h"
     window = METERS.get(waiting.window, printable(waiting.window))
     why = f"reserve of {window}" if waiting.for_reserve else f"{window} is spent"
     return f"waiting until {until} ({left}): {why}"
@@ -109,6 +109,8 @@ def wait_text(waiting: Waiting, frame: Frame) -> str:
 def done_text(frame: Frame) -> tuple[str, str]:
     """Return when it will be done, by the quota; and what that counts."""
     estimate = frame.estimate
+    if frame.progress is not None and _is_done(frame.progress):
+        return "nothing left to ask for now", ""
     if estimate is None:
         return "estimating when it is done", ""
     if estimate.done_at is None:
@@ -127,6 +129,10 @@ def done_text(frame: Frame) -> tuple[str, str]:
     if estimate.done_at - frame.now < 1:  # estimates go by quarter hours
         return "done within this quarter hour", requests
     return f"done {about}{at}, in {span(estimate.done_at - frame.now)}", requests
+
+
+def _is_done(progress: Progress) -> bool:
+    return not progress.athletes and not progress.asking and progress.athletes_listed == progress.athletes_total
 
 
 def reasons(failures: Iterable[Failure], failed: int) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections import OrderedDict
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol, TypeVar
 
 from strava_async._concurrency.threads import finish_in_thread
 from strava_async.clock import Clock
@@ -15,6 +16,8 @@ from strava_async.harvest.sqlite_part import BUSY_SECONDS, Part
 from strava_async.harvest.sqlite_schema import SCHEMA
 from strava_async.stores.file_errors import explained
 from strava_async.stores.private_files import make_private_directories
+
+T = TypeVar("T")
 
 MOST_OPEN = 64
 _NAME = re.compile(r"([0-9]{1,19})\.sqlite")
@@ -32,8 +35,8 @@ class Parts(Protocol):
         """Return the file that an athlete's rows are in, which need not exist."""
         ...
 
-    async def all(self) -> list[Part]:
-        """Return the files that exist."""
+    async def each(self, work: Callable[[Part], Awaitable[T]]) -> list[T]:
+        """Return what ``work`` returns for each file that exists, one after the other."""
         ...
 
     async def delete(self, athlete_id: int) -> None:
@@ -68,9 +71,9 @@ class OneFile:
         """See ``Parts``."""
         return self._part
 
-    async def all(self) -> list[Part]:
+    async def each(self, work: Callable[[Part], Awaitable[T]]) -> list[T]:
         """See ``Parts``."""
-        return [self._part] if self._part.exists() else []
+        return [await work(self._part)] if self._part.exists() else []
 
     async def delete(self, athlete_id: int) -> None:
         """See ``Parts``."""
@@ -121,7 +124,7 @@ class Directory:
             await finish_in_thread(spare.close)
         return part
 
-    async def all(self) -> list[Part]:
+    async def each(self, work: Callable[[Part], Awaitable[T]]) -> list[T]:
         """See ``Parts``."""
 
         def names() -> list[str]:
@@ -129,7 +132,12 @@ class Directory:
                 return os.listdir(self.path) if os.path.isdir(self.path) else []
 
         found = (_NAME.fullmatch(name) for name in await finish_in_thread(names))
-        return [await self.of(athlete_id) for athlete_id in sorted(int(match[1]) for match in found if match)]
+        results: list[T] = []
+        for athlete_id in sorted(int(match[1]) for match in found if match):
+            part = await self.of(athlete_id)
+            if part.exists():  # nobody has removed it meanwhile
+                results.append(await work(part))
+        return results
 
     async def delete(self, athlete_id: int) -> None:
         """See ``Parts``."""

@@ -133,17 +133,20 @@ class SqliteHarvestStore:
 
     async def athlete_ids(self) -> list[int]:
         """See ``HarvestStore``. Opens every file."""
-        found = [await part.run(sqlite_reads.athlete_ids) for part in await self._parts.all()]
+        found = await self._parts.each(lambda part: part.run(sqlite_reads.athlete_ids))
         return sorted(athlete_id for ids in found for athlete_id in ids)
 
     async def counts(self, athlete_id: int | None = None, *, before: float | None = None) -> StoreCounts:
         """See ``HarvestStore``. Reads indexes, but not the bodies; for all athletes it opens every file."""
-        parts = await self._parts.all() if athlete_id is None else [await self._parts.of(athlete_id)]
-        found = [
-            await part.run(lambda connection: sqlite_reads.counts(connection, athlete_id, before))
-            for part in parts
-            if part.exists()
-        ]
+
+        def work(connection: sqlite3.Connection) -> StoreCounts:
+            return sqlite_reads.counts(connection, athlete_id, before)
+
+        if athlete_id is None:
+            found = await self._parts.each(lambda part: part.run(work))
+        else:
+            part = await self._parts.of(athlete_id)
+            found = [await part.run(work)] if part.exists() else []
         resources: Counter[tuple[Kind, State]] = Counter()
         for each in found:
             resources.update(each.resources)
@@ -188,4 +191,4 @@ class SqliteHarvestStore:
 
     async def purge(self, older_than: float) -> int:
         """See ``HarvestStore``. A file in which something was deleted is rewritten, and others wait meanwhile."""
-        return sum([await part.purge(older_than) for part in await self._parts.all()])
+        return sum(await self._parts.each(lambda part: part.purge(older_than)))

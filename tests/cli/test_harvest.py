@@ -149,6 +149,15 @@ def test_a_reserve_is_left_to_others(tmp_path: Path) -> None:
     assert 10 <= len(desk.paths()) < 15  # it shrinks
 
 
+def test_it_does_not_wait_for_quota_beyond_its_end(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, years=0.1, limits=MeterLimits(read_15min=8, overall_15min=16))
+    quarter, end = (f"{datetime.fromtimestamp(NOON + s, UTC).astimezone():%H:%M}" for s in (900, 600))
+    assert desk.harvest(until=end, reserve="0%") == 0
+    told = f"The quota is spent until {quarter}, and it was to end at {end}. The same command goes on.\n"
+    assert desk.out.endswith(told)
+    assert len(desk.paths()) == 8
+
+
 def test_it_ends_after_so_many_requests(desk: Desk) -> None:
     assert desk.harvest(max_requests=3) == 0
     assert len(desk.paths()) == 3
@@ -218,6 +227,15 @@ def test_the_quota_is_shared_in_a_file(desk: Desk, tmp_path: Path) -> None:
 
     assert desk._run(show) == 0
     assert json.loads(desk.out)["meters"]["read_day"]["usage"] in (sent - 1, sent)
+
+
+def test_what_the_library_warns_of_is_said_on_the_screen(desk: Desk, tmp_path: Path) -> None:
+    foreign = tmp_path / "thesis.sqlite"
+    foreign.write_text("my thesis")
+    assert desk.harvest(quota=str(foreign), as_json=True, max_requests=1) == 0
+    (message,) = (event["text"] for event in desk.events() if event["event"] == "message")
+    assert message.startswith(f"the shared quota in {foreign} is away, ")
+    assert (foreign.read_text(), desk.err) == ("my thesis", "")
 
 
 @needs_redis

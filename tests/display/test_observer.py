@@ -14,7 +14,7 @@ from strava_async.display.watch import shown
 from strava_async.errors import StoreError
 from strava_async.harvest import Estimate, Harvest, Kind, Plan
 from strava_async.testing import FakeClock, MeterLimits
-from tests.display.frames import ESTIMATE, HEADING, counts, progress
+from tests.display.frames import ESTIMATE, HEADING, NOON, counts, progress
 from tests.harvest.world import World
 
 pytestmark = pytest.mark.anyio
@@ -53,8 +53,8 @@ async def test_a_harvest_is_shown_with_its_waits_and_its_estimate(tmp_path: Path
         async with shown(observer, screen, estimate=harvest.estimate, seconds=5.0, real_clock=world.clock):
             outcome = await harvest.run(on_progress=observer.note_progress)
     assert outcome.complete
-    waits = {(each.waiting.window, each.waiting.for_reserve) for each in screen.frames if each.waiting is not None}
-    assert waits == {("read_15min", False), ("read_15min", True)}
+    waits = {each.waiting.window for each in screen.frames if each.waiting is not None}
+    assert waits == {"read_15min"}
     last = screen.frames[-1]
     assert last.progress is not None
     assert last.progress.kinds[Kind.DETAIL].held == len(world.activities())
@@ -99,6 +99,26 @@ async def test_windows_that_were_waited_for_are_counted_once() -> None:
     assert observer.frame().waiting == frame.waiting
     assert observer.windows == 1
     observer.note_progress(progress(asking=0))
+    assert observer.frame().waiting is None
+
+
+async def test_what_is_left_to_others_is_waited_for() -> None:
+    clock = FakeClock(start=NOON, wall_offset=0.0)
+    limiter = RateLimiter(clock=clock, reserve=0.5)
+    observer = Observer(HEADING, limiter, reserve=0.5)
+    observer.note_progress(progress(asking=5))
+    headers = {
+        "X-RateLimit-Limit": "200,2000",
+        "X-RateLimit-Usage": "1,1",
+        "X-ReadRateLimit-Limit": "100,1000",
+        "X-ReadRateLimit-Usage": "70,70",
+    }
+    (await limiter.acquire()).settle(200, headers)
+    waiting = observer.frame().waiting
+    assert waiting is not None
+    assert (waiting.window, waiting.for_reserve, waiting.calls) == ("read_15min", True, 5)
+    assert waiting.until == NOON + 900 * (1 - 30 / 50)
+    clock.advance(400.0)
     assert observer.frame().waiting is None
 
 

@@ -8,7 +8,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from strava_async.display.frame import Frame, Heading, Result
+from strava_async.display.frame import Frame, Heading, Result, Waiting
 from strava_async.display.panel import LiveScreen, panel
 from strava_async.harvest import Estimate, Kind, KindProgress, Outcome
 from tests.display.frames import COUNTS, KINDS, NOON, NOW, WAITING, counts, failure, frame
@@ -65,6 +65,17 @@ def test_every_line_is_as_wide_as_the_panel_whatever_is_in_it(width: int) -> Non
         assert {cell_len(line) for line in lines} == {width}
         assert all(character.isprintable() for line in lines for character in line)
     assert len(drawn(long, width)) == len(drawn(frame(), width)) + 3  # a note and two reasons
+
+
+def test_a_long_wait_fits_60_columns() -> None:
+    lines = drawn(frame(waiting=Waiting("read_day", NOON + 43_200, 20)), 60)
+    assert any("waiting until Tue 2 Jun 00:00 (12 h): read day is spent" in line for line in lines)
+
+
+def test_at_the_end_nothing_is_estimated() -> None:
+    shown = "\n".join(drawn(frame(athletes=0, asking=0), 80))
+    assert "nothing left to ask for now" in shown
+    assert "1,590" not in shown
 
 
 @pytest.mark.parametrize("width", [60, 80, 110])

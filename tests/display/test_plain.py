@@ -39,7 +39,7 @@ def test_a_wait_is_told_of_when_it_begins_and_each_quarter_of_an_hour() -> None:
     for minute in range(31):
         screen.show(frame(elapsed=10.0 + 60 * minute, waiting=replace(day, until=day.until + minute / 10)))
     assert len(lines) == 1 + 3
-    assert ", waiting until Tue 2 Jun 00:00 (12:04:12): read day is spent; " in lines[1]
+    assert ", waiting until Tue 2 Jun 00:00 (12 h): read day is spent; " in lines[1]
     screen.show(frame(elapsed=2_000.0))
     assert len(lines) == 5
 

@@ -13,7 +13,15 @@ from strava_async.harvest import AthleteState, Held, Kind, Plan, Resource, Row, 
 from strava_async.harvest.agenda import Terms, dues_of, failed_jobs_of, is_due, jobs_of, other_jobs, waiting_of
 from strava_async.harvest.failures import InARow, Reach, reach_of
 from strava_async.harvest.kinds import OF_ACTIVITIES, RULES, failed_until
-from strava_async.harvest.listing import PER_PAGE, after_page, list_due_at, next_walk, parameters, state_after
+from strava_async.harvest.listing import (
+    PER_PAGE,
+    after_page,
+    list_due_at,
+    next_walk,
+    parameters,
+    pass_seconds,
+    state_after,
+)
 from strava_async.harvest.rows import instant_of, read_page, row_of, row_of_detail
 from tests.harvest.contract import NOW, made_row
 
@@ -165,6 +173,11 @@ def test_which_walk_is_next(
     walk = next_walk(state, plan, NOW, keep, again)
     found = None if walk is None else ("complete" if walk.is_complete else "recent", walk.after)
     assert found == expected
+
+
+@pytest.mark.parametrize(("keep", "seconds"), [(None, DAY), (30 * DAY, DAY), (7 * DAY, DAY / 2), (60.0, 900.0)])
+def test_a_long_run_begins_anew_in_time_but_not_all_the_time(keep: float | None, seconds: float) -> None:
+    assert pass_seconds(keep) == seconds
 
 
 def test_a_walk_that_was_interrupted_goes_on_unless_it_does_not_reach_far_enough() -> None:

@@ -66,3 +66,6 @@ async def test_of_many_athletes_that_are_held_few_files_are_open(tmp_path: Path)
             async with SqliteHarvestStore(directory=tmp_path / "d").hold(1):
                 pass
     assert (await store.counts()).activities == HELD
+    assert len(await store.athlete_ids()) == HELD
+    assert await store.purge(0.0) == 0
+    assert len(os.listdir("/proc/self/fd")) - before <= 5 * MOST_OPEN

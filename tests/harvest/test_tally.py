@@ -61,6 +61,7 @@ async def test_what_keeps_the_next_request_is_told(tmp_path: Path) -> None:
     blocked = seen[-1].blocked
     assert blocked is not None
     assert blocked.window == "read_15min"
+    assert (seen[-1].athletes, seen[-1].asking, seen[-1].counts.requests) == (1, 0, 10)
     assert world.clock.time() < blocked.resume_at <= world.clock.time() + 910
 
 

@@ -15,6 +15,8 @@ from strava_async.harvest.export.notes import Partition, Stat
 from strava_async.harvest.export.partitions import Open, PartitionWriter, Survey, surveyed
 from strava_async.harvest.export.registry import in_folder
 
+_NOTED_TOGETHER = 200  # activities
+
 IsDue = Callable[[Survey, str, Partition | None, bool], bool]
 """Says whether a partition is to be written: by what is held, its key, what is noted, and whether its files are
 intact."""
@@ -58,8 +60,12 @@ class AthleteExport:
         before = await in_folder(self._folder, partial(self._folder.notes, athlete_id))
         notes = {key: partition for key, partition in before.items() if key in survey.partitions}
         try:
-            for key in survey.partitions:
-                await self._partition(athlete_id, survey, key, notes, is_due)
+            unsaved = 0
+            for key, found in survey.partitions.items():
+                unsaved += found.count if await self._partition(athlete_id, survey, key, notes, is_due) else 0
+                if unsaved >= _NOTED_TOGETHER:  # an export that is killed goes on from there
+                    await in_folder(self._folder, partial(self._folder.save_notes, athlete_id, notes))
+                    unsaved = 0
             await self._remove_others(athlete_id, notes)
         finally:
             with anyio.CancelScope(shield=True):
@@ -74,18 +80,20 @@ class AthleteExport:
 
     async def _partition(
         self, athlete_id: int, survey: Survey, key: str, notes: dict[str, Partition], is_due: IsDue
-    ) -> None:
+    ) -> bool:
+        """Write a partition if it is due, and return whether it was."""
         noted = notes.get(key)
         files: Mapping[str, Stat] = {} if noted is None else noted.files
         is_intact = await in_folder(self._folder, partial(self._folder.are_intact, files))
         if not is_due(survey, key, noted, is_intact):
             self._add(kept=len(files))
-            return
+            return False
         notes.pop(key, None)  # until it is written: what is not noted is removed, or written again
         if self._open is not None:
             writer = PartitionWriter(self._store, self._folder, athlete_id, self._open)
             notes[key], removed = await writer.write(key, survey.partitions[key])
             self._add(written=len(notes[key].files), removed=removed)
+        return True
 
     async def _remove_others(self, athlete_id: int, notes: dict[str, Partition]) -> None:
         wanted = {place for partition in notes.values() for place in partition.files}

@@ -17,6 +17,7 @@ from strava_async.harvest.export import Format, export
 from strava_async.harvest.export.base import KINDS
 from strava_async.harvest.export.registry import checked_folder, locked
 from strava_async.harvest.reading import BATCH
+from tests.harvest.contract import NOW
 from tests.harvest.export.stored import DAYS, add, bytes_in, files_in, filled
 
 pytestmark = pytest.mark.anyio
@@ -208,7 +209,7 @@ class Slow(SqliteHarvestStore):
     async def scan(self, *args, bodies=None):
         if bodies:
             self.reads += 1
-        if self.reads == 3:  # two batches are written, of which the first is a file
+        if self.reads == int(sys.argv[3]):
             print("reading", flush=True)
             await anyio.sleep_forever()
         return await super().scan(*args, bodies=bodies)
@@ -221,10 +222,12 @@ async def test_an_export_that_is_killed_leaves_whole_files(tmp_path: Path) -> No
     folder = tmp_path / "j"
     await export(store, folder, to="jsonl")
     before = contents(folder)
-    await add(store, 7, 75, DAYS[1])
+    for number in range(200):  # enough to be noted
+        await add(store, 7, 7000 + number, DAYS[1])
     for number in range(2 * BATCH):
         await add(store, 7, 700 + number, DAYS[0])
-    arguments = [sys.executable, "-c", KILLED, str(tmp_path / "h.sqlite"), str(folder)]
+    # The first year is written, and a batch of the second.
+    arguments = [sys.executable, "-c", KILLED, str(tmp_path / "h.sqlite"), str(folder), str(-(-202 // BATCH) + 2)]
     async with await anyio.open_process(arguments, stderr=None) as process:
         assert process.stdout is not None
         assert await process.stdout.receive() == b"reading\n"
@@ -234,7 +237,7 @@ async def test_an_export_that_is_killed_leaves_whole_files(tmp_path: Path) -> No
     changed = {name for name in after if after[name] != before[name]}
     assert changed == {name for name in after if "2026" in name}
     assert (folder / ".strava-async/new").exists()
-    await export(store, folder, to="jsonl")
+    assert (await export(store, folder, to="jsonl")).files_kept == 2
     assert not (folder / ".strava-async/new").exists()
     assert all(contents(folder)[name] == after[name] for name in changed)
 
@@ -257,3 +260,32 @@ async def test_a_folder_that_cannot_be_written_is_one_sentence_and_the_old_files
     with pytest.raises(StoreError, match="is not a directory"):
         await export(store, tmp_path / "c", to="csv")
     assert contents(tmp_path / "c") == before
+
+
+WITHOUT_PYARROW = """
+import sys, anyio
+sys.modules["pyarrow"] = None
+from strava_async.harvest import SqliteHarvestStore
+from strava_async.harvest.export import export
+from strava_async.harvest.export.retention import withdraw
+store = SqliteHarvestStore(sys.argv[1])
+try:
+    anyio.run(lambda: export(store, sys.argv[2], to="parquet"))
+except ValueError as error:
+    print(error)
+anyio.run(lambda: withdraw(store, float(sys.argv[3])))
+"""
+
+
+async def test_without_pyarrow_nothing_is_written_and_what_is_too_old_is_removed(tmp_path: Path) -> None:
+    store = SqliteHarvestStore(tmp_path / "h.sqlite")
+    await add(store, 7, 70, DAYS[0], at=NOW - 9)
+    await add(store, 7, 71, DAYS[1])
+    await export(store, tmp_path / "old", to="parquet")
+    arguments = [sys.executable, "-c", WITHOUT_PYARROW, str(tmp_path / "h.sqlite"), str(tmp_path / "new"), str(NOW - 5)]
+    ended = await anyio.run_process(arguments, stderr=None)
+    assert ended.stdout.decode() == 'an export to parquet needs more packages: pip install "strava-async[parquet]"\n'
+    assert not (tmp_path / "new").exists()
+    assert files_in(tmp_path / "old") == [
+        f"{top}/athlete_id=7/year=2026/part-0.parquet" for top in ("activities", "streams")
+    ]
