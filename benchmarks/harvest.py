@@ -276,9 +276,9 @@ async def _watched(scene: Scene, worker: Process) -> tuple[Counter[int], int, Ma
 
 
 async def _main(scale: Scale) -> None:
-    rows = [row async for part in measure(environments.HARVEST.python, scale) for row in part]
     print(environments.versions(environments.HARVEST))
-    print(render(rows))
+    async for rows in measure(environments.HARVEST.python, scale):
+        print(f"\n{render(rows)}", flush=True)
 
 
 def main() -> None:
