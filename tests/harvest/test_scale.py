@@ -25,6 +25,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.mark.anyio
+@pytest.mark.one_python
 @pytest.mark.parametrize(
     ("anyio_backend", "count"), [("asyncio", 3_000), pytest.param("trio", 100_000, marks=pytest.mark.long)]
 )
