@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import chain
 from typing import Any
 
 from strava_async._types import is_list, is_object
@@ -88,13 +87,16 @@ def _is_deep(value: object) -> bool:
     """Say whether it is nested more deeply than an encoder of JSON may be able to follow."""
     level = [value]
     for _ in range(_MOST_LEVELS):
-        parts = chain.from_iterable(
-            each.values() if is_object(each) else each if is_list(each) else () for each in level
-        )
-        level = [part for part in parts if isinstance(part, dict | list)]
+        level = [part for each in level for part in _parts_of(each) if is_object(part) or is_list(part)]
         if not level:
             return False
     return True
+
+
+def _parts_of(value: object) -> Iterable[object]:
+    if is_object(value):
+        return value.values()
+    return value if is_list(value) else ()
 
 
 def _text(value: object) -> str:

@@ -12,6 +12,7 @@ import anyio
 from strava_async.application import Strava
 from strava_async.clock import Clock
 from strava_async.errors import InputError
+from strava_async.harvest import arguments
 from strava_async.harvest.base import Changes, HarvestStore
 from strava_async.harvest.callers import CALLERS, share
 from strava_async.harvest.deletion import delete_athlete, delete_older
@@ -25,6 +26,7 @@ from strava_async.harvest.session import Limits, Session
 from strava_async.harvest.survey import surveyed
 from strava_async.harvest.tally import Tally
 from strava_async.quota.values import Priority, QuotaClass
+from strava_async.stores._values import check_athlete_id
 from strava_async.webhooks.events import WebhookEvent
 
 # Of all athletes of a run together, so many activities are looked at ahead.
@@ -50,7 +52,7 @@ class Harvest:
         clock: tells the time; None means the application's.
 
     Raises:
-        InputError: ``keep`` is no time, ``concurrency`` is not 1 or more, or ``plan.since`` lies in the future.
+        InputError: ``keep`` is no time, ``concurrency`` is not from 1 to 1,000, or ``plan.since`` lies in the future.
     """
 
     def __init__(
@@ -63,13 +65,12 @@ class Harvest:
         concurrency: int = CALLERS,
         clock: Clock | None = None,
     ) -> None:
-        if keep is not None and not (isinstance(keep, timedelta) and keep > timedelta()):
-            raise InputError("keep is a timedelta of more than zero, or None for until it is deleted")
+        arguments.check_keep(keep)
         self._strava = strava.with_options(priority=Priority.BACKGROUND, max_wait=None)
         self._store = store
         self._keep = None if keep is None else keep.total_seconds()
-        if type(concurrency) is not int or concurrency < 1:
-            raise InputError("concurrency is a whole number of 1 or more")
+        arguments.check_concurrency(concurrency)
+        arguments.check_plan(plan)
         self._plan = plan
         self._concurrency = concurrency
         self._clock = clock or strava.clock
@@ -111,10 +112,10 @@ class Harvest:
                 stays.
         """
         ids = await self._athletes(athlete_ids)
-        _check_positive(max_requests, "max_requests")
-        _check_positive(max_wait, "max_wait")
-        if until is not None and not math.isfinite(until):
-            raise InputError("until is an instant in epoch seconds, or None")
+        arguments.check_count(max_requests, "max_requests")
+        arguments.check_positive(max_wait, "max_wait")
+        arguments.check_instant(until, "until")
+        arguments.check_function(on_progress, "on_progress")
         lanes: dict[int, Lane] = {}
 
         def notify() -> None:
@@ -147,8 +148,8 @@ class Harvest:
             InputError, StoreError, StravaError: as in ``run``.
         """
         ids = await self._athletes([athlete_id])
-        _check_positive(seconds, "seconds")
-        _check_positive(max_requests, "max_requests")
+        arguments.check_positive(seconds, "seconds")
+        arguments.check_count(max_requests, "max_requests")
         now = self._clock.time()
         session = self._session(Limits(now + seconds, max_requests, _SLICE_WAIT_SECONDS, _SLICE_LIST_SECONDS))
         async with self._held(ids):
@@ -211,10 +212,10 @@ class Harvest:
         if (athlete_id is None) == (older_than is None):
             raise InputError("purge takes either athlete_id or older_than")
         if athlete_id is not None:
+            check_athlete_id(athlete_id)
             return await delete_athlete(self._store, athlete_id)
-        if older_than is None or older_than < timedelta():
-            raise InputError("older_than is a timedelta of zero or more")
-        return await delete_older(self._store, self._clock.time() - older_than.total_seconds())
+        age = arguments.checked_age(older_than, "older_than")
+        return await delete_older(self._store, self._clock.time() - age.total_seconds())
 
     async def estimate(self, athlete_ids: Iterable[int] | None = None, *, reserve: float = RESERVE) -> Estimate:
         """Return how many requests a run would take from now on, and when it would be done. Makes no requests.
@@ -229,6 +230,7 @@ class Harvest:
         Raises:
             InputError, StoreError: as in ``run``.
         """
+        arguments.check_share(reserve, "reserve")
         ids = await self._athletes(athlete_ids)
         survey = await surveyed(self._session(Limits()), ids)
         return estimated(survey.work, self._strava.quota, self._clock.time(), unlisted=survey.unlisted, reserve=reserve)
@@ -266,7 +268,7 @@ class Harvest:
         self._plan.check(self._clock.time())
         if athlete_ids is None:
             return await self._strava.athlete_ids()
-        ids = list(dict.fromkeys(athlete_ids))
+        ids = arguments.checked_ids(athlete_ids)
         for athlete_id in ids:
             if not await self._strava.is_connected(athlete_id):
                 raise InputError(f"athlete {athlete_id} is not connected: connect the athlete first")
@@ -292,8 +294,3 @@ class Harvest:
             with anyio.CancelScope(shield=True):
                 await session.wait_idle()
         await session.end()
-
-
-def _check_positive(number: float | None, name: str) -> None:
-    if number is not None and not 0 < number < math.inf:
-        raise InputError(f"{name} is a number of more than zero")

@@ -47,6 +47,8 @@ LISTED = AthleteState(walks=3, listed_at=NOW - DAY, complete_at=NOW - 3 * DAY)
         {"sport_types": ["Ride", "ride"]},
         {"sport_types": ["Trail Run"]},
         {"sport_types": [None]},
+        {"sport_types": [["Ride"]]},
+        {"sport_types": 5},
     ],
 )
 def test_a_plan_is_checked(arguments: dict[str, object]) -> None:
