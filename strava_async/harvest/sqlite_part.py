@@ -64,10 +64,10 @@ class Part:
         return os.path.exists(self._file.path)
 
     @asynccontextmanager
-    async def hold(self) -> AsyncGenerator[None]:
-        """Return a context in which nobody else harvests into the file."""
+    async def hold(self, athlete_id: int) -> AsyncGenerator[None]:
+        """Return a context in which no other store harvests into the file, and nobody else this athlete."""
         try:
-            async with self._hold.held():
+            async with self._hold.held(athlete_id):
                 yield
         finally:
             if not self.exists():  # removed meanwhile

@@ -69,7 +69,7 @@ class SqliteHarvestStore:
     async def _held(self, athlete_id: int) -> AsyncGenerator[None]:
         await self._parts.prepare()
         part = await self._parts.of(athlete_id)
-        async with part.hold():
+        async with part.hold(athlete_id):
             yield
 
     def hold(self, athlete_id: int) -> AbstractAsyncContextManager[None]:
