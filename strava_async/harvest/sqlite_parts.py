@@ -20,7 +20,8 @@ from strava_async.stores.private_files import make_private_directories
 
 T = TypeVar("T")
 
-MOST_OPEN = 64
+# SQLite has four files open for each, and macOS gives a process 256.
+MOST_OPEN = 32
 _NAME = re.compile(r"([0-9]{1,19})\.sqlite")
 
 

@@ -34,8 +34,8 @@ class SqliteHarvestStore:
 
     Args:
         path: the file; its directory exists.
-        directory: in place of the path; made if it is not there. For each athlete that is harvested one file is open,
-            and a few hundred more.
+        directory: in place of the path; made if it is not there. Up to 150 files are open, however many athletes are
+            harvested.
         private: False accepts files that other users may read.
         clock: tells since when a file is held; None means the machine's.
 
