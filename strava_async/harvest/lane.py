@@ -21,6 +21,7 @@ from strava_async.harvest.kinds import FAILED_SECONDS, RULES, Kind, failed_until
 from strava_async.harvest.list_state import AthleteState, Walk
 from strava_async.harvest.listing import after_page, list_due_at, next_walk, parameters, pass_seconds, state_after
 from strava_async.harvest.outcome import Failure
+from strava_async.harvest.presence import Presence
 from strava_async.harvest.retries import Retries
 from strava_async.harvest.rows import is_own, read_page
 from strava_async.harvest.session import Session
@@ -42,9 +43,6 @@ class Lane:
         state: of the athlete's list.
         session: the run.
         chunk: how many activities are looked at at a time.
-
-    Attributes:
-        athlete_id: who.
     """
 
     def __init__(self, athlete_id: int, api: ApiV3, state: AthleteState, session: Session, chunk: int) -> None:
@@ -57,6 +55,7 @@ class Lane:
         self._refused: set[Kind] = set()
         self._forbidden = Forbidden()
         self._was_wrong = False
+        self._presence = Presence(session, athlete_id)
         self._page: int | None = None  # stands for the activities on the last page of the list
         self._begin()
 
@@ -79,7 +78,7 @@ class Lane:
 
         A ``Walk`` is to be done before this is called again.
         """
-        while not self._has_ended:
+        while not self._has_ended and await self._presence.lasts(is_end=not self._stages):
             await self._session.retention.purge_if_due()
             is_over = self._session.clock.monotonic() - self._begun_at >= pass_seconds(self._session.keep)
             if is_over or self._session.timekeeper.was_wrong != self._was_wrong:
@@ -136,7 +135,7 @@ class Lane:
 
     async def _checks(self) -> Sequence[Task]:
         state = await self._session.store.state(self.athlete_id)
-        todo = [] if state is None else [one for one in state.checks if one not in self._checked]
+        todo = [one for one in (state.checks if state else ()) if one not in self._checked]
         self._checked.update(todo)
         return [Check(activity_id) for activity_id in todo]
 
