@@ -78,7 +78,7 @@ class Lane:
 
         A ``Walk`` is to be done before this is called again.
         """
-        while not self._has_ended and await self._presence.lasts(is_end=not self._stages):
+        while not self._has_ended:
             await self._session.retention.purge_if_due()
             is_over = self._session.clock.monotonic() - self._begun_at >= pass_seconds(self._session.keep)
             if is_over or self._session.timekeeper.was_wrong != self._was_wrong:
@@ -92,6 +92,7 @@ class Lane:
                 else:
                     return task
             if not self._stages:
+                await self._presence.lasts(is_end=True)
                 return None
             found = await self._stages[0]()
             self._ready.extend(found)
@@ -122,6 +123,8 @@ class Lane:
                 self._is_listed = True
         except StravaError as error:
             await self._note(task, error, number)
+        # Here and not before it was taken: athletes whose files are slow would get fewer turns.
+        self._has_ended = self._has_ended or not await self._presence.lasts()
 
     async def _pages(self) -> Sequence[Task]:
         session, again = self._session, self._session.limits.list_again_seconds

@@ -20,14 +20,18 @@ class Presence:
         self._session = session
         self._athlete_id = athlete_id
         self._asked = 0
+        self._is_lost = False
 
-    async def lasts(self, *, is_end: bool) -> bool:
+    async def lasts(self, *, is_end: bool = False) -> bool:
         """Return whether the athlete is known, by a look at each 20th call and at the end; who is not is a failure."""
         self._asked += 1
-        if self._asked % _EACH and not is_end:
-            return True
-        if await self._session.store.state(self._athlete_id) is not None:
-            return True
-        reason = "the athlete was deleted from the store meanwhile, or its file was removed"
-        self._session.fail(Failure(self._athlete_id, None, "", reason))
-        return False
+        if not self._is_lost and (is_end or self._asked % _EACH == 0):
+            await self._look()
+        return not self._is_lost
+
+    async def _look(self) -> None:
+        state = await self._session.store.state(self._athlete_id)
+        if state is None and not self._is_lost:
+            self._is_lost = True
+            reason = "the athlete was deleted from the store meanwhile, or its file was removed"
+            self._session.fail(Failure(self._athlete_id, None, "", reason))

@@ -18,7 +18,7 @@ from strava_async.harvest.callers import CALLERS, share
 from strava_async.harvest.deletion import delete_athlete, delete_older
 from strava_async.harvest.estimate import RESERVE, Estimate, estimated
 from strava_async.harvest.lane import Lane
-from strava_async.harvest.listing import DAY_SECONDS
+from strava_async.harvest.listing import DAY_SECONDS, spare_seconds
 from strava_async.harvest.outcome import Followed, Outcome, Progress, Slice
 from strava_async.harvest.plan import Plan
 from strava_async.harvest.run_notes import noted
@@ -34,6 +34,7 @@ _LOOKED_AT = 20_000
 _DEFAULT_PLAN = Plan()
 _SLICE_WAIT_SECONDS = 2.0
 _SLICE_LIST_SECONDS = 12 * 3_600.0
+_FEW_LIST_SECONDS = 3_600.0
 
 
 class Harvest:
@@ -96,7 +97,7 @@ class Harvest:
         Args:
             athlete_ids: whose; None means every connected athlete.
             until: no request is sent later; epoch seconds. None means no limit.
-            max_requests: how many requests may be sent; None means no limit.
+            max_requests: how many requests may be sent, in which no list is read twice in an hour; None means no limit.
             max_wait: seconds that a request may wait for quota; then the run ends, and ``Outcome.quota_at`` says when
                 there is some. None means as long as it takes.
             on_progress: called on the event loop when something was stored or has failed, and at the end. With it all
@@ -123,7 +124,9 @@ class Harvest:
                 left = len(lanes) + sum(athlete_id not in lanes for athlete_id in session.busy)
                 on_progress(self._progress(session, left, len(ids)))
 
-        session = self._session(Limits(until, max_requests, max_wait), notify, None if on_progress is None else Tally())
+        list_again = 0.0 if max_requests is None else _FEW_LIST_SECONDS  # few requests would be for lists alone
+        limits = Limits(until, max_requests, max_wait, list_again)
+        session = self._session(limits, notify, None if on_progress is None else Tally())
         async with self._held(ids), noted(self._store, session):
             await self._run(session, ids, lanes)
         notify()
@@ -151,11 +154,11 @@ class Harvest:
         arguments.check_positive(seconds, "seconds")
         arguments.check_count(max_requests, "max_requests")
         now = self._clock.time()
-        session = self._session(Limits(now + seconds, max_requests, _SLICE_WAIT_SECONDS, _SLICE_LIST_SECONDS))
+        session = self._session(Limits(now + seconds, max_requests, _SLICE_WAIT_SECONDS, _SLICE_LIST_SECONDS, True))
         async with self._held(ids):
             await self._run(session, ids, {})
         now = self._clock.time()
-        resume_at = min(session.resume_at or math.inf, now + _SLICE_LIST_SECONDS)
+        resume_at = min(session.resume_at or math.inf, now + min(_SLICE_LIST_SECONDS, spare_seconds(self._keep)))
         if session.stopped:
             resume_at = session.stopped_until or now
         return Slice(not session.is_partial, max(resume_at, now), session.counts, session.failures)
