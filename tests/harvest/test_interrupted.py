@@ -100,7 +100,7 @@ async def test_a_renewed_token_that_is_lost_on_its_way_ends_that_athlete_alone(t
 
 
 async def test_an_athlete_who_is_deleted_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
-    world = World(tmp_path / "h.sqlite", athletes=2, latency_seconds=1.0, **FEW)
+    world = World(tmp_path / "h.sqlite", athletes=2, latency_seconds=1.0, years=0.2)
     gone, other = world.ids
     async with world.harvest() as harvest, anyio.create_task_group() as tasks:
         done: list[int] = []
