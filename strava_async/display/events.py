@@ -18,7 +18,7 @@ event         its other fields
               ended it; else null), ``counts``, and ``kinds`` as in ``progress``
 ============  ==========================================================================================================
 
-A harvest that an error, a signal or ``--no-wait`` ended may lack the ``end``; the exit status tells.
+A harvest that an error or a signal ended may lack the ``end``; the exit status tells.
 """
 
 from __future__ import annotations
