@@ -61,8 +61,8 @@ class Scale:
     fleet: int = 4
 
 
-FULL = Scale(100, 4.35, 30_000, 60.0, 12, 0.8, 7, 30.0)
-TENTH = Scale(10, 4.35, 6_000, 60.0, 12, 0.4, 5, 10.0)
+FULL = Scale(100, 4.35, 30_000, 60.0, 12, 0.7, 7, 10.0)
+TENTH = Scale(10, 4.35, 6_000, 60.0, 12, 0.5, 5, 6.0)
 SMALL = Scale(2, 0.06, 400, 60.0, 4, 0.02, 1, 0.5, fleet=2)
 
 
@@ -276,9 +276,9 @@ async def _watched(scene: Scene, worker: Process) -> tuple[Counter[int], int, Ma
 
 
 async def _main(scale: Scale) -> None:
-    rows = [row async for part in measure(environments.HARVEST.python, scale) for row in part]
     print(environments.versions(environments.HARVEST))
-    print(render(rows))
+    async for rows in measure(environments.HARVEST.python, scale):
+        print(f"\n{render(rows)}", flush=True)
 
 
 def main() -> None:

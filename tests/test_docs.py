@@ -96,7 +96,7 @@ def test_every_block_of_python_is_read_by_the_type_checkers() -> None:
     written = re.search(r'-m tests\.typed_blocks "(\S+)"', gate)
     assert written is not None
     for checker in ("mypy", "pyright"):
-        assert re.search(rf'^"\$tools/{checker}" .*"{re.escape(written[1])}"$', gate, re.M)
+        assert re.search(rf'^ *"\$tools/{checker}" .*"{re.escape(written[1])}"$', gate, re.M)
 
 
 @pytest.mark.parametrize("page", typed_blocks.OFFLINE)

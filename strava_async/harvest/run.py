@@ -20,6 +20,7 @@ from strava_async.harvest.lane import Lane
 from strava_async.harvest.listing import DAY_SECONDS
 from strava_async.harvest.outcome import Followed, Outcome, Progress, Slice
 from strava_async.harvest.plan import Plan
+from strava_async.harvest.retention import seconds_of
 from strava_async.harvest.run_notes import noted
 from strava_async.harvest.session import Limits, Session
 from strava_async.harvest.survey import surveyed
@@ -63,11 +64,9 @@ class Harvest:
         concurrency: int = CALLERS,
         clock: Clock | None = None,
     ) -> None:
-        if keep is not None and not (isinstance(keep, timedelta) and keep > timedelta()):
-            raise InputError("keep is a timedelta of more than zero, or None for until it is deleted")
         self._strava = strava.with_options(priority=Priority.BACKGROUND, max_wait=None)
         self._store = store
-        self._keep = None if keep is None else keep.total_seconds()
+        self._keep = seconds_of(keep)
         if type(concurrency) is not int or concurrency < 1:
             raise InputError("concurrency is a whole number of 1 or more")
         self._plan = plan

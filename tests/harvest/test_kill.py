@@ -78,6 +78,7 @@ def kill_and_finish(world: World, kills: int, seed: int) -> None:
     assert again.total() <= kills * CALLERS
 
 
+@pytest.mark.one_python
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 @pytest.mark.parametrize("kills", [5, pytest.param(50, marks=[pytest.mark.long, pytest.mark.timeout(600)])])
 def test_killed_at_any_instant(tmp_path: Path, kills: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
@@ -151,7 +152,9 @@ LOST = {
 }
 
 
-@pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
+@pytest.mark.parametrize(
+    ("anyio_backend", "fault"), list(zip(itertools.cycle(["asyncio", "trio"]), LOST.values(), strict=False)), ids=LOST
+)
 async def test_what_one_activity_cannot_give_is_noted_and_the_rest_comes(fault: Fault, tmp_path: Path) -> None:
     world = World(tmp_path / "h.sqlite")
     bad = world.activities()[3]["id"]
@@ -370,8 +373,14 @@ async def test_bad_input_is_refused_before_anything_is_asked(tmp_path: Path) -> 
         harvest = Harvest(strava, world.store, keep=None)
         with pytest.raises(InputError, match="not connected"):
             await harvest.run([world.ids[0], 5])
+        for days in (7, -1.0, "7d"):
+            with pytest.raises(InputError, match="keep is a timedelta"):
+                Harvest(strava, world.store, keep=days)  # type: ignore[arg-type]
         with pytest.raises(InputError):
             await harvest.run(max_requests=0)
+        for until in (float("nan"), float("inf")):
+            with pytest.raises(InputError, match="until"):
+                await harvest.run(until=until)
         with pytest.raises(InputError):
             await harvest.slice(5)
     with pytest.raises(InputError, match="there is no kind stream"):

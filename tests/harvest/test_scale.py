@@ -25,7 +25,10 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("count", [3_000, pytest.param(100_000, marks=pytest.mark.long)])
+@pytest.mark.one_python
+@pytest.mark.parametrize(
+    ("anyio_backend", "count"), [("asyncio", 3_000), pytest.param("trio", 100_000, marks=pytest.mark.long)]
+)
 async def test_one_athlete_with_very_many_activities_takes_no_turn_of_another(tmp_path: Path, count: int) -> None:
     world = World(tmp_path / "h.sqlite", athletes=3, years=0.15)
     many, *others = world.ids

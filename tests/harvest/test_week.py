@@ -13,7 +13,7 @@ from strava_async.webhooks import WebhookEvent
 from tests.harvest.test_store_sqlite import found_in
 from tests.harvest.world import World, traces
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.one_python]
 DAY = 86_400.0
 
 

@@ -38,12 +38,12 @@ async def test_a_file_that_is_gone_for_some_time(setup: Setup, quota_file: Quota
     await run_without_place(setup, quota_file, begin, take_away, bring_back)
 
 
-async def test_a_file_that_is_locked_for_longer_than_a_lease(setup: Setup, quota_file: QuotaFile) -> None:
+async def test_a_file_that_is_locked_for_a_minute(setup: Setup, quota_file: QuotaFile) -> None:
     async def lock(fleet: Fleet) -> None:
         await fleet.until(1, 2.0)
         with closing(sqlite3.connect(quota_file.path, isolation_level=None)) as connection:
             connection.execute("begin immediate")
-            await fleet.until(1, 45.0)
+            await fleet.until(1, 62.0)
             connection.execute("rollback")
 
     outcome = await run(setup, quota_file, lock)

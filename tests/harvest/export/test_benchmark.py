@@ -8,7 +8,10 @@ import pytest
 
 from benchmarks.harvest_export import ACTIVITIES, measure
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+pytestmark = [
+    pytest.mark.one_python,
+    pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc"),
+]
 
 
 def figures(activities: int) -> dict[str, float]:
