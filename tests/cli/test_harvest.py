@@ -124,6 +124,13 @@ def test_what_is_wrong_is_said_in_a_sentence_before_anything_is_asked(desk: Desk
     assert desk.paths() == []
 
 
+@pytest.mark.parametrize("quota", ["http://127.0.0.1:6379", "valkey://127.0.0.1"])
+def test_a_quota_that_is_neither_a_file_nor_redis_is_refused(desk: Desk, quota: str) -> None:
+    assert desk.harvest(quota=quota) == 2
+    assert desk.err == "strava-async harvest: --quota takes a file, or a URL with redis://, rediss:// or unix://\n"
+    assert desk.paths() == []
+
+
 def test_who_is_not_connected_is_said(desk: Desk, tmp_path: Path) -> None:
     assert desk.harvest(athlete_ids=[5]) == 1
     assert desk.err.startswith("strava-async harvest: athlete 5 is not connected: strava-async accounts ")
