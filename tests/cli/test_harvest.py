@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import threading
@@ -11,6 +12,7 @@ from typing import Any, get_args
 
 import anyio
 import pytest
+from rich.console import Console
 
 from strava_async.cli import harvest_options
 from strava_async.cli.config import Options
@@ -21,7 +23,7 @@ from strava_async.cli.quota import QuotaSettings, quota
 from strava_async.cli.quota_rows import rows_of_fleet
 from strava_async.cli.redis import read_fleet
 from strava_async.cli.redis_url import RedisUrl
-from strava_async.cli.terminal import UsageError
+from strava_async.cli.terminal import OutputConsole, Terminal, UsageError
 from strava_async.clock import SystemClock
 from strava_async.harvest import Kind, SqliteHarvestStore
 from strava_async.harvest.export import Format
@@ -171,6 +173,19 @@ def test_it_does_not_wait_for_quota_beyond_its_end(tmp_path: Path) -> None:
     told = f"The quota is spent until {quarter}, and it was to end at {end}. The same command goes on.\n"
     assert desk.out.endswith(told)
     assert len(desk.paths()) == 8
+
+
+def test_who_reads_no_more_ends_it_without_a_traceback(desk: Desk) -> None:
+    class Head(io.StringIO):
+        def write(self, text: str) -> int:
+            if "\n" in self.getvalue():
+                raise BrokenPipeError
+            return super().write(text)
+
+    terminal = Terminal(OutputConsole(file=Head(), width=200), Console(file=io.StringIO()), lambda: "")
+    settings = HarvestSettings(desk.options(), Data(desk.path), "7d")
+    with pytest.raises(BrokenPipeError):  # which typer makes status 1 of
+        harvest(settings, terminal, make=desk.make, clock=desk.clock)
 
 
 def test_it_ends_after_so_many_requests(desk: Desk) -> None:
