@@ -205,6 +205,21 @@ async def test_a_strava_in_trouble_is_not_asked_for_everything(tmp_path: Path) -
         assert (await harvest.run()).complete
 
 
+async def test_a_machine_without_a_network_asks_for_the_newest_as_soon_as_it_has_one(tmp_path: Path) -> None:
+    world = World(tmp_path / "h.sqlite", years=0.1)
+    async with world.harvest() as harvest:
+        await harvest.run(max_requests=3)
+    world.emulator.faults.add(Fault.refused(), times=None)
+    for _ in range(3):
+        async with world.harvest() as harvest:
+            outcome = await harvest.run()
+        assert not outcome.complete
+        assert outcome.counts.failed
+    world.emulator.faults.clear()
+    async with world.harvest() as harvest:
+        assert (await harvest.run()).complete
+
+
 async def test_a_dead_grant_ends_that_athlete_alone(tmp_path: Path) -> None:
     world = World(tmp_path / "h.sqlite", athletes=2)
     world.emulator.disconnect(world.ids[1])
