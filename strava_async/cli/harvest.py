@@ -224,7 +224,7 @@ def _status(outcome: Outcome, job: _Job, not_fetched: int) -> int:
         say(f"strava-async harvest: the quota is spent until {at}; the same command goes on from there")
         return SPENT
     if outcome.counts.failed:
-        last = f": {outcome.failures[-1].reason}" if outcome.failures else ""
+        last = f": {outcome.failures[-1]}" if outcome.failures else ""
         failed = plural(outcome.counts.failed, "request")
         say(f"strava-async harvest: {failed} failed, and will be tried again by the same command{last}")
         return FAILED

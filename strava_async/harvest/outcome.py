@@ -29,8 +29,8 @@ class Failure:
     reason: str
 
     def __str__(self) -> str:
-        what = "the list" if self.kind is None else f"{self.kind} of {self.key}"
-        return f"athlete {self.athlete_id}: {what}: {self.reason}"
+        what = "" if self.kind is None else f"{self.kind} of {self.key}: "
+        return f"athlete {self.athlete_id}: {what}{self.reason}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,12 +152,20 @@ def test_without_waiting_it_ends_with_75_and_the_time_to_go_on(tmp_path: Path) -
     assert row("requests", desk.out) == "10"
 
 
+def test_whose_grant_is_gone_is_said(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, athletes=2)
+    gone = desk.emulator.athlete_ids[1]
+    desk.emulator.disconnect(gone)
+    assert desk.harvest() == 1
+    assert f"by the same command: athlete {gone}: " in desk.err
+
+
 def test_a_strava_in_trouble_is_no_quota_that_is_spent(tmp_path: Path) -> None:
     desk = Desk(tmp_path, years=0.1)
     desk.emulator.faults.add(Fault.server_error(503), path="/activities/*", times=None)
     assert desk.harvest(wait=False) == 1
     assert "quota" not in desk.err
-    assert " failed, and will be tried again by the same command: 503" in desk.err
+    assert re.search(r" failed, and will be tried again by the same command: athlete \d+: \w+ of \d+: 503", desk.err)
 
 
 def test_a_reserve_is_left_to_others(tmp_path: Path) -> None:
