@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
-from rich.console import Console
 
 import strava_async
 from strava_async.cli.completion import connected_athletes
@@ -28,7 +27,7 @@ from strava_async.cli.endings import (
 )
 from strava_async.cli.harvest_commands import EXPORT_END, HARVEST_END, PURGE_END, export, harvest, purge
 from strava_async.cli.option_types import ClientId, ClientSecret, Config, EmulatorUrl, RedisServer, Store
-from strava_async.cli.terminal import this_terminal
+from strava_async.cli.terminal import OutputConsole, this_terminal
 from strava_async.cli.webhook_commands import webhook
 from strava_async.oauth.scopes import DEFAULT_SCOPE
 
@@ -94,7 +93,7 @@ def demo(
     from strava_async.display.panel import LiveScreen
     from strava_async.display.plain import PlainScreen
 
-    console = Console(highlight=False)
+    console = OutputConsole(highlight=False)
     lively = console.is_terminal and not console.is_dumb_terminal and console.encoding.startswith("utf")
     screen = LiveScreen(console) if lively and not plain else PlainScreen(_write_line, seconds=2.0)
     raise typer.Exit(main(Settings(file, days, speed, seed), screen))

@@ -121,7 +121,8 @@ def _harvest(settings: HarvestSettings, terminal: Terminal, make: MakeStrava, cl
     work = _Work(job, open_app)
     with warnings_shown(screen.say):
         outcome = anyio.run(work.run)
-    return work.stopper.finish() if outcome is None or work.stopper.is_stopped else _status(outcome, job)
+    stopped = outcome is None or work.stopper.is_stopped
+    return work.stopper.finish() if outcome is None or stopped else _status(outcome, job, work.not_fetched)
 
 
 class _Work:
@@ -137,6 +138,12 @@ class _Work:
         self._job = job
         self._open = open_app
         self._observer: Observer | None = None
+
+    @property
+    def not_fetched(self) -> int:
+        """How many resources failed when they were asked for last."""
+        progress = None if self._observer is None else self._observer.progress
+        return 0 if progress is None else sum(part.failed for part in progress.kinds.values())
 
     async def run(self) -> Outcome | None:
         """Return how it ended; None if a signal ended it."""
@@ -203,17 +210,27 @@ def _screen(settings: HarvestSettings, terminal: Terminal, clock: Clock) -> Scre
     return LiveScreen(console) if lively and not settings.plain else PlainScreen(terminal.say)
 
 
-def _status(outcome: Outcome, job: _Job) -> int:
-    """Say how it ended, and return the exit status."""
+def _status(outcome: Outcome, job: _Job, not_fetched: int) -> int:
+    """Say how it ended, and return the exit status.
+
+    Args:
+        outcome: how.
+        job: what was to be done.
+        not_fetched: how many resources failed when they were asked for last, be it in an earlier run.
+    """
     say = job.terminal.complain
     if outcome.quota_at is not None and not job.settings.wait:
         at = date_and_time(outcome.quota_at, job.clock.time(), None)
         say(f"strava-async harvest: the quota is spent until {at}; the same command goes on from there")
         return SPENT
     if outcome.counts.failed:
-        last = f": {outcome.failures[-1].reason}" if outcome.failures else ""
+        last = f": {outcome.failures[-1]}" if outcome.failures else ""
         failed = plural(outcome.counts.failed, "request")
         say(f"strava-async harvest: {failed} failed, and will be tried again by the same command{last}")
+        return FAILED
+    if not_fetched:
+        before = plural(not_fetched, "resource")
+        say(f"strava-async harvest: {before} failed before: --status says why, and when it is tried again")
         return FAILED
     if not job.settings.as_json:
         job.terminal.say(_ending(outcome, job))

@@ -63,7 +63,8 @@ def _tell(exported: Exported, terminal: Terminal) -> None:
     content = exported.content
     terminal.say(f"  folder      {exported.folder}")
     terminal.say(f"  athletes    {exported.athletes:,}")
-    terminal.say(f"  activities  {content.activities:,}, {content.streams:,} of them with streams")
+    streams = f", {content.streams:,} of them with streams" if content.streams else ""  # CSV has none
+    terminal.say(f"  activities  {content.activities:,}{streams}")
     if content.without_track:
         terminal.say(f"  left out    {plural(content.without_track, 'activity', 'activities')} without a track")
     if content.unreadable:

@@ -9,6 +9,7 @@ from pathlib import Path
 from strava_async.cli.config import Options
 from strava_async.cli.places import expanded
 from strava_async.cli.redis_url import needing_redis, redis_url
+from strava_async.cli.terminal import UsageError
 from strava_async.clock import Clock
 from strava_async.limiter.base import Limiter
 from strava_async.limiter.local import RateLimiter
@@ -35,6 +36,8 @@ async def limiter_of(
         UsageError: it is neither.
     """
     is_file = given is not None and not given.lower().startswith(_SCHEMES)
+    if is_file and given is not None and "://" in given:
+        raise UsageError(f"{OPTION} takes a file, or a URL with redis://, rediss:// or unix://")
     if is_file and given is not None:
         path = expanded(Path(given), OPTION)
         async with SqliteRateLimiter(path, application=str(client_id), reserve=reserve, clock=clock) as shared:

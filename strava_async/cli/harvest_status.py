@@ -53,7 +53,8 @@ class Status:
         counts: what is held.
         old: what of it came longer than seven days ago.
         not_listed: of how many athletes the list was never read to its end.
-        to_check: how many activities Strava is to be asked about, because something said that they changed.
+        to_check: how many activities Strava is to be asked about, because an event or a list said that they changed or
+            are gone.
         pending_at: when the first of what is not ready is asked for again; None if nothing is.
         reasons: why things failed, the most frequent first.
     """
@@ -230,7 +231,9 @@ def _sentences(status: Status) -> list[str]:
     else:
         lines.append("Nothing is older than the seven days that Strava allows.")
     if status.to_check:
-        lines.append(f"To be asked about, because of an event: {plural(status.to_check, 'activity', 'activities')}.")
+        lines.append(
+            f"May have changed or be gone, and is asked about: {plural(status.to_check, 'activity', 'activities')}."
+        )
     if status.pending:
         lines.append(f"Not ready at Strava: {status.pending:,}{_again(status.pending_at, now)}.")
     if status.reasons:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import sys
 import textwrap
@@ -25,6 +26,18 @@ _UNBOUNDED = 10_000  # columns: a pipe or file has no width
 
 class UsageError(InputError):
     """The user's input is invalid: an option, a variable of the environment, the configuration file."""
+
+
+class OutputConsole(Console):
+    """A console whose reader may leave, as ``head`` does: writing raises BrokenPipeError then, and the command ends.
+
+    SystemExit, which rich would raise, comes out of a task group in an ExceptionGroup, and so as a traceback.
+    """
+
+    def on_broken_pipe(self) -> None:
+        """Write nothing any more."""
+        self.quiet = True
+        raise BrokenPipeError(errno.EPIPE, "nobody reads the output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +100,7 @@ def run(command: str, terminal: Terminal, work: Callable[[], int]) -> int:
 
 
 def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    console = OutputConsole(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = _UNBOUNDED
     return console

@@ -14,10 +14,11 @@ event         its other fields
 ``waiting``   a wait for quota has begun. ``window`` (the meter), ``until``, ``calls``, ``for_reserve``
 ``estimate``  ``requests``, ``done_at`` (null if it is never done), ``unlisted``, ``quota_is_known``
 ``failure``   ``athlete_id``, ``kind`` (null for the list, or for all of the athlete), ``key``, ``reason``
-``end``       ``complete``, ``resume_at`` (null if there is none), ``counts``, and ``kinds`` as in ``progress``
+``end``       ``complete``, ``resume_at`` (null if there is none), ``quota_at`` (when there is quota again, if that has
+              ended it; else null), ``counts``, and ``kinds`` as in ``progress``
 ============  ==========================================================================================================
 
-A harvest that an error, a signal or ``--no-wait`` ended may lack the ``end``; the exit status tells.
+A harvest that an error or a signal ended may lack the ``end``; the exit status tells.
 """
 
 from __future__ import annotations
@@ -75,9 +76,10 @@ class EventScreen:
     def finish(self, result: Result) -> None:
         """Write the end."""
         outcome, progress = result.outcome, result.frame.progress
-        fields = {"complete": outcome.complete, "resume_at": outcome.resume_at, "counts": counts_fields(outcome.counts)}
+        fields = {"complete": outcome.complete, "resume_at": outcome.resume_at, "quota_at": outcome.quota_at}
         kinds: Mapping[Kind, KindProgress] = progress.kinds if progress is not None else {}
-        self._event("end", result.frame.now, {**fields, "kinds": _kinds_fields(kinds)})
+        done = {"counts": counts_fields(outcome.counts), "kinds": _kinds_fields(kinds)}
+        self._event("end", result.frame.now, {**fields, **done})
 
     def __enter__(self) -> Self:
         return self

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 
 from strava_async.display.frame import Frame, Result, Row, Waiting
+from strava_async.harvest.estimate import Estimate
 from strava_async.harvest.kinds import Kind
 from strava_async.harvest.outcome import Failure, KindProgress, Progress
 from strava_async.quota.readings import Meter, Quota
@@ -111,8 +112,12 @@ def done_text(frame: Frame) -> tuple[str, str]:
     estimate = frame.estimate
     if frame.progress is not None and _is_done(frame.progress):
         return "nothing left to ask for now", ""
-    if estimate is None:
+    unlisted = _unlisted(estimate, frame.progress)
+    if estimate is None or (estimate.done_at is None and unlisted < estimate.unlisted):
         return "estimating when it is done", ""
+    if estimate.done_at is None and unlisted:  # as much was assumed for each
+        lists = f"{plural(unlisted, 'list')} {'is' if unlisted == 1 else 'are'} to be read first"
+        return f"perhaps never done: {lists}", "the quota may not suffice for renewing everything"
     if estimate.done_at is None:
         whose = "" if estimate.quota_is_known else "with a new application's quota, "
         return "never done: the quota does not suffice", f"{whose}for renewing everything before it is too old"
@@ -121,7 +126,8 @@ def done_text(frame: Frame) -> tuple[str, str]:
     at = date_and_time(estimate.done_at, frame.now, frame.heading.zone)
     requests = plural(estimate.requests, "request")
     if estimate.unlisted:
-        about, requests = "about ", f"about {requests}, {plural(estimate.unlisted, 'list')} to read"
+        to_read = f", {plural(unlisted, 'list')} to read" if unlisted else ""
+        about, requests = "about ", f"about {requests}{to_read}"
     elif not estimate.quota_is_known:
         about, requests = "about ", f"{requests}, with a new application's quota"
     else:
@@ -129,6 +135,13 @@ def done_text(frame: Frame) -> tuple[str, str]:
     if estimate.done_at - frame.now < 1:  # estimates go by quarter hours
         return "done within this quarter hour", requests
     return f"done {about}{at}, in {span(estimate.done_at - frame.now)}", requests
+
+
+def _unlisted(estimate: Estimate | None, progress: Progress | None) -> int:
+    """Return how many lists are still to be read of those that an estimate did not know."""
+    if estimate is None or progress is None:
+        return 0 if estimate is None else estimate.unlisted
+    return min(estimate.unlisted, progress.athletes_total - progress.athletes_listed)
 
 
 def _is_done(progress: Progress) -> bool:

@@ -1,7 +1,7 @@
 """What a harvest keeps, as plain values, and the Protocol of what keeps it: ``HarvestStore``.
 
 An athlete has a list of activities, each with its list row; and resources, such as the detail of an activity. Instants
-are epoch seconds by the machine's clock.
+are epoch seconds, by the machine's clock as far as Strava's answers do not contradict it.
 """
 
 from __future__ import annotations

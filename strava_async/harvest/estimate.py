@@ -38,7 +38,9 @@ class Estimate:
     Attributes:
         requests: how many will be sent until it is done.
         done_at: when it is done; epoch seconds. None if that is never the case: quota does not suffice for ``keep``.
-        unlisted: of how many athletes the list is not complete yet: as much is assumed for each as the others need.
+            As long as ``unlisted`` is not 0, that is a guess.
+        unlisted: of how many athletes the list is not complete yet: as much is assumed for each as the others need on
+            average, or what 500 activities need if there are no others.
         quota_is_known: whether Strava has said how large the quota is; else that of a new application is assumed.
     """
 

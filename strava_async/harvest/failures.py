@@ -4,6 +4,8 @@ Rules:
 
 - An error may be about the one thing that was asked for: Strava may answer 500 for one old activity for days, or with
   a page in place of JSON. It is noted, and the rest goes on.
+- Where there was no connection, or Strava said that the quota is spent, it is not about that thing: nothing is noted,
+  and the next run asks for it at once. A machine that was off the network for a night is to begin with the newest.
 - An error about the grant ends that athlete; one about the application, the limiter or the store ends the run.
 - What needs a subscription or a scope that the athlete lacks is not asked for again in the same run. Nor is a kind that
   Strava forbids three times in a row: it may be about one activity, or about all.
@@ -61,7 +63,7 @@ def reach_of(error: StravaError, kind: Kind | None) -> Reach:
     """
     if isinstance(error, ApplicationInactiveError | AthleteCapacityError | InvalidClientError):
         return Reach.RUN
-    if isinstance(error, RateLimitedError):
+    if isinstance(error, RateLimitedError) or (isinstance(error, TransportError) and error.sent == "never"):
         return Reach.LATER
     if isinstance(error, PaymentRequiredError):
         return Reach.KIND if kind is not None else Reach.ONE

@@ -29,8 +29,8 @@ class Failure:
     reason: str
 
     def __str__(self) -> str:
-        what = "the list" if self.kind is None else f"{self.kind} of {self.key}"
-        return f"athlete {self.athlete_id}: {what}: {self.reason}"
+        what = "" if self.kind is None else f"{self.kind} of {self.key}: "
+        return f"athlete {self.athlete_id}: {what}{self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,8 @@ class Outcome:
 
     Attributes:
         complete: whether all that is wanted, and that Strava has, is stored.
-        resume_at: when there is something to do again, as far as that is known; epoch seconds. None if it is not.
+        resume_at: when there is something to do again, and quota for it, as far as that is known; epoch seconds. None
+            if it is not.
         counts: what it has done.
         failures: what failed; at most 1,000.
         quota_at: when there is quota again, if the run has ended because there was none in time; epoch seconds.

@@ -130,9 +130,7 @@ class Harvest:
         async with self._held(ids), noted(self._store, session):
             await self._run(session, ids, lanes)
         notify()
-        return Outcome(
-            not session.is_partial, session.resume_at, session.counts, session.failures, session.stopped_until
-        )
+        return Outcome(not session.is_partial, session.resume_at, session.counts, session.failures, session.quota_at)
 
     async def slice(self, athlete_id: int, *, seconds: float = 300.0, max_requests: int | None = None) -> Slice:
         """Fetch what is wanted of one athlete for a while, for a task of a queue. Never waits for a window.

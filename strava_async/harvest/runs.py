@@ -13,7 +13,7 @@ class Run:
         began_at: epoch seconds.
         ended_at: the same; None as long as it has not ended, and if it was killed.
         requests: how many it sent.
-        outcome: ``complete`` or ``partial``, or the class of the error that ended it.
+        outcome: ``complete``, ``partial`` or ``cancelled``, or the class of the error that ended it.
     """
 
     began_at: float

@@ -63,6 +63,7 @@ class Session:
         stopped: whether no more requests are to be begun.
         busy: how many requests of each athlete are under way, or wait for quota.
         stopped_until: when it can go on, if something has stopped it for a time; epoch seconds by the machine's clock.
+        quota_at: the same, if that is a want of quota.
         is_partial: whether something that is wanted did not come, now or before.
     """
 
@@ -91,6 +92,7 @@ class Session:
         self.stopped = False
         self.is_partial = False
         self.stopped_until: float | None = None
+        self.quota_at: float | None = None
         self._notify = notify
         self._writer = Writer(store)
         self._requests = self._listed = self._gone = self._failed = 0
@@ -132,7 +134,8 @@ class Session:
     def resume_at(self) -> float | None:
         """When there is something to do again, as far as that is known; by the machine's clock."""
         at = min(self._resume_at, default=None)
-        return None if at is None else self.timekeeper.on_machine(at)
+        due = None if at is None else self.timekeeper.on_machine(at)
+        return due if self.stopped_until is None else max(due or 0.0, self.stopped_until)
 
     def may_begin(self) -> bool:
         """Reserve a request, if there may be another one; else everything stops."""
@@ -177,6 +180,7 @@ class Session:
             return True
         self._requests -= 1
         self.stop(error.wait_seconds)
+        self.quota_at = self.stopped_until
         return False
 
     def free(self, athlete_id: int) -> None:

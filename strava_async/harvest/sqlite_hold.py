@@ -117,7 +117,9 @@ def check(connection: sqlite3.Connection, most_bytes: int = CHECKED_BYTES) -> No
     for table in tables:
         (verdict,) = connection.execute(f"pragma quick_check({table})").fetchone()
         if verdict != "ok":
-            raise sqlite3.DatabaseError(verdict)
+            error = sqlite3.DatabaseError(verdict)
+            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT  # by which the error is explained
+            raise error
 
 
 def _write_note(connection: sqlite3.Connection, note: str) -> None:

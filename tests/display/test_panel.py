@@ -87,14 +87,23 @@ def test_no_sentence_is_cut_off(width: int) -> None:
         (Estimate(2_400_000, NOW + 200 * 86_400, 344, True), "about 2,400,000 requests, 344 lists to read"),
         (Estimate(200, NOW + 60, 0, False), "200 requests, with a new application's quota"),
         (Estimate(200, None, 0, True), "never done: the quota does not suffice"),
+        (Estimate(200, None, 2, True), "perhaps never done: 2 lists are to be read first"),
         (Estimate(0, NOW, 0, True), "nothing left to ask for now"),
         (None, "estimating when it is done"),
     ]
     for estimate, text in estimates:
-        shown = "\n".join(drawn(frame(estimate=estimate, waiting=WAITING), width))
+        listed = 400 - (0 if estimate is None else estimate.unlisted)
+        drawing = frame(estimate=estimate, waiting=WAITING, athletes_total=400, athletes_listed=listed)
+        shown = "\n".join(drawn(drawing, width))
         assert text in shown
         assert "waiting until 12:00:00 (4:12): read 15 min is spent" in shown
         assert "…" not in shown
+
+
+def test_an_estimate_from_before_the_lists_were_read_does_not_say_that_they_are_to_be_read() -> None:
+    shown = "\n".join(drawn(frame(estimate=Estimate(2_400, NOW + 7_200, 3, True)), 80))
+    assert "about 2,400 requests" in shown
+    assert "lists to read" not in shown
 
 
 def test_the_columns_of_both_tables_stand_below_each_other() -> None:

@@ -177,10 +177,10 @@ def test_every_line_is_ascii() -> None:
     with machine.screen as screen:
         screen.say("競技\n\x1b[2J\ud800")
         screen.show(frame(counts=counts(failed=1), failures=(failure("競技\n\x1b[2J"),)))
-        screen.finish(Result(Outcome(True, None, COUNTS, ()), frame(kinds={Kind.GEAR: KindProgress(1, 1)})))
+        screen.finish(Result(Outcome(True, None, COUNTS, (), NOON), frame(kinds={Kind.GEAR: KindProgress(1, 1)})))
     assert all(line.isascii() and line.isprintable() for line in machine.lines)
     end = machine.taken()[-1]
-    assert (end["event"], end["complete"], end["resume_at"]) == ("end", True, None)
+    assert (end["event"], end["complete"], end["resume_at"], end["quota_at"]) == ("end", True, None, NOON)
     assert end["kinds"] == {"gear": {"wanted": 1, "held": 1, "pending": 0, "failed": 0}}
 
 

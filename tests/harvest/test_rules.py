@@ -282,6 +282,7 @@ def fault(kind: type[errors.FaultError], status: int) -> errors.FaultError:
         (fault(errors.ForbiddenError, 403), Kind.DETAIL, Reach.ONE),
         (errors.DecodeError("no"), None, Reach.ONE),
         (errors.TransportError("no", sent="maybe"), Kind.STREAMS, Reach.ONE),
+        (errors.TransportError("no", sent="never"), Kind.STREAMS, Reach.LATER),
         (fault(errors.RateLimitedError, 429), Kind.DETAIL, Reach.LATER),
         (fault(errors.PaymentRequiredError, 402), Kind.ZONES, Reach.KIND),
         (fault(errors.UnauthorizedError, 401), Kind.PHOTOS, Reach.KIND),

@@ -41,6 +41,13 @@ async def test_a_damaged_table_of_rows_is_found_in_a_file_of_any_size(tmp_path: 
         check(db, most_bytes)
 
 
+async def test_who_opens_a_damaged_file_is_told_that_it_is_damaged(tmp_path: Path) -> None:
+    await damaged(tmp_path / "h.sqlite", "activities")
+    with pytest.raises(StoreError, match="is damaged"):
+        async with SqliteHarvestStore(tmp_path / "h.sqlite").hold(7):
+            pass
+
+
 async def test_the_bodies_of_a_large_file_are_not_read_to_open_it(tmp_path: Path) -> None:
     await damaged(tmp_path / "h.sqlite", "resources")
     with contextlib.closing(sqlite3.connect(tmp_path / "h.sqlite")) as db:

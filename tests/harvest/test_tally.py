@@ -78,3 +78,15 @@ async def test_a_run_that_may_not_wait_says_when_there_is_quota(tmp_path: Path) 
     assert world.clock.time() < began_at + 60
     async with world.harvest(Plan(streams=True)) as harvest:
         assert (await harvest.run()).quota_at is None
+
+
+@pytest.mark.anyio
+async def test_there_is_nothing_to_come_back_for_before_there_is_quota(tmp_path: Path) -> None:
+    world = World(tmp_path / "h.sqlite", years=0.05, limits=MeterLimits(read_15min=10, overall_15min=20))
+    late = next(each["id"] for each in world.activities() if not each["manual"])
+    world.emulator.faults.add(Fault.status(200, {}), path=f"/activities/{late}/streams", times=None)
+    world.clock.advance(60.0)  # its streams are due in five minutes, and the window ends later
+    async with world.harvest(Plan(streams=True)) as harvest:
+        outcome = await harvest.run(max_wait=2.0)
+    assert outcome.counts.pending == 1
+    assert outcome.resume_at == outcome.quota_at

@@ -101,7 +101,7 @@ async def _check(store: HarvestStore, folder: Folder) -> None:
     elif marker.format != folder.format:
         raise InputError(f"{folder.path} holds an export to {marker.format}: name another folder for {folder.format}")
     elif _SETTING + marker.export_id not in await store.settings():
-        raise InputError(f"{folder.path} holds an export of another store's: name another folder")
+        raise InputError(f"{folder.path} holds another store's export: name another folder")
 
 
 async def _register(store: HarvestStore, folder: Folder) -> None:
