@@ -14,10 +14,8 @@ Rules:
 from __future__ import annotations
 
 import math
-from datetime import timedelta
 
 from strava_async.clock import Clock
-from strava_async.errors import InputError
 from strava_async.harvest.base import HarvestStore
 from strava_async.harvest.deletion import delete_older
 from strava_async.harvest.listing import DAY_SECONDS, pass_seconds
