@@ -60,7 +60,9 @@ PURE |= {"stores.redis_scripts", "stores.redis_errors", "stores.redis_settings",
 PURE |= {f"webhooks.redis_{name}" for name in ("scripts", "owner_scripts", "admin_scripts", "values")}
 PURE |= {f"harvest.{name}" for name in ("agenda", "base", "estimate", "failures", "kinds", "listing", "outcome")}
 PURE |= {f"harvest.export.{name}" for name in ("base", "columns", "layouts", "notes")}
-PURE |= {f"harvest.{name}" for name in ("list_state", "plan", "rows", "runs", "sqlite_schema", "tally", "tasks")}
+PURE |= {
+    f"harvest.{name}" for name in ("list_state", "plan", "retries", "rows", "runs", "sqlite_schema", "tally", "tasks")
+}
 PURE |= {"display.frame", "display.wording", "display.events", "display.plain"}
 PURE |= {"cli.quota_rows", "request.json_values", "request.decompression", "login.pages"}
 IMPURE = {"anyio", "asyncio", "trio", "httpx", "httpx2", "time", "os", "random", "sniffio", "logging"}

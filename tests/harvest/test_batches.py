@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import anyio
 import pytest
 
+from strava_async.errors import StoreError
 from strava_async.harvest.sqlite_batches import Batches
 from strava_async.harvest.sqlite_part import Part
 from strava_async.harvest.sqlite_reads import athlete_ids
@@ -57,6 +59,25 @@ async def test_a_caller_who_gives_up_takes_nobody_elses_answer_along(tmp_path: P
         await anyio.lowlevel.checkpoint()
         doomed.cancel_scope.cancel()
     assert set(range(0, 20, 2)) <= await numbers.all() <= set(range(20))
+
+
+async def test_a_write_that_fails_takes_nobody_elses_along(tmp_path: Path) -> None:
+    numbers, gate = Numbers(tmp_path / "h.sqlite"), threading.Event()
+    await numbers.all()
+
+    async def fail() -> None:
+        with pytest.raises(StoreError):
+            await numbers.part.run(lambda connection: connection.execute("insert into nothing values (1)"))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(numbers.part.run, lambda _: gate.wait(30))
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(fail)
+        for number in range(5):
+            tasks.start_soon(numbers.add, number)
+        await anyio.wait_all_tasks_blocked()
+        gate.set()  # from now on all of them are one batch
+    assert await numbers.all() == set(range(5))
 
 
 class Removed(SharedFile):
