@@ -175,10 +175,10 @@ class HarvestStore(Protocol):
     """
 
     def hold(self, athlete_id: int) -> AbstractAsyncContextManager[None]:
-        """Return a context in which no other store, in this process or another, harvests this athlete.
+        """Return a context in which nobody else harvests this athlete, be it with this store or another one.
 
         Raises:
-            StoreError: another does; it says who.
+            StoreError: somebody does; it says who.
         """
         ...
 

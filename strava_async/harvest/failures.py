@@ -17,6 +17,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import Enum
 
 from strava_async.errors import (
@@ -24,6 +25,7 @@ from strava_async.errors import (
     AthleteCapacityError,
     DecodeError,
     FaultError,
+    ForbiddenError,
     InvalidClientError,
     MissingScopeError,
     OAuthError,
@@ -72,6 +74,22 @@ def reach_of(error: StravaError, kind: Kind | None) -> Reach:
     if isinstance(error, FaultError | DecodeError | TransportError):
         return Reach.ONE
     return Reach.RUN
+
+
+class Forbidden:
+    """Refusals of an athlete's, by kind, one after the other."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[Kind] = Counter()
+
+    def answered(self, kind: Kind) -> None:
+        """Note an answer."""
+        self._counts[kind] = 0
+
+    def add(self, kind: Kind, error: StravaError) -> bool:
+        """Note a failure; return whether no more of the kind is to be asked for."""
+        self._counts[kind] += isinstance(error, ForbiddenError) and kind not in NEEDED
+        return self._counts[kind] >= FORBIDDEN
 
 
 class InARow:

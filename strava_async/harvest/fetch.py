@@ -4,7 +4,8 @@ Rules:
 
 - A body is kept as it came: in gzip if it came so, whichever HTTP client brought it; else it is compressed here. It
   has been read as JSON once, and has the documented shape.
-- A list that comes in pages is kept as one list. It is not read past the number of items that the list row gives.
+- A list that comes in pages is kept as one list. It is not read past the number of items that the list row gives,
+  nor past a page that comes again.
 - 404 on streams, laps and the like says that there are none; on the detail, that the activity is gone.
 - Streams without samples are not ready yet: they are asked for again after 5, 15 and 45 minutes, and are none then. An
   empty body is a failure.
@@ -24,15 +25,16 @@ from strava_async._types import is_list, is_object
 from strava_async.errors import DecodeError, FaultError, NotFoundError, StravaError
 from strava_async.harvest.agenda import Job
 from strava_async.harvest.base import GZIP, Resource, Row, State
-from strava_async.harvest.kinds import PENDING_SECONDS, RULES, Kind, failed_until, stream_parameters
+from strava_async.harvest.kinds import PENDING_SECONDS, RULES, Kind, count_of, failed_until, stream_parameters
+from strava_async.harvest.listing import PER_PAGE
 from strava_async.harvest.rows import row_of_detail
 from strava_async.protocol import ApiV3
 from strava_async.request.decompression import decompressed
 from strava_async.request.json_values import decode
 from strava_async.request.reply import MAX_BODY_BYTES
 
-PER_PAGE = 200
 MOST_PAGES = 500
+_LONGEST_CURSOR = 1_000
 _LEVEL = 4
 _LARGE_BYTES = 8 * 1024
 _GZIP_BITS = 31  # zlib's number for gzip with the largest window
@@ -123,9 +125,12 @@ class Fetcher:
             return await self._streams(path, job.activity is None or job.activity.has_distance)
         if not rule.endpoint.paging:
             return await self._ask(rule.endpoint.path, path, rule.shape)
-        expected = int(float(job.stamp)) if rule.counted_by and _is_number(job.stamp) else None
-        items = await self._items(job.kind, path, expected)
-        return Answer(items, json.dumps(items, separators=(",", ":")).encode())
+        items = await self._items(job.kind, path, count_of(job.kind, job.stamp))
+        try:
+            return Answer(items, json.dumps(items, separators=(",", ":")).encode())
+        except RecursionError:
+            shown = rule.endpoint.path.format(id=job.key)
+            raise DecodeError(f"{shown} answered with what is nested too deeply to be kept", path=shown) from None
 
     async def _streams(self, path: Mapping[str, Any], has_distance: bool) -> Answer:
         *others, last = stream_parameters(has_distance)
@@ -139,11 +144,15 @@ class Fetcher:
     async def _items(self, kind: Kind, path: Mapping[str, Any], expected: int | None) -> list[Any]:
         endpoint = RULES[kind].endpoint
         items: list[Any] = []
+        before = b""
         query: dict[str, Any] = {"per_page": PER_PAGE, "page": 1}
         if endpoint.paging == "cursor":
             query = {"page_size": PER_PAGE}
         for number in range(1, MOST_PAGES + 1):
-            page = (await self._ask(endpoint.path, {**path, **query}, "list")).value
+            answer = await self._ask(endpoint.path, {**path, **query}, "list")
+            if answer.body == before:  # that again: there are no others
+                break
+            page, before = answer.value, answer.body
             items += page
             cursor = _cursor(page)
             is_end = not page or (expected is not None and len(items) >= expected)
@@ -246,11 +255,5 @@ _READERS: Mapping[str, Callable[[bytes, bytes, str], Answer]] = {"object": _deta
 def _cursor(page: Sequence[Any]) -> str | None:
     last = page[-1] if page else None
     cursor = last.get("cursor") if is_object(last) else None
-    return cursor if isinstance(cursor, str) else None
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return float(text) >= 0
-    except ValueError:
-        return False
+    is_usable = isinstance(cursor, str) and len(cursor) <= _LONGEST_CURSOR and cursor.isascii() and cursor.isprintable()
+    return cursor if is_usable else None

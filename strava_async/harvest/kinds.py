@@ -116,6 +116,7 @@ STREAM_KEYS = (
 )
 # Of an activity that Strava has not processed yet, by the number of the attempt.
 PENDING_SECONDS = (5 * 60.0, 15 * 60.0, 45 * 60.0)
+_MOST_COUNTED = 10**9
 # After a failure, by the number of the attempt; the last for all that follow.
 FAILED_SECONDS = (15 * 60.0, 3_600.0, 6 * 3_600.0, 86_400.0)
 
@@ -145,14 +146,23 @@ def stream_parameters(has_distance: bool) -> Sequence[dict[str, Any]]:
     return (query, by_time) if has_distance else (by_time,)
 
 
+def count_of(kind: Kind, stamp: str) -> int | None:
+    """Return how many items a list has by the list row that the stamp is of; None where that does not say it."""
+    try:
+        count = float(stamp if RULES[kind].counted_by else "nan")
+    except ValueError:
+        return None
+    return int(count) if 0 <= count < _MOST_COUNTED else None
+
+
 def failed_until(now: float, tries: int) -> float:
     """Return when to try again after that many failures; epoch seconds."""
     return now + FAILED_SECONDS[min(tries, len(FAILED_SECONDS)) - 1]
 
 
 def _stamp(values: Sequence[Any]) -> str:
-    if len(values) == 1:
-        return str(values[0])
+    if len(values) == 1 and isinstance(values[0], float | None):
+        return str(values[0])  # see ``count_of``
     return hashlib.blake2b(json.dumps(values).encode(), digest_size=8).hexdigest()
 
 

@@ -7,21 +7,22 @@ a day is begun anew each day, so that what is new, or nearly too old, does not w
 
 from __future__ import annotations
 
-import heapq
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from strava_async.errors import DecodeError, FaultError, ForbiddenError, QuotaExceededError, StravaError
+from strava_async.errors import DecodeError, FaultError, QuotaExceededError, StravaError
 from strava_async.harvest.agenda import Job, failed_jobs_of, is_waiting, jobs_of, other_jobs, waiting_of
 from strava_async.harvest.base import Activity, Changes, Held
-from strava_async.harvest.failures import AGAIN, FORBIDDEN, NEEDED, Reach, reach_of
+from strava_async.harvest.failures import AGAIN, Forbidden, Reach, reach_of
 from strava_async.harvest.fetch import Fetcher, failed, printable
 from strava_async.harvest.kinds import FAILED_SECONDS, RULES, Kind, failed_until
 from strava_async.harvest.list_state import AthleteState, Walk
 from strava_async.harvest.listing import after_page, list_due_at, next_walk, parameters, pass_seconds, state_after
 from strava_async.harvest.outcome import Failure
+from strava_async.harvest.presence import Presence
+from strava_async.harvest.retries import Retries
 from strava_async.harvest.rows import is_own, read_page
 from strava_async.harvest.session import Session
 from strava_async.harvest.survey import tallied
@@ -30,7 +31,6 @@ from strava_async.protocol import ApiV3
 
 T = TypeVar("T")
 
-MOST_RETRIES = 500
 _PAUSE_SECONDS = 0.25
 
 
@@ -43,9 +43,6 @@ class Lane:
         state: of the athlete's list.
         session: the run.
         chunk: how many activities are looked at at a time.
-
-    Attributes:
-        athlete_id: who.
     """
 
     def __init__(self, athlete_id: int, api: ApiV3, state: AthleteState, session: Session, chunk: int) -> None:
@@ -56,8 +53,10 @@ class Lane:
         self._chunk = chunk
         self._has_ended = False
         self._refused: set[Kind] = set()
-        self._forbidden: Counter[Kind] = Counter()
+        self._forbidden = Forbidden()
         self._was_wrong = False
+        self._presence = Presence(session, athlete_id)
+        self._page: int | None = None  # stands for the activities on the last page of the list
         self._begin()
 
     def _begin(self) -> None:
@@ -68,7 +67,7 @@ class Lane:
         self._last: Activity | None = None
         self._gear_ids: set[str] = set()
         self._checked: set[int] = set()
-        self._retries: list[tuple[int, float, int, Kind, Job]] = []
+        self._retries = Retries()
         self._failed_again = 0
         self._stages: deque[Callable[[], Awaitable[Sequence[Task]]]] = deque(
             [self._pages, self._checks, self._tally, self._jobs, self._others, self._failed, self._checks]
@@ -93,6 +92,7 @@ class Lane:
                 else:
                     return task
             if not self._stages:
+                await self._presence.lasts(is_end=True)
                 return None
             found = await self._stages[0]()
             self._ready.extend(found)
@@ -123,6 +123,8 @@ class Lane:
                 self._is_listed = True
         except StravaError as error:
             await self._note(task, error, number)
+        # Here and not before it was taken: athletes whose files are slow would get fewer turns.
+        self._has_ended = self._has_ended or not await self._presence.lasts()
 
     async def _pages(self) -> Sequence[Task]:
         session, again = self._session, self._session.limits.list_again_seconds
@@ -136,7 +138,7 @@ class Lane:
 
     async def _checks(self) -> Sequence[Task]:
         state = await self._session.store.state(self.athlete_id)
-        todo = [] if state is None else [one for one in state.checks if one not in self._checked]
+        todo = [one for one in (state.checks if state else ()) if one not in self._checked]
         self._checked.update(todo)
         return [Check(activity_id) for activity_id in todo]
 
@@ -161,10 +163,7 @@ class Lane:
         for resource in waiting_of(held, terms):
             self._session.await_retry(resource)
         for job in failed_jobs_of(held, terms):
-            # The fewest failures are kept, and of these the newest activities.
-            heapq.heappush(self._retries, (-job.tries, held.activity.start, held.activity.id, job.kind, job))
-            if len(self._retries) > MOST_RETRIES:
-                heapq.heappop(self._retries)
+            if not self._retries.add(held.activity, job):
                 self._session.is_partial = True
         return list(jobs_of(held, terms))
 
@@ -182,8 +181,7 @@ class Lane:
         return list(other_jobs(self.athlete_id, self._gear_ids, known, terms))
 
     async def _failed(self) -> Sequence[Task]:
-        retries, self._retries = sorted(self._retries, key=lambda each: each[:4], reverse=True), []
-        return [Retry(job) for *_, job in retries]
+        return [Retry(job) for job in self._retries.take()]
 
     def _is_left_out(self, task: Task) -> bool:
         """Say whether what was found is not asked for any more, by what came of the rest."""
@@ -194,6 +192,8 @@ class Lane:
     async def _list(self, walk: Walk) -> None:
         items = await self._ask(lambda fetcher: fetcher.page(parameters(walk)))
         rows, unreadable = read_page(items)
+        if items:
+            await self._check_page(walk, hash(frozenset(row.activity.id for row in rows)))
         rest = after_page(walk, rows, len(items))
         state = state_after(self._state, walk, rest)
         changes = Changes(
@@ -210,8 +210,15 @@ class Lane:
         # One that was begun by an earlier run does not look for what is new since.
         self._is_listed = rest is None and walk.number > self._walks
         if unreadable:
-            reason = f"{unreadable} of its activities lack their id or their start"
+            reason = f"{unreadable} of its activities lack their id or their start, or are nested too deeply"
             self._session.fail(Failure(self.athlete_id, None, "", reason))
+
+    async def _check_page(self, walk: Walk, page: int) -> None:
+        """Refuse a page with what was on the one before: such a list would never end. Later it goes on from there."""
+        before, self._page = self._page, page
+        if walk.page > 1 and before == page:
+            await self._session.write(Changes(self.athlete_id, replace(self._state, walk=replace(walk, page=1))))
+            raise DecodeError("each page of the list has the same activities")
 
     async def _check(self, activity_id: int) -> None:
         look = await self._ask(lambda fetcher: fetcher.look(activity_id, self._session.now))
@@ -234,7 +241,7 @@ class Lane:
         if resource is None:
             await self._session.write(Changes(self.athlete_id, gone=[int(job.key)]))
             return
-        self._forbidden[job.kind] = 0
+        self._forbidden.answered(job.kind)
         await self._session.write(Changes(self.athlete_id, resources=[resource]))
 
     async def _ask(self, ask: Callable[[Fetcher], Awaitable[T]]) -> T:
@@ -284,14 +291,9 @@ class Lane:
         if reach is Reach.ONE and job is not None:
             resource = failed(job, error, session.now())
             await session.write(Changes(self.athlete_id, resources=[resource]))
-            self._count_forbidden(job.kind, error)
+            if self._forbidden.add(job.kind, error):
+                self._refused.add(job.kind)
         elif reach in (Reach.ONE, Reach.LATER):
             session.come_back(failed_until(session.now(), 1))
         if row.full:
             session.stop(FAILED_SECONDS[0])
-
-    def _count_forbidden(self, kind: Kind, error: StravaError) -> None:
-        """Ask for no more of a kind that Strava forbids one after the other."""
-        self._forbidden[kind] += isinstance(error, ForbiddenError) and kind not in NEEDED
-        if self._forbidden[kind] >= FORBIDDEN:
-            self._refused.add(kind)

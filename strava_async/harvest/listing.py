@@ -15,6 +15,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -35,6 +36,11 @@ SHORTEST_PASS_SECONDS = 900.0
 def renewal_seconds(keep: float | None) -> float | None:
     """Return the age at which something is fetched again, so that it is never as old as ``keep``; None for never."""
     return None if keep is None else keep * 6 / 7
+
+
+def spare_seconds(keep: float | None) -> float:
+    """Return how long after a look at it something that was not yet due then is as old as ``keep``, or nearly."""
+    return math.inf if keep is None else keep - (renewal_seconds(keep) or 0.0)
 
 
 def pass_seconds(keep: float | None) -> float:

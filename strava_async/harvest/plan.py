@@ -121,9 +121,15 @@ class Plan:
 
 
 def _sports(names: Collection[object]) -> frozenset[str]:
-    if isinstance(names, str) or not names:
+    try:
+        given = [] if isinstance(names, str) else list(names)
+    except TypeError:
+        given = []
+    if not given:
         raise InputError('sport_types of a plan is a collection of names such as ["Ride"], or None for all')
-    chosen = frozenset(name for name in names if isinstance(name, str) and _SPORT.fullmatch(name))
-    if wrong := [name for name in names if name not in chosen]:
-        raise InputError(f'{wrong[0]!r:.50} is no sport type: they are written like "Ride" and "TrailRun"')
-    return chosen
+    chosen: set[str] = set()
+    for name in given:
+        if not isinstance(name, str) or not _SPORT.fullmatch(name):
+            raise InputError(f'{name!r:.50} is no sport type: they are written like "Ride" and "TrailRun"')
+        chosen.add(name)
+    return frozenset(chosen)

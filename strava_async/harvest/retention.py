@@ -14,10 +14,8 @@ Rules:
 from __future__ import annotations
 
 import math
-from datetime import timedelta
 
 from strava_async.clock import Clock
-from strava_async.errors import InputError
 from strava_async.harvest.base import HarvestStore
 from strava_async.harvest.deletion import delete_older
 from strava_async.harvest.listing import DAY_SECONDS, pass_seconds
@@ -93,21 +91,9 @@ class Retention:
     async def _purge(self, now: float) -> None:
         self._due_at = self._clock.monotonic() + self._interval
         instant = -math.inf if self._keep is None else now - self._keep
-        self.purged += await delete_older(self._store, instant)
+        deleted = await delete_older(self._store, instant)
+        self.purged += deleted
         await self._store.set_setting(PURGED_AT, repr(now))
-
-
-def seconds_of(keep: object) -> float | None:
-    """Return ``keep`` in seconds.
-
-    Raises:
-        InputError: it is no time.
-    """
-    if keep is None:
-        return None
-    if not isinstance(keep, timedelta) or not keep > timedelta():
-        raise InputError("keep is a timedelta of more than zero, or None for until it is deleted")
-    return keep.total_seconds()
 
 
 def _instant(text: str | None) -> float | None:

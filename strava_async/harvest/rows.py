@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from strava_async._types import is_object
+from strava_async._types import is_list, is_object
 from strava_async.harvest.base import Activity, Row
 from strava_async.harvest.kinds import empty_kinds, stamps_of
 
 _MAX_ID = 2**63
+_MOST_LEVELS = 50  # of a row; Strava's has three
+_GEAR_ID = re.compile("[A-Za-z0-9_-]{1,64}")  # it becomes a part of a path
 
 # Of a detail, what a list row has too: for an activity that no list has shown yet.
 _NAMES = """
@@ -33,18 +36,20 @@ def read_page(page: Sequence[Any]) -> tuple[list[Row], int]:
 
 
 def row_of(item: object) -> Row | None:
-    """Return a list row; None without the id or the start that it is kept under."""
+    """Return a list row; None without the id or the start that it is kept under, and where it is nested too deeply."""
     if not is_object(item):
         return None
     activity_id, start = item.get("id"), instant_of(item.get("start_date"))
     if type(activity_id) is not int or not 0 < activity_id < _MAX_ID or start is None:  # True is an int to Python
+        return None
+    if _is_deep(item):
         return None
     distance = item.get("distance")
     activity = Activity(
         id=activity_id,
         start=start,
         sport_type=_text(item.get("sport_type") or item.get("type")),
-        gear_id=_text(item.get("gear_id")),
+        gear_id=gear_id if _GEAR_ID.fullmatch(gear_id := _text(item.get("gear_id"))) else "",
         has_distance=not isinstance(distance, int | float) or distance > 0,
         stamps=stamps_of(item),
         empty=empty_kinds(item),
@@ -76,6 +81,22 @@ def instant_of(text: object) -> float | None:
     except ValueError:
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _is_deep(value: object) -> bool:
+    """Say whether it is nested more deeply than an encoder of JSON may be able to follow."""
+    level = [value]
+    for _ in range(_MOST_LEVELS):
+        level = [part for each in level for part in _parts_of(each) if is_object(part) or is_list(part)]
+        if not level:
+            return False
+    return True
+
+
+def _parts_of(value: object) -> Iterable[object]:
+    if is_object(value):
+        return value.values()
+    return value if is_list(value) else ()
 
 
 def _text(value: object) -> str:

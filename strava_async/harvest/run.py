@@ -12,20 +12,21 @@ import anyio
 from strava_async.application import Strava
 from strava_async.clock import Clock
 from strava_async.errors import InputError
+from strava_async.harvest import arguments
 from strava_async.harvest.base import Changes, HarvestStore
 from strava_async.harvest.callers import CALLERS, share
 from strava_async.harvest.deletion import delete_athlete, delete_older
 from strava_async.harvest.estimate import RESERVE, Estimate, estimated
 from strava_async.harvest.lane import Lane
-from strava_async.harvest.listing import DAY_SECONDS
+from strava_async.harvest.listing import DAY_SECONDS, spare_seconds
 from strava_async.harvest.outcome import Followed, Outcome, Progress, Slice
 from strava_async.harvest.plan import Plan
-from strava_async.harvest.retention import seconds_of
 from strava_async.harvest.run_notes import noted
 from strava_async.harvest.session import Limits, Session
 from strava_async.harvest.survey import surveyed
 from strava_async.harvest.tally import Tally
 from strava_async.quota.values import Priority, QuotaClass
+from strava_async.stores._values import check_athlete_id
 from strava_async.webhooks.events import WebhookEvent
 
 # Of all athletes of a run together, so many activities are looked at ahead.
@@ -33,6 +34,7 @@ _LOOKED_AT = 20_000
 _DEFAULT_PLAN = Plan()
 _SLICE_WAIT_SECONDS = 2.0
 _SLICE_LIST_SECONDS = 12 * 3_600.0
+_FEW_LIST_SECONDS = 3_600.0
 
 
 class Harvest:
@@ -51,7 +53,7 @@ class Harvest:
         clock: tells the time; None means the application's.
 
     Raises:
-        InputError: ``keep`` is no time, ``concurrency`` is not 1 or more, or ``plan.since`` lies in the future.
+        InputError: ``keep`` is no time, ``concurrency`` is not from 1 to 1,000, or ``plan.since`` lies in the future.
     """
 
     def __init__(
@@ -64,11 +66,12 @@ class Harvest:
         concurrency: int = CALLERS,
         clock: Clock | None = None,
     ) -> None:
+        arguments.check_keep(keep)
         self._strava = strava.with_options(priority=Priority.BACKGROUND, max_wait=None)
         self._store = store
-        self._keep = seconds_of(keep)
-        if type(concurrency) is not int or concurrency < 1:
-            raise InputError("concurrency is a whole number of 1 or more")
+        self._keep = None if keep is None else keep.total_seconds()
+        arguments.check_concurrency(concurrency)
+        arguments.check_plan(plan)
         self._plan = plan
         self._concurrency = concurrency
         self._clock = clock or strava.clock
@@ -94,7 +97,7 @@ class Harvest:
         Args:
             athlete_ids: whose; None means every connected athlete.
             until: no request is sent later; epoch seconds. None means no limit.
-            max_requests: how many requests may be sent; None means no limit.
+            max_requests: how many requests may be sent, in which no list is read twice in an hour; None means no limit.
             max_wait: seconds that a request may wait for quota; then the run ends, and ``Outcome.quota_at`` says when
                 there is some. None means as long as it takes.
             on_progress: called on the event loop when something was stored or has failed, and at the end. With it all
@@ -110,10 +113,10 @@ class Harvest:
                 stays.
         """
         ids = await self._athletes(athlete_ids)
-        _check_positive(max_requests, "max_requests")
-        _check_positive(max_wait, "max_wait")
-        if until is not None and not math.isfinite(until):
-            raise InputError("until is an instant in epoch seconds, or None")
+        arguments.check_count(max_requests, "max_requests")
+        arguments.check_positive(max_wait, "max_wait")
+        arguments.check_instant(until, "until")
+        arguments.check_function(on_progress, "on_progress")
         lanes: dict[int, Lane] = {}
 
         def notify() -> None:
@@ -121,7 +124,9 @@ class Harvest:
                 left = len(lanes) + sum(athlete_id not in lanes for athlete_id in session.busy)
                 on_progress(self._progress(session, left, len(ids)))
 
-        session = self._session(Limits(until, max_requests, max_wait), notify, None if on_progress is None else Tally())
+        list_again = 0.0 if max_requests is None else _FEW_LIST_SECONDS  # few requests would be for lists alone
+        limits = Limits(until, max_requests, max_wait, list_again)
+        session = self._session(limits, notify, None if on_progress is None else Tally())
         async with self._held(ids), noted(self._store, session):
             await self._run(session, ids, lanes)
         notify()
@@ -144,14 +149,14 @@ class Harvest:
             InputError, StoreError, StravaError: as in ``run``.
         """
         ids = await self._athletes([athlete_id])
-        _check_positive(seconds, "seconds")
-        _check_positive(max_requests, "max_requests")
+        arguments.check_positive(seconds, "seconds")
+        arguments.check_count(max_requests, "max_requests")
         now = self._clock.time()
-        session = self._session(Limits(now + seconds, max_requests, _SLICE_WAIT_SECONDS, _SLICE_LIST_SECONDS))
+        session = self._session(Limits(now + seconds, max_requests, _SLICE_WAIT_SECONDS, _SLICE_LIST_SECONDS, True))
         async with self._held(ids):
             await self._run(session, ids, {})
         now = self._clock.time()
-        resume_at = min(session.resume_at or math.inf, now + _SLICE_LIST_SECONDS)
+        resume_at = min(session.resume_at or math.inf, now + min(_SLICE_LIST_SECONDS, spare_seconds(self._keep)))
         if session.stopped:
             resume_at = session.stopped_until or now
         return Slice(not session.is_partial, max(resume_at, now), session.counts, session.failures)
@@ -208,10 +213,10 @@ class Harvest:
         if (athlete_id is None) == (older_than is None):
             raise InputError("purge takes either athlete_id or older_than")
         if athlete_id is not None:
+            check_athlete_id(athlete_id)
             return await delete_athlete(self._store, athlete_id)
-        if older_than is None or older_than < timedelta():
-            raise InputError("older_than is a timedelta of zero or more")
-        return await delete_older(self._store, self._clock.time() - older_than.total_seconds())
+        age = arguments.checked_age(older_than, "older_than")
+        return await delete_older(self._store, self._clock.time() - age.total_seconds())
 
     async def estimate(self, athlete_ids: Iterable[int] | None = None, *, reserve: float = RESERVE) -> Estimate:
         """Return how many requests a run would take from now on, and when it would be done. Makes no requests.
@@ -226,6 +231,7 @@ class Harvest:
         Raises:
             InputError, StoreError: as in ``run``.
         """
+        arguments.check_share(reserve, "reserve")
         ids = await self._athletes(athlete_ids)
         survey = await surveyed(self._session(Limits()), ids)
         return estimated(survey.work, self._strava.quota, self._clock.time(), unlisted=survey.unlisted, reserve=reserve)
@@ -263,7 +269,7 @@ class Harvest:
         self._plan.check(self._clock.time())
         if athlete_ids is None:
             return await self._strava.athlete_ids()
-        ids = list(dict.fromkeys(athlete_ids))
+        ids = arguments.checked_ids(athlete_ids)
         for athlete_id in ids:
             if not await self._strava.is_connected(athlete_id):
                 raise InputError(f"athlete {athlete_id} is not connected: connect the athlete first")
@@ -289,8 +295,3 @@ class Harvest:
             with anyio.CancelScope(shield=True):
                 await session.wait_idle()
         await session.end()
-
-
-def _check_positive(number: float | None, name: str) -> None:
-    if number is not None and not 0 < number < math.inf:
-        raise InputError(f"{name} is a number of more than zero")

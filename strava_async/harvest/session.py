@@ -32,12 +32,14 @@ class Limits:
         max_requests: no more than these, but for the pages of a list of comments or kudos; None means no limit.
         max_wait: how long a request may wait for quota; seconds. None means as long as ``until`` allows.
         list_again_seconds: how long after a list was read it is read again; 0 where that is done in each run.
+        is_slice: whether it is one of many short runs, which share what is done twice a day.
     """
 
     until: float | None = None
     max_requests: int | None = None
     max_wait: float | None = None
     list_again_seconds: float = 0.0
+    is_slice: bool = False
 
 
 class Session:
@@ -84,7 +86,7 @@ class Session:
         self.limits = limits
         self.tally = tally
         self.timekeeper = Timekeeper(clock, quota)
-        self.retention = Retention(store, keep, clock, self.timekeeper, is_shared=limits.list_again_seconds > 0)
+        self.retention = Retention(store, keep, clock, self.timekeeper, is_shared=limits.is_slice)
         self.busy: Counter[int] = Counter()
         self.row = InARow()
         self.stopped = False

@@ -9,6 +9,7 @@ from contextlib import closing
 from typing import Any, Generic, TypeVar
 
 from strava_async._concurrency.threads import finish_in_thread
+from strava_async.errors import StoreError
 from strava_async.stores.sqlite_file import SqliteFile
 from strava_async.stores.sqlite_held import HeldConnection
 from strava_async.stores.sqlite_shared import SharedFile
@@ -66,25 +67,31 @@ class Batches:
             raise write.error
         return write.results[0]
 
-    def run_if_there(self, work: Work[object]) -> None:
-        """Do what ``run`` does, unless there is no file; blocks."""
+    def run_if_there(self, work: Work[T]) -> T | None:
+        """Do what ``run`` does, unless there is no file, or it is removed meanwhile: then return None. Blocks."""
         file = self._shared.found()
-        if file is not None:
-            write = _Write(work)
-            with self._mutex:
-                self._waiting.append(write)
-            self._flush(file, write)
-            if write.error is not None:
-                raise write.error
+        if file is None:
+            return None
+        write = _Write(work)
+        with self._mutex:
+            self._waiting.append(write)
+        self._flush(file, write)
+        if write.error is not None:
+            if isinstance(write.error, StoreError) and not file.exists():
+                return None
+            raise write.error
+        return write.results[0]
 
     async def rewrite(self) -> None:
-        """Rewrite the whole file, and empty its WAL, so that neither holds anything that was deleted.
+        """Rewrite the whole file, if it is there, and empty its WAL, so that neither holds anything that was deleted.
 
         Overwriting what is deleted is not enough: SQLite leaves copies where it has moved rows within a page.
         """
-        file = await self._shared.made()
 
         def work() -> None:
+            file = self._shared.found()
+            if file is None:
+                return
             with self._turn, file.explained(), closing(file.open()) as connection:
                 connection.execute(f"pragma busy_timeout = {self._busy_seconds * 1000:.0f}")
                 connection.execute("vacuum")

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
+from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async.clock import Clock
 from strava_async.errors import StoreError
 from strava_async.harvest.sqlite_batches import Batches
@@ -33,7 +34,7 @@ class Lock(Protocol):
 
 
 class Hold:
-    """The right of a store to harvest into a file, which all of the store's athletes share.
+    """The right of a store to harvest into a file: all of the store's athletes share it, each of them once.
 
     Args:
         file: which.
@@ -50,47 +51,57 @@ class Hold:
         self._batches = batches
         self._clock = clock
         self._lock: Lock | None = None
-        self._holders = 0
+        self._athletes: dict[int, LoopBinding] = {}  # who is harvested, and in which loop
 
     @property
     def is_held(self) -> bool:
         """Whether it is held by this object."""
-        return self._holders > 0
+        return bool(self._athletes)
 
     @asynccontextmanager
-    async def held(self) -> AsyncGenerator[None]:
+    async def held(self, athlete_id: int) -> AsyncGenerator[None]:
         """Return a context in which it is held.
 
         Raises:
-            StoreError: another has it; it says who.
+            StoreError: another store has it, it says who; or the athlete is harvested by this one already.
         """
-        await self._enter()
+        loop = LoopBinding("a harvest")
+        loop.enter()
+        if not self._has_lock():
+            await self._file.read(check)  # meanwhile others can write
+        is_first = await self._enter(athlete_id, loop)
         try:
+            if is_first:
+                await self._note()
             yield
         finally:
-            self._leave()
+            self._leave(athlete_id, loop)
 
-    async def _enter(self) -> None:
-        if self._lock is not None and self._lock.held():
-            self._holders += 1
-            return
-        await self._file.read(check)  # meanwhile others can write
-        lock = self._try_lock()
-        if lock is None:
+    def _has_lock(self) -> bool:
+        return self._lock is not None and self._lock.held()
+
+    async def _enter(self, athlete_id: int, loop: LoopBinding) -> bool:
+        """Enter; return whether the lock was taken for that."""
+        self._athletes = {known: its for known, its in self._athletes.items() if not its.has_ended()}
+        if athlete_id in self._athletes:
+            raise StoreError(f"athlete {athlete_id} in {self._file.path} is in use by this program: wait for its end")
+        lock = None if self._has_lock() else self._try_lock()
+        if lock is None and not self._has_lock():
             who = await self._batches.run(_holder)
             raise StoreError(f"{self._file.path} is in use: {who}; wait for its end, or name another file")
-        self._lock, self._holders = lock, 1
-        try:
-            program = os.path.basename(sys.argv[0])
-            note = json.dumps({"pid": os.getpid(), "program": program, "since": self._clock.time()})
-            await self._batches.run(lambda connection: _note(connection, note))
-        except BaseException:
-            self._leave()
-            raise
+        self._athletes[athlete_id] = loop
+        self._lock = lock or self._lock
+        return lock is not None
 
-    def _leave(self) -> None:
-        self._holders -= 1
-        if not self._holders and self._lock is not None:
+    async def _note(self) -> None:
+        program = os.path.basename(sys.argv[0])
+        note = json.dumps({"pid": os.getpid(), "program": program, "since": self._clock.time()})
+        await self._batches.run(lambda connection: _write_note(connection, note))
+
+    def _leave(self, athlete_id: int, loop: LoopBinding) -> None:
+        if self._athletes.get(athlete_id) is loop:
+            del self._athletes[athlete_id]
+        if not self._athletes and self._lock is not None:
             self._lock.release()
             self._lock = None
 
@@ -111,7 +122,7 @@ def check(connection: sqlite3.Connection, most_bytes: int = CHECKED_BYTES) -> No
             raise error
 
 
-def _note(connection: sqlite3.Connection, note: str) -> None:
+def _write_note(connection: sqlite3.Connection, note: str) -> None:
     connection.execute("insert or replace into meta values ('holder', ?)", (note,))
 
 

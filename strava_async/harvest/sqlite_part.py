@@ -64,10 +64,10 @@ class Part:
         return os.path.exists(self._file.path)
 
     @asynccontextmanager
-    async def hold(self) -> AsyncGenerator[None]:
-        """Return a context in which nobody else harvests into the file."""
+    async def hold(self, athlete_id: int) -> AsyncGenerator[None]:
+        """Return a context in which no other store harvests into the file, and nobody else this athlete."""
         try:
-            async with self._hold.held():
+            async with self._hold.held(athlete_id):
                 yield
         finally:
             if not self.exists():  # removed meanwhile
@@ -77,20 +77,24 @@ class Part:
         """Return what ``work`` returns in a transaction; see ``Batches.run``."""
         return await self._batches.run(work)
 
-    def run_if_there(self, work: Callable[[sqlite3.Connection], object]) -> None:
-        """Do what ``run`` does, unless there is no file; blocks."""
-        self._batches.run_if_there(work)
+    def run_if_there(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
+        """Do what ``run`` does, unless there is no file, or it is removed meanwhile: then return None. Blocks."""
+        return self._batches.run_if_there(work)
+
+    async def look(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
+        """Do what ``run_if_there`` does, in a thread."""
+        return await finish_in_thread(lambda: self._batches.run_if_there(work))
 
     async def delete_athlete(self, athlete_id: int) -> None:
         """Delete everything of an athlete, in parts; then rewrite the file."""
-        while await self.run(lambda connection: sqlite_writes.delete_some(connection, athlete_id, _DELETED_TOGETHER)):
+        while await self.look(lambda connection: sqlite_writes.delete_some(connection, athlete_id, _DELETED_TOGETHER)):
             pass
         await self._erase()
 
     async def purge(self, older_than: float) -> int:
         """Delete what came before an instant, in parts; then rewrite the file, if anything was deleted ever since."""
         deleted = 0
-        while count := await self.run(
+        while count := await self.look(
             lambda connection: sqlite_writes.purge_some(connection, older_than, _DELETED_TOGETHER)
         ):
             deleted += count
@@ -122,7 +126,7 @@ class Part:
 
     async def _erase(self) -> None:
         """Leave nothing in the file of what was deleted, be it now or earlier."""
-        deletions = await self.run(sqlite_reads.deletions)
+        deletions = await self.look(sqlite_reads.deletions)
         if deletions:
             await self._batches.rewrite()
-            await self.run(lambda connection: sqlite_writes.forget_deletions(connection, deletions))
+            await self.look(lambda connection: sqlite_writes.forget_deletions(connection, deletions))

@@ -14,12 +14,14 @@ from strava_async.harvest.athlete_locks import try_acquire
 from strava_async.harvest.sqlite_hold import Lock
 from strava_async.harvest.sqlite_part import BUSY_SECONDS, Part
 from strava_async.harvest.sqlite_schema import SCHEMA
+from strava_async.stores._values import check_athlete_id
 from strava_async.stores.file_errors import explained
 from strava_async.stores.private_files import make_private_directories
 
 T = TypeVar("T")
 
-MOST_OPEN = 64
+# SQLite has four files open for each, and macOS gives a process 256.
+MOST_OPEN = 32
 _NAME = re.compile(r"([0-9]{1,19})\.sqlite")
 
 
@@ -32,7 +34,11 @@ class Parts(Protocol):
         ...
 
     async def of(self, athlete_id: int) -> Part:
-        """Return the file that an athlete's rows are in, which need not exist."""
+        """Return the file that an athlete's rows are in, which need not exist.
+
+        Raises:
+            InputError: it is no id.
+        """
         ...
 
     async def each(self, work: Callable[[Part], Awaitable[T]]) -> list[T]:
@@ -69,6 +75,7 @@ class OneFile:
 
     async def of(self, athlete_id: int) -> Part:
         """See ``Parts``."""
+        check_athlete_id(athlete_id)
         return self._part
 
     async def each(self, work: Callable[[Part], Awaitable[T]]) -> list[T]:
@@ -77,6 +84,7 @@ class OneFile:
 
     async def delete(self, athlete_id: int) -> None:
         """See ``Parts``."""
+        check_athlete_id(athlete_id)
         if self._part.exists():
             await self._part.delete_athlete(athlete_id)
 
@@ -112,6 +120,7 @@ class Directory:
 
     async def of(self, athlete_id: int) -> Part:
         """See ``Parts``."""
+        check_athlete_id(athlete_id)  # it becomes a path
         part = self._parts.get(athlete_id)
         if part is None:
             part = self._parts[athlete_id] = self._made(athlete_id)

@@ -214,7 +214,7 @@ def _row_values(row: Row, changes: Changes) -> tuple[Any, ...]:
     return (
         activity.id,
         changes.athlete_id,
-        *(_plain(fields.get(name)) for name in _COLUMNS),
+        *(_plain(activity.gear_id or None if name == "gear_id" else fields.get(name)) for name in _COLUMNS),
         activity.start,
         activity.has_distance,
         json.dumps([activity.stamps[kind] for kind in OF_ACTIVITIES]),

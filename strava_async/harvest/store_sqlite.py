@@ -34,8 +34,8 @@ class SqliteHarvestStore:
 
     Args:
         path: the file; its directory exists.
-        directory: in place of the path; made if it is not there. For each athlete that is harvested one file is open,
-            and a few hundred more.
+        directory: in place of the path; made if it is not there. Up to 150 files are open, however many athletes are
+            harvested.
         private: False accepts files that other users may read.
         clock: tells since when a file is held; None means the machine's.
 
@@ -69,7 +69,7 @@ class SqliteHarvestStore:
     async def _held(self, athlete_id: int) -> AsyncGenerator[None]:
         await self._parts.prepare()
         part = await self._parts.of(athlete_id)
-        async with part.hold():
+        async with part.hold(athlete_id):
             yield
 
     def hold(self, athlete_id: int) -> AbstractAsyncContextManager[None]:
@@ -90,9 +90,7 @@ class SqliteHarvestStore:
     async def state(self, athlete_id: int) -> AthleteState | None:
         """See ``HarvestStore``."""
         part = await self._parts.of(athlete_id)
-        if not part.exists():
-            return None
-        return await part.run(lambda connection: sqlite_reads.state(connection, athlete_id))
+        return await part.look(lambda connection: sqlite_reads.state(connection, athlete_id))
 
     async def write(self, *changes: Changes) -> None:
         """See ``HarvestStore``. What is in one file is written in one transaction."""
@@ -111,30 +109,25 @@ class SqliteHarvestStore:
     ) -> list[Held]:
         """See ``HarvestStore``."""
         part = await self._parts.of(athlete_id)
-        if not part.exists():
-            return []
-        return await part.run(lambda connection: sqlite_reads.scan(connection, athlete_id, after, limit, bodies))
+        return await part.look(lambda connection: sqlite_reads.scan(connection, athlete_id, after, limit, bodies)) or []
 
     async def resources(
         self, athlete_id: int, *, kinds: Sequence[Kind] | None = None, state: State | None = None, limit: int = 1000
     ) -> list[Resource]:
         """See ``HarvestStore``."""
         part = await self._parts.of(athlete_id)
-        if not part.exists():
-            return []
-        return await part.run(lambda connection: sqlite_reads.resources(connection, athlete_id, kinds, state, limit))
+        found = await part.look(lambda connection: sqlite_reads.resources(connection, athlete_id, kinds, state, limit))
+        return found or []
 
     async def read(self, athlete_id: int, kind: Kind, key: int | str) -> Resource | None:
         """See ``HarvestStore``."""
         part = await self._parts.of(athlete_id)
-        if not part.exists():
-            return None
-        return await part.run(lambda connection: sqlite_reads.read(connection, athlete_id, kind, str(key)))
+        return await part.look(lambda connection: sqlite_reads.read(connection, athlete_id, kind, str(key)))
 
     async def athlete_ids(self) -> list[int]:
         """See ``HarvestStore``. Opens every file."""
-        found = await self._parts.each(lambda part: part.run(sqlite_reads.athlete_ids))
-        return sorted(athlete_id for ids in found for athlete_id in ids)
+        found = await self._parts.each(lambda part: part.look(sqlite_reads.athlete_ids))
+        return sorted(athlete_id for ids in found for athlete_id in ids or ())
 
     async def counts(self, athlete_id: int | None = None, *, before: float | None = None) -> StoreCounts:
         """See ``HarvestStore``. Reads indexes, but not the bodies; for all athletes it opens every file."""
@@ -143,10 +136,10 @@ class SqliteHarvestStore:
             return sqlite_reads.counts(connection, athlete_id, before)
 
         if athlete_id is None:
-            found = await self._parts.each(lambda part: part.run(work))
+            each_found = await self._parts.each(lambda part: part.look(work))
         else:
-            part = await self._parts.of(athlete_id)
-            found = [await part.run(work)] if part.exists() else []
+            each_found = [await (await self._parts.of(athlete_id)).look(work)]
+        found = [each for each in each_found if each is not None]
         resources: Counter[tuple[Kind, State]] = Counter()
         for each in found:
             resources.update(each.resources)
@@ -160,7 +153,7 @@ class SqliteHarvestStore:
     async def settings(self) -> dict[str, str]:
         """See ``HarvestStore``."""
         part = self._parts.common()
-        return await part.run(sqlite_reads.settings) if part.exists() else {}
+        return await part.look(sqlite_reads.settings) or {}
 
     async def set_setting(self, name: str, value: str | None) -> None:
         """See ``HarvestStore``."""
@@ -183,7 +176,7 @@ class SqliteHarvestStore:
     async def runs(self) -> list[Run]:
         """See ``HarvestStore``."""
         part = self._parts.common()
-        return await part.run(sqlite_runs.runs) if part.exists() else []
+        return await part.look(sqlite_runs.runs) or []
 
     async def delete_athlete(self, athlete_id: int) -> None:
         """See ``HarvestStore``. One file for all is rewritten, and others wait meanwhile."""

@@ -46,9 +46,19 @@ def _sqlite_sentence(path: str, error: sqlite3.Error, busy_timeout: float) -> st
     if code == sqlite3.SQLITE_FULL:
         return _no_room(path)
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
+        if not _can_open():
+            return _too_many(path)
         return f"{path} cannot be opened for writing: check its permissions and those of its directory"
     name = getattr(error, "sqlite_errorname", "unknown")
     return f"{path} cannot be read or written ({name}): check its disk, the room on it and the user's disk quota"
+
+
+def _can_open() -> bool:
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        return False
+    return True
 
 
 def _system_sentence(path: str, error: OSError) -> str:
@@ -66,11 +76,15 @@ def _system_sentence(path: str, error: OSError) -> str:
         case OSError(errno=number) if number in _NO_ROOM:
             return _no_room(path)
         case OSError(errno=errno.EMFILE | errno.ENFILE):
-            return f"{path} cannot be opened: too many files are open; raise the limit (ulimit -n)"
+            return _too_many(path)
         case OSError(errno=errno.EROFS):
             return f"{path} is on a read-only file system: mount it for writing"
         case _:
             return f"{path} cannot be read or written ({error.strerror}): check its disk"
+
+
+def _too_many(path: str) -> str:
+    return f"{path} cannot be opened: too many files are open; raise the limit (ulimit -n)"
 
 
 def _no_room(path: str) -> str:

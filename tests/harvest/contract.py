@@ -342,6 +342,31 @@ class HarvestStoreContract:
         async with twin.hold(7):
             pass
 
+    async def test_an_athlete_is_harvested_once_at_a_time_with_one_store(self, store: HarvestStore) -> None:
+        async with store.hold(7):
+            with pytest.raises(StoreError, match="in use"):
+                async with store.hold(7):
+                    pass
+            with pytest.raises(StoreError, match="in use"):
+                async with store.hold(7):
+                    pass
+        async with store.hold(7):
+            pass
+
+    async def test_athletes_are_held_at_the_same_moment(self, store: HarvestStore) -> None:
+        held, all_held = set[int](), anyio.Event()
+
+        async def hold(athlete_id: int) -> None:
+            async with store.hold(athlete_id):
+                held.add(athlete_id)
+                if len(held) == 5:
+                    all_held.set()
+                await all_held.wait()
+
+        async with anyio.create_task_group() as tasks:
+            for athlete_id in range(1, 6):
+                tasks.start_soon(hold, athlete_id)
+
     async def test_a_store_holds_several_athletes(self, store: HarvestStore, twin: HarvestStore) -> None:
         async with store.hold(7):
             async with store.hold(8):

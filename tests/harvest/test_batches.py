@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import anyio
 import pytest
 
+from strava_async.harvest.sqlite_batches import Batches
 from strava_async.harvest.sqlite_part import Part
+from strava_async.harvest.sqlite_reads import athlete_ids
+from strava_async.harvest.sqlite_schema import SCHEMA
+from strava_async.stores.sqlite_file import SqliteFile
+from strava_async.stores.sqlite_shared import SharedFile
 from strava_async.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -51,3 +57,20 @@ async def test_a_caller_who_gives_up_takes_nobody_elses_answer_along(tmp_path: P
         await anyio.lowlevel.checkpoint()
         doomed.cancel_scope.cancel()
     assert set(range(0, 20, 2)) <= await numbers.all() <= set(range(20))
+
+
+class Removed(SharedFile):
+    """A file that is removed as soon as it was found."""
+
+    def found(self) -> SqliteFile | None:
+        file = super().found()
+        os.unlink(self.path)
+        return file
+
+
+async def test_a_file_that_is_removed_meanwhile_is_as_one_that_is_not_there(tmp_path: Path) -> None:
+    # In a directory an athlete is deleted by removing the file: it must not end the run of all others.
+    file = Removed(tmp_path / "7.sqlite", SCHEMA, busy_timeout=1.0, private=True)
+    await file.made()
+    batches = Batches(file, 1.0)
+    assert batches.run_if_there(athlete_ids) is None

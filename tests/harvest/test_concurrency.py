@@ -38,7 +38,7 @@ class Counting:
 
 @pytest.mark.parametrize("concurrency", [1, 3])
 async def test_no_more_requests_are_under_way_than_wanted(tmp_path: Path, concurrency: int) -> None:
-    world = World(tmp_path / "h.sqlite", athletes=5, years=0.03, latency_seconds=0.2)
+    world = World(tmp_path / "h.sqlite", athletes=5, years=0.03, latency_seconds=1.0)
     world.emulator.app = app = Counting(world.emulator.app)
     async with world.strava() as strava:
         assert (await Harvest(strava, world.store, keep=None, concurrency=concurrency).run()).complete

@@ -100,7 +100,7 @@ async def test_a_renewed_token_that_is_lost_on_its_way_ends_that_athlete_alone(t
 
 
 async def test_an_athlete_who_is_deleted_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
-    world = World(tmp_path / "h.sqlite", athletes=2, latency_seconds=1.0, **FEW)
+    world = World(tmp_path / "h.sqlite", athletes=2, latency_seconds=1.0, years=0.2)
     gone, other = world.ids
     async with world.harvest() as harvest, anyio.create_task_group() as tasks:
         done: list[int] = []
@@ -110,11 +110,37 @@ async def test_an_athlete_who_is_deleted_in_the_middle_leaves_nothing(tmp_path: 
                 tasks.start_soon(world.store.delete_athlete, gone)
                 done.append(1)
 
-        await harvest.run(on_progress=delete)
+        outcome = await harvest.run(on_progress=delete)
+    assert [(failure.athlete_id, failure.kind) for failure in outcome.failures] == [(gone, None)]
+    assert not outcome.complete
     assert await world.store.athlete_ids() == [other]
     assert world.rows("select 1 from activities where athlete_id = ?", gone) == []
     assert world.rows("select 1 from resources where athlete_id = ?", gone) == []
     assert len(await world.bodies(Kind.DETAIL, other)) == len(world.activities(other))
+
+
+@pytest.mark.parametrize("in_directory", [False, True])
+async def test_a_file_that_is_removed_in_the_middle_is_said_and_costs_little_more(
+    tmp_path: Path, in_directory: bool
+) -> None:
+    world = World(tmp_path / "h.sqlite", latency_seconds=1.0, years=0.3)
+    directory, path = tmp_path / "d", world.path
+    if in_directory:
+        world.store, path = SqliteHarvestStore(directory=directory), directory / f"{world.ids[0]}.sqlite"
+    asked = 0
+    async with world.harvest() as harvest:
+
+        def remove(progress: Progress) -> None:
+            nonlocal asked
+            if progress.counts.requests >= 30 and path.exists() and not asked:
+                asked = progress.counts.requests
+                path.unlink()
+
+        outcome = await harvest.run(on_progress=remove)
+    assert len(list(needed(world))) > 100
+    assert outcome.counts.requests - asked <= 60
+    assert not outcome.complete
+    assert "file was removed" in outcome.failures[-1].reason
 
 
 # Two at once

@@ -94,7 +94,7 @@ async def test_an_entry_of_the_list_that_no_file_can_hold_is_reported(
     async with world.harvest(Plan.of([])) as harvest:
         outcome = await harvest.run()
     assert [str(failure).partition(": ")[2] for failure in outcome.failures] == [
-        "1 of its activities lack their id or their start"
+        "1 of its activities lack their id or their start, or are nested too deeply"
     ]
     assert world.rows("select count(*) from activities") == [(4,)]
 

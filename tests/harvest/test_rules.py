@@ -47,6 +47,8 @@ LISTED = AthleteState(walks=3, listed_at=NOW - DAY, complete_at=NOW - 3 * DAY)
         {"sport_types": ["Ride", "ride"]},
         {"sport_types": ["Trail Run"]},
         {"sport_types": [None]},
+        {"sport_types": [["Ride"]]},
+        {"sport_types": 5},
     ],
 )
 def test_a_plan_is_checked(arguments: dict[str, object]) -> None:
@@ -244,6 +246,8 @@ def test_jobs_come_with_the_detail_first_and_those_that_failed_apart() -> None:
     held = Held(ROW.activity, {Kind.DETAIL: failed})
     assert [job.kind for job in jobs_of(held, TERMS)] == [Kind.STREAMS]
     assert [(job.kind, job.tries) for job in failed_jobs_of(held, TERMS)] == [(Kind.DETAIL, 2)]
+    changed = Held(ROW.activity, {Kind.DETAIL: dataclasses.replace(failed, stamp="another")})
+    assert [job.tries for job in failed_jobs_of(changed, TERMS)] == [0]  # it is another thing that failed
     later = Held(ROW.activity, {Kind.DETAIL: dataclasses.replace(failed, retry_at=NOW + 9)})
     assert [each.retry_at for each in waiting_of(later, TERMS)] == [NOW + 9]
     assert list(dues_of(later, TERMS)) == [NOW + 9, NOW]

@@ -127,3 +127,18 @@ async def test_a_queue_of_small_slices_makes_progress_with_each(tmp_path: Path) 
     assert all(part.counts.requests == 3 for part in slices if not part.done)
     assert slices[-1].done
     await world.assert_complete()
+
+
+async def test_whoever_comes_back_when_a_slice_says_keeps_nothing_for_longer_than_keep(tmp_path: Path) -> None:
+    world = World(tmp_path / "h.sqlite", years=0.05)
+    keep = 3_600.0
+    async with world.harvest(keep=timedelta(seconds=keep)) as harvest:
+        await harvest.run()
+        for _ in range(6):
+            part = await harvest.slice(world.ids[0])
+            assert part.done
+            world.clock.advance(part.resume_at - world.clock.time())
+            oldest = (await world.store.counts()).oldest
+            assert oldest is not None
+            assert world.clock.time() - oldest < keep
+    assert (await world.store.counts()).activities == len(world.activities())

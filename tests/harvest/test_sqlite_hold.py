@@ -13,12 +13,11 @@ import pytest
 from strava_async.errors import StoreError
 from strava_async.harvest import Changes, SqliteHarvestStore
 from strava_async.harvest.sqlite_hold import check
-from strava_async.harvest.sqlite_parts import MOST_OPEN
 from tests.harvest.contract import listed, made_row, stored
 
 pytestmark = pytest.mark.anyio
 
-HELD = MOST_OPEN + 40
+HELD = 100
 
 
 async def damaged(path: Path, table: str) -> None:
@@ -67,12 +66,11 @@ async def test_of_many_athletes_that_are_held_few_files_are_open(tmp_path: Path)
             await listed(store, made_row(athlete_id), athlete_id=athlete_id)
         for athlete_id in range(1, HELD + 1):
             await store.write(Changes(athlete_id, resources=[stored(athlete_id)]))
-        locks, files = HELD, 5 * MOST_OPEN
-        assert len(os.listdir("/proc/self/fd")) - before < locks + files
+        assert len(os.listdir("/proc/self/fd")) - before < 160  # macOS gives a process 256
         with pytest.raises(StoreError, match="in use"):
             async with SqliteHarvestStore(directory=tmp_path / "d").hold(1):
                 pass
     assert (await store.counts()).activities == HELD
     assert len(await store.athlete_ids()) == HELD
     assert await store.purge(0.0) == 0
-    assert len(os.listdir("/proc/self/fd")) - before <= 5 * MOST_OPEN
+    assert len(os.listdir("/proc/self/fd")) - before < 160

@@ -258,7 +258,13 @@ class ActivitiesApi:
     ) -> EncodedBody:
         if catalogue.has_body(number, kind):
             return catalogue.body(number, kind, make)
-        return await self._executor.run(lambda: catalogue.body(number, kind, make))
+
+        def work() -> EncodedBody:
+            if catalogue.find(number, private=True) is None:  # deleted while this waited for its turn
+                raise not_found("Activity")
+            return catalogue.body(number, kind, make)
+
+        return await self._executor.run(work)
 
 
 async def _sent(request: EmulatorRequest) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -103,7 +104,7 @@ def test_an_invention_is_the_seed_of_any_number_of_worlds() -> None:
 
 def test_an_athlete_is_invented_once_while_there_is_room() -> None:
     kept = KeptInventions(limit=40)
-    arguments = {"seed": 1, "now": NOW, "years": 0.1}
+    arguments: Any = {"seed": 1, "now": NOW, "years": 0.1, "longest_seconds": math.inf}
     first = kept.get(ATHLETE, **arguments)
     assert 20 < len(first.activities) < 40
     assert kept.get(ATHLETE, **arguments) is first
@@ -111,7 +112,7 @@ def test_an_athlete_is_invented_once_while_there_is_room() -> None:
     assert kept.get(ATHLETE, **arguments) is not first
 
 
-@pytest.mark.parametrize("other", [{"seed": 2}, {"years": 0.3}, {"athletes": 2}])
+@pytest.mark.parametrize("other", [{"seed": 2}, {"years": 0.3}, {"athletes": 2}, {"longest_seconds": 600.0}])
 def test_another_emulator_gets_what_its_own_arguments_say(other: dict[str, Any]) -> None:
     usual = {"seed": 1, "years": 0.2, "athletes": 1}
     emulators = [Emulator(clock=FakeClock(), **arguments) for arguments in (usual, usual | other, usual)]
