@@ -222,6 +222,8 @@ class SqliteFile:
     def _check_content(self, found: os.stat_result) -> None:
         if stat.S_ISDIR(found.st_mode):
             raise IsADirectoryError
+        if not stat.S_ISREG(found.st_mode):
+            raise self.schema.error(f"{self.path} is a device or a pipe: name another file")
         if not found.st_size:
             raise self.schema.error(
                 f"{self.path} is empty, so it was cut off: restore it, or remove it to start with an empty one"

@@ -19,7 +19,8 @@ class Header:
 
     def __init__(self, path: str) -> None:
         with _opening:
-            fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+            # Without waiting for who writes into it, if it is a pipe: what it is, is checked later.
+            fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0))
             found = os.fstat(fd)
             self._key = (found.st_dev, found.st_ino)
             # All are kept until the last is closed, in all threads.

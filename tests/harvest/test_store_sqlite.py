@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import sys
 from pathlib import Path
 
 import anyio
@@ -83,6 +84,13 @@ async def test_what_is_purged_or_gone_leaves_no_byte(tmp_path: Path) -> None:
     await store.write(Changes(7, gone=[numbers[0]]))
     assert await store.purge(6.0) == 2 * 299
     assert found_in(tmp_path, *(b"%d" % n for n in numbers)) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such file")
+async def test_nobody_is_told_to_remove_a_device_or_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StoreError, match="pipe is a device or a pipe: name another file"):
+        await SqliteHarvestStore(tmp_path / "pipe").counts()
 
 
 async def test_a_foreign_a_newer_and_a_damaged_file_are_refused_and_left_alone(tmp_path: Path) -> None:
