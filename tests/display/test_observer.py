@@ -44,7 +44,8 @@ class Screen:
 
 
 async def test_a_harvest_is_shown_with_its_waits_and_its_estimate(tmp_path: Path) -> None:
-    world = World(tmp_path / "h.sqlite", years=0.05, limits=MeterLimits(read_15min=10, overall_15min=20))
+    world = World(tmp_path / "h.sqlite", years=0.08, limits=MeterLimits(read_15min=3, overall_15min=6))
+    assert len(world.activities()) > 6  # asked for at once: so some wait, however fast time goes
     screen = Screen()
     async with world.strava() as strava:
         harvest = Harvest(strava, world.store, keep=None, plan=Plan(streams=False))
