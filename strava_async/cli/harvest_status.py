@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -19,11 +19,13 @@ from strava_async.display.wording import aligned, date_and_time, noun, plural, w
 from strava_async.errors import InputError
 from strava_async.harvest.base import Resource, State, StoreCounts
 from strava_async.harvest.kinds import Kind
+from strava_async.harvest.runs import Run
 from strava_async.harvest.store_sqlite import SqliteHarvestStore
 
 WEEK_SECONDS = 7 * 86_400.0
 MOST_REASONS = 10
 _MOST_OF_AN_ATHLETE = 1000
+_OUTCOMES = {"complete": "all was done", "partial": "something was left to do", "cancelled": "it was stopped"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Status:
             are gone.
         pending_at: when the first of what is not ready is asked for again; None if nothing is.
         reasons: why things failed, the most frequent first.
+        last_run: the run that began last; None if none has.
     """
 
     place: str
@@ -69,6 +72,7 @@ class Status:
     to_check: int
     pending_at: float | None
     reasons: Sequence[Reason]
+    last_run: Run | None
 
     @property
     def until(self) -> float | None:
@@ -132,7 +136,8 @@ async def status_of(store: SqliteHarvestStore, athlete_ids: Sequence[int], now: 
         pending_at = _earliest([pending_at, *(each.retry_at for each in pending)])
     known = SETTING in settings
     keep = remembered(settings, store.path) if known else None
-    return Status(store.path, now, keep, known, counts, old, not_listed, to_check, pending_at, _reasons(failed))
+    reasons, last_run = _reasons(failed), next(iter(await store.runs()), None)
+    return Status(store.path, now, keep, known, counts, old, not_listed, to_check, pending_at, reasons, last_run)
 
 
 def fields_of(status: Status) -> dict[str, Any]:
@@ -160,6 +165,7 @@ def fields_of(status: Status) -> dict[str, Any]:
         "failures": [
             {"reason": reason.text, "count": reason.count, "retry_at": reason.retry_at} for reason in status.reasons
         ],
+        "last_run": None if status.last_run is None else asdict(status.last_run),
     }
 
 
@@ -218,9 +224,10 @@ def _of_states(states: dict[State, int]) -> str:
 
 def _sentences(status: Status) -> list[str]:
     now, counts = status.now, status.counts
+    runs = [] if status.last_run is None else [_of_run(status.last_run, now)]
     if counts.oldest is None:
-        return ["Nothing is held."]
-    lines = [f"Held since {date_and_time(counts.oldest, now, None)}, {_how_long(status)}."]
+        return [*runs, "Nothing is held."]
+    lines = [*runs, f"Held since {date_and_time(counts.oldest, now, None)}, {_how_long(status)}."]
     old = status.old.activities + sum(status.old.resources.values())
     if old:
         lines.append(
@@ -239,6 +246,14 @@ def _sentences(status: Status) -> list[str]:
     if status.reasons:
         lines.append("Failed when it was asked for last:")
     return lines
+
+
+def _of_run(run: Run, now: float) -> str:
+    began = f"The last run began {date_and_time(run.began_at, now, None)}"
+    if run.ended_at is None:
+        return f"{began}, and has not ended, or was killed."
+    how = _OUTCOMES.get(run.outcome, f"{run.outcome} ended it")
+    return f"{began} and sent {plural(run.requests, 'request')}; {how}."
 
 
 def _how_long(status: Status) -> str:

@@ -25,7 +25,7 @@ from strava_async.cli.redis import read_fleet
 from strava_async.cli.redis_url import RedisUrl
 from strava_async.cli.terminal import OutputConsole, Terminal, UsageError
 from strava_async.clock import SystemClock
-from strava_async.harvest import Kind, SqliteHarvestStore
+from strava_async.harvest import Kind, Run, SqliteHarvestStore
 from strava_async.harvest.export import Format
 from strava_async.testing import Fault, MeterLimits
 from tests.cli.harvest_desk import NOON, Desk
@@ -329,8 +329,11 @@ def test_every_format_can_be_chosen() -> None:
 
 def test_the_status_says_what_is_held_since_when_and_until_when(desk: Desk) -> None:
     assert desk.harvest() == 0
-    desk.paths()
+    sent = len(desk.paths())
     assert desk.status(now=NOON + 60) == 0
+    assert re.search(
+        rf"^The last run began \d\d:\d\d and sent {sent} requests; all was done\.$", desk.out, re.MULTILINE
+    )
     assert re.search(rf"^  activities +{desk.activities()}$", desk.out, re.MULTILINE)
     assert re.search(r"^Held since \d\d:\d\d, kept for 7 days: the oldest until \w", desk.out, re.MULTILINE)
     assert "Nothing is older than the seven days that Strava allows." in desk.out
@@ -349,6 +352,30 @@ def test_the_status_as_json(desk: Desk) -> None:
     assert found["older_than_7_days"]["activities"] == desk.activities()
     assert [reason["count"] for reason in found["failures"]] == [1]
     assert found["failures"][0]["retry_at"] > found["since"]
+    last = found["last_run"]
+    assert last["outcome"] == "partial"
+    assert NOON <= last["began_at"] <= last["ended_at"] < NOON + 3_600
+    assert 0 < last["requests"] <= len(desk.paths())  # repetitions after a failure are not counted
+
+
+@pytest.mark.parametrize(
+    ("ended", "sentence"),
+    [
+        (None, "and has not ended, or was killed."),
+        (Run(NOON, NOON + 9, 1, "cancelled"), "and sent 1 request; it was stopped."),
+        (Run(NOON, NOON + 9, 0, "StoreError"), "and sent 0 requests; StoreError ended it."),
+    ],
+)
+def test_the_status_says_how_the_last_run_ended(desk: Desk, ended: Run | None, sentence: str) -> None:
+    async def run_once(store: SqliteHarvestStore) -> None:
+        number = await store.begin_run(NOON)
+        if ended is not None:
+            await store.end_run(number, ended)
+
+    anyio.run(run_once, SqliteHarvestStore(desk.path))
+    assert desk.status(now=NOON + 2 * DAY) == 0
+    assert re.search(rf"^The last run began \w.* \d\d:\d\d,? {re.escape(sentence)}$", desk.out, re.MULTILINE), desk.out
+    assert "Nothing is held." in desk.out
 
 
 def test_there_is_no_status_of_what_is_not_there(desk: Desk) -> None:
