@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar
@@ -18,11 +19,28 @@ from strava_async.stores._values import check_athlete_id
 from strava_async.stores.file_errors import explained
 from strava_async.stores.private_files import make_private_directories
 
+if sys.platform != "win32":
+    import resource
+
 T = TypeVar("T")
 
-# SQLite has four files open for each, and macOS gives a process 256.
-MOST_OPEN = 32
+_FILES_OF_EACH = 4  # that SQLite has open
+_FEWEST_OPEN, _MOST_OPEN = 8, 256
+_FILES_OF_WINDOWS = 512
 _NAME = re.compile(r"([0-9]{1,19})\.sqlite")
+
+
+def most_open(files: int) -> int:
+    """Return the files of how many athletes may be open in a process that may open so many files."""
+    return max(_FEWEST_OPEN, min(_MOST_OPEN, files // 2 // _FILES_OF_EACH))
+
+
+def files_allowed() -> int:
+    """Return how many files this process may have open."""
+    if sys.platform == "win32":
+        return _FILES_OF_WINDOWS
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 class Parts(Protocol):
@@ -99,7 +117,7 @@ class OneFile:
 class Directory:
     """A file for each athlete, ``7.sqlite``, and ``common.sqlite`` for what is of none.
 
-    So many are open at a time, however many are held.
+    So many are open at a time as take half of the files that the process may open, however many are held.
 
     Args:
         path: the directory; made by the first athlete.
@@ -116,6 +134,7 @@ class Directory:
         self._clock = clock
         self._parts: dict[int, Part] = {}
         self._used: OrderedDict[int, Part] = OrderedDict()  # last; no others are open
+        self._most_open = most_open(files_allowed())
         self._common = Part(os.path.join(path, "common.sqlite"), private=private, clock=clock)
 
     async def of(self, athlete_id: int) -> Part:
@@ -126,7 +145,7 @@ class Directory:
             part = self._parts[athlete_id] = self._made(athlete_id)
         self._used[athlete_id] = part
         self._used.move_to_end(athlete_id)
-        while len(self._used) > MOST_OPEN:
+        while len(self._used) > self._most_open:
             spare_id, spare = self._used.popitem(last=False)
             if not spare.is_held:
                 del self._parts[spare_id]

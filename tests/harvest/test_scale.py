@@ -15,6 +15,7 @@ import pytest
 from strava_async.errors import StoreError
 from strava_async.harvest import Changes, Harvest, Outcome, Plan, SqliteHarvestStore
 from strava_async.harvest.callers import CALLERS
+from strava_async.harvest.sqlite_parts import most_open
 from strava_async.limiter import SqliteRateLimiter
 from strava_async.testing import MeterLimits
 from strava_async.testing.clock import SOME_TUESDAY
@@ -88,9 +89,9 @@ from tests.harvest.world import World
 async def main():
     folder, athletes, files = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     world = World(folder / "unused.sqlite", athletes=athletes, years=0.002)
-    store = SqliteHarvestStore(directory=folder / "d")
     async with world.strava() as strava:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+        store = SqliteHarvestStore(directory=folder / "d")
         outcome = await Harvest(strava, store, keep=None, plan=Plan(list=True, streams=False)).run()
     counts = await store.counts()
     assert counts.athletes == athletes, counts
@@ -99,6 +100,11 @@ async def main():
 
 anyio.run(main)
 """
+
+
+@pytest.mark.parametrize(("files", "athletes"), [(1, 8), (256, 32), (1_024, 128), (sys.maxsize, 256)])
+def test_half_of_the_files_that_may_be_open_are_for_athletes(files: int, athletes: int) -> None:
+    assert most_open(files) == athletes
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no limits of files")
