@@ -37,10 +37,12 @@ class Batches:
     Args:
         file: which.
         busy_seconds: how long another process's transaction is waited for.
+        cache_kib: how much of the file SQLite may keep in memory; None means its default, 2 MB.
     """
 
-    def __init__(self, file: SharedFile, busy_seconds: float) -> None:
+    def __init__(self, file: SharedFile, busy_seconds: float, cache_kib: int | None = None) -> None:
         self._shared = file
+        self._cache_kib = cache_kib
         self._busy_seconds = busy_seconds
         self._connection = HeldConnection(busy_seconds, "harvest store")
         self._waiting: list[_Write[Any]] = []
@@ -121,9 +123,14 @@ class Batches:
             write.error = error
 
     def _transact(self, file: SqliteFile, batch: list[_Write[Any]]) -> None:
-        results = self._connection.transact(file, lambda connection: [each.work(connection) for each in batch])
+        results = self._connection.transact(file, lambda connection: self._results(connection, batch))
         for write, result in zip(batch, results, strict=True):
             write.results.append(result)
+
+    def _results(self, connection: sqlite3.Connection, batch: list[_Write[Any]]) -> list[Any]:
+        if self._cache_kib is not None:
+            connection.execute(f"pragma cache_size = -{self._cache_kib}")
+        return [each.work(connection) for each in batch]
 
     def close(self) -> None:
         """Close the connection; the next transaction opens it again. Blocks."""

@@ -32,6 +32,7 @@ class Part:
         private: False accepts a file that other users may read.
         clock: tells since when it is held.
         try_lock: see ``Hold``.
+        cache_kib: see ``Batches``.
 
     Raises:
         InputError: the path names no file.
@@ -44,9 +45,10 @@ class Part:
         private: bool,
         clock: Clock,
         try_lock: Callable[[], Lock | None] | None = None,
+        cache_kib: int | None = None,
     ) -> None:
         self._file = SharedFile(path, SCHEMA, busy_timeout=BUSY_SECONDS, private=private)
-        self._batches = Batches(self._file, BUSY_SECONDS)
+        self._batches = Batches(self._file, BUSY_SECONDS, cache_kib)
         self._hold = Hold(self._file, self._batches, clock, try_lock)
 
     @property

@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 _FILES_OF_EACH = 4  # that SQLite has open
 _FEWEST_OPEN, _MOST_OPEN = 8, 256
+_CACHE_KIB = 128  # of each: hundreds are open
 _FILES_OF_WINDOWS = 512
 _NAME = re.compile(r"([0-9]{1,19})\.sqlite")
 
@@ -191,4 +192,4 @@ class Directory:
                 return try_acquire(self.path, athlete_id)
 
         path = os.path.join(self.path, f"{athlete_id}.sqlite")
-        return Part(path, private=self._private, clock=self._clock, try_lock=try_lock)
+        return Part(path, private=self._private, clock=self._clock, try_lock=try_lock, cache_kib=_CACHE_KIB)
