@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 from strava_async._types import is_object
 from strava_async.request.endpoints import Endpoint, Endpoints
+from strava_async.tracks.samples import KEYS
 
 WEEK_SECONDS = 7 * 86_400.0
 
@@ -101,19 +102,6 @@ OF_ACTIVITIES = tuple(kind for kind, rule in RULES.items() if rule.belongs_to ==
 _STAMPED = {RULES[kind].fields for kind in OF_ACTIVITIES}  # fewer: several kinds have the same
 _NAMES = {name for fields in _STAMPED for name in fields}
 
-STREAM_KEYS = (
-    "time",
-    "distance",
-    "latlng",
-    "altitude",
-    "velocity_smooth",
-    "heartrate",
-    "cadence",
-    "watts",
-    "temp",
-    "moving",
-    "grade_smooth",
-)
 # Of an activity that Strava has not processed yet, by the number of the attempt.
 PENDING_SECONDS = (5 * 60.0, 15 * 60.0, 45 * 60.0)
 _MOST_COUNTED = 10**9
@@ -141,7 +129,7 @@ def stream_parameters(has_distance: bool) -> Sequence[dict[str, Any]]:
 
     Streams come by distance by default, so that an hour of yoga has none; by time it may have a heart rate.
     """
-    query: dict[str, Any] = {"keys": list(STREAM_KEYS), "key_by_type": True}
+    query: dict[str, Any] = {"keys": list(KEYS), "key_by_type": True}
     by_time = {**query, "series_type": "time"}
     return (query, by_time) if has_distance else (by_time,)
 

@@ -24,11 +24,11 @@ MAX_SAMPLES = 1_000_000
 INTEGERS = ("time", "heartrate", "cadence", "watts", "temp")
 NUMBERS = ("distance", "altitude", "velocity_smooth", "grade_smooth")
 TRUTHS = ("moving",)
-COLUMNS: Final = (
+# The order in which Strava's own lists name them.
+KEYS: Final = (
     "time",
     "distance",
-    "lat",
-    "lng",
+    "latlng",
     "altitude",
     "velocity_smooth",
     "heartrate",
@@ -38,6 +38,7 @@ COLUMNS: Final = (
     "moving",
     "grade_smooth",
 )
+COLUMNS: Final = tuple(column for key in KEYS for column in (("lat", "lng") if key == "latlng" else (key,)))
 _MAX_INTEGER = 2**31
 _MAX_NUMBER = 1e15
 _INT, _NUMBER, _TRUTH, _LIST = frozenset((int,)), frozenset((int, float)), frozenset((bool,)), frozenset((list,))

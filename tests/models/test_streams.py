@@ -20,6 +20,7 @@ from strava_async import ApiV3, Client, DecodeError, InputError, NotFoundError, 
 from strava_async.models import LatLng, Sample, Stream, StreamSet, StreamType
 from strava_async.models._read_streams import read_streams
 from strava_async.testing import Emulator, FakeClock, Fault, MeterLimits
+from strava_async.tracks.samples import KEYS
 
 ALL = "time,distance,latlng,altitude,velocity_smooth,heartrate,cadence,watts,temp,moving,grade_smooth"
 UNCLEAR = {"message": "Resource Not Found", "errors": []}
@@ -61,6 +62,7 @@ def test_a_stream_is_the_sequence_of_its_samples():
 
 
 def test_every_documented_stream_is_an_attribute_and_a_field_of_the_sample():
+    assert list(KEYS) == list(StreamType)  # what a harvest asks for, and an export writes
     streams = StreamSet({kind: stream(1) for kind in StreamType})
     assert [getattr(streams, kind).type for kind in StreamType] == list(StreamType) == list(Sample._fields)
     assert all(getattr(StreamSet({}), kind) is None for kind in StreamType)
