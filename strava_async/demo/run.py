@@ -178,8 +178,8 @@ class Demo:
         url = await strava.authorization_url(REDIRECT_URI, SCOPE, state)
         redirect = await self._emulator.approve(url)  # the emulator plays the athlete and the browser
         client = await strava.connect_redirect(redirect, SCOPE, state=state)
-        athlete = await client.api.get("/athlete")
-        token = await strava.token_store.load(int(athlete["id"]))
+        athlete = self._emulator.world().profile  # not asked for: the requests that are told are the harvest's
+        token = await strava.token_store.load(client.athlete_id)
         if token is not None and token.expires_at is not None:
             granted = ", ".join(sorted(token.scope))
             self._say(f"{athlete['firstname']} {athlete['lastname']} grants {granted}")
