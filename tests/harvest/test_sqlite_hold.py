@@ -14,6 +14,9 @@ import pytest
 from strava_async.errors import StoreError
 from strava_async.harvest import Changes, SqliteHarvestStore
 from strava_async.harvest.sqlite_hold import check
+from strava_async.harvest.sqlite_part import Part
+from strava_async.harvest.sqlite_parts import Directory
+from strava_async.testing import FakeClock
 from tests.harvest.contract import listed, made_row, stored
 
 pytestmark = pytest.mark.anyio
@@ -68,6 +71,17 @@ async def test_the_bodies_of_a_large_file_are_not_read_to_open_it(tmp_path: Path
         check(db, 0)
         with pytest.raises(sqlite3.DatabaseError):
             check(db)
+
+
+async def test_of_a_directorys_files_little_is_kept_in_memory(tmp_path: Path) -> None:
+    def cache(connection: sqlite3.Connection) -> int:
+        (size,) = connection.execute("pragma cache_size").fetchone()
+        return int(size)
+
+    directory = Directory(str(tmp_path / "d"), private=True, clock=FakeClock())
+    await directory.prepare()
+    assert await (await directory.of(7)).run(cache) == -128  # KiB; hundreds are open
+    assert await Part(tmp_path / "h.sqlite", private=True, clock=FakeClock()).run(cache) == -2_000
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
