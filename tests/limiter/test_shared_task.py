@@ -17,6 +17,7 @@ from strava_async.quota.values import Priority, QuotaClass
 from strava_async.testing.clock import SOME_TUESDAY, FakeClock
 from tests.limiter.contract import answer
 from tests.limiter.meeting_double import MemoryPlace, make, new_clock
+from tests.limiter.sharing import get_what_is_given_back
 
 pytestmark = pytest.mark.anyio
 WHOSE: ContextVar[str] = ContextVar("whose", default="nobody's")
@@ -152,25 +153,7 @@ async def test_a_waiter_in_another_process_has_what_was_given_back_within_a_seco
     clock: CountingClock, place: MemoryPlace, in_thread: bool
 ) -> None:
     async with make(place, clock) as one, make(place, clock) as other:
-        (await one.acquire()).settle(200, answer(clock, 98, 98))
-        async with clock.autojump() as tasks:
-            held = [await one.acquire() for _ in range(2)]
-            got: list[float] = []
-
-            async def wait() -> None:
-                await other.acquire()
-                got.append(clock.monotonic())
-
-            tasks.start_soon(wait)
-            await clock.sleep(5.0)
-            if in_thread:
-                await anyio.to_thread.run_sync(held[0].release)
-            else:
-                held[0].release()
-            released_at = clock.monotonic()
-            while not got:
-                await clock.sleep(0.1)
-        assert got[0] - released_at <= 1.0
+        await get_what_is_given_back(one, other, clock, seconds=1.0, in_thread=in_thread)
 
 
 async def test_an_answer_that_shows_the_next_window_lets_waiters_ask_at_once(place: MemoryPlace) -> None:
