@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -263,7 +264,9 @@ async def test_purging_deletes_an_athlete_or_what_is_old(tmp_path: Path) -> None
         assert await harvest.purge(older_than=timedelta(hours=2)) == 0
         assert await harvest.purge(older_than=timedelta(minutes=30)) == 2 * len(world.activities(world.ids[1]))
         assert found_in(tmp_path, *of_both[1]) == []
-        for arguments in ({}, {"athlete_id": 1, "older_than": timedelta(1)}, {"older_than": timedelta(-1)}):
+        wrong: tuple[dict[str, Any], ...]
+        wrong = ({}, {"athlete_id": 1, "older_than": timedelta(1)}, {"older_than": timedelta(-1)})
+        for arguments in wrong:
             with pytest.raises(InputError):
-                await harvest.purge(**arguments)  # type: ignore[arg-type]
+                await harvest.purge(**arguments)
         assert (await world.store.counts()).oldest is None

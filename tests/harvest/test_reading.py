@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,9 +41,10 @@ async def test_everything_that_was_harvested_is_read(tmp_path: Path) -> None:
 
 async def test_a_kind_that_is_not_of_activities_is_an_input_error(tmp_path: Path) -> None:
     store = SqliteHarvestStore(tmp_path / "h.sqlite")
-    for kinds in ([Kind.GEAR], "streams"):
+    wrong: tuple[Any, ...] = ([Kind.GEAR], "streams")
+    for kinds in wrong:
         with pytest.raises(InputError, match="kinds are some of detail, streams"):
-            await anext(aiter(read_activities(store, 7, kinds=kinds)))  # type: ignore[arg-type]
+            await anext(aiter(read_activities(store, 7, kinds=kinds)))
 
 
 async def test_the_row_counts_where_it_and_the_detail_differ(tmp_path: Path) -> None:

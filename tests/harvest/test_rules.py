@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -51,9 +52,9 @@ LISTED = AthleteState(walks=3, listed_at=NOW - DAY, complete_at=NOW - 3 * DAY)
         {"sport_types": 5},
     ],
 )
-def test_a_plan_is_checked(arguments: dict[str, object]) -> None:
+def test_a_plan_is_checked(arguments: dict[str, Any]) -> None:
     with pytest.raises(InputError):
-        Plan(**arguments)  # type: ignore[arg-type]
+        Plan(**arguments)
 
 
 def test_a_plan_names_its_kinds() -> None:

@@ -6,6 +6,7 @@ import itertools
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -400,9 +401,10 @@ async def test_bad_input_is_refused_before_anything_is_asked(tmp_path: Path) -> 
         harvest = Harvest(strava, world.store, keep=None)
         with pytest.raises(InputError, match="not connected"):
             await harvest.run([world.ids[0], 5])
-        for days in (7, -1.0, "7d"):
+        wrong: tuple[Any, ...] = (7, -1.0, "7d")
+        for days in wrong:
             with pytest.raises(InputError, match="keep is a timedelta"):
-                Harvest(strava, world.store, keep=days)  # type: ignore[arg-type]
+                Harvest(strava, world.store, keep=days)
         with pytest.raises(InputError):
             await harvest.run(max_requests=0)
         for until in (float("nan"), float("inf")):

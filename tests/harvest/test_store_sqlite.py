@@ -7,6 +7,7 @@ import os
 import sqlite3
 import sys
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -162,9 +163,9 @@ async def test_one_write_that_fails_fails_alone(tmp_path: Path) -> None:
     failed: list[int] = []
 
     async def write(number: int) -> None:
-        body: object = b"{}" if number != 5 else object()
+        body: Any = b"{}" if number != 5 else object()
         try:
-            await store.write(Changes(7, resources=[stored(number, body=body)]))  # type: ignore[arg-type]
+            await store.write(Changes(7, resources=[stored(number, body=body)]))
         except StoreError:
             failed.append(number)
 

@@ -104,4 +104,4 @@ def test_streams_become_a_feature_and_a_file() -> None:
     assert StreamSet({}).to_geojson()["geometry"] is None
     assert "trkpt" not in StreamSet([{"type": "watts", "data": [1]}]).to_gpx()
     with pytest.raises(InputError, match="aware datetime"):
-        streams.to_gpx(start=datetime(2026, 1, 5))  # noqa: DTZ001
+        streams.to_gpx(start=datetime.fromisoformat("2026-01-05"))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -30,12 +31,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 class Interrupted(SqliteHarvestStore):
     """A store that calls something when bodies are read for the second time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, interrupt: Callable[[], Awaitable[None]]) -> None:
         super().__init__(path)
         self.reads = 0
-
-    async def interrupt(self) -> None:
-        raise NotImplementedError
+        self._interrupt = interrupt
 
     async def scan(
         self, athlete_id: int, after: Activity | None, limit: int, *, bodies: Collection[Kind] | None = None
@@ -43,7 +42,7 @@ class Interrupted(SqliteHarvestStore):
         if bodies == KINDS:
             self.reads += 1
             if self.reads == 2:
-                await self.interrupt()
+                await self._interrupt()
         return await super().scan(athlete_id, after, limit, bodies=bodies)
 
 
@@ -128,9 +127,10 @@ async def test_a_folder_with_something_else_is_refused_and_left_alone(tmp_path: 
         await export(other, tmp_path / "csv", to="csv")
     with pytest.raises(InputError, match="nothing is held of athlete 8"):
         await export(store, tmp_path / "b", to="csv", athlete_ids=[7, 8])
-    for path in ("", "a\0b", 5):
+    paths: tuple[Any, ...] = ("", "a\0b", 5)
+    for path in paths:
         with pytest.raises(InputError, match="the folder of an export"):
-            await export(store, path, to="csv")  # type: ignore[arg-type]
+            await export(store, path, to="csv")
     assert [bytes_in(tmp_path / name) for name in ("a", "csv")] == before
     assert not (tmp_path / "b").exists()
     (tmp_path / "csv/.strava-async/export.json").write_text('{"export": "x", "version": 2}')
@@ -170,14 +170,12 @@ async def test_an_export_that_is_cancelled_leaves_the_old_files_or_the_new(tmp_p
     for day in DAYS:
         await add(store, 7, 75 + DAYS.index(day), day)
     with anyio.CancelScope() as scope:
-        interrupted = Interrupted(tmp_path / "h.sqlite")
 
         async def cancel() -> None:
             scope.cancel()
             await anyio.lowlevel.checkpoint()
 
-        interrupted.interrupt = cancel  # type: ignore[method-assign]
-        await export(interrupted, folder, to="jsonl")
+        await export(Interrupted(tmp_path / "h.sqlite", cancel), folder, to="jsonl")
     assert scope.cancelled_caught
     after = contents(folder)
     assert after.keys() == before.keys()
@@ -189,13 +187,11 @@ async def test_an_export_that_is_cancelled_leaves_the_old_files_or_the_new(tmp_p
 
 async def test_an_athlete_who_is_deleted_while_being_exported_is_not_in_it(tmp_path: Path) -> None:
     store = await filled(tmp_path / "h.sqlite", 7, 8)
-    interrupted = Interrupted(tmp_path / "h.sqlite")
 
     async def delete() -> None:
         await store.delete_athlete(7)
 
-    interrupted.interrupt = delete  # type: ignore[method-assign]
-    await export(interrupted, tmp_path / "j", to="jsonl")
+    await export(Interrupted(tmp_path / "h.sqlite", delete), tmp_path / "j", to="jsonl")
     assert {name.split("/")[1] for name in files_in(tmp_path / "j")} == {"athlete_id=8"}
     assert b"athlete_id=7" not in bytes_in(tmp_path / "j")
 

