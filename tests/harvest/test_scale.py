@@ -46,7 +46,7 @@ async def test_one_athlete_with_very_many_activities_takes_no_turn_of_another(tm
     owner = {str(a["id"]): one for one in world.ids for a in world.activities(one)}
     turns = Counter(owner.get(path.split("/")[2], many) for path in world.asked() if path != LIST)
     assert turns.keys() == set(world.ids)
-    # Who is ready first gets all callers once; from then on it is one turn each.
+    # Who is ready first gets all callers once; the others catch up.
     assert max(turns.values()) - min(turns.values()) <= CALLERS
     assert fewest > 20
 
