@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -99,7 +100,7 @@ class Session:
         self._states: Counter[State] = Counter()
         self._stored: Counter[Kind] = Counter()
         self._failures: deque[Failure] = deque(maxlen=MOST_FAILURES)
-        self._resume_at: list[float] = []
+        self._due_at = math.inf  # by ``now``
 
     def now(self) -> float:
         """Return the time by which something is stored, and is due; epoch seconds."""
@@ -133,8 +134,7 @@ class Session:
     @property
     def resume_at(self) -> float | None:
         """When there is something to do again, as far as that is known; by the machine's clock."""
-        at = min(self._resume_at, default=None)
-        due = None if at is None else self.timekeeper.on_machine(at)
+        due = None if self._due_at == math.inf else self.timekeeper.on_machine(self._due_at)
         return due if self.stopped_until is None else max(due or 0.0, self.stopped_until)
 
     def may_begin(self) -> bool:
@@ -191,8 +191,7 @@ class Session:
 
     def come_back(self, at: float) -> None:
         """Note when there is something to do again, by ``now``."""
-        self._resume_at.append(at)
-        self._resume_at = [min(self._resume_at)]
+        self._due_at = min(self._due_at, at)
 
     def await_retry(self, resource: Resource) -> None:
         """Note that something failed, or was not ready, and is asked for again later."""
