@@ -11,11 +11,11 @@ import anyio
 import pytest
 
 from strava_async.errors import InputError
-from strava_async.harvest import Followed, Harvest, Kind, Plan, Progress
+from strava_async.harvest import Followed, Harvest, Kind, Plan
 from strava_async.testing import Fault, MeterLimits
 from strava_async.webhooks import WebhookEvent
 from tests.harvest.test_store_sqlite import found_in
-from tests.harvest.world import LIST, World, traces
+from tests.harvest.world import LIST, World, needed, traces
 
 pytestmark = pytest.mark.anyio
 HOUR = 3600.0
@@ -139,14 +139,9 @@ async def test_what_more_events_than_are_checked_told_comes_with_the_list(tmp_pa
 async def test_events_that_come_while_the_list_is_read_are_not_forgotten(tmp_path: Path) -> None:
     world = World(tmp_path / "h.sqlite", years=0.3)
     events = [event(world, number, "update") for number in range(1, 100)]
-    async with world.harvest() as harvest, anyio.create_task_group() as tasks:
-
-        def follow(progress: Progress) -> None:
-            if events and progress.counts.listed:
-                tasks.start_soon(follow_all, harvest, events[:])
-                events.clear()
-
-        await harvest.run(on_progress=follow)
+    async with world.harvest() as harvest:
+        world.before(2, lambda: follow_all(harvest, events))  # the second page
+        await harvest.run()
         state = await world.store.state(world.ids[0])
         assert state is not None
         assert state.is_list_due
@@ -159,33 +154,32 @@ async def test_a_run_of_days_follows_what_more_events_than_are_checked_told(tmp_
     old = [activity["id"] for activity in world.activities()[14:20]]
     assert world.activities()[14]["start_date"] < "2025-12-23"  # no list but a complete one shows it
     events = [event(world, number, "delete") for number in (*range(1, 21), *old)]
-    async with world.harvest() as harvest, anyio.create_task_group() as tasks:
+    async with world.harvest() as harvest:
 
-        def delete(progress: Progress) -> None:
-            if events and progress.counts.stored.get(Kind.DETAIL, 0) > 22:
-                for number in old:
-                    world.emulator.delete_activity(number)
-                tasks.start_soon(follow_all, harvest, events[:])
-                events.clear()
+        async def delete() -> None:
+            for number in old:
+                world.emulator.delete_activity(number)
+            await follow_all(harvest, events)
+            events.clear()
 
-        assert (await harvest.run(on_progress=delete)).complete
+        world.before(70, delete)  # what they are about is stored: of each day 60 requests are served, 20 at once
+        assert (await harvest.run()).complete
     assert not events
     await world.assert_complete()
 
 
 async def test_an_event_that_comes_during_a_run_is_asked_about_in_it(tmp_path: Path) -> None:
-    world = World(tmp_path / "h.sqlite", years=0.1, latency_seconds=1.0)
+    world = World(tmp_path / "h.sqlite", years=0.2, latency_seconds=1.0)
     gone = world.activities()[0]["id"]
-    events = [event(world, gone, "delete")]
-    async with world.harvest() as harvest, anyio.create_task_group() as tasks:
+    async with world.harvest() as harvest:
 
-        def delete(progress: Progress) -> None:
-            if events and progress.counts.stored.get(Kind.STREAMS, 0) > 5:
-                world.emulator.delete_activity(gone)
-                tasks.start_soon(follow_all, harvest, events[:])
-                events.clear()
+        async def delete() -> None:
+            world.emulator.delete_activity(gone)
+            assert await harvest.follow(event(world, gone, "delete")) == Followed.QUEUED
 
-        assert (await harvest.run(on_progress=delete)).counts.gone == 1
+        world.before(40, delete)  # 20 are under way at once: what it is about is stored
+        assert (await harvest.run()).counts.gone == 1
+    assert len(list(needed(world))) > 40
     await world.assert_complete()
 
 

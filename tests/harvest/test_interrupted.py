@@ -102,15 +102,9 @@ async def test_a_renewed_token_that_is_lost_on_its_way_ends_that_athlete_alone(t
 async def test_an_athlete_who_is_deleted_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
     world = World(tmp_path / "h.sqlite", athletes=2, latency_seconds=1.0, years=0.2)
     gone, other = world.ids
-    async with world.harvest() as harvest, anyio.create_task_group() as tasks:
-        done: list[int] = []
-
-        def delete(progress: Progress) -> None:
-            if progress.counts.requests >= 12 and not done:
-                tasks.start_soon(world.store.delete_athlete, gone)
-                done.append(1)
-
-        outcome = await harvest.run(on_progress=delete)
+    async with world.harvest() as harvest:
+        world.before(12, lambda: world.store.delete_athlete(gone))
+        outcome = await harvest.run()
     assert [(failure.athlete_id, failure.kind) for failure in outcome.failures] == [(gone, None)]
     assert not outcome.complete
     assert await world.store.athlete_ids() == [other]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from strava_async import Clock, RateLimiter, RetryPolicy, Strava, TokenSet
 from strava_async._http.asgi import asgi_client
@@ -73,6 +73,19 @@ class World:
         self.tokens = {one: self.token(one) for one in self.ids}
         self.store = SqliteHarvestStore(path, clock=self.machine)
         self.path = path
+        self._served = 0
+        self._acts: dict[int, Callable[[], Awaitable[object]]] = {}
+
+    def before(self, number: int, act: Callable[[], Awaitable[object]]) -> None:
+        """Do something before the request of that number from now on is served: the harvest waits for both."""
+        self._acts[self._served + number] = act
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._served += 1
+        act = self._acts.pop(self._served, None)
+        if act is not None:
+            await act()
+        await self.emulator.app(scope, receive, send)
 
     def token(self, athlete_id: int, **grant_arguments: Any) -> TokenSet:
         """Return new tokens; for the arguments see ``Emulator.grant``."""
@@ -89,7 +102,7 @@ class World:
         """Open an application, as another process would; ``app`` puts something before the emulator."""
         async with (
             self.clock.autojump(),
-            asgi_client(app(self.emulator.app), "https://www.strava.com") as http_client,
+            asgi_client(app(self._serve), "https://www.strava.com") as http_client,
         ):
             strava = Strava(
                 self.emulator.client_id,
