@@ -58,12 +58,13 @@ async def test_a_run_that_was_stopped_in_a_list_finds_what_came_since(tmp_path: 
 async def test_a_token_that_expires_in_the_middle_is_renewed(tmp_path: Path) -> None:
     world = World(tmp_path / "h.sqlite", **FEW)
 
-    def expire(progress: Progress) -> None:
-        if progress.counts.requests == 8:
-            world.emulator.expire_access_tokens()
+    async def expire() -> None:
+        world.emulator.expire_access_tokens()
 
+    world.before(8, expire)
     async with world.harvest() as harvest:
-        assert (await harvest.run(on_progress=expire)).complete
+        assert (await harvest.run()).complete
+    assert world.emulator.count("POST", "/oauth/token") == 1
     await world.assert_complete()
 
 
