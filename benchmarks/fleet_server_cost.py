@@ -1,13 +1,14 @@
 """What a shared quota costs the Redis server on which it is kept: its time for each call, and its memory.
 
 Time is the server's own count of it (``INFO commandstats``), beside that of an EVALSHA which reads and writes one row,
-in turns on the same server: as a text that is not looked at, and as what the quota keeps for a process, of which a
-number is changed. What else runs only adds to it, so the least of many turns is compared.
+in turns on the same server: as a text that is not looked at, as what the quota keeps for a process, of which a number
+is changed, and as JSON with the same change. What else runs only adds to it, so the least of many turns is compared.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -27,11 +28,22 @@ redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
 return text
 """
 _CHANGED_ROW = """
-local row = {struct.unpack('<I6I4i4I6I4I4I4I4I4I4I4I4I4I4BB', redis.call('HGET', KEYS[2], ARGV[1]))}
+local row = {struct.unpack('<I6I4i4I6I4I4I4I4I4I4I4I4I4I4BBI2', redis.call('HGET', KEYS[2], ARGV[1]))}
 row[2] = row[2] + 1
-redis.call('HSET', KEYS[2], ARGV[1], struct.pack('<I6I4i4I6I4I4I4I4I4I4I4I4I4I4BB', unpack(row, 1, 16)))
+redis.call('HSET', KEYS[2], ARGV[1], struct.pack('<I6I4i4I6I4I4I4I4I4I4I4I4I4I4BBI2', unpack(row, 1, 17)))
 return row[2]
 """
+_JSON_ROW = """
+local row = cjson.decode(redis.call('HGET', KEYS[2], ARGV[1]))
+row.n = row.n + 1
+redis.call('HSET', KEYS[2], ARGV[1], cjson.encode(row))
+return row.n
+"""
+_AT = 1_767_693_600_000
+_JSON = json.dumps(
+    {"n": 1, "q": 1_964_104, "at": _AT, "exp": _AT + 10_000, "gone": _AT + 600_000}
+    | dict.fromkeys(("hr", "ho", "dr", "dn", "wi", "wn", "wb", "wu"), 5)
+)
 _TURNS, _CALLS = 80, 64
 _QUARTER = 1_964_104
 
@@ -43,6 +55,7 @@ class ServerCost:
     Attributes:
         row_us: what an EVALSHA takes that reads and writes one row as text; microseconds.
         changed_us: what it takes where the row is unpacked, changed and packed.
+        json_us: what it takes where the row is JSON.
         few_us: what a call takes with 8 processes, all of which wait.
         many_us: the same with 64.
         bytes_each: memory for each process.
@@ -50,12 +63,13 @@ class ServerCost:
 
     row_us: float
     changed_us: float
+    json_us: float
     few_us: float
     many_us: float
     bytes_each: float
 
     def __str__(self) -> str:
-        rows = {"row as text": self.row_us, "row changed": self.changed_us}
+        rows = {"row as text": self.row_us, "row changed": self.changed_us, "row in JSON changed": self.json_us}
         calls = {"8 processes": self.few_us, "64 processes": self.many_us}
         parts = [f"{name} {us:.2f} us" for name, us in rows.items()]
         for name, us in calls.items():
@@ -77,6 +91,7 @@ class Processes:
         self._sha = client.script_load(script())
         self._row_sha = client.script_load(_ONE_ROW)
         self._changed_sha = client.script_load(_CHANGED_ROW)
+        self._json_sha = client.script_load(_JSON_ROW)
         self._calls = 0
 
     def report(self) -> tuple[Any, ...]:
@@ -123,6 +138,13 @@ class Processes:
         self._client.hset(_KEYS[1], mapping=rows)
         return taken
 
+    def take_json(self, calls: int) -> float:
+        """Return the same for changing one row that is JSON."""
+        fields = [f"{index % self._number:016x}" for index in range(calls)]
+        keys = (_KEYS[0], f"{_KEYS[1]}-in-json")
+        self._client.hset(keys[1], mapping=dict.fromkeys(fields, _JSON))
+        return self._taken([(self._json_sha, len(keys), *keys, field) for field in fields])
+
     def _taken(self, calls: list[tuple[Any, ...]]) -> float:
         self._client.config_resetstat()
         for arguments in calls:
@@ -139,7 +161,7 @@ def measure(client: Any, *, turns: int = _TURNS) -> ServerCost:
         turns: how often each is measured.
     """
     least, memory = {}, {}
-    rows, changed = list[float](), list[float]()
+    rows, changed, in_json = list[float](), list[float](), list[float]()
     for number in (FEW, MANY):
         client.flushall()
         processes = Processes(client, number)
@@ -149,11 +171,17 @@ def measure(client: Any, *, turns: int = _TURNS) -> ServerCost:
             taken.append(processes.take(_CALLS))
             rows.append(processes.take_row(_CALLS))
             changed.append(processes.take_changed(_CALLS))
+            in_json.append(processes.take_json(_CALLS))
         least[number] = min(taken)
         memory[number] = sum(int(client.memory_usage(key, samples=0) or 0) for key in _KEYS)
     each = (memory[MANY] - memory[FEW]) / (MANY - FEW)
     return ServerCost(
-        row_us=min(rows), changed_us=min(changed), few_us=least[FEW], many_us=least[MANY], bytes_each=each
+        row_us=min(rows),
+        changed_us=min(changed),
+        json_us=min(in_json),
+        few_us=least[FEW],
+        many_us=least[MANY],
+        bytes_each=each,
     )
 
 

@@ -6,34 +6,8 @@ local COOLDOWN_MS, MAX_COOLDOWN_MS = 5000, 300000
 local KEEP_MS, KEEP_AGAIN_MS = 172800000, 3600000
 local FIELDS_AT_ONCE = 2000
 
-local last_count  -- of the process, if its row is known
-
--- Have the processes tell what they know, where one of them knows of writes that are lost (2).
-local function heal()
-  local is_lost = report.seen > fleet.sequence or (last_count and last_count < report.acknowledged)
-  if report.alone == 1 then
-    -- Most others had to go on alone as well: what they have sent is not known here.
-    local with_lease = 0
-    for i = 2, #found, 2 do
-      local row = load_row(found[i])
-      with_lease = with_lease + int(row.lease_until >= fleet.at)
-    end
-    is_lost = is_lost or 2 * with_lease < max(fleet.most, fleet.most_before)
-  end
-  if is_lost and fleet.at >= fleet.heals_until then fleet.heals_until = fleet.at + HEAL_MS end
-  fleet.sequence = max(fleet.sequence, report.seen) + 1
-end
-
--- Put what the process tells in the place of its row.
-local function put_row()
-  local now, in_window = fleet.at, report.quarter == fleet.quarter
-  local wanted_at, ahead = NONE, 0
-  if mine then  -- as the turn left it
-    local row = load_row(found[mine])
-    wanted_at, ahead, found[mine] = row.wanted_at, row.ahead, false
-  else
-    fleet.known_rows = fleet.known_rows + 1
-  end
+-- Take in what the process tells of itself, and sum up what all have.
+local function take_in()
   local position = report.position
   for i = 1, report.entries do
     local read, overall, arrived_at, counts, ms
@@ -41,16 +15,27 @@ local function put_row()
     -- Of a process that has not turned yet, what it tells now may have been counted since the boundary.
     local is_new = arrived_at == NONE
     if is_new then arrived_at = now + ms end
-    own_unconfirmed[i] = {read, overall, arrived_at, int(counts == 1 and (in_window or ms > 0 or is_new))}
+    own_unconfirmed[i] = {read, overall, arrived_at, (counts == 1 and (in_window or ms > 0 or is_new)) and 1 or 0}
   end
-  local done_read, done = report.done[READ], report.done[OVERALL]
-  if not in_window then done_read, done = sum_done(own_unconfirmed) end
   row = {
-    report.count, now, now, wanted > 0 and now or wanted_at, now + report.lease_ms,
-    now + max(report.lease_ms, report.row_ms), report.held[READ], report.held[OVERALL],
-    done_read, done,
-    report.wants[INTERACTIVE], report.wants[NORMAL], report.wants[BACKGROUND], report.wants[UPLOADS], ahead}
+    now, report.count, 0, wanted > 0 and now + 1 or old and old.wanted or 0, report.lease_ms,
+    max(report.lease_ms, report.row_ms), report.held[READ], report.held[OVERALL], report.done[READ],
+    report.done[OVERALL], 0, 0, 0, 0, old and old.ahead or 0, report.entries, slot}
+  if not in_window then
+    row.done[READ], row.done[OVERALL] = sum_in_window(own_unconfirmed)
+  end
+  if not old then
+    fleet.known_rows = fleet.known_rows + 1
+  end
   fleet.most = max(fleet.most, fleet.known_rows)
+  used = row.done[OVERALL] + row.held[OVERALL] + row.ahead
+  held_read, held = fleet.held[READ] + row.held[READ], fleet.held[OVERALL] + row.held[OVERALL]
+  done = fleet.done[OVERALL] + row.done[OVERALL] + fleet.gone[OVERALL]
+  own_reads, own = fleet.done[READ] + row.done[READ] + fleet.gone[READ] + held_read, done + held
+  if #lost > 0 then
+    local lost_reads, lost_all = sum_in_window(lost)
+    own_reads, own = own_reads + lost_reads, own + lost_all
+  end
 end
 
 -- Send nothing for a while after a 429 that nothing explains (7).
@@ -64,13 +49,13 @@ local function cool_down()
     -- Requests that were out together are refused together: that is one refusal, and not many.
     if report.refused_at[budget] > max(fleet.judged_at[budget], served_at) then
       local ms = min(MAX_COOLDOWN_MS, COOLDOWN_MS * 2 ^ min(fleet.refusals[budget], 10))
-      fleet.cooldown_until[budget] = fleet.at + max(ms, report.refused_ms)
+      fleet.cooldown_until[budget] = now + max(ms, report.refused_ms)
       fleet.refusals[budget] = fleet.refusals[budget] + 1
-      fleet.refused_at[budget], fleet.judged_at[budget] = fleet.at, fleet.at
+      fleet.refused_at[budget], fleet.judged_at[budget] = now, now
     end
   end
-  if report.late_at > fleet.late_at and report.quarter == fleet.quarter then
-    fleet.late_at, fleet.late_until = fleet.at, fleet.at + report.late_ms
+  if report.late_at > fleet.late_at and in_window then
+    fleet.late_at, fleet.late_until = now, now + report.late_ms
     fleet.lateness[1], fleet.lateness[2] = report.lateness[1], report.lateness[2]
     fleet.first_at, fleet.was_full, fleet.has_number = NONE, 1, 0
   end
@@ -86,15 +71,10 @@ local function stale()
     fleet.lateness[2], 0, 0, 0, max(fleet.most, fleet.most_before), NONE, 0, 0, 0, 0)
 end
 
-local function server_ms()
-  local time = call('TIME')
-  return tonumber(time[1]) * 1000 + floor(tonumber(time[2]) / 1000)
-end
-
 -- Use each command once, without effect, so that one which this user lacks is named before anything is written: HSET
 -- with a value too few fails only after that.
 local function check()
-  if ARGV[3] == '' then server_ms() end
+  if ARGV[3] == '' then call('TIME') end
   call('HGET', KEYS[1], 'state')
   call('HGETALL', KEYS[2])
   for _, key in ipairs(KEYS) do
@@ -107,34 +87,21 @@ local function check()
   return 'OK'
 end
 
-local function read_books()
-  local text = call('HGET', KEYS[1], 'state')
-  found = call('HGETALL', KEYS[2])
-  local version = text and string.byte(text)
-  if version and version > VERSION then error({err = 'STRAVA LATER'}) end
-  if version == VERSION then load_fleet(text) else fleet = {NEW_STATE} end
-  if 2 * fleet.known_rows ~= #found then
-    -- One of the two keys is gone, or both are an older version's: what the processes know heals the books.
-    fleet, doubts, lost = {NEW_STATE}, {}, {}
-    for i = 1, #found, 2 do gone[#gone + 1] = found[i] end
-    found = {}
+local function put_row()
+  local left = reads
+  -- The most urgent are served first.
+  for priority = INTERACTIVE, BACKGROUND do
+    local served = min(report.wants[priority], left)
+    row.wants[priority], left = report.wants[priority] - served, left - served
   end
-  local process = ARGV[1]
-  for i = 1, #found, 2 do
-    if found[i] == process then mine = i + 1 end
-  end
+  row.wants[UPLOADS] = max(0, report.wants[UPLOADS] - (overall - reads))
+  row.held[READ], row.held[OVERALL] = row.held[READ] + reads, row.held[OVERALL] + overall
+  row.asks = max(0, poll_ms)
 end
 
-local function save()
-  local is_due = fleet.kept_at == NONE or fleet.at - fleet.kept_at >= KEEP_AGAIN_MS or #found == 0
-  fleet.lease_ends_at = min(lease_ends_at, row.known_until, row.held[OVERALL] > 0 and row.lease_until or math.huge)
-  -- A user that may not do what follows is told before the first write.
-  if is_due then
-    fleet.kept_at = fleet.at
-    call('PEXPIRE', KEYS[1], KEEP_MS)
-  end
-  if #gone > 0 then call('HDEL', KEYS[2], '') end
-  local fields = {ARGV[1], dump_row(row, own_unconfirmed)}
+-- Write what is to be written of the rows of others.
+local function write_rows()
+  local fields = {}
   for process, text in pairs(changed) do
     if process ~= ARGV[1] then
       fields[#fields + 1] = process
@@ -146,7 +113,23 @@ local function save()
     end
   end
   if #fields > 0 then call('HSET', KEYS[2], unpack(fields)) end
-  call('HSET', KEYS[1], 'state', dump_fleet())
+end
+
+local function save()
+  local text = struct.pack(ROW, unpack(row))
+  for i = 1, report.entries do text = text .. dump_entry(own_unconfirmed[i]) end
+  -- A user that may not do what follows is told before the first write.
+  local is_due = fleet.kept_at == NONE or now - fleet.kept_at >= KEEP_AGAIN_MS or (found and #found == 0)
+  if is_due then
+    fleet.kept_at = now
+    call('PEXPIRE', KEYS[1], KEEP_MS)
+  end
+  if #gone > 0 then call('HDEL', KEYS[2], '') end
+  call('HSET', KEYS[2], ARGV[1], text)
+  if next(changed) then
+    write_rows()
+  end
+  write_state()
   for _, process in ipairs(gone) do
     if process ~= ARGV[1] then call('HDEL', KEYS[2], process) end
   end
@@ -162,25 +145,60 @@ end
 report = {struct.unpack(REPORT, ARGV[2])}
 wanted_reads = report.wants[INTERACTIVE] + report.wants[NORMAL] + report.wants[BACKGROUND]
 wanted = wanted_reads + report.wants[UPLOADS]
-read_books()
-if mine then
-  local row = load_row(found[mine])
-  last_count = row.count
-  if report.count <= last_count then
-    return stale()
-  end
+read_state()
+if old and report.count <= old.count then
+  return stale()
 end
-local now = ARGV[3] == '' and server_ms() or tonumber(ARGV[3])
-fleet.at = fleet.at + max(1, fleet.wall ~= 0 and now - fleet.wall or now)
-fleet.wall = now
-heal()
-expire()
-turn()
-put_row()
-look_at_others()
-learn()
+reading = tonumber(ARGV[3])
+if not reading then
+  local time = call('TIME')
+  reading = tonumber(time[1]) * 1000 + floor(tonumber(time[2]) / 1000)
+end
+now = fleet.at + max(1, fleet.wall ~= 0 and reading - fleet.wall or reading)
+fleet.at, fleet.wall = now, reading
+-- Mostly nothing but the row of the process and the numbers of its answers changes what is known.
+local is_usual = old and now <= fleet.sums_until and now <= fleet.lease_ends_at and #lost == 0
+  and fleet.with_entries == 0 and report.entries == 0 and report.quarter == fleet.quarter and fleet.quarter > 0
+  and (fleet.sure == 1 or report.sure == 0) and report.alone == 0 and report.seen <= fleet.sequence
+  and old.count >= report.acknowledged
+if not is_usual then
+  take_stock()
+end
+fleet.sequence = max(fleet.sequence, report.seen) + 1
+in_window = report.quarter == fleet.quarter
+if in_window and report.sure == 1 then fleet.ends_at = now + report.ms_left end
+since = max(fleet.turned_at, fleet.heals_until)
+is_new = now - since <= AWAKE_MS
+if is_usual then
+  slot = old.slot
+  count_row(-1, unpack(old))
+  if wanted > 0 and fleet.waiting > 0 then
+    read_line()
+  end
+else
+  look_at_others()
+end
+take_in()
+if in_window or floor(report.quarter / QUARTERS_PER_DAY) == floor(fleet.quarter / QUARTERS_PER_DAY) then
+  learn()
+end
 cool_down()
-if fleet.at < fleet.heals_until then fleet.step, fleet.answered, fleet.answered_at = 0, done, fleet.at end
-local reply = grant()
+if now < fleet.heals_until then fleet.step, fleet.answered, fleet.answered_at = 0, done, now end
+grant()
+put_row()
+local mine_read, mine = report.held[READ], report.held[OVERALL]
+for _, requests in ipairs(own_unconfirmed) do
+  if is_unconfirmed(requests) then mine_read, mine = mine_read + requests.read, mine + requests.overall end
+end
+local tell_ms = (fleet.waiting > 0 or day > 0) and TELL_MS or TELL_ALONE_MS
+if is_bounded or now < fleet.heals_until or next(doubts) ~= nil then tell_ms = 0 end
+local reply = struct.pack(
+  REPLY, 0, fleet.sequence, now, fleet.quarter, fleet.sure, max(0, fleet.ends_at - now), reads, overall,
+  fleet.usage[1], fleet.usage[2], fleet.usage[3], fleet.usage[4],
+  fleet.limits[1], fleet.limits[2], fleet.limits[3], fleet.limits[4],
+  fleet.number_at[READ], fleet.number_at[OVERALL], fleet.has_number, fleet.late_at, fleet.lateness[1],
+  fleet.lateness[2], max(0, held_read + read_day - mine_read), max(0, held + day - mine),
+  fleet.waiting + (wanted > overall and 1 or 0), max(fleet.most, fleet.most_before), poll_ms, backs_off, tell_ms,
+  reserved_ms, now < fleet.heals_until and 1 or 0)
 save()
 return reply

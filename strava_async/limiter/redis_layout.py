@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any, cast
 
 from strava_async.quota.fleet.messages import NONE, Reply, Report
-from strava_async.quota.fleet.state import Fleet, Row
+from strava_async.quota.fleet.state import Fleet
 
 _PAIRS, _FOURS = ("granted", "number_at", "lateness", "elsewhere"), ("usage", "limits")  # of a reply
 
@@ -33,6 +33,10 @@ class Layout:
     def followed_by(self, *names: str) -> Layout:
         """Return a layout with further fields of one number each."""
         return Layout([*((name, size) for name, (_, size) in self.places.items()), *((name, 1) for name in names)])
+
+    def with_all_of(self, other: Layout) -> Layout:
+        """Return a layout with the fields of another one behind its own."""
+        return Layout((name, size) for each in (self, other) for name, (_, size) in each.places.items())
 
     def flat(self, record: object) -> list[float]:
         """Return the numbers of a record."""
@@ -69,12 +73,36 @@ def _size(default: object) -> int:
 FLEET = Layout(_sizes(Fleet, "doubts", "lost", "rows"))
 REPORT = Layout(_sizes(Report, "process", "unconfirmed"))
 REPLY = Layout((each.name, 2 if each.name in _PAIRS else 4 if each.name in _FOURS else 1) for each in fields(Reply))
-ROW = Layout(_sizes(Row, "unconfirmed"))
+# As it is packed: what ends in _ms of a row, and its ``wanted_at``, is told from its first instant on.
+ROW = Layout(
+    [
+        *((name, 1) for name in ("at", "count", "asks", "wanted", "lease", "known")),
+        ("held", 2),
+        ("done", 2),
+        ("wants", 4),
+        ("ahead", 1),
+        ("entries", 1),
+        ("slot", 1),
+    ]
+)
 
-# With what the script adds: how many rows there are, when a lease ends first, when the keys were last told to expire,
-# and how much of the rest follows.
-STATE = FLEET.followed_by("known_rows", "lease_ends_at", "kept_at", "doubts", "lost")
-NEW_STATE = [*(int(number) for number in FLEET.flat(Fleet())), 0, 0, NONE, 0, 0]
+# With what the script adds: how many rows there are, when the keys were last told to expire, sums of the rows, until
+# when they hold, and how much of the rest follows.
+SUMS = Layout(
+    [
+        ("held", 2),
+        ("done", 2),
+        ("with_entries", 1),
+        ("unused", 1),
+        ("waiting", 1),
+        ("urgent", 1),
+        ("wished", 1),
+        ("lease_ends_at", 1),
+        ("sums_until", 1),
+    ]
+)
+STATE = FLEET.followed_by("known_rows", "kept_at").with_all_of(SUMS).followed_by("doubts", "lost")
+NEW_STATE = [*(int(number) for number in FLEET.flat(Fleet())), 0, NONE, *[0] * (SUMS.size + 2)]
 REPORTED = REPORT.followed_by("entries")
 REQUESTS = Layout([("read", 1), ("overall", 1), ("arrived_at", 1), ("in_window", 1), ("process", 1)])
 DOUBT = Layout([("usage", 1), ("at", 1), ("process", 1)])

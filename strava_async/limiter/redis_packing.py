@@ -13,9 +13,9 @@ from strava_async.quota.fleet.codec import VERSION
 from strava_async.quota.fleet.messages import Reply, Report, Spent, Unconfirmed, Wants
 from strava_async.quota.fleet.state import Doubt, Fleet, Lost, Row
 
-_STATE = struct.Struct(f"<B{STATE.size}d")
+_STATE = struct.Struct(f"<{STATE.size}d")
 _DOUBT, _LOST = struct.Struct("<BddB"), struct.Struct("<dddBB")
-_ROW, _ENTRY = struct.Struct("<IHIiIHIIIIIIIIIIBB"), struct.Struct("<IIIHB")
+_ROW, _ENTRY = struct.Struct("<IHIiIHIIIIIIIIIIBBH"), struct.Struct("<IIIHB")
 _REPLY = struct.Struct(f"<{REPLY.size}d")
 _HIGH = 1 << 32
 
@@ -55,9 +55,11 @@ def unpack_fleet(text: bytes, rows: Mapping[str, bytes]) -> Fleet:
     """
     if text[:1] != bytes([VERSION]):
         raise ValueError("another version of strava_async keeps this quota")
-    _, *numbers = _STATE.unpack_from(text)
+    if len(text) <= _STATE.size:
+        raise ValueError("the state of a shared quota is too short")
+    numbers = _STATE.unpack_from(text, len(text) - _STATE.size)
     fleet = Fleet(**FLEET.fields(numbers, _FLEET_KINDS))
-    position = _STATE.size
+    position = 1
     for _ in range(int(numbers[-2])):
         meter, usage, at, length = _DOUBT.unpack_from(text, position)
         process, position = _text(text, position + _DOUBT.size, length)
@@ -77,7 +79,7 @@ def unpack_row(text: bytes) -> Row:
         ValueError: it is damaged.
         struct.error: it is damaged.
     """
-    at, at_high, count, asks, wanted, wanted_high, lease, known, *numbers, ahead, entries = _ROW.unpack_from(text)
+    at, at_high, count, asks, wanted, wanted_high, lease, known, *numbers, ahead, entries, slot = _ROW.unpack_from(text)
     if len(text) != _ROW.size + entries * _ENTRY.size:
         raise ValueError("a process's row is too short or long")
     at += at_high * _HIGH
@@ -97,6 +99,7 @@ def unpack_row(text: bytes) -> Row:
         wants=Wants(*numbers[4:]),
         unconfirmed=tuple(unconfirmed),
         ahead=ahead,
+        slot=slot,
     )
 
 

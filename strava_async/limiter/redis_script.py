@@ -19,12 +19,13 @@ from strava_async.quota.fleet.messages import NONE
 from strava_async.quota.values import QUARTERS_PER_DAY
 from strava_async.stores.redis_scripts import CALL
 
-PIECES = ("state", "learn", "shares", "probes", "grants", "window", "sync")
+PIECES = ("state", "rows", "window", "learn", "probes", "shares", "grants", "sync")
 
 _RECORDS = {
     "fleet": STATE.followed_by("position"),  # of what follows, which ``struct.unpack`` adds
     "report": REPORTED.followed_by("position"),
     "row": ROW,
+    "old": ROW,
     "requests": REQUESTS,
     "sum": REQUESTS,
     "doubt": DOUBT,
@@ -41,10 +42,12 @@ _CONSTANTS = {
     "FIRST_STEP": str(grants.STEPS[0]),
     "LAST_STEP": str(grants.STEPS[-1]),
     "NONE": str(NONE),
+    "HUGE": "math.huge",
     "QUARTERS_PER_DAY": str(QUARTERS_PER_DAY),
     "VERSION": str(VERSION),
-    "VERSION_BYTE": f"'\\{VERSION}'",
     "STATE": f"'<{'d' * STATE.size}'",
+    "STATE_BYTES": str(8 * STATE.size),
+    "ALL_OF_STATE": f"'<Bc0I4i6c0{'d' * STATE.size}'",
     "STATE_SIZE": str(STATE.size),
     "NEW_STATE": ", ".join(map(str, NEW_STATE)),
     "REPORT": f"'<{'d' * REPORTED.size}'",
@@ -54,7 +57,7 @@ _COMMENT = re.compile(r"^\s*--.*\n|\s*--.*$", re.M)
 _CONSTANT = re.compile(r"^local ([A-Z][A-Z_]*(?:, [A-Z][A-Z_]*)*) = (.+)\n", re.M)
 _FUNCTION = re.compile(r"^local function (\w+)", re.M)
 _PLAIN_FUNCTION = re.compile(r"^local function (\w+)\(\)\n", re.M)
-_NESTED = re.compile(r"^( +)local function .*\n(?:\1 .*\n|\n)*\1end\n", re.M)
+_NESTED = re.compile(r"^( +)(?:local )?function .*\n(?:\1 .*\n|\n)*\1end\n", re.M)
 _NAME = re.compile(r"\b[A-Z][A-Z_]+\b")
 _FIELD = re.compile(rf"\b({'|'.join(_RECORDS)})\.(\w+)(?:\[([^\]]+)\])?")
 
@@ -107,4 +110,6 @@ def _place(field: re.Match[str]) -> str:
     first, size = _RECORDS[record].places[name]
     if (size > 1) != (index is not None):
         raise ValueError(f"{field[0]} is {size} numbers")
-    return f"{record}[{first}]" if index is None else f"{record}[{first - 1} + {index}]"
+    if index is None:
+        return f"{record}[{first}]"
+    return f"{record}[{first - 1} + {index if index.isalnum() else f'({index})'}]"

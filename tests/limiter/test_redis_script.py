@@ -21,7 +21,7 @@ def test_every_piece_is_in_the_package_and_in_the_script() -> None:
     assert {f"fleet_{piece}.lua" for piece in PIECES} == {
         each.name for each in folder.iterdir() if each.name.endswith(".lua")
     }
-    assert all(f"function {name}(" in script() for name in ("call", "weigh", "fair_part"))
+    assert all(f"function {name}(" in script() for name in ("call", "count_row", "fair_part"))
 
 
 def test_no_comment_constant_or_field_is_left() -> None:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from strava_async.quota.fleet.codec import VERSION
+from strava_async.quota.fleet.line import ASLEEP_MS, AWAKE_MS, ELASTIC, FRESH_MS, Line
 from strava_async.quota.fleet.messages import (
     NONE,
     NOTHING,
@@ -36,6 +37,8 @@ from tests.redis_server import RedisServer, needs_redis
 
 pytestmark = [pytest.mark.one_python, needs_redis]
 
+PLACE_BYTES = 10  # in the line: four for what was had, six for what would be
+ABSENT = 2**32 - 1
 KEYS = ("{strava:7}:quota", "{strava:7}:rows")
 MIDNIGHT_QUARTER = 1_963_104 + 96  # the first of a day
 
@@ -65,7 +68,32 @@ class Twins:
         text = self.client.evalsha(self.sha, 2, *KEYS, report.process, pack_report(report), now)
         assert unpack_reply(text) == reply
         assert comparable(self.read()) == comparable(self.fleet)
+        if not reply.stale:
+            assert self.sums() == sums(self.fleet)
         return reply
+
+    def sums(self) -> dict[str, Any]:
+        """Return the sums of the rows, and the line, as the script keeps them."""
+        from strava_async.limiter.redis_layout import STATE, SUMS
+
+        text = self.client.hget(KEYS[0], "state")
+        numbers = struct.unpack(f"<{STATE.size}d", text[-8 * STATE.size :])
+        found = {name: numbers[first - 1 : first - 1 + size] for name, (first, size) in STATE.places.items()}
+        slots = max(row.slot for row in self.fleet.rows.values())
+        places = text[: -8 * STATE.size][-PLACE_BYTES * slots :]
+        line: list[tuple[int, int]] = []
+        for start in range(0, len(places), PLACE_BYTES):
+            place = places[start : start + PLACE_BYTES]
+            line.append((int.from_bytes(place[:4], "little"), int.from_bytes(place[4:], "little", signed=True)))
+        assert found["lease_ends_at"][0] <= min(self._instants()), "a row's time is over before its sums are made anew"
+        kept = {name: found[name] for name in SUMS.places if name not in {"lease_ends_at", "sums_until"}}
+        return {**kept, "rows": found["known_rows"], "line": [place for place in line if place[0] != ABSENT]}
+
+    def _instants(self) -> Iterator[int]:
+        for row in self.fleet.rows.values():
+            yield row.known_until
+            if row.held.overall:
+                yield row.lease_until
 
     def read(self) -> Fleet:
         from strava_async.limiter.redis_packing import unpack_fleet
@@ -76,17 +104,18 @@ class Twins:
 
 def packed(fleet: Fleet) -> bytes:
     """Return a state as the script keeps it."""
-    from strava_async.limiter.redis_layout import FLEET
+    from strava_async.limiter.redis_layout import FLEET, SUMS
 
-    numbers = [*FLEET.flat(fleet), len(fleet.rows), 0, NONE, len(fleet.doubts), len(fleet.lost)]
-    text = struct.pack(f"<B{len(numbers)}d", VERSION, *numbers)
+    sums = [0] * SUMS.size  # which hold no longer
+    numbers = [*FLEET.flat(fleet), len(fleet.rows), NONE, *sums, len(fleet.doubts), len(fleet.lost)]
+    text = bytes([VERSION])
     for meter, doubt in fleet.doubts.items():
         text += struct.pack("<BddB", meter + 1, doubt.usage, doubt.at, len(doubt.process.encode()))
         text += doubt.process.encode()
     for process, requests in fleet.lost:
         name = process.encode()
         text += struct.pack("<dddBB", *requests[:4], len(name)) + name
-    return text
+    return text + struct.pack(f"<{len(numbers)}d", *numbers)
 
 
 def packed_row(row: Row) -> bytes:
@@ -98,10 +127,36 @@ def packed_row(row: Row) -> bytes:
     relative = (row.lease_until - row.at, row.known_until - row.at)
     text = long(row.at) + struct.pack("<Ii", row.count, row.asks_at - row.at) + long(row.wanted_at + 1)
     text += struct.pack("<10I", *relative, *row.held, *row.done, *row.wants)
-    text += struct.pack("<BB", row.ahead, len(row.unconfirmed))
+    text += struct.pack("<BBH", row.ahead, len(row.unconfirmed), row.slot)
     for each in row.unconfirmed:
         text += struct.pack("<II", each.read, each.overall) + long(each.until) + struct.pack("<B", each.in_window)
     return text
+
+
+def sums(fleet: Fleet) -> dict[str, Any]:
+    """Return what the script is to keep of the rows, as the function sees them at this instant."""
+    rows, since = list(fleet.rows.values()), max(fleet.turned_at, fleet.heals_until)
+    nobody = Row(0, 0, 0, NONE, 0, 0)
+    waiting = Line(dataclasses.replace(fleet, rows={**fleet.rows, "": nobody}), "").rows
+    line, wished = list[tuple[int, int]](), 0
+    for row in sorted(waiting, key=lambda row: row.slot):
+        used = row.done.overall + row.held.overall + row.ahead
+        wish = ELASTIC * max(1, row.wants.total + row.held.overall)
+        demand = -used - wish if row.wants.total == row.wants.background > 0 else used + wish
+        is_asleep = fleet.at - since > AWAKE_MS and row.asks_at - fleet.at > ASLEEP_MS
+        line.append((used, 0 if is_asleep else demand))
+        wished += wish
+    return {
+        "rows": (len(rows),),
+        "held": tuple(fleet.held()),
+        "done": tuple(fleet.ended().minus(fleet.gone)),
+        "with_entries": (sum(bool(row.unconfirmed) for row in rows),),
+        "unused": (sum(row.held.overall for row in rows if not row.wants.total),),
+        "waiting": (len(waiting),),
+        "urgent": (sum(row.wants.interactive + row.wants.normal for row in waiting),),
+        "wished": (wished,),
+        "line": line,
+    }
 
 
 def comparable(fleet: Fleet) -> dict[str, Any]:
@@ -190,6 +245,18 @@ def steps(draw: st.DrawFn) -> tuple[Any, ...]:
     )
 
 
+def usual(step: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a step after which the sums that are kept still hold, unless some time goes by."""
+    answered, (in_advance, _, _, reserve, later) = step[7:18], step[24:]
+    unconfirmed, refused = list[tuple[Any, ...]](), ((NONE, NONE), 0)
+    times = (10_000, 900_000, reserve, min(max(later, 0), 900))
+    return (
+        *(step[0], 1, 0, 0, False, 0, True),
+        *(*answered, unconfirmed, *refused, step[21], NONE),
+        *(step[23], in_advance, *times),
+    )
+
+
 def reported(step: tuple[Any, ...], fleet: Fleet) -> Report:
     """Return the report of a step."""
     (process, counts, unheard, seen, alone, quarters, sure, ms_left, held, done, numbers, latest, number_at) = step[:13]
@@ -258,6 +325,24 @@ def test_they_agree_on_any_reports(twins_client: Any, history: list[tuple[Any, .
     agree(twins_client, history)
 
 
+@given(st.lists(steps().map(usual), min_size=12, max_size=40))
+@settings(SETTINGS, max_examples=40)
+def test_they_agree_where_the_sums_of_the_rows_are_kept(twins_client: Any, history: list[tuple[Any, ...]]) -> None:
+    twins_client.config_resetstat()
+    agree(twins_client, history)
+    calls = {name: told["calls"] for name, told in twins_client.info("commandstats").items()}
+    # One HGETALL of each step is the test's own.
+    assert calls["cmdstat_hgetall"] - len(history) <= 0.7 * len(history)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1_200)
+@given(st.lists(steps().map(usual), min_size=12, max_size=80))
+@settings(SETTINGS, max_examples=3_000)
+def test_they_agree_where_the_sums_are_kept_for_minutes(twins_client: Any, history: list[tuple[Any, ...]]) -> None:
+    agree(twins_client, history)
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1_200)
 @given(st.lists(steps(), min_size=8, max_size=60))
@@ -316,7 +401,7 @@ class Draw:
         )
         return read_quarter, read_day, quarter, day
 
-    def row(self) -> Row:
+    def row(self, slot: int) -> Row:
         at = self.at - self.rng.choice([0, 1, 300, 1_500, 1_501, 9_000])
         lease_until = at + self.rng.choice([0, 1, 500, 3_000, 10_000])
         return Row(
@@ -331,10 +416,12 @@ class Draw:
             wants=self.wants(),
             unconfirmed=self.unconfirmed(),
             ahead=self.few() // 4,
+            slot=slot,
         )
 
     def fleet(self) -> Fleet:
         rng, names = self.rng, ["a", "ab", "b", "c", "ü"]
+        slots = list(enumerate(rng.sample(names, k=len(names)), 1))
         others = rng.choice([0, 0, 0, 3, 50])
         turned_at = self.at - rng.choice([100, 1_500, 100_000, 500_000])
         doubted = [meter for meter in range(4) if self.is_doubted and self.maybe(0.5)]
@@ -380,7 +467,7 @@ class Draw:
             interactive_before=rng.choice([0, 0, 7, 90]),
             most=rng.randint(1, 9),
             most_before=rng.randint(0, 9),
-            rows={name: self.row() for name in names if self.maybe(0.6)},
+            rows={name: self.row(slot) for slot, name in slots if self.maybe(0.6)},
         )
 
     def report(self, fleet: Fleet) -> Report:
@@ -504,3 +591,136 @@ def test_large_numbers_are_exact(twins_client: Any) -> None:
             wants=WantsOf(1, 999_999, 999_999, 3),
         )
         twins.call(report, 4_000_000_000_000 + count)
+
+
+def test_a_line_of_any_length_is_kept(twins_client: Any) -> None:
+    at, quarter = 1_767_693_600_000, MIDNIGHT_QUARTER
+    rows = {
+        f"{slot:04}": Row(1, at, at, at, at + 10_000, at + 900_000, NOTHING, Spent(slot % 5, slot % 5), slot=slot)
+        for slot in range(1, 1_203)
+    }
+    for index, (process, row) in enumerate(rows.items()):
+        rows[process] = dataclasses.replace(row, wants=WantsOf(0, index % 7, index % 3, 0))
+    limits = (5_000, 50_000, 9_000, 90_000)
+    known = Fleet(1, at, at, quarter, True, at, at + 900_000, usage=(9, 9, 9, 9), limits=limits, limits_at=1, step=2)
+    twins = Twins(twins_client, dataclasses.replace(known, most=len(rows), rows=rows))
+    twins_client.config_resetstat()
+    calls = 0
+    for process in ("0001", "0500", "0501", "1000", "1001", "1202", "new"):
+        for count in (2, 3):
+            calls += 1
+            report = Report(process, count, quarter=quarter, sure=True, ms_left=900_000, done=Spent(3, 3))
+            report = dataclasses.replace(report, limits=limits, limits_at=1, wants=WantsOf(0, 9, 9, 0))
+            twins.call(report, at + 10 * calls)
+    stats = twins_client.info("commandstats")
+    assert stats["cmdstat_hgetall"]["calls"] - calls == 2  # the first time, and for the new one
+
+
+# -- sums that are kept ------------------------------------------------------------------------------------------------
+
+AT = 1_767_693_600_000
+WINDOW = MIDNIGHT_QUARTER + 40
+QUIET_LIMITS: Numbers = (1_000, 10_000, 2_000, 20_000)
+
+
+def quiet(**changes: Any) -> Fleet:
+    """Return a state in which nothing is special: a has units out and wants more, b waits, c has just been served."""
+    base = Row(1, AT, AT + 400, AT, AT + 10_000, AT + 900_000)
+    rows = {
+        "a": dataclasses.replace(base, held=Spent(3, 3), done=Spent(5, 5), wants=WantsOf(0, 4, 0, 0), slot=1),
+        "b": dataclasses.replace(base, done=Spent(7, 7), wants=WantsOf(0, 0, 2, 0), asks_at=AT + 2_100, slot=2),
+        "c": dataclasses.replace(base, held=Spent(2, 2), done=Spent(6, 6), wanted_at=AT - 100, slot=3),
+    }
+    known = {"usage": (40, 40, 40, 40), "limits": QUIET_LIMITS, "limits_at": 1, "limits_confirmed": True}
+    begun = {"turned_at": AT - 60_000, "ends_at": AT + 800_000, "has_number": True, "first_at": 1, "step": 2, "most": 3}
+    fleet = Fleet(sequence=9, wall=AT, at=AT, quarter=WINDOW, sure=True, others=0, **known, **begun, rows=rows)
+    return dataclasses.replace(fleet, **changes)
+
+
+def asking(process: str, count: int, **changes: Any) -> Report:
+    """Return the report of a process that has one request waiting."""
+    report = Report(process, count, acknowledged=count - 1, seen=9, quarter=WINDOW, sure=True, ms_left=790_000)
+    limits = {"limits": QUIET_LIMITS, "limits_at": 1}
+    wanted = {"done": Spent(7, 7), "wants": WantsOf(0, 1, 0, 0), "row_ms": 900_000}
+    return dataclasses.replace(report, **{**limits, **wanted, **changes})
+
+
+def reads_all(client: Any) -> bool:
+    """Return whether the script has read the rows of all since the last time; one such reading is the test's own."""
+    read = client.info("commandstats").get("cmdstat_hgetall", {"calls": 0})["calls"]
+    client.config_resetstat()
+    return int(read) > 1
+
+
+def test_a_usual_call_reads_its_own_row_alone(twins_client: Any) -> None:
+    twins = Twins(twins_client, quiet())
+    found: list[bool] = []
+    reads_all(twins_client)
+    for count in (2, 3, 4):
+        twins.call(asking("b", count), AT + count)
+        found.append(reads_all(twins_client))
+    assert found == [True, False, False]
+
+
+UNUSUAL = {
+    "writes are lost": {"seen": 99},
+    "its last call is lost": {"acknowledged": 3, "count": 4},
+    "it was alone": {"alone": True},
+    "a window begins": {"quarter": WINDOW + 1},
+    "it has not turned yet": {"quarter": WINDOW - 1},
+    "it has unconfirmed requests": {"unconfirmed": (Unconfirmed(1, 1, AT, ms=0),)},
+}
+
+
+@pytest.mark.parametrize("changes", UNUSUAL.values(), ids=UNUSUAL)
+def test_they_agree_on_a_call_that_reads_all(twins_client: Any, changes: dict[str, Any]) -> None:
+    twins = Twins(twins_client, quiet())
+    twins.call(asking("b", 2), AT + 1)
+    reads_all(twins_client)
+    twins.call(dataclasses.replace(asking("b", 3), **changes), AT + 2)
+    assert reads_all(twins_client)
+    twins.call(dataclasses.replace(asking("a", 2), quarter=twins.fleet.quarter), AT + 3)
+
+
+LOST = (Lost("z", Unconfirmed(2, 3, AT + 60_000)),)
+
+
+def with_unconfirmed_requests() -> Fleet:
+    fleet = quiet()
+    fleet.rows["a"] = dataclasses.replace(fleet.rows["a"], unconfirmed=(Unconfirmed(1, 1, AT + 50_000),))
+    return fleet
+
+
+@pytest.mark.parametrize("fleet", [quiet(lost=LOST), quiet(sure=False), quiet(quarter=0), with_unconfirmed_requests()])
+def test_they_agree_while_something_is_unusual(twins_client: Any, fleet: Fleet) -> None:
+    twins = Twins(twins_client, fleet)
+    sure = fleet.sure
+    for count, process in ((2, "b"), (3, "b"), (2, "c"), (4, "b"), (3, "c")):
+        twins.call(asking(process, count, sure=sure), AT + 10 * count + (process == "c"))
+    twins.call(asking("b", 5), AT + 100)
+
+
+@pytest.mark.parametrize("turned_at", [AT - 60_000, AT - 3_000], ids=["known", "new"])
+@pytest.mark.parametrize("asks_at", [None, AT + 60_000])
+@pytest.mark.parametrize("process", ["a", "b", "c"])
+def test_they_agree_at_the_instant_at_which_a_row_counts_as_something_else(
+    twins_client: Any, process: str, asks_at: int | None, turned_at: int
+) -> None:
+    row = quiet().rows[process]
+    row = dataclasses.replace(row, asks_at=row.asks_at if asks_at is None else asks_at)
+    instants = [turned_at + AWAKE_MS, row.asks_at - ASLEEP_MS, row.asks_at + FRESH_MS, row.wanted_at + FRESH_MS]
+    for instant in (*instants, row.lease_until):
+        for later in (-1, 0, 1, 2):
+            twins = Twins(twins_client, quiet(turned_at=turned_at, rows={process: row}))
+            # It has nothing to wait for: so nothing changes earlier than the other row.
+            twins.call(asking("new", 1, wants=WantsOf()), AT + 1)
+            twins.call(asking("new", 2), max(AT + 2, instant + later))
+
+
+@pytest.mark.parametrize("wants", [WantsOf(0, 100, 0, 0), WantsOf(0, 0, 100, 0), WantsOf(0, 5, 0, 50)])
+def test_they_agree_on_what_is_fair_of_any_room(twins_client: Any, wants: WantsOf) -> None:
+    for room in range(120):
+        used = QUIET_LIMITS[0] - 5 - room
+        twins = Twins(twins_client, quiet(usage=(used, used, used, used), others=NONE))
+        for count in (2, 3):
+            twins.call(asking("b", count, wants=wants, reserve=0.0), AT + count)

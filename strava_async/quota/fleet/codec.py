@@ -13,7 +13,7 @@ from typing import Any, cast
 from strava_async.quota.fleet.messages import METERS, NONE, Spent, Unconfirmed, Wants, numbers_of
 from strava_async.quota.fleet.state import Doubt, Fleet, Lost, Row
 
-VERSION = 1
+VERSION = 2
 LARGEST = 2**53 - 1
 _LONGEST_PAUSE_MS = 2 * 86_400_000  # cooldowns end at midnight
 _LONGEST_NAME = 100
@@ -55,7 +55,7 @@ def dump_row(row: Row) -> str:
     """Return a row as text."""
     instants = [row.count, row.at, row.asks_at, row.wanted_at, row.lease_until, row.known_until]
     unconfirmed = [list(each) for each in row.unconfirmed]
-    text = [*instants, list(row.held), list(row.done), list(row.wants), unconfirmed, row.ahead]
+    text = [*instants, list(row.held), list(row.done), list(row.wants), unconfirmed, row.ahead, row.slot]
     return json.dumps(text, separators=(",", ":"))
 
 
@@ -65,7 +65,7 @@ def load_row(text: object) -> Row:
     Raises:
         ValueError: it did not.
     """
-    *instants, held, done, wants, unconfirmed, ahead = _list(_parsed(text), 11)
+    *instants, held, done, wants, unconfirmed, ahead, slot = _list(_parsed(text), 12)
     count, at, asks_at, wanted_at, lease_until, known_until = (_whole(each, NONE) for each in instants)
     return Row(
         count,
@@ -79,6 +79,7 @@ def load_row(text: object) -> Row:
         Wants(*(_whole(each) for each in _list(wants, 4))),
         tuple(_unconfirmed(each) for each in _lists(unconfirmed, 5)),
         _whole(ahead),
+        _whole(slot, 1),
     )
 
 

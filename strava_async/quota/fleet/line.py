@@ -25,7 +25,6 @@ class Line:
 
     def __init__(self, fleet: Fleet, process: str) -> None:
         self._fleet = fleet
-        self._process = process
         self._mine = fleet.rows[process]
         self._since = max(fleet.turned_at, fleet.heals_until)
         self.rows = [row for row in fleet.rows.values() if row is not self._mine and self._waits(row)]
@@ -47,13 +46,9 @@ class Line:
         return fair_part(room, _demand(self._mine), [_demand(row) for row in rows])
 
     def ahead(self) -> int:
-        """Return how many of those who wait have had less in this window, or as much and a smaller id."""
-        mine = _demand(self._mine)[0], self._process
-        return sum(
-            (_demand(row)[0], process) < mine
-            for process, row in self._fleet.rows.items()
-            if row is not self._mine and self._waits(row)
-        )
+        """Return how many of those who wait have had less in this window, or as much and an earlier slot."""
+        mine = _demand(self._mine)[0], self._mine.slot
+        return sum((_demand(row)[0], row.slot) < mine for row in self.rows)
 
     def unused(self) -> int:
         """Return what others hold who want nothing: some of it is under way, and some in hand."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import NamedTuple
 
 from strava_async.quota.fleet.messages import (
@@ -37,6 +38,7 @@ class Row:
         wants: as in ``Report``, without what was granted since.
         unconfirmed: as in ``Report``.
         ahead: what it had more than others in the window before: a few, which it has less in this one.
+        slot: a small number that no other process has, from 1 on; of those who have had as much, the first come first.
     """
 
     count: int
@@ -50,6 +52,7 @@ class Row:
     wants: Wants = NO_WANTS
     unconfirmed: tuple[Unconfirmed, ...] = ()
     ahead: int = 0
+    slot: int = 1
 
 
 NOBODY = ""
@@ -172,6 +175,11 @@ class Fleet:
     def is_known(self, budget: int) -> bool:
         """Return whether usage and limits of a budget are."""
         return NONE not in (*self.usage[2 * budget : 2 * budget + 2], *self.limits[2 * budget : 2 * budget + 2])
+
+    def free_slot(self) -> int:
+        """Return the smallest slot that no process has."""
+        taken = {row.slot for row in self.rows.values()}
+        return next(slot for slot in count(1) if slot not in taken)
 
     def held(self) -> Spent:
         """Return what all processes hold."""

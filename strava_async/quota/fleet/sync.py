@@ -263,6 +263,7 @@ def _put_row(fleet: Fleet, report: Report) -> None:
         wants=report.wants,
         unconfirmed=unconfirmed,
         ahead=0 if before is None else before.ahead,
+        slot=fleet.free_slot() if before is None else before.slot,
     )
     fleet.most = max(fleet.most, len(fleet.rows))
 

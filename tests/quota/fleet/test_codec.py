@@ -24,7 +24,7 @@ FLEET = Fleet(
     lost=(Lost("q", REQUESTS),),
     gone=Spent(1, 2),
 )
-ROW = Row(1, 2, 3, -1, 5, 6, Spent(1, 2), Spent(3, 4), Wants(1, 2, 3, 4), (REQUESTS,), 1)
+ROW = Row(1, 2, 3, -1, 5, 6, Spent(1, 2), Spent(3, 4), Wants(1, 2, 3, 4), (REQUESTS,), 1, 4)
 # None of these is a value anywhere: neither a number, a flag, a name nor a list.
 NEVER: list[Any] = [None, 1.0, 0.5, -2, LARGEST + 1, 10**30, "x" * 101, {}, {"a": 1}, [1], float("nan"), float("inf")]
 
