@@ -236,6 +236,8 @@ class SqliteFile:
         version = _pragma(connection, "user_version")
         if version > self.schema.version:
             raise self.schema.error(f"{self.path} was made by a newer strava-async: upgrade this one")
+        if 0 < version < self.schema.version:
+            raise self.schema.error(f"{self.path} was made by an earlier strava-async: name another file")
         tables = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
         if version != self.schema.version or not self.schema.tables.keys() <= tables:
             raise self.schema.error(f"{self.path} is damaged: restore a backup, or name another file")

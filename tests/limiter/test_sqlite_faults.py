@@ -121,16 +121,24 @@ def overwritten_with_a_foreign_file(path: Path) -> Cure:
     return cure
 
 
-def of_a_newer_version(path: Path) -> Cure:
+def of_a_version(path: Path, version: int) -> Cure:
     with database(path) as connection:
-        connection.execute(f"pragma user_version = {QUOTA.version + 1}")
+        connection.execute(f"pragma user_version = {version}")
 
     def cure() -> None:
         with database(path) as connection:
-            assert connection.execute("pragma user_version").fetchone() == (QUOTA.version + 1,)
+            assert connection.execute("pragma user_version").fetchone() == (version,)
             connection.execute(f"pragma user_version = {QUOTA.version}")
 
     return cure
+
+
+def of_a_newer_version(path: Path) -> Cure:
+    return of_a_version(path, QUOTA.version + 1)
+
+
+def of_an_earlier_version(path: Path) -> Cure:
+    return of_a_version(path, QUOTA.version - 1)
 
 
 def cut_off(path: Path) -> Cure:
@@ -198,6 +206,7 @@ FAULTS = [
     Fault(replaced_by_a_foreign_file, "another program's database"),
     Fault(overwritten_with_a_foreign_file, "another program's database"),
     Fault(of_a_newer_version, "newer strava-async"),
+    Fault(of_an_earlier_version, "earlier strava-async"),
     Fault(cut_off, "is empty"),
     Fault(overwritten_with_noise, "damaged or not a database"),
     Fault(damaged_in_the_middle, "damaged or not a database"),
