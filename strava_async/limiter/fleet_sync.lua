@@ -61,14 +61,26 @@ local function cool_down()
   end
 end
 
--- Say that a call was no younger than the last one of its process: all else in the reply is to be ignored.
-local function stale()
+-- Answer a call that is no younger than the last one of its process, without a change. One that is repeated is answered as
+-- it was; all that an older one is told is to be ignored.
+local function answer_again()
+  local is_older, at, left, reads, all, heals, poll_ms = 1, fleet.at, 0, 0, 0, 0, NONE
+  local elsewhere_reads, elsewhere = 0, 0
+  if report.count == old.count then
+    is_older, at, heals = 0, old.at, fleet.at < fleet.heals_until and 1 or 0
+    left = max(0, fleet.ends_at - fleet.at - max(0, reading - fleet.wall))
+    reads, all = max(0, old.held[READ] - report.held[READ]), max(0, old.held[OVERALL] - report.held[OVERALL])
+    elsewhere_reads = max(0, fleet.held[READ] - old.held[READ])
+    elsewhere = max(0, fleet.held[OVERALL] - old.held[OVERALL])
+    local wants = old.wants[INTERACTIVE] + old.wants[NORMAL] + old.wants[BACKGROUND] + old.wants[UPLOADS]
+    if wants > 0 and old.asks > 0 then poll_ms = old.asks end
+  end
   return struct.pack(
-    REPLY, 1, fleet.sequence, fleet.at, fleet.quarter, fleet.sure, 0, 0, 0,
+    REPLY, is_older, fleet.sequence, at, fleet.quarter, fleet.sure, left, reads, all,
     fleet.usage[1], fleet.usage[2], fleet.usage[3], fleet.usage[4],
     fleet.limits[1], fleet.limits[2], fleet.limits[3], fleet.limits[4],
     fleet.number_at[READ], fleet.number_at[OVERALL], fleet.has_number, fleet.late_at, fleet.lateness[1],
-    fleet.lateness[2], 0, 0, 0, max(fleet.most, fleet.most_before), NONE, 0, 0, 0, 0)
+    fleet.lateness[2], elsewhere_reads, elsewhere, 0, max(fleet.most, fleet.most_before), poll_ms, 0, 0, 0, heals)
 end
 
 -- Use each command once, without effect, so that one which this user lacks is named before anything is written: HSET
@@ -146,13 +158,13 @@ report = {struct.unpack(REPORT, ARGV[2])}
 wanted_reads = report.wants[INTERACTIVE] + report.wants[NORMAL] + report.wants[BACKGROUND]
 wanted = wanted_reads + report.wants[UPLOADS]
 read_state()
-if old and report.count <= old.count then
-  return stale()
-end
 reading = tonumber(ARGV[3])
 if not reading then
   local time = call('TIME')
   reading = tonumber(time[1]) * 1000 + floor(tonumber(time[2]) / 1000)
+end
+if old and report.count <= old.count then
+  return answer_again()
 end
 now = fleet.at + max(1, fleet.wall ~= 0 and reading - fleet.wall or reading)
 fleet.at, fleet.wall = now, reading

@@ -64,11 +64,12 @@ class Twins:
         """Carry out a call in both; they have to agree."""
         from strava_async.limiter.redis_packing import pack_report, unpack_reply
 
-        self.fleet, reply = sync(self.fleet, report, now)
+        before = self.fleet
+        self.fleet, reply = sync(before, report, now)
         text = self.client.evalsha(self.sha, 2, *KEYS, report.process, pack_report(report), now)
         assert unpack_reply(text) == reply
         assert comparable(self.read()) == comparable(self.fleet)
-        if not reply.stale:
+        if self.fleet is not before:
             assert self.sums() == sums(self.fleet)
         return reply
 
@@ -106,7 +107,7 @@ def packed(fleet: Fleet) -> bytes:
     """Return a state as the script keeps it."""
     from strava_async.limiter.redis_layout import FLEET, SUMS
 
-    sums = [0] * SUMS.size  # which hold no longer
+    sums = [*fleet.held(), *[0] * (SUMS.size - 2)]  # of which most hold no longer
     numbers = [*FLEET.flat(fleet), len(fleet.rows), NONE, *sums, len(fleet.doubts), len(fleet.lost)]
     text = bytes([VERSION])
     for meter, doubt in fleet.doubts.items():

@@ -177,7 +177,7 @@ class Reply:
     """What a process is told.
 
     Attributes:
-        stale: its call was no younger than its last one, and changed nothing. All else is to be ignored.
+        stale: its call was older than its last one, and changed nothing. All else is to be ignored.
         sequence: of the state.
         at: the instant; that of the grant, if there is one.
         quarter: the window of all.

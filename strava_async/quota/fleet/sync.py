@@ -2,7 +2,8 @@
 
 In the order of the code:
 
-1. A call that is no younger than the last one of its process changes nothing.
+1. A call that is no younger than the last one of its process changes nothing. One that is repeated is answered as it
+   was, because clients repeat what had no answer; an older one is told that it is.
 2. A process that has seen a later state, or whose row does not know a call that was acknowledged, proves that writes
    were lost. For four seconds nothing is granted, while the processes tell what they hold and know; then slow start.
    So it is when one is back whose calls failed for long, unless most others have leases: all may have gone on alone.
@@ -68,7 +69,7 @@ def sync(fleet: Fleet, report: Report, now: int) -> tuple[Fleet, Reply]:
     """
     row = fleet.rows.get(report.process)
     if row is not None and report.count <= row.count:
-        return fleet, _stale(fleet)
+        return fleet, _repeated(fleet, report, row, now) if report.count == row.count else _stale(fleet)
     after = fleet.copy()
     after.at += max(1, now - after.wall) if after.wall else max(1, now)
     after.wall = now
@@ -83,6 +84,20 @@ def sync(fleet: Fleet, report: Report, now: int) -> tuple[Fleet, Reply]:
     if after.at < after.heals_until:
         after.step, after.answered, after.answered_at = 0, after.ended().overall, after.at
     return after, Grants(after, report).reply()
+
+
+def _repeated(fleet: Fleet, report: Report, row: Row, now: int) -> Reply:
+    """Return what a call was answered, as far as it is kept: when, and what was granted."""
+    return replace(
+        _stale(fleet),
+        stale=False,
+        at=row.at,
+        ms_left=max(0, fleet.ends_at - fleet.at - max(0, now - fleet.wall)),
+        granted=row.held.minus(report.held),
+        elsewhere=fleet.held().minus(row.held),
+        poll_ms=row.asks_at - row.at if row.wants.total and row.asks_at > row.at else NONE,
+        heals=fleet.at < fleet.heals_until,
+    )
 
 
 def _stale(fleet: Fleet) -> Reply:

@@ -24,6 +24,7 @@ from tests.quota.fleet.call_rate import CallRate
 from tests.quota.simulation import TEN_O_CLOCK, Client, Job, Latency, World, steady
 
 TIMEOUT_SECONDS = 0.5
+PATIENCE_SECONDS = 2.5  # of a client that repeats calls
 
 
 class FleetWorld(World):
@@ -65,6 +66,7 @@ class Place:
         calls: how many were carried out.
         is_down: whether calls fail.
         loses: the share of replies that are lost on the way back.
+        repeats: whether the client carries out a call without a reply again, as redis-py does unless told otherwise.
         breaches: grants after which leased and confirmed were more than a limit.
     """
 
@@ -75,6 +77,7 @@ class Place:
         self.calls = 0
         self.is_down = False
         self.loses = 0.0
+        self.repeats = False
         self.breaches = 0
         self.history: list[Fleet] = []
         self.keeps_history = False
@@ -88,16 +91,23 @@ class Place:
             return
         world.at(world.now + self.rtt / 2, lambda: self._carry_out(desk, report))
 
-    def _carry_out(self, desk: FleetDesk, report: Report) -> None:
+    def _carry_out(self, desk: FleetDesk, report: Report, *, until: float = math.inf, times: int = 0) -> None:
         world = self.world
         self.calls += 1
-        self.fleet, reply = sync(self.fleet, report, int(world.now * 1_000) + 1)
+        before = self.fleet
+        self.fleet, reply = sync(before, report, int(world.now * 1_000) + 1)
         if self.keeps_history:
             self.history.append(self.fleet)
             self.reports.append(report)
-        self.breaches += breaches(self.fleet, reply)
+        if self.fleet is not before:
+            self.breaches += breaches(self.fleet, reply)
         if self.is_down or world.rng.random() < self.loses:
-            world.at(world.now + TIMEOUT_SECONDS, lambda: desk.returned(report, None))
+            until = min(until, world.now + PATIENCE_SECONDS)
+            again_at = world.now + world.rng.random() * 2.0 ** (times + 1) if self.repeats else math.inf
+            if times < 3 and again_at < until:
+                world.at(again_at, lambda: self._carry_out(desk, report, until=until, times=times + 1))
+            else:
+                world.at(until if self.repeats else world.now + TIMEOUT_SECONDS, lambda: desk.returned(report, None))
         else:
             world.at(world.now + self.rtt / 2, lambda: desk.returned(report, reply))
 

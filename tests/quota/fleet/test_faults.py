@@ -90,10 +90,19 @@ def lose_replies(fleet: Harvesters, rng: random.Random) -> None:
     fleet.place.rtt = rng.choice((0.001, 0.05))
 
 
+def lose_replies_of_a_client_that_repeats(fleet: Harvesters, rng: random.Random) -> None:
+    lose_replies(fleet, rng)
+    fleet.place.repeats = True
+
+
 @pytest.mark.parametrize("seed", LONG_SEEDS)
 @pytest.mark.parametrize("limit", LIMITS)
 @pytest.mark.parametrize("latency", [steady, pytest.param(ragged, marks=pytest.mark.long)])
-@pytest.mark.parametrize("fault", [flush, fail_over, stop_some, lose_replies], ids=lambda each: each.__name__)
+@pytest.mark.parametrize(
+    "fault",
+    [flush, fail_over, stop_some, lose_replies, lose_replies_of_a_client_that_repeats],
+    ids=lambda each: each.__name__,
+)
 def test_what_happens_to_processes_and_their_meeting_place_costs_no_429(
     fault: Fault, limit: int, latency: Any, seed: int
 ) -> None:

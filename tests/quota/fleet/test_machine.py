@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from strava_async.quota.fleet.messages import OVERALL, READ
+from strava_async.quota.fleet.messages import NOTHING, OVERALL, READ
 from strava_async.quota.fleet.state import Fleet
 from strava_async.quota.fleet.sync import sync
 from strava_async.quota.values import Priority
@@ -160,7 +160,9 @@ class Processes(RuleBasedStateMachine):
             row = self.place.fleet.rows.get(report.process)
             if row is not None and report.count <= row.count:
                 after, reply = sync(self.place.fleet, report, int(self.world.now * 1_000))
-                assert reply.stale
+                assert reply.stale == (report.count < row.count)
+                # What it gets is what is kept for it.
+                assert reply.granted == NOTHING or report.held.plus(reply.granted) == row.held
                 assert after is self.place.fleet
 
     @rule(calls=st.sampled_from([1, 5, 1 << 20]))

@@ -129,13 +129,39 @@ def test_a_lost_reply_leaves_nothing_granted(room: Room) -> None:
     assert room.held() == NOTHING
 
 
-def test_a_call_that_is_repeated_or_late_changes_nothing(room: Room) -> None:
+def test_a_call_that_is_late_changes_nothing(room: Room) -> None:
     room.tell("a", wants=Wants(normal=5))
     before = room.fleet
-    after, reply = sync(before, Report("a", 1, held=reads(80)), room.now + 5)
+    count = before.rows["a"].count
+    after, reply = sync(before, Report("a", count - 1, held=reads(80)), room.now + 5)
     assert after is before
     assert reply.stale
     assert reply.granted == NOTHING
+
+
+@pytest.mark.parametrize("seconds", [0, 5])
+def test_a_call_that_is_repeated_is_answered_as_it_was(room: Room, seconds: int) -> None:
+    """A client that repeats what had no answer would have none to give, otherwise."""
+    room.tell("b", wants=Wants(normal=1))
+    told = {"held": reads(1), "wants": Wants(normal=500), "quarter": room.fleet.quarter, "sure": True}
+    report = Report("a", 9, ms_left=100_000, in_advance=3, **told)
+    before, reply = sync(room.fleet, report, room.now)
+    assert reply.granted.read > 1
+    after, again = sync(before, report, room.now + 1_000 * seconds)
+    assert after is before
+    kept = ("stale", "sequence", "at", "granted", "usage", "limits", "number_at", "poll_ms", "processes", "heals")
+    assert {name: getattr(again, name) for name in kept} == {name: getattr(reply, name) for name in kept}
+    assert again.ms_left == reply.ms_left - 1_000 * seconds
+    assert again.elsewhere == reads(room.held()[0]) == reply.elsewhere
+
+
+def test_a_call_that_is_repeated_after_its_lease_gets_nothing(room: Room) -> None:
+    report = Report("a", 9, wants=Wants(normal=5), quarter=room.fleet.quarter, row_ms=900_000)
+    fleet, reply = sync(room.fleet, report, room.now)
+    assert reply.granted.read > 0
+    fleet, _ = sync(fleet, Report("b", 1, quarter=room.fleet.quarter), room.now + 11_000)
+    _, again = sync(fleet, report, room.now + 11_000)
+    assert again.granted == NOTHING
 
 
 def test_the_state_that_is_passed_in_stays_as_it_is(room: Room) -> None:
