@@ -195,6 +195,18 @@ async def test_a_call_is_one_round_trip(client: Redis, redis_server: RedisServer
     assert calls["pexpire"] <= 3
 
 
+async def test_a_call_that_the_client_repeats_is_answered_as_it_was(client: Redis, redis_server: RedisServer) -> None:
+    place = RedisPlace(client, "7")
+    report = Report("a", 1, quarter=5, ms_left=900_000, wants=Wants(normal=5))
+    first = await place.call(report, 0)
+    assert first.granted.read > 0
+    redis_server.ask("CONFIG", "RESETSTAT")
+    again = await place.call(report, 0)
+    assert (again.stale, again.granted, again.at, again.poll_ms) == (False, first.granted, first.at, first.poll_ms)
+    assert "hset" not in calls_of(redis_server)
+    assert (await place.read()).rows["a"].held == first.granted
+
+
 async def test_a_script_that_was_flushed_is_sent_again(client: Redis, redis_server: RedisServer) -> None:
     place = RedisPlace(client, "7")
     await place.check()
