@@ -73,7 +73,8 @@ def _size(default: object) -> int:
 FLEET = Layout(_sizes(Fleet, "doubts", "lost", "rows"))
 REPORT = Layout(_sizes(Report, "process", "unconfirmed"))
 REPLY = Layout((each.name, 2 if each.name in _PAIRS else 4 if each.name in _FOURS else 1) for each in fields(Reply))
-# As it is packed: what ends in _ms of a row, and its ``wanted_at``, is told from its first instant on.
+# In the order in which it is packed. ``asks``, ``lease`` and ``known`` are milliseconds from ``at`` on, and ``wanted``
+# is one more than ``wanted_at``: so none is below zero.
 ROW = Layout(
     [
         *((name, 1) for name in ("at", "count", "asks", "wanted", "lease", "known")),

@@ -3,7 +3,8 @@
 A script is run anew for each call, and what it names costs most of that. So the pieces are written to be read, with
 names for constants and for the fields of records, and are run with numbers: a record is a flat list, in which each
 field of the class that it is the twin of has its place, or as many as it has numbers. The classes are thus the only
-list of their fields, and what is packed here is unpacked there (``redis_packing``).
+list of their fields, but for a row, which is kept shorter (``redis_layout``). What is packed here is unpacked there
+(``redis_packing``).
 """
 
 from __future__ import annotations
