@@ -112,7 +112,7 @@ async def until_spent(fleet: Fleet, units: int) -> None:
     while fleet.clock.time() < 900 * (window + 1):
         if sum((await fleet.sent()).served.get(window, ())) >= units:
             return
-        await fleet.clock.sleep(3.0)
+        await fleet.clock.sleep(1.0)
     raise AssertionError(f"the window is over, but not spent: {(await fleet.sent()).served}")
 
 
@@ -133,27 +133,59 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
         yield server
 
 
+async def over_a_turn(fleet: Fleet) -> None:
+    """Wait until shortly before the turn."""
+    await fleet.until(1, -15.0)
+
+
+async def while_sending(fleet: Fleet) -> None:
+    """Wait until some requests of the window after the turn are answered, whenever a busy machine comes to it."""
+    await fleet.until(1)
+    await until_spent(fleet, 10)
+
+
+async def until_away(fleet: Fleet) -> None:
+    """Wait until a process has found that the meeting place is away."""
+    while not any(figures["state"] == "away" for figures in await fleet.ask_all("figures")):
+        assert fleet.clock.time() < 900 * (fleet.first + 2), "the window is over, and nobody has missed it"
+        await fleet.clock.sleep(3.0)
+
+
 GONE = 75.0  # seconds; half a minute in the long runs, where a minute of the clock takes twenty seconds
 OVER_A_TURN_AND_WHILE_SENDING = pytest.mark.parametrize(
-    "begin", [pytest.param(-15.0, id="over a turn"), pytest.param(1.0, id="while sending", marks=pytest.mark.long)]
+    "begin",
+    [
+        pytest.param(over_a_turn, id="over a turn"),
+        pytest.param(while_sending, id="while sending", marks=pytest.mark.long),
+    ],
 )
 
 
 async def run_without_place(
-    setup: Setup, place: MeetingPlace, begin: float, take_away: Callable[[], None], bring_back: Callable[[], None]
+    setup: Setup, place: MeetingPlace, begin: Disturb, take_away: Callable[[], None], bring_back: Callable[[], None]
 ) -> None:
-    """Let a meeting place be away from some seconds after the turn on, for some leases and what calls may take."""
+    """Let a meeting place be away for some leases and what calls may take, and until that was noticed.
+
+    Args:
+        setup: the processes.
+        place: where they meet.
+        begin: waits until it is to be away.
+        take_away: makes it be so.
+        bring_back: ends that.
+    """
 
     async def be_away(fleet: Fleet) -> None:
-        await fleet.until(1, begin)
+        await begin(fleet)
         take_away()
-        await fleet.until(1, begin + GONE)
+        await fleet.clock.sleep(GONE)
+        await until_away(fleet)
         bring_back()
 
     limit = 100
     # Alone they leave some units; a refused request is one as well.
     spends = limit - 2 * setup.processes
-    outcome = await run(replace(setup, limits=limits_of(limit)), place, be_away, spends=spends)
+    slow = replace(setup, limits=limits_of(limit), latency=4 * LATENCY)  # the window lasts as long as with more units
+    outcome = await run(slow, place, be_away, spends=spends)
     assert not any(each["errors"] for each in outcome.figures)
     assert sum(each["answers"] for each in outcome.figures) == sum(map(sum, outcome.sent.served.values()))
     assert max(map(sum, zip(*outcome.sent.refused.values(), strict=True)), default=0) <= 1  # of each process

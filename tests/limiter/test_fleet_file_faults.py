@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.fleet_processes import Fleet, QuotaFile, Setup
-from tests.limiter.fleet_faults import OVER_A_TURN_AND_WHILE_SENDING, run, run_without_place
+from tests.limiter.fleet_faults import OVER_A_TURN_AND_WHILE_SENDING, Disturb, run, run_without_place
 from tests.limiter.fleet_faults import anyio_backend as anyio_backend
 from tests.limiter.fleet_faults import redis_server as redis_server
 from tests.limiter.fleet_faults import setup as setup
@@ -25,7 +25,7 @@ def quota_file(tmp_path: Path) -> QuotaFile:
 
 
 @OVER_A_TURN_AND_WHILE_SENDING
-async def test_a_file_that_is_gone_for_some_time(setup: Setup, quota_file: QuotaFile, begin: float) -> None:
+async def test_a_file_that_is_gone_for_some_time(setup: Setup, quota_file: QuotaFile, begin: Disturb) -> None:
     folder = quota_file.path.parent
     elsewhere = folder.with_name("elsewhere")
 

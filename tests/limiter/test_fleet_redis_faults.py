@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks.fleet_clock import REAL
 from benchmarks.fleet_processes import Fleet, QuotaServer, Setup, limits_of
+from tests.limiter.fleet_faults import Disturb, nothing, over_a_turn, run, run_without_place, while_sending
 from tests.limiter.fleet_faults import anyio_backend as anyio_backend
-from tests.limiter.fleet_faults import nothing, run, run_without_place
 from tests.limiter.fleet_faults import redis_server as redis_server
 from tests.limiter.fleet_faults import setup as setup
 from tests.limiter.fleet_proxy import Proxy, proxy_to
@@ -56,13 +56,13 @@ async def test_a_server_that_is_killed_and_comes_back_empty(setup: Setup, redis_
 @pytest.mark.parametrize(
     ("begin", "hangs"),
     [
-        pytest.param(-15.0, False, id="refuses, over a turn"),
-        pytest.param(1.0, True, id="hangs, while sending"),
-        pytest.param(-15.0, True, marks=pytest.mark.long, id="hangs, over a turn"),
-        pytest.param(1.0, False, marks=pytest.mark.long, id="refuses, while sending"),
+        pytest.param(over_a_turn, False, id="refuses, over a turn"),
+        pytest.param(while_sending, True, id="hangs, while sending"),
+        pytest.param(over_a_turn, True, marks=pytest.mark.long, id="hangs, over a turn"),
+        pytest.param(while_sending, False, marks=pytest.mark.long, id="refuses, while sending"),
     ],
 )
-async def test_a_server_that_is_gone_for_some_time(setup: Setup, tmp_path: Path, begin: float, hangs: bool) -> None:
+async def test_a_server_that_is_gone_for_some_time(setup: Setup, tmp_path: Path, begin: Disturb, hangs: bool) -> None:
     with running(tmp_path / "redis") as server:
         place = QuotaServer(server.port)
         take_away, bring_back = (server.stop, server.go_on) if hangs else (server.kill, server.start)
@@ -98,7 +98,7 @@ async def test_a_replica_that_takes_no_writes(setup: Setup, tmp_path: Path) -> N
         await run_without_place(
             setup,
             QuotaServer(proxy.port, primary_port),
-            1.0,
+            while_sending,
             lambda: proxy.switch(replica.port),
             lambda: proxy.switch(primary_port),
         )
