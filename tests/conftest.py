@@ -3,6 +3,7 @@
 - It has an environment of its own (``environment``), reaches no host but this one (``guard``), and leaves no process.
 - Marked ``anyio`` it runs on asyncio and on trio.
 - With ``--shuffle 5`` modules, and tests within them, come in a random order, the same for the same number.
+- With ``--failures FILE`` a failure is written down there as soon as it is known: the run may be ended before its end.
 - Those marked ``one_python`` come first: they wait for processes, and what comes after fills the time.
 - Hypothesis tries the same examples each time in CI, and looks for new ones elsewhere.
 - The garbage collector looks at what a module's tests have made, and not at what was there before.
@@ -61,9 +62,30 @@ loopback_only.install()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--shuffle", type=int, metavar="SEED", help="run the tests in a random order")
+    parser.addoption("--failures", type=Path, metavar="FILE", help="add each failure to this file when it is known")
+
+
+class Failures:
+    """What has failed so far, in a file.
+
+    Args:
+        file: is added to.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            parts = [f"{report.nodeid}: {report.when}", report.longreprtext, report.capstdout, report.capstderr]
+            with self._file.open("a") as file:
+                file.write("\n".join([*parts, ""]))
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    failures = config.getoption("--failures")
+    if failures is not None and not hasattr(config, "workerinput"):  # pytest-xdist's workers report to the controller
+        config.pluginmanager.register(Failures(failures))
     # pytest-xdist would put the modules of few tests last: they are those that wait for processes.
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
