@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -18,6 +18,27 @@ from strava_async._concurrency.loop_binding import LoopBinding
 from strava_async.clock import Clock, SystemClock
 
 SOME_TUESDAY = 1_767_693_600.0  # 2026-01-06 10:00:00 UTC: the first second of a quarter hour
+BUSY_SECONDS = 0.001  # between two looks at something outside the event loop; of real time
+
+
+class _Waiter:
+    """A task that waits, to be woken from any event loop."""
+
+    def __init__(self) -> None:
+        self._woken = anyio.Event()
+        self._loop = LoopBinding("this clock's waiter")
+        self._loop.enter()
+
+    async def wait(self) -> None:
+        """Wait until it is woken."""
+        await self._woken.wait()
+
+    def wake(self) -> None:
+        """Wake it; has no effect if its event loop has ended."""
+        if self._loop.is_here():
+            self._woken.set()
+        else:
+            self._loop.call_soon(self._woken.set)
 
 
 class FakeClock:
@@ -26,17 +47,28 @@ class FakeClock:
     Attributes:
         wall_offset: what ``time()`` is wrong by, in seconds; change it to make the wall clock jump. After ``suspend``
             it is ``monotonic()`` that lags behind by them.
+        is_busy: says whether something outside the event loop works for the test, such as a thread or a server:
+            ``autojump`` then lets time stand still. None means that nothing does.
 
     Args:
         start: the initial Unix time.
         wall_offset: see above.
+        is_busy: see above.
     """
 
-    def __init__(self, start: float = SOME_TUESDAY, *, wall_offset: float = 0.0) -> None:
+    def __init__(
+        self,
+        start: float = SOME_TUESDAY,
+        *,
+        wall_offset: float = 0.0,
+        is_busy: Callable[[], bool] | None = None,
+    ) -> None:
         self.wall_offset = wall_offset
+        self.is_busy = is_busy
         self._now = start
         self._order = itertools.count()
-        self._sleepers: list[tuple[float, int, anyio.Event, LoopBinding]] = []
+        self._sleepers: list[tuple[float, int, _Waiter]] = []
+        self._jumpers: list[_Waiter] = []  # those of ``autojump`` that wait for a sleeper
 
     def monotonic(self) -> float:
         """Return the seconds since an arbitrary instant."""
@@ -51,16 +83,18 @@ class FakeClock:
         if seconds <= 0:
             await anyio.lowlevel.checkpoint()
             return
-        woken, loop = anyio.Event(), LoopBinding("this sleeper")
-        loop.enter()
-        sleeper = (self._now + seconds, next(self._order), woken, loop)
+        waiter = _Waiter()
+        sleeper = (self._now + seconds, next(self._order), waiter)
         heapq.heappush(self._sleepers, sleeper)
+        for jumper in [*self._jumpers]:
+            jumper.wake()
         try:
-            await woken.wait()
-        finally:
-            if not woken.is_set() and sleeper in self._sleepers:
+            await waiter.wait()
+        except BaseException:
+            if sleeper in self._sleepers:
                 self._sleepers.remove(sleeper)
                 heapq.heapify(self._sleepers)
+            raise
 
     @property
     def sleeping(self) -> int:
@@ -80,12 +114,9 @@ class FakeClock:
         """Move time forward and wake the sleepers that are due, in the order of their instants."""
         target = self._now + seconds
         while self._sleepers and self._sleepers[0][0] <= target:
-            wake_at, _, woken, loop = heapq.heappop(self._sleepers)
+            wake_at, _, waiter = heapq.heappop(self._sleepers)
             self._now = max(self._now, wake_at)
-            if loop.is_here():
-                woken.set()
-            else:
-                loop.call_soon(woken.set)  # no effect if its event loop has ended
+            waiter.wake()
         self._now = target
 
     @asynccontextmanager
@@ -102,14 +133,25 @@ class FakeClock:
 
     async def _jump(self) -> None:
         while True:
+            await self._somebody_sleeps()
             # A few checkpoints first: ``wait_all_tasks_blocked`` costs 0.1 s on asyncio whenever a task is not blocked.
             for _ in range(20):
                 await anyio.lowlevel.checkpoint()
             await anyio.wait_all_tasks_blocked()
-            if self._sleepers:
+            if self.is_busy is not None and self.is_busy():
+                await anyio.sleep(BUSY_SECONDS)
+            elif self._sleepers:
                 self.advance(self._sleepers[0][0] - self._now)
-            else:
-                await anyio.sleep(0.001)
+
+    async def _somebody_sleeps(self) -> None:
+        # To look again and again would keep a test from seeing that all tasks wait.
+        while not self._sleepers:
+            waiter = _Waiter()
+            self._jumpers.append(waiter)
+            try:
+                await waiter.wait()
+            finally:
+                self._jumpers.remove(waiter)
 
 
 class FastClock:
