@@ -13,7 +13,6 @@ from pathlib import Path
 import anyio
 import anyio.lowlevel
 import pytest
-from anyio.abc import TaskGroup
 
 from strava_async._concurrency import threads
 from strava_async.testing import FakeClock
@@ -33,8 +32,7 @@ class PatientClock(FakeClock):
     """
 
     def __init__(self, is_busy: Callable[[], bool]) -> None:
-        super().__init__()
-        self._is_busy = is_busy
+        super().__init__(is_busy=is_busy)
         self._line = anyio.Lock()
 
     async def quiet(self) -> None:
@@ -47,27 +45,18 @@ class PatientClock(FakeClock):
         while spins < 20:  # on asyncio a task that has just been woken seems to wait still
             await anyio.lowlevel.checkpoint()
             spins += 1
-            if self._is_busy():
+            if self.is_busy():
                 spins = 0
                 await anyio.sleep(REAL_SECONDS)
             elif spins == 20:
                 await anyio.wait_all_tasks_blocked()
-                spins *= not self._is_busy()
+                spins *= not self.is_busy()
 
-    @asynccontextmanager
-    async def autojump(self) -> AsyncGenerator[TaskGroup, None]:
-        """See ``FakeClock``."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._jump_when_quiet)
-            yield tasks
-            tasks.cancel_scope.cancel()
-
-    async def _jump_when_quiet(self) -> None:
+    async def _jump(self) -> None:
         while True:
+            await self._somebody_sleeps()
             await self.quiet()
-            if self.next_wake_at is None:
-                await anyio.sleep(REAL_SECONDS)
-            else:
+            if self.next_wake_at is not None:
                 self.advance(self.next_wake_at - self.monotonic())
 
 
