@@ -14,6 +14,7 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from strava_async import Clock, RateLimiter, RetryPolicy, Strava, TokenSet
+from strava_async._concurrency import threads
 from strava_async._http.asgi import asgi_client
 from strava_async.harvest import Harvest, Kind, Plan, SqliteHarvestStore
 from strava_async.harvest.fetch import plain_body
@@ -64,7 +65,7 @@ class World:
         clock: Clock | None = None,
         **emulator: Any,
     ) -> None:
-        self.clock = FakeClock()
+        self.clock = FakeClock(is_busy=lambda: threads.busy() > 0)
         self.machine = MachineClock(self.clock)
         self.emulator = Emulator(
             clock=clock or self.clock, limits=limits, years=years, athletes=athletes, longest_seconds=120, **emulator
