@@ -270,7 +270,7 @@ async def test_a_lease_is_renewed_while_it_is_held(redis_server: RedisServer) ->
 async def test_a_lease_that_cannot_be_renewed_ends_by_itself(tmp_path: Path) -> None:
     clock = FakeClock()
     with running(tmp_path / "redis") as server:
-        async with store_on(server, clock=clock, timeout=0.5) as store, store.lock(7) as lease:
+        async with store_on(server, clock=clock) as store, store.lock(7) as lease:
             server.kill()
             clock.advance(29.9)
             assert lease.held()
@@ -481,11 +481,12 @@ async def test_a_burst_of_calls_waits_for_the_connections_that_there_may_be(redi
 async def test_a_burst_at_a_silent_server_ends_in_time(tmp_path: Path) -> None:
     with running(tmp_path / "redis") as server:
         async with client_of(server, max_connections=10) as client:
-            store = RedisTokenStore(client, application="7", timeout=0.3)
+            store = RedisTokenStore(client, application="7", timeout=60.0)
             await store.save(7, FULL)
+            hasty = RedisTokenStore(client, application="7", timeout=0.3)
             server.stop()
             with anyio.fail_after(30):  # one after another they would take longer
-                results = await asyncio.gather(*(store.load(7) for _ in range(300)), return_exceptions=True)
+                results = await asyncio.gather(*(hasty.load(7) for _ in range(300)), return_exceptions=True)
             assert all("did not answer in time" in str(each) for each in results)
             server.go_on()
             assert await store.load(7) == FULL
@@ -493,8 +494,8 @@ async def test_a_burst_at_a_silent_server_ends_in_time(tmp_path: Path) -> None:
 
 async def test_a_lease_is_renewed_while_saves_wait_to_be_confirmed(redis_server: RedisServer) -> None:
     clock = FakeClock()
-    async with client_of(redis_server, max_connections=10) as client:
-        store = RedisTokenStore(client, application="7", clock=clock, replicas=1, timeout=5.0)
+    async with client_of(redis_server, max_connections=10, socket_timeout=None) as client:
+        store = RedisTokenStore(client, application="7", clock=clock, replicas=1, timeout=60.0)
         quick = RedisTokenStore(client, application="7", clock=clock)
         async with quick.lock(7) as lease:
             await sleeping(clock)
@@ -506,6 +507,7 @@ async def test_a_lease_is_renewed_while_saves_wait_to_be_confirmed(redis_server:
                 while await until(redis_server) == before:
                     await anyio.lowlevel.checkpoint()
             assert lease.held()
+            assert not any(each.done() for each in saves)
             for each in saves:
                 each.cancel()
             await asyncio.wait(saves)

@@ -69,7 +69,7 @@ async def test_applications_are_spread_over_a_cluster_and_each_is_on_one_server(
 
 
 async def test_the_replicas_that_confirm_are_those_of_the_server_that_has_the_tokens(three: Cluster) -> None:
-    async with store_on(three, "careful", replicas=1, timeout=0.5) as store:
+    async with store_on(three, "careful", replicas=1, timeout=3.0) as store:
         with pytest.raises(TokenStoreError, match="0 of 1 replicas"):
             await store.save(7, numbered(1))
 
@@ -121,7 +121,7 @@ async def test_a_failover_while_the_lock_is_held_loses_neither_the_tokens_nor_th
         async with (
             through(servers, replicas=1) as store,
             through(servers, lock_timeout=0) as other,
-            through(servers, replicas=1, timeout=0.5) as hasty,
+            through(servers, replicas=1, timeout=3.0) as hasty,
         ):
             await store.save(7, numbered(0))
             async with store.lock(7) as lease:

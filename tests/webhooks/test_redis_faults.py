@@ -176,7 +176,7 @@ async def test_a_crash_of_the_server_loses_no_event_and_a_handler_under_way_sett
 
 async def test_a_server_that_is_silent_is_an_error_in_time_and_nothing_is_done_twice(tmp_path: Path) -> None:
     with running(tmp_path / "redis") as server:
-        async with store_on(server, timeout=0.3) as store:
+        async with store_on(server, timeout=1.0) as store:
             await store.append(event(1))
             [claim] = await claimed(store)
             server.stop()
@@ -399,8 +399,8 @@ async def test_what_a_replica_has_confirmed_survives_a_failover(tmp_path: Path) 
 async def test_strava_is_thanked_for_nothing_that_no_replica_has_confirmed(tmp_path: Path) -> None:
     async with (
         replicated(tmp_path) as (primary, replica),
-        store_on(primary, replicas=1, timeout=0.5) as store,
-        store_on(primary, replicas=1, timeout=0.5) as other,
+        store_on(primary, replicas=1, timeout=3.0) as store,
+        store_on(primary, replicas=1, timeout=3.0) as other,
     ):
         await until_confirmed(store)
         await until_confirmed(other)
@@ -472,7 +472,7 @@ async def test_a_cluster_keeps_the_events_of_an_application_together(tmp_path: P
                 assert await store.ack(first, confirmed=True)
                 assert await store.retry(second, 0)
                 assert events_of(await claimed(store)) == [event(2, owner_id=2)]
-                careful = RedisEventStore(client, application=application, replicas=1, timeout=0.5)
+                careful = RedisEventStore(client, application=application, replicas=1, timeout=3.0)
                 with pytest.raises(EventStoreError, match="0 of 1 replicas"):
                     await careful.append(event(3))
             await use_while_moving(servers, store)
