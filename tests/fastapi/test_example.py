@@ -823,7 +823,10 @@ async def test_the_command_runs_offline_and_stops_at_once_though_a_page_is_open(
     environment = clean_environment(PYTHONWARNINGS="error", **DEAD_PROXY)
     command = [sys.executable, "-m", "examples.fastapi_app", "--port", "0"]
     async with await anyio.open_process(command, env=environment) as process:
-        url = re.search(rb"http://\S+", await process.stdout.receive())[0].decode()
+        try:
+            url = re.search(rb"http://\S+", await process.stdout.receive())[0].decode()
+        except anyio.EndOfStream:
+            pytest.fail(b"".join([chunk async for chunk in process.stderr]).decode())
         async with httpx.AsyncClient(verify=NO_TRUST, trust_env=False, follow_redirects=True) as browser:
             consent = await browser.get(f"{url}/strava/connect")
             fields = dict(re.findall(r'name="(request_id|athlete_id)" value="([^"]+)"', consent.text))
