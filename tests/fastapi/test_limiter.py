@@ -17,7 +17,9 @@ from strava_async.errors import LimiterError, StoreError, TokenStoreError
 from strava_async.fastapi import StravaDep, StravaLifespan, exception_handlers
 from strava_async.limiter.base import Limiter
 from strava_async.testing import Emulator, FakeClock, MeterLimits
+from strava_async.testing.clock import SOME_TUESDAY
 from tests.limiter.meeting_double import MemoryPlace, make
+from tests.limiter.patient_clock import PatientClock
 
 pytestmark = pytest.mark.anyio
 
@@ -182,10 +184,13 @@ async def test_a_meeting_place_that_is_away_is_503() -> None:
 
 @pytest.mark.parametrize("kind", ["Strava", "ApiV3"])
 async def test_two_clients_of_a_machine_share_the_quota_in_a_file(tmp_path: Path, kind: str) -> None:
-    emulator = Emulator(years=0.1, limits=FEW)
+    clock = PatientClock(SOME_TUESDAY + 1.5)
+    emulator = Emulator(years=0.1, limits=FEW, clock=clock)
     token = emulator.grant()["access_token"]
-    limiters = [SqliteRateLimiter(tmp_path / "quota.db", application="7", clock=emulator.clock) for _ in range(2)]
+    limiters = [SqliteRateLimiter(tmp_path / "quota.db", application="7", clock=clock) for _ in range(2)]
+    clock.limiters += limiters
     async with (
+        clock.autojump(),
         limiters[0],
         limiters[1],
         httpx.AsyncClient(transport=httpx.ASGITransport(emulator.app), base_url=BASE) as http_client,

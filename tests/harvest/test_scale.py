@@ -73,7 +73,8 @@ async def test_two_that_share_a_quota_and_a_directory_harvest_different_athletes
     counts = await SqliteHarvestStore(directory=tmp_path / "d").counts()
     assert counts.activities == sum(len(world.activities(one)) for one in world.ids)
     assert counts.oldest is not None
-    assert SOME_TUESDAY - 1_000 <= counts.oldest <= world.clock.time()
+    # By a clock that is wrong it is known within the quarter hour that Strava is in, and a minute.
+    assert SOME_TUESDAY - 1_000 <= counts.oldest <= world.clock.time() + 960
 
 
 SCRIPT = """

@@ -189,5 +189,6 @@ async def run_without_place(
     assert not any(each["errors"] for each in outcome.figures)
     assert sum(each["answers"] for each in outcome.figures) == sum(map(sum, outcome.sent.served.values()))
     assert max(map(sum, zip(*outcome.sent.refused.values(), strict=True)), default=0) <= 1  # of each process
-    assert max(outcome.messages("WARNING", "is away")) == 1
+    # That an outage is one warning is seen in test_shared.py. Here the machine may stand still for as long as one.
+    assert any(outcome.messages("WARNING", "is away"))
     assert outcome.messages("WARNING", "is away") == outcome.messages("INFO", "is back")
