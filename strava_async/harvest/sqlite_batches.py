@@ -43,7 +43,6 @@ class Batches:
     def __init__(self, file: SharedFile, busy_seconds: float, cache_kib: int | None = None) -> None:
         self._shared = file
         self._cache_kib = cache_kib
-        self._busy_seconds = busy_seconds
         self._connection = HeldConnection(busy_seconds, "harvest store")
         self._waiting: list[_Write[Any]] = []
         self._mutex = threading.Lock()  # of what waits
@@ -95,7 +94,6 @@ class Batches:
             if file is None:
                 return
             with self._turn, file.explained(), closing(file.open()) as connection:
-                connection.execute(f"pragma busy_timeout = {self._busy_seconds * 1000:.0f}")
                 connection.execute("vacuum")
             file.empty_wal()
 

@@ -172,8 +172,8 @@ class SqliteFile:
             yield
 
     def open(self) -> sqlite3.Connection:
-        """Return a connection for a file that ``reading`` has found to be sound; it waits for nobody."""
-        return self._opened(self.path, "rw", 0.0)
+        """Return a connection for a file that ``reading`` has found to be sound."""
+        return self._opened(self.path, "rw")
 
     @contextmanager
     def _transaction(self, mode: str, begin: str) -> Generator[sqlite3.Connection]:
@@ -185,18 +185,18 @@ class SqliteFile:
 
     @contextmanager
     def _connection(self, path: str, mode: str) -> Generator[sqlite3.Connection]:
-        with closing(self._opened(path, mode, self._busy_timeout)) as connection:
+        with closing(self._opened(path, mode)) as connection:
             yield connection
 
-    def _opened(self, path: str, mode: str, busy_timeout: float) -> sqlite3.Connection:
+    def _opened(self, path: str, mode: str) -> sqlite3.Connection:
         address = f"{Path(path).as_uri()}?mode={mode}"
         connection = sqlite3.connect(
-            address, uri=True, timeout=busy_timeout, isolation_level=None, check_same_thread=False
+            address, uri=True, timeout=self._busy_timeout, isolation_level=None, check_same_thread=False
         )
         try:
             # The default's error would show the text if it is not UTF-8.
             connection.text_factory = _text
-            # In full, what is committed survives a power failure.
+            # In full, what is committed survives a power failure. SQLite reads the file for this: it may have to wait.
             connection.execute(f"pragma synchronous = {'full' if self.schema.is_durable else 'normal'}")
             connection.execute("pragma secure_delete = on")  # what is replaced is overwritten
             connection.execute("pragma trusted_schema = off")

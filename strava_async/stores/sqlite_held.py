@@ -182,8 +182,9 @@ class _Opened:
                 found = os.stat(file.path)
             connection = file.open()
             stack.callback(connection.close)
+            connection.execute("pragma busy_timeout = 0")  # from now on ``_begin`` waits
             with _transaction(file, connection, wait_seconds):
-                pass  # only now SQLite opens it
+                pass
             if not (header.is_of(found) and os.path.samestat(found, os.stat(file.path))):
                 raise FileNotFoundError  # replaced meanwhile
             opened = cls(file, connection, header, found)

@@ -8,6 +8,7 @@ import stat
 import tempfile
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -160,6 +161,21 @@ async def test_a_commit_is_made_to_survive_a_power_failure(path: Path) -> None:
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA secure_delete").fetchone() == (1,)
+
+
+@pytest.mark.anyio
+async def test_a_connection_waits_for_one_that_has_the_file_to_itself(path: Path) -> None:
+    await SqliteTokenStore(path).save(7, FULL)
+    file = SqliteFile(str(path), TOKENS, 60.0, Privacy(True, TokenStoreError))
+    other = sqlite3.connect(path, isolation_level=None)  # as the last one has that closes it
+    other.execute("PRAGMA locking_mode = exclusive")
+    other.execute("BEGIN IMMEDIATE")
+    with ThreadPoolExecutor() as threads:
+        opening = threads.submit(file.open)
+        with pytest.raises(TimeoutError):
+            opening.result(timeout=0.2)
+        other.close()
+        opening.result().close()
 
 
 @pytest.mark.anyio
