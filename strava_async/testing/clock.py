@@ -121,7 +121,7 @@ class FakeClock:
 
     @asynccontextmanager
     async def autojump(self) -> AsyncGenerator[TaskGroup, None]:
-        """Let time jump to the next sleeper whenever every task waits for something.
+        """Let time jump to the next sleeper whenever every task waits for something, unless ``is_busy`` says otherwise.
 
         Yields:
             a task group for the tasks of the test; it is cancelled at the end of the block.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -27,10 +26,9 @@ async def test_sleepers_wake_in_the_order_of_their_instants(clock: FakeClock) ->
         await clock.sleep(seconds)
         woken.append((name, clock.time()))
 
-    async with clock.autojump() as tasks, anyio.create_task_group() as sleepers:
+    async with clock.autojump(), anyio.create_task_group() as sleepers:
         for name, seconds in (("c", 30.0), ("a", 10.0), ("b", 20.0)):
             sleepers.start_soon(sleep, name, seconds)
-        assert tasks is not sleepers
     assert woken == [("a", 10.0), ("b", 20.0), ("c", 30.0)]
 
 
@@ -57,15 +55,13 @@ async def test_a_sleeper_that_is_cancelled_is_forgotten(clock: FakeClock) -> Non
 
 async def test_time_stands_still_while_something_else_works(clock: FakeClock) -> None:
     looks: list[float] = []
-    late = anyio.Event()
 
     def is_busy() -> bool:
         looks.append(clock.time())
         return len(looks) < 4
 
     clock.is_busy = is_busy
-    async with clock.autojump() as tasks:
-        tasks.start_soon(late.wait)
+    async with clock.autojump():
         await clock.sleep(10.0)
     assert looks == [0.0] * 4
     assert clock.time() == 10.0
@@ -81,14 +77,6 @@ class CountingLoop(asyncio.SelectorEventLoop):
         return super().call_at(when, callback, *args, context=context)
 
 
-def on(loop: asyncio.AbstractEventLoop, main: Callable[[], Awaitable[None]]) -> None:
-    async def run() -> None:
-        await main()
-
-    with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        runner.run(run())
-
-
 def test_while_nobody_sleeps_nothing_keeps_a_test_from_seeing_that_all_tasks_wait() -> None:
     # Two that look every now and then, at the same instants, may not see each other wait for minutes.
     loop = CountingLoop()
@@ -98,7 +86,8 @@ def test_while_nobody_sleeps_nothing_keeps_a_test_from_seeing_that_all_tasks_wai
             for _ in range(50):
                 await anyio.wait_all_tasks_blocked()
 
-    on(loop, main)
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(main())
     assert loop.timers == 0
 
 
